@@ -1,0 +1,89 @@
+//! Requests for logins: `token/pair` and `token/refresh`.
+
+use broker_core::{
+    Change, Claims, Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, ScopeKey, Secret,
+    ServiceUrl, Token, read_object,
+};
+use chrono::TimeDelta;
+use serde_json::{Map, Value};
+
+/// If an access token does not tell: the default of the library the service appears to be built on.
+const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(5);
+
+/// The service's API.
+pub(crate) struct Api {
+    pub(crate) base_url: ServiceUrl,
+}
+
+/// What a login or a refresh gave.
+pub(crate) struct Paired {
+    access: Token,
+    refresh: Option<Secret>,
+    account: Option<String>,
+}
+
+impl Paired {
+    pub(crate) fn change(self) -> Change {
+        let issued_at = self.access.issued_at();
+        let change = Change::token(&ScopeKey::default(), self.access).and_account(self.account);
+        match self.refresh {
+            Some(refresh) => change.and_grant(refresh, issued_at),
+            None => change,
+        }
+    }
+}
+
+impl Api {
+    /// Logs in. Sent again only if the service surely did not look at the password.
+    pub(crate) async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<Paired> {
+        let fields = [("email", email), ("password", password.expose())];
+        let response = self.post(context, "token/pair", &fields).await?;
+        let object = self
+            .read(&response, &[password])
+            .map_err(|problem| problem.error("the service refused the email and password"))?;
+        let account = text(&object, "email").unwrap_or(email).to_owned();
+        self.paired(&response, &object, Some(account))
+    }
+
+    /// Refreshes. `None`: the service refused the refresh token for good.
+    pub(crate) async fn refresh(&self, context: &Context, refresh: &Secret) -> Result<Option<Paired>> {
+        let response = self.post(context, "token/refresh", &[("refresh", refresh.expose())]).await?;
+        match self.read(&response, &[refresh]) {
+            Ok(object) => self.paired(&response, &object, None).map(Some),
+            // The one thing this request can be unauthorized for is its token.
+            Err(Problem::Refused(refusal)) if refusal.status == 401 && refusal.code.is_some() => Ok(None),
+            Err(problem) => Err(problem.error("the service refused to renew")),
+        }
+    }
+
+    async fn post(&self, context: &Context, path: &str, fields: &[(&str, &str)]) -> Result<HttpResponse> {
+        let url = self.base_url.join(path);
+        context.send(&HttpRequest::post_json(url, fields, Repeat::IfNotActed)).await
+    }
+
+    pub(crate) fn read(
+        &self,
+        response: &HttpResponse,
+        secrets: &[&Secret],
+    ) -> Result<Map<String, Value>, Problem> {
+        read_object(response, &self.base_url, secrets)
+    }
+
+    fn paired(
+        &self,
+        response: &HttpResponse,
+        object: &Map<String, Value>,
+        account: Option<String>,
+    ) -> Result<Paired> {
+        let access = text(object, "access").map(Secret::new).ok_or_else(|| {
+            Error::unavailable(format!("{} answered without an access token", self.base_url))
+        })?;
+        let account = account.or_else(|| Claims::read(&access)?.text("email").map(str::to_owned));
+        let access = Token::from_answer(response, access, None, DEFAULT_LIFE);
+        Ok(Paired { access, refresh: text(object, "refresh").map(Secret::new), account })
+    }
+}
+
+pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str().filter(|text| !text.is_empty())
+}

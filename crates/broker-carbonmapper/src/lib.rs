@@ -1,0 +1,195 @@
+//! Carbon Mapper: methane plumes. A password login gives an access token and a refresh token; scoped tokens for
+//! STAC are minted with the access token, and shown once.
+
+mod api;
+mod config;
+mod mint;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use broker_core::{
+    Change, Context, Error, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
+    SecretSource, Settings, SettingsError, TokenRequest, mark, refuse_life,
+};
+
+use api::{Api, Paired};
+use config::{Config, Routes};
+
+/// `kind = "carbonmapper"`.
+pub const KIND: Kind = Kind {
+    name: "carbonmapper",
+    about: "Carbon Mapper: methane plumes (password, then scoped tokens)",
+    keys: &["base_url", "email", "password", "token_list_path", "token_delete_path"],
+    secrets: &["password"],
+    token_variable: "CARBONMAPPER_TOKEN",
+    build,
+};
+
+/// Where people see and delete their scoped tokens.
+const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";
+
+const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
+
+fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
+    let config: Config = settings.parse()?;
+    let base_url = Settings::url_or(config.base_url, "base_url", config::BASE_URL)?;
+    let issuer = Issuer {
+        kind: KIND.name.to_owned(),
+        flow: "password".to_owned(),
+        endpoint: base_url.as_str().to_owned(),
+        client_id: None,
+        audience: None,
+        secret_mark: None,
+    };
+    let email = config.email.or_else(|| settings.env().var("CARBONMAPPER_EMAIL"));
+    let in_environment =
+        || settings.env().var(PASSWORD_VARIABLE).map(|_| SecretSource::Env(PASSWORD_VARIABLE.to_owned()));
+    let password = config.password.or_else(in_environment);
+    let routes = Routes { list: config.token_list_path, delete: config.token_delete_path };
+    Ok(Arc::new(CarbonMapper { api: Api { base_url }, email, password, routes, issuer }))
+}
+
+struct CarbonMapper {
+    api: Api,
+    email: Option<String>,
+    password: Option<SecretSource>,
+    routes: Routes,
+    issuer: Issuer,
+}
+
+#[async_trait]
+impl Provider for CarbonMapper {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    fn account(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    fn check(&self, request: &TokenRequest) -> Result<()> {
+        if request.scopes().is_empty() {
+            return refuse_life(request)
+                .map_err(|_| Error::usage("the life and the name of a token can be chosen for scoped tokens only: add `--scope stac`"));
+        }
+        match request.scopes().iter().find(|scope| !mint::SCOPES.contains(scope)) {
+            None => Ok(()),
+            Some(other) => {
+                let known = mint::SCOPES.join("`, `");
+                Err(Error::usage(format!("Carbon Mapper has no scope `{other}`: it has `{known}`")))
+            }
+        }
+    }
+
+    fn can_renew(&self, record: &Record) -> bool {
+        record.usable_grant().is_some() || (self.email.is_some() && self.password.is_some())
+    }
+
+    /// A live access token mints; else a refresh token refreshes; else a password at hand logs in; else a person.
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        let scoped = !request.scopes().is_empty();
+        let access = record.usable_token(&ScopeKey::default(), context.now());
+        if let Some(access) = access.filter(|_| scoped) {
+            return self.api.mint(context, access, request).await;
+        }
+        if let Some(grant) = record.usable_grant() {
+            let refreshed = self.api.refresh(context, grant.secret()).await?;
+            return Ok(refreshed.map_or_else(Change::grant_refused, Paired::change));
+        }
+        if let (Some(email), Some(source)) = (&self.email, &self.password) {
+            let password = source.resolve(context, "password").await?;
+            return self.pair_unasked(context, record, request, email, &password).await;
+        }
+        Err(Error::login_required(match record.grant() {
+            Some(_) => "the login is over: the service no longer accepts its refresh token",
+            None => "there is no login",
+        }))
+    }
+
+    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+        if let Login::RefreshToken(_) = login {
+            return Err(Error::usage(
+                "Carbon Mapper logs in with a password: leave out `--refresh-token-stdin`",
+            ));
+        }
+        let email = match &self.email {
+            Some(email) => email.clone(),
+            None => context.person().ask("Carbon Mapper email").await.map_err(|error| {
+                error.with_hint("set `email` of this provider in the configuration, or CARBONMAPPER_EMAIL")
+            })?,
+        };
+        let password = match (login, &self.password) {
+            (Login::Password(password), _) => password.clone(),
+            (_, Some(source)) => source.resolve(context, "password").await?,
+            (_, None) => {
+                let asked = context.person().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
+                asked.map_err(|error| {
+                    error.with_hint("give it with --password-stdin, or set CARBONMAPPER_PASSWORD")
+                })?
+            }
+        };
+        self.pair(context, &email, &password).await
+    }
+
+    /// With a route to delete tokens by, an access token is needed.
+    fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
+        let minted = record.tokens().any(|(scopes, _)| !scopes.is_empty());
+        (self.routes.delete.is_some() && minted).then(TokenRequest::new)
+    }
+
+    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+        let access = record.usable_token(&ScopeKey::default(), context.now());
+        let deleted = match (&self.routes.delete, access) {
+            (Some(delete), Some(access)) => {
+                self.api.delete_minted(context, record, access, self.routes.list.as_deref(), delete).await?
+            }
+            _ => Vec::new(),
+        };
+        let left: Vec<_> = mint::names(record).filter(|name| !deleted.contains(name)).collect();
+        let note = match left.as_slice() {
+            [] => format!(
+                "logins end by themselves at Carbon Mapper; scoped tokens are managed at {TOKEN_PAGE}"
+            ),
+            names => {
+                format!("still valid at Carbon Mapper until deleted at {TOKEN_PAGE}: {}", names.join(", "))
+            }
+        };
+        Ok(Revoked { revoked: !deleted.is_empty(), note: Some(note) })
+    }
+}
+
+impl CarbonMapper {
+    async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<Change> {
+        let paired = self.api.pair(context, email, password).await.map_err(|error| {
+            // Wrong passwords lock accounts: this one is not tried again by itself.
+            let refused = error.kind() == broker_core::ErrorKind::Refused;
+            if refused { error.with_secret_mark(self.mark(email, password)) } else { error }
+        })?;
+        Ok(paired.change())
+    }
+
+    /// Logs in with the configured password, unless it is known to be wrong.
+    async fn pair_unasked(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+        email: &str,
+        password: &Secret,
+    ) -> Result<Change> {
+        if !request.is_forced() && record.has_refused(&self.mark(email, password)) {
+            return Err(Error::refused(
+                "the service has refused this password before: it is not tried again by itself",
+            )
+            .with_secret_mark(self.mark(email, password))
+            .with_hint("correct the password, or try this one once more: broker login (or --force)"));
+        }
+        self.pair(context, email, password).await
+    }
+
+    /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
+    fn mark(&self, email: &str, password: &Secret) -> String {
+        mark(&format!("{} {email}", self.api.base_url), password, 16)
+    }
+}

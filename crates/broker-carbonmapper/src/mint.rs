@@ -1,0 +1,170 @@
+//! Scoped tokens: minted by `account/tokens/create-stac`, shown once, left on the account until deleted there.
+
+use std::time::Duration;
+
+use broker_core::{
+    Change, Context, Error, HttpRequest, Lifetime, Method, Problem, Record, Repeat, Result, ScopeKey, Secret,
+    Token, TokenRequest,
+};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use serde_json::{Map, Value};
+
+use crate::api::{Api, text};
+
+/// The scopes of the service. One minted token serves both.
+pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
+
+/// If nobody asks for a life: what the service's tutorials ask for.
+const USUAL_LIFE: Lifetime = Lifetime::For(Duration::from_secs(7 * 24 * 3600));
+
+/// An access token this young that is not accepted will not be replaced by a better one.
+const YOUNG: TimeDelta = TimeDelta::minutes(1);
+
+impl Api {
+    /// Mints a scoped token. Every mint leaves a token on the account, so this is sent again only if the service
+    /// surely did not act.
+    pub(crate) async fn mint(
+        &self,
+        context: &Context,
+        access: &Token,
+        request: &TokenRequest,
+    ) -> Result<Change> {
+        let now = context.now();
+        let day = expiration_date(request.asked_life(), now)?;
+        let name =
+            request.asked_name().map_or_else(|| token_name(&context.env().host_name(), now), str::to_owned);
+        let fields = [("expiration_date", day.to_string()), ("name", name.clone())];
+        let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let url = self.base_url.join("account/tokens/create-stac");
+        let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
+        let response = context.send(&post).await?;
+        let mut object = match self.read(&response, &[access.secret()]) {
+            Ok(object) => object,
+            // Not the token it should be: forgotten, and the next exchange gets another.
+            Err(Problem::Refused(refusal)) if refusal.status == 401 && now - access.issued_at() > YOUNG => {
+                return Ok(Change::drop_token(&ScopeKey::default()));
+            }
+            Err(problem) => return Err(problem.error("the service refused to make a scoped token")),
+        };
+        let secret =
+            object.remove("token_value").and_then(|value| value.as_str().map(Secret::new)).ok_or_else(
+                || Error::unavailable(format!("{} made a token `{name}` and did not show it", self.base_url)),
+            )?;
+        // Without a say of its own, it expires when that UTC day begins.
+        let life = start_of(day) - response.sent_at;
+        object.entry("name").or_insert_with(|| Value::from(name.as_str()));
+        let token = Token::from_answer(&response, secret, None, life)
+            .with_scope(Some(request.scopes().as_str().to_owned()))
+            .with_details(object);
+        let until = token.expires_at().unwrap_or_else(|| start_of(day));
+        let until = until.format("%F %H:%M UTC");
+        context.person().tell(&format!(
+            "made a token named {name}; the service counts whole UTC days: it expires {until}"
+        ));
+        Ok(Change::token(request.scopes(), token))
+    }
+
+    /// Deletes at the service what the record says was minted, by the routes the configuration names; gives the
+    /// names of what was deleted.
+    pub(crate) async fn delete_minted(
+        &self,
+        context: &Context,
+        record: &Record,
+        access: &Token,
+        list: Option<&str>,
+        delete: &str,
+    ) -> Result<Vec<String>> {
+        let listed = match list {
+            Some(path) => self.list(context, access, path).await?,
+            None => Vec::new(),
+        };
+        let mut deleted = Vec::new();
+        for details in record.tokens().filter_map(|(_, token)| token.details()) {
+            let Some(name) = text(details, "name") else { continue };
+            let of_list = listed.iter().find(|item| text(item, "name") == Some(name));
+            let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
+            let url = self.base_url.join(&delete.replace("{id}", &id));
+            let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
+            let response = context.send(&request).await?;
+            // Gone is gone, by whomever.
+            if !(200..300).contains(&response.status) && response.status != 404 {
+                let refused = format!("the service did not delete the token {name}");
+                return Err(match self.read(&response, &[access.secret()]) {
+                    Err(problem) => problem.error(&refused),
+                    Ok(_) => Error::unavailable(refused),
+                });
+            }
+            deleted.push(name.to_owned());
+        }
+        Ok(deleted)
+    }
+
+    /// The account's tokens: a list, or an object with one in it.
+    async fn list(&self, context: &Context, access: &Token, path: &str) -> Result<Vec<Map<String, Value>>> {
+        let request = HttpRequest::new(Method::Get, self.base_url.join(path), Repeat::Safe)
+            .with_bearer(access.secret());
+        let response = context.send(&request).await?;
+        let list = match serde_json::from_slice(&response.body) {
+            Ok(Value::Array(list)) if response.status == 200 => list,
+            _ => {
+                let object = self
+                    .read(&response, &[access.secret()])
+                    .map_err(|problem| problem.error("the service did not list the account's tokens"))?;
+                object.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
+            }
+        };
+        Ok(list
+            .into_iter()
+            .filter_map(|item| if let Value::Object(item) = item { Some(item) } else { None })
+            .collect())
+    }
+}
+
+/// The names of the scoped tokens in a record.
+pub(crate) fn names(record: &Record) -> impl Iterator<Item = String> {
+    record.tokens().filter_map(|(_, token)| text(token.details()?, "name").map(str::to_owned))
+}
+
+fn id(item: &Map<String, Value>) -> Option<String> {
+    match item.get("id")? {
+        Value::String(id)
+            if !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') =>
+        {
+            Some(id.clone())
+        }
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+/// The UTC date to ask for: the date has no zone, and must be tomorrow at least.
+fn expiration_date(asked: Option<Lifetime>, now: DateTime<Utc>) -> Result<NaiveDate> {
+    let today = now.date_naive();
+    let tomorrow = today.checked_add_days(Days::new(1)).unwrap_or(today);
+    match asked.unwrap_or(USUAL_LIFE) {
+        Lifetime::Until(day) if day <= today => {
+            Err(Error::usage(format!("`--expires {day}` is over (UTC): the earliest is {tomorrow}")))
+        }
+        life => life
+            .end(now)
+            .map(|end| end.date_naive().max(tomorrow))
+            .ok_or_else(|| Error::usage("`--expires` is beyond the calendar")),
+    }
+}
+
+fn start_of(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(chrono::NaiveTime::MIN).and_utc()
+}
+
+/// A name a person recognises in their account: `broker-<host>-<date>-<random>`.
+fn token_name(host: &str, now: DateTime<Utc>) -> String {
+    let host: String = host
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(24)
+        .collect();
+    format!("broker-{host}-{}-{:06x}", now.format("%Y%m%d"), fastrand::u32(..1 << 24))
+}

@@ -1,0 +1,73 @@
+//! `broker list` and `broker config`.
+
+use serde_json::json;
+
+use super::{Desk, Outcome, answer};
+use crate::args::{Config, List};
+use crate::report::End;
+use crate::words;
+
+pub(super) fn list(desk: &Desk<'_>, args: &List) -> Outcome {
+    let providers = desk.setup().config()?.configured()?;
+    if args.json {
+        let providers: Vec<_> = providers
+            .iter()
+            .map(|provider| json!({ "name": provider.name, "kind": provider.kind, "configured_in": provider.origin }))
+            .collect();
+        return answer(&format!("{}\n", json!({ "version": 1, "providers": providers })));
+    }
+    let mut rows = vec![["PROVIDER", "KIND", "CONFIGURED IN"].map(str::to_owned).to_vec()];
+    rows.extend(providers.into_iter().map(|provider| vec![provider.name, provider.kind, provider.origin]));
+    answer(&words::table(&rows, |_, _, cell| cell))
+}
+
+pub(super) fn run(desk: &Desk<'_>, args: &Config) -> Outcome {
+    match args {
+        Config::Path => path(desk),
+        Config::Check => check(desk),
+        Config::Show => show(desk),
+    }
+}
+
+fn path(desk: &Desk<'_>) -> Outcome {
+    // Also where a file is wrong its path is known.
+    let files = desk.setup().config_files();
+    let Some((last, _)) = files.last() else { return Ok(()) };
+    for (file, there) in &files {
+        desk.say(&format!("{}: {}", file.display(), if *there { "is read" } else { "is not there" }));
+    }
+    answer(&format!("{}\n", last.display()))
+}
+
+fn check(desk: &Desk<'_>) -> Outcome {
+    let setup = desk.setup();
+    let config = setup.config()?;
+    let names = broker::Catalog::names(&config);
+    let errors: Vec<_> = names
+        .iter()
+        .filter_map(|name| broker::Catalog::entry(&config, name).err().map(|error| error.of_provider(name)))
+        .collect();
+    names.iter().for_each(|name| desk.warn(&config, name));
+    if !errors.is_empty() {
+        return Err(End::Errors(errors));
+    }
+    answer(&format!("the configuration is right: {} providers\n", names.len()))
+}
+
+fn show(desk: &Desk<'_>) -> Outcome {
+    let config = desk.setup().config()?;
+    let mut text = String::new();
+    for provider in config.configured()? {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!(
+            "[providers.{}]  # kind {}, {}\n",
+            provider.name, provider.kind, provider.origin
+        ));
+        for setting in config.settings(&provider.name)? {
+            text.push_str(&format!("{} = {}  # {}\n", setting.key, setting.value, setting.origin));
+        }
+    }
+    answer(&text)
+}

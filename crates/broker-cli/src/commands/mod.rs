@@ -1,0 +1,115 @@
+//! The commands.
+
+mod config;
+mod login;
+mod logout;
+mod status;
+mod token;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use broker::{Broker, Config, Setup};
+use clap::CommandFactory;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::args::{Args, Command, Completions, Everywhere};
+use crate::report::{End, say};
+use crate::terminal::Terminal;
+
+/// How a command ends.
+pub(crate) type Outcome<T = ()> = std::result::Result<T, End>;
+
+/// What every command has.
+struct Desk<'a> {
+    everywhere: &'a Everywhere,
+    terminal: Arc<Terminal>,
+}
+
+/// Runs a command.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let everywhere = &args.everywhere;
+    log(everywhere.verbose);
+    let browser = !matches!(&args.command, Command::Login(login) if login.no_browser);
+    let desk = Desk { everywhere, terminal: Arc::new(Terminal::new(everywhere.quiet, browser)) };
+    match &args.command {
+        Command::Token(token) => token::run(&desk, token),
+        Command::Login(login) => login::run(&desk, login),
+        Command::Logout(logout) => logout::run(&desk, logout),
+        Command::Status(status) => status::run(&desk, status),
+        Command::List(list) => config::list(&desk, list),
+        Command::Config(config) => config::run(&desk, config),
+        Command::Completions(completions) => complete(completions),
+    }
+}
+
+impl Desk<'_> {
+    fn setup(&self) -> Setup {
+        let mut setup = Setup::new().person(self.terminal.clone());
+        if let Some(file) = &self.everywhere.config {
+            setup = setup.config_file(file);
+        }
+        if let Some(folder) = &self.everywhere.state_dir {
+            setup = setup.state_dir(folder);
+        }
+        setup
+    }
+
+    /// The broker, for work with one provider; says what is not well with its configuration.
+    fn broker(&self, provider: &str) -> Outcome<Broker> {
+        let setup = self.setup();
+        let config = setup.config()?;
+        self.warn(&config, provider);
+        Ok(setup.open_with(config)?)
+    }
+
+    fn warn(&self, config: &Config, provider: &str) {
+        config.warnings(provider).iter().for_each(|warning| self.say(&format!("warning: {warning}")));
+    }
+
+    /// Says something to a person.
+    fn say(&self, line: &str) {
+        if !self.everywhere.quiet {
+            self.terminal.clear();
+            say(line);
+        }
+    }
+}
+
+/// Prints an answer: all of it, or an error.
+fn answer(text: &str) -> Outcome {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+/// What the broker does, on stderr. Only its own words: those of other crates may hold more than they should.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let ours = [
+        "broker",
+        "broker_core",
+        "broker_oauth2",
+        "broker_earthscope",
+        "broker_earthdaily",
+        "broker_carbonmapper",
+    ];
+    let words = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry()
+        .with(words)
+        .with(Targets::new().with_targets(ours.map(|name| (name, level))))
+        .init();
+}
+
+fn complete(completions: &Completions) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(completions.shell, &mut Args::command(), "broker", &mut script);
+    answer(&String::from_utf8_lossy(&script))
+}

@@ -1,0 +1,120 @@
+//! `broker status`.
+
+use broker::{Broker, Clock, State, Status, SystemClock};
+use serde_json::{Value, json};
+
+use super::{Desk, Outcome, answer};
+use crate::args;
+use crate::format::rfc3339;
+use crate::terminal::colours;
+use crate::words;
+
+pub(super) fn run(desk: &Desk<'_>, args: &args::Status) -> Outcome {
+    let setup = desk.setup();
+    let broker = setup.open()?;
+    let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
+    let statuses = names.iter().map(|name| broker.status(name)).collect::<broker::Result<Vec<_>>>()?;
+    if args.json {
+        let providers: Vec<_> = statuses.iter().map(object).collect();
+        return answer(&format!("{}\n", json!({ "version": 1, "providers": providers })));
+    }
+    answer(&table(&statuses))?;
+    for status in &statuses {
+        notes(desk, &broker, status);
+    }
+    Ok(())
+}
+
+fn object(status: &Status) -> Value {
+    let tokens: Vec<_> = status
+        .tokens
+        .iter()
+        .map(|token| {
+            json!({
+                "scope": token.scope,
+                "state": token.state,
+                "expires_at": token.expires_at.map(rfc3339),
+                "renews_at": token.renews_at.map(rfc3339),
+            })
+        })
+        .collect();
+    let failure = status.last_failure.as_ref();
+    json!({
+        "name": status.name,
+        "kind": status.kind,
+        "state": status.state,
+        "account": status.account,
+        "expires_at": status.expires_at.map(rfc3339),
+        "scopes": status.scopes,
+        "tokens": tokens,
+        "grant": status.grant,
+        "issuer": status.issuer,
+        "last_failure": failure.map(|failure| json!({
+            "at": rfc3339(failure.at), "kind": failure.kind, "message": failure.message,
+        })),
+        "note": status.note,
+    })
+}
+
+fn table(statuses: &[Status]) -> String {
+    let now = SystemClock.now();
+    let mut rows = vec![["PROVIDER", "STATE", "LEFT", "ACCOUNT", "SCOPES"].map(str::to_owned).to_vec()];
+    for status in statuses {
+        let left = status.expires_at.filter(|at| *at > now).map(|at| (at - now).to_std().unwrap_or_default());
+        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        rows.push(vec![
+            status.name.clone(),
+            word(status.state).to_owned(),
+            or_dash(left.map(words::duration).unwrap_or_default()),
+            or_dash(status.account.clone().unwrap_or_default()),
+            or_dash(status.scopes.join(", ")),
+        ]);
+    }
+    let colours = colours(&std::io::stdout());
+    words::table(&rows, |row, column, cell| {
+        match (row.checked_sub(1).and_then(|row| statuses.get(row)), column) {
+            (Some(status), 1) if colours => format!("\x1b[{}m{cell}\x1b[0m", colour(status.state)),
+            (None, _) if colours => format!("\x1b[1m{cell}\x1b[0m"),
+            _ => cell,
+        }
+    })
+}
+
+fn notes(desk: &Desk<'_>, broker: &Broker, status: &Status) {
+    let name = &status.name;
+    if let Some(note) = &status.note {
+        desk.say(&format!("{name}: {note}"));
+    }
+    if status.state == State::LoginRequired {
+        desk.say(&format!("{name}: run: broker login {name}"));
+    }
+    if let Some(failure) = &status.last_failure {
+        let at = failure.at.format("%F %T UTC");
+        desk.say(&format!("{name}: the last try failed at {at}: {}", failure.message));
+    }
+    if desk.everywhere.verbose > 0 {
+        let renews = status.tokens.iter().filter_map(|token| token.renews_at).min();
+        let renews = renews.map(|at| format!(", next renewal {}", rfc3339(at))).unwrap_or_default();
+        let variable = broker.token_variable(name).unwrap_or_default();
+        desk.say(&format!("{name}: from {}{renews}, variable {variable}", status.issuer));
+    }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Valid => "valid",
+        State::Expiring => "expiring",
+        State::Expired => "expired",
+        State::LoginRequired => "login required",
+        _ => "none",
+    }
+}
+
+fn colour(state: State) -> u8 {
+    match state {
+        State::Valid => 32,
+        State::Expiring | State::Expired => 33,
+        State::LoginRequired => 31,
+        _ => 2,
+    }
+}

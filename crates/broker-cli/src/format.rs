@@ -1,0 +1,56 @@
+//! A token in the words of whoever reads it.
+
+use broker::{Error, Result, Token};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::json;
+
+use crate::args::Format;
+
+/// What is printed beside the token itself.
+pub(crate) struct About<'a> {
+    /// The provider's name.
+    pub(crate) provider: &'a str,
+    /// The scopes that were asked for.
+    pub(crate) asked: &'a str,
+    /// The environment variable that programs look for the token in.
+    pub(crate) variable: &'a str,
+    /// The time.
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// The token in a format, with the line end after it.
+pub(crate) fn print(token: &Token, format: Format, about: &About<'_>) -> Result<String> {
+    let secret = token.secret().expose();
+    // A line end in it would be a line of somebody else's in a header or a shell.
+    if secret.chars().any(char::is_control) {
+        return Err(Error::failed("the service's token has control characters in it: it is not printed"));
+    }
+    Ok(match format {
+        Format::Text => format!("{secret}\n"),
+        Format::Header => format!("Authorization: {} {secret}\n", token.token_type()),
+        Format::Env => format!("export {}={}\n", about.variable, quoted(secret)),
+        Format::Json => {
+            let asked = Some(about.asked).filter(|asked| !asked.is_empty());
+            let object = json!({
+                "version": 1,
+                "provider": about.provider,
+                "token": secret,
+                "token_type": token.token_type(),
+                "scope": token.scope().or(asked),
+                "expires_at": token.expires_at().map(rfc3339),
+                "expires_in": token.window().left(about.now).map(|left| left.as_secs()),
+            });
+            format!("{object}\n")
+        }
+    })
+}
+
+/// A time as JSON has it here: `2026-11-22T12:00:00Z`.
+pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Text for a POSIX shell: in single quotes, where nothing but they means anything.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

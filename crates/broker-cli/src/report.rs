@@ -1,0 +1,76 @@
+//! What goes to people: stderr, and the exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use broker::{Error, ErrorKind};
+
+/// How a command ends when it does not end well.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// With errors; the first tells the exit code.
+    Errors(Vec<Error>),
+    /// By a signal.
+    Signal(u8),
+    /// Nobody reads what is printed any more.
+    NobodyReads,
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Errors(vec![error])
+    }
+}
+
+impl From<std::io::Error> for End {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::NobodyReads;
+        }
+        Error::failed(format!("cannot print: {error}")).with_source(error).into()
+    }
+}
+
+/// Says how it ended, and gives the exit code.
+pub(crate) fn end(end: &End, verbose: u8) -> ExitCode {
+    match end {
+        End::Errors(errors) => {
+            errors.iter().for_each(|error| say_error(error, verbose));
+            errors.first().map_or(ExitCode::FAILURE, |error| ExitCode::from(code(error.kind())))
+        }
+        End::Signal(number) => ExitCode::from(128 + number),
+        // As a program that the signal ends.
+        End::NobodyReads => ExitCode::from(128 + 13),
+    }
+}
+
+/// The exit codes of the command line's contract.
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => 2,
+        ErrorKind::LoginRequired => 3,
+        ErrorKind::Unavailable => 4,
+        ErrorKind::Configuration => 5,
+        ErrorKind::Refused => 6,
+        // As a program that Ctrl-C ends.
+        ErrorKind::Cancelled => 130,
+        _ => 1,
+    }
+}
+
+fn say_error(error: &Error, verbose: u8) {
+    say(&format!("error: {error}"));
+    if let Some(hint) = error.hint() {
+        say(&format!("hint: {hint}"));
+    }
+    let mut source = std::error::Error::source(error).filter(|_| verbose > 0);
+    while let Some(beneath) = source {
+        say(&format!("because: {beneath}"));
+        source = beneath.source();
+    }
+}
+
+/// Says a line on stderr. If nobody listens there, nothing is lost.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

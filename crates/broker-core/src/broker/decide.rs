@@ -1,0 +1,36 @@
+//! What to do with what is held: the one place that decides.
+
+use chrono::{DateTime, Utc};
+
+use crate::{Phase, Record, Token, TokenRequest};
+
+/// What to do for a request.
+#[derive(Debug, Clone)]
+pub(super) enum Decision {
+    /// The held token is handed out as it is.
+    Use(Token),
+    /// Whoever gets the lock renews; this token serves everyone else meanwhile.
+    Renew(Token),
+    /// Everyone waits for a new token.
+    Need,
+}
+
+/// Decides from what is held at `now`.
+pub(super) fn decide(record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> Decision {
+    let Some(token) = serves(record, request, now) else { return Decision::Need };
+    let rests = || record.failure(request.scopes()).is_some_and(|failure| now < failure.retry_at);
+    match token.window().phase(now) {
+        Phase::Fresh => Decision::Use(token),
+        Phase::Advisory if rests() => Decision::Use(token),
+        Phase::Advisory => Decision::Renew(token),
+        Phase::Blocking | Phase::Expired => Decision::Need,
+    }
+}
+
+/// The held token if it truly serves the request at `now`: what is handed out when a renewal fails.
+pub(super) fn serves(record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> Option<Token> {
+    let token = record.token(request.scopes()).filter(|_| !request.is_forced())?;
+    let too_short =
+        request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
+    (!too_short && token.window().phase(now) != Phase::Expired).then(|| token.clone())
+}

@@ -1,0 +1,228 @@
+//! The broker: the one who locks, loads, asks, saves and hands out, in that order.
+
+mod decide;
+mod operation;
+mod renew;
+mod session;
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use dashmap::DashMap;
+
+use crate::context::DEFAULT_TIMEOUT;
+use crate::section::Sections;
+use crate::{Context, Error, Loaded, Provider, Record, Result, Store, Token, TokenRequest};
+
+use decide::{Decision, decide};
+
+pub use session::{LoggedIn, LoggedOut};
+pub use status::{State, Status, TokenStatus};
+
+/// How long a caller waits for another process that renews or logs in.
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a process trusts its own copy of a record before it looks at the store again.
+const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// The providers a broker knows, by name.
+pub trait Catalog: Send + Sync {
+    /// The names, in the order people should see them.
+    fn names(&self) -> Vec<String>;
+
+    /// A provider by name: an [`crate::ErrorKind::Usage`] error if there is none of that name, an
+    /// [`crate::ErrorKind::Configuration`] error if its configuration is wrong.
+    fn entry(&self, name: &str) -> Result<Entry>;
+}
+
+/// A provider with what the broker needs to know beside it.
+#[derive(Clone)]
+pub struct Entry {
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// The bound of each of its requests.
+    pub timeout: Duration,
+    /// The environment variable that programs usually look for its token in.
+    pub token_variable: String,
+}
+
+impl Entry {
+    /// An entry with the usual bound, whose variable is `TOKEN`.
+    pub fn new(provider: Arc<dyn Provider>) -> Self {
+        Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned() }
+    }
+}
+
+impl Catalog for BTreeMap<String, Entry> {
+    fn names(&self) -> Vec<String> {
+        self.keys().cloned().collect()
+    }
+
+    fn entry(&self, name: &str) -> Result<Entry> {
+        self.get(name).cloned().ok_or_else(|| Error::usage(format!("there is no provider `{name}`")))
+    }
+}
+
+/// The broker. Cheap to clone; all clones share what they know. It is `Send + Sync`, and async calls need a
+/// tokio runtime with time (and I/O, for the usual HTTP client).
+///
+/// Work that was begun goes on if a call is dropped, until what the service gave is saved: a login is not lost
+/// by a timeout or a `select!` around a call. Before a process ends by itself, wait for [`Broker::settled`].
+#[derive(Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    catalog: Box<dyn Catalog>,
+    store: Arc<dyn Store>,
+    context: Context,
+    sections: Sections,
+    wait_limit: Duration,
+    slots: DashMap<String, Arc<Slot>>,
+}
+
+/// What a process knows of one provider.
+struct Slot {
+    name: String,
+    entry: Entry,
+    /// One task of this process at a time goes for the store's lock.
+    gate: tokio::sync::Mutex<()>,
+    seen: RwLock<Option<Seen>>,
+}
+
+#[derive(Clone)]
+struct Seen {
+    record: Arc<Record>,
+    at: DateTime<Utc>,
+}
+
+/// Builds a [`Broker`].
+pub struct BrokerBuilder {
+    inner: Inner,
+}
+
+impl BrokerBuilder {
+    /// Sets how long a caller waits for another process that renews or logs in; 2 minutes if not set.
+    #[must_use]
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.inner.wait_limit = limit;
+        self
+    }
+
+    /// The broker.
+    #[must_use]
+    pub fn build(self) -> Broker {
+        Broker { inner: Arc::new(self.inner) }
+    }
+}
+
+impl Broker {
+    /// Builds a broker of these providers, over this store, in this world.
+    pub fn builder(
+        catalog: impl Catalog + 'static,
+        store: Arc<dyn Store>,
+        context: Context,
+    ) -> BrokerBuilder {
+        BrokerBuilder {
+            inner: Inner {
+                catalog: Box::new(catalog),
+                store,
+                context,
+                sections: Sections::new(),
+                wait_limit: WAIT_LIMIT,
+                slots: DashMap::new(),
+            },
+        }
+    }
+
+    /// The names of the providers.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.inner.catalog.names()
+    }
+
+    /// The environment variable that programs usually look for a provider's token in.
+    pub fn token_variable(&self, provider: &str) -> Result<String> {
+        Ok(self.slot(provider)?.entry.token_variable.clone())
+    }
+
+    /// The held token, if it needs no renewal. This asks no service, waits for nobody and needs no runtime.
+    pub fn held(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
+        let slot = self.slot(provider)?;
+        let found = slot.entry.provider.check(request).and_then(|()| self.inner.look(&slot));
+        let record = found.map_err(|error| error.of_provider(provider))?;
+        Ok(match decide(&record, request, self.inner.context.now()) {
+            Decision::Use(token) => Some(token),
+            Decision::Renew(_) | Decision::Need => None,
+        })
+    }
+
+    /// A token: the held one, or a new one, which is saved before it is returned. However many ask at once, in
+    /// this process and others, one asks the service.
+    pub async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
+        if let Some(token) = self.held(provider, request)? {
+            return Ok(token);
+        }
+        let request = request.clone();
+        self.run(provider, |operation| async move { operation.renew(&request).await }).await
+    }
+
+    /// Waits until nothing is between a request and its save. A process that ends before may lose a login.
+    pub async fn settled(&self) {
+        self.inner.sections.settled().await;
+    }
+
+    fn slot(&self, name: &str) -> Result<Arc<Slot>> {
+        if let Some(slot) = self.inner.slots.get(name) {
+            return Ok(slot.clone());
+        }
+        let entry = self.inner.catalog.entry(name)?;
+        let (gate, seen) = (tokio::sync::Mutex::new(()), RwLock::new(None));
+        let slot = Slot { name: name.to_owned(), entry, gate, seen };
+        Ok(self.inner.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())
+    }
+}
+
+impl Inner {
+    /// What is held, as this process last saw it or as the store shows it.
+    fn look(&self, slot: &Slot) -> Result<Arc<Record>> {
+        let now = self.context.now();
+        let seen = slot.seen.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(seen) = seen
+            && (TimeDelta::zero()..LOOK_AGAIN).contains(&(now - seen.at))
+        {
+            return Ok(seen.record);
+        }
+        self.look_again(slot)
+    }
+
+    /// What is held, as the store shows it.
+    fn look_again(&self, slot: &Slot) -> Result<Arc<Record>> {
+        let record = match self.store.peek(&slot.name)? {
+            Loaded::Record(record) => slot.own(*record, self.context.now()),
+            Loaded::Nothing | Loaded::Unreadable(_) => slot.empty(),
+        };
+        Ok(self.remember(slot, record))
+    }
+
+    fn remember(&self, slot: &Slot, record: Record) -> Arc<Record> {
+        let seen = Seen { record: Arc::new(record), at: self.context.now() };
+        *slot.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
+        seen.record
+    }
+}
+
+impl Slot {
+    fn empty(&self) -> Record {
+        Record::new(&self.name, self.entry.provider.issuer().clone())
+    }
+
+    /// The record as this provider may use it.
+    fn own(&self, record: Record, now: DateTime<Utc>) -> Record {
+        record.of_issuer(self.entry.provider.issuer(), self.entry.provider.account(), now)
+    }
+}

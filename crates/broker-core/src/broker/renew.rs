@@ -1,0 +1,158 @@
+//! From a record to a new token.
+
+use chrono::TimeDelta;
+
+use super::decide::{Decision, decide, serves};
+use super::operation::{Held, Operation};
+use crate::{Change, Error, ErrorKind, Failure, Loaded, Phase, Record, Result, Token, TokenRequest};
+
+/// The most exchanges between a record and a token (log in again, refresh, mint, with one that is refused
+/// between): a provider that asks for more goes in a circle.
+const MOST_EXCHANGES: usize = 6;
+
+impl Operation {
+    /// Gets a token: by an exchange, or because somebody else made one meanwhile. If that fails and the held
+    /// token still serves, it is handed out.
+    pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
+        let error = match self.try_renew(request).await {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        let held = self.inner.look(&self.slot).ok();
+        let Some(token) = held.and_then(|record| serves(&record, request, self.context.now())) else {
+            return Err(error);
+        };
+        let until =
+            token.expires_at().map_or_else(String::new, |at| format!(" until {}", at.format("%F %T UTC")));
+        let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+        let name = &self.slot.name;
+        self.context
+            .person()
+            .tell(&format!("{name}: not renewed, the held token serves{until}: {}{hint}", error.message()));
+        Ok(token)
+    }
+
+    async fn try_renew(&self, request: &TokenRequest) -> Result<Token> {
+        let found = |record: &Record| match decide(record, request, self.context.now()) {
+            Decision::Use(token) | Decision::Renew(token) => Some(token),
+            Decision::Need => None,
+        };
+        // Where a token serves meanwhile, whoever finds the way taken does not wait.
+        let gate = match found(&*self.inner.look(&self.slot)?) {
+            Some(spare) => match self.slot.gate.try_lock() {
+                Ok(gate) => gate,
+                Err(_) => return Ok(spare),
+            },
+            None => {
+                let gate = self.slot.gate.lock().await;
+                if let Some(token) = found(&*self.inner.look(&self.slot)?) {
+                    return Ok(token);
+                }
+                gate
+            }
+        };
+        let locked = match self.lock(|| Ok(found(&*self.inner.look_again(&self.slot)?))).await? {
+            Ok(locked) => locked,
+            Err(token) => return Ok(token),
+        };
+        let mut held = self.load(locked).await?;
+        if let Decision::Use(token) = decide(&held.record, request, self.context.now()) {
+            return Ok(token);
+        }
+        let exchanged = self.exchanges(&mut held, request).await;
+        if let Err(error) = &exchanged {
+            self.note_failure(&mut held, request, error).await;
+        }
+        drop(gate);
+        exchanged.map_err(|error| explain(error, &held))
+    }
+
+    /// Exchanges, saving after each, until the token is there.
+    pub(super) async fn exchanges(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
+        for _ in 0..MOST_EXCHANGES {
+            held.locked.probe().await?;
+            let change = self.provider().exchange(&self.context, &held.record, request).await?;
+            if change.refuses_grant() && self.changed_meanwhile(held).await? {
+                continue;
+            }
+            let given = change.gives(request.scopes()).cloned();
+            self.save(held, change).await?;
+            if let Some(token) = given {
+                return self.alive(token);
+            }
+        }
+        Err(Error::failed("its exchanges go in a circle and give no token: this is an error in the provider"))
+    }
+
+    /// Before a refused grant is called lost: whether somebody has put another one there (who takes no lock, as
+    /// the services' own tools).
+    async fn changed_meanwhile(&self, held: &mut Held) -> Result<bool> {
+        let Loaded::Record(record) = held.locked.load().await? else { return Ok(false) };
+        let record = self.slot.own(*record, self.context.now());
+        let changed = match (record.usable_grant(), held.record.usable_grant()) {
+            (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
+            (now, _) => now.is_some(),
+        };
+        if changed {
+            held.record = record;
+        }
+        Ok(changed)
+    }
+
+    /// A token that arrives expired is nobody's token: one of the two clocks is wrong.
+    fn alive(&self, token: Token) -> Result<Token> {
+        let now = self.context.now();
+        if token.window().phase(now) != Phase::Expired {
+            return Ok(token);
+        }
+        Err(Error::unavailable(format!(
+            "the new token had already expired when it came ({}); this machine's clock says {}, the service's {}",
+            token.expires_at().unwrap_or_default().format("%F %T UTC"),
+            now.format("%F %T UTC"),
+            token.service_time(now).format("%F %T UTC"),
+        ))
+        .with_hint("set this machine's clock"))
+    }
+
+    /// Puts a failure on record, so that it is not repeated at once and `status` can tell of it. That this may
+    /// fail too changes nothing for the caller.
+    async fn note_failure(&self, held: &mut Held, request: &TokenRequest, error: &Error) {
+        let worth = !held.record.is_empty() || error.secret_mark().is_some();
+        if !worth
+            || held.unreadable.is_some()
+            || matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Usage | ErrorKind::Failed)
+        {
+            return;
+        }
+        let now = self.context.now();
+        let token = held.record.token(request.scopes());
+        let pause = token.map_or_else(TimeDelta::zero, |token| token.window().retry_pause(fastrand::f64()));
+        let asked = error.retry_after().and_then(|wait| TimeDelta::from_std(wait).ok()).unwrap_or_default();
+        let failure = Failure {
+            at: now,
+            kind: error.kind(),
+            message: error.message().to_owned(),
+            retry_at: now.checked_add_signed(pause.max(asked)).unwrap_or(now),
+            secret_mark: error.secret_mark().map(str::to_owned),
+        };
+        held.record.set_failure(request.scopes(), failure);
+        if let Err(error) = self.save(held, Change::default()).await {
+            tracing::warn!(%error, "the failure could not be put on record");
+        }
+    }
+}
+
+/// Says why what is on the disk was not used, where a login is asked for.
+fn explain(error: Error, held: &Held) -> Error {
+    if error.kind() != ErrorKind::LoginRequired {
+        return error;
+    }
+    let because = match &held.unreadable {
+        Some(why) => format!("{why}: it is left as it is, and kept aside by the next login"),
+        None => match held.record.parked_instead() {
+            Some(why) => why,
+            None => return error,
+        },
+    };
+    Error::login_required(format!("{} ({because})", error.message()))
+}

@@ -1,0 +1,97 @@
+//! Logging in and out.
+
+use super::Broker;
+use super::operation::{Held, Operation};
+use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Token};
+
+/// What a login brought.
+#[derive(Debug, Clone)]
+pub struct LoggedIn {
+    /// Whose login it is, if the service says.
+    pub account: Option<String>,
+    /// The token that came with it, if one did.
+    pub token: Option<Token>,
+}
+
+/// What a logout did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedOut {
+    /// Whether anything was held.
+    pub held: bool,
+    /// What was done at the service.
+    pub at_service: Revoked,
+    /// Whether logins that other issuers gave were forgotten too, without being revoked.
+    pub others_forgotten: bool,
+}
+
+impl Broker {
+    /// Logs in and saves what the service gave. What was held before is kept until then, and gone after.
+    pub async fn login(&self, provider: &str, login: Login) -> Result<LoggedIn> {
+        self.run(provider, |operation| operation.login(login)).await
+    }
+
+    /// Revokes at the service what can be revoked there, then forgets the record. If the service cannot be
+    /// reached the record stays. With `local` the service is not asked.
+    pub async fn logout(&self, provider: &str, local: bool) -> Result<LoggedOut> {
+        self.run(provider, move |operation| operation.logout(local)).await
+    }
+}
+
+impl Operation {
+    async fn login(self, login: Login) -> Result<LoggedIn> {
+        let _gate = self.slot.gate.lock().await;
+        let mut held = self.hold().await?;
+        held.locked.probe().await?;
+        let change = self.provider().login(&self.context, &login).await?;
+        held.record = held.record.for_new_login(self.provider().issuer());
+        self.save(&mut held, change).await?;
+        let newest = held.record.tokens().map(|(_, token)| token).max_by_key(|token| token.expires_at());
+        Ok(LoggedIn { account: held.record.account().map(str::to_owned), token: newest.cloned() })
+    }
+
+    async fn logout(self, local: bool) -> Result<LoggedOut> {
+        let _gate = self.slot.gate.lock().await;
+        let mut held = self.hold().await?;
+        let others_forgotten = held.record.has_parked();
+        if held.record.is_empty() && !others_forgotten && held.unreadable.is_none() {
+            return Ok(LoggedOut { held: false, at_service: Revoked::default(), others_forgotten });
+        }
+        let at_service = if local || held.record.is_empty() {
+            Revoked::default()
+        } else {
+            self.revoke(&mut held).await.map_err(|error| kept(&error, &self.slot.name))?
+        };
+        held.locked.forget().await?;
+        self.context.nothing_given();
+        self.inner.remember(&self.slot, Record::new(&self.slot.name, self.provider().issuer().clone()));
+        Ok(LoggedOut { held: true, at_service, others_forgotten })
+    }
+
+    async fn revoke(&self, held: &mut Held) -> Result<Revoked> {
+        let needed = self.provider().needed_to_revoke(&held.record);
+        if let Some(request) = needed
+            && held.record.usable_token(request.scopes(), self.context.now()).is_none()
+        {
+            match self.exchanges(held, &request).await {
+                // Without a login nothing can be revoked with it either; the provider says what is left to do.
+                Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.provider().revoke(&self.context, &held.record).await
+    }
+
+    async fn hold(&self) -> Result<Held> {
+        match self.lock(|| Ok(None::<std::convert::Infallible>)).await? {
+            Ok(locked) => self.load(locked).await,
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn kept(error: &Error, provider: &str) -> Error {
+    let hint = format!(
+        "what could not be revoked is kept; to forget it all the same: broker logout {provider} --local"
+    );
+    Error::new(error.kind(), format!("not logged out: {}", error.message())).with_hint(hint)
+}

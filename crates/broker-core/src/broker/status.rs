@@ -1,0 +1,139 @@
+//! What is held, without secrets.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::Broker;
+use crate::{Failure, Loaded, Phase, Record, Result, Token};
+
+/// What is held for a provider; never a secret.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// The provider.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Of the token that lives longest.
+    pub state: State,
+    /// Whose the login is, if the service said.
+    pub account: Option<String>,
+    /// When the token that lives longest expires; `None` if there is none, or it does not expire.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The scopes tokens are held for, as they were asked for; the usual token has none.
+    pub scopes: Vec<String>,
+    /// Each token held.
+    pub tokens: Vec<TokenStatus>,
+    /// Whether a grant is held that the service has not refused.
+    pub grant: bool,
+    /// Where grants and tokens come from.
+    pub issuer: String,
+    /// The last failure since a token was given.
+    pub last_failure: Option<Failure>,
+    /// What the person should know besides.
+    pub note: Option<String>,
+}
+
+/// A held token, without its secret.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct TokenStatus {
+    /// The scopes it was asked for with; empty for the usual token.
+    pub scope: String,
+    /// In which state it is.
+    pub state: State,
+    /// When it expires.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// From when on it is renewed.
+    pub renews_at: Option<DateTime<Utc>>,
+}
+
+/// The state of a token or a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum State {
+    /// It is used as it is.
+    Valid,
+    /// It still serves, and is due for renewal.
+    Expiring,
+    /// It serves no longer; the next call gets a new one by itself.
+    Expired,
+    /// A person has to log in.
+    LoginRequired,
+    /// Nothing is held.
+    None,
+}
+
+impl Broker {
+    /// What is held for a provider. This asks no service and waits for nobody.
+    pub fn status(&self, provider: &str) -> Result<Status> {
+        let slot = self.slot(provider)?;
+        let now = self.inner.context.now();
+        let (record, unreadable) =
+            match self.inner.store.peek(provider).map_err(|error| error.of_provider(provider))? {
+                Loaded::Nothing => (slot.empty(), None),
+                Loaded::Record(record) => (slot.own(*record, now), None),
+                Loaded::Unreadable(why) => (slot.empty(), Some(why)),
+            };
+        let renewable = slot.entry.provider.can_renew(&record);
+        let note = unreadable.clone().or_else(|| record.parked_instead()).or_else(|| refused(&record));
+        Ok(status(provider, &record, renewable, unreadable.is_some(), now).with_note(note))
+    }
+}
+
+impl Status {
+    fn with_note(self, note: Option<String>) -> Self {
+        Self { note, ..self }
+    }
+}
+
+fn status(name: &str, record: &Record, renewable: bool, unreadable: bool, now: DateTime<Utc>) -> Status {
+    let state_of = |token: &Token| match token.window().phase(now) {
+        Phase::Fresh => State::Valid,
+        Phase::Advisory | Phase::Blocking => State::Expiring,
+        Phase::Expired if renewable => State::Expired,
+        Phase::Expired => State::LoginRequired,
+    };
+    let longest = record
+        .tokens()
+        .map(|(_, token)| token)
+        .max_by_key(|token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC));
+    let nothing = record.is_empty() && !unreadable && record.parked_instead().is_none();
+    let state = match longest {
+        Some(token) => state_of(token),
+        None if nothing => State::None,
+        None if renewable => State::Expired,
+        None => State::LoginRequired,
+    };
+    Status {
+        name: name.to_owned(),
+        kind: record.issuer().kind.clone(),
+        state,
+        account: record.account().map(str::to_owned),
+        expires_at: longest.and_then(Token::expires_at),
+        scopes: record
+            .tokens()
+            .map(|(scopes, _)| scopes.to_owned())
+            .filter(|scopes| !scopes.is_empty())
+            .collect(),
+        tokens: record
+            .tokens()
+            .map(|(scope, token)| TokenStatus {
+                scope: scope.to_owned(),
+                state: state_of(token),
+                expires_at: token.expires_at(),
+                renews_at: token.window().renews_at(),
+            })
+            .collect(),
+        grant: record.usable_grant().is_some(),
+        issuer: record.issuer().endpoint.clone(),
+        last_failure: record.last_failure().cloned(),
+        note: None,
+    }
+}
+
+fn refused(record: &Record) -> Option<String> {
+    let at = record.grant()?.refused_at()?;
+    Some(format!("the service refused the login at {}", at.format("%F %T UTC")))
+}

@@ -1,0 +1,91 @@
+//! What an exchange brought.
+
+use crate::{Record, ScopeKey, Secret, Token};
+use chrono::{DateTime, Utc};
+
+use crate::record::Grant;
+
+/// What one exchange changes in a record. The broker saves it before anything else happens.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Change {
+    grant: GrantChange,
+    tokens: Vec<(ScopeKey, Token)>,
+    dropped: Vec<ScopeKey>,
+    account: Option<String>,
+}
+
+#[derive(Debug, Default)]
+enum GrantChange {
+    /// An answer without a refresh token keeps the old one (RFC 6749 section 6).
+    #[default]
+    Keep,
+    Set(Secret, DateTime<Utc>),
+    Refused,
+}
+
+impl Change {
+    /// A token for these scopes.
+    pub fn token(scopes: &ScopeKey, token: Token) -> Self {
+        Self::default().and_token(scopes, token)
+    }
+
+    /// A grant: a refresh token, or what else buys tokens for the long term.
+    pub fn grant(secret: Secret, at: DateTime<Utc>) -> Self {
+        Self::default().and_grant(secret, at)
+    }
+
+    /// The service refused the grant for good (`invalid_grant`). The broker looks once more whether somebody
+    /// has changed the record, marks the grant refused if not, and asks the provider again.
+    pub fn grant_refused() -> Self {
+        Self { grant: GrantChange::Refused, ..Self::default() }
+    }
+
+    /// The service does not accept this token although it should still be valid: it is forgotten.
+    pub fn drop_token(scopes: &ScopeKey) -> Self {
+        Self { dropped: vec![scopes.clone()], ..Self::default() }
+    }
+
+    /// And a token.
+    pub fn and_token(mut self, scopes: &ScopeKey, token: Token) -> Self {
+        self.tokens.push((scopes.clone(), token));
+        self
+    }
+
+    /// And a grant.
+    pub fn and_grant(mut self, secret: Secret, at: DateTime<Utc>) -> Self {
+        self.grant = GrantChange::Set(secret, at);
+        self
+    }
+
+    /// And whose they are, as the person knows it.
+    pub fn and_account(mut self, account: Option<String>) -> Self {
+        self.account = account;
+        self
+    }
+
+    pub(crate) fn refuses_grant(&self) -> bool {
+        matches!(self.grant, GrantChange::Refused)
+    }
+
+    pub(crate) fn gives(&self, scopes: &ScopeKey) -> Option<&Token> {
+        self.tokens.iter().find(|(key, _)| key == scopes).map(|(_, token)| token)
+    }
+
+    pub(crate) fn apply(self, record: &mut Record, now: DateTime<Utc>) {
+        match self.grant {
+            GrantChange::Keep => {}
+            GrantChange::Set(secret, at) => record.set_grant(Grant::new(secret, at)),
+            GrantChange::Refused => record.refuse_grant(now),
+        }
+        for scopes in &self.dropped {
+            record.drop_token(scopes);
+        }
+        for (scopes, token) in self.tokens {
+            record.set_token(&scopes, token);
+        }
+        if self.account.is_some() {
+            record.set_account(self.account);
+        }
+    }
+}

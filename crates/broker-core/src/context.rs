@@ -1,0 +1,190 @@
+//! The world as a provider sees it: everything that is not the record comes from here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
+use crate::section::{Section, Sections};
+use crate::{Clock, Env, Error, Http, HttpFault, HttpRequest, HttpResponse, Person, Reached, Repeat, Result};
+
+/// A request that gets no answer within this time is given up, unless the configuration says another.
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A service that wants to be left alone for longer than this is told to the caller instead of waited for.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// HTTP client, clock, environment and the person, injected. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    world: Arc<World>,
+    timeout: Duration,
+    section: Arc<Section>,
+    cancelled: Option<watch::Receiver<()>>,
+}
+
+struct World {
+    http: Arc<dyn Http>,
+    clock: Arc<dyn Clock>,
+    env: Arc<dyn Env>,
+    person: Arc<dyn Person>,
+}
+
+impl Context {
+    /// A context of these parts.
+    pub fn new(
+        http: Arc<dyn Http>,
+        clock: Arc<dyn Clock>,
+        env: Arc<dyn Env>,
+        person: Arc<dyn Person>,
+    ) -> Self {
+        let section = Arc::new(Sections::new().section());
+        let world = Arc::new(World { http, clock, env, person });
+        Self { world, timeout: DEFAULT_TIMEOUT, section, cancelled: None }
+    }
+
+    /// The context of one operation: it ends early when the sender of `cancelled` is dropped, but not in its
+    /// section.
+    pub(crate) fn of_operation(
+        &self,
+        timeout: Duration,
+        section: Arc<Section>,
+        cancelled: watch::Receiver<()>,
+    ) -> Self {
+        Self { world: self.world.clone(), timeout, section, cancelled: Some(cancelled) }
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.world.clock.now()
+    }
+
+    /// The environment.
+    #[must_use]
+    pub fn env(&self) -> &dyn Env {
+        self.world.env.as_ref()
+    }
+
+    /// The person who may sit there.
+    #[must_use]
+    pub fn person(&self) -> &dyn Person {
+        self.world.person.as_ref()
+    }
+
+    /// Whether nobody waits for the operation any more.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.as_ref().is_some_and(|cancelled| cancelled.has_changed().is_err())
+    }
+
+    /// Waits, or returns at once with [`crate::ErrorKind::Cancelled`] when nobody waits for the operation any more.
+    pub async fn pause(&self, duration: Duration) -> Result<()> {
+        let gone = async {
+            match self.cancelled.clone() {
+                // Nothing is ever sent: a change is the sender's end.
+                Some(mut cancelled) => while cancelled.changed().await.is_ok() {},
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.world.clock.sleep(duration) => Ok(()),
+            () = gone => Err(Error::new(crate::ErrorKind::Cancelled, "cancelled")),
+        }
+    }
+
+    /// Sends a request and gives the answer whatever its status, but for redirects: they are not followed, so
+    /// that a secret goes only where the configuration says.
+    ///
+    /// This is the one owner of retries: see [`Repeat`]. From here until the broker has saved what came of
+    /// it, or the provider says [`Context::nothing_given`], a signal waits.
+    pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
+        self.section.begin();
+        let sleeper = self.clone();
+        let attempt = || async {
+            let sent_at = self.now();
+            tracing::debug!(?request, "sending");
+            match self.world.http.send(request, self.timeout).await {
+                Ok(mut response) => {
+                    response.sent_at = sent_at;
+                    tracing::debug!(status = response.status, "answered");
+                    if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }
+                }
+                Err(fault) => {
+                    tracing::debug!(%fault, "no answer");
+                    Err(Miss::Fault(fault))
+                }
+            }
+        };
+        let policy = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(250))
+            .with_factor(4.0)
+            .with_max_times(2)
+            .with_jitter();
+        let outcome = attempt
+            .retry(policy)
+            .sleep(move |wait| {
+                let context = sleeper.clone();
+                // A cancelled wait ends at once, and then no attempt follows.
+                async move { drop(context.pause(wait).await) }
+            })
+            .when(|miss| !self.is_cancelled() && miss.may_repeat(request.repeat()))
+            .adjust(|miss, wait| match miss.retry_after() {
+                Some(asked) if asked > LONGEST_RETRY_AFTER => None,
+                Some(asked) => wait.map(|wait| wait.max(asked)),
+                None => wait,
+            })
+            .await;
+        match outcome {
+            Ok(response) if (300..400).contains(&response.status) => Err(redirected(request, &response)),
+            Ok(response) | Err(Miss::Answer(response)) => Ok(response),
+            Err(Miss::Fault(fault)) => {
+                Err(Error::unavailable(format!("no answer from {}: {fault}", request.url()))
+                    .with_source(fault))
+            }
+        }
+    }
+
+    /// The last answer gave nothing that has to be saved (a poll that is still pending, say): from here a
+    /// signal need not wait.
+    pub fn nothing_given(&self) {
+        self.section.end();
+    }
+}
+
+fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
+    let to = response.header("location").unwrap_or("nowhere").split(['?', '#']).next().unwrap_or_default();
+    Error::unavailable(format!(
+        "{} answered with a redirect to {to}, which is not followed: a secret goes only where the configuration says",
+        request.url()
+    ))
+    .with_hint("if the service has moved, correct its URL in the configuration; if this is a network's sign-in page, sign in there")
+}
+
+/// An attempt without the answer that was hoped for.
+enum Miss {
+    Fault(HttpFault),
+    Answer(HttpResponse),
+}
+
+impl Miss {
+    fn may_repeat(&self, repeat: Repeat) -> bool {
+        match (repeat, self) {
+            (Repeat::Never, _) => false,
+            (_, Self::Fault(fault)) if fault.reached == Reached::No => !fault.timed_out,
+            (_, Self::Answer(response)) if response.status == 429 => true,
+            (Repeat::IfNotActed, _) => false,
+            (Repeat::Safe, Self::Fault(fault)) => !fault.timed_out,
+            (Repeat::Safe, Self::Answer(_)) => true,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Answer(response) => response.retry_after(),
+            Self::Fault(_) => None,
+        }
+    }
+}

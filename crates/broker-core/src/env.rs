@@ -1,0 +1,109 @@
+//! The environment, injected: variables, files that are named, commands that are named.
+
+use std::ffi::OsString;
+use std::io::{Error as IoError, ErrorKind as IoErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::AsyncReadExt;
+
+use crate::Secret;
+
+/// The longest secret a file or a command may give.
+const LONGEST_SECRET: u64 = 64 * 1024;
+
+/// A command may ask a person for a passphrase, so it gets a while.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What the broker sees of the process it runs in.
+#[async_trait]
+pub trait Env: Send + Sync {
+    /// An environment variable that is set, is text, and is not empty.
+    fn var(&self, name: &str) -> Option<String>;
+
+    /// The environment variables whose names begin with this, as name and value.
+    fn vars(&self, prefix: &str) -> Vec<(String, String)>;
+
+    /// The person's home folder.
+    fn home(&self) -> Option<PathBuf>;
+
+    /// What this machine is called.
+    fn host_name(&self) -> String;
+
+    /// A secret in a file: its text, without the line ends after it.
+    fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
+
+    /// A secret that a command prints: its text, without the line ends after it.
+    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret>;
+}
+
+/// The process's own environment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemEnv;
+
+#[async_trait]
+impl Env for SystemEnv {
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    fn vars(&self, prefix: &str) -> Vec<(String, String)> {
+        // What is not text names no key of ours.
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(prefix)).collect()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        std::env::home_dir()
+    }
+
+    fn host_name(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
+    fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
+        let mut text = String::new();
+        let read = std::fs::File::open(path)?.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
+        secret_of(text, read as u64)
+    }
+
+    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
+        let (program, arguments) = command
+            .split_first()
+            .ok_or_else(|| IoError::new(IoErrorKind::InvalidInput, "the command is empty"))?;
+        let mut child = tokio::process::Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| IoError::other("no pipe to the command"))?;
+        let run = async {
+            let mut text = String::new();
+            let read = stdout.take(LONGEST_SECRET + 1).read_to_string(&mut text).await?;
+            let status = child.wait().await?;
+            if status.success() {
+                secret_of(text, read as u64)
+            } else {
+                Err(IoError::other(status.to_string()))
+            }
+        };
+        tokio::time::timeout(COMMAND_TIMEOUT, run)
+            .await
+            .unwrap_or_else(|_| Err(IoError::new(IoErrorKind::TimedOut, "it did not end within 2 minutes")))
+    }
+}
+
+fn secret_of(mut text: String, read: u64) -> std::io::Result<Secret> {
+    if read > LONGEST_SECRET {
+        return Err(IoError::new(IoErrorKind::InvalidData, "more than 64 KiB is no secret"));
+    }
+    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    if text.is_empty() {
+        return Err(IoError::new(IoErrorKind::InvalidData, "it is empty"));
+    }
+    Ok(Secret::new(text))
+}

@@ -1,0 +1,293 @@
+//! Requests and answers, without a client: that is injected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
+use zeroize::Zeroizing;
+
+use crate::Secret;
+
+/// The most bytes an answer may have.
+pub(crate) const LONGEST_ANSWER: usize = 1024 * 1024;
+
+/// Sends one request. An implementation follows no redirect, reads at most 1 MiB, and ends within `timeout`.
+#[async_trait]
+pub trait Http: Send + Sync {
+    /// Sends it once.
+    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault>;
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}")]
+pub struct HttpFault {
+    /// Whether the service may have acted.
+    pub reached: Reached,
+    /// Whether there was no answer in time.
+    pub timed_out: bool,
+    /// What happened, in words, without the URL's query.
+    pub what: String,
+}
+
+/// Whether a request reached the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Surely not: no connection was made.
+    No,
+    /// It may have, and the service may have acted.
+    Perhaps,
+}
+
+/// Whether a request may be sent again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Only if the service surely did not act: no connection, or 429. For what spends or mints something.
+    IfNotActed,
+    /// After any transient fault but a timeout: the request spends nothing, as a client credentials request.
+    Safe,
+    /// Not at all: the caller repeats it in a way of its own.
+    Never,
+}
+
+/// A request's method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are what they are called")]
+pub enum Method {
+    Get,
+    Post,
+    Delete,
+}
+
+/// A request. It holds secrets, so its `Debug` shows where it goes and nothing else.
+pub struct HttpRequest {
+    method: Method,
+    url: ServiceUrl,
+    authorization: Option<Zeroizing<String>>,
+    content_type: Option<&'static str>,
+    body: Zeroizing<Vec<u8>>,
+    repeat: Repeat,
+}
+
+impl HttpRequest {
+    /// A request without a body.
+    #[must_use]
+    pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
+        let body = Zeroizing::new(Vec::new());
+        Self { method, url, authorization: None, content_type: None, body, repeat }
+    }
+
+    /// A POST of form fields.
+    #[must_use]
+    pub fn post_form(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes();
+        let content_type = Some("application/x-www-form-urlencoded");
+        Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
+    }
+
+    /// A POST of a JSON object of texts.
+    #[must_use]
+    pub fn post_json(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
+        let fields: BTreeMap<_, _> = fields.iter().copied().collect();
+        // A map of text to text is always JSON.
+        let body = serde_json::to_vec(&fields).unwrap_or_default();
+        let content_type = Some("application/json");
+        Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
+    }
+
+    /// With a bearer token (RFC 6750 section 2.1).
+    #[must_use]
+    pub fn with_bearer(mut self, token: &Secret) -> Self {
+        self.authorization = Some(Zeroizing::new(format!("Bearer {}", token.expose())));
+        self
+    }
+
+    /// With client credentials by HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
+    #[must_use]
+    pub fn with_basic(mut self, client_id: &str, client_secret: &Secret) -> Self {
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = Zeroizing::new(format!("{}:{}", encode(client_id), encode(client_secret.expose())));
+        self.authorization = Some(Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes()))));
+        self
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn url(&self) -> &ServiceUrl {
+        &self.url
+    }
+
+    /// The value of the `Authorization` header.
+    #[must_use]
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_ref().map(|value| value.as_str())
+    }
+
+    /// The value of the `Content-Type` header.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&'static str> {
+        self.content_type
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether it may be sent again.
+    #[must_use]
+    pub fn repeat(&self) -> Repeat {
+        self.repeat
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.method, self.url)
+    }
+}
+
+/// An answer, whatever its status. It may hold secrets, so its `Debug` shows the status and nothing else.
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body, at most 1 MiB.
+    pub body: Zeroizing<Vec<u8>>,
+    /// When the request was sent, by this machine's clock: [`crate::Context::send`] sets it.
+    pub sent_at: DateTime<Utc>,
+}
+
+impl HttpResponse {
+    /// A header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// The body as a JSON object.
+    #[must_use]
+    pub fn json(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Whether the body is a web page: a proxy's, a captive portal's, a gateway's.
+    #[must_use]
+    pub fn is_html(&self) -> bool {
+        self.header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().contains("html"))
+            || self.body.trim_ascii_start().starts_with(b"<")
+    }
+
+    /// The `Date` header: the service's clock.
+    #[must_use]
+    pub fn date(&self) -> Option<DateTime<Utc>> {
+        http_date(self.header("date")?)
+    }
+
+    /// `Retry-After`, in seconds or as a date (RFC 9110 section 10.2.3).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.header("retry-after")?.trim();
+        if let Ok(seconds) = value.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        (http_date(value)? - self.date().unwrap_or(self.sent_at)).to_std().ok()
+    }
+
+    /// Whether the status says "not now": 429 or 5xx.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.status == 429 || self.status >= 500
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {}", self.status)
+    }
+}
+
+/// The one form of HTTP dates that may still be sent (RFC 9110 section 5.6.7).
+fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
+}
+
+/// A URL that secrets may be sent to: https, or http to this machine's loopback; no user, no fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrl(Url);
+
+impl ServiceUrl {
+    /// Checks a URL.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text)
+            .map_err(|error| format!("`{text}` is not a URL ({error}): https://HOST/PATH"))?;
+        let loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        match url.scheme() {
+            _ if !url.username().is_empty() || url.password().is_some() => {
+                Err("a URL with a user or password in it is not used: give them as keys of their own"
+                    .to_owned())
+            }
+            _ if url.fragment().is_some() => {
+                Err(format!("`{text}` has a fragment (#…), which is never sent"))
+            }
+            "https" => Ok(Self(url)),
+            "http" if loopback => Ok(Self(url)),
+            "http" => {
+                Err(format!("`{text}` would send secrets in clear text: https only (http on loopback alone)"))
+            }
+            other => Err(format!("`{other}` is not a scheme tokens are had by: https only")),
+        }
+    }
+
+    /// The URL with `path` after its own path, which is taken for a folder.
+    #[must_use]
+    pub fn join(&self, path: &str) -> Self {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}/{}", self.0.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        Self(url)
+    }
+
+    /// The URL as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Whether it goes to this machine without TLS.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+}
+
+impl fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str().trim_end_matches('/'))
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}

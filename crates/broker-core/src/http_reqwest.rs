@@ -1,0 +1,125 @@
+//! The usual HTTP client: reqwest, with rustls and the system's roots.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use reqwest::Client;
+use zeroize::Zeroizing;
+
+use crate::http::LONGEST_ANSWER;
+use crate::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached};
+
+/// Part of a request's time, so that a host that drops packets is told apart from one that is slow.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An HTTP client that is built at the first request, so that who never sends one never pays for it.
+#[derive(Debug, Default)]
+pub struct ReqwestHttp {
+    /// For https: by the proxy the environment names, if any.
+    outside: OnceLock<Client>,
+    /// For http to this machine: a proxy must not see what is in clear text.
+    loopback: OnceLock<Client>,
+}
+
+impl ReqwestHttp {
+    fn client(&self, plain: bool) -> Result<&Client, HttpFault> {
+        let cell = if plain { &self.loopback } else { &self.outside };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let built = build(plain).map_err(|error| HttpFault {
+            reached: Reached::No,
+            timed_out: false,
+            what: format!("no HTTP client can be built: {error}"),
+        })?;
+        Ok(cell.get_or_init(|| built))
+    }
+}
+
+fn build(plain: bool) -> Result<Client, Box<dyn std::error::Error>> {
+    let builder = Client::builder()
+        .user_agent(concat!("earth-token-broker/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .referer(false);
+    if plain {
+        return Ok(builder.no_proxy().tls_certs_only([]).tls_backend_preconfigured(tls(false)?).build()?);
+    }
+    Ok(builder.https_only(true).tls_backend_preconfigured(tls(true)?).build()?)
+}
+
+fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?;
+    if !roots {
+        return Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth());
+    }
+    let verifier = rustls_platform_verifier::Verifier::new(provider)?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+#[async_trait]
+impl Http for ReqwestHttp {
+    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        let client = self.client(request.url().is_plain())?;
+        let method = match request.method() {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = client
+            .request(method, request.url().as_str())
+            .timeout(timeout)
+            .header("accept", "application/json")
+            .body(request.body().to_vec());
+        if let Some(kind) = request.content_type() {
+            builder = builder.header("content-type", kind);
+        }
+        if let Some(value) = request.authorization() {
+            let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
+                reached: Reached::No,
+                timed_out: false,
+                what: "the secret has characters that no header can carry".to_owned(),
+            })?;
+            value.set_sensitive(true);
+            builder = builder.header("authorization", value);
+        }
+        let mut response = builder.send().await.map_err(|error| fault(&error, timeout))?;
+        let mut body = Zeroizing::new(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error, timeout))? {
+            if body.len() + chunk.len() > LONGEST_ANSWER {
+                return Err(HttpFault {
+                    reached: Reached::Perhaps,
+                    timed_out: false,
+                    what: "the answer is longer than 1 MiB, which no token answer is".to_owned(),
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let headers = response
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+            .collect();
+        Ok(HttpResponse { status: response.status().as_u16(), headers, body, sent_at: DateTime::UNIX_EPOCH })
+    }
+}
+
+/// Says what lies at the bottom: reqwest's own words are about itself.
+fn fault(error: &reqwest::Error, timeout: Duration) -> HttpFault {
+    let reached = if error.is_connect() { Reached::No } else { Reached::Perhaps };
+    let mut root: &dyn std::error::Error = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    let what = match () {
+        () if error.is_timeout() && error.is_connect() => "no connection in time".to_owned(),
+        () if error.is_timeout() => format!("nothing came within {}", humantime::format_duration(timeout)),
+        () if std::ptr::eq(root, error) => "the request failed".to_owned(),
+        () => root.to_string(),
+    };
+    HttpFault { reached, timed_out: error.is_timeout(), what }
+}

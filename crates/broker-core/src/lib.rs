@@ -1,0 +1,53 @@
+//! The heart of the broker: what a record is, who may change it, and when a token is renewed.
+//!
+//! No service is known here. A service is a [`Provider`]: it answers one question, *given this record and
+//! this request, what is the next exchange?* The [`Broker`] takes the lock, loads the record, asks, saves
+//! what came back, and asks again until the token is there. Everything that touches the world outside the
+//! [`Store`] (HTTP, clock, environment, the person at the terminal) comes in through one [`Context`].
+
+mod answer;
+mod broker;
+mod change;
+mod clock;
+mod context;
+mod env;
+mod error;
+mod http;
+#[cfg(feature = "reqwest")]
+mod http_reqwest;
+mod jwt;
+mod kind;
+mod mark;
+mod person;
+mod provider;
+mod record;
+mod request;
+mod secret;
+mod secret_source;
+mod section;
+mod store;
+mod token;
+mod window;
+
+pub use answer::{Problem, Refusal, read_object, seconds};
+pub use broker::{Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus};
+pub use change::Change;
+pub use clock::{Clock, SystemClock};
+pub use context::Context;
+pub use env::{Env, SystemEnv};
+pub use error::{Error, ErrorKind, Result};
+pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached, Repeat, ServiceUrl};
+#[cfg(feature = "reqwest")]
+pub use http_reqwest::ReqwestHttp;
+pub use jwt::Claims;
+pub use kind::{Kind, Settings, SettingsError};
+pub use mark::mark;
+pub use person::{DeviceCode, Nobody, Person};
+pub use provider::{Login, Provider, Revoked, refuse_life, refuse_scopes};
+pub use record::{Failure, Grant, Issuer, Record};
+pub use request::{Lifetime, ScopeKey, TokenRequest};
+pub use secret::Secret;
+pub use secret_source::SecretSource;
+pub use store::{FileStore, Loaded, Locked, Locking, Store};
+pub use token::Token;
+pub use window::{Phase, Window};

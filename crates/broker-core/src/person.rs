@@ -1,0 +1,60 @@
+//! The person who may sit there.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{Error, Result, Secret};
+
+/// What a person needs to approve a device (RFC 8628 section 3.2).
+#[derive(Debug, Clone)]
+pub struct DeviceCode {
+    /// Where to go.
+    pub verification_uri: String,
+    /// The same with the code in it, if the service gave one.
+    pub verification_uri_complete: Option<String>,
+    /// What to type there.
+    pub user_code: String,
+    /// How long the code can be used.
+    pub expires_in: Duration,
+}
+
+/// How the broker speaks with a person: questions during a login, and word of what goes on.
+#[async_trait]
+pub trait Person: Send + Sync {
+    /// Asks for a line of text.
+    async fn ask(&self, question: &str) -> Result<String>;
+    /// Asks for a line of text that is not shown.
+    async fn ask_hidden(&self, question: &str) -> Result<Secret>;
+    /// Shows where to approve a login.
+    fn show_code(&self, code: &DeviceCode);
+    /// Called about once a second while a code waits for its approval.
+    fn waiting(&self, left: Duration);
+    /// Says something worth knowing: a warning, what is being waited for.
+    fn tell(&self, message: &str);
+}
+
+/// Nobody sits there: questions are errors, words go to the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+#[async_trait]
+impl Person for Nobody {
+    async fn ask(&self, question: &str) -> Result<String> {
+        Err(Error::login_required(format!("nobody is here to answer \"{question}\"")))
+    }
+
+    async fn ask_hidden(&self, question: &str) -> Result<Secret> {
+        Err(Error::login_required(format!("nobody is here to answer \"{question}\"")))
+    }
+
+    fn show_code(&self, code: &DeviceCode) {
+        tracing::warn!(url = code.verification_uri, code = code.user_code, "a login waits for its approval");
+    }
+
+    fn waiting(&self, _left: Duration) {}
+
+    fn tell(&self, message: &str) {
+        tracing::warn!("{message}");
+    }
+}

@@ -1,0 +1,94 @@
+//! What a service is to the broker.
+
+use async_trait::async_trait;
+
+use crate::{Change, Context, Error, Issuer, Record, Result, Secret, TokenRequest};
+
+/// A service that gives tokens.
+///
+/// A provider keeps nothing: what it knows is its configuration, what it holds is the record. It does one
+/// exchange at a time and hands back what changed; the broker saves that before it asks again. So nothing a
+/// service gave is only in memory when the next request goes out, and a provider never deals with locks,
+/// files, windows or other callers.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Who gives the tokens. A record of another issuer is never shown to this provider.
+    fn issuer(&self) -> &Issuer;
+
+    /// The account the configuration names, if it does. A record of another account is not used.
+    fn account(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether the request makes sense here; an [`crate::ErrorKind::Usage`] error if not. By default scopes
+    /// can't be chosen, nor the life of a token, nor its name.
+    fn check(&self, request: &TokenRequest) -> Result<()> {
+        refuse_scopes(request)?;
+        refuse_life(request)
+    }
+
+    /// Whether a token could be had without a person, as far as can be told without asking the service.
+    fn can_renew(&self, record: &Record) -> bool {
+        record.usable_grant().is_some()
+    }
+
+    /// The next exchange on the way to the token of `request`: at most one request that gives something.
+    ///
+    /// `record` is what was loaded under the lock, and the only input. A token in it for the scopes asked for
+    /// is not good enough, or this would not be called. An [`crate::ErrorKind::LoginRequired`] error says
+    /// that a person has to log in; a refused grant is a [`Change::grant_refused`], not an error.
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change>;
+
+    /// Logs a person in. The change is put into an empty record: nothing of the last login stays.
+    async fn login(&self, context: &Context, login: &Login) -> Result<Change>;
+
+    /// The token that [`Provider::revoke`] needs, if it needs one: the broker sees to it that the record has it.
+    fn needed_to_revoke(&self, _record: &Record) -> Option<TokenRequest> {
+        None
+    }
+
+    /// Revokes the grant and what else can be revoked at the service (RFC 7009). Errors keep the record.
+    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked>;
+}
+
+/// How to log in.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Login {
+    /// As the provider usually does it.
+    #[default]
+    Usual,
+    /// With a refresh token from elsewhere.
+    RefreshToken(Secret),
+    /// With this password.
+    Password(Secret),
+}
+
+/// What came of a revocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revoked {
+    /// Whether something was revoked at the service.
+    pub revoked: bool,
+    /// What the person should know or do besides.
+    pub note: Option<String>,
+}
+
+/// For [`Provider::check`]: an error if scopes are asked for.
+pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
+    match request.scopes().is_empty() {
+        true => Ok(()),
+        false => Err(Error::usage("the tokens of this kind have no scopes to choose: leave out `--scope`")),
+    }
+}
+
+/// For [`Provider::check`]: an error if a life or a name is asked for.
+pub fn refuse_life(request: &TokenRequest) -> Result<()> {
+    match (request.asked_life(), request.asked_name()) {
+        (Some(_), _) => Err(Error::usage(
+            "the service alone sets how long a token of this kind lives: leave out `--expires`",
+        )
+        .with_hint("to ask for a life that must be left, use --min-ttl")),
+        (_, Some(_)) => Err(Error::usage("tokens of this kind have no name: leave out `--name`")),
+        _ => Ok(()),
+    }
+}

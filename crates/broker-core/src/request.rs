@@ -1,0 +1,148 @@
+//! What a caller asks for.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+/// What a caller asks a token for: scopes, the life it should have, whether a held one will do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use]
+pub struct TokenRequest {
+    scopes: ScopeKey,
+    expires: Option<Lifetime>,
+    min_ttl: Option<Duration>,
+    force: bool,
+    name: Option<String>,
+}
+
+impl TokenRequest {
+    /// The provider's usual token; a held one will do.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A token with this scope too.
+    pub fn scope(mut self, scope: &str) -> Self {
+        self.scopes = ScopeKey::new(self.scopes.0.split(' ').chain([scope]));
+        self
+    }
+
+    /// The life to ask for if a token has to be minted; a held one is reused until its window.
+    pub fn expires(mut self, life: Lifetime) -> Self {
+        self.expires = Some(life);
+        self
+    }
+
+    /// The life that must be left.
+    pub fn min_ttl(mut self, left: Duration) -> Self {
+        self.min_ttl = Some(left);
+        self
+    }
+
+    /// A new token, whatever is held.
+    pub fn force(mut self) -> Self {
+        self.force = true;
+        self
+    }
+
+    /// The name a token gets at services that list tokens by name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The scopes, as records keep tokens apart by them.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeKey {
+        &self.scopes
+    }
+
+    /// The life asked for.
+    #[must_use]
+    pub fn asked_life(&self) -> Option<Lifetime> {
+        self.expires
+    }
+
+    /// The life that must be left.
+    #[must_use]
+    pub fn asked_ttl(&self) -> Option<Duration> {
+        self.min_ttl
+    }
+
+    /// Whether a held token will not do.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        self.force
+    }
+
+    /// The name asked for.
+    #[must_use]
+    pub fn asked_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+/// How long a token should live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// For a duration from now.
+    For(Duration),
+    /// Until the start of a UTC day.
+    Until(NaiveDate),
+}
+
+impl Lifetime {
+    /// When a token minted at `now` should expire; `None` where that is out of all calendars.
+    #[must_use]
+    pub fn end(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::For(life) => now.checked_add_signed(TimeDelta::from_std(life).ok()?),
+            Self::Until(day) => Some(day.and_hms_opt(0, 0, 0)?.and_utc()),
+        }
+    }
+}
+
+impl std::str::FromStr for Lifetime {
+    type Err = String;
+
+    /// `7d`, `36h`, `2w`, `90m`, or a date `2026-12-31`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(day) = text.parse::<NaiveDate>() {
+            return Ok(Self::Until(day));
+        }
+        humantime::parse_duration(text)
+            .map(Self::For)
+            .map_err(|_| format!("`{text}` is neither a duration (7d, 36h, 2w, 90m) nor a date (2026-12-31)"))
+    }
+}
+
+/// Scopes in one order, each once: the key under which a record holds a token. Empty: the usual token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScopeKey(String);
+
+impl ScopeKey {
+    /// From scopes in any order; one text may hold several, separated by spaces (RFC 6749 section 3.3).
+    pub fn new<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut scopes: Vec<_> = scopes.into_iter().flat_map(str::split_whitespace).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        Self(scopes.join(" "))
+    }
+
+    /// Space-separated, sorted.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether no scope was asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each scope.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split_whitespace()
+    }
+}

@@ -1,0 +1,134 @@
+//! Where a configured secret comes from.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::{Context, Env, Error, Result, Secret, mark};
+
+/// Where a configured secret comes from: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
+/// `{ command = ["PROGRAM", "ARGUMENT"] }`. It is read when an exchange needs it, never for a held token.
+#[derive(Clone)]
+pub enum SecretSource {
+    /// It stands in the configuration.
+    Literal(Secret),
+    /// An environment variable.
+    Env(String),
+    /// A file; `~/` is the home folder.
+    File(PathBuf),
+    /// What a command prints.
+    Command(Vec<String>),
+}
+
+impl SecretSource {
+    /// Reads the secret. `key` is the configuration key it belongs to, for the error.
+    pub async fn resolve(&self, context: &Context, key: &str) -> Result<Secret> {
+        let problem = |what: String| {
+            Error::configuration(format!("the secret of `{key}` cannot be had: {what}")).with_hint(format!(
+                "mend `{key}` of this provider in the configuration (`broker config show`)"
+            ))
+        };
+        match self {
+            Self::Literal(secret) => Ok(secret.clone()),
+            Self::Env(name) => context
+                .env()
+                .var(name)
+                .map(Secret::new)
+                .ok_or_else(|| problem(format!("the environment variable {name} is not set"))),
+            Self::File(path) => {
+                let path = expand(path, context.env());
+                context
+                    .env()
+                    .read_secret(&path)
+                    .map_err(|error| problem(format!("{}: {error}", path.display())))
+            }
+            Self::Command(command) => {
+                // The arguments stay unsaid: people put secrets there.
+                let program = command.first().map_or("", String::as_str);
+                context
+                    .env()
+                    .run_secret(command)
+                    .await
+                    .map_err(|error| problem(format!("the command `{program}` failed: {error}")))
+            }
+        }
+    }
+
+    /// A [`mark`] of the secret where it can be read at once; of the command where one would have to run.
+    #[must_use]
+    pub fn mark(&self, salt: &str, env: &dyn Env) -> Option<String> {
+        let secret = match self {
+            Self::Literal(secret) => Some(secret.clone()),
+            Self::Env(name) => env.var(name).map(Secret::new),
+            Self::File(path) => env.read_secret(&expand(path, env)).ok(),
+            Self::Command(command) => Some(Secret::new(command.join("\0"))),
+        };
+        secret.map(|secret| mark(salt, &secret, 64))
+    }
+}
+
+impl std::fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Literal(secret) => secret.fmt(f),
+            Self::Env(name) => write!(f, "env {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Command(command) => write!(f, "command {}", command.first().map_or("", String::as_str)),
+        }
+    }
+}
+
+fn expand(path: &Path, env: &dyn Env) -> PathBuf {
+    match (path.strip_prefix("~"), env.home()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Table {
+    Env(String),
+    File(PathBuf),
+    Command(Words),
+}
+
+/// A list of words; as one text (an environment layer has no lists) it is a JSON list or a lone program.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of words: [\"PROGRAM\", \"ARGUMENT\"]")]
+enum Words {
+    List(Vec<String>),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = SecretSource;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SecretSource, E> {
+                Ok(SecretSource::Literal(Secret::new(text)))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
+                let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(match table {
+                    Table::Env(name) => SecretSource::Env(name),
+                    Table::File(path) => SecretSource::File(path),
+                    Table::Command(Words::List(words)) => SecretSource::Command(words),
+                    Table::Command(Words::Text(text)) => {
+                        SecretSource::Command(serde_json::from_str(&text).unwrap_or_else(|_| vec![text]))
+                    }
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}

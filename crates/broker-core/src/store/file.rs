@@ -1,0 +1,261 @@
+//! Records as files: one a provider, a lock file beside it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind as IoErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use rustix::fs::OFlags;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use crate::record::FORMAT;
+use crate::{Error, Loaded, Locked, Locking, Record, Result, Store};
+
+/// More than any record: a bigger file is something else.
+const LONGEST_RECORD: u64 = 1024 * 1024;
+
+/// What is set aside on the disk before an exchange, beyond the size of the record as it is.
+const ROOM: usize = 64 * 1024;
+
+/// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
+#[derive(Debug, Clone)]
+pub struct FileStore {
+    folder: PathBuf,
+}
+
+impl FileStore {
+    /// A store in `folder`, which is made (0700) when the first record is written.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Where a provider's record is.
+    #[must_use]
+    pub fn record_path(&self, provider: &str) -> PathBuf {
+        self.folder.join(format!("{provider}.json"))
+    }
+
+    fn make_folder(&self) -> Result<()> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(|error| cannot("make the folder", &self.folder, error))
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    fn peek(&self, provider: &str) -> Result<Loaded> {
+        read(&self.record_path(provider), provider)
+    }
+
+    async fn try_lock(&self, provider: &str) -> Result<Locking> {
+        self.make_folder()?;
+        let path = self.folder.join(format!("{provider}.lock"));
+        let lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(no_follow())
+            .open(&path)
+            .map_err(|error| cannot("open the lock", &path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Locking::Busy(holder(&lock))),
+            Err(TryLockError::Error(error)) => return Err(cannot("lock", &path, error)),
+        }
+        // For those who wait: who it is. That it cannot be told is no reason to stop.
+        let _ =
+            lock.set_len(0).and_then(|()| lock.write_all_at(std::process::id().to_string().as_bytes(), 0));
+        Ok(Locking::Taken(Box::new(LockedFile {
+            _lock: lock,
+            path: self.record_path(provider),
+            folder: self.folder.clone(),
+            provider: provider.to_owned(),
+            room: None,
+        })))
+    }
+}
+
+/// The process that wrote itself into the lock file.
+fn holder(lock: &File) -> Option<String> {
+    let mut text = String::new();
+    lock.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse::<u32>().ok().map(|pid| format!("process {pid}"))
+}
+
+struct LockedFile {
+    /// Unlocked when closed.
+    _lock: File,
+    path: PathBuf,
+    folder: PathBuf,
+    provider: String,
+    /// Room set aside by a probe, for the next save.
+    room: Option<NamedTempFile>,
+}
+
+#[async_trait]
+impl Locked for LockedFile {
+    async fn load(&mut self) -> Result<Loaded> {
+        read(&self.path, &self.provider)
+    }
+
+    async fn probe(&mut self) -> Result<()> {
+        if self.room.is_none() {
+            self.sweep();
+            self.room = Some(self.make_room().map_err(|error| cannot("write to", &self.folder, error))?);
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self, record: &Record) -> Result<()> {
+        let bytes = zeroize::Zeroizing::new(
+            serde_json::to_vec_pretty(record)
+                .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?,
+        );
+        self.probe().await?;
+        if matches!(read(&self.path, &self.provider)?, Loaded::Unreadable(_)) {
+            self.set_aside()?;
+        }
+        let Some(mut file) = self.room.take() else { return Err(Error::failed("no room was set aside")) };
+        let write = |file: &mut NamedTempFile| {
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&bytes)?;
+            file.as_file().set_len(bytes.len() as u64)?;
+            file.as_file().sync_all()
+        };
+        write(&mut file).map_err(|error| cannot("write to", &self.folder, error))?;
+        file.persist(&self.path).map_err(|error| cannot("replace", &self.path, error.error))?;
+        self.sync_folder()
+    }
+
+    async fn forget(&mut self) -> Result<()> {
+        if matches!(read(&self.path, &self.provider)?, Loaded::Unreadable(_)) {
+            return self.set_aside().map(drop);
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot("remove", &self.path, error)),
+            _ => self.sync_folder(),
+        }
+    }
+}
+
+impl LockedFile {
+    fn temporary_prefix(&self) -> String {
+        format!(".{}.", self.provider)
+    }
+
+    fn make_room(&self) -> std::io::Result<NamedTempFile> {
+        let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_RECORD));
+        let mut file = tempfile::Builder::new()
+            .prefix(&self.temporary_prefix())
+            .suffix(".tmp")
+            .permissions(std::fs::Permissions::from_mode(0o600))
+            .tempfile_in(&self.folder)?;
+        let size = usize::try_from(size).unwrap_or(0) + ROOM;
+        file.write_all(&vec![0; size])?;
+        // A full disk or quota of a network file system may only show here.
+        file.as_file().sync_data()?;
+        Ok(file)
+    }
+
+    /// Removes what processes that were killed left behind: under the lock, nobody else writes here.
+    fn sweep(&self) {
+        let prefix = self.temporary_prefix();
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".tmp"))
+            {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Keeps what could not be read, under a name of its own.
+    fn set_aside(&self) -> Result<PathBuf> {
+        for number in 1.. {
+            let aside = self.folder.join(format!("{}.json.aside-{number}", self.provider));
+            // A link fails where the name is taken: nothing that was set aside before is overwritten.
+            match std::fs::hard_link(&self.path, &aside) {
+                Ok(()) => {
+                    std::fs::remove_file(&self.path)
+                        .map_err(|error| cannot("move aside", &self.path, error))?;
+                    tracing::warn!("what was in {} is kept in {}", self.path.display(), aside.display());
+                    return Ok(aside);
+                }
+                Err(error) if error.kind() == IoErrorKind::AlreadyExists => {}
+                Err(error) => return Err(cannot("move aside", &self.path, error)),
+            }
+        }
+        Err(Error::failed("no name is free to keep an unreadable record under"))
+    }
+
+    /// A rename is durable once the folder is.
+    fn sync_folder(&self) -> Result<()> {
+        File::open(&self.folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| cannot("make a change durable in", &self.folder, error))
+    }
+}
+
+fn read(path: &Path, provider: &str) -> Result<Loaded> {
+    let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Loaded::Nothing),
+        Err(error) => return Err(cannot("read", path, error)),
+    };
+    let meta = file.metadata().map_err(|error| cannot("read", path, error))?;
+    if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Error::failed(format!("{} is not a file of yours: it is not used", path.display()))
+            .with_hint("move it away"));
+    }
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
+    Ok(parse(&bytes, provider).map_or_else(
+        |why| Loaded::Unreadable(format!("{} {why}", path.display())),
+        |record| Loaded::Record(Box::new(record)),
+    ))
+}
+
+fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
+    if bytes.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let unreadable = match serde_json::from_slice::<Record>(bytes) {
+        Ok(record) if record.version() == FORMAT && record.provider() == provider => return Ok(record),
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    let value = serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+    Err(match (value.get("version").and_then(Value::as_u64), value.get("provider").and_then(Value::as_str)) {
+        (Some(version), _) if version > FORMAT => {
+            format!("was written by a newer broker (format {version}, this one reads {FORMAT})")
+        }
+        (Some(FORMAT), Some(name)) if name != provider => format!("is the record of `{name}`"),
+        _ => match unreadable {
+            Some(error) if error.is_eof() => "ends in the middle".to_owned(),
+            _ => "is not a record of the broker".to_owned(),
+        },
+    })
+}
+
+fn no_follow() -> i32 {
+    // The bits of open(2) flags are an int.
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
+    let link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    let why =
+        if link { "it is a symbolic link, which is not followed".to_owned() } else { error.to_string() };
+    Error::failed(format!("cannot {what} {}: {why}", path.display()))
+        .with_hint("--state-dir or BROKER_STATE_DIR names another folder for what the broker holds")
+        .with_source(error)
+}

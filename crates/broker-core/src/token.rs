@@ -1,0 +1,159 @@
+//! What a caller uses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Claims, HttpResponse, Secret, Window};
+
+/// A token as a caller gets it: secret, type, scope, expiry. Cheap to clone; its `Debug` shows no secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(Arc<Inner>);
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Inner {
+    #[serde(serialize_with = "Secret::write")]
+    secret: Secret,
+    token_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    issued_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    /// How far the service's clock was ahead of this machine's when it gave the token, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock_skew: Option<i64>,
+    /// What else the service said of it, and what newer versions of the broker keep here.
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+impl Token {
+    /// A bearer token, issued at `issued_at` by this machine's clock.
+    #[must_use]
+    pub fn new(secret: Secret, issued_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>) -> Self {
+        let token_type = "Bearer".to_owned();
+        Self(Arc::new(Inner {
+            secret,
+            token_type,
+            scope: None,
+            issued_at,
+            expires_at,
+            clock_skew: None,
+            more: Map::new(),
+        }))
+    }
+
+    /// A bearer token as it came in an answer. It expires `expires_in` after the request was sent, if the answer
+    /// said so; else when it says itself, if it is a JWT (`exp`, corrected by the service's clock); else after
+    /// `default_life`.
+    #[must_use]
+    pub fn from_answer(
+        response: &HttpResponse,
+        secret: Secret,
+        expires_in: Option<TimeDelta>,
+        default_life: TimeDelta,
+    ) -> Self {
+        let sent_at = response.sent_at;
+        let skew = response.date().map_or(TimeDelta::zero(), |date| date - sent_at);
+        // `Date` has whole seconds and the answer took a while: less than this is no skew.
+        let skew = if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew };
+        let expires_at = expires_in
+            .and_then(|life| sent_at.checked_add_signed(life))
+            .or_else(|| Claims::read(&secret)?.expires_at()?.checked_sub_signed(skew))
+            .or_else(|| sent_at.checked_add_signed(default_life));
+        Self::new(secret, sent_at, expires_at)
+            .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
+    }
+
+    /// With another expiry than its answer told.
+    #[must_use]
+    pub fn with_expiry(self, expires_at: DateTime<Utc>) -> Self {
+        self.edit(|inner| inner.expires_at = Some(expires_at))
+    }
+
+    /// With the type the service gave it; `bearer` in any case becomes `Bearer`, as header values are written.
+    #[must_use]
+    pub fn with_type(self, token_type: &str) -> Self {
+        let name = if token_type.eq_ignore_ascii_case("bearer") { "Bearer" } else { token_type };
+        self.edit(|inner| name.clone_into(&mut inner.token_type))
+    }
+
+    /// With the scope the service says it has.
+    #[must_use]
+    pub fn with_scope(self, scope: Option<String>) -> Self {
+        self.edit(|inner| inner.scope = scope)
+    }
+
+    /// With what else the service said of it, kept as it came.
+    #[must_use]
+    pub fn with_details(self, details: Map<String, Value>) -> Self {
+        self.edit(|inner| inner.more.extend([("details".to_owned(), Value::Object(details))]))
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.0.secret
+    }
+
+    /// How the token is presented, `Bearer` nearly always (RFC 6750).
+    #[must_use]
+    pub fn token_type(&self) -> &str {
+        &self.0.token_type
+    }
+
+    /// The scope the service says it has, space-separated (RFC 6749 section 3.3).
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.0.scope.as_deref()
+    }
+
+    /// When the request that gave it was sent.
+    #[must_use]
+    pub fn issued_at(&self) -> DateTime<Utc> {
+        self.0.issued_at
+    }
+
+    /// When it expires by this machine's clock; `None` if it does not.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.0.expires_at
+    }
+
+    /// What else the service said of it: see [`Token::with_details`].
+    #[must_use]
+    pub fn details(&self) -> Option<&Map<String, Value>> {
+        self.0.more.get("details")?.as_object()
+    }
+
+    /// The service's clock when this machine's says `now`, as far as the token's answer told.
+    pub(crate) fn service_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + TimeDelta::seconds(self.0.clock_skew.unwrap_or(0))
+    }
+
+    /// When it is due for renewal.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        Window { issued_at: self.0.issued_at, expires_at: self.0.expires_at }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("secret", &self.0.secret)
+            .field("token_type", &self.0.token_type)
+            .field("scope", &self.0.scope)
+            .field("expires_at", &self.0.expires_at)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! When a token is renewed: early, while it still serves (rule 3 of the design).
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// The life of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// When the request that gave it was sent.
+    pub issued_at: DateTime<Utc>,
+    /// When it expires; `None` if it does not.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Where in its life a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It is used as it is.
+    Fresh,
+    /// One caller renews it, the others use it meanwhile.
+    Advisory,
+    /// Everyone waits for the one who renews it; if that fails, it still serves.
+    Blocking,
+    /// It serves no longer.
+    Expired,
+}
+
+impl Window {
+    /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory, and of
+    /// these the last min(L/20, 60 s) are blocking.
+    #[must_use]
+    pub fn phase(&self, now: DateTime<Utc>) -> Phase {
+        let Some(expires_at) = self.expires_at else { return Phase::Fresh };
+        let left = expires_at - now;
+        if left <= TimeDelta::zero() {
+            Phase::Expired
+        } else if left <= (self.life() / 20).min(TimeDelta::seconds(60)) {
+            Phase::Blocking
+        } else if left <= self.advisory() {
+            Phase::Advisory
+        } else {
+            Phase::Fresh
+        }
+    }
+
+    /// When the advisory window begins.
+    #[must_use]
+    pub fn renews_at(&self) -> Option<DateTime<Utc>> {
+        self.expires_at.map(|expires_at| expires_at - self.advisory())
+    }
+
+    /// How much life is left at `now`; `None` for a token that does not expire.
+    #[must_use]
+    pub fn left(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.expires_at.map(|expires_at| (expires_at - now).to_std().unwrap_or_default())
+    }
+
+    /// How long to leave the service alone after a renewal failed in the advisory window: L/20, but at most
+    /// 5 to 10 minutes by `jitter` in 0..1, so that the processes of a cluster do not come back together.
+    #[must_use]
+    pub fn retry_pause(&self, jitter: f64) -> TimeDelta {
+        #[expect(clippy::cast_possible_truncation, reason = "300 to 600")]
+        let longest = TimeDelta::seconds((300.0 + 300.0 * jitter.clamp(0.0, 1.0)) as i64);
+        (self.life() / 20).min(longest)
+    }
+
+    fn life(&self) -> TimeDelta {
+        self.expires_at
+            .map_or(TimeDelta::MAX, |expires_at| (expires_at - self.issued_at).max(TimeDelta::zero()))
+    }
+
+    fn advisory(&self) -> TimeDelta {
+        (self.life() / 4).min(TimeDelta::minutes(60))
+    }
+}

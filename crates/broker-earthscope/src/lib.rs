@@ -1,0 +1,198 @@
+//! `EarthScope`: seismic and GNSS data. A person logs in by device code; a client with a secret asks for itself.
+
+mod config;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use broker_core::{
+    Change, Claims, Context, Error, HttpRequest, Issuer, Kind, Login, Provider, Record, Repeat, Result,
+    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest, refuse_life,
+    refuse_scopes,
+};
+use broker_oauth2::{ClientAuth, DeviceFlow, TokenAnswer, TokenEndpoint, revoked};
+use chrono::TimeDelta;
+
+use config::Config;
+
+/// Where people log in.
+const DOMAIN: &str = "https://login.earthscope.org";
+
+/// Access tokens live for a day, should an answer not tell.
+const DEFAULT_LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// Where the SDK takes a refresh token from another host.
+const REFRESH_TOKEN_VARIABLE: &str = "ES_OAUTH2__REFRESH_TOKEN";
+
+/// `kind = "earthscope"`.
+pub const KIND: Kind = Kind {
+    name: "earthscope",
+    about: "EarthScope: seismic and GNSS data (device code, or a client secret)",
+    keys: &["domain", "audience", "client_id", "client_secret", "scope", "api_url", "profile", "sdk_home"],
+    secrets: &["client_secret"],
+    token_variable: "EARTHSCOPE_TOKEN",
+    build,
+};
+
+fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
+    let config: Config = settings.parse()?;
+    let domain = Settings::url_or(config.domain.clone(), "domain", DOMAIN)?;
+    let token_url = domain.join("oauth/token");
+    let secret_mark =
+        config.client_secret.as_ref().and_then(|secret| secret.mark(token_url.as_str(), settings.env()));
+    let flow = if config.client_secret.is_some() { "client_credentials" } else { "device_code" };
+    let issuer = Issuer {
+        kind: KIND.name.to_owned(),
+        flow: flow.to_owned(),
+        endpoint: token_url.as_str().to_owned(),
+        client_id: Some(config.client_id.clone()),
+        audience: Some(config.audience.clone()),
+        secret_mark,
+    };
+    Ok(Arc::new(EarthScope { config, domain, token_url, issuer }))
+}
+
+struct EarthScope {
+    config: Config,
+    domain: ServiceUrl,
+    token_url: ServiceUrl,
+    issuer: Issuer,
+}
+
+#[async_trait]
+impl Provider for EarthScope {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    fn check(&self, request: &TokenRequest) -> Result<()> {
+        refuse_life(request)?;
+        if self.config.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
+    }
+
+    fn can_renew(&self, record: &Record) -> bool {
+        self.config.client_secret.is_some() || record.usable_grant().is_some()
+    }
+
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        if let Some(secret) = &self.config.client_secret {
+            return self.ask_as_machine(context, secret, request.scopes()).await;
+        }
+        if let Some(grant) = record.usable_grant() {
+            return self.refresh(context, grant.secret(), request.scopes()).await;
+        }
+        // One that was refused is not tried again.
+        let refused = record.grant().map(broker_core::Grant::secret);
+        match context.env().var(REFRESH_TOKEN_VARIABLE).map(Secret::new) {
+            Some(bootstrap) if !refused.is_some_and(|refused| refused.same_as(&bootstrap)) => {
+                tracing::info!("the login begins with the refresh token in {REFRESH_TOKEN_VARIABLE}");
+                Ok(Change::grant(bootstrap, context.now()))
+            }
+            _ if refused.is_some() => Err(Error::login_required(
+                "the login is over: the service no longer accepts its refresh token",
+            )),
+            _ => Err(Error::login_required("there is no login")),
+        }
+    }
+
+    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+        match (login, &self.config.client_secret) {
+            // A machine has no login; this shows that its secret works.
+            (Login::Usual, Some(secret)) => self.ask_as_machine(context, secret, &ScopeKey::default()).await,
+            (Login::Usual, None) => self.log_in(context).await,
+            (Login::RefreshToken(_), Some(_)) => {
+                Err(Error::usage("`client_secret` is set, so this is a machine's entry: a person's refresh token has no place in it")
+                    .with_hint("make a second entry with `kind = \"earthscope\"` for the person"))
+            }
+            (Login::RefreshToken(token), None) => self.begin_with(context, token).await,
+            _ => Err(Error::usage("EarthScope logs in in a browser: leave out `--password-stdin`")),
+        }
+    }
+
+    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+        let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
+        let url = self.domain.join("oauth/revoke");
+        let fields = [("client_id", self.config.client_id.as_str()), ("token", grant.secret().expose())];
+        // Revoking twice is revoking once.
+        let response = context.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
+        revoked(&response, &url, grant.secret())?;
+        let bootstrap = context.env().var(REFRESH_TOKEN_VARIABLE);
+        let note = bootstrap
+            .map(|_| format!("{REFRESH_TOKEN_VARIABLE} is still set: the next call logs in with it"));
+        Ok(Revoked { revoked: true, note })
+    }
+}
+
+impl EarthScope {
+    fn endpoint<'a>(&'a self, client: ClientAuth<'a>) -> TokenEndpoint<'a> {
+        TokenEndpoint { url: &self.token_url, client, default_life: DEFAULT_LIFE }
+    }
+
+    fn as_person(&self) -> TokenEndpoint<'_> {
+        self.endpoint(ClientAuth::Public(&self.config.client_id))
+    }
+
+    /// Client credentials with the audience; no scope, no Basic, no refresh token.
+    async fn ask_as_machine(
+        &self,
+        context: &Context,
+        secret: &SecretSource,
+        scopes: &ScopeKey,
+    ) -> Result<Change> {
+        let secret = secret.resolve(context, "client_secret").await?;
+        let endpoint = self.endpoint(ClientAuth::Body(&self.config.client_id, &secret));
+        let answer = endpoint.client_credentials(context, &[("audience", &self.config.audience)]).await?;
+        Ok(answer.change(scopes))
+    }
+
+    async fn refresh(&self, context: &Context, refresh_token: &Secret, scopes: &ScopeKey) -> Result<Change> {
+        // The SDK spells it `scopes`; the RFC's `scope` is sent when somebody asks for one.
+        let mut fields = vec![("scopes", self.config.scope.as_str())];
+        if !scopes.is_empty() {
+            fields.push(("scope", scopes.as_str()));
+        }
+        match self.as_person().refresh(context, refresh_token, &fields).await? {
+            Some(answer) => {
+                let account = account(&answer);
+                Ok(answer.change(scopes).and_account(account))
+            }
+            None => Ok(Change::grant_refused()),
+        }
+    }
+
+    async fn log_in(&self, context: &Context) -> Result<Change> {
+        let fields = [
+            ("client_id", self.config.client_id.as_str()),
+            ("scope", &self.config.scope),
+            ("audience", &self.config.audience),
+        ];
+        let url = self.domain.join("oauth/device/code");
+        let flow = DeviceFlow { url: &url, token: self.as_person(), fields: &fields };
+        let answer = flow.run(context).await?;
+        if answer.refresh_token.is_none() {
+            context.person().tell("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)");
+        }
+        let account = account(&answer);
+        Ok(answer.change(&ScopeKey::default()).and_account(account))
+    }
+
+    /// A refresh token from another host is used once, so that a wrong one never replaces a login that works.
+    async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
+        let answer = self
+            .as_person()
+            .refresh(context, refresh_token, &[("scopes", self.config.scope.as_str())])
+            .await?
+            .ok_or_else(|| Error::refused("the service does not accept this refresh token"))?;
+        let (account, at) = (account(&answer), answer.token.issued_at());
+        let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
+        Ok(answer.change(&ScopeKey::default()).and_grant(kept, at).and_account(account))
+    }
+}
+
+/// Who it is, as far as the tokens say.
+fn account(answer: &TokenAnswer) -> Option<String> {
+    let id = answer.id_token.as_ref().and_then(Claims::read);
+    let access = Claims::read(answer.token.secret());
+    let claim = |name: &str| [&id, &access].into_iter().flatten().find_map(|claims| claims.text(name));
+    ["email", "preferred_username", "name", "sub"].into_iter().find_map(claim).map(str::to_owned)
+}

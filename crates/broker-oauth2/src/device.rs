@@ -1,0 +1,188 @@
+//! The device authorization grant (RFC 8628): a person approves in a browser, wherever that is.
+
+use std::time::Duration;
+
+use broker_core::{
+    Context, DeviceCode, Error, HttpFault, HttpRequest, Problem, Repeat, Result, Secret, ServiceUrl,
+    read_object, seconds,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
+
+use crate::answer::text;
+use crate::token::Polled;
+use crate::{TokenAnswer, TokenEndpoint};
+
+/// If the service names none (RFC 8628 section 3.2).
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How much slower every poll gets after a `slow_down` (RFC 8628 section 3.5).
+const SLOWER: Duration = Duration::from_secs(5);
+
+/// If the service names none, although it must.
+const DEFAULT_CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
+
+/// How often a person sees the time that is left.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The longest pause after polls that found no connection.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// A device flow about to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceFlow<'a> {
+    /// The device authorization endpoint.
+    pub url: &'a ServiceUrl,
+    /// Where to poll, as a public client.
+    pub token: TokenEndpoint<'a>,
+    /// `client_id`, `scope`, `audience`: the fields of the first request.
+    pub fields: &'a [(&'a str, &'a str)],
+}
+
+/// Where a flow stands.
+struct Pending {
+    device_code: Secret,
+    expires_at: DateTime<Utc>,
+    interval: Duration,
+    /// Polls in a row that timed out.
+    timeouts: u32,
+}
+
+/// What a poll means.
+enum Poll {
+    Granted(Box<TokenAnswer>),
+    /// Not yet: wait at least this long.
+    Again(Duration),
+}
+
+impl DeviceFlow<'_> {
+    /// Shows a person the code and waits for the approval. Network faults, 429, 5xx and web pages are waited out
+    /// until the code expires.
+    pub async fn run(&self, context: &Context) -> Result<TokenAnswer> {
+        let mut pending = self.begin(context).await?;
+        let mut pause = pending.interval;
+        loop {
+            wait(context, pause, pending.expires_at).await?;
+            if context.now() >= pending.expires_at {
+                return Err(expired());
+            }
+            match self.poll(context, &mut pending).await? {
+                Poll::Granted(answer) => return Ok(*answer),
+                Poll::Again(at_least) => {
+                    context.nothing_given();
+                    pause = at_least;
+                }
+            }
+        }
+    }
+
+    /// Asks for a code (RFC 8628 section 3.1): it gives nothing yet, so it may be repeated.
+    async fn begin(&self, context: &Context) -> Result<Pending> {
+        let request = HttpRequest::post_form(self.url.clone(), self.fields, Repeat::Safe);
+        let response = context.send(&request).await?;
+        context.nothing_given();
+        let object = read_object(&response, self.url, &[])
+            .map_err(|problem| problem.error("the service refused to begin a login"))?;
+        let life = object.get("expires_in").and_then(seconds).unwrap_or(DEFAULT_CODE_LIFE);
+        let (code, device_code) = read_code(&object, life)
+            .ok_or_else(|| Error::unavailable(format!("{} answered without a code", self.url)))?;
+        context.person().show_code(&code);
+        let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
+        Ok(Pending {
+            device_code,
+            expires_at: response.sent_at.checked_add_signed(life).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            interval: interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1))),
+            timeouts: 0,
+        })
+    }
+
+    async fn poll(&self, context: &Context, pending: &mut Pending) -> Result<Poll> {
+        match self.token.poll(context, &pending.device_code).await {
+            Ok(polled) => {
+                pending.timeouts = 0;
+                pending.read(polled)
+            }
+            Err(error) if error.is_transient() => {
+                tracing::info!(%error, "a poll failed, the login goes on");
+                Ok(Poll::Again(pending.backoff(&error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Pending {
+    /// What the service says, by its error code, whatever the HTTP status (RFC 8628 section 3.5; Auth0 sends
+    /// 403 and 429).
+    fn read(&mut self, polled: Polled) -> Result<Poll> {
+        let Polled { response, answer } = polled;
+        let (code, words) = match answer {
+            Ok(answer) => return Ok(Poll::Granted(Box::new(answer))),
+            Err(Problem::Refused(refusal)) => (refusal.code, refusal.words),
+            // A 429 or 5xx that still says what it means.
+            Err(Problem::Transient(_)) => {
+                (response.json().and_then(|body| text(&body, "error").map(str::to_owned)), String::new())
+            }
+        };
+        match code.as_deref() {
+            Some("authorization_pending") => Ok(Poll::Again(self.interval)),
+            Some("slow_down") => {
+                self.interval += SLOWER;
+                Ok(Poll::Again(self.interval))
+            }
+            Some("access_denied") => {
+                Err(Error::refused("the login was denied by whoever was asked to approve it"))
+            }
+            Some("expired_token") => Err(expired()),
+            _ if response.is_transient() || words.is_empty() => {
+                tracing::info!(status = response.status, "a poll got no answer of use, the login goes on");
+                Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))
+            }
+            _ => Err(Error::refused(format!("the login failed: {words}"))),
+        }
+    }
+
+    /// Polls that time out get rarer (RFC 8628 section 3.5).
+    fn backoff(&mut self, error: &Error) -> Duration {
+        let fault = std::error::Error::source(error).and_then(|source| source.downcast_ref::<HttpFault>());
+        if fault.is_some_and(|fault| fault.timed_out) {
+            self.timeouts += 1;
+            return (self.interval * 2_u32.saturating_pow(self.timeouts))
+                .min(LONGEST_BACKOFF.max(self.interval));
+        }
+        self.interval
+    }
+}
+
+fn read_code(object: &Map<String, Value>, life: TimeDelta) -> Option<(DeviceCode, Secret)> {
+    let code = DeviceCode {
+        // `verification_url` is what it was called before the RFC, and still is here and there.
+        verification_uri: text(object, "verification_uri")
+            .or_else(|| text(object, "verification_url"))?
+            .to_owned(),
+        verification_uri_complete: text(object, "verification_uri_complete").map(str::to_owned),
+        user_code: text(object, "user_code")?.to_owned(),
+        expires_in: life.to_std().ok()?,
+    };
+    Some((code, Secret::new(text(object, "device_code")?)))
+}
+
+/// Waits in steps, so that a person sees the time pass.
+async fn wait(context: &Context, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
+    let mut rest = pause;
+    while !rest.is_zero() {
+        let left = (expires_at - context.now()).to_std().unwrap_or_default();
+        if left.is_zero() {
+            return Ok(());
+        }
+        context.person().waiting(left);
+        let step = rest.min(TICK).min(left);
+        context.pause(step).await?;
+        rest = rest.saturating_sub(step);
+    }
+    Ok(())
+}
+
+fn expired() -> Error {
+    Error::login_required("the code expired before anyone approved it")
+}

@@ -1,0 +1,139 @@
+//! The scoped tokens of the account: made, listed, deleted, used (facts: Carbon Mapper).
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use serde_json::{Value, json};
+
+use super::super::http::{Reply, Seen};
+use super::super::random;
+use super::super::time::Clock;
+use super::CarbonMapperOptions;
+use super::login::{object, text};
+
+struct Scoped {
+    id: usize,
+    name: String,
+    date: NaiveDate,
+    token: String,
+    deleted: bool,
+}
+
+impl Scoped {
+    /// The date has no zone; the service reads it as the start of that UTC day.
+    fn expiry(&self) -> DateTime<Utc> {
+        self.date.and_time(NaiveTime::MIN).and_utc()
+    }
+
+    fn shown(&self) -> Value {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "expiration_date": self.date.to_string(),
+            "scopes": ["stac", "catalog:read"],
+        })
+    }
+}
+
+/// Every scoped token ever made, also the deleted ones.
+pub(super) struct Account {
+    clock: Clock,
+    tokens: Vec<Scoped>,
+}
+
+impl Account {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, tokens: Vec::new() }
+    }
+
+    pub(super) fn create(&mut self, options: &CarbonMapperOptions, call: &Seen) -> Result<Reply, Reply> {
+        let body = object(call)?;
+        let mut problems = Vec::new();
+        for name in ["expiration_date", "name"] {
+            if !body.contains_key(name) {
+                problems.push(problem("missing", name, "Field required"));
+            } else if text(&body, name).is_none() {
+                problems.push(problem("string_type", name, "Input should be a valid string"));
+            }
+        }
+        let (Some(date), Some(name)) = (text(&body, "expiration_date"), text(&body, "name")) else {
+            return Err(unprocessable(&problems));
+        };
+        let date = self.date(options, date)?;
+        let scoped = Scoped {
+            id: self.tokens.len() + 1,
+            name: name.to_owned(),
+            date,
+            token: self.token(options, date),
+            deleted: false,
+        };
+        let mut answer = scoped.shown();
+        answer["token_value"] = scoped.token.clone().into();
+        self.tokens.push(scoped);
+        Ok(Reply::json(201, &answer))
+    }
+
+    fn date(&self, options: &CarbonMapperOptions, date: &str) -> Result<NaiveDate, Reply> {
+        let refuse = |kind, msg: &str| unprocessable(&[problem(kind, "expiration_date", msg)]);
+        let unreadable = "Input should be a valid date in the format YYYY-MM-DD";
+        let date = NaiveDate::parse_from_str(date, "%Y-%m-%d")
+            .map_err(|_| refuse("date_from_datetime_parsing", unreadable))?;
+        let today = self.clock.now().date_naive();
+        if options.require_future_date && date <= today {
+            let why = "Value error, expiration_date must be in the future";
+            return Err(refuse("value_error", why));
+        }
+        let last = today + Days::new(options.max_days);
+        if options.require_future_date && date > last {
+            let why = format!("Value error, expiration_date must not be after {last}");
+            return Err(refuse("value_error", &why));
+        }
+        Ok(date)
+    }
+
+    fn token(&self, options: &CarbonMapperOptions, date: NaiveDate) -> String {
+        if !options.scoped_is_jwt {
+            return random::opaque("cm_");
+        }
+        random::jwt(json!({
+            "token_type": "access",
+            "exp": date.and_time(NaiveTime::MIN).and_utc().timestamp(),
+            "iat": self.clock.now().timestamp(),
+            "scopes": ["stac", "catalog:read"],
+        }))
+    }
+
+    /// Without the tokens themselves: each was shown once.
+    pub(super) fn list(&self) -> Reply {
+        let held = self.tokens.iter().filter(|scoped| !scoped.deleted);
+        Reply::json(200, &held.map(Scoped::shown).collect())
+    }
+
+    pub(super) fn delete(&mut self, id: &str) -> Reply {
+        let mut held = self.tokens.iter_mut().filter(|scoped| !scoped.deleted);
+        match held.find(|scoped| scoped.id.to_string() == id) {
+            Some(scoped) => {
+                scoped.deleted = true;
+                Reply::empty(204)
+            }
+            None => Reply::json(404, &json!({"detail": "Not Found"})),
+        }
+    }
+
+    pub(super) fn is_live(&self, token: &str) -> bool {
+        let mut held = self.tokens.iter().filter(|scoped| !scoped.deleted);
+        held.any(|scoped| scoped.token == token && scoped.expiry() > self.clock.now())
+    }
+
+    pub(super) fn minted(&self) -> Vec<(String, String)> {
+        let pair = |scoped: &Scoped| (scoped.name.clone(), scoped.date.to_string());
+        self.tokens.iter().map(pair).collect()
+    }
+}
+
+/// One entry of pydantic's list of errors.
+fn problem(kind: &str, field: &str, msg: &str) -> Value {
+    json!({"type": kind, "loc": ["body", "payload", field], "msg": msg})
+}
+
+fn unprocessable(problems: &[Value]) -> Reply {
+    Reply::json(422, &json!({"detail": problems}))
+}

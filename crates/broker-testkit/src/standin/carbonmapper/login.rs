@@ -1,0 +1,136 @@
+//! Logins and their two tokens, as django-ninja-jwt gives them (facts: Carbon Mapper).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::super::http::{Reply, Seen};
+use super::super::random;
+use super::super::time::Clock;
+use super::CarbonMapperOptions;
+
+/// Which of the two tokens of a login.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Access,
+    Refresh,
+}
+
+/// The tokens of all logins.
+pub(super) struct Logins {
+    clock: Clock,
+    tokens: BTreeMap<String, (Kind, DateTime<Utc>)>,
+    pub(super) pairs: usize,
+    pub(super) refreshes: usize,
+}
+
+impl Logins {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, tokens: BTreeMap::new(), pairs: 0, refreshes: 0 }
+    }
+
+    pub(super) fn pair(&mut self, options: &CarbonMapperOptions, call: &Seen) -> Result<Reply, Reply> {
+        let body = object(call)?;
+        let (email, password) = (text(&body, "email"), text(&body, "password"));
+        let (Some(email), Some(password)) = (email, password) else {
+            let missing = match (email, password) {
+                (None, _) if body.contains_key("password") => {
+                    json!({"email": "email is required"})
+                }
+                (Some(_), _) => json!({"password": "password is required"}),
+                _ => json!({"email": "email is required", "password": "password is required"}),
+            };
+            return Err(invalid_input(missing));
+        };
+        if email != options.email || password != options.password {
+            let body = json!({"detail": "No active account found with the given credentials",
+                "code": "authentication_failed"});
+            return Err(Reply::json(401, &body));
+        }
+        self.pairs += 1;
+        let refresh = self.issue(Kind::Refresh, options.refresh_life);
+        let access = self.issue(Kind::Access, options.access_life);
+        let answer = json!({"email": email, "refresh": refresh, "access": access});
+        Ok(Reply::json(200, &answer))
+    }
+
+    pub(super) fn refresh(&mut self, options: &CarbonMapperOptions, call: &Seen) -> Result<Reply, Reply> {
+        let body = object(call)?;
+        let Some(presented) = text(&body, "refresh") else {
+            return Err(invalid_input(json!({"refresh": "token is required"})));
+        };
+        if !self.is_live(presented, Kind::Refresh) {
+            return Err(invalid_token());
+        }
+        self.refreshes += 1;
+        let access = self.issue(Kind::Access, options.access_life);
+        let mut answer = json!({"access": access});
+        if options.return_refresh_on_refresh {
+            let refresh = if options.rotate_refresh {
+                self.tokens.remove(presented);
+                self.issue(Kind::Refresh, options.refresh_life)
+            } else {
+                presented.to_owned()
+            };
+            answer["refresh"] = refresh.into();
+        }
+        Ok(Reply::json(200, &answer))
+    }
+
+    pub(super) fn verify(&self, call: &Seen) -> Result<Reply, Reply> {
+        let body = object(call)?;
+        let Some(token) = text(&body, "token") else {
+            return Err(invalid_input(json!({"token": "token is required"})));
+        };
+        let live = [Kind::Access, Kind::Refresh].map(|kind| self.is_live(token, kind));
+        if live.contains(&true) {
+            return Ok(Reply::json(200, &json!({})));
+        }
+        Err(invalid_token())
+    }
+
+    fn issue(&mut self, kind: Kind, life: u64) -> String {
+        let expiry = self.clock.after(life);
+        let token = random::jwt(json!({
+            "token_type": if kind == Kind::Access { "access" } else { "refresh" },
+            "exp": expiry.timestamp(),
+            "iat": self.clock.now().timestamp(),
+            "user_id": 7,
+        }));
+        self.tokens.insert(token.clone(), (kind, expiry));
+        token
+    }
+
+    pub(super) fn is_live(&self, token: &str, wanted: Kind) -> bool {
+        let held = self.tokens.get(token);
+        held.is_some_and(|(kind, expiry)| *kind == wanted && *expiry > self.clock.now())
+    }
+
+    pub(super) fn revoke(&mut self, kind: Kind) {
+        self.tokens.retain(|_, (held, _)| *held != kind);
+    }
+}
+
+/// The JSON object of a body.
+pub(super) fn object(call: &Seen) -> Result<Map<String, Value>, Reply> {
+    serde_json::from_str(&call.body)
+        .map_err(|_| Reply::json(400, &json!({"detail": "Cannot parse request body"})))
+}
+
+/// A field that is text and not empty.
+pub(super) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    let value = body.get(name).and_then(Value::as_str);
+    value.filter(|value| !value.is_empty())
+}
+
+fn invalid_input(mut fields: Value) -> Reply {
+    fields["detail"] = "Invalid input.".into();
+    fields["code"] = "invalid".into();
+    Reply::json(400, &fields)
+}
+
+fn invalid_token() -> Reply {
+    let body = json!({"detail": "Token is invalid or expired", "code": "token_not_valid"});
+    Reply::json(401, &body)
+}

@@ -1,0 +1,175 @@
+//! Device codes and what a poll of one is answered (RFC 8628 section 3.5).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::super::random;
+use super::super::time::Clock;
+use super::EarthScopeOptions;
+use super::refresh::Grant;
+
+/// What a poll comes to.
+pub(super) enum Poll {
+    Granted(Grant),
+    Pending,
+    SlowDown,
+    Denied,
+    Expired,
+    Unknown,
+}
+
+/// What happens to codes nobody decided on one by one.
+#[derive(Clone, Copy)]
+pub(super) enum Policy {
+    Wait,
+    Decide(Decision),
+    ApproveAfter(usize),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    Approved,
+    Denied,
+}
+
+/// A new code, as the answer shows it.
+pub(super) struct Code {
+    pub(super) device_code: String,
+    pub(super) user_code: String,
+}
+
+struct Device {
+    user_code: String,
+    grant: Grant,
+    expires: DateTime<Utc>,
+    interval: TimeDelta,
+    polls: usize,
+    last_poll: Option<DateTime<Utc>>,
+    decision: Option<Decision>,
+}
+
+impl Device {
+    /// Whether the client polls too fast; it then has to wait 5 s longer from now on.
+    fn too_fast(&mut self, at: DateTime<Utc>, slow_down_polls: usize, strict: bool) -> bool {
+        let last = self.last_poll.replace(at);
+        self.polls += 1;
+        let early = strict && last.is_some_and(|last| at < last + self.interval);
+        let slow_down = early || self.polls <= slow_down_polls;
+        if slow_down {
+            self.interval += TimeDelta::seconds(5);
+        }
+        slow_down
+    }
+}
+
+/// All device codes.
+pub(super) struct Codes {
+    clock: Clock,
+    life: u64,
+    interval: u64,
+    slow_down_polls: usize,
+    strict: bool,
+    policy: Policy,
+    /// By device code; redeemed ones are gone.
+    devices: BTreeMap<String, Device>,
+    issued: Vec<String>,
+}
+
+impl Codes {
+    pub(super) fn new(options: &EarthScopeOptions, clock: Clock) -> Self {
+        Self {
+            clock,
+            life: options.code_life,
+            interval: options.interval.unwrap_or(5),
+            slow_down_polls: options.slow_down_polls,
+            strict: options.strict_polling,
+            policy: Policy::Wait,
+            devices: BTreeMap::new(),
+            issued: Vec::new(),
+        }
+    }
+
+    pub(super) fn issue(&mut self, grant: Grant) -> Code {
+        let code = Code { device_code: random::opaque(""), user_code: user_code() };
+        let device = Device {
+            user_code: code.user_code.clone(),
+            grant,
+            expires: self.clock.after(self.life),
+            interval: TimeDelta::seconds(i64::try_from(self.interval).unwrap()),
+            polls: 0,
+            last_poll: None,
+            decision: None,
+        };
+        self.devices.insert(code.device_code.clone(), device);
+        self.issued.push(code.user_code.clone());
+        code
+    }
+
+    pub(super) fn poll(&mut self, device_code: &str) -> Poll {
+        let now = self.clock.now();
+        let Some(device) = self.devices.get_mut(device_code) else {
+            return Poll::Unknown;
+        };
+        if device.expires <= now {
+            return Poll::Expired;
+        }
+        if device.too_fast(now, self.slow_down_polls, self.strict) {
+            return Poll::SlowDown;
+        }
+        let by_policy = match self.policy {
+            Policy::Wait => None,
+            Policy::Decide(decision) => Some(decision),
+            Policy::ApproveAfter(polls) => (device.polls > polls).then_some(Decision::Approved),
+        };
+        match device.decision.or(by_policy) {
+            None => Poll::Pending,
+            Some(Decision::Denied) => Poll::Denied,
+            Some(Decision::Approved) => {
+                let device = self.devices.remove(device_code).unwrap();
+                Poll::Granted(device.grant)
+            }
+        }
+    }
+
+    /// Decides on one code; `false` when there is no such code.
+    pub(super) fn decide(&mut self, user_code: &str, decision: Decision) -> bool {
+        let wanted = plain(user_code);
+        let mut devices = self.devices.values_mut();
+        let found = devices.find(|device| plain(&device.user_code) == wanted);
+        found.map(|device| device.decision = Some(decision)).is_some()
+    }
+
+    /// From now on for every code, also those decided on before.
+    pub(super) fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        for device in self.devices.values_mut() {
+            device.decision = None;
+        }
+    }
+
+    pub(super) fn expire_all(&mut self) {
+        let now = self.clock.now();
+        for device in self.devices.values_mut() {
+            device.expires = now;
+        }
+    }
+
+    pub(super) fn user_codes(&self) -> Vec<String> {
+        self.issued.clone()
+    }
+}
+
+/// Letters that cannot be mistaken or make words (RFC 8628 section 6.1).
+fn user_code() -> String {
+    const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+    let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);
+    let all: String = random::bytes(8).iter().map(letter).collect();
+    format!("{}-{}", &all[..4], &all[4..])
+}
+
+/// What counts of a user code: neither case nor punctuation (RFC 8628 section 6.1).
+fn plain(user_code: &str) -> String {
+    let letters = user_code.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|letter| letter.to_ascii_uppercase()).collect()
+}

@@ -1,0 +1,31 @@
+//! Stand-ins for the three services, on loopback.
+//!
+//! Each runs on a thread of its own with a runtime of its own, so that sync and async tests use it alike, listens on
+//! `127.0.0.1` at a free port, and stops when dropped. "Facts" are the notes on how the real services behave.
+
+mod carbonmapper;
+mod earthdaily;
+mod earthscope;
+mod expires_in;
+mod fault;
+mod http;
+mod line;
+mod random;
+mod server;
+mod time;
+
+pub use carbonmapper::{CarbonMapper, CarbonMapperOptions};
+pub use earthdaily::{Auth, EarthDaily, EarthDailyOptions};
+pub use earthscope::{EarthScope, EarthScopeOptions, Rotation};
+pub use expires_in::ExpiresIn;
+pub use fault::Fault;
+pub use http::Seen;
+pub use server::Server;
+pub use time::{Now, system_clock};
+
+use std::sync::{Mutex, MutexGuard};
+
+/// Locks; a panic of another thread while it held the lock fails this one too.
+fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("another thread of the stand-in broke")
+}

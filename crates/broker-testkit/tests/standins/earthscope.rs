@@ -1,0 +1,270 @@
+use broker_testkit::{EarthScope, EarthScopeOptions, ExpiresIn, Rotation};
+use serde_json::{Value, json};
+
+use super::client::{Answer, get, post_form, post_json, send};
+use super::{Moved, claims};
+
+const AUDIENCE: &str = "audience=https%3A%2F%2Fapi.earthscope.org";
+
+pub(crate) fn refresh(service: &EarthScope, token: &str) -> Answer {
+    let id = EarthScopeOptions::default().client_id;
+    let body = format!("grant_type=refresh_token&client_id={id}&refresh_token={token}&scopes=offline_access");
+    post_form(&format!("{}/oauth/token", service.url()), &body)
+}
+
+fn start_device(service: &EarthScope, scope: &str) -> Value {
+    let id = EarthScopeOptions::default().client_id;
+    let url = format!("{}/oauth/device/code", service.url());
+    let answer = post_form(&url, &format!("client_id={id}&scope={scope}&{AUDIENCE}"));
+    assert_eq!(answer.status, 200);
+    answer.json()
+}
+
+fn poll(service: &EarthScope, device: &Value) -> Answer {
+    let id = EarthScopeOptions::default().client_id;
+    let code = device["device_code"].as_str().unwrap();
+    let body = format!(
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code={code}&client_id={id}"
+    );
+    post_form(&format!("{}/oauth/token", service.url()), &body)
+}
+
+fn error(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+fn with(rotation: Rotation) -> EarthScope {
+    EarthScope::start(EarthScopeOptions { rotation, ..EarthScopeOptions::default() })
+}
+
+fn new_token(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["refresh_token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_device_is_pending_then_approved_once() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let device = start_device(&service, "offline_access");
+    assert_eq!(device["interval"], 5);
+    assert_eq!(device["expires_in"], 900);
+    let code = device["user_code"].as_str().unwrap();
+    let complete = device["verification_uri_complete"].as_str().unwrap();
+    assert_eq!(complete, format!("{}/activate?user_code={code}", service.url()));
+    assert_eq!(poll(&service, &device).error(), error(403, "authorization_pending"));
+
+    assert_eq!(service.user_codes(), [code]);
+    service.approve(&code.to_lowercase().replace('-', " "));
+    let answer = poll(&service, &device).json();
+    let access = answer["access_token"].as_str().unwrap();
+    assert_eq!(answer["expires_in"], 86_400);
+    assert_eq!(answer["scope"], "offline_access");
+    assert!(answer.get("id_token").is_none());
+    let claims = claims(access);
+    assert_eq!(claims["aud"], "https://api.earthscope.org");
+    assert_eq!(claims["iss"], format!("{}/", service.url()));
+    assert_eq!(claims["sub"], "auth0|5f1e");
+    assert_eq!(claims["azp"], EarthScopeOptions::default().client_id);
+    let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+    assert_eq!(life, 86_400);
+
+    let profile = get(&format!("{}/beta/user/profile", service.url()), access);
+    assert_eq!(profile.json()["primary_email"], "ada@example.org");
+    assert_eq!(poll(&service, &device).error(), error(403, "invalid_grant"));
+    assert_eq!(service.count("token"), 3);
+    assert_eq!(service.seen()[0].form()["scope"], "offline_access");
+}
+
+#[test]
+fn a_device_can_be_denied_expire_or_be_approved_for_good() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let device = start_device(&service, "offline_access");
+    service.deny(device["user_code"].as_str().unwrap());
+    assert_eq!(poll(&service, &device).error(), error(403, "access_denied"));
+
+    service.approve_after(2);
+    let device = start_device(&service, "openid%20offline_access");
+    assert_eq!(poll(&service, &device).status, 403);
+    assert_eq!(poll(&service, &device).status, 403);
+    assert!(poll(&service, &device).json()["id_token"].is_string());
+
+    service.approve_all();
+    let device = start_device(&service, "openid");
+    service.expire_codes();
+    assert_eq!(poll(&service, &device).error(), error(403, "expired_token"));
+    let device = start_device(&service, "openid");
+    assert!(poll(&service, &device).json().get("refresh_token").is_none());
+    service.deny_all();
+    let device = start_device(&service, "openid");
+    assert_eq!(poll(&service, &device).error(), error(403, "access_denied"));
+}
+
+#[test]
+fn polling_too_fast_is_slowed_down_and_widens_the_interval() {
+    let clock = Moved::default();
+    let service = EarthScope::start(EarthScopeOptions {
+        strict_polling: true,
+        interval: None,
+        complete_uri: false,
+        pending_status: 400,
+        now: clock.now(),
+        ..EarthScopeOptions::default()
+    });
+    let device = start_device(&service, "offline_access");
+    assert!(device.get("interval").is_none());
+    assert!(device.get("verification_uri_complete").is_none());
+    let pending = error(400, "authorization_pending");
+    assert_eq!(poll(&service, &device).error(), pending);
+    clock.forward(4);
+    assert_eq!(poll(&service, &device).error(), error(429, "slow_down"));
+    clock.forward(9);
+    assert_eq!(poll(&service, &device).error(), error(429, "slow_down"));
+    clock.forward(15);
+    assert_eq!(poll(&service, &device).error(), pending);
+    clock.forward(900);
+    assert_eq!(poll(&service, &device).error(), error(400, "expired_token"));
+}
+
+#[test]
+fn slow_down_can_come_first() {
+    let service = EarthScope::start(EarthScopeOptions { slow_down_polls: 1, ..EarthScopeOptions::default() });
+    service.approve_all();
+    let device = start_device(&service, "offline_access");
+    assert_eq!(poll(&service, &device).error(), error(429, "slow_down"));
+    assert_eq!(poll(&service, &device).status, 200);
+}
+
+#[test]
+fn a_person_approves_on_the_page() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let device = start_device(&service, "offline_access");
+    let page = device["verification_uri_complete"].as_str().unwrap();
+    let shown = get(page, "").text();
+    assert!(shown.contains(r#"<form method="post" action="/activate">"#), "{shown}");
+    assert!(shown.contains(device["user_code"].as_str().unwrap()));
+    let hostile = get(&format!("{}/activate?user_code=%22%3E%3Cscript", service.url()), "");
+    assert!(!hostile.text().contains("<script"));
+    assert_eq!(send(page, "POST", &[], "").status, 200);
+    assert_eq!(poll(&service, &device).status, 200);
+    assert_eq!(service.count("activate"), 3);
+    assert_eq!(send(page, "POST", &[], "").status, 404);
+}
+
+#[test]
+fn keep_repeats_the_refresh_token_and_omit_says_nothing() {
+    let service = with(Rotation::Keep);
+    let token = service.issue_refresh_token();
+    assert_eq!(new_token(&refresh(&service, &token)), token);
+
+    let service = with(Rotation::Omit);
+    let token = service.issue_refresh_token();
+    for _ in 0..2 {
+        let answer = refresh(&service, &token);
+        assert_eq!(answer.status, 200);
+        assert!(answer.json().get("refresh_token").is_none());
+    }
+    assert_eq!(service.refreshes(), 2);
+    assert!(service.is_live(&token));
+}
+
+#[test]
+fn rotation_spends_the_old_token_only() {
+    let service = with(Rotation::Rotate);
+    let old = service.issue_refresh_token();
+    let new = new_token(&refresh(&service, &old));
+    assert_ne!(old, new);
+    assert_eq!(refresh(&service, &old).error(), error(403, "invalid_grant"));
+    assert!(!service.is_live(&old) && service.is_live(&new));
+    assert_eq!((service.refreshes(), service.reuse_events()), (1, 1));
+}
+
+#[test]
+fn reuse_revokes_the_family_and_no_other() {
+    let service = with(Rotation::RotateDetectReuse);
+    let (old, other) = (service.issue_refresh_token(), service.issue_refresh_token());
+    let new = new_token(&refresh(&service, &old));
+    assert_eq!(refresh(&service, &old).status, 403);
+    assert_eq!(refresh(&service, &new).error(), error(403, "invalid_grant"));
+    assert_eq!(service.reuse_events(), 1);
+    assert!(service.is_live(&other));
+}
+
+#[test]
+fn a_spent_token_is_taken_again_in_its_grace() {
+    let service = EarthScope::start(EarthScopeOptions {
+        rotation: Rotation::RotateDetectReuse,
+        refresh_grace: 1,
+        ..EarthScopeOptions::default()
+    });
+    let old = service.issue_refresh_token();
+    let lost = new_token(&refresh(&service, &old));
+    let again = new_token(&refresh(&service, &old));
+    assert_ne!(lost, again);
+    assert!(service.is_live(&again));
+    assert_eq!(refresh(&service, &old).status, 403);
+    assert!(!service.is_live(&again));
+}
+
+#[test]
+fn logout_and_administrators_end_logins() {
+    let service = with(Rotation::Rotate);
+    let token = service.issue_refresh_token();
+    let answer = refresh(&service, &token).json();
+    let (access, token) = (answer["access_token"].as_str(), answer["refresh_token"].as_str());
+    let url = format!("{}/oauth/revoke", service.url());
+    let id = EarthScopeOptions::default().client_id;
+    let as_form = post_form(&url, &format!("client_id={id}&token={}", token.unwrap()));
+    assert_eq!(as_form.error(), error(400, "invalid_request"));
+    assert_eq!(post_json(&url, &json!({"client_id": id, "token": token})).status, 200);
+    assert_eq!(post_json(&url, &json!({"client_id": id, "token": "unknown"})).status, 200);
+    assert_eq!(service.revoked(), [token.unwrap()]);
+    assert_eq!(refresh(&service, token.unwrap()).status, 403);
+    assert!(service.access_is_live(access.unwrap()));
+
+    let token = service.issue_refresh_token();
+    service.revoke_everything();
+    assert_eq!(refresh(&service, &token).error(), error(403, "invalid_grant"));
+    assert!(service.is_live(&service.issue_refresh_token()));
+}
+
+#[test]
+fn a_machine_gets_a_token_without_a_refresh_token() {
+    let service = EarthScope::start(EarthScopeOptions {
+        client_secret: Some("s3".to_owned()),
+        expires_in_form: ExpiresIn::String,
+        ..EarthScopeOptions::default()
+    });
+    let id = EarthScopeOptions::default().client_id;
+    let url = format!("{}/oauth/token", service.url());
+    let form = format!("grant_type=client_credentials&client_id={id}&{AUDIENCE}");
+    let answer = post_form(&url, &format!("{form}&client_secret=s3")).json();
+    assert_eq!(answer["expires_in"], "86400");
+    assert!(answer.get("refresh_token").is_none());
+    assert_eq!(claims(answer["access_token"].as_str().unwrap())["sub"], format!("{id}@clients"));
+    let wrong = post_form(&url, &format!("{form}&client_secret=x"));
+    assert_eq!(wrong.error(), error(401, "invalid_client"));
+    let person = EarthScope::start(EarthScopeOptions::default());
+    let url = format!("{}/oauth/token", person.url());
+    let refused = post_form(&url, &format!("{form}&client_secret=s3"));
+    assert_eq!(refused.error(), error(403, "unauthorized_client"));
+}
+
+#[test]
+fn wrong_requests_are_refused_as_the_rfc_says() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let id = EarthScopeOptions::default().client_id;
+    let url = format!("{}/oauth/token", service.url());
+    let token = service.issue_refresh_token();
+    let refused = |body: &str| post_form(&url, body).error();
+    let stranger = refused("client_id=x&grant_type=refresh_token");
+    assert_eq!(stranger, error(401, "invalid_client"));
+    let grant = refused(&format!("client_id={id}&grant_type=password"));
+    assert_eq!(grant, error(400, "unsupported_grant_type"));
+    let empty = refused(&format!("client_id={id}"));
+    assert_eq!(empty, error(400, "invalid_request"));
+    let wide = refused(&format!("client_id={id}&grant_type=refresh_token&refresh_token={token}&scope=admin"));
+    assert_eq!(wide, error(400, "invalid_scope"));
+    assert_eq!(send(&url, "GET", &[], "").status, 405);
+    assert_eq!(send(&format!("{url}/x"), "POST", &[], "").status, 404);
+    assert_eq!(get(&format!("{}/beta/user/profile", service.url()), "x").status, 401);
+}

@@ -1,0 +1,293 @@
+//! The configuration: layers, each value with its origin, and errors that name file, line and column.
+
+mod layers;
+mod place;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::{Catalog, Entry, Env, Error, Kind, Result, Settings, SettingsError};
+use figment::Figment;
+use figment::value::{Dict, Value};
+
+use crate::nearest;
+
+pub(crate) use layers::Files;
+use layers::Text;
+use place::{Mark, Place};
+
+/// The keys every provider has, whatever its kind.
+const COMMON_KEYS: [&str; 2] = ["kind", "timeout"];
+
+/// What can be wrong with a value in a thousand ways is said by what would be right.
+const SECRET_FORMS: &str =
+    "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
+
+/// The configuration: which providers there are, of which kind, from which file.
+pub struct Config {
+    figment: Figment,
+    providers: Dict,
+    texts: Vec<Text>,
+    kinds: Vec<Kind>,
+    env: Arc<dyn Env>,
+}
+
+/// A configured provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where it is configured: `built in`, a file, an environment variable.
+    pub origin: String,
+}
+
+/// A value of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The key.
+    pub key: String,
+    /// The value as TOML; a literal secret is `"[redacted]"`.
+    pub value: String,
+    /// Where it is from.
+    pub origin: String,
+}
+
+impl Config {
+    pub(crate) fn load(files: Files, kinds: Vec<Kind>, env: Arc<dyn Env>) -> Result<Self> {
+        let texts = layers::read(&files)?;
+        let figment = layers::join(&texts, env.as_ref())?;
+        let mut config = Self { figment, providers: Dict::new(), texts, kinds, env };
+        config.providers = config.read_tables()?;
+        Ok(config)
+    }
+
+    /// The providers.
+    pub fn configured(&self) -> Result<Vec<Configured>> {
+        self.providers
+            .iter()
+            .map(|(name, _)| {
+                let kind = self.kind_of(name)?.name.to_owned();
+                Ok(Configured { name: name.clone(), kind, origin: self.origin_of(name) })
+            })
+            .collect()
+    }
+
+    /// The values of a provider.
+    pub fn settings(&self, name: &str) -> Result<Vec<Setting>> {
+        let secrets = self.kind_of(name)?.secrets;
+        let table = self.table(name)?;
+        Ok(table
+            .iter()
+            .map(|(key, value)| Setting {
+                key: key.clone(),
+                value: match value {
+                    Value::String(..) if secrets.contains(&key.as_str()) => "\"[redacted]\"".to_owned(),
+                    _ => toml::Value::try_from(value)
+                        .map_or_else(|_| "?".to_owned(), |value| value.to_string()),
+                },
+                origin: self.origin(&["providers", name, key]),
+            })
+            .collect())
+    }
+
+    /// What is not wrong, but not well: secrets in files that others can read.
+    #[must_use]
+    pub fn warnings(&self, name: &str) -> Vec<String> {
+        let secrets = self.kind_of(name).map(|kind| kind.secrets).unwrap_or_default();
+        let table = self.providers.get(name).and_then(Value::as_dict);
+        let literal =
+            |key: &&&str| matches!(table.and_then(|table| table.get(**key)), Some(Value::String(..)));
+        secrets
+            .iter()
+            .filter(literal)
+            .filter_map(|key| {
+                let metadata = self.figment.find_metadata(&format!("providers.{name}.{key}"))?;
+                let file = metadata.source.as_ref()?.file_path()?;
+                others_can_read(file).then(|| {
+                    format!(
+                        "{} holds the secret `{key}` of {name}, and others can read it: chmod 600, or use {{ env }}, {{ file }} or {{ command }}",
+                        file.display()
+                    )
+                })
+            })
+            .collect()
+    }
+
+    /// The tables of the providers, if the configuration has the right form.
+    fn read_tables(&self) -> Result<Dict> {
+        // Figment's own errors do not happen: everything was read before.
+        let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
+        if let Some(other) = all.keys().find(|key| *key != "providers") {
+            let meant = nearest(other, ["providers"])
+                .map_or("providers are tables [providers.NAME]", |_| "did you mean `providers`?");
+            return Err(self.wrong(&[other], Mark::Key, &format!("`{other}` is not a key here: {meant}")));
+        }
+        let Some(Value::Dict(_, providers)) = all.get("providers") else {
+            return Err(self.wrong(
+                &["providers"],
+                Mark::Value,
+                "`providers` is not a table: write [providers.NAME]",
+            ));
+        };
+        for (name, value) in providers {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || name.len() > 64 || !name.chars().all(plain) || name.starts_with('-') {
+                let why =
+                    format!("`{name}` is no name for a provider: up to 64 letters, digits, `-` and `_`");
+                return Err(self.wrong(&["providers", name], Mark::Key, &why));
+            }
+            if value.as_dict().is_none() {
+                let why = format!("`providers.{name}` is not a table: write [providers.{name}]");
+                return Err(self.wrong(&["providers", name], Mark::Key, &why));
+            }
+        }
+        Ok(providers.clone())
+    }
+
+    fn table(&self, name: &str) -> Result<&Dict> {
+        self.providers.get(name).and_then(Value::as_dict).ok_or_else(|| {
+            let error = Error::usage(format!("there is no provider `{name}`"));
+            let names = || self.providers.keys().map(String::as_str);
+            match nearest(name, names()) {
+                Some(meant) => error.with_hint(format!("did you mean `{meant}`? `broker list` shows all")),
+                None => error.with_hint(format!("there are: {}", names().collect::<Vec<_>>().join(", "))),
+            }
+        })
+    }
+
+    fn kind_of(&self, name: &str) -> Result<&Kind> {
+        let table = self.table(name)?;
+        let named = match table.get("kind") {
+            None => None,
+            Some(Value::String(_, kind)) => Some(kind.as_str()),
+            Some(_) => {
+                return Err(self.wrong(&["providers", name, "kind"], Mark::Value, "`kind` must be text"));
+            }
+        };
+        let kind = self.kinds.iter().find(|kind| kind.name == named.unwrap_or(name));
+        kind.ok_or_else(|| {
+            let kinds = || self.kinds.iter().map(|kind| kind.name);
+            let known = kinds().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ");
+            match named {
+                Some(kind) => {
+                    let meant = nearest(kind, kinds())
+                        .map(|meant| format!("did you mean `{meant}`? "))
+                        .unwrap_or_default();
+                    let why = format!("there is no kind `{kind}`: {meant}the kinds are {known}");
+                    self.wrong(&["providers", name, "kind"], Mark::Value, &why)
+                }
+                None => {
+                    let why = format!("`{name}` is not a kind, so it needs a key `kind`, one of {known}");
+                    self.wrong(&["providers", name], Mark::Key, &why)
+                }
+            }
+        })
+    }
+
+    fn check_keys(&self, name: &str, kind: &Kind) -> Result<()> {
+        let known = || COMMON_KEYS.iter().chain(kind.keys).copied();
+        let Some(key) = self.table(name)?.keys().find(|key| !known().any(|known| known == *key)) else {
+            return Ok(());
+        };
+        let meant = match nearest(key, known()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => {
+                format!("it has {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
+            }
+        };
+        let why = format!("kind `{}` has no key `{key}`: {meant}", kind.name);
+        Err(self.wrong(&["providers", name, key], Mark::Key, &why))
+    }
+
+    fn timeout(&self, name: &str) -> Result<Option<Duration>> {
+        let Some(value) = self.table(name)?.get("timeout") else { return Ok(None) };
+        let read = value.as_str().and_then(|text| humantime::parse_duration(text).ok());
+        match read.filter(|timeout| !timeout.is_zero()) {
+            Some(timeout) => Ok(Some(timeout)),
+            None => Err(self.wrong(
+                &["providers", name, "timeout"],
+                Mark::Value,
+                "`timeout` must be a duration: \"30s\", \"2m\"",
+            )),
+        }
+    }
+
+    /// A setting that its kind cannot use.
+    fn unfit(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
+        let key = error.key.split('.').next().filter(|key| !key.is_empty()).unwrap_or("?");
+        let secret = kind.secrets.contains(&key);
+        let (mark, why) = match error.message.rsplit_once("expected ") {
+            _ if secret => (Mark::Secret, format!("`{key}` must be {SECRET_FORMS}")),
+            // What is there is seen in the file's own words.
+            Some((_, expected)) => (Mark::Value, format!("`{key}` must be {expected}")),
+            None => (Mark::Value, format!("`{key}`: {}", error.message)),
+        };
+        self.wrong(&["providers", name, key], mark, &why)
+    }
+
+    /// An error at a key: in the file that set it last, else in what else set it.
+    fn wrong(&self, keys: &[&str], mark: Mark, why: &str) -> Error {
+        let metadata = self.figment.find_metadata(&keys.join("."));
+        let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
+        // Of a table that several files have a part in, figment names none.
+        let texts = self.texts.iter().rev().filter(|text| path.is_none_or(|path| text.path == path));
+        let is_variable = metadata.is_some_and(|metadata| metadata.name.starts_with("environment"));
+        let place =
+            texts.filter(|_| !is_variable).find_map(|text| Place::of_key(&text.path, &text.text, keys, mark));
+        Error::configuration(match place {
+            Some(place) => format!("{place}: {why}{}", place.picture()),
+            None => format!("{}: {why}", self.origin(keys)),
+        })
+    }
+
+    fn origin(&self, keys: &[&str]) -> String {
+        let Some(metadata) = self.figment.find_metadata(&keys.join(".")) else {
+            return "built in".to_owned();
+        };
+        match metadata.source.as_ref().and_then(|source| source.file_path()) {
+            Some(path) => path.display().to_string(),
+            None => metadata.name.to_string(),
+        }
+    }
+
+    /// Where a provider is configured: in the last file that has its table.
+    fn origin_of(&self, name: &str) -> String {
+        let in_file = self.texts.iter().rev().find(|text| has_table(&text.text, name));
+        in_file.map_or_else(|| self.origin(&["providers", name]), |text| text.path.display().to_string())
+    }
+}
+
+fn has_table(text: &str, name: &str) -> bool {
+    let table: Option<toml::Table> = toml::from_str(text).ok();
+    table.is_some_and(|table| table.get("providers").and_then(|providers| providers.get(name)).is_some())
+}
+
+fn others_can_read(file: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
+}
+
+impl Catalog for Config {
+    fn names(&self) -> Vec<String> {
+        self.providers.keys().cloned().collect()
+    }
+
+    fn entry(&self, name: &str) -> Result<Entry> {
+        let kind = self.kind_of(name)?;
+        self.check_keys(name, kind)?;
+        let timeout = self.timeout(name)?;
+        let mut own = self.table(name)?.clone();
+        own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
+        let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
+        let settings = Settings::new(json, self.env.as_ref());
+        let provider = (kind.build)(&settings).map_err(|error| self.unfit(name, kind, &error))?;
+        let mut entry = Entry::new(provider);
+        entry.token_variable = kind.token_variable.to_owned();
+        if let Some(timeout) = timeout {
+            entry.timeout = timeout;
+        }
+        Ok(entry)
+    }
+}

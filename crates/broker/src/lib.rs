@@ -1,0 +1,34 @@
+//! Tokens for earth-data services, from the one place that keeps them: what `broker` on the command line holds,
+//! a program holds too, and the other way round.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), broker::Error> {
+//! use broker::{Setup, TokenRequest};
+//!
+//! let broker = Setup::new().open()?;
+//! let token = broker.token("earthscope", &TokenRequest::new()).await?;
+//! let header = format!("{} {}", token.token_type(), token.secret().expose());
+//! # drop(header);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Setup`] finds configuration and state as the command line does, unless told otherwise. [`Broker`] is cheap to
+//! clone, `Send + Sync`, and asks a service once, however many tasks and processes want its token. Whatever is
+//! secret prints as `[redacted]`. The examples `embed` and `own_provider` of this crate run without an account.
+
+mod config;
+mod kinds;
+mod nearest;
+mod setup;
+
+pub use broker_core::{
+    Broker, Catalog, Change, Claims, Clock, Context, DeviceCode, Entry, Env, Error, ErrorKind, FileStore,
+    Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn, LoggedOut, Login,
+    Method, Nobody, Person, Problem, Provider, Reached, Record, Refusal, Repeat, Result, Revoked, ScopeKey,
+    Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store, SystemClock, SystemEnv,
+    Token, TokenRequest, TokenStatus, read_object, refuse_life, refuse_scopes, seconds,
+};
+pub use config::{Config, Configured, Setting};
+pub use nearest::nearest;
+pub use setup::Setup;

@@ -1,0 +1,172 @@
+//! From nothing to a broker.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use broker_core::{
+    Broker, Clock, Context, Env, Error, FileStore, Http, Kind, Nobody, Person, Result, Store, SystemClock,
+    SystemEnv,
+};
+
+use crate::config::{Config, Files};
+use crate::kinds::BUILT_IN;
+
+/// Opens a [`Broker`]: with the configuration and the state of the command line, unless told otherwise.
+#[must_use]
+pub struct Setup {
+    config_file: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    kinds: Vec<Kind>,
+    env: Arc<dyn Env>,
+    clock: Arc<dyn Clock>,
+    person: Arc<dyn Person>,
+    http: Option<Arc<dyn Http>>,
+    store: Option<Arc<dyn Store>>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// A setup as the command line has it, with nobody to ask.
+    pub fn new() -> Self {
+        Self {
+            config_file: None,
+            state_dir: None,
+            kinds: BUILT_IN.to_vec(),
+            env: Arc::new(SystemEnv),
+            clock: Arc::new(SystemClock),
+            person: Arc::new(Nobody),
+            http: None,
+            store: None,
+        }
+    }
+
+    /// This file in the place of those of the machine and of the person (`BROKER_CONFIG`).
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config_file = Some(path.into());
+        self
+    }
+
+    /// This folder for records (`BROKER_STATE_DIR`).
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
+        self
+    }
+
+    /// One more kind of provider; one of a name that is taken takes its place.
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kinds.retain(|known| known.name != kind.name);
+        self.kinds.push(kind);
+        self
+    }
+
+    /// Another environment than the process's.
+    pub fn env(mut self, env: Arc<dyn Env>) -> Self {
+        self.env = env;
+        self
+    }
+
+    /// Another clock than the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Somebody who can be asked.
+    pub fn person(mut self, person: Arc<dyn Person>) -> Self {
+        self.person = person;
+        self
+    }
+
+    /// Another HTTP client than reqwest.
+    pub fn http(mut self, http: Arc<dyn Http>) -> Self {
+        self.http = Some(http);
+        self
+    }
+
+    /// Another store than files.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> Result<Config> {
+        Config::load(self.files(), self.kinds.clone(), self.env.clone())
+    }
+
+    /// The configuration files that are looked for, the last wins, and whether each is there.
+    #[must_use]
+    pub fn config_files(&self) -> Vec<(PathBuf, bool)> {
+        let paths = match self.files() {
+            Files::Named(file) => vec![file],
+            Files::Usual { machine, person } => [Some(machine), person].into_iter().flatten().collect(),
+        };
+        paths.into_iter().map(|path| (path.clone(), path.exists())).collect()
+    }
+
+    fn files(&self) -> Files {
+        let named = self.config_file.clone().or_else(|| self.env.var("BROKER_CONFIG").map(PathBuf::from));
+        match named {
+            Some(file) => Files::Named(file),
+            None => Files::Usual {
+                machine: PathBuf::from("/etc/broker/providers.toml"),
+                person: self.person_file(),
+            },
+        }
+    }
+
+    /// Where records are.
+    pub fn state_folder(&self) -> Result<PathBuf> {
+        let named = self.state_dir.clone().or_else(|| self.env.var("BROKER_STATE_DIR").map(PathBuf::from));
+        named.or_else(|| self.base("XDG_STATE_HOME", ".local/state")).ok_or_else(|| {
+            Error::failed("no folder for records: there is no home folder")
+                .with_hint("name one: --state-dir or BROKER_STATE_DIR")
+        })
+    }
+
+    /// The broker.
+    pub fn open(self) -> Result<Broker> {
+        let config = self.config()?;
+        self.open_with(config)
+    }
+
+    /// The broker, of a configuration that is loaded already.
+    pub fn open_with(self, config: Config) -> Result<Broker> {
+        let store = match &self.store {
+            Some(store) => store.clone(),
+            None => Arc::new(FileStore::new(self.state_folder()?)),
+        };
+        let http = match self.http {
+            Some(http) => http,
+            None => usual_http()?,
+        };
+        let context = Context::new(http, self.clock, self.env, self.person);
+        Ok(Broker::builder(config, store, context).build())
+    }
+
+    fn person_file(&self) -> Option<PathBuf> {
+        self.base("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("providers.toml"))
+    }
+
+    /// A folder of the XDG base directory specification, which says that relative ones are to be ignored.
+    fn base(&self, variable: &str, in_home: &str) -> Option<PathBuf> {
+        let set = self.env.var(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        set.or_else(|| Some(self.env.home()?.join(in_home))).map(|base| base.join("broker"))
+    }
+}
+
+#[cfg(feature = "reqwest")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn usual_http() -> Result<Arc<dyn Http>> {
+    Ok(Arc::new(broker_core::ReqwestHttp::default()))
+}
+
+#[cfg(not(feature = "reqwest"))]
+fn usual_http() -> Result<Arc<dyn Http>> {
+    Err(Error::failed("no HTTP client: give one with `Setup::http`, or enable the feature `reqwest`"))
+}
