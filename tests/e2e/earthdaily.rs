@@ -1,0 +1,83 @@
+//! EarthDaily: client credentials.
+
+use broker_e2e::Sandbox;
+use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
+use chrono::TimeDelta;
+
+fn with(service: &EarthDaily) -> Sandbox {
+    Sandbox::new().with_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url()))
+}
+
+#[test]
+fn a_secret_in_the_environment_is_all_the_new_login_needs() {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let sandbox = with(&service).with_env("EDS_SECRET", "standin-api-token");
+    let token = sandbox.broker(&["token", "earthdaily"]).token();
+    assert!(service.access_is_live(&token));
+    assert_eq!(sandbox.broker(&["token", "earthdaily"]).token(), token);
+    assert_eq!(service.exchanges(), 1, "the held token is used");
+}
+
+#[test]
+fn the_variables_of_the_services_own_client_are_found() {
+    let options = EarthDailyOptions {
+        client_id: "legacy:id".into(),
+        secret: "s p%c/é".into(),
+        ..EarthDailyOptions::default()
+    };
+    let service = EarthDaily::start(options);
+    let sandbox = Sandbox::new()
+        .with_env("EDS_AUTH_URL", &format!("{}/oauth2/token", service.url()))
+        .with_env("EDS_CLIENT_ID", "legacy:id")
+        .with_env("EDS_SECRET", "s p%c/é")
+        .with_env("EDS_API_URL", "https://api.earthdaily.com/platform/v1/stac");
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily"]).token()));
+    let seen = service.seen().pop().expect("a request");
+    assert_eq!(seen.path, "/oauth2/token");
+    assert!(
+        seen.header("authorization").is_some_and(|value| value.starts_with("Basic ")),
+        "Basic by default"
+    );
+    assert_eq!(
+        seen.form().into_iter().collect::<Vec<_>>(),
+        [("grant_type".into(), "client_credentials".into())]
+    );
+}
+
+#[test]
+fn credentials_can_go_in_the_body() {
+    let service =
+        EarthDaily::start(EarthDailyOptions { accept: Auth::BodyOnly, ..EarthDailyOptions::default() });
+    let config = format!(
+        "[providers.earthdaily]\nauth_url = \"{}\"\nauth_style = \"body\"\nclient_secret = \"standin-api-token\"\n",
+        service.auth_url()
+    );
+    let sandbox = Sandbox::new().with_config(&config);
+    let run = sandbox.broker(&["token", "earthdaily"]).says("others can read it");
+    assert!(service.access_is_live(&run.token()));
+    assert_eq!(service.seen()[0].header("authorization"), None);
+}
+
+#[test]
+fn a_life_is_read_from_number_text_jwt_or_taken_for_an_hour() {
+    for (form, jwt, life) in [
+        (ExpiresIn::Number, false, 7200),
+        (ExpiresIn::String, false, 7200),
+        (ExpiresIn::Missing, true, 7200),
+        (ExpiresIn::Missing, false, 3600),
+    ] {
+        let options =
+            EarthDailyOptions { expires_in_form: form, jwt, life: 7200, ..EarthDailyOptions::default() };
+        let service = EarthDaily::start(options);
+        let sandbox = with(&service).with_env("EDS_SECRET", "standin-api-token");
+        let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
+        let left = json["expires_in"].as_i64().expect("seconds");
+        assert!((life - 60..=life).contains(&left), "{form:?} jwt {jwt}: {left}");
+        sandbox.age("earthdaily", TimeDelta::seconds(life));
+        assert_ne!(
+            sandbox.broker(&["token", "earthdaily"]).token(),
+            json["token"],
+            "an expired token is not used"
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! The broker as people and programs meet it: the real binary, real files, services that can fail.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod earthdaily;
