@@ -1,5 +1,6 @@
 //! The one error type: what happened, to which provider, and what mends it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,7 @@ pub enum ErrorKind {
 }
 
 /// An error for the person who meets it. It never holds a secret.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{}{message}", provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default())]
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -39,7 +39,6 @@ pub struct Error {
     hint: Option<String>,
     retry_after: Option<Duration>,
     secret_mark: Option<String>,
-    #[source]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -160,5 +159,21 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind == ErrorKind::Unavailable
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.provider {
+            Some(provider) => write!(f, "{provider}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // What is in the Arc, not the Arc: callers look for its type.
+        self.source.as_deref().map(|source| source as _)
     }
 }

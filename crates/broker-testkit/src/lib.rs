@@ -1,6 +1,7 @@
 //! What the broker is tested and shown with; no part of a release.
 //!
-//! [`standin`] has the three services as loopback servers, each with faults that a test or a demo injects.
+//! [`conformance`] is the suite that every provider runs through, with [`TestClock`], [`TestEnv`] and
+//! [`TestPerson`] as its world. [`standin`] has the three services as loopback servers, each with faults that a test or a demo injects.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +9,13 @@
     reason = "a stand-in that breaks should fail its test at once"
 )]
 
+mod clock;
+pub mod conformance;
 pub mod standin;
+mod world;
+
+pub use clock::TestClock;
+pub use world::{TestEnv, TestPerson, World};
 
 pub use standin::{
     Auth, CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,

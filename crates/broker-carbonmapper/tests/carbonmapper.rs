@@ -1,0 +1,84 @@
+//! Carbon Mapper against its stand-in, on a clock that the tests move.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "carbonmapper/mint.rs"]
+mod mint;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_carbonmapper::KIND;
+use broker_core::{Provider, Settings};
+use broker_testkit::conformance::{self, Subject};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, Server, TestPerson, World};
+use serde_json::{Value, json};
+
+pub(crate) const EMAIL: &str = "ada@example.org";
+pub(crate) const PASSWORD: &str = "standin-password";
+
+/// A person who types email and password.
+pub(crate) struct Methane {
+    pub(crate) world: World,
+    pub(crate) service: CarbonMapper,
+}
+
+impl Methane {
+    pub(crate) fn new(options: CarbonMapperOptions) -> Self {
+        let mut world = World::new();
+        world.timeout = Duration::from_millis(300);
+        world.person =
+            (0..4).fold(TestPerson::default(), |person, _| person.answering(EMAIL).answering(PASSWORD));
+        let service = CarbonMapper::start(CarbonMapperOptions { now: world.clock.for_service(), ..options });
+        Self { world, service }
+    }
+
+    pub(crate) fn build(&self, mut table: Value) -> Arc<dyn Provider> {
+        table["base_url"] = json!(self.service.base_url());
+        (KIND.build)(&Settings::new(table, &self.world.env)).expect("settings")
+    }
+}
+
+impl Subject for Methane {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.build(json!({}))
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        self.build(json!({ "email": "somebody@else.example" }))
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "refresh"
+    }
+
+    fn end_grant(&self) -> bool {
+        self.service.revoke_refresh_tokens();
+        true
+    }
+}
+
+#[tokio::test]
+async fn conforms() {
+    conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
+}
+
+#[tokio::test]
+async fn conforms_with_rotation() {
+    conformance::run(|| Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() }))
+        .await;
+}
+
+#[tokio::test]
+async fn conforms_with_answers_that_leave_the_refresh_token_out() {
+    let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
+    conformance::run(|| Methane::new(options.clone())).await;
+}

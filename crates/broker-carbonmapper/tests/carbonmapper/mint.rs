@@ -1,0 +1,185 @@
+//! Scoped tokens, and what happens on the way to one.
+
+use broker_core::{Clock, ErrorKind, Lifetime, Login, Token, TokenRequest};
+use broker_testkit::conformance::Subject;
+use broker_testkit::{CarbonMapperOptions, Fault, World};
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+
+use crate::{EMAIL, Methane, PASSWORD};
+
+fn stac() -> TokenRequest {
+    TokenRequest::new().scope("stac")
+}
+
+fn methane() -> Methane {
+    Methane::new(CarbonMapperOptions::default())
+}
+
+async fn logged_in(subject: &Methane) -> Token {
+    let broker = subject.world.broker(subject.provider());
+    broker.login(World::NAME, Login::Usual).await.expect("a login").token.expect("a token")
+}
+
+/// The mint's expiration date, as days from today (UTC).
+fn days(subject: &Methane) -> i64 {
+    let (_, date) = subject.service.minted().pop().expect("a mint");
+    (date.parse::<chrono::NaiveDate>().expect("a date") - subject.world.clock.now().date_naive()).num_days()
+}
+
+#[tokio::test]
+async fn a_scoped_token_is_minted_once_and_kept() {
+    let subject = methane();
+    logged_in(&subject).await;
+    let request = stac().expires("7d".parse().expect("a life"));
+    let token = subject.world.broker(subject.provider()).token(World::NAME, &request).await.expect("a token");
+    let again = subject.world.broker(subject.provider()).token(World::NAME, &request).await.expect("a token");
+    assert!(token.secret().same_as(again.secret()));
+    assert_eq!(subject.service.mints(), 1);
+    assert_eq!(days(&subject), 7);
+    let (name, _) = subject.service.minted().pop().expect("a mint");
+    let parts: Vec<_> = name.split('-').collect();
+    assert_eq!((parts.len(), parts[0], parts[1], parts[2].len()), (4, "broker", "testhost", 8), "{name}");
+    let record = subject.world.record().expect("a record");
+    assert_eq!(record["tokens"]["stac"]["details"]["name"], json!(name), "what came with it is kept");
+    assert!(subject.world.person.told().iter().any(|told| told.contains("whole UTC days")), "and told");
+}
+
+#[tokio::test]
+async fn lives_become_utc_dates_from_tomorrow_on() {
+    for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1)] {
+        let subject = methane();
+        logged_in(&subject).await;
+        let request = stac().expires(asked.parse().expect("a life"));
+        subject.world.broker(subject.provider()).token(World::NAME, &request).await.expect("a token");
+        assert_eq!(days(&subject), expected, "{asked}");
+    }
+    let subject = methane();
+    logged_in(&subject).await;
+    let over = stac().expires(Lifetime::Until(subject.world.clock.now().date_naive()));
+    let error = subject.world.broker(subject.provider()).token(World::NAME, &over).await.expect_err("over");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert_eq!(subject.service.mints(), 0);
+}
+
+#[tokio::test]
+async fn the_expiry_is_the_jwts_or_the_start_of_the_day() {
+    for scoped_is_jwt in [false, true] {
+        let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
+        logged_in(&subject).await;
+        let token =
+            subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
+        let expires_at = token.expires_at().expect("an expiry");
+        let claimed = broker_core::Claims::read(token.secret()).and_then(|claims| claims.expires_at());
+        assert_eq!(claimed.is_some(), scoped_is_jwt);
+        let (_, date) = subject.service.minted().pop().expect("a mint");
+        let start = format!("{date}T00:00:00Z").parse::<chrono::DateTime<Utc>>().expect("a time");
+        assert_eq!(expires_at, claimed.unwrap_or(start));
+    }
+}
+
+#[tokio::test]
+async fn an_expired_access_token_is_refreshed_on_the_way() {
+    let subject = methane();
+    logged_in(&subject).await;
+    subject.world.clock.advance(TimeDelta::minutes(10));
+    subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
+    assert_eq!((subject.service.pairs(), subject.service.refreshes(), subject.service.mints()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn an_access_token_that_is_not_accepted_is_replaced() {
+    let subject = methane();
+    logged_in(&subject).await;
+    subject.world.clock.advance(TimeDelta::minutes(2));
+    subject.service.revoke_access_tokens();
+    subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
+    assert_eq!((subject.service.refreshes(), subject.service.mints()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refused_refresh_logs_in_again_where_a_password_is_at_hand() {
+    let subject = methane();
+    let with_password = || subject.build(json!({ "email": EMAIL, "password": PASSWORD }));
+    let first = subject.world.broker(with_password()).token(World::NAME, &stac()).await;
+    first.expect("no login is needed");
+    subject.service.revoke_refresh_tokens();
+    subject.world.clock.advance(TimeDelta::days(30));
+    subject.world.broker(with_password()).token(World::NAME, &stac()).await.expect("a token");
+    assert_eq!((subject.service.pairs(), subject.service.mints()), (2, 2));
+    let record = subject.world.record().expect("a record").to_string();
+    assert!(!record.contains(PASSWORD), "the password is never stored");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once() {
+    let subject = methane();
+    let wrong = || subject.build(json!({ "email": EMAIL, "password": "not this one" }));
+    for _ in 0..3 {
+        let error = subject.world.broker(wrong()).token(World::NAME, &stac()).await.expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    }
+    assert_eq!(subject.service.count("pair"), 1, "whatever process asks");
+    // Another one is another try.
+    let right = subject.build(json!({ "email": EMAIL, "password": PASSWORD }));
+    subject.world.broker(right).token(World::NAME, &stac()).await.expect("a token");
+}
+
+#[tokio::test]
+async fn a_mint_whose_fate_is_unknown_is_not_repeated() {
+    for fault in [Fault::CutAfter, Fault::Truncated, Fault::HangAfter, Fault::Status(503), Fault::Html(200)] {
+        let subject = methane();
+        logged_in(&subject).await;
+        subject.service.fault_always("create-stac", fault);
+        let broker = subject.world.broker(subject.provider());
+        let error = broker.token(World::NAME, &stac()).await.expect_err("no token");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert_eq!(subject.service.count("create-stac"), 1);
+        subject.service.clear_faults();
+        broker.token(World::NAME, &stac()).await.expect("the next call works");
+    }
+}
+
+#[tokio::test]
+async fn scopes_are_kept_apart_and_unknown_ones_named() {
+    let subject = methane();
+    let access = logged_in(&subject).await;
+    let broker = subject.world.broker(subject.provider());
+    let scoped = broker.token(World::NAME, &stac()).await.expect("a token");
+    let plain = broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
+    assert!(plain.secret().same_as(access.secret()) && !plain.secret().same_as(scoped.secret()));
+    let error = broker.token(World::NAME, &TokenRequest::new().scope("stack")).await.expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    let life = TokenRequest::new().expires("7d".parse().expect("a life"));
+    let error = broker.token(World::NAME, &life).await.expect_err("not without a scope");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+#[tokio::test]
+async fn logout_deletes_what_was_minted_if_the_routes_are_known() {
+    for routes in [
+        json!({ "token_delete_path": "account/tokens/{id}" }),
+        json!({ "token_delete_path": "account/tokens/{id}", "token_list_path": "account/tokens" }),
+    ] {
+        let subject = methane();
+        logged_in(&subject).await;
+        let broker = subject.world.broker(subject.build(routes));
+        broker.token(World::NAME, &stac()).await.expect("a token");
+        // The access token has to be refreshed for it.
+        subject.world.clock.advance(TimeDelta::minutes(10));
+        let done = broker.logout(World::NAME, false).await.expect("logged out");
+        assert!(done.at_service.revoked);
+        assert_eq!(subject.service.count("delete"), 1);
+        assert!(subject.world.record().is_none());
+    }
+    let subject = methane();
+    logged_in(&subject).await;
+    let broker = subject.world.broker(subject.provider());
+    broker.token(World::NAME, &stac()).await.expect("a token");
+    let done = broker.logout(World::NAME, false).await.expect("logged out");
+    let note = done.at_service.note.expect("where to delete it");
+    assert!(
+        note.contains("platform.carbonmapper.org/account/tokens") && note.contains("broker-testhost-"),
+        "{note}"
+    );
+}

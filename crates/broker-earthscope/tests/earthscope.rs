@@ -1,0 +1,128 @@
+//! EarthScope against its stand-in, on a clock that the tests move.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "earthscope/device.rs"]
+mod device;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::{Provider, Settings};
+use broker_earthscope::KIND;
+use broker_testkit::conformance::{self, Subject};
+use broker_testkit::{EarthScope, EarthScopeOptions, Rotation, Server, World};
+use serde_json::{Value, json};
+
+/// A person's entry, with a service that everybody approves.
+pub(crate) struct Seismic {
+    pub(crate) world: World,
+    pub(crate) service: EarthScope,
+}
+
+impl Seismic {
+    pub(crate) fn new(options: EarthScopeOptions) -> Self {
+        let mut world = World::new();
+        world.timeout = Duration::from_millis(300);
+        let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
+        Self { world, service }
+    }
+
+    pub(crate) fn build(&self, mut table: Value) -> Arc<dyn Provider> {
+        table["domain"] = json!(self.service.url());
+        (KIND.build)(&Settings::new(table, &self.world.env)).expect("settings")
+    }
+}
+
+impl Subject for Seismic {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.build(json!({}))
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        self.build(json!({ "audience": "https://account.earthscope.org" }))
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        self.service.revoke_everything();
+        true
+    }
+}
+
+fn approved(rotation: Rotation) -> Seismic {
+    let subject = Seismic::new(EarthScopeOptions { rotation, ..EarthScopeOptions::default() });
+    subject.service.approve_all();
+    subject
+}
+
+#[tokio::test]
+async fn conforms_with_a_refresh_token_that_stays() {
+    conformance::run(|| approved(Rotation::Keep)).await;
+}
+
+#[tokio::test]
+async fn conforms_with_answers_that_leave_it_out() {
+    conformance::run(|| approved(Rotation::Omit)).await;
+}
+
+#[tokio::test]
+async fn conforms_with_rotation_and_reuse_detection() {
+    conformance::run(|| approved(Rotation::RotateDetectReuse)).await;
+}
+
+/// A machine's entry, with a secret.
+struct Machine(Seismic);
+
+impl Machine {
+    fn new() -> Self {
+        let client_secret = Some("the client's secret".to_owned());
+        Self(Seismic::new(EarthScopeOptions { client_secret, ..EarthScopeOptions::default() }))
+    }
+}
+
+impl Subject for Machine {
+    fn world(&self) -> &World {
+        &self.0.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.0.build(json!({ "client_secret": "the client's secret" }))
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        self.0.build(json!({}))
+    }
+
+    fn service(&self) -> &Server {
+        &self.0.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        false
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec!["the client's secret".to_owned()]
+    }
+}
+
+#[tokio::test]
+async fn conforms_as_a_machine() {
+    conformance::run(Machine::new).await;
+}

@@ -1,0 +1,146 @@
+//! Polling (RFC 8628 section 3.5): how often, for how long, and what ends it.
+
+use std::time::Duration;
+
+use broker_core::{ErrorKind, LoggedIn, Login, Result};
+use broker_testkit::conformance::Subject;
+use broker_testkit::{EarthScopeOptions, Fault, World};
+
+use crate::Seismic;
+
+async fn log_in(subject: &Seismic) -> Result<LoggedIn> {
+    subject.world.broker(subject.provider()).login(World::NAME, Login::Usual).await
+}
+
+/// The time between polls, from the clock that sleeping moves.
+fn slept(subject: &Seismic) -> Duration {
+    subject.world.clock.slept().iter().sum()
+}
+
+fn answer(status: u16, body: &str) -> Fault {
+    Fault::Answer { status, headers: vec![], body: body.to_owned() }
+}
+
+#[tokio::test]
+async fn polls_every_five_seconds_if_the_service_names_no_interval() {
+    let subject =
+        Seismic::new(EarthScopeOptions { interval: None, strict_polling: true, ..Default::default() });
+    subject.service.approve_after(3);
+    log_in(&subject).await.expect("a login");
+    let polls = u32::try_from(subject.service.count("token")).expect("a few");
+    assert!(polls >= 3);
+    assert_eq!(slept(&subject), Duration::from_secs(5) * polls);
+}
+
+#[tokio::test]
+async fn slow_down_adds_five_seconds_for_good() {
+    let subject =
+        Seismic::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
+    subject.service.approve_after(4);
+    log_in(&subject).await.expect("a login");
+    // 2, then 7 and from the second on 12 seconds.
+    let polls = subject.service.count("token") as u64;
+    assert_eq!(slept(&subject), Duration::from_secs(2 + 7 + 12 * (polls - 2)));
+}
+
+#[tokio::test]
+async fn the_first_request_is_what_the_sdk_sends() {
+    let subject = Seismic::new(EarthScopeOptions::default());
+    subject.service.approve_all();
+    log_in(&subject).await.expect("a login");
+    let seen = subject.service.seen();
+    let (device, poll) = (seen[0].form(), seen.last().expect("a poll").form());
+    assert_eq!(seen[0].path, "/oauth/device/code");
+    assert_eq!(device["client_id"], "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0");
+    assert_eq!(device["scope"], "offline_access");
+    assert_eq!(device["audience"], "https://api.earthscope.org");
+    assert_eq!(device.len(), 3);
+    assert_eq!(poll["grant_type"], "urn:ietf:params:oauth:grant-type:device_code");
+    assert_eq!(poll["client_id"], "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0");
+    assert_eq!(poll.len(), 3);
+}
+
+#[tokio::test]
+async fn blips_are_waited_out() {
+    let blips = [
+        Fault::CutBefore,
+        Fault::Hang,
+        Fault::Status(500),
+        answer(429, ""),
+        Fault::Html(200),
+        Fault::Html(403),
+        Fault::Garbage,
+        Fault::Empty(200),
+        Fault::Redirect("https://portal.example".to_owned()),
+        answer(200, "{\"access_tok"),
+    ];
+    let subject = Seismic::new(EarthScopeOptions::default());
+    subject.service.approve_all();
+    for blip in blips.clone() {
+        subject.service.fault("token", blip);
+    }
+    log_in(&subject).await.expect("a login");
+    assert_eq!(subject.service.count("token"), blips.len() + 1);
+}
+
+#[tokio::test]
+async fn a_service_that_stays_away_ends_it_when_the_code_expires() {
+    let subject = Seismic::new(EarthScopeOptions { code_life: 600, ..Default::default() });
+    subject.service.approve_all();
+    subject.service.fault_always("token", Fault::Status(502));
+    let error = log_in(&subject).await.expect_err("expired");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
+    assert_eq!(slept(&subject), Duration::from_secs(600));
+}
+
+#[tokio::test]
+async fn denied_and_expired_are_told_apart_whatever_the_status() {
+    for status in [400, 401, 403, 429, 500] {
+        for (code, kind) in
+            [("access_denied", ErrorKind::Refused), ("expired_token", ErrorKind::LoginRequired)]
+        {
+            let subject = Seismic::new(EarthScopeOptions::default());
+            subject.service.approve_all();
+            subject.service.fault("token", answer(status, &format!("{{\"error\":\"{code}\"}}")));
+            let error = log_in(&subject).await.expect_err(code);
+            assert_eq!(error.kind(), kind, "{status} {code}: {error}");
+            assert!(subject.world.record().is_none(), "nothing is held");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pending_and_slow_down_are_understood_whatever_the_status() {
+    for status in [400, 401, 403, 428, 429] {
+        let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
+        subject.service.approve_all();
+        subject.service.fault("token", answer(status, r#"{"error":"authorization_pending"}"#));
+        subject.service.fault("token", answer(status, r#"{"error":"slow_down"}"#));
+        log_in(&subject).await.unwrap_or_else(|error| panic!("{status}: {error}"));
+        assert_eq!(slept(&subject), Duration::from_secs(1 + 1 + 6), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn polls_that_time_out_get_rarer() {
+    let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
+    subject.service.approve_all();
+    subject.service.fault("token", Fault::Hang);
+    subject.service.fault("token", Fault::Hang);
+    log_in(&subject).await.expect("a login");
+    assert_eq!(slept(&subject), Duration::from_secs(1 + 2 + 4));
+}
+
+#[tokio::test]
+async fn who_gives_up_ends_the_login_and_leaves_nothing() {
+    let subject = Seismic::new(EarthScopeOptions::default());
+    let broker = subject.world.broker(subject.provider());
+    let waiting =
+        tokio::time::timeout(Duration::from_millis(100), broker.login(World::NAME, Login::Usual)).await;
+    assert!(waiting.is_err(), "nobody approved");
+    broker.settled().await;
+    assert!(subject.world.record().is_none());
+    // The lock is free again: another login goes on at once.
+    subject.service.approve_all();
+    log_in(&subject).await.expect("a login");
+}

@@ -1,0 +1,188 @@
+//! As much of a browser as a login page needs: cookies, redirects, forms.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// More than any login takes.
+const MOST_REDIRECTS: usize = 10;
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Page {
+    url: String,
+    pub(crate) status: u16,
+    head: String,
+    body: String,
+}
+
+impl Page {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a JSON answer")
+    }
+
+    /// Whether these words are on it.
+    pub(crate) fn shows(&self, words: &str) -> bool {
+        self.body.contains(words)
+    }
+
+    /// The address behind a link with this text.
+    fn link(&self, text: &str) -> String {
+        let before = self.body.split(&format!("\">{text}</a>")).next().filter(|part| *part != self.body);
+        let before = before.unwrap_or_else(|| panic!("no link `{text}` on {self:?}"));
+        self.absolute(&unescaped(before.rsplit("href=\"").next().expect("an address")))
+    }
+
+    /// Where its form goes, and the fields that are filled in already.
+    fn form(&self) -> (String, Vec<(String, String)>) {
+        let form = between(&self.body, "<form", "</form>").unwrap_or_else(|| panic!("no form on {self:?}"));
+        let fields = form.split("<input").skip(1).filter_map(|input| {
+            let input = input.split('>').next()?;
+            Some((attribute(input, "name")?, attribute(input, "value")?))
+        });
+        (self.absolute(&attribute(form, "action").expect("an action")), fields.collect())
+    }
+
+    fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(move |(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    fn absolute(&self, address: &str) -> String {
+        if !address.starts_with('/') {
+            return address.to_owned();
+        }
+        format!("http://{}{address}", split(&self.url).0)
+    }
+}
+
+struct Cookie {
+    name: String,
+    path: String,
+    value: String,
+}
+
+/// A person's browser, with nothing in it at first.
+#[derive(Default)]
+pub(crate) struct Browser {
+    cookies: Vec<Cookie>,
+}
+
+impl Browser {
+    /// Opens a page, also one behind redirects.
+    pub(crate) fn open(&mut self, url: &str) -> Page {
+        let page = self.visit("GET", url, "");
+        self.follow(page)
+    }
+
+    /// Follows the link with this text.
+    pub(crate) fn click(&mut self, page: &Page, text: &str) -> Page {
+        self.open(&page.link(text))
+    }
+
+    /// Sends the form of a page, with these fields besides those that are filled in already.
+    pub(crate) fn submit(&mut self, page: &Page, typed: &[(&str, &str)]) -> Page {
+        let (action, filled) = page.form();
+        let filled = filled.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<_> = filled.chain(typed.iter().copied()).collect();
+        let page = self.visit("POST", &action, &encoded(&fields));
+        self.follow(page)
+    }
+
+    fn follow(&mut self, mut page: Page) -> Page {
+        for _ in 0..MOST_REDIRECTS {
+            if !(300..400).contains(&page.status) {
+                return page;
+            }
+            let next = page.absolute(page.headers("location").next().expect("where to go"));
+            page = self.visit("GET", &next, "");
+        }
+        panic!("redirects without end: {page:?}")
+    }
+
+    fn visit(&mut self, method: &str, url: &str, body: &str) -> Page {
+        let path = split(url).1.split('?').next().expect("a path").to_owned();
+        let fitting = self.cookies.iter().filter(|cookie| path.starts_with(&cookie.path));
+        let cookies: Vec<_> = fitting.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        let page = send(method, url, &format!("Cookie: {}\r\n", cookies.join("; ")), body);
+        for set in page.headers("set-cookie") {
+            self.keep(set);
+        }
+        page
+    }
+
+    fn keep(&mut self, set: &str) {
+        let mut parts = set.split("; ");
+        let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+        let path = parts.find_map(|part| part.strip_prefix("path=")).unwrap_or("/");
+        self.cookies.retain(|cookie| (cookie.name.as_str(), cookie.path.as_str()) != (name, path));
+        // A cookie is taken back by an empty one.
+        if !value.is_empty() {
+            self.cookies.push(Cookie { name: name.into(), path: path.into(), value: value.into() });
+        }
+    }
+}
+
+/// A GET without cookies.
+pub(crate) fn get(url: &str) -> Page {
+    send("GET", url, "", "")
+}
+
+/// A POST of form fields without cookies.
+pub(crate) fn post(url: &str, fields: &[(&str, &str)]) -> Page {
+    send("POST", url, "", &encoded(fields))
+}
+
+/// Sends a request on a connection of its own and reads to the end of it.
+fn send(method: &str, url: &str, headers: &str, body: &str) -> Page {
+    let (host, path) = split(url);
+    let mut stream = TcpStream::connect(host).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a bound");
+    let form = if body.is_empty() { "" } else { "Content-Type: application/x-www-form-urlencoded\r\n" };
+    let length = body.len();
+    // HTTP/1.0, so that the answer comes in one piece and the connection ends with it.
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}{form}Content-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).expect("a request sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Page { url: url.to_owned(), status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Host with port, and path with query.
+fn split(url: &str) -> (&str, &str) {
+    let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("not a page of the service: {url}"));
+    rest.split_at(rest.find('/').unwrap_or(rest.len()))
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    text.split_once(start)?.1.split_once(end).map(|(found, _)| found)
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    between(tag, &format!(" {name}=\""), "\"").map(unescaped)
+}
+
+fn unescaped(text: &str) -> String {
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
+        .iter()
+        .fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+}
+
+fn encoded(fields: &[(&str, &str)]) -> String {
+    let pairs = fields.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fn percent(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}

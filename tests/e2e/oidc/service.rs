@@ -1,0 +1,169 @@
+//! npm's `oidc-provider`: installed once below the target folder, and started by each test for itself.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use broker_e2e::{Run, Sandbox};
+use serde_json::{Value, json};
+
+use super::browser::{self, Browser, Page};
+
+/// The service knows no other.
+const CLIENT_ID: &str = "broker-e2e";
+
+/// What it is run from.
+const FILES: [(&str, &str); 3] = [
+    ("package.json", include_str!("package.json")),
+    ("package-lock.json", include_str!("package-lock.json")),
+    ("server.mjs", include_str!("server.mjs")),
+];
+
+/// How the service behaves.
+pub(crate) struct Options {
+    /// A refresh token is good for one use, as is usual for public clients.
+    pub(crate) rotate: bool,
+    /// Seconds between polls; `None`: the service names none.
+    pub(crate) interval: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { rotate: true, interval: Some(1) }
+    }
+}
+
+/// A running service; it ends when this is dropped.
+pub(crate) struct Service {
+    child: Child,
+    url: String,
+}
+
+/// What the service was asked so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) token_requests: u64,
+    pub(crate) refreshes: u64,
+    pub(crate) revocations: u64,
+    pub(crate) grants_revoked: u64,
+}
+
+impl Service {
+    /// Starts one. `None`, and a word on stderr: this machine has no node or no npm, and it is not CI.
+    pub(crate) fn start(options: &Options) -> Option<Self> {
+        if let Some(missing) = ["node", "npm"].into_iter().find(|tool| !is_here(tool)) {
+            let message = format!("`{missing}` is not on this machine: oidc-provider cannot be had");
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{message}");
+            // Not `eprintln`, which the test harness keeps to itself when a test passes.
+            writeln!(std::io::stderr(), "skipped: {message}").expect("stderr");
+            return None;
+        }
+        let options = json!({ "rotate": options.rotate, "interval": options.interval });
+        let mut child = Command::new("node")
+            .arg(installed().join("server.mjs"))
+            .arg(options.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut line).expect("a line");
+        let told: Value = serde_json::from_str(&line).expect("the service tells where it is");
+        let url = told["url"].as_str().expect("a URL").to_owned();
+        Some(Self { child, url })
+    }
+
+    /// A home whose broker takes this service for `EarthScope`'s.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        let url = &self.url;
+        Sandbox::new().with_config(&format!(
+            "[providers.earthscope]\ndomain = \"{url}\"\nclient_id = \"{CLIENT_ID}\"\n"
+        ))
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let counts = browser::get(&format!("{}/__counts", self.url)).json();
+        let count = |name: &str| counts[name].as_u64().expect("a number");
+        Counts {
+            token_requests: count("token_requests"),
+            refreshes: count("refreshes"),
+            revocations: count("revocations"),
+            grants_revoked: count("grants_revoked"),
+        }
+    }
+
+    /// Whether the service itself calls a token good (RFC 7662).
+    pub(crate) fn is_live(&self, token: &str) -> bool {
+        let fields = [("client_id", CLIENT_ID), ("token", token)];
+        let answer = browser::post(&format!("{}/token/introspection", self.url), &fields);
+        answer.json()["active"].as_bool().expect("active or not")
+    }
+
+    /// Uses a refresh token as somebody else who has it would.
+    pub(crate) fn replay(&self, refresh_token: &str) -> Page {
+        let fields =
+            [("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", refresh_token)];
+        browser::post(&format!("{}/oauth/token", self.url), &fields)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `broker login`, and lets `person` do what people do with the page it names.
+pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, Page)) -> Run {
+    let mut child = sandbox.start(&["login", "earthscope", "--no-browser"]);
+    let mut told = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+    let mut err = String::new();
+    let mut url = None;
+    while url.is_none() {
+        let line = told.next().unwrap_or_else(|| panic!("no page was named: {err}")).expect("UTF-8");
+        url = Some(line.trim().to_owned()).filter(|word| word.starts_with("http://"));
+        err += &(line + "\n");
+    }
+    let mut browser = Browser::default();
+    let page = browser.open(&url.expect("a page"));
+    person(&mut browser, page);
+    for line in told {
+        err += &(line.expect("UTF-8") + "\n");
+    }
+    Run { err, ..child.wait_with_output().expect("the broker ends").into() }
+}
+
+fn is_here(tool: &str) -> bool {
+    let asked = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    !matches!(asked, Err(error) if error.kind() == ErrorKind::NotFound)
+}
+
+/// The folder it is installed in. One process installs, the others wait; done once for one state of [`FILES`].
+fn installed() -> PathBuf {
+    // target/PROFILE/deps/this-test
+    let this = std::env::current_exe().expect("a path of this test");
+    let folder = this.ancestors().nth(3).expect("a target folder").join("oidc-provider");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let lock = File::create(folder.join(".lock")).expect("a lock file");
+    lock.lock().expect("the lock");
+    let marker = folder.join(".installed");
+    let state: String = FILES.iter().map(|(_, text)| *text).collect();
+    if std::fs::read_to_string(&marker).is_ok_and(|done| done == state) {
+        return folder;
+    }
+    for (name, text) in FILES {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+    install(&folder);
+    std::fs::write(marker, state).expect("a marker");
+    folder
+}
+
+fn install(folder: &Path) {
+    let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    let output = Command::new("npm").args(words).current_dir(folder).output().expect("npm runs");
+    assert!(output.status.success(), "npm ci: {}", String::from_utf8_lossy(&output.stderr));
+}
