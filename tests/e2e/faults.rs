@@ -1,0 +1,210 @@
+//! What goes wrong outside: services, networks, disks. Nothing of it is a lost login.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
+
+use broker_e2e::Sandbox;
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault};
+use chrono::TimeDelta;
+
+fn imagery() -> (EarthDaily, Sandbox) {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\ntimeout = \"1s\"\n", service.auth_url());
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    (service, sandbox)
+}
+
+fn seismic() -> (EarthScope, Sandbox) {
+    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\ntimeout = \"1s\"\n", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    service.approve_all();
+    let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
+    (service, sandbox)
+}
+
+#[test]
+fn a_service_in_trouble_is_exit_4_and_works_again_after() {
+    let faults = [
+        Fault::Html(200),
+        Fault::Empty(200),
+        Fault::Truncated,
+        Fault::Garbage,
+        Fault::Huge(10_000_000),
+        Fault::Redirect("https://elsewhere.example/steal".to_owned()),
+        Fault::Status(503),
+        Fault::CutBefore,
+        Fault::Hang,
+    ];
+    for fault in faults {
+        let (service, sandbox) = imagery();
+        service.fault_always("token", fault.clone());
+        let run = sandbox.broker(&["token", "earthdaily"]).ends(4);
+        assert_eq!(run.out, "", "{fault:?}");
+        assert!(!run.err.contains("login"), "{fault:?} is not a lost login: {}", run.err);
+        service.clear_faults();
+        let _ = sandbox.broker(&["token", "earthdaily"]).token();
+    }
+}
+
+#[test]
+fn a_redirect_is_named_and_not_followed() {
+    let (service, sandbox) = imagery();
+    let trap = EarthDaily::start(EarthDailyOptions::default());
+    service.fault_always("token", Fault::Redirect(trap.auth_url()));
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).says("redirect");
+    assert!(trap.seen().is_empty(), "the secret goes only where the configuration says");
+}
+
+#[test]
+fn offline_is_exit_4_and_the_held_token_serves_until_it_expires() {
+    let (service, sandbox) = seismic();
+    let held = sandbox.broker(&["token", "earthscope"]).token();
+    drop(service);
+    // In the advisory window, an hour before the end of a day.
+    sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
+    let run = sandbox.broker(&["token", "earthscope"]).says("the held token serves until");
+    assert_eq!(run.token(), held);
+    let rested = sandbox.broker(&["token", "earthscope"]);
+    assert_eq!(rested.err, "", "nobody tries again at once");
+    assert_eq!(rested.token(), held);
+    sandbox.age("earthscope", TimeDelta::hours(1));
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
+    let record = sandbox.record("earthscope");
+    assert!(
+        record["grant"]["secret"].is_string() && record["grant"]["refused_at"].is_null(),
+        "the login is kept"
+    );
+}
+
+#[test]
+fn retry_after_is_told() {
+    let (service, sandbox) = imagery();
+    let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
+    service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).says("2m");
+    assert_eq!(service.count("token"), 1, "who asks to be left alone is left alone");
+}
+
+#[test]
+fn wrong_secret_and_wrong_environment_are_refused() {
+    let (service, sandbox) = imagery();
+    let sandbox = sandbox.with_env("EDS_SECRET", "wrong");
+    let run = sandbox.broker(&["token", "earthdaily"]).ends(6).says("HTTP 401");
+    assert!(!run.err.contains("wrong\n"), "{}", run.err);
+    assert_eq!(service.count("token"), 1, "a refusal is not retried");
+    let other =
+        EarthDaily::start(EarthDailyOptions { environment_mismatch: true, ..EarthDailyOptions::default() });
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", other.auth_url());
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(6).says("HTTP 403");
+}
+
+#[test]
+fn a_token_that_arrives_expired_names_both_clocks() {
+    let options = EarthDailyOptions {
+        expires_in_form: broker_testkit::ExpiresIn::Missing,
+        jwt: true,
+        ..Default::default()
+    };
+    let service = EarthDaily::start(options);
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    // The service's clock is a day behind: known from its Date, so its tokens are taken for what they are.
+    service.set_date_skew(-86_400);
+    let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
+    assert!((3500..=3605).contains(&json["expires_in"].as_i64().expect("seconds")), "{json}");
+    // A token that is truly over is not handed out.
+    service.set_date_skew(0);
+    service.fault_always("token", Fault::edit(|answer| answer["expires_in"] = (-5).into()));
+    let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4).says("this machine's clock");
+    assert_eq!(run.out, "");
+}
+
+#[test]
+fn unreadable_records_are_kept_aside_never_destroyed() {
+    let newer = r#"{"version":99,"provider":"earthscope","sealed":"x"}"#;
+    let foreign = r#"{"version":1,"provider":"somebody"}"#;
+    for content in ["", "{\"version\":1,\"prov", newer, foreign, "not a record at all"] {
+        let (_service, sandbox) = seismic();
+        let path = sandbox.record_path("earthscope");
+        std::fs::write(&path, content).expect("a record");
+        let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says("broker login earthscope");
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("still there"),
+            content,
+            "a question destroys nothing"
+        );
+        let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
+        assert_eq!(status["providers"][0]["state"], "login_required", "{content:?}");
+        let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
+        let _ = sandbox.broker(&["token", "earthscope"]).token();
+        let aside =
+            std::fs::read_to_string(sandbox.state().join("earthscope.json.aside-1")).expect("kept aside");
+        assert_eq!(aside, content);
+    }
+}
+
+#[test]
+fn fields_of_newer_versions_survive_a_rewrite() {
+    let (_service, sandbox) = seismic();
+    let mut record = sandbox.record("earthscope");
+    record["later"] = "kept".into();
+    record["grant"]["later"] = "kept too".into();
+    std::fs::write(sandbox.record_path("earthscope"), record.to_string()).expect("a record");
+    sandbox.age("earthscope", TimeDelta::days(2));
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+    assert_eq!(sandbox.record("earthscope")["later"], "kept");
+}
+
+#[test]
+fn records_are_0600_in_a_folder_of_0700() {
+    let (_service, sandbox) = seismic();
+    let mode =
+        |path: std::path::PathBuf| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(sandbox.record_path("earthscope")), 0o600);
+    assert_eq!(mode(sandbox.state().join("earthscope.lock")), 0o600);
+    assert_eq!(mode(sandbox.state()), 0o700);
+}
+
+#[test]
+fn links_are_not_followed() {
+    let (service, sandbox) = seismic();
+    let path = sandbox.record_path("earthscope");
+    let elsewhere = sandbox.home().join("elsewhere.json");
+    std::fs::rename(&path, &elsewhere).expect("moved");
+    symlink(&elsewhere, &path).expect("a link");
+    let before = std::fs::read(&elsewhere).expect("there");
+    let asked = service.seen().len();
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).says("symbolic link");
+    assert_eq!(std::fs::read(&elsewhere).expect("there"), before);
+    assert_eq!(service.seen().len(), asked);
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_is_told_before_anything_is_spent() {
+    let (service, sandbox) = seismic();
+    sandbox.age("earthscope", TimeDelta::days(2));
+    let asked = service.seen().len();
+    // A file where the folder should be: true for root too.
+    let blocked = sandbox.home().join("blocked");
+    std::fs::write(&blocked, "").expect("a file");
+    let state = blocked.display().to_string();
+    let _ = sandbox.broker(&["token", "earthscope", "--state-dir", &state]).ends(1).says("--state-dir");
+    assert_eq!(service.seen().len(), asked, "the service was not asked");
+}
+
+#[test]
+fn a_lock_that_is_held_ends_the_wait_for_those_who_have_a_token() {
+    let (service, sandbox) = seismic();
+    let held = sandbox.broker(&["token", "earthscope"]).token();
+    sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
+    service.forget_seen();
+    // One renews and gets no answer for a while; the other goes on with the held token at once.
+    service.fault("token", Fault::Delay(Duration::from_millis(800)));
+    let slow = sandbox.start(&["token", "earthscope"]);
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), held);
+    assert_ne!(broker_e2e::finish(slow).token(), held);
+    assert_eq!(service.count("token"), 1);
+}
