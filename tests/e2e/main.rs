@@ -2,5 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod carbonmapper;
+mod cli;
+mod config;
 mod earthdaily;
+mod earthscope;
+mod faults;
 mod oidc;

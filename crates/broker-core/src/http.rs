@@ -234,8 +234,9 @@ pub struct ServiceUrl(Url);
 impl ServiceUrl {
     /// Checks a URL.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
         let url = Url::parse(text)
-            .map_err(|error| format!("`{text}` is not a URL ({error}): https://HOST/PATH"))?;
+            .map_err(|error| format!("`{shown}` is not a URL ({error}): https://HOST/PATH"))?;
         let loopback = match url.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
             Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -248,13 +249,13 @@ impl ServiceUrl {
                     .to_owned())
             }
             _ if url.fragment().is_some() => {
-                Err(format!("`{text}` has a fragment (#…), which is never sent"))
+                Err(format!("`{shown}` has a fragment (#…), which is never sent"))
             }
             "https" => Ok(Self(url)),
             "http" if loopback => Ok(Self(url)),
-            "http" => {
-                Err(format!("`{text}` would send secrets in clear text: https only (http on loopback alone)"))
-            }
+            "http" => Err(format!(
+                "`{shown}` would send secrets in clear text: https only (http on loopback alone)"
+            )),
             other => Err(format!("`{other}` is not a scheme tokens are had by: https only")),
         }
     }

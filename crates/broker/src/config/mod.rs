@@ -23,6 +23,9 @@ const COMMON_KEYS: [&str; 2] = ["kind", "timeout"];
 const SECRET_FORMS: &str =
     "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
 
+/// What stands for a secret where values are shown: a literal one, or a URL with one in it.
+const REDACTED: &str = "\"[redacted]\"";
+
 /// The configuration: which providers there are, of which kind, from which file.
 pub struct Config {
     figment: Figment,
@@ -83,7 +86,10 @@ impl Config {
             .map(|(key, value)| Setting {
                 key: key.clone(),
                 value: match value {
-                    Value::String(..) if secrets.contains(&key.as_str()) => "\"[redacted]\"".to_owned(),
+                    Value::String(..) if secrets.contains(&key.as_str()) => REDACTED.to_owned(),
+                    Value::String(_, text) if text.contains("://") && text.contains('@') => {
+                        REDACTED.to_owned()
+                    }
                     _ => toml::Value::try_from(value)
                         .map_or_else(|_| "?".to_owned(), |value| value.to_string()),
                 },

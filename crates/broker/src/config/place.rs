@@ -35,8 +35,9 @@ impl Place {
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let shown = match mark {
-            Mark::Value => line.to_owned(),
-            Mark::Key | Mark::Secret | Mark::Syntax => match line.split_once('=') {
+            // A URL may have a password in it.
+            Mark::Value if !line.contains('@') => line.to_owned(),
+            _ => match line.split_once('=') {
                 Some((key, _)) => format!("{key}= …"),
                 None if line.trim_start().starts_with('[') => line.to_owned(),
                 None => "…".to_owned(),

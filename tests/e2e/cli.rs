@@ -1,0 +1,160 @@
+//! The command line itself: words, formats, tables.
+
+use broker_e2e::Sandbox;
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions};
+use chrono::{DateTime, TimeDelta, Utc};
+
+fn imagery() -> (EarthDaily, Sandbox) {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
+    (service, Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token"))
+}
+
+#[test]
+fn a_token_in_each_format() {
+    let (_service, sandbox) = imagery();
+    let token = sandbox.broker(&["token", "earthdaily"]).token();
+    let format = |name: &str| sandbox.broker(&["token", "earthdaily", "--format", name]).ends(0).out;
+    assert_eq!(format("text"), format!("{token}\n"));
+    assert_eq!(format("header"), format!("Authorization: Bearer {token}\n"));
+    assert_eq!(format("env"), format!("export EDS_TOKEN='{token}'\n"));
+    let json: serde_json::Value = serde_json::from_str(&format("json")).expect("JSON");
+    let keys: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, ["expires_at", "expires_in", "provider", "scope", "token", "token_type", "version"]);
+    assert_eq!((&json["token"], &json["token_type"]), (&token.into(), &"Bearer".into()));
+    let expires_at: DateTime<Utc> = json["expires_at"].as_str().expect("a time").parse().expect("RFC 3339");
+    let left = (expires_at - Utc::now()).num_seconds();
+    assert!((left - json["expires_in"].as_i64().expect("seconds")).abs() <= 2);
+    let _ = sandbox.broker(&["token", "earthdaily", "--format", "yaml"]).ends(2);
+}
+
+#[test]
+fn a_shell_takes_the_env_format() {
+    let (service, sandbox) = imagery();
+    service.fault(
+        "token",
+        broker_testkit::Fault::edit(|answer| answer["access_token"] = "it's $HOME `id` \"x\" \\ ".into()),
+    );
+    let line = sandbox.broker(&["token", "earthdaily", "--format", "env"]).ends(0).out;
+    let script = format!("{line}printf %s \"$EDS_TOKEN\"");
+    let shell = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    assert_eq!(String::from_utf8_lossy(&shell.stdout), "it's $HOME `id` \"x\" \\ ");
+}
+
+#[test]
+fn a_token_that_would_break_a_line_is_not_printed() {
+    let (service, sandbox) = imagery();
+    service.fault(
+        "token",
+        broker_testkit::Fault::edit(|answer| answer["access_token"] = "a\r\nX-Evil: b".into()),
+    );
+    let run =
+        sandbox.broker(&["token", "earthdaily", "--format", "header"]).ends(1).says("control characters");
+    assert_eq!(run.out, "");
+}
+
+#[test]
+fn usage_errors_are_exit_2_and_name_what_is_near() {
+    let (_service, sandbox) = imagery();
+    let _ = sandbox.broker(&["token", "earthdayly"]).ends(2).says("did you mean `earthdaily`?");
+    let _ = sandbox.broker(&["tokn", "earthdaily"]).ends(2).says("token");
+    let _ = sandbox.broker(&["token"]).ends(2);
+    let _ = sandbox.broker(&["token", "earthdaily", "--expires", "7d"]).ends(2).says("--expires");
+    let _ = sandbox.broker(&["token", "earthdaily", "--scope", "stac"]).ends(2).says("--scope");
+    let _ = sandbox.broker(&["token", "earthdaily", "--min-ttl", "soon"]).ends(2);
+    let _ =
+        sandbox.broker(&["token", "carbonmapper", "--scope", "stac", "--expires", "soon"]).ends(2).says("7d");
+    let _ = sandbox.broker(&["login", "earthdaily", "--password-stdin"]).ends(2);
+    let _ = sandbox.broker(&["status", "nothing"]).ends(2);
+}
+
+#[test]
+fn status_fits_80_columns_and_json_holds_no_secret() {
+    let service = EarthScope::start(EarthScopeOptions {
+        interval: Some(1),
+        user_subject: "auth0|a-rather-long-subject-that-nobody-would-type-by-hand-but-services-have".into(),
+        ..EarthScopeOptions::default()
+    });
+    service.approve_all();
+    let config = format!(
+        "[providers.earthscope]\ndomain = \"{0}\"\n[providers.a-second-account-of-the-same-service]\n\
+         kind = \"earthscope\"\ndomain = \"{0}\"\n",
+        service.url()
+    );
+    let sandbox = Sandbox::new().with_config(&config);
+    let states = |sandbox: &Sandbox| {
+        let json = sandbox.broker(&["status", "--json"]).json();
+        let all = json["providers"].as_array().expect("providers").iter();
+        all.map(|provider| format!("{} {}", provider["name"], provider["state"]).replace('"', ""))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(&sandbox)[3], "earthscope none");
+    let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
+    let _ = sandbox.broker(&["login", "a-second-account-of-the-same-service"]).ends(0);
+    assert_eq!(states(&sandbox)[3], "earthscope valid");
+    let table = sandbox.broker(&["status"]).ends(0).out;
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(table.contains("23 h 59 min") && !table.contains('\x1b'), "words, and no colour here: {table}");
+    sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
+    assert_eq!(states(&sandbox)[3], "earthscope expiring");
+    sandbox.age("earthscope", TimeDelta::days(2));
+    assert_eq!(states(&sandbox)[3], "earthscope expired");
+    let record = sandbox.record("earthscope");
+    let shown = sandbox.broker(&["status", "-v"]).ends(0);
+    let shown = shown.out + &shown.err + &sandbox.broker(&["status", "--json"]).ends(0).out;
+    for secret in [&record["grant"]["secret"], &record["tokens"][""]["secret"]] {
+        assert!(!shown.contains(secret.as_str().expect("a secret")));
+    }
+}
+
+#[test]
+fn list_names_providers_kinds_and_where() {
+    let (_service, sandbox) = imagery();
+    let json = sandbox.broker(&["list", "--json"]).json();
+    let imagery = json["providers"].as_array().expect("providers").iter().find(|p| p["name"] == "earthdaily");
+    let imagery = imagery.expect("earthdaily");
+    assert_eq!(imagery["kind"], "earthdaily");
+    assert_eq!(imagery["configured_in"], sandbox.config_path().display().to_string());
+    let without_files = Sandbox::new().broker(&["list"]).ends(0).out;
+    for kind in ["earthscope", "earthdaily", "carbonmapper"] {
+        assert!(without_files.lines().any(|line| line.starts_with(kind) && line.ends_with("built in")));
+    }
+}
+
+#[test]
+fn every_command_helps_with_an_example() {
+    let sandbox = Sandbox::new();
+    for command in ["token", "login", "logout", "status", "list", "config", "completions"] {
+        let help = sandbox.broker(&[command, "--help"]).ends(0).out;
+        assert!(help.contains("Example") && help.contains("broker "), "{help}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        assert!(sandbox.broker(&["completions", shell]).ends(0).out.contains("earth") || shell != "none");
+        assert!(sandbox.broker(&["completions", shell]).ends(0).out.contains("min-ttl"));
+    }
+}
+
+#[test]
+fn quiet_says_nothing_and_verbose_shows_no_secret() {
+    let (_service, sandbox) = imagery();
+    let run = sandbox.broker(&["token", "earthdaily", "-vvv"]);
+    assert!(run.err.contains("answered"), "{}", run.err);
+    let token = run.clone().token();
+    assert!(!run.err.contains(&token) && !run.err.contains("standin-api-token"), "{}", run.err);
+    let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
+    sandbox.write_config(&format!("{config}client_secret = \"standin-api-token\"\n"));
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(0).says("others can read");
+    let quiet = sandbox.broker(&["token", "earthdaily", "-q"]);
+    assert_eq!(quiet.err, "");
+    let _ = quiet.token();
+}
+
+#[test]
+fn a_closed_pipe_is_no_crash() {
+    let (_service, sandbox) = imagery();
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+    let mut child = sandbox.start(&["completions", "zsh"]);
+    drop(child.stdout.take());
+    let run = broker_e2e::finish(child);
+    assert_eq!((run.code, run.err.as_str()), (141, ""));
+}

@@ -1,0 +1,185 @@
+//! Configuration: layers, and errors that name the place and what would be right.
+
+use std::path::Path;
+
+use broker_e2e::Sandbox;
+use broker_testkit::{EarthDaily, EarthDailyOptions};
+
+/// Each `NAME.toml` of bad-config is a mistake, and `NAME.err` is what a person is told. To write the latter anew
+/// after a change of words: `UPDATE=1 cargo test -p broker-e2e bad_configurations`, and read the difference.
+#[test]
+fn bad_configurations_are_told_with_place_and_remedy() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/bad-config");
+    let mut cases = 0;
+    for entry in std::fs::read_dir(&folder).expect("the folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        cases += 1;
+        let sandbox = Sandbox::new();
+        let config = sandbox.home().join("providers.toml");
+        std::fs::copy(&path, &config).expect("copied");
+        let config = config.display().to_string();
+        let run = sandbox.broker(&["config", "check", "--config", &config]).ends(5);
+        assert_eq!(run.out, "");
+        assert!(!run.err.contains("hunter"), "{}: a secret is shown: {}", path.display(), run.err);
+        let errors: Vec<_> = run.err.lines().filter(|line| !line.starts_with("warning: ")).collect();
+        let told = errors.join("\n").replace(&config, "providers.toml") + "\n";
+        let expected = path.with_extension("err");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&expected, &told).expect("written");
+        }
+        assert_eq!(told, std::fs::read_to_string(&expected).unwrap_or_default(), "{}", path.display());
+    }
+    assert!(cases >= 19, "{cases}");
+}
+
+#[test]
+fn a_mistake_elsewhere_does_not_stop_a_provider() {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!(
+        "[providers.earthdaily]\nauth_url = \"{}\"\n[providers.broken]\nkind = \"nothing\"\n",
+        service.auth_url()
+    );
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+    let _ = sandbox.broker(&["token", "broken"]).ends(5).says("there is no kind `nothing`");
+    let _ = sandbox.broker(&["config", "check"]).ends(5);
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_an_error() {
+    let sandbox = Sandbox::new();
+    let _ =
+        sandbox.broker(&["list", "--config", "nowhere.toml"]).ends(5).says("nowhere.toml").says("--config");
+    let sandbox = sandbox.with_env("BROKER_CONFIG", "/nowhere/at/all.toml");
+    let _ = sandbox.broker(&["list"]).ends(5).says("BROKER_CONFIG");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_key_by_key() {
+    let (in_file, in_env) =
+        (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));
+    let config = format!(
+        "[providers.my-imagery]\nkind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = {{ file = \"nowhere\" }}\n",
+        in_file.auth_url()
+    );
+    let sandbox = Sandbox::new()
+        .with_config(&config)
+        .with_env("BROKER_PROVIDERS__MY_IMAGERY__AUTH_URL", &in_env.auth_url())
+        .with_env("BROKER_PROVIDERS__MY_IMAGERY__CLIENT_SECRET__ENV", "A_SECRET")
+        .with_env("A_SECRET", "standin-api-token");
+    let _ = sandbox.broker(&["token", "my-imagery"]).token();
+    assert_eq!((in_file.exchanges(), in_env.exchanges()), (0, 1));
+    let show = sandbox.broker(&["config", "show"]).ends(0).out;
+    assert!(show.contains("# environment variable BROKER_PROVIDERS__MY_IMAGERY__AUTH_URL"), "{show}");
+    assert!(show.contains("client_secret = { env = \"A_SECRET\" }"), "{show}");
+    assert!(
+        show.contains(&format!("kind = \"earthdaily\"  # {}", sandbox.config_path().display())),
+        "{show}"
+    );
+    let wrong = sandbox.with_env("BROKER_PROVIDERS__MY_IMAGERY__AUTH_STILE", "body");
+    let _ =
+        wrong.broker(&["token", "my-imagery"]).ends(5).says("AUTH_STILE").says("did you mean `auth_style`?");
+}
+
+#[test]
+fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
+    let (own, other) =
+        (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));
+    let config = format!(
+        "[providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = \"standin-api-token\"\n[providers.second]\n\
+         kind = \"earthdaily\"\nclient_secret = \"a secret of its own\"\ntimeout = \"1s\"\n",
+        own.auth_url()
+    );
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_AUTH_URL", &other.auth_url());
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+    assert_eq!(own.exchanges(), 1);
+    let _ = sandbox.broker(&["token", "second"]).ends(4);
+    assert!(other.seen().is_empty(), "the variable and the file's secret are not joined");
+}
+
+#[test]
+fn nothing_in_the_working_folder_is_read_by_itself() {
+    let trap = EarthDaily::start(EarthDailyOptions::default());
+    let sandbox = Sandbox::new();
+    let config =
+        format!("[providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = \"x\"\n", trap.auth_url());
+    for name in ["providers.toml", "broker.toml", "EDS.env", ".env"] {
+        std::fs::write(sandbox.home().join(name), &config).expect("a file");
+    }
+    let run = sandbox.broker(&["token", "earthdaily"]).ends(5).says("EDS_SECRET");
+    assert_eq!(run.out, "");
+    assert!(trap.seen().is_empty());
+}
+
+#[test]
+fn secrets_come_from_files_and_commands_too() {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let sandbox = Sandbox::new();
+    let file = sandbox.home().join("secret");
+    std::fs::write(&file, "standin-api-token\n").expect("a file");
+    for (source, code) in [
+        ("{ file = \"~/secret\" }".to_owned(), 0),
+        (format!("{{ file = \"{}\" }}", file.display()), 0),
+        (format!("{{ command = [\"cat\", \"{}\"] }}", file.display()), 0),
+        ("{ file = \"~/nowhere\" }".to_owned(), 5),
+        ("{ command = [\"false\"] }".to_owned(), 5),
+        ("{ command = [\"no-such-program-at-all\"] }".to_owned(), 5),
+        ("{ command = [] }".to_owned(), 5),
+        ("{ env = \"NOT_SET\" }".to_owned(), 5),
+    ] {
+        sandbox.write_config(&format!(
+            "[providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = {source}\n",
+            service.auth_url()
+        ));
+        let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(code);
+        assert!(code == 0 || run.err.contains("client_secret"), "{source}: {}", run.err);
+    }
+    assert_eq!(service.exchanges(), 3);
+}
+
+#[test]
+fn config_path_is_the_file_to_write() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.broker(&["config", "path"]).ends(0);
+    assert_eq!(run.out, format!("{}\n", sandbox.config_path().display()));
+    let xdg = sandbox.home().join("xdg");
+    let sandbox = sandbox.with_env("XDG_CONFIG_HOME", &xdg.display().to_string());
+    let run = sandbox.broker(&["config", "path"]).ends(0);
+    assert_eq!(run.out, format!("{}\n", xdg.join("broker/providers.toml").display()));
+    let run = sandbox.broker(&["config", "path", "--config", "mine.toml"]).ends(0);
+    assert_eq!(run.out, "mine.toml\n");
+}
+
+/// The built-in file says what the defaults are: with them written out, nothing changes.
+#[test]
+fn the_commented_defaults_of_the_built_in_file_are_the_defaults() {
+    let built_in = include_str!("../../providers.toml");
+    let mut text = String::new();
+    for line in built_in.lines() {
+        match line
+            .strip_prefix("# ")
+            .filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')))
+        {
+            Some(setting) if !setting.contains("no default") && !setting.contains("password") => {
+                text += setting
+            }
+            _ if line.starts_with('[') => text += line,
+            _ => continue,
+        }
+        text.push('\n');
+    }
+    assert!(text.matches(" = ").count() >= 12, "{text}");
+    let sandbox = Sandbox::new().with_env("EDS_SECRET", "x");
+    let issuers = |sandbox: &Sandbox| {
+        let status = sandbox.broker(&["status", "--json"]).json();
+        let all = status["providers"].as_array().expect("providers").iter();
+        all.map(|provider| provider["issuer"].as_str().expect("an issuer").to_owned()).collect::<Vec<_>>()
+    };
+    let before = issuers(&sandbox);
+    sandbox.write_config(&text);
+    let _ = sandbox.broker(&["config", "check"]).ends(0);
+    assert_eq!(issuers(&sandbox), before);
+}
