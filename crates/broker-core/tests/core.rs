@@ -1,0 +1,10 @@
+//! The core by itself: windows, answers, requests, secrets, records.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "core/answers.rs"]
+mod answers;
+#[path = "core/broker.rs"]
+mod broker;
+#[path = "core/windows.rs"]
+mod windows;

@@ -1,0 +1,182 @@
+//! What comes from services and people, read leniently where it may be, and strictly where secrets go.
+
+use broker_core::{
+    Claims, HttpRequest, HttpResponse, Lifetime, Method, Problem, Repeat, ScopeKey, Secret, SecretSource,
+    ServiceUrl, Token, read_object, seconds,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+fn sent_at() -> DateTime<Utc> {
+    "2026-11-22T12:00:00Z".parse().expect("a time")
+}
+
+fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    HttpResponse { status, headers, body: body.as_bytes().to_vec().into(), sent_at: sent_at() }
+}
+
+fn url() -> ServiceUrl {
+    ServiceUrl::parse("https://login.example.org/token").expect("a URL")
+}
+
+#[test]
+fn secrets_go_over_https_or_stay_on_this_machine() {
+    for good in [
+        "https://a.example",
+        "http://127.0.0.1:1",
+        "http://127.9.9.9",
+        "http://localhost:8",
+        "http://[::1]:9/x",
+    ] {
+        assert!(ServiceUrl::parse(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "http://a.example",
+        "http://127.0.0.1.a.example",
+        "http://localhost.a.example",
+        "http://10.0.0.1",
+        "http://0.0.0.0",
+        "ftp://a.example",
+        "https://user:secret@a.example",
+        "https://a.example/#x",
+        "a.example",
+        "file:///etc/passwd",
+        "",
+    ] {
+        let error = ServiceUrl::parse(bad).expect_err(bad);
+        assert!(!error.contains("secret@"), "{error}");
+    }
+    let base = ServiceUrl::parse("https://a.example/api/v1/").expect("a URL");
+    assert_eq!(base.join("token/pair").as_str(), "https://a.example/api/v1/token/pair");
+    assert_eq!(base.join("/token/pair").as_str(), "https://a.example/api/v1/token/pair");
+}
+
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    let told = |value| response(429, &[("retry-after", value)], "").retry_after().map(|wait| wait.as_secs());
+    assert_eq!(told("120"), Some(120));
+    assert_eq!(told(" 7 "), Some(7));
+    assert_eq!(told("Sun, 22 Nov 2026 12:01:30 GMT"), Some(90));
+    assert_eq!(told("Sun, 22 Nov 2026 11:00:00 GMT"), None, "over already");
+    assert_eq!(told("soon"), None);
+    let by_its_clock =
+        [("retry-after", "Sun, 22 Nov 2026 14:00:10 GMT"), ("date", "Sun, 22 Nov 2026 14:00:00 GMT")];
+    assert_eq!(response(503, &by_its_clock, "").retry_after().map(|wait| wait.as_secs()), Some(10));
+}
+
+#[test]
+fn a_refusal_is_only_what_the_service_itself_says() {
+    let refused = |status, body: &str| {
+        matches!(read_object(&response(status, &[], body), &url(), &[]), Err(Problem::Refused(_)))
+    };
+    assert!(refused(400, r#"{"error":"invalid_grant"}"#));
+    assert!(refused(200, r#"{"error":"invalid_grant"}"#), "some say it with 200");
+    assert!(refused(401, "") && refused(403, " \n"));
+    for (status, body) in [
+        (200, ""),
+        (200, "[]"),
+        (200, "{\"access"),
+        (400, ""),
+        (400, "{\"error\":\"inv"),
+        (401, "<html>sign in</html>"),
+        (429, r#"{"error":"invalid_grant"}"#),
+        (500, r#"{"error":"invalid_grant"}"#),
+        (503, r#"{"access_token":"x"}"#),
+    ] {
+        let problem = read_object(&response(status, &[], body), &url(), &[]).expect_err(body);
+        assert!(matches!(&problem, Problem::Transient(error) if error.is_transient()), "{status} {body}");
+    }
+}
+
+#[test]
+fn a_services_words_are_shown_without_secrets_and_control_characters() {
+    let body =
+        json!({ "error": "invalid_client", "error_description": "no \u{1b}[31msuch\r\nthing: s3cret!" });
+    let problem = read_object(&response(401, &[], &body.to_string()), &url(), &[&Secret::new("s3cret!")]);
+    let Err(Problem::Refused(refusal)) = problem else { panic!("refused") };
+    assert_eq!(refusal.words, "no  [31msuch  thing: [redacted] (invalid_client) [HTTP 401]");
+    let fields = json!({ "detail": [{ "type": "x", "loc": ["body", 0, "email"], "msg": "not an email" }] });
+    let Err(Problem::Refused(refusal)) = read_object(&response(422, &[], &fields.to_string()), &url(), &[])
+    else {
+        panic!("refused")
+    };
+    assert_eq!(refusal.words, "body.0.email: not an email [HTTP 422]");
+    let long = json!({ "message": "x".repeat(5000) });
+    let Err(Problem::Refused(refusal)) = read_object(&response(400, &[], &long.to_string()), &url(), &[])
+    else {
+        panic!("refused")
+    };
+    assert!(refusal.words.chars().count() <= 301);
+}
+
+#[test]
+fn seconds_are_read_however_they_are_written() {
+    assert_eq!(seconds(&json!(3600)), Some(TimeDelta::seconds(3600)));
+    assert_eq!(seconds(&json!("3600")), Some(TimeDelta::seconds(3600)));
+    assert_eq!(seconds(&json!(0.5)), Some(TimeDelta::milliseconds(500)));
+    for nonsense in [json!("soon"), json!(null), json!([1]), json!("NaN"), json!("inf")] {
+        assert_eq!(seconds(&nonsense), None, "{nonsense}");
+    }
+}
+
+#[test]
+fn expiry_is_expires_in_then_the_jwts_then_the_kinds() {
+    let jwt = |exp: i64| {
+        use base64::Engine;
+        let payload =
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json!({ "exp": exp }).to_string());
+        Secret::new(format!("e30.{payload}.c2ln"))
+    };
+    let exp = sent_at() + TimeDelta::minutes(30);
+    let expiry = |response: &HttpResponse, secret: Secret, expires_in| {
+        Token::from_answer(response, secret, expires_in, TimeDelta::hours(1)).expires_at().expect("an expiry")
+            - sent_at()
+    };
+    let plain = response(200, &[], "");
+    assert_eq!(expiry(&plain, jwt(exp.timestamp()), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
+    assert_eq!(expiry(&plain, jwt(exp.timestamp()), None), TimeDelta::minutes(30));
+    assert_eq!(expiry(&plain, Secret::new("opaque"), None), TimeDelta::hours(1));
+    // Its clock is an hour ahead: what it calls 13:30 is 12:30 here.
+    let ahead = response(200, &[("date", "Sun, 22 Nov 2026 13:00:00 GMT")], "");
+    assert_eq!(expiry(&ahead, jwt((exp + TimeDelta::hours(1)).timestamp()), None), TimeDelta::minutes(30));
+    assert_eq!(expiry(&ahead, Secret::new("opaque"), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
+    assert!(Claims::read(&Secret::new("a.b")).is_none() && Claims::read(&Secret::new("a.!.c")).is_none());
+}
+
+#[test]
+fn lives_are_durations_or_dates() {
+    for good in ["7d", "36h", "2w", "90m", "2026-12-31", "1d 12h"] {
+        assert!(good.parse::<Lifetime>().is_ok(), "{good}");
+    }
+    for bad in ["", "7", "soon", "2026-13-01", "-1d", "99999999999999999999d"] {
+        assert!(bad.parse::<Lifetime>().is_err(), "{bad}");
+    }
+    assert_eq!(Lifetime::For(std::time::Duration::MAX).end(Utc::now()), None);
+}
+
+#[test]
+fn scopes_have_one_order() {
+    assert_eq!(ScopeKey::new(["b", "a  c", "b"]).as_str(), "a b c");
+    assert!(ScopeKey::new(["", " "]).is_empty());
+}
+
+#[test]
+fn basic_credentials_are_form_encoded_first() {
+    let request =
+        HttpRequest::new(Method::Post, url(), Repeat::Never).with_basic("a:b c", &Secret::new("%é"));
+    // a%3Ab+c:%25%C3%A9
+    assert_eq!(request.authorization(), Some("Basic YSUzQWIrYzolMjUlQzMlQTk="));
+}
+
+#[test]
+fn nothing_that_is_secret_prints() {
+    let secret = Secret::new("hunter2");
+    let token = Token::new(secret.clone(), Utc::now(), None);
+    let post = HttpRequest::post_form(url(), &[("password", "hunter2")], Repeat::Never).with_bearer(&secret);
+    let answer = response(200, &[("x-token", "hunter2")], "hunter2");
+    let literal = SecretSource::Literal(secret.clone());
+    let command = SecretSource::Command(vec!["echo".to_owned(), "hunter2".to_owned()]);
+    let seen = format!("{secret:?} {token:?} {post:?} {answer:?} {literal:?} {command:?}");
+    assert!(!seen.contains("hunter2"), "{seen}");
+}

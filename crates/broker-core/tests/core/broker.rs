@@ -1,0 +1,162 @@
+//! The broker with providers that only tests have.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use broker_core::{
+    Change, Context, Error, ErrorKind, Issuer, Login, Provider, Record, Result, Revoked, Secret, Token,
+    TokenRequest,
+};
+use broker_testkit::World;
+use chrono::TimeDelta;
+
+fn issuer() -> Issuer {
+    Issuer {
+        kind: "test".to_owned(),
+        flow: "none".to_owned(),
+        endpoint: "https://example.org".to_owned(),
+        client_id: None,
+        audience: None,
+        secret_mark: None,
+    }
+}
+
+type Act = dyn Fn(usize, &Context, &Record, &TokenRequest) -> Result<Change> + Send + Sync;
+
+/// A provider whose exchanges are a function of how many there were.
+struct Scripted {
+    issuer: Issuer,
+    exchanges: AtomicUsize,
+    act: Box<Act>,
+}
+
+impl Scripted {
+    fn new(
+        act: impl Fn(usize, &Context, &Record, &TokenRequest) -> Result<Change> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { issuer: issuer(), exchanges: AtomicUsize::new(0), act: Box::new(act) })
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    fn check(&self, _request: &TokenRequest) -> Result<()> {
+        Ok(())
+    }
+
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        (self.act)(self.exchanges.fetch_add(1, Ordering::SeqCst), context, record, request)
+    }
+
+    async fn login(&self, _context: &Context, _login: &Login) -> Result<Change> {
+        Err(Error::usage("no login"))
+    }
+
+    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
+        Ok(Revoked::default())
+    }
+}
+
+fn token(context: &Context, name: &str, life: TimeDelta) -> Token {
+    Token::new(Secret::new(name), context.now(), context.now().checked_add_signed(life))
+}
+
+#[tokio::test]
+async fn each_exchange_is_saved_before_the_next() {
+    let world = World::new();
+    let path = world.record_path();
+    let provider = Scripted::new(move |number, context, record, request| match number {
+        0 => Ok(Change::grant(Secret::new("a grant"), context.now())),
+        _ => {
+            let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
+            assert!(saved.contains("a grant"), "what came before is saved");
+            assert!(record.usable_grant().is_some(), "and shown");
+            Ok(Change::token(request.scopes(), token(context, "t", TimeDelta::hours(1))))
+        }
+    });
+    let token = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect("a token");
+    assert_eq!(token.secret().expose(), "t");
+}
+
+#[tokio::test]
+async fn a_provider_that_goes_in_a_circle_is_stopped() {
+    let provider = Scripted::new(|_, context, _, _| Ok(Change::grant(Secret::new("again"), context.now())));
+    let error = World::new().broker(provider.clone()).token(World::NAME, &TokenRequest::new()).await;
+    assert_eq!(error.expect_err("stopped").kind(), ErrorKind::Failed);
+    assert!(provider.exchanges.load(Ordering::SeqCst) < 10);
+}
+
+#[tokio::test]
+async fn a_panicking_provider_is_an_error_and_leaves_no_lock() {
+    let world = World::new();
+    let provider = Scripted::new(|number, context, _, request| match number {
+        0 => std::panic::resume_unwind(Box::new(())),
+        _ => Ok(Change::token(request.scopes(), token(context, "t", TimeDelta::hours(1)))),
+    });
+    let broker = world.broker(provider);
+    let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("it panicked");
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    broker.settled().await;
+    broker.token(World::NAME, &TokenRequest::new()).await.expect("the next call works");
+}
+
+#[tokio::test]
+async fn scopes_have_tokens_of_their_own() {
+    let world = World::new();
+    let provider = Scripted::new(|_, context, _, request| {
+        Ok(Change::token(request.scopes(), token(context, request.scopes().as_str(), TimeDelta::hours(1))))
+    });
+    let broker = world.broker(provider.clone());
+    for (asked, key) in [(vec!["b", "a"], "a b"), (vec!["a", "b"], "a b"), (vec!["a"], "a")] {
+        let request = asked.into_iter().fold(TokenRequest::new(), TokenRequest::scope);
+        assert_eq!(broker.token(World::NAME, &request).await.expect("a token").secret().expose(), key);
+    }
+    assert_eq!(provider.exchanges.load(Ordering::SeqCst), 2);
+    assert_eq!(broker.status(World::NAME).expect("a status").scopes, ["a", "a b"]);
+}
+
+#[tokio::test]
+async fn five_second_tokens_have_windows_too() {
+    let world = World::new();
+    let provider = Scripted::new(|number, context, _, request| {
+        Ok(Change::token(request.scopes(), token(context, &number.to_string(), TimeDelta::seconds(5))))
+    });
+    let broker = world.broker(provider);
+    let mut tokens = Vec::new();
+    for _ in 0..10 {
+        tokens.push(
+            broker
+                .token(World::NAME, &TokenRequest::new())
+                .await
+                .expect("a token")
+                .secret()
+                .expose()
+                .to_owned(),
+        );
+        world.clock.advance(TimeDelta::seconds(1));
+    }
+    // Renewed with a second and a quarter to go: at 4 s, at 8 s.
+    assert_eq!(tokens.join(" "), "0 0 0 0 1 1 1 1 2 2");
+}
+
+#[tokio::test]
+async fn a_record_seen_in_memory_is_looked_at_again() {
+    let world = World::new();
+    let provider = Scripted::new(|number, context, _, request| {
+        Ok(Change::token(request.scopes(), token(context, &number.to_string(), TimeDelta::hours(1))))
+    });
+    let first = world.broker(provider.clone());
+    let second = world.broker(provider);
+    let get = async |broker: &broker_core::Broker, request: TokenRequest| {
+        broker.token(World::NAME, &request).await.expect("a token").secret().expose().to_owned()
+    };
+    assert_eq!(get(&first, TokenRequest::new()).await, "0");
+    assert_eq!(get(&second, TokenRequest::new().force()).await, "1");
+    world.clock.advance(TimeDelta::seconds(2));
+    assert_eq!(get(&first, TokenRequest::new()).await, "1", "what another process did is seen");
+}

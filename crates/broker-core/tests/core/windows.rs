@@ -1,0 +1,72 @@
+//! When a token is renewed (rule 3).
+
+use broker_core::{Phase, Window};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// life of the token | the last so many seconds are advisory | of them the last so many blocking
+const TABLE: &str = "
+    5 s      | 1.25  | 0.25
+    20 min   | 300   | 60
+    15 min   | 225   | 45
+    1 h      | 900   | 60
+    24 h     | 3600  | 60
+    7 d      | 3600  | 60
+    365 d    | 3600  | 60
+";
+
+fn seconds(number: f64) -> TimeDelta {
+    #[expect(clippy::cast_possible_truncation, reason = "small")]
+    TimeDelta::milliseconds((number * 1000.0) as i64)
+}
+
+#[test]
+fn windows_follow_the_table() {
+    let issued_at: DateTime<Utc> = "2026-11-22T12:00:00Z".parse().expect("a time");
+    for row in TABLE.lines().filter(|row| row.contains('|')) {
+        let mut cells = row.split('|').map(str::trim);
+        let mut life = cells.next().expect("a life").split(' ');
+        let (number, unit) = (life.next().expect("a number"), life.next().expect("a unit"));
+        let unit = match unit {
+            "s" => 1.0,
+            "min" => 60.0,
+            "h" => 3600.0,
+            _ => 86_400.0,
+        };
+        let life = seconds(number.parse::<f64>().expect("a number") * unit);
+        let mut window = || seconds(cells.next().expect("a window").parse().expect("a number"));
+        let (advisory, blocking) = (window(), window());
+        let end = issued_at + life;
+        let token = Window { issued_at, expires_at: Some(end) };
+        let tick = TimeDelta::milliseconds(1);
+        for (at, phase) in [
+            (issued_at, Phase::Fresh),
+            (end - advisory - tick, Phase::Fresh),
+            (end - advisory, Phase::Advisory),
+            (end - blocking - tick, Phase::Advisory),
+            (end - blocking, Phase::Blocking),
+            (end - tick, Phase::Blocking),
+            (end, Phase::Expired),
+            (end + TimeDelta::days(9), Phase::Expired),
+        ] {
+            assert_eq!(token.phase(at), phase, "{row}: {at}");
+        }
+        assert_eq!(token.renews_at(), Some(end - advisory));
+    }
+}
+
+#[test]
+fn a_token_without_an_end_is_always_fresh() {
+    let now = Utc::now();
+    let token = Window { issued_at: now, expires_at: None };
+    assert_eq!(token.phase(now + TimeDelta::days(10_000)), Phase::Fresh);
+    assert_eq!((token.renews_at(), token.left(now)), (None, None));
+}
+
+#[test]
+fn after_a_failure_the_pause_is_a_twentieth_or_5_to_10_minutes() {
+    let now = Utc::now();
+    let pause = |life, jitter| Window { issued_at: now, expires_at: Some(now + life) }.retry_pause(jitter);
+    assert_eq!(pause(TimeDelta::minutes(20), 0.5), TimeDelta::minutes(1));
+    assert_eq!(pause(TimeDelta::days(1), 0.0), TimeDelta::minutes(5));
+    assert_eq!(pause(TimeDelta::days(1), 1.0), TimeDelta::minutes(10));
+}

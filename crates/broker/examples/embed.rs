@@ -1,0 +1,37 @@
+//! A token in a program of your own: `cargo run -p broker --example embed`. The service is a stand-in on this
+//! machine; with your own configuration in its usual place, `Setup::new().open()` is all of the setup.
+
+use broker::{Setup, TokenRequest};
+use broker_testkit::{EarthDaily, EarthDailyOptions};
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let home = tempfile::tempdir()?;
+    let config = home.path().join("providers.toml");
+    let secret = home.path().join("secret");
+    std::fs::write(&secret, "standin-api-token")?;
+    let (url, secret) = (service.auth_url(), secret.display());
+    std::fs::write(
+        &config,
+        format!("[providers.earthdaily]\nauth_url = \"{url}\"\nclient_secret = {{ file = \"{secret}\" }}\n"),
+    )?;
+
+    let broker = Setup::new().config_file(config).state_dir(home.path()).open()?;
+    let token = broker.token("earthdaily", &TokenRequest::new()).await?;
+    assert!(service.access_is_live(token.secret().expose()));
+    println!("{token:?}"); // secret: [redacted]
+
+    // Many tasks, one request: the broker is cheap to clone, and asks once.
+    let asking: Vec<_> = (0..100)
+        .map(|_| {
+            let broker = broker.clone();
+            tokio::spawn(async move { broker.token("earthdaily", &TokenRequest::new()).await })
+        })
+        .collect();
+    for asked in asking {
+        assert!(asked.await??.secret().same_as(token.secret()));
+    }
+    assert_eq!(service.exchanges(), 1);
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! A provider of your own, without a change to the broker: `cargo run -p broker --example own_provider`.
+//! What it does is one request; lock, record, windows and saving are the broker's.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use broker::{
+    Change, Context, Error, HttpRequest, Issuer, Kind, Login, Provider, Record, Repeat, Result, Revoked,
+    Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object,
+    seconds,
+};
+use broker_testkit::{EarthDaily, EarthDailyOptions};
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+const KIND: Kind = Kind {
+    name: "observatory",
+    about: "an observatory's own token service",
+    keys: &["url", "key"],
+    secrets: &["key"],
+    token_variable: "OBSERVATORY_TOKEN",
+    build,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    url: ServiceUrl,
+    key: SecretSource,
+}
+
+struct Observatory {
+    config: Config,
+    issuer: Issuer,
+}
+
+fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
+    let config: Config = settings.parse()?;
+    let issuer = Issuer {
+        kind: KIND.name.to_owned(),
+        flow: "client_credentials".to_owned(),
+        endpoint: config.url.as_str().to_owned(),
+        client_id: None,
+        audience: None,
+        secret_mark: config.key.mark(config.url.as_str(), settings.env()),
+    };
+    Ok(Arc::new(Observatory { config, issuer }))
+}
+
+#[async_trait]
+impl Provider for Observatory {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    fn can_renew(&self, _record: &Record) -> bool {
+        true
+    }
+
+    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+        let key = self.config.key.resolve(context, "key").await?;
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "EARTHDAILY_API_TOKEN"),
+            ("client_secret", key.expose()),
+        ];
+        let post = HttpRequest::post_form(self.config.url.clone(), &fields, Repeat::Safe);
+        let response = context.send(&post).await?;
+        let answer = read_object(&response, &self.config.url, &[&key])
+            .map_err(|problem| problem.error("the observatory refused the key"))?;
+        let secret = answer.get("access_token").and_then(|token| token.as_str()).map(Secret::new);
+        let secret = secret.ok_or_else(|| Error::unavailable("the observatory answered without a token"))?;
+        let life = answer.get("expires_in").and_then(seconds);
+        Ok(Change::token(request.scopes(), Token::from_answer(&response, secret, life, TimeDelta::hours(1))))
+    }
+
+    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
+        let nothing = Record::new(KIND.name, self.issuer.clone());
+        self.exchange(context, &nothing, &TokenRequest::new()).await
+    }
+
+    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
+        Ok(Revoked::default())
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let home = tempfile::tempdir()?;
+    let config = home.path().join("providers.toml");
+    let (url, secret) = (service.auth_url(), home.path().join("key"));
+    std::fs::write(&secret, "standin-api-token")?;
+    let secret = secret.display();
+    std::fs::write(
+        &config,
+        format!("[providers.observatory]\nurl = \"{url}\"\nkey = {{ file = \"{secret}\" }}\n"),
+    )?;
+
+    let broker = Setup::new().kind(KIND).config_file(config).state_dir(home.path()).open()?;
+    let token = broker.token("observatory", &TokenRequest::new()).await?;
+    assert!(service.access_is_live(token.secret().expose()));
+    println!("{token:?}");
+    Ok(())
+}
