@@ -103,7 +103,7 @@ impl Stage {
         let mut login =
             self.sandbox.command(&["login", "earthscope", "--no-browser"]).spawn().expect("it runs");
         assert!(
-            self.earthscope.wait_for("token", 1, Duration::from_secs(60)),
+            self.earthscope.wait_for("token", 1, Duration::from_mins(1)),
             "the broker asks for its token"
         );
         self.earthscope.approve_all();

@@ -18,7 +18,9 @@ fn a_token_in_each_format() {
     assert_eq!(format("text"), format!("{token}\n"));
     assert_eq!(format("header"), format!("Authorization: Bearer {token}\n"));
     assert_eq!(format("env"), format!("export EDS_TOKEN='{token}'\n"));
-    let json: serde_json::Value = serde_json::from_str(&format("json")).expect("JSON");
+    let json = format("json");
+    assert!(json.starts_with("{\"version\":1,\"provider\":\"earthdaily\",\"token\":"), "in a line: {json}");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     let keys: Vec<_> = json.as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!(keys, ["expires_at", "expires_in", "provider", "scope", "token", "token_type", "version"]);
     assert_eq!((&json["token"], &json["token_type"]), (&token.into(), &"Bearer".into()));

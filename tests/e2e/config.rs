@@ -164,7 +164,7 @@ fn the_commented_defaults_of_the_built_in_file_are_the_defaults() {
             .filter(|rest| rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')))
         {
             Some(setting) if !setting.contains("no default") && !setting.contains("password") => {
-                text += setting
+                text += setting;
             }
             _ if line.starts_with('[') => text += line,
             _ => continue,

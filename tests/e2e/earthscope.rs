@@ -224,7 +224,7 @@ fn logout_revokes_and_forgets() {
     assert!(sandbox.record_path("earthscope").exists());
     service.clear_faults();
     let _ = sandbox.broker(&["logout", "earthscope"]).ends(0).says("revoked");
-    assert_eq!(service.revoked(), [held.clone()]);
+    assert_eq!(service.revoked(), std::slice::from_ref(&held));
     let seen = service.seen().pop().expect("a request");
     assert_eq!(seen.json(), json!({ "client_id": "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0", "token": held }));
     assert!(!sandbox.record_path("earthscope").exists());

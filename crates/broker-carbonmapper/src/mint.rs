@@ -15,7 +15,7 @@ use crate::api::{Api, text};
 pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
 
 /// If nobody asks for a life: what the service's tutorials ask for.
-const USUAL_LIFE: Lifetime = Lifetime::For(Duration::from_secs(7 * 24 * 3600));
+const USUAL_LIFE: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
 
 /// An access token this young that is not accepted will not be replaced by a better one.
 const YOUNG: TimeDelta = TimeDelta::minutes(1);

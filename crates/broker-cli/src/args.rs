@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+#![allow(clippy::doc_markdown, reason = "what stands here is shown by --help as it is")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

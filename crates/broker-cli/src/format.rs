@@ -2,7 +2,8 @@
 
 use broker::{Error, Result, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::args::Format;
 
@@ -18,6 +19,34 @@ pub(crate) struct About<'a> {
     pub(crate) now: DateTime<Utc>,
 }
 
+/// The promised object; a field more is no break, one less is.
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u8,
+    provider: &'a str,
+    token: &'a str,
+    token_type: &'a str,
+    scope: Option<&'a str>,
+    expires_at: Option<String>,
+    expires_in: Option<u64>,
+}
+
+/// Providers as one line of JSON.
+pub(crate) fn json_of_providers(providers: Vec<Value>) -> Result<String> {
+    #[derive(Serialize)]
+    struct Providers {
+        version: u8,
+        providers: Vec<Value>,
+    }
+    json(&Providers { version: 1, providers })
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string(value);
+    text.map(|text| text + "\n")
+        .map_err(|error| Error::failed("it cannot be written as JSON").with_source(error))
+}
+
 /// The token in a format, with the line end after it.
 pub(crate) fn print(token: &Token, format: Format, about: &About<'_>) -> Result<String> {
     let secret = token.secret().expose();
@@ -31,16 +60,15 @@ pub(crate) fn print(token: &Token, format: Format, about: &About<'_>) -> Result<
         Format::Env => format!("export {}={}\n", about.variable, quoted(secret)),
         Format::Json => {
             let asked = Some(about.asked).filter(|asked| !asked.is_empty());
-            let object = json!({
-                "version": 1,
-                "provider": about.provider,
-                "token": secret,
-                "token_type": token.token_type(),
-                "scope": token.scope().or(asked),
-                "expires_at": token.expires_at().map(rfc3339),
-                "expires_in": token.window().left(about.now).map(|left| left.as_secs()),
-            });
-            format!("{object}\n")
+            json(&Json {
+                version: 1,
+                provider: about.provider,
+                token: secret,
+                token_type: token.token_type(),
+                scope: token.scope().or(asked),
+                expires_at: token.expires_at().map(rfc3339),
+                expires_in: token.window().left(about.now).map(|left| left.as_secs()),
+            })?
         }
     })
 }

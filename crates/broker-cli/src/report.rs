@@ -35,7 +35,9 @@ impl From<std::io::Error> for End {
 pub(crate) fn end(end: &End, verbose: u8) -> ExitCode {
     match end {
         End::Errors(errors) => {
-            errors.iter().for_each(|error| say_error(error, verbose));
+            for error in errors {
+                say_error(error, verbose);
+            }
             errors.first().map_or(ExitCode::FAILURE, |error| ExitCode::from(code(error.kind())))
         }
         End::Signal(number) => ExitCode::from(128 + number),

@@ -15,7 +15,7 @@ use crate::Secret;
 const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// A command may ask a person for a passphrase, so it gets a while.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What the broker sees of the process it runs in.
 #[async_trait]

@@ -31,8 +31,11 @@ pub enum ErrorKind {
 }
 
 /// An error for the person who meets it. It never holds a secret.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
 #[derive(Debug, Clone)]
-pub struct Error {
+struct Inner {
     kind: ErrorKind,
     message: String,
     provider: Option<String>,
@@ -45,7 +48,7 @@ pub struct Error {
 impl Error {
     /// An error of a kind, with what happened in words.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             kind,
             message: message.into(),
             provider: None,
@@ -53,7 +56,7 @@ impl Error {
             retry_after: None,
             secret_mark: None,
             source: None,
-        }
+        }))
     }
 
     /// [`ErrorKind::Usage`].
@@ -89,91 +92,97 @@ impl Error {
     /// With the command or key that mends it.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// With the time the service asked to be left alone for.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
-        self.retry_after = wait;
+        self.0.retry_after = wait;
         self
     }
 
     /// With the [`crate::mark`] of the password that was refused, which is then never tried again by itself.
     #[must_use]
     pub fn with_secret_mark(mut self, mark: String) -> Self {
-        self.secret_mark = Some(mark);
+        self.0.secret_mark = Some(mark);
         self
     }
 
     /// With what lies beneath.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
+        self.0.source = Some(Arc::new(source));
         self
     }
 
     /// With the provider it happened to.
     #[must_use]
     pub fn of_provider(mut self, name: &str) -> Self {
-        self.provider.get_or_insert_with(|| name.to_owned());
+        self.0.provider.get_or_insert_with(|| name.to_owned());
         self
     }
 
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// What happened, without the provider's name.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The provider it happened to.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
-        self.provider.as_deref()
+        self.0.provider.as_deref()
     }
 
     /// The command or key that mends it.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 
     /// How long the service asked to be left alone for (`Retry-After`).
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     pub(crate) fn secret_mark(&self) -> Option<&str> {
-        self.secret_mark.as_deref()
+        self.0.secret_mark.as_deref()
     }
 
     /// Whether the same call may work later ([`ErrorKind::Unavailable`]).
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.kind == ErrorKind::Unavailable
+        self.0.kind == ErrorKind::Unavailable
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.provider {
-            Some(provider) => write!(f, "{provider}: {}", self.message),
-            None => f.write_str(&self.message),
+        match &self.0.provider {
+            Some(provider) => write!(f, "{provider}: {}", self.0.message),
+            None => f.write_str(&self.0.message),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         // What is in the Arc, not the Arc: callers look for its type.
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }

@@ -75,10 +75,10 @@ pub struct Revoked {
 
 /// For [`Provider::check`]: an error if scopes are asked for.
 pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
-    match request.scopes().is_empty() {
-        true => Ok(()),
-        false => Err(Error::usage("the tokens of this kind have no scopes to choose: leave out `--scope`")),
+    if request.scopes().is_empty() {
+        return Ok(());
     }
+    Err(Error::usage("the tokens of this kind have no scopes to choose: leave out `--scope`"))
 }
 
 /// For [`Provider::check`]: an error if a life or a name is asked for.

@@ -1,4 +1,4 @@
-//! `EarthDaily`: imagery. Tokens by client credentials (RFC 6749 section 4.4), no login.
+//! EarthDaily: imagery. Tokens by client credentials (RFC 6749 section 4.4), no login.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     Ok(Arc::new(EarthDaily { auth_url, client_id, secret, style: config.auth_style, issuer }))
 }
 
-/// The variables of `EarthDaily`'s own client. They are one set: where the configuration brings a secret of its
+/// The variables of EarthDaily's own client. They are one set: where the configuration brings a secret of its
 /// own, they are not used, so that a URL from one place never gets the secret from another.
 struct Variables<'a> {
     env: &'a dyn Env,

@@ -1,4 +1,4 @@
-//! `EarthScope`: seismic and GNSS data. A person logs in by device code; a client with a secret asks for itself.
+//! EarthScope: seismic and GNSS data. A person logs in by device code; a client with a secret asks for itself.
 
 mod config;
 

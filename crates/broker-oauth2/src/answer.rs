@@ -12,7 +12,7 @@ pub struct TokenAnswer {
     pub token: Token,
     /// The refresh token, if there is a new one (RFC 6749 section 6).
     pub refresh_token: Option<Secret>,
-    /// The ID token, if there is one (`OpenID` Connect Core section 3.1.3.3).
+    /// The ID token, if there is one (OpenID Connect Core section 3.1.3.3).
     pub id_token: Option<Secret>,
 }
 

@@ -26,7 +26,7 @@ const DEFAULT_CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
 const TICK: Duration = Duration::from_secs(1);
 
 /// The longest pause after polls that found no connection.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A device flow about to begin.
 #[derive(Debug, Clone, Copy)]

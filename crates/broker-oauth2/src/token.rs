@@ -90,7 +90,7 @@ impl TokenEndpoint<'_> {
         match self.client {
             ClientAuth::Public(id) => fields.push(("client_id", id)),
             ClientAuth::Body(id, secret) => {
-                fields.extend([("client_id", id), ("client_secret", secret.expose())])
+                fields.extend([("client_id", id), ("client_secret", secret.expose())]);
             }
             ClientAuth::Basic(..) => {}
         }

@@ -230,13 +230,13 @@ async fn secrets_are_not_seen<S: Subject>(subject: &S) {
     let echo = secrets.join(" ");
     secrets.push(held.secret().expose().to_owned());
     let status = broker.status(World::NAME).expect("a status");
-    let mut seen = format!("{held:?} {status:?} {:?}", Secret::new(held.secret().expose()));
+    let before = format!("{held:?} {status:?} {:?}", Secret::new(held.secret().expose()));
     leave(subject, &held, TimeDelta::seconds(-1));
     let body = serde_json::json!({ "error": "invalid_request", "error_description": echo, "detail": echo });
     let echo = Fault::Answer { status: 400, headers: vec![], body: body.to_string() };
     subject.service().fault_always("*", echo);
     let error = token(&broker).await.expect_err("refused");
-    seen += &format!("{error} {error:?} {:?}", subject.world().person.told());
+    let seen = format!("{before} {error} {error:?} {:?}", subject.world().person.told());
     for secret in secrets {
         assert!(!seen.contains(&secret), "secrets: one is seen in {seen}");
     }

@@ -1,6 +1,8 @@
 //! A token in a program of your own: `cargo run -p broker --example embed`. The service is a stand-in on this
 //! machine; with your own configuration in its usual place, `Setup::new().open()` is all of the setup.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it has")]
+
 use broker::{Setup, TokenRequest};
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 

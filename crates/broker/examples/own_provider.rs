@@ -1,6 +1,8 @@
 //! A provider of your own, without a change to the broker: `cargo run -p broker --example own_provider`.
 //! What it does is one request; lock, record, windows and saving are the broker's.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it has")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

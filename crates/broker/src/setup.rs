@@ -96,7 +96,7 @@ impl Setup {
 
     /// The configuration.
     pub fn config(&self) -> Result<Config> {
-        Config::load(self.files(), self.kinds.clone(), self.env.clone())
+        Config::load(&self.files(), self.kinds.clone(), self.env.clone())
     }
 
     /// The configuration files that are looked for, the last wins, and whether each is there.

@@ -1,5 +1,7 @@
 //! The examples do what they say.
 
+#![allow(clippy::expect_used, reason = "tests")]
+
 #[path = "../examples/embed.rs"]
 mod embed;
 #[path = "../examples/own_provider.rs"]

@@ -1,20 +1,19 @@
 //! `broker list` and `broker config`.
 
+use broker::Configured;
 use serde_json::json;
 
 use super::{Desk, Outcome, answer};
 use crate::args::{Config, List};
+use crate::format::json_of_providers;
 use crate::report::End;
 use crate::words;
 
 pub(super) fn list(desk: &Desk<'_>, args: &List) -> Outcome {
     let providers = desk.setup().config()?.configured()?;
     if args.json {
-        let providers: Vec<_> = providers
-            .iter()
-            .map(|provider| json!({ "name": provider.name, "kind": provider.kind, "configured_in": provider.origin }))
-            .collect();
-        return answer(&format!("{}\n", json!({ "version": 1, "providers": providers })));
+        let object = |provider: &Configured| json!({ "name": provider.name, "kind": provider.kind, "configured_in": provider.origin });
+        return answer(&json_of_providers(providers.iter().map(object).collect())?);
     }
     let mut rows = vec![["PROVIDER", "KIND", "CONFIGURED IN"].map(str::to_owned).to_vec()];
     rows.extend(providers.into_iter().map(|provider| vec![provider.name, provider.kind, provider.origin]));
@@ -47,7 +46,9 @@ fn check(desk: &Desk<'_>) -> Outcome {
         .iter()
         .filter_map(|name| broker::Catalog::entry(&config, name).err().map(|error| error.of_provider(name)))
         .collect();
-    names.iter().for_each(|name| desk.warn(&config, name));
+    for name in &names {
+        desk.warn(&config, name);
+    }
     if !errors.is_empty() {
         return Err(End::Errors(errors));
     }
@@ -56,18 +57,13 @@ fn check(desk: &Desk<'_>) -> Outcome {
 
 fn show(desk: &Desk<'_>) -> Outcome {
     let config = desk.setup().config()?;
-    let mut text = String::new();
+    let mut tables = Vec::new();
     for provider in config.configured()? {
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(&format!(
-            "[providers.{}]  # kind {}, {}\n",
-            provider.name, provider.kind, provider.origin
-        ));
-        for setting in config.settings(&provider.name)? {
-            text.push_str(&format!("{} = {}  # {}\n", setting.key, setting.value, setting.origin));
-        }
+        let mut lines =
+            vec![format!("[providers.{}]  # kind {}, {}", provider.name, provider.kind, provider.origin)];
+        let settings = config.settings(&provider.name)?;
+        lines.extend(settings.iter().map(|set| format!("{} = {}  # {}", set.key, set.value, set.origin)));
+        tables.push(lines.join("\n") + "\n");
     }
-    answer(&text)
+    answer(&tables.join("\n"))
 }

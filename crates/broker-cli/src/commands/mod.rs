@@ -66,7 +66,9 @@ impl Desk<'_> {
     }
 
     fn warn(&self, config: &Config, provider: &str) {
-        config.warnings(provider).iter().for_each(|warning| self.say(&format!("warning: {warning}")));
+        for warning in config.warnings(provider) {
+            self.say(&format!("warning: {warning}"));
+        }
     }
 
     /// Says something to a person.

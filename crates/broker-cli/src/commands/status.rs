@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Desk, Outcome, answer};
 use crate::args;
-use crate::format::rfc3339;
+use crate::format::{json_of_providers, rfc3339};
 use crate::terminal::colours;
 use crate::words;
 
@@ -15,8 +15,7 @@ pub(super) fn run(desk: &Desk<'_>, args: &args::Status) -> Outcome {
     let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
     let statuses = names.iter().map(|name| broker.status(name)).collect::<broker::Result<Vec<_>>>()?;
     if args.json {
-        let providers: Vec<_> = statuses.iter().map(object).collect();
-        return answer(&format!("{}\n", json!({ "version": 1, "providers": providers })));
+        return answer(&json_of_providers(statuses.iter().map(object).collect())?);
     }
     answer(&table(&statuses))?;
     for status in &statuses {

@@ -23,7 +23,7 @@ pub use session::{LoggedIn, LoggedOut};
 pub use status::{State, Status, TokenStatus};
 
 /// How long a caller waits for another process that renews or logs in.
-const WAIT_LIMIT: Duration = Duration::from_secs(120);
+const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
 /// How long a process trusts its own copy of a record before it looks at the store again.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);

@@ -38,18 +38,15 @@ impl Operation {
             Decision::Need => None,
         };
         // Where a token serves meanwhile, whoever finds the way taken does not wait.
-        let gate = match found(&*self.inner.look(&self.slot)?) {
-            Some(spare) => match self.slot.gate.try_lock() {
-                Ok(gate) => gate,
-                Err(_) => return Ok(spare),
-            },
-            None => {
-                let gate = self.slot.gate.lock().await;
-                if let Some(token) = found(&*self.inner.look(&self.slot)?) {
-                    return Ok(token);
-                }
-                gate
+        let gate = if let Some(spare) = found(&*self.inner.look(&self.slot)?) {
+            let Ok(gate) = self.slot.gate.try_lock() else { return Ok(spare) };
+            gate
+        } else {
+            let gate = self.slot.gate.lock().await;
+            if let Some(token) = found(&*self.inner.look(&self.slot)?) {
+                return Ok(token);
             }
+            gate
         };
         let locked = match self.lock(|| Ok(found(&*self.inner.look_again(&self.slot)?))).await? {
             Ok(locked) => locked,

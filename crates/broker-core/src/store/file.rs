@@ -19,6 +19,9 @@ const LONGEST_RECORD: u64 = 1024 * 1024;
 /// What is set aside on the disk before an exchange, beyond the size of the record as it is.
 const ROOM: usize = 64 * 1024;
 
+/// What temporary files end with.
+const SUFFIX: &str = ".tmp";
+
 /// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
@@ -154,7 +157,7 @@ impl LockedFile {
         let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_RECORD));
         let mut file = tempfile::Builder::new()
             .prefix(&self.temporary_prefix())
-            .suffix(".tmp")
+            .suffix(SUFFIX)
             .permissions(std::fs::Permissions::from_mode(0o600))
             .tempfile_in(&self.folder)?;
         let size = usize::try_from(size).unwrap_or(0) + ROOM;
@@ -171,7 +174,7 @@ impl LockedFile {
             if entry
                 .file_name()
                 .to_str()
-                .is_some_and(|name| name.starts_with(&prefix) && name.ends_with(".tmp"))
+                .is_some_and(|name| name.strip_suffix(SUFFIX).is_some_and(|name| name.starts_with(&prefix)))
             {
                 let _ = std::fs::remove_file(entry.path());
             }

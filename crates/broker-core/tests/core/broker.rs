@@ -70,14 +70,14 @@ fn token(context: &Context, name: &str, life: TimeDelta) -> Token {
 async fn each_exchange_is_saved_before_the_next() {
     let world = World::new();
     let path = world.record_path();
-    let provider = Scripted::new(move |number, context, record, request| match number {
-        0 => Ok(Change::grant(Secret::new("a grant"), context.now())),
-        _ => {
-            let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
-            assert!(saved.contains("a grant"), "what came before is saved");
-            assert!(record.usable_grant().is_some(), "and shown");
-            Ok(Change::token(request.scopes(), token(context, "t", TimeDelta::hours(1))))
+    let provider = Scripted::new(move |number, context, record, request| {
+        if number == 0 {
+            return Ok(Change::grant(Secret::new("a grant"), context.now()));
         }
+        let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
+        assert!(saved.contains("a grant"), "what came before is saved");
+        assert!(record.usable_grant().is_some(), "and shown");
+        Ok(Change::token(request.scopes(), token(context, "t", TimeDelta::hours(1))))
     });
     let token = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect("a token");
     assert_eq!(token.secret().expose(), "t");

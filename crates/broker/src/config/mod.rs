@@ -58,8 +58,8 @@ pub struct Setting {
 }
 
 impl Config {
-    pub(crate) fn load(files: Files, kinds: Vec<Kind>, env: Arc<dyn Env>) -> Result<Self> {
-        let texts = layers::read(&files)?;
+    pub(crate) fn load(files: &Files, kinds: Vec<Kind>, env: Arc<dyn Env>) -> Result<Self> {
+        let texts = layers::read(files)?;
         let figment = layers::join(&texts, env.as_ref())?;
         let mut config = Self { figment, providers: Dict::new(), texts, kinds, env };
         config.providers = config.read_tables()?;
@@ -69,8 +69,8 @@ impl Config {
     /// The providers.
     pub fn configured(&self) -> Result<Vec<Configured>> {
         self.providers
-            .iter()
-            .map(|(name, _)| {
+            .keys()
+            .map(|name| {
                 let kind = self.kind_of(name)?.name.to_owned();
                 Ok(Configured { name: name.clone(), kind, origin: self.origin_of(name) })
             })
@@ -176,19 +176,14 @@ impl Config {
         kind.ok_or_else(|| {
             let kinds = || self.kinds.iter().map(|kind| kind.name);
             let known = kinds().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ");
-            match named {
-                Some(kind) => {
-                    let meant = nearest(kind, kinds())
-                        .map(|meant| format!("did you mean `{meant}`? "))
-                        .unwrap_or_default();
-                    let why = format!("there is no kind `{kind}`: {meant}the kinds are {known}");
-                    self.wrong(&["providers", name, "kind"], Mark::Value, &why)
-                }
-                None => {
-                    let why = format!("`{name}` is not a kind, so it needs a key `kind`, one of {known}");
-                    self.wrong(&["providers", name], Mark::Key, &why)
-                }
-            }
+            let Some(kind) = named else {
+                let why = format!("`{name}` is not a kind, so it needs a key `kind`, one of {known}");
+                return self.wrong(&["providers", name], Mark::Key, &why);
+            };
+            let meant =
+                nearest(kind, kinds()).map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+            let why = format!("there is no kind `{kind}`: {meant}the kinds are {known}");
+            self.wrong(&["providers", name, "kind"], Mark::Value, &why)
         })
     }
 
@@ -290,7 +285,7 @@ impl Catalog for Config {
         let settings = Settings::new(json, self.env.as_ref());
         let provider = (kind.build)(&settings).map_err(|error| self.unfit(name, kind, &error))?;
         let mut entry = Entry::new(provider);
-        entry.token_variable = kind.token_variable.to_owned();
+        kind.token_variable.clone_into(&mut entry.token_variable);
         if let Some(timeout) = timeout {
             entry.timeout = timeout;
         }
