@@ -13,8 +13,8 @@ use service::{Options, Service, login};
 const LIFE: TimeDelta = TimeDelta::hours(1);
 
 /// What a person does who wants to log in.
-fn approve(browser: &mut Browser, page: Page) {
-    let confirm = confirm_code(browser, &page);
+fn approve(browser: &mut Browser, page: &Page) {
+    let confirm = confirm_code(browser, page);
     let sign_in = browser.submit(&confirm, &[]);
     let consent = browser.submit(&sign_in, &[("login", "anna"), ("password", "any")]);
     let done = browser.submit(&consent, &[]);
@@ -102,13 +102,13 @@ fn a_refresh_token_that_does_not_rotate_is_kept() {
 fn a_denied_login_is_refused() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = service.sandbox();
-    let at_the_code = |browser: &mut Browser, page: Page| {
-        let confirm = confirm_code(browser, &page);
+    let at_the_code = |browser: &mut Browser, page: &Page| {
+        let confirm = confirm_code(browser, page);
         let aborted = browser.submit(&confirm, &[("abort", "yes")]);
         assert!(aborted.shows("interrupted"), "{aborted:?}");
     };
-    let at_the_sign_in = |browser: &mut Browser, page: Page| {
-        let confirm = confirm_code(browser, &page);
+    let at_the_sign_in = |browser: &mut Browser, page: &Page| {
+        let confirm = confirm_code(browser, page);
         let sign_in = browser.submit(&confirm, &[]);
         let aborted = browser.click(&sign_in, "[ Cancel ]");
         assert!(aborted.shows("interrupted"), "{aborted:?}");

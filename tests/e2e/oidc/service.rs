@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use broker_e2e::{Run, Sandbox};
 use serde_json::{Value, json};
@@ -52,7 +53,7 @@ pub(crate) struct Counts {
 impl Service {
     /// Starts one. `None`, and a word on stderr: this machine has no node or no npm, and it is not CI.
     pub(crate) fn start(options: &Options) -> Option<Self> {
-        if let Some(missing) = ["node", "npm"].into_iter().find(|tool| !is_here(tool)) {
+        if let Some(missing) = missing() {
             let message = format!("`{missing}` is not on this machine: oidc-provider cannot be had");
             assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{message}");
             // Not `eprintln`, which the test harness keeps to itself when a test passes.
@@ -117,7 +118,7 @@ impl Drop for Service {
 }
 
 /// Runs `broker login`, and lets `person` do what people do with the page it names.
-pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, Page)) -> Run {
+pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, &Page)) -> Run {
     let mut child = sandbox.start(&["login", "earthscope", "--no-browser"]);
     let mut told = BufReader::new(child.stderr.take().expect("its stderr")).lines();
     let mut err = String::new();
@@ -129,16 +130,21 @@ pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, Page)) 
     }
     let mut browser = Browser::default();
     let page = browser.open(&url.expect("a page"));
-    person(&mut browser, page);
+    person(&mut browser, &page);
     for line in told {
         err += &(line.expect("UTF-8") + "\n");
     }
     Run { err, ..child.wait_with_output().expect("the broker ends").into() }
 }
 
-fn is_here(tool: &str) -> bool {
-    let asked = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    !matches!(asked, Err(error) if error.kind() == ErrorKind::NotFound)
+/// The tool that is not on this machine, if one is not.
+fn missing() -> Option<&'static str> {
+    static MISSING: OnceLock<Option<&str>> = OnceLock::new();
+    let is_missing = |tool: &&str| {
+        let asked = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        asked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
+    *MISSING.get_or_init(|| ["node", "npm"].into_iter().find(is_missing))
 }
 
 /// The folder it is installed in. One process installs, the others wait; done once for one state of [`FILES`].
