@@ -1,6 +1,6 @@
 //! What must hold for every provider. Its author says how its service is had ([`Subject`]) and runs the suite:
 //!
-//! ```ignore
+//! ```text
 //! #[tokio::test]
 //! async fn conforms() {
 //!     broker_testkit::conformance::run(MyService::subject).await;
