@@ -183,3 +183,41 @@ fn the_commented_defaults_of_the_built_in_file_are_the_defaults() {
     let _ = sandbox.broker(&["config", "check"]).ends(0);
     assert_eq!(issuers(&sandbox), before);
 }
+
+#[test]
+fn show_shows_no_secret_however_it_is_mistyped() {
+    let sandbox = Sandbox::new().with_config(
+        "[providers.carbonmapper]\npasword = \"hunter1\"\npassword = \"hunter2\"\nemail = \"ada@example.org\"\n\
+         [providers.earthdaily]\nclient_secret = { text = \"hunter3\" }\nauth_url = \"https://u:hunter4@x.example\"\n\
+         [providers.second]\nkind = \"earthdaily\"\nclient_secret = { command = [\"echo\", \"hunter5\"] }\n",
+    );
+    let shown = sandbox.broker(&["config", "show"]).ends(0).out;
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert!(
+        shown.contains("email = \"ada@example.org\"") && shown.contains("command = [\"echo\", …]"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_variable_that_names_no_key_is_a_mistake() {
+    let sandbox = Sandbox::new().with_env("BROKER_PROVIDERS__EARTHDAILY", "x");
+    let _ = sandbox.broker(&["config", "check"]).ends(5).says("BROKER_PROVIDERS__EARTHDAILY");
+}
+
+#[test]
+fn one_provider_that_is_wrong_hides_no_other() {
+    let sandbox = Sandbox::new().with_config("[providers.carbonmapper]\ncolour = \"red\"\n");
+    let run = sandbox.broker(&["status"]).ends(5).says("colour");
+    assert!(run.out.contains("earthdaily") && run.out.contains("earthscope"), "{}", run.out);
+}
+
+#[test]
+fn a_refresh_token_of_the_environment_belongs_to_one_entry() {
+    let service = broker_testkit::EarthScope::start(broker_testkit::EarthScopeOptions::default());
+    let config = format!("[providers.second]\nkind = \"earthscope\"\ndomain = \"{}\"\n", service.url());
+    let token = service.issue_refresh_token();
+    let sandbox = Sandbox::new().with_config(&config).with_env("ES_OAUTH2__REFRESH_TOKEN", &token);
+    let _ = sandbox.broker(&["token", "second"]).ends(3);
+    assert!(service.seen().is_empty());
+}

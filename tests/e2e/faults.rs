@@ -137,7 +137,7 @@ fn unreadable_records_are_kept_aside_never_destroyed() {
         );
         let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
         assert_eq!(status["providers"][0]["state"], "login_required", "{content:?}");
-        let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
+        let _ = sandbox.broker(&["login", "earthscope"]).ends(0).says("earthscope.json.aside-1");
         let _ = sandbox.broker(&["token", "earthscope"]).token();
         let aside =
             std::fs::read_to_string(sandbox.state().join("earthscope.json.aside-1")).expect("kept aside");
@@ -206,5 +206,30 @@ fn a_lock_that_is_held_ends_the_wait_for_those_who_have_a_token() {
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), held);
     assert_ne!(broker_e2e::finish(slow).token(), held);
+    assert_eq!(service.count("token"), 1);
+}
+
+#[test]
+fn a_folder_that_everybody_can_write_is_not_used() {
+    let (service, sandbox) = imagery();
+    let open = sandbox.home().join("open");
+    std::fs::create_dir(&open).expect("a folder");
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    let open = open.display().to_string();
+    let _ = sandbox.broker(&["token", "earthdaily", "--state-dir", &open]).ends(1).says("chmod 700");
+    assert!(service.seen().is_empty());
+}
+
+#[test]
+fn after_a_signal_nothing_more_is_sent() {
+    let (service, sandbox) = imagery();
+    let headers = vec![("Retry-After".to_owned(), "2".to_owned())];
+    service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
+    let child = sandbox.start(&["token", "earthdaily"]);
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    service.clear_faults();
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill").success());
+    assert_eq!(broker_e2e::finish(child).code, 130);
     assert_eq!(service.count("token"), 1);
 }

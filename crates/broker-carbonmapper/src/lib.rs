@@ -134,8 +134,7 @@ impl Provider for CarbonMapper {
 
     /// With a route to delete tokens by, an access token is needed.
     fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
-        let minted = record.tokens().any(|(scopes, _)| !scopes.is_empty());
-        (self.routes.delete.is_some() && minted).then(TokenRequest::new)
+        (self.routes.delete.is_some() && record.details().next().is_some()).then(TokenRequest::new)
     }
 
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {

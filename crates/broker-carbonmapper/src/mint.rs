@@ -14,6 +14,8 @@ use crate::api::{Api, text};
 /// The scopes of the service. One minted token serves both.
 pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// If nobody asks for a life: what the service's tutorials ask for.
 const USUAL_LIFE: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
 
@@ -30,7 +32,7 @@ impl Api {
         request: &TokenRequest,
     ) -> Result<Change> {
         let now = context.now();
-        let day = expiration_date(request.asked_life(), now)?;
+        let day = expiration_date(request, now)?;
         let name =
             request.asked_name().map_or_else(|| token_name(&context.env().host_name(), now), str::to_owned);
         let fields = [("expiration_date", day.to_string()), ("name", name.clone())];
@@ -79,7 +81,7 @@ impl Api {
             None => Vec::new(),
         };
         let mut deleted = Vec::new();
-        for details in record.tokens().filter_map(|(_, token)| token.details()) {
+        for details in record.details() {
             let Some(name) = text(details, "name") else { continue };
             let of_list = listed.iter().find(|item| text(item, "name") == Some(name));
             let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
@@ -122,7 +124,7 @@ impl Api {
 
 /// The names of the scoped tokens in a record.
 pub(crate) fn names(record: &Record) -> impl Iterator<Item = String> {
-    record.tokens().filter_map(|(_, token)| text(token.details()?, "name").map(str::to_owned))
+    record.details().filter_map(|details| text(details, "name").map(str::to_owned))
 }
 
 fn id(item: &Map<String, Value>) -> Option<String> {
@@ -137,19 +139,24 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// The UTC date to ask for: the date has no zone, and must be tomorrow at least.
-fn expiration_date(asked: Option<Lifetime>, now: DateTime<Utc>) -> Result<NaiveDate> {
+/// The UTC date to ask for. The date has no zone, and must be tomorrow at least; a duration is counted in whole
+/// days, rounded up; where a life must be left, the day begins after it.
+fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
     let today = now.date_naive();
-    let tomorrow = today.checked_add_days(Days::new(1)).unwrap_or(today);
-    match asked.unwrap_or(USUAL_LIFE) {
+    let beyond = || Error::usage("`--expires` or `--min-ttl` is beyond the calendar");
+    let in_days = |days: u64| today.checked_add_days(Days::new(days)).ok_or_else(beyond);
+    let tomorrow = in_days(1)?;
+    let day = match request.asked_life().unwrap_or(USUAL_LIFE) {
         Lifetime::Until(day) if day <= today => {
-            Err(Error::usage(format!("`--expires {day}` is over (UTC): the earliest is {tomorrow}")))
+            let over = format!("`--expires {day}` is over (UTC): the earliest is {tomorrow}");
+            return Err(Error::usage(over));
         }
-        life => life
-            .end(now)
-            .map(|end| end.date_naive().max(tomorrow))
-            .ok_or_else(|| Error::usage("`--expires` is beyond the calendar")),
-    }
+        Lifetime::Until(day) => day,
+        Lifetime::For(life) => in_days(life.as_secs().div_ceil(DAY.as_secs()))?,
+    };
+    let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(beyond)?;
+    let after_it = left.date_naive().succ_opt().ok_or_else(beyond)?;
+    Ok(if request.asked_ttl().is_some() { day.max(after_it) } else { day.max(tomorrow) })
 }
 
 fn start_of(day: NaiveDate) -> DateTime<Utc> {

@@ -35,7 +35,7 @@ impl Methane {
 
     pub(crate) fn build(&self, mut table: Value) -> Arc<dyn Provider> {
         table["base_url"] = json!(self.service.base_url());
-        (KIND.build)(&Settings::new(table, &self.world.env)).expect("settings")
+        (KIND.build)(&Settings::new(KIND.name, table, &self.world.env)).expect("settings")
     }
 }
 

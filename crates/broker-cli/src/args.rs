@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Logout(Logout),
     Status(Status),
     List(List),
-    /// Show where the configuration is, check it, or show what it comes to
+    /// Show where the configuration is, check it, or show what is in it
     #[command(subcommand)]
     Config(Config),
     Completions(Completions),
@@ -61,7 +61,7 @@ pub(crate) enum Command {
 pub(crate) struct Token {
     /// The provider; `broker list` shows which there are
     pub(crate) provider: String,
-    /// A scope the token must have; can be given more than once
+    /// A scope to ask for; can be given more than once
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
     /// The life of a token that is minted: 7d, 36h, 2w, or a date; a held one is reused
@@ -152,7 +152,7 @@ pub(crate) enum Config {
     Path,
     /// Check the whole configuration
     Check,
-    /// Print what the configuration comes to, and where each value is from; secrets stay unseen
+    /// Print what is configured, and where each value is from; secrets stay unseen
     Show,
 }
 

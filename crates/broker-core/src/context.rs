@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use crate::section::{Section, Sections};
-use crate::{Clock, Env, Error, Http, HttpFault, HttpRequest, HttpResponse, Person, Reached, Repeat, Result};
+use crate::{
+    Clock, Env, Error, ErrorKind, Http, HttpFault, HttpRequest, HttpResponse, Person, Reached, Repeat, Result,
+};
 
 /// A request that gets no answer within this time is given up, unless the configuration says another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,7 +93,7 @@ impl Context {
         };
         tokio::select! {
             () = self.world.clock.sleep(duration) => Ok(()),
-            () = gone => Err(Error::new(crate::ErrorKind::Cancelled, "cancelled")),
+            () = gone => Err(cancelled()),
         }
     }
 
@@ -104,6 +106,9 @@ impl Context {
         self.section.begin();
         let sleeper = self.clone();
         let attempt = || async {
+            if self.is_cancelled() {
+                return Err(Miss::Cancelled);
+            }
             let sent_at = self.now();
             tracing::debug!(?request, "sending");
             match self.world.http.send(request, self.timeout).await {
@@ -127,10 +132,10 @@ impl Context {
             .retry(policy)
             .sleep(move |wait| {
                 let context = sleeper.clone();
-                // A cancelled wait ends at once, and then no attempt follows.
+                // A cancelled wait ends at once, and the attempt after it sends nothing.
                 async move { drop(context.pause(wait).await) }
             })
-            .when(|miss| !self.is_cancelled() && miss.may_repeat(request.repeat()))
+            .when(|miss| miss.may_repeat(request.repeat()))
             .adjust(|miss, wait| match miss.retry_after() {
                 Some(asked) if asked > LONGEST_RETRY_AFTER => None,
                 Some(asked) => wait.map(|wait| wait.max(asked)),
@@ -140,6 +145,7 @@ impl Context {
         match outcome {
             Ok(response) if (300..400).contains(&response.status) => Err(redirected(request, &response)),
             Ok(response) | Err(Miss::Answer(response)) => Ok(response),
+            Err(Miss::Cancelled) => Err(cancelled()),
             Err(Miss::Fault(fault)) => {
                 Err(Error::unavailable(format!("no answer from {}: {fault}", request.url()))
                     .with_source(fault))
@@ -154,6 +160,10 @@ impl Context {
     }
 }
 
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "nobody waits for it any more")
+}
+
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
     let to = response.header("location").unwrap_or("nowhere").split(['?', '#']).next().unwrap_or_default();
     Error::unavailable(format!(
@@ -165,6 +175,8 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
 
 /// An attempt without the answer that was hoped for.
 enum Miss {
+    /// Nobody waits for the operation any more: it was not sent.
+    Cancelled,
     Fault(HttpFault),
     Answer(HttpResponse),
 }
@@ -172,7 +184,7 @@ enum Miss {
 impl Miss {
     fn may_repeat(&self, repeat: Repeat) -> bool {
         match (repeat, self) {
-            (Repeat::Never, _) => false,
+            (Repeat::Never, _) | (_, Self::Cancelled) => false,
             (_, Self::Fault(fault)) if fault.reached == Reached::No => !fault.timed_out,
             (_, Self::Answer(response)) if response.status == 429 => true,
             (Repeat::IfNotActed, _) => false,
@@ -184,7 +196,7 @@ impl Miss {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Answer(response) => response.retry_after(),
-            Self::Fault(_) => None,
+            Self::Fault(_) | Self::Cancelled => None,
         }
     }
 }

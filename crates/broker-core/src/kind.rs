@@ -32,15 +32,22 @@ impl std::fmt::Debug for Kind {
 
 /// What a provider is built from: its table of the configuration, and the environment.
 pub struct Settings<'a> {
+    name: &'a str,
     table: Value,
     env: &'a dyn Env,
 }
 
 impl<'a> Settings<'a> {
-    /// Settings from a table, without the keys that every provider has.
+    /// Settings of a provider of this name, from its table without the keys that every provider has.
     #[must_use]
-    pub fn new(table: Value, env: &'a dyn Env) -> Self {
-        Self { table, env }
+    pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
+        Self { name, table, env }
+    }
+
+    /// The provider's name.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.name
     }
 
     /// The table as a type of the provider's own.

@@ -36,8 +36,18 @@ struct Held {
     tokens: BTreeMap<String, Token>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     failures: BTreeMap<String, Failure>,
+    /// Tokens that the service lists by name, which were replaced before they expired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<Replaced>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+/// A token that still lives at the service, without its secret.
+#[derive(Clone, Serialize, Deserialize)]
+struct Replaced {
+    expires_at: Option<DateTime<Utc>>,
+    details: Map<String, Value>,
 }
 
 /// Who gives grants and tokens. A grant goes only to the issuer that gave it (RFC 9700 section 4.4), so this
@@ -180,6 +190,12 @@ impl Record {
         self.held.tokens.iter().map(|(scopes, token)| (scopes.as_str(), token))
     }
 
+    /// What the service said of each token that may still live there: see [`Token::with_details`].
+    pub fn details(&self) -> impl Iterator<Item = &Map<String, Value>> {
+        let held = self.held.tokens.values().filter_map(Token::details);
+        held.chain(self.held.replaced.iter().map(|replaced| &replaced.details))
+    }
+
     /// The last failure to get a token for these scopes since one was given.
     #[must_use]
     pub fn failure(&self, scopes: &ScopeKey) -> Option<&Failure> {
@@ -205,17 +221,16 @@ impl Record {
     /// Why the record is empty although something is held: another issuer or account gave it.
     pub(crate) fn parked_instead(&self) -> Option<String> {
         let other = self.parked.last().filter(|_| self.is_empty())?;
-        Some(if other.issuer.same_as(&self.held.issuer) {
+        let (theirs, ours) = (other.issuer.describe(), self.held.issuer.describe());
+        Some(if theirs == ours && !other.issuer.same_as(&self.held.issuer) {
+            "what is held was given for another client secret than the configuration has now".to_owned()
+        } else if theirs == ours {
             format!(
                 "what is held belongs to {}, and the configuration now names another account",
                 other.account.as_deref()?
             )
         } else {
-            format!(
-                "what is held was given by {}, and the configuration now names {}",
-                other.issuer.describe(),
-                self.held.issuer.describe(),
-            )
+            format!("what is held was given by {theirs}, and the configuration now names {ours}")
         })
     }
 
@@ -245,7 +260,13 @@ impl Record {
 
     pub(crate) fn set_token(&mut self, scopes: &ScopeKey, token: Token) {
         self.held.failures.remove(scopes.as_str());
-        self.held.tokens.insert(scopes.as_str().to_owned(), token);
+        let now = token.issued_at();
+        let before = self.held.tokens.insert(scopes.as_str().to_owned(), token);
+        let listed = before.and_then(|token| {
+            Some(Replaced { expires_at: token.expires_at(), details: token.details()?.clone() })
+        });
+        self.held.replaced.extend(listed);
+        self.held.replaced.retain(|replaced| replaced.expires_at.is_none_or(|at| at > now));
     }
 
     pub(crate) fn set_failure(&mut self, scopes: &ScopeKey, failure: Failure) {
@@ -284,6 +305,7 @@ impl Held {
             grant: None,
             tokens: BTreeMap::new(),
             failures: BTreeMap::new(),
+            replaced: Vec::new(),
             unknown: Map::new(),
         }
     }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, de};
 use crate::{Context, Env, Error, Result, Secret, mark};
 
 /// Where a configured secret comes from: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
-/// `{ command = ["PROGRAM", "ARGUMENT"] }`. It is read when an exchange needs it, never for a held token.
+/// `{ command = ["PROGRAM", "ARGUMENT"] }`. A command runs only when an exchange
+/// needs the secret, never for a held token.
 #[derive(Clone)]
 pub enum SecretSource {
     /// It stands in the configuration.

@@ -26,7 +26,7 @@ impl Imagery {
 
     fn build(&self, secret: &str) -> Arc<dyn Provider> {
         let table = json!({ "auth_url": self.service.auth_url(), "client_secret": secret });
-        (KIND.build)(&Settings::new(table, &self.world.env)).expect("settings")
+        (KIND.build)(&Settings::new(KIND.name, table, &self.world.env)).expect("settings")
     }
 }
 

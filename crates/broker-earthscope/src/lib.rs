@@ -49,7 +49,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         audience: Some(config.audience.clone()),
         secret_mark,
     };
-    Ok(Arc::new(EarthScope { config, domain, token_url, issuer }))
+    Ok(Arc::new(EarthScope { config, domain, token_url, issuer, bootstraps: settings.name() == KIND.name }))
 }
 
 struct EarthScope {
@@ -57,6 +57,9 @@ struct EarthScope {
     domain: ServiceUrl,
     token_url: ServiceUrl,
     issuer: Issuer,
+    /// Whether [`REFRESH_TOKEN_VARIABLE`] is meant for this provider: it holds one person's login, so of several
+    /// entries only the one named as the kind uses it.
+    bootstraps: bool,
 }
 
 #[async_trait]
@@ -83,7 +86,7 @@ impl Provider for EarthScope {
         }
         // One that was refused is not tried again.
         let refused = record.grant().map(broker_core::Grant::secret);
-        match context.env().var(REFRESH_TOKEN_VARIABLE).map(Secret::new) {
+        match self.bootstrap(context).map(Secret::new) {
             Some(bootstrap) if !refused.is_some_and(|refused| refused.same_as(&bootstrap)) => {
                 tracing::info!("the login begins with the refresh token in {REFRESH_TOKEN_VARIABLE}");
                 Ok(Change::grant(bootstrap, context.now()))
@@ -116,7 +119,7 @@ impl Provider for EarthScope {
         // Revoking twice is revoking once.
         let response = context.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
         revoked(&response, &url, grant.secret())?;
-        let bootstrap = context.env().var(REFRESH_TOKEN_VARIABLE);
+        let bootstrap = self.bootstrap(context);
         let note = bootstrap
             .map(|_| format!("{REFRESH_TOKEN_VARIABLE} is still set: the next call logs in with it"));
         Ok(Revoked { revoked: true, note })
@@ -124,6 +127,10 @@ impl Provider for EarthScope {
 }
 
 impl EarthScope {
+    fn bootstrap(&self, context: &Context) -> Option<String> {
+        context.env().var(REFRESH_TOKEN_VARIABLE).filter(|_| self.bootstraps)
+    }
+
     fn endpoint<'a>(&'a self, client: ClientAuth<'a>) -> TokenEndpoint<'a> {
         TokenEndpoint { url: &self.token_url, client, default_life: DEFAULT_LIFE }
     }

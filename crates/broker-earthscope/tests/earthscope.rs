@@ -30,7 +30,7 @@ impl Seismic {
 
     pub(crate) fn build(&self, mut table: Value) -> Arc<dyn Provider> {
         table["domain"] = json!(self.service.url());
-        (KIND.build)(&Settings::new(table, &self.world.env)).expect("settings")
+        (KIND.build)(&Settings::new(KIND.name, table, &self.world.env)).expect("settings")
     }
 }
 

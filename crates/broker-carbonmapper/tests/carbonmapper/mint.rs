@@ -47,7 +47,7 @@ async fn a_scoped_token_is_minted_once_and_kept() {
 
 #[tokio::test]
 async fn lives_become_utc_dates_from_tomorrow_on() {
-    for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1)] {
+    for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
         let request = stac().expires(asked.parse().expect("a life"));
@@ -182,4 +182,33 @@ async fn logout_deletes_what_was_minted_if_the_routes_are_known() {
         note.contains("platform.carbonmapper.org/account/tokens") && note.contains("broker-testhost-"),
         "{note}"
     );
+}
+
+#[tokio::test]
+async fn a_life_that_must_be_left_is_asked_for() {
+    let subject = methane();
+    logged_in(&subject).await;
+    let request =
+        stac().expires("2d".parse().expect("a life")).min_ttl(std::time::Duration::from_hours(24 * 30));
+    for _ in 0..3 {
+        let broker = subject.world.broker(subject.provider());
+        let token = broker.token(World::NAME, &request).await.expect("a token");
+        let left = token.window().left(subject.world.clock.now()).expect("an expiry");
+        assert!(left >= std::time::Duration::from_hours(24 * 30), "{left:?}");
+    }
+    assert_eq!(subject.service.mints(), 1, "so that one is enough");
+}
+
+#[tokio::test]
+async fn logout_names_also_what_was_replaced_and_still_lives() {
+    let subject = methane();
+    logged_in(&subject).await;
+    let broker = subject.world.broker(subject.provider());
+    for _ in 0..3 {
+        broker.token(World::NAME, &stac().force()).await.expect("a token");
+    }
+    let note = broker.logout(World::NAME, false).await.expect("logged out").at_service.note.expect("a note");
+    for (name, _) in subject.service.minted() {
+        assert!(note.contains(&name), "{name} in {note}");
+    }
 }

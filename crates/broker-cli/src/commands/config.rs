@@ -42,10 +42,8 @@ fn check(desk: &Desk<'_>) -> Outcome {
     let setup = desk.setup();
     let config = setup.config()?;
     let names = broker::Catalog::names(&config);
-    let errors: Vec<_> = names
-        .iter()
-        .filter_map(|name| broker::Catalog::entry(&config, name).err().map(|error| error.of_provider(name)))
-        .collect();
+    let errors: Vec<_> =
+        names.iter().filter_map(|name| broker::Catalog::entry(&config, name).err()).collect();
     for name in &names {
         desk.warn(&config, name);
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Desk, Outcome, answer};
 use crate::args;
 use crate::format::{json_of_providers, rfc3339};
+use crate::report::End;
 use crate::terminal::colours;
 use crate::words;
 
@@ -13,13 +14,27 @@ pub(super) fn run(desk: &Desk<'_>, args: &args::Status) -> Outcome {
     let setup = desk.setup();
     let broker = setup.open()?;
     let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
-    let statuses = names.iter().map(|name| broker.status(name)).collect::<broker::Result<Vec<_>>>()?;
+    // What is wrong with one provider hides no other.
+    let (mut statuses, mut errors) = (Vec::new(), Vec::new());
+    for name in &names {
+        match broker.status(name) {
+            Ok(status) => statuses.push(status),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !statuses.is_empty() {
+        show(desk, &broker, args, &statuses)?;
+    }
+    if errors.is_empty() { Ok(()) } else { Err(End::Errors(errors)) }
+}
+
+fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Status]) -> Outcome {
     if args.json {
         return answer(&json_of_providers(statuses.iter().map(object).collect())?);
     }
-    answer(&table(&statuses))?;
-    for status in &statuses {
-        notes(desk, &broker, status);
+    answer(&table(statuses))?;
+    for status in statuses {
+        notes(desk, broker, status);
     }
     Ok(())
 }

@@ -110,11 +110,23 @@ impl Operation {
         Ok(Held { locked, record, unreadable })
     }
 
+    /// Says where what could not be read is kept now.
+    pub(super) fn tell_aside(&self, aside: Option<String>) {
+        if let Some(aside) = aside {
+            let name = &self.slot.name;
+            self.context
+                .person()
+                .tell(&format!("{name}: what was held could not be read; it is kept in {aside}"));
+        }
+    }
+
     /// Applies what an exchange brought and saves it: from here on it may be used.
     pub(super) async fn save(&self, held: &mut Held, change: Change) -> Result<()> {
         change.apply(&mut held.record, self.context.now());
-        held.locked.save(&held.record).await?;
+        let aside = held.locked.save(&held.record).await?;
         self.section.end();
+        self.tell_aside(aside);
+        held.unreadable = None;
         self.inner.remember(&self.slot, held.record.clone());
         Ok(())
     }

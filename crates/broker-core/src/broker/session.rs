@@ -61,7 +61,7 @@ impl Operation {
         } else {
             self.revoke(&mut held).await.map_err(|error| kept(&error, &self.slot.name))?
         };
-        held.locked.forget().await?;
+        self.tell_aside(held.locked.forget().await?);
         self.context.nothing_given();
         self.inner.remember(&self.slot, Record::new(&self.slot.name, self.provider().issuer().clone()));
         Ok(LoggedOut { held: true, at_service, others_forgotten })

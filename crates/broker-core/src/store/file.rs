@@ -46,7 +46,16 @@ impl FileStore {
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)
-            .map_err(|error| cannot("make the folder", &self.folder, error))
+            .map_err(|error| cannot("make the folder", &self.folder, error))?;
+        let mode =
+            std::fs::metadata(&self.folder).map_err(|error| cannot("use", &self.folder, error))?.mode();
+        // Where the sticky bit is set, others cannot replace what is ours.
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            let folder = self.folder.display();
+            return Err(Error::failed(format!("everybody can write to {folder}: no login is kept there"))
+                .with_hint(format!("run: chmod 700 {folder}")));
+        }
+        Ok(())
     }
 }
 
@@ -116,15 +125,13 @@ impl Locked for LockedFile {
         Ok(())
     }
 
-    async fn save(&mut self, record: &Record) -> Result<()> {
+    async fn save(&mut self, record: &Record) -> Result<Option<String>> {
         let bytes = zeroize::Zeroizing::new(
             serde_json::to_vec_pretty(record)
                 .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?,
         );
         self.probe().await?;
-        if matches!(read(&self.path, &self.provider)?, Loaded::Unreadable(_)) {
-            self.set_aside()?;
-        }
+        let aside = self.set_aside_unreadable()?;
         let Some(mut file) = self.room.take() else { return Err(Error::failed("no room was set aside")) };
         let write = |file: &mut NamedTempFile| {
             file.seek(SeekFrom::Start(0))?;
@@ -134,16 +141,17 @@ impl Locked for LockedFile {
         };
         write(&mut file).map_err(|error| cannot("write to", &self.folder, error))?;
         file.persist(&self.path).map_err(|error| cannot("replace", &self.path, error.error))?;
-        self.sync_folder()
+        self.sync_folder()?;
+        Ok(aside)
     }
 
-    async fn forget(&mut self) -> Result<()> {
-        if matches!(read(&self.path, &self.provider)?, Loaded::Unreadable(_)) {
-            return self.set_aside().map(drop);
+    async fn forget(&mut self) -> Result<Option<String>> {
+        if let Some(aside) = self.set_aside_unreadable()? {
+            return Ok(Some(aside));
         }
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot("remove", &self.path, error)),
-            _ => self.sync_folder(),
+            _ => self.sync_folder().map(|()| None),
         }
     }
 }
@@ -181,23 +189,19 @@ impl LockedFile {
         }
     }
 
-    /// Keeps what could not be read, under a name of its own.
-    fn set_aside(&self) -> Result<PathBuf> {
-        for number in 1.. {
-            let aside = self.folder.join(format!("{}.json.aside-{number}", self.provider));
-            // A link fails where the name is taken: nothing that was set aside before is overwritten.
-            match std::fs::hard_link(&self.path, &aside) {
-                Ok(()) => {
-                    std::fs::remove_file(&self.path)
-                        .map_err(|error| cannot("move aside", &self.path, error))?;
-                    tracing::warn!("what was in {} is kept in {}", self.path.display(), aside.display());
-                    return Ok(aside);
-                }
-                Err(error) if error.kind() == IoErrorKind::AlreadyExists => {}
-                Err(error) => return Err(cannot("move aside", &self.path, error)),
-            }
+    /// Keeps what cannot be read under a name of its own.
+    fn set_aside_unreadable(&self) -> Result<Option<String>> {
+        if !matches!(read(&self.path, &self.provider)?, Loaded::Unreadable(_)) {
+            return Ok(None);
         }
-        Err(Error::failed("no name is free to keep an unreadable record under"))
+        let free = (1..=u32::MAX)
+            .map(|number| self.folder.join(format!("{}.json.aside-{number}", self.provider)))
+            // Under the lock nobody else takes the name.
+            .find(|aside| aside.symlink_metadata().is_err());
+        let aside =
+            free.ok_or_else(|| Error::failed("no name is free to keep an unreadable record under"))?;
+        std::fs::rename(&self.path, &aside).map_err(|error| cannot("move aside", &self.path, error))?;
+        Ok(Some(aside.display().to_string()))
     }
 
     /// A rename is durable once the folder is.

@@ -37,11 +37,11 @@ pub trait Locked: Send {
     async fn probe(&mut self) -> Result<()>;
 
     /// Saves the record as one atomic step; when this returns, it is durable. A file that could not be read is
-    /// kept aside, never overwritten.
-    async fn save(&mut self, record: &Record) -> Result<()>;
+    /// kept aside, never overwritten: then this says where.
+    async fn save(&mut self, record: &Record) -> Result<Option<String>>;
 
-    /// Forgets the record. What could not be read is kept aside.
-    async fn forget(&mut self) -> Result<()>;
+    /// Forgets the record. What could not be read is kept aside: then this says where.
+    async fn forget(&mut self) -> Result<Option<String>>;
 }
 
 /// What was there.

@@ -119,9 +119,6 @@ fn of_variable(variable: &str, value: String, names: &[String]) -> Option<Dict> 
     let name = parts.next().filter(|name| !name.is_empty())?.to_lowercase();
     let known = names.iter().find(|known| known.to_lowercase().replace('-', "_") == name.replace('-', "_"));
     let keys: Vec<_> = parts.map(str::to_lowercase).collect();
-    if keys.is_empty() {
-        return None;
-    }
     let nested =
         keys.into_iter().rev().fold(Value::from(value), |value, key| Value::from(Dict::from([(key, value)])));
     let table = Dict::from([(known.cloned().unwrap_or(name), nested)]);

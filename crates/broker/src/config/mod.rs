@@ -2,6 +2,7 @@
 
 mod layers;
 mod place;
+mod show;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::nearest;
 pub(crate) use layers::Files;
 use layers::Text;
 use place::{Mark, Place};
+pub use show::{Configured, Setting};
 
 /// The keys every provider has, whatever its kind.
 const COMMON_KEYS: [&str; 2] = ["kind", "timeout"];
@@ -22,9 +24,6 @@ const COMMON_KEYS: [&str; 2] = ["kind", "timeout"];
 /// What can be wrong with a value in a thousand ways is said by what would be right.
 const SECRET_FORMS: &str =
     "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
-
-/// What stands for a secret where values are shown: a literal one, or a URL with one in it.
-const REDACTED: &str = "\"[redacted]\"";
 
 /// The configuration: which providers there are, of which kind, from which file.
 pub struct Config {
@@ -35,28 +34,6 @@ pub struct Config {
     env: Arc<dyn Env>,
 }
 
-/// A configured provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Configured {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// Where it is configured: `built in`, a file, an environment variable.
-    pub origin: String,
-}
-
-/// A value of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// The key.
-    pub key: String,
-    /// The value as TOML; a literal secret is `"[redacted]"`.
-    pub value: String,
-    /// Where it is from.
-    pub origin: String,
-}
-
 impl Config {
     pub(crate) fn load(files: &Files, kinds: Vec<Kind>, env: Arc<dyn Env>) -> Result<Self> {
         let texts = layers::read(files)?;
@@ -64,61 +41,6 @@ impl Config {
         let mut config = Self { figment, providers: Dict::new(), texts, kinds, env };
         config.providers = config.read_tables()?;
         Ok(config)
-    }
-
-    /// The providers.
-    pub fn configured(&self) -> Result<Vec<Configured>> {
-        self.providers
-            .keys()
-            .map(|name| {
-                let kind = self.kind_of(name)?.name.to_owned();
-                Ok(Configured { name: name.clone(), kind, origin: self.origin_of(name) })
-            })
-            .collect()
-    }
-
-    /// The values of a provider.
-    pub fn settings(&self, name: &str) -> Result<Vec<Setting>> {
-        let secrets = self.kind_of(name)?.secrets;
-        let table = self.table(name)?;
-        Ok(table
-            .iter()
-            .map(|(key, value)| Setting {
-                key: key.clone(),
-                value: match value {
-                    Value::String(..) if secrets.contains(&key.as_str()) => REDACTED.to_owned(),
-                    Value::String(_, text) if text.contains("://") && text.contains('@') => {
-                        REDACTED.to_owned()
-                    }
-                    _ => toml::Value::try_from(value)
-                        .map_or_else(|_| "?".to_owned(), |value| value.to_string()),
-                },
-                origin: self.origin(&["providers", name, key]),
-            })
-            .collect())
-    }
-
-    /// What is not wrong, but not well: secrets in files that others can read.
-    #[must_use]
-    pub fn warnings(&self, name: &str) -> Vec<String> {
-        let secrets = self.kind_of(name).map(|kind| kind.secrets).unwrap_or_default();
-        let table = self.providers.get(name).and_then(Value::as_dict);
-        let literal =
-            |key: &&&str| matches!(table.and_then(|table| table.get(**key)), Some(Value::String(..)));
-        secrets
-            .iter()
-            .filter(literal)
-            .filter_map(|key| {
-                let metadata = self.figment.find_metadata(&format!("providers.{name}.{key}"))?;
-                let file = metadata.source.as_ref()?.file_path()?;
-                others_can_read(file).then(|| {
-                    format!(
-                        "{} holds the secret `{key}` of {name}, and others can read it: chmod 600, or use {{ env }}, {{ file }} or {{ command }}",
-                        file.display()
-                    )
-                })
-            })
-            .collect()
     }
 
     /// The tables of the providers, if the configuration has the right form.
@@ -242,32 +164,6 @@ impl Config {
             None => format!("{}: {why}", self.origin(keys)),
         })
     }
-
-    fn origin(&self, keys: &[&str]) -> String {
-        let Some(metadata) = self.figment.find_metadata(&keys.join(".")) else {
-            return "built in".to_owned();
-        };
-        match metadata.source.as_ref().and_then(|source| source.file_path()) {
-            Some(path) => path.display().to_string(),
-            None => metadata.name.to_string(),
-        }
-    }
-
-    /// Where a provider is configured: in the last file that has its table.
-    fn origin_of(&self, name: &str) -> String {
-        let in_file = self.texts.iter().rev().find(|text| has_table(&text.text, name));
-        in_file.map_or_else(|| self.origin(&["providers", name]), |text| text.path.display().to_string())
-    }
-}
-
-fn has_table(text: &str, name: &str) -> bool {
-    let table: Option<toml::Table> = toml::from_str(text).ok();
-    table.is_some_and(|table| table.get("providers").and_then(|providers| providers.get(name)).is_some())
-}
-
-fn others_can_read(file: &std::path::Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
 }
 
 impl Catalog for Config {
@@ -277,12 +173,18 @@ impl Catalog for Config {
 
     fn entry(&self, name: &str) -> Result<Entry> {
         let kind = self.kind_of(name)?;
+        self.build(name, kind).map_err(|error| error.of_provider(name))
+    }
+}
+
+impl Config {
+    fn build(&self, name: &str, kind: &Kind) -> Result<Entry> {
         self.check_keys(name, kind)?;
         let timeout = self.timeout(name)?;
         let mut own = self.table(name)?.clone();
         own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
         let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
-        let settings = Settings::new(json, self.env.as_ref());
+        let settings = Settings::new(name, json, self.env.as_ref());
         let provider = (kind.build)(&settings).map_err(|error| self.unfit(name, kind, &error))?;
         let mut entry = Entry::new(provider);
         kind.token_variable.clone_into(&mut entry.token_variable);
