@@ -15,10 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::Secret;
 
-/// The most bytes an answer may have.
-pub(crate) const LONGEST_ANSWER: usize = 1024 * 1024;
-
-/// Sends one request. An implementation follows no redirect, reads at most 1 MiB, and ends within `timeout`.
+/// Sends one request. An implementation follows no redirect, reads at most [`HttpResponse::LONGEST_BODY`] bytes, and ends within `timeout`.
 #[async_trait]
 pub trait Http: Send + Sync {
     /// Sends it once.
@@ -174,6 +171,9 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
+    /// The most bytes a body may have: 1 MiB, which no token answer needs.
+    pub const LONGEST_BODY: usize = 1024 * 1024;
+
     /// A header, by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

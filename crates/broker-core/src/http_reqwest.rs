@@ -8,7 +8,6 @@ use chrono::DateTime;
 use reqwest::Client;
 use zeroize::Zeroizing;
 
-use crate::http::LONGEST_ANSWER;
 use crate::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached};
 
 /// Part of a request's time, so that a host that drops packets is told apart from one that is slow.
@@ -90,7 +89,7 @@ impl Http for ReqwestHttp {
         let mut response = builder.send().await.map_err(|error| fault(&error, timeout))?;
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error, timeout))? {
-            if body.len() + chunk.len() > LONGEST_ANSWER {
+            if body.len() + chunk.len() > HttpResponse::LONGEST_BODY {
                 return Err(HttpFault {
                     reached: Reached::Perhaps,
                     timed_out: false,

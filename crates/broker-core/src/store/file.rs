@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -206,9 +207,13 @@ impl LockedFile {
 
     /// A rename is durable once the folder is.
     fn sync_folder(&self) -> Result<()> {
-        File::open(&self.folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| cannot("make a change durable in", &self.folder, error))
+        match File::open(&self.folder).and_then(|folder| folder.sync_all()) {
+            // Some network file systems cannot; there a rename is as durable as it gets.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => {
+                Ok(())
+            }
+            synced => synced.map_err(|error| cannot("make a change durable in", &self.folder, error)),
+        }
     }
 }
 
@@ -259,7 +264,7 @@ fn no_follow() -> i32 {
 }
 
 fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
-    let link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    let link = Errno::from_io_error(&error) == Some(Errno::LOOP);
     let why =
         if link { "it is a symbolic link, which is not followed".to_owned() } else { error.to_string() };
     Error::failed(format!("cannot {what} {}: {why}", path.display()))
