@@ -9,3 +9,4 @@ mod earthdaily;
 mod earthscope;
 mod faults;
 mod oidc;
+mod terminal;
