@@ -41,8 +41,8 @@ impl Api {
         let object = self
             .read(&response, &[password])
             .map_err(|problem| problem.error("the service refused the email and password"))?;
-        let account = text(&object, "email").unwrap_or(email).to_owned();
-        self.paired(&response, &object, Some(account))
+        // The email as the person gave it, which is what a configuration is compared with.
+        self.paired(&response, &object, Some(email.to_owned()))
     }
 
     /// Refreshes. `None`: the service refused the refresh token for good.
