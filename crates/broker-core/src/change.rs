@@ -68,8 +68,8 @@ impl Change {
         matches!(self.grant, GrantChange::Refused)
     }
 
-    pub(crate) fn gives(&self, scopes: &ScopeKey) -> Option<&Token> {
-        self.tokens.iter().find(|(key, _)| key == scopes).map(|(_, token)| token)
+    pub(crate) fn tokens(&self) -> &[(ScopeKey, Token)] {
+        &self.tokens
     }
 
     pub(crate) fn apply(self, record: &mut Record, now: DateTime<Utc>) {

@@ -72,10 +72,13 @@ impl Operation {
             if change.refuses_grant() && self.changed_meanwhile(held).await? {
                 continue;
             }
-            let given = change.gives(request.scopes()).cloned();
+            let given = change.tokens().to_vec();
             self.save(held, change).await?;
-            if let Some(token) = given {
-                return self.alive(token);
+            for (_, token) in &given {
+                self.check_alive(token)?;
+            }
+            if let Some((_, token)) = given.into_iter().find(|(scopes, _)| scopes == request.scopes()) {
+                return Ok(token);
             }
         }
         Err(Error::failed("its exchanges go in a circle and give no token: this is an error in the provider"))
@@ -97,10 +100,10 @@ impl Operation {
     }
 
     /// A token that arrives expired is nobody's token: one of the two clocks is wrong.
-    fn alive(&self, token: Token) -> Result<Token> {
+    fn check_alive(&self, token: &Token) -> Result<()> {
         let now = self.context.now();
         if token.window().phase(now) != Phase::Expired {
-            return Ok(token);
+            return Ok(());
         }
         Err(Error::unavailable(format!(
             "the new token had already expired when it came ({}); this machine's clock says {}, the service's {}",

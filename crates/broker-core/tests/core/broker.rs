@@ -160,3 +160,16 @@ async fn a_record_seen_in_memory_is_looked_at_again() {
     world.clock.advance(TimeDelta::seconds(2));
     assert_eq!(get(&first, TokenRequest::new()).await, "1", "what another process did is seen");
 }
+
+#[tokio::test]
+async fn a_token_on_the_way_that_arrives_expired_ends_it() {
+    let provider = Scripted::new(|_, context, _, _| {
+        Ok(Change::token(&broker_core::ScopeKey::default(), token(context, "over", TimeDelta::seconds(-1))))
+    });
+    let world = World::new();
+    let request = TokenRequest::new().scope("stac");
+    let error = world.broker(provider.clone()).token(World::NAME, &request).await.expect_err("expired");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.message().contains("clock"), "{error}");
+    assert_eq!(provider.exchanges.load(Ordering::SeqCst), 1);
+}
