@@ -129,13 +129,12 @@ impl Stage {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(folder).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(paths).expect("a PATH");
-        println!(
-            "This shell has `broker`, its configuration ($BROKER_CONFIG) and the stand-ins. For example:\n"
-        );
-        println!("  broker login earthscope        approve at the page it shows, or: curl -X POST 'URL'");
+        println!("This shell has `broker`, a configuration, and the stand-ins. For example:\n");
+        println!("  broker login earthscope      approve at the page it shows, in a browser or from");
+        println!("                               another terminal: curl -X POST 'PAGE'");
         println!("  broker token earthscope");
-        println!("  broker token earthdaily        the API token is in $EDS_SECRET");
-        println!("  broker login carbonmapper      the password is {PASSWORD}");
+        println!("  broker token earthdaily      the API token is in $EDS_SECRET");
+        println!("  broker login carbonmapper    the password is {PASSWORD}");
         println!("  broker token carbonmapper --scope stac --expires 7d");
         println!("  broker status; broker logout earthscope; exit\n");
         let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());

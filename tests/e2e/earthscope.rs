@@ -308,3 +308,44 @@ fn min_ttl_and_force_get_new_tokens() {
     let _ = sandbox.broker(&["token", "earthscope", "--expires", "7d"]).ends(2).says("--expires");
     let _ = sandbox.broker(&["token", "earthscope", "--min-ttl", "3h"]).ends(0).says("less life left");
 }
+
+#[test]
+fn a_rotated_refresh_token_is_kept_whatever_else_is_odd() {
+    for key in ["access_token", "token_type"] {
+        let service = service(Rotation::RotateDetectReuse);
+        let sandbox = with(&service);
+        let _ = log_in(&service, &sandbox);
+        sandbox.age("earthscope", TimeDelta::days(2));
+        service.fault("token", Fault::edit(move |answer| answer[key] = serde_json::Value::Null));
+        let token = sandbox.broker(&["token", "earthscope"]).token();
+        assert!(service.access_is_live(&token));
+        assert_eq!(service.reuse_events(), 0, "without {key}");
+    }
+}
+
+#[test]
+fn trouble_with_a_final_status_is_still_trouble() {
+    for code in ["temporarily_unavailable", "server_error"] {
+        let service = service(Rotation::Keep);
+        let sandbox = with(&service);
+        let _ = log_in(&service, &sandbox);
+        sandbox.age("earthscope", TimeDelta::days(2));
+        let body = json!({ "error": code }).to_string();
+        service.fault("token", Fault::Answer { status: 400, headers: vec![], body });
+        let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
+        let _ = sandbox.broker(&["token", "earthscope"]).token();
+    }
+}
+
+#[test]
+fn what_a_service_says_does_not_steer_the_terminal() {
+    let service = EarthScope::start(EarthScopeOptions {
+        user_subject: "a\u{1b}[31mb\n\u{202e}c".into(),
+        interval: Some(1),
+        ..EarthScopeOptions::default()
+    });
+    let sandbox = with(&service);
+    let login = log_in(&service, &sandbox);
+    let shown = login.err + &sandbox.broker(&["status"]).ends(0).out;
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.contains("signed in as a [31mb"), "{shown:?}");
+}

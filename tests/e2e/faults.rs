@@ -233,3 +233,30 @@ fn after_a_signal_nothing_more_is_sent() {
     assert_eq!(broker_e2e::finish(child).code, 130);
     assert_eq!(service.count("token"), 1);
 }
+
+#[test]
+fn who_waited_for_a_failure_gets_it_and_does_not_ask_again() {
+    let (service, sandbox) = imagery();
+    service.fault_always("token", Fault::Hang);
+    let all: Vec<_> = (0..8).map(|_| sandbox.start(&["token", "earthdaily"])).collect();
+    for child in all {
+        let _ = broker_e2e::finish(child).ends(4).says("nothing came within 1s");
+    }
+    // Whoever began after the first had failed may ask once more.
+    assert!(service.count("token") <= 3, "{}", service.count("token"));
+    service.clear_faults();
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+}
+
+#[test]
+fn who_waited_with_force_takes_what_was_made_meanwhile() {
+    let (service, sandbox) = imagery();
+    let old = sandbox.broker(&["token", "earthdaily"]).token();
+    service.forget_seen();
+    service.fault("token", Fault::Delay(Duration::from_millis(700)));
+    let all: Vec<_> = (0..8).map(|_| sandbox.start(&["token", "earthdaily", "--force"])).collect();
+    for child in all {
+        assert_ne!(broker_e2e::finish(child).token(), old);
+    }
+    assert!(service.count("token") <= 4, "{}", service.count("token"));
+}

@@ -51,7 +51,7 @@ impl Api {
         match self.read(&response, &[refresh]) {
             Ok(object) => self.paired(&response, &object, None).map(Some),
             // The one thing this request can be unauthorized for is its token.
-            Err(Problem::Refused(refusal)) if refusal.status == 401 && refusal.code.is_some() => Ok(None),
+            Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(None),
             Err(problem) => Err(problem.error("the service refused to renew")),
         }
     }

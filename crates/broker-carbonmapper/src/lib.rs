@@ -13,6 +13,8 @@ use broker_core::{
     SecretSource, Settings, SettingsError, TokenRequest, mark, refuse_life,
 };
 
+use chrono::{DateTime, Utc};
+
 use api::{Api, Paired};
 use config::{Config, Routes};
 
@@ -43,11 +45,21 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         secret_mark: None,
     };
     let email = config.email.or_else(|| settings.env().var("CARBONMAPPER_EMAIL"));
+    let email = email.map(|email| email.trim().to_owned());
     let in_environment =
         || settings.env().var(PASSWORD_VARIABLE).map(|_| SecretSource::Env(PASSWORD_VARIABLE.to_owned()));
     let password = config.password.or_else(in_environment);
+    config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
+    config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
     let routes = Routes { list: config.token_list_path, delete: config.token_delete_path };
-    Ok(Arc::new(CarbonMapper { api: Api { base_url }, email, password, routes, issuer }))
+    Ok(Arc::new(CarbonMapper {
+        api: Api { base_url },
+        email,
+        password,
+        routes,
+        issuer,
+        name: settings.name().to_owned(),
+    }))
 }
 
 struct CarbonMapper {
@@ -56,6 +68,7 @@ struct CarbonMapper {
     password: Option<SecretSource>,
     routes: Routes,
     issuer: Issuer,
+    name: String,
 }
 
 #[async_trait]
@@ -68,13 +81,13 @@ impl Provider for CarbonMapper {
         self.email.as_deref()
     }
 
-    fn check(&self, request: &TokenRequest) -> Result<()> {
+    fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
         if request.scopes().is_empty() {
             return refuse_life(request)
                 .map_err(|_| Error::usage("the life and the name of a token can be chosen for scoped tokens only: add `--scope stac`"));
         }
         match request.scopes().iter().find(|scope| !mint::SCOPES.contains(scope)) {
-            None => Ok(()),
+            None => mint::check(request, now),
             Some(other) => {
                 let known = mint::SCOPES.join("`, `");
                 Err(Error::usage(format!("Carbon Mapper has no scope `{other}`: it has `{known}`")))
@@ -182,7 +195,10 @@ impl CarbonMapper {
                 "the service has refused this password before: it is not tried again by itself",
             )
             .with_secret_mark(self.mark(email, password))
-            .with_hint("correct the password, or try this one once more: broker login (or --force)"));
+            .with_hint(format!(
+                "correct the password, or try this one once more: broker login {} (or --force)",
+                self.name
+            )));
         }
         self.pair(context, email, password).await
     }

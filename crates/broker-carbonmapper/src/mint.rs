@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use broker_core::{
-    Change, Context, Error, HttpRequest, Lifetime, Method, Problem, Record, Repeat, Result, ScopeKey, Secret,
-    Token, TokenRequest,
+    Change, Context, Error, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, Repeat, Result,
+    ScopeKey, Secret, Token, TokenRequest, printable,
 };
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde_json::{Map, Value};
 
+use crate::TOKEN_PAGE;
 use crate::api::{Api, text};
 
 /// The scopes of the service. One minted token serves both.
@@ -18,9 +19,6 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// If nobody asks for a life: what the service's tutorials ask for.
 const USUAL_LIFE: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
-
-/// An access token this young that is not accepted will not be replaced by a better one.
-const YOUNG: TimeDelta = TimeDelta::minutes(1);
 
 impl Api {
     /// Mints a scoped token. Every mint leaves a token on the account, so this is sent again only if the service
@@ -39,19 +37,31 @@ impl Api {
         let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
         let url = self.base_url.join("account/tokens/create-stac");
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
-        let response = context.send(&post).await?;
+        // After most faults nobody knows.
+        let unknown = |error: Error| match error.kind() {
+            ErrorKind::Unavailable => error.with_hint(format!(
+                "if a token named {name} was made, it is listed at {TOKEN_PAGE}; try again"
+            )),
+            _ => error,
+        };
+        let response = context.send(&post).await.map_err(unknown)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // Not the token it should be: forgotten, and the next exchange gets another.
-            Err(Problem::Refused(refusal)) if refusal.status == 401 && now - access.issued_at() > YOUNG => {
+            // Not the token it should be: forgotten, and the next exchange gets another, unless this is one.
+            Err(Problem::Refused(refusal))
+                if refusal.status == 401 && access.issued_at() <= context.began_at() =>
+            {
                 return Ok(Change::drop_token(&ScopeKey::default()));
             }
-            Err(problem) => return Err(problem.error("the service refused to make a scoped token")),
+            Err(problem) => return Err(unknown(problem.error("the service refused to make a scoped token"))),
         };
-        let secret =
-            object.remove("token_value").and_then(|value| value.as_str().map(Secret::new)).ok_or_else(
-                || Error::unavailable(format!("{} made a token `{name}` and did not show it", self.base_url)),
-            )?;
+        let Some(secret) = text(&object, "token_value").map(Secret::new) else {
+            return Err(unknown(Error::unavailable(format!(
+                "{} answered without `token_value`",
+                self.base_url
+            ))));
+        };
+        object.remove("token_value");
         // Without a say of its own, it expires when that UTC day begins.
         let life = start_of(day) - response.sent_at;
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));
@@ -88,15 +98,16 @@ impl Api {
             let url = self.base_url.join(&delete.replace("{id}", &id));
             let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
             let response = context.send(&request).await?;
-            // Gone is gone, by whomever.
-            if !(200..300).contains(&response.status) && response.status != 404 {
+            // Gone is gone, by whomever, if it is the service that says so.
+            let gone = response.status == 404 && response.json().is_some();
+            if !(200..300).contains(&response.status) && !gone {
                 let refused = format!("the service did not delete the token {name}");
                 return Err(match self.read(&response, &[access.secret()]) {
                     Err(problem) => problem.error(&refused),
                     Ok(_) => Error::unavailable(refused),
                 });
             }
-            deleted.push(name.to_owned());
+            deleted.push(printable(name));
         }
         Ok(deleted)
     }
@@ -124,7 +135,7 @@ impl Api {
 
 /// The names of the scoped tokens in a record.
 pub(crate) fn names(record: &Record) -> impl Iterator<Item = String> {
-    record.details().filter_map(|details| text(details, "name").map(str::to_owned))
+    record.details().filter_map(|details| text(details, "name").map(printable))
 }
 
 fn id(item: &Map<String, Value>) -> Option<String> {
@@ -137,6 +148,15 @@ fn id(item: &Map<String, Value>) -> Option<String> {
         Value::Number(id) => Some(id.to_string()),
         _ => None,
     }
+}
+
+/// An error if the name or the end asked for is one that the service would refuse or a person not recognise.
+pub(crate) fn check(request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
+    let bad = |name: &str| name.trim().is_empty() || name.chars().any(char::is_control);
+    if request.asked_name().is_some_and(bad) {
+        return Err(Error::usage("`--name` must be a line of text"));
+    }
+    expiration_date(request, now).map(drop)
 }
 
 /// The UTC date to ask for. The date has no zone, and must be tomorrow at least; a duration is counted in whole

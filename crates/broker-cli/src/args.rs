@@ -15,7 +15,7 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "broker", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:\n  broker login earthscope\n  broker token earthscope\n  \
-    curl -H \"$(broker token earthdaily --format header)\" https://api.earthdaily.com/platform/v1/stac")]
+    curl -H \"$(broker token earthdaily --format header)\" \\\n    https://api.earthdaily.com/platform/v1/stac")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) everywhere: Everywhere,

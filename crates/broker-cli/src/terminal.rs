@@ -5,13 +5,16 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{DeviceCode, Error, ErrorKind, Person, Result, Secret, ServiceUrl};
+use broker::{DeviceCode, Error, ErrorKind, Person, Result, Secret, ServiceUrl, printable};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::report::say;
 use crate::words;
+
+/// The lines that stand below the QR code.
+const WORDS_BELOW: usize = 11;
 
 /// The terminal as it was before a prompt hid what is typed.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -103,7 +106,7 @@ impl Person for Terminal {
             *counting = true;
             let left = words::duration(left);
             let mut stderr = std::io::stderr().lock();
-            let _ = write!(stderr, "\r\x1b[KWaiting for your approval, {left} left (Ctrl-C to stop)");
+            let _ = write!(stderr, "\r\x1b[KWaiting, {left} left (Ctrl-C to stop)");
             let _ = stderr.flush();
         }
     }
@@ -111,7 +114,7 @@ impl Person for Terminal {
     fn tell(&self, message: &str) {
         if !self.quiet {
             self.clear();
-            say(message);
+            say(&printable(message));
         }
     }
 }
@@ -140,14 +143,17 @@ async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send + 'static) 
     }
 }
 
-/// What a service sends must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
 /// A QR code that scans on dark and light terminals: its colours are set, not left to the theme.
 fn qr(url: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
+    // Two modules a row, and a quiet zone; a picture that scrolls or wraps cannot be scanned.
+    let (width, height) = (code.width() + 8, code.width() / 2 + 5);
+    let size = tcgetwinsize(std::io::stderr()).ok()?;
+    // A terminal that does not tell its size (0) may have any.
+    let fits = |room: u16, needed| room == 0 || usize::from(room) >= needed;
+    if !fits(size.ws_col, width) || !fits(size.ws_row, height + WORDS_BELOW) {
+        return None;
+    }
     let (dark, light) = (Dense1x2::Dark, Dense1x2::Light);
     if !colours(&std::io::stderr()) {
         // Most terminals are dark: what is printed is the light part.

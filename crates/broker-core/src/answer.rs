@@ -69,11 +69,13 @@ pub fn read_object(
             Some(object) if (200..300).contains(&status) && error_code(&object).is_none() => {
                 return Ok(object);
             }
-            Some(object) => return Err(Problem::Refused(refusal(status, &object, secrets))),
+            Some(object) if !is_trouble(&object) => {
+                return Err(Problem::Refused(refusal(status, &object, secrets)));
+            }
             None if matches!(status, 401 | 403) && response.body.trim_ascii().is_empty() => {
                 return Err(Problem::Refused(refusal(status, &Map::new(), secrets)));
             }
-            None => {}
+            _ => {}
         }
     }
     let body = match &response.body {
@@ -104,8 +106,23 @@ pub fn seconds(value: &Value) -> Option<TimeDelta> {
     TimeDelta::try_milliseconds((number * 1000.0) as i64).filter(|_| number.is_finite())
 }
 
+/// Text of a service as a terminal can show it: what would steer the terminal, or turn the text around, is blank.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+}
+
 fn error_code(object: &Map<String, Value>) -> Option<&str> {
-    object.get("error").and_then(Value::as_str)
+    object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty())
+}
+
+/// Codes by which a service says that it is in trouble itself, whatever the status (RFC 6749 section 4.1.2.1).
+fn is_trouble(object: &Map<String, Value>) -> bool {
+    matches!(error_code(object), Some("temporarily_unavailable" | "server_error"))
 }
 
 fn refusal(status: u16, object: &Map<String, Value>, secrets: &[&Secret]) -> Refusal {
@@ -145,7 +162,7 @@ fn told(value: &Value) -> String {
 }
 
 fn shown(words: &str, secrets: &[&Secret]) -> String {
-    let mut text: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut text = printable(words);
     for secret in secrets.iter().filter(|secret| !secret.expose().is_empty()) {
         text = text.replace(secret.expose(), "[redacted]");
     }

@@ -60,7 +60,8 @@ impl Change {
 
     /// And whose they are, as the person knows it.
     pub fn and_account(mut self, account: Option<String>) -> Self {
-        self.account = account;
+        // It comes from a service, and goes to terminals.
+        self.account = account.map(|account| crate::printable(&account));
         self
     }
 

@@ -23,6 +23,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 pub struct Context {
     world: Arc<World>,
     timeout: Duration,
+    began_at: DateTime<Utc>,
     section: Arc<Section>,
     cancelled: Option<watch::Receiver<()>>,
 }
@@ -43,8 +44,9 @@ impl Context {
         person: Arc<dyn Person>,
     ) -> Self {
         let section = Arc::new(Sections::new().section());
+        let began_at = clock.now();
         let world = Arc::new(World { http, clock, env, person });
-        Self { world, timeout: DEFAULT_TIMEOUT, section, cancelled: None }
+        Self { world, timeout: DEFAULT_TIMEOUT, began_at, section, cancelled: None }
     }
 
     /// The context of one operation: it ends early when the sender of `cancelled` is dropped, but not in its
@@ -55,13 +57,20 @@ impl Context {
         section: Arc<Section>,
         cancelled: watch::Receiver<()>,
     ) -> Self {
-        Self { world: self.world.clone(), timeout, section, cancelled: Some(cancelled) }
+        let began_at = self.now();
+        Self { world: self.world.clone(), timeout, began_at, section, cancelled: Some(cancelled) }
     }
 
     /// The wall clock.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.world.clock.now()
+    }
+
+    /// When the operation began: what was issued since then is of its own making, or was made while it waited.
+    #[must_use]
+    pub fn began_at(&self) -> DateTime<Utc> {
+        self.began_at
     }
 
     /// The environment.
@@ -147,7 +156,7 @@ impl Context {
             Ok(response) | Err(Miss::Answer(response)) => Ok(response),
             Err(Miss::Cancelled) => Err(cancelled()),
             Err(Miss::Fault(fault)) => {
-                Err(Error::unavailable(format!("no answer from {}: {fault}", request.url()))
+                Err(Error::unavailable(format!("no usable answer from {}: {fault}", request.url()))
                     .with_source(fault))
             }
         }

@@ -183,7 +183,8 @@ impl HttpResponse {
     /// The body as a JSON object.
     #[must_use]
     pub fn json(&self) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&self.body).ok()
+        // Some servers put a byte order mark before it.
+        serde_json::from_slice(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body)).ok()
     }
 
     /// Whether the body is a web page: a proxy's, a captive portal's, a gateway's.

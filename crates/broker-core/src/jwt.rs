@@ -43,10 +43,10 @@ impl Claims {
         self.seconds("iat")
     }
 
-    /// A claim that is text.
+    /// A claim that is text, and not empty.
     #[must_use]
     pub fn text(&self, claim: &str) -> Option<&str> {
-        self.0.get(claim)?.as_str()
+        self.0.get(claim)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// `NumericDate` may have a fraction (RFC 7519 section 2).

@@ -1,6 +1,7 @@
 //! What a service is to the broker.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::{Change, Context, Error, Issuer, Record, Result, Secret, TokenRequest};
 
@@ -22,7 +23,7 @@ pub trait Provider: Send + Sync {
 
     /// Whether the request makes sense here; an [`crate::ErrorKind::Usage`] error if not. By default scopes
     /// can't be chosen, nor the life of a token, nor its name.
-    fn check(&self, request: &TokenRequest) -> Result<()> {
+    fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_scopes(request)?;
         refuse_life(request)
     }

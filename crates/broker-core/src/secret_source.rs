@@ -34,7 +34,7 @@ impl SecretSource {
             Self::Env(name) => context
                 .env()
                 .var(name)
-                .map(Secret::new)
+                .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
                 .ok_or_else(|| problem(format!("the environment variable {name} is not set"))),
             Self::File(path) => {
                 let path = expand(path, context.env());
@@ -114,19 +114,29 @@ impl<'de> Deserialize<'de> for SecretSource {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<SecretSource, E> {
+                if text.is_empty() {
+                    return Err(de::Error::invalid_value(de::Unexpected::Str(text), &self));
+                }
                 Ok(SecretSource::Literal(Secret::new(text)))
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
                 let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(match table {
-                    Table::Env(name) => SecretSource::Env(name),
-                    Table::File(path) => SecretSource::File(path),
-                    Table::Command(Words::List(words)) => SecretSource::Command(words),
+                let words = match table {
+                    Table::Env(name) => return Ok(SecretSource::Env(name)),
+                    Table::File(path) => return Ok(SecretSource::File(path)),
+                    Table::Command(Words::List(words)) => words,
                     Table::Command(Words::Text(text)) => {
-                        SecretSource::Command(serde_json::from_str(&text).unwrap_or_else(|_| vec![text]))
+                        serde_json::from_str(&text).unwrap_or_else(|_| vec![text])
                     }
-                })
+                };
+                // A program with a space in its name is a command line that was not split.
+                match words.first() {
+                    Some(program) if words.len() > 1 || !program.contains(' ') => {
+                        Ok(SecretSource::Command(words))
+                    }
+                    _ => Err(de::Error::custom("expected a list of words")),
+                }
             }
         }
 

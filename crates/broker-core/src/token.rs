@@ -75,10 +75,12 @@ impl Token {
         self.edit(|inner| inner.expires_at = Some(expires_at))
     }
 
-    /// With the type the service gave it; `bearer` in any case becomes `Bearer`, as header values are written.
+    /// With the type the service gave it; `bearer` in any case becomes `Bearer`, as header values are written, and so
+    /// does what no header can carry.
     #[must_use]
     pub fn with_type(self, token_type: &str) -> Self {
-        let name = if token_type.eq_ignore_ascii_case("bearer") { "Bearer" } else { token_type };
+        let other = !token_type.is_empty() && token_type.chars().all(|c| c.is_ascii_graphic());
+        let name = if other && !token_type.eq_ignore_ascii_case("bearer") { token_type } else { "Bearer" };
         self.edit(|inner| name.clone_into(&mut inner.token_type))
     }
 

@@ -10,8 +10,8 @@ use broker_core::{
     Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest, refuse_life,
     refuse_scopes,
 };
-use broker_oauth2::{ClientAuth, DeviceFlow, TokenAnswer, TokenEndpoint, revoked};
-use chrono::TimeDelta;
+use broker_oauth2::{ClientAuth, DeviceFlow, Refreshed, TokenAnswer, TokenEndpoint, revoked};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
 
@@ -68,7 +68,7 @@ impl Provider for EarthScope {
         &self.issuer
     }
 
-    fn check(&self, request: &TokenRequest) -> Result<()> {
+    fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_life(request)?;
         if self.config.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
     }
@@ -158,13 +158,15 @@ impl EarthScope {
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));
         }
-        match self.as_person().refresh(context, refresh_token, &fields).await? {
-            Some(answer) => {
+        Ok(match self.as_person().refresh(context, refresh_token, &fields).await? {
+            Refreshed::Granted(answer) => {
                 let account = account(&answer);
-                Ok(answer.change(scopes).and_account(account))
+                answer.change(scopes).and_account(account)
             }
-            None => Ok(Change::grant_refused()),
-        }
+            // The broker saves it and asks again.
+            Refreshed::OnlyRotated(rotated, at) => Change::grant(rotated, at),
+            Refreshed::Refused => Change::grant_refused(),
+        })
     }
 
     async fn log_in(&self, context: &Context) -> Result<Change> {
@@ -185,14 +187,16 @@ impl EarthScope {
 
     /// A refresh token from another host is used once, so that a wrong one never replaces a login that works.
     async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
-        let answer = self
-            .as_person()
-            .refresh(context, refresh_token, &[("scopes", self.config.scope.as_str())])
-            .await?
-            .ok_or_else(|| Error::refused("the service does not accept this refresh token"))?;
-        let (account, at) = (account(&answer), answer.token.issued_at());
-        let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
-        Ok(answer.change(&ScopeKey::default()).and_grant(kept, at).and_account(account))
+        let fields = [("scopes", self.config.scope.as_str())];
+        match self.as_person().refresh(context, refresh_token, &fields).await? {
+            Refreshed::Granted(answer) => {
+                let (account, at) = (account(&answer), answer.token.issued_at());
+                let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
+                Ok(answer.change(&ScopeKey::default()).and_grant(kept, at).and_account(account))
+            }
+            Refreshed::OnlyRotated(rotated, at) => Ok(Change::grant(rotated, at)),
+            Refreshed::Refused => Err(Error::refused("the service does not accept this refresh token")),
+        }
     }
 }
 

@@ -46,6 +46,8 @@ struct Pending {
     interval: Duration,
     /// Polls in a row that timed out.
     timeouts: u32,
+    /// Why the last poll got no answer of use, if so.
+    fault: Option<Error>,
 }
 
 /// What a poll means.
@@ -64,7 +66,7 @@ impl DeviceFlow<'_> {
         loop {
             wait(context, pause, pending.expires_at).await?;
             if context.now() >= pending.expires_at {
-                return Err(expired());
+                return Err(pending.ran_out());
             }
             match self.poll(context, &mut pending).await? {
                 Poll::Granted(answer) => return Ok(*answer),
@@ -93,6 +95,7 @@ impl DeviceFlow<'_> {
             expires_at: response.sent_at.checked_add_signed(life).unwrap_or(DateTime::<Utc>::MAX_UTC),
             interval: interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1))),
             timeouts: 0,
+            fault: None,
         })
     }
 
@@ -104,7 +107,9 @@ impl DeviceFlow<'_> {
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll failed, the login goes on");
-                Ok(Poll::Again(pending.backoff(&error)))
+                let pause = pending.backoff(&error);
+                pending.fault = Some(error);
+                Ok(Poll::Again(pause))
             }
             Err(error) => Err(error),
         }
@@ -116,12 +121,14 @@ impl Pending {
     /// 403 and 429).
     fn read(&mut self, polled: Polled) -> Result<Poll> {
         let Polled { response, answer } = polled;
-        let (code, words) = match answer {
+        self.fault = None;
+        let (code, words, fault) = match answer {
             Ok(answer) => return Ok(Poll::Granted(Box::new(answer))),
-            Err(Problem::Refused(refusal)) => (refusal.code, refusal.words),
-            // A 429 or 5xx that still says what it means.
-            Err(Problem::Transient(_)) => {
-                (response.json().and_then(|body| text(&body, "error").map(str::to_owned)), String::new())
+            Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
+            // A 429 or 5xx may still say what it means.
+            Err(Problem::Transient(fault)) => {
+                let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
+                (code, String::new(), Some(fault))
             }
         };
         match code.as_deref() {
@@ -134,11 +141,23 @@ impl Pending {
                 Err(Error::refused("the login was denied by whoever was asked to approve it"))
             }
             Some("expired_token") => Err(expired()),
-            _ if response.is_transient() || words.is_empty() => {
+            _ if fault.is_some() => {
                 tracing::info!(status = response.status, "a poll got no answer of use, the login goes on");
+                self.fault = fault;
                 Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))
             }
             _ => Err(Error::refused(format!("the login failed: {words}"))),
+        }
+    }
+
+    /// The code has expired: because nobody approved it, or because nobody could be asked.
+    fn ran_out(&self) -> Error {
+        match &self.fault {
+            Some(fault) => {
+                Error::unavailable(format!("the code expired while there was no answer: {}", fault.message()))
+                    .with_hint("approved or not, log in again")
+            }
+            None => expired(),
         }
     }
 

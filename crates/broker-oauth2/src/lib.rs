@@ -7,4 +7,4 @@ mod token;
 
 pub use answer::TokenAnswer;
 pub use device::DeviceFlow;
-pub use token::{ClientAuth, TokenEndpoint, revoked};
+pub use token::{ClientAuth, Refreshed, TokenEndpoint, revoked};

@@ -3,9 +3,10 @@
 use broker_core::{
     Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl, read_object,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::TokenAnswer;
+use crate::answer::text;
 
 /// How a client says who it is (RFC 6749 section 2.3.1).
 #[derive(Debug, Clone, Copy)]
@@ -33,29 +34,37 @@ impl TokenEndpoint<'_> {
     /// The client credentials grant (RFC 6749 section 4.4). It spends nothing, so it is repeated after a fault.
     pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
-        self.request(context, &fields, &[], Repeat::Safe)
-            .await?
+        let response = self.send(context, &fields, Repeat::Safe).await?;
+        let secrets: &[&Secret] = match &self.client {
+            ClientAuth::Public(_) => &[],
+            ClientAuth::Basic(_, secret) | ClientAuth::Body(_, secret) => &[secret],
+        };
+        TokenAnswer::read(&response, self.url, secrets, self.default_life)
             .map_err(|problem| problem.error("the service refused the client's credentials"))
     }
 
-    /// The refresh grant (RFC 6749 section 6). `None`: the service refused the refresh token for good
-    /// (`invalid_grant`). The refresh token may be spent by the first request that arrives, so this is only
-    /// repeated if none did.
+    /// The refresh grant (RFC 6749 section 6). The refresh token may be spent by the first request that arrives,
+    /// so this is only repeated if none did.
     pub async fn refresh(
         &self,
         context: &Context,
         refresh_token: &Secret,
         extra: &[(&str, &str)],
-    ) -> Result<Option<TokenAnswer>> {
+    ) -> Result<Refreshed> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        match self.request(context, &fields, &[refresh_token], Repeat::IfNotActed).await? {
-            Ok(answer) => Ok(Some(answer)),
+        let response = self.send(context, &fields, Repeat::IfNotActed).await?;
+        match TokenAnswer::read(&response, self.url, &[refresh_token], self.default_life) {
+            Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
             Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => {
                 tracing::debug!(words = refusal.words, "the refresh token was refused");
-                Ok(None)
+                Ok(Refreshed::Refused)
             }
-            Err(problem) => Err(problem.error("the service refused to renew")),
+            // Whatever is wrong with the rest, the old one may be spent and this is the login now.
+            Err(problem) => match response.json().as_ref().and_then(|body| text(body, "refresh_token")) {
+                Some(rotated) => Ok(Refreshed::OnlyRotated(Secret::new(rotated), response.sent_at)),
+                None => Err(problem.error("the service refused to renew")),
+            },
         }
     }
 
@@ -68,21 +77,6 @@ impl TokenEndpoint<'_> {
         let response = self.send(context, &fields, Repeat::Never).await?;
         let answer = TokenAnswer::read(&response, self.url, &[device_code], self.default_life);
         Ok(Polled { response, answer })
-    }
-
-    async fn request(
-        &self,
-        context: &Context,
-        fields: &[(&str, &str)],
-        secrets: &[&Secret],
-        repeat: Repeat,
-    ) -> Result<Result<TokenAnswer, Problem>> {
-        let response = self.send(context, fields, repeat).await?;
-        let mut secrets = secrets.to_vec();
-        if let ClientAuth::Basic(_, secret) | ClientAuth::Body(_, secret) = self.client {
-            secrets.push(secret);
-        }
-        Ok(TokenAnswer::read(&response, self.url, &secrets, self.default_life))
     }
 
     async fn send(&self, context: &Context, fields: &[(&str, &str)], repeat: Repeat) -> Result<HttpResponse> {
@@ -100,6 +94,17 @@ impl TokenEndpoint<'_> {
         }
         context.send(&request).await
     }
+}
+
+/// What came of a refresh.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// Tokens.
+    Granted(Box<TokenAnswer>),
+    /// A new refresh token, when it was sent for, and nothing else of use.
+    OnlyRotated(Secret, DateTime<Utc>),
+    /// The service refused the refresh token for good (`invalid_grant`).
+    Refused,
 }
 
 /// The answer to a poll.

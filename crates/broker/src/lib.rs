@@ -27,7 +27,7 @@ pub use broker_core::{
     Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn, LoggedOut, Login,
     Method, Nobody, Person, Problem, Provider, Reached, Record, Refusal, Repeat, Result, Revoked, ScopeKey,
     Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store, SystemClock, SystemEnv,
-    Token, TokenRequest, TokenStatus, read_object, refuse_life, refuse_scopes, seconds,
+    Token, TokenRequest, TokenStatus, printable, read_object, refuse_life, refuse_scopes, seconds,
 };
 pub use config::{Config, Configured, Setting};
 pub use nearest::nearest;

@@ -44,6 +44,9 @@ fn from_stdin(flag: &str) -> Outcome<Secret> {
     read.map_err(|error| Error::failed("standard input cannot be read").with_source(error))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(Error::usage(format!("{flag}: nothing came on standard input")).into()),
+        text if text.contains(char::is_control) => {
+            Err(Error::usage(format!("{flag}: more than one line came on standard input")).into())
+        }
         secret => Ok(Secret::new(secret)),
     }
 }

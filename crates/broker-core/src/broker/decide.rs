@@ -15,9 +15,14 @@ pub(super) enum Decision {
     Need,
 }
 
-/// Decides from what is held at `now`.
-pub(super) fn decide(record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> Decision {
-    let Some(token) = serves(record, request, now) else { return Decision::Need };
+/// Decides from what is held at `now`, for who asked at `asked_at`.
+pub(super) fn decide(
+    record: &Record,
+    request: &TokenRequest,
+    asked_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Decision {
+    let Some(token) = serves(record, request, asked_at, now) else { return Decision::Need };
     let rests = || record.failure(request.scopes()).is_some_and(|failure| now < failure.retry_at);
     match token.window().phase(now) {
         Phase::Fresh => Decision::Use(token),
@@ -27,10 +32,17 @@ pub(super) fn decide(record: &Record, request: &TokenRequest, now: DateTime<Utc>
     }
 }
 
-/// The held token if it truly serves the request at `now`: what is handed out when a renewal fails.
-pub(super) fn serves(record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> Option<Token> {
-    let token = record.token(request.scopes()).filter(|_| !request.is_forced())?;
+/// The held token if it truly serves the request at `now`: what is handed out when a renewal fails. A forced
+/// request is served by what was issued after it asked.
+pub(super) fn serves(
+    record: &Record,
+    request: &TokenRequest,
+    asked_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Option<Token> {
+    let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
+    let too_old = request.is_forced() && token.issued_at() <= asked_at;
     let too_short =
         request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
-    (!too_short && token.window().phase(now) != Phase::Expired).then(|| token.clone())
+    (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then(|| token.clone())
 }

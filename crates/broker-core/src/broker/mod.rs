@@ -153,9 +153,10 @@ impl Broker {
     /// The held token, if it needs no renewal. This asks no service, waits for nobody and needs no runtime.
     pub fn held(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         let slot = self.slot(provider)?;
-        let found = slot.entry.provider.check(request).and_then(|()| self.inner.look(&slot));
+        let now = self.inner.context.now();
+        let found = slot.entry.provider.check(request, now).and_then(|()| self.inner.look(&slot));
         let record = found.map_err(|error| error.of_provider(provider))?;
-        Ok(match decide(&record, request, self.inner.context.now()) {
+        Ok(match decide(&record, request, now, now) {
             Decision::Use(token) => Some(token),
             Decision::Renew(_) | Decision::Need => None,
         })

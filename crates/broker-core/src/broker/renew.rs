@@ -19,7 +19,9 @@ impl Operation {
             Err(error) => error,
         };
         let held = self.inner.look(&self.slot).ok();
-        let Some(token) = held.and_then(|record| serves(&record, request, self.context.now())) else {
+        let Some(token) =
+            held.and_then(|record| serves(&record, request, self.context.began_at(), self.context.now()))
+        else {
             return Err(error);
         };
         let until =
@@ -33,7 +35,8 @@ impl Operation {
     }
 
     async fn try_renew(&self, request: &TokenRequest) -> Result<Token> {
-        let found = |record: &Record| match decide(record, request, self.context.now()) {
+        let decide = |record: &Record| decide(record, request, self.context.began_at(), self.context.now());
+        let found = |record: &Record| match decide(record) {
             Decision::Use(token) | Decision::Renew(token) => Some(token),
             Decision::Need => None,
         };
@@ -53,8 +56,11 @@ impl Operation {
             Err(token) => return Ok(token),
         };
         let mut held = self.load(locked).await?;
-        if let Decision::Use(token) = decide(&held.record, request, self.context.now()) {
+        if let Decision::Use(token) = decide(&held.record) {
             return Ok(token);
+        }
+        if let Some(error) = self.failed_meanwhile(&held.record, request) {
+            return Err(error);
         }
         let exchanged = self.exchanges(&mut held, request).await;
         if let Err(error) = &exchanged {
@@ -62,6 +68,14 @@ impl Operation {
         }
         drop(gate);
         exchanged.map_err(|error| explain(error, &held))
+    }
+
+    /// The failure of whoever tried while this operation waited: all who asked meanwhile get it, and nobody asks
+    /// again for them.
+    fn failed_meanwhile(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
+        let failure =
+            record.failure(request.scopes()).filter(|failure| failure.at > self.context.began_at())?;
+        Some(Error::new(failure.kind, failure.message.clone()))
     }
 
     /// Exchanges, saving after each, until the token is there.
@@ -81,7 +95,7 @@ impl Operation {
                 return Ok(token);
             }
         }
-        Err(Error::failed("its exchanges go in a circle and give no token: this is an error in the provider"))
+        Err(Error::unavailable(format!("{MOST_EXCHANGES} exchanges gave no token")))
     }
 
     /// Before a refused grant is called lost: whether somebody has put another one there (who takes no lock, as
@@ -111,17 +125,19 @@ impl Operation {
             now.format("%F %T UTC"),
             token.service_time(now).format("%F %T UTC"),
         ))
-        .with_hint("set this machine's clock"))
+        .with_hint(if token.service_time(now) == now {
+            "the clocks agree: the service gives tokens that are over at once"
+        } else {
+            "set this machine's clock"
+        }))
     }
 
     /// Puts a failure on record, so that it is not repeated at once and `status` can tell of it. That this may
     /// fail too changes nothing for the caller.
     async fn note_failure(&self, held: &mut Held, request: &TokenRequest, error: &Error) {
-        let worth = !held.record.is_empty() || error.secret_mark().is_some();
-        if !worth
-            || held.unreadable.is_some()
-            || matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Usage | ErrorKind::Failed)
-        {
+        let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused);
+        let worth = by_service || (error.kind() == ErrorKind::LoginRequired && !held.record.is_empty());
+        if !worth || held.unreadable.is_some() {
             return;
         }
         let now = self.context.now();

@@ -230,6 +230,9 @@ fn read(path: &Path, provider: &str) -> Result<Loaded> {
     }
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
     file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
+    if bytes.len() as u64 > LONGEST_RECORD {
+        return Ok(Loaded::Unreadable(format!("{} is larger than any record", path.display())));
+    }
     Ok(parse(&bytes, provider).map_or_else(
         |why| Loaded::Unreadable(format!("{} {why}", path.display())),
         |record| Loaded::Record(Box::new(record)),

@@ -9,7 +9,7 @@ use broker_core::{
     TokenRequest,
 };
 use broker_testkit::World;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 fn issuer() -> Issuer {
     Issuer {
@@ -45,7 +45,7 @@ impl Provider for Scripted {
         &self.issuer
     }
 
-    fn check(&self, _request: &TokenRequest) -> Result<()> {
+    fn check(&self, _request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         Ok(())
     }
 
@@ -87,7 +87,7 @@ async fn each_exchange_is_saved_before_the_next() {
 async fn a_provider_that_goes_in_a_circle_is_stopped() {
     let provider = Scripted::new(|_, context, _, _| Ok(Change::grant(Secret::new("again"), context.now())));
     let error = World::new().broker(provider.clone()).token(World::NAME, &TokenRequest::new()).await;
-    assert_eq!(error.expect_err("stopped").kind(), ErrorKind::Failed);
+    assert_eq!(error.expect_err("stopped").kind(), ErrorKind::Unavailable);
     assert!(provider.exchanges.load(Ordering::SeqCst) < 10);
 }
 
