@@ -53,6 +53,12 @@ fn a_token_that_would_break_a_line_is_not_printed() {
     let run =
         sandbox.broker(&["token", "earthdaily", "--format", "header"]).ends(1).says("control characters");
     assert_eq!(run.out, "");
+    service.fault(
+        "token",
+        broker_testkit::Fault::edit(|answer| answer["token_type"] = "Bea\r\nX-Evil: 1".into()),
+    );
+    let header = sandbox.broker(&["token", "earthdaily", "--format", "header", "--force"]).ends(0).out;
+    assert!(header.starts_with("Authorization: Bearer ") && header.lines().count() == 1, "{header}");
 }
 
 #[test]
@@ -68,6 +74,10 @@ fn usage_errors_are_exit_2_and_name_what_is_near() {
         sandbox.broker(&["token", "carbonmapper", "--scope", "stac", "--expires", "soon"]).ends(2).says("7d");
     let _ = sandbox.broker(&["login", "earthdaily", "--password-stdin"]).ends(2);
     let _ = sandbox.broker(&["status", "nothing"]).ends(2);
+    for bad in [["--expires", "2020-01-01"], ["--name", ""], ["--name", "a\nb"]] {
+        let words = ["token", "carbonmapper", "--scope", "stac", bad[0], bad[1]];
+        let _ = sandbox.broker(&words).ends(2).says(bad[0]);
+    }
 }
 
 #[test]

@@ -88,10 +88,9 @@ async fn an_expired_access_token_is_refreshed_on_the_way() {
 }
 
 #[tokio::test]
-async fn an_access_token_that_is_not_accepted_is_replaced() {
+async fn an_access_token_that_is_not_accepted_is_replaced_however_young() {
     let subject = methane();
     logged_in(&subject).await;
-    subject.world.clock.advance(TimeDelta::minutes(2));
     subject.service.revoke_access_tokens();
     subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
     assert_eq!((subject.service.refreshes(), subject.service.mints()), (1, 1));
@@ -211,4 +210,66 @@ async fn logout_names_also_what_was_replaced_and_still_lives() {
     for (name, _) in subject.service.minted() {
         assert!(note.contains(&name), "{name} in {note}");
     }
+}
+
+#[tokio::test]
+async fn a_service_that_accepts_no_access_token_is_told_so() {
+    let subject = methane();
+    logged_in(&subject).await;
+    subject.world.clock.advance(TimeDelta::seconds(1));
+    let refused = r#"{"detail":"Given token not valid for any token type","code":"token_not_valid"}"#;
+    let refused = Fault::Answer { status: 401, headers: vec![], body: refused.to_owned() };
+    subject.service.fault_always("create-stac", refused);
+    let error =
+        subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect_err("refused");
+    assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Unavailable), "{error}");
+    assert!(subject.service.refreshes() <= 3, "it does not go on for ever");
+    assert!(subject.world.record().expect("a record")["grant"]["refused_at"].is_null(), "the login is kept");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_shown_is_not_kept() {
+    for value in [json!(""), json!(null), json!(7)] {
+        let subject = methane();
+        logged_in(&subject).await;
+        let shown = value.clone();
+        let edit = Fault::edit(move |answer| answer["token_value"] = shown.clone());
+        subject.service.fault("create-stac", edit);
+        let broker = subject.world.broker(subject.provider());
+        let error = broker.token(World::NAME, &stac()).await.expect_err("no token");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{value}: {error}");
+        assert!(
+            error.hint().is_some_and(|hint| hint.contains("broker-testhost-")),
+            "what may be there is named"
+        );
+        assert!(subject.world.record().expect("a record")["tokens"]["stac"].is_null());
+    }
+}
+
+#[tokio::test]
+async fn a_401_ends_the_login_at_refresh_with_or_without_words() {
+    for body in ["", "{}", r#"{"detail":"Token is invalid or expired","code":"token_not_valid"}"#] {
+        let subject = methane();
+        logged_in(&subject).await;
+        subject.world.clock.advance(TimeDelta::hours(1));
+        let refused = Fault::Answer { status: 401, headers: vec![], body: body.to_owned() };
+        subject.service.fault("refresh", refused);
+        let error =
+            subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect_err("over");
+        assert_eq!(error.kind(), ErrorKind::LoginRequired, "{body}: {error}");
+    }
+}
+
+#[test]
+fn paths_stay_below_the_base_and_say_what_they_delete() {
+    let world = World::new();
+    let build = |key: &str, path: &str| {
+        let table = json!({ key: path });
+        (crate::KIND.build)(&broker_core::Settings::new("carbonmapper", table, &world.env)).map(drop)
+    };
+    assert!(build("token_delete_path", "account/tokens/{id}").is_ok());
+    for bad in ["account/tokens", "../../../x/{id}", "account/tokens?id={id}", "account/{id}x"] {
+        assert!(build("token_delete_path", bad).is_err(), "{bad}");
+    }
+    assert!(build("token_list_path", "account/tokens").is_ok() && build("token_list_path", "../x").is_err());
 }
