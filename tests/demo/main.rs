@@ -130,7 +130,7 @@ impl Stage {
         let paths = std::iter::once(folder).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(paths).expect("a PATH");
         println!("This shell has `broker`, a configuration, and the stand-ins. For example:\n");
-        println!("  broker login earthscope      approve at the page it shows, in a browser or from");
+        println!("  broker login earthscope      approve at its page, in a browser or from");
         println!("                               another terminal: curl -X POST 'PAGE'");
         println!("  broker token earthscope");
         println!("  broker token earthdaily      the API token is in $EDS_SECRET");
