@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use broker::{DeviceCode, Error, ErrorKind, Person, Result, Secret, ServiceUrl, printable};
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::report::say;
 use crate::words;
@@ -18,6 +18,16 @@ const WORDS_BELOW: usize = 11;
 
 /// The terminal as it was before a prompt hid what is typed.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Hides what is typed, before a prompt is seen that somebody could answer at once.
+fn hide() {
+    let stdin = std::io::stdin();
+    let (Ok(mut before), Ok(now)) = (BEFORE.lock(), tcgetattr(&stdin)) else { return };
+    let mut hidden = now.clone();
+    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+    *before = Some(now);
+    let _ = tcsetattr(&stdin, OptionalActions::Now, &hidden);
+}
 
 /// Puts the terminal back as it was, if a prompt was cut short.
 pub(crate) fn restore() {
@@ -72,9 +82,7 @@ impl Person for Terminal {
 
     async fn ask_hidden(&self, question: &str) -> Result<Secret> {
         let question = format!("{question}: ");
-        if let (Ok(mut before), Ok(now)) = (BEFORE.lock(), tcgetattr(std::io::stdin())) {
-            *before = Some(now);
-        }
+        hide();
         let answer = prompt(move || rpassword::prompt_password(question)).await;
         restore();
         answer.map(Secret::new)
