@@ -223,6 +223,12 @@ impl Sandbox {
     }
 }
 
+/// Sends a started broker a signal: `INT`, `TERM`, `HUP`.
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+    assert!(sent.expect("kill").success(), "{name} is sent");
+}
+
 /// Waits for a started broker.
 #[must_use]
 pub fn finish(child: Child) -> Run {

@@ -268,10 +268,7 @@ fn a_signal_waits_for_the_save() {
         service.fault("token", Fault::Delay(Duration::from_millis(300)));
         let child = sandbox.start(&["token", "earthscope"]);
         assert!(service.wait_for("token", 1, A_MOMENT));
-        let pid = child.id().to_string();
-        assert!(
-            std::process::Command::new("kill").args(["-s", signal, &pid]).status().expect("kill").success()
-        );
+        broker_e2e::signal(&child, signal);
         let run = finish(child);
         assert!(run.code > 128, "{signal}: it ends by the signal: {run:?}");
         let _ = sandbox.broker(&["token", "earthscope"]).token();
@@ -285,8 +282,7 @@ fn ctrl_c_leaves_a_login_cleanly() {
     let sandbox = with(&service);
     let child = sandbox.start(&["login", "earthscope", "--no-browser"]);
     assert!(service.wait_for("token", 1, A_MOMENT));
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill").success());
+    broker_e2e::signal(&child, "INT");
     assert_eq!(finish(child).code, 130);
     assert!(!sandbox.record_path("earthscope").exists());
     let _ = log_in(&service, &sandbox);
@@ -348,4 +344,25 @@ fn what_a_service_says_does_not_steer_the_terminal() {
     let login = log_in(&service, &sandbox);
     let shown = login.err + &sandbox.broker(&["status"]).ends(0).out;
     assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.contains("signed in as a [31mb"), "{shown:?}");
+}
+
+#[test]
+fn a_refusal_that_repeats_our_refresh_token_is_no_rotation() {
+    let service = service(Rotation::Keep);
+    let sandbox = with(&service);
+    let _ = log_in(&service, &sandbox);
+    sandbox.age("earthscope", TimeDelta::days(2));
+    let held = sandbox.record("earthscope")["grant"]["secret"].clone();
+    for (status, other, code) in [(400, held.clone(), 6), (400, json!("another"), 6), (200, held.clone(), 4)]
+    {
+        service.forget_seen();
+        let mut body = json!({ "refresh_token": other });
+        if status == 400 {
+            body["error"] = json!("invalid_request");
+        }
+        service.fault_always("token", Fault::Answer { status, headers: vec![], body: body.to_string() });
+        let _ = sandbox.broker(&["token", "earthscope"]).ends(code);
+        assert_eq!(service.count("token"), 1, "{status}");
+        assert_eq!(sandbox.record("earthscope")["grant"]["secret"], held, "{status}: the login is as it was");
+    }
 }

@@ -229,8 +229,7 @@ fn after_a_signal_nothing_more_is_sent() {
     let child = sandbox.start(&["token", "earthdaily"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     service.clear_faults();
-    let pid = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill").success());
+    broker_e2e::signal(&child, "INT");
     assert_eq!(broker_e2e::finish(child).code, 130);
     assert_eq!(service.count("token"), 1);
 }

@@ -4,7 +4,7 @@ use broker_core::{
     Change, Claims, Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, ScopeKey, Secret,
     ServiceUrl, Token, read_object,
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 /// If an access token does not tell: the default of the library the service appears to be built on.
@@ -17,17 +17,19 @@ pub(crate) struct Api {
 
 /// What a login or a refresh gave.
 pub(crate) struct Paired {
-    access: Token,
-    refresh: Option<Secret>,
+    access: Option<Token>,
+    refresh: Option<(Secret, DateTime<Utc>)>,
     account: Option<String>,
 }
 
 impl Paired {
     pub(crate) fn change(self) -> Change {
-        let issued_at = self.access.issued_at();
-        let change = Change::token(&ScopeKey::default(), self.access).and_account(self.account);
+        let mut change = Change::default().and_account(self.account);
+        if let Some(access) = self.access {
+            change = change.and_token(&ScopeKey::default(), access);
+        }
         match self.refresh {
-            Some(refresh) => change.and_grant(refresh, issued_at),
+            Some((refresh, at)) => change.and_grant(refresh, at),
             None => change,
         }
     }
@@ -42,14 +44,14 @@ impl Api {
             .read(&response, &[password])
             .map_err(|problem| problem.error("the service refused the email and password"))?;
         // The email as the person gave it, which is what a configuration is compared with.
-        self.paired(&response, &object, Some(email.to_owned()))
+        self.paired(&response, &object, None, Some(email.to_owned()))
     }
 
     /// Refreshes. `None`: the service refused the refresh token for good.
     pub(crate) async fn refresh(&self, context: &Context, refresh: &Secret) -> Result<Option<Paired>> {
         let response = self.post(context, "token/refresh", &[("refresh", refresh.expose())]).await?;
         match self.read(&response, &[refresh]) {
-            Ok(object) => self.paired(&response, &object, None).map(Some),
+            Ok(object) => self.paired(&response, &object, Some(refresh), None).map(Some),
             // The one thing this request can be unauthorized for is its token.
             Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(None),
             Err(problem) => Err(problem.error("the service refused to renew")),
@@ -69,18 +71,24 @@ impl Api {
         read_object(response, &self.base_url, secrets)
     }
 
+    /// Reads tokens. A refresh token other than the one that was `sent` is kept even without an access token: the
+    /// old one may be spent, and this is the login now.
     fn paired(
         &self,
         response: &HttpResponse,
         object: &Map<String, Value>,
+        sent: Option<&Secret>,
         account: Option<String>,
     ) -> Result<Paired> {
-        let access = text(object, "access").map(Secret::new).ok_or_else(|| {
-            Error::unavailable(format!("{} answered without an access token", self.base_url))
-        })?;
-        let account = account.or_else(|| Claims::read(&access)?.text("email").map(str::to_owned));
-        let access = Token::from_answer(response, access, None, DEFAULT_LIFE);
-        Ok(Paired { access, refresh: text(object, "refresh").map(Secret::new), account })
+        let access = text(object, "access").map(Secret::new);
+        let refresh = text(object, "refresh").map(Secret::new);
+        let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
+        if access.is_none() && !rotated {
+            return Err(Error::unavailable(format!("{} answered without an access token", self.base_url)));
+        }
+        let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
+        let access = access.map(|access| Token::from_answer(response, access, None, DEFAULT_LIFE));
+        Ok(Paired { access, refresh: refresh.map(|refresh| (refresh, response.sent_at)), account })
     }
 }
 

@@ -12,7 +12,6 @@ use broker_core::{
     Change, Context, Error, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
     SecretSource, Settings, SettingsError, TokenRequest, mark, refuse_life,
 };
-
 use chrono::{DateTime, Utc};
 
 use api::{Api, Paired};

@@ -44,7 +44,7 @@ fn build(plain: bool) -> Result<Client, Box<dyn std::error::Error>> {
         .connect_timeout(CONNECT_TIMEOUT)
         .referer(false);
     if plain {
-        return Ok(builder.no_proxy().tls_certs_only([]).tls_backend_preconfigured(tls(false)?).build()?);
+        return Ok(builder.no_proxy().tls_backend_preconfigured(tls(false)?).build()?);
     }
     Ok(builder.https_only(true).tls_backend_preconfigured(tls(true)?).build()?)
 }

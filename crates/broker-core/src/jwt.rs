@@ -37,12 +37,6 @@ impl Claims {
         self.seconds("exp")
     }
 
-    /// `iat`: when it was issued, by the issuer's clock.
-    #[must_use]
-    pub fn issued_at(&self) -> Option<DateTime<Utc>> {
-        self.seconds("iat")
-    }
-
     /// A claim that is text, and not empty.
     #[must_use]
     pub fn text(&self, claim: &str) -> Option<&str> {

@@ -30,7 +30,9 @@ mod token;
 mod window;
 
 pub use answer::{Problem, Refusal, printable, read_object, seconds};
-pub use broker::{Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus};
+pub use broker::{
+    Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus, is_provider_name,
+};
 pub use change::Change;
 pub use clock::{Clock, SystemClock};
 pub use context::Context;

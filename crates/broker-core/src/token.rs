@@ -69,12 +69,6 @@ impl Token {
             .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
     }
 
-    /// With another expiry than its answer told.
-    #[must_use]
-    pub fn with_expiry(self, expires_at: DateTime<Utc>) -> Self {
-        self.edit(|inner| inner.expires_at = Some(expires_at))
-    }
-
     /// With the type the service gave it; `bearer` in any case becomes `Bearer`, as header values are written, and so
     /// does what no header can carry.
     #[must_use]

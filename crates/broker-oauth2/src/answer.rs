@@ -1,7 +1,8 @@
 //! The answer of a token endpoint (RFC 6749 section 5.1).
 
-use broker_core::Error;
-use broker_core::{Change, HttpResponse, Problem, ScopeKey, Secret, ServiceUrl, Token, read_object, seconds};
+use broker_core::{
+    Change, Error, HttpResponse, Problem, ScopeKey, Secret, ServiceUrl, Token, read_object, seconds,
+};
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
 

@@ -61,8 +61,8 @@ impl TokenEndpoint<'_> {
                 Ok(Refreshed::Refused)
             }
             // Whatever is wrong with the rest, the old one may be spent and this is the login now.
-            Err(problem) => match response.json().as_ref().and_then(|body| text(body, "refresh_token")) {
-                Some(rotated) => Ok(Refreshed::OnlyRotated(Secret::new(rotated), response.sent_at)),
+            Err(problem) => match rotated(&response, refresh_token) {
+                Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
                 None => Err(problem.error("the service refused to renew")),
             },
         }
@@ -94,6 +94,13 @@ impl TokenEndpoint<'_> {
         }
         context.send(&request).await
     }
+}
+
+/// Another refresh token than the one that was sent, in an answer that is a success: a refusal may repeat ours.
+fn rotated(response: &HttpResponse, sent: &Secret) -> Option<Secret> {
+    let body = response.json().filter(|_| (200..300).contains(&response.status))?;
+    let rotated = text(&body, "refresh_token").map(Secret::new)?;
+    (!rotated.same_as(sent)).then_some(rotated)
 }
 
 /// What came of a refresh.

@@ -273,3 +273,22 @@ fn paths_stay_below_the_base_and_say_what_they_delete() {
     }
     assert!(build("token_list_path", "account/tokens").is_ok() && build("token_list_path", "../x").is_err());
 }
+
+#[tokio::test]
+async fn a_rotated_refresh_token_is_kept_without_an_access_token() {
+    let subject = Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() });
+    logged_in(&subject).await;
+    subject.world.clock.advance(TimeDelta::hours(1));
+    subject.service.fault("refresh", Fault::edit(|answer| answer["access"] = json!(null)));
+    // The old one is spent: only the one in the odd answer goes on.
+    subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
+    assert_eq!((subject.service.pairs(), subject.service.refreshes()), (1, 2));
+    // Without rotation there is nothing to keep, and nothing to ask again for.
+    let subject = methane();
+    logged_in(&subject).await;
+    subject.world.clock.advance(TimeDelta::hours(1));
+    subject.service.fault_always("refresh", Fault::edit(|answer| answer["access"] = json!(null)));
+    let error = subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect_err("none");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(subject.service.count("refresh"), 1);
+}

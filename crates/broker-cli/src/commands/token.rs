@@ -1,13 +1,12 @@
 //! `broker token`.
 
-use broker::{Broker, ErrorKind, Login, SystemClock, TokenRequest};
+use broker::{Broker, Clock, ErrorKind, Login, SystemClock, TokenRequest};
 
 use super::{Desk, Outcome, answer, login};
 use crate::args::Token;
 use crate::format::{About, print};
 use crate::report::End;
 use crate::run::run as run_async;
-use broker::Clock;
 
 pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
     let broker = desk.broker(&args.provider)?;

@@ -15,7 +15,7 @@ use dashmap::DashMap;
 
 use crate::context::DEFAULT_TIMEOUT;
 use crate::section::Sections;
-use crate::{Context, Error, Loaded, Provider, Record, Result, Store, Token, TokenRequest};
+use crate::{Context, Error, Loaded, Provider, Record, Result, Store, Token, TokenRequest, printable};
 
 use decide::{Decision, decide};
 
@@ -100,6 +100,13 @@ struct Seen {
     at: DateTime<Utc>,
 }
 
+/// Whether a provider can be called so: up to 64 letters (ASCII), digits, `-` and `_`, the first of them no `-`.
+#[must_use]
+pub fn is_provider_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
+}
+
 /// Builds a [`Broker`].
 pub struct BrokerBuilder {
     inner: Inner,
@@ -178,6 +185,10 @@ impl Broker {
     }
 
     fn slot(&self, name: &str) -> Result<Arc<Slot>> {
+        // A name becomes a file's name.
+        if !is_provider_name(name) {
+            return Err(Error::usage(format!("`{}` is no name for a provider", printable(name))));
+        }
         if let Some(slot) = self.inner.slots.get(name) {
             return Ok(slot.clone());
         }
@@ -203,10 +214,7 @@ impl Inner {
 
     /// What is held, as the store shows it.
     fn look_again(&self, slot: &Slot) -> Result<Arc<Record>> {
-        let record = match self.store.peek(&slot.name)? {
-            Loaded::Record(record) => slot.own(*record, self.context.now()),
-            Loaded::Nothing | Loaded::Unreadable(_) => slot.empty(),
-        };
+        let (record, _) = slot.read(self.store.peek(&slot.name)?, self.context.now());
         Ok(self.remember(slot, record))
     }
 
@@ -220,6 +228,15 @@ impl Inner {
 impl Slot {
     fn empty(&self) -> Record {
         Record::new(&self.name, self.entry.provider.issuer().clone())
+    }
+
+    /// What a store shows, as this provider may use it; and why it could not be read, if so.
+    fn read(&self, loaded: Loaded, now: DateTime<Utc>) -> (Record, Option<String>) {
+        match loaded {
+            Loaded::Nothing => (self.empty(), None),
+            Loaded::Record(record) => (self.own(*record, now), None),
+            Loaded::Unreadable(why) => (self.empty(), Some(why)),
+        }
     }
 
     /// The record as this provider may use it.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{Broker, Inner, Slot};
 use crate::section::Section;
-use crate::{Change, Context, Error, Loaded, Locked, Locking, Provider, Record, Result};
+use crate::{Change, Context, Error, Locked, Locking, Provider, Record, Result};
 
 /// Between two looks at a lock that somebody else has: short at first, since most exchanges are.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -102,11 +102,7 @@ impl Operation {
 
     /// Loads the record under its lock.
     pub(super) async fn load(&self, mut locked: Box<dyn Locked>) -> Result<Held> {
-        let (record, unreadable) = match locked.load().await? {
-            Loaded::Nothing => (self.slot.empty(), None),
-            Loaded::Record(record) => (self.slot.own(*record, self.context.now()), None),
-            Loaded::Unreadable(why) => (self.slot.empty(), Some(why)),
-        };
+        let (record, unreadable) = self.slot.read(locked.load().await?, self.context.now());
         Ok(Held { locked, record, unreadable })
     }
 

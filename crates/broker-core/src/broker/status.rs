@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Broker;
-use crate::{Failure, Loaded, Phase, Record, Result, Token};
+use crate::{Failure, Phase, Record, Result, Token};
 
 /// What is held for a provider; never a secret.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
     /// The provider.
@@ -35,7 +35,7 @@ pub struct Status {
 }
 
 /// A held token, without its secret.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TokenStatus {
     /// The scopes it was asked for with; empty for the usual token.
@@ -70,25 +70,15 @@ impl Broker {
     pub fn status(&self, provider: &str) -> Result<Status> {
         let slot = self.slot(provider)?;
         let now = self.inner.context.now();
-        let (record, unreadable) =
-            match self.inner.store.peek(provider).map_err(|error| error.of_provider(provider))? {
-                Loaded::Nothing => (slot.empty(), None),
-                Loaded::Record(record) => (slot.own(*record, now), None),
-                Loaded::Unreadable(why) => (slot.empty(), Some(why)),
-            };
+        let shown = self.inner.store.peek(provider).map_err(|error| error.of_provider(provider))?;
+        let (record, unreadable) = slot.read(shown, now);
         let renewable = slot.entry.provider.can_renew(&record);
-        let note = unreadable.clone().or_else(|| record.parked_instead()).or_else(|| refused(&record));
-        Ok(status(provider, &record, renewable, unreadable.is_some(), now).with_note(note))
+        let note = unreadable.or_else(|| record.parked_instead()).or_else(|| refused(&record));
+        Ok(status(provider, &record, renewable, note, now))
     }
 }
 
-impl Status {
-    fn with_note(self, note: Option<String>) -> Self {
-        Self { note, ..self }
-    }
-}
-
-fn status(name: &str, record: &Record, renewable: bool, unreadable: bool, now: DateTime<Utc>) -> Status {
+fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, now: DateTime<Utc>) -> Status {
     let state_of = |token: &Token| match token.window().phase(now) {
         Phase::Fresh => State::Valid,
         Phase::Advisory | Phase::Blocking => State::Expiring,
@@ -99,10 +89,10 @@ fn status(name: &str, record: &Record, renewable: bool, unreadable: bool, now: D
         .tokens()
         .map(|(_, token)| token)
         .max_by_key(|token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC));
-    let nothing = record.is_empty() && !unreadable && record.parked_instead().is_none();
     let state = match longest {
         Some(token) => state_of(token),
-        None if nothing => State::None,
+        // Where something is there that cannot be used, a note says why.
+        None if record.is_empty() && note.is_none() => State::None,
         None if renewable => State::Expired,
         None => State::LoginRequired,
     };
@@ -129,7 +119,7 @@ fn status(name: &str, record: &Record, renewable: bool, unreadable: bool, now: D
         grant: record.usable_grant().is_some(),
         issuer: record.issuer().endpoint.clone(),
         last_failure: record.last_failure().cloned(),
-        note: None,
+        note,
     }
 }
 

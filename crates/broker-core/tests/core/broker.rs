@@ -173,3 +173,13 @@ async fn a_token_on_the_way_that_arrives_expired_ends_it() {
     assert!(error.message().contains("clock"), "{error}");
     assert_eq!(provider.exchanges.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_name_that_is_no_file_name_names_no_provider() {
+    let world = World::new();
+    let broker = world.broker(Scripted::new(|_, _, _, _| Err(Error::failed("not asked"))));
+    for name in ["", "..", "../subject", "a/b", "a\0b", "-a", &"a".repeat(65)] {
+        let error = broker.token(name, &TokenRequest::new()).await.expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Usage, "{name:?}");
+    }
+}

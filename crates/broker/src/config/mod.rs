@@ -7,7 +7,7 @@ mod show;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{Catalog, Entry, Env, Error, Kind, Result, Settings, SettingsError};
+use broker_core::{Catalog, Entry, Env, Error, Kind, Result, Settings, SettingsError, is_provider_name};
 use figment::Figment;
 use figment::value::{Dict, Value};
 
@@ -60,8 +60,7 @@ impl Config {
             ));
         };
         for (name, value) in providers {
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if name.is_empty() || name.len() > 64 || !name.chars().all(plain) || name.starts_with('-') {
+            if !is_provider_name(name) {
                 let why =
                     format!("`{name}` is no name for a provider: up to 64 letters, digits, `-` and `_`");
                 return Err(self.wrong(&["providers", name], Mark::Key, &why));
