@@ -93,10 +93,14 @@ fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
          kind = \"earthdaily\"\nclient_secret = \"a secret of its own\"\ntimeout = \"1s\"\n",
         own.auth_url()
     );
-    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_AUTH_URL", &other.auth_url());
+    // What goes outside ends at a proxy that is not there: a test asks no real service.
+    let sandbox = Sandbox::new()
+        .with_config(&config)
+        .with_env("EDS_AUTH_URL", &other.auth_url())
+        .with_env("HTTPS_PROXY", "http://127.0.0.1:9");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     assert_eq!(own.exchanges(), 1);
-    let _ = sandbox.broker(&["token", "second"]).ends(4);
+    let _ = sandbox.broker(&["token", "second"]).ends(4).says("https://api.earthdaily.com/");
     assert!(other.seen().is_empty(), "the variable and the file's secret are not joined");
 }
 
