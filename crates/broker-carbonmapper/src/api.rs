@@ -39,7 +39,7 @@ impl Api {
     /// Logs in. Sent again only if the service surely did not look at the password.
     pub(crate) async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<Paired> {
         let fields = [("email", email), ("password", password.expose())];
-        let response = self.post(context, "token/pair", &fields).await?;
+        let response = self.post(context, "token/pair", &fields, Repeat::IfNotActed).await?;
         let object = self
             .read(&response, &[password])
             .map_err(|problem| problem.error("the service refused the email and password"))?;
@@ -49,7 +49,8 @@ impl Api {
 
     /// Refreshes. `None`: the service refused the refresh token for good.
     pub(crate) async fn refresh(&self, context: &Context, refresh: &Secret) -> Result<Option<Paired>> {
-        let response = self.post(context, "token/refresh", &[("refresh", refresh.expose())]).await?;
+        let fields = [("refresh", refresh.expose())];
+        let response = self.post(context, "token/refresh", &fields, Repeat::SpendsGrant).await?;
         match self.read(&response, &[refresh]) {
             Ok(object) => self.paired(&response, &object, Some(refresh), None).map(Some),
             // The one thing this request can be unauthorized for is its token.
@@ -58,9 +59,14 @@ impl Api {
         }
     }
 
-    async fn post(&self, context: &Context, path: &str, fields: &[(&str, &str)]) -> Result<HttpResponse> {
-        let url = self.base_url.join(path);
-        context.send(&HttpRequest::post_json(url, fields, Repeat::IfNotActed)).await
+    async fn post(
+        &self,
+        context: &Context,
+        path: &str,
+        fields: &[(&str, &str)],
+        repeat: Repeat,
+    ) -> Result<HttpResponse> {
+        context.send(&HttpRequest::post_json(self.base_url.join(path), fields, repeat)).await
     }
 
     pub(crate) fn read(

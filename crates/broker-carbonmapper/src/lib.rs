@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Change, Context, Error, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
-    SecretSource, Settings, SettingsError, TokenRequest, mark, refuse_life,
+    SecretSource, Settings, SettingsError, Token, TokenRequest, mark, refuse_life,
 };
 use chrono::{DateTime, Utc};
 
@@ -98,11 +98,13 @@ impl Provider for CarbonMapper {
         record.usable_grant().is_some() || (self.email.is_some() && self.password.is_some())
     }
 
+    fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
+        mints_with(record, request, now).is_none() && record.usable_grant().is_some()
+    }
+
     /// A live access token mints; else a refresh token refreshes; else a password at hand logs in; else a person.
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
-        let scoped = !request.scopes().is_empty();
-        let access = record.usable_token(&ScopeKey::default(), context.now());
-        if let Some(access) = access.filter(|_| scoped) {
+        if let Some(access) = mints_with(record, request, context.now()) {
             return self.api.mint(context, access, request).await;
         }
         if let Some(grant) = record.usable_grant() {
@@ -168,6 +170,11 @@ impl Provider for CarbonMapper {
         };
         Ok(Revoked { revoked: !deleted.is_empty(), note: Some(note) })
     }
+}
+
+/// The access token that mints the scoped token asked for, if one is asked for and an access token is at hand.
+fn mints_with<'a>(record: &'a Record, request: &TokenRequest, now: DateTime<Utc>) -> Option<&'a Token> {
+    record.usable_token(&ScopeKey::default(), now).filter(|_| !request.scopes().is_empty())
 }
 
 impl CarbonMapper {

@@ -56,6 +56,7 @@ pub(crate) enum Command {
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  broker token earthscope\n  broker token carbonmapper --scope stac --expires 7d\n  \
+    printf %s \"$TOKEN\" | broker token earthscope --rejected   # after a 401\n  \
     eval \"$(broker token earthdaily --format env)\"   # sets EDS_TOKEN"
 )]
 pub(crate) struct Token {
@@ -73,6 +74,10 @@ pub(crate) struct Token {
     /// Get a new token, whatever is held
     #[arg(long)]
     pub(crate) force: bool,
+    /// The service does not take the token (401): get another, once for all who say so. The token is read on standard
+    /// input; if nothing comes there, or it is a terminal, the held one is meant
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) rejected: bool,
     /// The name of a token that is minted, in the account's list of tokens
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -82,6 +87,9 @@ pub(crate) struct Token {
     /// Log in first if a login is needed
     #[arg(long)]
     pub(crate) login: bool,
+    /// How long to wait for another process that renews or logs in
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration, default_value = "2m")]
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

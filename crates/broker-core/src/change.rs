@@ -65,6 +65,11 @@ impl Change {
         self
     }
 
+    /// Whether it brought something that is lost if it is not saved.
+    pub(crate) fn gives(&self) -> bool {
+        matches!(self.grant, GrantChange::Set(..)) || !self.tokens.is_empty()
+    }
+
     pub(crate) fn refuses_grant(&self) -> bool {
         matches!(self.grant, GrantChange::Refused)
     }

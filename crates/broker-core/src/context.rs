@@ -114,40 +114,29 @@ impl Context {
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
         self.section.begin();
         let sleeper = self.clone();
-        let attempt = || async {
-            if self.is_cancelled() {
-                return Err(Miss::Cancelled);
-            }
-            let sent_at = self.now();
-            tracing::debug!(?request, "sending");
-            match self.world.http.send(request, self.timeout).await {
-                Ok(mut response) => {
-                    response.sent_at = sent_at;
-                    tracing::debug!(status = response.status, "answered");
-                    if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }
-                }
-                Err(fault) => {
-                    tracing::debug!(%fault, "no answer");
-                    Err(Miss::Fault(fault))
-                }
-            }
-        };
         let policy = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(250))
             .with_factor(4.0)
             .with_max_times(2)
             .with_jitter();
-        let outcome = attempt
+        let mut cuts = 0;
+        let outcome = (|| self.attempt(request))
             .retry(policy)
             .sleep(move |wait| {
                 let context = sleeper.clone();
                 // A cancelled wait ends at once, and the attempt after it sends nothing.
                 async move { drop(context.pause(wait).await) }
             })
-            .when(|miss| miss.may_repeat(request.repeat()))
+            .when(|miss| {
+                cuts += usize::from(miss.is_cut());
+                miss.may_repeat(request.repeat(), cuts)
+            })
             .adjust(|miss, wait| match miss.retry_after() {
                 Some(asked) if asked > LONGEST_RETRY_AFTER => None,
                 Some(asked) => wait.map(|wait| wait.max(asked)),
+                None if request.repeat() == Repeat::SpendsGrant && miss.is_cut() => {
+                    wait.map(|_| Duration::ZERO)
+                }
                 None => wait,
             })
             .await;
@@ -160,6 +149,35 @@ impl Context {
                     .with_source(fault))
             }
         }
+    }
+
+    /// Sends it once, and notes how far it came.
+    async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, Miss> {
+        if self.is_cancelled() {
+            return Err(Miss::Cancelled);
+        }
+        let sent_at = self.now();
+        tracing::debug!(?request, "sending");
+        let mut response = match self.world.http.send(request, self.timeout).await {
+            Ok(response) => response,
+            Err(fault) => {
+                tracing::debug!(%fault, "no answer");
+                if fault.reached == Reached::Perhaps {
+                    self.section.lose_answer();
+                }
+                return Err(Miss::Fault(fault));
+            }
+        };
+        response.sent_at = sent_at;
+        tracing::debug!(status = response.status, "answered");
+        match response.status {
+            // Too many requests: it was not even looked at.
+            429 => {}
+            // A gateway may say so while the service behind it acts.
+            500.. => self.section.lose_answer(),
+            _ => self.section.answer(),
+        }
+        if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }
     }
 
     /// The last answer gave nothing that has to be saved (a poll that is still pending, say): from here a
@@ -191,15 +209,22 @@ enum Miss {
 }
 
 impl Miss {
-    fn may_repeat(&self, repeat: Repeat) -> bool {
+    /// `cuts`: how often the connection was cut so far, this time included.
+    fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
             (Repeat::Never, _) | (_, Self::Cancelled) => false,
             (_, Self::Fault(fault)) if fault.reached == Reached::No => !fault.timed_out,
             (_, Self::Answer(response)) if response.status == 429 => true,
+            (Repeat::SpendsGrant, miss) => miss.is_cut() && cuts == 1,
             (Repeat::IfNotActed, _) => false,
             (Repeat::Safe, Self::Fault(fault)) => !fault.timed_out,
             (Repeat::Safe, Self::Answer(_)) => true,
         }
+    }
+
+    /// Whether the connection was cut after the request was sent.
+    fn is_cut(&self) -> bool {
+        matches!(self, Self::Fault(fault) if fault.reached == Reached::Perhaps && !fault.timed_out)
     }
 
     fn retry_after(&self) -> Option<Duration> {

@@ -46,8 +46,12 @@ pub enum Reached {
 /// Whether a request may be sent again by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Only if the service surely did not act: no connection, or 429. For what spends or mints something.
+    /// Only if the service surely did not act: no connection, or 429. For what mints something.
     IfNotActed,
+    /// For what spends a grant. As [`Repeat::IfNotActed`]; and if the connection is cut after it was sent, once more
+    /// at once: if the service acted, the grant is lost without an answer, and many services take a spent refresh token
+    /// again for a moment, for this very case; if it did not act, nothing was spent.
+    SpendsGrant,
     /// After any transient fault but a timeout: the request spends nothing, as a client credentials request.
     Safe,
     /// Not at all: the caller repeats it in a way of its own.

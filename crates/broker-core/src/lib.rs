@@ -50,6 +50,6 @@ pub use record::{Failure, Grant, Issuer, Record};
 pub use request::{Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
-pub use store::{FileStore, Loaded, Locked, Locking, Store};
+pub use store::{FileStore, Loaded, Locked, Locking, Reach, Store, StoreAbout};
 pub use token::Token;
-pub use window::{Phase, Window};
+pub use window::{Advice, Phase, Window};

@@ -33,6 +33,13 @@ pub trait Provider: Send + Sync {
         record.usable_grant().is_some()
     }
 
+    /// Whether [`Provider::exchange`] would send the grant in `record`, which may spend it: the broker first puts
+    /// that on disk, so that after a kill between the two the next process knows. By default any usable grant is
+    /// sent.
+    fn spends_grant(&self, record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
+        record.usable_grant().is_some()
+    }
+
     /// The next exchange on the way to the token of `request`: at most one request that gives something.
     ///
     /// `record` is what was loaded under the lock, and the only input. A token in it for the scopes asked for

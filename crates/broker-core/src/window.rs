@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::Failure;
+
 /// The life of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -26,16 +28,40 @@ pub enum Phase {
     Expired,
 }
 
+/// What a caller does about a token that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// It is used as it is.
+    Use,
+    /// Whoever gets the lock renews it; it serves everyone else meanwhile.
+    RenewAside,
+    /// Everyone waits for the one who renews it.
+    Renew,
+}
+
 impl Window {
+    /// What to do at `now`, after the last try to renew failed so, if it did: the one place that decides it. In
+    /// the advisory window nobody tries again before [`Failure::retry_at`].
+    #[must_use]
+    pub fn advice(&self, now: DateTime<Utc>, last_failure: Option<&Failure>) -> Advice {
+        match self.phase(now) {
+            Phase::Fresh => Advice::Use,
+            Phase::Advisory if last_failure.is_some_and(|failure| failure.rests(now)) => Advice::Use,
+            Phase::Advisory => Advice::RenewAside,
+            Phase::Blocking | Phase::Expired => Advice::Renew,
+        }
+    }
+
     /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory, and of
-    /// these the last min(L/20, 60 s) are blocking.
+    /// these the last min(L/20, 60 s) are blocking. A token from the future (the clock was set back since) counts
+    /// as expired: how old it is cannot be told.
     #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
         let Some(expires_at) = self.expires_at else { return Phase::Fresh };
         let left = expires_at - now;
-        if left <= TimeDelta::zero() {
+        if left <= TimeDelta::zero() || self.issued_at - now > self.blocking() {
             Phase::Expired
-        } else if left <= (self.life() / 20).min(TimeDelta::seconds(60)) {
+        } else if left <= self.blocking() {
             Phase::Blocking
         } else if left <= self.advisory() {
             Phase::Advisory
@@ -68,6 +94,10 @@ impl Window {
     fn life(&self) -> TimeDelta {
         self.expires_at
             .map_or(TimeDelta::MAX, |expires_at| (expires_at - self.issued_at).max(TimeDelta::zero()))
+    }
+
+    fn blocking(&self) -> TimeDelta {
+        (self.life() / 20).min(TimeDelta::seconds(60))
     }
 
     fn advisory(&self) -> TimeDelta {

@@ -77,6 +77,10 @@ impl Provider for EarthScope {
         self.config.client_secret.is_some() || record.usable_grant().is_some()
     }
 
+    fn spends_grant(&self, record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
+        self.config.client_secret.is_none() && record.usable_grant().is_some()
+    }
+
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
         if let Some(secret) = &self.config.client_secret {
             return self.ask_as_machine(context, secret, request.scopes()).await;

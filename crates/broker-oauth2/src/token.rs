@@ -43,8 +43,7 @@ impl TokenEndpoint<'_> {
             .map_err(|problem| problem.error("the service refused the client's credentials"))
     }
 
-    /// The refresh grant (RFC 6749 section 6). The refresh token may be spent by the first request that arrives,
-    /// so this is only repeated if none did.
+    /// The refresh grant (RFC 6749 section 6), which may spend the refresh token: see [`Repeat::SpendsGrant`].
     pub async fn refresh(
         &self,
         context: &Context,
@@ -53,7 +52,7 @@ impl TokenEndpoint<'_> {
     ) -> Result<Refreshed> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        let response = self.send(context, &fields, Repeat::IfNotActed).await?;
+        let response = self.send(context, &fields, Repeat::SpendsGrant).await?;
         match TokenAnswer::read(&response, self.url, &[refresh_token], self.default_life) {
             Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
             Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => {

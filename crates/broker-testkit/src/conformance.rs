@@ -163,9 +163,29 @@ async fn fault_is_transient<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let error = token(&broker).await.expect_err(name);
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
     let after = subject.world().record().expect("a record");
-    assert_eq!(before["grant"], after["grant"], "{name}: the grant is as it was");
+    for key in ["secret", "issued_at", "refused_at"] {
+        assert_eq!(before["grant"][key], after["grant"][key], "{name}: the grant is as it was: {key}");
+    }
+    if name == "hang" && after["grant"].is_object() {
+        assert!(after["grant"]["sent_at"].is_string(), "{name}: the journal says that the grant was sent");
+    }
     subject.service().clear_faults();
+    if let Some(wait) = error.retry_after() {
+        rest_is_kept(subject, name, wait).await;
+    }
     token(&broker).await.unwrap_or_else(|error| panic!("{name}: works again afterwards: {error}"));
+    let after = subject.world().record().expect("a record");
+    assert!(after["grant"]["sent_at"].is_null(), "{name}: the journal is closed");
+}
+
+/// Who asked to be left alone for a while is, also by processes that did not hear it, and not a moment longer.
+async fn rest_is_kept<S: Subject>(subject: &S, name: &str, wait: Duration) {
+    subject.service().forget_seen();
+    let error = token(&subject.world().broker(subject.provider())).await.expect_err("too early");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
+    assert!(error.retry_after().is_some_and(|left| left <= wait), "{name}: the time is told");
+    assert_eq!(subject.service().seen().len(), 0, "{name}: the service is left alone");
+    subject.world().clock.advance(TimeDelta::from_std(wait).expect("a wait"));
 }
 
 async fn fault_leaves_the_held_token<S: Subject>(subject: &S, name: &str, fault: Fault) {

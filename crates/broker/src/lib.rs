@@ -25,9 +25,10 @@ mod setup;
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, DeviceCode, Entry, Env, Error, ErrorKind, FileStore,
     Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn, LoggedOut, Login,
-    Method, Nobody, Person, Problem, Provider, Reached, Record, Refusal, Repeat, Result, Revoked, ScopeKey,
-    Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store, SystemClock, SystemEnv,
-    Token, TokenRequest, TokenStatus, printable, read_object, refuse_life, refuse_scopes, seconds,
+    Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat, Result, Revoked,
+    ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store, StoreAbout,
+    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, printable, read_object, refuse_life,
+    refuse_scopes, seconds,
 };
 pub use config::{Config, Configured, Setting};
 pub use nearest::nearest;

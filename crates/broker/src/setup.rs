@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker_core::{
     Broker, Clock, Context, Env, Error, FileStore, Http, Kind, Nobody, Person, Result, Store, SystemClock,
@@ -22,6 +23,7 @@ pub struct Setup {
     person: Arc<dyn Person>,
     http: Option<Arc<dyn Http>>,
     store: Option<Arc<dyn Store>>,
+    wait_limit: Option<Duration>,
 }
 
 impl Default for Setup {
@@ -42,6 +44,7 @@ impl Setup {
             person: Arc::new(Nobody),
             http: None,
             store: None,
+            wait_limit: None,
         }
     }
 
@@ -94,6 +97,12 @@ impl Setup {
         self
     }
 
+    /// How long to wait for another process that renews or logs in; 2 minutes if not set.
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.wait_limit = Some(limit);
+        self
+    }
+
     /// The configuration.
     pub fn config(&self) -> Result<Config> {
         Config::load(&self.files(), self.kinds.clone(), self.env.clone())
@@ -139,14 +148,18 @@ impl Setup {
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = match &self.store {
             Some(store) => store.clone(),
-            None => Arc::new(FileStore::new(self.state_folder()?)),
+            None => Arc::new(FileStore::new(self.state_folder()?).with_runtime_folder(self.env.as_ref())),
         };
         let http = match self.http {
             Some(http) => http,
             None => usual_http()?,
         };
         let context = Context::new(http, self.clock, self.env, self.person);
-        Ok(Broker::builder(config, store, context).build())
+        let builder = Broker::builder(config, store, context);
+        Ok(match self.wait_limit {
+            Some(limit) => builder.wait_limit(limit).build(),
+            None => builder.build(),
+        })
     }
 
     fn person_file(&self) -> Option<PathBuf> {

@@ -6,18 +6,22 @@ mod logout;
 mod status;
 mod token;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
-use broker::{Broker, Config, Setup};
+use broker::{Broker, Config, Error, Secret, Setup};
 use clap::CommandFactory;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use zeroize::Zeroizing;
 
 use crate::args::{Args, Command, Completions, Everywhere};
 use crate::report::{End, say};
 use crate::terminal::Terminal;
+
+/// More than any password or token.
+const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// How a command ends.
 pub(crate) type Outcome<T = ()> = std::result::Result<T, End>;
@@ -59,7 +63,10 @@ impl Desk<'_> {
 
     /// The broker, for work with one provider; says what is not well with its configuration.
     fn broker(&self, provider: &str) -> Outcome<Broker> {
-        let setup = self.setup();
+        self.broker_of(self.setup(), provider)
+    }
+
+    fn broker_of(&self, setup: Setup, provider: &str) -> Outcome<Broker> {
         let config = setup.config()?;
         self.warn(&config, provider);
         Ok(setup.open_with(config)?)
@@ -77,6 +84,20 @@ impl Desk<'_> {
             self.terminal.clear();
             say(line);
         }
+    }
+}
+
+/// A secret from standard input, without the line end after it, if one came.
+fn secret_from_stdin(flag: &str) -> Outcome<Option<Secret>> {
+    let mut text = Zeroizing::new(String::new());
+    let read = std::io::stdin().lock().take(LONGEST_SECRET).read_to_string(&mut text);
+    read.map_err(|error| Error::failed("standard input cannot be read").with_source(error))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Ok(None),
+        text if text.contains(char::is_control) => {
+            Err(Error::usage(format!("{flag}: more than one line came on standard input")).into())
+        }
+        secret => Ok(Some(Secret::new(secret))),
     }
 }
 

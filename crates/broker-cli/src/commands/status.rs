@@ -1,6 +1,6 @@
 //! `broker status`.
 
-use broker::{Broker, Clock, State, Status, SystemClock};
+use broker::{Broker, Clock, Reach, State, Status, StoreAbout, SystemClock};
 use serde_json::{Value, json};
 
 use super::{Desk, Outcome, answer};
@@ -36,7 +36,31 @@ fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Statu
     for status in statuses {
         notes(desk, broker, status);
     }
+    let store = broker.store();
+    if desk.everywhere.verbose > 0 || store.reach != (Reach::Host { alone: true }) {
+        desk.say(&about(&store));
+    }
     Ok(())
+}
+
+/// Where records are, and who is kept out by their lock.
+fn about(store: &StoreAbout) -> String {
+    let lock = store.lock_elsewhere.as_ref();
+    let lock = lock.map_or_else(
+        || "beside them".to_owned(),
+        |path| format!("in {path}, since there are no locks there"),
+    );
+    let reach = match store.reach {
+        Reach::Host { alone: true } => "keeps apart all processes of this host",
+        Reach::Hosts => "keeps apart all processes of all hosts",
+        Reach::Host { alone: false } => {
+            "keeps apart the processes of this host only: where several hosts renew one login, give each a state folder of its own"
+        }
+        Reach::Unknown => {
+            "keeps apart the processes of this host; whether also those of other hosts cannot be told: to be sure, give each host a state folder of its own"
+        }
+    };
+    format!("records are in {} on {}; the lock is {lock} and {reach}", store.place, store.on)
 }
 
 fn object(status: &Status) -> Value {

@@ -1,21 +1,19 @@
 //! `broker token`.
 
-use broker::{Broker, Clock, ErrorKind, Login, SystemClock, TokenRequest};
+use std::io::IsTerminal;
 
-use super::{Desk, Outcome, answer, login};
+use broker::{Broker, Clock, ErrorKind, Secret, SystemClock, TokenRequest};
+
+use super::{Desk, Outcome, answer, login, secret_from_stdin};
 use crate::args::Token;
 use crate::format::{About, print};
 use crate::report::End;
 use crate::run::run as run_async;
 
 pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
-    let broker = desk.broker(&args.provider)?;
+    let broker = desk.broker_of(desk.setup().wait_limit(args.wait), &args.provider)?;
     let request = request(args);
-    // What is held is printed without a runtime, a client, a lock.
-    let token = match broker.held(&args.provider, &request)? {
-        Some(token) => token,
-        None => get(desk, &broker, args, &request)?,
-    };
+    let token = get(desk, &broker, args, &request)?;
     let now = SystemClock.now();
     if let (Some(asked), Some(left)) = (args.min_ttl, token.window().left(now))
         && left < asked
@@ -32,15 +30,33 @@ pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
 }
 
 fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -> Outcome<broker::Token> {
-    match run_async(broker, broker.token(&args.provider, request)) {
+    let ended = if args.rejected {
+        run_async(broker, broker.replace_rejected(&args.provider, request, rejected()?))
+    } else if let Some(held) = broker.held(&args.provider, request)? {
+        // What is held is printed without a runtime, a client, a lock.
+        return Ok(held);
+    } else {
+        run_async(broker, broker.token(&args.provider, request))
+    };
+    match ended {
         Err(End::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
-            login::log_in(desk, broker, &args.provider, Login::Usual)?;
-            run_async(broker, broker.token(&args.provider, request))
+            let ended = run_async(broker, broker.token_or_login(&args.provider, request));
+            desk.terminal.clear();
+            let (token, logged_in) = ended?;
+            if let Some(logged_in) = logged_in {
+                login::say_signed_in(desk, &args.provider, logged_in);
+            }
+            Ok(token)
         }
         ended => ended,
     }
+}
+
+/// The token that a service did not take, if somebody gives it.
+fn rejected() -> Outcome<Option<Secret>> {
+    if std::io::stdin().is_terminal() { Ok(None) } else { secret_from_stdin("--rejected") }
 }
 
 fn request(args: &Token) -> TokenRequest {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{Phase, Record, Token, TokenRequest};
+use crate::{Advice, Phase, Record, Token, TokenRequest};
 
 /// What to do for a request.
 #[derive(Debug, Clone)]
@@ -23,12 +23,10 @@ pub(super) fn decide(
     now: DateTime<Utc>,
 ) -> Decision {
     let Some(token) = serves(record, request, asked_at, now) else { return Decision::Need };
-    let rests = || record.failure(request.scopes()).is_some_and(|failure| now < failure.retry_at);
-    match token.window().phase(now) {
-        Phase::Fresh => Decision::Use(token),
-        Phase::Advisory if rests() => Decision::Use(token),
-        Phase::Advisory => Decision::Renew(token),
-        Phase::Blocking | Phase::Expired => Decision::Need,
+    match token.window().advice(now, record.standing_failure(request.scopes(), now)) {
+        Advice::Use => Decision::Use(token),
+        Advice::RenewAside => Decision::Renew(token),
+        Advice::Renew => Decision::Need,
     }
 }
 

@@ -1,7 +1,9 @@
 //! The broker: the one who locks, loads, asks, saves and hands out, in that order.
 
 mod decide;
+mod journal;
 mod operation;
+mod rejected;
 mod renew;
 mod session;
 mod status;
@@ -15,7 +17,9 @@ use dashmap::DashMap;
 
 use crate::context::DEFAULT_TIMEOUT;
 use crate::section::Sections;
-use crate::{Context, Error, Loaded, Provider, Record, Result, Store, Token, TokenRequest, printable};
+use crate::{
+    Context, Error, Loaded, Provider, Record, Result, Store, StoreAbout, Token, TokenRequest, printable,
+};
 
 use decide::{Decision, decide};
 
@@ -182,6 +186,12 @@ impl Broker {
     /// Waits until nothing is between a request and its save. A process that ends before may lose a login.
     pub async fn settled(&self) {
         self.inner.sections.settled().await;
+    }
+
+    /// Where records are, and how far the lock reaches that keeps their writers apart.
+    #[must_use]
+    pub fn store(&self) -> StoreAbout {
+        self.inner.store.about()
     }
 
     fn slot(&self, name: &str) -> Result<Arc<Slot>> {

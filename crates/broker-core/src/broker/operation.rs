@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{MutexGuard, watch};
 
 use super::{Broker, Inner, Slot};
 use crate::section::Section;
@@ -22,7 +22,7 @@ pub(super) struct Operation {
     pub(super) inner: Arc<Inner>,
     pub(super) slot: Arc<Slot>,
     pub(super) context: Context,
-    section: Arc<Section>,
+    pub(super) section: Arc<Section>,
 }
 
 /// A record under its lock, as its provider may use it.
@@ -31,6 +31,13 @@ pub(super) struct Held {
     pub(super) record: Record,
     /// Why what was there could not be read, if so.
     pub(super) unreadable: Option<String>,
+    /// Whether `record` says something that the store does not.
+    pub(super) unsaved: bool,
+}
+
+tokio::task_local! {
+    /// The operations that the running task is part of: a provider may ask for the token of another.
+    static ASKING: Vec<(usize, String)>;
 }
 
 impl Broker {
@@ -42,16 +49,34 @@ impl Broker {
         W: FnOnce(Operation) -> F,
     {
         let slot = self.slot(provider)?;
+        let asking = self.asking(provider)?;
         let section = Arc::new(self.inner.sections.section());
         // Dropped when the caller no longer waits.
         let (caller, cancelled) = watch::channel(());
         let context = self.inner.context.of_operation(slot.entry.timeout, section.clone(), cancelled);
         let operation = Operation { inner: self.inner.clone(), slot, context, section };
-        let ended = tokio::spawn(work(operation)).await;
+        let ended = tokio::spawn(ASKING.scope(asking, work(operation))).await;
         drop(caller);
         ended
             .unwrap_or_else(|error| Err(Error::failed("the operation broke off").with_source(error)))
             .map_err(|error| with_command(error, provider).of_provider(provider))
+    }
+}
+
+impl Broker {
+    /// Who is asking now, this operation included; an error if a provider needs its own token to get one.
+    fn asking(&self, provider: &str) -> Result<Vec<(usize, String)>> {
+        let mut asking = ASKING.try_with(Clone::clone).unwrap_or_default();
+        let this = (Arc::as_ptr(&self.inner) as usize, provider.to_owned());
+        let in_circle = asking.contains(&this);
+        asking.push(this);
+        if in_circle {
+            let names: Vec<_> = asking.iter().map(|(_, name)| name.as_str()).collect();
+            let names = names.join(" -> ");
+            return Err(Error::configuration(format!("providers need each other's tokens: {names}"))
+                .of_provider(provider));
+        }
+        Ok(asking)
     }
 }
 
@@ -69,6 +94,14 @@ impl Operation {
         self.slot.entry.provider.as_ref()
     }
 
+    /// Waits for the other tasks of this process.
+    pub(super) async fn gate(&self) -> Result<MutexGuard<'_, ()>> {
+        let limit = self.inner.wait_limit;
+        tokio::time::timeout(limit, self.slot.gate.lock()).await.map_err(|_| {
+            waited_in_vain(&format!("another task of this process ({})", std::process::id()), limit)
+        })
+    }
+
     /// Waits for the store's lock. `instead` is asked between two looks: what it gives ends the wait.
     pub(super) async fn lock<T>(
         &self,
@@ -84,11 +117,7 @@ impl Operation {
                 return Ok(Err(found));
             }
             if waited >= self.inner.wait_limit {
-                let limit = humantime::format_duration(self.inner.wait_limit);
-                return Err(Error::unavailable(format!(
-                    "{holder} has held the lock for longer than {limit}"
-                ))
-                .with_hint("it may wait for a login or hang: end it, or try again"));
+                return Err(waited_in_vain(&holder, self.inner.wait_limit));
             }
             self.context.pause(pause).await?;
             if (waited..waited + pause).contains(&TELL_AFTER) {
@@ -103,7 +132,7 @@ impl Operation {
     /// Loads the record under its lock.
     pub(super) async fn load(&self, mut locked: Box<dyn Locked>) -> Result<Held> {
         let (record, unreadable) = self.slot.read(locked.load().await?, self.context.now());
-        Ok(Held { locked, record, unreadable })
+        Ok(Held { locked, record, unreadable, unsaved: false })
     }
 
     /// Says where what could not be read is kept now.
@@ -118,12 +147,46 @@ impl Operation {
 
     /// Applies what an exchange brought and saves it: from here on it may be used.
     pub(super) async fn save(&self, held: &mut Held, change: Change) -> Result<()> {
+        let gives = change.gives();
         change.apply(&mut held.record, self.context.now());
-        let aside = held.locked.save(&held.record).await?;
+        match self.write(held).await {
+            Err(error) if gives => self.rescue(held, &error).await?,
+            written => written?,
+        }
         self.section.end();
-        self.tell_aside(aside);
-        held.unreadable = None;
         self.inner.remember(&self.slot, held.record.clone());
         Ok(())
     }
+
+    /// Saves the record as it is.
+    pub(super) async fn write(&self, held: &mut Held) -> Result<()> {
+        held.record.revise();
+        let aside = held.locked.save(&held.record).await?;
+        self.tell_aside(aside);
+        held.unreadable = None;
+        held.unsaved = false;
+        Ok(())
+    }
+
+    /// Saves in the second place what a service gave and the first could not take.
+    async fn rescue(&self, held: &mut Held, why: &Error) -> Result<()> {
+        let name = &self.slot.name;
+        let path = held.locked.rescue(&held.record).await.map_err(|second| {
+            Error::failed(format!("what the service gave could not be saved: {}; {}", why.message(), second.message()))
+                .with_hint(format!("once there is room, run: broker token {name}; if the service has replaced the login, log in again"))
+                .with_source(second)
+        })?;
+        self.context.person().tell(&format!(
+            "WARNING: {name}: what the service gave could not be saved in its place: {}\n\
+             WARNING: {name}: it is kept in {path}: do not remove that; a later call puts it back",
+            why.message()
+        ));
+        Ok(())
+    }
+}
+
+fn waited_in_vain(holder: &str, limit: Duration) -> Error {
+    let limit = humantime::format_duration(limit);
+    Error::unavailable(format!("{holder} has held the lock for longer than {limit}"))
+        .with_hint("it may wait for a login or hang: end it, or try again")
 }

@@ -45,7 +45,7 @@ impl Operation {
             let Ok(gate) = self.slot.gate.try_lock() else { return Ok(spare) };
             gate
         } else {
-            let gate = self.slot.gate.lock().await;
+            let gate = self.gate().await?;
             if let Some(token) = found(&*self.inner.look(&self.slot)?) {
                 return Ok(token);
             }
@@ -59,15 +59,39 @@ impl Operation {
         if let Decision::Use(token) = decide(&held.record) {
             return Ok(token);
         }
-        if let Some(error) = self.failed_meanwhile(&held.record, request) {
+        let renewed = self.renew_held(&mut held, request).await;
+        drop(gate);
+        renewed
+    }
+
+    /// Under the lock: exchanges, unless that is known to be in vain now, and puts a failure on record.
+    pub(super) async fn renew_held(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
+        if let Some(error) =
+            self.failed_meanwhile(&held.record, request).or_else(|| self.throttled(&held.record))
+        {
             return Err(error);
         }
-        let exchanged = self.exchanges(&mut held, request).await;
+        let exchanged = self.exchanges(held, request).await;
         if let Err(error) = &exchanged {
-            self.note_failure(&mut held, request, error).await;
+            self.note_failure(held, request, error).await;
         }
-        drop(gate);
-        exchanged.map_err(|error| explain(error, &held))
+        exchanged.map_err(|error| explain(error, held))
+    }
+
+    /// While the service wants to be left alone, nobody asks it.
+    fn throttled(&self, record: &Record) -> Option<Error> {
+        let now = self.context.now();
+        let failure = record.throttle(now)?;
+        let until = failure.retry_at.format("%F %T UTC");
+        let error = Error::unavailable(format!(
+            "the service asked to be left alone until {until}, and is not asked before ({})",
+            failure.message
+        ));
+        Some(
+            error
+                .with_retry_after((failure.retry_at - now).to_std().ok())
+                .with_hint("nothing is lost: try again then"),
+        )
     }
 
     /// The failure of whoever tried while this operation waited: all who asked meanwhile get it, and nobody asks
@@ -81,8 +105,11 @@ impl Operation {
     /// Exchanges, saving after each, until the token is there.
     pub(super) async fn exchanges(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
         for _ in 0..MOST_EXCHANGES {
+            let journal = self.open_journal(held, request).await?;
             held.locked.probe().await?;
-            let change = self.provider().exchange(&self.context, &held.record, request).await?;
+            let exchanged = self.provider().exchange(&self.context, &held.record, request).await;
+            self.close_journal(held, journal.as_ref(), &exchanged);
+            let change = exchanged?;
             if change.refuses_grant() && self.changed_meanwhile(held).await? {
                 continue;
             }
@@ -134,24 +161,18 @@ impl Operation {
 
     /// Puts a failure on record, so that it is not repeated at once and `status` can tell of it. That this may
     /// fail too changes nothing for the caller.
-    async fn note_failure(&self, held: &mut Held, request: &TokenRequest, error: &Error) {
+    pub(super) async fn note_failure(&self, held: &mut Held, request: &TokenRequest, error: &Error) {
         let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused);
         let worth = by_service || (error.kind() == ErrorKind::LoginRequired && !held.record.is_empty());
-        if !worth || held.unreadable.is_some() {
+        if held.unreadable.is_some() || !(worth || held.unsaved) {
             return;
         }
-        let now = self.context.now();
-        let token = held.record.token(request.scopes());
-        let pause = token.map_or_else(TimeDelta::zero, |token| token.window().retry_pause(fastrand::f64()));
-        let asked = error.retry_after().and_then(|wait| TimeDelta::from_std(wait).ok()).unwrap_or_default();
-        let failure = Failure {
-            at: now,
-            kind: error.kind(),
-            message: error.message().to_owned(),
-            retry_at: now.checked_add_signed(pause.max(asked)).unwrap_or(now),
-            secret_mark: error.secret_mark().map(str::to_owned),
-        };
-        held.record.set_failure(request.scopes(), failure);
+        if worth {
+            let token = held.record.token(request.scopes());
+            let pause =
+                token.map_or_else(TimeDelta::zero, |token| token.window().retry_pause(fastrand::f64()));
+            held.record.set_failure(request.scopes(), Failure::new(error, self.context.now(), pause));
+        }
         if let Err(error) = self.save(held, Change::default()).await {
             tracing::warn!(%error, "the failure could not be put on record");
         }
@@ -162,6 +183,12 @@ impl Operation {
 fn explain(error: Error, held: &Held) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;
+    }
+    if let Some(grant) = held.record.grant()
+        && grant.sent_at().is_some()
+        && let Some(epitaph) = grant.epitaph()
+    {
+        return Error::login_required(format!("the login is over: {epitaph}"));
     }
     let because = match &held.unreadable {
         Some(why) => format!("{why}: it is left as it is, and kept aside by the next login"),

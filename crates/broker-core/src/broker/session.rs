@@ -1,8 +1,9 @@
 //! Logging in and out.
 
 use super::Broker;
+use super::decide::serves;
 use super::operation::{Held, Operation};
-use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Token};
+use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Token, TokenRequest};
 
 /// What a login brought.
 #[derive(Debug, Clone)]
@@ -30,6 +31,17 @@ impl Broker {
         self.run(provider, |operation| operation.login(login)).await
     }
 
+    /// A token, by a login if there is no other way. Of all who ask so at once, one begins a login, and the others
+    /// get what comes of it; who logged in gets that too.
+    pub async fn token_or_login(
+        &self,
+        provider: &str,
+        request: &TokenRequest,
+    ) -> Result<(Token, Option<LoggedIn>)> {
+        let request = request.clone();
+        self.run(provider, |operation| async move { operation.token_or_login(&request).await }).await
+    }
+
     /// Revokes at the service what can be revoked there, then forgets the record. If the service cannot be
     /// reached the record stays. With `local` the service is not asked.
     pub async fn logout(&self, provider: &str, local: bool) -> Result<LoggedOut> {
@@ -39,18 +51,52 @@ impl Broker {
 
 impl Operation {
     async fn login(self, login: Login) -> Result<LoggedIn> {
-        let _gate = self.slot.gate.lock().await;
+        let _gate = self.gate().await?;
         let mut held = self.hold().await?;
+        self.log_in(&mut held, login).await
+    }
+
+    async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
+        let _gate = self.gate().await?;
+        let held_now = || {
+            let record = self.inner.look_again(&self.slot)?;
+            Ok(serves(&record, request, self.context.began_at(), self.context.now()))
+        };
+        let locked = match self.lock(held_now).await? {
+            Ok(locked) => locked,
+            Err(token) => return Ok((token, None)),
+        };
+        let mut held = self.load(locked).await?;
+        match self.renew_held(&mut held, request).await {
+            Err(error) if error.kind() == ErrorKind::LoginRequired => {}
+            renewed => return Ok((renewed?, None)),
+        }
+        let logged_in = match self.log_in(&mut held, Login::Usual).await {
+            Ok(logged_in) => logged_in,
+            Err(error) => {
+                self.note_failure(&mut held, request, &error).await;
+                return Err(error);
+            }
+        };
+        let came_with_it = serves(&held.record, request, self.context.began_at(), self.context.now());
+        let token = match came_with_it {
+            Some(token) => token,
+            None => self.exchanges(&mut held, request).await?,
+        };
+        Ok((token, Some(logged_in)))
+    }
+
+    async fn log_in(&self, held: &mut Held, login: Login) -> Result<LoggedIn> {
         held.locked.probe().await?;
         let change = self.provider().login(&self.context, &login).await?;
         held.record = held.record.for_new_login(self.provider().issuer());
-        self.save(&mut held, change).await?;
+        self.save(held, change).await?;
         let newest = held.record.tokens().map(|(_, token)| token).max_by_key(|token| token.expires_at());
         Ok(LoggedIn { account: held.record.account().map(str::to_owned), token: newest.cloned() })
     }
 
     async fn logout(self, local: bool) -> Result<LoggedOut> {
-        let _gate = self.slot.gate.lock().await;
+        let _gate = self.gate().await?;
         let mut held = self.hold().await?;
         let others_forgotten = held.record.has_parked();
         if held.record.is_empty() && !others_forgotten && held.unreadable.is_none() {

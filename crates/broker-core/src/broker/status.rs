@@ -73,7 +73,7 @@ impl Broker {
         let shown = self.inner.store.peek(provider).map_err(|error| error.of_provider(provider))?;
         let (record, unreadable) = slot.read(shown, now);
         let renewable = slot.entry.provider.can_renew(&record);
-        let note = unreadable.or_else(|| record.parked_instead()).or_else(|| refused(&record));
+        let note = unreadable.or_else(|| record.parked_instead()).or_else(|| of_grant(&record));
         Ok(status(provider, &record, renewable, note, now))
     }
 }
@@ -123,7 +123,14 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
     }
 }
 
-fn refused(record: &Record) -> Option<String> {
-    let at = record.grant()?.refused_at()?;
-    Some(format!("the service refused the login at {}", at.format("%F %T UTC")))
+/// Why a login is needed, if one is; or what the next renewal may come to.
+fn of_grant(record: &Record) -> Option<String> {
+    let grant = record.grant()?;
+    let begun = || grant.sent_at().map(|at| at.format("%F %T UTC"));
+    grant.epitaph().or_else(|| {
+        Some(format!(
+            "a renewal is under way since {}, or was cut off: then the next one tries the login once more",
+            begun()?
+        ))
+    })
 }

@@ -2,17 +2,22 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind as IoErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde_json::Value;
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
+use super::filesystem::Filesystem;
+use super::lock::{Attempt, is_unsupported, lock};
+use super::second_place::{self, SecondPlace};
 use crate::record::FORMAT;
-use crate::{Error, Loaded, Locked, Locking, Record, Result, Store};
+use crate::{Env, Error, Loaded, Locked, Locking, Reach, Record, Result, Store, StoreAbout};
 
 /// More than any record: a bigger file is something else.
 const LONGEST_RECORD: u64 = 1024 * 1024;
@@ -21,25 +26,52 @@ const LONGEST_RECORD: u64 = 1024 * 1024;
 const ROOM: usize = 64 * 1024;
 
 /// What temporary files end with.
-const SUFFIX: &str = ".tmp";
+pub(super) const SUFFIX: &str = ".tmp";
 
 /// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     folder: PathBuf,
+    second: SecondPlace,
+    filesystem: Arc<OnceLock<Filesystem>>,
 }
 
 impl FileStore {
-    /// A store in `folder`, which is made (0700) when the first record is written.
+    /// A store in `folder`, which is made (0700) when the first record is written. It has no second place.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        let folder = folder.into();
+        Self { second: SecondPlace::new(Vec::new(), &folder), folder, filesystem: Arc::default() }
+    }
+
+    /// With the user's runtime folder as the second place, for a record that could not be saved in its own:
+    /// `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker` or `/tmp/broker-UID`.
+    #[must_use]
+    pub fn with_runtime_folder(mut self, env: &dyn Env) -> Self {
+        self.second = SecondPlace::new(second_place::folders(env), &self.folder);
+        self
     }
 
     /// Where a provider's record is.
     #[must_use]
     pub fn record_path(&self, provider: &str) -> PathBuf {
         self.folder.join(format!("{provider}.json"))
+    }
+
+    fn filesystem(&self) -> &Filesystem {
+        self.filesystem.get_or_init(|| Filesystem::of(&self.folder))
+    }
+
+    /// The record, or what was saved in the second place since; and whether it is the latter.
+    fn newest(&self, provider: &str) -> Result<(Loaded, bool)> {
+        let own = read(&self.record_path(provider), provider);
+        match (own, self.second.read(provider)) {
+            (own, None) => Ok((own?, false)),
+            (Ok(Loaded::Record(own)), Some(other)) if own.revision() > other.revision() => {
+                Ok((Loaded::Record(own), false))
+            }
+            (_, Some(other)) => Ok((Loaded::Record(Box::new(other)), true)),
+        }
     }
 
     fn make_folder(&self) -> Result<()> {
@@ -63,50 +95,72 @@ impl FileStore {
 #[async_trait]
 impl Store for FileStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        read(&self.record_path(provider), provider)
+        self.newest(provider).map(|(loaded, _)| loaded)
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
         self.make_folder()?;
-        let path = self.folder.join(format!("{provider}.lock"));
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(no_follow())
-            .open(&path)
-            .map_err(|error| cannot("open the lock", &path, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Locking::Busy(holder(&lock))),
-            Err(TryLockError::Error(error)) => return Err(cannot("lock", &path, error)),
+        let mut locks = Vec::new();
+        if self.filesystem().is_shared() {
+            // The file system may have no locks: those of this host are always kept apart by one that works.
+            match self.lock_on_host(provider)? {
+                Attempt::Taken(lock) => locks.push(lock),
+                Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
+                Attempt::Unsupported => {}
+            }
         }
-        // For those who wait: who it is. That it cannot be told is no reason to stop.
-        let _ =
-            lock.set_len(0).and_then(|()| lock.write_all_at(std::process::id().to_string().as_bytes(), 0));
+        match lock(&self.folder.join(format!("{provider}.lock")))? {
+            Attempt::Taken(lock) => locks.push(lock),
+            Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
+            Attempt::Unsupported if locks.is_empty() => match self.lock_on_host(provider)? {
+                Attempt::Taken(lock) => locks.push(lock),
+                Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
+                Attempt::Unsupported => return Err(Error::failed("no lock can be had on this host")),
+            },
+            Attempt::Unsupported => {}
+        }
         Ok(Locking::Taken(Box::new(LockedFile {
-            _lock: lock,
+            _locks: locks,
+            store: self.clone(),
             path: self.record_path(provider),
-            folder: self.folder.clone(),
             provider: provider.to_owned(),
             room: None,
         })))
     }
+
+    fn about(&self) -> StoreAbout {
+        let filesystem = self.filesystem();
+        // Only a try tells whether the file system has locks at all.
+        let probe = tempfile::tempfile_in(&self.folder).map(|file| file.try_lock());
+        let has_none = matches!(probe, Ok(Err(TryLockError::Error(error))) if is_unsupported(&error));
+        let elsewhere = has_none.then(|| self.second.lock_path("NAME").ok()).flatten();
+        StoreAbout {
+            place: self.folder.display().to_string(),
+            on: filesystem.name.clone(),
+            reach: match filesystem.reach {
+                Reach::Hosts | Reach::Unknown if has_none => Reach::Host { alone: false },
+                reach => reach,
+            },
+            lock_elsewhere: elsewhere.map(|path| path.display().to_string()),
+        }
+    }
 }
 
-/// The process that wrote itself into the lock file.
-fn holder(lock: &File) -> Option<String> {
-    let mut text = String::new();
-    lock.take(16).read_to_string(&mut text).ok()?;
-    text.trim().parse::<u32>().ok().map(|pid| format!("process {pid}"))
+impl FileStore {
+    fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
+        let path = self
+            .second
+            .lock_path(provider)
+            .map_err(|error| cannot("have a lock beside the network file system of", &self.folder, error))?;
+        lock(&path)
+    }
 }
 
 struct LockedFile {
     /// Unlocked when closed.
-    _lock: File,
+    _locks: Vec<File>,
+    store: FileStore,
     path: PathBuf,
-    folder: PathBuf,
     provider: String,
     /// Room set aside by a probe, for the next save.
     room: Option<NamedTempFile>,
@@ -115,22 +169,31 @@ struct LockedFile {
 #[async_trait]
 impl Locked for LockedFile {
     async fn load(&mut self) -> Result<Loaded> {
-        read(&self.path, &self.provider)
+        let (loaded, elsewhere) = self.store.newest(&self.provider)?;
+        if let Loaded::Record(record) = &loaded
+            && elsewhere
+        {
+            match self.save(record).await {
+                Ok(_) => {
+                    tracing::info!("what was kept in the second place is back in {}", self.path.display());
+                }
+                Err(error) => tracing::info!(%error, "the record stays in the second place"),
+            }
+        }
+        Ok(loaded)
     }
 
     async fn probe(&mut self) -> Result<()> {
         if self.room.is_none() {
             self.sweep();
-            self.room = Some(self.make_room().map_err(|error| cannot("write to", &self.folder, error))?);
+            self.room =
+                Some(self.make_room().map_err(|error| cannot("write to", &self.store.folder, error))?);
         }
         Ok(())
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        let bytes = zeroize::Zeroizing::new(
-            serde_json::to_vec_pretty(record)
-                .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?,
-        );
+        let bytes = bytes(record)?;
         self.probe().await?;
         let aside = self.set_aside_unreadable()?;
         let Some(mut file) = self.room.take() else { return Err(Error::failed("no room was set aside")) };
@@ -140,21 +203,36 @@ impl Locked for LockedFile {
             file.as_file().set_len(bytes.len() as u64)?;
             file.as_file().sync_all()
         };
-        write(&mut file).map_err(|error| cannot("write to", &self.folder, error))?;
+        write(&mut file).map_err(|error| cannot("write to", &self.store.folder, error))?;
         file.persist(&self.path).map_err(|error| cannot("replace", &self.path, error.error))?;
         self.sync_folder()?;
+        self.store.second.clear(&self.provider);
         Ok(aside)
+    }
+
+    async fn rescue(&mut self, record: &Record) -> Result<String> {
+        let saved = self.store.second.save(&self.provider, &bytes(record)?);
+        let path = saved
+            .map_err(|error| Error::failed(format!("nor in a second place: {error}")).with_source(error))?;
+        Ok(path.display().to_string())
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {
         if let Some(aside) = self.set_aside_unreadable()? {
             return Ok(Some(aside));
         }
+        self.store.second.clear(&self.provider);
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot("remove", &self.path, error)),
             _ => self.sync_folder().map(|()| None),
         }
     }
+}
+
+fn bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
+    let bytes = serde_json::to_vec_pretty(record)
+        .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?;
+    Ok(Zeroizing::new(bytes))
 }
 
 impl LockedFile {
@@ -168,7 +246,7 @@ impl LockedFile {
             .prefix(&self.temporary_prefix())
             .suffix(SUFFIX)
             .permissions(std::fs::Permissions::from_mode(0o600))
-            .tempfile_in(&self.folder)?;
+            .tempfile_in(&self.store.folder)?;
         let size = usize::try_from(size).unwrap_or(0) + ROOM;
         file.write_all(&vec![0; size])?;
         // A full disk or quota of a network file system may only show here.
@@ -179,7 +257,7 @@ impl LockedFile {
     /// Removes what processes that were killed left behind: under the lock, nobody else writes here.
     fn sweep(&self) {
         let prefix = self.temporary_prefix();
-        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(&self.store.folder).into_iter().flatten().flatten() {
             if entry
                 .file_name()
                 .to_str()
@@ -196,7 +274,7 @@ impl LockedFile {
             return Ok(None);
         }
         let free = (1..=u32::MAX)
-            .map(|number| self.folder.join(format!("{}.json.aside-{number}", self.provider)))
+            .map(|number| self.store.folder.join(format!("{}.json.aside-{number}", self.provider)))
             // Under the lock nobody else takes the name.
             .find(|aside| aside.symlink_metadata().is_err());
         let aside =
@@ -207,17 +285,17 @@ impl LockedFile {
 
     /// A rename is durable once the folder is.
     fn sync_folder(&self) -> Result<()> {
-        match File::open(&self.folder).and_then(|folder| folder.sync_all()) {
+        match File::open(&self.store.folder).and_then(|folder| folder.sync_all()) {
             // Some network file systems cannot; there a rename is as durable as it gets.
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => {
                 Ok(())
             }
-            synced => synced.map_err(|error| cannot("make a change durable in", &self.folder, error)),
+            synced => synced.map_err(|error| cannot("make a change durable in", &self.store.folder, error)),
         }
     }
 }
 
-fn read(path: &Path, provider: &str) -> Result<Loaded> {
+pub(super) fn read(path: &Path, provider: &str) -> Result<Loaded> {
     let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Loaded::Nothing),
@@ -228,7 +306,7 @@ fn read(path: &Path, provider: &str) -> Result<Loaded> {
         return Err(Error::failed(format!("{} is not a file of yours: it is not used", path.display()))
             .with_hint("move it away"));
     }
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    let mut bytes = Zeroizing::new(Vec::new());
     file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
     if bytes.len() as u64 > LONGEST_RECORD {
         return Ok(Loaded::Unreadable(format!("{} is larger than any record", path.display())));
@@ -261,12 +339,12 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
     })
 }
 
-fn no_follow() -> i32 {
+pub(super) fn no_follow() -> i32 {
     // The bits of open(2) flags are an int.
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
-fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
+pub(super) fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
     let link = Errno::from_io_error(&error) == Some(Errno::LOOP);
     let why =
         if link { "it is a symbolic link, which is not followed".to_owned() } else { error.to_string() };

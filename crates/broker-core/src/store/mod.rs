@@ -1,6 +1,9 @@
 //! Where records live.
 
 mod file;
+mod filesystem;
+mod lock;
+mod second_place;
 
 use async_trait::async_trait;
 
@@ -16,6 +19,36 @@ pub trait Store: Send + Sync {
 
     /// Takes the lock of a provider's record if it is free.
     async fn try_lock(&self, provider: &str) -> Result<Locking>;
+
+    /// Where it is and how far its lock reaches, for people.
+    fn about(&self) -> StoreAbout;
+}
+
+/// Where a store is and how far its lock reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreAbout {
+    /// Where records are: a folder, say.
+    pub place: String,
+    /// On what: the file system, say.
+    pub on: String,
+    /// Where the lock is, if not beside the record.
+    pub lock_elsewhere: Option<String>,
+    /// How far the lock reaches.
+    pub reach: Reach,
+}
+
+/// Who is kept out by a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All processes of this host; `alone` if no other host sees the records.
+    Host {
+        /// No other host sees the records.
+        alone: bool,
+    },
+    /// All processes of all hosts that see the records.
+    Hosts,
+    /// All processes of this host; whether those of other hosts cannot be told.
+    Unknown,
 }
 
 /// What came of [`Store::try_lock`].
@@ -39,6 +72,10 @@ pub trait Locked: Send {
     /// Saves the record as one atomic step; when this returns, it is durable. A file that could not be read is
     /// kept aside, never overwritten: then this says where.
     async fn save(&mut self, record: &Record) -> Result<Option<String>>;
+
+    /// Saves the record in a second place, because it could not be saved here although an exchange has changed it;
+    /// says where. From then on [`Store::peek`] and [`Locked::load`] find it there, until it can be saved here.
+    async fn rescue(&mut self, record: &Record) -> Result<String>;
 
     /// Forgets the record. What could not be read is kept aside: then this says where.
     async fn forget(&mut self) -> Result<Option<String>>;

@@ -1,12 +1,20 @@
 //! All that is held for one provider: one atomic unit.
 
+mod failure;
+mod grant;
+mod issuer;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ErrorKind, Phase, ScopeKey, Secret, Token};
+use crate::{Phase, ScopeKey, Token};
+
+pub use failure::Failure;
+pub use grant::Grant;
+pub use issuer::Issuer;
 
 /// The format of record files this version writes. It reads only this one.
 pub(crate) const FORMAT: u64 = 1;
@@ -17,6 +25,9 @@ pub(crate) const FORMAT: u64 = 1;
 pub struct Record {
     version: u64,
     provider: String,
+    /// Grows with each save: of two records the higher one is the newer.
+    #[serde(default)]
+    revision: u64,
     #[serde(flatten)]
     held: Held,
     /// What earlier issuers gave, should the configuration name them again.
@@ -27,7 +38,7 @@ pub struct Record {
 /// What one issuer gave.
 #[derive(Clone, Serialize, Deserialize)]
 struct Held {
-    issuer: Issuer,
+    issuer: Named,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,9 +47,20 @@ struct Held {
     tokens: BTreeMap<String, Token>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     failures: BTreeMap<String, Failure>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    rejections: BTreeMap<String, Rejection>,
     /// Tokens that the service lists by name, which were replaced before they expired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     replaced: Vec<Replaced>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// The issuer as it stands in a record.
+#[derive(Clone, Serialize, Deserialize)]
+struct Named {
+    #[serde(flatten)]
+    issuer: Issuer,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -48,97 +70,24 @@ struct Held {
 struct Replaced {
     expires_at: Option<DateTime<Utc>>,
     details: Map<String, Value>,
-}
-
-/// Who gives grants and tokens. A grant goes only to the issuer that gave it (RFC 9700 section 4.4), so this
-/// is part of the record, and a record of another issuer is not used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Issuer {
-    /// The provider's kind.
-    pub kind: String,
-    /// How grants are had: `device_code`, `client_credentials`, `password`.
-    pub flow: String,
-    /// Where they are exchanged.
-    pub endpoint: String,
-    /// Who asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-    /// For whom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audience: Option<String>,
-    /// A [`crate::mark`] of the client's secret: another secret is another account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_mark: Option<String>,
-}
-
-impl Issuer {
-    /// In words: where, as whom, for whom.
-    fn describe(&self) -> String {
-        let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
-        let audience =
-            self.audience.as_ref().map(|audience| format!(", audience {audience}")).unwrap_or_default();
-        format!("{} ({}{client}{audience})", self.endpoint, self.flow)
-    }
-
-    /// Whether what `other` gave may be used. A mark that is not known on both sides tells nothing.
-    fn same_as(&self, other: &Self) -> bool {
-        let marks_differ = matches!((&self.secret_mark, &other.secret_mark), (Some(a), Some(b)) if a != b);
-        !marks_differ
-            && Self { secret_mark: None, ..self.clone() } == Self { secret_mark: None, ..other.clone() }
-    }
-}
-
-/// What was given for the long term: a refresh token, a stored login.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Grant {
-    #[serde(serialize_with = "Secret::write")]
-    secret: Secret,
-    issued_at: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refused_at: Option<DateTime<Utc>>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
 
-impl Grant {
-    pub(crate) fn new(secret: Secret, issued_at: DateTime<Utc>) -> Self {
-        Self { secret, issued_at, refused_at: None, unknown: Map::new() }
-    }
-
-    /// The secret that buys tokens.
-    #[must_use]
-    pub fn secret(&self) -> &Secret {
-        &self.secret
-    }
-
-    /// When the service refused it for good, if it did.
-    #[must_use]
-    pub fn refused_at(&self) -> Option<DateTime<Utc>> {
-        self.refused_at
-    }
-}
-
-/// The last try for a token failed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Failure {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// How.
-    pub kind: ErrorKind,
-    /// In words; never with a secret in them.
-    pub message: String,
-    /// In the advisory window nobody tries again before.
-    pub retry_at: DateTime<Utc>,
-    /// A [`crate::mark`] of the password that was refused, so that it is never tried again by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_mark: Option<String>,
+/// When a caller last said that the service does not take its token, and another was made for that.
+#[derive(Clone, Serialize, Deserialize)]
+struct Rejection {
+    at: DateTime<Utc>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 impl Record {
     /// An empty record.
     #[must_use]
     pub fn new(provider: &str, issuer: Issuer) -> Self {
-        Self { version: FORMAT, provider: provider.to_owned(), held: Held::new(issuer), parked: Vec::new() }
+        let held = Held::new(issuer);
+        Self { version: FORMAT, provider: provider.to_owned(), revision: 0, held, parked: Vec::new() }
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -149,10 +98,19 @@ impl Record {
         &self.provider
     }
 
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Counts a save.
+    pub(crate) fn revise(&mut self) {
+        self.revision = self.revision.saturating_add(1);
+    }
+
     /// Who gave what is in it.
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
-        &self.held.issuer
+        &self.held.issuer.issuer
     }
 
     /// Whose it is, as the person knows it.
@@ -202,6 +160,23 @@ impl Record {
         self.held.failures.get(scopes.as_str())
     }
 
+    /// The failure that tells how long to wait: one after which the service asked to be left alone, whatever the
+    /// scope; else the last one for these scopes.
+    pub(crate) fn standing_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
+        self.throttle(now).or_else(|| self.failure(scopes))
+    }
+
+    /// The failure after which the service asked to be left alone until later than `now`.
+    pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<&Failure> {
+        let asked = self.held.failures.values().filter(|failure| failure.asked && failure.rests(now));
+        asked.max_by_key(|failure| failure.retry_at)
+    }
+
+    /// When the token for these scopes was last made anew because the service did not take the one before.
+    pub(crate) fn rejected_at(&self, scopes: &ScopeKey) -> Option<DateTime<Utc>> {
+        self.held.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
+    }
+
     /// The newest failure of any scope.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
@@ -221,8 +196,8 @@ impl Record {
     /// Why the record is empty although something is held: another issuer or account gave it.
     pub(crate) fn parked_instead(&self) -> Option<String> {
         let other = self.parked.last().filter(|_| self.is_empty())?;
-        let (theirs, ours) = (other.issuer.describe(), self.held.issuer.describe());
-        Some(if theirs == ours && !other.issuer.same_as(&self.held.issuer) {
+        let (theirs, ours) = (other.issuer.issuer.describe(), self.issuer().describe());
+        Some(if theirs == ours && !other.issuer.issuer.same_as(self.issuer()) {
             "what is held was given for another client secret than the configuration has now".to_owned()
         } else if theirs == ours {
             format!(
@@ -238,9 +213,11 @@ impl Record {
         !self.parked.is_empty()
     }
 
-    pub(crate) fn set_grant(&mut self, grant: Grant) {
+    pub(crate) fn set_grant(&mut self, mut grant: Grant) {
         // Whoever has a new grant had a password that works.
         self.held.failures.values_mut().for_each(|failure| failure.secret_mark = None);
+        // A rotated grant is the same login: what newer versions keep with it stays.
+        grant.unknown = self.held.grant.take().map(|before| before.unknown).unwrap_or_default();
         self.held.grant = Some(grant);
     }
 
@@ -250,22 +227,34 @@ impl Record {
         }
     }
 
+    /// Notes that the grant is about to be sent, or that its answer has come (`None`).
+    pub(crate) fn set_sent(&mut self, at: Option<DateTime<Utc>>) {
+        if let Some(grant) = &mut self.held.grant {
+            grant.sent_at = at;
+        }
+    }
+
     pub(crate) fn set_account(&mut self, account: Option<String>) {
         self.held.account = account;
     }
 
+    /// Forgets a token that the service does not take; it may still be listed there.
     pub(crate) fn drop_token(&mut self, scopes: &ScopeKey) {
-        self.held.tokens.remove(scopes.as_str());
+        let before = self.held.tokens.remove(scopes.as_str());
+        self.held.replace(before);
+    }
+
+    /// Forgets a token because a caller says that it is not taken.
+    pub(crate) fn reject_token(&mut self, scopes: &ScopeKey, now: DateTime<Utc>) {
+        self.drop_token(scopes);
+        self.held.rejections.insert(scopes.as_str().to_owned(), Rejection { at: now, unknown: Map::new() });
     }
 
     pub(crate) fn set_token(&mut self, scopes: &ScopeKey, token: Token) {
         self.held.failures.remove(scopes.as_str());
         let now = token.issued_at();
         let before = self.held.tokens.insert(scopes.as_str().to_owned(), token);
-        let listed = before.and_then(|token| {
-            Some(Replaced { expires_at: token.expires_at(), details: token.details()?.clone() })
-        });
-        self.held.replaced.extend(listed);
+        self.held.replace(before);
         self.held.replaced.retain(|replaced| replaced.expires_at.is_none_or(|at| at > now));
     }
 
@@ -279,7 +268,7 @@ impl Record {
         if self.held.is_of(issuer, account) {
             // The mark of the secret may only now be known.
             if issuer.secret_mark.is_some() {
-                self.held.issuer.secret_mark.clone_from(&issuer.secret_mark);
+                self.held.issuer.issuer.secret_mark.clone_from(&issuer.secret_mark);
             }
             return self;
         }
@@ -300,20 +289,30 @@ impl Record {
 impl Held {
     fn new(issuer: Issuer) -> Self {
         Self {
-            issuer,
+            issuer: Named { issuer, unknown: Map::new() },
             account: None,
             grant: None,
             tokens: BTreeMap::new(),
             failures: BTreeMap::new(),
+            rejections: BTreeMap::new(),
             replaced: Vec::new(),
             unknown: Map::new(),
         }
     }
 
+    /// Keeps what the service lists of a token that is held no longer.
+    fn replace(&mut self, token: Option<Token>) {
+        let listed = token.and_then(|token| {
+            let details = token.details()?.clone();
+            Some(Replaced { expires_at: token.expires_at(), details, unknown: Map::new() })
+        });
+        self.replaced.extend(listed);
+    }
+
     fn is_of(&self, issuer: &Issuer, account: Option<&str>) -> bool {
         let accounts_differ =
             matches!((account, &self.account), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
-        !accounts_differ && self.issuer.same_as(issuer)
+        !accounts_differ && self.issuer.issuer.same_as(issuer)
     }
 
     fn is_worth_keeping(&self, now: DateTime<Utc>) -> bool {
@@ -326,7 +325,7 @@ impl std::fmt::Debug for Record {
         // Unknown fields may hold secrets of newer versions: they are not shown.
         f.debug_struct("Record")
             .field("provider", &self.provider)
-            .field("issuer", &self.held.issuer)
+            .field("issuer", self.issuer())
             .field("account", &self.held.account)
             .field("grant", &self.held.grant.is_some())
             .field("tokens", &self.held.tokens)

@@ -1,0 +1,58 @@
+//! The journal of a renewal: the record says that the grant was sent, until its answer is saved. So whoever comes
+//! after a kill between the two knows that the service may have replaced the login.
+
+use chrono::{DateTime, Utc};
+
+use super::operation::{Held, Operation};
+use crate::{Change, ErrorKind, Grant, Result, TokenRequest};
+
+/// An exchange that sends the grant.
+pub(super) struct Journal {
+    /// Since when an earlier one has had no answer.
+    before: Option<DateTime<Utc>>,
+}
+
+impl Operation {
+    /// Puts on disk that the grant is about to be sent, if it is.
+    pub(super) async fn open_journal(
+        &self,
+        held: &mut Held,
+        request: &TokenRequest,
+    ) -> Result<Option<Journal>> {
+        self.section.start_exchange();
+        let now = self.context.now();
+        if !self.provider().spends_grant(&held.record, request, now) {
+            return Ok(None);
+        }
+        let before = held.record.grant().and_then(Grant::sent_at);
+        if let Some(at) = before {
+            tracing::info!(%at, "a renewal was cut off; the login is tried once more");
+        } else {
+            held.record.set_sent(Some(now));
+            self.write(held).await?;
+        }
+        Ok(Some(Journal { before }))
+    }
+
+    /// Notes in the record what the exchange tells of the grant: who saves it next saves that too.
+    pub(super) fn close_journal(
+        &self,
+        held: &mut Held,
+        journal: Option<&Journal>,
+        exchanged: &Result<Change>,
+    ) {
+        let Some(before) = journal.map(|journal| journal.before) else { return };
+        let noted = held.record.grant().and_then(Grant::sent_at);
+        let (lost, answered) = (self.section.lost_answer(), self.section.was_answered());
+        let sent_at = match exchanged {
+            Ok(change) if change.refuses_grant() && lost => noted,
+            Ok(change) if change.refuses_grant() => before,
+            Ok(_) => None,
+            // What came may have been the ruins of an answer.
+            Err(error) if error.kind() == ErrorKind::Unavailable && (lost || answered) => noted,
+            Err(_) => before,
+        };
+        held.record.set_sent(sent_at);
+        held.unsaved = sent_at != noted;
+    }
+}

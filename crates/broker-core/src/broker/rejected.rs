@@ -1,0 +1,88 @@
+//! A token that the service it is for does not take (401).
+
+use chrono::TimeDelta;
+
+use super::Broker;
+use super::decide::serves;
+use super::operation::Operation;
+use crate::{Error, Record, Result, Secret, Token, TokenRequest};
+
+/// For this long after a token was made because another was rejected, no third is made for that: the fault is not
+/// the token's.
+const SHORT_TIME: TimeDelta = TimeDelta::seconds(30);
+
+impl Broker {
+    /// A token in the place of one that the service it is for does not take, although it should still be valid (401,
+    /// RFC 6750 section 3.1). `rejected` is that token, or the held one if it is not given.
+    ///
+    /// If another is held by now, it is returned. Else exactly that token is forgotten, and one exchange is made for
+    /// all who complain, at most one in 30 seconds: a token made after a complaint and rejected in turn is
+    /// [`crate::ErrorKind::Unavailable`].
+    pub async fn replace_rejected(
+        &self,
+        provider: &str,
+        request: &TokenRequest,
+        rejected: Option<Secret>,
+    ) -> Result<Token> {
+        let slot = self.slot(provider)?;
+        let now = self.inner.context.now();
+        slot.entry.provider.check(request, now).map_err(|error| error.of_provider(provider))?;
+        let request = request.clone();
+        self.run(provider, |operation| async move { operation.replace(&request, rejected).await }).await
+    }
+}
+
+impl Operation {
+    async fn replace(self, request: &TokenRequest, rejected: Option<Secret>) -> Result<Token> {
+        let other = |record: &Record| self.other(record, request, rejected.as_ref());
+        let _gate = self.gate().await?;
+        let locked = match self.lock(|| other(&*self.inner.look_again(&self.slot)?)).await? {
+            Ok(locked) => locked,
+            Err(token) => return Ok(token),
+        };
+        let mut held = self.load(locked).await?;
+        if let Some(token) = other(&held.record)? {
+            return Ok(token);
+        }
+        if self.is_meant(&held.record, request, rejected.as_ref()) {
+            held.record.reject_token(request.scopes(), self.context.now());
+            self.write(&mut held).await?;
+            self.inner.remember(&self.slot, held.record.clone());
+        }
+        self.renew_held(&mut held, request).await
+    }
+
+    /// The held token, if it is another than the one that is complained of.
+    fn other(
+        &self,
+        record: &Record,
+        request: &TokenRequest,
+        rejected: Option<&Secret>,
+    ) -> Result<Option<Token>> {
+        let now = self.context.now();
+        if !self.is_meant(record, request, rejected) {
+            return Ok(serves(record, request, self.context.began_at(), now));
+        }
+        if self.is_recent(record, request) {
+            return Err(Error::unavailable(
+                "the token is rejected, and it was made only now because the one before was rejected: another would be no better",
+            )
+            .with_hint("see whether the account may do this and the service is well; after half a minute a new one is made"));
+        }
+        Ok(None)
+    }
+
+    /// Whether the held token is the one that is complained of.
+    fn is_meant(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
+        record.token(request.scopes()).is_some_and(|held| match rejected {
+            Some(rejected) => held.secret().same_as(rejected),
+            // Who does not name the token may mean the one before.
+            None => !self.is_recent(record, request),
+        })
+    }
+
+    fn is_recent(&self, record: &Record, request: &TokenRequest) -> bool {
+        let at = record.rejected_at(request.scopes());
+        at.is_some_and(|at| (TimeDelta::zero()..SHORT_TIME).contains(&(self.context.now() - at)))
+    }
+}

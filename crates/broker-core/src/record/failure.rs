@@ -1,0 +1,58 @@
+//! What is remembered of tries that came to nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Error, ErrorKind};
+
+/// The longest that a service is left alone for because it asked so: a day, as quotas by the day need.
+const LONGEST_REST: TimeDelta = TimeDelta::hours(24);
+
+/// A failure from further in the future than this is from before the clock was set back.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
+
+/// The last try for a token failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Failure {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// How.
+    pub kind: ErrorKind,
+    /// In words; never with a secret in them.
+    pub message: String,
+    /// In the advisory window nobody tries again before.
+    pub retry_at: DateTime<Utc>,
+    /// Whether the service itself named that time (`Retry-After`): then nobody asks before, token or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
+    /// A [`crate::mark`] of the password that was refused, so that it is never tried again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_mark: Option<String>,
+    #[serde(flatten)]
+    pub(super) unknown: Map<String, Value>,
+}
+
+impl Failure {
+    /// A failure at `now`, after which a caller with a token lets `pause` pass.
+    pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta) -> Self {
+        let asked = error
+            .retry_after()
+            .filter(|wait| !wait.is_zero())
+            .map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_REST).min(LONGEST_REST));
+        Self {
+            at: now,
+            kind: error.kind(),
+            message: error.message().to_owned(),
+            retry_at: now.checked_add_signed(pause.max(asked.unwrap_or_default())).unwrap_or(now),
+            asked: asked.is_some(),
+            secret_mark: error.secret_mark().map(str::to_owned),
+            unknown: Map::new(),
+        }
+    }
+
+    /// Whether it is too early to try again.
+    pub(crate) fn rests(&self, now: DateTime<Utc>) -> bool {
+        self.at - now <= CLOCK_TOLERANCE && now < self.retry_at
+    }
+}

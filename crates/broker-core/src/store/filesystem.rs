@@ -1,0 +1,144 @@
+//! On which file system a folder is, and how far a lock there reaches.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::Reach;
+
+/// What is known of the file system of a folder.
+#[derive(Debug, Clone)]
+pub(super) struct Filesystem {
+    /// As people call it: `ext4`, `nfs4 (server:/home)`.
+    pub(super) name: String,
+    /// How far a lock (`flock`) on a file there reaches.
+    pub(super) reach: Reach,
+}
+
+/// A line of mountinfo (`proc_pid_mountinfo(5)`).
+struct Mount<'a> {
+    kind: &'a str,
+    source: &'a str,
+    /// Of the file system: `vers=4.2,local_lock=none,…`.
+    options: &'a str,
+}
+
+/// The network and cluster file systems, by the magic numbers of statfs(2).
+const NETWORK: [(u64, &str); 16] = [
+    (0x6969, "nfs"),
+    (0x0BD0_0BD0, "lustre"),
+    (0x00C3_6400, "ceph"),
+    (0x0116_1970, "gfs2"),
+    (0x7461_636F, "ocfs2"),
+    (0x4750_4653, "gpfs"),
+    (0x1983_0326, "beegfs"),
+    (0xAAD7_AAEA, "panfs"),
+    (0xFF53_4D42, "cifs"),
+    (0xFE53_4D42, "smb"),
+    (0x517B, "smbfs"),
+    (0x6573_5546, "fuse"),
+    (0x0102_1997, "9p"),
+    (0x5346_414F, "afs"),
+    (0x6B41_4653, "afs"),
+    (0x786F_4256, "vboxsf"),
+];
+
+impl Filesystem {
+    /// Of the folder, or of the nearest one above it that is there.
+    pub(super) fn of(folder: &Path) -> Self {
+        let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let device = std::fs::metadata(there).map_or(0, |meta| meta.dev());
+        describe(magic(there), mount(&mounts, device).as_ref())
+    }
+
+    /// Whether other hosts may see the same files.
+    pub(super) fn is_shared(&self) -> bool {
+        self.reach != Reach::Host { alone: true }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn magic(path: &Path) -> u64 {
+    // The kernel gives 32 bits, which some platforms sign-extend.
+    rustix::fs::statfs(path).map_or(0, |stat| stat.f_type.cast_unsigned() & 0xFFFF_FFFF)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn magic(_path: &Path) -> u64 {
+    0
+}
+
+fn mount(mounts: &str, device: u64) -> Option<Mount<'_>> {
+    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let line = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(number.as_str()))?;
+    let mut rest = line.split_once(" - ")?.1.split(' ');
+    Some(Mount { kind: rest.next()?, source: rest.next()?, options: rest.next().unwrap_or_default() })
+}
+
+fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
+    let network = NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name);
+    let Some(kind) = network else {
+        let name = mount.map_or("a local file system", |mount| mount.kind).to_owned();
+        return Filesystem { name, reach: Reach::Host { alone: true } };
+    };
+    let has = |option: &str| mount.is_some_and(|mount| mount.options.split(',').any(|each| each == option));
+    let reach = match kind {
+        // flock(2) is a lock of the whole file at the server, by lockd in version 3, unless mounted otherwise
+        // (nfs(5)).
+        "nfs" if has("local_lock=none") => Reach::Hosts,
+        "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => {
+            Reach::Host { alone: false }
+        }
+        "lustre" if has("flock") => Reach::Hosts,
+        "lustre" if has("localflock") => Reach::Host { alone: false },
+        "ceph" | "gfs2" | "ocfs2" => Reach::Hosts,
+        _ => Reach::Unknown,
+    };
+    let name = match mount {
+        Some(mount) if mount.kind.starts_with(kind) => format!("{} ({})", mount.kind, mount.source),
+        _ => kind.to_owned(),
+    };
+    Filesystem { name, reach }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// type of statfs | options of the mount | name | how far a lock reaches
+    const TABLE: &str = "
+        0xEF53     | ext4 /dev/vda rw                                      | ext4            | this host
+        0x01021994 | tmpfs tmpfs rw                                        | tmpfs           | this host
+        0x6969     | nfs4 srv:/home rw,vers=4.2,proto=tcp,local_lock=none  | nfs4 (srv:/home) | all hosts
+        0x6969     | nfs srv:/home rw,vers=3,mountproto=udp,local_lock=none | nfs (srv:/home) | all hosts
+        0x6969     | nfs srv:/home rw,vers=3,nolock,local_lock=all         | nfs (srv:/home) | this host, of several
+        0x6969     | nfs srv:/home rw,vers=3,local_lock=flock              | nfs (srv:/home) | this host, of several
+        0x6969     | nfs srv:/home rw,vers=3                               | nfs (srv:/home) | unknown
+        0x0BD00BD0 | lustre mgs@tcp:/l rw,flock,lazystatfs                 | lustre (mgs@tcp:/l) | all hosts
+        0x0BD00BD0 | lustre mgs@tcp:/l rw,localflock                       | lustre (mgs@tcp:/l) | this host, of several
+        0x0BD00BD0 | lustre mgs@tcp:/l rw,noflock                          | lustre (mgs@tcp:/l) | unknown
+        0x00C36400 | ceph mon:/ rw                                         | ceph (mon:/)    | all hosts
+        0xFE534D42 | cifs //srv/home rw,vers=3.1.1                         | smb             | unknown
+        0x65735546 | fuse.sshfs me@srv: rw                                 | fuse.sshfs (me@srv:) | unknown
+        0x47504653 | gpfs gpfs0 rw                                         | gpfs (gpfs0)    | unknown
+    ";
+
+    #[test]
+    fn how_far_a_lock_reaches_follows_the_table() {
+        for row in TABLE.lines().filter(|row| row.contains('|')) {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");
+            let other = "22 1 0:7 / /other rw - tmpfs other rw";
+            let mounts = format!("{other}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
+            let found = describe(magic, mount(&mounts, rustix::fs::makedev(0, 42)).as_ref());
+            let reach = match found.reach {
+                Reach::Host { alone: true } => "this host",
+                Reach::Host { alone: false } => "this host, of several",
+                Reach::Hosts => "all hosts",
+                Reach::Unknown => "unknown",
+            };
+            assert_eq!((found.name.as_str(), reach), (cells[2], cells[3]), "{row}");
+        }
+    }
+}

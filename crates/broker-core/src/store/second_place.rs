@@ -1,0 +1,123 @@
+//! The second place: folders of this host, for a record whose own folder cannot be written any more, and for a lock
+//! where the file system of that folder has none.
+
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::file::{SUFFIX, read};
+use crate::{Env, Loaded, Record};
+
+/// Folders beside the one that a store is in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SecondPlace {
+    folders: Vec<PathBuf>,
+    /// Of the store's folder: several may share a second place.
+    mark: String,
+}
+
+/// The folders of this host that last while its user is there: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker`,
+/// `/tmp/broker-UID`.
+pub(super) fn folders(env: &dyn Env) -> Vec<PathBuf> {
+    let named = env.var("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let mut folders: Vec<_> = named.into_iter().map(|folder| folder.join("broker")).collect();
+    folders.extend(folders_of_host());
+    folders.dedup();
+    folders
+}
+
+/// Those that every process of the user finds, whatever its environment.
+fn folders_of_host() -> [PathBuf; 2] {
+    let user = rustix::process::geteuid().as_raw();
+    [format!("/run/user/{user}/broker").into(), format!("/tmp/broker-{user}").into()]
+}
+
+impl SecondPlace {
+    pub(super) fn new(folders: Vec<PathBuf>, store: &Path) -> Self {
+        let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+        let hash = Sha256::digest(store.as_os_str().as_encoded_bytes());
+        let mark = format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| hash[index])));
+        Self { folders, mark }
+    }
+
+    fn name(&self, provider: &str, ending: &str) -> String {
+        format!("{provider}-{}.{ending}", self.mark)
+    }
+
+    /// The newest record that was saved here.
+    pub(super) fn read(&self, provider: &str) -> Option<Record> {
+        let name = self.name(provider, "json");
+        let found = self.folders.iter().filter_map(|folder| {
+            let path = folder.join(&name);
+            match read(&path, provider).ok()? {
+                Loaded::Record(record) if is_ours(folder) => Some(*record),
+                _ => None,
+            }
+        });
+        found.max_by_key(Record::revision)
+    }
+
+    /// Saves in the first folder that takes it.
+    pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
+        let mut why = std::io::Error::other("there is no second place");
+        for folder in &self.folders {
+            match make(folder).and_then(|()| put(folder, &self.name(provider, "json"), bytes)) {
+                Ok(path) => return Ok(path),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    /// Removes what was saved here: it is in its own place again, or is to be forgotten.
+    pub(super) fn clear(&self, provider: &str) {
+        for folder in &self.folders {
+            let _ = std::fs::remove_file(folder.join(self.name(provider, "json")));
+        }
+    }
+
+    /// Where a lock goes that all processes of this host find.
+    pub(super) fn lock_path(&self, provider: &str) -> std::io::Result<PathBuf> {
+        let [lasting, other] = folders_of_host();
+        let folder = if lasting.parent().is_some_and(Path::exists) { lasting } else { other };
+        make(&folder)?;
+        Ok(folder.join(self.name(provider, "lock")))
+    }
+}
+
+/// Makes a folder that nobody else can look into, or makes sure that it is one: others can write to `/tmp` too.
+fn make(folder: &Path) -> std::io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if is_ours(folder) {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!("{} is not a folder of yours alone", folder.display())))
+}
+
+fn is_ours(folder: &Path) -> bool {
+    folder.symlink_metadata().is_ok_and(|meta| {
+        let for_others = meta.mode() & 0o077;
+        meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && for_others == 0
+    })
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
+    let mut file: NamedTempFile = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(SUFFIX)
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    let path = folder.join(name);
+    file.persist(&path)?;
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(path)
+}
