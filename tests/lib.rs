@@ -182,9 +182,7 @@ impl Sandbox {
 
     /// Lets time pass for a record: every moment in it lies that much further back.
     pub fn age(&self, provider: &str, by: TimeDelta) {
-        let mut record = self.record(provider);
-        move_back(&mut record, by);
-        std::fs::write(self.record_path(provider), record.to_string()).expect("a record written");
+        age_file(&self.record_path(provider), by);
     }
 
     /// The `broker` command with these words, in this sandbox.
@@ -221,6 +219,14 @@ impl Sandbox {
     pub fn start(&self, words: &[&str]) -> Child {
         self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs")
     }
+}
+
+/// Lets time pass for the record in a file: see [`Sandbox::age`].
+pub fn age_file(path: &Path, by: TimeDelta) {
+    let bytes = std::fs::read(path).expect("a record");
+    let mut record = serde_json::from_slice(&bytes).expect("a record in JSON");
+    move_back(&mut record, by);
+    std::fs::write(path, record.to_string()).expect("a record written");
 }
 
 /// Sends a started broker a signal: `INT`, `TERM`, `HUP`.

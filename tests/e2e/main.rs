@@ -8,5 +8,8 @@ mod config;
 mod earthdaily;
 mod earthscope;
 mod faults;
+mod kept;
 mod oidc;
+mod patience;
+mod rejected;
 mod terminal;

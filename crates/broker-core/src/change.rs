@@ -1,6 +1,6 @@
 //! What an exchange brought.
 
-use crate::{Record, ScopeKey, Secret, Token};
+use crate::{Phase, Record, ScopeKey, Secret, Token};
 use chrono::{DateTime, Utc};
 
 use crate::record::Grant;
@@ -72,6 +72,12 @@ impl Change {
 
     pub(crate) fn refuses_grant(&self) -> bool {
         matches!(self.grant, GrantChange::Refused)
+    }
+
+    /// Takes out the tokens that arrived expired: what is held may still serve.
+    pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
+        let expired = |(_, token): &mut (_, Token)| token.window().phase(now) == Phase::Expired;
+        self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
     pub(crate) fn tokens(&self) -> &[(ScopeKey, Token)] {

@@ -6,5 +6,7 @@
 mod answers;
 #[path = "core/broker.rs"]
 mod broker;
+#[path = "core/scenarios.rs"]
+mod scenarios;
 #[path = "core/windows.rs"]
 mod windows;

@@ -39,7 +39,8 @@ pub(super) fn serves(
     now: DateTime<Utc>,
 ) -> Option<Token> {
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
-    let too_old = request.is_forced() && token.issued_at() <= asked_at;
+    let made_since = asked_at < token.issued_at() && token.issued_at() <= now;
+    let too_old = request.is_forced() && !made_since;
     let too_short =
         request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then(|| token.clone())

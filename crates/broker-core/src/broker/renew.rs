@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::decide::{Decision, decide, serves};
 use super::operation::{Held, Operation};
-use crate::{Change, Error, ErrorKind, Failure, Loaded, Phase, Record, Result, Token, TokenRequest};
+use crate::{Change, Error, ErrorKind, Failure, Loaded, Record, Result, Token, TokenRequest};
 
 /// The most exchanges between a record and a token (log in again, refresh, mint, with one that is refused
 /// between): a provider that asks for more goes in a circle.
@@ -97,8 +97,9 @@ impl Operation {
     /// The failure of whoever tried while this operation waited: all who asked meanwhile get it, and nobody asks
     /// again for them.
     fn failed_meanwhile(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
-        let failure =
-            record.failure(request.scopes()).filter(|failure| failure.at > self.context.began_at())?;
+        // One from later than now is from before the clock was set back.
+        let meanwhile = |at| self.context.began_at() < at && at <= self.context.now();
+        let failure = record.failure(request.scopes()).filter(|failure| meanwhile(failure.at))?;
         Some(Error::new(failure.kind, failure.message.clone()))
     }
 
@@ -109,16 +110,17 @@ impl Operation {
             held.locked.probe().await?;
             let exchanged = self.provider().exchange(&self.context, &held.record, request).await;
             self.close_journal(held, journal.as_ref(), &exchanged);
-            let change = exchanged?;
+            let mut change = exchanged?;
             if change.refuses_grant() && self.changed_meanwhile(held).await? {
                 continue;
             }
-            let given = change.tokens().to_vec();
+            let expired = change.take_expired(self.context.now());
+            let given = change.tokens().iter().find(|(scopes, _)| scopes == request.scopes()).cloned();
             self.save(held, change).await?;
-            for (_, token) in &given {
-                self.check_alive(token)?;
+            if let Some(expired) = expired {
+                return Err(self.arrived_expired(&expired));
             }
-            if let Some((_, token)) = given.into_iter().find(|(scopes, _)| scopes == request.scopes()) {
+            if let Some((_, token)) = given {
                 return Ok(token);
             }
         }
@@ -141,12 +143,9 @@ impl Operation {
     }
 
     /// A token that arrives expired is nobody's token: one of the two clocks is wrong.
-    fn check_alive(&self, token: &Token) -> Result<()> {
+    fn arrived_expired(&self, token: &Token) -> Error {
         let now = self.context.now();
-        if token.window().phase(now) != Phase::Expired {
-            return Ok(());
-        }
-        Err(Error::unavailable(format!(
+        Error::unavailable(format!(
             "the new token had already expired when it came ({}); this machine's clock says {}, the service's {}",
             token.expires_at().unwrap_or_default().format("%F %T UTC"),
             now.format("%F %T UTC"),
@@ -156,7 +155,7 @@ impl Operation {
             "the clocks agree: the service gives tokens that are over at once"
         } else {
             "set this machine's clock"
-        }))
+        })
     }
 
     /// Puts a failure on record, so that it is not repeated at once and `status` can tell of it. That this may
