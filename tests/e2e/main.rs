@@ -11,5 +11,6 @@ mod faults;
 mod kept;
 mod oidc;
 mod patience;
+mod places;
 mod rejected;
 mod terminal;

@@ -8,5 +8,7 @@ mod answers;
 mod broker;
 #[path = "core/scenarios.rs"]
 mod scenarios;
+#[path = "core/together.rs"]
+mod together;
 #[path = "core/windows.rs"]
 mod windows;

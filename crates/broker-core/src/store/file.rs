@@ -130,9 +130,10 @@ impl Store for FileStore {
 
     fn about(&self) -> StoreAbout {
         let filesystem = self.filesystem();
-        // Only a try tells whether the file system has locks at all.
-        let probe = tempfile::tempfile_in(&self.folder).map(|file| file.try_lock());
-        let has_none = matches!(probe, Ok(Err(TryLockError::Error(error))) if is_unsupported(&error));
+        // Only a try tells whether a network file system has locks at all.
+        let try_one = || tempfile::tempfile_in(&self.folder).map(|file| file.try_lock());
+        let has_none = filesystem.is_shared()
+            && matches!(try_one(), Ok(Err(TryLockError::Error(error))) if is_unsupported(&error));
         let elsewhere = has_none.then(|| self.second.lock_path("NAME").ok()).flatten();
         StoreAbout {
             place: self.folder.display().to_string(),

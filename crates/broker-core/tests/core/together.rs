@@ -1,0 +1,194 @@
+//! Providers that need each other, tasks that wait for each other, and a store that fails.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker_core::{
+    Broker, Change, Context, Entry, Error, ErrorKind, FileStore, Issuer, Loaded, Locked, Locking, Login,
+    Provider, Record, Result, Revoked, Secret, Store, StoreAbout, Token, TokenRequest,
+};
+use broker_testkit::World;
+use chrono::TimeDelta;
+use tokio::sync::Notify;
+
+/// A provider that needs the token of another, if one is named.
+struct Derived {
+    issuer: Issuer,
+    needs: Option<&'static str>,
+    broker: Arc<OnceLock<Broker>>,
+    exchanges: AtomicUsize,
+    hangs: Option<Notify>,
+}
+
+impl Derived {
+    fn new(needs: Option<&'static str>, broker: &Arc<OnceLock<Broker>>) -> Arc<Self> {
+        let issuer = Issuer {
+            kind: "test".to_owned(),
+            flow: "none".to_owned(),
+            endpoint: "https://example.org".to_owned(),
+            client_id: None,
+            audience: None,
+            secret_mark: None,
+        };
+        Arc::new(Self { issuer, needs, broker: broker.clone(), exchanges: AtomicUsize::new(0), hangs: None })
+    }
+
+    fn hanging() -> Arc<Self> {
+        let mut hanging = Self::new(None, &Arc::default());
+        Arc::get_mut(&mut hanging).expect("its only owner").hangs = Some(Notify::new());
+        hanging
+    }
+}
+
+#[async_trait]
+impl Provider for Derived {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+        self.exchanges.fetch_add(1, Ordering::SeqCst);
+        if let Some(hangs) = &self.hangs {
+            hangs.notified().await;
+        }
+        let from = match (self.needs, self.broker.get()) {
+            (Some(needs), Some(broker)) => {
+                broker.token(needs, &TokenRequest::new()).await?.secret().expose().to_owned()
+            }
+            _ => String::new(),
+        };
+        let secret = Secret::new(format!("{from}+"));
+        let token = Token::new(secret, context.now(), Some(context.now() + TimeDelta::hours(1)));
+        Ok(Change::token(request.scopes(), token))
+    }
+
+    async fn login(&self, _context: &Context, _login: &Login) -> Result<Change> {
+        Err(Error::usage("no login"))
+    }
+
+    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
+        Ok(Revoked::default())
+    }
+}
+
+/// A broker of providers that need each other.
+fn family(world: &World, folder: &std::path::Path, needs: &[(&str, Option<&'static str>)]) -> Broker {
+    let itself = Arc::new(OnceLock::new());
+    let catalog: BTreeMap<_, _> = needs
+        .iter()
+        .map(|(name, needs)| {
+            let provider: Arc<dyn Provider> = Derived::new(*needs, &itself);
+            ((*name).to_owned(), Entry::new(provider))
+        })
+        .collect();
+    let broker = Broker::builder(catalog, Arc::new(FileStore::new(folder)), world.context()).build();
+    assert!(itself.set(broker.clone()).is_ok());
+    broker
+}
+
+#[tokio::test]
+async fn a_provider_may_ask_for_the_token_of_another() {
+    let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+    let needs = [("a", Some("b")), ("b", Some("c")), ("c", None)];
+    let broker = family(&world, folder.path(), &needs);
+    // Also where two ask at once for what needs the same.
+    let usual = TokenRequest::new();
+    let (a, b) = tokio::join!(broker.token("a", &usual), broker.token("b", &usual));
+    assert_eq!(a.expect("a token").secret().expose(), "+++");
+    assert_eq!(b.expect("a token").secret().expose(), "++");
+}
+
+#[tokio::test]
+async fn providers_that_need_each_other_are_an_error_and_no_deadlock() {
+    for needs in [vec![("a", Some("a"))], vec![("a", Some("b")), ("b", Some("c")), ("c", Some("a"))]] {
+        let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+        let broker = family(&world, folder.path(), &needs);
+        let usual = TokenRequest::new();
+        let asked = tokio::time::timeout(Duration::from_secs(20), broker.token("a", &usual));
+        let error = asked.await.expect("no deadlock").expect_err("a circle");
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(error.message().starts_with("providers need each other's tokens: a -> "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_hangs_is_waited_for_only_so_long() {
+    let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+    let provider: Arc<dyn Provider> = Derived::hanging();
+    let catalog = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
+    let store = Arc::new(FileStore::new(folder.path()));
+    let broker =
+        Broker::builder(catalog, store, world.context()).wait_limit(Duration::from_millis(20)).build();
+    let hanging = tokio::spawn({
+        let broker = broker.clone();
+        async move { broker.token("a", &TokenRequest::new()).await }
+    });
+    tokio::task::yield_now().await;
+    let error = broker.token("a", &TokenRequest::new()).await.expect_err("it waits no longer");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.message().contains(&std::process::id().to_string()), "{error}");
+    hanging.abort();
+}
+
+/// A store on which nothing can be saved after all, nor elsewhere.
+struct Failing(FileStore);
+
+struct FailingLocked(Box<dyn Locked>);
+
+#[async_trait]
+impl Store for Failing {
+    fn peek(&self, provider: &str) -> Result<Loaded> {
+        self.0.peek(provider)
+    }
+
+    async fn try_lock(&self, provider: &str) -> Result<Locking> {
+        Ok(match self.0.try_lock(provider).await? {
+            Locking::Taken(locked) => Locking::Taken(Box::new(FailingLocked(locked))),
+            busy @ Locking::Busy(_) => busy,
+        })
+    }
+
+    fn about(&self) -> StoreAbout {
+        self.0.about()
+    }
+}
+
+#[async_trait]
+impl Locked for FailingLocked {
+    async fn load(&mut self) -> Result<Loaded> {
+        self.0.load().await
+    }
+
+    async fn probe(&mut self) -> Result<()> {
+        self.0.probe().await
+    }
+
+    async fn save(&mut self, _record: &Record) -> Result<Option<String>> {
+        Err(Error::failed("the disk is broken"))
+    }
+
+    async fn rescue(&mut self, record: &Record) -> Result<String> {
+        self.0.rescue(record).await
+    }
+
+    async fn forget(&mut self) -> Result<Option<String>> {
+        self.0.forget().await
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_saved_nowhere_is_an_error_and_nobodys_token() {
+    let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+    let provider: Arc<dyn Provider> = Derived::new(None, &Arc::default());
+    let catalog = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
+    let store = Arc::new(Failing(FileStore::new(folder.path())));
+    let broker = Broker::builder(catalog, store, world.context()).build();
+    let error = broker.token("a", &TokenRequest::new()).await.expect_err("it is not on disk");
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    let both = ["could not be saved: the disk is broken", "nor in a second place"];
+    assert!(both.iter().all(|words| error.message().contains(words)), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("broker token a")), "{error}");
+}

@@ -1,0 +1,153 @@
+//! Where records are kept: small disks, and file systems of a network.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use broker_e2e::{Run, Sandbox};
+use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
+use chrono::TimeDelta;
+
+fn expired() -> (EarthScope, Sandbox) {
+    let service = EarthScope::start(EarthScopeOptions {
+        rotation: Rotation::RotateDetectReuse,
+        ..EarthScopeOptions::default()
+    });
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    sandbox.age("earthscope", TimeDelta::days(2));
+    service.forget_seen();
+    (service, sandbox)
+}
+
+/// A file system of its own, gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// In memory, of this size; `None` where this user may not mount.
+    fn mount(at: PathBuf, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(&at).expect("a folder");
+        let options = format!("size={size},mode=0700");
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self(at));
+        }
+        assert!(std::env::var_os("CI").is_none(), "this machine lets nobody mount a tmpfs");
+        println!("left out: this user may not mount a tmpfs");
+        None
+    }
+
+    fn remount(&self, option: &str) {
+        let remounted =
+            Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.0).status();
+        assert!(remounted.expect("mount").success(), "{option}");
+    }
+
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        // Ends when nothing more fits.
+        let _ = std::io::copy(&mut std::io::repeat(b'x'), &mut std::fs::File::create(&path).expect("a file"));
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn move_records(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("records").flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}
+
+#[test]
+fn a_full_or_read_only_disk_is_told_before_anything_is_spent() {
+    let (service, sandbox) = expired();
+    let Some(disk) = SmallDisk::mount(sandbox.home().join("disk"), "256k") else { return };
+    move_records(&sandbox.state(), &disk.0);
+    let sandbox = sandbox.with_env("BROKER_STATE_DIR", &disk.0.display().to_string());
+    let filler = disk.fill();
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).says("No space left").says("--state-dir");
+    assert!(service.seen().is_empty(), "nothing was spent");
+    std::fs::remove_file(filler).expect("room again");
+    disk.remount("ro");
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).says("Read-only");
+    assert!(service.seen().is_empty(), "nothing was spent");
+    disk.remount("rw");
+    let token = sandbox.broker(&["token", "earthscope"]).token();
+    assert!(service.access_is_live(&token));
+    let left = std::fs::read_dir(&disk.0).expect("a folder").count();
+    assert_eq!(left, 2, "the record and its lock");
+    // What is held needs no room.
+    let _ = disk.fill();
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
+    disk.remount("ro");
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
+    assert_eq!((service.refreshes(), service.reuse_events()), (2, 0));
+}
+
+/// Runs the broker with system calls that end otherwise, as on another file system: those that concern these paths,
+/// or all. `None` without strace.
+fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&str]) -> Option<Run> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "install strace");
+        println!("left out: there is no strace");
+        return None;
+    }
+    let plain = sandbox.command(words);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null"]);
+    for path in of {
+        strace.arg("-P").arg(path);
+    }
+    for each in inject {
+        strace.args(["-e", &format!("inject={each}")]);
+    }
+    strace.arg(plain.get_program()).args(plain.get_args()).current_dir(sandbox.home()).env_clear();
+    strace.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Some(strace.output().expect("strace runs").into())
+}
+
+/// statfs says NFS: the first field of its answer.
+const NFS: &str = "statfs:poke_exit=@arg2=6969000000000000";
+
+/// As NFS without lockd.
+const NO_LOCKS: &str = "flock:error=ENOLCK";
+
+#[test]
+fn status_says_on_what_records_are_and_how_far_the_lock_reaches() {
+    let (_service, sandbox) = expired();
+    let run = sandbox.broker(&["status", "-v"]).ends(0).says("keeps apart all processes of this host");
+    assert!(run.err.contains(&sandbox.state().display().to_string()), "{}", run.err);
+    let plain = sandbox.broker(&["status"]).ends(0);
+    assert!(!plain.err.contains("keeps apart"), "nothing to worry about is not told: {}", plain.err);
+    let Some(run) = under_strace(&sandbox, &[NFS], &[], &["status"]) else { return };
+    let _ = run.ends(0).says("on nfs;").says("cannot be told");
+    let Some(run) = under_strace(&sandbox, &[NFS, NO_LOCKS], &[], &["status"]) else { return };
+    let _ = run.ends(0).says("since there are no locks there").says("this host only");
+}
+
+#[test]
+fn where_the_file_system_has_no_locks_the_lock_is_elsewhere_on_this_host() {
+    let (service, sandbox) = expired();
+    let store = [sandbox.state(), sandbox.state().join("earthscope.lock")];
+    let words = ["token", "earthscope"];
+    let Some(run) = under_strace(&sandbox, &[NO_LOCKS], &store, &words) else { return };
+    let token = run.token();
+    assert!(service.access_is_live(&token));
+    // Two at once on such a file system: the lock on this host keeps them apart.
+    sandbox.age("earthscope", TimeDelta::days(2));
+    service.forget_seen();
+    let both: Vec<_> = std::thread::scope(|scope| {
+        let run = || under_strace(&sandbox, &[NFS, NO_LOCKS], &store, &words);
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        all.into_iter().filter_map(|each| each.join().expect("a thread")).map(Run::token).collect()
+    });
+    assert!(both.iter().all(|token| *token == both[0]), "{both:?}");
+    assert_eq!((service.count("token"), service.reuse_events()), (1, 0));
+}
