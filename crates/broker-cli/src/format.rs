@@ -31,14 +31,16 @@ struct Json<'a> {
     expires_in: Option<u64>,
 }
 
-/// Providers as one line of JSON.
-pub(crate) fn json_of_providers(providers: Vec<Value>) -> Result<String> {
+/// Providers, and the store that was looked into, as one line of JSON.
+pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
     #[derive(Serialize)]
-    struct Providers {
+    struct Answer {
         version: u8,
         providers: Vec<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        store: Option<Value>,
     }
-    json(&Providers { version: 1, providers })
+    json(&Answer { version: 1, providers, store })
 }
 
 fn json(value: &impl Serialize) -> Result<String> {

@@ -13,7 +13,7 @@ pub(super) fn list(desk: &Desk<'_>, args: &List) -> Outcome {
     let providers = desk.setup().config()?.configured()?;
     if args.json {
         let object = |provider: &Configured| json!({ "name": provider.name, "kind": provider.kind, "configured_in": provider.origin });
-        return answer(&json_of_providers(providers.iter().map(object).collect())?);
+        return answer(&json_of_providers(providers.iter().map(object).collect(), None)?);
     }
     let mut rows = vec![["PROVIDER", "KIND", "CONFIGURED IN"].map(str::to_owned).to_vec()];
     rows.extend(providers.into_iter().map(|provider| vec![provider.name, provider.kind, provider.origin]));

@@ -29,18 +29,34 @@ pub(super) fn run(desk: &Desk<'_>, args: &args::Status) -> Outcome {
 }
 
 fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Status]) -> Outcome {
+    let store = broker.store();
     if args.json {
-        return answer(&json_of_providers(statuses.iter().map(object).collect())?);
+        let providers = statuses.iter().map(object).collect();
+        return answer(&json_of_providers(providers, Some(place(&store)))?);
     }
     answer(&table(statuses))?;
     for status in statuses {
         notes(desk, broker, status);
     }
-    let store = broker.store();
     if desk.everywhere.verbose > 0 || store.reach != (Reach::Host { alone: true }) {
         desk.say(&about(&store));
     }
     Ok(())
+}
+
+fn place(store: &StoreAbout) -> Value {
+    let reach = match store.reach {
+        Reach::Host { .. } => "host",
+        Reach::Hosts => "hosts",
+        Reach::Unknown => "unknown",
+    };
+    json!({
+        "path": store.place,
+        "filesystem": store.on,
+        "shared": store.reach != Reach::Host { alone: true },
+        "lock_reaches": reach,
+        "lock_elsewhere": store.lock_elsewhere,
+    })
 }
 
 /// Where records are, and who is kept out by their lock.
@@ -90,6 +106,7 @@ fn object(status: &Status) -> Value {
         "last_failure": failure.map(|failure| json!({
             "at": rfc3339(failure.at), "kind": failure.kind, "message": failure.message,
         })),
+        "not_before": status.not_before.map(rfc3339),
         "note": status.note,
     })
 }
@@ -129,6 +146,9 @@ fn notes(desk: &Desk<'_>, broker: &Broker, status: &Status) {
     if let Some(failure) = &status.last_failure {
         let at = failure.at.format("%F %T UTC");
         desk.say(&format!("{name}: the last try failed at {at}: {}", failure.message));
+    }
+    if let Some(until) = status.not_before {
+        desk.say(&format!("{name}: the service asked to be left alone until {}", until.format("%F %T UTC")));
     }
     if desk.everywhere.verbose > 0 {
         let renews = status.tokens.iter().filter_map(|token| token.renews_at).min();

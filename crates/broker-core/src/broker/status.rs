@@ -30,6 +30,8 @@ pub struct Status {
     pub issuer: String,
     /// The last failure since a token was given.
     pub last_failure: Option<Failure>,
+    /// Until when the service asked to be left alone, if it did: nobody asks it before.
+    pub not_before: Option<DateTime<Utc>>,
     /// What the person should know besides.
     pub note: Option<String>,
 }
@@ -119,6 +121,7 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
         grant: record.usable_grant().is_some(),
         issuer: record.issuer().endpoint.clone(),
         last_failure: record.last_failure().cloned(),
+        not_before: record.throttle(now).map(|failure| failure.retry_at),
         note,
     }
 }

@@ -125,6 +125,7 @@ impl Store for FileStore {
             path: self.record_path(provider),
             provider: provider.to_owned(),
             room: None,
+            unreadable: false,
         })))
     }
 
@@ -165,12 +166,16 @@ struct LockedFile {
     provider: String,
     /// Room set aside by a probe, for the next save.
     room: Option<NamedTempFile>,
+    /// Whether what is there could not be read: looked at before an exchange, not between its answer and the save.
+    unreadable: bool,
 }
 
 #[async_trait]
 impl Locked for LockedFile {
     async fn load(&mut self) -> Result<Loaded> {
         let (loaded, elsewhere) = self.store.newest(&self.provider)?;
+        self.unreadable = matches!(loaded, Loaded::Unreadable(_))
+            || elsewhere && matches!(read(&self.path, &self.provider), Ok(Loaded::Unreadable(_)));
         if let Loaded::Record(record) = &loaded
             && elsewhere
         {
@@ -270,8 +275,8 @@ impl LockedFile {
     }
 
     /// Keeps what cannot be read under a name of its own.
-    fn set_aside_unreadable(&self) -> Result<Option<String>> {
-        if !matches!(read(&self.path, &self.provider)?, Loaded::Unreadable(_)) {
+    fn set_aside_unreadable(&mut self) -> Result<Option<String>> {
+        if !self.unreadable {
             return Ok(None);
         }
         let free = (1..=u32::MAX)
@@ -281,6 +286,7 @@ impl LockedFile {
         let aside =
             free.ok_or_else(|| Error::failed("no name is free to keep an unreadable record under"))?;
         std::fs::rename(&self.path, &aside).map_err(|error| cannot("move aside", &self.path, error))?;
+        self.unreadable = false;
         Ok(Some(aside.display().to_string()))
     }
 
@@ -307,7 +313,9 @@ pub(super) fn read(path: &Path, provider: &str) -> Result<Loaded> {
         return Err(Error::failed(format!("{} is not a file of yours: it is not used", path.display()))
             .with_hint("move it away"));
     }
-    let mut bytes = Zeroizing::new(Vec::new());
+    // With room for all of it, it is read at once.
+    let size = usize::try_from(meta.len().min(LONGEST_RECORD)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size));
     file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
     if bytes.len() as u64 > LONGEST_RECORD {
         return Ok(Loaded::Unreadable(format!("{} is larger than any record", path.display())));
