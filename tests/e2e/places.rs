@@ -151,3 +151,41 @@ fn where_the_file_system_has_no_locks_the_lock_is_elsewhere_on_this_host() {
     assert!(both.iter().all(|token| *token == both[0]), "{both:?}");
     assert_eq!((service.count("token"), service.reuse_events()), (1, 0));
 }
+
+#[test]
+fn a_quota_that_shows_late_is_told_before_anything_is_spent() {
+    let (service, sandbox) = expired();
+    let quota = ["fdatasync:error=EDQUOT"];
+    let Some(run) = under_strace(&sandbox, &quota, &[], &["token", "earthscope"]) else { return };
+    let _ = run.ends(1).says("quota").says("--state-dir");
+    assert!(service.seen().is_empty(), "nothing was spent");
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+}
+
+#[test]
+fn a_disk_that_breaks_between_the_answer_and_the_save_loses_nothing() {
+    // The first rename is the journal's, the second the answer's; each follows an fsync of the file and is followed
+    // by one of the folder.
+    for broken in
+        ["renameat,renameat2,rename:error=EIO:when=2", "fsync:error=EIO:when=3", "fsync:error=EIO:when=4"]
+    {
+        let (service, sandbox) = expired();
+        let runtime = sandbox.home().join("run");
+        std::fs::create_dir(&runtime).expect("a folder");
+        let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
+        let Some(run) = under_strace(&sandbox, &[broken], &[], &["token", "earthscope"]) else { return };
+        let token = run.says("WARNING: earthscope: it is kept in").token();
+        assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "{broken}");
+        sandbox.age("earthscope", TimeDelta::days(2));
+        age_kept(&runtime);
+        let renewed = sandbox.broker(&["token", "earthscope"]).token();
+        assert!(service.access_is_live(&renewed) && renewed != token, "{broken}");
+        assert_eq!((service.refreshes(), service.reuse_events()), (3, 0), "{broken}");
+    }
+}
+
+fn age_kept(runtime: &Path) {
+    for entry in std::fs::read_dir(runtime.join("broker")).expect("a folder").flatten() {
+        broker_e2e::age_file(&entry.path(), TimeDelta::days(2));
+    }
+}
