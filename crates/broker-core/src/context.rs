@@ -106,12 +106,20 @@ impl Context {
         }
     }
 
+    /// An error if nobody waits for the operation any more. What is done without a wait lets nobody notice that a signal
+    /// has come: here somebody can.
+    pub(crate) async fn check_wanted(&self) -> Result<()> {
+        tokio::task::yield_now().await;
+        if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+    }
+
     /// Sends a request and gives the answer whatever its status, but for redirects: they are not followed, so
     /// that a secret goes only where the configuration says.
     ///
     /// This is the one owner of retries: see [`Repeat`]. From here until the broker has saved what came of
     /// it, or the provider says [`Context::nothing_given`], a signal waits.
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
+        self.check_wanted().await?;
         self.section.begin();
         let sleeper = self.clone();
         let policy = ExponentialBuilder::new()

@@ -19,6 +19,7 @@ impl Operation {
         held: &mut Held,
         request: &TokenRequest,
     ) -> Result<Option<Journal>> {
+        self.context.check_wanted().await?;
         self.section.start_exchange();
         let now = self.context.now();
         if !self.provider().spends_grant(&held.record, request, now) {
@@ -28,6 +29,8 @@ impl Operation {
         if let Some(at) = before {
             tracing::info!(%at, "a renewal was cut off; the login is tried once more");
         } else {
+            // A signal waits, so that what is written here does not stay if nothing is sent.
+            self.section.begin();
             held.record.set_sent(Some(now));
             self.write(held).await?;
         }
