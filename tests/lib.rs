@@ -188,7 +188,22 @@ impl Sandbox {
     /// The `broker` command with these words, in this sandbox.
     #[must_use]
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(broker_binary());
+        self.inside(Command::new(broker_binary()), words)
+    }
+
+    /// The same, started by another program: `timeout`, `strace`.
+    ///
+    /// # Panics
+    /// If no program is named.
+    #[must_use]
+    pub fn command_under(&self, program: &[&str], words: &[&str]) -> Command {
+        let (name, its_words) = program.split_first().expect("a program");
+        let mut command = Command::new(name);
+        command.args(its_words).arg(broker_binary());
+        self.inside(command, words)
+    }
+
+    fn inside(&self, mut command: Command, words: &[&str]) -> Command {
         command.args(words).env_clear().envs(&self.env).current_dir(self.home()).stdin(Stdio::null());
         command
     }

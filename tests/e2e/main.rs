@@ -1,6 +1,12 @@
 //! The broker as people and programs meet it: the real binary, real files, services that can fail.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod carbonmapper;
 mod cli;
@@ -9,6 +15,7 @@ mod earthdaily;
 mod earthscope;
 mod faults;
 mod kept;
+mod kill;
 mod oidc;
 mod patience;
 mod places;

@@ -1,0 +1,249 @@
+//! The real process is stopped, anywhere in an exchange, and what is left is looked at: a whole record, a login that
+//! works, and where no client could have kept it, words that say so.
+
+#![allow(clippy::print_stdout, reason = "figures, for who asks with --nocapture")]
+
+mod held;
+mod points;
+mod random;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use broker_e2e::{Run, Sandbox};
+use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
+use chrono::TimeDelta;
+use rustix::process::Signal;
+use serde_json::Value;
+
+const TOKEN: [&str; 2] = ["token", "earthscope"];
+const A_MOMENT: Duration = Duration::from_secs(30);
+
+/// What is said of a login that was lost where no client can keep it.
+const SAID: [&str; 3] =
+    ["a renewal was cut off at", "the service had already replaced the login", "broker login earthscope"];
+
+/// What a service does to refresh tokens.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    rotation: Rotation,
+    grace: usize,
+}
+
+const KEEP: Case = Case { name: "keep", rotation: Rotation::Keep, grace: 0 };
+const OMIT: Case = Case { name: "omit", rotation: Rotation::Omit, grace: 0 };
+const GRACE: Case = Case { name: "rotate, grace", rotation: Rotation::Rotate, grace: 1 };
+const ROTATE: Case = Case { name: "rotate", rotation: Rotation::Rotate, grace: 0 };
+const REUSE: Case = Case { name: "rotate, detect reuse", rotation: Rotation::RotateDetectReuse, grace: 0 };
+
+impl Case {
+    /// Whether a refresh token is good once.
+    fn spends(&self) -> bool {
+        self.grace == 0 && matches!(self.rotation, Rotation::Rotate | Rotation::RotateDetectReuse)
+    }
+}
+
+/// How a run is stopped.
+struct Stop {
+    signal: Signal,
+    /// Where, for who reads of a failure.
+    at: String,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", name(self.signal), self.at)
+    }
+}
+
+fn name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::KILL => "KILL",
+        Signal::INT => "INT",
+        Signal::TERM => "TERM",
+        _ => "HUP",
+    }
+}
+
+/// The token that a record holds.
+fn token(record: &Value) -> Value {
+    record["tokens"][""]["secret"].clone()
+}
+
+/// How things were before a run that is stopped.
+struct Before {
+    refreshes: usize,
+    reuses: usize,
+    token: Value,
+}
+
+/// What the stopped runs have left.
+#[derive(Default)]
+struct Tally(BTreeMap<&'static str, usize>);
+
+impl Tally {
+    fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    fn of(&self, what: &str) -> usize {
+        self.0.get(what).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for what in
+            ["stopped", "over before", "before the request", "in the window", "saved", "lost and said"]
+        {
+            write!(f, " {:>5} {what}", self.of(what))?;
+        }
+        Ok(())
+    }
+}
+
+/// A service, and somebody who is logged in there.
+struct Scene {
+    case: Case,
+    service: EarthScope,
+    sandbox: Sandbox,
+    tally: Tally,
+}
+
+impl Scene {
+    fn new(case: Case) -> Self {
+        let (rotation, refresh_grace) = (case.rotation, case.grace);
+        let service =
+            EarthScope::start(EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() });
+        let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+        let sandbox = Sandbox::new().with_config(&config);
+        let scene = Self { case, service, sandbox, tally: Tally::default() };
+        scene.log_in();
+        scene
+    }
+
+    fn log_in(&self) {
+        let refresh = self.service.issue_refresh_token();
+        let words = ["login", "earthscope", "--refresh-token-stdin"];
+        let _ = self.sandbox.broker_reading(&words, &refresh).ends(0);
+    }
+
+    /// The token is over: whoever asks next has to renew.
+    fn expire(&self) -> Before {
+        self.sandbox.age("earthscope", TimeDelta::days(2));
+        self.service.forget_seen();
+        Before {
+            refreshes: self.service.refreshes(),
+            reuses: self.service.reuse_events(),
+            token: token(&self.sandbox.record("earthscope")),
+        }
+    }
+
+    /// Looks at what a stopped run has left, and asks again.
+    fn look_after(&mut self, before: &Before, stop: &Stop, ended: &Output) {
+        let what = format!("{}, {stop}", self.case.name);
+        self.settle(before);
+        self.check_end(stop.signal, ended, &what);
+        let left = self.whole_record(&what);
+        let saved = token(&left) != before.token;
+        for printed in String::from_utf8_lossy(&ended.stdout).lines() {
+            assert_eq!(token(&left), printed, "{what}: handed out, and not on the disk");
+        }
+
+        let next = self.sandbox.broker(&TOKEN);
+        let renewed = usize::from(next.code == 0 && !saved);
+        let spent = (self.service.refreshes() - before.refreshes).checked_sub(renewed);
+        let spent = spent.unwrap_or_else(|| panic!("{what}: a token out of nothing: {next:?}"));
+        assert!(spent <= 1, "{what}: asked {spent} times");
+        self.tally.count("stopped");
+        self.tally.count(match (saved, spent) {
+            (true, _) => "saved",
+            (false, 0) => "before the request",
+            (false, _) => "in the window",
+        });
+        // Nobody can save what the service has not said yet, or what has come this very moment.
+        let unclosable = stop.signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
+        if unclosable && next.code == 3 {
+            self.check_loss_is_said(&next, &what);
+        } else {
+            self.check_login_works(next, &what);
+        }
+        self.check_folder(&what);
+    }
+
+    /// The service has acted on all it has seen: what a fault delays is acted on though nobody listens any more.
+    fn settle(&self, before: &Before) {
+        let since = Instant::now();
+        let acted =
+            || (self.service.refreshes() - before.refreshes) + (self.service.reuse_events() - before.reuses);
+        while self.service.count("token") > acted() {
+            assert!(since.elapsed() < A_MOMENT, "the service hangs");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    fn check_end(&mut self, signal: Signal, ended: &Output, what: &str) {
+        let (number, status) = (signal.as_raw(), ended.status);
+        if status.code() == Some(0) {
+            self.tally.count("over before");
+            assert!(ended.stdout.ends_with(b"\n"), "{what}: all is well, and no token: {ended:?}");
+        } else if status.signal() == Some(number) {
+            // Before anybody listens for signals they end the process; then nothing has been sent.
+            let early = signal == Signal::KILL || self.service.count("token") == 0;
+            assert!(early, "{what}: the signal was not held");
+        } else {
+            assert_eq!(status.code(), Some(128 + number), "{what}: {ended:?}");
+        }
+    }
+
+    /// The record: never torn, never open to others.
+    fn whole_record(&self, what: &str) -> Value {
+        let path = self.sandbox.record_path("earthscope");
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{what}: no record: {error}"));
+        let text = String::from_utf8_lossy(&bytes);
+        let record: Value =
+            serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{what}: torn: {error}: {text:?}"));
+        assert!(record["grant"]["secret"].is_string(), "{what}: no login in {text}");
+        let mode = std::fs::metadata(&path).expect("a record").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{what}");
+        record
+    }
+
+    fn check_login_works(&self, next: Run, what: &str) {
+        assert_eq!(next.code, 0, "{what}: a login is lost: {next:?}");
+        let record = self.whole_record(what);
+        let refresh = record["grant"]["secret"].as_str().expect("a refresh token");
+        assert!(self.service.is_live(refresh), "{what}: the refresh token on the disk is not the last one");
+        assert!(record["grant"]["sent_at"].is_null(), "{what}: nothing is under way any more");
+        assert!(self.service.access_is_live(&next.token()), "{what}: a token that is none");
+    }
+
+    fn check_loss_is_said(&mut self, next: &Run, what: &str) {
+        for words in SAID {
+            assert!(next.err.contains(words), "{what}: lost, and `{words}` is not said: {}", next.err);
+        }
+        self.tally.count("lost and said");
+        self.log_in();
+    }
+
+    /// The lock is free, and what the stopped run had begun to write is gone.
+    fn check_folder(&self, what: &str) {
+        let lock = File::open(self.sandbox.state().join("earthscope.lock")).expect("a lock file");
+        assert!(lock.try_lock().is_ok(), "{what}: the lock is stuck");
+        for entry in std::fs::read_dir(self.sandbox.state()).expect("a folder") {
+            let name = entry.expect("a file").file_name();
+            let known = ["earthscope.json", "earthscope.lock"].iter().any(|known| name == *known);
+            assert!(known, "{what}: {} is left behind", name.display());
+        }
+    }
+
+    fn print(&self, how: &str) {
+        println!("{how:<16} {:<21}{}", self.case.name, self.tally);
+    }
+}

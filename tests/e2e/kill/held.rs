@@ -1,0 +1,50 @@
+//! Signals wait for the save, also for those who do not like to wait.
+
+use std::time::Duration;
+
+use broker_e2e::finish;
+use broker_testkit::Fault;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{A_MOMENT, REUSE, Scene, TOKEN, token};
+
+#[test]
+fn who_presses_ctrl_c_again_and_again_loses_nothing() {
+    let scene = Scene::new(REUSE);
+    for signals in [[Signal::INT, Signal::INT, Signal::TERM], [Signal::TERM, Signal::INT, Signal::HUP]] {
+        let before = scene.expire();
+        scene.service.fault("token", Fault::Delay(Duration::from_millis(300)));
+        let mut child = scene.sandbox.start(&TOKEN);
+        assert!(scene.service.wait_for("token", 1, A_MOMENT));
+        for signal in signals.iter().cycle() {
+            kill_process(Pid::from_child(&child), *signal).expect("signalled");
+            std::thread::sleep(Duration::from_millis(10));
+            if child.try_wait().expect("a child").is_some() {
+                break;
+            }
+        }
+        let run = finish(child);
+        // On a busy machine two may be there before the first is looked at.
+        assert!(signals.iter().any(|signal| run.code == 128 + signal.as_raw()), "{run:?}");
+        assert_ne!(token(&scene.whole_record("again and again")), before.token, "saved");
+        assert_eq!(scene.service.refreshes(), before.refreshes + 1);
+        scene.check_login_works(scene.sandbox.broker(&TOKEN), "again and again");
+    }
+}
+
+#[test]
+fn a_timeout_around_the_command_loses_nothing() {
+    let scene = Scene::new(REUSE);
+    for turn in 0..50 {
+        let delay = Duration::from_millis(fastrand::u64(30..=80));
+        scene.service.fault("token", Fault::Delay(delay));
+        let words = ["token", "earthscope", "--force"];
+        let ended = scene.sandbox.command_under(&["timeout", "0.05"], &words).output().expect("timeout runs");
+        let what = format!("turn {turn}, an answer after {delay:?}");
+        assert!(matches!(ended.status.code(), Some(0 | 124 | 143)), "{what}: {ended:?}");
+        scene.check_login_works(scene.sandbox.broker(&TOKEN), &what);
+    }
+    assert_eq!(scene.service.reuse_events(), 0);
+    let _ = scene.expire();
+    let _ = scene.sandbox.broker(&TOKEN).token();
+}

@@ -1,0 +1,80 @@
+//! At moments that nobody has chosen: many runs, each stopped at a random one.
+
+use std::process::{Child, Output};
+use std::time::{Duration, Instant};
+
+use broker_testkit::Fault;
+use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN};
+
+/// How many runs are stopped for each case.
+const STOPS: usize = 600;
+
+const FORCED: [&str; 3] = ["token", "earthscope", "--force"];
+
+/// How long a run usually takes: the middle one of some that nobody stops.
+fn usual(scene: &Scene) -> Duration {
+    let mut times: Vec<_> = (0..5)
+        .map(|_| {
+            let since = Instant::now();
+            let _ = scene.sandbox.broker(&FORCED).ends(0);
+            since.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
+    // No hope in this: any moment is as good.
+    std::thread::sleep(wait);
+    if signal == Signal::KILL {
+        child.kill().expect("killed");
+    } else {
+        kill_process(Pid::from_child(&child), signal).expect("signalled");
+    }
+    child.wait_with_output().expect("the broker ends")
+}
+
+fn stopped_anywhere(case: Case) {
+    let seed = fastrand::u64(..);
+    let mut rng = Rng::with_seed(seed);
+    let mut scene = Scene::new(case);
+    let mut longest = Duration::ZERO;
+    for nth in 0..STOPS {
+        // What else runs on this machine comes and goes.
+        if nth % 100 == 0 {
+            longest = usual(&scene).mul_f64(1.2);
+        }
+        let signal = [Signal::KILL, Signal::INT, Signal::TERM][rng.usize(..3)];
+        let (wait, delay) = (longest.mul_f64(rng.f64()), Duration::from_micros(rng.u64(..=3000)));
+        let before = scene.expire();
+        if rng.bool() {
+            scene.service.fault("token", Fault::Delay(delay));
+        }
+        let ended = stop_after(scene.sandbox.start(&FORCED), wait, signal);
+        scene.service.clear_faults();
+        let stop = Stop { signal, at: format!("after {wait:?} of {longest:?} (stop {nth}, seed {seed})") };
+        scene.look_after(&before, &stop, &ended);
+    }
+    let _ = scene.expire();
+    let _ = scene.sandbox.broker(&TOKEN).token();
+    scene.print("at random");
+    assert!(scene.tally.of("before the request") > 0 && scene.tally.of("saved") > 0, "{}", scene.tally);
+}
+
+#[test]
+fn stops_at_random_lose_nothing_where_the_refresh_token_stays_or_has_a_grace() {
+    for case in [KEEP, OMIT, GRACE] {
+        stopped_anywhere(case);
+    }
+}
+
+#[test]
+fn stops_at_random_lose_a_rotated_login_only_in_the_window_and_say_so() {
+    for case in [ROTATE, REUSE] {
+        stopped_anywhere(case);
+    }
+}
