@@ -7,15 +7,22 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
+mod canary;
+mod run;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use canary::{MARK, assert_no_secret, secret_in};
+use run::Told;
+pub use run::{Run, Started, is_log, louder};
 
 /// The `broker` binary of this build, made if it is not there or not new.
 ///
@@ -49,63 +56,13 @@ pub fn broker_binary() -> &'static Path {
     })
 }
 
-/// A home and an environment for one test.
+/// A home and an environment for one test. Whatever runs in it is searched for secrets where none may be: stderr,
+/// stdout unless a token was asked for, and at the end the files that others can read.
 pub struct Sandbox {
     folder: TempDir,
     env: BTreeMap<String, String>,
-}
-
-/// How a run of the broker ended.
-#[derive(Debug, Clone)]
-pub struct Run {
-    /// The exit code; -1 if a signal ended it.
-    pub code: i32,
-    /// What it printed.
-    pub out: String,
-    /// What it told people.
-    pub err: String,
-}
-
-impl Run {
-    /// Checks the exit code, and shows everything if it is another.
-    #[track_caller]
-    #[must_use]
-    pub fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
-        self
-    }
-
-    /// Checks that it told people this.
-    #[track_caller]
-    #[must_use]
-    pub fn says(self, words: &str) -> Self {
-        assert!(self.err.contains(words), "`{words}` is not in stderr: {}", self.err);
-        self
-    }
-
-    /// The printed token: one line.
-    #[track_caller]
-    #[must_use]
-    pub fn token(self) -> String {
-        let run = self.ends(0);
-        let line = run.out.strip_suffix('\n').expect("a line end after the token");
-        assert!(!line.is_empty() && !line.contains(char::is_whitespace), "one word: {line:?}");
-        line.to_owned()
-    }
-
-    /// The printed JSON.
-    #[track_caller]
-    #[must_use]
-    pub fn json(self) -> Value {
-        serde_json::from_str(&self.ends(0).out).expect("JSON on stdout")
-    }
-}
-
-impl From<Output> for Run {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-    }
+    /// Files that the test itself wrote, as open as it likes.
+    own: Mutex<Vec<PathBuf>>,
 }
 
 impl Default for Sandbox {
@@ -125,7 +82,7 @@ impl Sandbox {
             ("HOME".to_owned(), home.display().to_string()),
             ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
         ]);
-        Self { folder, env }
+        Self { folder, env, own: Mutex::default() }
     }
 
     /// With a configuration file of the person's.
@@ -144,9 +101,14 @@ impl Sandbox {
 
     /// Writes the person's configuration file.
     pub fn write_config(&self, toml: &str) {
-        let path = self.config_path();
+        self.write(&self.config_path(), toml);
+    }
+
+    /// Writes a file that may hold a secret though others can read it.
+    pub fn write(&self, path: &Path, text: &str) {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        std::fs::write(path, toml).expect("a configuration file");
+        std::fs::write(path, text).expect("a file");
+        self.own.lock().expect("a list").push(path.to_owned());
     }
 
     /// The person's configuration file.
@@ -204,17 +166,25 @@ impl Sandbox {
     }
 
     fn inside(&self, mut command: Command, words: &[&str]) -> Command {
-        command.args(words).env_clear().envs(&self.env).current_dir(self.home()).stdin(Stdio::null());
+        command
+            .args(words)
+            .args(louder(words))
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(self.home())
+            .stdin(Stdio::null());
         command
     }
 
     /// Runs `broker` with these words to its end.
+    #[track_caller]
     #[must_use]
     pub fn broker(&self, words: &[&str]) -> Run {
-        self.command(words).output().expect("the broker runs").into()
+        Run::read(self.command(words).output().expect("the broker runs"), Told::of(words))
     }
 
     /// Runs `broker` with this on its standard input.
+    #[track_caller]
     #[must_use]
     pub fn broker_reading(&self, words: &[&str], input: &str) -> Run {
         let mut child = self
@@ -226,13 +196,25 @@ impl Sandbox {
             .expect("the broker runs");
         let written = child.stdin.take().expect("its stdin").write_all(input.as_bytes());
         drop(written);
-        child.wait_with_output().expect("the broker ends").into()
+        Started::new(child, Told::of(words)).finish()
     }
 
     /// Starts `broker` with these words, its output kept for [`finish`].
     #[must_use]
-    pub fn start(&self, words: &[&str]) -> Child {
-        self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs")
+    pub fn start(&self, words: &[&str]) -> Started {
+        let mut command = self.command(words);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
+        Started::new(child, Told::of(words))
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // A test that failed has said why.
+        if !std::thread::panicking() {
+            let own = self.own.lock().expect("a list");
+            assert_eq!(canary::open_files(&self.home(), &own), [""; 0]);
+        }
     }
 }
 
@@ -252,8 +234,9 @@ pub fn signal(child: &Child, name: &str) {
 
 /// Waits for a started broker.
 #[must_use]
-pub fn finish(child: Child) -> Run {
-    child.wait_with_output().expect("the broker ends").into()
+#[track_caller]
+pub fn finish(child: Started) -> Run {
+    child.finish()
 }
 
 fn move_back(value: &mut Value, by: TimeDelta) {

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
+const GUESS: &str = "guess-KANARIE";
 
 fn service() -> CarbonMapper {
     CarbonMapper::start(CarbonMapperOptions::default())
@@ -76,10 +77,10 @@ fn a_wrong_password_is_refused_and_never_retried() {
     let service = service();
     let sandbox = with(&service).with_env("CARBONMAPPER_EMAIL", EMAIL);
     let login = ["login", "carbonmapper", "--password-stdin"];
-    let run = sandbox.broker_reading(&login, "guess").ends(6);
-    assert!(!run.err.contains("guess"), "{}", run.err);
+    let run = sandbox.broker_reading(&login, GUESS).ends(6);
+    assert!(!run.err.contains(GUESS), "{}", run.err);
     assert_eq!(service.count("pair"), 1);
-    let sandbox = sandbox.with_env("CARBONMAPPER_PASSWORD", "guess");
+    let sandbox = sandbox.with_env("CARBONMAPPER_PASSWORD", GUESS);
     let _ = sandbox.broker(&["token", "carbonmapper"]).ends(6);
     let _ = sandbox.broker(&["token", "carbonmapper"]).ends(6).says("not tried again");
     assert_eq!(service.count("pair"), 2, "an unattended try is made once");

@@ -19,7 +19,7 @@ fn bad_configurations_are_told_with_place_and_remedy() {
         cases += 1;
         let sandbox = Sandbox::new();
         let config = sandbox.home().join("providers.toml");
-        std::fs::copy(&path, &config).expect("copied");
+        sandbox.write(&config, &std::fs::read_to_string(&path).expect("a case"));
         let config = config.display().to_string();
         let run = sandbox.broker(&["config", "check", "--config", &config]).ends(5);
         assert_eq!(run.out, "");
@@ -90,7 +90,7 @@ fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
         (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = \"standin-api-token\"\n[providers.second]\n\
-         kind = \"earthdaily\"\nclient_secret = \"a secret of its own\"\ntimeout = \"1s\"\n",
+         kind = \"earthdaily\"\nclient_secret = \"KANARIE of its own\"\ntimeout = \"1s\"\n",
         own.auth_url()
     );
     // What goes outside ends at a proxy that is not there: a test asks no real service.
@@ -108,10 +108,12 @@ fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
 fn nothing_in_the_working_folder_is_read_by_itself() {
     let trap = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new();
-    let config =
-        format!("[providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = \"x\"\n", trap.auth_url());
+    let config = format!(
+        "[providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = \"x-KANARIE\"\n",
+        trap.auth_url()
+    );
     for name in ["providers.toml", "broker.toml", "EDS.env", ".env"] {
-        std::fs::write(sandbox.home().join(name), &config).expect("a file");
+        sandbox.write(&sandbox.home().join(name), &config);
     }
     let run = sandbox.broker(&["token", "earthdaily"]).ends(5).says("EDS_SECRET");
     assert_eq!(run.out, "");
@@ -123,7 +125,7 @@ fn secrets_come_from_files_and_commands_too() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("secret");
-    std::fs::write(&file, "standin-api-token\n").expect("a file");
+    sandbox.write(&file, "standin-api-token\n");
     for (source, code) in [
         ("{ file = \"~/secret\" }".to_owned(), 0),
         (format!("{{ file = \"{}\" }}", file.display()), 0),
@@ -176,7 +178,7 @@ fn the_commented_defaults_of_the_built_in_file_are_the_defaults() {
         text.push('\n');
     }
     assert!(text.matches(" = ").count() >= 12, "{text}");
-    let sandbox = Sandbox::new().with_env("EDS_SECRET", "x");
+    let sandbox = Sandbox::new().with_env("EDS_SECRET", "x-KANARIE");
     let issuers = |sandbox: &Sandbox| {
         let status = sandbox.broker(&["status", "--json"]).json();
         let all = status["providers"].as_array().expect("providers").iter();

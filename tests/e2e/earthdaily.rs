@@ -22,14 +22,14 @@ fn a_secret_in_the_environment_is_all_the_new_login_needs() {
 fn the_variables_of_the_services_own_client_are_found() {
     let options = EarthDailyOptions {
         client_id: "legacy:id".into(),
-        secret: "s p%c/é".into(),
+        secret: "s p%c/é KANARIE".into(),
         ..EarthDailyOptions::default()
     };
     let service = EarthDaily::start(options);
     let sandbox = Sandbox::new()
         .with_env("EDS_AUTH_URL", &format!("{}/oauth2/token", service.url()))
         .with_env("EDS_CLIENT_ID", "legacy:id")
-        .with_env("EDS_SECRET", "s p%c/é")
+        .with_env("EDS_SECRET", "s p%c/é KANARIE")
         .with_env("EDS_API_URL", "https://api.earthdaily.com/platform/v1/stac");
     assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily"]).token()));
     let seen = service.seen().pop().expect("a request");

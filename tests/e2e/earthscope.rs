@@ -3,10 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
-use broker_e2e::{Run, Sandbox, finish};
+use broker_e2e::{Run, Sandbox, assert_no_secret, finish};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 use serde_json::json;
+
+const MACHINE: &str = "m2m-KANARIE";
 
 const A_MOMENT: Duration = Duration::from_secs(30);
 
@@ -37,6 +39,7 @@ fn a_person_logs_in_and_the_token_is_held() {
     assert!(service.wait_for("token", 1, A_MOMENT), "it polls");
     service.approve(&code);
     let end: Vec<_> = lines.collect();
+    assert_no_secret("stderr", &end.join("\n"));
     let run = finish(login).ends(0);
     assert_eq!(run.out, "", "stdout is for answers");
     assert!(end.last().is_some_and(|line| line.starts_with("earthscope: signed in as ")), "{end:?}");
@@ -122,10 +125,10 @@ fn denied_is_refused_and_expired_asks_again() {
 
 #[test]
 fn a_machine_needs_no_login() {
-    let options = EarthScopeOptions { client_secret: Some("m2m".into()), ..EarthScopeOptions::default() };
+    let options = EarthScopeOptions { client_secret: Some(MACHINE.into()), ..EarthScopeOptions::default() };
     let service = EarthScope::start(options);
     let sandbox = with(&service).with_env("BROKER_PROVIDERS__EARTHSCOPE__CLIENT_SECRET__ENV", "THE_SECRET");
-    let sandbox = sandbox.with_env("THE_SECRET", "m2m");
+    let sandbox = sandbox.with_env("THE_SECRET", MACHINE);
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&token));
     let seen = service.seen().pop().expect("a request");
@@ -134,14 +137,14 @@ fn a_machine_needs_no_login() {
     assert_eq!(form["grant_type"], "client_credentials");
     assert_eq!(form["audience"], "https://api.earthscope.org");
     assert_eq!(form.len(), 4, "no scope");
-    let wrong = sandbox.with_env("THE_SECRET", "another");
+    let wrong = sandbox.with_env("THE_SECRET", "another KANARIE");
     let _ = wrong.broker(&["token", "earthscope"]).ends(6);
 }
 
 #[test]
 fn a_person_and_a_machine_never_mix() {
     let options = EarthScopeOptions {
-        client_secret: Some("m2m".into()),
+        client_secret: Some(MACHINE.into()),
         interval: Some(1),
         rotation: Rotation::RotateDetectReuse,
         ..EarthScopeOptions::default()
@@ -151,7 +154,7 @@ fn a_person_and_a_machine_never_mix() {
     let _ = log_in(&service, &sandbox);
     let persons = sandbox.broker(&["token", "earthscope"]).token();
     let as_machine =
-        format!("[providers.earthscope]\ndomain = \"{}\"\nclient_secret = \"m2m\"\n", service.url());
+        format!("[providers.earthscope]\ndomain = \"{}\"\nclient_secret = \"{MACHINE}\"\n", service.url());
     let as_person = std::fs::read_to_string(sandbox.config_path()).expect("a file");
     sandbox.write_config(&as_machine);
     let machines = sandbox.broker(&["token", "earthscope"]).token();
@@ -187,7 +190,8 @@ fn a_refresh_token_from_elsewhere_begins_a_record() {
         .ends(0);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     // A wrong one replaces nothing.
-    let _ = sandbox.broker_reading(&["login", "earthscope", "--refresh-token-stdin"], "wrong").ends(6);
+    let _ =
+        sandbox.broker_reading(&["login", "earthscope", "--refresh-token-stdin"], "wrong-KANARIE").ends(6);
     sandbox.age("earthscope", TimeDelta::days(2));
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     let _ = sandbox.broker_reading(&["login", "earthscope", "--refresh-token-stdin"], "\n").ends(2);
@@ -353,7 +357,8 @@ fn a_refusal_that_repeats_our_refresh_token_is_no_rotation() {
     let _ = log_in(&service, &sandbox);
     sandbox.age("earthscope", TimeDelta::days(2));
     let held = sandbox.record("earthscope")["grant"]["secret"].clone();
-    for (status, other, code) in [(400, held.clone(), 6), (400, json!("another"), 6), (200, held.clone(), 4)]
+    for (status, other, code) in
+        [(400, held.clone(), 6), (400, json!("another-KANARIE"), 6), (200, held.clone(), 4)]
     {
         service.forget_seen();
         let mut body = json!({ "refresh_token": other });

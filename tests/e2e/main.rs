@@ -8,11 +8,13 @@
     reason = "tests"
 )]
 
+mod canary;
 mod carbonmapper;
 mod cli;
 mod config;
 mod earthdaily;
 mod earthscope;
+mod fault_table;
 mod faults;
 mod kept;
 mod kill;

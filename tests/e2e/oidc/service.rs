@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use broker_e2e::{Run, Sandbox};
+use broker_e2e::{Run, Sandbox, assert_no_secret, finish, is_log};
 use serde_json::{Value, json};
 
 use super::browser::{self, Browser, Page};
@@ -134,7 +134,9 @@ pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, &Page))
     for line in told {
         err += &(line.expect("UTF-8") + "\n");
     }
-    Run { err, ..child.wait_with_output().expect("the broker ends").into() }
+    assert_no_secret("stderr", &err);
+    let (log, err) = err.split_inclusive('\n').partition(|line| is_log(line));
+    Run { err, log, ..finish(child) }
 }
 
 /// The tool that is not on this machine, if one is not.

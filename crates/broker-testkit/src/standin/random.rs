@@ -14,16 +14,24 @@ pub(super) fn bytes(len: usize) -> Vec<u8> {
     words.flat_map(u64::to_ne_bytes).take(len).collect()
 }
 
-/// An opaque token: `prefix` and 32 random characters.
-pub(super) fn opaque(prefix: &str) -> String {
-    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes(24)))
+/// What every secret of a stand-in has in it, so that a test can search for it where none may be.
+const MARK: &str = "KANARIE";
+
+/// Random text that begins with the mark, of the length that `len` bytes have in base64.
+fn marked(len: usize) -> String {
+    let text = URL_SAFE_NO_PAD.encode(bytes(len));
+    format!("{MARK}{}", &text[MARK.len()..])
 }
 
-/// A JWT (RFC 7519) of `claims` and a `jti`, unique at every call.
+/// An opaque token: `prefix`, the mark, 25 random characters.
+pub(super) fn opaque(prefix: &str) -> String {
+    format!("{prefix}{}", marked(24))
+}
+
+/// A JWT (RFC 7519) of `claims` and a `jti`, unique at every call; `jti` and signature have the mark.
 pub(super) fn jwt(mut claims: Value) -> String {
     claims["jti"] = Value::String(opaque(""));
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": "standin"});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signature = URL_SAFE_NO_PAD.encode(bytes(256));
-    format!("{}.{}.{signature}", part(&header), part(&claims))
+    format!("{}.{}.{}", part(&header), part(&claims), marked(256))
 }

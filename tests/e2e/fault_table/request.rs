@@ -1,0 +1,252 @@
+//! The requests: what is typed for each, and what was there before.
+
+use std::ops::Deref;
+
+use broker_e2e::Sandbox;
+use broker_testkit::{
+    CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
+    Rotation, Server,
+};
+use chrono::TimeDelta;
+
+use super::hitch::Hitch;
+
+/// A request of a kind.
+pub(crate) struct Request {
+    pub(crate) kind: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) route: &'static str,
+    /// What is typed to have it sent.
+    pub(crate) words: &'static [&'static str],
+    /// What is there before.
+    pub(crate) stage: fn() -> Stage,
+    /// A fault meets one request only: those after it are what this is about.
+    pub(crate) once: bool,
+    /// What the service did cannot be had again, so a lost answer may be a lost login: which, the table says.
+    pub(crate) unrepeatable: bool,
+    /// What is done with a login here leaves no other use for it.
+    pub(crate) spends_the_login: bool,
+}
+
+impl Request {
+    /// Left out is what cannot differ from another cell, and what no answer of the request has.
+    pub(crate) fn meets(&self, hitch: &Hitch) -> bool {
+        let field = match hitch.name {
+            name if name.starts_with("expires_in") => {
+                self.kind != "carbonmapper" && self.words[0] != "logout"
+            }
+            _ => !hitch.edits() || self.words[0] != "logout",
+        };
+        // It takes its 2 s, and every request is sent by the same code.
+        let waits = hitch.name.contains("Retry-After: 2");
+        let shows_it = [FIRST_POLL, "refresh", "client credentials"].contains(&self.name);
+        field
+            && (!waits || shows_it)
+            && match self.name {
+                // Until the service may be asked again the test would have to wait.
+                FIRST_POLL if hitch.asks_to_be_left_alone() => false,
+                FIRST_POLL => !hitch.once || waits,
+                LAST_POLL => ["429, Retry-After: 120", "503", "no answer, nothing done", "web page, 200"]
+                    .contains(&hitch.name),
+                name if name.contains("rotating") => hitch.acts() && !(self.once && hitch.once),
+                _ => true,
+            }
+    }
+}
+
+const FIRST_POLL: &str = "first poll";
+const LAST_POLL: &str = "polls until the code expires";
+const LOGIN: &[&str] = &["login", "earthscope", "--no-browser"];
+const STAC: &[&str] = &["token", "carbonmapper", "--scope", "stac"];
+
+/// Every request of every kind.
+pub(crate) fn requests() -> Vec<Request> {
+    let request = |kind, name, route, words, stage| Request {
+        kind,
+        name,
+        route,
+        words,
+        stage,
+        once: false,
+        unrepeatable: false,
+        spends_the_login: false,
+    };
+    let seismic = |name, route, words, stage| request("earthscope", name, route, words, stage);
+    let methane = |name, route, words, stage| request("carbonmapper", name, route, words, stage);
+    let token = &["token", "earthscope"];
+    vec![
+        seismic("device code", "device", LOGIN, nobody as fn() -> Stage),
+        Request { once: true, unrepeatable: true, ..seismic(FIRST_POLL, "token", LOGIN, nobody) },
+        seismic(LAST_POLL, "token", LOGIN, nobody_for_long),
+        seismic("refresh", "token", token, || person(Rotation::Keep, 0)),
+        Request {
+            once: true,
+            spends_the_login: true,
+            ..seismic("refresh, rotating, one grace", "token", token, || person(Rotation::Rotate, 1))
+        },
+        Request {
+            unrepeatable: true,
+            spends_the_login: true,
+            ..seismic("refresh, rotating, no grace", "token", token, || person(Rotation::Rotate, 0))
+        },
+        seismic("client credentials", "token", token, machine),
+        Request {
+            spends_the_login: true,
+            ..seismic("revoke", "revoke", &["logout", "earthscope"], || person(Rotation::Keep, 0))
+        },
+        request("earthdaily", "client credentials", "token", &["token", "earthdaily"], imagery),
+        methane("pair", "pair", &["token", "carbonmapper"], password),
+        methane("refresh", "refresh", &["token", "carbonmapper"], || methane_login(false, true)),
+        Request {
+            unrepeatable: true,
+            spends_the_login: true,
+            ..methane("refresh, rotating", "refresh", &["token", "carbonmapper"], || {
+                methane_login(true, true)
+            })
+        },
+        methane("create-stac", "create-stac", STAC, || methane_login(false, false)),
+        Request { spends_the_login: true, ..methane("list", "list", &["logout", "carbonmapper"], minted) },
+        Request {
+            spends_the_login: true,
+            ..methane("delete", "delete", &["logout", "carbonmapper"], minted)
+        },
+    ]
+}
+
+/// Which service it is.
+pub(crate) enum Service {
+    EarthScope(EarthScope),
+    EarthDaily(EarthDaily),
+    CarbonMapper(CarbonMapper),
+}
+
+impl Service {
+    /// Whether the service takes that access token now.
+    pub(crate) fn is_live(&self, access: &str) -> bool {
+        match self {
+            Self::EarthScope(service) => service.access_is_live(access),
+            Self::EarthDaily(service) => service.access_is_live(access),
+            Self::CarbonMapper(service) => service.access_is_live(access),
+        }
+    }
+}
+
+impl Deref for Service {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        match self {
+            Self::EarthScope(service) => service,
+            Self::EarthDaily(service) => service,
+            Self::CarbonMapper(service) => service,
+        }
+    }
+}
+
+/// A service, and a home of which each cell gets a copy.
+pub(crate) struct Stage {
+    pub(crate) service: Service,
+    config: String,
+    env: &'static [(&'static str, &'static str)],
+    before: Sandbox,
+}
+
+impl Stage {
+    fn new(service: Service, config: String, env: &'static [(&'static str, &'static str)]) -> Self {
+        let config = config + "timeout = \"1s\"\n";
+        let before = home(&config, env);
+        Self { service, config, env, before }
+    }
+
+    /// A home as it was before.
+    pub(crate) fn copy(&self) -> Sandbox {
+        use std::os::unix::fs::DirBuilderExt;
+        let copy = home(&self.config, self.env);
+        if self.before.state().exists() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(copy.state()).expect("a folder");
+        }
+        for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
+            std::fs::copy(file.path(), copy.state().join(file.file_name())).expect("a copy");
+        }
+        copy
+    }
+}
+
+fn home(config: &str, env: &[(&str, &str)]) -> Sandbox {
+    env.iter().fold(Sandbox::new().with_config(config), |home, (name, value)| home.with_env(name, value))
+}
+
+fn seismic(options: EarthScopeOptions) -> Stage {
+    let options = EarthScopeOptions { interval: Some(1), user_subject: "ada".into(), ..options };
+    let service = EarthScope::start(options);
+    service.approve_all();
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    Stage::new(Service::EarthScope(service), config, &[])
+}
+
+/// Nobody is logged in.
+fn nobody() -> Stage {
+    seismic(EarthScopeOptions::default())
+}
+
+fn nobody_for_long() -> Stage {
+    seismic(EarthScopeOptions { code_life: 2, ..EarthScopeOptions::default() })
+}
+
+/// A person is logged in, and the access token has expired.
+fn person(rotation: Rotation, refresh_grace: usize) -> Stage {
+    let stage = seismic(EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() });
+    let Service::EarthScope(service) = &stage.service else { unreachable!("it was made above") };
+    let words = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = stage.before.broker_reading(&words, &service.issue_refresh_token()).ends(0);
+    stage.before.age("earthscope", TimeDelta::days(2));
+    stage
+}
+
+fn machine() -> Stage {
+    let client_secret = Some("m2m-KANARIE".to_owned());
+    let service = EarthScope::start(EarthScopeOptions { client_secret, ..EarthScopeOptions::default() });
+    let config = format!(
+        "[providers.earthscope]\ndomain = \"{}\"\nclient_secret = {{ env = \"A_SECRET\" }}\n",
+        service.url()
+    );
+    Stage::new(Service::EarthScope(service), config, &[("A_SECRET", "m2m-KANARIE")])
+}
+
+fn imagery() -> Stage {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
+    Stage::new(Service::EarthDaily(service), config, &[("EDS_SECRET", "standin-api-token")])
+}
+
+fn methane(options: CarbonMapperOptions, env: &'static [(&'static str, &'static str)]) -> Stage {
+    let service = CarbonMapper::start(options);
+    let config = format!(
+        "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\n\
+         token_list_path = \"account/tokens\"\ntoken_delete_path = \"account/tokens/{{id}}\"\n",
+        service.base_url()
+    );
+    Stage::new(Service::CarbonMapper(service), config, env)
+}
+
+/// A password is at hand, and nothing is held.
+fn password() -> Stage {
+    methane(CarbonMapperOptions::default(), &[("CARBONMAPPER_PASSWORD", "standin-password")])
+}
+
+fn methane_login(rotate_refresh: bool, expired: bool) -> Stage {
+    let stage = methane(CarbonMapperOptions { rotate_refresh, ..CarbonMapperOptions::default() }, &[]);
+    let words = ["login", "carbonmapper", "--password-stdin"];
+    let _ = stage.before.broker_reading(&words, "standin-password").ends(0);
+    if expired {
+        stage.before.age("carbonmapper", TimeDelta::minutes(6));
+    }
+    stage
+}
+
+/// A scoped token was made, and can be deleted.
+fn minted() -> Stage {
+    let stage = methane_login(false, false);
+    let _ = stage.before.broker(STAC).ends(0);
+    stage
+}
