@@ -187,24 +187,18 @@ impl Sandbox {
     #[track_caller]
     #[must_use]
     pub fn broker_reading(&self, words: &[&str], input: &str) -> Run {
-        let mut child = self
-            .command(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the broker runs");
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped());
+        let mut child = spawn(command, words);
         let written = child.stdin.take().expect("its stdin").write_all(input.as_bytes());
         drop(written);
-        Started::new(child, Told::of(words)).finish()
+        child.finish()
     }
 
     /// Starts `broker` with these words, its output kept for [`finish`].
     #[must_use]
     pub fn start(&self, words: &[&str]) -> Started {
-        let mut command = self.command(words);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
-        Started::new(child, Told::of(words))
+        spawn(self.command(words), words)
     }
 }
 
@@ -224,6 +218,14 @@ pub fn age_file(path: &Path, by: TimeDelta) {
     let mut record = serde_json::from_slice(&bytes).expect("a record in JSON");
     move_back(&mut record, by);
     std::fs::write(path, record.to_string()).expect("a record written");
+}
+
+/// Starts a command of [`Sandbox::command`] or [`Sandbox::command_under`] that has these words, its output kept for
+/// [`finish`].
+#[must_use]
+pub fn spawn(mut command: Command, words: &[&str]) -> Started {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
+    Started::new(child, Told::of(words))
 }
 
 /// Sends a started broker a signal: `INT`, `TERM`, `HUP`.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use broker_e2e::{Run, Sandbox};
+use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
 
@@ -99,18 +99,15 @@ fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&st
         println!("left out: there is no strace");
         return None;
     }
-    let plain = sandbox.command(words);
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null"]);
+    let mut strace: Vec<_> = ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
     for path in of {
-        strace.arg("-P").arg(path);
+        strace.extend(["-P".to_owned(), path.display().to_string()]);
     }
     for each in inject {
-        strace.args(["-e", &format!("inject={each}")]);
+        strace.extend(["-e".to_owned(), format!("inject={each}")]);
     }
-    strace.arg(plain.get_program()).args(plain.get_args()).current_dir(sandbox.home()).env_clear();
-    strace.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Some(strace.output().expect("strace runs").into())
+    let strace: Vec<_> = strace.iter().map(String::as_str).collect();
+    Some(finish(spawn(sandbox.command_under(&strace, words), words)))
 }
 
 /// statfs says NFS: the first field of its answer.

@@ -1,6 +1,6 @@
 //! `--rejected`: the service that a token is for does not take it.
 
-use broker_e2e::{Run, Sandbox, finish};
+use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 
@@ -57,13 +57,13 @@ fn without_a_token_the_held_one_is_meant() {
 fn a_crowd_with_one_complaint_makes_one_exchange() {
     let (service, sandbox, first) = seismic();
     let given = sandbox.home().join("given");
-    std::fs::write(&given, &first).expect("a file");
+    sandbox.write(&given, &first);
     let all: Vec<_> = (0..16)
         .map(|_| {
-            let mut command = sandbox.command(&["token", "earthscope", "--rejected"]);
+            let words = ["token", "earthscope", "--rejected"];
+            let mut command = sandbox.command(&words);
             command.stdin(std::fs::File::open(&given).expect("the file"));
-            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-            command.spawn().expect("the broker runs")
+            spawn(command, &words)
         })
         .collect();
     let all: Vec<_> = all.into_iter().map(|child| finish(child).token()).collect();

@@ -39,7 +39,7 @@ impl Api {
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
         // After most faults nobody knows.
         let unknown = |error: Error| match error.kind() {
-            ErrorKind::Unavailable => error.with_hint(format!(
+            ErrorKind::Unavailable if error.retry_after().is_none() => error.with_hint(format!(
                 "if a token named {name} was made, it is listed at {TOKEN_PAGE}; try again"
             )),
             _ => error,
@@ -100,7 +100,9 @@ impl Api {
             let response = context.send(&request).await?;
             // Gone is gone, by whomever, if it is the service that says so.
             let gone = response.status == 404 && response.json().is_some();
-            if !(200..300).contains(&response.status) && !gone {
+            // A network's sign-in page deletes nothing.
+            let done = (200..300).contains(&response.status) && !response.is_html();
+            if !done && !gone {
                 let refused = format!("the service did not delete the token {name}");
                 return Err(match self.read(&response, &[access.secret()]) {
                     Err(problem) => problem.error(&refused),

@@ -10,7 +10,7 @@ use broker_core::{
     Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest, refuse_life,
     refuse_scopes,
 };
-use broker_oauth2::{ClientAuth, DeviceFlow, Refreshed, TokenAnswer, TokenEndpoint, revoked};
+use broker_oauth2::{Approved, ClientAuth, DeviceFlow, Refreshed, TokenAnswer, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
@@ -181,7 +181,11 @@ impl EarthScope {
         ];
         let url = self.domain.join("oauth/device/code");
         let flow = DeviceFlow { url: &url, token: self.as_person(), fields: &fields };
-        let answer = flow.run(context).await?;
+        let answer = match flow.run(context).await? {
+            Approved::Granted(answer) => answer,
+            // The first call for a token gets the rest.
+            Approved::OnlyRefreshToken(refresh_token, at) => return Ok(Change::grant(refresh_token, at)),
+        };
         if answer.refresh_token.is_none() {
             context.person().tell("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)");
         }

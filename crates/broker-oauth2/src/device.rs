@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::text;
-use crate::token::Polled;
+use crate::token::{Polled, refresh_token};
 use crate::{TokenAnswer, TokenEndpoint};
 
 /// If the service names none (RFC 8628 section 3.2).
@@ -39,6 +39,15 @@ pub struct DeviceFlow<'a> {
     pub fields: &'a [(&'a str, &'a str)],
 }
 
+/// What an approval brought.
+#[derive(Debug)]
+pub enum Approved {
+    /// Tokens.
+    Granted(Box<TokenAnswer>),
+    /// A refresh token, when it was sent for, and nothing else of use.
+    OnlyRefreshToken(Secret, DateTime<Utc>),
+}
+
 /// Where a flow stands.
 struct Pending {
     device_code: Secret,
@@ -48,11 +57,13 @@ struct Pending {
     timeouts: u32,
     /// Why the last poll got no answer of use, if so.
     fault: Option<Error>,
+    /// Whether the answer to a poll was lost: it may have been the approval.
+    lost: bool,
 }
 
 /// What a poll means.
 enum Poll {
-    Granted(Box<TokenAnswer>),
+    Approved(Approved),
     /// Not yet: wait at least this long.
     Again(Duration),
 }
@@ -60,7 +71,7 @@ enum Poll {
 impl DeviceFlow<'_> {
     /// Shows a person the code and waits for the approval. Network faults, 429, 5xx and web pages are waited out
     /// until the code expires.
-    pub async fn run(&self, context: &Context) -> Result<TokenAnswer> {
+    pub async fn run(&self, context: &Context) -> Result<Approved> {
         let mut pending = self.begin(context).await?;
         let mut pause = pending.interval;
         loop {
@@ -69,7 +80,7 @@ impl DeviceFlow<'_> {
                 return Err(pending.ran_out());
             }
             match self.poll(context, &mut pending).await? {
-                Poll::Granted(answer) => return Ok(*answer),
+                Poll::Approved(approved) => return Ok(approved),
                 Poll::Again(at_least) => {
                     context.nothing_given();
                     pause = at_least;
@@ -96,6 +107,7 @@ impl DeviceFlow<'_> {
             interval: interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1))),
             timeouts: 0,
             fault: None,
+            lost: false,
         })
     }
 
@@ -108,6 +120,7 @@ impl DeviceFlow<'_> {
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll failed, the login goes on");
                 let pause = pending.backoff(&error);
+                pending.lost = true;
                 pending.fault = Some(error);
                 Ok(Poll::Again(pause))
             }
@@ -123,10 +136,14 @@ impl Pending {
         let Polled { response, answer } = polled;
         self.fault = None;
         let (code, words, fault) = match answer {
-            Ok(answer) => return Ok(Poll::Granted(Box::new(answer))),
+            Ok(answer) => return Ok(Poll::Approved(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
-            // A 429 or 5xx may still say what it means.
+            // A 429 or 5xx may still say what it means; half an answer may hold the login.
             Err(Problem::Transient(fault)) => {
+                if let Some(refresh_token) = refresh_token(&response) {
+                    let only = Approved::OnlyRefreshToken(refresh_token, response.sent_at);
+                    return Ok(Poll::Approved(only));
+                }
                 let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
                 (code, String::new(), Some(fault))
             }
@@ -141,7 +158,11 @@ impl Pending {
                 Err(Error::refused("the login was denied by whoever was asked to approve it"))
             }
             Some("expired_token") => Err(expired()),
+            Some("invalid_grant") if self.lost => Err(Error::login_required(
+                "the login was approved, it seems, but the answer that said so was lost on the way",
+            )),
             _ if fault.is_some() => {
+                self.lost |= response.status != 429;
                 tracing::info!(status = response.status, "a poll got no answer of use, the login goes on");
                 self.fault = fault;
                 Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))

@@ -6,5 +6,5 @@ mod device;
 mod token;
 
 pub use answer::TokenAnswer;
-pub use device::DeviceFlow;
+pub use device::{Approved, DeviceFlow};
 pub use token::{ClientAuth, Refreshed, TokenEndpoint, revoked};

@@ -60,7 +60,7 @@ impl TokenEndpoint<'_> {
                 Ok(Refreshed::Refused)
             }
             // Whatever is wrong with the rest, the old one may be spent and this is the login now.
-            Err(problem) => match rotated(&response, refresh_token) {
+            Err(problem) => match self::refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
                 Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
                 None => Err(problem.error("the service refused to renew")),
             },
@@ -95,11 +95,10 @@ impl TokenEndpoint<'_> {
     }
 }
 
-/// Another refresh token than the one that was sent, in an answer that is a success: a refusal may repeat ours.
-fn rotated(response: &HttpResponse, sent: &Secret) -> Option<Secret> {
+/// The refresh token in an answer that is a success: a refusal may repeat ours.
+pub(crate) fn refresh_token(response: &HttpResponse) -> Option<Secret> {
     let body = response.json().filter(|_| (200..300).contains(&response.status))?;
-    let rotated = text(&body, "refresh_token").map(Secret::new)?;
-    (!rotated.same_as(sent)).then_some(rotated)
+    text(&body, "refresh_token").map(Secret::new)
 }
 
 /// What came of a refresh.

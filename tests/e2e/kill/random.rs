@@ -1,6 +1,6 @@
 //! At moments that nobody has chosen: many runs, each stopped at a random one.
 
-use std::process::{Child, Output};
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use broker_testkit::Fault;
@@ -25,6 +25,11 @@ fn usual(scene: &Scene) -> Duration {
         .collect();
     times.sort();
     times[times.len() / 2]
+}
+
+fn started(scene: &Scene) -> Child {
+    let mut command = scene.sandbox.command(&FORCED);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs")
 }
 
 fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
@@ -54,7 +59,7 @@ fn stopped_anywhere(case: Case) {
         if rng.bool() {
             scene.service.fault("token", Fault::Delay(delay));
         }
-        let ended = stop_after(scene.sandbox.start(&FORCED), wait, signal);
+        let ended = stop_after(started(&scene), wait, signal);
         scene.service.clear_faults();
         let stop = Stop { signal, at: format!("after {wait:?} of {longest:?} (stop {nth}, seed {seed})") };
         scene.look_after(&before, &stop, &ended);

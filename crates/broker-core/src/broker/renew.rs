@@ -143,7 +143,7 @@ impl Operation {
     }
 
     /// A token that arrives expired is nobody's token: one of the two clocks is wrong.
-    fn arrived_expired(&self, token: &Token) -> Error {
+    pub(super) fn arrived_expired(&self, token: &Token) -> Error {
         let now = self.context.now();
         Error::unavailable(format!(
             "the new token had already expired when it came ({}); this machine's clock says {}, the service's {}",

@@ -88,9 +88,15 @@ impl Operation {
 
     async fn log_in(&self, held: &mut Held, login: Login) -> Result<LoggedIn> {
         held.locked.probe().await?;
-        let change = self.provider().login(&self.context, &login).await?;
+        let mut change = self.provider().login(&self.context, &login).await?;
+        let expired = change.take_expired(self.context.now());
         held.record = held.record.for_new_login(self.provider().issuer());
         self.save(held, change).await?;
+        if let Some(expired) = expired {
+            let error = self.arrived_expired(&expired);
+            let hint = error.hint().unwrap_or_default();
+            self.context.person().tell(&format!("{}: {} ({hint})", self.slot.name, error.message()));
+        }
         let newest = held.record.tokens().map(|(_, token)| token).max_by_key(|token| token.expires_at());
         Ok(LoggedIn { account: held.record.account().map(str::to_owned), token: newest.cloned() })
     }
@@ -139,5 +145,7 @@ fn kept(error: &Error, provider: &str) -> Error {
     let hint = format!(
         "what could not be revoked is kept; to forget it all the same: broker logout {provider} --local"
     );
-    Error::new(error.kind(), format!("not logged out: {}", error.message())).with_hint(hint)
+    Error::new(error.kind(), format!("not logged out: {}", error.message()))
+        .with_hint(hint)
+        .with_retry_after(error.retry_after())
 }
