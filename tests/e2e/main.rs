@@ -1,11 +1,18 @@
 //! The broker as people and programs meet it: the real binary, real files, services that can fail.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod canary;
 mod carbonmapper;
 mod cli;
 mod config;
+mod crowd;
 mod earthdaily;
 mod earthscope;
 mod fault_table;
@@ -14,6 +21,7 @@ mod kept;
 mod kill;
 mod oidc;
 mod patience;
+mod peers;
 mod places;
 mod rejected;
 mod terminal;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "earthscope/crowd.rs"]
+mod crowd;
 #[path = "earthscope/device.rs"]
 mod device;
 
