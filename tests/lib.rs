@@ -225,6 +225,12 @@ pub fn age_file(path: &Path, by: TimeDelta) {
 #[must_use]
 pub fn spawn(mut command: Command, words: &[&str]) -> Started {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
+    started(child, words)
+}
+
+/// A broker that runs already, of these words.
+#[must_use]
+pub fn started(child: Child, words: &[&str]) -> Started {
     Started::new(child, Told::of(words))
 }
 

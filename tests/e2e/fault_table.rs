@@ -21,16 +21,6 @@ const AT_A_TIME: usize = 4;
 /// How many faults one login serves, where they leave it as it is.
 const A_LOGIN_SERVES: usize = 6;
 
-/// Defects that are known: each breaks one rule, and goes from here when it is mended.
-const KNOWN: [(&str, &str); 5] = [
-    ("earthscope | first poll | no answer, but done", REDEEMED),
-    ("earthscope | first poll | cut, but done", REDEEMED),
-    ("earthscope | first poll | cut in half, but done", REDEEMED),
-    ("earthscope | first poll | answer without its secret", REDEEMED),
-    ("carbonmapper | delete | web page, 200", "a captive portal's page is taken for a deletion"),
-];
-const REDEEMED: &str = "the code was redeemed and the answer lost: exit 6 says that the service refused";
-
 /// To write the table anew after a change: `UPDATE=1 cargo test -p broker-e2e fault_table`, and read the difference.
 #[test]
 fn every_fault_at_every_request_comes_to_what_the_table_says() {
@@ -54,15 +44,11 @@ fn every_fault_at_every_request_comes_to_what_the_table_says() {
     assert!(others.is_empty(), "it is not as fault-table.md says (- is there, + was seen):\n{others}");
 }
 
-/// What must never be and is in a cell; a defect that is known, and is there no more, too.
+/// What must never be and is in a cell.
 fn never(request: &Request, hitch: &Hitch, cell: &Cell) -> Option<String> {
     let place = format!("{} | {} | {}", request.kind, request.name, hitch.name);
-    let known = KNOWN.iter().find(|(known, _)| *known == place);
-    match (known, cell.broken.as_slice()) {
-        (None, []) | (Some(_), [_]) => None,
-        (Some(_), []) => Some(format!("{place}: mended, so it goes from the list of known defects\n")),
-        (_, broken) => Some(format!("{place}: {}\n    {}\n", broken.join("; "), cell.words)),
-    }
+    let broken = cell.broken.join("; ");
+    (!broken.is_empty()).then(|| format!("{place}: {broken}\n    {}\n", cell.words))
 }
 
 /// The faults of one request that share a login.

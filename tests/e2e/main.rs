@@ -1,12 +1,6 @@
 //! The broker as people and programs meet it: the real binary, real files, services that can fail.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    missing_docs,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
 mod canary;
 mod carbonmapper;

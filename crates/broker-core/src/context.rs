@@ -179,11 +179,12 @@ impl Context {
         response.sent_at = sent_at;
         tracing::debug!(status = response.status, "answered");
         match response.status {
-            // Too many requests: it was not even looked at.
-            429 => {}
-            // A gateway may say so while the service behind it acts.
+            200..300 => self.section.answer(),
+            // Not even looked at.
+            429 | 503 => {}
+            // The service broke down on the way, or a gateway waits no longer while the service acts.
             500.. => self.section.lose_answer(),
-            _ => self.section.answer(),
+            _ => {}
         }
         if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }
     }

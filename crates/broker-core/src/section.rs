@@ -38,7 +38,7 @@ pub(crate) struct Section {
     begun: AtomicBool,
     /// Whether a request of this exchange may have been acted on without an answer that says so.
     lost: AtomicBool,
-    /// Whether one got an answer.
+    /// Whether one was answered with success.
     answered: AtomicBool,
 }
 
@@ -71,7 +71,7 @@ impl Section {
         self.lost.store(true, Ordering::SeqCst);
     }
 
-    /// A request was answered, sensibly or not.
+    /// A request was answered with success, sensibly or not.
     pub(crate) fn answer(&self) {
         self.answered.store(true, Ordering::SeqCst);
     }

@@ -86,7 +86,7 @@ impl Provider for EarthScope {
             return self.ask_as_machine(context, secret, request.scopes()).await;
         }
         if let Some(grant) = record.usable_grant() {
-            return self.refresh(context, grant.secret(), request.scopes()).await;
+            return self.refresh(context, record, grant.secret(), request.scopes()).await;
         }
         // One that was refused is not tried again.
         let refused = record.grant().map(broker_core::Grant::secret);
@@ -156,7 +156,13 @@ impl EarthScope {
         Ok(answer.change(scopes))
     }
 
-    async fn refresh(&self, context: &Context, refresh_token: &Secret, scopes: &ScopeKey) -> Result<Change> {
+    async fn refresh(
+        &self,
+        context: &Context,
+        record: &Record,
+        refresh_token: &Secret,
+        scopes: &ScopeKey,
+    ) -> Result<Change> {
         // The SDK spells it `scopes`; the RFC's `scope` is sent when somebody asks for one.
         let mut fields = vec![("scopes", self.config.scope.as_str())];
         if !scopes.is_empty() {
@@ -164,7 +170,9 @@ impl EarthScope {
         }
         Ok(match self.as_person().refresh(context, refresh_token, &fields).await? {
             Refreshed::Granted(answer) => {
-                let account = account(&answer);
+                // Only an ID token names the person; without one, who it is stays as it was told at the login.
+                let told = answer.id_token.is_some() || record.account().is_none();
+                let account = account(&answer).filter(|_| told);
                 answer.change(scopes).and_account(account)
             }
             // The broker saves it and asks again.

@@ -81,17 +81,13 @@ impl Operation {
     /// While the service wants to be left alone, nobody asks it.
     fn throttled(&self, record: &Record) -> Option<Error> {
         let now = self.context.now();
-        let failure = record.throttle(now)?;
-        let until = failure.retry_at.format("%F %T UTC");
+        let (until, failure) = record.throttle(now)?;
         let error = Error::unavailable(format!(
-            "the service asked to be left alone until {until}, and is not asked before ({})",
+            "the service asked to be left alone until {}, and is not asked before ({})",
+            until.format("%F %T UTC"),
             failure.message
         ));
-        Some(
-            error
-                .with_retry_after((failure.retry_at - now).to_std().ok())
-                .with_hint("nothing is lost: try again then"),
-        )
+        Some(error.with_retry_after((until - now).to_std().ok()).with_hint("nothing is lost: try again then"))
     }
 
     /// The failure of whoever tried while this operation waited: all who asked meanwhile get it, and nobody asks

@@ -121,7 +121,7 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
         grant: record.usable_grant().is_some(),
         issuer: record.issuer().endpoint.clone(),
         last_failure: record.last_failure().cloned(),
-        not_before: record.throttle(now).map(|failure| failure.retry_at),
+        not_before: record.throttle(now).map(|(until, _)| until),
         note,
     }
 }

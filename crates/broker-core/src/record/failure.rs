@@ -23,9 +23,9 @@ pub struct Failure {
     pub message: String,
     /// In the advisory window nobody tries again before.
     pub retry_at: DateTime<Utc>,
-    /// Whether the service itself named that time (`Retry-After`): then nobody asks before, token or not.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub asked: bool,
+    /// Until when the service asked to be left alone (`Retry-After`), if it did: nobody asks before, token or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume_at: Option<DateTime<Utc>>,
     /// A [`crate::mark`] of the password that was refused, so that it is never tried again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_mark: Option<String>,
@@ -40,19 +40,29 @@ impl Failure {
             .retry_after()
             .filter(|wait| !wait.is_zero())
             .map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_REST).min(LONGEST_REST));
+        let after = |wait| now.checked_add_signed(wait).unwrap_or(now);
         Self {
             at: now,
             kind: error.kind(),
             message: error.message().to_owned(),
-            retry_at: now.checked_add_signed(pause.max(asked.unwrap_or_default())).unwrap_or(now),
-            asked: asked.is_some(),
+            retry_at: after(pause.max(asked.unwrap_or_default())),
+            resume_at: asked.map(after),
             secret_mark: error.secret_mark().map(str::to_owned),
             unknown: Map::new(),
         }
     }
 
-    /// Whether it is too early to try again.
+    /// Whether it is too early for a caller who has a token to try again.
     pub(crate) fn rests(&self, now: DateTime<Utc>) -> bool {
-        self.at - now <= CLOCK_TOLERANCE && now < self.retry_at
+        self.is_of_the_past(now) && now < self.retry_at
+    }
+
+    /// Until when nobody is to ask the service, if that is not over.
+    pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.resume_at.filter(|at| self.is_of_the_past(now) && now < *at)
+    }
+
+    fn is_of_the_past(&self, now: DateTime<Utc>) -> bool {
+        self.at - now <= CLOCK_TOLERANCE
     }
 }

@@ -163,13 +163,14 @@ impl Record {
     /// The failure that tells how long to wait: one after which the service asked to be left alone, whatever the
     /// scope; else the last one for these scopes.
     pub(crate) fn standing_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
-        self.throttle(now).or_else(|| self.failure(scopes))
+        self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
 
-    /// The failure after which the service asked to be left alone until later than `now`.
-    pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<&Failure> {
-        let asked = self.held.failures.values().filter(|failure| failure.asked && failure.rests(now));
-        asked.max_by_key(|failure| failure.retry_at)
+    /// Until when the service asked to be left alone, if that is later than `now`, and on what occasion.
+    pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &Failure)> {
+        let asked =
+            self.held.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
+        asked.max_by_key(|(until, _)| *until)
     }
 
     /// When the token for these scopes was last made anew because the service did not take the one before.
