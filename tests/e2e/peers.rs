@@ -66,7 +66,9 @@ fn who_reads_while_it_is_written_sees_the_whole() {
         scope.spawn(|| meanwhile(&|| drop(sandbox.broker(TOKEN).token())));
         meanwhile(&|| {
             let status = status(sandbox);
-            assert_eq!((&status["state"], &status["note"]), (&json!("valid"), &Value::Null), "{status}");
+            assert_eq!(status["state"], "valid", "{status}");
+            let note = status["note"].as_str().unwrap_or("a renewal is under way");
+            assert!(note.starts_with("a renewal is under way"), "{status}");
         });
     });
     assert_eq!((service.refreshes(), service.reuse_events()), (40, 0));
@@ -225,12 +227,13 @@ fn a_blip_at_a_renewal_is_no_lost_login() {
         Fault::Html(401),
         Fault::Html(403),
         Fault::Garbage,
-        Fault::CutBefore,
         Fault::Hang,
         // The service acted: the refresh token is spent, and its grace is needed.
+        Fault::HangAfter,
+        // Sent once more at once.
+        Fault::CutBefore,
         Fault::CutAfter,
         Fault::Truncated,
-        Fault::HangAfter,
     ];
     let options = EarthScopeOptions { refresh_grace: 1, ..rotating(Rotation::RotateDetectReuse) };
     let (service, sandbox) = seismic(options, "timeout = \"1s\"");
@@ -239,7 +242,12 @@ fn a_blip_at_a_renewal_is_no_lost_login() {
         sandbox.age("earthscope", TimeDelta::days(2));
         let kept = grant(&sandbox);
         service.fault("token", blip.clone());
-        let run = sandbox.broker(TOKEN).ends(4);
+        let run = sandbox.broker(TOKEN);
+        if matches!(blip, Fault::CutBefore | Fault::CutAfter | Fault::Truncated) {
+            assert!(service.access_is_live(&run.token()), "{blip:?}");
+            continue;
+        }
+        let run = run.ends(4);
         assert!(!run.err.contains("login"), "{blip:?}: {}", run.err);
         assert_eq!(grant(&sandbox), kept, "{blip:?}");
         let status = status(&sandbox);

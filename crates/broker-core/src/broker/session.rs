@@ -58,15 +58,15 @@ impl Operation {
 
     async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
         let _gate = self.gate().await?;
-        let held_now = || {
-            let record = self.inner.look_again(&self.slot)?;
-            Ok(serves(&record, request, self.context.began_at(), self.context.now()))
-        };
-        let locked = match self.lock(held_now).await? {
+        let serves = |record: &Record| serves(record, request, self.context.began_at(), self.context.now());
+        let locked = match self.lock(|| Ok(serves(&*self.inner.look_again(&self.slot)?))).await? {
             Ok(locked) => locked,
             Err(token) => return Ok((token, None)),
         };
         let mut held = self.load(locked).await?;
+        if let Some(token) = serves(&held.record) {
+            return Ok((token, None));
+        }
         match self.renew_held(&mut held, request).await {
             Err(error) if error.kind() == ErrorKind::LoginRequired => {}
             renewed => return Ok((renewed?, None)),
@@ -78,8 +78,7 @@ impl Operation {
                 return Err(error);
             }
         };
-        let came_with_it = serves(&held.record, request, self.context.began_at(), self.context.now());
-        let token = match came_with_it {
+        let token = match serves(&held.record) {
             Some(token) => token,
             None => self.exchanges(&mut held, request).await?,
         };

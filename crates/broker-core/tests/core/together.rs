@@ -21,6 +21,8 @@ struct Derived {
     broker: Arc<OnceLock<Broker>>,
     exchanges: AtomicUsize,
     hangs: Option<Notify>,
+    /// How often somebody logged in, where a login is needed.
+    logins: Option<AtomicUsize>,
 }
 
 impl Derived {
@@ -33,7 +35,14 @@ impl Derived {
             audience: None,
             secret_mark: None,
         };
-        Arc::new(Self { issuer, needs, broker: broker.clone(), exchanges: AtomicUsize::new(0), hangs: None })
+        let exchanges = AtomicUsize::new(0);
+        Arc::new(Self { issuer, needs, broker: broker.clone(), exchanges, hangs: None, logins: None })
+    }
+
+    fn behind_a_login() -> Arc<Self> {
+        let mut behind = Self::new(None, &Arc::default());
+        Arc::get_mut(&mut behind).expect("its only owner").logins = Some(AtomicUsize::new(0));
+        behind
     }
 
     fn hanging() -> Arc<Self> {
@@ -49,7 +58,10 @@ impl Provider for Derived {
         &self.issuer
     }
 
-    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        if self.logins.is_some() && record.usable_grant().is_none() {
+            return Err(Error::login_required("there is no login"));
+        }
         self.exchanges.fetch_add(1, Ordering::SeqCst);
         if let Some(hangs) = &self.hangs {
             hangs.notified().await;
@@ -65,8 +77,11 @@ impl Provider for Derived {
         Ok(Change::token(request.scopes(), token))
     }
 
-    async fn login(&self, _context: &Context, _login: &Login) -> Result<Change> {
-        Err(Error::usage("no login"))
+    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
+        let Some(logins) = &self.logins else { return Err(Error::usage("no login")) };
+        logins.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        Ok(Change::grant(Secret::new("grant"), context.now()))
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
@@ -131,6 +146,30 @@ async fn a_task_that_hangs_is_waited_for_only_so_long() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.message().contains(&std::process::id().to_string()), "{error}");
     hanging.abort();
+}
+
+#[tokio::test]
+async fn of_many_who_log_in_if_needed_one_does() {
+    let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+    let provider = Derived::behind_a_login();
+    // As many processes, of two tasks each.
+    let brokers = (0..8).map(|_| {
+        let entry: Arc<dyn Provider> = provider.clone();
+        let catalog = BTreeMap::from([("a".to_owned(), Entry::new(entry))]);
+        Broker::builder(catalog, Arc::new(FileStore::new(folder.path())), world.context()).build()
+    });
+    let all: Vec<_> = brokers
+        .flat_map(|broker| [broker.clone(), broker])
+        .map(|broker| tokio::spawn(async move { broker.token_or_login("a", &TokenRequest::new()).await }))
+        .collect();
+    let mut logged_in = 0;
+    for each in all {
+        let (token, login) = each.await.expect("a task").expect("a token");
+        assert_eq!(token.secret().expose(), "+");
+        logged_in += usize::from(login.is_some());
+    }
+    let seen = |count: &AtomicUsize| count.load(Ordering::SeqCst);
+    assert_eq!((logged_in, provider.logins.as_ref().map(seen), seen(&provider.exchanges)), (1, Some(1), 1));
 }
 
 /// A store on which nothing can be saved after all, nor elsewhere.

@@ -100,8 +100,7 @@ async fn at_every_expiry_one_of_1000_tasks_asks() {
 async fn the_failure_of_one_is_that_of_1000_and_the_service_is_asked_once() {
     let crowd = Crowd::new().await;
     let service = &crowd.subject.service;
-    for (refreshes, fault) in [Fault::Status(503), Fault::CutBefore, Fault::Html(200)].into_iter().enumerate()
-    {
+    for (refreshes, fault) in [Fault::Status(503), Fault::Garbage, Fault::Html(200)].into_iter().enumerate() {
         service.fault("token", fault.clone());
         let errors: Vec<_> =
             crowd.expiry().await.into_iter().map(|got| got.expect_err("a failure")).collect();
