@@ -1,6 +1,12 @@
 //! The broker as people and programs meet it: the real binary, real files, services that can fail.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod canary;
 mod carbonmapper;
@@ -11,6 +17,8 @@ mod earthdaily;
 mod earthscope;
 mod fault_table;
 mod faults;
+mod fuzz_smoke;
+mod fuzzed;
 mod kept;
 mod kill;
 mod oidc;

@@ -6,6 +6,8 @@
 mod answers;
 #[path = "core/broker.rs"]
 mod broker;
+#[path = "core/record.rs"]
+mod record;
 #[path = "core/scenarios.rs"]
 mod scenarios;
 #[path = "core/together.rs"]

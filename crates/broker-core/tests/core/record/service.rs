@@ -1,0 +1,317 @@
+//! Two services that rotate refresh tokens and notice a spent one, in one memory; and their provider.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker_core::{
+    Change, Context, Error, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Login, Problem, Provider,
+    Reached, Record, Repeat, Result, Revoked, Secret, ServiceUrl, Token, TokenRequest, read_object,
+};
+use chrono::{DateTime, TimeDelta};
+use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+
+/// Where the two services are.
+pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.example/token"];
+
+/// How long an access token lives.
+const LIFE: TimeDelta = TimeDelta::hours(1);
+
+/// What goes wrong with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No connection.
+    Unreached,
+    /// The service is in trouble and does nothing.
+    Busy,
+    /// The service acts, and the answer does not arrive.
+    Lost,
+    /// The service acts, and half of the answer arrives.
+    Torn,
+    /// The service ends the login.
+    Ended,
+    /// The service refuses, and the login stays.
+    Denied,
+    /// A new refresh token and nothing else.
+    OnlyRotated,
+    /// An access token alone: the refresh token stays.
+    NotRotated,
+    /// The service acts, and meanwhile the folder of the records goes away: nothing can be saved.
+    NoFolder,
+    /// The process ends before the service acts.
+    DiesBefore,
+    /// The process ends after the service has acted.
+    DiesAfter,
+}
+
+/// A login at a service: a chain of refresh tokens, of which the last one is good.
+struct Family {
+    issuer: usize,
+    current: String,
+    over: bool,
+    /// Whether what the service gave last may not have arrived on the disk, for which nobody here is to blame.
+    excused: bool,
+}
+
+/// Both services, and what they noticed.
+#[derive(Default)]
+pub(super) struct Service {
+    families: Vec<Family>,
+    given: u64,
+    in_flight: usize,
+    /// For the next request.
+    pub(super) fault: Option<Fault>,
+    /// What should not have happened.
+    pub(super) wrong: Vec<String>,
+    /// Everything that was ever seen in the record file.
+    on_disk: BTreeSet<String>,
+    folder: PathBuf,
+}
+
+/// What a test knows of a refresh token: when it was given, and what its service says of it.
+pub(super) struct Known {
+    pub(super) number: u64,
+    pub(super) issuer: usize,
+    pub(super) current: bool,
+    pub(super) over: bool,
+    pub(super) excused: bool,
+}
+
+impl Service {
+    /// What the service knows of a grant.
+    pub(super) fn known(&self, grant: &str) -> Option<Known> {
+        let (number, family) = grant.strip_prefix('r')?.split_once(".f")?;
+        let family = self.families.get(family.parse::<usize>().ok()?)?;
+        let Family { issuer, over, excused, .. } = *family;
+        Some(Known { number: number.parse().ok()?, issuer, current: family.current == grant, over, excused })
+    }
+
+    /// A step begins, in whose first request this goes wrong.
+    pub(super) fn begin(&mut self, fault: Option<Fault>) {
+        self.look_at_disk();
+        self.fault = fault;
+    }
+
+    /// Looks what is on the disk now.
+    pub(super) fn look_at_disk(&mut self) {
+        let text = std::fs::read_to_string(self.folder.join("subject.json")).unwrap_or_default();
+        let words = text.split('"').filter(|word| word.starts_with("t-")).map(str::to_owned);
+        self.on_disk.extend(words);
+    }
+
+    /// A token as it is handed out to a caller of an issuer.
+    pub(super) fn check_given(&mut self, token: &Token, issuer: usize, now: DateTime<chrono::Utc>) {
+        let secret = token.secret().expose();
+        if !self.on_disk.contains(secret) {
+            self.wrong.push(format!("{secret} was handed out and never on the disk"));
+        }
+        if !secret.ends_with(&format!("-{issuer}")) {
+            self.wrong.push(format!("{secret} was handed out for issuer {issuer}"));
+        }
+        if token.expires_at().is_none_or(|end| end <= now) {
+            self.wrong.push(format!("{secret} was handed out after its end"));
+        }
+    }
+
+    fn give(&mut self, family: usize, fault: Option<Fault>) -> Map<String, Value> {
+        self.given += 1;
+        let Family { issuer, current, .. } = &mut self.families[family];
+        let access = json!({ "access_token": format!("t-{}-{issuer}", self.given) });
+        let refresh = format!("r{}.f{family}", self.given);
+        let answer = match fault {
+            Some(Fault::NotRotated) if !current.is_empty() => access,
+            Some(Fault::OnlyRotated) => json!({ "refresh_token": refresh }),
+            _ => json!({ "access_token": access["access_token"], "refresh_token": refresh }),
+        };
+        if answer.get("refresh_token").is_some() {
+            *current = refresh;
+        }
+        answer.as_object().cloned().unwrap_or_default()
+    }
+
+    /// What the service does on a request, and says.
+    fn act(&mut self, issuer: usize, form: &HashMap<String, String>, fault: Option<Fault>) -> (u16, Value) {
+        let refused = (400, json!({ "error": "invalid_grant" }));
+        let Some(grant) = form.get("refresh_token") else {
+            self.families.push(Family { issuer, current: String::new(), over: false, excused: false });
+            return (200, Value::Object(self.give(self.families.len() - 1, fault)));
+        };
+        let Some(known) = self.known(grant) else { return refused };
+        if known.issuer != issuer {
+            self.wrong.push(format!("{grant} was sent to issuer {issuer}"));
+            return refused;
+        }
+        let index = grant.split_once(".f").and_then(|(_, family)| family.parse().ok()).unwrap_or(0);
+        let family: &mut Family = &mut self.families[index];
+        if !known.current && !known.excused {
+            self.wrong.push(format!("{grant} was spent before"));
+        }
+        let kept = [Fault::Lost, Fault::Torn, Fault::NoFolder, Fault::DiesAfter];
+        family.excused |= fault.is_some_and(|fault| kept.contains(&fault));
+        family.over |= !known.current || fault == Some(Fault::Ended) || form.contains_key("revoke");
+        match fault {
+            _ if form.contains_key("revoke") => (200, json!({})),
+            Some(Fault::Denied) => (403, json!({ "error": "access_denied" })),
+            _ if family.over => refused,
+            _ => (200, Value::Object(self.give(index, fault))),
+        }
+    }
+}
+
+/// The wire to both services. Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Wire {
+    service: Arc<Mutex<Service>>,
+    /// Told when the process that sends is to end.
+    pub(super) dies: Arc<Notify>,
+}
+
+impl Wire {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        let service = Service { folder, ..Service::default() };
+        Self { service: Arc::new(Mutex::new(service)), dies: Arc::default() }
+    }
+
+    pub(super) fn service(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap()
+    }
+
+    async fn die(&self) -> Result<HttpResponse, HttpFault> {
+        self.dies.notify_one();
+        std::future::pending().await
+    }
+
+    fn fault(reached: Reached) -> HttpFault {
+        HttpFault { reached, timed_out: reached == Reached::Perhaps, what: "a fault".to_owned() }
+    }
+}
+
+/// A request under way; also one whose process ends is over.
+struct Flight(Wire);
+
+impl Flight {
+    fn begin(wire: &Wire) -> (Self, Option<Fault>) {
+        let mut service = wire.service();
+        service.look_at_disk();
+        service.in_flight += 1;
+        if service.in_flight > 1 {
+            service.wrong.push("two exchanges at a time".to_owned());
+        }
+        let fault = service.fault.take();
+        (Self(wire.clone()), fault)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.service().in_flight -= 1;
+    }
+}
+
+#[async_trait]
+impl Http for Wire {
+    async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        let (_flight, fault) = Flight::begin(self);
+        tokio::task::yield_now().await;
+        let issuer = ISSUERS.iter().position(|url| *url == request.url().as_str()).unwrap();
+        let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let (status, mut body) = match fault {
+            Some(Fault::Unreached) => return Err(Self::fault(Reached::No)),
+            Some(Fault::DiesBefore) => return self.die().await,
+            Some(Fault::Busy) => (503, Value::Null),
+            _ => self.service().act(issuer, &form, fault),
+        };
+        tokio::task::yield_now().await;
+        match fault {
+            Some(Fault::Lost) => return Err(Self::fault(Reached::Perhaps)),
+            Some(Fault::DiesAfter) => return self.die().await,
+            Some(Fault::Torn) => body = Value::String("torn".to_owned()),
+            Some(Fault::NoFolder) => {
+                let folder = self.service().folder.clone();
+                std::fs::rename(&folder, folder.with_extension("away")).unwrap();
+            }
+            _ => {}
+        }
+        let body = body.to_string().into_bytes().into();
+        Ok(HttpResponse { status, headers: [].into(), body, sent_at: DateTime::UNIX_EPOCH })
+    }
+}
+
+/// The provider of one of the services.
+pub(super) struct Subject {
+    issuer: Issuer,
+    url: ServiceUrl,
+}
+
+impl Subject {
+    pub(super) fn new(issuer: usize) -> Self {
+        let issuer = Issuer {
+            kind: "test".to_owned(),
+            flow: "password".to_owned(),
+            endpoint: ISSUERS[issuer].to_owned(),
+            client_id: None,
+            audience: None,
+            secret_mark: None,
+        };
+        let url = ServiceUrl::parse(&issuer.endpoint).unwrap();
+        Self { issuer, url }
+    }
+
+    async fn post(&self, context: &Context, fields: &[(&str, &str)]) -> Result<HttpResponse> {
+        context.send(&HttpRequest::post_form(self.url.clone(), fields, Repeat::IfNotActed)).await
+    }
+
+    /// What an answer changes; the refusal of a grant is `None`.
+    fn read(&self, response: &HttpResponse, request: &TokenRequest) -> Result<Option<Change>> {
+        let object = match read_object(response, &self.url, &[]) {
+            Ok(object) => object,
+            Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => return Ok(None),
+            Err(problem) => return Err(problem.error("the service refused")),
+        };
+        let text = |key: &str| object.get(key).and_then(Value::as_str).map(Secret::new);
+        let mut change = Change::default();
+        if let Some(access) = text("access_token") {
+            let token = Token::from_answer(response, access, None, LIFE);
+            change = change.and_token(request.scopes(), token);
+        }
+        match text("refresh_token") {
+            Some(grant) => Ok(Some(change.and_grant(grant, response.sent_at))),
+            None => Ok(Some(change)),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Subject {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    fn check(&self, _request: &TokenRequest, _now: DateTime<chrono::Utc>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        let grant = record.usable_grant().ok_or_else(|| Error::login_required("there is no login"))?;
+        let response = self.post(context, &[("refresh_token", grant.secret().expose())]).await?;
+        Ok(self.read(&response, request)?.unwrap_or_else(Change::grant_refused))
+    }
+
+    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
+        let response = self.post(context, &[("password", "p")]).await?;
+        self.read(&response, &TokenRequest::new())?.ok_or_else(|| Error::refused("a wrong password"))
+    }
+
+    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+        let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
+        let fields = [("refresh_token", grant.secret().expose()), ("revoke", "yes")];
+        let response = self.post(context, &fields).await?;
+        match response.status {
+            200 => Ok(Revoked { revoked: true, note: None }),
+            other => Err(Error::unavailable(format!("HTTP {other}"))),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Answers of token endpoints.
+
+use broker_core::{Error, HttpResponse, Phase, Problem, Secret, ServiceUrl, Token, printable, read_object};
+use broker_oauth2::{ClientAuth, Refreshed, TokenEndpoint};
+use chrono::TimeDelta;
+
+use super::world::{World, block_on, response, start};
+
+/// What was sent, and must not be shown when a service repeats it.
+const SENT: &str = "s3cret-that-was-sent";
+
+/// The longest text of a service that is shown, with the sign that it went on.
+const LONGEST_WORDS: usize = 301;
+
+/// One answer, as [`read_object`] reads it and as a refresh does.
+pub fn token_answer(data: &[u8]) {
+    let url = ServiceUrl::parse("https://login.example.org/token").unwrap();
+    let answer = response(data);
+    check_object(&answer, &url);
+    let sent = Secret::new(SENT);
+    let endpoint =
+        TokenEndpoint { url: &url, client: ClientAuth::Public("me"), default_life: TimeDelta::hours(1) };
+    let refreshed = block_on(endpoint.refresh(&World::new([data].into_iter()).context, &sent, &[]));
+    let rotated = rotated(&answer);
+    match refreshed {
+        Ok(Refreshed::Granted(granted)) => {
+            check_token(&granted.token);
+            let refresh_token = granted.refresh_token.as_ref().map(Secret::expose);
+            assert_ne!(refresh_token, Some(""));
+            assert!(rotated.is_none() || rotated.as_deref() == refresh_token, "the login of now is lost");
+        }
+        Ok(Refreshed::OnlyRotated(secret, at)) => {
+            assert_eq!(Some(secret.expose()), rotated.as_deref());
+            assert_eq!(at, start());
+        }
+        Ok(Refreshed::Refused) => {
+            assert!(!answer.is_transient());
+            assert_eq!(error_code(&answer).as_deref(), Some("invalid_grant"), "a login lost without a word");
+        }
+        Err(error) => {
+            assert!(rotated.is_none(), "the login of now is lost: {error}");
+            // Where a redirect leads is told as the service said it.
+            if !(300..400).contains(&answer.status) {
+                check_error(&error);
+            }
+        }
+    }
+}
+
+fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
+    match read_object(answer, url, &[&Secret::new(SENT)]) {
+        Ok(_) => assert!((200..300).contains(&answer.status)),
+        Err(Problem::Refused(refusal)) => {
+            assert!(!answer.is_transient(), "a service in trouble refuses nothing");
+            assert!(
+                answer.json().is_some() || answer.body.trim_ascii().is_empty(),
+                "not the service's words"
+            );
+            check_words(&refusal.words);
+            assert!(refusal.words.chars().count() <= LONGEST_WORDS);
+        }
+        Err(Problem::Transient(error)) => {
+            assert!(error.is_transient());
+            check_error(&error);
+        }
+    }
+}
+
+/// Another refresh token than the sent one in a success, which is the login from now on.
+fn rotated(answer: &HttpResponse) -> Option<String> {
+    let object = answer.json().filter(|_| (200..300).contains(&answer.status))?;
+    let rotated = object.get("refresh_token")?.as_str()?.to_owned();
+    (!rotated.is_empty() && rotated != SENT && error_code(answer).as_deref() != Some("invalid_grant"))
+        .then_some(rotated)
+}
+
+fn error_code(answer: &HttpResponse) -> Option<String> {
+    answer.json()?.get("error")?.as_str().map(str::to_owned)
+}
+
+pub(super) fn check_error(error: &Error) {
+    check_words(error.message());
+    check_words(error.hint().unwrap_or_default());
+}
+
+fn check_words(words: &str) {
+    assert!(!words.contains(SENT), "the sent secret is shown: {words}");
+    assert_eq!(words, printable(words), "this steers a terminal");
+}
+
+/// What every token can: it has a secret, a type that a header carries, times that can be counted with and written.
+pub(super) fn check_token(token: &Token) {
+    assert!(!token.secret().expose().is_empty());
+    assert!(!token.token_type().is_empty() && token.token_type().chars().all(|c| c.is_ascii_graphic()));
+    let window = token.window();
+    for now in [start(), start() + TimeDelta::days(400_000), start() - TimeDelta::days(400_000)] {
+        let over = window.phase(now) == Phase::Expired;
+        assert_eq!(over, token.expires_at().is_some_and(|end| end <= now));
+        assert!(window.left(now).is_none_or(|left| left.as_secs() < 1 << 50));
+        assert!(now.checked_add_signed(window.retry_pause(1.0)).is_some());
+    }
+    if let (Some(renews), Some(expires)) = (window.renews_at(), token.expires_at()) {
+        assert!(renews <= expires);
+        let day = expires.format("%F %T UTC").to_string();
+        assert!(!day.is_empty());
+    }
+    let written = serde_json::to_string(token).expect("a token can be written");
+    let read: Token = serde_json::from_str(&written).expect("and read again");
+    assert_eq!(read.expires_at(), token.expires_at());
+    assert!(read.secret().same_as(token.secret()));
+}

@@ -1,0 +1,88 @@
+//! Configurations: a file in TOML, and, after a separator, variables of the environment, one a line.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker::{Catalog, Config, Error, ErrorKind, Setup};
+
+use super::world::{PART, WorldEnv, in_folder};
+
+/// What no error may show where it is the value of a secret.
+const SECRET: &str = "hunter2hunter2";
+
+/// A configuration is read, or an error says where it is wrong; secrets stay unseen.
+pub fn config(data: &[u8]) {
+    let (text, variables) = match data.iter().position(|byte| *byte == PART) {
+        Some(end) => (&data[..end], &data[end + 1..]),
+        None => (data, &[][..]),
+    };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let variables = String::from_utf8_lossy(variables);
+    let variables = variables.lines().filter_map(|line| line.split_once('='));
+    let env = WorldEnv(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+    in_folder(|folder| {
+        let path = folder.join("providers.toml");
+        std::fs::write(&path, text).unwrap();
+        let case = Case { path: &path, text, shows: shows_secret(text, &env) };
+        let loaded = Setup::new().config_file(&path).env(Arc::new(env)).config();
+        match loaded {
+            Ok(config) => case.check_config(&config),
+            Err(error) => case.check_error(&error),
+        }
+    });
+}
+
+struct Case<'a> {
+    path: &'a Path,
+    text: &'a str,
+    /// Whether the word stands where it need not stay unseen.
+    shows: bool,
+}
+
+impl Case<'_> {
+    fn check_config(&self, config: &Config) {
+        assert!(config.names().len() >= 3, "the built-in ones are there");
+        if let Err(error) = config.configured() {
+            self.check_error(&error);
+        }
+        for name in config.names() {
+            drop(config.warnings(&name));
+            if let Err(error) = config.entry(&name) {
+                self.check_error(&error);
+            }
+            for setting in config.settings(&name).unwrap_or_default() {
+                assert!(self.shows || !setting.value.contains(SECRET), "`{}` is shown", setting.key);
+            }
+        }
+    }
+
+    fn check_error(&self, error: &Error) {
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        let message = error.message();
+        assert!(self.shows || !message.contains(SECRET), "a secret is shown: {message}");
+        let Some(rest) = message.strip_prefix(&format!("{}:", self.path.display())) else { return };
+        let mut place = rest.split(':').map(str::parse::<usize>);
+        let (Some(Ok(line)), Some(Ok(column))) = (place.next(), place.next()) else { return };
+        // After the last line end there is one more line.
+        let lines: Vec<_> = self.text.split('\n').collect();
+        assert!((1..=lines.len()).contains(&line), "line {line} of {}", lines.len());
+        assert!((1..=lines[line - 1].chars().count() + 1).contains(&column), "column {column}: {message}");
+    }
+}
+
+/// Whether the word stands elsewhere than as the text of a key that is a secret of every kind that has it. Where
+/// the file cannot be read, each of its lines must have it after a `client_secret =`.
+fn shows_secret(text: &str, env: &WorldEnv) -> bool {
+    let secret = |key: &str| matches!(key, "client_secret" | "password");
+    let in_env = env.0.iter().any(|(name, value)| name.contains(SECRET) || value.contains(SECRET));
+    let Ok(file) = toml::from_str::<toml::Table>(text) else {
+        return in_env
+            || text.lines().any(|line| line.contains(SECRET) && !line.starts_with("client_secret = \""));
+    };
+    let providers = file.get("providers").and_then(toml::Value::as_table);
+    let hidden = providers.into_iter().flatten().filter_map(|(_, table)| table.as_table()).flatten();
+    let hidden = hidden.filter(|(key, value)| secret(key) && value.is_str());
+    let hidden: usize =
+        hidden.map(|(_, value)| value.as_str().unwrap_or_default().matches(SECRET).count()).sum();
+    in_env || text.matches(SECRET).count() > hidden
+}

@@ -1,0 +1,191 @@
+//! Whole commands against services that answer anything: all that the providers read, and what it does to the record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker::{Catalog, Setup};
+use broker_core::{
+    Broker, Change, Context, Entry, Error, FileStore, Issuer, Lifetime, Loaded, Login, Provider, Record,
+    Result, Revoked, Secret, Store, Token, TokenRequest, printable,
+};
+
+use super::answer::check_token;
+use super::world::{PART, World, WorldEnv, block_on, in_folder};
+
+/// What is sent to each service in one place or another.
+const SENT: &str = "s3cret-that-was-sent";
+
+const CONFIG: &str = r#"
+[providers.machine]
+kind = "earthscope"
+client_secret = "s3cret-that-was-sent"
+[providers.earthdaily]
+client_secret = "s3cret-that-was-sent"
+[providers.carbonmapper]
+email = "someone@example.org"
+password = "s3cret-that-was-sent"
+token_list_path = "account/tokens"
+token_delete_path = "account/tokens/{id}"
+"#;
+
+/// The first part names a provider and its commands (`carbonmapper login stac force logout`), the others are answers.
+pub fn exchange(data: &[u8]) {
+    let mut parts = data.split(|byte| *byte == PART);
+    let commands = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let mut words = commands.split_whitespace();
+    let Some(name) = words.next() else { return };
+    let entries = entries();
+    let Some(entry) = entries.get(name) else { return };
+    let world = World::new(parts);
+    in_folder(|folder| {
+        let store = Arc::new(FileStore::new(folder));
+        drop(std::fs::remove_file(store.record_path(name)));
+        let catalog = BTreeMap::from([(name.to_owned(), entry.clone())]);
+        let broker = Broker::builder(catalog, store.clone(), world.context.clone()).build();
+        let shell = Shell { world, broker, store, name };
+        for word in words.take(6) {
+            block_on(shell.run(word));
+            shell.check();
+        }
+    });
+}
+
+/// The configured providers, made once.
+fn entries() -> BTreeMap<String, Entry> {
+    thread_local! {
+        static ENTRIES: BTreeMap<String, Entry> = in_folder(|folder| {
+            let path = folder.join("exchange.toml");
+            std::fs::write(&path, CONFIG).unwrap();
+            let config = Setup::new().config_file(&path).env(Arc::new(WorldEnv::default())).config().unwrap();
+            config.names().into_iter().map(|name| { let entry = config.entry(&name).unwrap(); (name, entry) }).collect()
+        });
+    }
+    ENTRIES.with(Clone::clone)
+}
+
+/// One provider, and who works with it.
+struct Shell<'a> {
+    world: World,
+    broker: Broker,
+    store: Arc<FileStore>,
+    name: &'a str,
+}
+
+impl Shell<'_> {
+    async fn run(&self, word: &str) {
+        match word {
+            "login" => self.login(Login::Usual).await,
+            "with" => self.login(Login::RefreshToken(Secret::new(SENT))).await,
+            "logout" => {
+                let ended = self.world.clock.patiently(self.broker.logout(self.name, false)).await;
+                ended.map_or_else(
+                    |error| self.check_error(&error),
+                    |out| self.check_words(&out.at_service.note.unwrap_or_default()),
+                );
+            }
+            "later" => self.world.clock.advance(chrono::TimeDelta::hours(3)),
+            "token" => self.token(TokenRequest::new()).await,
+            "force" => self.token(TokenRequest::new().force()).await,
+            "stac" => {
+                let life = Lifetime::For(Duration::from_hours(50));
+                self.token(TokenRequest::new().scope("stac").expires(life)).await;
+            }
+            _ => {}
+        }
+        self.broker.settled().await;
+    }
+
+    async fn token(&self, request: TokenRequest) {
+        match self.world.clock.patiently(self.broker.token(self.name, &request)).await {
+            Ok(token) => self.check_given(&token),
+            Err(error) => self.check_error(&error),
+        }
+    }
+
+    async fn login(&self, login: Login) {
+        match self.world.clock.patiently(self.broker.login(self.name, login)).await {
+            Ok(given) => {
+                self.check_words(&given.account.unwrap_or_default());
+                if let Some(token) = given.token {
+                    self.check_given(&token);
+                }
+            }
+            Err(error) => self.check_error(&error),
+        }
+    }
+
+    /// What is handed out is in the record.
+    fn check_given(&self, token: &Token) {
+        check_token(token);
+        let Loaded::Record(record) = self.peek() else { panic!("a token and no record") };
+        assert!(record.tokens().any(|(_, held)| held.secret().same_as(token.secret())), "it is not on disk");
+    }
+
+    fn peek(&self) -> Loaded {
+        self.store.peek(self.name).expect("the store can be read")
+    }
+
+    /// Whatever a service sends, the record that is made of it can be read.
+    fn check(&self) {
+        match self.peek() {
+            Loaded::Unreadable(why) => panic!("the broker's own record cannot be read: {why}"),
+            Loaded::Record(record) => record.tokens().for_each(|(_, token)| check_token(token)),
+            Loaded::Nothing => {}
+        }
+        // Names of the service's are among it.
+        self.world
+            .person
+            .0
+            .lock()
+            .unwrap()
+            .drain(..)
+            .for_each(|told| assert!(!told.contains(SENT), "{told}"));
+        let status = self.broker.status(self.name).expect("a status");
+        self.check_words(&status.account.unwrap_or_default());
+        self.check_words(&status.last_failure.map_or_else(String::new, |failure| failure.message));
+    }
+
+    fn check_error(&self, error: &Error) {
+        assert!(!error.message().contains("broke off"), "an operation panicked");
+        self.check_words(error.message());
+        self.check_words(error.hint().unwrap_or_default());
+    }
+
+    fn check_words(&self, words: &str) {
+        // Others send it in one request of several; and where a redirect leads is told as the service said it.
+        let sent = matches!(self.name, "machine" | "earthdaily") && !words.contains("a redirect to");
+        assert!(!(sent && words.contains(SENT)), "the sent secret is shown: {words}");
+        assert_eq!(words, printable(words), "this steers a terminal");
+    }
+}
+
+/// A provider that asks nobody.
+pub(super) struct Idle {
+    pub(super) issuer: Issuer,
+}
+
+#[async_trait]
+impl Provider for Idle {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    async fn exchange(
+        &self,
+        _context: &Context,
+        _record: &Record,
+        _request: &TokenRequest,
+    ) -> Result<Change> {
+        Err(Error::login_required("there is no login"))
+    }
+
+    async fn login(&self, _context: &Context, _login: &Login) -> Result<Change> {
+        Err(Error::usage("no login"))
+    }
+
+    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
+        Ok(Revoked::default())
+    }
+}

@@ -1,0 +1,110 @@
+//! Single values: durations, claims, headers, numbers of seconds.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use broker_core::{Claims, Lifetime, Secret, Token, TokenRequest};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::answer::check_token;
+use super::world::{PART, response, start};
+
+/// `--expires`: what is read can be counted with, written and read again.
+pub fn duration(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let again = |written: String| written.parse::<Lifetime>().expect("what is written can be read");
+    match text.parse::<Lifetime>() {
+        Ok(life @ Lifetime::For(duration)) => {
+            assert_eq!(again(humantime::format_duration(duration).to_string()), life);
+            if let Some(end) = life.end(start()) {
+                assert!(end >= start());
+                assert_eq!((end - start()).to_std().unwrap(), duration);
+            }
+        }
+        Ok(life @ Lifetime::Until(day)) => {
+            assert_eq!(again(day.to_string()), life);
+            let end = life.end(start()).expect("a day begins");
+            assert_eq!(end.date_naive(), day);
+        }
+        Err(why) => assert!(why.contains(text), "it says which: {why}"),
+    }
+    if let Ok(left) = humantime::parse_duration(text) {
+        assert_eq!(TokenRequest::new().min_ttl(left).asked_ttl(), Some(left));
+    }
+}
+
+/// The payload of a JWT, and, after a separator, the `Date` of its answer; a payload with dots is the token itself.
+pub fn jwt(input: &[u8]) {
+    let (payload, date) = parts(input);
+    let text = String::from_utf8_lossy(payload);
+    let token = if text.contains('.') {
+        text.into_owned()
+    } else {
+        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload))
+    };
+    let secret = Secret::new(token.as_str());
+    if let Some(claims) = Claims::read(&secret) {
+        assert_eq!(token.matches('.').count(), 2, "three parts");
+        assert!(claims.text("email").is_none_or(|email| !email.is_empty()));
+        if let Some(end) = claims.expires_at() {
+            assert!(!end.to_rfc3339().is_empty());
+        }
+    }
+    if !token.is_empty() {
+        let answer = response(&[b"200\ndate: ", date].concat());
+        let token = Token::from_answer(&answer, secret, None, TimeDelta::hours(1));
+        check_token(&token);
+        assert!(token.expires_at().is_some(), "the default is a life");
+    }
+}
+
+/// `Retry-After` and, after a separator, `Date`: the wait can be told and counted with as the broker does.
+pub fn retry_after(input: &[u8]) {
+    let (value, date) = parts(input);
+    let answer = response(&[b"429\nretry-after: ", value, b"\ndate: ", date].concat());
+    if let Some(date) = answer.date() {
+        assert!(!date.to_rfc3339().is_empty());
+        let skew = date - answer.sent_at;
+        let again = answer.sent_at.checked_add_signed(skew).expect("a skew leads back");
+        assert!((again - date).abs() <= TimeDelta::seconds(1), "but for a leap second");
+    }
+    let Some(wait) = answer.retry_after() else { return };
+    assert!(!humantime::format_duration(wait).to_string().is_empty());
+    assert!(wait >= Duration::ZERO);
+    // As a failure is put on record.
+    let wait = TimeDelta::from_std(wait).unwrap_or_default();
+    let until: DateTime<Utc> = start().checked_add_signed(wait).unwrap_or(start());
+    let written = serde_json::to_string(&until).expect("a time can be written");
+    assert_eq!(serde_json::from_str::<DateTime<Utc>>(&written).expect("and read again"), until);
+}
+
+/// A number of seconds in an answer: it is the number that stands there, or nothing.
+pub fn seconds(input: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<Value>(input) else { return };
+    let Some(span) = broker_core::seconds(&value) else { return };
+    let number = match &value {
+        Value::Number(number) => number.as_f64().unwrap(),
+        Value::String(text) => text.trim().parse().unwrap(),
+        other => panic!("{other} is no number"),
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "to the millisecond and a part in 2^50, that is what is asked"
+    )]
+    let read = span.num_milliseconds() as f64 / 1000.0;
+    let near = (read - number).abs() <= 0.001 + number.abs() / f64::from(1 << 30) / f64::from(1 << 20);
+    // Beyond what a span can hold it is the longest span.
+    assert!(near || number.abs() > 9.0e15, "{number} was read as {read}");
+    if let Some(end) = start().checked_add_signed(span) {
+        check_token(&Token::new(Secret::new("t"), start(), Some(end)));
+    }
+}
+
+fn parts(input: &[u8]) -> (&[u8], &[u8]) {
+    match input.iter().position(|byte| *byte == PART) {
+        Some(end) => (&input[..end], &input[end + 1..]),
+        None => (input, &[]),
+    }
+}

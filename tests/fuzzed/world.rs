@@ -1,0 +1,205 @@
+//! A world without network, waiting and disk: what a provider is fuzzed in.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker_core::{
+    Clock, Context, DeviceCode, Env, Error, ErrorKind, Http, HttpFault, HttpRequest, HttpResponse, Person,
+    Reached, Result, Secret,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Notify;
+
+/// What parts the answers of one input, and the parts of others.
+pub(super) const PART: u8 = 0x1e;
+
+/// When every world begins.
+pub(super) fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_348_800, 0).expect("2026-11-22T12:00:00Z")
+}
+
+/// An answer as it stands in a corpus: the status, header lines, an empty line, the body. What is missing is empty.
+pub(super) fn response(bytes: &[u8]) -> HttpResponse {
+    let (mut head, body) = match bytes.windows(2).position(|two| two == b"\n\n") {
+        Some(end) => (&bytes[..end], &bytes[end + 2..]),
+        None => (bytes, &[][..]),
+    };
+    let mut lines = Vec::new();
+    while let Some(end) = head.iter().position(|byte| *byte == b'\n') {
+        lines.push(&head[..end]);
+        head = &head[end + 1..];
+    }
+    lines.push(head);
+    let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+    // No client gives another one as the last.
+    let status =
+        text(lines[0]).trim().parse().ok().filter(|status| (200..1000).contains(status)).unwrap_or(200);
+    // As the client does: names in lower case, values of other than visible characters left out.
+    let header = |line: &&[u8]| {
+        let line = text(line);
+        let (name, value) = line.split_once(':')?;
+        let visible = value.bytes().all(|byte| (32..127).contains(&byte));
+        visible.then(|| (name.trim().to_lowercase(), value.trim().to_owned()))
+    };
+    let headers = lines[1..].iter().filter_map(header).collect();
+    HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start() }
+}
+
+/// A service that gives these answers one after the other, then none.
+#[derive(Default)]
+pub(super) struct Answers {
+    left: Mutex<VecDeque<Vec<u8>>>,
+    clock: WorldClock,
+}
+
+#[async_trait]
+impl Http for Answers {
+    async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        // An answer takes its time.
+        self.clock.advance(TimeDelta::milliseconds(300));
+        match self.left.lock().unwrap().pop_front() {
+            Some(bytes) => Ok(response(&bytes)),
+            None => Err(HttpFault { reached: Reached::Perhaps, timed_out: true, what: "silence".to_owned() }),
+        }
+    }
+}
+
+/// How often somebody may sleep in a world. A login whose code lives for years would be waited for forever.
+const MOST_SLEEPS: usize = 300;
+
+/// A clock that whoever sleeps moves, until nobody has patience any more.
+#[derive(Clone, Default)]
+pub(super) struct WorldClock(Arc<Time>);
+
+#[derive(Default)]
+struct Time {
+    since_start: Mutex<TimeDelta>,
+    sleeps: AtomicUsize,
+    enough: Notify,
+}
+
+impl WorldClock {
+    pub(super) fn advance(&self, by: TimeDelta) {
+        *self.0.since_start.lock().unwrap() += by;
+    }
+
+    /// Runs until it ends or sleeps too often: then it is given up, as by Ctrl-C.
+    pub(super) async fn patiently<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            ended = work => ended,
+            () = self.0.enough.notified() => Err(Error::new(ErrorKind::Cancelled, "given up")),
+        }
+    }
+}
+
+#[async_trait]
+impl Clock for WorldClock {
+    fn now(&self) -> DateTime<Utc> {
+        start() + *self.0.since_start.lock().unwrap()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        if self.0.sleeps.fetch_add(1, Ordering::SeqCst) >= MOST_SLEEPS {
+            self.0.enough.notify_one();
+            std::future::pending::<()>().await;
+        }
+        self.advance(TimeDelta::from_std(duration).unwrap_or_default().min(TimeDelta::days(365)));
+    }
+}
+
+/// An environment of these variables; its files and commands are all the same.
+#[derive(Default)]
+pub(super) struct WorldEnv(pub(super) BTreeMap<String, String>);
+
+#[async_trait]
+impl Env for WorldEnv {
+    fn var(&self, name: &str) -> Option<String> {
+        self.0.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn vars(&self, prefix: &str) -> Vec<(String, String)> {
+        let ours = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
+        ours.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        Some(PathBuf::from("/nowhere"))
+    }
+
+    fn host_name(&self) -> String {
+        "fuzzed.example.org".to_owned()
+    }
+
+    fn read_secret(&self, _path: &Path) -> std::io::Result<Secret> {
+        Ok(Secret::new("from-a-file"))
+    }
+
+    async fn run_secret(&self, _command: &[String]) -> std::io::Result<Secret> {
+        Ok(Secret::new("from-a-command"))
+    }
+}
+
+/// A person who keeps what was said.
+#[derive(Default)]
+pub(super) struct Listener(pub(super) Mutex<Vec<String>>);
+
+#[async_trait]
+impl Person for Listener {
+    async fn ask(&self, _question: &str) -> Result<String> {
+        Ok("someone@example.org".to_owned())
+    }
+
+    async fn ask_hidden(&self, _question: &str) -> Result<Secret> {
+        Ok(Secret::new("a-password"))
+    }
+
+    fn show_code(&self, _code: &DeviceCode) {}
+
+    fn waiting(&self, _left: Duration) {}
+
+    fn tell(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
+/// A world in which a service answers so.
+pub(super) struct World {
+    pub(super) clock: WorldClock,
+    pub(super) person: Arc<Listener>,
+    pub(super) context: Context,
+}
+
+impl World {
+    pub(super) fn new<'a>(answers: impl Iterator<Item = &'a [u8]>) -> Self {
+        let clock = WorldClock::default();
+        let person = Arc::new(Listener::default());
+        let left = Mutex::new(answers.map(<[u8]>::to_vec).collect());
+        let http = Arc::new(Answers { left, clock: clock.clone() });
+        let env = Arc::new(WorldEnv::default());
+        let context = Context::new(http, Arc::new(clock.clone()), env, person.clone());
+        Self { clock, person, context }
+    }
+}
+
+/// Runs on a runtime of its own thread, without threads beside it.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(work))
+}
+
+/// A folder for all inputs of a thread, in memory where the machine has such: it is written to for each.
+pub(super) fn in_folder<T>(work: impl FnOnce(&Path) -> T) -> T {
+    thread_local! {
+        static FOLDER: tempfile::TempDir = {
+            let memory = Path::new("/dev/shm");
+            tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
+        };
+    }
+    FOLDER.with(|folder| work(folder.path()))
+}
