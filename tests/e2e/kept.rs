@@ -179,3 +179,23 @@ fn a_record_of_the_first_version_is_read_and_what_it_does_not_know_is_kept() {
         assert_eq!(kept, place, "{record}");
     }
 }
+
+#[test]
+fn a_refresh_token_in_the_ruins_of_an_answer_is_the_login_now() {
+    let ruins = [r#""expires_in":1e400"#, "\"scope\":\"\\ud800\"", r#""a":[[[[["#];
+    for ruin in ruins {
+        let (service, sandbox) = expired(Rotation::Rotate, 0);
+        let next = service.issue_refresh_token();
+        let body = format!(r#"{{"access_token":"KANARIE-a","refresh_token" : "{next}",{ruin}}}"#);
+        service.fault("token", Fault::Answer { status: 200, headers: Vec::new(), body });
+        let token = sandbox.broker(&["token", "earthscope"]).token();
+        assert!(service.access_is_live(&token), "{ruin}");
+        assert_eq!(service.count("token"), 2, "{ruin}: asked again with what was saved");
+    }
+    // A refusal may repeat what was sent.
+    let (service, sandbox) = expired(Rotation::Rotate, 0);
+    let body = r#"{"refresh_token":"KANARIE-b","error":1e400}"#.to_owned();
+    service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+}

@@ -1,12 +1,6 @@
 //! The broker as people and programs meet it: the real binary, real files, services that can fail.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    missing_docs,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
 mod canary;
 mod carbonmapper;
@@ -18,6 +12,7 @@ mod earthscope;
 mod fault_table;
 mod faults;
 mod fuzz_smoke;
+#[path = "../fuzzed/mod.rs"]
 mod fuzzed;
 mod kept;
 mod kill;

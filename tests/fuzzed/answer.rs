@@ -30,7 +30,10 @@ pub fn token_answer(data: &[u8]) {
             assert!(rotated.is_none() || rotated.as_deref() == refresh_token, "the login of now is lost");
         }
         Ok(Refreshed::OnlyRotated(secret, at)) => {
-            assert_eq!(Some(secret.expose()), rotated.as_deref());
+            // From an answer that cannot be read as a whole, what is there all the same.
+            let salvaged = answer.json().is_none() && rotated.is_none();
+            assert!(salvaged || Some(secret.expose()) == rotated.as_deref());
+            assert!(secret.expose() != SENT && !secret.expose().is_empty());
             assert_eq!(at, start());
         }
         Ok(Refreshed::Refused) => {
@@ -39,10 +42,7 @@ pub fn token_answer(data: &[u8]) {
         }
         Err(error) => {
             assert!(rotated.is_none(), "the login of now is lost: {error}");
-            // Where a redirect leads is told as the service said it.
-            if !(300..400).contains(&answer.status) {
-                check_error(&error);
-            }
+            check_error(&error);
         }
     }
 }
@@ -95,7 +95,12 @@ pub(super) fn check_token(token: &Token) {
     let window = token.window();
     for now in [start(), start() + TimeDelta::days(400_000), start() - TimeDelta::days(400_000)] {
         let over = window.phase(now) == Phase::Expired;
-        assert_eq!(over, token.expires_at().is_some_and(|end| end <= now));
+        // One from the future is as good as expired, if it is not from the next minute.
+        let ahead = token.issued_at() - now;
+        let future = ahead > TimeDelta::seconds(60);
+        if ahead <= TimeDelta::zero() || future {
+            assert_eq!(over, token.expires_at().is_some_and(|end| end <= now || future));
+        }
         assert!(window.left(now).is_none_or(|left| left.as_secs() < 1 << 50));
         assert!(now.checked_add_signed(window.retry_pause(1.0)).is_some());
     }

@@ -60,7 +60,7 @@ pub(super) struct Answers {
 impl Http for Answers {
     async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
         // An answer takes its time.
-        self.clock.advance(TimeDelta::milliseconds(300));
+        self.clock.advance(TimeDelta::milliseconds(1300));
         match self.left.lock().unwrap().pop_front() {
             Some(bytes) => Ok(response(&bytes)),
             None => Err(HttpFault { reached: Reached::Perhaps, timed_out: true, what: "silence".to_owned() }),
@@ -188,7 +188,7 @@ impl World {
 /// Runs on a runtime of its own thread, without threads beside it.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     }
     RUNTIME.with(|runtime| runtime.block_on(work))
 }

@@ -2,6 +2,8 @@
 
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
+use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 use crate::{Error, HttpResponse, Secret, ServiceUrl};
 
@@ -111,7 +113,7 @@ pub fn seconds(value: &Value) -> Option<TimeDelta> {
 pub fn printable(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
@@ -161,13 +163,37 @@ fn told(value: &Value) -> String {
     }
 }
 
+/// Words of a service without the secrets that were sent, however it spells them, as a terminal can show them.
 fn shown(words: &str, secrets: &[&Secret]) -> String {
-    let mut text = printable(words);
-    for secret in secrets.iter().filter(|secret| !secret.expose().is_empty()) {
-        text = text.replace(secret.expose(), "[redacted]");
+    let mut text = Zeroizing::new(words.to_owned());
+    for secret in secrets.iter().map(|secret| secret.expose()) {
+        // Quoted, as JSON in a text has it.
+        let quoted = serde_json::to_string(secret).unwrap_or_default();
+        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        for spelling in [secret, secret.trim(), quoted.trim_matches('"'), &encoded] {
+            if !spelling.is_empty() {
+                *text = text.replace(spelling, "[redacted]");
+            }
+        }
     }
+    let mut text = printable(&text);
     if text.chars().count() > LONGEST_WORDS {
         text = text.chars().take(LONGEST_WORDS).chain(['…']).collect();
     }
     text
+}
+
+/// A text field of a success whose body as a whole cannot be read: a number out of range, bytes that are no UTF-8.
+/// The service has acted, and a refresh token in the ruins is the login now.
+#[must_use]
+pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
+    if !(200..300).contains(&response.status) || response.json().is_some() || response.is_html() {
+        return None;
+    }
+    let key = format!("\"{key}\"");
+    let body = String::from_utf8_lossy(&response.body);
+    let value = body.split_once(&key)?.1.trim_start().strip_prefix(':')?.trim_start();
+    let found = serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?;
+    // What had to be replaced to be text is not what the service gave.
+    (!found.is_empty() && !found.contains('\u{fffd}')).then(|| Secret::new(found))
 }

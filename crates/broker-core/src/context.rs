@@ -6,6 +6,7 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
+use url::Url;
 
 use crate::section::{Section, Sections};
 use crate::{
@@ -201,7 +202,9 @@ fn cancelled() -> Error {
 }
 
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
-    let to = response.header("location").unwrap_or("nowhere").split(['?', '#']).next().unwrap_or_default();
+    // Only where to: the rest may repeat what was sent.
+    let to = response.header("location").and_then(|to| Url::parse(to).ok());
+    let to = to.map_or_else(|| "another page".to_owned(), |to| to.origin().ascii_serialization());
     Error::unavailable(format!(
         "{} answered with a redirect to {to}, which is not followed: a secret goes only where the configuration says",
         request.url()

@@ -208,8 +208,9 @@ impl HttpResponse {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?.trim();
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // A number too big for the type is a long time all the same.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
         }
         (http_date(value)? - self.date().unwrap_or(self.sent_at)).to_std().ok()
     }
@@ -227,8 +228,10 @@ impl fmt::Debug for HttpResponse {
     }
 }
 
-/// The one form of HTTP dates that may still be sent (RFC 9110 section 5.6.7).
+/// The one form of HTTP dates that may still be sent (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<DateTime<Utc>> {
+    // Years of more digits lead out of the calendar.
+    let text = Some(text).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
 

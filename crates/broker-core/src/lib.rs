@@ -29,7 +29,7 @@ mod store;
 mod token;
 mod window;
 
-pub use answer::{Problem, Refusal, printable, read_object, seconds};
+pub use answer::{Problem, Refusal, printable, read_object, salvage, seconds};
 pub use broker::{
     Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus, is_provider_name,
 };

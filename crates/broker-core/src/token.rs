@@ -133,7 +133,8 @@ impl Token {
 
     /// The service's clock when this machine's says `now`, as far as the token's answer told.
     pub(crate) fn service_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now + TimeDelta::seconds(self.0.clock_skew.unwrap_or(0))
+        let skew = self.0.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
+        now.checked_add_signed(skew).unwrap_or(now)
     }
 
     /// When it is due for renewal.

@@ -22,6 +22,9 @@ const SLOWER: Duration = Duration::from_secs(5);
 /// If the service names none, although it must.
 const DEFAULT_CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
 
+/// Nobody waits longer for an approval.
+const LONGEST_CODE_LIFE: TimeDelta = TimeDelta::hours(1);
+
 /// How often a person sees the time that is left.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -96,7 +99,8 @@ impl DeviceFlow<'_> {
         context.nothing_given();
         let object = read_object(&response, self.url, &[])
             .map_err(|problem| problem.error("the service refused to begin a login"))?;
-        let life = object.get("expires_in").and_then(seconds).unwrap_or(DEFAULT_CODE_LIFE);
+        let life =
+            object.get("expires_in").and_then(seconds).unwrap_or(DEFAULT_CODE_LIFE).min(LONGEST_CODE_LIFE);
         let (code, device_code) = read_code(&object, life)
             .ok_or_else(|| Error::unavailable(format!("{} answered without a code", self.url)))?;
         context.person().show_code(&code);

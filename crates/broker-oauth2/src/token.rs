@@ -2,6 +2,7 @@
 
 use broker_core::{
     Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl, read_object,
+    salvage,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -97,8 +98,13 @@ impl TokenEndpoint<'_> {
 
 /// The refresh token in an answer that is a success: a refusal may repeat ours.
 pub(crate) fn refresh_token(response: &HttpResponse) -> Option<Secret> {
-    let body = response.json().filter(|_| (200..300).contains(&response.status))?;
-    text(&body, "refresh_token").map(Secret::new)
+    if !(200..300).contains(&response.status) {
+        return None;
+    }
+    match response.json() {
+        Some(body) => text(&body, "refresh_token").map(Secret::new),
+        None => salvage(response, "refresh_token"),
+    }
 }
 
 /// What came of a refresh.

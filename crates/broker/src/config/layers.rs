@@ -114,11 +114,15 @@ fn names(layers: &[Layer]) -> Vec<String> {
 
 /// `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values are always text: what looks like a number may be a
 /// password. A name is found whatever its case, and with `_` for `-`, which no variable can have.
+/// More parts than the name of any key has.
+const DEEPEST: usize = 4;
+
 fn of_variable(variable: &str, value: String, names: &[String]) -> Option<Dict> {
     let mut parts = variable.strip_prefix(PREFIX)?.split("__");
     let name = parts.next().filter(|name| !name.is_empty())?.to_lowercase();
     let known = names.iter().find(|known| known.to_lowercase().replace('-', "_") == name.replace('-', "_"));
-    let keys: Vec<_> = parts.map(str::to_lowercase).collect();
+    // No key is a table of tables; deeper ones are as wrong as this many.
+    let keys: Vec<_> = parts.take(DEEPEST).map(str::to_lowercase).collect();
     let nested =
         keys.into_iter().rev().fold(Value::from(value), |value, key| Value::from(Dict::from([(key, value)])));
     let table = Dict::from([(known.cloned().unwrap_or(name), nested)]);

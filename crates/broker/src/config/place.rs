@@ -28,6 +28,13 @@ pub(super) struct Place {
     shown: String,
 }
 
+/// Whether this is a key of letters, digits, `-`, `_` and dots, and not inside of a text of several lines.
+fn is_key(key: &str, before: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let open = ["\"\"\"", "'''"].iter().any(|quotes| before.matches(quotes).count() % 2 == 1);
+    !open && !key.trim().is_empty() && key.trim().chars().all(plain)
+}
+
 impl Place {
     /// The place of a range of bytes.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, mark: Mark) -> Self {
@@ -38,9 +45,12 @@ impl Place {
             // A URL may have a password in it.
             Mark::Value if !line.contains('@') => line.to_owned(),
             _ => match line.split_once('=') {
-                Some((key, _)) => format!("{key}= …"),
+                // In a broken file what stands before the sign may be the middle of a secret.
+                Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
+                    format!("{key}= …")
+                }
                 None if line.trim_start().starts_with('[') => line.to_owned(),
-                None => "…".to_owned(),
+                _ => "…".to_owned(),
             },
         };
         let column = text[line_start..start].chars().count();
