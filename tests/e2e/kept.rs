@@ -3,21 +3,10 @@
 use std::time::Duration;
 
 use broker_e2e::{Sandbox, age_file, finish, signal};
-use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
+use broker_testkit::{EarthScope, Fault, Rotation};
 use chrono::TimeDelta;
 
-/// A login at a service that rotates refresh tokens and takes a spent one `grace` times; its token has expired.
-fn expired(rotation: Rotation, grace: usize) -> (EarthScope, Sandbox) {
-    let options = EarthScopeOptions { rotation, refresh_grace: grace, ..EarthScopeOptions::default() };
-    let service = EarthScope::start(options);
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\ntimeout = \"2s\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
-    sandbox.age("earthscope", TimeDelta::days(2));
-    service.forget_seen();
-    (service, sandbox)
-}
+use crate::stage::expired;
 
 #[test]
 fn before_a_refresh_token_is_sent_the_record_says_so() {

@@ -21,4 +21,5 @@ mod patience;
 mod peers;
 mod places;
 mod rejected;
+mod stage;
 mod terminal;

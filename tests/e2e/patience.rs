@@ -1,8 +1,10 @@
 //! Who is waited for, and for how long: services that want to be left alone, locks that are not let go, clocks.
 
 use broker_e2e::Sandbox;
-use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault};
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions, Fault};
 use chrono::{TimeDelta, Utc};
+
+use crate::stage::logged_in;
 
 fn imagery() -> (EarthDaily, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions::default());
@@ -118,12 +120,7 @@ fn a_failure_from_the_future_stops_nobody() {
 
 #[test]
 fn a_clock_that_jumps_ahead_or_a_host_that_slept_renews_once() {
-    let service = EarthScope::start(EarthScopeOptions::default());
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
-    service.forget_seen();
+    let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     sandbox.age("earthscope", TimeDelta::days(400));
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);

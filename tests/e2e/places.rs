@@ -4,21 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use broker_e2e::{Run, Sandbox, finish, louder, spawn};
-use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
+use broker_testkit::{EarthScope, Rotation};
 use chrono::TimeDelta;
 
 fn expired() -> (EarthScope, Sandbox) {
-    let service = EarthScope::start(EarthScopeOptions {
-        rotation: Rotation::RotateDetectReuse,
-        ..EarthScopeOptions::default()
-    });
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
-    sandbox.age("earthscope", TimeDelta::days(2));
-    service.forget_seen();
-    (service, sandbox)
+    crate::stage::expired(Rotation::RotateDetectReuse, 0)
 }
 
 /// A file system of its own, gone when dropped.

@@ -4,15 +4,12 @@ use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 
+use crate::stage::logged_in;
+
 fn seismic() -> (EarthScope, Sandbox, String) {
     let options = EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..EarthScopeOptions::default() };
-    let service = EarthScope::start(options);
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    let (service, sandbox) = logged_in(options, "");
     let held = sandbox.broker(&["token", "earthscope"]).token();
-    service.forget_seen();
     (service, sandbox, held)
 }
 

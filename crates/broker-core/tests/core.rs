@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use broker_core::Issuer;
+
 #[path = "core/answers.rs"]
 mod answers;
 #[path = "core/broker.rs"]
@@ -14,3 +16,15 @@ mod scenarios;
 mod together;
 #[path = "core/windows.rs"]
 mod windows;
+
+/// Of providers that only tests have.
+fn issuer() -> Issuer {
+    Issuer {
+        kind: "test".to_owned(),
+        flow: "none".to_owned(),
+        endpoint: "https://example.org".to_owned(),
+        client_id: None,
+        audience: None,
+        secret_mark: None,
+    }
+}

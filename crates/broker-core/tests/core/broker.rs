@@ -11,16 +11,7 @@ use broker_core::{
 use broker_testkit::World;
 use chrono::{DateTime, TimeDelta, Utc};
 
-fn issuer() -> Issuer {
-    Issuer {
-        kind: "test".to_owned(),
-        flow: "none".to_owned(),
-        endpoint: "https://example.org".to_owned(),
-        client_id: None,
-        audience: None,
-        secret_mark: None,
-    }
-}
+use crate::issuer;
 
 type Act = dyn Fn(usize, &Context, &Record, &TokenRequest) -> Result<Change> + Send + Sync;
 

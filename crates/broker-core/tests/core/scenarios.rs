@@ -14,6 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::issuer;
+
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/renewal.md");
 
 /// The life of the held token.
@@ -94,16 +96,8 @@ struct Scene {
 impl Scene {
     async fn new(held: &'static str, at: (i64, i64), does: &'static str) -> Self {
         let world = World::new();
-        let issuer = Issuer {
-            kind: "test".to_owned(),
-            flow: "none".to_owned(),
-            endpoint: "https://example.org".to_owned(),
-            client_id: None,
-            audience: None,
-            secret_mark: None,
-        };
         let service = Arc::new(Service {
-            issuer,
+            issuer: issuer(),
             clock: world.clock.clone(),
             does: Mutex::new(held),
             asked: AtomicUsize::new(0),

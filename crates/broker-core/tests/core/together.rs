@@ -14,6 +14,8 @@ use broker_testkit::World;
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 
+use crate::issuer;
+
 /// A provider that needs the token of another, if one is named.
 struct Derived {
     issuer: Issuer,
@@ -27,16 +29,15 @@ struct Derived {
 
 impl Derived {
     fn new(needs: Option<&'static str>, broker: &Arc<OnceLock<Broker>>) -> Arc<Self> {
-        let issuer = Issuer {
-            kind: "test".to_owned(),
-            flow: "none".to_owned(),
-            endpoint: "https://example.org".to_owned(),
-            client_id: None,
-            audience: None,
-            secret_mark: None,
-        };
         let exchanges = AtomicUsize::new(0);
-        Arc::new(Self { issuer, needs, broker: broker.clone(), exchanges, hangs: None, logins: None })
+        Arc::new(Self {
+            issuer: issuer(),
+            needs,
+            broker: broker.clone(),
+            exchanges,
+            hangs: None,
+            logins: None,
+        })
     }
 
     fn behind_a_login() -> Arc<Self> {

@@ -1,0 +1,24 @@
+//! What many tests begin with.
+
+use broker_e2e::Sandbox;
+use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
+use chrono::TimeDelta;
+
+/// A person who is logged in at EarthScope, with a refresh token from elsewhere, and what the configuration has besides.
+pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
+    let service = EarthScope::start(options);
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    service.forget_seen();
+    (service, sandbox)
+}
+
+/// The same, at a service that rotates refresh tokens and takes a spent one `grace` times, after the token's end.
+pub(crate) fn expired(rotation: Rotation, grace: usize) -> (EarthScope, Sandbox) {
+    let options = EarthScopeOptions { rotation, refresh_grace: grace, ..EarthScopeOptions::default() };
+    let (service, sandbox) = logged_in(options, "timeout = \"2s\"\n");
+    sandbox.age("earthscope", TimeDelta::days(2));
+    (service, sandbox)
+}
