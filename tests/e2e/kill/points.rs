@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN, name};
 
 /// The most system calls between the service's answer and its being on the disk.
-const NARROW: usize = 30;
+const NARROW: usize = 10;
 
 /// The calls that something outside the process sees. Of the service that is hardest on clients every call is
 /// tried, of the others these.
