@@ -130,7 +130,7 @@ fn what_cannot_be_saved_goes_to_a_second_place_loudly_and_comes_back() {
     std::fs::remove_file(sandbox.state()).expect("the file is away");
     std::fs::rename(&away, sandbox.state()).expect("the folder is back");
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "not the older record beside it");
-    age_file(&kept_in(&runtime), TimeDelta::days(2));
+    sandbox.age("earthscope", TimeDelta::days(2));
     let renewed = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&renewed) && renewed != token);
     assert!(
@@ -187,4 +187,74 @@ fn a_refresh_token_in_the_ruins_of_an_answer_is_the_login_now() {
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
+}
+
+/// A record that was kept in a second place, and the one beside it, which is older.
+fn kept_elsewhere() -> (EarthScope, Sandbox, std::path::PathBuf) {
+    let (service, sandbox) = expired(Rotation::Rotate, 0);
+    let runtime = sandbox.home().join("run");
+    std::fs::create_dir(&runtime).expect("a folder");
+    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
+    service.fault("token", Fault::Delay(Duration::from_millis(300)));
+    let child = sandbox.start(&["token", "earthscope"]);
+    let away = lose_the_folder(&service, &sandbox);
+    let _ = finish(child).token();
+    std::fs::remove_file(sandbox.state()).expect("the file is away");
+    std::fs::rename(&away, sandbox.state()).expect("the folder is back");
+    let kept = kept_in(&runtime);
+    (service, sandbox, kept)
+}
+
+fn edit(path: &std::path::Path, change: impl Fn(&mut serde_json::Value)) {
+    let mut record = serde_json::from_slice(&std::fs::read(path).expect("a record")).expect("JSON");
+    change(&mut record);
+    std::fs::write(path, record.to_string()).expect("a record");
+}
+
+#[test]
+fn of_two_records_the_one_with_the_later_grant_is_used() {
+    let (service, sandbox, kept) = kept_elsewhere();
+    // Others have noted failures with the older one meanwhile.
+    edit(&sandbox.record_path("earthscope"), |record| record["revision"] = 99.into());
+    age_file(&kept, TimeDelta::hours(25));
+    let token = sandbox.broker(&["token", "earthscope"]).token();
+    assert!(service.access_is_live(&token), "the kept refresh token is the good one");
+    assert!(!kept.exists());
+}
+
+#[test]
+fn a_login_made_since_is_not_undone_by_an_older_one_that_was_kept() {
+    let (service, sandbox, kept) = kept_elsewhere();
+    let old = std::fs::read(&kept).expect("a record");
+    let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
+    assert!(!kept.exists(), "a logout forgets it too");
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    let token = sandbox.broker(&["token", "earthscope"]).token();
+    // It was in a place that the one who logged out does not know.
+    sandbox.write(&kept, &String::from_utf8(old).expect("text"));
+    edit(&kept, |record| record["revision"] = 99.into());
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
+}
+
+#[test]
+fn what_is_kept_elsewhere_goes_back_with_the_next_call_though_it_need_not_be_renewed() {
+    let (_service, sandbox, kept) = kept_elsewhere();
+    let token = sandbox.broker(&["token", "earthscope"]).token();
+    assert!(!kept.exists());
+    assert_eq!(sandbox.record("earthscope")["tokens"][""]["secret"], token);
+}
+
+#[test]
+fn who_waited_hears_that_the_renewal_was_cut_off_too() {
+    let (service, sandbox) = expired(Rotation::Rotate, 0);
+    killed_in_the_gap(&service, &sandbox);
+    service.fault_always("token", Fault::Delay(Duration::from_millis(200)));
+    let all: Vec<_> = (0..4).map(|_| sandbox.start(&["token", "earthscope"])).collect();
+    for child in all {
+        let _ = finish(child).ends(3).says("a renewal was cut off at 20");
+    }
+    let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
+    let told = status["providers"][0]["last_failure"]["message"].as_str().expect("a message");
+    assert!(told.contains("a renewal was cut off at 20"), "{told}");
 }

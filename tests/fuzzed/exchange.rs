@@ -131,7 +131,9 @@ impl Shell<'_> {
     fn check(&self) {
         match self.peek() {
             Loaded::Unreadable(why) => panic!("the broker's own record cannot be read: {why}"),
-            Loaded::Record(record) => record.tokens().for_each(|(_, token)| check_token(token)),
+            Loaded::Record(record) | Loaded::Rescued(record) => {
+                record.tokens().for_each(|(_, token)| check_token(token));
+            }
             Loaded::Nothing => {}
         }
         // Names of the service's are among it.

@@ -27,7 +27,7 @@ pub fn record(data: &[u8]) {
         store.peek(NAME).expect("a file can be read")
     });
     let read = match loaded {
-        Loaded::Record(read) => *read,
+        Loaded::Record(read) | Loaded::Rescued(read) => *read,
         Loaded::Unreadable(why) => {
             assert!(why.contains("subject.json"), "it says which file: {why}");
             return;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use crate::section::{Section, Sections};
+use crate::trail::Trail;
 use crate::{
     Clock, Env, Error, ErrorKind, Http, HttpFault, HttpRequest, HttpResponse, Person, Reached, Repeat, Result,
 };
@@ -26,6 +27,7 @@ pub struct Context {
     timeout: Duration,
     began_at: DateTime<Utc>,
     section: Arc<Section>,
+    trail: Arc<Trail>,
     cancelled: Option<watch::Receiver<()>>,
 }
 
@@ -47,7 +49,7 @@ impl Context {
         let section = Arc::new(Sections::new().section());
         let began_at = clock.now();
         let world = Arc::new(World { http, clock, env, person });
-        Self { world, timeout: DEFAULT_TIMEOUT, began_at, section, cancelled: None }
+        Self { world, timeout: DEFAULT_TIMEOUT, began_at, section, trail: Arc::default(), cancelled: None }
     }
 
     /// The context of one operation: it ends early when the sender of `cancelled` is dropped, but not in its
@@ -56,10 +58,11 @@ impl Context {
         &self,
         timeout: Duration,
         section: Arc<Section>,
+        trail: Arc<Trail>,
         cancelled: watch::Receiver<()>,
     ) -> Self {
-        let began_at = self.now();
-        Self { world: self.world.clone(), timeout, began_at, section, cancelled: Some(cancelled) }
+        let (world, began_at) = (self.world.clone(), self.now());
+        Self { world, timeout, began_at, section, trail, cancelled: Some(cancelled) }
     }
 
     /// The wall clock.
@@ -94,17 +97,20 @@ impl Context {
 
     /// Waits, or returns at once with [`crate::ErrorKind::Cancelled`] when nobody waits for the operation any more.
     pub async fn pause(&self, duration: Duration) -> Result<()> {
-        let gone = async {
-            match self.cancelled.clone() {
-                // Nothing is ever sent: a change is the sender's end.
-                Some(mut cancelled) => while cancelled.changed().await.is_ok() {},
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = self.world.clock.sleep(duration) => Ok(()),
-            () = gone => Err(cancelled()),
+            error = self.gone() => Err(error),
         }
+    }
+
+    /// Waits until nobody waits for the operation any more, and says so.
+    pub(crate) async fn gone(&self) -> Error {
+        match self.cancelled.clone() {
+            // Nothing is ever sent: a change is the sender's end.
+            Some(mut cancelled) => while cancelled.changed().await.is_ok() {},
+            None => std::future::pending().await,
+        }
+        cancelled()
     }
 
     /// An error if nobody waits for the operation any more. What is done without a wait lets nobody notice that a signal
@@ -172,7 +178,7 @@ impl Context {
             Err(fault) => {
                 tracing::debug!(%fault, "no answer");
                 if fault.reached == Reached::Perhaps {
-                    self.section.lose_answer();
+                    self.trail.lose_answer();
                 }
                 return Err(Miss::Fault(fault));
             }
@@ -180,11 +186,11 @@ impl Context {
         response.sent_at = sent_at;
         tracing::debug!(status = response.status, "answered");
         match response.status {
-            200..300 => self.section.answer(),
+            200..300 => self.trail.answer(),
             // Not even looked at.
             429 | 503 => {}
             // The service broke down on the way, or a gateway waits no longer while the service acts.
-            500.. => self.section.lose_answer(),
+            500.. => self.trail.lose_answer(),
             _ => {}
         }
         if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }

@@ -27,6 +27,7 @@ mod secret_source;
 mod section;
 mod store;
 mod token;
+mod trail;
 mod window;
 
 pub use answer::{Problem, Refusal, printable, read_object, salvage, seconds};

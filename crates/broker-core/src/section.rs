@@ -16,12 +16,7 @@ impl Sections {
 
     /// A section that has not begun.
     pub(crate) fn section(&self) -> Section {
-        Section {
-            sections: self.clone(),
-            begun: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
-            answered: AtomicBool::new(false),
-        }
+        Section { sections: self.clone(), begun: AtomicBool::new(false) }
     }
 
     /// Waits until none has begun.
@@ -36,10 +31,6 @@ impl Sections {
 pub(crate) struct Section {
     sections: Sections,
     begun: AtomicBool,
-    /// Whether a request of this exchange may have been acted on without an answer that says so.
-    lost: AtomicBool,
-    /// Whether one was answered with success.
-    answered: AtomicBool,
 }
 
 impl Section {
@@ -55,33 +46,6 @@ impl Section {
         if self.begun.swap(false, Ordering::SeqCst) {
             self.sections.0.send_modify(|begun| *begun -= 1);
         }
-    }
-}
-
-/// How far the requests of one exchange came: for the journal of a grant that was sent.
-impl Section {
-    /// A new exchange: nothing was sent yet.
-    pub(crate) fn start_exchange(&self) {
-        self.lost.store(false, Ordering::SeqCst);
-        self.answered.store(false, Ordering::SeqCst);
-    }
-
-    /// A request may have been acted on, and its answer will not come.
-    pub(crate) fn lose_answer(&self) {
-        self.lost.store(true, Ordering::SeqCst);
-    }
-
-    /// A request was answered with success, sensibly or not.
-    pub(crate) fn answer(&self) {
-        self.answered.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn lost_answer(&self) -> bool {
-        self.lost.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn was_answered(&self) -> bool {
-        self.answered.load(Ordering::SeqCst)
     }
 }
 

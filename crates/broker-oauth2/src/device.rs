@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, HttpFault, HttpRequest, Problem, Repeat, Result, Secret, ServiceUrl,
+    Context, DeviceCode, Error, HttpFault, HttpRequest, Problem, Reached, Repeat, Result, Secret, ServiceUrl,
     read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -124,7 +124,7 @@ impl DeviceFlow<'_> {
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll failed, the login goes on");
                 let pause = pending.backoff(&error);
-                pending.lost = true;
+                pending.lost |= may_have_been_answered(&error);
                 pending.fault = Some(error);
                 Ok(Poll::Again(pause))
             }
@@ -166,7 +166,8 @@ impl Pending {
                 "the login was approved, it seems, but the answer that said so was lost on the way",
             )),
             _ if fault.is_some() => {
-                self.lost |= response.status != 429;
+                // These were not even looked at.
+                self.lost |= !matches!(response.status, 429 | 503);
                 tracing::info!(status = response.status, "a poll got no answer of use, the login goes on");
                 self.fault = fault;
                 Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))
@@ -188,14 +189,22 @@ impl Pending {
 
     /// Polls that time out get rarer (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
-        let fault = std::error::Error::source(error).and_then(|source| source.downcast_ref::<HttpFault>());
-        if fault.is_some_and(|fault| fault.timed_out) {
+        if fault(error).is_some_and(|fault| fault.timed_out) {
             self.timeouts += 1;
             return (self.interval * 2_u32.saturating_pow(self.timeouts))
                 .min(LONGEST_BACKOFF.max(self.interval));
         }
         self.interval
     }
+}
+
+fn fault(error: &Error) -> Option<&HttpFault> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// Whether a poll without an answer may have been the one that was granted.
+fn may_have_been_answered(error: &Error) -> bool {
+    fault(error).is_some_and(|fault| fault.reached == Reached::Perhaps)
 }
 
 fn read_code(object: &Map<String, Value>, life: TimeDelta) -> Option<(DeviceCode, Secret)> {

@@ -38,7 +38,7 @@ fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Statu
     for status in statuses {
         notes(desk, broker, status);
     }
-    if desk.everywhere.verbose > 0 || store.reach != (Reach::Host { alone: true }) {
+    if desk.everywhere.verbose > 0 || store.shared {
         desk.say(&about(&store));
     }
     Ok(())
@@ -46,14 +46,14 @@ fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Statu
 
 fn place(store: &StoreAbout) -> Value {
     let reach = match store.reach {
-        Reach::Host { .. } => "host",
+        Reach::Host => "host",
         Reach::Hosts => "hosts",
         Reach::Unknown => "unknown",
     };
     json!({
         "path": store.place,
         "filesystem": store.on,
-        "shared": store.reach != Reach::Host { alone: true },
+        "shared": store.shared,
         "lock_reaches": reach,
         "lock_elsewhere": store.lock_elsewhere,
     })
@@ -67,9 +67,9 @@ fn about(store: &StoreAbout) -> String {
         |path| format!("in {path}, since there are no locks there"),
     );
     let reach = match store.reach {
-        Reach::Host { alone: true } => "keeps apart all processes of this host",
+        Reach::Host if !store.shared => "keeps apart all processes of this host",
         Reach::Hosts => "keeps apart all processes of all hosts",
-        Reach::Host { alone: false } => {
+        Reach::Host => {
             "keeps apart the processes of this host only: where several hosts renew one login, give each a state folder of its own"
         }
         Reach::Unknown => {

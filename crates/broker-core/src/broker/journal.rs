@@ -13,16 +13,19 @@ pub(super) struct Journal {
 }
 
 impl Operation {
-    /// Puts on disk that the grant is about to be sent, if it is.
+    /// Makes sure that what comes can be saved, and puts on disk that the grant is about to be sent, if it is.
     pub(super) async fn open_journal(
         &self,
         held: &mut Held,
         request: &TokenRequest,
     ) -> Result<Option<Journal>> {
         self.context.check_wanted().await?;
-        self.section.start_exchange();
+        self.trail.begin();
         let now = self.context.now();
-        if !self.provider().spends_grant(&held.record, request, now) {
+        let spends = self.provider().spends_grant(&held.record, request, now);
+        // For the journal and for the answer: the disk must not fill up between the two.
+        held.locked.probe(1 + usize::from(spends)).await?;
+        if !spends {
             return Ok(None);
         }
         let before = held.record.grant().and_then(Grant::sent_at);
@@ -46,13 +49,14 @@ impl Operation {
     ) {
         let Some(before) = journal.map(|journal| journal.before) else { return };
         let noted = held.record.grant().and_then(Grant::sent_at);
-        let (lost, answered) = (self.section.lost_answer(), self.section.was_answered());
+        let (lost, answered) = (self.trail.lost_answer(), self.trail.was_answered());
         let sent_at = match exchanged {
             Ok(change) if change.refuses_grant() && lost => noted,
             Ok(change) if change.refuses_grant() => before,
             Ok(_) => None,
+            Err(_) if lost => noted,
             // What came may have been the ruins of an answer.
-            Err(error) if error.kind() == ErrorKind::Unavailable && (lost || answered) => noted,
+            Err(error) if answered && error.kind() == ErrorKind::Unavailable => noted,
             Err(_) => before,
         };
         held.record.set_sent(sent_at);

@@ -74,7 +74,8 @@ impl Catalog for BTreeMap<String, Entry> {
 /// tokio runtime with time (and I/O, for the usual HTTP client).
 ///
 /// Work that was begun goes on if a call is dropped, until what the service gave is saved: a login is not lost
-/// by a timeout or a `select!` around a call. Before a process ends by itself, wait for [`Broker::settled`].
+/// by a timeout or a `select!` around a call. Before a process ends by itself, wait for [`Broker::settled`]. The
+/// file store reads, writes and syncs its small files on the thread of the task.
 #[derive(Clone)]
 pub struct Broker {
     inner: Arc<Inner>,
@@ -94,7 +95,7 @@ struct Slot {
     name: String,
     entry: Entry,
     /// One task of this process at a time goes for the store's lock.
-    gate: tokio::sync::Mutex<()>,
+    gate: Arc<tokio::sync::Mutex<()>>,
     seen: RwLock<Option<Seen>>,
 }
 
@@ -102,6 +103,8 @@ struct Slot {
 struct Seen {
     record: Arc<Record>,
     at: DateTime<Utc>,
+    /// Whether it is in the second place only: then it is not used before somebody has tried to put it back.
+    rescued: bool,
 }
 
 /// Whether a provider can be called so: up to 64 letters (ASCII), digits, `-` and `_`, the first of them no `-`.
@@ -166,10 +169,10 @@ impl Broker {
         let slot = self.slot(provider)?;
         let now = self.inner.context.now();
         let found = slot.entry.provider.check(request, now).and_then(|()| self.inner.look(&slot));
-        let record = found.map_err(|error| error.of_provider(provider))?;
-        Ok(match decide(&record, request, now, now) {
-            Decision::Use(token) => Some(token),
-            Decision::Renew(_) | Decision::Need => None,
+        let seen = found.map_err(|error| error.of_provider(provider))?;
+        Ok(match decide(&seen.record, request, now, now) {
+            Decision::Use(token) if !seen.rescued => Some(token),
+            Decision::Use(_) | Decision::Renew(_) | Decision::Need => None,
         })
     }
 
@@ -203,7 +206,7 @@ impl Broker {
             return Ok(slot.clone());
         }
         let entry = self.inner.catalog.entry(name)?;
-        let (gate, seen) = (tokio::sync::Mutex::new(()), RwLock::new(None));
+        let (gate, seen) = (Arc::default(), RwLock::new(None));
         let slot = Slot { name: name.to_owned(), entry, gate, seen };
         Ok(self.inner.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())
     }
@@ -211,27 +214,27 @@ impl Broker {
 
 impl Inner {
     /// What is held, as this process last saw it or as the store shows it.
-    fn look(&self, slot: &Slot) -> Result<Arc<Record>> {
+    fn look(&self, slot: &Slot) -> Result<Seen> {
         let now = self.context.now();
         let seen = slot.seen.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(seen) = seen
-            && (TimeDelta::zero()..LOOK_AGAIN).contains(&(now - seen.at))
-        {
-            return Ok(seen.record);
+        match seen {
+            Some(seen) if (TimeDelta::zero()..LOOK_AGAIN).contains(&(now - seen.at)) => Ok(seen),
+            _ => self.look_again(slot),
         }
-        self.look_again(slot)
     }
 
     /// What is held, as the store shows it.
-    fn look_again(&self, slot: &Slot) -> Result<Arc<Record>> {
-        let (record, _) = slot.read(self.store.peek(&slot.name)?, self.context.now());
-        Ok(self.remember(slot, record))
+    fn look_again(&self, slot: &Slot) -> Result<Seen> {
+        let shown = self.store.peek(&slot.name)?;
+        let rescued = matches!(shown, Loaded::Rescued(_));
+        let (record, _) = slot.read(shown, self.context.now());
+        Ok(self.remember(slot, record, rescued))
     }
 
-    fn remember(&self, slot: &Slot, record: Record) -> Arc<Record> {
-        let seen = Seen { record: Arc::new(record), at: self.context.now() };
+    fn remember(&self, slot: &Slot, record: Record, rescued: bool) -> Seen {
+        let seen = Seen { record: Arc::new(record), at: self.context.now(), rescued };
         *slot.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
-        seen.record
+        seen
     }
 }
 
@@ -244,7 +247,7 @@ impl Slot {
     fn read(&self, loaded: Loaded, now: DateTime<Utc>) -> (Record, Option<String>) {
         match loaded {
             Loaded::Nothing => (self.empty(), None),
-            Loaded::Record(record) => (self.own(*record, now), None),
+            Loaded::Record(record) | Loaded::Rescued(record) => (self.own(*record, now), None),
             Loaded::Unreadable(why) => (self.empty(), Some(why)),
         }
     }

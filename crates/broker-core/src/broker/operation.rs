@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::{Broker, Inner, Slot};
 use crate::section::Section;
-use crate::{Change, Context, Error, Locked, Locking, Provider, Record, Result};
+use crate::trail::Trail;
+use crate::{Change, Context, Error, Loaded, Locked, Locking, Provider, Record, Result};
 
 /// Between two looks at a lock that somebody else has: short at first, since most exchanges are.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -23,6 +24,15 @@ pub(super) struct Operation {
     pub(super) slot: Arc<Slot>,
     pub(super) context: Context,
     pub(super) section: Arc<Section>,
+    pub(super) trail: Arc<Trail>,
+}
+
+/// What came of waiting for one's turn.
+pub(super) enum Turn<T> {
+    /// It came: nobody else changes the record now.
+    Mine(Box<Held>),
+    /// What was wanted was there before.
+    Found(T),
 }
 
 /// A record under its lock, as its provider may use it.
@@ -33,7 +43,11 @@ pub(super) struct Held {
     pub(super) unreadable: Option<String>,
     /// Whether `record` says something that the store does not.
     pub(super) unsaved: bool,
+    _gate: Gate,
 }
+
+/// One task of this process at a time has it.
+pub(super) type Gate = OwnedMutexGuard<()>;
 
 tokio::task_local! {
     /// The operations that the running task is part of: a provider may ask for the token of another.
@@ -53,17 +67,17 @@ impl Broker {
         let section = Arc::new(self.inner.sections.section());
         // Dropped when the caller no longer waits.
         let (caller, cancelled) = watch::channel(());
-        let context = self.inner.context.of_operation(slot.entry.timeout, section.clone(), cancelled);
-        let operation = Operation { inner: self.inner.clone(), slot, context, section };
+        let trail = Arc::<Trail>::default();
+        let (timeout, inner) = (slot.entry.timeout, self.inner.clone());
+        let context = inner.context.of_operation(timeout, section.clone(), trail.clone(), cancelled);
+        let operation = Operation { inner, slot, context, section, trail };
         let ended = tokio::spawn(ASKING.scope(asking, work(operation))).await;
         drop(caller);
         ended
             .unwrap_or_else(|error| Err(Error::failed("the operation broke off").with_source(error)))
             .map_err(|error| with_command(error, provider).of_provider(provider))
     }
-}
 
-impl Broker {
     /// Who is asking now, this operation included; an error if a provider needs its own token to get one.
     fn asking(&self, provider: &str) -> Result<Vec<(usize, String)>> {
         let mut asking = ASKING.try_with(Clone::clone).unwrap_or_default();
@@ -94,19 +108,39 @@ impl Operation {
         self.slot.entry.provider.as_ref()
     }
 
-    /// Waits for the other tasks of this process.
-    pub(super) async fn gate(&self) -> Result<MutexGuard<'_, ()>> {
-        let limit = self.inner.wait_limit;
-        tokio::time::timeout(limit, self.slot.gate.lock()).await.map_err(|_| {
-            waited_in_vain(&format!("another task of this process ({})", std::process::id()), limit)
+    /// Waits for one's turn and loads the record; what `found` finds meanwhile in what the store shows ends the wait.
+    pub(super) async fn turn<T>(&self, found: impl Fn(&Record) -> Result<Option<T>>) -> Result<Turn<T>> {
+        let gate = self.gate().await?;
+        self.turn_after(gate, found).await
+    }
+
+    /// The same, behind the gate.
+    pub(super) async fn turn_after<T>(
+        &self,
+        gate: Gate,
+        found: impl Fn(&Record) -> Result<Option<T>>,
+    ) -> Result<Turn<T>> {
+        Ok(match self.lock(|| found(&self.inner.look_again(&self.slot)?.record)).await? {
+            Ok(locked) => Turn::Mine(Box::new(self.load(locked, gate).await?)),
+            Err(found) => Turn::Found(found),
         })
     }
 
+    /// Waits for the other tasks of this process.
+    pub(super) async fn gate(&self) -> Result<Gate> {
+        let limit = self.inner.wait_limit;
+        tokio::select! {
+            gate = self.slot.gate.clone().lock_owned() => Ok(gate),
+            error = self.context.gone() => Err(error),
+            () = tokio::time::sleep(limit) => {
+                let task = format!("another task of this process ({})", std::process::id());
+                Err(waited_in_vain(&task, limit))
+            }
+        }
+    }
+
     /// Waits for the store's lock. `instead` is asked between two looks: what it gives ends the wait.
-    pub(super) async fn lock<T>(
-        &self,
-        instead: impl Fn() -> Result<Option<T>>,
-    ) -> Result<Result<Box<dyn Locked>, T>> {
+    async fn lock<T>(&self, instead: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
         let (mut pause, mut waited) = (FIRST_PAUSE, Duration::ZERO);
         loop {
             let holder = match self.inner.store.try_lock(&self.slot.name).await? {
@@ -129,10 +163,32 @@ impl Operation {
         }
     }
 
-    /// Loads the record under its lock.
-    pub(super) async fn load(&self, mut locked: Box<dyn Locked>) -> Result<Held> {
-        let (record, unreadable) = self.slot.read(locked.load().await?, self.context.now());
-        Ok(Held { locked, record, unreadable, unsaved: false })
+    /// A record that is in the second place only goes back to its own, if nobody is in the way and it can be written.
+    pub(super) async fn put_back(&self) {
+        let rescued = self.inner.look(&self.slot).is_ok_and(|seen| seen.rescued);
+        if let Some(gate) = self.slot.gate.clone().try_lock_owned().ok().filter(|_| rescued)
+            && let Ok(Locking::Taken(locked)) = self.inner.store.try_lock(&self.slot.name).await
+        {
+            drop(self.load(locked, gate).await);
+        }
+    }
+
+    /// Loads the record under its lock. One that is in the second place goes back to its own, if that can be.
+    async fn load(&self, mut locked: Box<dyn Locked>, gate: Gate) -> Result<Held> {
+        let loaded = locked.load().await?;
+        let rescued = matches!(loaded, Loaded::Rescued(_));
+        let (record, unreadable) = self.slot.read(loaded, self.context.now());
+        let mut held = Held { locked, record, unreadable, unsaved: false, _gate: gate };
+        if rescued {
+            match self.write(&mut held).await {
+                Ok(()) => {
+                    self.inner.remember(&self.slot, held.record.clone(), false);
+                    tracing::info!("what was kept in the second place is in its own again");
+                }
+                Err(error) => tracing::info!(%error, "the record stays in the second place"),
+            }
+        }
+        Ok(held)
     }
 
     /// Says where what could not be read is kept now.
@@ -150,11 +206,14 @@ impl Operation {
         let gives = change.gives();
         change.apply(&mut held.record, self.context.now());
         match self.write(held).await {
-            Err(error) if gives => self.rescue(held, &error).await?,
+            Err(error) if gives => {
+                held.unsaved = true;
+                self.rescue(held, &error).await?;
+            }
             written => written?,
         }
         self.section.end();
-        self.inner.remember(&self.slot, held.record.clone());
+        self.inner.remember(&self.slot, held.record.clone(), held.unsaved);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Broker;
 use super::decide::serves;
-use super::operation::Operation;
+use super::operation::{Operation, Turn};
 use crate::{Error, Record, Result, Secret, Token, TokenRequest};
 
 /// For this long after a token was made because another was rejected, no third is made for that: the fault is not
@@ -16,8 +16,9 @@ impl Broker {
     /// RFC 6750 section 3.1). `rejected` is that token, or the held one if it is not given.
     ///
     /// If another is held by now, it is returned. Else exactly that token is forgotten, and one exchange is made for
-    /// all who complain, at most one in 30 seconds: a token made after a complaint and rejected in turn is
-    /// [`crate::ErrorKind::Unavailable`].
+    /// all who complain, at most one in 30 seconds. Within these, who complains of the new token by name gets
+    /// [`crate::ErrorKind::Unavailable`], and who names none gets the new token. While the service asks to be left
+    /// alone nothing is forgotten.
     pub async fn replace_rejected(
         &self,
         provider: &str,
@@ -35,21 +36,31 @@ impl Broker {
 impl Operation {
     async fn replace(self, request: &TokenRequest, rejected: Option<Secret>) -> Result<Token> {
         let other = |record: &Record| self.other(record, request, rejected.as_ref());
-        let _gate = self.gate().await?;
-        let locked = match self.lock(|| other(&*self.inner.look_again(&self.slot)?)).await? {
-            Ok(locked) => locked,
-            Err(token) => return Ok(token),
+        let mut held = match self.turn(other).await? {
+            Turn::Mine(held) => held,
+            Turn::Found(token) => return Ok(token),
         };
-        let mut held = self.load(locked).await?;
         if let Some(token) = other(&held.record)? {
             return Ok(token);
         }
+        let mut bad = rejected.clone();
         if self.is_meant(&held.record, request, rejected.as_ref()) {
+            // While no other can be had, this one may still do elsewhere.
+            if let Some(error) = self.throttled(&held.record) {
+                return Err(error);
+            }
+            self.context.check_wanted().await?;
+            bad = held.record.token(request.scopes()).map(|token| token.secret().clone());
             held.record.reject_token(request.scopes(), self.context.now());
             self.write(&mut held).await?;
-            self.inner.remember(&self.slot, held.record.clone());
+            self.inner.remember(&self.slot, held.record.clone(), false);
         }
-        self.renew_held(&mut held, request).await
+        let token = self.renew_held(&mut held, request).await?;
+        if bad.is_some_and(|bad| bad.same_as(token.secret())) {
+            return Err(Error::unavailable("the service gives the same token again, which is rejected")
+                .with_hint("see whether the account may do this, and whether the service is well"));
+        }
+        Ok(token)
     }
 
     /// The held token, if it is another than the one that is complained of.
@@ -59,15 +70,15 @@ impl Operation {
         request: &TokenRequest,
         rejected: Option<&Secret>,
     ) -> Result<Option<Token>> {
-        let now = self.context.now();
         if !self.is_meant(record, request, rejected) {
-            return Ok(serves(record, request, self.context.began_at(), now));
+            return Ok(serves(record, request, self.context.began_at(), self.context.now()));
         }
         if self.is_recent(record, request) {
+            let short = SHORT_TIME.num_seconds();
             return Err(Error::unavailable(
                 "the token is rejected, and it was made only now because the one before was rejected: another would be no better",
             )
-            .with_hint("see whether the account may do this and the service is well; after half a minute a new one is made"));
+            .with_hint(format!("see whether the account may do this and the service is well; after {short} s a new one is made")));
         }
         Ok(None)
     }
@@ -81,6 +92,7 @@ impl Operation {
         })
     }
 
+    /// Whether somebody complained a short time ago, and the held token is what was made for that.
     fn is_recent(&self, record: &Record, request: &TokenRequest) -> bool {
         let at = record.rejected_at(request.scopes());
         at.is_some_and(|at| (TimeDelta::zero()..SHORT_TIME).contains(&(self.context.now() - at)))

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::decide::{Decision, decide, serves};
-use super::operation::{Held, Operation};
+use super::operation::{Held, Operation, Turn};
 use crate::{Change, Error, ErrorKind, Failure, Loaded, Record, Result, Token, TokenRequest};
 
 /// The most exchanges between a record and a token (log in again, refresh, mint, with one that is refused
@@ -14,13 +14,14 @@ impl Operation {
     /// Gets a token: by an exchange, or because somebody else made one meanwhile. If that fails and the held
     /// token still serves, it is handed out.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
+        self.put_back().await;
         let error = match self.try_renew(request).await {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
         let held = self.inner.look(&self.slot).ok();
         let Some(token) =
-            held.and_then(|record| serves(&record, request, self.context.began_at(), self.context.now()))
+            held.and_then(|seen| serves(&seen.record, request, self.context.began_at(), self.context.now()))
         else {
             return Err(error);
         };
@@ -41,27 +42,24 @@ impl Operation {
             Decision::Need => None,
         };
         // Where a token serves meanwhile, whoever finds the way taken does not wait.
-        let gate = if let Some(spare) = found(&*self.inner.look(&self.slot)?) {
-            let Ok(gate) = self.slot.gate.try_lock() else { return Ok(spare) };
+        let gate = if let Some(spare) = found(&self.inner.look(&self.slot)?.record) {
+            let Ok(gate) = self.slot.gate.clone().try_lock_owned() else { return Ok(spare) };
             gate
         } else {
             let gate = self.gate().await?;
-            if let Some(token) = found(&*self.inner.look(&self.slot)?) {
+            if let Some(token) = found(&self.inner.look(&self.slot)?.record) {
                 return Ok(token);
             }
             gate
         };
-        let locked = match self.lock(|| Ok(found(&*self.inner.look_again(&self.slot)?))).await? {
-            Ok(locked) => locked,
-            Err(token) => return Ok(token),
+        let mut held = match self.turn_after(gate, |record| Ok(found(record))).await? {
+            Turn::Mine(held) => held,
+            Turn::Found(token) => return Ok(token),
         };
-        let mut held = self.load(locked).await?;
-        if let Decision::Use(token) = decide(&held.record) {
-            return Ok(token);
+        match decide(&held.record) {
+            Decision::Use(token) => Ok(token),
+            Decision::Renew(_) | Decision::Need => self.renew_held(&mut held, request).await,
         }
-        let renewed = self.renew_held(&mut held, request).await;
-        drop(gate);
-        renewed
     }
 
     /// Under the lock: exchanges, unless that is known to be in vain now, and puts a failure on record.
@@ -71,15 +69,20 @@ impl Operation {
         {
             return Err(error);
         }
-        let exchanged = self.exchanges(held, request).await;
+        self.exchange(held, request).await
+    }
+
+    /// Under the lock: exchanges until the token is there, and puts a failure on record.
+    pub(super) async fn exchange(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
+        let exchanged = self.exchanges(held, request).await.map_err(|error| explain(error, held));
         if let Err(error) = &exchanged {
             self.note_failure(held, request, error).await;
         }
-        exchanged.map_err(|error| explain(error, held))
+        exchanged
     }
 
     /// While the service wants to be left alone, nobody asks it.
-    fn throttled(&self, record: &Record) -> Option<Error> {
+    pub(super) fn throttled(&self, record: &Record) -> Option<Error> {
         let now = self.context.now();
         let (until, failure) = record.throttle(now)?;
         let error = Error::unavailable(format!(
@@ -100,10 +103,9 @@ impl Operation {
     }
 
     /// Exchanges, saving after each, until the token is there.
-    pub(super) async fn exchanges(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
+    async fn exchanges(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
         for _ in 0..MOST_EXCHANGES {
             let journal = self.open_journal(held, request).await?;
-            held.locked.probe().await?;
             let exchanged = self.provider().exchange(&self.context, &held.record, request).await;
             self.close_journal(held, journal.as_ref(), &exchanged);
             let mut change = exchanged?;
@@ -126,7 +128,9 @@ impl Operation {
     /// Before a refused grant is called lost: whether somebody has put another one there (who takes no lock, as
     /// the services' own tools).
     async fn changed_meanwhile(&self, held: &mut Held) -> Result<bool> {
-        let Loaded::Record(record) = held.locked.load().await? else { return Ok(false) };
+        let (Loaded::Record(record) | Loaded::Rescued(record)) = held.locked.load().await? else {
+            return Ok(false);
+        };
         let record = self.slot.own(*record, self.context.now());
         let changed = match (record.usable_grant(), held.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
@@ -160,6 +164,10 @@ impl Operation {
         let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused);
         let worth = by_service || (error.kind() == ErrorKind::LoginRequired && !held.record.is_empty());
         if held.unreadable.is_some() || !(worth || held.unsaved) {
+            return;
+        }
+        // A host that no lock keeps out may have saved something better meanwhile.
+        if !held.unsaved && self.changed_meanwhile(held).await.unwrap_or(false) {
             return;
         }
         if worth {

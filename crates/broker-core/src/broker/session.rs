@@ -1,8 +1,10 @@
 //! Logging in and out.
 
+use chrono::{DateTime, Utc};
+
 use super::Broker;
 use super::decide::serves;
-use super::operation::{Held, Operation};
+use super::operation::{Held, Operation, Turn};
 use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Token, TokenRequest};
 
 /// What a login brought.
@@ -51,19 +53,16 @@ impl Broker {
 
 impl Operation {
     async fn login(self, login: Login) -> Result<LoggedIn> {
-        let _gate = self.gate().await?;
         let mut held = self.hold().await?;
         self.log_in(&mut held, login).await
     }
 
     async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
-        let _gate = self.gate().await?;
         let serves = |record: &Record| serves(record, request, self.context.began_at(), self.context.now());
-        let locked = match self.lock(|| Ok(serves(&*self.inner.look_again(&self.slot)?))).await? {
-            Ok(locked) => locked,
-            Err(token) => return Ok((token, None)),
+        let mut held = match self.turn(|record| Ok(serves(record))).await? {
+            Turn::Mine(held) => held,
+            Turn::Found(token) => return Ok((token, None)),
         };
-        let mut held = self.load(locked).await?;
         if let Some(token) = serves(&held.record) {
             return Ok((token, None));
         }
@@ -80,13 +79,13 @@ impl Operation {
         };
         let token = match serves(&held.record) {
             Some(token) => token,
-            None => self.exchanges(&mut held, request).await?,
+            None => self.exchange(&mut held, request).await?,
         };
         Ok((token, Some(logged_in)))
     }
 
     async fn log_in(&self, held: &mut Held, login: Login) -> Result<LoggedIn> {
-        held.locked.probe().await?;
+        held.locked.probe(1).await?;
         let mut change = self.provider().login(&self.context, &login).await?;
         let expired = change.take_expired(self.context.now());
         held.record = held.record.for_new_login(self.provider().issuer());
@@ -96,12 +95,12 @@ impl Operation {
             let hint = error.hint().unwrap_or_default();
             self.context.person().tell(&format!("{}: {} ({hint})", self.slot.name, error.message()));
         }
-        let newest = held.record.tokens().map(|(_, token)| token).max_by_key(|token| token.expires_at());
+        let end = |token: &&Token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let newest = held.record.tokens().map(|(_, token)| token).max_by_key(end);
         Ok(LoggedIn { account: held.record.account().map(str::to_owned), token: newest.cloned() })
     }
 
     async fn logout(self, local: bool) -> Result<LoggedOut> {
-        let _gate = self.gate().await?;
         let mut held = self.hold().await?;
         let others_forgotten = held.record.has_parked();
         if held.record.is_empty() && !others_forgotten && held.unreadable.is_none() {
@@ -114,7 +113,8 @@ impl Operation {
         };
         self.tell_aside(held.locked.forget().await?);
         self.context.nothing_given();
-        self.inner.remember(&self.slot, Record::new(&self.slot.name, self.provider().issuer().clone()));
+        let nothing = Record::new(&self.slot.name, self.provider().issuer().clone());
+        self.inner.remember(&self.slot, nothing, false);
         Ok(LoggedOut { held: true, at_service, others_forgotten })
     }
 
@@ -123,7 +123,7 @@ impl Operation {
         if let Some(request) = needed
             && held.record.usable_token(request.scopes(), self.context.now()).is_none()
         {
-            match self.exchanges(held, &request).await {
+            match self.exchange(held, &request).await {
                 // Without a login nothing can be revoked with it either; the provider says what is left to do.
                 Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
                 Ok(_) | Err(_) => {}
@@ -133,9 +133,9 @@ impl Operation {
     }
 
     async fn hold(&self) -> Result<Held> {
-        match self.lock(|| Ok(None::<std::convert::Infallible>)).await? {
-            Ok(locked) => self.load(locked).await,
-            Err(never) => match never {},
+        match self.turn(|_| Ok(None::<std::convert::Infallible>)).await? {
+            Turn::Mine(held) => Ok(*held),
+            Turn::Found(never) => match never {},
         }
     }
 }

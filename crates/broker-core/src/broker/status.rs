@@ -129,11 +129,11 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
 /// Why a login is needed, if one is; or what the next renewal may come to.
 fn of_grant(record: &Record) -> Option<String> {
     let grant = record.grant()?;
-    let begun = || grant.sent_at().map(|at| at.format("%F %T UTC"));
-    grant.epitaph().or_else(|| {
-        Some(format!(
-            "a renewal is under way since {}, or was cut off: then the next one tries the login once more",
-            begun()?
-        ))
-    })
+    if let (None, Some(at)) = (grant.refused_at(), grant.sent_at()) {
+        let at = at.format("%F %T UTC");
+        return Some(format!(
+            "a renewal is under way since {at}, or was cut off: then the next one tries the login once more"
+        ));
+    }
+    grant.epitaph()
 }

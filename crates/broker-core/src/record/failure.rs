@@ -54,12 +54,13 @@ impl Failure {
 
     /// Whether it is too early for a caller who has a token to try again.
     pub(crate) fn rests(&self, now: DateTime<Utc>) -> bool {
-        self.is_of_the_past(now) && now < self.retry_at
+        self.is_of_the_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_REST
     }
 
     /// Until when nobody is to ask the service, if that is not over.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.resume_at.filter(|at| self.is_of_the_past(now) && now < *at)
+        // A record is only a file: what is longer was not written here.
+        self.resume_at.filter(|at| self.is_of_the_past(now) && now < *at && *at - self.at <= LONGEST_REST)
     }
 
     fn is_of_the_past(&self, now: DateTime<Utc>) -> bool {

@@ -26,6 +26,10 @@ impl Grant {
         Self { secret, issued_at, sent_at: None, refused_at: None, unknown: Map::new() }
     }
 
+    pub(super) fn issued_at(&self) -> DateTime<Utc> {
+        self.issued_at
+    }
+
     /// The secret that buys tokens.
     #[must_use]
     pub fn secret(&self) -> &Secret {

@@ -98,8 +98,10 @@ impl Record {
         &self.provider
     }
 
-    pub(crate) fn revision(&self) -> u64 {
-        self.revision
+    /// Of two records the greater is the newer: failures and refusals raise the revision, but only an answer of the
+    /// service gives another grant.
+    pub(crate) fn age(&self) -> (Option<DateTime<Utc>>, u64) {
+        (self.grant().map(Grant::issued_at), self.revision)
     }
 
     /// Counts a save.

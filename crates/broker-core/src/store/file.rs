@@ -1,8 +1,8 @@
 //! Records as files: one a provider, a lock file beside it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind as IoErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{OpenOptions, TryLockError};
+use std::io::{ErrorKind as IoErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -10,20 +10,17 @@ use async_trait::async_trait;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde_json::Value;
-use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::filesystem::Filesystem;
 use super::lock::{Attempt, is_unsupported, lock};
+use super::locked::LockedFile;
 use super::second_place::{self, SecondPlace};
 use crate::record::FORMAT;
-use crate::{Env, Error, Loaded, Locked, Locking, Reach, Record, Result, Store, StoreAbout};
+use crate::{Env, Error, Loaded, Locking, Reach, Record, Result, Store, StoreAbout};
 
 /// More than any record: a bigger file is something else.
-const LONGEST_RECORD: u64 = 1024 * 1024;
-
-/// What is set aside on the disk before an exchange, beyond the size of the record as it is.
-const ROOM: usize = 64 * 1024;
+pub(super) const LONGEST_RECORD: u64 = 1024 * 1024;
 
 /// What temporary files end with.
 pub(super) const SUFFIX: &str = ".tmp";
@@ -31,8 +28,8 @@ pub(super) const SUFFIX: &str = ".tmp";
 /// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    folder: PathBuf,
-    second: SecondPlace,
+    pub(super) folder: PathBuf,
+    pub(super) second: SecondPlace,
     filesystem: Arc<OnceLock<Filesystem>>,
 }
 
@@ -58,19 +55,17 @@ impl FileStore {
         self.folder.join(format!("{provider}.json"))
     }
 
-    fn filesystem(&self) -> &Filesystem {
+    pub(super) fn filesystem(&self) -> &Filesystem {
         self.filesystem.get_or_init(|| Filesystem::of(&self.folder))
     }
 
-    /// The record, or what was saved in the second place since; and whether it is the latter.
-    fn newest(&self, provider: &str) -> Result<(Loaded, bool)> {
+    /// The record, or what was saved in the second place since.
+    pub(super) fn newest(&self, provider: &str) -> Result<Loaded> {
         let own = read(&self.record_path(provider), provider);
         match (own, self.second.read(provider)) {
-            (own, None) => Ok((own?, false)),
-            (Ok(Loaded::Record(own)), Some(other)) if own.revision() > other.revision() => {
-                Ok((Loaded::Record(own), false))
-            }
-            (_, Some(other)) => Ok((Loaded::Record(Box::new(other)), true)),
+            (own, None) => own,
+            (Ok(Loaded::Record(own)), Some(other)) if own.age() > other.age() => Ok(Loaded::Record(own)),
+            (_, Some(other)) => Ok(Loaded::Rescued(Box::new(other))),
         }
     }
 
@@ -95,210 +90,58 @@ impl FileStore {
 #[async_trait]
 impl Store for FileStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        self.newest(provider).map(|(loaded, _)| loaded)
+        self.newest(provider)
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
         self.make_folder()?;
-        let mut locks = Vec::new();
-        if self.filesystem().is_shared() {
-            // The file system may have no locks: those of this host are always kept apart by one that works.
-            match self.lock_on_host(provider)? {
-                Attempt::Taken(lock) => locks.push(lock),
-                Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
-                Attempt::Unsupported => {}
-            }
+        let beside = self.folder.join(format!("{provider}.lock"));
+        // A network file system may have no locks: the processes of this host are always kept apart by one that works.
+        let on_host = if self.filesystem().shared { Some(self.lock_on_host(provider)) } else { None };
+        if let Some(Ok(Attempt::Busy(holder))) = on_host {
+            return Ok(Locking::Busy(holder));
         }
-        match lock(&self.folder.join(format!("{provider}.lock")))? {
-            Attempt::Taken(lock) => locks.push(lock),
+        let (on_host, beside) = match lock(&beside)? {
+            Attempt::Taken(lock) => (on_host.and_then(Result::ok), Some(lock)),
             Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
-            Attempt::Unsupported if locks.is_empty() => match self.lock_on_host(provider)? {
-                Attempt::Taken(lock) => locks.push(lock),
-                Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
-                Attempt::Unsupported => return Err(Error::failed("no lock can be had on this host")),
-            },
-            Attempt::Unsupported => {}
+            // Then the host's is the only one.
+            Attempt::Unsupported => (Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?), None),
+        };
+        let on_host = match on_host {
+            Some(Attempt::Busy(holder)) => return Ok(Locking::Busy(holder)),
+            Some(Attempt::Taken(lock)) => Some(lock),
+            Some(Attempt::Unsupported) | None => None,
+        };
+        let locks: Vec<_> = on_host.into_iter().chain(beside).collect();
+        if locks.is_empty() {
+            return Err(Error::failed("no lock can be had on this host"));
         }
-        Ok(Locking::Taken(Box::new(LockedFile {
-            _locks: locks,
-            store: self.clone(),
-            path: self.record_path(provider),
-            provider: provider.to_owned(),
-            room: None,
-            unreadable: false,
-        })))
+        Ok(Locking::Taken(Box::new(LockedFile::new(self.clone(), provider, locks))))
     }
 
     fn about(&self) -> StoreAbout {
         let filesystem = self.filesystem();
         // Only a try tells whether a network file system has locks at all.
         let try_one = || tempfile::tempfile_in(&self.folder).map(|file| file.try_lock());
-        let has_none = filesystem.is_shared()
+        let has_none = filesystem.shared
             && matches!(try_one(), Ok(Err(TryLockError::Error(error))) if is_unsupported(&error));
-        let elsewhere = has_none.then(|| self.second.lock_path("NAME").ok()).flatten();
+        let elsewhere = has_none.then(|| self.second.lock_path("NAME").display().to_string());
         StoreAbout {
             place: self.folder.display().to_string(),
             on: filesystem.name.clone(),
-            reach: match filesystem.reach {
-                Reach::Hosts | Reach::Unknown if has_none => Reach::Host { alone: false },
-                reach => reach,
-            },
-            lock_elsewhere: elsewhere.map(|path| path.display().to_string()),
+            shared: filesystem.shared,
+            reach: if has_none { Reach::Host } else { filesystem.reach },
+            lock_elsewhere: elsewhere,
         }
     }
 }
 
 impl FileStore {
     fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
-        let path = self
-            .second
-            .lock_path(provider)
-            .map_err(|error| cannot("have a lock beside the network file system of", &self.folder, error))?;
+        let path = self.second.lock_path(provider);
+        SecondPlace::make_lock_folder()
+            .map_err(|error| cannot("have a lock of this host at", &path, error))?;
         lock(&path)
-    }
-}
-
-struct LockedFile {
-    /// Unlocked when closed.
-    _locks: Vec<File>,
-    store: FileStore,
-    path: PathBuf,
-    provider: String,
-    /// Room set aside by a probe, for the next save.
-    room: Option<NamedTempFile>,
-    /// Whether what is there could not be read: looked at before an exchange, not between its answer and the save.
-    unreadable: bool,
-}
-
-#[async_trait]
-impl Locked for LockedFile {
-    async fn load(&mut self) -> Result<Loaded> {
-        let (loaded, elsewhere) = self.store.newest(&self.provider)?;
-        self.unreadable = matches!(loaded, Loaded::Unreadable(_))
-            || elsewhere && matches!(read(&self.path, &self.provider), Ok(Loaded::Unreadable(_)));
-        if let Loaded::Record(record) = &loaded
-            && elsewhere
-        {
-            match self.save(record).await {
-                Ok(_) => {
-                    tracing::info!("what was kept in the second place is back in {}", self.path.display());
-                }
-                Err(error) => tracing::info!(%error, "the record stays in the second place"),
-            }
-        }
-        Ok(loaded)
-    }
-
-    async fn probe(&mut self) -> Result<()> {
-        if self.room.is_none() {
-            self.sweep();
-            self.room =
-                Some(self.make_room().map_err(|error| cannot("write to", &self.store.folder, error))?);
-        }
-        Ok(())
-    }
-
-    async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        let bytes = bytes(record)?;
-        self.probe().await?;
-        let aside = self.set_aside_unreadable()?;
-        let Some(mut file) = self.room.take() else { return Err(Error::failed("no room was set aside")) };
-        let write = |file: &mut NamedTempFile| {
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(&bytes)?;
-            file.as_file().set_len(bytes.len() as u64)?;
-            file.as_file().sync_all()
-        };
-        write(&mut file).map_err(|error| cannot("write to", &self.store.folder, error))?;
-        file.persist(&self.path).map_err(|error| cannot("replace", &self.path, error.error))?;
-        self.sync_folder()?;
-        self.store.second.clear(&self.provider);
-        Ok(aside)
-    }
-
-    async fn rescue(&mut self, record: &Record) -> Result<String> {
-        let saved = self.store.second.save(&self.provider, &bytes(record)?);
-        let path = saved
-            .map_err(|error| Error::failed(format!("nor in a second place: {error}")).with_source(error))?;
-        Ok(path.display().to_string())
-    }
-
-    async fn forget(&mut self) -> Result<Option<String>> {
-        if let Some(aside) = self.set_aside_unreadable()? {
-            return Ok(Some(aside));
-        }
-        self.store.second.clear(&self.provider);
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != IoErrorKind::NotFound => Err(cannot("remove", &self.path, error)),
-            _ => self.sync_folder().map(|()| None),
-        }
-    }
-}
-
-fn bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = serde_json::to_vec_pretty(record)
-        .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?;
-    Ok(Zeroizing::new(bytes))
-}
-
-impl LockedFile {
-    fn temporary_prefix(&self) -> String {
-        format!(".{}.", self.provider)
-    }
-
-    fn make_room(&self) -> std::io::Result<NamedTempFile> {
-        let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_RECORD));
-        let mut file = tempfile::Builder::new()
-            .prefix(&self.temporary_prefix())
-            .suffix(SUFFIX)
-            .permissions(std::fs::Permissions::from_mode(0o600))
-            .tempfile_in(&self.store.folder)?;
-        let size = usize::try_from(size).unwrap_or(0) + ROOM;
-        file.write_all(&vec![0; size])?;
-        // A full disk or quota of a network file system may only show here.
-        file.as_file().sync_data()?;
-        Ok(file)
-    }
-
-    /// Removes what processes that were killed left behind: under the lock, nobody else writes here.
-    fn sweep(&self) {
-        let prefix = self.temporary_prefix();
-        for entry in std::fs::read_dir(&self.store.folder).into_iter().flatten().flatten() {
-            if entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.strip_suffix(SUFFIX).is_some_and(|name| name.starts_with(&prefix)))
-            {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
-    }
-
-    /// Keeps what cannot be read under a name of its own.
-    fn set_aside_unreadable(&mut self) -> Result<Option<String>> {
-        if !self.unreadable {
-            return Ok(None);
-        }
-        let free = (1..=u32::MAX)
-            .map(|number| self.store.folder.join(format!("{}.json.aside-{number}", self.provider)))
-            // Under the lock nobody else takes the name.
-            .find(|aside| aside.symlink_metadata().is_err());
-        let aside =
-            free.ok_or_else(|| Error::failed("no name is free to keep an unreadable record under"))?;
-        std::fs::rename(&self.path, &aside).map_err(|error| cannot("move aside", &self.path, error))?;
-        self.unreadable = false;
-        Ok(Some(aside.display().to_string()))
-    }
-
-    /// A rename is durable once the folder is.
-    fn sync_folder(&self) -> Result<()> {
-        match File::open(&self.store.folder).and_then(|folder| folder.sync_all()) {
-            // Some network file systems cannot; there a rename is as durable as it gets.
-            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => {
-                Ok(())
-            }
-            synced => synced.map_err(|error| cannot("make a change durable in", &self.store.folder, error)),
-        }
     }
 }
 

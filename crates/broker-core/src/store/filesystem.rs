@@ -10,6 +10,8 @@ use super::Reach;
 pub(super) struct Filesystem {
     /// As people call it: `ext4`, `nfs4 (server:/home)`.
     pub(super) name: String,
+    /// Whether other hosts may see the same files.
+    pub(super) shared: bool,
     /// How far a lock (`flock`) on a file there reaches.
     pub(super) reach: Reach,
 }
@@ -50,11 +52,6 @@ impl Filesystem {
         let device = std::fs::metadata(there).map_or(0, |meta| meta.dev());
         describe(magic(there), mount(&mounts, device).as_ref())
     }
-
-    /// Whether other hosts may see the same files.
-    pub(super) fn is_shared(&self) -> bool {
-        self.reach != Reach::Host { alone: true }
-    }
 }
 
 #[cfg(target_os = "linux")]
@@ -63,9 +60,10 @@ fn magic(path: &Path) -> u64 {
     rustix::fs::statfs(path).map_or(0, |stat| stat.f_type.cast_unsigned() & 0xFFFF_FFFF)
 }
 
+/// What it is cannot be told here.
 #[cfg(not(target_os = "linux"))]
 fn magic(_path: &Path) -> u64 {
-    0
+    0x6573_5546
 }
 
 fn mount(mounts: &str, device: u64) -> Option<Mount<'_>> {
@@ -79,18 +77,16 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
     let network = NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name);
     let Some(kind) = network else {
         let name = mount.map_or("a local file system", |mount| mount.kind).to_owned();
-        return Filesystem { name, reach: Reach::Host { alone: true } };
+        return Filesystem { name, shared: false, reach: Reach::Host };
     };
     let has = |option: &str| mount.is_some_and(|mount| mount.options.split(',').any(|each| each == option));
     let reach = match kind {
         // flock(2) is a lock of the whole file at the server, by lockd in version 3, unless mounted otherwise
         // (nfs(5)).
         "nfs" if has("local_lock=none") => Reach::Hosts,
-        "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => {
-            Reach::Host { alone: false }
-        }
+        "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => Reach::Host,
         "lustre" if has("flock") => Reach::Hosts,
-        "lustre" if has("localflock") => Reach::Host { alone: false },
+        "lustre" if has("localflock") => Reach::Host,
         "ceph" | "gfs2" | "ocfs2" => Reach::Hosts,
         _ => Reach::Unknown,
     };
@@ -98,7 +94,7 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
         Some(mount) if mount.kind.starts_with(kind) => format!("{} ({})", mount.kind, mount.source),
         _ => kind.to_owned(),
     };
-    Filesystem { name, reach }
+    Filesystem { name, shared: true, reach }
 }
 
 #[cfg(test)]
@@ -133,8 +129,8 @@ mod tests {
             let mounts = format!("{other}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
             let found = describe(magic, mount(&mounts, rustix::fs::makedev(0, 42)).as_ref());
             let reach = match found.reach {
-                Reach::Host { alone: true } => "this host",
-                Reach::Host { alone: false } => "this host, of several",
+                Reach::Host if !found.shared => "this host",
+                Reach::Host => "this host, of several",
                 Reach::Hosts => "all hosts",
                 Reach::Unknown => "unknown",
             };

@@ -34,6 +34,11 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Err(TryLockError::Error(error)) if is_unsupported(&error) => return Ok(Attempt::Unsupported),
         Err(TryLockError::Error(error)) => return Err(cannot("lock", path, error)),
     }
+    // A folder such as /tmp may be cleaned between opening and locking: then it is nobody's lock.
+    let is_here = std::fs::metadata(path).and_then(|here| Ok((here, lock.metadata()?)));
+    if !is_here.is_ok_and(|(here, ours)| (here.dev(), here.ino()) == (ours.dev(), ours.ino())) {
+        return Ok(Attempt::Busy(None));
+    }
     // For those who wait: who it is. That it cannot be told is no reason to stop.
     let _ = lock.set_len(0).and_then(|()| lock.write_all_at(this_process().as_bytes(), 0));
     Ok(Attempt::Taken(lock))

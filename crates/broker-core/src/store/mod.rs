@@ -3,6 +3,7 @@
 mod file;
 mod filesystem;
 mod lock;
+mod locked;
 mod second_place;
 
 use async_trait::async_trait;
@@ -31,20 +32,19 @@ pub struct StoreAbout {
     pub place: String,
     /// On what: the file system, say.
     pub on: String,
+    /// Whether other hosts may see the records.
+    pub shared: bool,
+    /// Who is kept out by the lock.
+    pub reach: Reach,
     /// Where the lock is, if not beside the record.
     pub lock_elsewhere: Option<String>,
-    /// How far the lock reaches.
-    pub reach: Reach,
 }
 
 /// Who is kept out by a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// All processes of this host; `alone` if no other host sees the records.
-    Host {
-        /// No other host sees the records.
-        alone: bool,
-    },
+    /// All processes of this host, and of no other.
+    Host,
     /// All processes of all hosts that see the records.
     Hosts,
     /// All processes of this host; whether those of other hosts cannot be told.
@@ -65,9 +65,9 @@ pub trait Locked: Send {
     /// Reads the record.
     async fn load(&mut self) -> Result<Loaded>;
 
-    /// Makes sure that a record can be saved: room is set aside, permissions are there. Called before every
-    /// exchange, so that nothing is spent whose answer could not be kept.
-    async fn probe(&mut self) -> Result<()>;
+    /// Makes sure that a record can be saved so many times: room is set aside, permissions are there. Called before
+    /// every exchange, so that nothing is spent whose answer could not be kept.
+    async fn probe(&mut self, saves: usize) -> Result<()>;
 
     /// Saves the record as one atomic step; when this returns, it is durable. A file that could not be read is
     /// kept aside, never overwritten: then this says where.
@@ -88,6 +88,9 @@ pub enum Loaded {
     Nothing,
     /// A record.
     Record(Box<Record>),
+    /// A record that is in the second place, and should be saved in its own as soon as that can be: see
+    /// [`Locked::rescue`].
+    Rescued(Box<Record>),
     /// Something this version cannot read (torn, empty, foreign, of a newer format), and why in words.
     Unreadable(String),
 }

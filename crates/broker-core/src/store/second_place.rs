@@ -16,8 +16,8 @@ use crate::{Env, Loaded, Record};
 #[derive(Debug, Clone, Default)]
 pub(super) struct SecondPlace {
     folders: Vec<PathBuf>,
-    /// Of the store's folder: several may share a second place.
-    mark: String,
+    /// A hash of the store's folder: several stores may share a second place.
+    store: String,
 }
 
 /// The folders of this host that last while its user is there: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker`,
@@ -30,7 +30,7 @@ pub(super) fn folders(env: &dyn Env) -> Vec<PathBuf> {
     folders
 }
 
-/// Those that every process of the user finds, whatever its environment.
+/// Those that processes of the user find whatever their environment; the first only while somebody is logged in.
 fn folders_of_host() -> [PathBuf; 2] {
     let user = rustix::process::geteuid().as_raw();
     [format!("/run/user/{user}/broker").into(), format!("/tmp/broker-{user}").into()]
@@ -40,12 +40,12 @@ impl SecondPlace {
     pub(super) fn new(folders: Vec<PathBuf>, store: &Path) -> Self {
         let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
         let hash = Sha256::digest(store.as_os_str().as_encoded_bytes());
-        let mark = format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| hash[index])));
-        Self { folders, mark }
+        let store = format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| hash[index])));
+        Self { folders, store }
     }
 
     fn name(&self, provider: &str, ending: &str) -> String {
-        format!("{provider}-{}.{ending}", self.mark)
+        format!("{provider}-{}.{ending}", self.store)
     }
 
     /// The newest record that was saved here.
@@ -58,7 +58,7 @@ impl SecondPlace {
                 _ => None,
             }
         });
-        found.max_by_key(Record::revision)
+        found.max_by_key(Record::age)
     }
 
     /// Saves in the first folder that takes it.
@@ -74,19 +74,32 @@ impl SecondPlace {
     }
 
     /// Removes what was saved here: it is in its own place again, or is to be forgotten.
-    pub(super) fn clear(&self, provider: &str) {
+    pub(super) fn clear(&self, provider: &str) -> std::io::Result<()> {
         for folder in &self.folders {
-            let _ = std::fs::remove_file(folder.join(self.name(provider, "json")));
+            match std::fs::remove_file(folder.join(self.name(provider, "json"))) {
+                Err(error) if is_there(&error) => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
-    /// Where a lock goes that all processes of this host find.
-    pub(super) fn lock_path(&self, provider: &str) -> std::io::Result<PathBuf> {
-        let [lasting, other] = folders_of_host();
-        let folder = if lasting.parent().is_some_and(Path::exists) { lasting } else { other };
-        make(&folder)?;
-        Ok(folder.join(self.name(provider, "lock")))
+    /// Where the lock is that all processes of this host find, whatever their environment and session. Its folder is
+    /// made by [`SecondPlace::make_lock_folder`].
+    pub(super) fn lock_path(&self, provider: &str) -> PathBuf {
+        let [_, lasting] = folders_of_host();
+        lasting.join(self.name(provider, "lock"))
     }
+
+    pub(super) fn make_lock_folder() -> std::io::Result<()> {
+        let [_, lasting] = folders_of_host();
+        make(&lasting)
+    }
+}
+
+/// Whether a file that could not be removed is there: a path that leads nowhere has none.
+fn is_there(error: &std::io::Error) -> bool {
+    !matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// Makes a folder that nobody else can look into, or makes sure that it is one: others can write to `/tmp` too.

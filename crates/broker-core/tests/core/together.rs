@@ -202,8 +202,8 @@ impl Locked for FailingLocked {
         self.0.load().await
     }
 
-    async fn probe(&mut self) -> Result<()> {
-        self.0.probe().await
+    async fn probe(&mut self, saves: usize) -> Result<()> {
+        self.0.probe(saves).await
     }
 
     async fn save(&mut self, _record: &Record) -> Result<Option<String>> {
