@@ -8,6 +8,8 @@ use broker_core::Issuer;
 mod answers;
 #[path = "core/broker.rs"]
 mod broker;
+#[path = "core/journal.rs"]
+mod journal;
 #[path = "core/record.rs"]
 mod record;
 #[path = "core/scenarios.rs"]
