@@ -265,6 +265,37 @@ fn who_waited_for_a_failure_gets_it_and_does_not_ask_again() {
 }
 
 #[test]
+fn who_waited_for_more_life_than_there_is_takes_what_was_made_meanwhile() {
+    let (service, sandbox) = imagery();
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+    service.forget_seen();
+    for child in eight_that_wait(&sandbox, &["token", "earthdaily", "--min-ttl", "9h"]) {
+        let _ = broker_e2e::finish(child).says("less life left").token();
+    }
+    assert_eq!(service.count("token"), 1);
+}
+
+#[test]
+fn a_secret_is_not_shown_in_any_spelling() {
+    let (service, sandbox) = imagery();
+    let secret = r#"s3cr/t+va"l\ue&x"#;
+    let sandbox = sandbox.with_env("EDS_SECRET", secret);
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(6);
+    // What a service can say back: the header as it came, the form, the text, the text as JSON.
+    let header = service.seen()[0].header("authorization").expect("a header").to_owned();
+    let encoded = "s3cr%2Ft%2Bva%22l%5Cue%26x";
+    let said = format!("{header} client_secret={encoded} {secret} {}", serde_json::json!({ "s": secret }));
+    let body = serde_json::json!({ "error": "invalid_client", "error_description": said }).to_string();
+    service.fault_always("token", Fault::Answer { status: 401, headers: Vec::new(), body });
+    let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(6).says("[redacted]");
+    let record = sandbox.record("earthdaily").to_string();
+    let in_header = &header["Basic ".len() + 32..];
+    for spelling in ["s3cr", in_header] {
+        assert!(!run.err.contains(spelling) && !record.contains(spelling), "{spelling}: {}", run.err);
+    }
+}
+
+#[test]
 fn who_waited_with_force_takes_what_was_made_meanwhile() {
     let (service, sandbox) = imagery();
     let old = sandbox.broker(&["token", "earthdaily"]).token();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker_e2e::{Sandbox, age_file, finish, signal};
-use broker_testkit::{EarthScope, Fault, Rotation};
+use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 
 use crate::stage::expired;
@@ -257,4 +257,69 @@ fn who_waited_hears_that_the_renewal_was_cut_off_too() {
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     let told = status["providers"][0]["last_failure"]["message"].as_str().expect("a message");
     assert!(told.contains("a renewal was cut off at 20"), "{told}");
+}
+
+#[test]
+fn a_process_that_was_stopped_takes_the_answer_that_came_meanwhile() {
+    let service = EarthScope::start(EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() });
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\ntimeout = \"400ms\"\n", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    sandbox.age("earthscope", TimeDelta::days(2));
+    service.forget_seen();
+    service.fault("token", Fault::Delay(Duration::from_millis(100)));
+    let child = sandbox.start(&["token", "earthscope"]);
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    signal(&child, "STOP");
+    // Longer than `timeout`, as a batch system or a person may.
+    std::thread::sleep(Duration::from_millis(800));
+    signal(&child, "CONT");
+    let token = finish(child).token();
+    assert!(service.access_is_live(&token));
+}
+
+#[test]
+fn signals_of_batch_systems_wait_for_the_save_too() {
+    for (name, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)] {
+        let (service, sandbox) = expired(Rotation::Rotate, 0);
+        service.fault("token", Fault::Delay(Duration::from_millis(200)));
+        let child = sandbox.start(&["token", "earthscope"]);
+        assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+        signal(&child, name);
+        let _ = finish(child).ends(128 + number);
+        let token = sandbox.broker(&["token", "earthscope"]).token();
+        assert!(service.access_is_live(&token), "{name}");
+        assert_eq!(service.count("token"), 1, "{name}: it was saved");
+    }
+}
+
+#[test]
+fn a_state_folder_by_another_spelling_is_the_same() {
+    let (service, sandbox, kept) = kept_elsewhere();
+    let slash = format!("{}/", sandbox.state().display());
+    let link = sandbox.home().join("link");
+    std::os::unix::fs::symlink(sandbox.state(), &link).expect("a link");
+    let token = sandbox.broker(&["token", "earthscope", "--state-dir", &slash]).token();
+    assert!(service.access_is_live(&token) && !kept.exists());
+    let linked = link.display().to_string();
+    assert_eq!(sandbox.broker(&["token", "earthscope", "--state-dir", &linked]).token(), token);
+}
+
+#[test]
+fn what_a_second_place_has_and_cannot_be_read_is_left() {
+    let (_service, sandbox, kept) = kept_elsewhere();
+    edit(&kept, |record| record["version"] = 99.into());
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3);
+    assert!(kept.exists(), "a newer version wrote it");
+}
+
+#[test]
+fn a_service_that_renews_and_gives_no_token_is_not_asked_on_and_on() {
+    let (service, sandbox) = expired(Rotation::Rotate, 0);
+    service.fault_always("token", Fault::edit(|answer| answer["access_token"] = serde_json::Value::Null));
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(4).says("gives no token");
+    assert_eq!(service.count("token"), 2);
+    service.clear_faults();
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
 }

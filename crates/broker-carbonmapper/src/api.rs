@@ -2,7 +2,7 @@
 
 use broker_core::{
     Change, Claims, Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, ScopeKey, Secret,
-    ServiceUrl, Token, read_object, salvage,
+    ServiceUrl, Token, given, read_object,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -55,7 +55,7 @@ impl Api {
             Ok(object) => self.paired(&response, &object, Some(refresh), None).map(Some),
             // The one thing this request can be unauthorized for is its token.
             Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(None),
-            Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
+            Err(problem) => match given(&response, "refresh").filter(|new| !new.same_as(refresh)) {
                 Some(new) => {
                     let refresh = Some((new, response.sent_at));
                     Ok(Some(Paired { access: None, refresh, account: None }))

@@ -70,7 +70,7 @@ impl Api {
             .with_details(object);
         let until = token.expires_at().unwrap_or_else(|| start_of(day));
         let until = until.format("%F %H:%M UTC");
-        context.person().tell(&format!(
+        context.tell_when_saved(format!(
             "made a token named {name}; the service counts whole UTC days: it expires {until}"
         ));
         Ok(Change::token(request.scopes(), token))

@@ -1,27 +1,69 @@
 //! Async work, and the signals that may come while it runs.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use broker::{Broker, Error, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::Signal as Raw;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::report::End;
 use crate::terminal;
 
-/// Runs work to its end, or until INT, TERM or HUP; a signal waits until what a service gave is saved.
+/// The signals that would end the process at once.
+struct Signals {
+    ending: Vec<(SignalKind, Signal)>,
+    /// A file that grows beyond a limit: heard, so that the write fails instead, and nothing else.
+    _file_too_big: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        // Ctrl-C, Ctrl-\, a closed terminal, and what batch systems and limits send.
+        let ending = [
+            SignalKind::interrupt(),
+            SignalKind::quit(),
+            SignalKind::hangup(),
+            SignalKind::terminate(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::alarm(),
+            SignalKind::from_raw(Raw::XCPU.as_raw()),
+        ];
+        let ending = ending.into_iter().map(|kind| Ok((kind, signal(kind)?)));
+        Ok(Self {
+            ending: ending.collect::<std::io::Result<_>>()?,
+            _file_too_big: signal(SignalKind::from_raw(Raw::XFSZ.as_raw()))?,
+        })
+    }
+
+    /// Waits for the first, and gives its number.
+    async fn first(&mut self) -> u8 {
+        poll_fn(|context| {
+            let mut came = |signal: &mut Signal| signal.poll_recv(context).is_ready();
+            let mut ending = self.ending.iter_mut();
+            match ending.find_map(|(kind, signal)| Some(*kind).filter(|_| came(signal))) {
+                // A signal's number fits a byte on every Unix.
+                Some(kind) => Poll::Ready(u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Runs work to its end, or until a signal that ends it; that waits until what a service gave is saved.
 pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> std::result::Result<T, End> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::failed("no runtime can be had").with_source(error))?;
     let ended = runtime.block_on(async {
-        let failed = |error| Error::failed("signals cannot be heard").with_source(error);
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+        let mut signals =
+            Signals::listen().map_err(|error| Error::failed("signals cannot be heard").with_source(error))?;
         let number = tokio::select! {
             result = work => return result.map_err(End::from),
-            _ = interrupt.recv() => 2,
-            _ = terminate.recv() => 15,
-            _ = hang_up.recv() => 1,
+            number = signals.first() => number,
         };
         broker.settled().await;
         Err(End::Signal(number))

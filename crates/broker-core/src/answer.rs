@@ -1,5 +1,9 @@
 //! What a service's answer means, before it means anything in particular: an object, a refusal, or a fault.
 
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -89,10 +93,14 @@ pub fn read_object(
     let error = Error::unavailable(format!("{from} answered HTTP {status} with {body}"));
     let retry_after = response.retry_after();
     Err(Problem::Transient(match retry_after {
-        Some(wait) => error
-            .with_retry_after(retry_after)
-            .with_hint(format!("the service asks to be left alone for {}", humantime::format_duration(wait))),
-        None => error.with_hint("nothing is lost: try again later"),
+        Some(wait) if !wait.is_zero() => {
+            let shown = wait.min(Duration::from_hours(24));
+            error.with_retry_after(retry_after).with_hint(format!(
+                "the service asks to be left alone for {}",
+                humantime::format_duration(shown)
+            ))
+        }
+        _ => error.with_hint("try again later"),
     }))
 }
 
@@ -170,9 +178,10 @@ fn shown(words: &str, secrets: &[&Secret]) -> String {
         // Quoted, as JSON in a text has it.
         let quoted = serde_json::to_string(secret).unwrap_or_default();
         let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        for spelling in [secret, secret.trim(), quoted.trim_matches('"'), &encoded] {
+        let plain = [secret, secret.trim(), quoted.trim_matches('"'), &encoded].map(str::to_owned);
+        for spelling in plain.into_iter().chain((0..3).map(|before| in_base64(&encoded, before))) {
             if !spelling.is_empty() {
-                *text = text.replace(spelling, "[redacted]");
+                *text = text.replace(&spelling, "[redacted]");
             }
         }
     }
@@ -183,17 +192,34 @@ fn shown(words: &str, secrets: &[&Secret]) -> String {
     text
 }
 
-/// A text field of a success whose body as a whole cannot be read: a number out of range, bytes that are no UTF-8.
-/// The service has acted, and a refresh token in the ruins is the login now.
+/// What base64 makes of a secret alone where so many bytes of others stand before it, as in a Basic header.
+fn in_base64(secret: &str, before: usize) -> String {
+    let bytes = Zeroizing::new([&vec![0; before], secret.as_bytes()].concat());
+    let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+    // Of a short one so little is sure that other words have it too.
+    STANDARD.encode(&*bytes).get(first..last).filter(|sure| sure.len() > 7).unwrap_or_default().to_owned()
+}
+
+/// A text field of a success, also where the answer as a whole is of no use: it has an error beside it, a number out
+/// of range, bytes that are no UTF-8. The service has acted, and a refresh token in it is the login now.
 #[must_use]
-pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
-    if !(200..300).contains(&response.status) || response.json().is_some() || response.is_html() {
+pub fn given(response: &HttpResponse, key: &str) -> Option<Secret> {
+    if !(200..300).contains(&response.status) || response.is_html() {
         return None;
     }
+    let found = match response.json() {
+        Some(object) => object.get(key)?.as_str()?.to_owned(),
+        None => in_ruins(&response.body, key)?,
+    };
+    (!found.is_empty()).then(|| Secret::new(found))
+}
+
+/// A text field of what is no JSON as a whole.
+fn in_ruins(body: &[u8], key: &str) -> Option<String> {
     let key = format!("\"{key}\"");
-    let body = String::from_utf8_lossy(&response.body);
+    let body = String::from_utf8_lossy(body);
     let value = body.split_once(&key)?.1.trim_start().strip_prefix(':')?.trim_start();
     let found = serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?;
     // What had to be replaced to be text is not what the service gave.
-    (!found.is_empty() && !found.contains('\u{fffd}')).then(|| Secret::new(found))
+    (!found.contains('\u{fffd}')).then_some(found)
 }

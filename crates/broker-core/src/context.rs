@@ -1,6 +1,6 @@
 //! The world as a provider sees it: everything that is not the record comes from here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -28,6 +28,7 @@ pub struct Context {
     began_at: DateTime<Utc>,
     section: Arc<Section>,
     trail: Arc<Trail>,
+    told: Arc<Mutex<Vec<String>>>,
     cancelled: Option<watch::Receiver<()>>,
 }
 
@@ -49,7 +50,8 @@ impl Context {
         let section = Arc::new(Sections::new().section());
         let began_at = clock.now();
         let world = Arc::new(World { http, clock, env, person });
-        Self { world, timeout: DEFAULT_TIMEOUT, began_at, section, trail: Arc::default(), cancelled: None }
+        let (trail, told) = (Arc::default(), Arc::default());
+        Self { world, timeout: DEFAULT_TIMEOUT, began_at, section, trail, told, cancelled: None }
     }
 
     /// The context of one operation: it ends early when the sender of `cancelled` is dropped, but not in its
@@ -62,7 +64,7 @@ impl Context {
         cancelled: watch::Receiver<()>,
     ) -> Self {
         let (world, began_at) = (self.world.clone(), self.now());
-        Self { world, timeout, began_at, section, trail, cancelled: Some(cancelled) }
+        Self { world, timeout, began_at, section, trail, told: Arc::default(), cancelled: Some(cancelled) }
     }
 
     /// The wall clock.
@@ -160,7 +162,12 @@ impl Context {
             Ok(response) | Err(Miss::Answer(response)) => Ok(response),
             Err(Miss::Cancelled) => Err(cancelled()),
             Err(Miss::Fault(fault)) => {
+                let hint = match fault.reached {
+                    Reached::No => "is there a network, and does it want a proxy (HTTPS_PROXY)? try again",
+                    Reached::Perhaps => "try again later",
+                };
                 Err(Error::unavailable(format!("no usable answer from {}: {fault}", request.url()))
+                    .with_hint(hint)
                     .with_source(fault))
             }
         }
@@ -194,6 +201,20 @@ impl Context {
             _ => {}
         }
         if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }
+    }
+
+    /// Says something to the person once what the exchange brought is saved: a terminal that stands still must not stand
+    /// between an answer and its save.
+    pub fn tell_when_saved(&self, message: String) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+    }
+
+    /// Says what waits to be said.
+    pub(crate) fn tell_all(&self) {
+        let told = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        for message in told {
+            self.person().tell(&message);
+        }
     }
 
     /// The last answer gave nothing that has to be saved (a poll that is still pending, say): from here a

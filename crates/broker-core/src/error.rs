@@ -26,7 +26,9 @@ pub enum ErrorKind {
     Refused,
     /// The caller gave up waiting (dropped the call, pressed Ctrl-C).
     Cancelled,
-    /// Something else failed on this machine: the store cannot be written, say.
+    /// Something else failed on this machine: the store cannot be written, say. In a record also what a newer version
+    /// calls by another name.
+    #[serde(other)]
     Failed,
 }
 

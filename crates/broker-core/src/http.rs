@@ -215,10 +215,11 @@ impl HttpResponse {
         (http_date(value)? - self.date().unwrap_or(self.sent_at)).to_std().ok()
     }
 
-    /// Whether the status says "not now": 429 or 5xx.
+    /// Whether the status says "not now": 429 and 5xx; 408 (time is up), 421 (the wrong machine answered), 425 (too
+    /// early) and what proxies call 499 (gone away).
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.status == 429 || self.status >= 500
+        matches!(self.status, 408 | 421 | 425 | 429 | 499) || self.status >= 500
     }
 }
 

@@ -1,17 +1,22 @@
 //! The usual HTTP client: reqwest, with rustls and the system's roots.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
 use reqwest::Client;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached};
 
 /// Part of a request's time, so that a host that drops packets is told apart from one that is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to look once more at what came when time is up.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// An HTTP client that is built at the first request, so that who never sends one never pays for it.
 #[derive(Debug, Default)]
@@ -63,6 +68,20 @@ fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> 
 #[async_trait]
 impl Http for ReqwestHttp {
     async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        let mut exchange = pin!(self.exchange(request));
+        if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
+            return answered;
+        }
+        // A process that was stopped meanwhile finds that time is up before it has looked at what came.
+        tokio::time::timeout(LAST_LOOK, exchange).await.unwrap_or_else(|_| {
+            let what = format!("nothing came within {}", humantime::format_duration(timeout));
+            Err(HttpFault { reached: Reached::Perhaps, timed_out: true, what })
+        })
+    }
+}
+
+impl ReqwestHttp {
+    async fn exchange(&self, request: &HttpRequest) -> Result<HttpResponse, HttpFault> {
         let client = self.client(request.url().is_plain())?;
         let method = match request.method() {
             Method::Get => reqwest::Method::GET,
@@ -71,7 +90,6 @@ impl Http for ReqwestHttp {
         };
         let mut builder = client
             .request(method, request.url().as_str())
-            .timeout(timeout)
             .header("accept", "application/json")
             .body(request.body().to_vec());
         if let Some(kind) = request.content_type() {
@@ -86,9 +104,16 @@ impl Http for ReqwestHttp {
             value.set_sensitive(true);
             builder = builder.header("authorization", value);
         }
-        let mut response = builder.send().await.map_err(|error| fault(&error, timeout))?;
+        let mut response = builder.send().await.map_err(|error| fault(&error))?;
         let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error, timeout))? {
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                // What is a whole object is an answer, whatever its length was said to be.
+                Err(_) if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() => break,
+                Err(error) => return Err(fault(&error)),
+            };
             if body.len() + chunk.len() > HttpResponse::LONGEST_BODY {
                 return Err(HttpFault {
                     reached: Reached::Perhaps,
@@ -108,15 +133,14 @@ impl Http for ReqwestHttp {
 }
 
 /// Says what lies at the bottom: reqwest's own words are about itself.
-fn fault(error: &reqwest::Error, timeout: Duration) -> HttpFault {
+fn fault(error: &reqwest::Error) -> HttpFault {
     let reached = if error.is_connect() { Reached::No } else { Reached::Perhaps };
     let mut root: &dyn std::error::Error = error;
     while let Some(source) = root.source() {
         root = source;
     }
     let what = match () {
-        () if error.is_timeout() && error.is_connect() => "no connection in time".to_owned(),
-        () if error.is_timeout() => format!("nothing came within {}", humantime::format_duration(timeout)),
+        () if error.is_timeout() => "no connection in time".to_owned(),
         () if std::ptr::eq(root, error) => "the request failed".to_owned(),
         () => root.to_string(),
     };

@@ -30,7 +30,7 @@ mod token;
 mod trail;
 mod window;
 
-pub use answer::{Problem, Refusal, printable, read_object, salvage, seconds};
+pub use answer::{Problem, Refusal, given, printable, read_object, seconds};
 pub use broker::{
     Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus, is_provider_name,
 };

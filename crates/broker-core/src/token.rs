@@ -84,9 +84,10 @@ impl Token {
         self.edit(|inner| inner.scope = scope)
     }
 
-    /// With what else the service said of it, kept as it came.
+    /// With what else the service said of it, kept as it came; lists and objects are not.
     #[must_use]
-    pub fn with_details(self, details: Map<String, Value>) -> Self {
+    pub fn with_details(self, mut details: Map<String, Value>) -> Self {
+        details.retain(|_, value| !value.is_array() && !value.is_object());
         self.edit(|inner| inner.more.extend([("details".to_owned(), Value::Object(details))]))
     }
 

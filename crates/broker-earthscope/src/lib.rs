@@ -195,7 +195,7 @@ impl EarthScope {
             Approved::OnlyRefreshToken(refresh_token, at) => return Ok(Change::grant(refresh_token, at)),
         };
         if answer.refresh_token.is_none() {
-            context.person().tell("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)");
+            context.tell_when_saved("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)".to_owned());
         }
         let account = account(&answer);
         Ok(answer.change(&ScopeKey::default()).and_account(account))
@@ -204,7 +204,11 @@ impl EarthScope {
     /// A refresh token from another host is used once, so that a wrong one never replaces a login that works.
     async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
         let fields = [("scopes", self.config.scope.as_str())];
-        match self.as_person().refresh(context, refresh_token, &fields).await? {
+        let refreshed = self.as_person().refresh(context, refresh_token, &fields).await.map_err(|error| {
+            let spent = "the refresh token may be spent by now: try it once more, and get another where it is from if it is refused";
+            if error.is_transient() { error.with_hint(spent) } else { error }
+        });
+        match refreshed? {
             Refreshed::Granted(answer) => {
                 let (account, at) = (account(&answer), answer.token.issued_at());
                 let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());

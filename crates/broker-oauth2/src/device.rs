@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use broker_core::{
     Context, DeviceCode, Error, HttpFault, HttpRequest, Problem, Reached, Repeat, Result, Secret, ServiceUrl,
-    read_object, seconds,
+    given, read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::text;
-use crate::token::{Polled, refresh_token};
+use crate::token::Polled;
 use crate::{TokenAnswer, TokenEndpoint};
 
 /// If the service names none (RFC 8628 section 3.2).
@@ -144,7 +144,7 @@ impl Pending {
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
             // A 429 or 5xx may still say what it means; half an answer may hold the login.
             Err(Problem::Transient(fault)) => {
-                if let Some(refresh_token) = refresh_token(&response) {
+                if let Some(refresh_token) = given(&response, "refresh_token") {
                     let only = Approved::OnlyRefreshToken(refresh_token, response.sent_at);
                     return Ok(Poll::Approved(only));
                 }

@@ -1,13 +1,12 @@
 //! Requests to a token endpoint, and revocation.
 
 use broker_core::{
-    Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl, read_object,
-    salvage,
+    Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl, given,
+    read_object,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::TokenAnswer;
-use crate::answer::text;
 
 /// How a client says who it is (RFC 6749 section 2.3.1).
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +60,8 @@ impl TokenEndpoint<'_> {
                 Ok(Refreshed::Refused)
             }
             // Whatever is wrong with the rest, the old one may be spent and this is the login now.
-            Err(problem) => match self::refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
+            Err(problem) => match given(&response, "refresh_token").filter(|new| !new.same_as(refresh_token))
+            {
                 Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
                 None => Err(problem.error("the service refused to renew")),
             },
@@ -93,17 +93,6 @@ impl TokenEndpoint<'_> {
             request = request.with_basic(id, secret);
         }
         context.send(&request).await
-    }
-}
-
-/// The refresh token in an answer that is a success: a refusal may repeat ours.
-pub(crate) fn refresh_token(response: &HttpResponse) -> Option<Secret> {
-    if !(200..300).contains(&response.status) {
-        return None;
-    }
-    match response.json() {
-        Some(body) => text(&body, "refresh_token").map(Secret::new),
-        None => salvage(response, "refresh_token"),
     }
 }
 

@@ -27,7 +27,7 @@ pub use broker_core::{
     Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn, LoggedOut, Login,
     Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat, Result, Revoked,
     ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store, StoreAbout,
-    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, printable, read_object, refuse_life,
+    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, printable, read_object, refuse_life,
     refuse_scopes, seconds,
 };
 pub use config::{Config, Configured, Setting};

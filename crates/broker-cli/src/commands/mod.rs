@@ -90,8 +90,13 @@ impl Desk<'_> {
 /// A secret from standard input, without the line end after it, if one came.
 fn secret_from_stdin(flag: &str) -> Outcome<Option<Secret>> {
     let mut text = Zeroizing::new(String::new());
-    let read = std::io::stdin().lock().take(LONGEST_SECRET).read_to_string(&mut text);
-    read.map_err(|error| Error::failed("standard input cannot be read").with_source(error))?;
+    let read = std::io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text);
+    read.map_err(|error| {
+        Error::failed(format!("{flag}: standard input cannot be read: {error}")).with_source(error)
+    })?;
+    if text.len() as u64 > LONGEST_SECRET {
+        return Err(Error::usage(format!("{flag}: more came on standard input than any secret has")).into());
+    }
     match text.trim_end_matches(['\r', '\n']) {
         "" => Ok(None),
         text if text.contains(char::is_control) => {

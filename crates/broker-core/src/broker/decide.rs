@@ -41,7 +41,8 @@ pub(super) fn serves(
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let made_since = asked_at < token.issued_at() && token.issued_at() <= now;
     let too_old = request.is_forced() && !made_since;
-    let too_short =
-        request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
+    // One that was made since has as much life as the service gives.
+    let too_short = !made_since
+        && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then(|| token.clone())
 }

@@ -214,6 +214,7 @@ impl Operation {
         }
         self.section.end();
         self.inner.remember(&self.slot, held.record.clone(), held.unsaved);
+        self.context.tell_all();
         Ok(())
     }
 

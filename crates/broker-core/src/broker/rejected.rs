@@ -49,6 +49,9 @@ impl Operation {
             if let Some(error) = self.throttled(&held.record) {
                 return Err(error);
             }
+            if !self.provider().can_renew(&held.record) {
+                return self.exchange(&mut held, request).await;
+            }
             self.context.check_wanted().await?;
             bad = held.record.token(request.scopes()).map(|token| token.secret().clone());
             held.record.reject_token(request.scopes(), self.context.now());

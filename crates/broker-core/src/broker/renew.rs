@@ -90,7 +90,7 @@ impl Operation {
             until.format("%F %T UTC"),
             failure.message
         ));
-        Some(error.with_retry_after((until - now).to_std().ok()).with_hint("nothing is lost: try again then"))
+        Some(error.with_retry_after((until - now).to_std().ok()).with_hint("try again then"))
     }
 
     /// The failure of whoever tried while this operation waited: all who asked meanwhile get it, and nobody asks
@@ -99,11 +99,17 @@ impl Operation {
         // One from later than now is from before the clock was set back.
         let meanwhile = |at| self.context.began_at() < at && at <= self.context.now();
         let failure = record.failure(request.scopes()).filter(|failure| meanwhile(failure.at))?;
-        Some(Error::new(failure.kind, failure.message.clone()))
+        let error = Error::new(failure.kind, failure.message.clone());
+        Some(if error.is_transient() {
+            error.with_hint("another has just tried: try again later")
+        } else {
+            error
+        })
     }
 
     /// Exchanges, saving after each, until the token is there.
     async fn exchanges(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
+        let mut only_rotated = 0;
         for _ in 0..MOST_EXCHANGES {
             let journal = self.open_journal(held, request).await?;
             let exchanged = self.provider().exchange(&self.context, &held.record, request).await;
@@ -113,6 +119,7 @@ impl Operation {
                 continue;
             }
             let expired = change.take_expired(self.context.now());
+            only_rotated += usize::from(journal.is_some() && change.gives() && change.tokens().is_empty());
             let given = change.tokens().iter().find(|(scopes, _)| scopes == request.scopes()).cloned();
             self.save(held, change).await?;
             if let Some(expired) = expired {
@@ -120,6 +127,11 @@ impl Operation {
             }
             if let Some((_, token)) = given {
                 return Ok(token);
+            }
+            if only_rotated > 1 {
+                let issuer = &self.provider().issuer().endpoint;
+                return Err(Error::unavailable(format!("{issuer} renews the login and gives no token"))
+                    .with_hint("the login is kept: try again later"));
             }
         }
         Err(Error::unavailable(format!("{MOST_EXCHANGES} exchanges gave no token")))

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Broker;
-use crate::{Failure, Phase, Record, Result, Token};
+use crate::{Failure, Loaded, Phase, Record, Result, Token};
 
 /// What is held for a provider; never a secret.
 #[derive(Debug, Clone)]
@@ -73,9 +73,12 @@ impl Broker {
         let slot = self.slot(provider)?;
         let now = self.inner.context.now();
         let shown = self.inner.store.peek(provider).map_err(|error| error.of_provider(provider))?;
+        let rescued = matches!(shown, Loaded::Rescued(_)).then(|| {
+            "what is held could not be saved in its place and is kept in a second one; the next call tries to put it back".to_owned()
+        });
         let (record, unreadable) = slot.read(shown, now);
         let renewable = slot.entry.provider.can_renew(&record);
-        let note = unreadable.or_else(|| record.parked_instead()).or_else(|| of_grant(&record));
+        let note = unreadable.or(rescued).or_else(|| record.parked_instead()).or_else(|| of_grant(&record));
         Ok(status(provider, &record, renewable, note, now))
     }
 }

@@ -20,7 +20,7 @@ use crate::record::FORMAT;
 use crate::{Env, Error, Loaded, Locking, Reach, Record, Result, Store, StoreAbout};
 
 /// More than any record: a bigger file is something else.
-pub(super) const LONGEST_RECORD: u64 = 1024 * 1024;
+pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
 /// What temporary files end with.
 pub(super) const SUFFIX: &str = ".tmp";

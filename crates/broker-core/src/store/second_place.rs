@@ -38,7 +38,7 @@ fn folders_of_host() -> [PathBuf; 2] {
 
 impl SecondPlace {
     pub(super) fn new(folders: Vec<PathBuf>, store: &Path) -> Self {
-        let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
+        let store = one_spelling(store);
         let hash = Sha256::digest(store.as_os_str().as_encoded_bytes());
         let store = format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| hash[index])));
         Self { folders, store }
@@ -75,10 +75,10 @@ impl SecondPlace {
 
     /// Removes what was saved here: it is in its own place again, or is to be forgotten.
     pub(super) fn clear(&self, provider: &str) -> std::io::Result<()> {
-        for folder in &self.folders {
-            match std::fs::remove_file(folder.join(self.name(provider, "json"))) {
-                Err(error) if is_there(&error) => return Err(error),
-                _ => {}
+        for path in self.folders.iter().map(|folder| folder.join(self.name(provider, "json"))) {
+            // What cannot be read may be the record of a newer version: it is left.
+            if matches!(read(&path, provider), Ok(Loaded::Record(_))) {
+                std::fs::remove_file(path)?;
             }
         }
         Ok(())
@@ -97,9 +97,16 @@ impl SecondPlace {
     }
 }
 
-/// Whether a file that could not be removed is there: a path that leads nowhere has none.
-fn is_there(error: &std::io::Error) -> bool {
-    !matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+/// The path of a folder however it is spelled, also where it cannot be reached now.
+fn one_spelling(folder: &Path) -> PathBuf {
+    let plain: PathBuf =
+        std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).components().collect();
+    plain.canonicalize().unwrap_or_else(|_| {
+        match (plain.parent().map(Path::canonicalize), plain.file_name()) {
+            (Some(Ok(parent)), Some(name)) => parent.join(name),
+            _ => plain.clone(),
+        }
+    })
 }
 
 /// Makes a folder that nobody else can look into, or makes sure that it is one: others can write to `/tmp` too.
