@@ -130,8 +130,8 @@ impl Operation {
             }
             if only_rotated > 1 {
                 let issuer = &self.provider().issuer().endpoint;
-                return Err(Error::unavailable(format!("{issuer} renews the login and gives no token"))
-                    .with_hint("the login is kept: try again later"));
+                return Err(Error::unavailable(format!("{issuer} renews and gives no token"))
+                    .with_hint("what it gave is kept: try again later"));
             }
         }
         Err(Error::unavailable(format!("{MOST_EXCHANGES} exchanges gave no token")))
