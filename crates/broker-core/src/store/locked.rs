@@ -176,15 +176,16 @@ impl LockedFile {
             .find(|aside| aside.symlink_metadata().is_err());
         let aside =
             free.ok_or_else(|| Error::failed("no name is free to keep an unreadable record under"))?;
-        self.unreadable = false;
-        match std::fs::rename(&self.path, &aside) {
+        let kept = match std::fs::rename(&self.path, &aside) {
             // Somebody has removed it meanwhile.
-            Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == IoErrorKind::NotFound => None,
             moved => {
                 moved.map_err(|error| cannot("move aside", &self.path, error))?;
-                Ok(Some(aside.display().to_string()))
+                Some(aside.display().to_string())
             }
-        }
+        };
+        self.unreadable = false;
+        Ok(kept)
     }
 
     /// A rename is durable once the folder is.

@@ -50,15 +50,17 @@ impl SecondPlace {
 
     /// The newest record that was saved here.
     pub(super) fn read(&self, provider: &str) -> Option<Record> {
-        let name = self.name(provider, "json");
-        let found = self.folders.iter().filter_map(|folder| {
-            let path = folder.join(&name);
-            match read(&path, provider).ok()? {
-                Loaded::Record(record) if is_ours(folder) => Some(*record),
-                _ => None,
-            }
+        let found = self.files(provider).filter_map(|path| match read(&path, provider) {
+            Ok(Loaded::Record(record)) => Some(*record),
+            _ => None,
         });
         found.max_by_key(Record::age)
+    }
+
+    /// Where it may be: not where others could have put it.
+    fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
+        let name = self.name(provider, "json");
+        self.folders.iter().filter(|folder| is_ours(folder)).map(move |folder| folder.join(&name))
     }
 
     /// Saves in the first folder that takes it.
@@ -75,7 +77,7 @@ impl SecondPlace {
 
     /// Removes what was saved here: it is in its own place again, or is to be forgotten.
     pub(super) fn clear(&self, provider: &str) -> std::io::Result<()> {
-        for path in self.folders.iter().map(|folder| folder.join(self.name(provider, "json"))) {
+        for path in self.files(provider) {
             // What cannot be read may be the record of a newer version: it is left.
             if matches!(read(&path, provider), Ok(Loaded::Record(_))) {
                 std::fs::remove_file(path)?;
