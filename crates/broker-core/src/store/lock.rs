@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::file::{cannot, no_follow};
+use super::read::{cannot, no_follow};
 use crate::Result;
 
 /// What came of trying to lock a file.

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use super::file::{FileStore, LONGEST_RECORD, SUFFIX, cannot, read};
+use super::place::Place;
+use super::read::{LONGEST_RECORD, SUFFIX, cannot, read};
 use crate::{Error, Loaded, Locked, Record, Result};
 
 /// What is set aside on the disk before an exchange, beyond the size of the record as it is.
@@ -24,7 +25,7 @@ const LONGEST_WRITE: Duration = Duration::from_hours(1);
 pub(super) struct LockedFile {
     /// Unlocked when closed.
     _locks: Vec<File>,
-    store: FileStore,
+    place: Place,
     path: PathBuf,
     provider: String,
     /// Rooms set aside by a probe, each for a save.
@@ -35,17 +36,17 @@ pub(super) struct LockedFile {
 
 impl LockedFile {
     /// The record of `provider`, while `locks` are held.
-    pub(super) fn new(store: FileStore, provider: &str, locks: Vec<File>) -> Self {
-        let path = store.record_path(provider);
+    pub(super) fn new(place: Place, provider: &str, locks: Vec<File>) -> Self {
+        let path = place.record_path(provider);
         let provider = provider.to_owned();
-        Self { _locks: locks, store, path, provider, rooms: Vec::new(), unreadable: false }
+        Self { _locks: locks, place, path, provider, rooms: Vec::new(), unreadable: false }
     }
 }
 
 #[async_trait]
 impl Locked for LockedFile {
     async fn load(&mut self) -> Result<Loaded> {
-        let loaded = self.store.newest(&self.provider)?;
+        let loaded = self.place.newest(&self.provider)?;
         self.unreadable = match &loaded {
             Loaded::Nothing | Loaded::Record(_) => false,
             Loaded::Unreadable(_) => true,
@@ -59,7 +60,7 @@ impl Locked for LockedFile {
             self.sweep();
         }
         while self.rooms.len() < saves {
-            let room = self.make_room().map_err(|error| cannot("write to", &self.store.folder, error))?;
+            let room = self.make_room().map_err(|error| cannot("write to", &self.place.folder, error))?;
             self.rooms.push(room);
         }
         Ok(())
@@ -79,14 +80,14 @@ impl Locked for LockedFile {
             self.put(&bytes).map_err(|error| cannot("replace", &self.path, error))?;
         }
         self.sync_folder()?;
-        if let Err(error) = self.store.second.clear(&self.provider) {
+        if let Err(error) = self.place.second.clear(&self.provider) {
             tracing::warn!(%error, "an older record stays in the second place");
         }
         Ok(aside)
     }
 
     async fn rescue(&mut self, record: &Record) -> Result<String> {
-        let saved = self.store.second.save(&self.provider, &bytes(record)?);
+        let saved = self.place.second.save(&self.provider, &bytes(record)?);
         let path = saved
             .map_err(|error| Error::failed(format!("nor in a second place: {error}")).with_source(error))?;
         Ok(path.display().to_string())
@@ -94,7 +95,7 @@ impl Locked for LockedFile {
 
     async fn forget(&mut self) -> Result<Option<String>> {
         let aside = self.set_aside_unreadable()?;
-        self.store.second.clear(&self.provider).map_err(|error| {
+        self.place.second.clear(&self.provider).map_err(|error| {
             Error::failed(format!("what is kept in the second place cannot be removed: {error}"))
                 .with_source(error)
         })?;
@@ -138,7 +139,7 @@ impl LockedFile {
             .prefix(&self.temporary_prefix())
             .suffix(SUFFIX)
             .permissions(std::fs::Permissions::from_mode(0o600))
-            .tempfile_in(&self.store.folder)?;
+            .tempfile_in(&self.place.folder)?;
         let size = usize::try_from(size).unwrap_or(0) + ROOM;
         file.write_all(&vec![0; size])?;
         // A full disk or quota of a network file system may only show here.
@@ -154,11 +155,11 @@ impl LockedFile {
             let modified = entry.metadata().and_then(|meta| meta.modified());
             modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE))
         };
-        for entry in std::fs::read_dir(&self.store.folder).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(&self.place.folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let left_behind = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
             if left_behind.is_some_and(|name| name.starts_with(&prefix))
-                && (!self.store.filesystem().shared || is_old(&entry))
+                && (!self.place.filesystem().shared || is_old(&entry))
             {
                 let _ = std::fs::remove_file(entry.path());
             }
@@ -171,7 +172,7 @@ impl LockedFile {
             return Ok(None);
         }
         let free = (1..=u32::MAX)
-            .map(|number| self.store.folder.join(format!("{}.json.aside-{number}", self.provider)))
+            .map(|number| self.place.folder.join(format!("{}.json.aside-{number}", self.provider)))
             // Under the lock nobody else takes the name.
             .find(|aside| aside.symlink_metadata().is_err());
         let aside =
@@ -190,12 +191,12 @@ impl LockedFile {
 
     /// A rename is durable once the folder is.
     fn sync_folder(&self) -> Result<()> {
-        match File::open(&self.store.folder).and_then(|folder| folder.sync_all()) {
+        match File::open(&self.place.folder).and_then(|folder| folder.sync_all()) {
             // Some network file systems cannot; there a rename is as durable as it gets.
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => {
                 Ok(())
             }
-            synced => synced.map_err(|error| cannot("make a change durable in", &self.store.folder, error)),
+            synced => synced.map_err(|error| cannot("make a change durable in", &self.place.folder, error)),
         }
     }
 }

@@ -4,6 +4,8 @@ mod file;
 mod filesystem;
 mod lock;
 mod locked;
+mod place;
+mod read;
 mod second_place;
 
 use async_trait::async_trait;

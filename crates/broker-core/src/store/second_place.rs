@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::file::{SUFFIX, read};
+use super::read::{SUFFIX, read};
 use crate::{Env, Loaded, Record};
 
 /// Folders beside the one that a store is in.

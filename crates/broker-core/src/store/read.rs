@@ -1,0 +1,80 @@
+//! Reading a record file, and what is said if that, or writing it, fails.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind as IoErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::record::FORMAT;
+use crate::{Error, Loaded, Record, Result};
+
+/// More than any record: a bigger file is something else.
+pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
+
+/// What temporary files end with.
+pub(super) const SUFFIX: &str = ".tmp";
+
+pub(super) fn read(path: &Path, provider: &str) -> Result<Loaded> {
+    let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Loaded::Nothing),
+        Err(error) => return Err(cannot("read", path, error)),
+    };
+    let meta = file.metadata().map_err(|error| cannot("read", path, error))?;
+    if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Error::failed(format!("{} is not a file of yours: it is not used", path.display()))
+            .with_hint("move it away"));
+    }
+    // With room for all of it, it is read at once.
+    let size = usize::try_from(meta.len().min(LONGEST_RECORD)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+    file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
+    if bytes.len() as u64 > LONGEST_RECORD {
+        return Ok(Loaded::Unreadable(format!("{} is larger than any record", path.display())));
+    }
+    Ok(parse(&bytes, provider).map_or_else(
+        |why| Loaded::Unreadable(format!("{} {why}", path.display())),
+        |record| Loaded::Record(Box::new(record)),
+    ))
+}
+
+fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
+    if bytes.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    let unreadable = match serde_json::from_slice::<Record>(bytes) {
+        Ok(record) if record.version() == FORMAT && record.provider() == provider => return Ok(record),
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    let value = serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+    Err(match (value.get("version").and_then(Value::as_u64), value.get("provider").and_then(Value::as_str)) {
+        (Some(version), _) if version > FORMAT => {
+            format!("was written by a newer broker (format {version}, this one reads {FORMAT})")
+        }
+        (Some(FORMAT), Some(name)) if name != provider => format!("is the record of `{name}`"),
+        _ => match unreadable {
+            Some(error) if error.is_eof() => "ends in the middle".to_owned(),
+            _ => "is not a record of the broker".to_owned(),
+        },
+    })
+}
+
+pub(super) fn no_follow() -> i32 {
+    // The bits of open(2) flags are an int.
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+pub(super) fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
+    let link = Errno::from_io_error(&error) == Some(Errno::LOOP);
+    let why =
+        if link { "it is a symbolic link, which is not followed".to_owned() } else { error.to_string() };
+    Error::failed(format!("cannot {what} {}: {why}", path.display()))
+        .with_hint("--state-dir or BROKER_STATE_DIR names another folder for what the broker holds")
+        .with_source(error)
+}
