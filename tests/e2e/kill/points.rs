@@ -125,7 +125,7 @@ fn killed_everywhere(case: Case) {
     }
     scene.print("KILL, each call");
     let narrow = path.narrow.expect("saved by a rename");
-    println!("{:<16} {:<21} {narrow:>5} calls between answer and rename", "", case.name);
+    super::say(&format!("{:<16} {:<21} {narrow:>5} calls between answer and rename", "", case.name));
     assert!(narrow <= NARROW, "{narrow} calls between answer and rename");
     let tally = &scene.tally;
     for what in ["before the request", "in the window", "saved"] {
