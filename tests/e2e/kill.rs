@@ -1,8 +1,6 @@
 //! The real process is stopped, anywhere in an exchange, and what is left is looked at: a whole record, a login that
 //! works, and where no client could have kept it, words that say so.
 
-#![allow(clippy::print_stdout, reason = "figures, for who asks with --nocapture")]
-
 mod held;
 mod points;
 mod random;
