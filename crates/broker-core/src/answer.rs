@@ -204,11 +204,13 @@ fn in_base64(secret: &str, before: usize) -> String {
 /// of range, bytes that are no UTF-8. The service has acted, and a refresh token in it is the login now.
 #[must_use]
 pub fn given(response: &HttpResponse, key: &str) -> Option<Secret> {
-    if !(200..300).contains(&response.status) || response.is_html() {
+    if !(200..300).contains(&response.status) {
         return None;
     }
     let found = match response.json() {
+        // Also where the head calls it a web page.
         Some(object) => object.get(key)?.as_str()?.to_owned(),
+        None if response.is_html() => return None,
         None => in_ruins(&response.body, key)?,
     };
     (!found.is_empty()).then(|| Secret::new(found))
