@@ -1,8 +1,8 @@
-//! A login is kept: the journal of a renewal, lost answers, saves that fail, records of other versions.
+//! A login is kept: the journal of a renewal, lost answers, records of other versions.
 
 use std::time::Duration;
 
-use broker_e2e::{Sandbox, age_file, finish, signal};
+use broker_e2e::{Sandbox, finish, signal};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 
@@ -105,48 +105,6 @@ fn a_lost_answer_that_cannot_be_had_again_is_said_as_such() {
     assert_eq!(service.count("token"), 2);
 }
 
-/// Puts a file where the state folder is, while the service holds its answer back; gives the folder's new name.
-fn lose_the_folder(service: &EarthScope, sandbox: &Sandbox) -> std::path::PathBuf {
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
-    let away = sandbox.state().with_extension("away");
-    std::fs::rename(sandbox.state(), &away).expect("moved");
-    std::fs::write(sandbox.state(), "").expect("a file in its place");
-    away
-}
-
-#[test]
-fn what_cannot_be_saved_goes_to_a_second_place_loudly_and_comes_back() {
-    let (service, sandbox) = expired(Rotation::RotateDetectReuse, 0);
-    let runtime = sandbox.home().join("run");
-    std::fs::create_dir(&runtime).expect("a folder");
-    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
-    service.fault("token", Fault::Delay(Duration::from_millis(300)));
-    let child = sandbox.start(&["token", "earthscope"]);
-    let away = lose_the_folder(&service, &sandbox);
-    let run = finish(child).says("WARNING").says(&runtime.join("broker").display().to_string());
-    let token = run.token();
-    // Also where the folder is still gone, what is held is found.
-    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
-    std::fs::remove_file(sandbox.state()).expect("the file is away");
-    std::fs::rename(&away, sandbox.state()).expect("the folder is back");
-    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "not the older record beside it");
-    sandbox.age("earthscope", TimeDelta::days(2));
-    let renewed = sandbox.broker(&["token", "earthscope"]).token();
-    assert!(service.access_is_live(&renewed) && renewed != token);
-    assert!(
-        sandbox.record("earthscope")["tokens"][""]["secret"] == renewed.as_str(),
-        "it is in its place again"
-    );
-    let left = std::fs::read_dir(runtime.join("broker")).expect("a folder").count();
-    assert_eq!(left, 0, "and nowhere else");
-    assert_eq!((service.refreshes(), service.reuse_events()), (3, 0));
-}
-
-fn kept_in(runtime: &std::path::Path) -> std::path::PathBuf {
-    let mut files = std::fs::read_dir(runtime.join("broker")).expect("a folder");
-    files.next().expect("a file").expect("a file").path()
-}
-
 #[test]
 fn a_record_of_the_first_version_is_read_and_what_it_does_not_know_is_kept() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
@@ -187,62 +145,6 @@ fn a_refresh_token_in_the_ruins_of_an_answer_is_the_login_now() {
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
-}
-
-/// A record that was kept in a second place, and the one beside it, which is older.
-fn kept_elsewhere() -> (EarthScope, Sandbox, std::path::PathBuf) {
-    let (service, sandbox) = expired(Rotation::Rotate, 0);
-    let runtime = sandbox.home().join("run");
-    std::fs::create_dir(&runtime).expect("a folder");
-    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
-    service.fault("token", Fault::Delay(Duration::from_millis(300)));
-    let child = sandbox.start(&["token", "earthscope"]);
-    let away = lose_the_folder(&service, &sandbox);
-    let _ = finish(child).token();
-    std::fs::remove_file(sandbox.state()).expect("the file is away");
-    std::fs::rename(&away, sandbox.state()).expect("the folder is back");
-    let kept = kept_in(&runtime);
-    (service, sandbox, kept)
-}
-
-fn edit(path: &std::path::Path, change: impl Fn(&mut serde_json::Value)) {
-    let mut record = serde_json::from_slice(&std::fs::read(path).expect("a record")).expect("JSON");
-    change(&mut record);
-    std::fs::write(path, record.to_string()).expect("a record");
-}
-
-#[test]
-fn of_two_records_the_one_with_the_later_grant_is_used() {
-    let (service, sandbox, kept) = kept_elsewhere();
-    // Others have noted failures with the older one meanwhile.
-    edit(&sandbox.record_path("earthscope"), |record| record["revision"] = 99.into());
-    age_file(&kept, TimeDelta::hours(25));
-    let token = sandbox.broker(&["token", "earthscope"]).token();
-    assert!(service.access_is_live(&token), "the kept refresh token is the good one");
-    assert!(!kept.exists());
-}
-
-#[test]
-fn a_login_made_since_is_not_undone_by_an_older_one_that_was_kept() {
-    let (service, sandbox, kept) = kept_elsewhere();
-    let old = std::fs::read(&kept).expect("a record");
-    let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
-    assert!(!kept.exists(), "a logout forgets it too");
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
-    let token = sandbox.broker(&["token", "earthscope"]).token();
-    // It was in a place that the one who logged out does not know.
-    sandbox.write(&kept, &String::from_utf8(old).expect("text"));
-    edit(&kept, |record| record["revision"] = 99.into());
-    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
-}
-
-#[test]
-fn what_is_kept_elsewhere_goes_back_with_the_next_call_though_it_need_not_be_renewed() {
-    let (_service, sandbox, kept) = kept_elsewhere();
-    let token = sandbox.broker(&["token", "earthscope"]).token();
-    assert!(!kept.exists());
-    assert_eq!(sandbox.record("earthscope")["tokens"][""]["secret"], token);
 }
 
 #[test]
@@ -292,26 +194,6 @@ fn signals_of_batch_systems_wait_for_the_save_too() {
         assert!(service.access_is_live(&token), "{name}");
         assert_eq!(service.count("token"), 1, "{name}: it was saved");
     }
-}
-
-#[test]
-fn a_state_folder_by_another_spelling_is_the_same() {
-    let (service, sandbox, kept) = kept_elsewhere();
-    let slash = format!("{}/", sandbox.state().display());
-    let link = sandbox.home().join("link");
-    std::os::unix::fs::symlink(sandbox.state(), &link).expect("a link");
-    let token = sandbox.broker(&["token", "earthscope", "--state-dir", &slash]).token();
-    assert!(service.access_is_live(&token) && !kept.exists());
-    let linked = link.display().to_string();
-    assert_eq!(sandbox.broker(&["token", "earthscope", "--state-dir", &linked]).token(), token);
-}
-
-#[test]
-fn what_a_second_place_has_and_cannot_be_read_is_left() {
-    let (_service, sandbox, kept) = kept_elsewhere();
-    edit(&kept, |record| record["version"] = 99.into());
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(3);
-    assert!(kept.exists(), "a newer version wrote it");
 }
 
 #[test]

@@ -21,5 +21,6 @@ mod patience;
 mod peers;
 mod places;
 mod rejected;
+mod second_place;
 mod stage;
 mod terminal;
