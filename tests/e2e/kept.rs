@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use broker_e2e::{Sandbox, finish, signal};
-use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 
-use crate::stage::expired;
+use crate::stage::{expired, logged_in};
 
 #[test]
 fn before_a_refresh_token_is_sent_the_record_says_so() {
@@ -163,19 +163,21 @@ fn who_waited_hears_that_the_renewal_was_cut_off_too() {
 
 #[test]
 fn a_process_that_was_stopped_takes_the_answer_that_came_meanwhile() {
-    let service = EarthScope::start(EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() });
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\ntimeout = \"400ms\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    let options = EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() };
+    let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));
-    service.forget_seen();
+    // Who waits twice as long for an answer that never comes.
+    let silent = EarthDaily::start(EarthDailyOptions::default());
+    silent.fault_always("token", Fault::Hang);
+    let config =
+        format!("[providers.earthdaily]\nauth_url = \"{}\"\ntimeout = \"800ms\"\n", silent.auth_url());
+    let other = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
     service.fault("token", Fault::Delay(Duration::from_millis(100)));
     let child = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     signal(&child, "STOP");
     // Longer than `timeout`, as a batch system or a person may.
-    std::thread::sleep(Duration::from_millis(800));
+    let _ = other.broker(&["token", "earthdaily"]).ends(4).says("nothing came within 800ms");
     signal(&child, "CONT");
     let token = finish(child).token();
     assert!(service.access_is_live(&token));

@@ -7,7 +7,11 @@ use chrono::TimeDelta;
 use crate::stage::logged_in;
 
 fn seismic() -> (EarthScope, Sandbox, String) {
-    let options = EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..EarthScopeOptions::default() };
+    let options = EarthScopeOptions {
+        rotation: Rotation::RotateDetectReuse,
+        interval: Some(1),
+        ..EarthScopeOptions::default()
+    };
     let (service, sandbox) = logged_in(options, "");
     let held = sandbox.broker(&["token", "earthscope"]).token();
     (service, sandbox, held)
@@ -76,6 +80,19 @@ fn a_rejected_token_is_not_handed_out_again_even_offline() {
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
     service.clear_faults();
     assert_ne!(sandbox.broker(&["token", "earthscope"]).token(), first);
+}
+
+#[test]
+fn a_rejected_token_that_needs_a_login_stays_and_a_login_replaces_it() {
+    let (service, sandbox, first) = seismic();
+    service.revoke_everything();
+    let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);
+    let _ = reject(&sandbox, &first).ends(3).says("broker login earthscope");
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), first, "it may do elsewhere");
+    service.approve_all();
+    let words = ["token", "earthscope", "--rejected", "--login"];
+    let second = sandbox.broker_reading(&words, &first).says("signed in").token();
+    assert!(second != first && service.access_is_live(&second));
 }
 
 #[test]

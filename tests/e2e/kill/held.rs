@@ -18,7 +18,7 @@ fn who_presses_ctrl_c_again_and_again_loses_nothing() {
         assert!(scene.service.wait_for("token", 1, A_MOMENT));
         for signal in signals.iter().cycle() {
             kill_process(Pid::from_child(&child), *signal).expect("signalled");
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::yield_now();
             if child.try_wait().expect("a child").is_some() {
                 break;
             }

@@ -42,7 +42,9 @@ fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -
         Err(End::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
-            let ended = run_async(broker, broker.token_or_login(&args.provider, request));
+            // The one that is rejected may still be held, where no other could be had without a login.
+            let request = if args.rejected { request.clone().force() } else { request.clone() };
+            let ended = run_async(broker, broker.token_or_login(&args.provider, &request));
             desk.terminal.clear();
             let (token, logged_in) = ended?;
             if let Some(logged_in) = logged_in {
