@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Change, Context, Error, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
-    SecretSource, Settings, SettingsError, Token, TokenRequest, mark, refuse_life,
+    SecretSource, Settings, SettingsError, Token, TokenRequest, mark, refuse_derived, refuse_life,
 };
 use chrono::{DateTime, Utc};
 
@@ -81,6 +81,7 @@ impl Provider for CarbonMapper {
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
+        refuse_derived(request)?;
         if request.scopes().is_empty() {
             return refuse_life(request)
                 .map_err(|_| Error::usage("the life and the name of a token can be chosen for scoped tokens only: add `--scope stac`"));
@@ -92,6 +93,10 @@ impl Provider for CarbonMapper {
                 Err(Error::usage(format!("Carbon Mapper has no scope `{other}`: it has `{known}`")))
             }
         }
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        vec![self.api.base_url.host()]
     }
 
     fn can_renew(&self, record: &Record) -> bool {

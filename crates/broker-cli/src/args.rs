@@ -28,6 +28,9 @@ pub(crate) struct Everywhere {
     /// Read this configuration file in the place of the usual ones [env: BROKER_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Take the variables of the services' own clients (EDS_…, ES_…, CARBONMAPPER_…) from this file alone
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
     /// Keep what is held in this folder [env: BROKER_STATE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -42,14 +45,22 @@ pub(crate) struct Everywhere {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Token(Token),
+    Exec(Exec),
     Login(Login),
     Logout(Logout),
     Status(Status),
     List(List),
+    Inspect(Inspect),
+    Doctor(Doctor),
+    Import(Import),
+    /// Speak the protocol of a program that asks for credentials
+    #[command(subcommand)]
+    Helper(Helper),
     /// Show where the configuration is, check it, or show what is in it
     #[command(subcommand)]
     Config(Config),
     Completions(Completions),
+    Man(Man),
 }
 
 /// Print a token: the held one, or a new one when it is due
@@ -82,8 +93,26 @@ pub(crate) struct Token {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
     pub(crate) format: Format,
+    /// Write it to this file (0600, in one step) in place of printing it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The shell that formats env and gdal are for
+    #[arg(long, value_enum, value_name = "SHELL", default_value_t = ShellKind::Sh)]
+    pub(crate) shell: ShellKind,
+    /// The text of format template: {token}, {token_type}, {scope}, {expires_at}, {expires_in}, {provider}; {{ is {
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) template: Option<String>,
+    /// The role of format aws: s3-miniseed-v2
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// A parameter of the role; can be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, requires = "role")]
+    pub(crate) param: Vec<(String, String)>,
+    /// Print the refresh token, to log in with on another host
+    #[arg(long, conflicts_with_all = ["scope", "expires", "min_ttl", "force", "rejected", "name", "format", "role"])]
+    pub(crate) refresh_token: bool,
     /// Log in first if a login is needed
     #[arg(long)]
     pub(crate) login: bool,
@@ -100,8 +129,40 @@ pub(crate) enum Format {
     Json,
     /// A line for an HTTP header: `Authorization: Bearer …`
     Header,
-    /// A line for a POSIX shell: `export EARTHSCOPE_TOKEN=…`
+    /// A line for a shell: `export EARTHSCOPE_TOKEN=…` (see --shell)
     Env,
+    /// Lines for `curl -K -`
+    Curl,
+    /// Lines for wget's configuration file: `WGETRC=FILE wget …`
+    Wget,
+    /// Variables for GDAL, as lines for a shell: GDAL_HTTP_AUTH, GDAL_HTTP_BEARER (see --shell)
+    Gdal,
+    /// A file for GDAL_HTTP_HEADER_FILE; GDAL sends it to every host
+    GdalHeaders,
+    /// A line of a .env file: `EARTHSCOPE_TOKEN=…`
+    Dotenv,
+    /// CREATE SECRET for DuckDB, for the provider's hosts
+    Duckdb,
+    /// An ExecCredential for kubectl
+    ExecCredential,
+    /// Keys for Amazon's services, as `credential_process` has them (with --role)
+    Aws,
+    /// A cookie file for GDAL_HTTP_COOKIEFILE and curl (Netscape format)
+    Cookies,
+    /// Lines of a .netrc file, for the provider's hosts
+    Netrc,
+    /// Text of your own: see --template
+    Template,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellKind {
+    /// POSIX shells: sh, bash, zsh
+    Sh,
+    /// fish
+    Fish,
+    /// PowerShell
+    Powershell,
 }
 
 /// Log in: in a browser on any device, or with a password, as the service does it
@@ -172,4 +233,124 @@ pub(crate) enum Config {
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: Shell,
+}
+
+/// Run a command with tokens in its environment, never in its arguments
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  broker exec earthscope -- python3 download.py   # EARTHSCOPE_TOKEN\n  \
+    broker exec earthdaily,carbonmapper -- make\n  broker exec --file earthscope -- ./long-job.sh   # EARTHSCOPE_TOKEN_FILE")]
+pub(crate) struct Exec {
+    /// The providers, with commas between them
+    #[arg(value_delimiter = ',', required = true)]
+    pub(crate) providers: Vec<String>,
+    /// Give paths of files (0600) that are renewed while the command runs, and gone after: in NAME_FILE for a variable NAME
+    #[arg(long)]
+    pub(crate) file: bool,
+    /// A scope to ask for; can be given more than once
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// The life that must be left when the command starts: 10m, 2h
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) min_ttl: Option<Duration>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// Show what a held token says of itself, if it is a JWT: its claims, never its signature
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker inspect earthscope --json")]
+pub(crate) struct Inspect {
+    /// The provider
+    pub(crate) provider: String,
+    /// The token of these scopes; can be given more than once
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Look for what is wrong: configuration, permissions, clock, network, logins; each with what mends it
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  broker doctor\n  broker doctor earthscope --json --offline")]
+pub(crate) struct Doctor {
+    /// The provider; all if none is named
+    pub(crate) provider: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Ask no service
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// Show logins and secrets of the services' own tools on this machine, or take some over; nothing is deleted
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  broker import              # show what is there\n  broker import EDS.env      # take it over\n  \
+    broker import ~/.earthdaily/credentials --as earthdaily-work"
+)]
+pub(crate) struct Import {
+    /// What to take over: a file, or a number of the list that is shown without
+    pub(crate) what: Vec<String>,
+    /// The name the provider gets
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Programs that ask for credentials in a protocol of their own
+#[derive(Debug, Subcommand)]
+pub(crate) enum Helper {
+    /// git: `git config credential.https://HOST.helper '!broker helper git'`
+    Git {
+        /// `get`, `store` or `erase`, as git says it
+        operation: String,
+    },
+    /// docker: a link `docker-credential-broker` to broker, and `credHelpers` in its configuration
+    Docker {
+        /// `get`, `store`, `erase` or `list`, as docker says it
+        operation: String,
+    },
+    /// cargo: `credential-provider = ["broker", "helper", "cargo"]`
+    Cargo {
+        /// What cargo says: `--cargo-plugin`
+        #[arg(allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// aws: `credential_process = broker helper aws earthscope --role s3-miniseed-v2`
+    Aws {
+        /// The provider
+        provider: String,
+        /// The role
+        #[arg(long)]
+        role: String,
+        /// A parameter of the role; can be given more than once
+        #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+        param: Vec<(String, String)>,
+    },
+    /// kubectl: `exec: {command: broker, args: [helper, kubectl, PROVIDER]}`
+    Kubectl {
+        /// The provider
+        provider: String,
+    },
+}
+
+/// Write man pages into a folder
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker man ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// The folder
+    pub(crate) folder: PathBuf,
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not NAME=VALUE")),
+    }
 }

@@ -277,6 +277,13 @@ impl ServiceUrl {
         Self(url)
     }
 
+    /// Its host, with the port if it names one.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}{port}", self.0.host_str().unwrap_or_default())
+    }
+
     /// The URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Change, Context, Error, Issuer, Record, Result, Secret, TokenRequest};
+use crate::{Change, Context, Derived, Error, Issuer, Record, Result, Secret, TokenRequest};
 
 /// A service that gives tokens.
 ///
@@ -24,8 +24,21 @@ pub trait Provider: Send + Sync {
     /// Whether the request makes sense here; an [`crate::ErrorKind::Usage`] error if not. By default scopes
     /// can't be chosen, nor the life of a token, nor its name.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
+        refuse_derived(request)?;
         refuse_scopes(request)?;
         refuse_life(request)
+    }
+
+    /// The hosts that its tokens are for: `example.org`, `*.example.org` for those below it, or with a port
+    /// (`127.0.0.1:8080`). A token is offered to no other.
+    fn hosts(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Where its login or secret comes from, in words for people: `EDS_SECRET`, a file's path. First the one that is
+    /// used.
+    fn sources(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Whether a token could be had without a person, as far as can be told without asking the service.
@@ -79,6 +92,17 @@ pub struct Revoked {
     pub revoked: bool,
     /// What the person should know or do besides.
     pub note: Option<String>,
+}
+
+/// For [`Provider::check`]: an error if a derived credential is asked for.
+pub fn refuse_derived(request: &TokenRequest) -> Result<()> {
+    match request.asked_derived().map(Derived::what) {
+        Some(Derived::AWS) => {
+            Err(Error::usage("this kind gives no AWS credentials: leave out `--format aws` and `--role`"))
+        }
+        Some(_) => Err(Error::usage("this kind gives no cookie: leave out `--format cookies`")),
+        None => Ok(()),
+    }
 }
 
 /// For [`Provider::check`]: an error if scopes are asked for.

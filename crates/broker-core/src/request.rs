@@ -13,6 +13,7 @@ pub struct TokenRequest {
     min_ttl: Option<Duration>,
     force: bool,
     name: Option<String>,
+    derived: Option<Derived>,
 }
 
 impl TokenRequest {
@@ -51,7 +52,20 @@ impl TokenRequest {
         self
     }
 
-    /// The scopes, as records keep tokens apart by them.
+    /// A credential that is had with the usual token, in the token's place.
+    pub fn derived(mut self, derived: Derived) -> Self {
+        self.scopes = derived.key();
+        self.derived = Some(derived);
+        self
+    }
+
+    /// The derived credential asked for.
+    #[must_use]
+    pub fn asked_derived(&self) -> Option<&Derived> {
+        self.derived.as_ref()
+    }
+
+    /// The scopes, as records keep tokens apart by them; of a derived credential, what it is in one word.
     #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
         &self.scopes
@@ -79,6 +93,65 @@ impl TokenRequest {
     #[must_use]
     pub fn asked_name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+}
+
+/// A credential that a service gives for its usual token, such as keys for its storage: its `what`, which one, and
+/// parameters. It is held as a token of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Derived {
+    what: &'static str,
+    which: String,
+    params: Vec<(String, String)>,
+}
+
+impl Derived {
+    /// Keys for Amazon's services, for a role: the token's secret is a JSON object with `AccessKeyId`,
+    /// `SecretAccessKey` and `SessionToken`, its type [`Derived::AWS`].
+    #[must_use]
+    pub fn aws(role: &str, params: Vec<(String, String)>) -> Self {
+        Self { what: Self::AWS, which: role.to_owned(), params }
+    }
+
+    /// A cookie: the token's secret is a JSON object with `name`, `value`, `domain`, `path` and `secure`, its type
+    /// [`Derived::COOKIE`].
+    #[must_use]
+    pub fn cookie() -> Self {
+        Self { what: Self::COOKIE, which: String::new(), params: Vec::new() }
+    }
+
+    /// The type of keys for Amazon's services.
+    pub const AWS: &'static str = "aws";
+
+    /// The type of a cookie.
+    pub const COOKIE: &'static str = "cookie";
+
+    /// What it is: [`Derived::AWS`] or [`Derived::COOKIE`].
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// Which one: the role.
+    #[must_use]
+    pub fn which(&self) -> &str {
+        &self.which
+    }
+
+    /// Its parameters, in the order they were given.
+    #[must_use]
+    pub fn params(&self) -> &[(String, String)] {
+        &self.params
+    }
+
+    /// One word that no scope is, as the key of a record: `aws:ROLE?NAME=VALUE`.
+    fn key(&self) -> ScopeKey {
+        let mut params = self.params.clone();
+        params.sort_unstable();
+        let mut key = url::form_urlencoded::Serializer::new(String::new());
+        let params = key.extend_pairs(&params).finish();
+        let question = if params.is_empty() { "" } else { "?" };
+        ScopeKey(format!("{}:{}{question}{params}", self.what, self.which))
     }
 }
 

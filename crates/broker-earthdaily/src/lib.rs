@@ -117,6 +117,10 @@ impl Provider for EarthDaily {
         &self.issuer
     }
 
+    fn hosts(&self) -> Vec<String> {
+        vec!["api.earthdaily.com".to_owned()]
+    }
+
     fn can_renew(&self, _record: &Record) -> bool {
         true
     }

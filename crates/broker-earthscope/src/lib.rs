@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Change, Claims, Context, Error, HttpRequest, Issuer, Kind, Login, Provider, Record, Repeat, Result,
-    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest, refuse_life,
-    refuse_scopes,
+    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest,
+    refuse_derived, refuse_life, refuse_scopes,
 };
 use broker_oauth2::{Approved, ClientAuth, DeviceFlow, Refreshed, TokenAnswer, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -69,8 +69,13 @@ impl Provider for EarthScope {
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
+        refuse_derived(request)?;
         refuse_life(request)?;
         if self.config.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        vec!["earthscope.org".to_owned(), "*.earthscope.org".to_owned()]
     }
 
     fn can_renew(&self, record: &Record) -> bool {

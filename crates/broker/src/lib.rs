@@ -23,12 +23,12 @@ mod nearest;
 mod setup;
 
 pub use broker_core::{
-    Broker, Catalog, Change, Claims, Clock, Context, DeviceCode, Entry, Env, Error, ErrorKind, FileStore,
-    Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn, LoggedOut, Login,
-    Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat, Result, Revoked,
-    ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store, StoreAbout,
-    SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, printable, read_object, refuse_life,
-    refuse_scopes, seconds,
+    Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
+    FileStore, Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn,
+    LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat,
+    Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status,
+    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, printable,
+    read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
 };
 pub use config::{Config, Configured, Setting};
 pub use nearest::nearest;

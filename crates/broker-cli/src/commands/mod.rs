@@ -1,8 +1,14 @@
 //! The commands.
 
 mod config;
+mod doctor;
+mod exec;
+mod helper;
+mod import;
+mod inspect;
 mod login;
 mod logout;
+mod man;
 mod status;
 mod token;
 
@@ -40,12 +46,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let desk = Desk { everywhere, terminal: Arc::new(Terminal::new(everywhere.quiet, browser)) };
     match &args.command {
         Command::Token(token) => token::run(&desk, token),
+        Command::Exec(exec) => exec::run(&desk, exec),
         Command::Login(login) => login::run(&desk, login),
         Command::Logout(logout) => logout::run(&desk, logout),
         Command::Status(status) => status::run(&desk, status),
         Command::List(list) => config::list(&desk, list),
+        Command::Inspect(inspect) => inspect::run(&desk, inspect),
+        Command::Doctor(doctor) => doctor::run(&desk, doctor),
+        Command::Import(import) => import::run(&desk, import),
+        Command::Helper(helper) => helper::run(&desk, helper),
         Command::Config(config) => config::run(&desk, config),
         Command::Completions(completions) => complete(completions),
+        Command::Man(man) => man::run(&desk, man),
     }
 }
 

@@ -51,12 +51,15 @@ pub struct Entry {
     pub timeout: Duration,
     /// The environment variable that programs usually look for its token in.
     pub token_variable: String,
+    /// The hosts that its tokens are offered to: see [`Provider::hosts`].
+    pub hosts: Vec<String>,
 }
 
 impl Entry {
-    /// An entry with the usual bound, whose variable is `TOKEN`.
+    /// An entry with the usual bound, the provider's own hosts, whose variable is `TOKEN`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned() }
+        let hosts = provider.hosts();
+        Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned(), hosts }
     }
 }
 
@@ -114,6 +117,26 @@ pub fn is_provider_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
 }
 
+/// Whether a host (with or without a port) is meant by a pattern of [`Provider::hosts`]. A pattern without a port means
+/// every port.
+fn host_matches(pattern: &str, host: &str) -> bool {
+    let (pattern, host) = (pattern.to_ascii_lowercase(), host.to_ascii_lowercase());
+    let without_port = |text: &str| match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
+            name.to_owned()
+        }
+        _ => text.to_owned(),
+    };
+    let bare = without_port(&pattern) == pattern;
+    let host = if bare { without_port(&host) } else { host };
+    match pattern.strip_prefix("*.") {
+        Some(domain) => {
+            host.strip_suffix(domain).is_some_and(|below| below.len() > 1 && below.ends_with('.'))
+        }
+        None => host == pattern,
+    }
+}
+
 /// Builds a [`Broker`].
 pub struct BrokerBuilder {
     inner: Inner,
@@ -162,6 +185,16 @@ impl Broker {
     /// The environment variable that programs usually look for a provider's token in.
     pub fn token_variable(&self, provider: &str) -> Result<String> {
         Ok(self.slot(provider)?.entry.token_variable.clone())
+    }
+
+    /// The hosts that a provider's tokens are offered to: see [`Provider::hosts`].
+    pub fn hosts(&self, provider: &str) -> Result<Vec<String>> {
+        Ok(self.slot(provider)?.entry.hosts.clone())
+    }
+
+    /// Whether a provider's tokens are offered to `host`, which may have a port.
+    pub fn offers_to(&self, provider: &str, host: &str) -> Result<bool> {
+        Ok(self.slot(provider)?.entry.hosts.iter().any(|pattern| host_matches(pattern, host)))
     }
 
     /// The held token, if it needs no renewal. This asks no service, waits for nobody and needs no runtime.

@@ -34,6 +34,10 @@ pub struct Status {
     pub not_before: Option<DateTime<Utc>>,
     /// What the person should know besides.
     pub note: Option<String>,
+    /// Where its login or secret comes from: see [`crate::Provider::sources`].
+    pub sources: Vec<String>,
+    /// The hosts that its tokens are offered to: see [`crate::Provider::hosts`].
+    pub hosts: Vec<String>,
 }
 
 /// A held token, without its secret.
@@ -79,7 +83,9 @@ impl Broker {
         let (record, unreadable) = slot.read(shown, now);
         let renewable = slot.entry.provider.can_renew(&record);
         let note = unreadable.or(rescued).or_else(|| record.parked_instead()).or_else(|| of_grant(&record));
-        Ok(status(provider, &record, renewable, note, now))
+        let sources = slot.entry.provider.sources();
+        let hosts = slot.entry.hosts.clone();
+        Ok(Status { sources, hosts, ..status(provider, &record, renewable, note, now) })
     }
 }
 
@@ -126,6 +132,8 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
         last_failure: record.last_failure().cloned(),
         not_before: record.throttle(now).map(|(until, _)| until),
         note,
+        sources: Vec::new(),
+        hosts: Vec::new(),
     }
 }
 

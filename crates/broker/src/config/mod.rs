@@ -19,7 +19,7 @@ use place::{Mark, Place};
 pub use show::{Configured, Setting};
 
 /// The keys every provider has, whatever its kind.
-const COMMON_KEYS: [&str; 2] = ["kind", "timeout"];
+const COMMON_KEYS: [&str; 4] = ["kind", "timeout", "env", "hosts"];
 
 /// What can be wrong with a value in a thousand ways is said by what would be right.
 const SECRET_FORMS: &str =
@@ -136,6 +136,38 @@ impl Config {
         }
     }
 
+    /// The environment variable that programs look for the token in.
+    fn variable(&self, name: &str) -> Result<Option<String>> {
+        let Some(value) = self.table(name)?.get("env") else { return Ok(None) };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        match value.as_str().filter(|text| text.chars().all(plain) && !text.is_empty()) {
+            Some(text) if !text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Some(text.to_owned())),
+            _ => Err(self.wrong(
+                &["providers", name, "env"],
+                Mark::Value,
+                "`env` must be the name of an environment variable: \"MY_TOKEN\"",
+            )),
+        }
+    }
+
+    /// The hosts that tokens are offered to. As one text (an environment layer has no lists) they stand between commas.
+    fn hosts(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.table(name)?.get("hosts") else { return Ok(None) };
+        let hosts: Option<Vec<String>> = match value {
+            Value::String(_, text) => Some(text.split(',').map(|host| host.trim().to_owned()).collect()),
+            Value::Array(_, hosts) => hosts.iter().map(|host| host.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        match hosts.filter(|hosts| hosts.iter().all(|host| is_host(host))) {
+            Some(hosts) => Ok(Some(hosts)),
+            None => Err(self.wrong(
+                &["providers", name, "hosts"],
+                Mark::Value,
+                "`hosts` must be a list of hosts: [\"example.org\", \"*.example.org\", \"127.0.0.1:8080\"]",
+            )),
+        }
+    }
+
     /// A setting that its kind cannot use.
     fn unfit(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
         let key = error.key.split('.').next().filter(|key| !key.is_empty()).unwrap_or("?");
@@ -165,6 +197,13 @@ impl Config {
     }
 }
 
+/// Whether it can stand in `hosts`: no URL, no path, and no pattern that means everybody.
+fn is_host(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    !name.is_empty() && name.chars().all(plain) && (name == text || name.contains('.'))
+}
+
 impl Catalog for Config {
     fn names(&self) -> Vec<String> {
         self.providers.keys().cloned().collect()
@@ -179,7 +218,7 @@ impl Catalog for Config {
 impl Config {
     fn build(&self, name: &str, kind: &Kind) -> Result<Entry> {
         self.check_keys(name, kind)?;
-        let timeout = self.timeout(name)?;
+        let (timeout, variable, hosts) = (self.timeout(name)?, self.variable(name)?, self.hosts(name)?);
         let mut own = self.table(name)?.clone();
         own.retain(|key, _| !COMMON_KEYS.contains(&key.as_str()));
         let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
@@ -189,6 +228,12 @@ impl Config {
         kind.token_variable.clone_into(&mut entry.token_variable);
         if let Some(timeout) = timeout {
             entry.timeout = timeout;
+        }
+        if let Some(variable) = variable {
+            entry.token_variable = variable;
+        }
+        if let Some(hosts) = hosts {
+            entry.hosts = hosts;
         }
         Ok(entry)
     }

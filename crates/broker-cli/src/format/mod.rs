@@ -60,6 +60,17 @@ pub(crate) fn print(token: &Token, format: Format, about: &About<'_>) -> Result<
         Format::Text => format!("{secret}\n"),
         Format::Header => format!("Authorization: {} {secret}\n", token.token_type()),
         Format::Env => format!("export {}={}\n", about.variable, quoted(secret)),
+        Format::Curl
+        | Format::Wget
+        | Format::Gdal
+        | Format::GdalHeaders
+        | Format::Dotenv
+        | Format::Duckdb
+        | Format::ExecCredential
+        | Format::Aws
+        | Format::Cookies
+        | Format::Netrc
+        | Format::Template => return Err(Error::failed("not there yet")),
         Format::Json => {
             let asked = Some(about.asked).filter(|asked| !asked.is_empty());
             json(&Json {
