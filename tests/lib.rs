@@ -135,11 +135,19 @@ impl Sandbox {
         self.state().join(format!("{provider}.json"))
     }
 
-    /// The record of a provider.
+    /// The record of a provider, with the login in it that is in a file of the service's own tools.
     #[must_use]
     pub fn record(&self, provider: &str) -> Value {
         let bytes = std::fs::read(self.record_path(provider)).expect("a record");
-        serde_json::from_slice(&bytes).expect("a record in JSON")
+        let mut record = serde_json::from_slice(&bytes).expect("a record in JSON");
+        join_shared(&mut record);
+        record
+    }
+
+    /// The file that is shared with EarthScope's own tools.
+    #[must_use]
+    pub fn tokens_path(&self) -> PathBuf {
+        self.home().join(".earthscope/default/tokens.json")
     }
 
     /// Lets time pass for a record: every moment in it lies that much further back.
@@ -209,6 +217,16 @@ impl Drop for Sandbox {
             let own = self.own.lock().expect("a list");
             assert_eq!(canary::open_files(&self.home(), &own), [""; 0]);
         }
+    }
+}
+
+/// Puts the login into a record that is in a file of the service's own tools, if the record says that it is there.
+pub fn join_shared(record: &mut Value) {
+    let Some(path) = record["shared"]["path"].as_str() else { return };
+    let login: Option<Value> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let Some(login) = login.filter(|_| record["grant"]["secret"] == "") else { return };
+    if let Some(grant) = record["grant"].as_object_mut() {
+        grant.insert("secret".to_owned(), login["refresh_token"].clone());
     }
 }
 

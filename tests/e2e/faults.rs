@@ -126,7 +126,11 @@ fn unreadable_records_are_kept_aside_never_destroyed() {
     let newer = r#"{"version":99,"provider":"earthscope","sealed":"x"}"#;
     let foreign = r#"{"version":1,"provider":"somebody"}"#;
     for content in ["", "{\"version\":1,\"prov", newer, foreign, "not a record at all"] {
-        let (_service, sandbox) = seismic();
+        let (service, sandbox) = seismic();
+        sandbox.write_config(&format!(
+            "[providers.earthscope]\ndomain = \"{}\"\nshare = false\n",
+            service.url()
+        ));
         let path = sandbox.record_path("earthscope");
         std::fs::write(&path, content).expect("a record");
         let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says("broker login earthscope");

@@ -14,7 +14,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use broker_e2e::{Run, Sandbox};
+use broker_e2e::{Run, Sandbox, join_shared};
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
 use rustix::process::Signal;
@@ -206,9 +206,11 @@ impl Scene {
         let path = self.sandbox.record_path("earthscope");
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{what}: no record: {error}"));
         let text = String::from_utf8_lossy(&bytes);
-        let record: Value =
+        let mut record: Value =
             serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{what}: torn: {error}: {text:?}"));
-        assert!(record["grant"]["secret"].is_string(), "{what}: no login in {text}");
+        join_shared(&mut record);
+        let held = record["grant"]["secret"].as_str().is_some_and(|secret| !secret.is_empty());
+        assert!(held, "{what}: no login in {text}");
         let mode = std::fs::metadata(&path).expect("a record").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{what}");
         record
@@ -219,7 +221,8 @@ impl Scene {
         let record = self.whole_record(what);
         let refresh = record["grant"]["secret"].as_str().expect("a refresh token");
         assert!(self.service.is_live(refresh), "{what}: the refresh token on the disk is not the last one");
-        assert!(record["grant"]["sent_at"].is_null(), "{what}: nothing is under way any more");
+        let status = self.sandbox.broker(&["status", "earthscope", "--json"]).json();
+        assert!(status["providers"][0]["note"].is_null(), "{what}: nothing is under way any more: {status}");
         assert!(self.service.access_is_live(&next.token()), "{what}: a token that is none");
     }
 
@@ -231,13 +234,19 @@ impl Scene {
         self.log_in();
     }
 
-    /// The lock is free, and what the stopped run had begun to write is gone.
+    /// The lock is free, and what the stopped run had begun to write goes with the next save.
     fn check_folder(&self, what: &str) {
+        let forced = self.sandbox.broker(&["token", "earthscope", "--force"]);
+        assert_eq!(forced.code, 0, "{what}: {forced:?}");
         let lock = File::open(self.sandbox.state().join("earthscope.lock")).expect("a lock file");
         assert!(lock.try_lock().is_ok(), "{what}: the lock is stuck");
-        for entry in std::fs::read_dir(self.sandbox.state()).expect("a folder") {
+        let tokens = self.sandbox.tokens_path();
+        let folders = [self.sandbox.state(), tokens.parent().expect("a folder").to_owned()];
+        for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder")) {
             let name = entry.expect("a file").file_name();
-            let known = ["earthscope.json", "earthscope.lock"].iter().any(|known| name == *known);
+            let known = ["earthscope.json", "earthscope.lock", "tokens.json", ".broker.lock"]
+                .iter()
+                .any(|known| name == *known);
             assert!(known, "{what}: {} is left behind", name.display());
         }
     }

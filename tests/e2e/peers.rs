@@ -128,7 +128,7 @@ fn held_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
     let secret = |at: &str| text(record.pointer(at).expect(at));
     let secrets = ["/grant/secret", "/tokens//secret", "/tokens/a/secret"].map(secret);
     assert!(record["failures"][""]["message"].is_string());
-    let words = ["a@example.org", "of A", "418"].map(str::to_owned);
+    let words = ["a@example.org", "of A", "HTTP 418"].map(str::to_owned);
     secrets.into_iter().chain(words).collect()
 }
 

@@ -7,7 +7,7 @@ use broker_e2e::{Run, Sandbox, age_file, finish};
 use broker_testkit::{EarthScope, Fault, Rotation};
 use chrono::TimeDelta;
 
-use crate::stage::expired;
+use crate::stage::expired_with;
 
 /// A renewal whose state folder was taken away while the service held its answer back: a file is in its place.
 struct Rescued {
@@ -19,7 +19,8 @@ struct Rescued {
 }
 
 fn rescued() -> Rescued {
-    let (service, sandbox) = expired(Rotation::RotateDetectReuse, 0);
+    // What is in a file of other tools is no matter here.
+    let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");
     let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());

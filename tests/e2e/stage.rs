@@ -17,8 +17,13 @@ pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope
 
 /// The same, at a service that rotates refresh tokens and takes a spent one `grace` times, after the token's end.
 pub(crate) fn expired(rotation: Rotation, grace: usize) -> (EarthScope, Sandbox) {
+    expired_with(rotation, grace, "timeout = \"2s\"\n")
+}
+
+/// The same, with more configuration.
+pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (EarthScope, Sandbox) {
     let options = EarthScopeOptions { rotation, refresh_grace: grace, ..EarthScopeOptions::default() };
-    let (service, sandbox) = logged_in(options, "timeout = \"2s\"\n");
+    let (service, sandbox) = logged_in(options, config);
     sandbox.age("earthscope", TimeDelta::days(2));
     (service, sandbox)
 }

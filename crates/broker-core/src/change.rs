@@ -13,6 +13,7 @@ pub struct Change {
     tokens: Vec<(ScopeKey, Token)>,
     dropped: Vec<ScopeKey>,
     account: Option<String>,
+    id_token: Option<Secret>,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +59,12 @@ impl Change {
         self
     }
 
+    /// And an ID token, which is kept where the service's own tools look for it.
+    pub fn and_id_token(mut self, id_token: Option<Secret>) -> Self {
+        self.id_token = id_token;
+        self
+    }
+
     /// And whose they are, as the person knows it.
     pub fn and_account(mut self, account: Option<String>) -> Self {
         // It comes from a service, and goes to terminals.
@@ -96,6 +103,9 @@ impl Change {
         }
         for (scopes, token) in self.tokens {
             record.set_token(&scopes, token);
+        }
+        if let Some(id_token) = self.id_token {
+            record.set_id_token(id_token);
         }
         if self.account.is_some() {
             record.set_account(self.account);

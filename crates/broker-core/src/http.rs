@@ -240,18 +240,22 @@ fn http_date(text: &str) -> Option<DateTime<Utc>> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUrl(Url);
 
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 impl ServiceUrl {
     /// Checks a URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
         let url = Url::parse(text)
             .map_err(|error| format!("`{shown}` is not a URL ({error}): https://HOST/PATH"))?;
-        let loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
+        let loopback = is_loopback(&url);
         match url.scheme() {
             _ if !url.username().is_empty() || url.password().is_some() => {
                 Err("a URL with a user or password in it is not used: give them as keys of their own"
@@ -277,11 +281,26 @@ impl ServiceUrl {
         Self(url)
     }
 
+    /// The URL with these parameters in its query.
+    #[must_use]
+    pub fn with_query(mut self, params: &[(String, String)]) -> Self {
+        if !params.is_empty() {
+            self.0.query_pairs_mut().extend_pairs(params);
+        }
+        self
+    }
+
     /// Its host, with the port if it names one.
     #[must_use]
     pub fn host(&self) -> String {
         let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", self.0.host_str().unwrap_or_default())
+    }
+
+    /// Whether it goes to this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.0)
     }
 
     /// The URL as text.

@@ -43,6 +43,19 @@ impl Claims {
         self.0.get(claim)?.as_str().filter(|text| !text.is_empty())
     }
 
+    /// `iat`: when the token was issued, by the issuer's clock.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<DateTime<Utc>> {
+        self.seconds("iat")
+    }
+
+    /// A claim that is text or a list of texts, such as `aud` (RFC 7519 section 4.1.3).
+    pub fn texts(&self, claim: &str) -> impl Iterator<Item = &str> {
+        let value = self.0.get(claim);
+        let many = value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        value.and_then(Value::as_str).into_iter().chain(many)
+    }
+
     /// `NumericDate` may have a fraction (RFC 7519 section 2).
     fn seconds(&self, claim: &str) -> Option<DateTime<Utc>> {
         let value = self.0.get(claim)?;

@@ -17,6 +17,7 @@ mod http;
 mod http_reqwest;
 mod jwt;
 mod kind;
+mod login_file;
 mod mark;
 mod person;
 mod provider;
@@ -32,7 +33,8 @@ mod window;
 
 pub use answer::{Problem, Refusal, given, printable, read_object, seconds};
 pub use broker::{
-    Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus, is_provider_name,
+    Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus, host_matches,
+    is_provider_name,
 };
 pub use change::Change;
 pub use clock::{Clock, SystemClock};
@@ -44,6 +46,7 @@ pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached, Repe
 pub use http_reqwest::ReqwestHttp;
 pub use jwt::Claims;
 pub use kind::{Kind, Settings, SettingsError};
+pub use login_file::{FileLogin, LoginFile};
 pub use mark::mark;
 pub use person::{DeviceCode, Nobody, Person};
 pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_life, refuse_scopes};

@@ -1,9 +1,11 @@
 //! What a service is to the broker.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Change, Context, Derived, Error, Issuer, Record, Result, Secret, TokenRequest};
+use crate::{Change, Context, Derived, Error, Issuer, LoginFile, Record, Result, Secret, TokenRequest};
 
 /// A service that gives tokens.
 ///
@@ -33,6 +35,11 @@ pub trait Provider: Send + Sync {
     /// (`127.0.0.1:8080`). A token is offered to no other.
     fn hosts(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The file of the service's own tools that its login is shared with, if it is.
+    fn login_file(&self) -> Option<Arc<dyn LoginFile>> {
+        None
     }
 
     /// Where its login or secret comes from, in words for people: `EDS_SECRET`, a file's path. First the one that is

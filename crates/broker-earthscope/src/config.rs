@@ -1,38 +1,45 @@
 //! The keys of `kind = "earthscope"`.
 
+use std::path::PathBuf;
+
 use broker_core::{SecretSource, ServiceUrl};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A provider of the kind; see `providers.toml` for what each key is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) domain: Option<ServiceUrl>,
-    #[serde(default = "audience")]
-    pub(crate) audience: String,
-    #[serde(default = "client_id")]
-    pub(crate) client_id: String,
+    pub(crate) audience: Option<String>,
+    pub(crate) client_id: Option<String>,
     pub(crate) client_secret: Option<SecretSource>,
-    #[serde(default = "scope")]
-    pub(crate) scope: String,
-    /// Understood, for the features that will use them.
-    #[expect(dead_code, reason = "checked here, so that a configuration of today is one of tomorrow")]
-    api_url: Option<ServiceUrl>,
-    #[expect(dead_code, reason = "as above")]
-    profile: Option<String>,
-    #[expect(dead_code, reason = "as above")]
-    sdk_home: Option<std::path::PathBuf>,
+    pub(crate) scope: Option<String>,
+    pub(crate) api_url: Option<ServiceUrl>,
+    pub(crate) profile: Option<String>,
+    pub(crate) sdk_home: Option<PathBuf>,
+    #[serde(default, deserialize_with = "switch")]
+    pub(crate) share: Option<bool>,
 }
 
-fn audience() -> String {
-    "https://api.earthscope.org".to_owned()
+/// An environment layer has text only.
+fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "true or false")]
+    enum Switch {
+        Bool(bool),
+        Text(String),
+    }
+    match Switch::deserialize(deserializer)? {
+        Switch::Bool(on) => Ok(Some(on)),
+        Switch::Text(text) => {
+            text.parse().map(Some).map_err(|_| serde::de::Error::custom("expected true or false"))
+        }
+    }
 }
+
+pub(crate) const AUDIENCE: &str = "https://api.earthscope.org";
 
 /// The public client of the SDK.
-fn client_id() -> String {
-    "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0".to_owned()
-}
+pub(crate) const CLIENT_ID: &str = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0";
 
-fn scope() -> String {
-    "offline_access".to_owned()
-}
+pub(crate) const SCOPE: &str = "offline_access";

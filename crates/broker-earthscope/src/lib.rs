@@ -1,19 +1,26 @@
 //! EarthScope: seismic and GNSS data. A person logs in by device code; a client with a secret asks for itself.
 
+mod aws;
+mod chosen;
 mod config;
+mod tokens_file;
+mod tools;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Error, HttpRequest, Issuer, Kind, Login, Provider, Record, Repeat, Result,
-    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest,
-    refuse_derived, refuse_life, refuse_scopes,
+    Change, Claims, Context, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record, Repeat,
+    Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest,
+    refuse_life, refuse_scopes,
 };
 use broker_oauth2::{Approved, ClientAuth, DeviceFlow, Refreshed, TokenAnswer, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use chosen::Chosen;
 use config::Config;
+use tokens_file::TokensFile;
+use tools::Given;
 
 /// Where people log in.
 const DOMAIN: &str = "https://login.earthscope.org";
@@ -21,14 +28,21 @@ const DOMAIN: &str = "https://login.earthscope.org";
 /// Access tokens live for a day, should an answer not tell.
 const DEFAULT_LIFE: TimeDelta = TimeDelta::hours(24);
 
-/// Where the SDK takes a refresh token from another host.
-const REFRESH_TOKEN_VARIABLE: &str = "ES_OAUTH2__REFRESH_TOKEN";
-
 /// `kind = "earthscope"`.
 pub const KIND: Kind = Kind {
     name: "earthscope",
     about: "EarthScope: seismic and GNSS data (device code, or a client secret)",
-    keys: &["domain", "audience", "client_id", "client_secret", "scope", "api_url", "profile", "sdk_home"],
+    keys: &[
+        "domain",
+        "audience",
+        "client_id",
+        "client_secret",
+        "scope",
+        "api_url",
+        "profile",
+        "sdk_home",
+        "share",
+    ],
     secrets: &["client_secret"],
     token_variable: "EARTHSCOPE_TOKEN",
     build,
@@ -36,30 +50,24 @@ pub const KIND: Kind = Kind {
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
-    let domain = Settings::url_or(config.domain.clone(), "domain", DOMAIN)?;
-    let token_url = domain.join("oauth/token");
-    let secret_mark =
-        config.client_secret.as_ref().and_then(|secret| secret.mark(token_url.as_str(), settings.env()));
-    let flow = if config.client_secret.is_some() { "client_credentials" } else { "device_code" };
-    let issuer = Issuer {
-        kind: KIND.name.to_owned(),
-        flow: flow.to_owned(),
-        endpoint: token_url.as_str().to_owned(),
-        client_id: Some(config.client_id.clone()),
-        audience: Some(config.audience.clone()),
-        secret_mark,
-    };
-    Ok(Arc::new(EarthScope { config, domain, token_url, issuer, bootstraps: settings.name() == KIND.name }))
+    Ok(Arc::new(Chosen::from(config, settings)?.into_provider(settings)?))
 }
 
 struct EarthScope {
-    config: Config,
     domain: ServiceUrl,
     token_url: ServiceUrl,
+    api_url: ServiceUrl,
+    client_id: String,
+    client_secret: Option<SecretSource>,
+    audience: String,
+    scope: String,
     issuer: Issuer,
-    /// Whether [`REFRESH_TOKEN_VARIABLE`] is meant for this provider: it holds one person's login, so of several
-    /// entries only the one named as the kind uses it.
-    bootstraps: bool,
+    /// Logins that somebody put into a setting of EarthScope's own tools: one that goes before all others, or those that
+    /// are used where no other is.
+    given: Vec<Given>,
+    file: Option<Arc<TokensFile>>,
+    sources: Vec<String>,
+    hosts: Vec<String>,
 }
 
 #[async_trait]
@@ -69,46 +77,58 @@ impl Provider for EarthScope {
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        refuse_derived(request)?;
         refuse_life(request)?;
-        if self.config.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
+        if request.asked_derived().is_some() {
+            return aws::check(request);
+        }
+        if self.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
     }
 
     fn hosts(&self) -> Vec<String> {
-        vec!["earthscope.org".to_owned(), "*.earthscope.org".to_owned()]
+        self.hosts.clone()
+    }
+
+    fn sources(&self) -> Vec<String> {
+        self.sources.clone()
+    }
+
+    fn login_file(&self) -> Option<Arc<dyn LoginFile>> {
+        self.file.clone().map(|file| file as Arc<dyn LoginFile>)
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        self.config.client_secret.is_some() || record.usable_grant().is_some()
+        self.client_secret.is_some() || record.usable_grant().is_some() || self.next_given(record).is_some()
     }
 
-    fn spends_grant(&self, record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
-        self.config.client_secret.is_none() && record.usable_grant().is_some()
+    fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
+        let derives = aws::derives_with(record, request, now).is_some();
+        !derives && self.client_secret.is_none() && record.usable_grant().is_some()
     }
 
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
-        if let Some(secret) = &self.config.client_secret {
-            return self.ask_as_machine(context, secret, request.scopes()).await;
+        if let Some((derived, token)) = aws::derives_with(record, request, context.now()) {
+            return self.derive(context, derived, token, request.scopes()).await;
+        }
+        // A derived credential begins with the usual token.
+        let usual = ScopeKey::default();
+        let scopes = if request.asked_derived().is_some() { &usual } else { request.scopes() };
+        if let Some(secret) = &self.client_secret {
+            return self.ask_as_machine(context, secret, scopes).await;
         }
         if let Some(grant) = record.usable_grant() {
-            return self.refresh(context, record, grant.secret(), request.scopes()).await;
+            return self.refresh(context, record, grant.secret(), scopes).await;
         }
-        // One that was refused is not tried again.
-        let refused = record.grant().map(broker_core::Grant::secret);
-        match self.bootstrap(context).map(Secret::new) {
-            Some(bootstrap) if !refused.is_some_and(|refused| refused.same_as(&bootstrap)) => {
-                tracing::info!("the login begins with the refresh token in {REFRESH_TOKEN_VARIABLE}");
-                Ok(Change::grant(bootstrap, context.now()))
-            }
-            _ if refused.is_some() => Err(Error::login_required(
-                "the login is over: the service no longer accepts its refresh token",
-            )),
-            _ => Err(Error::login_required("there is no login")),
+        if let Some(given) = self.next_given(record) {
+            return given.begin(context, scopes);
         }
+        Err(Error::login_required(match record.grant() {
+            Some(_) => "the login is over: the service no longer accepts its refresh token",
+            None => "there is no login",
+        }))
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
-        match (login, &self.config.client_secret) {
+        match (login, &self.client_secret) {
             // A machine has no login; this shows that its secret works.
             (Login::Usual, Some(secret)) => self.ask_as_machine(context, secret, &ScopeKey::default()).await,
             (Login::Usual, None) => self.log_in(context).await,
@@ -124,20 +144,26 @@ impl Provider for EarthScope {
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let url = self.domain.join("oauth/revoke");
-        let fields = [("client_id", self.config.client_id.as_str()), ("token", grant.secret().expose())];
+        let fields = [("client_id", self.client_id.as_str()), ("token", grant.secret().expose())];
         // Revoking twice is revoking once.
         let response = context.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
         revoked(&response, &url, grant.secret())?;
-        let bootstrap = self.bootstrap(context);
-        let note = bootstrap
-            .map(|_| format!("{REFRESH_TOKEN_VARIABLE} is still set: the next call logs in with it"));
+        let given = self.given.iter().find(|given| given.refresh_token.is_some());
+        let note = given.map(|given| format!("{} still has a login: the next call uses it", given.origin));
         Ok(Revoked { revoked: true, note })
     }
 }
 
 impl EarthScope {
-    fn bootstrap(&self, context: &Context) -> Option<String> {
-        context.env().var(REFRESH_TOKEN_VARIABLE).filter(|_| self.bootstraps)
+    /// The login in a setting that is next where the record has none. What was refused is not tried again.
+    fn next_given(&self, record: &Record) -> Option<&Given> {
+        let refused = record.grant().map(broker_core::Grant::secret);
+        let fresh = |given: &&Given| match (&given.refresh_token, refused) {
+            (Some(given), Some(refused)) => !given.same_as(refused),
+            (None, Some(_)) => false,
+            _ => true,
+        };
+        self.given.iter().find(fresh)
     }
 
     fn endpoint<'a>(&'a self, client: ClientAuth<'a>) -> TokenEndpoint<'a> {
@@ -145,7 +171,7 @@ impl EarthScope {
     }
 
     fn as_person(&self) -> TokenEndpoint<'_> {
-        self.endpoint(ClientAuth::Public(&self.config.client_id))
+        self.endpoint(ClientAuth::Public(&self.client_id))
     }
 
     /// Client credentials with the audience; no scope, no Basic, no refresh token.
@@ -156,8 +182,8 @@ impl EarthScope {
         scopes: &ScopeKey,
     ) -> Result<Change> {
         let secret = secret.resolve(context, "client_secret").await?;
-        let endpoint = self.endpoint(ClientAuth::Body(&self.config.client_id, &secret));
-        let answer = endpoint.client_credentials(context, &[("audience", &self.config.audience)]).await?;
+        let endpoint = self.endpoint(ClientAuth::Body(&self.client_id, &secret));
+        let answer = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
         Ok(answer.change(scopes))
     }
 
@@ -169,7 +195,7 @@ impl EarthScope {
         scopes: &ScopeKey,
     ) -> Result<Change> {
         // The SDK spells it `scopes`; the RFC's `scope` is sent when somebody asks for one.
-        let mut fields = vec![("scopes", self.config.scope.as_str())];
+        let mut fields = vec![("scopes", self.scope.as_str())];
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));
         }
@@ -177,7 +203,7 @@ impl EarthScope {
             Refreshed::Granted(answer) => {
                 // Only an ID token names the person; without one, who it is stays as it was told at the login.
                 let told = answer.id_token.is_some() || record.account().is_none();
-                let account = account(&answer).filter(|_| told);
+                let account = account_of(&answer).filter(|_| told);
                 answer.change(scopes).and_account(account)
             }
             // The broker saves it and asks again.
@@ -187,11 +213,8 @@ impl EarthScope {
     }
 
     async fn log_in(&self, context: &Context) -> Result<Change> {
-        let fields = [
-            ("client_id", self.config.client_id.as_str()),
-            ("scope", &self.config.scope),
-            ("audience", &self.config.audience),
-        ];
+        let fields =
+            [("client_id", self.client_id.as_str()), ("scope", &self.scope), ("audience", &self.audience)];
         let url = self.domain.join("oauth/device/code");
         let flow = DeviceFlow { url: &url, token: self.as_person(), fields: &fields };
         let answer = match flow.run(context).await? {
@@ -202,20 +225,20 @@ impl EarthScope {
         if answer.refresh_token.is_none() {
             context.tell_when_saved("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)".to_owned());
         }
-        let account = account(&answer);
+        let account = account_of(&answer);
         Ok(answer.change(&ScopeKey::default()).and_account(account))
     }
 
     /// A refresh token from another host is used once, so that a wrong one never replaces a login that works.
     async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
-        let fields = [("scopes", self.config.scope.as_str())];
+        let fields = [("scopes", self.scope.as_str())];
         let refreshed = self.as_person().refresh(context, refresh_token, &fields).await.map_err(|error| {
             let spent = "the refresh token may be spent by now: try it once more, and get another where it is from if it is refused";
             if error.is_transient() { error.with_hint(spent) } else { error }
         });
         match refreshed? {
             Refreshed::Granted(answer) => {
-                let (account, at) = (account(&answer), answer.token.issued_at());
+                let (account, at) = (account_of(&answer), answer.token.issued_at());
                 let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
                 Ok(answer.change(&ScopeKey::default()).and_grant(kept, at).and_account(account))
             }
@@ -225,10 +248,14 @@ impl EarthScope {
     }
 }
 
+fn account_of(answer: &TokenAnswer) -> Option<String> {
+    account(answer.token.secret(), answer.id_token.as_ref())
+}
+
 /// Who it is, as far as the tokens say.
-fn account(answer: &TokenAnswer) -> Option<String> {
-    let id = answer.id_token.as_ref().and_then(Claims::read);
-    let access = Claims::read(answer.token.secret());
+fn account(access_token: &Secret, id_token: Option<&Secret>) -> Option<String> {
+    let id = id_token.and_then(Claims::read);
+    let access = Claims::read(access_token);
     let claim = |name: &str| [&id, &access].into_iter().flatten().find_map(|claims| claims.text(name));
     ["email", "preferred_username", "name", "sub"].into_iter().find_map(claim).map(str::to_owned)
 }

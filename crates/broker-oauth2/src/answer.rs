@@ -43,6 +43,7 @@ impl TokenAnswer {
     pub fn change(self, scopes: &ScopeKey) -> Change {
         let issued_at = self.token.issued_at();
         let change = Change::token(scopes, self.token);
+        let change = change.and_id_token(self.id_token);
         match self.refresh_token {
             Some(refresh_token) => change.and_grant(refresh_token, issued_at),
             None => change,

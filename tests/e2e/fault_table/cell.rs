@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use broker_e2e::{Run, Sandbox};
+use broker_e2e::{Run, Sandbox, join_shared};
 use chrono::TimeDelta;
 use serde_json::Value;
 
@@ -152,7 +152,8 @@ fn look(home: &Sandbox, kind: &str) -> Disk {
         }
     }
     let record = std::fs::read(home.record_path(kind)).ok().and_then(|bytes| {
-        let read = serde_json::from_slice::<Value>(&bytes).ok().filter(|record| record["version"] == 1);
+        let mut read = serde_json::from_slice::<Value>(&bytes).ok().filter(|record| record["version"] == 1);
+        read.as_mut().into_iter().for_each(join_shared);
         if read.is_none() {
             broken.push("the record is not whole".to_owned());
         }

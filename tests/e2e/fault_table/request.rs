@@ -166,7 +166,17 @@ impl Stage {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(copy.state()).expect("a folder");
         }
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
-            std::fs::copy(file.path(), copy.state().join(file.file_name())).expect("a copy");
+            let to = copy.state().join(file.file_name());
+            std::fs::copy(file.path(), &to).expect("a copy");
+            // A record says where the login is that is shared.
+            let text = std::fs::read_to_string(&to).expect("text");
+            let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
+            std::fs::write(&to, text.replace(&from, &home)).expect("a copy");
+        }
+        if self.before.tokens_path().exists() {
+            let to = copy.tokens_path();
+            std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+            std::fs::copy(self.before.tokens_path(), to).expect("a copy");
         }
         copy
     }

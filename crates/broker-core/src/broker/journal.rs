@@ -23,8 +23,11 @@ impl Operation {
         self.trail.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&held.record, request, now);
-        // For the journal and for the answer: the disk must not fill up between the two.
-        held.locked.probe(1 + usize::from(spends)).await?;
+        // For the journal and for the answer: the disk must not fill up between the two. Where nothing is to be sent but a
+        // person has to log in, nothing is to be saved.
+        if spends || self.provider().can_renew(&held.record) {
+            held.locked.probe(1 + usize::from(spends)).await?;
+        }
         if !spends {
             return Ok(None);
         }

@@ -17,6 +17,7 @@ use dashmap::DashMap;
 
 use crate::context::DEFAULT_TIMEOUT;
 use crate::section::Sections;
+use crate::store::SharedStore;
 use crate::{
     Context, Error, Loaded, Provider, Record, Result, Store, StoreAbout, Token, TokenRequest, printable,
 };
@@ -100,6 +101,9 @@ struct Slot {
     /// One task of this process at a time goes for the store's lock.
     gate: Arc<tokio::sync::Mutex<()>>,
     seen: RwLock<Option<Seen>>,
+    /// Where its record is.
+    store: Arc<dyn Store>,
+    shares_file: bool,
 }
 
 #[derive(Clone)]
@@ -119,7 +123,8 @@ pub fn is_provider_name(name: &str) -> bool {
 
 /// Whether a host (with or without a port) is meant by a pattern of [`Provider::hosts`]. A pattern without a port means
 /// every port.
-fn host_matches(pattern: &str, host: &str) -> bool {
+#[must_use]
+pub fn host_matches(pattern: &str, host: &str) -> bool {
     let (pattern, host) = (pattern.to_ascii_lowercase(), host.to_ascii_lowercase());
     let without_port = |text: &str| match text.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
@@ -240,7 +245,14 @@ impl Broker {
         }
         let entry = self.inner.catalog.entry(name)?;
         let (gate, seen) = (Arc::default(), RwLock::new(None));
-        let slot = Slot { name: name.to_owned(), entry, gate, seen };
+        let (records, context) = (self.inner.store.clone(), self.inner.context.clone());
+        let file = entry.provider.login_file();
+        let shares_file = file.is_some();
+        let store = match file {
+            Some(file) => Arc::new(SharedStore::new(records, entry.provider.clone(), file, context)),
+            None => records,
+        };
+        let slot = Slot { name: name.to_owned(), entry, gate, seen, store, shares_file };
         Ok(self.inner.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())
     }
 }
@@ -258,7 +270,7 @@ impl Inner {
 
     /// What is held, as the store shows it.
     fn look_again(&self, slot: &Slot) -> Result<Seen> {
-        let shown = self.store.peek(&slot.name)?;
+        let shown = slot.store.peek(&slot.name)?;
         let rescued = matches!(shown, Loaded::Rescued(_));
         let (record, _) = slot.read(shown, self.context.now());
         Ok(self.remember(slot, record, rescued))
@@ -287,6 +299,7 @@ impl Slot {
 
     /// The record as this provider may use it.
     fn own(&self, record: Record, now: DateTime<Utc>) -> Record {
-        record.of_issuer(self.entry.provider.issuer(), self.entry.provider.account(), now)
+        let record = record.of_issuer(self.entry.provider.issuer(), self.entry.provider.account(), now);
+        if self.shares_file { record } else { record.unshared() }
     }
 }

@@ -143,7 +143,7 @@ impl Operation {
     async fn lock<T>(&self, instead: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
         let (mut pause, mut waited) = (FIRST_PAUSE, Duration::ZERO);
         loop {
-            let holder = match self.inner.store.try_lock(&self.slot.name).await? {
+            let holder = match self.slot.store.try_lock(&self.slot.name).await? {
                 Locking::Taken(locked) => return Ok(Ok(locked)),
                 Locking::Busy(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
             };
@@ -167,7 +167,7 @@ impl Operation {
     pub(super) async fn put_back(&self) {
         let rescued = self.inner.look(&self.slot).is_ok_and(|seen| seen.rescued);
         if let Some(gate) = self.slot.gate.clone().try_lock_owned().ok().filter(|_| rescued)
-            && let Ok(Locking::Taken(locked)) = self.inner.store.try_lock(&self.slot.name).await
+            && let Ok(Locking::Taken(locked)) = self.slot.store.try_lock(&self.slot.name).await
         {
             drop(self.load(locked, gate).await);
         }

@@ -207,7 +207,7 @@ fn explain(error: Error, held: &Held) -> Error {
     }
     let because = match &held.unreadable {
         Some(why) => format!("{why}: it is left as it is, and kept aside by the next login"),
-        None => match held.record.parked_instead() {
+        None => match held.record.why_empty() {
             Some(why) => why,
             None => return error,
         },

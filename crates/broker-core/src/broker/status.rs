@@ -76,13 +76,13 @@ impl Broker {
     pub fn status(&self, provider: &str) -> Result<Status> {
         let slot = self.slot(provider)?;
         let now = self.inner.context.now();
-        let shown = self.inner.store.peek(provider).map_err(|error| error.of_provider(provider))?;
+        let shown = slot.store.peek(provider).map_err(|error| error.of_provider(provider))?;
         let rescued = matches!(shown, Loaded::Rescued(_)).then(|| {
             "what is held could not be saved in its place and is kept in a second one; the next call tries to put it back".to_owned()
         });
         let (record, unreadable) = slot.read(shown, now);
         let renewable = slot.entry.provider.can_renew(&record);
-        let note = unreadable.or(rescued).or_else(|| record.parked_instead()).or_else(|| of_grant(&record));
+        let note = unreadable.or(rescued).or_else(|| record.why_empty()).or_else(|| of_grant(&record));
         let sources = slot.entry.provider.sources();
         let hosts = slot.entry.hosts.clone();
         Ok(Status { sources, hosts, ..status(provider, &record, renewable, note, now) })

@@ -10,7 +10,7 @@ use crate::Secret;
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Grant {
     #[serde(serialize_with = "Secret::write")]
-    secret: Secret,
+    pub(super) secret: Secret,
     issued_at: DateTime<Utc>,
     /// The journal of a renewal: on disk before the grant is sent, gone when the answer is saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 mod failure;
 mod grant;
 mod issuer;
+mod shared;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Phase, ScopeKey, Token};
+use crate::{Phase, ScopeKey, Secret, Token};
+use shared::Shared;
 
 pub use failure::Failure;
 pub use grant::Grant;
@@ -33,6 +35,12 @@ pub struct Record {
     /// What earlier issuers gave, should the configuration name them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parked: Vec<Held>,
+    /// Why a login that should be there cannot be used now.
+    #[serde(skip)]
+    trouble: Option<String>,
+    /// Whether a person has just logged in.
+    #[serde(skip)]
+    new_login: bool,
 }
 
 /// What one issuer gave.
@@ -43,6 +51,12 @@ struct Held {
     account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     grant: Option<Grant>,
+    /// What came with the login besides; only the service's own tools need it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "write_secret")]
+    id_token: Option<Secret>,
+    /// The file of the service's own tools that has the login, if one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shared: Option<Shared>,
     #[serde(default)]
     tokens: BTreeMap<String, Token>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -87,7 +101,14 @@ impl Record {
     #[must_use]
     pub fn new(provider: &str, issuer: Issuer) -> Self {
         let held = Held::new(issuer);
-        Self { version: FORMAT, provider: provider.to_owned(), revision: 0, held, parked: Vec::new() }
+        Self {
+            version: FORMAT,
+            provider: provider.to_owned(),
+            revision: 0,
+            held,
+            parked: Vec::new(),
+            trouble: None,
+        }
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -130,7 +151,7 @@ impl Record {
     /// The grant, unless the service has refused it.
     #[must_use]
     pub fn usable_grant(&self) -> Option<&Grant> {
-        self.grant().filter(|grant| grant.refused_at.is_none())
+        self.grant().filter(|grant| grant.refused_at.is_none() && !grant.secret.expose().is_empty())
     }
 
     /// The token for these scopes, whatever its age.
@@ -196,8 +217,11 @@ impl Record {
         self.held.grant.is_none() && self.held.tokens.is_empty()
     }
 
-    /// Why the record is empty although something is held: another issuer or account gave it.
-    pub(crate) fn parked_instead(&self) -> Option<String> {
+    /// Why no login is there although something is held: another issuer or account gave it, or a file cannot be used.
+    pub(crate) fn why_empty(&self) -> Option<String> {
+        if self.trouble.is_some() && self.grant().is_none() {
+            return self.trouble.clone();
+        }
         let other = self.parked.last().filter(|_| self.is_empty())?;
         let (theirs, ours) = (other.issuer.issuer.describe(), self.issuer().describe());
         Some(if theirs == ours && !other.issuer.issuer.same_as(self.issuer()) {
@@ -235,6 +259,10 @@ impl Record {
         if let Some(grant) = &mut self.held.grant {
             grant.sent_at = at;
         }
+    }
+
+    pub(crate) fn set_id_token(&mut self, id_token: Secret) {
+        self.held.id_token = Some(id_token);
     }
 
     pub(crate) fn set_account(&mut self, account: Option<String>) {
@@ -285,7 +313,7 @@ impl Record {
 
     /// A record for a new login: nothing of the old one but what other issuers gave.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
-        Self { held: Held::new(issuer.clone()), ..self.clone() }
+        Self { held: Held::new(issuer.clone()), trouble: None, new_login: true, ..self.clone() }
     }
 }
 
@@ -295,6 +323,8 @@ impl Held {
             issuer: Named { issuer, unknown: Map::new() },
             account: None,
             grant: None,
+            id_token: None,
+            shared: None,
             tokens: BTreeMap::new(),
             failures: BTreeMap::new(),
             rejections: BTreeMap::new(),
@@ -320,6 +350,13 @@ impl Held {
 
     fn is_worth_keeping(&self, now: DateTime<Utc>) -> bool {
         self.grant.is_some() || self.tokens.values().any(|token| token.window().phase(now) != Phase::Expired)
+    }
+}
+
+fn write_secret<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => Secret::write(secret, serializer),
+        None => serializer.serialize_none(),
     }
 }
 

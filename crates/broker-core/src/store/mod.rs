@@ -6,13 +6,16 @@ mod lock;
 mod locked;
 mod place;
 mod read;
+mod replaced;
 mod second_place;
+mod shared;
 
 use async_trait::async_trait;
 
 use crate::{Record, Result};
 
 pub use file::FileStore;
+pub(crate) use shared::SharedStore;
 
 /// Where records live. The lock of a record belongs to it: a store that many hosts share locks across hosts.
 #[async_trait]

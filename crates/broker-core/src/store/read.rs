@@ -20,9 +20,21 @@ pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 pub(super) const SUFFIX: &str = ".tmp";
 
 pub(super) fn read(path: &Path, provider: &str) -> Result<Loaded> {
+    let Some(bytes) = read_bytes(path)? else { return Ok(Loaded::Nothing) };
+    if bytes.len() as u64 > LONGEST_RECORD {
+        return Ok(Loaded::Unreadable(format!("{} is larger than any record", path.display())));
+    }
+    Ok(parse(&bytes, provider).map_or_else(
+        |why| Loaded::Unreadable(format!("{} {why}", path.display())),
+        |record| Loaded::Record(Box::new(record)),
+    ))
+}
+
+/// A file of the user's own, without following links; one byte more than the longest record, if it is longer.
+pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(Loaded::Nothing),
+        Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot("read", path, error)),
     };
     let meta = file.metadata().map_err(|error| cannot("read", path, error))?;
@@ -34,13 +46,7 @@ pub(super) fn read(path: &Path, provider: &str) -> Result<Loaded> {
     let size = usize::try_from(meta.len().min(LONGEST_RECORD)).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
     file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
-    if bytes.len() as u64 > LONGEST_RECORD {
-        return Ok(Loaded::Unreadable(format!("{} is larger than any record", path.display())));
-    }
-    Ok(parse(&bytes, provider).map_or_else(
-        |why| Loaded::Unreadable(format!("{} {why}", path.display())),
-        |record| Loaded::Record(Box::new(record)),
-    ))
+    Ok(Some(bytes))
 }
 
 fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
