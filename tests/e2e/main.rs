@@ -21,6 +21,7 @@ mod patience;
 mod peers;
 mod places;
 mod rejected;
+mod sdk;
 mod second_place;
 mod stage;
 mod terminal;

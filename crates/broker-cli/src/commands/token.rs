@@ -11,6 +11,9 @@ use crate::report::End;
 use crate::run::run as run_async;
 
 pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
+    if args.refresh_token {
+        return refresh_token(desk, &args.provider);
+    }
     let broker = desk.broker_of(desk.setup().wait_limit(args.wait), &args.provider)?;
     let request = request(args);
     let token = get(desk, &broker, args, &request)?;
@@ -27,6 +30,16 @@ pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
         now,
     };
     answer(&print(&token, args.format, &about)?)
+}
+
+/// The grant itself, for another host.
+fn refresh_token(desk: &Desk<'_>, provider: &str) -> Outcome {
+    let secret = desk.broker(provider)?.refresh_token(provider)?;
+    desk.say(&format!(
+        "warning: whoever has this refresh token is you at {provider}, until `broker logout {provider}`. On the other host: \
+         broker login {provider} --refresh-token-stdin. If the service replaces refresh tokens at each use, only one of the two hosts keeps the login"
+    ));
+    answer(&format!("{}\n", secret.expose()))
 }
 
 fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -> Outcome<broker::Token> {

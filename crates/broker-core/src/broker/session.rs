@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::Broker;
 use super::decide::serves;
 use super::operation::{Held, Operation, Turn};
-use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Token, TokenRequest};
+use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
 
 /// What a login brought.
 #[derive(Debug, Clone)]
@@ -42,6 +42,20 @@ impl Broker {
     ) -> Result<(Token, Option<LoggedIn>)> {
         let request = request.clone();
         self.run(provider, |operation| async move { operation.token_or_login(&request).await }).await
+    }
+
+    /// The refresh token that is held, to log in with on another host. Where the service replaces refresh tokens at each
+    /// use, only one of the two hosts keeps the login.
+    pub fn refresh_token(&self, provider: &str) -> Result<Secret> {
+        let seen = self.slot(provider).and_then(|slot| self.inner.look_again(&slot));
+        let seen = seen.map_err(|error| error.of_provider(provider))?;
+        let grant = seen.record.usable_grant().map(|grant| grant.secret().clone());
+        grant.ok_or_else(|| {
+            let why = seen.record.why_empty().map(|why| format!(" ({why})")).unwrap_or_default();
+            Error::login_required(format!("no refresh token is held{why}"))
+                .with_hint(format!("run: broker login {provider}"))
+                .of_provider(provider)
+        })
     }
 
     /// Revokes at the service what can be revoked there, then forgets the record. If the service cannot be

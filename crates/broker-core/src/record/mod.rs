@@ -108,6 +108,7 @@ impl Record {
             held,
             parked: Vec::new(),
             trouble: None,
+            new_login: false,
         }
     }
 

@@ -104,7 +104,11 @@ impl Replaced {
             // Somebody has removed it meanwhile.
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
             Err(error) => Err(cannot("move aside", &self.path, error)),
-            Ok(()) => Ok(Some(aside.display().to_string())),
+            Ok(()) => {
+                // Who wrote it may have left it open to others.
+                let _ = std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o600));
+                Ok(Some(aside.display().to_string()))
+            }
         }
     }
 
