@@ -11,6 +11,7 @@ mod earthdaily;
 mod earthscope;
 mod fault_table;
 mod faults;
+mod formats;
 mod fuzz_smoke;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;

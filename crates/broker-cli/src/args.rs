@@ -1,6 +1,11 @@
 //! The words of the command line.
 
 #![allow(clippy::doc_markdown, reason = "what stands here is shown by --help as it is")]
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::struct_field_names,
+    reason = "flags are called what they are"
+)]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,7 +73,9 @@ pub(crate) enum Command {
 #[command(
     after_help = "Examples:\n  broker token earthscope\n  broker token carbonmapper --scope stac --expires 7d\n  \
     printf %s \"$TOKEN\" | broker token earthscope --rejected   # after a 401\n  \
-    eval \"$(broker token earthdaily --format env)\"   # sets EDS_TOKEN"
+    eval \"$(broker token earthdaily --format env)\"   # sets EDS_TOKEN\n  \
+    broker token earthscope --format curl | curl -K - https://data.earthscope.org/…\n  \
+    broker token earthdaily --format gdal-headers -o ~/.gdal-headers"
 )]
 pub(crate) struct Token {
     /// The provider; `broker list` shows which there are
@@ -92,26 +99,27 @@ pub(crate) struct Token {
     /// The name of a token that is minted, in the account's list of tokens
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
-    pub(crate) format: Format,
-    /// Write it to this file (0600, in one step) in place of printing it
+    /// How to print it; text if nothing else is said
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Write it to this file (0600, in one step) in place of printing it; - is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// The shell that formats env and gdal are for
-    #[arg(long, value_enum, value_name = "SHELL", default_value_t = ShellKind::Sh)]
-    pub(crate) shell: ShellKind,
-    /// The text of format template: {token}, {token_type}, {scope}, {expires_at}, {expires_in}, {provider}; {{ is {
+    /// The shell that formats env and gdal are for; sh if none is named
+    #[arg(long, value_enum, value_name = "SHELL")]
+    pub(crate) shell: Option<ShellKind>,
+    /// Print this text: {token}, {token_type}, {scope}, {expires_at}, {expires_in}, {provider}; {{ and }} are braces
     #[arg(long, value_name = "TEXT")]
     pub(crate) template: Option<String>,
-    /// The role of format aws: s3-miniseed-v2
+    /// Get keys for Amazon's services for this role (s3-miniseed-v2), in format aws, env, dotenv or json
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<String>,
     /// A parameter of the role; can be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, requires = "role")]
     pub(crate) param: Vec<(String, String)>,
     /// Print the refresh token, to log in with on another host
-    #[arg(long, conflicts_with_all = ["scope", "expires", "min_ttl", "force", "rejected", "name", "format", "role"])]
+    #[arg(long, conflicts_with_all = ["scope", "expires", "min_ttl", "force", "rejected", "name"])]
+    #[arg(conflicts_with_all = ["format", "shell", "template", "role"])]
     pub(crate) refresh_token: bool,
     /// Log in first if a login is needed
     #[arg(long)]
@@ -133,7 +141,7 @@ pub(crate) enum Format {
     Env,
     /// Lines for `curl -K -`
     Curl,
-    /// Lines for wget's configuration file: `WGETRC=FILE wget …`
+    /// Lines for wget's configuration file: `wget --config=FILE …`
     Wget,
     /// Variables for GDAL, as lines for a shell: GDAL_HTTP_AUTH, GDAL_HTTP_BEARER (see --shell)
     Gdal,
@@ -158,10 +166,12 @@ pub(crate) enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ShellKind {
     /// POSIX shells: sh, bash, zsh
+    #[value(aliases = ["bash", "zsh"])]
     Sh,
     /// fish
     Fish,
     /// PowerShell
+    #[value(alias = "pwsh")]
     Powershell,
 }
 

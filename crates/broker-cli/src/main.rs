@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod format;
+mod output;
 mod report;
 mod run;
 mod terminal;

@@ -1,21 +1,31 @@
 //! `broker token`.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use broker::{Broker, Clock, ErrorKind, Secret, SystemClock, TokenRequest};
 
 use super::{Desk, Outcome, answer, login, secret_from_stdin};
 use crate::args::Token;
-use crate::format::{About, print};
+use crate::format::{About, Style, print};
+use crate::output;
 use crate::report::End;
 use crate::run::run as run_async;
 
 pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
-    if args.refresh_token {
-        return refresh_token(desk, &args.provider);
+    let text = if args.refresh_token { refresh_token(desk, &args.provider)? } else { token(desk, args)? };
+    match args.output.as_deref() {
+        None => answer(&text),
+        Some(path) if path == Path::new("-") => answer(&text),
+        Some(path) => Ok(output::write(path, &text)?),
     }
+}
+
+/// The token, as it is asked for.
+fn token(desk: &Desk<'_>, args: &Token) -> Outcome<String> {
+    let style = Style::of(args)?;
     let broker = desk.broker_of(desk.setup().wait_limit(args.wait), &args.provider)?;
-    let request = request(args);
+    let request = request(args, &style);
     let token = get(desk, &broker, args, &request)?;
     let now = SystemClock.now();
     if let (Some(asked), Some(left)) = (args.min_ttl, token.window().left(now))
@@ -25,21 +35,27 @@ pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
     }
     let about = About {
         provider: &args.provider,
-        asked: request.scopes().as_str(),
+        // Of a derived credential it is no scope.
+        asked: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
+        hosts: &broker.hosts(&args.provider)?,
         now,
     };
-    answer(&print(&token, args.format, &about)?)
+    let printed = print(&token, &style, &about)?;
+    for note in &printed.notes {
+        desk.say(note);
+    }
+    Ok(printed.text)
 }
 
 /// The grant itself, for another host.
-fn refresh_token(desk: &Desk<'_>, provider: &str) -> Outcome {
+fn refresh_token(desk: &Desk<'_>, provider: &str) -> Outcome<String> {
     let secret = desk.broker(provider)?.refresh_token(provider)?;
     desk.say(&format!(
         "warning: whoever has this refresh token is you at {provider}, until `broker logout {provider}`. On the other host: \
          broker login {provider} --refresh-token-stdin. If the service replaces refresh tokens at each use, only one of the two hosts keeps the login"
     ));
-    answer(&format!("{}\n", secret.expose()))
+    Ok(format!("{}\n", secret.expose()))
 }
 
 fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -> Outcome<broker::Token> {
@@ -74,7 +90,7 @@ fn rejected() -> Outcome<Option<Secret>> {
     if std::io::stdin().is_terminal() { Ok(None) } else { secret_from_stdin("--rejected") }
 }
 
-fn request(args: &Token) -> TokenRequest {
+fn request(args: &Token, style: &Style<'_>) -> TokenRequest {
     let mut request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
     if let Some(life) = args.expires {
         request = request.expires(life);
@@ -84,6 +100,9 @@ fn request(args: &Token) -> TokenRequest {
     }
     if let Some(name) = &args.name {
         request = request.name(name);
+    }
+    if let Some(derived) = &style.derived {
+        request = request.derived(derived.clone());
     }
     if args.force { request.force() } else { request }
 }

@@ -1,11 +1,20 @@
 //! A token in the words of whoever reads it.
 
-use broker::{Error, Result, Token};
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
-use serde_json::Value;
+mod cookies;
+mod header;
+mod hosts;
+mod json;
+mod shell;
+mod template;
 
-use crate::args::Format;
+use broker::{Derived, Error, Result, Secret, Token};
+use chrono::{DateTime, Utc};
+use clap::ValueEnum;
+
+use crate::args::{Format, ShellKind, Token as Args};
+use template::Template;
+
+pub(crate) use json::{json_of_providers, rfc3339};
 
 /// What is printed beside the token itself.
 pub(crate) struct About<'a> {
@@ -15,83 +24,125 @@ pub(crate) struct About<'a> {
     pub(crate) asked: &'a str,
     /// The environment variable that programs look for the token in.
     pub(crate) variable: &'a str,
+    /// The hosts that the token is for.
+    pub(crate) hosts: &'a [String],
     /// The time.
     pub(crate) now: DateTime<Utc>,
 }
 
-/// The promised object; a field more is no break, one less is.
-#[derive(Serialize)]
-struct Json<'a> {
-    version: u8,
-    provider: &'a str,
-    token: &'a str,
-    token_type: &'a str,
-    scope: Option<&'a str>,
-    expires_at: Option<String>,
-    expires_in: Option<u64>,
+/// What is printed, and what a person should know of it.
+pub(crate) struct Printed {
+    /// The answer, with the line end after it.
+    pub(crate) text: String,
+    /// For stderr.
+    pub(crate) notes: Vec<String>,
 }
 
-/// Providers, and the store that was looked into, as one line of JSON.
-pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
-    #[derive(Serialize)]
-    struct Answer {
-        version: u8,
-        providers: Vec<Value>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        store: Option<Value>,
+impl From<String> for Printed {
+    fn from(text: String) -> Self {
+        Self { text, notes: Vec::new() }
     }
-    json(&Answer { version: 1, providers, store })
 }
 
-fn json(value: &impl Serialize) -> Result<String> {
-    let text = serde_json::to_string(value);
-    text.map(|text| text + "\n")
-        .map_err(|error| Error::failed("it cannot be written as JSON").with_source(error))
+/// A format with what belongs to it. That they fit together is known before a token is asked for.
+pub(crate) struct Style<'a> {
+    format: Format,
+    shell: ShellKind,
+    template: Template<'a>,
+    /// The credential that takes the place of the usual token.
+    pub(crate) derived: Option<Derived>,
 }
 
-/// The token in a format, with the line end after it.
-pub(crate) fn print(token: &Token, format: Format, about: &About<'_>) -> Result<String> {
+impl<'a> Style<'a> {
+    /// What the words ask for: a template and a role say the format too.
+    pub(crate) fn of(args: &'a Args) -> Result<Self> {
+        let implied = match (&args.template, &args.role) {
+            (Some(_), _) => Format::Template,
+            (None, Some(_)) => Format::Aws,
+            (None, None) => Format::Text,
+        };
+        let format = args.format.unwrap_or(implied);
+        let fit = [
+            ("--shell", args.shell.is_some(), &[Format::Env, Format::Gdal][..]),
+            ("--template", args.template.is_some(), &[Format::Template]),
+            (
+                "--role",
+                args.role.is_some(),
+                &[Format::Aws, Format::Env, Format::Dotenv, Format::Json, Format::Text],
+            ),
+        ];
+        if let Some((flag, _, formats)) = fit.iter().find(|(_, given, fit)| *given && !fit.contains(&format))
+        {
+            let names: Vec<_> = formats.iter().copied().map(name).collect();
+            let (flag, format, names) = (flag, name(format), names.join(", "));
+            return Err(Error::usage(format!("{flag} does not go with `--format {format}`"))
+                .with_hint(format!("formats that {flag} goes with: {names}")));
+        }
+        let derived = derived(format, args)?;
+        let template = match (&args.template, format) {
+            (Some(text), _) => Template::parse(text)?,
+            (None, Format::Template) => {
+                return Err(Error::usage("`--format template` needs --template")
+                    .with_hint("for example: --template 'X-Token: {token}'"));
+            }
+            (None, _) => Template::default(),
+        };
+        Ok(Self { format, shell: args.shell.unwrap_or(ShellKind::Sh), template, derived })
+    }
+}
+
+/// The derived credential that a format or a role means.
+fn derived(format: Format, args: &Args) -> Result<Option<Derived>> {
+    let derived = match (format, &args.role) {
+        (Format::Cookies, _) => Derived::cookie(),
+        (Format::Aws, None) => {
+            return Err(Error::usage("`--format aws` needs --role")
+                .with_hint("for example: broker token earthscope --format aws --role s3-miniseed-v2"));
+        }
+        (_, Some(role)) => Derived::aws(role, args.param.clone()),
+        (_, None) => return Ok(None),
+    };
+    if args.scope.is_empty() {
+        return Ok(Some(derived));
+    }
+    Err(Error::usage("keys and cookies have no scopes to choose: leave out `--scope`"))
+}
+
+/// A format as it is typed.
+fn name(format: Format) -> String {
+    format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// The token in a style.
+pub(crate) fn print(token: &Token, style: &Style<'_>, about: &About<'_>) -> Result<Printed> {
     let secret = token.secret().expose();
     // A line end in it would be a line of somebody else's in a header or a shell.
     if secret.chars().any(char::is_control) {
         return Err(Error::failed("the service's token has control characters in it: it is not printed"));
     }
-    Ok(match format {
-        Format::Text => format!("{secret}\n"),
-        Format::Header => format!("Authorization: {} {secret}\n", token.token_type()),
-        Format::Env => format!("export {}={}\n", about.variable, quoted(secret)),
-        Format::Curl
-        | Format::Wget
-        | Format::Gdal
-        | Format::GdalHeaders
-        | Format::Dotenv
-        | Format::Duckdb
-        | Format::ExecCredential
-        | Format::Aws
-        | Format::Cookies
-        | Format::Netrc
-        | Format::Template => return Err(Error::failed("not there yet")),
-        Format::Json => {
-            let asked = Some(about.asked).filter(|asked| !asked.is_empty());
-            json(&Json {
-                version: 1,
-                provider: about.provider,
-                token: secret,
-                token_type: token.token_type(),
-                scope: token.scope().or(asked),
-                expires_at: token.expires_at().map(rfc3339),
-                expires_in: token.window().left(about.now).map(|left| left.as_secs()),
-            })?
-        }
+    Ok(match style.format {
+        Format::Text => format!("{secret}\n").into(),
+        Format::Json => json::object(token, about)?.into(),
+        Format::Header => header::line(token)?.into(),
+        Format::Curl => header::curl(token)?.into(),
+        Format::Wget => header::wget(token)?,
+        Format::GdalHeaders => header::gdal(token)?,
+        Format::Env => shell::lines(style.shell, &variables(token, style, about)?).into(),
+        Format::Dotenv => shell::dotenv(&variables(token, style, about)?)?,
+        Format::Gdal => shell::gdal(style.shell, token)?.into(),
+        Format::Duckdb => hosts::duckdb(token, about)?,
+        Format::Netrc => hosts::netrc(token, about)?,
+        Format::ExecCredential => json::exec_credential(token)?.into(),
+        Format::Aws => json::aws(token)?.into(),
+        Format::Cookies => cookies::file(token)?.into(),
+        Format::Template => style.template.fill(token, about).into(),
     })
 }
 
-/// A time as JSON has it here: `2026-11-22T12:00:00Z`.
-pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// Text for a POSIX shell: in single quotes, where nothing but they means anything.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+/// The environment variables that programs look for it in.
+fn variables<'a>(token: &Token, style: &Style<'_>, about: &About<'a>) -> Result<Vec<(&'a str, Secret)>> {
+    match &style.derived {
+        Some(_) => json::Keys::of(token).map(json::Keys::variables),
+        None => Ok(vec![(about.variable, token.secret().clone())]),
+    }
 }

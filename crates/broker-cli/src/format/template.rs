@@ -1,0 +1,90 @@
+//! Text of the person's own.
+
+use broker::{Error, Result, Token, printable};
+
+use super::{About, json};
+
+/// Text with places for what is known of a token.
+#[derive(Debug, Default)]
+pub(super) struct Template<'a>(Vec<Piece<'a>>);
+
+#[derive(Debug)]
+enum Piece<'a> {
+    Text(&'a str),
+    Field(Field),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Token,
+    TokenType,
+    Scope,
+    ExpiresAt,
+    ExpiresIn,
+    Provider,
+}
+
+/// What can stand in braces.
+const FIELDS: [(&str, Field); 6] = [
+    ("{token}", Field::Token),
+    ("{token_type}", Field::TokenType),
+    ("{scope}", Field::Scope),
+    ("{expires_at}", Field::ExpiresAt),
+    ("{expires_in}", Field::ExpiresIn),
+    ("{provider}", Field::Provider),
+];
+
+impl<'a> Template<'a> {
+    /// Reads it: `{{` and `}}` are braces.
+    pub(super) fn parse(text: &'a str) -> Result<Self> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            pieces.push(Piece::Text(before));
+            let (piece, length) = if from.starts_with("{{") || from.starts_with("}}") {
+                (Piece::Text(&from[..1]), 2)
+            } else {
+                let field = FIELDS.iter().find(|(name, _)| from.starts_with(name));
+                let (name, field) = field.ok_or_else(|| unknown(from))?;
+                (Piece::Field(*field), name.len())
+            };
+            pieces.push(piece);
+            rest = &from[length..];
+        }
+        pieces.push(Piece::Text(rest));
+        Ok(Self(pieces))
+    }
+
+    /// With a token in it. What is not known is empty.
+    pub(super) fn fill(&self, token: &Token, about: &About<'_>) -> String {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(piece) => text.push_str(piece),
+                Piece::Field(Field::Token) => text.push_str(token.secret().expose()),
+                Piece::Field(Field::TokenType) => text.push_str(token.token_type()),
+                Piece::Field(Field::Scope) => {
+                    text.push_str(&printable(json::scope(token, about).unwrap_or_default()));
+                }
+                Piece::Field(Field::ExpiresAt) => {
+                    text.push_str(&token.expires_at().map(json::rfc3339).unwrap_or_default());
+                }
+                Piece::Field(Field::ExpiresIn) => {
+                    text.push_str(
+                        &json::expires_in(token, about).map_or_else(String::new, |left| left.to_string()),
+                    );
+                }
+                Piece::Field(Field::Provider) => text.push_str(about.provider),
+            }
+        }
+        text + "\n"
+    }
+}
+
+fn unknown(from: &str) -> Error {
+    let known = FIELDS.map(|(name, _)| name).join(", ");
+    let shown = from.split_inclusive('}').next().unwrap_or(from);
+    Error::usage(format!("`--template`: `{}` is not known", printable(shown)))
+        .with_hint(format!("there are {known}; {{{{ and }}}} are braces"))
+}

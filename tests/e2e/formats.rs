@@ -1,0 +1,184 @@
+//! The formats of `token`, each read by the program it is for where that is on the machine.
+
+mod derived;
+mod hosts;
+mod output;
+mod requests;
+mod shells;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use broker_e2e::{Run, Sandbox};
+use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
+
+/// A token with all that readers may trip over.
+const HARD: &str = r#"KANARIE it's "two" \ \\n 'x'' $HOME ${HOME} $(id) `id` %41 {x} #é ’q‘ ;&|<>(*?)~!"#;
+
+/// A service, and a person who holds this token of it. It is also the host that the token is for.
+struct Stage {
+    service: EarthDaily,
+    sandbox: Sandbox,
+}
+
+impl Stage {
+    fn with(token: &'static str) -> Self {
+        Self::of(token, "Bearer")
+    }
+
+    fn of(token: &'static str, token_type: &'static str) -> Self {
+        let service = EarthDaily::start(EarthDailyOptions::default());
+        service.fault_always(
+            "token",
+            Fault::edit(move |answer| {
+                answer["access_token"] = token.into();
+                answer["token_type"] = token_type.into();
+            }),
+        );
+        let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
+        let stage = Self { service, sandbox };
+        stage.hosts(r#"["127.0.0.1"]"#);
+        stage
+    }
+
+    /// Says which hosts the token is for.
+    fn hosts(&self, hosts: &str) {
+        let url = self.service.auth_url();
+        self.sandbox
+            .write_config(&format!("[providers.earthdaily]\nauth_url = \"{url}\"\nhosts = {hosts}\n"));
+    }
+
+    /// `broker token earthdaily` with these words.
+    #[track_caller]
+    fn token(&self, words: &[&str]) -> Run {
+        self.sandbox.broker(&[&["token", "earthdaily"], words].concat())
+    }
+
+    /// The token in a format.
+    #[track_caller]
+    fn format(&self, format: &str) -> String {
+        self.token(&["--format", format]).ends(0).out
+    }
+
+    /// The token in a format, in a file.
+    #[track_caller]
+    fn file(&self, format: &str) -> PathBuf {
+        let path = self.sandbox.home().join(format!("as-{format}"));
+        let words = ["--format", format, "--output", path.to_str().expect("a path")];
+        assert_eq!(self.token(&words).ends(0).out, "", "nothing where the file is");
+        path
+    }
+
+    /// Where programs ask with the token.
+    fn url(&self) -> String {
+        format!("{}/platform/v1/stac", self.service.url())
+    }
+
+    /// What came there in the header that tokens are in.
+    #[track_caller]
+    fn asked_with(&self) -> String {
+        let seen = self.service.seen();
+        let asked = seen.iter().rfind(|seen| seen.path == "/platform/v1/stac").expect("a request");
+        asked.header("authorization").expect("a token").to_owned()
+    }
+}
+
+/// Whether a program runs here; in CI all have to.
+fn runs(words: &[&str]) -> bool {
+    let found = Command::new(words[0]).args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let runs = found.is_ok_and(|status| status.success());
+    if !runs {
+        assert!(std::env::var_os("CI").is_none(), "install what `{}` needs", words.join(" "));
+        println!("not run: `{}` does not work on this machine", words.join(" "));
+    }
+    runs
+}
+
+/// What a program prints, with this on its standard input.
+#[track_caller]
+fn printed(command: &mut Command, input: &str) -> String {
+    let (stdin, mut writer) = std::io::pipe().expect("a pipe");
+    std::io::Write::write_all(&mut writer, input.as_bytes()).expect("less than a pipe holds");
+    drop(writer);
+    // Loopback is asked without a proxy.
+    let command = command.stdin(stdin).env("LC_ALL", "C.UTF-8").env("no_proxy", "*");
+    let output = command.output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    assert!(output.status.success(), "{command:?}: {}", text(output.stderr));
+    text(output.stdout)
+}
+
+/// What a Python script prints, given these words.
+#[track_caller]
+fn python(script: &str, words: &[&str]) -> String {
+    printed(Command::new("python3").args(["-c", script]).args(words), "")
+}
+
+#[test]
+fn a_template_is_text_of_the_persons_own() {
+    let stage = Stage::with(HARD);
+    let filled = |template: &str| stage.token(&["--template", template]).ends(0).out;
+    assert_eq!(filled("X-Token: {token}"), format!("X-Token: {HARD}\n"), "a template says the format too");
+    assert_eq!(filled("{{token}} }}{{{provider}é"), "{token} }{earthdailyé\n");
+    let json = stage.token(&["--format", "json"]).json();
+    let at = json["expires_at"].as_str().expect("a time");
+    assert_eq!(filled("{token_type}|{scope}|{expires_at}"), format!("Bearer||{at}\n"));
+    assert!((3500..=3600).contains(&filled("{expires_in}").trim().parse::<u64>().expect("seconds")));
+    assert_eq!(stage.token(&["--format", "template", "--template", ""]).ends(0).out, "\n");
+    for bad in ["{secret}", "{token", "a } b", "{}", "{ token }"] {
+        let run = stage.token(&["--template", bad]).ends(2).says("{token_type}");
+        assert_eq!(run.out, "");
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_said_before_anything_is_asked() {
+    let stage = Stage::with(HARD);
+    for (words, says) in [
+        (&["--shell", "fish"][..], "env, gdal"),
+        (&["--shell", "sh", "--format", "curl"], "env, gdal"),
+        (&["--format", "template"], "needs --template"),
+        (&["--format", "json", "--template", "{token}"], "--template does not go with `--format json`"),
+        (&["--format", "aws"], "needs --role"),
+        (&["--format", "header", "--role", "r"], "--role does not go with"),
+        (&["--template", "{token}", "--role", "r"], "--role does not go with"),
+        (&["--format", "cookies", "--scope", "s"], "--scope"),
+        (&["--role", "r", "--scope", "s"], "--scope"),
+        (&["--param", "a=b"], "--role"),
+        (&["--role", "r", "--param", "a"], "NAME=VALUE"),
+        (&["--refresh-token", "--format", "json"], "--refresh-token"),
+        (&["--format", "yaml"], "exec-credential"),
+        (&["--format", "env", "--shell", "csh"], "powershell"),
+    ] {
+        let run = stage.token(words).ends(2).says(says);
+        assert_eq!(run.out, "");
+    }
+    assert_eq!(stage.service.exchanges(), 0);
+}
+
+#[test]
+fn a_token_that_a_reader_would_misread_is_an_error() {
+    let blank = Stage::with("KANARIE ");
+    for format in ["header", "curl", "wget", "gdal", "gdal-headers", "duckdb", "exec-credential"] {
+        let run = blank.token(&["--format", format]).ends(1).says("blanks around it");
+        assert_eq!(run.out, "", "{format}");
+    }
+    assert_eq!(blank.format("env"), "export EDS_TOKEN='KANARIE '\n");
+    let other = Stage::of("KANARIE", "DPoP");
+    for format in ["gdal", "duckdb", "exec-credential"] {
+        let run = other.token(&["--format", format]).ends(1).says("the token's type is `DPoP`");
+        assert_eq!(run.out, "", "{format}");
+    }
+    assert_eq!(other.format("curl"), "header = \"Authorization: DPoP KANARIE\"\n");
+}
+
+#[test]
+fn the_long_help_has_a_line_for_each_format() {
+    let sandbox = Sandbox::new();
+    let (short, long) = (sandbox.broker(&["token", "-h"]).ends(0).out, sandbox.broker(&["token", "--help"]));
+    let long = long.ends(0).out;
+    for format in ["text", "gdal-headers", "exec-credential", "cookies", "template"] {
+        assert!(short.contains(format) && !short.contains(&format!("- {format}:")), "{short}");
+        assert!(long.contains(&format!("- {format}:")), "{long}");
+    }
+}

@@ -1,0 +1,73 @@
+//! `--output`.
+
+use std::io::Read;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use super::Stage;
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_is_replaced_in_one_step_and_only_the_user_can_read_it() {
+    let stage = Stage::with("KANARIE");
+    let folder = stage.sandbox.home().join("out");
+    std::fs::create_dir(&folder).expect("a folder");
+    let file = folder.join("a token");
+    std::fs::write(&file, "what was there").expect("a file");
+    let mut old = std::fs::File::open(&file).expect("a file");
+    let run = stage.token(&["--format", "header", "-o", file.to_str().expect("a path")]).ends(0);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "Authorization: Bearer KANARIE\n");
+    assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o7777, 0o600);
+    let mut text = String::new();
+    let _ = old.read_to_string(&mut text).expect("a file");
+    assert_eq!(text, "what was there", "who reads the old file reads all of it");
+    assert_eq!(names(&folder), ["a token"], "nothing is left beside it");
+    // A name alone is in the working folder, which is the home here.
+    let _ = stage.token(&["-o", "here"]).ends(0);
+    assert_eq!(std::fs::read_to_string(stage.sandbox.home().join("here")).expect("a file"), "KANARIE\n");
+    assert_eq!(stage.token(&["-o", "-"]).token(), "KANARIE");
+}
+
+#[test]
+fn what_is_no_file_is_left_alone() {
+    let stage = Stage::with("KANARIE");
+    let home = stage.sandbox.home();
+    let victim = home.join("victim");
+    std::fs::write(&victim, "mine").expect("a file");
+    symlink(&victim, home.join("link")).expect("a link");
+    symlink(home.join("nothing"), home.join("dangling")).expect("a link");
+    std::fs::create_dir(home.join("folder")).expect("a folder");
+    for name in ["link", "dangling", "folder", "folder/", ".", "..", "/dev/null"] {
+        let run = stage.token(&["--output", name]).ends(1).says("is not replaced").says("`-`");
+        assert_eq!(run.out, "", "{name}");
+    }
+    assert_eq!(std::fs::read_to_string(&victim).expect("a file"), "mine");
+    assert!(home.join("link").is_symlink() && home.join("dangling").is_symlink());
+    assert!(!home.join("nothing").exists());
+    assert_eq!(names(&home.join("folder")), [""; 0]);
+}
+
+#[test]
+fn a_token_that_cannot_be_written_is_held() {
+    let stage = Stage::with("KANARIE");
+    stage.sandbox.write(&stage.sandbox.home().join("file"), "");
+    for (path, why) in [
+        ("missing/token", "its folder is not there"),
+        ("file/token", "not a directory"),
+        ("new/", "not a directory"),
+        ("/proc/token", "cannot write /proc/token: "),
+    ] {
+        let run = stage.token(&["--output", path]).ends(1).says(why).says("hint: the folder");
+        assert_eq!(run.out, "", "{path}");
+    }
+    assert_eq!(stage.sandbox.record("earthdaily")["tokens"][""]["secret"], "KANARIE");
+    assert_eq!(stage.token(&[]).token(), "KANARIE");
+    assert_eq!(stage.service.exchanges(), 1);
+}

@@ -1,0 +1,103 @@
+//! Programs that ask the service with the token they read.
+
+use std::process::Command;
+
+use super::{HARD, Stage, printed, python, runs};
+
+#[test]
+fn curl_and_wget_send_the_token_as_it_is() {
+    let stage = Stage::with(HARD);
+    let lines = stage.format("curl");
+    let _ = printed(Command::new("curl").args(["-sS", "-K", "-", &stage.url()]), &lines);
+    assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
+
+    let _ = stage.token(&["--format", "wget"]).ends(0).says("every host");
+    let (file, url) = (stage.file("wget"), stage.url());
+    let wget = || {
+        let mut wget = Command::new("wget");
+        // The stand-in answers 401 to a token that it did not give.
+        let _ = wget.args(["-q", "-O", "-", "--no-proxy", &url]);
+        wget
+    };
+    stage.service.forget_seen();
+    let _ = wget().arg(format!("--config={}", file.display())).output().expect("wget runs");
+    assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
+    stage.service.forget_seen();
+    let _ = wget().env("WGETRC", &file).output().expect("wget runs");
+    assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
+}
+
+#[test]
+fn gdals_header_file_is_a_header() {
+    let stage = Stage::with(HARD);
+    let run = stage
+        .token(&["--format", "gdal-headers"])
+        .ends(0)
+        .says("warning: GDAL sends this header to every host");
+    assert_eq!(run.out, format!("Authorization: Bearer {HARD}\n"));
+    assert_eq!(stage.token(&["--format", "gdal-headers", "-q"]).ends(0).err, "");
+    // curl reads the same kind of file.
+    let file = format!("@{}", stage.file("gdal-headers").display());
+    let _ = printed(Command::new("curl").args(["-sS", "-H", &file, &stage.url()]), "");
+    assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
+}
+
+#[test]
+fn gdal_sends_the_token_of_its_file_and_of_its_variables() {
+    if !runs(&["python3", "-c", "import rasterio"]) {
+        return;
+    }
+    let stage = Stage::with(HARD);
+    let (file, lines) = (stage.file("gdal-headers"), stage.format("gdal"));
+    let open = "import rasterio, sys\ntry: rasterio.open('/vsicurl/' + sys.argv[1])\nexcept rasterio.RasterioIOError: pass";
+    let words = ["-c", open, &stage.url()];
+    let mut gdal = Command::new("python3");
+    let _ = printed(gdal.args(words).env("GDAL_HTTP_HEADER_FILE", file), "");
+    assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
+    stage.service.forget_seen();
+    let mut gdal = Command::new("sh");
+    let _ = printed(gdal.args(["-c", "eval \"$(cat)\"\nexec python3 \"$@\"", "sh"]).args(words), &lines);
+    assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
+}
+
+#[test]
+fn kubectl_takes_the_exec_credential() {
+    let stage = Stage::with(HARD);
+    let json = stage.token(&["--format", "exec-credential"]).json();
+    let held = stage.token(&["--format", "json"]).json();
+    let status = serde_json::json!({ "token": HARD, "expirationTimestamp": held["expires_at"] });
+    let kind = ("client.authentication.k8s.io/v1", "ExecCredential");
+    assert_eq!((json["apiVersion"].as_str(), json["kind"].as_str()), (Some(kind.0), Some(kind.1)));
+    assert_eq!(json["status"], status);
+    if runs(&["kubectl", "version", "--client"]) && runs(&["openssl", "version"]) {
+        let file = stage.file("exec-credential");
+        let words = [stage.sandbox.home(), file].map(|path| path.display().to_string());
+        assert_eq!(python(KUBECTL, &words.each_ref().map(String::as_str)), format!("Bearer {HARD}"));
+    }
+}
+
+/// kubectl sends tokens over TLS alone: a server for it, and what it sends there.
+const KUBECTL: &str = r"
+import http.server, json, os, ssl, subprocess, sys, threading
+os.chdir(sys.argv[1])
+subprocess.run('openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout key -out cert'.split(),
+    check=True, stderr=subprocess.DEVNULL)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        sent = self.headers['authorization']
+        if self.path == '/asked': sys.stdout.buffer.write(sent.encode('latin-1'))
+        self.send_response(200); self.send_header('content-length', '2'); self.end_headers()
+        self.wfile.write(b'{}')
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+tls.load_cert_chain('cert', 'key')
+server.socket = tls.wrap_socket(server.socket, server_side=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+run = {'apiVersion': 'client.authentication.k8s.io/v1', 'interactiveMode': 'Never', 'command': 'cat', 'args': sys.argv[2:]}
+cluster = {'server': f'https://127.0.0.1:{server.server_port}', 'insecure-skip-tls-verify': True}
+json.dump({'apiVersion': 'v1', 'kind': 'Config', 'current-context': 'c',
+    'clusters': [{'name': 'c', 'cluster': cluster}], 'users': [{'name': 'u', 'user': {'exec': run}}],
+    'contexts': [{'name': 'c', 'context': {'cluster': 'c', 'user': 'u'}}]}, open('config', 'w'))
+subprocess.run('kubectl --kubeconfig config get --raw /asked'.split(), check=True, stdout=subprocess.DEVNULL)
+";
