@@ -63,7 +63,7 @@ impl Run {
         assert_no_secret("stderr", &all);
         let (log, err) = if told.chatty { split(&all) } else { (String::new(), all) };
         let code = output.status.code().unwrap_or(-1);
-        // A token is the answer of `token`, and of nothing else.
+        // A token is the answer of `token` and of `helper`, and of nothing else.
         let secret = secret_in(&out).filter(|_| !told.asks_for_a_token || code != 0);
         assert_eq!(secret, None, "a secret is in stdout: {out}");
         Self { code, out, err, log }
@@ -115,17 +115,20 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn of(words: &[&str]) -> Self {
-        Self { asks_for_a_token: words.contains(&"token"), chatty: !louder(words).is_empty() }
+        let asks_for_a_token = words.contains(&"token") || words.first() == Some(&"helper");
+        Self { asks_for_a_token, chatty: !louder(words).is_empty() }
     }
 }
 
-/// `-vvv` for a command that has neither `-v` nor `-q`, if `BROKER_E2E_VVV` is 1: the whole suite then shows that no
-/// log line has a secret in it.
+/// `-vvv` for a command that has neither `-v` nor `-q` nor another program's words, if `BROKER_E2E_VVV` is 1: the whole
+/// suite then shows that no log line has a secret in it.
 #[must_use]
 pub fn louder(words: &[&str]) -> &'static [&'static str] {
     let asked = std::env::var_os("BROKER_E2E_VVV").is_some_and(|value| value == "1");
     let own = |word: &str| word.starts_with("-v") || word.starts_with("-q") || word == "--quiet";
-    if asked && !words.is_empty() && !words.iter().copied().any(own) { &["-vvv"] } else { &[] }
+    // What stands after `--` is another program's.
+    let loud = |word: &str| own(word) || word == "--";
+    if asked && !words.is_empty() && !words.iter().copied().any(loud) { &["-vvv"] } else { &[] }
 }
 
 /// Whether a line is the log's: it begins with a time, or names a cause.

@@ -9,12 +9,14 @@ mod config;
 mod crowd;
 mod earthdaily;
 mod earthscope;
+mod exec;
 mod fault_table;
 mod faults;
 mod formats;
 mod fuzz_smoke;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
+mod helper;
 mod kept;
 mod kill;
 mod oidc;

@@ -1,5 +1,7 @@
 //! What many tests begin with.
 
+use std::process::{Command, Stdio};
+
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
@@ -26,4 +28,13 @@ pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (E
     let (service, sandbox) = logged_in(options, config);
     sandbox.age("earthscope", TimeDelta::days(2));
     (service, sandbox)
+}
+
+/// A program in the sandbox.
+pub(crate) fn program(sandbox: &Sandbox, name: &str, words: &[&str]) -> Command {
+    let as_if = sandbox.command(&[]);
+    let env = as_if.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let mut command = Command::new(name);
+    command.args(words).env_clear().envs(env).current_dir(sandbox.home()).stdin(Stdio::null());
+    command
 }

@@ -7,7 +7,7 @@ use broker_e2e::{Sandbox, assert_no_secret, broker_binary, louder};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions};
 
 /// A command on a terminal of its own.
-struct Screen {
+pub(crate) struct Screen {
     child: Child,
     keys: ChildStdin,
     output: ChildStdout,
@@ -15,7 +15,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn run(sandbox: &Sandbox, words: &str) -> Self {
+    pub(crate) fn run(sandbox: &Sandbox, words: &str) -> Self {
         let mut command = Command::new("script");
         let louder = louder(&[words]).join(" ");
         let line = format!("{} {words} {louder}", broker_binary().display());
@@ -29,7 +29,7 @@ impl Screen {
     }
 
     /// Reads until this stands on the screen.
-    fn wait_for(&mut self, words: &str) {
+    pub(crate) fn wait_for(&mut self, words: &str) {
         let mut buffer = [0; 4096];
         while !self.seen.contains(words) {
             let read = self.output.read(&mut buffer).expect("a screen");
@@ -38,12 +38,17 @@ impl Screen {
         }
     }
 
-    fn types(&mut self, keys: &str) {
+    /// What stood on the screen so far.
+    pub(crate) fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    pub(crate) fn types(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("keys");
     }
 
     /// The exit code, and all that was on the screen.
-    fn ends(mut self) -> (Option<i32>, String) {
+    pub(crate) fn ends(mut self) -> (Option<i32>, String) {
         let mut rest = Vec::new();
         self.output.read_to_end(&mut rest).expect("a screen");
         drop(self.keys);

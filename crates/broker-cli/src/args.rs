@@ -314,22 +314,26 @@ pub(crate) struct Import {
 
 /// Programs that ask for credentials in a protocol of their own
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "How each is set up is in docs/helpers.md. Tokens are offered to a provider's hosts alone: \
+    `hosts` in the configuration."
+)]
 pub(crate) enum Helper {
-    /// git: `git config credential.https://HOST.helper '!broker helper git'`
+    /// git: `git config --global credential.https://HOST.helper '!broker helper git'`
     Git {
         /// `get`, `store` or `erase`, as git says it
         operation: String,
     },
     /// docker: a link `docker-credential-broker` to broker, and `credHelpers` in its configuration
     Docker {
-        /// `get`, `store`, `erase` or `list`, as docker says it
-        operation: String,
+        /// What docker says
+        operation: DockerOperation,
     },
-    /// cargo: `credential-provider = ["broker", "helper", "cargo"]`
+    /// cargo: `credential-provider = "broker"` of a registry
     Cargo {
-        /// What cargo says: `--cargo-plugin`
-        #[arg(allow_hyphen_values = true)]
-        words: Vec<String>,
+        /// As cargo says it; its requests come on standard input
+        #[arg(long)]
+        cargo_plugin: bool,
     },
     /// aws: `credential_process = broker helper aws earthscope --role s3-miniseed-v2`
     Aws {
@@ -347,6 +351,18 @@ pub(crate) enum Helper {
         /// The provider
         provider: String,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DockerOperation {
+    /// A credential for the server on standard input
+    Get,
+    /// Servers there are credentials for
+    List,
+    /// Nothing: tokens come from the service
+    Store,
+    /// Nothing: see `broker logout`
+    Erase,
 }
 
 /// Write man pages into a folder

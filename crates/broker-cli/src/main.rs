@@ -9,14 +9,38 @@ mod run;
 mod terminal;
 mod words;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = args::Args::parse_from(words(std::env::args_os().collect()));
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => report::end(&end, args.everywhere.verbose),
+    }
+}
+
+/// The names that programs look for their helper by.
+const CALLING_NAMES: [(&str, &str); 3] = [
+    ("git-credential-broker", "git"),
+    ("docker-credential-broker", "docker"),
+    ("cargo-credential-broker", "cargo"),
+];
+
+/// The command line, as it would be typed for what this program is called by.
+fn words(typed: Vec<OsString>) -> Vec<OsString> {
+    let name = typed.first().and_then(|called| Path::new(called).file_stem()).unwrap_or_default();
+    let by_name = CALLING_NAMES.iter().find(|(calling, _)| name == *calling).map(|(_, program)| *program);
+    // cargo gives no other words to a credential provider, whatever its configuration names.
+    let by_word = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
+    match by_name.or(by_word) {
+        None => typed,
+        Some(program) => {
+            let before = ["broker", "helper", program].map(OsString::from);
+            before.into_iter().chain(typed.into_iter().skip(1)).collect()
+        }
     }
 }

@@ -12,6 +12,8 @@ pub(crate) enum End {
     Errors(Vec<Error>),
     /// By a signal.
     Signal(u8),
+    /// With the exit code of a command that was run, or an error that has one of its own.
+    Code(u8, Option<Error>),
     /// Nobody reads what is printed any more.
     NobodyReads,
 }
@@ -41,6 +43,12 @@ pub(crate) fn end(end: &End, verbose: u8) -> ExitCode {
             errors.first().map_or(ExitCode::FAILURE, |error| ExitCode::from(code(error.kind())))
         }
         End::Signal(number) => ExitCode::from(128 + number),
+        End::Code(code, error) => {
+            if let Some(error) = error {
+                say_error(error, verbose);
+            }
+            ExitCode::from(*code)
+        }
         // As a program that the signal ends.
         End::NobodyReads => ExitCode::from(128 + 13),
     }

@@ -5,20 +5,26 @@ use std::task::Poll;
 
 use broker::{Broker, Error, Result};
 use rustix::process::Signal as Raw;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::report::End;
 use crate::terminal;
 
 /// The signals that would end the process at once.
-struct Signals {
-    ending: Vec<(SignalKind, Signal)>,
+pub(crate) struct Signals {
+    heard: Vec<(SignalKind, Signal)>,
     /// A file that grows beyond a limit: heard, so that the write fails instead, and nothing else.
     _file_too_big: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    /// Hears these and `more`.
+    pub(crate) fn listen(more: &[SignalKind]) -> Result<Self> {
+        Self::hear(more).map_err(|error| Error::failed("signals cannot be heard").with_source(error))
+    }
+
+    fn hear(more: &[SignalKind]) -> std::io::Result<Self> {
         // Ctrl-C, Ctrl-\, a closed terminal, and what batch systems and limits send.
         let ending = [
             SignalKind::interrupt(),
@@ -30,19 +36,21 @@ impl Signals {
             SignalKind::alarm(),
             SignalKind::from_raw(Raw::XCPU.as_raw()),
         ];
-        let ending = ending.into_iter().map(|kind| Ok((kind, signal(kind)?)));
+        let ignored = ignored();
+        let heard = ending.iter().chain(more).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        let heard = heard.map(|kind| Ok((*kind, signal(*kind)?)));
         Ok(Self {
-            ending: ending.collect::<std::io::Result<_>>()?,
+            heard: heard.collect::<std::io::Result<_>>()?,
             _file_too_big: signal(SignalKind::from_raw(Raw::XFSZ.as_raw()))?,
         })
     }
 
-    /// Waits for the first, and gives its number.
-    async fn first(&mut self) -> u8 {
+    /// Waits for the next, and gives its number.
+    pub(crate) async fn next(&mut self) -> u8 {
         poll_fn(|context| {
             let mut came = |signal: &mut Signal| signal.poll_recv(context).is_ready();
-            let mut ending = self.ending.iter_mut();
-            match ending.find_map(|(kind, signal)| Some(*kind).filter(|_| came(signal))) {
+            let mut heard = self.heard.iter_mut();
+            match heard.find_map(|(kind, signal)| Some(*kind).filter(|_| came(signal))) {
                 // A signal's number fits a byte on every Unix.
                 Some(kind) => Poll::Ready(u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)),
                 None => Poll::Pending,
@@ -52,18 +60,28 @@ impl Signals {
     }
 }
 
+/// The signals that this process was told to ignore, as bits from the first: a handler in their place would undo
+/// `nohup`, and a program that is run from here would not inherit it.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or_default()
+}
+
+/// A runtime of this thread alone.
+pub(crate) fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::failed("no runtime can be had").with_source(error))
+}
+
 /// Runs work to its end, or until a signal that ends it; that waits until what a service gave is saved.
 pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> std::result::Result<T, End> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::failed("no runtime can be had").with_source(error))?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        let mut signals =
-            Signals::listen().map_err(|error| Error::failed("signals cannot be heard").with_source(error))?;
+        let mut signals = Signals::listen(&[])?;
         let number = tokio::select! {
             result = work => return result.map_err(End::from),
-            number = signals.first() => number,
+            number = signals.next() => number,
         };
         broker.settled().await;
         Err(End::Signal(number))

@@ -14,7 +14,7 @@ use crate::{DOMAIN, EarthScope, KIND};
 const API_URL: &str = "https://api.earthscope.org";
 
 /// Bearer tokens go only there (facts of the service), and where the configuration says.
-const HOSTS: [&str; 2] = ["earthscope.org", "*.earthscope.org"];
+const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
 
 /// What a provider is made of.
 pub(crate) struct Chosen {

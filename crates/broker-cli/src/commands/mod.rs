@@ -15,7 +15,7 @@ mod token;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use broker::{Broker, Config, Error, Secret, Setup};
+use broker::{Broker, Config, Error, Secret, Setup, Token};
 use clap::CommandFactory;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -75,12 +75,14 @@ impl Desk<'_> {
 
     /// The broker, for work with one provider; says what is not well with its configuration.
     fn broker(&self, provider: &str) -> Outcome<Broker> {
-        self.broker_of(self.setup(), provider)
+        self.broker_of(self.setup(), &[provider])
     }
 
-    fn broker_of(&self, setup: Setup, provider: &str) -> Outcome<Broker> {
+    fn broker_of(&self, setup: Setup, providers: &[impl AsRef<str>]) -> Outcome<Broker> {
         let config = setup.config()?;
-        self.warn(&config, provider);
+        for provider in providers {
+            self.warn(&config, provider.as_ref());
+        }
         Ok(setup.open_with(config)?)
     }
 
@@ -115,6 +117,16 @@ fn secret_from_stdin(flag: &str) -> Outcome<Option<Secret>> {
             Err(Error::usage(format!("{flag}: more than one line came on standard input")).into())
         }
         secret => Ok(Some(Secret::new(secret))),
+    }
+}
+
+/// A token as programs take it, where a line end or a zero byte in it would be a fault.
+fn plain(token: &Token) -> broker::Result<&str> {
+    match token.secret().expose() {
+        secret if secret.contains(char::is_control) => {
+            Err(Error::failed("the service's token has control characters in it: it is not handed on"))
+        }
+        secret => Ok(secret),
     }
 }
 

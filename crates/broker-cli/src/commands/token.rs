@@ -2,8 +2,10 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::time::Duration;
 
 use broker::{Broker, Clock, ErrorKind, Secret, SystemClock, TokenRequest};
+use chrono::{DateTime, Utc};
 
 use super::{Desk, Outcome, answer, login, secret_from_stdin};
 use crate::args::Token;
@@ -24,15 +26,11 @@ pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
 /// The token, as it is asked for.
 fn token(desk: &Desk<'_>, args: &Token) -> Outcome<String> {
     let style = Style::of(args)?;
-    let broker = desk.broker_of(desk.setup().wait_limit(args.wait), &args.provider)?;
+    let broker = desk.broker_of(desk.setup().wait_limit(args.wait), &[&args.provider])?;
     let request = request(args, &style);
     let token = get(desk, &broker, args, &request)?;
     let now = SystemClock.now();
-    if let (Some(asked), Some(left)) = (args.min_ttl, token.window().left(now))
-        && left < asked
-    {
-        desk.say("warning: even a new token of this service has less life left than --min-ttl asks for");
-    }
+    warn_if_short(desk, &token, args.min_ttl, now);
     let about = About {
         provider: &args.provider,
         // Of a derived credential it is no scope.
@@ -61,11 +59,8 @@ fn refresh_token(desk: &Desk<'_>, provider: &str) -> Outcome<String> {
 fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -> Outcome<broker::Token> {
     let ended = if args.rejected {
         run_async(broker, broker.replace_rejected(&args.provider, request, rejected()?))
-    } else if let Some(held) = broker.held(&args.provider, request)? {
-        // What is held is printed without a runtime, a client, a lock.
-        return Ok(held);
     } else {
-        run_async(broker, broker.token(&args.provider, request))
+        held_or_new(broker, &args.provider, request)
     };
     match ended {
         Err(End::Errors(errors))
@@ -82,6 +77,28 @@ fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -
             Ok(token)
         }
         ended => ended,
+    }
+}
+
+/// The held token, without a runtime, a client, a lock; or a new one.
+pub(super) fn held_or_new(broker: &Broker, provider: &str, request: &TokenRequest) -> Outcome<broker::Token> {
+    match broker.held(provider, request)? {
+        Some(held) => Ok(held),
+        None => run_async(broker, broker.token(provider, request)),
+    }
+}
+
+/// Says that a token has less life left than was asked for.
+pub(super) fn warn_if_short(
+    desk: &Desk<'_>,
+    token: &broker::Token,
+    asked: Option<Duration>,
+    now: DateTime<Utc>,
+) {
+    if let (Some(asked), Some(left)) = (asked, token.window().left(now))
+        && left < asked
+    {
+        desk.say("warning: even a new token of this service has less life left than --min-ttl asks for");
     }
 }
 

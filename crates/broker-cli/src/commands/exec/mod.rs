@@ -1,0 +1,92 @@
+//! `broker exec`.
+
+mod file;
+mod folder;
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use broker::{Broker, Clock, Error, SystemClock, Token, TokenRequest, printable};
+
+use super::token::{held_or_new, warn_if_short};
+use super::{Desk, Outcome, plain};
+use crate::args::Exec;
+use crate::report::End;
+
+/// A provider's token, and the variable that programs look for it in.
+struct Given {
+    provider: String,
+    variable: String,
+    token: Token,
+}
+
+pub(super) fn run(desk: &Desk<'_>, args: &Exec) -> Outcome {
+    let broker = desk.broker_of(desk.setup(), &args.providers)?;
+    let variables = variables(&broker, &args.providers)?;
+    let usual = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
+    let request = args.min_ttl.iter().fold(usual.clone(), |request, left| request.min_ttl(*left));
+    let given = args.providers.iter().zip(variables).map(|(provider, variable)| {
+        let token = held_or_new(&broker, provider, &request)?;
+        warn_if_short(desk, &token, args.min_ttl, SystemClock.now());
+        Ok(Given { provider: provider.clone(), variable, token })
+    });
+    let given = given.collect::<Outcome<Vec<_>>>()?;
+    let command = command(&args.command)?;
+    if args.file { file::run(desk, &broker, &usual, given, command) } else { become_it(command, &given) }
+}
+
+/// Gives the process to the command: signals, exit code and terminal are its own then.
+fn become_it(mut command: Command, given: &[Given]) -> Outcome {
+    for Given { variable, token, .. } in given {
+        command.env(variable, plain(token)?);
+    }
+    let error = command.exec();
+    Err(not_run(&command, error))
+}
+
+fn command(words: &[OsString]) -> Outcome<Command> {
+    let Some((program, its_words)) = words.split_first() else {
+        return Err(Error::usage("no command is given").into());
+    };
+    let mut command = Command::new(program);
+    command.args(its_words);
+    Ok(command)
+}
+
+/// The variable of each provider; two tokens cannot be in one.
+fn variables(broker: &Broker, providers: &[String]) -> Outcome<Vec<String>> {
+    let named = providers.iter().map(|provider| broker.token_variable(provider));
+    let variables = named.collect::<broker::Result<Vec<_>>>()?;
+    if let Some(twice) = repeated(providers) {
+        return Err(Error::usage(format!("`{twice}` is named twice")).into());
+    }
+    match repeated(&variables) {
+        None => Ok(variables),
+        Some(twice) => {
+            Err(Error::usage(format!("the tokens of two providers would be in the same variable, {twice}"))
+                .with_hint("give one of them another in the configuration: env = \"NAME\"")
+                .into())
+        }
+    }
+}
+
+/// What stands in a list a second time.
+fn repeated(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
+}
+
+/// Why a command was not run, with the exit code that shells have for it.
+fn not_run(command: &Command, error: std::io::Error) -> End {
+    let (program, missing) = (command.get_program(), error.kind() == std::io::ErrorKind::NotFound);
+    let shown = printable(&program.to_string_lossy());
+    let hint = if missing && shown.contains(char::is_whitespace) {
+        "the command and its arguments are words of their own; for a line of shell: sh -c '…'"
+    } else if missing {
+        "see whether it is in one of the folders of PATH, and what its first line (#!) names"
+    } else {
+        "see whether it is a program, and yours to run: ls -l"
+    };
+    let error = Error::failed(format!("`{shown}` cannot be run: {error}")).with_hint(hint).with_source(error);
+    End::Code(if missing { 127 } else { 126 }, Some(error))
+}

@@ -1,0 +1,83 @@
+//! cargo's credential provider protocol, version 1: a line of JSON for a line of JSON.
+
+use std::io::BufRead;
+
+use broker::{Broker, Error};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{provider_for, token};
+use crate::commands::{Desk, Outcome, answer, plain};
+use crate::report::End;
+
+#[derive(Deserialize)]
+struct Request {
+    v: u32,
+    kind: String,
+    registry: Registry,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Registry {
+    index_url: String,
+}
+
+pub(super) fn run(desk: &Desk<'_>) -> Outcome {
+    say(&json!({ "v": [1] }))?;
+    let mut broker = None;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|error| Error::failed("standard input cannot be read").with_source(error))?;
+        let answer = match respond(desk, &mut broker, &line) {
+            Ok(answer) => answer,
+            Err(End::Errors(errors)) => fault(&errors),
+            Err(end) => return Err(end),
+        };
+        say(&answer)?;
+    }
+    Ok(())
+}
+
+fn respond(desk: &Desk<'_>, broker: &mut Option<Broker>, line: &str) -> Outcome<Value> {
+    let request: Request = serde_json::from_str(line)
+        .map_err(|error| Error::usage("this is no request of cargo's").with_source(error))?;
+    if request.v != 1 || request.kind != "get" {
+        return Ok(json!({ "Err": { "kind": "operation-not-supported" } }));
+    }
+    let broker = match broker {
+        Some(broker) => broker,
+        None => broker.insert(desk.setup().open()?),
+    };
+    let index = &request.registry.index_url;
+    let url = index.strip_prefix("sparse+").unwrap_or(index);
+    let Some(provider) = provider_for(desk, broker, url) else {
+        return Ok(json!({ "Err": { "kind": "url-not-supported" } }));
+    };
+    let token = token(broker, &provider)?;
+    let mut get = json!({
+        "kind": "get",
+        // cargo sends it as the header's whole value.
+        "token": format!("{} {}", token.token_type(), plain(&token)?),
+        "cache": "session",
+        "operation_independent": true,
+    });
+    if let Some(expires_at) = token.expires_at() {
+        get["cache"] = "expires".into();
+        get["expiration"] = expires_at.timestamp().into();
+    }
+    Ok(json!({ "Ok": get }))
+}
+
+/// cargo shows these, and asks no other provider.
+fn fault(errors: &[Error]) -> Value {
+    let words = |error: &Error| match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    };
+    let words: Vec<_> = errors.iter().map(words).collect();
+    json!({ "Err": { "kind": "other", "message": words.join("; "), "caused-by": [] } })
+}
+
+fn say(message: &Value) -> Outcome {
+    answer(&format!("{message}\n"))
+}

@@ -1,0 +1,159 @@
+//! `broker exec`: a command with tokens in its environment.
+
+mod file;
+
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+
+use broker_e2e::{Sandbox, Started, finish, spawn};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions};
+
+use crate::stage::program;
+
+/// Imagery and methane, with what logs in by itself.
+fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
+    let (imagery, methane) = (
+        EarthDaily::start(EarthDailyOptions::default()),
+        CarbonMapper::start(CarbonMapperOptions::default()),
+    );
+    let config = format!(
+        "[providers.earthdaily]\nauth_url = \"{}\"\n[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \
+         \"ada@example.org\"\npassword = {{ env = \"SECRET\" }}\n",
+        imagery.auth_url(),
+        methane.base_url()
+    );
+    let sandbox = Sandbox::new().with_config(&config);
+    let sandbox = sandbox.with_env("EDS_SECRET", "standin-api-token").with_env("SECRET", "standin-password");
+    (imagery, methane, sandbox)
+}
+
+/// Reads the first line that the command prints.
+fn first_line(child: &mut Started) -> String {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    let stdout = child.stdout.as_mut().expect("its stdout");
+    while stdout.read(&mut byte).expect("its stdout") == 1 && byte != *b"\n" {
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).expect("UTF-8")
+}
+
+/// What a command wrote into a file of the home.
+fn written(sandbox: &Sandbox, name: &str) -> String {
+    std::fs::read_to_string(sandbox.home().join(name)).expect("a file")
+}
+
+#[test]
+fn the_command_has_each_token_in_its_variable_and_nowhere_else() {
+    let (imagery, _methane, sandbox) = two();
+    // Whatever it prints is searched for secrets: its words are.
+    let script = "umask 077; printf '%s %s' $EDS_TOKEN $CARBONMAPPER_TOKEN > seen; tr '\\0' ' ' < /proc/$$/cmdline; \
+                  echo \"$1\"; test -n \"$EDS_SECRET\"";
+    let words = ["exec", "earthdaily,carbonmapper", "--", "sh", "-c", script, "sh", "--scope"];
+    let run = sandbox.broker(&words).ends(0);
+    assert!(run.out.ends_with(" sh --scope --scope\n"), "its words are its own: {}", run.out);
+    let tokens = ["earthdaily", "carbonmapper"].map(|name| sandbox.broker(&["token", name]).token());
+    assert_eq!(written(&sandbox, "seen"), tokens.join(" "));
+    assert_eq!(imagery.exchanges(), 1, "held tokens are used");
+}
+
+/// What a process has of signals and open files; its number before. The C library ignores signals of its own, after
+/// those that have names.
+const INHERITED: &str = "echo $$; sed -n 's/^Sig\\(Ign\\|Blk\\):.*\\(........\\)$/\\1 \\2/p' /proc/self/status; \
+                         ls /proc/self/fd; exit 7";
+
+#[test]
+fn the_command_is_the_process_itself_with_nothing_changed() {
+    let (_imagery, _methane, sandbox) = two();
+    let inherited = |child: Started| {
+        let number = format!("{}\n", child.id());
+        let run = finish(child).ends(7);
+        run.out.strip_prefix(&number).expect("the same process").replace("Ign 8", "Ign 0")
+    };
+    let without = inherited(spawn(program(&sandbox, "sh", &["-c", INHERITED]), &[]));
+    assert!(without.starts_with("Blk 00000000\nIgn 00000000\n0\n1\n"), "{without}");
+    // Once with a request before it, once with what is held.
+    for _ in 0..2 {
+        assert_eq!(inherited(sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", INHERITED])), without);
+    }
+    let mut child = sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!(child.wait().expect("it ends").signal(), Some(15));
+}
+
+#[test]
+fn what_is_ignored_stays_so() {
+    let (_imagery, _methane, sandbox) = two();
+    for words in [&["exec", "earthdaily"][..], &["exec", "earthdaily"], &["exec", "--file", "earthdaily"]] {
+        let words = [words, &["--", "sh", "-c", INHERITED]].concat();
+        let child = spawn(sandbox.command_under(&["nohup"], &words), &words);
+        let out = finish(child).ends(7).out.replace("Ign 8", "Ign 0");
+        assert!(out.contains("Ign 00000001\n"), "the hangup: {out}");
+    }
+}
+
+#[test]
+fn a_command_that_cannot_run_has_the_exit_codes_of_shells() {
+    let (_imagery, _methane, sandbox) = two();
+    let exec = |words: &[&str]| sandbox.broker(&[&["exec", "earthdaily"], words].concat());
+    let _ = exec(&["--", "no-such-command"]).ends(127).says("`no-such-command` cannot be run");
+    let _ = exec(&["--", "ls -l"]).ends(127).says("words of their own");
+    let _ = exec(&["--", "/dev/null"]).ends(126).says("Permission denied");
+    let _ = exec(&["--file", "--", "no-such-command"]).ends(127).says("`no-such-command` cannot be run");
+    let _ = exec(&["--file", "--", "/dev/null"]).ends(126);
+    let _ = exec(&[]).ends(2).says("COMMAND");
+    let _ = exec(&["--"]).ends(2);
+}
+
+#[test]
+fn without_a_token_nothing_is_run() {
+    let (_imagery, methane, sandbox) = two();
+    let start = |providers: &str| sandbox.broker(&["exec", providers, "--", "touch", "started"]);
+    let _ = start("earthdaily,earthscope").ends(3).says("broker login earthscope");
+    let _ = start("nothing").ends(2).says("there is no provider `nothing`");
+    let _ = start("earthdaily,earthdaily").ends(2).says("named twice");
+    let _ = start("earthdaily,").ends(2);
+    methane.fault_always("pair", broker_testkit::Fault::Status(503));
+    let _ = start("earthdaily,carbonmapper").ends(4).says("carbonmapper: ");
+    let _ = sandbox
+        .broker(&["exec", "--scope", "x", "earthdaily", "--", "touch", "started"])
+        .ends(2)
+        .says("--scope");
+    assert!(!sandbox.home().join("started").exists());
+}
+
+#[test]
+fn a_variable_can_be_named_and_has_room_for_one() {
+    let (imagery, _methane, sandbox) = two();
+    let config = format!(
+        "[providers.earthdaily]\nauth_url = \"{0}\"\n[providers.second]\nkind = \"earthdaily\"\n\
+         auth_url = \"{0}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n",
+        imagery.auth_url()
+    );
+    sandbox.write_config(&config);
+    let words = ["exec", "earthdaily,second", "--", "sh", "-c", "test -n $EDS_TOKEN && test -n $SECOND"];
+    let _ = sandbox.broker(&words).ends(2).says("EDS_TOKEN").says("env = \"NAME\"");
+    sandbox.write_config(&(config + "env = \"SECOND\"\n"));
+    let _ = sandbox.broker(&words).ends(0);
+}
+
+#[test]
+fn one_exec_runs_in_another() {
+    let (_imagery, _methane, sandbox) = two();
+    let inner = sandbox.command(&[]).get_program().to_owned();
+    let inner = inner.to_str().expect("a path");
+    let test = "test -n \"$EDS_TOKEN\" && test -n \"$CARBONMAPPER_TOKEN\"";
+    let words = ["exec", "earthdaily", "--", inner, "exec", "carbonmapper", "--", "sh", "-c", test];
+    let _ = sandbox.broker(&words).ends(0);
+    let test = "test -n \"$EDS_TOKEN\" && test -f \"$CARBONMAPPER_TOKEN_FILE\"";
+    let words = ["exec", "earthdaily", "--", inner, "exec", "--file", "carbonmapper", "--", "sh", "-c", test];
+    let _ = sandbox.broker(&words).ends(0);
+}
+
+#[test]
+fn a_token_of_two_lines_is_in_no_variable_and_no_file() {
+    let (imagery, _methane, sandbox) = two();
+    imagery.fault("token", broker_testkit::Fault::edit(|answer| answer["access_token"] = "a\nb".into()));
+    for words in [&["exec", "earthdaily", "--", "true"][..], &["exec", "--file", "earthdaily", "--", "true"]]
+    {
+        let _ = sandbox.broker(words).ends(1).says("control characters");
+    }
+}

@@ -1,0 +1,159 @@
+//! `broker exec --file`: files that are renewed while the command runs.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use broker_e2e::{Sandbox, Started, finish, signal};
+use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
+
+use super::{first_line, two, written};
+use crate::terminal::Screen;
+
+/// A service whose tokens live for so many seconds, and a home whose session has a folder for files.
+fn imagery(life: u64) -> (EarthDaily, Sandbox) {
+    let service = EarthDaily::start(EarthDailyOptions { life, ..EarthDailyOptions::default() });
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let session = sandbox.home().join("session");
+    std::fs::create_dir(&session).expect("a folder");
+    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", session.to_str().expect("a path"));
+    (service, sandbox)
+}
+
+/// The folders of files that are there.
+fn folders(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(sandbox.home().join("session")).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
+/// Starts a script that has the token's file, and waits until it has printed a line.
+fn start(sandbox: &Sandbox, script: &str) -> Started {
+    let mut child = sandbox.start(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]);
+    assert_eq!(first_line(&mut child), "ready");
+    child
+}
+
+/// Waits for a signal that the script has a trap for.
+const WAIT: &str = "while :; do sleep 0.05; done";
+
+#[test]
+fn the_file_is_the_users_alone_and_gone_after() {
+    let (_service, sandbox) = imagery(3600);
+    let script = "umask 077; cat $EDS_TOKEN_FILE > seen; stat -c '%a %F' $EDS_TOKEN_FILE $(dirname $EDS_TOKEN_FILE); \
+                  echo \"${EDS_TOKEN-none}\"; exit 7";
+    let run = sandbox.broker(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]).ends(7);
+    assert_eq!(run.out, "600 regular file\n700 directory\nnone\n");
+    assert_eq!(written(&sandbox, "seen"), sandbox.broker(&["token", "earthdaily"]).token() + "\n");
+    assert!(folders(&sandbox).is_empty());
+}
+
+#[test]
+fn a_session_without_a_folder_has_its_files_among_the_temporary_ones() {
+    let (_service, sandbox) = imagery(3600);
+    let temporary = sandbox.home().join("tmp");
+    std::fs::create_dir(&temporary).expect("a folder");
+    let sandbox = sandbox.with_env("TMPDIR", temporary.to_str().expect("a path"));
+    for session in ["", "relative", "/nowhere"] {
+        let words = ["exec", "--file", "earthdaily", "--", "printenv", "EDS_TOKEN_FILE"];
+        let run = sandbox.command(&words).env("XDG_RUNTIME_DIR", session).output().expect("it runs");
+        let path = String::from_utf8(run.stdout).expect("UTF-8");
+        assert!(PathBuf::from(path).starts_with(&temporary));
+    }
+}
+
+#[test]
+fn the_file_is_renewed_while_the_command_runs() {
+    let (service, sandbox) = imagery(4);
+    // A file that is written in place could be met half written: this reads it all the time.
+    let script = "first=$(cat $EDS_TOKEN_FILE); now=$first; while [ $now = $first ]; do now=$(cat $EDS_TOKEN_FILE); \
+                  [ ${#now} = ${#first} ] || exit 9; done; umask 077; echo $now > seen";
+    let _ = sandbox.broker(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]).ends(0);
+    assert!(service.access_is_live(written(&sandbox, "seen").trim()));
+    assert!(service.exchanges() >= 2);
+}
+
+#[test]
+fn a_service_that_is_down_leaves_the_file_and_is_asked_again() {
+    let (service, sandbox) = imagery(4);
+    let script = "first=$(cat $EDS_TOKEN_FILE); echo ready; while [ $(cat $EDS_TOKEN_FILE) = $first ]; do sleep 0.1; done";
+    let child = start(&sandbox, script);
+    service.forget_seen();
+    service.fault_always("token", Fault::Status(503));
+    // In the window, at the end, and after it.
+    assert!(service.wait_for("token", 8, Duration::from_secs(30)), "it is tried again");
+    service.clear_faults();
+    let run = finish(child).ends(0).says("try again later");
+    assert_eq!(run.err.matches("the file keeps its old token").count(), 1, "{}", run.err);
+}
+
+#[test]
+fn signals_reach_the_command_and_its_end_is_the_brokers() {
+    let (_service, sandbox) = imagery(3600);
+    for name in ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "WINCH"] {
+        let child = start(&sandbox, &format!("trap 'echo got {name}; exit 9' {name}; echo ready; {WAIT}"));
+        signal(&child, name);
+        assert_eq!(finish(child).ends(9).out, format!("got {name}\n"));
+    }
+    for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        let mut child = start(&sandbox, "echo ready; exec sleep 600");
+        signal(&child, name);
+        assert_eq!(child.wait().expect("it ends").signal(), Some(number));
+    }
+    let mut child = start(&sandbox, "echo ready; kill -KILL $$");
+    assert_eq!(child.wait().expect("it ends").signal(), Some(9));
+    assert!(folders(&sandbox).is_empty());
+}
+
+#[test]
+fn what_a_killed_broker_left_is_gone_after_the_next_and_nothing_else() {
+    let (_service, sandbox) = imagery(3600);
+    let wait = "echo ready; read _; cat $EDS_TOKEN_FILE > /dev/null";
+    let (mut killed, mut other) = (start_reading(&sandbox, wait), start_reading(&sandbox, wait));
+    assert_eq!(folders(&sandbox).len(), 2);
+    killed.kill().expect("it is there");
+    let _ = killed.wait();
+    assert_eq!(folders(&sandbox).len(), 2);
+    let _ = sandbox.broker(&["exec", "--file", "earthdaily", "--", "true"]).ends(0);
+    assert_eq!(folders(&sandbox).len(), 1);
+    drop(other.stdin.take());
+    let _ = finish(other).ends(0);
+    assert!(folders(&sandbox).is_empty());
+}
+
+/// A script that ends when its standard input does.
+fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
+    let words = ["exec", "--file", "earthdaily", "--", "sh", "-c", script];
+    let mut command = sandbox.command(&words);
+    command.stdin(std::process::Stdio::piped());
+    let mut child = broker_e2e::spawn(command, &words);
+    assert_eq!(first_line(&mut child), "ready");
+    child
+}
+
+#[test]
+fn a_key_of_the_terminal_is_not_sent_on() {
+    let (_service, sandbox) = imagery(3600);
+    // Out of the terminal's reach, so that only the broker could interrupt it.
+    let script = "trap 'count=again' INT; trap 'echo $count; exit 5' USR1; count=never; echo ready $PPID.; while :; do sleep 0.05; done";
+    sandbox.write(&sandbox.home().join("script"), script);
+    let mut screen = Screen::run(&sandbox, "exec --file earthdaily -- setsid sh script");
+    screen.wait_for(".");
+    screen.types("\x03");
+    screen.wait_for("^C");
+    let broker =
+        screen.seen().split_once("ready ").and_then(|(_, rest)| rest.split_once('.')).expect("a number").0;
+    let sent = Command::new("kill").args(["-s", "USR1", broker]).status().expect("kill");
+    assert!(sent.success());
+    let (_, seen) = screen.ends();
+    assert!(seen.contains("never"), "{seen}");
+}
+
+#[test]
+fn files_of_two_providers() {
+    let (_imagery, _methane, sandbox) = two();
+    let script = "test -s $EDS_TOKEN_FILE && test -s $CARBONMAPPER_TOKEN_FILE && \
+                  test $(dirname $EDS_TOKEN_FILE) = $(dirname $CARBONMAPPER_TOKEN_FILE)";
+    let _ = sandbox.broker(&["exec", "--file", "earthdaily,carbonmapper", "--", "sh", "-c", script]).ends(0);
+}

@@ -1,0 +1,134 @@
+//! `broker helper`: programs that ask for credentials, the real ones where they are installed, against servers on
+//! loopback. The lines of their configuration are those of docs/helpers.md.
+
+mod cargo;
+mod git;
+mod kubectl;
+mod place;
+
+use std::os::unix::fs::symlink;
+use std::process::{Command, Output};
+
+use broker_e2e::{Sandbox, broker_binary};
+use broker_testkit::{EarthDaily, EarthDailyOptions};
+use serde_json::Value;
+
+use crate::stage::program;
+
+/// Imagery whose tokens are for these hosts too; `broker` and its calling names are in PATH.
+fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config =
+        format!("[providers.earthdaily]\nauth_url = \"{}\"\nhosts = {hosts:?}\n", service.auth_url());
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let programs = sandbox.home().join("bin");
+    std::fs::create_dir(&programs).expect("a folder");
+    for name in ["broker", "git-credential-broker", "docker-credential-broker", "cargo-credential-broker"] {
+        symlink(broker_binary(), programs.join(name)).expect("a link");
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("PATH"));
+    (service, sandbox.with_env("PATH", &path))
+}
+
+/// Whether a program is there; says so if not.
+fn is_there(name: &str) -> bool {
+    let there = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().expect("a shell");
+    if !there.status.success() {
+        println!("`{name}` is not installed: not run");
+    }
+    there.status.success()
+}
+
+/// What a program printed, and told people; neither has a secret in it.
+#[track_caller]
+fn told(output: &Output) -> (String, String) {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    broker_e2e::assert_no_secret("what it printed", &out);
+    broker_e2e::assert_no_secret("what it told", &err);
+    (out.into_owned(), err.into_owned())
+}
+
+/// A piece of docs/helpers.md, with the host of the test in the place of that of the page.
+#[track_caller]
+fn documented(text: &str, host: &str) -> String {
+    let page = include_str!("../../docs/helpers.md");
+    assert!(page.contains(text), "docs/helpers.md has not: {text}");
+    text.replace("https://data.example.org", &format!("http://{host}")).replace("data.example.org", host)
+}
+
+#[test]
+fn docker_gets_a_token_for_a_providers_host_alone() {
+    let (service, sandbox) = imagery(&["registry.example.org", "*.example.net", "127.0.0.1:5000"]);
+    let docker =
+        |operation: &str, input: &str| sandbox.broker_reading(&["helper", "docker", operation], input);
+    assert_eq!(docker("list", "").ends(0).out, "{}\n", "nothing is held");
+    let token = sandbox.broker(&["token", "earthdaily"]).token();
+    for server in
+        ["registry.example.org", "https://registry.example.org/v2/", "a.example.net:443\n", "127.0.0.1:5000"]
+    {
+        let json = docker("get", server).json();
+        assert_eq!((&json["ServerURL"], &json["Secret"]), (&server.trim().into(), &token.clone().into()));
+        assert_eq!(json["Username"], "oauth2accesstoken");
+    }
+    for server in [
+        "docker.io",
+        "https://index.docker.io/v1/",
+        "registry.example.org.evil.example",
+        "https://registry.example.org\\@evil.example/",
+        "https://registry.exam\tple.org/",
+        "https://registry.example.org@evil.example/",
+        "evil.example/registry.example.org",
+        "127.0.0.1:5001",
+        "",
+    ] {
+        let run = docker("get", server).ends(1);
+        assert_eq!(
+            (run.out.as_str(), run.err.as_str()),
+            ("credentials not found in native keychain\n", ""),
+            "{server}"
+        );
+    }
+    let run = docker("get", "http://registry.example.org").ends(1).says("https only");
+    assert_eq!(run.out, "credentials not found in native keychain\n");
+    let json = docker("list", "").json();
+    let user = Value::from("oauth2accesstoken");
+    assert_eq!(json, serde_json::json!({"127.0.0.1:5000": user, "registry.example.org": user}));
+    for operation in ["store", "erase"] {
+        let run = docker(operation, "{\"ServerURL\":\"x\",\"Username\":\"y\",\"Secret\":\"z\"}").ends(0);
+        assert_eq!(run.out + &run.err, "");
+    }
+    let _ = docker("frob", "").ends(2);
+    assert_eq!(service.exchanges(), 1);
+}
+
+#[test]
+fn docker_finds_it_by_its_name_and_reads_errors_on_stdout() {
+    let (service, sandbox) = imagery(&["registry.example.org"]);
+    let _ = documented("{ \"credHelpers\": { \"data.example.org\": \"broker\" } }", "");
+    service.fault_always("token", broker_testkit::Fault::Status(503));
+    let script = "echo registry.example.org | docker-credential-broker get";
+    let output = program(&sandbox, "sh", &["-c", script]).output().expect("a shell");
+    let (out, err) = told(&output);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(out.starts_with("earthdaily: ") && err.starts_with("error: earthdaily: "), "{out}{err}");
+}
+
+#[test]
+fn aws_is_the_format_of_that_name() {
+    let (_service, sandbox) = imagery(&[]);
+    let role = ["--role", "s3-miniseed-v2", "--param", "year=2024", "--param", "network=FDSN:UO"];
+    let helper = sandbox.broker(&[&["helper", "aws", "earthdaily"], &role[..]].concat());
+    let format = sandbox.broker(&[&["token", "earthdaily", "--format", "aws"], &role[..]].concat());
+    assert_eq!((helper.code, helper.out, helper.err), (format.code, format.out, format.err));
+    let _ = sandbox.broker(&["helper", "aws", "earthdaily"]).ends(2).says("--role");
+}
+
+#[test]
+fn a_provider_that_is_wrong_is_passed_by() {
+    let (_service, sandbox) = imagery(&["127.0.0.1"]);
+    let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
+    sandbox.write_config(&(config + "[providers.cluster]\nkind = \"earthscope\"\ndomian = \"x\"\n"));
+    let asked = "protocol=https\nhost=127.0.0.1\n\n";
+    let run = sandbox.broker_reading(&["helper", "git", "get"], asked).ends(0).says("warning: cluster: ");
+    assert!(run.out.contains("password="));
+}

@@ -1,0 +1,159 @@
+//! git.
+
+use broker_e2e::Sandbox;
+
+use super::place::{Answer, Place};
+use super::{documented, imagery, is_there, program, told};
+
+/// A server with an empty repository, for who has a token that `takes` is true of.
+fn repository(scheme: &'static str, takes: impl Fn(&str) -> bool + Send + 'static) -> Place {
+    Place::start(move |path, authorization| {
+        if !takes(authorization) {
+            return Answer(401, scheme, String::new());
+        }
+        assert!(path.contains("/info/refs?service=git-upload-pack"), "{path}");
+        let line = |text: &str| format!("{:04x}{text}", text.len() + 4);
+        let refs = line(&format!("{} capabilities^{{}}\0agent=standin\n", "0".repeat(40)));
+        let body = line("# service=git-upload-pack\n") + "0000" + &refs + "0000";
+        Answer(200, "Content-Type: application/x-git-upload-pack-advertisement", body)
+    })
+}
+
+const BEARER: &str = "WWW-Authenticate: Bearer realm=\"x\"";
+const BASIC: &str = "WWW-Authenticate: Basic realm=\"x\"";
+
+/// Runs git, with this file for its own configuration, and gives its exit code and what it told.
+fn git(sandbox: &Sandbox, config: &str, url: &str) -> (Option<i32>, String) {
+    sandbox.write(&sandbox.home().join(".gitconfig"), config);
+    let mut git = program(sandbox, "git", &["ls-remote", url]);
+    let output =
+        git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_NOSYSTEM", "1").output().expect("git runs");
+    (output.status.code(), told(&output).1)
+}
+
+/// Whether this git can send a bearer token; earlier ones send any as a password.
+fn knows_bearer(sandbox: &Sandbox) -> bool {
+    let output = program(sandbox, "git", &["credential", "capability"]).output().expect("git runs");
+    told(&output).0.contains("capability authtype\n")
+}
+
+#[test]
+fn git_asks_by_name_or_by_command_and_sends_what_the_server_takes() {
+    if !is_there("git") {
+        return;
+    }
+    let by_command = "[credential \"https://data.example.org\"]\n\thelper = !broker helper git\n";
+    for (scheme, config) in
+        [(BEARER, by_command), (BASIC, by_command), (BEARER, "[credential]\n\thelper = broker\n")]
+    {
+        let place = repository(scheme, |authorization| !authorization.is_empty());
+        let (_service, sandbox) = imagery(&[&place.host]);
+        let url = format!("http://{}/project.git", place.host);
+        assert_eq!(git(&sandbox, &documented(config, &place.host), &url), (Some(0), String::new()));
+        let sent = place.authorizations().pop().expect("a request");
+        let token = sandbox.broker(&["token", "earthdaily"]).token();
+        let pair = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("oauth2:{token}"));
+        let bearer = scheme == BEARER && knows_bearer(&sandbox);
+        let expected = if bearer { format!("Bearer {token}") } else { format!("Basic {pair}") };
+        assert_eq!(sent, expected);
+    }
+}
+
+#[test]
+fn git_asks_the_next_helper_about_other_hosts_and_without_a_login() {
+    if !is_there("git") {
+        return;
+    }
+    let place = repository(BASIC, |authorization| authorization == "Basic eDp5");
+    let next = "[credential]\n\thelper = broker\n\thelper = \"!echo username=x; echo password=y; :\"\n";
+    let url = format!("http://{}/project.git", place.host);
+    let (service, sandbox) = imagery(&["elsewhere.example.org"]);
+    assert_eq!(git(&sandbox, next, &url), (Some(0), String::new()));
+    assert_eq!(service.exchanges(), 0);
+    let (service, sandbox) = imagery(&[&place.host]);
+    service.fault_always("token", broker_testkit::Fault::Status(503));
+    let (code, err) = git(&sandbox, next, &url);
+    assert!(code == Some(0) && err.contains("error: earthdaily: ") && err.contains("hint: "), "{err}");
+}
+
+#[test]
+fn a_token_that_a_server_refuses_is_replaced_for_the_next_call() {
+    if !is_there("git") {
+        return;
+    }
+    let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();
+    let known = good.clone();
+    let place = repository(BEARER, move |authorization| {
+        let mut known = known.lock().expect("a token");
+        // The first that comes is refused, and any other is taken.
+        !authorization.is_empty() && *known.get_or_insert_with(|| authorization.to_owned()) != authorization
+    });
+    let (service, sandbox) = imagery(&[&place.host]);
+    let (config, url) = ("[credential]\n\thelper = broker\n", format!("http://{}/project.git", place.host));
+    assert_eq!(git(&sandbox, config, &url).0, Some(128));
+    assert_eq!(git(&sandbox, config, &url).0, Some(0));
+    assert_eq!(service.exchanges(), 2);
+}
+
+fn ask(sandbox: &Sandbox, operation: &str, input: &str) -> broker_e2e::Run {
+    sandbox.broker_reading(&["helper", "git", operation], input).ends(0)
+}
+
+#[test]
+fn what_git_says_is_answered_exactly() {
+    let (service, sandbox) = imagery(&["*.example.org", "127.0.0.1"]);
+    let token = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
+    let (token, expiry) =
+        (token["token"].as_str().expect("a token"), token["expires_at"].as_str().expect("a time"));
+    let expiry = expiry.parse::<chrono::DateTime<chrono::Utc>>().expect("a time").timestamp();
+    let get = |input: &str| ask(&sandbox, "get", input).out;
+    let basic = |name: &str| format!("username={name}\npassword={token}\npassword_expiry_utc={expiry}\n");
+    let bearer = format!(
+        "capability[]=authtype\nauthtype=Bearer\ncredential={token}\nephemeral=1\npassword_expiry_utc={expiry}\n"
+    );
+    let place = "protocol=https\nhost=a.example.org\n";
+    assert_eq!(get(place), basic("oauth2"));
+    assert_eq!(get(&format!("{place}path=x/y\nusername=ada\n\n")), basic("ada"));
+    assert_eq!(get(&format!("capability[]=authtype\ncapability[]=state\n{place}\n")), bearer);
+    assert_eq!(
+        get(&format!("capability[]=authtype\n{place}wwwauth[]=basic realm=x\nwwwauth[]=bearer x\n")),
+        bearer
+    );
+    assert_eq!(
+        get(&format!("capability[]=authtype\n{place}wwwauth[]=Negotiate\nwwwauth[]=basic realm=x\n")),
+        basic("oauth2")
+    );
+    assert_eq!(get("protocol=http\nhost=127.0.0.1:8080\n"), basic("oauth2"));
+    for other in [
+        "protocol=https\nhost=example.org\n",
+        "protocol=https\nhost=a.example.org.evil.example\n",
+        "protocol=https\nhost=evil.example/a.example.org\n",
+        "protocol=https\nhost=evil.example\\.example.org\n",
+        "protocol=https\nhost=a.example.org?.evil.example\n",
+        "protocol=https\nhost=a.example.org%2e\n",
+        "protocol=smtp\nhost=a.example.org\n",
+        "protocol=https\n",
+        "host=a.example.org\n",
+        "\nprotocol=https\nhost=a.example.org\n",
+        "",
+    ] {
+        let run = ask(&sandbox, "get", other);
+        assert_eq!(run.out + &run.err, "", "{other}");
+    }
+    let run = ask(&sandbox, "get", "protocol=http\nhost=a.example.org\n").says("https only");
+    assert_eq!(run.out, "");
+    for (operation, input) in [
+        ("store", format!("{place}username=oauth2\npassword={token}\n")),
+        ("frob", place.to_owned()),
+        ("erase", place.to_owned()),
+        ("erase", format!("{place}username=oauth2\npassword=another\n")),
+        ("erase", format!("protocol=https\nhost=evil.example\npassword={token}\n")),
+    ] {
+        let run = ask(&sandbox, operation, &input);
+        assert_eq!(run.out + &run.err, "", "{operation}");
+    }
+    assert_eq!(service.exchanges(), 1, "nothing of this was about the held token");
+    sandbox.age("earthdaily", chrono::TimeDelta::days(1));
+    let _ = ask(&sandbox, "erase", &format!("{place}username=oauth2\npassword={token}\n"));
+    assert_eq!(service.exchanges(), 1, "it is no longer held");
+}
