@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod crowd;
 mod earthdaily;
+mod earthdaily_sources;
 mod earthscope;
 mod exec;
 mod fault_table;
@@ -17,6 +18,7 @@ mod fuzz_smoke;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
 mod helper;
+mod import;
 mod kept;
 mod kill;
 mod oidc;

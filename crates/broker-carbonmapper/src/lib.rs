@@ -3,19 +3,20 @@
 
 mod api;
 mod config;
+mod given;
 mod mint;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Error, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
+    Change, Context, Error, Grant, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
     SecretSource, Settings, SettingsError, Token, TokenRequest, mark, refuse_derived, refuse_life,
 };
 use chrono::{DateTime, Utc};
 
 use api::{Api, Paired};
-use config::{Config, Routes};
+use config::{Account, Config, Routes};
 
 /// `kind = "carbonmapper"`.
 pub const KIND: Kind = Kind {
@@ -30,8 +31,6 @@ pub const KIND: Kind = Kind {
 /// Where people see and delete their scoped tokens.
 const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";
 
-const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
-
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let base_url = Settings::url_or(config.base_url, "base_url", config::BASE_URL)?;
@@ -43,11 +42,10 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         audience: None,
         secret_mark: None,
     };
-    let email = config.email.or_else(|| settings.env().var("CARBONMAPPER_EMAIL"));
-    let email = email.map(|email| email.trim().to_owned());
-    let in_environment =
-        || settings.env().var(PASSWORD_VARIABLE).map(|_| SecretSource::Env(PASSWORD_VARIABLE.to_owned()));
-    let password = config.password.or_else(in_environment);
+    let Account { email, password, password_from } =
+        Account::new(config.email, config.password, settings.env());
+    // It is one person's token: of several entries only the one named as the kind uses it.
+    let given = given::token(settings.env()).filter(|_| settings.name() == KIND.name);
     config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
     let routes = Routes { list: config.token_list_path, delete: config.token_delete_path };
@@ -55,6 +53,8 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         api: Api { base_url },
         email,
         password,
+        password_from,
+        given,
         routes,
         issuer,
         name: settings.name().to_owned(),
@@ -65,6 +65,9 @@ struct CarbonMapper {
     api: Api,
     email: Option<String>,
     password: Option<SecretSource>,
+    password_from: Option<String>,
+    /// The token in [`given::VARIABLE`].
+    given: Option<Secret>,
     routes: Routes,
     issuer: Issuer,
     name: String,
@@ -99,17 +102,28 @@ impl Provider for CarbonMapper {
         vec![self.api.base_url.host()]
     }
 
+    fn sources(&self) -> Vec<String> {
+        let login = match (&self.email, &self.password_from) {
+            (Some(_), Some(from)) => from.clone(),
+            (None, Some(from)) => format!("a login (broker login {}), with {from}", self.name),
+            (_, None) => format!("a login (broker login {})", self.name),
+        };
+        let given = self.given_without(None).map(|_| format!("{} (only without a login)", given::VARIABLE));
+        [login].into_iter().chain(given).collect()
+    }
+
     fn can_renew(&self, record: &Record) -> bool {
-        record.usable_grant().is_some() || (self.email.is_some() && self.password.is_some())
+        record.usable_grant().is_some() || self.has_password() || self.given_without(record.grant()).is_some()
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        mints_with(record, request, now).is_none() && record.usable_grant().is_some()
+        self.mints_with(record, request, now).is_none() && record.usable_grant().is_some()
     }
 
-    /// A live access token mints; else a refresh token refreshes; else a password at hand logs in; else a person.
+    /// A live access token mints; else a refresh token refreshes; else a password at hand logs in; else a token at hand
+    /// serves as it is; else a person.
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
-        if let Some(access) = mints_with(record, request, context.now()) {
+        if let Some(access) = self.mints_with(record, request, context.now()) {
             return self.api.mint(context, access, request).await;
         }
         if let Some(grant) = record.usable_grant() {
@@ -119,6 +133,9 @@ impl Provider for CarbonMapper {
         if let (Some(email), Some(source)) = (&self.email, &self.password) {
             let password = source.resolve(context, "password").await?;
             return self.pair_unasked(context, record, request, email, &password).await;
+        }
+        if let Some(given) = self.given_without(record.grant()) {
+            return given::hand_out(context, given.clone(), request);
         }
         Err(Error::login_required(match record.grant() {
             Some(_) => "the login is over: the service no longer accepts its refresh token",
@@ -177,12 +194,30 @@ impl Provider for CarbonMapper {
     }
 }
 
-/// The access token that mints the scoped token asked for, if one is asked for and an access token is at hand.
-fn mints_with<'a>(record: &'a Record, request: &TokenRequest, now: DateTime<Utc>) -> Option<&'a Token> {
-    record.usable_token(&ScopeKey::default(), now).filter(|_| !request.scopes().is_empty())
-}
-
 impl CarbonMapper {
+    /// The access token that mints the scoped token asked for, if one is asked for and an access token is at hand. Only
+    /// a login's can: the one that a person gave may be a scoped token itself.
+    fn mints_with<'a>(
+        &self,
+        record: &'a Record,
+        request: &TokenRequest,
+        now: DateTime<Utc>,
+    ) -> Option<&'a Token> {
+        let access =
+            record.usable_token(&ScopeKey::default(), now).filter(|_| !request.scopes().is_empty())?;
+        let given = self.given.as_ref().is_some_and(|given| given.same_as(access.secret()));
+        (!given).then_some(access)
+    }
+
+    fn has_password(&self) -> bool {
+        self.email.is_some() && self.password.is_some()
+    }
+
+    /// The token that a person gave, where there is no login.
+    fn given_without(&self, login: Option<&Grant>) -> Option<&Secret> {
+        self.given.as_ref().filter(|_| login.is_none() && !self.has_password())
+    }
+
     async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<Change> {
         let paired = self.api.pair(context, email, password).await.map_err(|error| {
             // Wrong passwords lock accounts: this one is not tried again by itself.

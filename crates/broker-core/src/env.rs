@@ -29,6 +29,11 @@ pub trait Env: Send + Sync {
     /// The person's home folder.
     fn home(&self) -> Option<PathBuf>;
 
+    /// The file that a person named for this variable to be taken from, if one was: then it is what is meant.
+    fn file_of(&self, _name: &str) -> Option<&Path> {
+        None
+    }
+
     /// What this machine is called.
     fn host_name(&self) -> String;
 

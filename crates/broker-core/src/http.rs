@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, Utc};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
@@ -96,9 +96,18 @@ impl HttpRequest {
     /// A POST of a JSON object of texts.
     #[must_use]
     pub fn post_json(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        let fields: BTreeMap<_, _> = fields.iter().copied().collect();
-        // A map of text to text is always JSON.
-        let body = serde_json::to_vec(&fields).unwrap_or_default();
+        Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
+    }
+
+    /// A POST of a JSON object of numbers.
+    #[must_use]
+    pub fn post_numbers(url: ServiceUrl, fields: &[(&str, i64)], repeat: Repeat) -> Self {
+        Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
+    }
+
+    fn post_body(url: ServiceUrl, fields: &BTreeMap<&str, impl Serialize>, repeat: Repeat) -> Self {
+        // A map of text to text or to numbers is always JSON.
+        let body = serde_json::to_vec(fields).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
     }
@@ -166,7 +175,7 @@ impl fmt::Debug for HttpRequest {
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
-    /// The headers, names in lower case.
+    /// The headers, names in lower case; several `set-cookie` are lines of one.
     pub headers: BTreeMap<String, String>,
     /// The body, at most 1 MiB.
     pub body: Zeroizing<Vec<u8>>,

@@ -1,5 +1,6 @@
 //! The usual HTTP client: reqwest, with rustls and the system's roots.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -123,13 +124,22 @@ impl ReqwestHttp {
             }
             body.extend_from_slice(&chunk);
         }
-        let headers = response
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-            .collect();
-        Ok(HttpResponse { status: response.status().as_u16(), headers, body, sent_at: DateTime::UNIX_EPOCH })
+        let (status, headers) = (response.status().as_u16(), headers(response.headers()));
+        Ok(HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH })
     }
+}
+
+fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
+    let text = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    let mut headers: BTreeMap<_, _> = map.iter().filter_map(text).collect();
+    // The one header that cannot be joined with commas (RFC 9110 section 5.3), and gateways add cookies of their own.
+    let cookies: Vec<_> = map.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
+    if cookies.len() > 1 {
+        headers.insert("set-cookie".to_owned(), cookies.join("\n"));
+    }
+    headers
 }
 
 /// Says what lies at the bottom: reqwest's own words are about itself.

@@ -75,7 +75,7 @@ impl<'a> Settings<'a> {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct SettingsError {
-    /// The key, dotted where it is nested; empty or `.` for the table as a whole.
+    /// The key, dotted where it is nested; `.` for the table as a whole, empty where what is wrong is elsewhere.
     pub key: String,
     /// What is wrong with it and what would be right.
     pub message: String,

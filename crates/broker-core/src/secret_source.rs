@@ -55,6 +55,17 @@ impl SecretSource {
         }
     }
 
+    /// Where it comes from, in words for people; `key` is the configuration key it belongs to.
+    #[must_use]
+    pub fn describe(&self, key: &str) -> String {
+        match self {
+            Self::Literal(_) => format!("`{key}` of the configuration"),
+            Self::Env(name) => format!("{name} (environment)"),
+            Self::File(path) => path.display().to_string(),
+            Self::Command(command) => format!("the command `{}`", command.first().map_or("", String::as_str)),
+        }
+    }
+
     /// A [`mark`] of the secret where it can be read at once; of the command where one would have to run.
     #[must_use]
     pub fn mark(&self, salt: &str, env: &dyn Env) -> Option<String> {

@@ -1,24 +1,28 @@
 //! EarthDaily: imagery. Tokens by client credentials (RFC 6749 section 4.4), no login.
 
+mod config;
+mod cookie;
+mod ini;
+mod sources;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Env, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey,
-    SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest,
+    Change, Context, Derived, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, Result, Revoked,
+    ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, TokenEndpoint};
-use chrono::TimeDelta;
-use serde::Deserialize;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use config::{Account, AuthStyle, Config};
+
+pub use sources::Credentials;
 
 /// If an answer does not tell how long its token lives.
 const DEFAULT_LIFE: TimeDelta = TimeDelta::seconds(3600);
 
-/// The token URL of the new login (the default since 2025-03-10).
-const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authentication/api_tokens/exchange";
-
-/// The client id of the new login, where the API token is the secret.
-const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
+const HOST: &str = "api.earthdaily.com";
 
 /// `kind = "earthdaily"`.
 pub const KIND: Kind = Kind {
@@ -30,85 +34,23 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// A provider of the kind; see `providers.toml` for what each key is.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    auth_url: Option<ServiceUrl>,
-    client_id: Option<String>,
-    client_secret: Option<SecretSource>,
-    #[serde(default)]
-    auth_style: AuthStyle,
-    api_url: Option<ServiceUrl>,
-}
-
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum AuthStyle {
-    #[default]
-    Basic,
-    Body,
-}
-
 struct EarthDaily {
-    auth_url: ServiceUrl,
-    client_id: String,
-    secret: SecretSource,
-    style: AuthStyle,
+    account: Account,
     issuer: Issuer,
 }
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    let config: Config = settings.parse()?;
-    let mut variables = Variables { env: settings.env(), used: true };
-    let secret = match config.client_secret {
-        Some(SecretSource::Env(name)) if name == "EDS_SECRET" => SecretSource::Env(name),
-        Some(own) => {
-            variables.used = false;
-            own
-        }
-        None => SecretSource::Env("EDS_SECRET".to_owned()),
-    };
-    let configured = match config.auth_url {
-        Some(url) => Some(url),
-        None => variables.url("EDS_AUTH_URL", "auth_url")?,
-    };
-    let auth_url = Settings::url_or(configured, "auth_url", AUTH_URL)?;
-    let client_id =
-        config.client_id.or_else(|| variables.get("EDS_CLIENT_ID")).unwrap_or_else(|| CLIENT_ID.to_owned());
-    if config.api_url.is_none() {
-        variables.url("EDS_API_URL", "api_url")?;
-    }
+    let account = settings.parse::<Config>()?.account(settings.env())?;
+    let endpoint = account.auth_url.as_str();
     let issuer = Issuer {
         kind: KIND.name.to_owned(),
         flow: "client_credentials".to_owned(),
-        endpoint: auth_url.as_str().to_owned(),
-        client_id: Some(client_id.clone()),
+        endpoint: endpoint.to_owned(),
+        client_id: Some(account.client_id.clone()),
         audience: None,
-        secret_mark: secret.mark(auth_url.as_str(), settings.env()),
+        secret_mark: account.secret.as_ref().and_then(|secret| secret.mark(endpoint, settings.env())),
     };
-    Ok(Arc::new(EarthDaily { auth_url, client_id, secret, style: config.auth_style, issuer }))
-}
-
-/// The variables of EarthDaily's own client. They are one set: where the configuration brings a secret of its
-/// own, they are not used, so that a URL from one place never gets the secret from another.
-struct Variables<'a> {
-    env: &'a dyn Env,
-    used: bool,
-}
-
-impl Variables<'_> {
-    fn get(&self, name: &str) -> Option<String> {
-        self.env.var(name).filter(|_| self.used)
-    }
-
-    fn url(&self, name: &str, key: &str) -> Result<Option<ServiceUrl>, SettingsError> {
-        let wrong = |why| SettingsError {
-            key: key.to_owned(),
-            message: format!("the environment variable {name}: {why}"),
-        };
-        self.get(name).map(|text| ServiceUrl::parse(&text).map_err(wrong)).transpose()
-    }
+    Ok(Arc::new(EarthDaily { account, issuer }))
 }
 
 #[async_trait]
@@ -117,16 +59,36 @@ impl Provider for EarthDaily {
         &self.issuer
     }
 
+    fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
+        if asks_for_cookie(request) {
+            return cookie::life(request, now).map(drop);
+        }
+        refuse_derived(request)?;
+        refuse_scopes(request)?;
+        refuse_life(request)
+    }
+
     fn hosts(&self) -> Vec<String> {
-        vec!["api.earthdaily.com".to_owned()]
+        let configured = Some(self.account.api.host()).filter(|host| host != HOST);
+        [HOST.to_owned()].into_iter().chain(configured).collect()
+    }
+
+    fn sources(&self) -> Vec<String> {
+        self.account.sources.clone()
     }
 
     fn can_renew(&self, _record: &Record) -> bool {
         true
     }
 
-    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
-        self.ask(context, request.scopes()).await
+    /// A cookie is had with a token: first that.
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        let usual = ScopeKey::default();
+        match record.usable_token(&usual, context.now()).filter(|_| asks_for_cookie(request)) {
+            Some(access) => cookie::ask(context, &self.account.api, access, request).await,
+            None if asks_for_cookie(request) => self.ask(context, &usual).await,
+            None => self.ask(context, request.scopes()).await,
+        }
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
@@ -146,25 +108,33 @@ impl Provider for EarthDaily {
     }
 }
 
+fn asks_for_cookie(request: &TokenRequest) -> bool {
+    request.asked_derived().is_some_and(|derived| derived.what() == Derived::COOKIE)
+}
+
 impl EarthDaily {
     /// No scope, no audience; Basic unless the configuration says otherwise.
     async fn ask(&self, context: &Context, scopes: &ScopeKey) -> Result<Change> {
-        let secret = self.secret.resolve(context, "client_secret").await.map_err(|error| match &self.secret {
-            SecretSource::Env(name) if name == "EDS_SECRET" => error.with_hint(
-                "put the API token of console.earthdaily.com/account into EDS_SECRET, or into `client_secret` of the configuration",
-            ),
-            _ => error,
+        let Account { auth_url, client_id, secret, style, .. } = &self.account;
+        let source = secret.as_ref().ok_or_else(|| {
+            Error::configuration("there is no secret: EDS_SECRET is not set, and nothing else has one").with_hint(
+                "the API token of console.earthdaily.com/account goes into EDS_SECRET, `client_secret` of the \
+                 configuration or ~/.earthdaily/credentials; or take a downloaded file: broker import EDS.env \
+                 (once), or --env-file EDS.env (each time)",
+            )
         })?;
-        let client = match self.style {
-            AuthStyle::Basic => ClientAuth::Basic(&self.client_id, &secret),
-            AuthStyle::Body => ClientAuth::Body(&self.client_id, &secret),
+        let secret = source.resolve(context, "client_secret").await?;
+        let client = match style {
+            AuthStyle::Basic => ClientAuth::Basic(client_id, &secret),
+            AuthStyle::Body => ClientAuth::Body(client_id, &secret),
         };
-        let endpoint = TokenEndpoint { url: &self.auth_url, client, default_life: DEFAULT_LIFE };
+        let endpoint = TokenEndpoint { url: auth_url, client, default_life: DEFAULT_LIFE };
         let answer = endpoint.client_credentials(context, &[]).await.map_err(|error| match error.kind() {
-            ErrorKind::Refused => error.with_hint(
+            ErrorKind::Refused => error.with_hint(format!(
                 "HTTP 401: the secret is wrong or revoked; 403: it belongs to another environment than `auth_url`. \
-                 New ones are made at console.earthdaily.com/account",
-            ),
+                 It is from {}; new ones are made at console.earthdaily.com/account",
+                self.account.sources.join(", ")
+            )),
             _ => error,
         })?;
         Ok(answer.change(scopes))

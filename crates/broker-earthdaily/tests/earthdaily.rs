@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "earthdaily/cookie.rs"]
+mod cookie;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +14,28 @@ use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{EarthDaily, EarthDailyOptions, Server, World};
 use serde_json::json;
 
-struct Imagery {
-    world: World,
-    service: EarthDaily,
+pub(crate) struct Imagery {
+    pub(crate) world: World,
+    pub(crate) service: EarthDaily,
 }
 
 impl Imagery {
     fn new() -> Self {
+        Self::with(EarthDailyOptions::default())
+    }
+
+    pub(crate) fn with(options: EarthDailyOptions) -> Self {
         let mut world = World::new();
         world.timeout = Duration::from_millis(300);
-        let options = EarthDailyOptions { now: world.clock.for_service(), ..EarthDailyOptions::default() };
+        let options = EarthDailyOptions { now: world.clock.for_service(), ..options };
         Self { world, service: EarthDaily::start(options) }
     }
 
     fn build(&self, secret: &str) -> Arc<dyn Provider> {
-        let table = json!({ "auth_url": self.service.auth_url(), "client_secret": secret });
+        // The whole STAC root, as older clients have it.
+        let api_url = format!("{}/platform/v1/stac", self.service.url());
+        let table =
+            json!({ "auth_url": self.service.auth_url(), "client_secret": secret, "api_url": api_url });
         (KIND.build)(&Settings::new(KIND.name, table, &self.world.env)).expect("settings")
     }
 }
@@ -63,4 +73,31 @@ impl Subject for Imagery {
 #[tokio::test]
 async fn conforms() {
     conformance::run(Imagery::new).await;
+}
+
+#[test]
+fn sources_and_hosts_are_told() {
+    let told = |world: World, table: serde_json::Value| {
+        let provider = (KIND.build)(&Settings::new("lab", table, &world.env)).expect("settings");
+        (provider.sources(), provider.hosts())
+    };
+    let with = |name: &str, value: &str| {
+        let mut world = World::new();
+        world.env = world.env.with("HOME", "/nowhere").with(name, value);
+        world
+    };
+    let usual = vec!["api.earthdaily.com".to_owned()];
+    let secret = with("EDS_SECRET", "s");
+    assert_eq!(told(secret, json!({})), (vec!["EDS_SECRET (environment)".to_owned()], usual.clone()));
+    let own = json!({ "client_secret": { "file": "/nowhere/secret" } });
+    assert_eq!(told(with("EDS_SECRET", "s"), own), (vec!["/nowhere/secret".to_owned()], usual.clone()));
+    let (sources, hosts) = told(with("EDS_API_URL", "https://imagery.example/"), json!({}));
+    assert!(sources[1].contains("/nowhere/.earthdaily/credentials [default]"), "{sources:?}");
+    assert_eq!(hosts, usual, "a URL without its secret is not used");
+    for url in ["https://imagery.example", "https://imagery.example/platform/v1/stac/?x=y"] {
+        let (_, hosts) = told(with("EDS_API_URL", url), json!({ "client_secret": { "env": "EDS_SECRET" } }));
+        assert_eq!(hosts, usual);
+        let (_, hosts) = told(with("X", "y"), json!({ "client_secret": "s", "api_url": url }));
+        assert_eq!(hosts, [usual[0].as_str(), "imagery.example"]);
+    }
 }

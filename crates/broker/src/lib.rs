@@ -18,6 +18,7 @@
 //! secret prints as `[redacted]`. The examples `embed` and `own_provider` of this crate run without an account.
 
 mod config;
+mod env_file;
 mod kinds;
 mod nearest;
 mod setup;
@@ -27,9 +28,12 @@ pub use broker_core::{
     FileStore, Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn,
     LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat,
     Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status,
-    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, printable,
-    read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
+    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, is_provider_name,
+    printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
 };
+#[cfg(feature = "earthdaily")]
+pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, Configured, Setting};
+pub use env_file::EnvFile;
 pub use nearest::nearest;
 pub use setup::Setup;

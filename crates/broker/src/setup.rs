@@ -10,6 +10,7 @@ use broker_core::{
 };
 
 use crate::config::{Config, Files};
+use crate::env_file::EnvFile;
 use crate::kinds::BUILT_IN;
 
 /// Opens a [`Broker`]: with the configuration and the state of the command line, unless told otherwise.
@@ -17,6 +18,7 @@ use crate::kinds::BUILT_IN;
 pub struct Setup {
     config_file: Option<PathBuf>,
     state_dir: Option<PathBuf>,
+    env_file: Option<PathBuf>,
     kinds: Vec<Kind>,
     env: Arc<dyn Env>,
     clock: Arc<dyn Clock>,
@@ -38,6 +40,7 @@ impl Setup {
         Self {
             config_file: None,
             state_dir: None,
+            env_file: None,
             kinds: BUILT_IN.to_vec(),
             env: Arc::new(SystemEnv),
             clock: Arc::new(SystemClock),
@@ -57,6 +60,12 @@ impl Setup {
     /// This folder for records (`BROKER_STATE_DIR`).
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
+        self
+    }
+
+    /// The variables of the services' own clients from this file, in the place of the environment's: see [`EnvFile`].
+    pub fn env_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.env_file = Some(path.into());
         self
     }
 
@@ -105,7 +114,11 @@ impl Setup {
 
     /// The configuration.
     pub fn config(&self) -> Result<Config> {
-        Config::load(&self.files(), self.kinds.clone(), self.env.clone())
+        let env: Arc<dyn Env> = match &self.env_file {
+            Some(path) => Arc::new(EnvFile::read(path, self.env.clone())?),
+            None => self.env.clone(),
+        };
+        Config::load(&self.files(), self.kinds.clone(), env)
     }
 
     /// The configuration files that are looked for, the last wins, and whether each is there.
@@ -154,7 +167,7 @@ impl Setup {
             Some(http) => http,
             None => usual_http()?,
         };
-        let context = Context::new(http, self.clock, self.env, self.person);
+        let context = Context::new(http, self.clock, config.env.clone(), self.person);
         let builder = Broker::builder(config, store, context);
         Ok(match self.wait_limit {
             Some(limit) => builder.wait_limit(limit).build(),

@@ -23,7 +23,6 @@ fn hold(sandbox: &Sandbox, provider: &str, key: &str, secret: &Value) {
 }
 
 #[test]
-#[ignore = "EarthDaily gives no cookie yet"]
 fn cookies_are_read_by_python_and_sent_by_curl() {
     let stage = Stage::with("KANARIE");
     let _ = stage.token(&[]).token();
@@ -63,7 +62,6 @@ for url in sys.argv[2:]:
 const KEYS: &str = r#"ASIAKANARIE|it's/+"KANARIE"|KANARIE=="#;
 
 #[test]
-#[ignore = "EarthScope gives no keys yet"]
 fn keys_are_read_by_aws_and_by_shells() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();

@@ -70,6 +70,9 @@ impl Desk<'_> {
         if let Some(folder) = &self.everywhere.state_dir {
             setup = setup.state_dir(folder);
         }
+        if let Some(file) = &self.everywhere.env_file {
+            setup = setup.env_file(file);
+        }
         setup
     }
 

@@ -134,7 +134,7 @@ pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> 
     line(&Answer { version: 1, providers, store })
 }
 
-fn line(value: &impl Serialize) -> Result<String> {
+pub(crate) fn line(value: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string(value);
     text.map(|text| text + "\n")
         .map_err(|error| Error::failed("it cannot be written as JSON").with_source(error))

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use crate::args::{Format, ShellKind, Token as Args};
 use template::Template;
 
-pub(crate) use json::{json_of_providers, rfc3339};
+pub(crate) use json::{json_of_providers, line, rfc3339};
 
 /// What is printed beside the token itself.
 pub(crate) struct About<'a> {

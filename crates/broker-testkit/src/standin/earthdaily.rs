@@ -42,6 +42,8 @@ pub struct EarthDailyOptions {
     pub jwt: bool,
     /// The API token belongs to another environment: 403.
     pub environment_mismatch: bool,
+    /// What follows the value of the asset cookie; `{host}` and `{max_age}` are filled in.
+    pub cookie: String,
     /// The service's clock.
     pub now: Now,
 }
@@ -56,12 +58,13 @@ impl Default for EarthDailyOptions {
             expires_in_form: ExpiresIn::Number,
             jwt: false,
             environment_mismatch: false,
+            cookie: "Domain={host}; Path=/platform/v1/asset; Max-Age={max_age}; Secure; HttpOnly".to_owned(),
             now: system_clock(),
         }
     }
 }
 
-/// A running `EarthDaily` stand-in; routes `token` (new and legacy path) and `stac`.
+/// A running `EarthDaily` stand-in; routes `token` (new and legacy path), `cookie` and `stac`.
 pub struct EarthDaily {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -133,12 +136,14 @@ impl Service for State {
     const ROUTES: &'static [Route] = &[
         Route::new("token", "POST", EXCHANGE),
         Route::new("token", "POST", "/oauth2/token"),
+        Route::new("cookie", "POST", "/platform/v1/asset/cookie"),
         Route::new("stac", "GET", "/platform/v1/stac/*"),
     ];
 
     fn answer(&mut self, call: &Seen) -> Reply {
         match call.route.as_str() {
             "token" => self.exchange(call).unwrap_or_else(|refusal| refusal),
+            "cookie" => self.cookie(call),
             _ => self.stac(call),
         }
     }
@@ -204,6 +209,23 @@ impl State {
             return Reply::json(200, &root);
         }
         Reply::json(401, &json!({"message": "Unauthorized"})).with_header("www-authenticate", "Bearer")
+    }
+
+    fn cookie(&self, call: &Seen) -> Reply {
+        if !call.bearer().is_some_and(|token| self.is_live(token)) {
+            return Reply::json(401, &json!({"message": "Unauthorized"}));
+        }
+        let Some(max_age) = call.json()["max_age"].as_i64() else {
+            return Reply::json(422, &json!({"detail": "max_age is a number"}));
+        };
+        let host = self.issuer.trim_start_matches("http://").split(':').next().unwrap_or_default();
+        let attributes = self.options.cookie.replace("{host}", host);
+        let attributes = attributes.replace("{max_age}", &max_age.to_string());
+        let value = random::opaque("asset-");
+        Reply::empty(204)
+            .with_header("set-cookie", format!("PLATFORM_ASSET={value}; {attributes}"))
+            // As load balancers add one.
+            .with_header("set-cookie", format!("AWSALB={value}; Path=/"))
     }
 
     fn is_live(&self, token: &str) -> bool {

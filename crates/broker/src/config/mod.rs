@@ -31,7 +31,7 @@ pub struct Config {
     providers: Dict,
     texts: Vec<Text>,
     kinds: Vec<Kind>,
-    env: Arc<dyn Env>,
+    pub(crate) env: Arc<dyn Env>,
 }
 
 impl Config {
@@ -170,6 +170,10 @@ impl Config {
 
     /// A setting that its kind cannot use.
     fn unfit(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
+        // Of no key: what is wrong is outside of the configuration.
+        if error.key.is_empty() {
+            return Error::configuration(error.message.clone());
+        }
         let key = error.key.split('.').next().filter(|key| !key.is_empty()).unwrap_or("?");
         let secret = kind.secrets.contains(&key);
         let (mark, why) = match error.message.rsplit_once("expected ") {

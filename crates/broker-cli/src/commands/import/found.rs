@@ -1,0 +1,203 @@
+//! What the services' own tools keep on this machine, and what is in a file that a person names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use broker::{EarthDailyCredentials, Env, EnvFile, Error, Result, Secret, printable};
+use serde_json::{Map, Value};
+
+const REFRESH_TOKEN: &str = "ES_OAUTH2__REFRESH_TOKEN";
+const EMAIL: &str = "CARBONMAPPER_EMAIL";
+const PASSWORD: &str = "CARBONMAPPER_PASSWORD";
+const TOKEN: &str = "CARBONMAPPER_TOKEN";
+
+/// A login or a secret that was found.
+pub(super) struct Found {
+    pub(super) kind: &'static str,
+    pub(super) place: String,
+    /// The names of what it has.
+    pub(super) has: Vec<&'static str>,
+    pub(super) what: What,
+}
+
+/// What was found, as it can be taken over.
+pub(super) enum What {
+    EarthDaily(EarthDailyCredentials),
+    CarbonMapper {
+        email: Option<String>,
+        password: Secret,
+    },
+    /// A profile of EarthScope's SDK, which is used where it is.
+    Profile(String),
+    RefreshToken(Secret),
+    /// It cannot be taken over, and why.
+    Nothing(String),
+}
+
+/// Everything that is found, in one order.
+pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
+    let mut found: Vec<_> = EarthDailyCredentials::everywhere(env).into_iter().map(earthdaily).collect();
+    found.extend(profiles(env));
+    found.extend(legacy_tokens(env));
+    found.extend(of_variables(env));
+    found
+}
+
+/// What is in a file that a person names; an error if there is nothing.
+pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
+    let wrong =
+        |why: String| Error::configuration(why).with_hint("what is there to take over: broker import");
+    let text = env.read_secret(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+    let begin = text.expose().trim_start_matches('\u{feff}').trim_start();
+    if let Some(tokens) = tokens(&text) {
+        return Ok(vec![of_tokens(env.as_ref(), path, &tokens)]);
+    }
+    let is_ini = begin.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
+    let found = if begin.starts_with('{') || is_ini.is_some_and(|line| line.starts_with('[')) {
+        one_of(env.as_ref(), path, EarthDailyCredentials::in_text(&text, path).map_err(wrong)?)?
+    } else {
+        let file = EnvFile::read(path, env.clone())?;
+        let has_own = |name: &str| file.file_of(name).is_some();
+        let earthdaily = EarthDailyCredentials::in_environment(&file)
+            .filter(|_| has_own("EDS_SECRET"))
+            .map(Ok)
+            .map(self::earthdaily);
+        let others =
+            of_variables(&file).into_iter().filter(|found| found.has.iter().any(|name| has_own(name)));
+        earthdaily.into_iter().chain(others).collect()
+    };
+    if found.is_empty() {
+        let names = "EDS_SECRET, CARBONMAPPER_PASSWORD or ES_OAUTH2__REFRESH_TOKEN";
+        return Err(wrong(format!("{} has no secret to take over: {names}", path.display())));
+    }
+    Ok(found)
+}
+
+/// Of the sections of a file the one that is meant.
+fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> Result<Vec<Found>> {
+    let profile = env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned());
+    if sets.len() > 1 && sets.iter().any(|set| set.section.as_ref() == Some(&profile)) {
+        sets.retain(|set| set.section.as_ref() == Some(&profile));
+    }
+    if sets.len() > 1 {
+        let names: Vec<_> = sets.iter().filter_map(|set| set.section.as_deref()).map(printable).collect();
+        let several = format!("{} has several accounts: {}", path.display(), names.join(", "));
+        return Err(Error::usage(several).with_hint("name one: EDS_INI_PROFILE=NAME broker import …"));
+    }
+    Ok(sets.into_iter().map(Ok).map(earthdaily).collect())
+}
+
+fn earthdaily(set: std::result::Result<EarthDailyCredentials, String>) -> Found {
+    let kind = "earthdaily";
+    match set {
+        Ok(set) => {
+            let there = |name, value: &Option<String>| value.as_ref().map(|_| name);
+            let others = [
+                there("EDS_CLIENT_ID", &set.client_id),
+                there("EDS_AUTH_URL", &set.auth_url),
+                there("EDS_API_URL", &set.api_url),
+            ];
+            let has = ["EDS_SECRET"].into_iter().chain(others.into_iter().flatten()).collect();
+            Found { kind, place: printable(&set.place), has, what: What::EarthDaily(set) }
+        }
+        Err(why) => Found {
+            kind,
+            place: "a file that cannot be used".to_owned(),
+            has: Vec::new(),
+            what: What::Nothing(printable(&why)),
+        },
+    }
+}
+
+/// The profiles of EarthScope's SDK.
+fn profiles(env: &dyn Env) -> Vec<Found> {
+    let Some(folder) = env.home().map(|home| home.join(".earthscope")) else { return Vec::new() };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.path().join("tokens.json")).collect();
+    files.retain(|path| path.is_file());
+    files.sort();
+    files.iter().map(|path| in_tokens_file(env, path)).collect()
+}
+
+/// The file of EarthScope's older command line.
+fn legacy_tokens(env: &dyn Env) -> Option<Found> {
+    let set = env.var("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set.or_else(|| Some(env.home()?.join(".config")))?;
+    let path = base.join("earthscope-cli/sso_tokens.json");
+    path.is_file().then(|| in_tokens_file(env, &path))
+}
+
+fn in_tokens_file(env: &dyn Env, path: &Path) -> Found {
+    let read = env.read_secret(path);
+    match read.as_ref().ok().and_then(tokens) {
+        Some(tokens) => of_tokens(env, path, &tokens),
+        None => Found {
+            kind: "earthscope",
+            place: printable(&path.display().to_string()),
+            has: Vec::new(),
+            what: What::Nothing(
+                read.map_or_else(|error| error.to_string(), |_| "there is no token in it".to_owned()),
+            ),
+        },
+    }
+}
+
+/// The tokens in a file of EarthScope's tools.
+fn tokens(text: &Secret) -> Option<Map<String, Value>> {
+    let object: Map<String, Value> = serde_json::from_str(text.expose()).ok()?;
+    (token(&object, "access_token").or(token(&object, "refresh_token")).is_some()).then_some(object)
+}
+
+fn token<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    object.get(name)?.as_str().filter(|token| !token.is_empty())
+}
+
+fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> Found {
+    let has = ["access_token", "refresh_token"].into_iter().filter(|name| token(object, name).is_some());
+    let what = match (profile_of(env, path), token(object, "refresh_token")) {
+        (Some(profile), _) => What::Profile(profile),
+        (None, Some(refresh)) => What::RefreshToken(Secret::new(refresh)),
+        (None, None) => What::Nothing("an access token alone ends soon: broker login earthscope".to_owned()),
+    };
+    Found { kind: "earthscope", place: printable(&path.display().to_string()), has: has.collect(), what }
+}
+
+/// The profile whose file this is: `~/.earthscope/PROFILE/tokens.json`.
+fn profile_of(env: &dyn Env, path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
+    let inner = path.strip_prefix(env.home()?.join(".earthscope")).ok()?;
+    let profile = inner.parent().filter(|_| inner.ends_with("tokens.json"))?.to_str()?;
+    (!profile.is_empty() && !profile.contains('/')).then(|| profile.to_owned())
+}
+
+/// Logins of the other services that are in variables.
+fn of_variables(env: &dyn Env) -> Vec<Found> {
+    let from = |name: &str| {
+        let file = env.file_of(name).map(|path| path.display().to_string());
+        format!("{name} ({})", file.as_deref().unwrap_or("environment"))
+    };
+    let refresh = env.var(REFRESH_TOKEN).map(|token| Found {
+        kind: "earthscope",
+        place: from(REFRESH_TOKEN),
+        has: vec![REFRESH_TOKEN],
+        what: What::RefreshToken(Secret::new(token.trim())),
+    });
+    let password = env.var(PASSWORD).map(|password| {
+        let email = env.var(EMAIL);
+        let has = email.iter().map(|_| EMAIL).chain([PASSWORD]).collect();
+        let password = Secret::new(password.trim_end_matches(['\r', '\n']));
+        Found {
+            kind: "carbonmapper",
+            place: from(PASSWORD),
+            has,
+            what: What::CarbonMapper { email, password },
+        }
+    });
+    let token = env.var(TOKEN).map(|_| Found {
+        kind: "carbonmapper",
+        place: from(TOKEN),
+        has: vec![TOKEN],
+        what: What::Nothing("used as it is where there is no login; it cannot be renewed".to_owned()),
+    });
+    [refresh, password, token].into_iter().flatten().collect()
+}

@@ -1,0 +1,100 @@
+//! `broker import`.
+
+mod found;
+mod table;
+mod take;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use broker::{Env, EnvFile, Error, SystemEnv};
+use serde_json::json;
+
+use super::{Desk, Outcome, answer};
+use crate::args::Import;
+use crate::format::line;
+use found::Found;
+use take::Taken;
+
+pub(super) fn run(desk: &Desk<'_>, args: &Import) -> Outcome {
+    if args.name.is_some() && args.what.len() != 1 {
+        return Err(Error::usage("`--as` names the provider that one file or number becomes").into());
+    }
+    let env: Arc<dyn Env> = match &desk.everywhere.env_file {
+        Some(file) => Arc::new(EnvFile::read(file, Arc::new(SystemEnv))?),
+        None => Arc::new(SystemEnv),
+    };
+    if args.what.is_empty() {
+        return list(desk, env.as_ref(), args.json);
+    }
+    // All is looked at before any is taken.
+    let mut found = Vec::new();
+    for what in &args.what {
+        found.extend(meant(&env, what)?);
+    }
+    if args.name.is_some() && found.len() != 1 {
+        return Err(Error::usage("`--as` names one provider, and this file is for several").into());
+    }
+    let mut taken = Vec::new();
+    for found in &found {
+        taken.push(take::take(desk, found, args.name.as_deref())?);
+    }
+    for next in &taken {
+        desk.say(&format!("next: broker token {}", next.provider));
+    }
+    if !args.json {
+        return Ok(());
+    }
+    let object =
+        |taken: &Taken| json!({ "provider": taken.provider, "kind": taken.kind, "from": taken.from });
+    let taken: Vec<_> = taken.iter().map(object).collect();
+    answer(&line(&json!({ "version": 1, "imported": taken }))?)
+}
+
+/// What a number of the list or a file stands for.
+fn meant(env: &Arc<dyn Env>, what: &str) -> Outcome<Vec<Found>> {
+    let Ok(number) = what.parse::<usize>() else { return Ok(found::in_file(env, Path::new(what))?) };
+    let mut all = found::on_machine(env.as_ref());
+    if number == 0 || number > all.len() {
+        let error = Error::usage(format!("there is no number {number} in the list"));
+        return Err(error.with_hint("the list: broker import; a file of that name: ./NAME").into());
+    }
+    Ok(vec![all.swap_remove(number - 1)])
+}
+
+fn list(desk: &Desk<'_>, env: &dyn Env, as_json: bool) -> Outcome {
+    let all = found::on_machine(env);
+    let config = desk.setup().config()?;
+    let how: Vec<_> = all.iter().map(|found| take::how(&config, found)).collect();
+    if as_json {
+        let object = |(number, (found, how)): (usize, (&Found, &take::How))| {
+            json!({
+                "number": number,
+                "kind": found.kind,
+                "where": found.place,
+                "has": found.has,
+                "used": how.used,
+                "importable": how.importable,
+                "note": how.note,
+            })
+        };
+        let found: Vec<_> = (1..).zip(all.iter().zip(&how)).map(object).collect();
+        return answer(&line(&json!({ "version": 1, "found": found }))?);
+    }
+    if all.is_empty() {
+        desk.say("nothing of the services' own tools was found on this machine");
+        desk.say("hint: a file that is elsewhere: broker import EDS.env");
+        return Ok(());
+    }
+    let lines = (1..).zip(all.iter().zip(&how)).map(|(number, (found, how))| {
+        let next = match &how.note {
+            Some(note) => note.clone(),
+            None if how.importable => format!("take it over: broker import {number}"),
+            None => "used by itself".to_owned(),
+        };
+        let has = Some(found.has.join(", ")).filter(|has| !has.is_empty());
+        let rest = has.into_iter().chain([next]).collect::<Vec<_>>().join("; ");
+        format!("{number:>2}  {:<12}  {}\n{:18}{rest}\n", found.kind, found.place, "")
+    });
+    answer(&lines.collect::<Vec<_>>().concat())
+}

@@ -1,0 +1,74 @@
+//! INI files as Python's `configparser` writes them: sections, `key = value` or `key: value`, comments in lines of
+//! their own.
+
+/// A section: its name, its keys and values.
+pub(crate) struct Section {
+    pub(crate) name: String,
+    pub(crate) values: Vec<(String, String)>,
+}
+
+/// Reads the sections; the number of the first line that is none of INI if there is one.
+pub(crate) fn read(text: &str) -> Result<Vec<Section>, usize> {
+    let mut sections: Vec<Section> = Vec::new();
+    for (number, line) in (1_usize..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[') {
+            let name = name.strip_suffix(']').ok_or(number)?.trim();
+            sections.push(Section { name: name.to_owned(), values: Vec::new() });
+            continue;
+        }
+        let (key, value) = line.split_once(['=', ':']).filter(|(key, _)| is_key(key.trim())).ok_or(number)?;
+        let section = sections.last_mut().ok_or(number)?;
+        section.values.push((key.trim().to_owned(), unquoted(value.trim()).to_owned()));
+    }
+    Ok(sections)
+}
+
+fn is_key(key: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !key.is_empty() && key.chars().all(plain)
+}
+
+/// Older clients left quotes around values.
+fn unquoted(value: &str) -> &str {
+    let inside = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<(String, String, String)> {
+        let sections = read(text).unwrap_or_else(|line| panic!("line {line}"));
+        let of = |section: Section| {
+            let name = section.name;
+            section.values.into_iter().map(move |(key, value)| (name.clone(), key, value))
+        };
+        sections.into_iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn sections_values_comments_and_quotes() {
+        let text = "\u{feff}# words\r\n[default]\r\n a = \"x # y\"\r\nB: 'p=q'\n; more\n\n[ work ]\nempty =\nhalf = \"z\n";
+        let expected = [
+            ("default", "a", "x # y"),
+            ("default", "B", "p=q"),
+            ("work", "empty", ""),
+            ("work", "half", "\"z"),
+        ];
+        assert_eq!(values(text), expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
+    }
+
+    #[test]
+    fn what_is_no_ini_is_told_by_its_line() {
+        for (text, line) in
+            [("a = b", 1), ("[x]\njust words", 2), ("[x\n", 1), ("[x]\n= y", 2), ("[x]\n{\"a\": 1}", 2)]
+        {
+            assert_eq!(read(text).err(), Some(line), "{text}");
+        }
+    }
+}

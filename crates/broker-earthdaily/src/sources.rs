@@ -1,0 +1,167 @@
+//! Where EarthDaily's own tools keep a secret. A source is one set: a secret, and where that is sent. Sets are never
+//! joined, so that nobody who writes one of them gets the secret of another.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use broker_core::{Env, Secret};
+use serde_json::Value;
+
+use crate::ini;
+
+pub(crate) const SECRET: &str = "EDS_SECRET";
+
+/// A set of credentials as EarthDaily's own tools keep it.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// Where it is, in words for people.
+    pub place: String,
+    /// The section of an INI file that it is.
+    pub section: Option<String>,
+    /// The API token, or the secret of a legacy client.
+    pub secret: Secret,
+    /// A legacy client's id.
+    pub client_id: Option<String>,
+    /// Where tokens come from, as it is written there.
+    pub auth_url: Option<String>,
+    /// Where the API is, as it is written there.
+    pub api_url: Option<String>,
+}
+
+impl Credentials {
+    /// The set of these values, if a secret is among them.
+    fn of(place: String, section: Option<String>, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let get = |name| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let secret = Secret::new(get(SECRET)?);
+        let (client_id, auth_url, api_url) = (get("EDS_CLIENT_ID"), get("EDS_AUTH_URL"), get("EDS_API_URL"));
+        Some(Self { place, section, secret, client_id, auth_url, api_url })
+    }
+
+    /// The set in the environment.
+    #[must_use]
+    pub fn in_environment(env: &dyn Env) -> Option<Self> {
+        let file = env.file_of(SECRET).map(|path| path.display().to_string());
+        let place = format!("{SECRET} ({})", file.as_deref().unwrap_or("environment"));
+        Self::of(place, None, |name| env.var(name))
+    }
+
+    /// The sets in a file's text: one of a flat JSON object, each section of INI.
+    pub fn in_text(text: &Secret, path: &Path) -> Result<Vec<Self>, String> {
+        let begin = text.expose().trim_start_matches('\u{feff}').trim_start();
+        let form = if begin.starts_with('{') { Form::Json } else { Form::Ini };
+        form.sets(text, &path.display().to_string(), "")
+    }
+
+    /// Every set that is on this machine, the one that is used first; and what is wrong with files that have none.
+    #[must_use]
+    pub fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
+        let mut found: Vec<_> = Self::in_environment(env).into_iter().map(Ok).collect();
+        for (variable, form) in FILES {
+            let Some(path) = env.var(variable) else { continue };
+            match form.file(env, variable, &path) {
+                Ok(sets) => found.extend(sets.into_iter().map(Ok)),
+                Err(why) => found.push(Err(why)),
+            }
+        }
+        match in_home(env) {
+            Ok(sets) => found.extend(sets.into_iter().map(Ok)),
+            Err(why) => found.push(Err(why)),
+        }
+        found
+    }
+}
+
+/// The first set that has a secret. A file that a variable names has to have one.
+pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
+    if let Some(set) = Credentials::in_environment(env) {
+        return Ok(Some(set));
+    }
+    let section = profile(env);
+    for (variable, form) in FILES {
+        let Some(path) = env.var(variable) else { continue };
+        let mut sets = form.file(env, variable, &path)?.into_iter();
+        return match sets.find(|set| set.section.as_ref().is_none_or(|name| *name == section)) {
+            Some(set) => Ok(Some(set)),
+            None => Err(format!("{path} ({variable}) has no {SECRET} in its section [{section}]")),
+        };
+    }
+    if let Some(file) = env.file_of(SECRET) {
+        return Err(format!("{} has variables of EarthDaily, but no {SECRET}", file.display()));
+    }
+    Ok(in_home(env)?.into_iter().find(|set| set.section.as_ref() == Some(&section)))
+}
+
+/// What was looked for, where nothing was found.
+pub(crate) fn looked_for(env: &dyn Env) -> Vec<String> {
+    let file = home_file(env).map(|path| format!("{} [{}] (no secret there)", path.display(), profile(env)));
+    [Some(format!("{SECRET} (not set)")), file].into_iter().flatten().collect()
+}
+
+/// The variables that name files.
+const FILES: [(&str, Form); 3] =
+    [("EDS_JSON_PATH", Form::Json), ("EDS_TOML_PATH", Form::Toml), ("EDS_INI_PATH", Form::Ini)];
+
+fn profile(env: &dyn Env) -> String {
+    env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned())
+}
+
+fn home_file(env: &dyn Env) -> Option<PathBuf> {
+    Some(env.home()?.join(".earthdaily/credentials"))
+}
+
+/// The sets of the file that older clients keep.
+fn in_home(env: &dyn Env) -> Result<Vec<Credentials>, String> {
+    let Some(path) = home_file(env) else { return Ok(Vec::new()) };
+    let place = path.display().to_string();
+    match env.read_secret(&path) {
+        Ok(text) => Form::Ini.sets(&text, &place, ""),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(format!("{place}: {error}")),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Json,
+    Toml,
+    Ini,
+}
+
+impl Form {
+    /// The sets of a file that a variable names.
+    fn file(self, env: &dyn Env, variable: &str, path: &str) -> Result<Vec<Credentials>, String> {
+        let text =
+            env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
+        let sets = self.sets(&text, path, &format!(" ({variable})"))?;
+        if sets.is_empty() { Err(format!("{path} ({variable}) has no {SECRET}")) } else { Ok(sets) }
+    }
+
+    /// The sets in a text. What is wrong is told by its line: the line itself may be a secret.
+    fn sets(self, text: &Secret, path: &str, named_by: &str) -> Result<Vec<Credentials>, String> {
+        let bad = |what: &str, line: usize| format!("{path}{named_by}: line {line} is not {what}");
+        let text = text.expose().trim_start_matches('\u{feff}');
+        let values: BTreeMap<String, Value> = match self {
+            Self::Json => serde_json::from_str(text).map_err(|error| bad("JSON", error.line()))?,
+            Self::Toml => toml::from_str(text).map_err(|error| {
+                let start = error.span().map_or(0, |span| span.start);
+                bad("TOML", text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1)
+            })?,
+            Self::Ini => {
+                let sections = ini::read(text).map_err(|line| bad("INI", line))?;
+                let set = |section: ini::Section| {
+                    let place = format!("{path} [{}]{named_by}", section.name);
+                    Credentials::of(place, Some(section.name), |name| {
+                        let mut values = section.values.iter().rev();
+                        values.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+                    })
+                };
+                return Ok(sections.into_iter().filter_map(set).collect());
+            }
+        };
+        let get = |name: &str| values.get(name)?.as_str().map(str::to_owned);
+        Ok(Credentials::of(format!("{path}{named_by}"), None, get).into_iter().collect())
+    }
+}

@@ -1,0 +1,210 @@
+//! Variables from a file that a person names: `EDS.env`, as EarthDaily's console gives it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use broker_core::{Env, Error, Result, Secret};
+
+/// The variables of the services' own clients, by how their names begin. No others are taken from a file: neither a
+/// proxy nor a configuration comes with a secret.
+const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
+
+/// An environment where the variables of the services' own clients come from a dotenv file. Of each service that the file
+/// has any variable of, the file's are all there are: a secret of one place never meets a URL of the other.
+pub struct EnvFile {
+    path: PathBuf,
+    variables: BTreeMap<String, Secret>,
+    beneath: Arc<dyn Env>,
+}
+
+impl EnvFile {
+    /// Reads a file, and lays it over an environment.
+    pub fn read(path: &Path, beneath: Arc<dyn Env>) -> Result<Self> {
+        let wrong = |what: String| {
+            Error::configuration(format!("{}{what}", path.display()))
+                .with_hint("a file of variables has lines such as EDS_SECRET=…")
+        };
+        let text =
+            beneath.read_secret(path).map_err(|error| wrong(format!(": {error}")).with_source(error))?;
+        let mut variables =
+            parse(text.expose()).map_err(|line| wrong(format!(":{line}: this is not NAME=VALUE")))?;
+        variables.retain(|name, _| family(name).is_some());
+        if variables.is_empty() {
+            let all = FAMILIES.map(|family| format!("{family}…")).join(", ");
+            return Err(wrong(format!(" has no variable of a service: {all}")));
+        }
+        Ok(Self { path: path.to_owned(), variables, beneath })
+    }
+
+    /// The names of its variables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.variables.keys().map(String::as_str)
+    }
+
+    /// Whether variables like this one come from the file.
+    fn has_family_of(&self, name: &str) -> bool {
+        let own = family(name);
+        own.is_some() && self.names().any(|other| family(other) == own)
+    }
+}
+
+#[async_trait]
+impl Env for EnvFile {
+    fn var(&self, name: &str) -> Option<String> {
+        if !self.has_family_of(name) {
+            return self.beneath.var(name);
+        }
+        self.variables.get(name).map(|value| value.expose().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn vars(&self, prefix: &str) -> Vec<(String, String)> {
+        let beneath = self.beneath.vars(prefix).into_iter().filter(|(name, _)| !self.has_family_of(name));
+        let own = self.variables.iter().filter(|(name, _)| name.starts_with(prefix));
+        beneath.chain(own.map(|(name, value)| (name.clone(), value.expose().to_owned()))).collect()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.beneath.home()
+    }
+
+    fn file_of(&self, name: &str) -> Option<&Path> {
+        if self.has_family_of(name) { Some(&self.path) } else { self.beneath.file_of(name) }
+    }
+
+    fn host_name(&self) -> String {
+        self.beneath.host_name()
+    }
+
+    fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
+        self.beneath.read_secret(path)
+    }
+
+    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
+        self.beneath.run_secret(command).await
+    }
+}
+
+fn family(name: &str) -> Option<&'static str> {
+    // EarthScope's client looks at names in any case.
+    let begins =
+        |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
+    FAMILIES.into_iter().find(begins)
+}
+
+/// Reads lines as python-dotenv does: `export`, quotes, comments; but nothing is expanded, and what is no variable is
+/// an error. Gives the number of such a line.
+fn parse(text: &str) -> Result<BTreeMap<String, Secret>, usize> {
+    let mut variables = BTreeMap::new();
+    let mut rest = text.trim_start_matches('\u{feff}');
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return Ok(variables);
+        }
+        let line = 1 + text[..text.len() - rest.len()].matches('\n').count();
+        rest = if rest.starts_with('#') {
+            after_line(rest)
+        } else {
+            let (name, value, after) = variable(rest).ok_or(line)?;
+            variables.insert(name.to_owned(), Secret::new(value));
+            after
+        };
+    }
+}
+
+/// A variable at the beginning of a text, and what comes after its line.
+fn variable(text: &str) -> Option<(&str, String, &str)> {
+    let text = match text.strip_prefix("export") {
+        Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start_matches([' ', '\t']),
+        _ => text,
+    };
+    let (name, rest) = text.split_once('=')?;
+    let name = name.trim_end_matches([' ', '\t']);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() || !name.chars().all(plain) {
+        return None;
+    }
+    let value = rest.trim_start_matches([' ', '\t']);
+    if let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) {
+        let (value, after) = quoted(&value[1..], quote)?;
+        let line = after.lines().next().unwrap_or_default().trim_start();
+        return (line.is_empty() || line.starts_with('#')).then(|| (name, value, after_line(after)));
+    }
+    let line = value.lines().next().unwrap_or_default();
+    // A comment begins with a space before it: a `#` may be part of a secret.
+    let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with([' ', '\t']));
+    let line = comment.map_or(line, |(at, _)| &line[..at]);
+    Some((name, line.trim_end().to_owned(), after_line(value)))
+}
+
+/// The text up to a quote, which may be in another line, and what comes after it.
+fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            c if c == quote => return Some((value, &text[at + 1..])),
+            '\\' => {
+                let next = characters.next()?.1;
+                match (next, quote) {
+                    ('\\', _) => value.push('\\'),
+                    ('\'', _) => value.push('\''),
+                    ('"', '"') => value.push('"'),
+                    ('n', '"') => value.push('\n'),
+                    ('r', '"') => value.push('\r'),
+                    ('t', '"') => value.push('\t'),
+                    (other, _) => value.extend(['\\', other]),
+                }
+            }
+            other => value.push(other),
+        }
+    }
+    None
+}
+
+fn after_line(text: &str) -> &str {
+    text.split_once('\n').map_or("", |(_, rest)| rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_python_dotenv_does() {
+        let text = "\u{feff}# words\r\nA=b\r\nexport B = \"x # \\\"y\\\"\\n\" # comment\nC='it''s'\n";
+        assert_eq!(parse(text).err(), Some(4), "text after a quote");
+        let text =
+            "A=b # c\nB=b#c\n\n  C='\\'x\\n'\nD=\nE=\"two\nlines\"\nF=$A ${B} `id`\nA=again\nG=#\nexport=x\n";
+        let expected = [
+            ("A", "again"),
+            ("B", "b#c"),
+            ("C", "'x\\n"),
+            ("D", ""),
+            ("E", "two\nlines"),
+            ("F", "$A ${B} `id`"),
+            ("G", "#"),
+            ("export", "x"),
+        ];
+        let read = parse(text).unwrap_or_else(|line| panic!("line {line}"));
+        let read: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_no_variable_is_told_by_its_line() {
+        for (text, line) in [
+            ("A=b\nwords", 2),
+            ("\n\n=b", 3),
+            ("A=\"x\ny", 1),
+            ("A='x' y", 1),
+            ("[section]\nA=b", 1),
+            ("{\"A\": 1}", 1),
+            ("\0\0", 1),
+        ] {
+            assert_eq!(parse(text).err(), Some(line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! EarthDaily and Carbon Mapper: where their secrets come from, and that no two sources are joined.
+
+use std::path::PathBuf;
+
+use broker_e2e::Sandbox;
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions};
+
+const SECRET: &str = "standin-api-token";
+const TOKEN: [&str; 2] = ["token", "earthdaily"];
+
+fn service() -> EarthDaily {
+    EarthDaily::start(EarthDailyOptions::default())
+}
+
+/// What goes outside ends at a proxy that is not there: a test asks no real service.
+fn sandbox() -> Sandbox {
+    Sandbox::new().with_env("HTTPS_PROXY", "http://127.0.0.1:9")
+}
+
+fn file(sandbox: &Sandbox, name: &str, text: &str) -> String {
+    let path = sandbox.home().join(name);
+    sandbox.write(&path, text);
+    path.display().to_string()
+}
+
+fn credentials(sandbox: &Sandbox, text: &str) -> PathBuf {
+    let path = sandbox.home().join(".earthdaily/credentials");
+    sandbox.write(&path, text);
+    path
+}
+
+#[test]
+fn each_source_of_the_services_own_tools_is_enough() {
+    let service = service();
+    let url = service.auth_url();
+    for (name, variable, text) in [
+        (
+            "eds.json",
+            "EDS_JSON_PATH",
+            format!(r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{url}", "n": 1}}"#),
+        ),
+        ("eds.toml", "EDS_TOML_PATH", format!("EDS_SECRET = '{SECRET}'\nEDS_AUTH_URL = \"{url}\"\n")),
+        (
+            "eds.ini",
+            "EDS_INI_PATH",
+            format!("# x\n[default]\neds_secret = {SECRET}\nEDS_AUTH_URL: '{url}'\n"),
+        ),
+        (
+            ".earthdaily/credentials",
+            "NOTHING",
+            format!("[default]\nEDS_SECRET=\"{SECRET}\"\nEDS_AUTH_URL=\"{url}\"\n"),
+        ),
+    ] {
+        let sandbox = sandbox();
+        let path = file(&sandbox, name, &text);
+        let sandbox = sandbox.with_env(variable, &path);
+        let token = sandbox.broker(&TOKEN).token();
+        assert!(service.access_is_live(&token), "{name}");
+    }
+    assert_eq!(service.exchanges(), 4);
+}
+
+#[test]
+fn a_profile_is_a_section() {
+    let service = service();
+    let text = format!(
+        "[default]\nEDS_SECRET = wrong-KANARIE\nEDS_AUTH_URL = {0}\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {0}\n",
+        service.auth_url()
+    );
+    let sandbox = sandbox();
+    let path = file(&sandbox, "eds.ini", &text);
+    credentials(&sandbox, &text);
+    let sandbox = sandbox.with_env("EDS_INI_PROFILE", "work");
+    let _ = sandbox.broker(&TOKEN).token();
+    let sandbox = sandbox.with_env("EDS_INI_PATH", &path).with_env("EDS_INI_PROFILE", "play");
+    let _ = sandbox.broker(&["token", "earthdaily", "--force"]).ends(5).says("[play]").says("EDS_INI_PATH");
+}
+
+#[test]
+fn a_file_that_is_named_has_to_have_a_secret() {
+    let service = service();
+    for (variable, text, says) in [
+        ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "has no EDS_SECRET"),
+        ("EDS_JSON_PATH", "{\n\"EDS_SECRET\": KANARIE", "line 2 is not JSON"),
+        ("EDS_TOML_PATH", "x = 1\nEDS_SECRET = KANARIE\n", "line 2 is not TOML"),
+        ("EDS_INI_PATH", "[default]\n\nKANARIE\n", "line 3 is not INI"),
+        ("EDS_INI_PATH", "", "empty"),
+    ] {
+        let sandbox = sandbox();
+        let path = file(&sandbox, "eds", text);
+        credentials(
+            &sandbox,
+            &format!("[default]\nEDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n", service.auth_url()),
+        );
+        let run = sandbox.with_env(variable, &path).broker(&TOKEN).ends(5).says(variable).says(&path);
+        let _ = run.says(says);
+    }
+    let _ = sandbox().with_env("EDS_JSON_PATH", "/nowhere.json").broker(&TOKEN).ends(5).says("/nowhere.json");
+    assert!(service.seen().is_empty(), "nothing further down is used in its place");
+}
+
+#[test]
+fn the_first_source_with_a_secret_is_used_whole() {
+    let (first, second) = (service(), service());
+    let sandbox = sandbox();
+    let path = file(
+        &sandbox,
+        "eds.json",
+        &format!(
+            r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{}", "EDS_CLIENT_ID": "KANARIE"}}"#,
+            second.auth_url()
+        ),
+    );
+    let sandbox = sandbox
+        .with_env("EDS_JSON_PATH", &path)
+        .with_env("EDS_SECRET", SECRET)
+        .with_env("EDS_AUTH_URL", &first.auth_url());
+    let _ = sandbox.broker(&TOKEN).token();
+    assert_eq!((first.exchanges(), second.seen().len()), (1, 0));
+}
+
+#[test]
+fn a_url_of_the_environment_never_gets_a_secret_of_a_file() {
+    let (own, evil) = (service(), service());
+    let sandbox = sandbox();
+    let text = format!(
+        "[default]\nEDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n[bare]\nEDS_SECRET={SECRET}\n",
+        own.auth_url()
+    );
+    credentials(&sandbox, &text);
+    let sandbox = sandbox.with_env("EDS_AUTH_URL", &evil.auth_url()).with_env("EDS_CLIENT_ID", "evil");
+    let _ = sandbox.broker(&TOKEN).token();
+    assert_eq!(own.exchanges(), 1);
+    // One without a URL goes to the service's own, not to the environment's.
+    let sandbox = sandbox.with_env("EDS_INI_PROFILE", "bare");
+    let _ = sandbox.broker(&TOKEN).ends(4).says("https://api.earthdaily.com/");
+    assert!(evil.seen().is_empty());
+}
+
+#[test]
+fn nothing_of_somebody_else_s_folder_is_read() {
+    let evil = service();
+    let sandbox = sandbox();
+    let text = format!("EDS_SECRET=x-KANARIE\nEDS_AUTH_URL={}\n", evil.auth_url());
+    for name in ["EDS.env", ".env", "eds.json", "credentials", "theirs/.earthdaily/credentials"] {
+        file(&sandbox, name, &text);
+    }
+    let mut command = sandbox.command(&TOKEN);
+    command.current_dir(sandbox.home().join("theirs"));
+    for child in [broker_e2e::spawn(command, &TOKEN), sandbox.start(&TOKEN)] {
+        let run = broker_e2e::finish(child).ends(5).says("EDS_SECRET");
+        let _ =
+            run.says("broker import EDS.env").says("--env-file EDS.env").says("~/.earthdaily/credentials");
+    }
+    assert!(evil.seen().is_empty());
+}
+
+#[test]
+fn a_file_of_variables_is_a_whole_set() {
+    let (own, other) = (service(), service());
+    let sandbox = sandbox();
+    let path = file(
+        &sandbox,
+        "EDS.env",
+        &format!(
+            "# from the console\nexport EDS_SECRET='{SECRET}'\nEDS_AUTH_URL={}  # here\nHTTPS_PROXY=x\n",
+            own.auth_url()
+        ),
+    );
+    let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\nBROKER_STATE_DIR=/nowhere\n"));
+    credentials(&sandbox, &format!("[default]\nEDS_SECRET=KANARIE\nEDS_AUTH_URL={}\n", other.auth_url()));
+    let sandbox = sandbox
+        .with_env("EDS_SECRET", "other-KANARIE")
+        .with_env("EDS_AUTH_URL", &other.auth_url())
+        .with_env("EDS_CLIENT_ID", "other");
+    assert!(own.access_is_live(&sandbox.broker(&["token", "earthdaily", "--env-file", &path]).token()));
+    let _ = sandbox
+        .broker(&["token", "earthdaily", "--env-file", &bare])
+        .ends(4)
+        .says("https://api.earthdaily.com/");
+    assert!(other.seen().is_empty(), "the variables of the environment are not there");
+}
+
+/// The configuration's own secret is left aside with the URLs that go with it; what the other one was given is kept apart.
+#[test]
+fn a_file_that_is_named_for_a_call_wins_over_the_configuration() {
+    let (configured, named) = (service(), service());
+    let config =
+        |secret: &str| format!("[providers.earthdaily]\nauth_url = \"{}\"\n{secret}", configured.auth_url());
+    let sandbox =
+        sandbox().with_config(&config("client_secret = { env = \"OWN\" }\n")).with_env("OWN", SECRET);
+    let path =
+        file(&sandbox, "EDS.env", &format!("EDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n", named.auth_url()));
+    let with_file = ["token", "earthdaily", "--env-file", &path];
+    let first = sandbox.broker(&TOKEN).token();
+    let other = sandbox.broker(&with_file).token();
+    assert!(configured.access_is_live(&first) && named.access_is_live(&other));
+    assert_eq!((sandbox.broker(&TOKEN).token(), sandbox.broker(&with_file).token()), (first, other));
+    assert_eq!((configured.exchanges(), named.exchanges()), (1, 1), "each is held beside the other");
+    let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\n"));
+    let with_bare = ["token", "earthdaily", "--env-file", &bare];
+    let _ = sandbox.broker(&with_bare).ends(4).says("https://api.earthdaily.com/");
+    // Without a secret of its own the configuration says where secrets go.
+    sandbox.write_config(&config(""));
+    assert!(configured.access_is_live(&sandbox.broker(&with_bare).token()));
+}
+
+#[test]
+fn a_file_of_variables_that_cannot_be_used_is_told() {
+    let sandbox = sandbox().with_env("EDS_SECRET", SECRET);
+    for (name, text, says) in [
+        ("words.env", "EDS_SECRET=KANARIE\nKANARIE KANARIE\n", "words.env:2"),
+        ("json.env", "{\"EDS_SECRET\": \"KANARIE\"}", "json.env:1"),
+        ("none.env", "PATH=KANARIE\n", "no variable of a service"),
+        ("half.env", "EDS_AUTH_URL=https://api.earthdaily.com/\n", "no EDS_SECRET"),
+        ("url.env", "EDS_SECRET=x\nEDS_AUTH_URL=http://evil.example/\n", "EDS_AUTH_URL"),
+    ] {
+        let path = file(&sandbox, name, text);
+        let _ = sandbox.broker(&["token", "earthdaily", "--env-file", &path]).ends(5).says(says);
+    }
+    let _ = sandbox.broker(&["token", "earthdaily", "--env-file", "nowhere.env"]).ends(5).says("nowhere.env");
+}
+
+#[test]
+fn two_accounts_have_a_set_each() {
+    let (first, second) = (service(), service());
+    let config = format!(
+        "[providers.second]\nkind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = {{ env = \"OWN\" }}\n",
+        second.auth_url()
+    );
+    let sandbox = sandbox().with_config(&config).with_env("OWN", SECRET);
+    credentials(&sandbox, &format!("[default]\nEDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n", first.auth_url()));
+    let _ = (sandbox.broker(&TOKEN).token(), sandbox.broker(&["token", "second"]).token());
+    assert_eq!((first.exchanges(), second.exchanges()), (1, 1));
+}
+
+fn carbonmapper(service: &CarbonMapper) -> Sandbox {
+    sandbox().with_config(&format!("[providers.carbonmapper]\nbase_url = \"{}\"\n", service.base_url()))
+}
+
+#[test]
+fn a_token_in_the_environment_is_the_last_resort() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let given = "opaque-KANARIE-token";
+    let sandbox = carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", given);
+    assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), given);
+    assert_eq!(sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token(), given);
+    assert!(service.seen().is_empty(), "it is neither renewed nor used to mint");
+    let json = sandbox.broker(&["token", "carbonmapper", "--format", "json"]).json();
+    assert!(json["expires_in"].as_i64().is_some_and(|left| left <= 300), "{json}");
+    // It is nobody's grant, and a login takes its place.
+    assert!(sandbox.record("carbonmapper").get("grant").is_none());
+    let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
+    let login = ["login", "carbonmapper", "--password-stdin"];
+    let _ = sandbox.broker_reading(&login, "standin-password").ends(0);
+    assert!(service.access_is_live(&sandbox.broker(&["token", "carbonmapper"]).token()));
+    let stac = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();
+    assert!(stac != given && service.mints() == 1, "a login mints");
+    let second = sandbox.broker(&["token", "other"]);
+    assert_eq!(second.code, 2);
+}
+
+#[test]
+fn a_token_that_has_expired_is_no_login() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    // Its claims are {"exp":1500000000}.
+    let sandbox =
+        carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", "e30.eyJleHAiOjE1MDAwMDAwMDB9.KANARIE");
+    let run =
+        sandbox.broker(&["token", "carbonmapper"]).ends(3).says("2017-07-14").says("CARBONMAPPER_TOKEN");
+    let _ = run.says("broker login carbonmapper");
+}
+
+#[test]
+fn a_token_in_the_environment_belongs_to_one_entry() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let config =
+        format!("[providers.second]\nkind = \"carbonmapper\"\nbase_url = \"{}\"\n", service.base_url());
+    let sandbox = sandbox().with_config(&config).with_env("CARBONMAPPER_TOKEN", "x-KANARIE");
+    let _ = sandbox.broker(&["token", "second"]).ends(3);
+}
+
+#[test]
+fn a_password_in_a_file_of_variables_wins_over_the_configured_one() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let config = format!(
+        "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"else@example.org\"\npassword = {{ env = \"OWN\" }}\n",
+        service.base_url()
+    );
+    let sandbox = sandbox().with_config(&config).with_env("OWN", "wrong-KANARIE");
+    let path = file(
+        &sandbox,
+        "cm.env",
+        "CARBONMAPPER_EMAIL=ada@example.org\nCARBONMAPPER_PASSWORD=\"standin-password\"\n",
+    );
+    let token = sandbox.broker(&["token", "carbonmapper", "--env-file", &path]).token();
+    assert!(service.access_is_live(&token));
+    assert_eq!(service.pairs(), 1);
+    let only_email = file(&sandbox, "email.env", "CARBONMAPPER_EMAIL=eve@example.org\n");
+    let _ = sandbox.broker(&["token", "carbonmapper", "--env-file", &only_email]).ends(3);
+    assert_eq!(service.count("pair"), 1, "the configured password belongs to the configured email");
+}

@@ -1,0 +1,280 @@
+//! `broker import`: what the services' own tools keep here, and taking it over.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use broker_e2e::Sandbox;
+use broker_testkit::{
+    CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
+};
+use serde_json::Value;
+
+const SECRET: &str = "standin-api-token";
+
+fn service() -> EarthDaily {
+    EarthDaily::start(EarthDailyOptions::default())
+}
+
+fn env_of(service: &EarthDaily) -> String {
+    format!(
+        "EDS_CLIENT_ID=EARTHDAILY_API_TOKEN\nEDS_SECRET=\"{SECRET}\"\nEDS_AUTH_URL={}\n",
+        service.auth_url()
+    )
+}
+
+fn file(sandbox: &Sandbox, name: &str, text: &str) -> String {
+    let path = sandbox.home().join(name);
+    sandbox.write(&path, text);
+    path.display().to_string()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+fn config(sandbox: &Sandbox) -> String {
+    std::fs::read_to_string(sandbox.config_path()).expect("a configuration")
+}
+
+#[test]
+fn a_file_of_variables_is_taken_over_once() {
+    let service = service();
+    let sandbox = Sandbox::new();
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let run = sandbox.broker(&["import", &path]).ends(0).says("broker token earthdaily");
+    assert_eq!(run.out, "");
+    let _ = run.says(&service.auth_url());
+    std::fs::remove_file(&path).expect("it is needed no more");
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily"]).token()));
+    let secret = sandbox.home().join(".config/broker/secrets/earthdaily");
+    assert_eq!(std::fs::read_to_string(&secret).expect("the secret"), SECRET);
+    assert_eq!((mode(&secret), mode(secret.parent().expect("a folder"))), (0o600, 0o700));
+    assert_eq!(mode(&sandbox.config_path()), 0o600);
+    assert!(!config(&sandbox).contains(SECRET));
+    let _ = sandbox.broker(&["config", "check"]).ends(0);
+}
+
+#[test]
+fn a_configuration_that_is_there_keeps_every_byte_and_its_mode() {
+    let service = service();
+    let before = "# mine\n[providers.mine]   # odd\nkind='earthdaily'\ntimeout = \"5s\"";
+    let sandbox = Sandbox::new().with_config(before);
+    std::fs::set_permissions(sandbox.config_path(), std::fs::Permissions::from_mode(0o640)).expect("a mode");
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let _ = sandbox.broker(&["import", &path, "--as", "lab"]).ends(0).says("broker token lab");
+    let after = config(&sandbox);
+    assert!(after.starts_with(&format!("{before}\n\n[providers.lab]\nkind = \"earthdaily\"\n")), "{after}");
+    assert_eq!(mode(&sandbox.config_path()), 0o640);
+    assert!(service.access_is_live(&sandbox.broker(&["token", "lab"]).token()));
+}
+
+#[test]
+fn imports_at_once_lose_none() {
+    let service = service();
+    let sandbox = Sandbox::new();
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let names: Vec<_> = (0..8).map(|number| format!("account-{number}")).collect();
+    let words = |name| ["import", &path, "--as", name].map(str::to_owned);
+    let all: Vec<_> = names.iter().map(|name| words(name.as_str())).collect();
+    let started: Vec<_> =
+        all.iter().map(|words| sandbox.start(&words.each_ref().map(String::as_str))).collect();
+    for child in started {
+        let _ = broker_e2e::finish(child).ends(0);
+    }
+    let listed = sandbox.broker(&["config", "show"]).ends(0).out;
+    for name in names {
+        assert!(listed.contains(&format!("[providers.{name}]")), "{name}: {listed}");
+    }
+}
+
+#[test]
+fn a_table_that_is_there_is_not_changed() {
+    let service = service();
+    let before = "[providers.earthdaily]\ntimeout = \"5s\"\n";
+    let sandbox = Sandbox::new().with_config(before);
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let run =
+        sandbox.broker(&["import", &path]).ends(1).says("--as earthdaily-2").says("client_secret = { file");
+    let _ = run.says(&service.auth_url());
+    assert_eq!(config(&sandbox), before);
+    assert!(!sandbox.home().join(".config/broker/secrets").exists());
+    let _ = sandbox.broker(&["import", &path, "--as", "earthdaily-2"]).ends(0);
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily-2"]).token()));
+    // What no table can be added to is not touched either.
+    let inline = "providers = { earthscope = { timeout = \"5s\" } }\n";
+    sandbox.write_config(inline);
+    let _ = sandbox.broker(&["import", &path, "--as", "third"]).ends(5).says("nothing was changed");
+    assert_eq!(config(&sandbox), inline);
+}
+
+#[test]
+fn a_new_secret_takes_the_place_of_the_one_that_was_imported() {
+    let service = service();
+    let sandbox = Sandbox::new();
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let _ = sandbox.broker(&["import", &path]).ends(0);
+    let before = config(&sandbox);
+    service.set_secret("rolled-KANARIE");
+    file(&sandbox, "EDS.env", &env_of(&service).replace(SECRET, "rolled-KANARIE"));
+    let _ = sandbox.broker(&["import", &path]).ends(0).says("takes the place");
+    assert_eq!(config(&sandbox), before);
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+    // Another account is not: its URL is another.
+    file(&sandbox, "EDS.env", &env_of(&self::service()));
+    let _ = sandbox.broker(&["import", &path]).ends(1).says("--as");
+}
+
+#[test]
+fn a_link_of_the_person_s_own_is_written_through() {
+    let service = service();
+    let sandbox = Sandbox::new();
+    let real = sandbox.home().join("dotfiles/providers.toml");
+    sandbox.write(&real, "");
+    std::fs::create_dir_all(sandbox.config_path().parent().expect("a folder")).expect("a folder");
+    std::os::unix::fs::symlink(&real, sandbox.config_path()).expect("a link");
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let _ = sandbox.broker(&["import", &path]).ends(0);
+    assert!(sandbox.config_path().is_symlink() && config(&sandbox).contains("[providers.earthdaily]"));
+    let _ = sandbox.broker(&["token", "earthdaily"]).token();
+}
+
+#[test]
+fn what_is_found_is_listed_by_name_and_place_without_values() {
+    let service = service();
+    let sandbox = Sandbox::new();
+    let set =
+        |name: &str| format!("[{name}]\nEDS_SECRET = '{SECRET}'\nEDS_AUTH_URL = {}\n", service.auth_url());
+    file(&sandbox, ".earthdaily/credentials", &(set("default") + &set("work")));
+    let json = file(&sandbox, "eds.json", "{\"EDS_AUTH_URL\": \"https://KANARIE.example/\"}");
+    file(&sandbox, ".earthscope/default/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
+    file(
+        &sandbox,
+        ".earthscope/work/tokens.json",
+        "{\"access_token\": \"KANARIE\", \"refresh_token\": \"KANARIE\"}",
+    );
+    file(&sandbox, ".config/earthscope-cli/sso_tokens.json", "{\"refresh_token\": \"KANARIE\"}");
+    let run = sandbox.broker(&["import"]).ends(0);
+    assert!(run.out.contains(" 1  earthdaily") && run.out.contains("credentials [work]"), "{}", run.out);
+    assert!(run.out.contains("used by itself") && run.out.contains("broker import 2"), "{}", run.out);
+    let sandbox = sandbox
+        .with_env("EDS_JSON_PATH", &json)
+        .with_env("ES_OAUTH2__REFRESH_TOKEN", "KANARIE")
+        .with_env("CARBONMAPPER_EMAIL", "ada@example.org")
+        .with_env("CARBONMAPPER_PASSWORD", "standin-password")
+        .with_env("CARBONMAPPER_TOKEN", "KANARIE");
+    let listed = sandbox.broker(&["import", "--json"]).json();
+    let found = listed["found"].as_array().expect("a list");
+    let column = |name: &str| found.iter().map(|found| found[name].clone()).collect::<Vec<_>>();
+    assert_eq!(column("number"), (1..=9).map(Value::from).collect::<Vec<_>>());
+    let kinds = ["earthdaily"; 3].into_iter().chain(["earthscope"; 4]).chain(["carbonmapper"; 2]);
+    assert_eq!(column("kind"), kinds.map(Value::from).collect::<Vec<_>>());
+    assert!(found[0]["note"].as_str().is_some_and(|note| note.contains("has no EDS_SECRET")), "{listed}");
+    assert_eq!(found[1]["has"], serde_json::json!(["EDS_SECRET", "EDS_AUTH_URL"]));
+    assert_eq!(
+        (&found[3]["used"], &found[4]["used"], &found[7]["used"]),
+        (&true.into(), &false.into(), &true.into())
+    );
+    assert!(service.seen().is_empty());
+}
+
+#[test]
+fn a_number_of_the_list_is_taken_over() {
+    let service = service();
+    let sandbox = Sandbox::new();
+    let text = format!(
+        "[default]\nEDS_SECRET = KANARIE\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {}\n",
+        service.auth_url()
+    );
+    file(&sandbox, ".earthdaily/credentials", &text);
+    let run = sandbox.broker(&["import", "2", "--as", "work", "--json"]).ends(0);
+    assert_eq!(serde_json::from_str::<Value>(&run.out).expect("JSON")["imported"][0]["provider"], "work");
+    assert!(service.access_is_live(&sandbox.broker(&["token", "work"]).token()));
+    for number in ["0", "3", "99999999999999999999999"] {
+        let run = sandbox.broker(&["import", number]);
+        assert!(run.code == 2 || number.len() > 2 && run.code == 5, "{number}: {}", run.err);
+    }
+    let _ = sandbox.broker(&["import", "1", "2", "--as", "x"]).ends(2);
+    let _ = sandbox.broker(&["import", "--as", "x"]).ends(2);
+    for name in ["a/b", "a.b", "x]\n[y", "../x"] {
+        let _ = sandbox.broker(&["import", "1", "--as", name]).ends(2);
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_told() {
+    let sandbox = Sandbox::new();
+    for (name, text) in [
+        ("no-secret.env", "EDS_AUTH_URL=https://api.earthdaily.com/\n"),
+        ("other.env", "PATH=KANARIE\n"),
+        ("garbled.env", "EDS_SECRET=KANARIE\nKANARIE\n"),
+        ("half.json", "{\"EDS_SECRET\": KANARIE"),
+        ("flat.json", "{\"x\": \"KANARIE\"}"),
+        ("bad.ini", "[default]\nKANARIE\n"),
+        ("url.env", "EDS_SECRET=KANARIE\nEDS_AUTH_URL=http://evil.example/\n"),
+        ("empty.env", ""),
+    ] {
+        let path = file(&sandbox, name, text);
+        let run = sandbox.broker(&["import", &path]).ends(5);
+        assert!(!sandbox.config_path().exists() && run.out.is_empty(), "{name}: {}", run.err);
+    }
+    let binary = sandbox.home().join("binary");
+    std::fs::write(&binary, [0_u8, 159, 146, 150].repeat(50)).expect("a file");
+    let huge = sandbox.home().join("huge");
+    std::fs::File::create(&huge).expect("a file").set_len(1 << 30).expect("a hole");
+    for path in [&binary, &huge, &sandbox.home(), &sandbox.home().join("nowhere")] {
+        let _ = sandbox.broker(&["import", &path.display().to_string()]).ends(5);
+    }
+    std::fs::remove_file(huge).expect("nothing to search for secrets");
+    assert!(!sandbox.home().join(".config/broker/secrets").exists());
+}
+
+#[test]
+fn a_login_of_an_older_command_line_becomes_ours() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    let tokens = format!(
+        "{{\"access_token\": \"KANARIE\", \"refresh_token\": \"{}\"}}",
+        service.issue_refresh_token()
+    );
+    let path = file(&sandbox, "old/sso_tokens.json", &tokens);
+    let _ = sandbox.broker(&["import", &path]).ends(0).says("signed in");
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+    // A login that is there is not replaced.
+    let _ = sandbox.broker(&["import", &path]).ends(1).says("broker logout earthscope");
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("the source"),
+        tokens,
+        "nothing is changed at the source"
+    );
+}
+
+#[test]
+fn a_profile_of_the_sdk_becomes_a_provider() {
+    let sandbox = Sandbox::new();
+    let path = file(&sandbox, ".earthscope/field-work/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
+    let _ = sandbox.broker(&["import", &path]).ends(0).says("broker token earthscope-field-work");
+    assert_eq!(
+        config(&sandbox),
+        "[providers.earthscope-field-work]\nkind = \"earthscope\"\nprofile = \"field-work\"\n"
+    );
+    let usual = file(&sandbox, ".earthscope/default/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
+    let _ = sandbox.broker(&["import", &usual]).ends(0).says("nothing to take over");
+    let listed = sandbox.broker(&["import", "--json"]).json();
+    assert_eq!((&listed["found"][0]["used"], &listed["found"][1]["used"]), (&true.into(), &true.into()));
+}
+
+#[test]
+fn a_password_of_the_environment_goes_into_a_file() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let sandbox = Sandbox::new()
+        .with_env("CARBONMAPPER_EMAIL", "ada@example.org")
+        .with_env("CARBONMAPPER_PASSWORD", "standin-password");
+    let _ = sandbox.broker(&["import", "1", "--as", "methane"]).ends(0).says("broker token methane");
+    assert_eq!(mode(&sandbox.home().join(".config/broker/secrets/methane")), 0o600);
+    let sandbox = sandbox
+        .with_env("BROKER_PROVIDERS__METHANE__BASE_URL", &service.base_url())
+        .with_env("CARBONMAPPER_EMAIL", "")
+        .with_env("CARBONMAPPER_PASSWORD", "");
+    assert!(service.access_is_live(&sandbox.broker(&["token", "methane"]).token()));
+}
