@@ -66,7 +66,7 @@ impl Env for SystemEnv {
     }
 
     fn host_name(&self) -> String {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
+        crate::platform::host_name()
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {

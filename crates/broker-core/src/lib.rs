@@ -20,6 +20,7 @@ mod kind;
 mod login_file;
 mod mark;
 mod person;
+pub mod platform;
 mod provider;
 mod record;
 mod request;

@@ -29,7 +29,7 @@ pub use broker_core::{
     LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat,
     Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status,
     Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, is_provider_name,
-    printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
+    platform, printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
 };
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;

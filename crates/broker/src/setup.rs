@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use broker_core::{
     Broker, Clock, Context, Env, Error, FileStore, Http, Kind, Nobody, Person, Result, Store, SystemClock,
-    SystemEnv,
+    SystemEnv, platform,
 };
 
 use crate::config::{Config, Files};
@@ -145,7 +145,8 @@ impl Setup {
     /// Where records are.
     pub fn state_folder(&self) -> Result<PathBuf> {
         let named = self.state_dir.clone().or_else(|| self.env.var("BROKER_STATE_DIR").map(PathBuf::from));
-        named.or_else(|| self.base("XDG_STATE_HOME", ".local/state")).ok_or_else(|| {
+        let usual = || Some(platform::state_folder(self.env.as_ref())?.join("broker"));
+        named.or_else(usual).ok_or_else(|| {
             Error::failed("no folder for records: there is no home folder")
                 .with_hint("name one: --state-dir or BROKER_STATE_DIR")
         })
@@ -176,13 +177,7 @@ impl Setup {
     }
 
     fn person_file(&self) -> Option<PathBuf> {
-        self.base("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("providers.toml"))
-    }
-
-    /// A folder of the XDG base directory specification, which says that relative ones are to be ignored.
-    fn base(&self, variable: &str, in_home: &str) -> Option<PathBuf> {
-        let set = self.env.var(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-        set.or_else(|| Some(self.env.home()?.join(in_home))).map(|base| base.join("broker"))
+        Some(platform::config_folder(self.env.as_ref())?.join("broker/providers.toml"))
     }
 }
 

@@ -1,16 +1,16 @@
 //! Records as files: one a provider, a lock file beside it.
 
 use std::fs::TryLockError;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::lock::{Attempt, is_unsupported, lock};
+use super::lock::{Attempt, lock};
 use super::locked::LockedFile;
 use super::place::Place;
 use super::read::cannot;
 use super::second_place::{self, SecondPlace};
+use crate::platform;
 use crate::{Env, Error, Loaded, Locking, Reach, Result, Store, StoreAbout};
 
 /// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
@@ -43,16 +43,11 @@ impl FileStore {
     }
 
     fn make_folder(&self) -> Result<()> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.place.folder)
+        platform::make_folder(&self.place.folder)
             .map_err(|error| cannot("make the folder", &self.place.folder, error))?;
-        let mode = std::fs::metadata(&self.place.folder)
-            .map_err(|error| cannot("use", &self.place.folder, error))?
-            .mode();
-        // Where the sticky bit is set, others cannot replace what is ours.
-        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+        let meta = std::fs::metadata(&self.place.folder)
+            .map_err(|error| cannot("use", &self.place.folder, error))?;
+        if platform::everybody_writes(&meta) {
             let folder = self.place.folder.display();
             return Err(Error::failed(format!("everybody can write to {folder}: no login is kept there"))
                 .with_hint(format!("run: chmod 700 {folder}")));
@@ -98,7 +93,7 @@ impl Store for FileStore {
         // Only a try tells whether a network file system has locks at all.
         let try_one = || tempfile::tempfile_in(&self.place.folder).map(|file| file.try_lock());
         let has_none = filesystem.shared
-            && matches!(try_one(), Ok(Err(TryLockError::Error(error))) if is_unsupported(&error));
+            && matches!(try_one(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error));
         let elsewhere = has_none.then(|| self.place.second.lock_path("NAME").display().to_string());
         StoreAbout {
             place: self.place.folder.display().to_string(),

@@ -1,9 +1,9 @@
 //! On which file system a folder is, and how far a lock there reaches.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Reach;
+use crate::platform;
 
 /// What is known of the file system of a folder.
 #[derive(Debug, Clone)]
@@ -49,26 +49,17 @@ impl Filesystem {
     pub(super) fn of(folder: &Path) -> Self {
         let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let device = std::fs::metadata(there).map_or(0, |meta| meta.dev());
-        describe(magic(there), mount(&mounts, device).as_ref())
+        let magic = platform::magic(there).unwrap_or(UNKNOWN);
+        describe(magic, mount(&mounts, &platform::device(there)).as_ref())
     }
 }
 
-#[cfg(target_os = "linux")]
-fn magic(path: &Path) -> u64 {
-    // The kernel gives 32 bits, which some platforms sign-extend.
-    rustix::fs::statfs(path).map_or(0, |stat| stat.f_type.cast_unsigned() & 0xFFFF_FFFF)
-}
+/// Where it cannot be told what it is, it may be anything: as with FUSE.
+const UNKNOWN: u64 = 0x6573_5546;
 
-/// What it is cannot be told here.
-#[cfg(not(target_os = "linux"))]
-fn magic(_path: &Path) -> u64 {
-    0x6573_5546
-}
-
-fn mount(mounts: &str, device: u64) -> Option<Mount<'_>> {
-    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-    let line = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(number.as_str()))?;
+/// The line of the file system on a device (`8:1`).
+fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
+    let line = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(device))?;
     let mut rest = line.split_once(" - ")?.1.split(' ');
     Some(Mount { kind: rest.next()?, source: rest.next()?, options: rest.next().unwrap_or_default() })
 }
@@ -127,7 +118,7 @@ mod tests {
             let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");
             let other = "22 1 0:7 / /other rw - tmpfs other rw";
             let mounts = format!("{other}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
-            let found = describe(magic, mount(&mounts, rustix::fs::makedev(0, 42)).as_ref());
+            let found = describe(magic, mount(&mounts, "0:42").as_ref());
             let reach = match found.reach {
                 Reach::Host if !found.shared => "this host",
                 Reach::Host => "this host, of several",

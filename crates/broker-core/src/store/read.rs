@@ -1,15 +1,12 @@
 //! Reading a record file, and what is said if that, or writing it, fails.
 
-use std::fs::OpenOptions;
 use std::io::{ErrorKind as IoErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
-use rustix::io::Errno;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::platform;
 use crate::record::FORMAT;
 use crate::{Error, Loaded, Record, Result};
 
@@ -32,13 +29,13 @@ pub(super) fn read(path: &Path, provider: &str) -> Result<Loaded> {
 
 /// A file of the user's own, without following links; one byte more than the longest record, if it is longer.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
-    let file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(path) {
+    let file = match platform::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot("read", path, error)),
     };
     let meta = file.metadata().map_err(|error| cannot("read", path, error))?;
-    if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() {
+    if !meta.is_file() || !platform::is_own(&meta) {
         return Err(Error::failed(format!("{} is not a file of yours: it is not used", path.display()))
             .with_hint("move it away"));
     }
@@ -71,15 +68,12 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
     })
 }
 
-pub(super) fn no_follow() -> i32 {
-    // The bits of open(2) flags are an int.
-    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
-}
-
 pub(super) fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
-    let link = Errno::from_io_error(&error) == Some(Errno::LOOP);
-    let why =
-        if link { "it is a symbolic link, which is not followed".to_owned() } else { error.to_string() };
+    let why = if platform::is_link(&error) {
+        "it is a symbolic link, which is not followed".to_owned()
+    } else {
+        error.to_string()
+    };
     Error::failed(format!("cannot {what} {}: {why}", path.display()))
         .with_hint("--state-dir or BROKER_STATE_DIR names another folder for what the broker holds")
         .with_source(error)

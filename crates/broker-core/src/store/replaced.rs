@@ -1,16 +1,14 @@
 //! A file that is replaced as one step, in room that was set aside before.
 
-use std::fs::{DirEntry, File};
+use std::fs::DirEntry;
 use std::io::{ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::read::{LONGEST_RECORD, SUFFIX, cannot};
-use crate::{Error, Result};
+use crate::{Error, Result, platform};
 
 /// What is set aside on the disk before an exchange, beyond the size of the file as it is.
 const ROOM: usize = 64 * 1024;
@@ -68,7 +66,7 @@ impl Replaced {
     pub(super) fn replace(&mut self, bytes: &[u8]) -> Result<()> {
         self.probe(1)?;
         if let Err(error) = self.put(bytes) {
-            if !is_gone(&error) {
+            if !platform::is_gone(&error) {
                 return Err(cannot("replace", &self.path, error));
             }
             // Another host, or who cleans up, has removed the room that was set aside.
@@ -106,7 +104,7 @@ impl Replaced {
             Err(error) => Err(cannot("move aside", &self.path, error)),
             Ok(()) => {
                 // Who wrote it may have left it open to others.
-                let _ = std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o600));
+                let _ = platform::make_private(&aside);
                 Ok(Some(aside.display().to_string()))
             }
         }
@@ -125,11 +123,7 @@ impl Replaced {
 
     fn make_room(&self) -> std::io::Result<NamedTempFile> {
         let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_RECORD));
-        let mut file = tempfile::Builder::new()
-            .prefix(&self.prefix)
-            .suffix(SUFFIX)
-            .permissions(std::fs::Permissions::from_mode(0o600))
-            .tempfile_in(&self.folder)?;
+        let mut file = platform::temporary_file(&self.folder, &self.prefix, SUFFIX)?;
         let size = usize::try_from(size).unwrap_or(0) + ROOM;
         file.write_all(&vec![0; size])?;
         // A full disk or quota of a network file system may only show here.
@@ -157,17 +151,7 @@ impl Replaced {
 
     /// A rename is durable once the folder is.
     fn sync_folder(&self) -> Result<()> {
-        match File::open(&self.folder).and_then(|folder| folder.sync_all()) {
-            // Some network file systems cannot; there a rename is as durable as it gets.
-            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => {
-                Ok(())
-            }
-            synced => synced.map_err(|error| cannot("make a change durable in", &self.folder, error)),
-        }
+        platform::sync_folder(&self.folder)
+            .map_err(|error| cannot("make a change durable in", &self.folder, error))
     }
-}
-
-/// Whether a file was removed by somebody else.
-fn is_gone(error: &std::io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::STALE))
 }

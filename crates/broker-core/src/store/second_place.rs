@@ -1,15 +1,13 @@
 //! The second place: folders of this host, for a record whose own folder cannot be written any more, and for a lock
 //! where the file system of that folder has none.
 
-use std::fs::DirBuilder;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 
 use super::read::{SUFFIX, read};
+use crate::platform::{self, runtime_folders};
 use crate::{Env, Loaded, Record};
 
 /// Folders beside the one that a store is in.
@@ -25,15 +23,9 @@ pub(super) struct SecondPlace {
 pub(super) fn folders(env: &dyn Env) -> Vec<PathBuf> {
     let named = env.var("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let mut folders: Vec<_> = named.into_iter().map(|folder| folder.join("broker")).collect();
-    folders.extend(folders_of_host());
+    folders.extend(runtime_folders());
     folders.dedup();
     folders
-}
-
-/// Those that processes of the user find whatever their environment; the first only while somebody is logged in.
-fn folders_of_host() -> [PathBuf; 2] {
-    let user = rustix::process::geteuid().as_raw();
-    [format!("/run/user/{user}/broker").into(), format!("/tmp/broker-{user}").into()]
 }
 
 impl SecondPlace {
@@ -89,12 +81,12 @@ impl SecondPlace {
     /// Where the lock is that all processes of this host find, whatever their environment and session. Its folder is
     /// made by [`SecondPlace::make_lock_folder`].
     pub(super) fn lock_path(&self, provider: &str) -> PathBuf {
-        let [_, lasting] = folders_of_host();
+        let [_, lasting] = runtime_folders();
         lasting.join(self.name(provider, "lock"))
     }
 
     pub(super) fn make_lock_folder() -> std::io::Result<()> {
-        let [_, lasting] = folders_of_host();
+        let [_, lasting] = runtime_folders();
         make(&lasting)
     }
 }
@@ -113,10 +105,7 @@ fn one_spelling(folder: &Path) -> PathBuf {
 
 /// Makes a folder that nobody else can look into, or makes sure that it is one: others can write to `/tmp` too.
 fn make(folder: &Path) -> std::io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    platform::make_folder(folder)?;
     if is_ours(folder) {
         return Ok(());
     }
@@ -124,22 +113,15 @@ fn make(folder: &Path) -> std::io::Result<()> {
 }
 
 fn is_ours(folder: &Path) -> bool {
-    folder.symlink_metadata().is_ok_and(|meta| {
-        let for_others = meta.mode() & 0o077;
-        meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && for_others == 0
-    })
+    folder.symlink_metadata().is_ok_and(|meta| meta.is_dir() && platform::is_private(&meta))
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
-    let mut file: NamedTempFile = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .suffix(SUFFIX)
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
+    let mut file = platform::temporary_file(folder, &format!(".{name}."), SUFFIX)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     let path = folder.join(name);
     file.persist(&path)?;
-    std::fs::File::open(folder)?.sync_all()?;
+    platform::sync_folder(folder)?;
     Ok(path)
 }

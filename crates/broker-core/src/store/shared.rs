@@ -1,7 +1,6 @@
 //! A store over another, where the login of a provider is in a file of the service's own tools.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use zeroize::Zeroizing;
 use super::lock::{Attempt, lock};
 use super::read::{cannot, read_bytes};
 use super::replaced::Replaced;
+use crate::platform::{self, Version};
 use crate::{
     Context, Error, FileLogin, Loaded, Locked, Locking, LoginFile, Provider, Record, Result, Secret, Store,
     StoreAbout,
@@ -116,17 +116,6 @@ struct Look {
     found: Found,
     bytes: Option<Zeroizing<Vec<u8>>>,
     version: Option<Version>,
-}
-
-/// A file that was replaced or written to has another: device, number, size, time of change.
-#[derive(PartialEq, Eq)]
-struct Version(u64, u64, u64, i64, i64);
-
-impl Version {
-    fn of(path: &Path) -> Option<Self> {
-        let meta = path.symlink_metadata().ok()?;
-        Some(Self(meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()))
-    }
 }
 
 #[async_trait]
@@ -263,11 +252,7 @@ fn grant(found: &Found) -> Option<&Secret> {
 
 fn make_folder(file: &Path) -> Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| cannot("make the folder", folder, error))
+    platform::make_folder(folder).map_err(|error| cannot("make the folder", folder, error))
 }
 
 /// The usual hint of the store is of no use for this file.

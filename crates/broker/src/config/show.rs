@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use broker_core::{Kind, Result};
+use broker_core::{Kind, Result, platform};
 use figment::value::Value;
 
 use super::Config;
@@ -120,6 +120,5 @@ fn has_table(text: &str, name: &str) -> bool {
 }
 
 fn others_can_read(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
+    std::fs::metadata(file).is_ok_and(|meta| platform::others_read(&meta))
 }
