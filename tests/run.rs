@@ -115,7 +115,9 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn of(words: &[&str]) -> Self {
-        let asks_for_a_token = words.contains(&"token") || words.first() == Some(&"helper");
+        // `inspect` shows claims, which the stand-ins mark too.
+        let asks_for_a_token =
+            words.iter().any(|word| ["token", "inspect"].contains(word)) || words.first() == Some(&"helper");
         Self { asks_for_a_token, chatty: !louder(words).is_empty() }
     }
 }

@@ -5,8 +5,10 @@
 mod canary;
 mod carbonmapper;
 mod cli;
+mod completions;
 mod config;
 mod crowd;
+mod doctor;
 mod earthdaily;
 mod earthdaily_sources;
 mod earthscope;
@@ -19,6 +21,7 @@ mod fuzz_smoke;
 mod fuzzed;
 mod helper;
 mod import;
+mod inspect;
 mod kept;
 mod kill;
 mod oidc;

@@ -16,9 +16,18 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) fn run(sandbox: &Sandbox, words: &str) -> Self {
+        Self::after(sandbox, ":", words)
+    }
+
+    /// Of a size.
+    fn sized(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> Self {
+        Self::after(sandbox, &format!("stty columns {columns} rows {rows}"), words)
+    }
+
+    fn after(sandbox: &Sandbox, before: &str, words: &str) -> Self {
         let mut command = Command::new("script");
         let louder = louder(&[words]).join(" ");
-        let line = format!("{} {words} {louder}", broker_binary().display());
+        let line = format!("{before}; exec {} {words} {louder}", broker_binary().display());
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         let as_if = sandbox.command(&[]);
         command.env_clear().envs(as_if.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -103,6 +112,90 @@ fn a_login_shows_a_picture_and_the_time_that_is_left() {
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.contains('█') && seen.contains("min"), "a QR code and a countdown: {seen}");
     assert!(seen.trim_end().lines().last().is_some_and(|line| line.contains("signed in as")), "{seen}");
+}
+
+/// A service that approves at the first poll, and a person who is to log in there.
+fn approving() -> (EarthScope, Sandbox) {
+    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
+    service.approve_all();
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    (service, Sandbox::new().with_config(&config))
+}
+
+/// What stands on the screen of a login there.
+fn screen(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> String {
+    let (code, seen) = Screen::sized(sandbox, columns, rows, words).ends();
+    assert_eq!(code, Some(0), "{seen}");
+    seen.replace('\r', "")
+}
+
+/// The width on the screen, without what sets colours.
+fn width(line: &str) -> usize {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().chars().count();
+    first
+        + parts
+            .map(|part| part.split_once(['m', 'K']).map_or(0, |(_, text)| text.chars().count()))
+            .sum::<usize>()
+}
+
+#[test]
+fn the_page_of_a_login_fits_its_terminal() {
+    let (service, sandbox) = approving();
+    for (columns, rows, picture) in
+        [(80, 24, true), (60, 20, false), (60, 45, true), (200, 50, true), (45, 24, false)]
+    {
+        let seen = screen(&sandbox, columns, rows, "login earthscope --no-browser");
+        let at = format!("{columns}x{rows}: {seen}");
+        let code = service.user_codes().pop().expect("a code");
+        let large = code.chars().map(String::from).collect::<Vec<_>>().join(" ");
+        assert_eq!(seen.contains('█'), picture, "{at}");
+        assert!(
+            seen.contains(&large) && seen.contains(&format!("{}/activate?user_code={code}", service.url())),
+            "{at}"
+        );
+        assert!(seen.contains("Waiting, "), "{at}");
+        let page: Vec<_> = seen.lines().take_while(|line| !line.contains("Waiting")).collect();
+        assert!(page.len() < rows, "with the line of the time it fits: {} rows, {at}", page.len());
+        let wide = |line: &&&str| width(line) > columns && !line.contains("http");
+        assert_eq!(page.iter().find(wide), None, "{at}");
+        assert!(seen.contains("earthscope: signed in as auth0|5f1e"), "{at}");
+    }
+}
+
+#[test]
+fn a_plain_terminal_gets_no_control_sequences() {
+    let (_service, sandbox) = approving();
+    let sandbox = sandbox.with_env("NO_COLOR", "1");
+    let seen = screen(&sandbox, 80, 24, "login earthscope --no-browser --quiet");
+    assert!(seen.contains('█') && !seen.contains('\u{1b}'), "{seen}");
+    let seen = screen(&sandbox.with_env("TERM", "dumb"), 80, 24, "login earthscope --no-browser");
+    assert!(!seen.contains(['█', '\u{1b}', '╭']), "{seen}");
+    let lines: Vec<_> = seen.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("To sign in, open http"), "{seen}");
+}
+
+#[test]
+fn without_a_terminal_one_line_says_it_all_also_to_who_wants_quiet() {
+    let (service, sandbox) = approving();
+    for words in [&["login", "earthscope"][..], &["login", "earthscope", "--quiet"]] {
+        let run = sandbox.broker(words).ends(0);
+        let code = service.user_codes().pop().expect("a code");
+        let url = format!("{}/activate?user_code={code}", service.url());
+        let line = format!("To sign in, open {url} and check that it shows the code {code}");
+        assert_eq!(run.err.lines().next(), Some(line.as_str()));
+        assert_eq!(run.err.lines().count(), if words.contains(&"--quiet") { 1 } else { 2 }, "{}", run.err);
+        assert_eq!(run.out, "");
+    }
+    // A service without such a URL: the code has to be typed.
+    let options =
+        EarthScopeOptions { interval: Some(1), complete_uri: false, ..EarthScopeOptions::default() };
+    let service = EarthScope::start(options);
+    service.approve_all();
+    sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()));
+    let run = sandbox.broker(&["login", "earthscope"]).ends(0);
+    let code = service.user_codes().pop().expect("a code");
+    let _ = run.says(&format!("activate and enter there the code {code}\n"));
 }
 
 /// A browser that tells which page it was sent to, through a pipe.

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use broker::Lifetime;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap_complete::{ArgValueCandidates, Shell};
+
+use crate::commands::completions::providers;
 
 /// Tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper.
 ///
@@ -79,6 +81,7 @@ pub(crate) enum Command {
 )]
 pub(crate) struct Token {
     /// The provider; `broker list` shows which there are
+    #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
     /// A scope to ask for; can be given more than once
     #[arg(long, value_name = "SCOPE")]
@@ -181,6 +184,7 @@ pub(crate) enum ShellKind {
     pass show carbonmapper | broker login carbonmapper --password-stdin")]
 pub(crate) struct Login {
     /// The provider; `broker list` shows which there are
+    #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
     /// Do not open a browser
     #[arg(long)]
@@ -198,6 +202,7 @@ pub(crate) struct Login {
 #[command(after_help = "Example:\n  broker logout earthscope")]
 pub(crate) struct Logout {
     /// The provider
+    #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
     /// Only forget, without asking the service
     #[arg(long)]
@@ -209,6 +214,7 @@ pub(crate) struct Logout {
 #[command(after_help = "Examples:\n  broker status\n  broker status earthscope --json")]
 pub(crate) struct Status {
     /// The providers; all if none is named
+    #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) providers: Vec<String>,
     /// Print JSON
     #[arg(long)]
@@ -235,14 +241,17 @@ pub(crate) enum Config {
     Show,
 }
 
-/// Print completions for a shell
+/// Print completions for a shell, or install them: commands, flags, formats, and the names of your providers
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Example:\n  broker completions bash > ~/.local/share/bash-completion/completions/broker"
+    after_help = "Examples:\n  broker completions bash --install\n  source <(broker completions zsh)   # in ~/.zshrc"
 )]
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: Shell,
+    /// Put them where bash or fish looks; for other shells print the line that their file needs
+    #[arg(long)]
+    pub(crate) install: bool,
 }
 
 /// Run a command with tokens in its environment, never in its arguments
@@ -251,7 +260,7 @@ pub(crate) struct Completions {
     broker exec earthdaily,carbonmapper -- make\n  broker exec --file earthscope -- ./long-job.sh   # EARTHSCOPE_TOKEN_FILE")]
 pub(crate) struct Exec {
     /// The providers, with commas between them
-    #[arg(value_delimiter = ',', required = true)]
+    #[arg(value_delimiter = ',', required = true, add = ArgValueCandidates::new(providers))]
     pub(crate) providers: Vec<String>,
     /// Give paths of files (0600) that are renewed while the command runs, and gone after: in NAME_FILE for a variable NAME
     #[arg(long)]
@@ -272,6 +281,7 @@ pub(crate) struct Exec {
 #[command(after_help = "Example:\n  broker inspect earthscope --json")]
 pub(crate) struct Inspect {
     /// The provider
+    #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
     /// The token of these scopes; can be given more than once
     #[arg(long, value_name = "SCOPE")]
@@ -286,6 +296,7 @@ pub(crate) struct Inspect {
 #[command(after_help = "Examples:\n  broker doctor\n  broker doctor earthscope --json --offline")]
 pub(crate) struct Doctor {
     /// The provider; all if none is named
+    #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -338,6 +349,7 @@ pub(crate) enum Helper {
     /// aws: `credential_process = broker helper aws earthscope --role s3-miniseed-v2`
     Aws {
         /// The provider
+        #[arg(add = ArgValueCandidates::new(providers))]
         provider: String,
         /// The role
         #[arg(long)]
@@ -349,6 +361,7 @@ pub(crate) enum Helper {
     /// kubectl: `exec: {command: broker, args: [helper, kubectl, PROVIDER]}`
     Kubectl {
         /// The provider
+        #[arg(add = ArgValueCandidates::new(providers))]
         provider: String,
     },
 }
@@ -365,7 +378,7 @@ pub(crate) enum DockerOperation {
     Erase,
 }
 
-/// Write man pages into a folder
+/// Write man pages into a folder, which is made if it is not there
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  broker man ~/.local/share/man/man1")]
 pub(crate) struct Man {

@@ -16,6 +16,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if commands::completions::answered() {
+        return ExitCode::SUCCESS;
+    }
     let args = args::Args::parse_from(words(std::env::args_os().collect()));
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,

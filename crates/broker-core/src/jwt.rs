@@ -22,19 +22,27 @@ impl Claims {
     /// Reads the payload of a JWT in compact form; `None` where the token is something else.
     #[must_use]
     pub fn read(token: &Secret) -> Option<Self> {
-        let mut parts = token.expose().split('.');
-        let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() {
-            return None;
-        }
-        let bytes = LENIENT.decode(payload).ok()?;
-        serde_json::from_slice(&bytes).ok().map(Self)
+        let [_header, payload, _signature] = parts(token)?;
+        object(payload).map(Self)
+    }
+
+    /// The header of such a token (RFC 7515 section 4).
+    #[must_use]
+    pub fn header(token: &Secret) -> Option<Map<String, Value>> {
+        let [header, _payload, _signature] = parts(token)?;
+        object(header)
+    }
+
+    /// All of them, as they stand in the token.
+    #[must_use]
+    pub fn object(&self) -> &Map<String, Value> {
+        &self.0
     }
 
     /// `exp`: when the token expires, by the issuer's clock.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.seconds("exp")
+        self.time("exp")
     }
 
     /// A claim that is text, and not empty.
@@ -46,7 +54,7 @@ impl Claims {
     /// `iat`: when the token was issued, by the issuer's clock.
     #[must_use]
     pub fn issued_at(&self) -> Option<DateTime<Utc>> {
-        self.seconds("iat")
+        self.time("iat")
     }
 
     /// A claim that is text or a list of texts, such as `aud` (RFC 7519 section 4.1.3).
@@ -56,8 +64,9 @@ impl Claims {
         value.and_then(Value::as_str).into_iter().chain(many)
     }
 
-    /// `NumericDate` may have a fraction (RFC 7519 section 2).
-    fn seconds(&self, claim: &str) -> Option<DateTime<Utc>> {
+    /// A claim that is a time. `NumericDate` may have a fraction (RFC 7519 section 2).
+    #[must_use]
+    pub fn time(&self, claim: &str) -> Option<DateTime<Utc>> {
         let value = self.0.get(claim)?;
         #[expect(
             clippy::cast_possible_truncation,
@@ -66,4 +75,14 @@ impl Claims {
         let seconds = value.as_i64().or_else(|| value.as_f64().map(|s| s as i64))?;
         DateTime::from_timestamp(seconds, 0)
     }
+}
+
+fn parts(token: &Secret) -> Option<[&str; 3]> {
+    let mut parts = token.expose().split('.');
+    let three = [parts.next()?, parts.next()?, parts.next()?];
+    parts.next().is_none().then_some(three)
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&LENIENT.decode(part).ok()?).ok()
 }

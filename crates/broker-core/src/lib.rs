@@ -34,8 +34,8 @@ mod window;
 
 pub use answer::{Problem, Refusal, given, printable, read_object, seconds};
 pub use broker::{
-    Broker, BrokerBuilder, Catalog, Entry, LoggedIn, LoggedOut, State, Status, TokenStatus, host_matches,
-    is_provider_name,
+    Broker, BrokerBuilder, Catalog, Entry, Inspected, LoggedIn, LoggedOut, State, Status, TokenStatus,
+    host_matches, is_provider_name,
 };
 pub use change::Change;
 pub use clock::{Clock, SystemClock};

@@ -21,19 +21,21 @@ mod config;
 mod env_file;
 mod kinds;
 mod nearest;
+mod probe;
 mod setup;
 
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
-    FileStore, Grant, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Kind, Lifetime, LoggedIn,
-    LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat,
-    Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status,
-    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, is_provider_name,
-    platform, printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
+    FileStore, Grant, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime,
+    LoggedIn, LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal,
+    Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State,
+    Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given,
+    is_provider_name, platform, printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
 };
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, Configured, Setting};
 pub use env_file::EnvFile;
 pub use nearest::nearest;
+pub use probe::{Obstacle, Probed, Prober};
 pub use setup::Setup;

@@ -12,6 +12,7 @@ use broker_core::{
 use crate::config::{Config, Files};
 use crate::env_file::EnvFile;
 use crate::kinds::BUILT_IN;
+use crate::probe::Prober;
 
 /// Opens a [`Broker`]: with the configuration and the state of the command line, unless told otherwise.
 #[must_use]
@@ -164,16 +165,21 @@ impl Setup {
             Some(store) => store.clone(),
             None => Arc::new(FileStore::new(self.state_folder()?).with_runtime_folder(self.env.as_ref())),
         };
-        let http = match self.http {
-            Some(http) => http,
-            None => usual_http()?,
-        };
-        let context = Context::new(http, self.clock, config.env.clone(), self.person);
+        let context = Context::new(self.client()?, self.clock, config.env.clone(), self.person);
         let builder = Broker::builder(config, store, context);
         Ok(match self.wait_limit {
             Some(limit) => builder.wait_limit(limit).build(),
             None => builder.build(),
         })
+    }
+
+    /// Who looks whether services can be reached.
+    pub fn prober(&self) -> Result<Prober> {
+        Ok(Prober { http: self.client()?, clock: self.clock.clone() })
+    }
+
+    fn client(&self) -> Result<Arc<dyn Http>> {
+        self.http.clone().map_or_else(usual_http, Ok)
     }
 
     fn person_file(&self) -> Option<PathBuf> {

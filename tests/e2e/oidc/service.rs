@@ -125,7 +125,7 @@ pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, &Page))
     let mut url = None;
     while url.is_none() {
         let line = told.next().unwrap_or_else(|| panic!("no page was named: {err}")).expect("UTF-8");
-        url = Some(line.trim().to_owned()).filter(|word| word.starts_with("http://"));
+        url = line.split(' ').find(|word| word.starts_with("http://")).map(str::to_owned);
         err += &(line + "\n");
     }
     let mut browser = Browser::default();

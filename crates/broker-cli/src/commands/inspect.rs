@@ -1,10 +1,97 @@
 //! `broker inspect`.
 
-use broker::Error;
+use broker::{Broker, Claims, Clock, Error, Inspected, SystemClock, TokenRequest, printable};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
 
-use super::{Desk, Outcome};
+use super::{Desk, Outcome, answer};
 use crate::args::Inspect;
+use crate::format::rfc3339;
+use crate::words;
 
-pub(super) fn run(_desk: &Desk<'_>, _args: &Inspect) -> Outcome {
-    Err(Error::failed("not there yet").into())
+/// The claims that are times (RFC 7519 section 4.1, OpenID Connect Core sections 2 and 5.1).
+const TIMES: [&str; 5] = ["exp", "iat", "nbf", "auth_time", "updated_at"];
+
+pub(super) fn run(desk: &Desk<'_>, args: &Inspect) -> Outcome {
+    let broker = desk.broker(&args.provider)?;
+    let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
+    let scopes = request.scopes();
+    let held = broker.inspect(&args.provider, scopes)?;
+    let held = held.ok_or_else(|| none_held(&broker, &args.provider, scopes.as_str()))?;
+    let now = SystemClock.now();
+    answer(&if args.json {
+        escaped(&object(&args.provider, scopes.as_str(), &held, now))
+    } else {
+        text(&args.provider, &held, now)
+    })
+}
+
+/// Without a token there is nothing to look at: another scope's may be meant, or one has to be had first.
+fn none_held(broker: &Broker, provider: &str, scopes: &str) -> Error {
+    let others = broker.status(provider).map(|status| status.tokens).unwrap_or_default();
+    let others: Vec<_> = others.iter().map(|token| token.scope.as_str()).collect();
+    let what = match others.as_slice() {
+        [] => "no token is held".to_owned(),
+        [""] => "no token is held for these scopes; one without scopes is".to_owned(),
+        scopes => format!("no token is held for that; there are tokens for: {}", scopes.join(", ")),
+    };
+    let words = ["broker token", provider].into_iter().map(str::to_owned);
+    let flags = scopes.split_whitespace().map(|scope| format!("--scope {scope}"));
+    let command = words.chain(flags).collect::<Vec<_>>().join(" ");
+    Error::login_required(what).of_provider(provider).with_hint(format!("to get one, run: {command}"))
+}
+
+fn times(claims: &Claims) -> Map<String, Value> {
+    let time = |name: &str| Some((name.to_owned(), Value::from(rfc3339(claims.time(name)?))));
+    TIMES.into_iter().filter_map(time).collect()
+}
+
+fn object(provider: &str, scopes: &str, held: &Inspected, now: DateTime<Utc>) -> Value {
+    let jwt = held.jwt.as_ref();
+    json!({
+        "version": 1,
+        "provider": provider,
+        "scope": Some(scopes).filter(|scopes| !scopes.is_empty()),
+        "token_type": held.token_type,
+        "expires_at": held.expires_at.map(rfc3339),
+        "expires_in": held.expires_at.map(|at| (at - now).num_seconds().max(0)),
+        "header": jwt.map(|(header, _)| header),
+        "claims": jwt.map(|(_, claims)| claims.object()),
+        "times": jwt.map(|(_, claims)| times(claims)),
+    })
+}
+
+/// JSON in a line. What could steer a terminal stands only in texts, where it can be written by its number.
+fn escaped(object: &Value) -> String {
+    let escape = |c: char| {
+        let steers = !printable(c.encode_utf8(&mut [0; 4])).starts_with(c);
+        if steers { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
+    object.to_string().chars().map(escape).chain(["\n".to_owned()]).collect()
+}
+
+fn text(provider: &str, held: &Inspected, now: DateTime<Utc>) -> String {
+    let left = held.expires_at.map(|at| match (at - now).to_std() {
+        Ok(left) => format!("expires {}, in {}", rfc3339(at), words::duration(left)),
+        Err(_) => format!("expired {}", rfc3339(at)),
+    });
+    let left = left.unwrap_or_else(|| "does not expire".to_owned());
+    let title = format!("{provider}: {} token, {left}", printable(&held.token_type));
+    let Some((header, claims)) = &held.jwt else {
+        return format!("{title}\nit is opaque: not a JWT, so it says nothing of itself\n");
+    };
+    let times = times(claims);
+    format!("{title}\n\nheader\n{}\nclaims\n{}", lines(header, &Map::new()), lines(claims.object(), &times))
+}
+
+/// A line for each member, with the time beside its number. What a service says must not steer the terminal.
+fn lines(object: &Map<String, Value>, times: &Map<String, Value>) -> String {
+    let width = object.keys().map(|name| printable(name).chars().count()).max().unwrap_or(0);
+    let line = |(name, value): (&String, &Value)| {
+        let time =
+            times.get(name).and_then(Value::as_str).map(|time| format!("  {time}")).unwrap_or_default();
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("  {:width$}  {}{time}\n", printable(name), printable(&shown))
+    };
+    object.iter().map(line).collect()
 }

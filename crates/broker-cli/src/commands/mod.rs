@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod completions;
 mod config;
 mod doctor;
 mod exec;
@@ -16,13 +17,12 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use broker::{Broker, Config, Error, Secret, Setup, Token};
-use clap::CommandFactory;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use zeroize::Zeroizing;
 
-use crate::args::{Args, Command, Completions, Everywhere};
+use crate::args::{Args, Command, Everywhere};
 use crate::report::{End, say};
 use crate::terminal::Terminal;
 
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Command::Import(import) => import::run(&desk, import),
         Command::Helper(helper) => helper::run(&desk, helper),
         Command::Config(config) => config::run(&desk, config),
-        Command::Completions(completions) => complete(completions),
+        Command::Completions(completions) => completions::run(&desk, completions),
         Command::Man(man) => man::run(&desk, man),
     }
 }
@@ -161,10 +161,4 @@ fn log(verbose: u8) {
         .with(words)
         .with(Targets::new().with_targets(ours.map(|name| (name, level))))
         .init();
-}
-
-fn complete(completions: &Completions) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut Args::command(), "broker", &mut script);
-    answer(&String::from_utf8_lossy(&script))
 }

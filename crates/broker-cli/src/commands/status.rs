@@ -1,6 +1,7 @@
 //! `broker status`.
 
-use broker::{Broker, Clock, Reach, State, Status, StoreAbout, SystemClock};
+use broker::{Broker, Clock, Reach, State, Status, StoreAbout, SystemClock, printable};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{Desk, Outcome, answer};
@@ -108,6 +109,9 @@ fn object(status: &Status) -> Value {
         })),
         "not_before": status.not_before.map(rfc3339),
         "note": status.note,
+        "renews_at": renews_at(status).map(rfc3339),
+        "sources": status.sources,
+        "hosts": status.hosts,
     })
 }
 
@@ -151,11 +155,26 @@ fn notes(desk: &Desk<'_>, broker: &Broker, status: &Status) {
         desk.say(&format!("{name}: the service asked to be left alone until {}", until.format("%F %T UTC")));
     }
     if desk.everywhere.verbose > 0 {
-        let renews = status.tokens.iter().filter_map(|token| token.renews_at).min();
-        let renews = renews.map(|at| format!(", next renewal {}", rfc3339(at))).unwrap_or_default();
-        let variable = broker.token_variable(name).unwrap_or_default();
-        desk.say(&format!("{name}: from {}{renews}, variable {variable}", status.issuer));
+        for (what, value) in details(broker, status) {
+            desk.say(&format!("{name}: {what} {}", printable(&value)));
+        }
     }
+}
+
+/// When the first of its tokens is due.
+fn renews_at(status: &Status) -> Option<DateTime<Utc>> {
+    status.tokens.iter().filter_map(|token| token.renews_at).min()
+}
+
+/// Where it comes from and where it goes.
+fn details(broker: &Broker, status: &Status) -> Vec<(&'static str, String)> {
+    let sources = status.sources.iter().map(|source| ("login or secret from", source.clone()));
+    let renews = renews_at(status).map(|at| ("next renewal", rfc3339(at)));
+    let hosts = Some(("offered to", status.hosts.join(", "))).filter(|_| !status.hosts.is_empty());
+    let variable = broker.token_variable(&status.name).ok().map(|name| ("variable", name));
+    let mut details = vec![("tokens from", status.issuer.clone())];
+    details.extend(sources.chain(renews).chain(hosts).chain(variable));
+    details
 }
 
 fn word(state: State) -> &'static str {

@@ -1,6 +1,7 @@
 //! The broker: the one who locks, loads, asks, saves and hands out, in that order.
 
 mod decide;
+mod inspect;
 mod journal;
 mod operation;
 mod rejected;
@@ -24,6 +25,7 @@ use crate::{
 
 use decide::{Decision, decide};
 
+pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
 pub use status::{State, Status, TokenStatus};
 

@@ -2,6 +2,7 @@
 
 mod layers;
 mod place;
+mod secrets;
 mod show;
 
 use std::sync::Arc;

@@ -1,0 +1,124 @@
+//! `broker completions`: scripts that ask this binary at each Tab, and the answers to that.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use broker::{Catalog, Error, Result, Setup};
+use clap::{Arg, Command, CommandFactory};
+use clap_complete::env::Shells;
+use clap_complete::{CompletionCandidate, Shell};
+
+use super::{Desk, Outcome, answer};
+use crate::args::{Args, Completions};
+
+/// Set by the scripts to the name of their shell: then the words after `--` are a line to complete.
+pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
+
+pub(super) fn run(desk: &Desk<'_>, args: &Completions) -> Outcome {
+    if !args.install {
+        return answer(&script(args.shell)?);
+    }
+    let (file, line) = match args.shell {
+        Shell::Bash => return install(desk, args.shell, bash_file()),
+        Shell::Fish => return install(desk, args.shell, fish_file()),
+        Shell::PowerShell => ("$PROFILE", "broker completions powershell | Out-String | Invoke-Expression"),
+        Shell::Elvish => ("~/.config/elvish/rc.elv", "eval (broker completions elvish | slurp)"),
+        _ => ("~/.zshrc, below `compinit`", "source <(broker completions zsh)"),
+    };
+    desk.say(&format!("add this line to {file}:"));
+    answer(&format!("{line}\n"))
+}
+
+/// Answers a script, if one asks. Whatever is wrong, a line that is being typed is not disturbed: nothing is said.
+pub(crate) fn answered() -> bool {
+    let Some(shell) = std::env::var_os(VARIABLE) else { return false };
+    let shells = Shells::builtins();
+    if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell)) {
+        let words = line();
+        // An empty line has no word that could be completed.
+        if !words.is_empty() {
+            let folder = std::env::current_dir().ok();
+            let flag = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
+            let mut command = if flag { Args::command() } else { without_flags(Args::command()) };
+            let stdout = &mut std::io::stdout().lock();
+            let _ = shell.write_complete(&mut command, words, folder.as_deref(), stdout);
+        }
+    }
+    true
+}
+
+/// Flags are offered where nothing else is: who wants one types its dash.
+fn without_flags(command: Command) -> Command {
+    let hidden = |arg: Arg| {
+        let flag = !arg.is_positional();
+        arg.hide(flag)
+    };
+    let command = command.disable_help_flag(true).disable_version_flag(true);
+    command.mut_args(hidden).mut_subcommands(without_flags)
+}
+
+/// The words of the line that is being typed.
+fn line() -> Vec<OsString> {
+    std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
+}
+
+/// The names of the providers, of the configuration that the line names.
+pub(crate) fn providers() -> Vec<CompletionCandidate> {
+    let words = line();
+    // What comes after `--` is a command.
+    if words.iter().any(|word| word == "--") {
+        return Vec::new();
+    }
+    let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
+    let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));
+    let setup = match after.or_else(joined) {
+        Some(file) => Setup::new().config_file(file),
+        None => Setup::new(),
+    };
+    let names = setup.config().map(|config| config.names()).unwrap_or_default();
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+fn script(shell: Shell) -> Result<String> {
+    let mut script = Vec::new();
+    let shells = Shells::builtins();
+    let written = match shells.completer(&shell.to_string()) {
+        Some(shell) => shell.write_registration(VARIABLE, "broker", "broker", "broker", &mut script),
+        None => Err(std::io::ErrorKind::Unsupported.into()),
+    };
+    written.map_err(|error| Error::failed("the script cannot be made").with_source(error))?;
+    Ok(format!("{}\n", String::from_utf8_lossy(&script).trim()))
+}
+
+fn install(desk: &Desk<'_>, shell: Shell, file: Option<PathBuf>) -> Outcome {
+    let file = file.ok_or_else(|| Error::failed("there is no home folder to install it in"))?;
+    let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?)).map_err(
+        |error| {
+            Error::failed(format!("cannot write {}: {error}", file.display()))
+                .with_hint(format!("without --install, `broker completions {shell}` prints it"))
+                .with_source(error)
+        },
+    )?;
+    desk.say(&format!("{}: new shells complete `broker`", file.display()));
+    Ok(())
+}
+
+/// Where the package bash-completion looks.
+fn bash_file() -> Option<PathBuf> {
+    let own = absolute("BASH_COMPLETION_USER_DIR");
+    let usual = || Some(base("XDG_DATA_HOME", ".local/share")?.join("bash-completion"));
+    Some(own.or_else(usual)?.join("completions/broker"))
+}
+
+fn fish_file() -> Option<PathBuf> {
+    Some(base("XDG_CONFIG_HOME", ".config")?.join("fish/completions/broker.fish"))
+}
+
+fn base(variable: &str, in_home: &str) -> Option<PathBuf> {
+    absolute(variable).or_else(|| Some(std::env::home_dir()?.join(in_home)))
+}
+
+fn absolute(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}

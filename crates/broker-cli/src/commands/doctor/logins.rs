@@ -1,0 +1,130 @@
+//! Logins and secrets: what is over, what was refused, what cannot be read.
+
+use std::path::{Path, PathBuf};
+
+use broker::{Config, ErrorKind, SecretSource, State, Status, printable};
+use rustix::fs::{Access, access};
+
+use super::files::{is_open, mode, quoted};
+use super::report::Report;
+
+pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
+    for status in statuses {
+        login(status, report);
+        last_try(status, report);
+    }
+    let Some(config) = config else { return };
+    for status in statuses {
+        for (key, source) in config.secret_sources(&status.name).unwrap_or_default() {
+            secret(&status.name, &key, &source, report);
+        }
+    }
+}
+
+fn login(status: &Status, report: &mut Report) {
+    let name = Some(status.name.as_str());
+    match (status.state, &status.note) {
+        (State::LoginRequired, note) => {
+            let what = note.as_deref().unwrap_or("what is held has expired");
+            let fix = format!("run: broker login {}", status.name);
+            report.error("login.required", name, format!("a login is needed: {what}"), fix);
+        }
+        (_, Some(note)) => {
+            report.warning("login.note", name, note, format!("run: broker token {}", status.name));
+        }
+        (State::None, None) => report.fine("login.state", name, "nothing is held"),
+        (State::Expired, None) => {
+            report.fine("login.state", name, "the token has expired; the next call gets one by itself");
+        }
+        (_, None) => report.fine("login.state", name, "the held token serves"),
+    }
+}
+
+/// What became of the last try, where that is not said already.
+fn last_try(status: &Status, report: &mut Report) {
+    let name = status.name.as_str();
+    if let Some(until) = status.not_before {
+        let until = until.format("%F %T UTC");
+        let what = format!("the service asked to be left alone until {until}");
+        report.warning("login.not_before", Some(name), what, "wait until then");
+    }
+    let Some(failure) = &status.last_failure else { return };
+    let fix = match failure.kind {
+        ErrorKind::LoginRequired if status.state == State::LoginRequired => return,
+        ErrorKind::LoginRequired => format!("run: broker login {name}"),
+        ErrorKind::Refused => {
+            format!("correct the secret or password of {name}, then run: broker login {name}")
+        }
+        ErrorKind::Configuration => "see `broker config show`, then run: broker config check".to_owned(),
+        _ => format!("run: broker token {name}"),
+    };
+    let what =
+        format!("the last try failed at {}: {}", failure.at.format("%F %T UTC"), printable(&failure.message));
+    if failure.kind == ErrorKind::Unavailable {
+        report.warning("login.last_failure", Some(name), what, fix);
+    } else {
+        report.error("login.last_failure", Some(name), what, fix);
+    }
+}
+
+/// Whether a secret could be had. It is not read, and no command is run: one may ask for a passphrase.
+fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
+    let wrong = |what: String| {
+        (
+            format!("the secret of `{key}` cannot be had: {what}"),
+            format!("mend `{key}` of [providers.{name}]"),
+        )
+    };
+    let (what, fix) = match source {
+        SecretSource::Env(variable) if std::env::var_os(variable).is_none_or(|value| value.is_empty()) => {
+            let (what, fix) = wrong(format!("the environment variable {variable} is not set"));
+            (what, format!("set {variable}, or {fix}"))
+        }
+        SecretSource::File(path) => match file(&expand(path)) {
+            Ok(None) => return fine(name, key, report),
+            Ok(Some((what, fix))) => return report.warning("login.secret", Some(name), what, fix),
+            Err(what) => wrong(what),
+        },
+        SecretSource::Command(words) => match words.first().filter(|program| !is_found(program)) {
+            Some(program) => wrong(format!("there is no program `{}`", printable(program))),
+            None => return fine(name, key, report),
+        },
+        SecretSource::Env(_) | SecretSource::Literal(_) => return fine(name, key, report),
+    };
+    report.error("login.secret", Some(name), what, fix);
+}
+
+fn fine(name: &str, key: &str, report: &mut Report) {
+    report.fine("login.secret", Some(name), format!("what `{key}` is read from is there"));
+}
+
+/// What is not well with a file that holds a secret; an error if it cannot be read.
+fn file(path: &Path) -> Result<Option<(String, String)>, String> {
+    let shown = path.display();
+    let meta = path.metadata().map_err(|error| format!("{shown}: {error}"))?;
+    if !meta.is_file() {
+        return Err(format!("{shown} is not a file"));
+    }
+    access(path, Access::READ_OK).map_err(|error| format!("{shown}: {error}"))?;
+    Ok(is_open(&meta).then(|| {
+        let what = format!("others can read the secret in {shown} (mode {})", mode(&meta));
+        (what, format!("run: chmod 600 {}", quoted(path)))
+    }))
+}
+
+/// `~/` is the home folder.
+fn expand(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+fn is_found(program: &str) -> bool {
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        return runs(Path::new(program));
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| runs(&folder.join(program)))
+}

@@ -1,0 +1,51 @@
+//! `broker doctor`: looks at everything a token depends on, and changes nothing.
+
+mod configuration;
+mod files;
+mod logins;
+mod network;
+mod report;
+mod state;
+mod tools;
+
+use broker::{Broker, Error, ErrorKind, Status};
+
+use super::{Desk, Outcome, answer};
+use crate::args::Doctor;
+use crate::report::End;
+use crate::terminal::colours;
+use report::Report;
+
+pub(super) fn run(desk: &Desk<'_>, args: &Doctor) -> Outcome {
+    let mut report = Report::default();
+    let named = args.provider.as_deref();
+    let config = configuration::check(desk, named, &mut report)?;
+    let broker = desk.setup().open().ok();
+    let (statuses, errors) = look(broker.as_ref(), named);
+    state::check(desk, &errors, &mut report);
+    logins::check(config.as_ref(), &statuses, &mut report);
+    network::check(desk, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
+    tools::check(desk, config.as_ref(), named, &mut report);
+    answer(&if args.json {
+        format!("{}\n", report.json())
+    } else {
+        report.text(colours(&std::io::stdout()))
+    })?;
+    // The report has said it all.
+    if report.is_well() { Ok(()) } else { Err(End::Errors(Vec::new())) }
+}
+
+/// What is held for the providers, and what of it could not be read.
+fn look(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<Error>) {
+    let all = broker.map(Broker::names).unwrap_or_default();
+    let (mut statuses, mut errors) = (Vec::new(), Vec::new());
+    for name in all.iter().filter(|name| named.is_none_or(|named| named == *name)) {
+        match broker.map(|broker| broker.status(name)) {
+            Some(Ok(status)) => statuses.push(status),
+            // What is wrong with the configuration was found there.
+            Some(Err(error)) if error.kind() != ErrorKind::Configuration => errors.push(error),
+            _ => {}
+        }
+    }
+    (statuses, errors)
+}

@@ -1,0 +1,186 @@
+//! The services' own tools: their files and variables, where they stand in the broker's way.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use broker::{Config, Env, SystemEnv};
+use serde_json::{Map, Value};
+
+use super::files::{is_open, mode, quoted};
+use super::report::Report;
+use crate::commands::Desk;
+
+/// A provider, and the keys that are set for it.
+struct Entry {
+    name: String,
+    kind: String,
+    keys: BTreeMap<String, String>,
+}
+
+pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, named: Option<&str>, report: &mut Report) {
+    let entries = config.map(entries).unwrap_or_default();
+    let of_kind = |kind: &str| entries.iter().filter(|entry| entry.kind == kind).collect::<Vec<_>>();
+    let asked = |kind: &str| named.is_none_or(|name| of_kind(kind).iter().any(|entry| entry.name == name));
+    let from_file = desk.everywhere.env_file.is_some();
+    if asked("earthscope") {
+        earthscope(&of_kind("earthscope"), from_file, report);
+    }
+    if from_file {
+        return report.skipped(
+            "tools.variables",
+            None,
+            "the variables of other tools: --env-file takes their place",
+        );
+    }
+    if asked("earthdaily") {
+        earthdaily(&of_kind("earthdaily"), report);
+    }
+    if asked("carbonmapper") {
+        carbonmapper(&of_kind("carbonmapper"), report);
+    }
+}
+
+fn entries(config: &Config) -> Vec<Entry> {
+    let keys = |name: &str| {
+        let settings = config.settings(name).unwrap_or_default();
+        settings.into_iter().map(|set| (set.key, set.value.trim_matches('"').to_owned())).collect()
+    };
+    let configured = config.configured().unwrap_or_default();
+    configured.into_iter().map(|c| Entry { keys: keys(&c.name), name: c.name, kind: c.kind }).collect()
+}
+
+fn earthscope(entries: &[&Entry], from_file: bool, report: &mut Report) {
+    let home = entries.iter().find_map(|entry| entry.keys.get("sdk_home"));
+    let home = match (home.map(Path::new), std::env::home_dir()) {
+        (Some(set), Some(home)) => home.join(set.strip_prefix("~").unwrap_or(set)),
+        (Some(set), None) => set.to_owned(),
+        (None, Some(home)) => home.join(".earthscope"),
+        (None, None) => return,
+    };
+    let profiles = std::fs::read_dir(&home).into_iter().flatten().flatten();
+    let mut files: Vec<_> = profiles.map(|profile| profile.path().join("tokens.json")).collect();
+    files.retain(|file| file.symlink_metadata().is_ok());
+    files.sort();
+    for file in &files {
+        match wrong_tokens(file) {
+            None => report.fine("tools.earthscope_file", None, format!("{} is right", file.display())),
+            Some((what, fix)) => {
+                report.error("tools.earthscope_file", None, format!("{} {what}", file.display()), fix);
+            }
+        }
+        older_writer(file, report);
+    }
+    one_profile(entries, report);
+    if !from_file && !files.is_empty() {
+        shadows(&files, report);
+    }
+}
+
+/// What is wrong with a file of the SDK's, and what mends it.
+fn wrong_tokens(file: &Path) -> Option<(String, String)> {
+    let fix = |then: &str| format!("move it away, then run: {then}");
+    let meta = file.symlink_metadata().ok()?;
+    if !meta.is_file() {
+        return Some(("is not a regular file".to_owned(), fix("broker login earthscope")));
+    }
+    let text = match std::fs::read(file) {
+        Ok(text) => text,
+        Err(error) => {
+            return Some((format!("cannot be read: {error}"), format!("run: chmod 600 {}", quoted(file))));
+        }
+    };
+    let Ok(object) = serde_json::from_slice::<Map<String, Value>>(&text) else {
+        return Some(("is not JSON: it may be half written".to_owned(), fix("broker login earthscope")));
+    };
+    let has = |key: &str| object.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    let empty = !has("access_token") && !has("refresh_token");
+    empty.then(|| ("has neither an access nor a refresh token".to_owned(), fix("broker login earthscope")))
+}
+
+/// The SDK writes 0600 since 1.9.2; before, it also left half files for others to read.
+fn older_writer(file: &Path, report: &mut Report) {
+    let Some(meta) = file.symlink_metadata().ok().filter(|meta| meta.is_file() && is_open(meta)) else {
+        return;
+    };
+    let what = format!(
+        "others may read {} (mode {}), as earthscope-sdk before 1.9.2 writes it: without a lock, and not in one step",
+        file.display(),
+        mode(&meta)
+    );
+    let fix = format!("run: chmod 600 {}; pip install --upgrade 'earthscope-sdk>=1.9.2'", quoted(file));
+    report.warning("tools.earthscope_mode", None, what, fix);
+}
+
+/// Two logins in one place: each renewal of one ends the other's.
+fn one_profile(entries: &[&Entry], report: &mut Report) {
+    let mut users: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for entry in entries {
+        let shares = entry.keys.get("share").is_none_or(|share| share != "false")
+            && !entry.keys.contains_key("client_secret")
+            && (entry.keys.contains_key("profile") || entry.name == entry.kind);
+        if shares {
+            let set = entry.keys.get("profile").cloned().or_else(|| SystemEnv.var("ES_PROFILE"));
+            let profile = set.unwrap_or_else(|| "default".to_owned());
+            let profile = profile.split_whitespace().collect::<Vec<_>>().join("-").to_lowercase();
+            users.entry(profile).or_default().push(&entry.name);
+        }
+    }
+    for (profile, names) in users.iter().filter(|(_, names)| names.len() > 1) {
+        let what = format!("{} use one profile of EarthScope's tools: {profile}", names.join(" and "));
+        let fix = format!(
+            "give each a `profile` of its own, or `share = false`: [providers.{}]",
+            names[names.len() - 1]
+        );
+        report.warning("tools.earthscope_profile", None, what, fix);
+    }
+}
+
+/// The environment wins over the file: whoever logs in sees nothing of it. Names are found whatever their case.
+fn shadows(files: &[PathBuf], report: &mut Report) {
+    let names = ["ES_OAUTH2__REFRESH_TOKEN", "ES_OAUTH2__ACCESS_TOKEN"];
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let set = set.filter_map(|(name, _)| name.into_string().ok());
+    for name in set.filter(|name| names.iter().any(|known| known.eq_ignore_ascii_case(name))) {
+        let file = files.first().map(|file| file.display().to_string()).unwrap_or_default();
+        let what = format!("{name} is set: EarthScope's tools use it in the place of the login in {file}");
+        report.warning("tools.earthscope_variable", None, what, format!("run: unset {name}"));
+    }
+}
+
+/// The variables are one set, whose heart is the secret.
+fn earthdaily(entries: &[&Entry], report: &mut Report) {
+    let own = entries.iter().any(|entry| entry.keys.contains_key("client_secret"));
+    let sources = ["EDS_SECRET", "EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"];
+    let set = |name: &&str| SystemEnv.var(name).is_some();
+    let lonely: Vec<_> = ["EDS_AUTH_URL", "EDS_CLIENT_ID"].into_iter().filter(|name| set(name)).collect();
+    if own || lonely.is_empty() || sources.iter().any(set) {
+        return report.fine("tools.earthdaily_variables", None, "the variables EDS_… fit together");
+    }
+    let names = lonely.join(" and ");
+    let what = format!("{names} without EDS_SECRET");
+    report.warning(
+        "tools.earthdaily_variables",
+        None,
+        what,
+        format!("set EDS_SECRET too, or run: unset {}", lonely.join(" ")),
+    );
+}
+
+fn carbonmapper(entries: &[&Entry], report: &mut Report) {
+    let set = |name: &str| SystemEnv.var(name).is_some();
+    let email = set("CARBONMAPPER_EMAIL") || entries.iter().any(|entry| entry.keys.contains_key("email"));
+    if !set("CARBONMAPPER_PASSWORD") || email {
+        return report.fine(
+            "tools.carbonmapper_variables",
+            None,
+            "the variables CARBONMAPPER_… fit together",
+        );
+    }
+    let fix = "set CARBONMAPPER_EMAIL, or `email` of [providers.carbonmapper]";
+    report.warning(
+        "tools.carbonmapper_variables",
+        None,
+        "CARBONMAPPER_PASSWORD without CARBONMAPPER_EMAIL",
+        fix,
+    );
+}

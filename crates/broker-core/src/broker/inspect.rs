@@ -1,0 +1,32 @@
+//! What a held token says of itself.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::Broker;
+use crate::{Claims, Result, ScopeKey};
+
+/// A held token, as it can be shown: never the token, nor its signature.
+#[non_exhaustive]
+pub struct Inspected {
+    /// The type the service gave it.
+    pub token_type: String,
+    /// When it expires, as the broker counts.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Header and claims, if it is a JWT.
+    pub jwt: Option<(Map<String, Value>, Claims)>,
+}
+
+impl Broker {
+    /// What the token that is held for these scopes says of itself, whatever its age; `None` if none is held. This asks no
+    /// service and waits for nobody.
+    pub fn inspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Inspected>> {
+        let slot = self.slot(provider)?;
+        let seen = self.inner.look(&slot).map_err(|error| error.of_provider(provider))?;
+        Ok(seen.record.token(scopes).map(|token| Inspected {
+            token_type: token.token_type().to_owned(),
+            expires_at: token.expires_at(),
+            jwt: Claims::header(token.secret()).zip(Claims::read(token.secret())),
+        }))
+    }
+}

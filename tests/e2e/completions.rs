@@ -1,0 +1,136 @@
+//! What a shell offers at Tab, in the shells themselves; man pages. Shells that are not here are left out.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use broker_e2e::{Sandbox, broker_binary};
+
+/// Runs a shell's script with `broker` on the path; `None` if there is no such shell. Nothing may come on stderr.
+fn shell(sandbox: &Sandbox, words: &[&str], script: &str) -> Option<String> {
+    if !Command::new(words[0]).arg("-c").arg(":").status().is_ok_and(|status| status.success()) {
+        println!("left out: there is no {}", words[0]);
+        return None;
+    }
+    let folder = broker_binary().parent().expect("a folder").display().to_string();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args(["-c", script]).env_clear().env("PATH", path).env("HOME", sandbox.home());
+    command.env("TERM", "dumb");
+    let output = command.current_dir(sandbox.home()).output().expect("a shell");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{script}");
+    Some(String::from_utf8(output.stdout).expect("text"))
+}
+
+fn bash(sandbox: &Sandbox, line: &str) -> Vec<String> {
+    let script = format!(
+        "source <(broker completions bash)\nCOMP_WORDS=({line})\nCOMP_CWORD=$((${{#COMP_WORDS[@]}}-1))\n\
+         _clap_complete_broker broker \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    );
+    let offered = shell(sandbox, &["bash", "--norc"], &script).expect("bash");
+    offered.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn lab() -> Sandbox {
+    Sandbox::new().with_config("[providers.lab]\nkind = \"earthscope\"\n")
+}
+
+const NAMES: [&str; 4] = ["carbonmapper", "earthdaily", "earthscope", "lab"];
+
+#[test]
+fn bash_offers_commands_providers_and_formats() {
+    let sandbox = lab();
+    assert_eq!(bash(&sandbox, "broker comp"), ["completions"]);
+    for command in ["token", "login", "logout", "inspect", "doctor", "status", "status lab", "exec"] {
+        assert_eq!(bash(&sandbox, &format!("broker {command} ''")), NAMES, "{command}");
+    }
+    assert_eq!(bash(&sandbox, "broker token l"), ["lab"]);
+    assert_eq!(bash(&sandbox, "broker exec lab,earths"), ["lab,earthscope"]);
+    assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "a command is the shell's to complete");
+    assert_eq!(bash(&sandbox, "broker token lab --format d"), ["dotenv", "duckdb"]);
+    assert_eq!(bash(&sandbox, "broker token --rej"), ["--rejected"]);
+}
+
+#[test]
+fn the_configuration_of_the_line_is_the_one_that_counts() {
+    let sandbox = lab();
+    std::fs::write(sandbox.home().join("other.toml"), "[providers.other]\nkind = \"earthscope\"\n")
+        .expect("a file");
+    assert_eq!(bash(&sandbox, "broker --config other.toml token o"), ["other"]);
+    assert_eq!(bash(&sandbox, "broker --config=other.toml token o"), ["other"]);
+}
+
+#[test]
+fn a_broken_configuration_disturbs_no_line() {
+    let sandbox = Sandbox::new().with_config("[[[");
+    assert_eq!(bash(&sandbox, "broker token earth"), [""; 0]);
+    assert_eq!(bash(&sandbox, "broker tok"), ["token"]);
+    for words in [&[][..], &["--"], &["--", "broker", "token", ""]] {
+        for shell in ["bash", "fish", "none"] {
+            let output = sandbox.command(words).env("_BROKER_COMPLETE", shell).output().expect("it runs");
+            assert!(output.status.success() && output.stderr.is_empty(), "{shell} {words:?}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn fish_and_zsh_offer_the_same() {
+    let sandbox = lab();
+    let script = "broker completions fish | source; complete -C 'broker token '";
+    if let Some(offered) = shell(&sandbox, &["fish", "--no-config"], script) {
+        assert_eq!(offered.lines().collect::<Vec<_>>(), NAMES);
+    }
+    // The function is run as its completion system would, with what it hands on printed.
+    let script = "_describe() { print -l ${(P)@[-1]} }; compdef() { print -r -- $@ }\n\
+        source <(broker completions zsh)\nwords=(broker token ''); CURRENT=3\n_clap_dynamic_completer_broker";
+    if let Some(offered) = shell(&sandbox, &["zsh", "--no-rcs"], script) {
+        assert!(offered.starts_with("_clap_dynamic_completer_broker broker\n"), "{offered}");
+        assert!(NAMES.iter().all(|name| offered.contains(name)), "{offered}");
+    }
+}
+
+#[test]
+fn they_are_installed_where_the_shell_looks() {
+    let sandbox = lab();
+    for (shell, file) in [
+        ("bash", ".local/share/bash-completion/completions/broker"),
+        ("fish", ".config/fish/completions/broker.fish"),
+    ] {
+        let run = sandbox.broker(&["completions", shell, "--install"]).ends(0).says(file);
+        assert_eq!(run.out, "");
+        let printed = sandbox.broker(&["completions", shell]).ends(0).out;
+        assert_eq!(std::fs::read_to_string(sandbox.home().join(file)).expect("a file"), printed);
+    }
+    let zsh = sandbox.broker(&["completions", "zsh", "--install"]).ends(0).says("~/.zshrc");
+    assert_eq!(zsh.out, "source <(broker completions zsh)\n");
+    let power = sandbox.broker(&["completions", "powershell", "--install"]).ends(0).says("$PROFILE");
+    assert!(power.out.contains("Invoke-Expression"));
+    let elsewhere = sandbox.with_env("BASH_COMPLETION_USER_DIR", "/proc/none");
+    let _ = elsewhere.broker(&["completions", "bash", "--install"]).ends(1).says("hint: ");
+}
+
+#[test]
+fn man_pages_are_written() {
+    let sandbox = Sandbox::new();
+    let _ = sandbox.broker(&["man", "share/man/man1"]).ends(0);
+    let folder = sandbox.home().join("share/man/man1");
+    for (page, says) in [
+        ("broker.1", "broker\\-doctor(1)"),
+        ("broker-token.1", "broker token earthscope"),
+        ("broker-token.1", "GDAL_HTTP_BEARER"),
+        ("broker-config-show.1", "secrets stay unseen"),
+    ] {
+        let text = std::fs::read_to_string(folder.join(page)).expect(page);
+        assert!(text.contains(says), "{says}: {text}");
+    }
+    let lint =
+        Command::new("mandoc").args(["-Tlint", "-W", "error"]).arg(folder.join("broker-token.1")).output();
+    match lint {
+        Ok(lint) => assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout)),
+        Err(_) => println!("left out: there is no mandoc"),
+    }
+    let file = sandbox.home().join("file");
+    std::fs::write(&file, "").expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    let _ = sandbox.broker(&["man", "file"]).ends(1).says("hint: ");
+}

@@ -1,0 +1,377 @@
+//! `broker doctor`: each thing that can be wrong is found, with what mends it; none hides another; nothing is changed.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use broker_e2e::{Run, Sandbox};
+use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use crate::stage::{expired, logged_in};
+
+/// The findings of a run with `--json`, as `id provider`, and the messages and fixes by that.
+fn findings(run: &Run) -> BTreeMap<String, (String, String)> {
+    let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("JSON: {run:?}"));
+    assert_eq!(report["version"], 1);
+    let found = report["findings"].as_array().expect("findings");
+    assert_eq!(run.code, i32::from(!found.is_empty()), "{}", run.out);
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    for finding in found {
+        assert!(!text(finding, "fix").is_empty(), "what mends it: {finding}");
+        let failed = report["checks"].as_array().expect("checks").iter().filter(|check| check["ok"] == false);
+        assert!(failed.into_iter().any(|check| check["id"] == finding["id"]), "a check failed: {finding}");
+    }
+    let entry = |finding| {
+        let key = format!("{} {}", text(finding, "id"), text(finding, "provider"));
+        (key.trim_end().to_owned(), (text(finding, "message"), text(finding, "fix")))
+    };
+    found.iter().map(entry).collect()
+}
+
+/// The ids of what `doctor` finds with these words besides.
+#[track_caller]
+fn ids(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
+    findings(&sandbox.broker(&[&["doctor", "--json"], words].concat())).into_keys().collect()
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// The files of a folder and what is in them.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries
+        .map(|entry| {
+            (entry.file_name().display().to_string(), std::fs::read(entry.path()).unwrap_or_default())
+        })
+        .collect()
+}
+
+#[test]
+fn a_healthy_place_has_no_findings_and_is_left_as_it_is() {
+    let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    let before = files(&sandbox.state());
+    let run = sandbox.broker(&["doctor", "earthscope"]).ends(0);
+    assert!(
+        run.out.contains("\n  ok       earthscope: ") && run.out.ends_with("\nnothing is wrong\n"),
+        "{}",
+        run.out
+    );
+    assert_eq!(run.err, "");
+    let seen = service.seen();
+    assert_eq!(seen.len(), 1, "one request: {seen:?}");
+    assert_eq!(seen[0].method, "GET");
+    assert!(!seen[0].headers.iter().any(|(name, _)| name == "authorization") && seen[0].body.is_empty());
+    assert_eq!(files(&sandbox.state()), before);
+}
+
+#[test]
+fn offline_nothing_is_asked() {
+    let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    let run = sandbox.broker(&["doctor", "earthscope", "--offline", "--json"]);
+    let skipped = run.json()["checks"].as_array().expect("checks").iter().any(|check| {
+        check["id"] == "network.service" && check["ok"].is_null() && check["provider"] == "earthscope"
+    });
+    assert!(skipped && service.seen().is_empty());
+}
+
+#[test]
+fn what_stands_between_is_told_apart() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let sandbox = Sandbox::new();
+    let url = service.url();
+    let ask = |domain: &str| {
+        sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"{domain}\"\n"));
+        ids(&sandbox, &["earthscope"])
+    };
+    assert_eq!(ask(url), [""; 0], "405 is an answer");
+    let faults = [
+        (Fault::Redirect("http://portal.invalid/".to_owned()), "network.portal earthscope"),
+        (Fault::Html(200), "network.portal earthscope"),
+        (Fault::Html(511), "network.portal earthscope"),
+        (Fault::Status(503), "network.service earthscope"),
+        (Fault::CutBefore, "network.service earthscope"),
+    ];
+    for (fault, id) in faults {
+        service.fault("token", fault.clone());
+        assert_eq!(ask(url), [id], "{fault:?}");
+    }
+    service.fault("token", Fault::Status(500));
+    assert_eq!(ask(url), [""; 0], "any answer will do");
+    assert_eq!(ask("https://no-such-host.invalid"), ["network.name earthscope"]);
+    assert_eq!(ask("http://127.0.0.1:1"), ["network.refused earthscope"]);
+    assert_eq!(ask(&url.replace("http:", "https:")), ["network.tls earthscope"]);
+}
+
+#[test]
+fn a_wrong_clock_is_found_by_the_services_own() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    service.set_date_skew(45);
+    assert_eq!(ids(&sandbox, &["earthscope"]), [""; 0]);
+    for (skew, side) in [(600, "behind"), (-600, "ahead of")] {
+        service.set_date_skew(skew);
+        let found = findings(&sandbox.broker(&["doctor", "--json", "earthscope"]));
+        let (message, _) = &found["network.clock earthscope"];
+        assert!(
+            message.contains(side) && message.contains("10 min") | message.contains("9 min"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn one_broken_thing_hides_no_other() {
+    let sandbox = Sandbox::new()
+        .with_env("BROKER_STATEDIR", "/nowhere")
+        .with_env("BROKER_URL", "amqp://another.broker")
+        .with_env("HTTPS_PROXY", "socks5://127.0.0.1:1")
+        .with_env("SSL_CERT_FILE", "/nowhere.pem")
+        .with_config("[[[");
+    std::fs::create_dir_all(sandbox.state()).expect("a folder");
+    mode(&sandbox.state(), 0o755);
+    mode(&sandbox.config_path(), 0o666);
+    std::fs::write(sandbox.record_path("earthscope"), "half").expect("a file");
+    std::fs::write(sandbox.state().join("earthscope.json.aside-1"), "half").expect("a file");
+    let found = findings(&sandbox.broker(&["doctor", "--json"]));
+    let ids: Vec<_> = found.keys().map(String::as_str).collect();
+    let expected = [
+        "configuration.load",
+        "configuration.variables",
+        "configuration.writable",
+        "network.certificates",
+        "network.proxy",
+        "state.aside",
+        "state.permissions",
+        "state.record_mode",
+    ];
+    assert_eq!(ids, expected);
+    assert!(found["configuration.load"].0.contains("providers.toml:1:"), "{found:?}");
+    assert!(found["configuration.variables"].1.contains("BROKER_STATE_DIR"), "{found:?}");
+    // In words for people, the same.
+    let run = sandbox.broker(&["doctor"]).ends(1);
+    assert_eq!(run.out.matches("fix: ").count(), expected.len(), "{}", run.out);
+}
+
+#[test]
+fn a_mistake_in_one_provider_is_found_beside_those_of_others() {
+    let sandbox = Sandbox::new()
+        .with_config("[providers.earthscope]\ndomian = \"x\"\n[providers.lab]\nkind = \"none\"\n");
+    let all = ["configuration.provider earthscope", "configuration.provider lab"];
+    assert_eq!(ids(&sandbox, &["--offline"]), all);
+    assert_eq!(ids(&sandbox, &["--offline", "lab"]), ["configuration.provider lab"]);
+    assert_eq!(ids(&sandbox, &["--offline", "earthdaily"]), [""; 0]);
+    let _ = sandbox.broker(&["doctor", "--offline", "earthdialy"]).ends(2).says("did you mean `earthdaily`?");
+}
+
+#[test]
+fn a_login_that_is_over_is_found() {
+    let (service, sandbox) = expired(Rotation::Rotate, 0);
+    assert_eq!(ids(&sandbox, &["earthscope"]), [""; 0], "an expired token is had anew by itself");
+    service.fault_always("token", Fault::Status(503));
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
+    service.clear_faults();
+    assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["login.last_failure earthscope"]);
+    service.revoke_everything();
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3);
+    service.forget_seen();
+    let found = findings(&sandbox.broker(&["doctor", "--json", "earthscope"]));
+    assert_eq!(found["login.required earthscope"].1, "run: broker login earthscope");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(service.count("token"), 1, "nothing is renewed: only looked at");
+}
+
+#[test]
+fn a_record_that_cannot_be_used_is_found() {
+    let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    std::fs::write(sandbox.record_path("earthscope"), "half").expect("a file");
+    assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["login.required earthscope"]);
+    std::fs::remove_file(sandbox.record_path("earthscope")).expect("gone");
+    symlink("/etc/passwd", sandbox.record_path("earthscope")).expect("a link");
+    assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["state.record earthscope"]);
+}
+
+#[test]
+fn secrets_that_cannot_be_had_are_found_and_no_command_runs() {
+    let sandbox = Sandbox::new();
+    let (ran, secret) = (sandbox.home().join("ran"), sandbox.home().join("secret"));
+    let ask = |source: &str| {
+        sandbox.write_config(&format!("[providers.earthdaily]\nclient_secret = {source}\n"));
+        ids(&sandbox, &["earthdaily", "--offline"])
+    };
+    let wrong = ["login.secret earthdaily"];
+    assert_eq!(ask("{ env = \"NOT_SET\" }"), wrong);
+    assert_eq!(ask("{ env = \"HOME\" }"), [""; 0]);
+    assert_eq!(ask("{ file = \"~/secret\" }"), wrong);
+    std::fs::write(&secret, "hush").expect("a file");
+    mode(&secret, 0o644);
+    assert_eq!(ask("{ file = \"~/secret\" }"), wrong);
+    mode(&secret, 0o600);
+    assert_eq!(ask("{ file = \"~/secret\" }"), [""; 0]);
+    assert_eq!(ask("{ command = [\"no-such-program\", \"hush\"] }"), wrong);
+    assert_eq!(ask(&format!("{{ command = [\"touch\", \"{}\"] }}", ran.display())), [""; 0]);
+    assert!(!ran.exists());
+    mode(&sandbox.config_path(), 0o644);
+    assert_eq!(ask("\"hush\""), ["configuration.secret earthdaily"]);
+}
+
+#[test]
+fn other_tools_at_war_are_found() {
+    let sandbox = Sandbox::new().with_config(
+        "[providers.earthscope]\n[providers.lab]\nkind = \"earthscope\"\nprofile = \"Default\"\n",
+    );
+    let tokens = |profile: &str| sandbox.home().join(".earthscope").join(profile).join("tokens.json");
+    let put = |profile: &str, text: &str, bits: u32| {
+        std::fs::create_dir_all(tokens(profile).parent().expect("a folder")).expect("a folder");
+        std::fs::write(tokens(profile), text).expect("a file");
+        mode(&tokens(profile), bits);
+    };
+    let ask = |sandbox: &Sandbox| ids(sandbox, &["--offline"]);
+    let shared = "tools.earthscope_profile";
+    put("default", "{\"refresh_token\": \"r\"}", 0o600);
+    assert_eq!(ask(&sandbox), [shared]);
+    put("default", "{\"refresh_token\": \"r\"}", 0o644);
+    assert_eq!(ask(&sandbox), ["tools.earthscope_mode", shared]);
+    for broken in ["{\"refresh_", "{}", ""] {
+        put("default", broken, 0o600);
+        assert_eq!(ask(&sandbox), ["tools.earthscope_file", shared], "{broken}");
+    }
+    std::fs::remove_file(tokens("default")).expect("gone");
+    symlink("/etc/passwd", tokens("default")).expect("a link");
+    sandbox.write_config("");
+    assert_eq!(ask(&sandbox), ["tools.earthscope_file"]);
+    put("lab", "{\"access_token\": \"a\"}", 0o600);
+    std::fs::remove_file(tokens("default")).expect("gone");
+    assert_eq!(ask(&sandbox), [""; 0]);
+    let sandbox = sandbox
+        .with_env("es_oauth2__refresh_token", "r")
+        .with_env("EDS_AUTH_URL", "https://tenant.example/oauth2/token")
+        .with_env("CARBONMAPPER_PASSWORD", "p");
+    let all = ["tools.carbonmapper_variables", "tools.earthdaily_variables", "tools.earthscope_variable"];
+    assert_eq!(ask(&sandbox), all);
+    let mended = sandbox.with_env("EDS_SECRET", "s").with_env("CARBONMAPPER_EMAIL", "ada@example.org");
+    assert_eq!(ask(&mended), [all[2]]);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_reached_is_found_and_its_password_is_not_shown() {
+    let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    let sandbox = sandbox
+        .with_env("HTTPS_PROXY", "http://me:KANARIE-hush@127.0.0.1:1")
+        .with_env("NO_PROXY", "http://a.b");
+    let found = findings(&sandbox.broker(&["doctor", "--json", "earthscope"]));
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["network.no_proxy", "network.proxy"]);
+    assert!(found["network.proxy"].0.contains("127.0.0.1:1 (HTTPS_PROXY)"), "{found:?}");
+}
+
+/// A server with a certificate of an authority that nobody knows. Gone when dropped.
+struct Stranger(Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+#[test]
+fn a_companys_own_authority_is_told_from_other_tls_faults() {
+    let sandbox = Sandbox::new();
+    let run = |words: &[&str]| {
+        let output = Command::new("openssl").args(words).current_dir(sandbox.home()).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !run(&["version"]) {
+        println!("left out: there is no openssl");
+        return;
+    }
+    assert!(run(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+        "-subj",
+        "/CN=Company",
+        "-days",
+        "2"
+    ]));
+    assert!(run(&[
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        "host.key",
+        "-out",
+        "host.csr",
+        "-subj",
+        "/CN=localhost"
+    ]));
+    std::fs::write(sandbox.home().join("names"), "subjectAltName=DNS:localhost\n").expect("a file");
+    assert!(run(&[
+        "x509",
+        "-req",
+        "-in",
+        "host.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-out",
+        "host.pem",
+        "-days",
+        "2",
+        "-extfile",
+        "names"
+    ]));
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
+    let accept = format!("127.0.0.1:{port}");
+    let words = ["s_server", "-accept", &accept, "-key", "host.key", "-cert", "host.pem", "-www"];
+    let mut server = Command::new("openssl");
+    server
+        .args(words)
+        .current_dir(sandbox.home())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut server = Stranger(server.spawn().expect("openssl"));
+    // It says ACCEPT when it listens.
+    let mut said = std::io::BufReader::new(server.0.stdout.take().expect("its words"));
+    let mut line = String::new();
+    while !line.contains("ACCEPT") {
+        assert!(std::io::BufRead::read_line(&mut said, &mut line).expect("a line") > 0, "it listens: {line}");
+    }
+    sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"https://localhost:{port}\"\n"));
+    let found = findings(&sandbox.broker(&["doctor", "--json", "earthscope"]));
+    assert!(found["network.issuer earthscope"].1.contains("SSL_CERT_FILE"), "{found:?}");
+    let trusting = sandbox.home().join("ca.pem").display().to_string();
+    let sandbox = sandbox.with_env("SSL_CERT_FILE", &trusting);
+    // What answers there is a web page: TLS was well.
+    assert_eq!(ids(&sandbox, &["earthscope"]), ["network.portal earthscope"]);
+}
+
+#[test]
+fn a_rest_that_was_asked_for_is_found() {
+    let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    sandbox.age("earthscope", TimeDelta::days(2));
+    let headers = vec![("retry-after".to_owned(), "600".to_owned())];
+    service.fault("token", Fault::Answer { status: 429, headers, body: String::new() });
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
+    let both = ["login.last_failure earthscope", "login.not_before earthscope"];
+    assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), both);
+}
