@@ -16,6 +16,8 @@ use crate::stage::logged_in;
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 const CLIENT: &str = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0";
 
+type Edit = fn(&mut Value);
+
 fn service(rotation: Rotation) -> EarthScope {
     EarthScope::start(EarthScopeOptions { rotation, ..EarthScopeOptions::default() })
 }
@@ -151,16 +153,15 @@ fn half_a_file_is_waited_for_and_never_taken_for_a_logout() {
 #[test]
 fn a_token_that_breaks_the_tools_is_not_left_in_their_file() {
     let service = service(Rotation::Keep);
-    type Edit = fn(&mut Value);
     let tokens: [(&str, Edit); 4] = [
         ("opaque", |answer| answer["access_token"] = "KANARIE-opaque".into()),
         ("no subject", |answer| {
             answer["access_token"] =
-                jwt("http://127.0.0.1", TimeDelta::days(1), |c| c["sub"] = Value::Null).into()
+                jwt("http://127.0.0.1", TimeDelta::days(1), |c| c["sub"] = Value::Null).into();
         }),
         ("- or _", |answer| {
             let odd = jwt("http://127.0.0.1", TimeDelta::days(1), |claims| {
-                claims["sub"] = "??>>\u{ff}~~~???>>>".into()
+                claims["sub"] = "??>>\u{ff}~~~???>>>".into();
             });
             assert!(odd.split('.').nth(1).expect("claims").contains(['-', '_']));
             answer["access_token"] = odd.into();
@@ -183,7 +184,6 @@ fn a_token_that_breaks_the_tools_is_not_left_in_their_file() {
 #[test]
 fn a_login_of_another_issuer_goes_nowhere_and_is_kept_aside_by_a_login() {
     let service = service(Rotation::Rotate);
-    type Edit = fn(&mut Value);
     let others: [(&str, Edit); 3] = [
         ("another client", |claims| claims["azp"] = "another".into()),
         ("another audience", |claims| claims["aud"] = json!(["https://account.earthscope.org"])),

@@ -105,7 +105,7 @@ impl TokensFile {
         // A stand-in or a proxy on this machine may speak for another.
         let stands_in = self.domain.is_loopback() && self.domain_is_own;
         match claims.text("iss").and_then(|issuer| ServiceUrl::parse(issuer).ok()) {
-            Some(issuer) if issuer.host() != self.domain.host() && !(stands_in && !issuer.is_loopback()) => {
+            Some(issuer) if issuer.host() != self.domain.host() && (issuer.is_loopback() || !stands_in) => {
                 let (theirs, ours) = (issuer.as_str(), self.domain.as_str());
                 Err(format!("has a login that {theirs} gave, and the configuration names {ours}"))
             }

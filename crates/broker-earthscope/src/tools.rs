@@ -158,7 +158,7 @@ impl Tools<'_> {
         let Some(text) = self.read(&path) else { return Ok(Vec::new()) };
         let tree: Map<String, Value> = toml::from_str(text.expose()).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start).min(text.expose().len());
-            let line = text.expose().as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = text.expose().get(..start).unwrap_or_default().matches('\n').count() + 1;
             let message =
                 format!("{}:{line}, which EarthScope's own tools read too, is not TOML", path.display());
             SettingsError { key: "sdk_home".to_owned(), message }

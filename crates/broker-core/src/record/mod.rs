@@ -354,6 +354,7 @@ impl Held {
     }
 }
 
+#[expect(clippy::ref_option, reason = "as serde calls it")]
 fn write_secret<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     match secret {
         Some(secret) => Secret::write(secret, serializer),

@@ -60,8 +60,9 @@ impl SharedStore {
 #[async_trait]
 impl Store for SharedStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        let found = self.join.look().found;
-        Ok(self.join.join(provider, self.records.peek(provider)?, &found))
+        // The file is written before the record: read after it, it is never the older of the two.
+        let record = self.records.peek(provider)?;
+        Ok(self.join.join(provider, record, &self.join.look().found))
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
