@@ -1,4 +1,5 @@
 use broker_testkit::{EarthScope, EarthScopeOptions, ExpiresIn, Rotation};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::client::{Answer, get, post_form, post_json, send};
@@ -267,4 +268,24 @@ fn wrong_requests_are_refused_as_the_rfc_says() {
     assert_eq!(send(&url, "GET", &[], "").status, 405);
     assert_eq!(send(&format!("{url}/x"), "POST", &[], "").status, 404);
     assert_eq!(get(&format!("{}/beta/user/profile", service.url()), "x").status, 401);
+}
+
+#[test]
+fn keys_for_amazon_come_with_a_token() {
+    let service = EarthScope::start(EarthScopeOptions { aws_life: 900, ..Default::default() });
+    let token = service.issue_refresh_token();
+    let answer = refresh(&service, &token).json();
+    let access = answer["access_token"].as_str().unwrap();
+    let url = format!("{}/beta/user/credentials/aws", service.url());
+    let keys = get(&format!("{url}/s3-miniseed-v2?network=FDSN:UO"), access).json();
+    for (name, begins) in
+        [("access_key_id", "ASIA"), ("secret_access_key", "KANARIE"), ("session_token", "IQoJ")]
+    {
+        assert!(keys[format!("aws_{name}")].as_str().unwrap().starts_with(begins), "{name}");
+    }
+    let expiry: DateTime<Utc> = keys["expiration"].as_str().unwrap().parse().unwrap();
+    assert!((Utc::now() + TimeDelta::seconds(900) - expiry).abs() < TimeDelta::seconds(60));
+    assert_eq!(service.seen().last().unwrap().query, "network=FDSN:UO");
+    assert_eq!(get(&format!("{url}/s3-miniseed-v2"), "x").status, 401);
+    assert_eq!(get(&format!("{url}/root"), access).status, 404);
 }

@@ -33,6 +33,8 @@ pub struct EarthScopeOptions {
     pub refresh_grace: usize,
     /// Life of an access token in seconds.
     pub token_life: u64,
+    /// Life of keys for Amazon's services in seconds.
+    pub aws_life: u64,
     /// The form of `expires_in` in token answers.
     pub expires_in_form: ExpiresIn,
     /// Seconds between polls; `None` leaves it out, which means 5 (RFC 8628 section 3.2).
@@ -66,6 +68,7 @@ impl Default for EarthScopeOptions {
             rotation: Rotation::Keep,
             refresh_grace: 0,
             token_life: 86_400,
+            aws_life: 3600,
             expires_in_form: ExpiresIn::Number,
             interval: Some(5),
             complete_uri: true,
@@ -81,7 +84,7 @@ impl Default for EarthScopeOptions {
     }
 }
 
-/// A running `EarthScope` stand-in; routes `device`, `token`, `revoke`, `profile` and `activate`.
+/// A running `EarthScope` stand-in; routes `device`, `token`, `revoke`, `profile`, `aws` and `activate`.
 ///
 /// It is login domain and API in one.
 pub struct EarthScope {

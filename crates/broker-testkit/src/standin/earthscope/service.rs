@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
@@ -30,6 +30,7 @@ impl Service for State {
         Route::new("token", "POST", "/oauth/token"),
         Route::new("revoke", "POST", "/oauth/revoke"),
         Route::new("profile", "GET", "/beta/user/profile"),
+        Route::new("aws", "GET", "/beta/user/credentials/aws/{id}"),
         Route::new("activate", "GET", "/activate"),
         Route::new("activate", "POST", "/activate"),
     ];
@@ -39,7 +40,8 @@ impl Service for State {
             "device" => self.device(&call.form()),
             "token" => self.token(&call.form()),
             "revoke" => self.revoke(call),
-            "profile" => Ok(self.profile(call)),
+            "profile" => self.profile(call),
+            "aws" => self.aws(call),
             _ => Ok(activate(&mut self.codes, call)),
         };
         answer.unwrap_or_else(|refusal| refusal)
@@ -170,19 +172,48 @@ impl State {
         Ok(Reply::empty(200))
     }
 
-    fn profile(&self, call: &Seen) -> Reply {
-        if !call.bearer().is_some_and(|token| self.is_live(token)) {
-            return Reply::json(401, &json!({"detail": "Unauthorized"}))
-                .with_header("www-authenticate", "Bearer error=\"invalid_token\"");
-        }
+    /// All that the SDK's `UserProfile` wants.
+    fn profile(&self, call: &Seen) -> Result<Reply, Reply> {
+        self.check_bearer(call)?;
         let profile = json!({
             "first_name": "Ada",
             "last_name": "Example",
+            "country_code": "US",
+            "region_code": null,
             "institution": "Stand-in University",
+            "work_sector": "academic",
             "user_id": self.options.user_subject,
             "primary_email": self.options.email,
+            "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z",
         });
-        Reply::json(200, &profile)
+        Ok(Reply::json(200, &profile))
+    }
+
+    /// Keys for the role in the path; what the query says is seen by the test.
+    fn aws(&self, call: &Seen) -> Result<Reply, Reply> {
+        const ROLES: [&str; 3] = ["s3-miniseed", "s3-miniseed-v2", "s3-dropoff"];
+        self.check_bearer(call)?;
+        let role = call.path.rsplit('/').next().unwrap_or_default();
+        if !ROLES.contains(&role) {
+            return Err(Reply::json(404, &json!({"detail": format!("Role not found: {role}")})));
+        }
+        let expiry = self.clock.after(self.options.aws_life);
+        let keys = json!({
+            "aws_access_key_id": random::opaque("ASIA"),
+            "aws_secret_access_key": random::opaque(""),
+            "aws_session_token": random::opaque("IQoJ"),
+            "expiration": expiry.to_rfc3339_opts(SecondsFormat::Secs, true),
+        });
+        Ok(Reply::json(200, &keys))
+    }
+
+    fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
+        if call.bearer().is_some_and(|token| self.is_live(token)) {
+            return Ok(());
+        }
+        Err(Reply::json(401, &json!({"detail": "Unauthorized"}))
+            .with_header("www-authenticate", "Bearer error=\"invalid_token\""))
     }
 
     fn check_client(&self, client_id: Option<&str>) -> Result<(), Reply> {

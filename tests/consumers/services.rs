@@ -1,0 +1,84 @@
+//! The stand-ins as a process, for tests in other languages: `services [--rotation rotate] [--life 3600] …` prints
+//! one JSON line with their URLs, answers every line it reads with what the `EarthScope` stand-in has counted, and
+//! ends with its standard input.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should say so at once, and its answers go to stdout"
+)]
+
+use std::io::Write;
+
+use broker_testkit::{
+    CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation,
+};
+use serde_json::{Value, json};
+
+fn main() {
+    let earthscope = EarthScope::start(options(std::env::args().skip(1)));
+    earthscope.approve_all();
+    let earthdaily = EarthDaily::start(EarthDailyOptions::default());
+    let carbonmapper = CarbonMapper::start(CarbonMapperOptions::default());
+    say(&json!({
+        "earthscope": earthscope.url(),
+        "earthdaily": earthdaily.url(),
+        "auth_url": earthdaily.auth_url(),
+        "carbonmapper": carbonmapper.base_url(),
+    }));
+    for line in std::io::stdin().lines() {
+        line.expect("a line");
+        say(&counts(&earthscope));
+    }
+}
+
+fn options(mut words: impl Iterator<Item = String>) -> EarthScopeOptions {
+    let mut options = EarthScopeOptions { interval: Some(1), ..Default::default() };
+    while let Some(flag) = words.next() {
+        let value = words.next().expect("a value after each flag");
+        match flag.as_str() {
+            "--rotation" => options.rotation = rotation(&value),
+            "--life" => options.token_life = value.parse().expect("seconds"),
+            "--aws-life" => options.aws_life = value.parse().expect("seconds"),
+            "--subject" => options.user_subject = value,
+            "--client-secret" => options.client_secret = Some(value),
+            other => panic!("no flag is called {other}"),
+        }
+    }
+    options
+}
+
+fn rotation(name: &str) -> Rotation {
+    match name {
+        "keep" => Rotation::Keep,
+        "omit" => Rotation::Omit,
+        "rotate" => Rotation::Rotate,
+        "detect-reuse" => Rotation::RotateDetectReuse,
+        other => panic!("no rotation is called {other}"),
+    }
+}
+
+fn counts(earthscope: &EarthScope) -> Value {
+    let seen = earthscope.seen();
+    let queries = |route: &str| -> Vec<_> {
+        seen.iter()
+            .filter(|seen| seen.route == route)
+            .map(|seen| format!("{}?{}", seen.path, seen.query))
+            .collect()
+    };
+    json!({
+        "device": earthscope.count("device"),
+        "token": earthscope.count("token"),
+        "profile": earthscope.count("profile"),
+        "aws": queries("aws"),
+        "refreshes": earthscope.refreshes(),
+        "reuses": earthscope.reuse_events(),
+        "revoked": earthscope.revoked().len(),
+    })
+}
+
+fn say(answer: &Value) {
+    println!("{answer}");
+    std::io::stdout().flush().expect("a reader");
+}
