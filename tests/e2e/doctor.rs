@@ -188,7 +188,7 @@ fn a_login_that_is_over_is_found() {
 
 #[test]
 fn a_record_that_cannot_be_used_is_found() {
-    let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     std::fs::write(sandbox.record_path("earthscope"), "half").expect("a file");
     assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["login.required earthscope"]);
     std::fs::remove_file(sandbox.record_path("earthscope")).expect("gone");
@@ -239,12 +239,13 @@ fn other_tools_at_war_are_found() {
     assert_eq!(ask(&sandbox), ["tools.earthscope_mode", shared]);
     for broken in ["{\"refresh_", "{}", ""] {
         put("default", broken, 0o600);
-        assert_eq!(ask(&sandbox), ["tools.earthscope_file", shared], "{broken}");
+        let logins = ["login.required earthscope", "login.required lab"];
+        assert_eq!(ask(&sandbox), [&logins[..], &["tools.earthscope_file", shared]].concat(), "{broken}");
     }
     std::fs::remove_file(tokens("default")).expect("gone");
     symlink("/etc/passwd", tokens("default")).expect("a link");
     sandbox.write_config("");
-    assert_eq!(ask(&sandbox), ["tools.earthscope_file"]);
+    assert_eq!(ask(&sandbox), ["login.required earthscope", "tools.earthscope_file"]);
     put("lab", "{\"access_token\": \"a\"}", 0o600);
     std::fs::remove_file(tokens("default")).expect("gone");
     assert_eq!(ask(&sandbox), [""; 0]);
