@@ -26,6 +26,9 @@ struct Inner {
     /// How far the service's clock was ahead of this machine's when it gave the token, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clock_skew: Option<i64>,
+    /// See [`Window::ahead_of`], in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ahead_of: Option<i64>,
     /// What else the service said of it, and what newer versions of the broker keep here.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -43,6 +46,7 @@ impl Token {
             issued_at,
             expires_at,
             clock_skew: None,
+            ahead_of: None,
             more: Map::new(),
         }))
     }
@@ -82,6 +86,12 @@ impl Token {
     #[must_use]
     pub fn with_scope(self, scope: Option<String>) -> Self {
         self.edit(|inner| inner.scope = scope)
+    }
+
+    /// Of which others, who take no lock, renew it so long before its end: see [`Window::ahead_of`].
+    #[must_use]
+    pub fn ahead_of(self, others: TimeDelta) -> Self {
+        self.edit(|inner| inner.ahead_of = Some(others.num_seconds()))
     }
 
     /// With what else the service said of it, kept as it came; lists and objects are not.
@@ -141,7 +151,8 @@ impl Token {
     /// When it is due for renewal.
     #[must_use]
     pub fn window(&self) -> Window {
-        Window { issued_at: self.0.issued_at, expires_at: self.0.expires_at }
+        let ahead_of = self.0.ahead_of.and_then(TimeDelta::try_seconds);
+        Window { issued_at: self.0.issued_at, expires_at: self.0.expires_at, ahead_of }
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Window {
     pub issued_at: DateTime<Utc>,
     /// When it expires; `None` if it does not.
     pub expires_at: Option<DateTime<Utc>>,
+    /// How long before its end others renew it, who take no lock: the broker is earlier, if it lives longer than that.
+    pub ahead_of: Option<TimeDelta>,
 }
 
 /// Where in its life a token is.
@@ -52,7 +54,8 @@ impl Window {
         }
     }
 
-    /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory, and of
+    /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory (more where it has to
+    /// be ahead of others), and of
     /// these the last min(L/20, 60 s) are blocking. A token from the future (the clock was set back since) counts
     /// as expired: how old it is cannot be told.
     #[must_use]
@@ -101,6 +104,12 @@ impl Window {
     }
 
     fn advisory(&self) -> TimeDelta {
-        (self.life() / 4).min(TimeDelta::minutes(60))
+        let usual = (self.life() / 4).min(TimeDelta::minutes(60));
+        match self.ahead_of {
+            Some(others) if others < self.life() => {
+                usual.max(others + (others / 2).min((self.life() - others) / 2))
+            }
+            _ => usual,
+        }
     }
 }

@@ -19,7 +19,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use chosen::Chosen;
 use config::Config;
-use tokens_file::TokensFile;
+use tokens_file::{RENEWED_BY_TOOLS, TokensFile};
 use tools::Given;
 
 /// Where people log in.
@@ -187,6 +187,14 @@ impl EarthScope {
         Ok(answer.change(scopes))
     }
 
+    /// What an answer changes. The token that is shared is renewed before the official tools would.
+    fn change(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> Change {
+        if self.file.is_some() && scopes.is_empty() {
+            answer.token = answer.token.ahead_of(RENEWED_BY_TOOLS);
+        }
+        answer.change(scopes)
+    }
+
     async fn refresh(
         &self,
         context: &Context,
@@ -204,7 +212,7 @@ impl EarthScope {
                 // Only an ID token names the person; without one, who it is stays as it was told at the login.
                 let told = answer.id_token.is_some() || record.account().is_none();
                 let account = account_of(&answer).filter(|_| told);
-                answer.change(scopes).and_account(account)
+                self.change(*answer, scopes).and_account(account)
             }
             // The broker saves it and asks again.
             Refreshed::OnlyRotated(rotated, at) => Change::grant(rotated, at),
@@ -226,7 +234,7 @@ impl EarthScope {
             context.tell_when_saved("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)".to_owned());
         }
         let account = account_of(&answer);
-        Ok(answer.change(&ScopeKey::default()).and_account(account))
+        Ok(self.change(*answer, &ScopeKey::default()).and_account(account))
     }
 
     /// A refresh token from another host is used once, so that a wrong one never replaces a login that works.
@@ -240,7 +248,7 @@ impl EarthScope {
             Refreshed::Granted(answer) => {
                 let (account, at) = (account_of(&answer), answer.token.issued_at());
                 let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
-                Ok(answer.change(&ScopeKey::default()).and_grant(kept, at).and_account(account))
+                Ok(self.change(*answer, &ScopeKey::default()).and_grant(kept, at).and_account(account))
             }
             Refreshed::OnlyRotated(rotated, at) => Ok(Change::grant(rotated, at)),
             Refreshed::Refused => Err(Error::refused("the service does not accept this refresh token")),

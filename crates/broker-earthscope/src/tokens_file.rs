@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use broker_core::{Claims, FileLogin, Issuer, LoginFile, Secret, ServiceUrl, Token};
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -17,6 +18,9 @@ const AS_THE_SDK: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// `es` renews when less is left, the SDK when less than a minute is.
+pub(crate) const RENEWED_BY_TOOLS: TimeDelta = TimeDelta::seconds(600);
 
 /// The keys that are a login's.
 const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
@@ -52,7 +56,7 @@ impl LoginFile for TokensFile {
             // Without an end there is no telling whether it still serves.
             let expires_at = claims.expires_at()?;
             let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFE);
-            Some(Token::new(access, issued_at, Some(expires_at)))
+            Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(RENEWED_BY_TOOLS))
         });
         Ok(FileLogin { refresh_token, access_token, id_token, account })
     }

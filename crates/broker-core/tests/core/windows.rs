@@ -14,6 +14,21 @@ const TABLE: &str = "
     365 d    | 3600  | 60
 ";
 
+/// `es` renews a token of which less than 600 s are left, and the broker is to be ahead of it wherever that can be.
+#[test]
+fn a_token_that_others_renew_is_renewed_before_them() {
+    let issued_at = DateTime::<Utc>::UNIX_EPOCH;
+    let window = |life| Window {
+        issued_at,
+        expires_at: Some(issued_at + TimeDelta::seconds(life)),
+        ahead_of: Some(TimeDelta::seconds(600)),
+    };
+    for (life, left) in [(600, 150), (601, 600), (700, 650), (1800, 900), (3600, 900), (86_400, 3600)] {
+        let begins = window(life).renews_at().expect("it expires") - issued_at;
+        assert_eq!((TimeDelta::seconds(life) - begins).num_seconds(), left, "{life}");
+    }
+}
+
 fn seconds(number: f64) -> TimeDelta {
     #[expect(clippy::cast_possible_truncation, reason = "small")]
     TimeDelta::milliseconds((number * 1000.0) as i64)
@@ -36,7 +51,7 @@ fn windows_follow_the_table() {
         let mut window = || seconds(cells.next().expect("a window").parse().expect("a number"));
         let (advisory, blocking) = (window(), window());
         let end = issued_at + life;
-        let token = Window { issued_at, expires_at: Some(end) };
+        let token = Window { issued_at, expires_at: Some(end), ahead_of: None };
         let tick = TimeDelta::milliseconds(1);
         for (at, phase) in [
             (issued_at, Phase::Fresh),
@@ -57,7 +72,7 @@ fn windows_follow_the_table() {
 #[test]
 fn a_token_without_an_end_is_always_fresh() {
     let now = Utc::now();
-    let token = Window { issued_at: now, expires_at: None };
+    let token = Window { issued_at: now, expires_at: None, ahead_of: None };
     assert_eq!(token.phase(now + TimeDelta::days(10_000)), Phase::Fresh);
     assert_eq!((token.renews_at(), token.left(now)), (None, None));
 }
@@ -65,7 +80,9 @@ fn a_token_without_an_end_is_always_fresh() {
 #[test]
 fn after_a_failure_the_pause_is_a_twentieth_or_5_to_10_minutes() {
     let now = Utc::now();
-    let pause = |life, jitter| Window { issued_at: now, expires_at: Some(now + life) }.retry_pause(jitter);
+    let pause = |life, jitter| {
+        Window { issued_at: now, expires_at: Some(now + life), ahead_of: None }.retry_pause(jitter)
+    };
     assert_eq!(pause(TimeDelta::minutes(20), 0.5), TimeDelta::minutes(1));
     assert_eq!(pause(TimeDelta::days(1), 0.0), TimeDelta::minutes(5));
     assert_eq!(pause(TimeDelta::days(1), 1.0), TimeDelta::minutes(10));
