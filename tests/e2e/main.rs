@@ -8,6 +8,7 @@ mod cli;
 mod completions;
 mod config;
 mod crowd;
+mod derived;
 mod doctor;
 mod earthdaily;
 mod earthdaily_sources;

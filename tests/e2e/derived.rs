@@ -1,0 +1,125 @@
+//! Credentials that are had with the usual token: keys for S3, a cookie for assets.
+
+use broker_e2e::Sandbox;
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::stage::expired_with;
+
+const AWS: [&str; 6] = ["token", "earthscope", "--format", "aws", "--role", "s3-miniseed-v2"];
+const COOKIES: [&str; 4] = ["token", "earthdaily", "--format", "cookies"];
+
+/// A person whose usual token is over.
+fn seismic() -> (EarthScope, Sandbox) {
+    let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "");
+    let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
+    sandbox.write_config(&format!("{config}api_url = \"{}\"\n", service.url()));
+    (service, sandbox)
+}
+
+fn key(sandbox: &Sandbox, words: &[&str]) -> String {
+    let keys = sandbox.broker(words).json();
+    assert_eq!(keys["Version"], 1);
+    let end: DateTime<Utc> = keys["Expiration"].as_str().expect("a time").parse().expect("RFC 3339");
+    assert!(end > Utc::now(), "{keys}");
+    for name in ["SecretAccessKey", "SessionToken"] {
+        assert!(keys[name].as_str().is_some_and(|key| key.contains("KANARIE")), "{keys}");
+    }
+    keys["AccessKeyId"].as_str().expect("a key").to_owned()
+}
+
+#[test]
+fn keys_are_had_with_the_usual_token_and_held_until_a_minute_before_their_end() {
+    let (service, sandbox) = seismic();
+    let first = key(&sandbox, &AWS);
+    assert_eq!((service.count("token"), service.count("aws")), (1, 1), "the usual token first");
+    assert_eq!(key(&sandbox, &AWS), first);
+    assert_eq!(key(&sandbox, &["helper", "aws", "earthscope", "--role", "s3-miniseed-v2"]), first);
+    // Of another role or parameter they are others.
+    let year = [&AWS[..], &["--param", "network=FDSN:UO", "--param", "year=2024"]].concat();
+    let of_year = key(&sandbox, &year);
+    assert_ne!(of_year, first);
+    let asked = service.seen().pop().expect("a request");
+    assert_eq!(
+        (asked.path.as_str(), asked.query.as_str()),
+        ("/beta/user/credentials/aws/s3-miniseed-v2", "network=FDSN%3AUO&year=2024")
+    );
+    let turned = [&AWS[..], &["--param", "year=2024", "--param", "network=FDSN:UO"]].concat();
+    assert_eq!((key(&sandbox, &turned), service.count("aws")), (of_year, 2));
+    // Of an hour, the last minute blocks.
+    sandbox.age("earthscope", TimeDelta::seconds(3600 - 50));
+    assert_ne!(key(&sandbox, &AWS), first);
+    let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
+    let scopes: Vec<_> = status["providers"][0]["scopes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(scopes, ["aws:s3-miniseed-v2", "aws:s3-miniseed-v2?network=FDSN%3AUO&year=2024"]);
+}
+
+#[test]
+fn keys_that_cannot_be_had_say_why() {
+    let (service, sandbox) = seismic();
+    service.fault("aws", Fault::Status(503));
+    let _ = key(&sandbox, &AWS);
+    let forced = [&AWS[..], &["--force"]].concat();
+    service.fault(
+        "aws",
+        Fault::Answer { status: 403, headers: vec![], body: "{\"detail\":\"not your role\"}".to_owned() },
+    );
+    let _ = sandbox.broker(&forced).says("not your role").says("s3-miniseed-v2");
+    let _ = sandbox.broker(&["token", "earthscope", "--role", "../x"]).ends(2).says("--role");
+    let _ = sandbox.broker(&["token", "earthscope", "--format", "aws"]).ends(2).says("--role");
+    let _ = sandbox.broker(&["token", "carbonmapper", "--role", "r"]).ends(2).says("no AWS credentials");
+    let _ = sandbox.broker(&["token", "earthscope", "--format", "cookies"]).ends(2).says("no cookie");
+}
+
+#[test]
+fn a_usual_token_that_is_not_taken_is_replaced_once() {
+    let (service, sandbox) = seismic();
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+    let before = service.refreshes();
+    let refused =
+        Fault::Answer { status: 401, headers: vec![], body: "{\"message\":\"expired\"}".to_owned() };
+    service.fault("aws", refused.clone());
+    let _ = key(&sandbox, &AWS);
+    assert_eq!((service.refreshes() - before, service.count("aws")), (1, 2));
+    service.fault_always("aws", refused);
+    let _ = sandbox.broker(&[&AWS[..], &["--force"]].concat()).says("expired");
+    assert!(service.count("aws") <= 4 && service.reuse_events() == 0, "it goes in no circle");
+}
+
+/// The bearer token goes to no host that only the environment names.
+#[test]
+fn an_api_of_the_environment_gets_no_token() {
+    let evil = EarthScope::start(EarthScopeOptions::default());
+    let (service, sandbox) = expired_with(Rotation::Rotate, 0, "");
+    let sandbox = sandbox.with_env("ES_RESOURCES__API_URL", evil.url());
+    let host = evil.url().trim_start_matches("http://");
+    let _ = sandbox.broker(&AWS).ends(5).says(host).says("api_url");
+    assert!(evil.seen().is_empty() && service.count("token") <= 1);
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthscope"]).token()));
+}
+
+#[test]
+fn a_cookie_is_had_held_and_written_for_gdal() {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!(
+        "[providers.earthdaily]\nauth_url = \"{}\"\napi_url = \"{}\"\n",
+        service.auth_url(),
+        service.url()
+    );
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let file = sandbox.home().join("cookies.txt");
+    let run = sandbox.broker(&[&COOKIES[..], &["--output", &file.display().to_string()]].concat()).ends(0);
+    assert_eq!(run.out, "");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let fields: Vec<_> = text.lines().last().expect("a line").split('\t').collect();
+    assert!(text.starts_with("# Netscape HTTP Cookie File\n") && fields.len() == 7, "{text}");
+    assert_eq!((fields[2], fields[5]), ("/platform/v1/asset", "PLATFORM_ASSET"));
+    assert_eq!(sandbox.broker(&COOKIES).ends(0).out, text, "it is held");
+    assert_eq!((service.count("token"), service.count("cookie")), (1, 1));
+}
