@@ -1,6 +1,7 @@
 //! `broker`: words in, words out. What it does is in the crate `broker`; here is how it is asked and told.
 
 mod args;
+mod candidates;
 mod commands;
 mod format;
 mod output;

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
 use clap_complete::{ArgValueCandidates, Shell};
 
-use crate::commands::completions::providers;
+use crate::candidates::providers;
 
-pub(crate) use programs::{DockerOperation, Doctor, Exec, Helper, Import, Inspect};
+pub(crate) use programs::{DockerOperation, Exec, Helper};
 pub(crate) use token::{Format, ShellKind, Token};
 
 /// Tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper.

@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::parameter;
-use crate::commands::completions::providers;
+use crate::candidates::providers;
 
 /// Run a command with tokens in its environment, never in its arguments
 #[derive(Debug, ClapArgs)]

@@ -15,7 +15,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use clap_complete::ArgValueCandidates;
 
 use super::parameter;
-use crate::commands::completions::providers;
+use crate::candidates::providers;
 
 /// Print a token: the held one, or a new one when it is due
 #[derive(Debug, ClapArgs)]

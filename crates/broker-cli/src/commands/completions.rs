@@ -1,15 +1,15 @@
 //! `broker completions`: scripts that ask this binary at each Tab, and the answers to that.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use broker::{Catalog, Error, Result, Setup};
+use broker::{Error, Result};
 use clap::{Arg, Command, CommandFactory};
+use clap_complete::Shell;
 use clap_complete::env::Shells;
-use clap_complete::{CompletionCandidate, Shell};
 
 use super::{Desk, Outcome, answer};
 use crate::args::{Args, Completions};
+use crate::candidates::line;
 
 /// Set by the scripts to the name of their shell: then the words after `--` are a line to complete.
 pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
@@ -55,28 +55,6 @@ fn without_flags(command: Command) -> Command {
     };
     let command = command.disable_help_flag(true).disable_version_flag(true);
     command.mut_args(hidden).mut_subcommands(without_flags)
-}
-
-/// The words of the line that is being typed.
-fn line() -> Vec<OsString> {
-    std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
-}
-
-/// The names of the providers, of the configuration that the line names.
-pub(crate) fn providers() -> Vec<CompletionCandidate> {
-    let words = line();
-    // What comes after `--` is a command.
-    if words.iter().any(|word| word == "--") {
-        return Vec::new();
-    }
-    let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
-    let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));
-    let setup = match after.or_else(joined) {
-        Some(file) => Setup::new().config_file(file),
-        None => Setup::new(),
-    };
-    let names = setup.config().map(|config| config.names()).unwrap_or_default();
-    names.into_iter().map(CompletionCandidate::new).collect()
 }
 
 fn script(shell: Shell) -> Result<String> {
