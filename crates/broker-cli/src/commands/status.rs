@@ -35,9 +35,12 @@ fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Statu
         let providers = statuses.iter().map(object).collect();
         return answer(&json_of_providers(providers, Some(place(&store)))?);
     }
-    answer(&table(statuses))?;
+    // Who names a provider, or wants more, sees where it comes from and where it goes.
+    let more = desk.everywhere.verbose > 0 || !args.providers.is_empty();
+    let blocks = statuses.iter().filter(|_| more).map(|status| block(broker, status));
+    answer(&(table(statuses) + &blocks.collect::<String>()))?;
     for status in statuses {
-        notes(desk, broker, status);
+        notes(desk, status);
     }
     if desk.everywhere.verbose > 0 || store.shared {
         desk.say(&about(&store));
@@ -139,7 +142,7 @@ fn table(statuses: &[Status]) -> String {
     })
 }
 
-fn notes(desk: &Desk<'_>, broker: &Broker, status: &Status) {
+fn notes(desk: &Desk<'_>, status: &Status) {
     let name = &status.name;
     if let Some(note) = &status.note {
         desk.say(&format!("{name}: {note}"));
@@ -154,16 +157,18 @@ fn notes(desk: &Desk<'_>, broker: &Broker, status: &Status) {
     if let Some(until) = status.not_before {
         desk.say(&format!("{name}: the service asked to be left alone until {}", until.format("%F %T UTC")));
     }
-    if desk.everywhere.verbose > 0 {
-        for (what, value) in details(broker, status) {
-            desk.say(&format!("{name}: {what} {}", printable(&value)));
-        }
-    }
 }
 
 /// When the first of its tokens is due.
 fn renews_at(status: &Status) -> Option<DateTime<Utc>> {
     status.tokens.iter().filter_map(|token| token.renews_at).min()
+}
+
+/// The details of a provider, below its name.
+fn block(broker: &Broker, status: &Status) -> String {
+    let line = |(what, value): (&str, String)| format!("  {what:<20}  {}\n", printable(&value));
+    let lines: String = details(broker, status).into_iter().map(line).collect();
+    format!("\n{}\n{lines}", status.name)
 }
 
 /// Where it comes from and where it goes.
