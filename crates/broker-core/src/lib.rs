@@ -47,7 +47,7 @@ pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached, Repe
 pub use http_reqwest::ReqwestHttp;
 pub use jwt::Claims;
 pub use kind::{Kind, Settings, SettingsError};
-pub use login_file::{FileLogin, LoginFile};
+pub use login_file::{FileLogin, LoginFile, Unfit};
 pub use mark::mark;
 pub use person::{DeviceCode, Nobody, Person};
 pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_life, refuse_scopes};

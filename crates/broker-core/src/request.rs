@@ -144,7 +144,13 @@ impl Derived {
         &self.params
     }
 
-    /// One word that no scope is, as the key of a record: `aws:ROLE?NAME=VALUE`.
+    /// Whether a scope would be taken for a derived credential, whose keys stand beside the scopes in a record.
+    #[must_use]
+    pub fn is_key(scope: &str) -> bool {
+        scope.split_once(':').is_some_and(|(what, _)| [Self::AWS, Self::COOKIE].contains(&what))
+    }
+
+    /// One word as the key of a record: `aws:ROLE?NAME=VALUE`.
     fn key(&self) -> ScopeKey {
         let mut params = self.params.clone();
         params.sort_unstable();

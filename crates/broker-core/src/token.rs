@@ -29,6 +29,9 @@ struct Inner {
     /// See [`Window::ahead_of`], in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ahead_of: Option<i64>,
+    /// See [`Window::margin`], in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    margin: Option<i64>,
     /// What else the service said of it, and what newer versions of the broker keep here.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -47,6 +50,7 @@ impl Token {
             expires_at,
             clock_skew: None,
             ahead_of: None,
+            margin: None,
             more: Map::new(),
         }))
     }
@@ -92,6 +96,12 @@ impl Token {
     #[must_use]
     pub fn ahead_of(self, others: TimeDelta) -> Self {
         self.edit(|inner| inner.ahead_of = Some(others.num_seconds()))
+    }
+
+    /// Renewed when less than this is left, and not before: see [`Window::margin`].
+    #[must_use]
+    pub fn with_margin(self, margin: TimeDelta) -> Self {
+        self.edit(|inner| inner.margin = Some(margin.num_seconds()))
     }
 
     /// With what else the service said of it, kept as it came; lists and objects are not.
@@ -151,8 +161,9 @@ impl Token {
     /// When it is due for renewal.
     #[must_use]
     pub fn window(&self) -> Window {
-        let ahead_of = self.0.ahead_of.and_then(TimeDelta::try_seconds);
-        Window { issued_at: self.0.issued_at, expires_at: self.0.expires_at, ahead_of }
+        let seconds = |seconds: Option<i64>| seconds.and_then(TimeDelta::try_seconds);
+        let (ahead_of, margin) = (seconds(self.0.ahead_of), seconds(self.0.margin));
+        Window { issued_at: self.0.issued_at, expires_at: self.0.expires_at, ahead_of, margin }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Window {
     pub expires_at: Option<DateTime<Utc>>,
     /// How long before its end others renew it, who take no lock: the broker is earlier, if it lives longer than that.
     pub ahead_of: Option<TimeDelta>,
+    /// If set, it is renewed when less than this is left, and not before.
+    pub margin: Option<TimeDelta>,
 }
 
 /// Where in its life a token is.
@@ -54,9 +56,8 @@ impl Window {
         }
     }
 
-    /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory (more where it has to
-    /// be ahead of others), and of
-    /// these the last min(L/20, 60 s) are blocking. A token from the future (the clock was set back since) counts
+    /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory, more where it has to be
+    /// ahead of others, and of these the last min(L/20, 60 s) are blocking. A token from the future (the clock was set back since) counts
     /// as expired: how old it is cannot be told.
     #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
@@ -100,10 +101,13 @@ impl Window {
     }
 
     fn blocking(&self) -> TimeDelta {
-        (self.life() / 20).min(TimeDelta::seconds(60))
+        self.margin.unwrap_or_else(|| (self.life() / 20).min(TimeDelta::seconds(60)))
     }
 
     fn advisory(&self) -> TimeDelta {
+        if let Some(margin) = self.margin {
+            return margin;
+        }
         let usual = (self.life() / 4).min(TimeDelta::minutes(60));
         match self.ahead_of {
             Some(others) if others < self.life() => {

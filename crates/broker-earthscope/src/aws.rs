@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 
 use crate::EarthScope;
 
+/// They are held until so much is left.
+const MARGIN: TimeDelta = TimeDelta::seconds(60);
+
 /// If an answer does not tell how long its keys live: the shortest that Amazon gives.
 const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(15);
 
@@ -70,7 +73,9 @@ impl EarthScope {
         // The end is by the service's clock, if that is another.
         let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
         let left = expiration.and_then(time).map(|at| at - date.unwrap_or(response.sent_at));
-        let token = Token::from_answer(&response, keys, left, DEFAULT_LIFE).with_type(Derived::AWS);
+        let token = Token::from_answer(&response, keys, left, DEFAULT_LIFE)
+            .with_type(Derived::AWS)
+            .with_margin(MARGIN);
         Ok(Change::token(key, token))
     }
 }

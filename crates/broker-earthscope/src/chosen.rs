@@ -7,7 +7,7 @@ use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError, mar
 
 use crate::config::{AUDIENCE, CLIENT_ID, Config, SCOPE};
 use crate::tokens_file::TokensFile;
-use crate::tools::{Given, Layer, Tools};
+use crate::tools::{Given, Layer, Tools, of_tools};
 use crate::{DOMAIN, EarthScope, KIND};
 
 /// Where the service's other endpoints are.
@@ -15,6 +15,9 @@ const API_URL: &str = "https://api.earthscope.org";
 
 /// Bearer tokens go only there (facts of the service), and where the configuration says.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
+
+/// The flow of a person who logs in.
+const PERSONS: &str = "device_code";
 
 /// What a provider is made of.
 pub(crate) struct Chosen {
@@ -114,53 +117,89 @@ impl Chosen {
     }
 
     pub(crate) fn into_provider(self, settings: &Settings<'_>) -> Result<EarthScope, SettingsError> {
+        self.check_domain()?;
         let domain = self.url(self.config.domain.as_ref(), "domain", DOMAIN)?;
         let api_url = self.url(self.config.api_url.as_ref(), "api_url", API_URL)?;
         let token_url = domain.join("oauth/token");
-        let client_id = self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID);
-        let audience = self.text(self.config.audience.as_ref(), "audience", AUDIENCE);
         let scope = self.config.scope.clone().or_else(|| self.setting(Layer::scope));
-        let flow = match (&self.client_secret, &self.given) {
-            (Some(_), _) => "client_credentials",
-            (None, Some(_)) => "refresh_token",
-            (None, None) => "device_code",
-        };
-        let issuer = Issuer {
-            kind: KIND.name.to_owned(),
-            flow: flow.to_owned(),
-            endpoint: token_url.as_str().to_owned(),
-            client_id: Some(client_id.clone()),
-            audience: Some(audience.clone()),
-            secret_mark: self.secret_mark(&token_url, settings),
-        };
-        let own_domain = self.config.domain.is_some() || domain.as_str().trim_end_matches('/') == DOMAIN;
-        let shares = self.config.share.unwrap_or(true) && flow == "device_code";
+        let issuer = self.issuer(&token_url, settings);
+        let domain_is_own = self.domain_is_own();
+        let shares = self.config.share.unwrap_or(true) && issuer.flow == PERSONS;
         let file = self.tokens_file.clone().filter(|_| shares).map(|path| {
             let (issuer, domain) = (issuer.clone(), domain.clone());
-            Arc::new(TokensFile { path, issuer, domain, domain_is_own: own_domain })
+            Arc::new(TokensFile { path, issuer, domain, domain_is_own })
         });
         let mut hosts: Vec<_> = HOSTS.iter().map(|&host| host.to_owned()).collect();
         hosts.extend(self.config.api_url.as_ref().map(ServiceUrl::host));
-        let sources = self.sources(file.as_deref());
-        let given = match self.given {
-            Some(given) => vec![given],
-            None if flow == "device_code" => self.layers.iter().filter_map(Layer::given).collect(),
-            None => Vec::new(),
-        };
+        let given = self.given(issuer.flow == PERSONS);
         Ok(EarthScope {
+            sources: self.sources(file.as_deref(), &given),
+            client_id: self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID),
+            audience: self.text(self.config.audience.as_ref(), "audience", AUDIENCE),
+            scope: scope.unwrap_or_else(|| SCOPE.to_owned()),
+            client_secret: self.client_secret,
             domain,
+            domain_is_own,
             token_url,
             api_url,
-            client_id,
-            client_secret: self.client_secret,
-            audience,
-            scope: scope.unwrap_or_else(|| SCOPE.to_owned()),
             issuer,
             given,
             file,
-            sources,
             hosts,
         })
+    }
+
+    fn issuer(&self, token_url: &ServiceUrl, settings: &Settings<'_>) -> Issuer {
+        let flow = match (&self.client_secret, &self.given) {
+            (Some(_), _) => "client_credentials",
+            (None, Some(_)) => "refresh_token",
+            (None, None) => PERSONS,
+        };
+        Issuer {
+            kind: KIND.name.to_owned(),
+            flow: flow.to_owned(),
+            endpoint: token_url.as_str().to_owned(),
+            client_id: Some(self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID)),
+            audience: Some(self.text(self.config.audience.as_ref(), "audience", AUDIENCE)),
+            secret_mark: self.secret_mark(token_url, settings),
+        }
+    }
+
+    /// Whether the domain is EarthScope's, or the person's own choice: the environment may be somebody else's.
+    fn domain_is_own(&self) -> bool {
+        self.config.domain.is_some()
+            || self.setting(|layer| layer.text("domain").map(|_| layer.of_home)).unwrap_or(true)
+    }
+
+    /// A secret that comes without a domain is not sent to EarthScope's where another place names one: it may be meant
+    /// for that, and must not go there.
+    fn check_domain(&self) -> Result<(), SettingsError> {
+        let secret = self.of_secret.and_then(|index| self.layers.get(index));
+        let Some(secret) =
+            secret.filter(|layer| self.config.domain.is_none() && layer.text("domain").is_none())
+        else {
+            return Ok(());
+        };
+        match self.layers.iter().find(|layer| layer.text("domain").is_some()) {
+            Some(other) => Err(of_tools(format!(
+                "{} has a secret, and the domain is in another place ({}): set `domain` for this provider",
+                secret.origin, other.origin
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The logins in settings: the one that goes before all others, or those that are used where no other is.
+    fn given(&self, persons: bool) -> Vec<Given> {
+        if let Some(given) = &self.given {
+            return vec![given.clone()];
+        }
+        // Each goes to the domain of its own place, of the provider's own keys, or to EarthScope's.
+        let domain = self.layers.iter().position(|layer| layer.text("domain").is_some());
+        let goes =
+            |index| persons && (self.config.domain.is_some() || domain.is_none_or(|domain| domain == index));
+        let layers = self.layers.iter().enumerate().filter(|(index, _)| goes(*index));
+        layers.filter_map(|(_, layer)| layer.given()).collect()
     }
 
     /// What tells one secret from the next: another is another account.
@@ -173,7 +212,7 @@ impl Chosen {
         Some(mark(token_url.as_str(), secret, 64))
     }
 
-    fn sources(&self, file: Option<&TokensFile>) -> Vec<String> {
+    fn sources(&self, file: Option<&TokensFile>, given: &[Given]) -> Vec<String> {
         if let Some(layer) = self.of_secret.and_then(|index| self.layers.get(index)) {
             return vec![layer.origin.clone()];
         }
@@ -182,7 +221,6 @@ impl Chosen {
         }
         let file = file.map(|file| file.path.display().to_string());
         let place = file.unwrap_or_else(|| "the broker's own record".to_owned());
-        let others = self.layers.iter().filter(|layer| layer.given().is_some());
-        [place].into_iter().chain(others.map(|layer| layer.origin.clone())).collect()
+        [place].into_iter().chain(given.iter().map(|given| given.origin.clone())).collect()
     }
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record, Repeat,
-    Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, TokenRequest,
-    refuse_life, refuse_scopes,
+    Change, Claims, Context, Derived, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record,
+    Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError,
+    TokenRequest, refuse_life, refuse_scopes,
 };
 use broker_oauth2::{Approved, ClientAuth, DeviceFlow, Refreshed, TokenAnswer, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -55,6 +55,8 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 
 struct EarthScope {
     domain: ServiceUrl,
+    /// Whether a secret may be sent there that comes without a domain of its own.
+    domain_is_own: bool,
     token_url: ServiceUrl,
     api_url: ServiceUrl,
     client_id: String,
@@ -80,6 +82,9 @@ impl Provider for EarthScope {
         refuse_life(request)?;
         if request.asked_derived().is_some() {
             return aws::check(request);
+        }
+        if request.scopes().iter().any(Derived::is_key) {
+            return Err(Error::usage("this is no scope: keys for Amazon's services are had with `--role`"));
         }
         if self.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
     }
@@ -239,6 +244,13 @@ impl EarthScope {
 
     /// A refresh token from another host is used once, so that a wrong one never replaces a login that works.
     async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
+        if !self.domain_is_own {
+            let domain = self.domain.as_str();
+            return Err(Error::configuration(format!(
+                "a refresh token is not sent to {domain}, which only the environment names"
+            ))
+            .with_hint("set `domain` of this provider in the configuration"));
+        }
         let fields = [("scopes", self.scope.as_str())];
         let refreshed = self.as_person().refresh(context, refresh_token, &fields).await.map_err(|error| {
             let spent = "the refresh token may be spent by now: try it once more, and get another where it is from if it is refused";

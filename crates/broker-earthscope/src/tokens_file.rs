@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use broker_core::{Claims, FileLogin, Issuer, LoginFile, Secret, ServiceUrl, Token};
+use broker_core::{Claims, FileLogin, Issuer, LoginFile, Secret, ServiceUrl, Token, Unfit};
 use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -25,6 +25,17 @@ pub(crate) const RENEWED_BY_TOOLS: TimeDelta = TimeDelta::seconds(600);
 /// The keys that are a login's.
 const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
 
+/// Who gave a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Giver {
+    /// Who the configuration says.
+    Issuer,
+    /// Another, for which that one stands in.
+    Another,
+    /// The token does not tell.
+    Untold,
+}
+
 /// The file of a profile.
 pub(crate) struct TokensFile {
     pub(crate) path: PathBuf,
@@ -41,16 +52,15 @@ impl LoginFile for TokensFile {
         &self.path
     }
 
-    fn read(&self, bytes: &[u8]) -> Result<FileLogin, String> {
-        let object: Map<String, Value> = serde_json::from_slice(bytes)
-            .map_err(|_| "is not a file of tokens, or only half of one".to_owned())?;
+    fn read(&self, bytes: &[u8]) -> Result<FileLogin, Unfit> {
+        let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| Unfit::Torn)?;
         let secret = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty()).map(Secret::new);
         let [access, id_token, refresh_token] = KEYS.map(secret);
         if access.is_none() && refresh_token.is_none() {
-            return Err("has no tokens in it".to_owned());
+            return Ok(FileLogin::default());
         }
         let claims = access.as_ref().and_then(Claims::read);
-        self.check_issuer(claims.as_ref())?;
+        let giver = self.giver(claims.as_ref()).map_err(Unfit::Other)?;
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
             // Without an end there is no telling whether it still serves.
@@ -58,7 +68,12 @@ impl LoginFile for TokensFile {
             let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFE);
             Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(RENEWED_BY_TOOLS))
         });
-        Ok(FileLogin { refresh_token, access_token, id_token, account })
+        let of_another = giver == Giver::Another;
+        let unproven = (giver == Giver::Untold && !self.domain_is_own).then(|| {
+            let domain = self.domain.as_str();
+            format!("does not tell who gave its login, and {domain} is not set for this provider itself")
+        });
+        Ok(FileLogin { refresh_token, access_token, id_token, account, unproven, of_another })
     }
 
     fn write(&self, login: &FileLogin, before: Option<&[u8]>) -> Option<Zeroizing<Vec<u8>>> {
@@ -81,39 +96,31 @@ impl LoginFile for TokensFile {
 
 impl TokensFile {
     /// A login goes only to who gave it (RFC 9700 section 4.4), as far as its token tells.
-    fn check_issuer(&self, claims: Option<&Claims>) -> Result<(), String> {
-        let Some(claims) = claims else {
-            return if self.domain_is_own {
-                Ok(())
-            } else {
-                let domain = self.domain.as_str();
-                Err(format!(
-                    "does not tell who gave its login, and {domain} is not set for this provider itself"
-                ))
-            };
-        };
+    fn giver(&self, claims: Option<&Claims>) -> Result<Giver, String> {
+        let Some(claims) = claims else { return Ok(Giver::Untold) };
         let client = ["client_id", "azp"].into_iter().find_map(|name| claims.text(name));
         if let (Some(theirs), Some(ours)) = (client, &self.issuer.client_id)
             && theirs != ours
         {
-            return Err(format!(
-                "has the login of another client ({}), ours is {ours}",
-                broker_core::printable(theirs)
-            ));
+            let theirs = broker_core::printable(theirs);
+            return Err(format!("has the login of another client ({theirs}), ours is {ours}"));
         }
         let ours = self.issuer.audience.as_deref().unwrap_or_default().trim_end_matches('/');
         let audiences: Vec<_> = claims.texts("aud").map(|audience| audience.trim_end_matches('/')).collect();
         if !audiences.is_empty() && !audiences.contains(&ours) {
             return Err(format!("has a token for another audience, ours is {ours}"));
         }
-        // A stand-in or a proxy on this machine may speak for another.
-        let stands_in = self.domain.is_loopback() && self.domain_is_own;
-        match claims.text("iss").and_then(|issuer| ServiceUrl::parse(issuer).ok()) {
-            Some(issuer) if issuer.host() != self.domain.host() && (issuer.is_loopback() || !stands_in) => {
+        match claims.text("iss").map(ServiceUrl::parse) {
+            Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(Giver::Issuer),
+            // What runs on this machine may stand in for another.
+            Some(Ok(issuer)) if self.domain.is_loopback() && self.domain_is_own && !issuer.is_loopback() => {
+                Ok(Giver::Another)
+            }
+            Some(Ok(issuer)) => {
                 let (theirs, ours) = (issuer.as_str(), self.domain.as_str());
                 Err(format!("has a login that {theirs} gave, and the configuration names {ours}"))
             }
-            _ => Ok(()),
+            Some(Err(_)) | None => Ok(Giver::Untold),
         }
     }
 }

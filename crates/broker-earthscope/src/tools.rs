@@ -13,6 +13,8 @@ pub(crate) struct Layer {
     resources: Map<String, Value>,
     /// Whether a login in it goes before the one in `tokens.json`.
     pub(crate) first: bool,
+    /// Whether it is a file beside that one: as much the person's own.
+    pub(crate) of_home: bool,
 }
 
 impl Layer {
@@ -46,12 +48,17 @@ impl Layer {
 
     fn of_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Self {
         let table = |key: &str| tree.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
-        Self { origin, oauth2: table("oauth2"), resources: table("resources"), first }
+        Self { origin, oauth2: table("oauth2"), resources: table("resources"), first, of_home: false }
     }
 }
 
 fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     table.get(key)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// An error in what is not the broker's own configuration.
+pub(crate) fn of_tools(message: String) -> SettingsError {
+    SettingsError { key: String::new(), message }
 }
 
 /// A login that somebody put into a setting.
@@ -80,7 +87,7 @@ impl Given {
             }
             (None, Some(refresh_token)) => Ok(Change::grant(refresh_token.clone(), now)),
             (None, None) => Err(Error::login_required(format!(
-                "the access token in {} is over, and there is no refresh token",
+                "the access token in {} is over, tells no end, or has other scopes, and there is no refresh token",
                 self.origin
             ))),
         }
@@ -150,32 +157,29 @@ impl Tools<'_> {
             .then(|| Layer::of_tree(format!("{} (environment)", names.join(", ")), &tree, true))
     }
 
-    /// `config.toml`: the profile's table, then the one for all.
-    fn config_file(&self) -> Result<Vec<Layer>, SettingsError> {
-        let Some(path) = self.home.as_ref().map(|home| home.join("config.toml")) else {
-            return Ok(Vec::new());
-        };
-        let Some(text) = self.read(&path) else { return Ok(Vec::new()) };
+    /// `config.toml`: the profile's table over the one for all.
+    fn config_file(&self) -> Result<Option<Layer>, SettingsError> {
+        let Some(path) = self.home.as_ref().map(|home| home.join("config.toml")) else { return Ok(None) };
+        let Some(text) = self.read(&path) else { return Ok(None) };
         let tree: Map<String, Value> = toml::from_str(text.expose()).map_err(|error| {
-            let start = error.span().map_or(0, |span| span.start).min(text.expose().len());
+            let start = error.span().map_or(0, |span| span.start);
             let line = text.expose().get(..start).unwrap_or_default().matches('\n').count() + 1;
-            let message =
-                format!("{}:{line}, which EarthScope's own tools read too, is not TOML", path.display());
-            SettingsError { key: "sdk_home".to_owned(), message }
+            of_tools(format!("{}:{line}, which EarthScope's own tools read too, is not TOML", path.display()))
         })?;
-        let of_profile =
-            tree.get("profile").and_then(Value::as_object).and_then(|all| all.get(&self.profile));
-        let tables =
-            [(format!("profile.{}", self.profile), of_profile), ("default".to_owned(), tree.get("default"))];
-        let layer = |(name, table): (String, Option<&Value>)| {
-            Some(Layer::of_tree(format!("{} [{name}]", path.display()), table?.as_object()?, true))
-        };
-        Ok(tables.into_iter().filter_map(layer).collect())
+        let of_profile = || tree.get("profile")?.get(&self.profile)?.as_object();
+        let mut tables = tree.get("default").and_then(Value::as_object).cloned().unwrap_or_default();
+        for (name, table) in of_profile().into_iter().flatten() {
+            let below = tables.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
+            if let (Some(below), Some(table)) = (below.as_object_mut(), table.as_object()) {
+                below.extend(table.clone());
+            }
+        }
+        Ok(Some(Layer { of_home: true, ..Layer::of_tree(path.display().to_string(), &tables, true) }))
     }
 
     /// The file of the tools' first version.
     fn legacy_file(&self) -> Option<Layer> {
-        let set = self.env.var("APP_DIRECTORY").map(PathBuf::from);
+        let set = self.env.var("APP_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute());
         let base = || {
             let set = self.env.var("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
             set.or_else(|| Some(self.env.home()?.join(".config"))).map(|base| base.join("earthscope-cli"))
@@ -183,7 +187,7 @@ impl Tools<'_> {
         let path = set.or_else(base)?.join("sso_tokens.json");
         let oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
         let origin = path.display().to_string();
-        Some(Layer { origin, oauth2, resources: Map::new(), first: false })
+        Some(Layer { origin, oauth2, resources: Map::new(), first: false, of_home: false })
     }
 
     fn bootstrap(&self) -> Option<Layer> {

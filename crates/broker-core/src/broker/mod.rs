@@ -134,8 +134,12 @@ pub fn host_matches(pattern: &str, host: &str) -> bool {
         }
         _ => text.to_owned(),
     };
-    let bare = without_port(&pattern) == pattern;
-    let host = if bare { without_port(&host) } else { host };
+    let host = match (without_port(&pattern) == pattern, without_port(&host) == host) {
+        (true, _) => without_port(&host),
+        // Where no port is said, it is that of https.
+        (false, true) => format!("{host}:443"),
+        (false, false) => host,
+    };
     match pattern.strip_prefix("*.") {
         Some(domain) => {
             host.strip_suffix(domain).is_some_and(|below| below.len() > 1 && below.ends_with('.'))

@@ -146,7 +146,10 @@ impl Operation {
         let record = self.slot.own(*record, self.context.now());
         let changed = match (record.usable_grant(), held.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
-            (now, _) => now.is_some(),
+            (Some(_), None) => true,
+            // Logged out elsewhere. What cannot be read now is no logout.
+            (None, Some(_)) => record.grant().is_none() && !record.has_trouble(),
+            (None, None) => false,
         };
         if changed {
             held.record = record;

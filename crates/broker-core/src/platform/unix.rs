@@ -107,6 +107,10 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
 
 /// Takes a file away from others.
 pub fn make_private(path: &Path) -> std::io::Result<()> {
+    // A link's own mode counts for nothing, and what it names may be somebody else's.
+    if path.symlink_metadata()?.is_symlink() {
+        return Ok(());
+    }
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 

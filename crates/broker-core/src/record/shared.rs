@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Grant, Held, Record};
-use crate::{FileLogin, ScopeKey, Secret, mark};
+use crate::{Claims, FileLogin, ScopeKey, Secret, Token, mark, printable};
 
 /// Where the login is, and what it was when the record was saved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,22 +26,33 @@ fn grant_mark(refresh_token: Option<&Secret>) -> String {
     refresh_token.map(|secret| mark("a shared login", secret, 64)).unwrap_or_default()
 }
 
+/// Who it is to the service, whatever people call them.
+fn subject(token: &Token) -> Option<String> {
+    Claims::read(token.secret())?.text("sub").map(str::to_owned)
+}
+
 impl Record {
-    /// Joins the record with the login in the file at `path`; `None` if there is no file. Where the file is not as the
+    /// Joins the record with the login in the file at `path`; `None` if there is none. Where the file is not as the
     /// broker left it, the service's own tools have written it since: theirs is the login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
         let known = self.held.shared.take();
         let Some(login) = login else {
-            if known.is_some() {
+            if self.usable_grant().is_some() {
+                // What could not be written to the file yet is kept.
+                self.held.shared = known;
+            } else if known.is_some() {
                 tracing::info!("the service's own tools have logged out");
                 self.held = Held::new(self.issuer().clone());
             }
             return;
         };
-        let found = Shared::new(path, login.refresh_token.as_ref());
-        let as_known =
-            known.is_some_and(|known| known.path == found.path && known.grant_mark == found.grant_mark);
-        self.held.shared = Some(found);
+        if known.is_none() && self.usable_grant().is_some() {
+            // It was kept apart until now: it is not given up for another, which makes way for it.
+            return;
+        }
+        self.held.shared = known;
+        let as_known = self.knows(path, &login) && !self.is_of_another(&login);
+        self.held.shared = Some(Shared::new(path, login.refresh_token.as_ref()));
         if !as_known {
             self.adopt(login, now);
             return;
@@ -67,16 +78,29 @@ impl Record {
         }
     }
 
+    /// Whether a login is another one although its grant is the same, or there is none on either side.
+    fn is_of_another(&self, login: &FileLogin) -> bool {
+        let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
+            return false;
+        };
+        match (subject(ours), subject(theirs)) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            _ => login.refresh_token.is_none() && !ours.secret().same_as(theirs.secret()),
+        }
+    }
+
     /// Takes over a login that the record knows nothing of.
     fn adopt(&mut self, login: FileLogin, now: DateTime<Utc>) {
-        let same_person = login.account.is_some() && login.account == self.held.account;
+        let ours = self.token(&ScopeKey::default()).and_then(subject);
+        let same_person = ours.is_some() && ours == login.access_token.as_ref().and_then(subject);
         if !same_person {
-            let shared = self.held.shared.take();
-            self.held = Held { shared, ..Held::new(self.issuer().clone()) };
+            let (shared, failures) = (self.held.shared.take(), std::mem::take(&mut self.held.failures));
+            self.held = Held { shared, failures, ..Held::new(self.issuer().clone()) };
         }
-        self.held.failures.clear();
+        // Whoever it is, the service wants to be left alone.
+        self.held.failures.retain(|_, failure| failure.throttles(now).is_some());
         let usual = ScopeKey::default();
-        let issued_at = login.access_token.as_ref().map_or(now, crate::Token::issued_at);
+        let issued_at = login.access_token.as_ref().map_or(now, Token::issued_at);
         self.held.grant = login.refresh_token.map(|secret| Grant::new(secret, issued_at));
         self.held.id_token = login.id_token;
         self.held.account = login.account;
@@ -92,7 +116,24 @@ impl Record {
         if was_there && self.held.grant.as_ref().is_some_and(|grant| grant.secret.expose().is_empty()) {
             self.held.grant = None;
         }
-        self.trouble = Some(format!("{path} {why}"));
+        self.trouble = Some(format!("{} {why}", printable(path)));
+    }
+
+    /// Whether the record says that this login is in the file at `path`.
+    pub(crate) fn knows(&self, path: &str, login: &FileLogin) -> bool {
+        let found = Shared::new(path, login.refresh_token.as_ref());
+        let known = self.held.shared.as_ref();
+        known.is_some_and(|known| known.path == found.path && known.grant_mark == found.grant_mark)
+    }
+
+    /// Whether a login that should be there cannot be used now.
+    pub(crate) fn has_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// Whether its login is in a file, or was when it was joined.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.held.shared.is_some()
     }
 
     /// The record where no file is shared: a login that is in one is not the broker's.
@@ -111,6 +152,8 @@ impl Record {
             access_token: self.token(&ScopeKey::default()).cloned(),
             id_token: self.held.id_token.clone(),
             account: self.held.account.clone(),
+            unproven: None,
+            of_another: false,
         }
     }
 
@@ -122,6 +165,13 @@ impl Record {
         }
         record.held.id_token = None;
         record.held.shared = Some(Shared::new(path, refresh_token));
+        record
+    }
+
+    /// The record where nothing of its login is in the file.
+    pub(crate) fn beside_no_file(&self) -> Self {
+        let mut record = self.clone();
+        record.held.shared = None;
         record
     }
 

@@ -14,7 +14,7 @@ use super::replaced::Replaced;
 use crate::platform::{self, Version};
 use crate::{
     Context, Error, FileLogin, Loaded, Locked, Locking, LoginFile, Provider, Record, Result, Secret, Store,
-    StoreAbout,
+    StoreAbout, Unfit, printable,
 };
 
 /// Older tools write in place: who meets half a file looks again, so often and after this.
@@ -37,12 +37,12 @@ struct Join {
 
 /// What is in the file.
 enum Found {
-    /// There is none.
+    /// No login; there may be something else.
     Nothing,
     /// A login.
     Login(FileLogin),
     /// Something that is not used, and why in words.
-    Other(String),
+    Other { why: String, torn: bool },
 }
 
 impl SharedStore {
@@ -87,8 +87,8 @@ impl Store for SharedStore {
             replaced: Replaced::of(path, false),
             join,
             provider,
-            loaded: Look { found: Found::Nothing, bytes: None, version: None },
-            theirs: false,
+            seen: Look { found: Found::Nothing, bytes: None, version: None },
+            known: None,
         })))
     }
 
@@ -106,10 +106,10 @@ struct LockedShared {
     replaced: Replaced,
     join: Join,
     provider: String,
-    /// What was in the file when it was loaded, or saved since.
-    loaded: Look,
-    /// Whether somebody else has written a login there since.
-    theirs: bool,
+    /// What is in the file, as it was last looked at or written.
+    seen: Look,
+    /// The grant that the record in hand was joined with, or that was written for it since.
+    known: Option<Secret>,
 }
 
 /// What is in the file, its bytes, and which version of the file that is.
@@ -122,61 +122,45 @@ struct Look {
 #[async_trait]
 impl Locked for LockedShared {
     async fn load(&mut self) -> Result<Loaded> {
-        (self.loaded, self.theirs) = (self.join.look(), false);
+        self.seen = self.join.look();
         for _ in 0..LOOKS {
-            if !matches!(self.loaded.found, Found::Other(_)) {
+            if !matches!(self.seen.found, Found::Other { torn: true, .. }) {
                 break;
             }
             self.join.context.pause(BETWEEN_LOOKS).await?;
-            self.loaded = self.join.look();
+            self.seen = self.join.look();
         }
-        Ok(self.join.join(&self.provider, self.records.load().await?, &self.loaded.found))
+        self.known = grant(&self.seen.found).cloned();
+        Ok(self.join.join(&self.provider, self.records.load().await?, &self.seen.found))
     }
 
     async fn probe(&mut self, saves: usize) -> Result<()> {
         self.records.probe(saves).await?;
-        make_folder(self.join.file.path()).and_then(|()| self.replaced.probe(1)).map_err(hinted)
+        make_folder(self.join.file.path()).and_then(|()| self.replaced.probe(saves)).map_err(hinted)
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        let before = grant(&self.loaded.found).cloned();
         // Between an answer and its save as little as can be is done: the file is read again only if it has changed.
-        if Version::of(self.join.file.path()) != self.loaded.version {
-            self.loaded = self.join.look();
+        let version = Version::of(self.join.file.path());
+        if version.is_none() || version != self.seen.version {
+            self.seen = self.join.look();
         }
-        let there = grant(&self.loaded.found);
-        // Another login, or a logout.
-        self.theirs |= match (&before, there) {
-            (before, Some(there)) => !before.as_ref().is_some_and(|before| before.same_as(there)),
-            (before, None) => before.is_some() && matches!(self.loaded.found, Found::Nothing),
-        };
         let login = record.file_login();
-        let (mut aside, mut shared) = (None, there.cloned());
-        let other = matches!(self.loaded.found, Found::Other(_));
-        if self.theirs && !record.is_new_login() {
-            tracing::info!("the service's own tools have logged in or out meanwhile: that counts");
-            shared = before;
-        } else if other && !record.is_new_login() {
-            // Only a login takes the place of what is not ours.
-            return self.records.save(record).await;
-        } else if login.refresh_token.is_some() || login.access_token.is_some() {
-            let kept = self.loaded.bytes.as_ref().filter(|_| !other);
-            let Some(content) = self.join.file.write(&login, kept.map(|bytes| bytes.as_slice())) else {
-                // The file can have nothing of it: it is the record's alone.
-                self.take_out()?;
-                return self.records.save(record).await;
-            };
-            if self.loaded.bytes.as_ref() != Some(&content) {
-                aside = if other { self.replaced.set_aside()? } else { None };
-                self.replaced.replace(&content).map_err(hinted)?;
-                // No version: whoever has written since is noticed by the next save.
-                let (found, bytes) = (Found::Login(login.clone()), Some(content));
-                self.loaded = Look { found, bytes, version: None };
-            }
-            shared = login.refresh_token;
+        if login.is_empty() {
+            return self.records.save(&record.beside_no_file()).await;
         }
-        let kept = self.records.save(&record.beside_file(&self.join.path(), shared.as_ref())).await?;
-        Ok(aside.or(kept))
+        if !record.is_new_login() {
+            if self.is_theirs() {
+                tracing::info!("the service's own tools have logged in or out meanwhile: that counts");
+                return self.save_beside(record, self.known.clone()).await;
+            }
+            // Only a login, or one that still is one, takes the place of what is not ours.
+            let other = self.join.is_foreign(&self.seen.found, record);
+            if other || (!record.is_shared() && record.usable_grant().is_none()) {
+                return self.records.save(record).await;
+            }
+        }
+        self.put(record, login).await
     }
 
     async fn rescue(&mut self, record: &Record) -> Result<String> {
@@ -184,16 +168,74 @@ impl Locked for LockedShared {
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {
-        self.loaded = self.join.look();
-        self.take_out()?;
+        self.seen = self.join.look();
+        let left = match &self.seen.found {
+            Found::Other { why, .. } => Some(why.clone()),
+            _ if self.is_theirs() => Some("has another login since".to_owned()),
+            _ => None,
+        };
+        match left {
+            Some(why) => {
+                let path = printable(&self.join.path());
+                self.join
+                    .context
+                    .person()
+                    .tell(&format!("{}: {path} {why}: it is left as it is", self.provider));
+            }
+            None => self.take_out()?,
+        }
         self.records.forget().await
     }
 }
 
 impl LockedShared {
+    /// Whether somebody else has logged in there, or out, since the record was joined.
+    fn is_theirs(&self) -> bool {
+        match (&self.known, grant(&self.seen.found)) {
+            (known, Some(there)) => !known.as_ref().is_some_and(|known| known.same_as(there)),
+            (known, None) => {
+                known.is_some() && matches!(self.seen.found, Found::Nothing) && self.join.folder_is_there()
+            }
+        }
+    }
+
+    /// Puts the login into the file, then the rest into the record.
+    async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
+        // What is of somebody else, or was kept apart until now, is kept aside.
+        let displaces = self.join.is_foreign(&self.seen.found, record)
+            || (!record.is_shared() && !record.is_new_login() && grant(&self.seen.found).is_some())
+            || (record.is_new_login() && matches!(&self.seen.found, Found::Login(login) if login.of_another));
+        let kept = self.seen.bytes.as_ref().filter(|_| !displaces);
+        let Some(content) = self.join.file.write(&login, kept.map(|bytes| bytes.as_slice())) else {
+            // The file can have nothing of it. What the last login left there is not this one.
+            if record.is_new_login() {
+                self.take_out()?;
+                return self.records.save(&record.beside_no_file()).await;
+            }
+            return self.save_beside(record, self.known.clone()).await;
+        };
+        let mut aside = None;
+        if self.seen.bytes.as_ref() != Some(&content) {
+            aside = if displaces { self.replaced.set_aside()? } else { None };
+            self.replaced.replace(&content).map_err(hinted)?;
+            // No version: whoever has written since is noticed by the next save.
+            self.known.clone_from(&login.refresh_token);
+            self.seen = Look { found: Found::Login(login), bytes: Some(content), version: None };
+        }
+        Ok(aside.or(self.save_beside(record, self.known.clone()).await?))
+    }
+
+    /// Saves the record of a login that is in the file, and has this grant there.
+    async fn save_beside(&mut self, record: &Record, grant: Option<Secret>) -> Result<Option<String>> {
+        self.records.save(&record.beside_file(&self.join.path(), grant.as_ref())).await
+    }
+
     /// Takes the login out of the file. What is of another issuer, or torn, is not this login.
     fn take_out(&mut self) -> Result<()> {
-        let (Found::Login(_), Some(bytes)) = (&self.loaded.found, &self.loaded.bytes) else { return Ok(()) };
+        let (Found::Login(login), Some(bytes)) = (&self.seen.found, &self.seen.bytes) else { return Ok(()) };
+        if login.unproven.is_some() && self.known.is_none() {
+            return Ok(());
+        }
         match self.join.file.without_login(bytes) {
             Some(rest) => self.replaced.replace(&rest),
             None => self.replaced.remove(),
@@ -207,19 +249,41 @@ impl Join {
         self.file.path().display().to_string()
     }
 
+    fn folder_is_there(&self) -> bool {
+        self.file.path().parent().is_some_and(Path::is_dir)
+    }
+
     /// What is in the file now.
     fn look(&self) -> Look {
         // A version from before the bytes: what is written meanwhile makes another.
         let version = Version::of(self.file.path());
         let (found, bytes) = match read_bytes(self.file.path()) {
             Ok(None) => (Found::Nothing, None),
-            Ok(Some(bytes)) => match self.file.read(&bytes) {
-                Ok(login) => (Found::Login(login), Some(bytes)),
-                Err(why) => (Found::Other(why), Some(bytes)),
-            },
-            Err(error) => (Found::Other(format!("cannot be used: {}", error.message())), None),
+            Ok(Some(bytes)) => {
+                let found = match self.file.read(&bytes) {
+                    Ok(login) if login.is_empty() => Found::Nothing,
+                    Ok(login) => Found::Login(login),
+                    Err(Unfit::Torn) => {
+                        Found::Other { why: "is not whole, or no file of tokens".to_owned(), torn: true }
+                    }
+                    Err(Unfit::Other(why)) => Found::Other { why, torn: false },
+                };
+                (found, Some(bytes))
+            }
+            Err(error) => {
+                (Found::Other { why: format!("cannot be used: {}", error.message()), torn: false }, None)
+            }
         };
         Look { found, bytes, version }
+    }
+
+    /// Whether what is there is not a login of this record's issuer, as far as can be told.
+    fn is_foreign(&self, found: &Found, record: &Record) -> bool {
+        match found {
+            Found::Nothing => false,
+            Found::Other { .. } => true,
+            Found::Login(login) => login.unproven.is_some() && !record.knows(&self.path(), login),
+        }
     }
 
     /// A record as its store shows it, with the login of the file in it.
@@ -236,9 +300,16 @@ impl Join {
         *record = record.of_issuer(issuer, account, now);
         let path = self.path();
         match found {
+            // A disk that is away is no logout.
+            Found::Nothing if record.is_shared() && !self.folder_is_there() => {
+                record.miss_file(&path, "is away, with its folder");
+            }
             Found::Nothing => record.join(&path, None, now),
-            Found::Login(login) => record.join(&path, Some(login.clone()), now),
-            Found::Other(why) => record.miss_file(&path, why),
+            Found::Other { why, .. } => record.miss_file(&path, why),
+            Found::Login(login) => match &login.unproven {
+                Some(why) if !record.knows(&path, login) => record.miss_file(&path, why),
+                _ => record.join(&path, Some(login.clone()), now),
+            },
         }
         if rescued { Loaded::Rescued(record) } else { Loaded::Record(record) }
     }
@@ -247,7 +318,7 @@ impl Join {
 fn grant(found: &Found) -> Option<&Secret> {
     match found {
         Found::Login(login) => login.refresh_token.as_ref(),
-        Found::Nothing | Found::Other(_) => None,
+        Found::Nothing | Found::Other { .. } => None,
     }
 }
 

@@ -22,6 +22,7 @@ fn a_token_that_others_renew_is_renewed_before_them() {
         issued_at,
         expires_at: Some(issued_at + TimeDelta::seconds(life)),
         ahead_of: Some(TimeDelta::seconds(600)),
+        margin: None,
     };
     for (life, left) in [(600, 150), (601, 600), (700, 650), (1800, 900), (3600, 900), (86_400, 3600)] {
         let begins = window(life).renews_at().expect("it expires") - issued_at;
@@ -51,7 +52,7 @@ fn windows_follow_the_table() {
         let mut window = || seconds(cells.next().expect("a window").parse().expect("a number"));
         let (advisory, blocking) = (window(), window());
         let end = issued_at + life;
-        let token = Window { issued_at, expires_at: Some(end), ahead_of: None };
+        let token = Window { issued_at, expires_at: Some(end), ahead_of: None, margin: None };
         let tick = TimeDelta::milliseconds(1);
         for (at, phase) in [
             (issued_at, Phase::Fresh),
@@ -72,7 +73,7 @@ fn windows_follow_the_table() {
 #[test]
 fn a_token_without_an_end_is_always_fresh() {
     let now = Utc::now();
-    let token = Window { issued_at: now, expires_at: None, ahead_of: None };
+    let token = Window { issued_at: now, expires_at: None, ahead_of: None, margin: None };
     assert_eq!(token.phase(now + TimeDelta::days(10_000)), Phase::Fresh);
     assert_eq!((token.renews_at(), token.left(now)), (None, None));
 }
@@ -81,7 +82,8 @@ fn a_token_without_an_end_is_always_fresh() {
 fn after_a_failure_the_pause_is_a_twentieth_or_5_to_10_minutes() {
     let now = Utc::now();
     let pause = |life, jitter| {
-        Window { issued_at: now, expires_at: Some(now + life), ahead_of: None }.retry_pause(jitter)
+        Window { issued_at: now, expires_at: Some(now + life), ahead_of: None, margin: None }
+            .retry_pause(jitter)
     };
     assert_eq!(pause(TimeDelta::minutes(20), 0.5), TimeDelta::minutes(1));
     assert_eq!(pause(TimeDelta::days(1), 0.0), TimeDelta::minutes(5));

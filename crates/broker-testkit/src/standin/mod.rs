@@ -20,7 +20,7 @@ pub use earthscope::{EarthScope, EarthScopeOptions, Rotation};
 pub use expires_in::ExpiresIn;
 pub use fault::Fault;
 pub use http::Seen;
-pub use server::Server;
+pub use server::{Held, Server};
 pub use time::{Now, system_clock};
 
 use std::sync::{Mutex, MutexGuard};

@@ -1,5 +1,6 @@
 //! The part every stand-in shares: a server on loopback that records requests and applies faults.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -11,7 +12,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::fault::{Fault, Faults};
 use super::http::{Reply, Seen};
@@ -76,6 +77,7 @@ impl Server {
             act: Box::new(move |call| locked(&acting).answer(call)),
             clock,
             faults: Mutex::default(),
+            held: Mutex::default(),
             log: Mutex::default(),
             news: Condvar::new(),
         });
@@ -126,6 +128,14 @@ impl Server {
         locked(&self.desk.faults).always(route, fault);
     }
 
+    /// Holds back every answer of the route, what became of it is what it is, until what this gives is dropped.
+    #[must_use]
+    pub fn hold(&self, route: &str) -> Held {
+        let (sender, receiver) = watch::channel(());
+        locked(&self.desk.held).insert(route.to_owned(), receiver);
+        Held(sender)
+    }
+
     /// No more faults.
     pub fn clear_faults(&self) {
         *locked(&self.desk.faults) = Faults::default();
@@ -149,6 +159,9 @@ impl Server {
         !waited.expect("the stand-in broke").1.timed_out()
     }
 }
+
+/// While it is there, answers wait: see [`Server::hold`].
+pub struct Held(#[expect(dead_code, reason = "its end is what counts")] watch::Sender<()>);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -179,6 +192,8 @@ struct Desk {
     act: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
     clock: Clock,
     faults: Mutex<Faults>,
+    /// By route: whose answers wait until the sender is gone.
+    held: Mutex<BTreeMap<String, watch::Receiver<()>>>,
     log: Mutex<Vec<Seen>>,
     news: Condvar,
 }
@@ -207,14 +222,25 @@ impl Desk {
         let act = move |call: &Seen| refusal.unwrap_or_else(|| (self.act)(call));
         let fault = locked(&self.faults).next(route);
         let reply = match fault {
-            None => self.note(call, act),
-            Some(fault) => self.spoil(line, fault, call, act).await,
+            None => {
+                let reply = self.note(call, act);
+                self.released(route).await;
+                reply
+            }
+            Some(fault) => self.spoil(line, route, fault, call, act).await,
         };
         self.dated(reply)
     }
 
     /// Applies a fault, before the service acts, after it, or in its place.
-    async fn spoil(&self, line: &Line, fault: Fault, call: Seen, act: impl FnOnce(&Seen) -> Reply) -> Reply {
+    async fn spoil(
+        &self,
+        line: &Line,
+        route: &str,
+        fault: Fault,
+        call: Seen,
+        act: impl FnOnce(&Seen) -> Reply,
+    ) -> Reply {
         if let Fault::Delay(time) = fault {
             self.note(call.clone(), |_| Reply::empty(200));
             tokio::time::sleep(time).await;
@@ -226,6 +252,7 @@ impl Desk {
         } else {
             self.note(call, |_| instead.unwrap_or_else(|| Reply::empty(200)))
         };
+        self.released(route).await;
         match fault {
             Fault::Hang | Fault::HangAfter => pending().await,
             Fault::CutBefore | Fault::CutAfter => line.end_with(Vec::new()),
@@ -234,6 +261,15 @@ impl Desk {
             _ => {}
         }
         reply
+    }
+
+    /// Waits while the answers of the route are held back.
+    async fn released(&self, route: &str) {
+        let held = locked(&self.held).get(route).cloned();
+        if let Some(mut held) = held {
+            // Nothing is ever sent: a change is the sender's end.
+            while held.changed().await.is_ok() {}
+        }
     }
 
     /// Records the request and acts on it as one event for those who look from outside.

@@ -142,11 +142,13 @@ impl Config {
         let Some(value) = self.table(name)?.get("env") else { return Ok(None) };
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         match value.as_str().filter(|text| text.chars().all(plain) && !text.is_empty()) {
-            Some(text) if !text.starts_with(|c: char| c.is_ascii_digit()) => Ok(Some(text.to_owned())),
+            Some(text) if !text.starts_with(|c: char| c.is_ascii_digit()) && !steers_programs(text) => {
+                Ok(Some(text.to_owned()))
+            }
             _ => Err(self.wrong(
                 &["providers", name, "env"],
                 Mark::Value,
-                "`env` must be the name of an environment variable: \"MY_TOKEN\"",
+                "`env` must be the name of an environment variable, and none that programs are steered by: \"MY_TOKEN\"",
             )),
         }
     }
@@ -202,11 +204,19 @@ impl Config {
     }
 }
 
+/// Whether programs do what such a variable says, or print it: no place for a token.
+fn steers_programs(variable: &str) -> bool {
+    let names = ["PATH", "HOME", "IFS", "SHELL", "PWD", "USER", "TMPDIR", "ENV", "BASH_ENV"];
+    names.contains(&variable) || ["LD_", "DYLD_", "BROKER_"].iter().any(|start| variable.starts_with(start))
+}
+
 /// Whether it can stand in `hosts`: no URL, no path, and no pattern that means everybody.
 fn is_host(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let name = text.strip_prefix("*.").unwrap_or(text);
-    !name.is_empty() && name.chars().all(plain) && (name == text || name.contains('.'))
+    let read = broker_core::ServiceUrl::parse(&format!("https://{name}/"));
+    let is_one = read.is_ok() && !name.starts_with('.') && !name.ends_with(':');
+    is_one && name.chars().all(plain) && (name == text || name.contains('.'))
 }
 
 impl Catalog for Config {
