@@ -248,6 +248,12 @@ fn a_token_in_the_environment_is_the_last_resort() {
     assert!(service.seen().is_empty(), "it is neither renewed nor used to mint");
     let json = sandbox.broker(&["token", "carbonmapper", "--format", "json"]).json();
     assert!(json["expires_in"].as_i64().is_some_and(|left| left <= 300), "{json}");
+    let sandbox = sandbox.with_env("CARBONMAPPER_TOKEN", "another-KANARIE");
+    assert_eq!(
+        sandbox.broker(&["token", "carbonmapper"]).token(),
+        "another-KANARIE",
+        "not the one from before"
+    );
     // It is nobody's grant, and a login takes its place.
     assert!(sandbox.record("carbonmapper").get("grant").is_none());
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");

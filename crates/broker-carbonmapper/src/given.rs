@@ -2,11 +2,20 @@
 
 use broker_core::{Change, Claims, Context, Env, Error, Result, Secret, Token, TokenRequest};
 use chrono::TimeDelta;
+use serde_json::{Map, Value};
 
 pub(crate) const VARIABLE: &str = "CARBONMAPPER_TOKEN";
 
 /// For so long it is held: then the variable is looked at again, which may have another token by now.
 const LEASE: TimeDelta = TimeDelta::minutes(5);
+
+/// The detail that tells where such a token is from.
+const FROM: &str = "from";
+
+/// Whether a token is from the variable.
+pub(crate) fn is_given(token: &Token) -> bool {
+    token.details().is_some_and(|details| details.get(FROM).is_some_and(|from| from == VARIABLE))
+}
 
 /// The token in the variable.
 pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
@@ -25,5 +34,6 @@ pub(crate) fn hand_out(context: &Context, secret: Secret, request: &TokenRequest
     }
     let lease = now + LEASE;
     let token = Token::new(secret, now, Some(ends.map_or(lease, |ends| ends.min(lease))));
+    let token = token.with_details(Map::from_iter([(FROM.to_owned(), Value::from(VARIABLE))]));
     Ok(Change::token(request.scopes(), token))
 }

@@ -112,6 +112,11 @@ impl Provider for CarbonMapper {
         [login].into_iter().chain(given).collect()
     }
 
+    fn accepts(&self, token: &Token) -> bool {
+        let same = |given: &Secret| given.same_as(token.secret());
+        !given::is_given(token) || self.given.as_ref().is_some_and(same)
+    }
+
     fn can_renew(&self, record: &Record) -> bool {
         record.usable_grant().is_some() || self.has_password() || self.given_without(record.grant()).is_some()
     }

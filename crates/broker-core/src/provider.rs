@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{Change, Context, Derived, Error, Issuer, LoginFile, Record, Result, Secret, TokenRequest};
+use crate::{
+    Change, Context, Derived, Error, Issuer, LoginFile, Record, Result, Secret, Token, TokenRequest,
+};
 
 /// A service that gives tokens.
 ///
@@ -46,6 +48,11 @@ pub trait Provider: Send + Sync {
     /// used.
     fn sources(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Whether a held token may still be handed out; not if it came from a setting that has another by now.
+    fn accepts(&self, _token: &Token) -> bool {
+        true
     }
 
     /// Whether a token could be had without a person, as far as can be told without asking the service.

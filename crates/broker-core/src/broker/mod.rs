@@ -305,7 +305,9 @@ impl Slot {
 
     /// The record as this provider may use it.
     fn own(&self, record: Record, now: DateTime<Utc>) -> Record {
-        let record = record.of_issuer(self.entry.provider.issuer(), self.entry.provider.account(), now);
+        let provider = &self.entry.provider;
+        let mut record = record.of_issuer(provider.issuer(), provider.account(), now);
+        record.retain_tokens(|token| provider.accepts(token));
         if self.shares_file { record } else { record.unshared() }
     }
 }

@@ -270,6 +270,11 @@ impl Record {
         self.held.account = account;
     }
 
+    /// Forgets the tokens that may not be handed out any more.
+    pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&Token) -> bool) {
+        self.held.tokens.retain(|_, token| keep(token));
+    }
+
     /// Forgets a token that the service does not take; it may still be listed there.
     pub(crate) fn drop_token(&mut self, scopes: &ScopeKey) {
         let before = self.held.tokens.remove(scopes.as_str());
