@@ -46,16 +46,19 @@ impl Stage {
         let earthscope = EarthScope::start(options);
         let earthdaily = EarthDaily::start(EarthDailyOptions::default());
         let carbonmapper = CarbonMapper::start(CarbonMapperOptions::default());
+        let sandbox = Sandbox::new();
         let config = format!(
             "# The services, played by this machine.\n\
-             [providers.earthscope]\ndomain = \"{}\"\n\n\
+             [providers.earthscope]\ndomain = \"{}\"\nsdk_home = \"{}\"\n\n\
              [providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n\n\
              [providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"{EMAIL}\"\n",
             earthscope.url(),
+            // Even in a shell with the person's home, their own login is left alone.
+            sandbox.home().join(".earthscope").display(),
             earthdaily.auth_url(),
             carbonmapper.base_url(),
         );
-        let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", API_TOKEN);
+        let sandbox = sandbox.with_config(&config).with_env("EDS_SECRET", API_TOKEN);
         let sandbox =
             ["TERM", "NO_COLOR"].into_iter().fold(sandbox, |sandbox, name| match std::env::var(name) {
                 Ok(value) => sandbox.with_env(name, &value),
@@ -138,8 +141,16 @@ impl Stage {
         println!("  broker token carbonmapper --scope stac --expires 7d");
         println!("  broker status; broker logout earthscope; exit\n");
         let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
-        let status = Command::new(shell)
+        let mut command = Command::new(shell);
+        for (name, _) in std::env::vars_os() {
+            if is_of_a_service(&name.to_string_lossy().to_ascii_uppercase()) {
+                command.env_remove(&name);
+            }
+        }
+        let status = command
             .env("PATH", path)
+            // EarthScope's first tools kept a login elsewhere; it is not for a stand-in.
+            .env("APP_DIRECTORY", self.sandbox.home())
             .env("BROKER_CONFIG", self.sandbox.config_path())
             .env("BROKER_STATE_DIR", self.sandbox.state())
             .env("EDS_SECRET", API_TOKEN)
@@ -147,6 +158,12 @@ impl Stage {
             .status();
         let _ = status.expect("a shell");
     }
+}
+
+/// Whether a variable may name a real account, or change the demo's configuration.
+fn is_of_a_service(name: &str) -> bool {
+    let families = ["ES_", "EDS_", "CARBONMAPPER_", "BROKER_"];
+    families.iter().any(|family| name.starts_with(family))
 }
 
 fn show(words: &[&str]) {

@@ -69,7 +69,16 @@ fn usage_errors_are_exit_2_and_name_what_is_near() {
     let _ = sandbox.broker(&["token"]).ends(2);
     let _ = sandbox.broker(&["token", "earthdaily", "--expires", "7d"]).ends(2).says("--expires");
     let _ = sandbox.broker(&["token", "earthdaily", "--scope", "stac"]).ends(2).says("--scope");
-    let _ = sandbox.broker(&["token", "earthdaily", "--min-ttl", "soon"]).ends(2);
+    for flag in ["--min-ttl", "--wait"] {
+        let _ = sandbox.broker(&["token", "earthdaily", flag, "soon"]).ends(2).says("10m");
+    }
+    for words in
+        [&["exec", "earthdaily", "make", "all"][..], &["exec", "earthdaily", "--min-ttl", "1m", "make"]]
+    {
+        let _ = sandbox.broker(words).ends(2).says("broker exec earthdaily -- make");
+    }
+    let _ = sandbox.broker(&["exec", "earthdaily", "-x"]).ends(2).says("PROVIDER[,PROVIDER] -- COMMAND");
+    let _ = sandbox.broker(&["exec", "earthdaily,", "--", "true"]).ends(2).says("broker list");
     let _ =
         sandbox.broker(&["token", "carbonmapper", "--scope", "stac", "--expires", "soon"]).ends(2).says("7d");
     let _ = sandbox.broker(&["login", "earthdaily", "--password-stdin"]).ends(2);

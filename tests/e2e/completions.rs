@@ -46,7 +46,12 @@ fn bash_offers_commands_providers_and_formats() {
     }
     assert_eq!(bash(&sandbox, "broker token l"), ["lab"]);
     assert_eq!(bash(&sandbox, "broker exec lab,earths"), ["lab,earthscope"]);
-    assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "a command is the shell's to complete");
+    assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "all programs are no help");
+    assert!(bash(&sandbox, "broker exec lab -- bas").contains(&"bash".to_owned()), "a program");
+    std::fs::write(sandbox.home().join("EDS.env"), "").expect("a file");
+    for line in ["import ED", "exec lab -- cat ED", "--env-file ED", "token lab -o ED"] {
+        assert_eq!(bash(&sandbox, &format!("broker {line}")), ["EDS.env"], "{line}");
+    }
     assert_eq!(bash(&sandbox, "broker token lab --format d"), ["dotenv", "duckdb"]);
     assert_eq!(bash(&sandbox, "broker token --rej"), ["--rejected"]);
 }

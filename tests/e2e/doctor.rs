@@ -1,5 +1,7 @@
 //! `broker doctor`: each thing that can be wrong is found, with what mends it; none hides another; nothing is changed.
 
+mod advice;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -193,7 +195,10 @@ fn a_record_that_cannot_be_used_is_found() {
     assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["login.required earthscope"]);
     std::fs::remove_file(sandbox.record_path("earthscope")).expect("gone");
     symlink("/etc/passwd", sandbox.record_path("earthscope")).expect("a link");
-    assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["state.record earthscope"]);
+    let found = findings(&sandbox.broker(&["doctor", "--json", "earthscope", "--offline"]));
+    let link = sandbox.record_path("earthscope").display().to_string();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["state.record earthscope"]);
+    assert_eq!(found["state.record earthscope"].1, format!("run: rm {link}"));
 }
 
 #[test]
@@ -237,15 +242,22 @@ fn other_tools_at_war_are_found() {
     assert_eq!(ask(&sandbox), [shared]);
     put("default", "{\"refresh_token\": \"r\"}", 0o644);
     assert_eq!(ask(&sandbox), ["tools.earthscope_mode", shared]);
+    let found = findings(&sandbox.broker(&["doctor", "--json", "--offline"]));
+    assert_eq!(found["tools.earthscope_mode"].1, format!("run: chmod 600 {}", tokens("default").display()));
     for broken in ["{\"refresh_", "{}", ""] {
         put("default", broken, 0o600);
         let logins = ["login.required earthscope", "login.required lab"];
-        assert_eq!(ask(&sandbox), [&logins[..], &["tools.earthscope_file", shared]].concat(), "{broken}");
+        assert_eq!(ask(&sandbox), [&logins[..], &[shared]].concat(), "said once: {broken}");
     }
     std::fs::remove_file(tokens("default")).expect("gone");
     symlink("/etc/passwd", tokens("default")).expect("a link");
     sandbox.write_config("");
+    let found = findings(&sandbox.broker(&["doctor", "--json", "--offline"]));
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["login.required earthscope"]);
+    assert_eq!(found["login.required earthscope"].1, "run: broker login earthscope");
+    put("nobodys", "half", 0o600);
     assert_eq!(ask(&sandbox), ["login.required earthscope", "tools.earthscope_file"]);
+    std::fs::remove_file(tokens("nobodys")).expect("gone");
     put("lab", "{\"access_token\": \"a\"}", 0o600);
     std::fs::remove_file(tokens("default")).expect("gone");
     assert_eq!(ask(&sandbox), [""; 0]);

@@ -55,7 +55,8 @@ fn what_a_service_says_steers_no_terminal() {
 fn without_a_token_there_is_nothing_to_see() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let other = sandbox.broker(&["inspect", "earthscope", "--scope", "openid"]).ends(3);
-    let _ = other.says("run: broker token earthscope --scope openid");
+    let _ =
+        other.says("there are tokens for: (no scope)\n").says("run: broker token earthscope --scope openid");
     let _ = Sandbox::new().broker(&["inspect", "earthscope"]).ends(3).says("run: broker token earthscope\n");
     let _ = sandbox.broker(&["inspect", "none"]).ends(2);
     assert!(service.seen().is_empty());

@@ -1,10 +1,13 @@
 //! What a line that is being typed can go on with.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use broker::{Catalog, Setup};
 use clap_complete::CompletionCandidate;
+use clap_complete::engine::{PathCompleter, ValueCompleter};
+use rustix::fs::{Access, access};
 
 /// The words of the line that is being typed.
 pub(crate) fn line() -> Vec<OsString> {
@@ -14,10 +17,6 @@ pub(crate) fn line() -> Vec<OsString> {
 /// The names of the providers, of the configuration that the line names.
 pub(crate) fn providers() -> Vec<CompletionCandidate> {
     let words = line();
-    // What comes after `--` is a command.
-    if words.iter().any(|word| word == "--") {
-        return Vec::new();
-    }
     let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
     let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix("--config=").map(PathBuf::from));
     let setup = match after.or_else(joined) {
@@ -25,5 +24,30 @@ pub(crate) fn providers() -> Vec<CompletionCandidate> {
         None => Setup::new(),
     };
     let names = setup.config().map(|config| config.names()).unwrap_or_default();
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// A word of `broker exec`: providers; after `--` a command, then its arguments.
+pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let words = line();
+    let after = words.iter().skip_while(|word| *word != "--").count();
+    let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(typed.as_encoded_bytes());
+    match after {
+        0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
+        // All programs are no help.
+        2 if typed.is_empty() => Vec::new(),
+        // `--` and the word itself.
+        2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
+        _ => PathCompleter::any().complete(typed),
+    }
+}
+
+/// The programs in the folders of `PATH`.
+fn programs(is_meant: impl Fn(&OsStr) -> bool) -> Vec<CompletionCandidate> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let entries = std::env::split_paths(&folders).filter_map(|folder| folder.read_dir().ok()).flatten();
+    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    let found = entries.flatten().filter(|entry| is_meant(&entry.file_name()) && runs(&entry.path()));
+    let names: BTreeSet<_> = found.map(|entry| entry.file_name()).collect();
     names.into_iter().map(CompletionCandidate::new).collect()
 }

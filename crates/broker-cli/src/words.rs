@@ -14,6 +14,20 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// What a held token was asked for with, as people say it: scopes, or what a derived credential is.
+pub(crate) fn asked(key: &str) -> String {
+    match (key, key.strip_prefix("aws:")) {
+        ("", _) => "(no scope)".to_owned(),
+        ("cookie:", _) => "the asset cookie".to_owned(),
+        (_, Some(role)) => format!("keys of {}", role.split('?').next().unwrap_or(role)),
+        (scopes, None) => scopes.to_owned(),
+    }
+}
+
+/// What to do where a lock does not reach all hosts.
+pub(crate) const FOLDER_EACH: &str = "give each host a state folder of its own: BROKER_STATE_DIR (EarthScope's login is in \
+                                      ~/.earthscope all the same, unless it has `share = false`)";
+
 /// The width people can count on.
 const WIDTH: usize = 80;
 
@@ -51,4 +65,16 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asked;
+
+    #[test]
+    fn derived_credentials_have_words() {
+        let keys = ["", "stac", "cookie:", "aws:s3-miniseed-v2", "aws:lab?site=a%26b"];
+        let words = ["(no scope)", "stac", "the asset cookie", "keys of s3-miniseed-v2", "keys of lab"];
+        assert_eq!(keys.map(asked), words);
+    }
 }

@@ -6,8 +6,9 @@ mod programs;
 mod token;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 
 use crate::candidates::providers;
@@ -32,18 +33,18 @@ pub(crate) struct Args {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Everywhere {
     /// Read this configuration file in the place of the usual ones [env: BROKER_CONFIG]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// Take the variables of the services' own clients (EDS_…, ES_…, CARBONMAPPER_…) from this file alone
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) env_file: Option<PathBuf>,
-    /// Keep what is held in this folder [env: BROKER_STATE_DIR]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Keep what is held in this folder; EarthScope's login only with `share = false` [env: BROKER_STATE_DIR]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
     /// Say more on stderr; again for more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Say nothing on stderr but errors
+    /// Say nothing on stderr but errors, their hints, and what a login shows and asks
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }
@@ -183,6 +184,7 @@ pub(crate) struct Doctor {
 )]
 pub(crate) struct Import {
     /// What to take over: a file, or a number of the list that is shown without
+    #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) what: Vec<String>,
     /// The name the provider gets
     #[arg(long = "as", value_name = "NAME")]
@@ -197,7 +199,13 @@ pub(crate) struct Import {
 #[command(after_help = "Example:\n  broker man ~/.local/share/man/man1")]
 pub(crate) struct Man {
     /// The folder
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) folder: PathBuf,
+}
+
+/// `10m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("`{text}` is no duration (90s, 10m, 2h, 7d)"))
 }
 
 /// `NAME=VALUE`.

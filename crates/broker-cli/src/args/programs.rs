@@ -6,18 +6,20 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use clap_complete::ArgValueCandidates;
+use clap_complete::{ArgValueCandidates, ArgValueCompleter};
 
-use super::parameter;
-use crate::candidates::providers;
+use super::{duration, parameter};
+use crate::candidates::{in_exec, providers};
 
 /// Run a command with tokens in its environment, never in its arguments
 #[derive(Debug, ClapArgs)]
+#[command(override_usage = "broker exec [OPTIONS] PROVIDER[,PROVIDER] -- COMMAND [ARGUMENT]…")]
 #[command(after_help = "Examples:\n  broker exec earthscope -- python3 download.py   # EARTHSCOPE_TOKEN\n  \
     broker exec earthdaily,carbonmapper -- make\n  broker exec --file earthscope -- ./long-job.sh   # EARTHSCOPE_TOKEN_FILE")]
 pub(crate) struct Exec {
     /// The providers, with commas between them
-    #[arg(value_delimiter = ',', required = true, add = ArgValueCandidates::new(providers))]
+    #[arg(value_delimiter = ',', required = true, value_name = "PROVIDER[,PROVIDER]")]
+    #[arg(add = ArgValueCompleter::new(in_exec))]
     pub(crate) providers: Vec<String>,
     /// Give paths of files (0600) that are renewed while the command runs, and gone after: in NAME_FILE for a variable NAME
     #[arg(long)]
@@ -26,10 +28,10 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
     /// The life that must be left when the command starts: 10m, 2h
-    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) min_ttl: Option<Duration>,
-    /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    /// The command and its arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 

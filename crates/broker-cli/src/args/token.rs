@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use broker::Lifetime;
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use clap_complete::ArgValueCandidates;
 
-use super::parameter;
+use super::{duration, parameter};
 use crate::candidates::providers;
 
 /// Print a token: the held one, or a new one when it is due
@@ -37,7 +37,7 @@ pub(crate) struct Token {
     #[arg(long, value_name = "DUR")]
     pub(crate) expires: Option<Lifetime>,
     /// The life that must be left: 10m, 2h
-    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) min_ttl: Option<Duration>,
     /// Get a new token, whatever is held
     #[arg(long)]
@@ -53,7 +53,7 @@ pub(crate) struct Token {
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
     /// Write it to this file (0600, in one step) in place of printing it; - is standard output
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// The shell that formats env and gdal are for; sh if none is named
     #[arg(long, value_enum, value_name = "SHELL")]
@@ -75,7 +75,7 @@ pub(crate) struct Token {
     #[arg(long)]
     pub(crate) login: bool,
     /// How long to wait for another process that renews or logs in
-    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration, default_value = "2m")]
+    #[arg(long, value_name = "DUR", value_parser = duration, default_value = "2m")]
     pub(crate) wait: Duration,
 }
 

@@ -1,6 +1,6 @@
 //! `broker completions`: scripts that ask this binary at each Tab, and the answers to that.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use broker::{Error, Result};
 use clap::{Arg, Command, CommandFactory};
@@ -78,8 +78,28 @@ fn install(desk: &Desk<'_>, shell: Shell, file: Option<PathBuf>) -> Outcome {
                 .with_source(error)
         },
     )?;
-    desk.say(&format!("{}: new shells complete `broker`", file.display()));
+    if shell == Shell::Bash && !bash_looks() {
+        desk.say(&format!(
+            "{0} is written, but the package bash-completion, which reads it, is not found: install that, or add this \
+             line to ~/.bashrc: source {0}",
+            file.display()
+        ));
+    } else {
+        desk.say(&format!("{}: new shells complete `broker`", file.display()));
+    }
     Ok(())
+}
+
+/// Whether the package bash-completion is there.
+fn bash_looks() -> bool {
+    let usual = [
+        "/usr/share/bash-completion/bash_completion",
+        "/etc/bash_completion",
+        "/usr/local/etc/profile.d/bash_completion.sh",
+        "/opt/homebrew/etc/profile.d/bash_completion.sh",
+    ];
+    let loaded = std::env::var_os("BASH_COMPLETION_VERSINFO").is_some();
+    loaded || usual.iter().any(|file| Path::new(file).is_file())
 }
 
 /// Where the package bash-completion looks.

@@ -29,10 +29,9 @@ pub(super) fn run(desk: &Desk<'_>, args: &Inspect) -> Outcome {
 /// Without a token there is nothing to look at: another scope's may be meant, or one has to be had first.
 fn none_held(broker: &Broker, provider: &str, scopes: &str) -> Error {
     let others = broker.status(provider).map(|status| status.tokens).unwrap_or_default();
-    let others: Vec<_> = others.iter().map(|token| token.scope.as_str()).collect();
+    let others: Vec<_> = others.iter().map(|token| words::asked(&token.scope)).collect();
     let what = match others.as_slice() {
         [] => "no token is held".to_owned(),
-        [""] => "no token is held for these scopes; one without scopes is".to_owned(),
         scopes => format!("no token is held for that; there are tokens for: {}", scopes.join(", ")),
     };
     let words = ["broker token", provider].into_iter().map(str::to_owned);

@@ -29,8 +29,13 @@ fn log_in(desk: &Desk<'_>, broker: &Broker, provider: &str, how: broker::Login) 
 pub(super) fn say_signed_in(desk: &Desk<'_>, provider: &str, logged_in: LoggedIn) {
     let whose = logged_in.account.map(|account| format!(" as {account}")).unwrap_or_default();
     let left = logged_in.token.and_then(|token| token.window().left(SystemClock.now()));
-    let left =
-        left.map(|left| format!("; the token is good for {}", words::duration(left))).unwrap_or_default();
+    let left = left.map(|left| {
+        let broker = desk.setup().open();
+        let renewed = broker.and_then(|broker| broker.status(provider)).is_ok_and(|status| status.grant);
+        let renewed = if renewed { ", and renewed by itself" } else { "" };
+        format!("; the token is good for {}{renewed}", words::duration(left))
+    });
+    let left = left.unwrap_or_default();
     desk.say(&format!("{provider}: signed in{whose}{left}"));
 }
 

@@ -9,7 +9,7 @@ use crate::args;
 use crate::format::{json_of_providers, rfc3339};
 use crate::report::End;
 use crate::terminal::colours;
-use crate::words;
+use crate::words::{self, FOLDER_EACH};
 
 pub(super) fn run(desk: &Desk<'_>, args: &args::Status) -> Outcome {
     let setup = desk.setup();
@@ -71,13 +71,17 @@ fn about(store: &StoreAbout) -> String {
         |path| format!("in {path}, since there are no locks there"),
     );
     let reach = match store.reach {
-        Reach::Host if !store.shared => "keeps apart all processes of this host",
-        Reach::Hosts => "keeps apart all processes of all hosts",
+        Reach::Host if !store.shared => "keeps apart all processes of this host".to_owned(),
+        Reach::Hosts => "keeps apart all processes of all hosts".to_owned(),
         Reach::Host => {
-            "keeps apart the processes of this host only: where several hosts renew one login, give each a state folder of its own"
+            format!(
+                "keeps apart the processes of this host only: where several hosts renew one login, {FOLDER_EACH}"
+            )
         }
         Reach::Unknown => {
-            "keeps apart the processes of this host; whether also those of other hosts cannot be told: to be sure, give each host a state folder of its own"
+            format!(
+                "keeps apart the processes of this host; whether also those of other hosts cannot be told: to be sure, {FOLDER_EACH}"
+            )
         }
     };
     format!("records are in {} on {}; the lock is {lock} and {reach}", store.place, store.on)
@@ -129,7 +133,7 @@ fn table(statuses: &[Status]) -> String {
             word(status.state).to_owned(),
             or_dash(left.map(words::duration).unwrap_or_default()),
             or_dash(status.account.clone().unwrap_or_default()),
-            or_dash(status.scopes.join(", ")),
+            or_dash(status.scopes.iter().map(|key| words::asked(key)).collect::<Vec<_>>().join(", ")),
         ]);
     }
     let colours = colours(&std::io::stdout());

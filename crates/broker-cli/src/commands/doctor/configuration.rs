@@ -1,6 +1,8 @@
 //! The configuration: that it can be used, and that nobody else can change it.
 
-use broker::{Catalog, Config, Env, ErrorKind, SystemEnv, nearest};
+use std::path::PathBuf;
+
+use broker::{Catalog, Config, Env, Error, ErrorKind, SystemEnv, nearest};
 
 use super::files::{is_ours, mode, others_may_write, quoted};
 use super::report::Report;
@@ -11,13 +13,14 @@ const VARIABLES: [&str; 2] = ["BROKER_CONFIG", "BROKER_STATE_DIR"];
 
 /// Gives the configuration, if there is one that can be used. That `named` is no provider is an error of who asked.
 pub(super) fn check(desk: &Desk<'_>, named: Option<&str>, report: &mut Report) -> Outcome<Option<Config>> {
-    writers(desk, report);
+    let loaded = desk.setup().config();
+    let leaks = loaded.as_ref().map(|config| leaks(config, named)).unwrap_or_default();
+    writers(desk, &leaks, report);
     variables(report);
-    let config = match desk.setup().config() {
+    let config = match loaded {
         Ok(config) => config,
         Err(error) => {
-            let fix = error.hint().unwrap_or("correct the file, then run: broker config check");
-            report.error("configuration.load", None, error.message(), fix);
+            report.error("configuration.load", None, error.message(), of_load(desk, &error));
             return Ok(None);
         }
     };
@@ -31,6 +34,19 @@ pub(super) fn check(desk: &Desk<'_>, named: Option<&str>, report: &mut Report) -
     }
 }
 
+/// What mends a configuration that cannot be loaded.
+fn of_load(desk: &Desk<'_>, error: &Error) -> String {
+    // A file of the usual ones need not be there.
+    let missing = desk.setup().config_files().iter().all(|(_, there)| !there);
+    match error.hint() {
+        _ if missing && desk.everywhere.config.is_some() => "correct the name after --config".to_owned(),
+        _ if missing && SystemEnv.var("BROKER_CONFIG").is_some() => {
+            "correct the name, or run: unset BROKER_CONFIG".to_owned()
+        }
+        hint => hint.unwrap_or("correct the file, then run: broker config check").to_owned(),
+    }
+}
+
 fn provider(config: &Config, name: &str, report: &mut Report) {
     match config.entry(name) {
         Ok(_) => report.fine("configuration.provider", Some(name), "its keys are right"),
@@ -39,14 +55,30 @@ fn provider(config: &Config, name: &str, report: &mut Report) {
             report.error("configuration.provider", Some(name), error.message(), fix);
         }
     }
-    for warning in config.warnings(name) {
-        let (what, fix) = warning.rsplit_once(": ").unwrap_or((&warning, "run: chmod 600 on that file"));
-        report.warning("configuration.secret", Some(name), what, fix);
-    }
 }
 
-/// Who can write it can send the secrets in it to a server of theirs.
-fn writers(desk: &Desk<'_>, report: &mut Report) {
+/// A secret in a file that others can read.
+struct Leak {
+    provider: String,
+    file: PathBuf,
+    what: String,
+}
+
+fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
+    let leak = |name: &String, warning: &str| {
+        let (file, _) = warning.split_once(" holds the secret ")?;
+        let (what, _) = warning.rsplit_once(": ")?;
+        Some(Leak { provider: name.clone(), file: file.into(), what: what.to_owned() })
+    };
+    let all = config.names();
+    let asked = all.iter().filter(|name| named.is_none_or(|named| named == *name));
+    asked
+        .flat_map(|name| config.warnings(name).into_iter().filter_map(move |text| leak(name, &text)))
+        .collect()
+}
+
+/// Who can write it can send the secrets in it to a server of theirs; who can read it has them.
+fn writers(desk: &Desk<'_>, leaks: &[Leak], report: &mut Report) {
     for (file, _) in desk.setup().config_files().iter().filter(|(_, there)| *there) {
         let both = [Some(file.as_path()), file.parent().filter(|folder| !folder.as_os_str().is_empty())];
         let open: Vec<_> = both
@@ -55,10 +87,20 @@ fn writers(desk: &Desk<'_>, report: &mut Report) {
             .filter_map(|path| Some((path, path.metadata().ok().filter(others_may_write)?)))
             .collect();
         for (path, meta) in &open {
-            let what = format!("others may change {} (mode {})", path.display(), mode(meta));
-            let chown = if is_ours(meta) { "" } else { "chown \"$USER\" FILE && " };
-            let fix = format!("run: {chown}chmod go-w FILE").replace("FILE", &quoted(path));
+            let leaks = leaks.iter().any(|leak| leak.file == *path);
+            let read = if leaks { ", and read the secret in it" } else { "" };
+            let what = format!("others may change {}{read} (mode {})", path.display(), mode(meta));
+            let chown = if is_ours(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
+            let bits = if leaks { "600" } else { "go-w" };
+            let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted(path));
             report.error("configuration.writable", None, what, fix);
+        }
+        // One command mends both.
+        if !open.iter().any(|(path, _)| path == file) {
+            for leak in leaks.iter().filter(|leak| leak.file == *file) {
+                let fix = format!("run: chmod 600 {}", quoted(file));
+                report.warning("configuration.secret", Some(&leak.provider), &leak.what, fix);
+            }
         }
         if open.is_empty() {
             report.fine("configuration.writable", None, format!("nobody else may change {}", file.display()));

@@ -7,11 +7,13 @@ use rustix::fs::{Access, access};
 
 use super::files::{is_open, mode, quoted};
 use super::report::Report;
+use super::tries;
+use crate::commands::Desk;
 
-pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
+pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status], report: &mut Report) {
     for status in statuses {
         login(status, report);
-        last_try(status, report);
+        tries::check(desk, status, is_over(status), report);
     }
     let Some(config) = config else { return };
     for status in statuses {
@@ -21,10 +23,19 @@ pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut R
     }
 }
 
+/// Whether only a new login helps. A token may still be held that serves.
+fn is_over(status: &Status) -> bool {
+    let refused =
+        || status.last_failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::LoginRequired);
+    let unusable = |note: &String| status.sources.iter().any(|file| note.contains(file));
+    status.state == State::LoginRequired
+        || !status.grant && status.note.as_ref().is_some_and(|note| refused() || unusable(note))
+}
+
 fn login(status: &Status, report: &mut Report) {
     let name = Some(status.name.as_str());
     match (status.state, &status.note) {
-        (State::LoginRequired, note) => {
+        (_, note) if is_over(status) => {
             let what = note.as_deref().unwrap_or("what is held has expired");
             let fix = format!("run: broker login {}", status.name);
             report.error("login.required", name, format!("a login is needed: {what}"), fix);
@@ -37,33 +48,6 @@ fn login(status: &Status, report: &mut Report) {
             report.fine("login.state", name, "the token has expired; the next call gets one by itself");
         }
         (_, None) => report.fine("login.state", name, "the held token serves"),
-    }
-}
-
-/// What became of the last try, where that is not said already.
-fn last_try(status: &Status, report: &mut Report) {
-    let name = status.name.as_str();
-    if let Some(until) = status.not_before {
-        let until = until.format("%F %T UTC");
-        let what = format!("the service asked to be left alone until {until}");
-        report.warning("login.not_before", Some(name), what, "wait until then");
-    }
-    let Some(failure) = &status.last_failure else { return };
-    let fix = match failure.kind {
-        ErrorKind::LoginRequired if status.state == State::LoginRequired => return,
-        ErrorKind::LoginRequired => format!("run: broker login {name}"),
-        ErrorKind::Refused => {
-            format!("correct the secret or password of {name}, then run: broker login {name}")
-        }
-        ErrorKind::Configuration => "see `broker config show`, then run: broker config check".to_owned(),
-        _ => format!("run: broker token {name}"),
-    };
-    let what =
-        format!("the last try failed at {}: {}", failure.at.format("%F %T UTC"), printable(&failure.message));
-    if failure.kind == ErrorKind::Unavailable {
-        report.warning("login.last_failure", Some(name), what, fix);
-    } else {
-        report.error("login.last_failure", Some(name), what, fix);
     }
 }
 

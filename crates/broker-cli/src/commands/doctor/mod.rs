@@ -7,6 +7,7 @@ mod network;
 mod report;
 mod state;
 mod tools;
+mod tries;
 
 use broker::{Broker, Error, ErrorKind, Status};
 
@@ -23,9 +24,9 @@ pub(super) fn run(desk: &Desk<'_>, args: &Doctor) -> Outcome {
     let broker = desk.setup().open().ok();
     let (statuses, errors) = look(broker.as_ref(), named);
     state::check(desk, &errors, &mut report);
-    logins::check(config.as_ref(), &statuses, &mut report);
+    logins::check(desk, config.as_ref(), &statuses, &mut report);
     network::check(desk, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
-    tools::check(desk, config.as_ref(), named, &mut report);
+    tools::check(desk, config.as_ref(), named, &statuses, &mut report);
     answer(&if args.json {
         format!("{}\n", report.json())
     } else {

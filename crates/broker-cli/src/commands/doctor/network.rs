@@ -61,8 +61,19 @@ pub(super) fn check(
     if let Some(proxy) = proxy {
         of_proxy(&proxy, refusal, report);
     }
-    for (status, (_, probed)) in statuses.iter().zip(answers) {
-        of_service(status, probed, report);
+    let answers: Vec<_> = statuses.iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
+    let nameless: Vec<_> =
+        answers.iter().filter(|(_, probed)| has_no_address(probed)).map(|(status, _)| *status).collect();
+    for (status, probed) in &answers {
+        if nameless.len() > 1 && has_no_address(probed) {
+            let what = format!("{}: its name has no address", status.issuer);
+            report.told("network.name", Some(&status.name), what);
+        } else {
+            of_service(status, probed, report);
+        }
+    }
+    if nameless.len() > 1 {
+        of_nameless(&nameless, report);
     }
     Ok(())
 }
@@ -179,7 +190,21 @@ fn of_certificates(variable: &str, path: &str, why: Option<String>, report: &mut
     }
 }
 
-fn of_service(status: &Status, probed: Result<Probed, Error>, report: &mut Report) {
+fn has_no_address(probed: &Result<Probed, Error>) -> bool {
+    matches!(probed, Ok(Probed { obstacle: Some((Obstacle::Name, _)), .. }))
+}
+
+/// Without a network no host has an address: that is one thing to mend, not one for each.
+fn of_nameless(statuses: &[&Status], report: &mut Report) {
+    let host = |status: &&Status| Url::parse(&status.issuer).ok()?.host_str().map(str::to_owned);
+    let mut hosts: Vec<_> = statuses.iter().filter_map(host).collect();
+    hosts.sort();
+    hosts.dedup();
+    let (_, _, fix) = words_for(Obstacle::Name);
+    report.error("network.name", None, format!("no address is found for {}", hosts.join(", ")), fix);
+}
+
+fn of_service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
     let (name, url) = (Some(status.name.as_str()), &status.issuer);
     let probed = match probed {
         Ok(probed) => probed,
@@ -190,7 +215,7 @@ fn of_service(status: &Status, probed: Result<Probed, Error>, report: &mut Repor
     match &probed.obstacle {
         None => {
             report.fine("network.service", name, format!("{url} can be reached"));
-            clock(status, &probed, report);
+            clock(status, probed, report);
         }
         Some((Obstacle::Trouble, what)) => {
             let what = format!("{url} is in trouble: {what}");

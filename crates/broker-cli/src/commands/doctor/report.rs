@@ -24,7 +24,12 @@ impl Severity {
 enum Came {
     Fine,
     Skipped,
-    Wrong { severity: Severity, fix: String },
+    /// Wrong, and told by a finding for several.
+    Told,
+    Wrong {
+        severity: Severity,
+        fix: String,
+    },
 }
 
 /// Something that was looked at. What stands before the dot of its id is its group.
@@ -48,6 +53,11 @@ impl Report {
 
     pub(super) fn skipped(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
         self.add(id, provider, message.into(), Came::Skipped);
+    }
+
+    /// Something that does not work, which another finding tells.
+    pub(super) fn told(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
+        self.add(id, provider, message.into(), Came::Told);
     }
 
     /// Something that does not work, and what mends it.
@@ -94,13 +104,13 @@ impl Report {
                 "message": check.message,
                 "fix": fix,
             })),
-            Came::Fine | Came::Skipped => None,
+            Came::Fine | Came::Skipped | Came::Told => None,
         };
         let looked_at = |check: &Check| {
             let ok = match check.came {
                 Came::Fine => Some(true),
                 Came::Skipped => None,
-                Came::Wrong { .. } => Some(false),
+                Came::Told | Came::Wrong { .. } => Some(false),
             };
             json!({ "id": check.id, "provider": check.provider, "ok": ok, "message": check.message })
         };
@@ -115,7 +125,7 @@ impl Report {
     pub(super) fn text(&self, colours: bool) -> String {
         let mut lines = Vec::new();
         let mut last = "";
-        for check in &self.checks {
+        for check in self.checks.iter().filter(|check| !matches!(check.came, Came::Told)) {
             let group = check.id.split('.').next().unwrap_or_default();
             if group != last {
                 let apart = if last.is_empty() { "" } else { "\n" };
@@ -145,7 +155,7 @@ const WIDTH: usize = "warning".len();
 fn line(check: &Check, colours: bool) -> String {
     let (word, colour, fix) = match &check.came {
         Came::Fine => ("ok", 32, None),
-        Came::Skipped => ("skipped", 2, None),
+        Came::Skipped | Came::Told => ("skipped", 2, None),
         Came::Wrong { severity: Severity::Error, fix } => ("error", 31, Some(fix)),
         Came::Wrong { severity: Severity::Warning, fix } => ("warning", 33, Some(fix)),
     };

@@ -4,12 +4,13 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use broker::{Error, FileStore, Reach, Store, SystemEnv};
-use rustix::fs::{Access, access, statvfs};
+use broker::{Error, FileStore, Reach, Store, SystemEnv, platform};
+use rustix::fs::statvfs;
 
 use super::files::{is_open, is_ours, mode, quoted};
 use super::report::Report;
 use crate::commands::Desk;
+use crate::words::FOLDER_EACH;
 
 /// Less room than this is little for any record.
 const LITTLE: u64 = 1024 * 1024;
@@ -25,10 +26,19 @@ pub(super) fn check(desk: &Desk<'_>, unread: &[Error], report: &mut Report) {
         }
     };
     match folder.metadata() {
+        Ok(meta) if meta.is_dir() && !is_ours(&meta) => {
+            let fix = format!("run: sudo chown -R \"$USER\" {}", quoted(&folder));
+            report.error("state.owner", None, format!("{} belongs to another user", folder.display()), fix);
+            // What is in it is theirs too.
+            return filesystem(&folder, report);
+        }
         Ok(meta) if meta.is_dir() => {
-            owner(&folder, &meta, report);
+            permissions(&folder, &meta, report);
             records(&folder, report);
-            writable(&folder, report);
+            // What can be written is no good where nothing is kept.
+            if !platform::everybody_writes(&meta) {
+                writable(&folder, report);
+            }
         }
         Ok(_) => {
             let fix = format!("move {} away, {ELSEWHERE}", quoted(&folder));
@@ -42,30 +52,47 @@ pub(super) fn check(desk: &Desk<'_>, unread: &[Error], report: &mut Report) {
     }
     filesystem(&folder, report);
     for error in unread {
-        let fix = error.hint().unwrap_or("move the file away, then log in again");
-        report.error("state.record", error.provider(), error.message(), fix);
+        report.error("state.record", error.provider(), error.message(), of_record(&folder, error));
     }
 }
 
+/// What mends a record that cannot be opened.
+fn of_record(folder: &Path, error: &Error) -> String {
+    let path = error.provider().map(|name| folder.join(format!("{name}.json")));
+    let there = path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted(&path))));
+    match there {
+        Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
+        Some((meta, path)) if !is_ours(&meta) => format!("run: sudo chown \"$USER\" {path}"),
+        _ => error.hint().unwrap_or("move the file away, then log in again").to_owned(),
+    }
+}
+
+/// Only a folder that is made shows that it can be. It is removed again, unless somebody uses it by now.
 fn creatable(folder: &Path, report: &mut Report) {
-    let above = folder.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
+    let missing: Vec<_> = folder.ancestors().take_while(|path| path.symlink_metadata().is_err()).collect();
+    let tried = platform::make_folder(folder).and_then(|()| write_in(folder));
+    for made in missing {
+        let _ = std::fs::remove_dir(made);
+    }
     let shown = folder.display();
-    if above.is_dir() && access(above, Access::WRITE_OK | Access::EXEC_OK).is_ok() {
-        report.fine("state.folder", None, format!("{shown} is not there yet, and can be made"));
-    } else {
-        let what = format!("{shown} is not there, and cannot be made: {} cannot be written", above.display());
-        report.error("state.folder", None, what, format!("make it and own it, {ELSEWHERE}"));
+    match tried {
+        Ok(()) => report.fine("state.folder", None, format!("{shown} is not there yet, and can be made")),
+        Err(error) => {
+            let what = format!("{shown} is not there, and cannot be made: {error}");
+            report.error("state.folder", None, what, format!("make it and own it, {ELSEWHERE}"));
+        }
     }
 }
 
-fn owner(folder: &Path, meta: &Metadata, report: &mut Report) {
-    let (shown, path) = (folder.display(), quoted(folder));
-    if !is_ours(meta) {
-        let fix = format!("run: chown -R \"$USER\" {path}, {ELSEWHERE}");
-        report.error("state.owner", None, format!("{shown} belongs to another user"), fix);
+fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
+    let (shown, mode) = (folder.display(), mode(meta));
+    let fix = format!("run: chmod 700 {}", quoted(folder));
+    if platform::everybody_writes(meta) {
+        let what = format!("everybody can write to {shown} (mode {mode}): nothing new is kept there");
+        report.error("state.permissions", None, what, fix);
     } else if is_open(meta) {
-        let what = format!("others can look into {shown} (mode {})", mode(meta));
-        report.warning("state.permissions", None, what, format!("run: chmod 700 {path}"));
+        let what = format!("others can look into {shown} (mode {mode})");
+        report.warning("state.permissions", None, what, fix);
     } else {
         report.fine("state.permissions", None, format!("{shown} is yours alone"));
     }
@@ -94,14 +121,14 @@ fn records(folder: &Path, report: &mut Report) {
 }
 
 /// Only a file that is written shows that one can be.
+fn write_in(folder: &Path) -> std::io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".doctor-").suffix(".tmp").tempfile_in(folder)?;
+    file.write_all(&[0; 4096])?;
+    file.as_file().sync_all()
+}
+
 fn writable(folder: &Path, report: &mut Report) {
-    let tried = tempfile::Builder::new().prefix(".doctor-").suffix(".tmp").tempfile_in(folder).and_then(
-        |mut file| {
-            file.write_all(&[0; 4096])?;
-            file.as_file().sync_all()
-        },
-    );
-    match tried {
+    match write_in(folder) {
         Ok(()) => room(folder, report),
         Err(error) => {
             let what = format!("{} cannot be written: {error}", folder.display());
@@ -128,24 +155,24 @@ fn room(folder: &Path, report: &mut Report) {
 
 fn filesystem(folder: &Path, report: &mut Report) {
     let about = FileStore::new(folder).with_runtime_folder(&SystemEnv).about();
-    let own = "where several hosts use one login, give each host a state folder of its own: BROKER_STATE_DIR";
+    let own = || format!("where several hosts use one login, {FOLDER_EACH}");
     let on = format!("{} is on {}", about.place, about.on);
     match (about.lock_elsewhere, about.shared, about.reach) {
         (Some(lock), ..) => {
             let what = format!("{on}, which has no locks: the lock is in {lock} and reaches this host only");
-            report.warning("state.filesystem", None, what, own);
+            report.warning("state.filesystem", None, what, own());
         }
         (None, true, Reach::Host) => {
             report.warning(
                 "state.filesystem",
                 None,
                 format!("{on}, where a lock reaches this host only"),
-                own,
+                own(),
             );
         }
         (None, true, Reach::Unknown) => {
             let what = format!("{on}; whether a lock there reaches other hosts cannot be told");
-            report.warning("state.filesystem", None, what, own);
+            report.warning("state.filesystem", None, what, own());
         }
         (None, true, Reach::Hosts) => {
             report.fine("state.filesystem", None, format!("{on}, where a lock reaches all hosts"));

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use broker::{Config, Env, SystemEnv};
+use broker::{Config, Env, Status, SystemEnv};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::files::{is_open, mode, quoted};
 use super::report::Report;
@@ -17,13 +18,19 @@ struct Entry {
     keys: BTreeMap<String, String>,
 }
 
-pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, named: Option<&str>, report: &mut Report) {
+pub(super) fn check(
+    desk: &Desk<'_>,
+    config: Option<&Config>,
+    named: Option<&str>,
+    statuses: &[Status],
+    report: &mut Report,
+) {
     let entries = config.map(entries).unwrap_or_default();
     let of_kind = |kind: &str| entries.iter().filter(|entry| entry.kind == kind).collect::<Vec<_>>();
     let asked = |kind: &str| named.is_none_or(|name| of_kind(kind).iter().any(|entry| entry.name == name));
     let from_file = desk.everywhere.env_file.is_some();
     if asked("earthscope") {
-        earthscope(&of_kind("earthscope"), from_file, report);
+        earthscope(&of_kind("earthscope"), from_file, statuses, report);
     }
     if from_file {
         return report.skipped(
@@ -49,7 +56,7 @@ fn entries(config: &Config) -> Vec<Entry> {
     configured.into_iter().map(|c| Entry { keys: keys(&c.name), name: c.name, kind: c.kind }).collect()
 }
 
-fn earthscope(entries: &[&Entry], from_file: bool, report: &mut Report) {
+fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: &mut Report) {
     let home = entries.iter().find_map(|entry| entry.keys.get("sdk_home"));
     let home = match (home.map(Path::new), std::env::home_dir()) {
         (Some(set), Some(home)) => home.join(set.strip_prefix("~").unwrap_or(set)),
@@ -62,9 +69,15 @@ fn earthscope(entries: &[&Entry], from_file: bool, report: &mut Report) {
     files.retain(|file| file.symlink_metadata().is_ok());
     files.sort();
     for file in &files {
+        // Where it is a provider's login, that a login is needed has been said.
+        let said = |status: &Status| {
+            status.note.as_ref().is_some_and(|note| note.contains(&file.display().to_string()))
+        };
         match wrong_tokens(file) {
+            Some(_) if statuses.iter().any(said) => {}
             None => report.fine("tools.earthscope_file", None, format!("{} is right", file.display())),
-            Some((what, fix)) => {
+            Some(what) => {
+                let fix = format!("run: mv {0} {0}.aside, then log in with what uses it", quoted(file));
                 report.error("tools.earthscope_file", None, format!("{} {what}", file.display()), fix);
             }
         }
@@ -76,25 +89,21 @@ fn earthscope(entries: &[&Entry], from_file: bool, report: &mut Report) {
     }
 }
 
-/// What is wrong with a file of the SDK's, and what mends it.
-fn wrong_tokens(file: &Path) -> Option<(String, String)> {
-    let fix = |then: &str| format!("move it away, then run: {then}");
-    let meta = file.symlink_metadata().ok()?;
-    if !meta.is_file() {
-        return Some(("is not a regular file".to_owned(), fix("broker login earthscope")));
+/// What is wrong with a file of the SDK's.
+fn wrong_tokens(file: &Path) -> Option<String> {
+    if !file.symlink_metadata().ok()?.is_file() {
+        return Some("is not a regular file".to_owned());
     }
     let text = match std::fs::read(file) {
-        Ok(text) => text,
-        Err(error) => {
-            return Some((format!("cannot be read: {error}"), format!("run: chmod 600 {}", quoted(file))));
-        }
+        Ok(text) => Zeroizing::new(text),
+        Err(error) => return Some(format!("cannot be read: {error}")),
     };
     let Ok(object) = serde_json::from_slice::<Map<String, Value>>(&text) else {
-        return Some(("is not JSON: it may be half written".to_owned(), fix("broker login earthscope")));
+        return Some("is not JSON: it may be half written".to_owned());
     };
     let has = |key: &str| object.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let empty = !has("access_token") && !has("refresh_token");
-    empty.then(|| ("has neither an access nor a refresh token".to_owned(), fix("broker login earthscope")))
+    empty.then(|| "has neither an access nor a refresh token".to_owned())
 }
 
 /// The SDK writes 0600 since 1.9.2; before, it also left half files for others to read.
@@ -103,12 +112,12 @@ fn older_writer(file: &Path, report: &mut Report) {
         return;
     };
     let what = format!(
-        "others may read {} (mode {}), as earthscope-sdk before 1.9.2 writes it: without a lock, and not in one step",
+        "others may read {} (mode {}), as earthscope-sdk before 1.9.2 writes it, without a lock and not in one step \
+         (newer: pip install --upgrade 'earthscope-sdk>=1.9.2')",
         file.display(),
         mode(&meta)
     );
-    let fix = format!("run: chmod 600 {}; pip install --upgrade 'earthscope-sdk>=1.9.2'", quoted(file));
-    report.warning("tools.earthscope_mode", None, what, fix);
+    report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted(file)));
 }
 
 /// Two logins in one place: each renewal of one ends the other's.

@@ -22,6 +22,7 @@ struct Given {
 }
 
 pub(super) fn run(desk: &Desk<'_>, args: &Exec) -> Outcome {
+    let command = command(&args.providers, &args.command)?;
     let broker = desk.broker_of(desk.setup(), &args.providers)?;
     let variables = variables(&broker, &args.providers)?;
     let usual = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
@@ -32,7 +33,6 @@ pub(super) fn run(desk: &Desk<'_>, args: &Exec) -> Outcome {
         Ok(Given { provider: provider.clone(), variable, token })
     });
     let given = given.collect::<Outcome<Vec<_>>>()?;
-    let command = command(&args.command)?;
     if args.file { file::run(desk, &broker, &usual, given, command) } else { become_it(command, &given) }
 }
 
@@ -45,10 +45,21 @@ fn become_it(mut command: Command, given: &[Given]) -> Outcome {
     Err(not_run(&command, error))
 }
 
-fn command(words: &[OsString]) -> Outcome<Command> {
+fn command(providers: &[String], words: &[OsString]) -> Outcome<Command> {
+    let wrong = |what: &str, hint: String| Err(Error::usage(what).with_hint(hint).into());
     let Some((program, its_words)) = words.split_first() else {
-        return Err(Error::usage("no command is given").into());
+        // Without `--` the command's words look like more providers; all but the first may be secrets.
+        let typed = providers.get(1).map_or_else(|| "COMMAND".to_owned(), |word| printable(word));
+        let provider = providers.first().map(|name| printable(name)).unwrap_or_default();
+        return wrong(
+            "no command is given",
+            format!("the command stands after `--`: broker exec {provider} -- {typed} …"),
+        );
     };
+    if providers.iter().any(String::is_empty) {
+        let hint = "as in: broker exec earthscope,earthdaily -- COMMAND; `broker list` shows which there are";
+        return wrong("the name of a provider is missing", hint.to_owned());
+    }
     let mut command = Command::new(program);
     command.args(its_words);
     Ok(command)
