@@ -62,7 +62,8 @@ impl Env for SystemEnv {
     }
 
     fn home(&self) -> Option<PathBuf> {
-        std::env::home_dir()
+        // A relative one would be the working folder's.
+        std::env::home_dir().filter(|home| home.is_absolute())
     }
 
     fn host_name(&self) -> String {

@@ -68,8 +68,8 @@ pub(crate) struct Token {
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter, requires = "role")]
     pub(crate) param: Vec<(String, String)>,
     /// Print the refresh token, to log in with on another host
-    #[arg(long, conflicts_with_all = ["scope", "expires", "min_ttl", "force", "rejected", "name"])]
-    #[arg(conflicts_with_all = ["format", "shell", "template", "role"])]
+    #[arg(long, conflicts_with_all = ["login", "wait", "scope", "expires", "min_ttl", "force", "rejected", "name"])]
+    #[arg(conflicts_with_all = ["format", "shell", "template", "role", "param"])]
     pub(crate) refresh_token: bool,
     /// Log in first if a login is needed
     #[arg(long)]

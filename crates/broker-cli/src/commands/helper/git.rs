@@ -76,7 +76,8 @@ impl<'a> Said<'a> {
     fn url(&self) -> Option<String> {
         let (protocol, host) = (self.value("protocol")?, self.value("host")?);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-        host.chars().all(plain).then(|| format!("{protocol}://{host}/"))
+        let web = protocol == "https" || protocol == "http";
+        (web && host.chars().all(plain)).then(|| format!("{protocol}://{host}/"))
     }
 
     /// Whether git can send a bearer token (from 2.46 on), to a server that does not ask for Basic alone.
