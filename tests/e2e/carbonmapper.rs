@@ -73,6 +73,17 @@ fn an_expired_access_token_is_refreshed() {
 }
 
 #[test]
+fn there_is_no_login_to_take_along() {
+    let service = service();
+    let sandbox = logged_in(&service);
+    for provider in ["carbonmapper", "earthdaily"] {
+        let run =
+            sandbox.broker(&["token", provider, "--refresh-token"]).ends(2).says("no login to take along");
+        assert_eq!(run.out, "");
+    }
+}
+
+#[test]
 fn a_wrong_password_is_refused_and_never_retried() {
     let service = service();
     let sandbox = with(&service).with_env("CARBONMAPPER_EMAIL", EMAIL);

@@ -88,23 +88,125 @@ fn imports_at_once_lose_none() {
 }
 
 #[test]
-fn a_table_that_is_there_is_not_changed() {
+fn a_table_that_is_there_gets_the_keys_it_has_not() {
     let service = service();
-    let before = "[providers.earthdaily]\ntimeout = \"5s\"\n";
+    let (head, tail) = (
+        "# mine\n[providers.earthdaily] # [providers.earthdaily]\n",
+        "timeout = \"5s\"\r\nhosts = [\"x.example\"]\n\n[providers.mine]\nkind = 'earthdaily'",
+    );
+    let sandbox = Sandbox::new().with_config(&format!("{head}{tail}"));
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let _ = sandbox.broker(&["import", &path]).ends(0).says("broker token earthdaily");
+    let after = config(&sandbox);
+    let added =
+        after.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail)).expect("the rest is as it was");
+    let keys: Vec<_> = added.lines().filter_map(|line| line.split(" = ").next()).collect();
+    assert_eq!(keys, ["auth_url", "client_id", "client_secret"]);
+    assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily"]).token()));
+    let _ = sandbox.broker(&["import", &path]).ends(0).says("takes the place");
+    assert_eq!(config(&sandbox), after);
+}
+
+#[test]
+fn what_only_looks_like_a_header_is_left_alone() {
+    let service = service();
+    let before =
+        "[providers.mine]\nkind = \"earthdaily\"\nclient_secret = \"\"\"\n[providers.earthdaily]\n\"\"\"\n";
+    for after in ["", "[providers.earthdaily]\ntimeout = \"5s\"\n"] {
+        let sandbox = Sandbox::new().with_config(&format!("{before}{after}"));
+        let path = file(&sandbox, "EDS.env", &env_of(&service));
+        let _ = sandbox.broker(&["import", &path]).ends(0);
+        let text = config(&sandbox);
+        let added = text.strip_prefix(before).expect("what was there stays").trim_start();
+        assert!(added.starts_with("[providers.earthdaily]\nauth_url"), "{added}");
+        let _ = sandbox.broker(&["token", "earthdaily"]).token();
+    }
+}
+
+#[test]
+fn what_is_there_of_the_same_set_is_not_changed() {
+    let service = service();
+    let before = "[providers.earthdaily]\nclient_id = \"else\"\n";
     let sandbox = Sandbox::new().with_config(before);
     let path = file(&sandbox, "EDS.env", &env_of(&service));
     let run =
         sandbox.broker(&["import", &path]).ends(1).says("--as earthdaily-2").says("client_secret = { file");
-    let _ = run.says(&service.auth_url());
+    let run = run.says(&service.auth_url());
+    let command =
+        run.err.split_once("(umask").and_then(|(_, rest)| rest.split_once(')')).expect("a command").0;
     assert_eq!(config(&sandbox), before);
     assert!(!sandbox.home().join(".config/broker/secrets").exists());
     let _ = sandbox.broker(&["import", &path, "--as", "earthdaily-2"]).ends(0);
     assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily-2"]).token()));
+    let secret = sandbox.home().join(".config/broker/secrets/earthdaily");
+    let script = format!("printf x | (umask{command})");
+    assert!(std::process::Command::new("sh").args(["-c", &script]).status().expect("sh").success());
+    assert_eq!((std::fs::read_to_string(&secret).expect("a secret"), mode(&secret)), ("x".to_owned(), 0o600));
     // What no table can be added to is not touched either.
     let inline = "providers = { earthscope = { timeout = \"5s\" } }\n";
     sandbox.write_config(inline);
     let _ = sandbox.broker(&["import", &path, "--as", "third"]).ends(5).says("nothing was changed");
     assert_eq!(config(&sandbox), inline);
+    let dotted = "[providers]\nearthdaily.timeout = \"5s\"\n";
+    sandbox.write_config(dotted);
+    let _ = sandbox.broker(&["import", &path]).ends(5).says("nothing was changed").says("umask 077");
+    assert_eq!(config(&sandbox), dotted);
+}
+
+#[test]
+fn a_file_that_others_can_read_is_to_be_removed() {
+    let service = service();
+    let sandbox = Sandbox::new();
+    let path = file(&sandbox, "my EDS.env", &env_of(&service));
+    let open = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    open(0o644);
+    let _ = sandbox.broker(&["import", &path]).ends(0).says(&format!("others can read it: rm '{path}'"));
+    assert!(Path::new(&path).is_file());
+    open(0o600);
+    let run = sandbox.broker(&["import", &path]).ends(0);
+    assert!(!run.err.contains("rm "), "{}", run.err);
+}
+
+#[test]
+fn a_variable_that_is_used_is_not_spent() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let given = service.issue_refresh_token();
+    let sandbox = Sandbox::new().with_config(&config).with_env("ES_OAUTH2__REFRESH_TOKEN", &given);
+    let listed = sandbox.broker(&["import", "--json"]).json();
+    assert_eq!(
+        (&listed["found"][0]["used"], &listed["found"][0]["importable"]),
+        (&true.into(), &false.into())
+    );
+    assert!(sandbox.broker(&["import"]).ends(0).out.contains("used by itself"));
+    for words in [&["import", "1"][..], &["import", "1", "--as", "lab"]] {
+        let _ = sandbox.broker(words).ends(1).says("as long as it is set");
+    }
+    // Nor is another login put where it would be lost with the variable.
+    let other = service.issue_refresh_token();
+    let path = file(&sandbox, "sso_tokens.json", &format!("{{\"refresh_token\": \"{other}\"}}"));
+    let _ = sandbox.broker(&["import", &path]).ends(1).says("keeps no login beside");
+    assert!(service.is_live(&given) && service.is_live(&other) && service.seen().is_empty());
+}
+
+#[test]
+fn the_file_of_the_older_command_line_is_used_by_itself() {
+    let service = EarthScope::start(EarthScopeOptions::default());
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    let folder = sandbox.home().join("elsewhere");
+    let sandbox = sandbox.with_env("APP_DIRECTORY", &folder.display().to_string());
+    let tokens = format!("{{\"refresh_token\": \"{}\"}}", service.issue_refresh_token());
+    file(&sandbox, "elsewhere/sso_tokens.json", &tokens);
+    let listed = sandbox.broker(&["import", "--json"]).json();
+    assert_eq!(
+        (&listed["found"][0]["used"], &listed["found"][0]["importable"]),
+        (&true.into(), &true.into())
+    );
+    assert!(sandbox.broker(&["import"]).ends(0).out.contains("where there is no login"));
+    let _ = sandbox.broker(&["import", "1"]).ends(0).says("signed in");
+    // The login has a file now, which is the first of the list.
+    let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub(crate) const VARIABLE: &str = "CARBONMAPPER_TOKEN";
 
 /// For so long it is held: then the variable is looked at again, which may have another token by now.
-const LEASE: TimeDelta = TimeDelta::minutes(5);
+const LEASE: TimeDelta = TimeDelta::seconds(30);
 
 /// The detail that tells where such a token is from.
 const FROM: &str = "from";

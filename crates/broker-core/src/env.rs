@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
 
-use crate::Secret;
+use crate::{Secret, platform};
 
 /// The longest secret a file or a command may give.
 const LONGEST_SECRET: u64 = 64 * 1024;
@@ -37,7 +37,7 @@ pub trait Env: Send + Sync {
     /// What this machine is called.
     fn host_name(&self) -> String;
 
-    /// A secret in a file: its text, without the line ends after it.
+    /// A secret in a file, or in one that a link names: its text, without the line ends after it.
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
 
     /// A secret that a command prints: its text, without the line ends after it.
@@ -67,12 +67,12 @@ impl Env for SystemEnv {
     }
 
     fn host_name(&self) -> String {
-        crate::platform::host_name()
+        platform::host_name()
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
         let mut text = String::new();
-        let read = std::fs::File::open(path)?.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
+        let read = platform::open_followed(path)?.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
         secret_of(text, read as u64)
     }
 

@@ -74,6 +74,12 @@ pub trait Provider: Send + Sync {
     /// that a person has to log in; a refused grant is a [`Change::grant_refused`], not an error.
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change>;
 
+    /// Whether [`Provider::login`] takes [`Login::RefreshToken`]: only then is a refresh token given away, for a login
+    /// elsewhere.
+    fn takes_refresh_token(&self) -> bool {
+        false
+    }
+
     /// Logs a person in. The change is put into an empty record: nothing of the last login stays.
     async fn login(&self, context: &Context, login: &Login) -> Result<Change>;
 

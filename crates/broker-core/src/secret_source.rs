@@ -1,9 +1,10 @@
 //! Where a configured secret comes from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::platform::expand;
 use crate::{Context, Env, Error, Result, Secret, mark};
 
 /// Where a configured secret comes from: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
@@ -87,13 +88,6 @@ impl std::fmt::Debug for SecretSource {
             Self::File(path) => write!(f, "file {}", path.display()),
             Self::Command(command) => write!(f, "command {}", command.first().map_or("", String::as_str)),
         }
-    }
-}
-
-fn expand(path: &Path, env: &dyn Env) -> PathBuf {
-    match (path.strip_prefix("~"), env.home()) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError, mark};
+use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError, mark, platform};
 
 use crate::config::{AUDIENCE, CLIENT_ID, Config, SCOPE};
 use crate::tokens_file::TokensFile;
@@ -41,10 +41,7 @@ impl Chosen {
             if named { variable().map(|(_, value)| value).filter(|value| !value.is_empty()) } else { None };
         let profile = config.profile.clone().or(of_env);
         let home = match &config.sdk_home {
-            Some(path) => Some(match (path.strip_prefix("~"), env.home()) {
-                (Ok(rest), Some(home)) => home.join(rest),
-                _ => path.clone(),
-            }),
+            Some(path) => Some(platform::expand(path, env)),
             None => env.home().map(|home| home.join(".earthscope")),
         };
         // Another provider of the kind has a place of its own, unless a profile is named for it.

@@ -97,6 +97,10 @@ impl Provider for EarthScope {
         self.sources.clone()
     }
 
+    fn takes_refresh_token(&self) -> bool {
+        self.client_secret.is_none()
+    }
+
     fn login_file(&self) -> Option<Arc<dyn LoginFile>> {
         self.file.clone().map(|file| file as Arc<dyn LoginFile>)
     }

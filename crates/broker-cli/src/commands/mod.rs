@@ -16,7 +16,7 @@ mod token;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use broker::{Broker, Config, Error, Secret, Setup, Token};
+use broker::{Broker, Config, Error, Secret, Setup};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -120,16 +120,6 @@ fn secret_from_stdin(flag: &str) -> Outcome<Option<Secret>> {
             Err(Error::usage(format!("{flag}: more than one line came on standard input")).into())
         }
         secret => Ok(Some(Secret::new(secret))),
-    }
-}
-
-/// A token as programs take it, where a line end or a zero byte in it would be a fault.
-fn plain(token: &Token) -> broker::Result<&str> {
-    match token.secret().expose() {
-        secret if secret.contains(char::is_control) => {
-            Err(Error::failed("the service's token has control characters in it: it is not handed on"))
-        }
-        secret => Ok(secret),
     }
 }
 

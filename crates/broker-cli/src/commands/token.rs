@@ -49,10 +49,16 @@ fn token(desk: &Desk<'_>, args: &Token) -> Outcome<String> {
 /// The grant itself, for another host.
 fn refresh_token(desk: &Desk<'_>, provider: &str) -> Outcome<String> {
     let secret = desk.broker(provider)?.refresh_token(provider)?;
-    desk.say(&format!(
-        "warning: whoever has this refresh token is you at {provider}, until `broker logout {provider}`. On the other host: \
-         broker login {provider} --refresh-token-stdin. If the service replaces refresh tokens at each use, only one of the two hosts keeps the login"
-    ));
+    for line in [
+        format!(
+            "warning: whoever has this refresh token is you at {provider}, until `broker logout {provider}`"
+        ),
+        format!("on the other host: broker login {provider} --refresh-token-stdin"),
+        "if the service replaces refresh tokens at each use, only one of the two hosts keeps the login"
+            .to_owned(),
+    ] {
+        desk.say(&line);
+    }
     Ok(format!("{}\n", secret.expose()))
 }
 

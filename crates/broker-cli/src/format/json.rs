@@ -2,7 +2,7 @@
 
 use broker::{Error, Result, Secret, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{About, header};
@@ -42,12 +42,12 @@ pub(super) fn expires_in(token: &Token, about: &About<'_>) -> Option<u64> {
     token.window().left(about.now).map(|left| left.as_secs())
 }
 
-/// As kubectl has it from an exec plugin.
-pub(super) fn exec_credential(token: &Token) -> Result<String> {
+/// As kubectl has it from an exec plugin, in a version.
+pub(crate) fn exec_credential(token: &Token, api_version: &str) -> Result<String> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct ExecCredential<'a> {
-        api_version: &'static str,
+        api_version: &'a str,
         kind: &'static str,
         status: Status<'a>,
     }
@@ -59,7 +59,7 @@ pub(super) fn exec_credential(token: &Token) -> Result<String> {
         expiration_timestamp: Option<String>,
     }
     line(&ExecCredential {
-        api_version: "client.authentication.k8s.io/v1",
+        api_version,
         kind: "ExecCredential",
         status: Status {
             token: header::bearer(token)?,
@@ -69,12 +69,19 @@ pub(super) fn exec_credential(token: &Token) -> Result<String> {
 }
 
 /// Keys for Amazon's services, as a token of that type holds them.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Keys {
+    #[serde(serialize_with = "exposed")]
     access_key_id: Secret,
+    #[serde(serialize_with = "exposed")]
     secret_access_key: Secret,
+    #[serde(serialize_with = "exposed")]
     session_token: Secret,
+}
+
+fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
 }
 
 impl Keys {
@@ -101,25 +108,17 @@ impl Keys {
 }
 
 /// As Amazon's tools have it from a `credential_process`.
-pub(super) fn aws(token: &Token) -> Result<String> {
+pub(crate) fn aws(token: &Token) -> Result<String> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Process<'a> {
+    struct Process {
         version: u8,
-        access_key_id: &'a str,
-        secret_access_key: &'a str,
-        session_token: &'a str,
+        #[serde(flatten)]
+        keys: Keys,
         #[serde(skip_serializing_if = "Option::is_none")]
         expiration: Option<String>,
     }
-    let keys = Keys::of(token)?;
-    line(&Process {
-        version: 1,
-        access_key_id: keys.access_key_id.expose(),
-        secret_access_key: keys.secret_access_key.expose(),
-        session_token: keys.session_token.expose(),
-        expiration: token.expires_at().map(rfc3339),
-    })
+    line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
 }
 
 /// Providers, and the store that was looked into, as one line of JSON.

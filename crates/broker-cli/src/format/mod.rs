@@ -14,7 +14,11 @@ use clap::ValueEnum;
 use crate::args::{Format, ShellKind, Token as Args};
 use template::Template;
 
-pub(crate) use json::{json_of_providers, line, rfc3339};
+pub(crate) use json::{aws, exec_credential, json_of_providers, line, rfc3339};
+pub(crate) use shell::word;
+
+/// The newest version of Kubernetes' `ExecCredential`.
+pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";
 
 /// What is printed beside the token itself.
 pub(crate) struct About<'a> {
@@ -113,13 +117,19 @@ fn name(format: Format) -> String {
     format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
+/// A token as programs take it: a line end in it would be a line of somebody else's in a header or a shell.
+pub(crate) fn plain(token: &Token) -> Result<&str> {
+    match token.secret().expose() {
+        secret if secret.contains(char::is_control) => {
+            Err(Error::failed("the service's token has control characters in it: it is not handed on"))
+        }
+        secret => Ok(secret),
+    }
+}
+
 /// The token in a style.
 pub(crate) fn print(token: &Token, style: &Style<'_>, about: &About<'_>) -> Result<Printed> {
-    let secret = token.secret().expose();
-    // A line end in it would be a line of somebody else's in a header or a shell.
-    if secret.chars().any(char::is_control) {
-        return Err(Error::failed("the service's token has control characters in it: it is not printed"));
-    }
+    let secret = plain(token)?;
     Ok(match style.format {
         Format::Text => format!("{secret}\n").into(),
         Format::Json => json::object(token, about)?.into(),
@@ -132,7 +142,7 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, about: &About<'_>) -> Resu
         Format::Gdal => shell::gdal(style.shell, token)?.into(),
         Format::Duckdb => hosts::duckdb(token, about)?,
         Format::Netrc => hosts::netrc(token, about)?,
-        Format::ExecCredential => json::exec_credential(token)?.into(),
+        Format::ExecCredential => json::exec_credential(token, EXEC_CREDENTIAL)?.into(),
         Format::Aws => json::aws(token)?.into(),
         Format::Cookies => cookies::file(token)?.into(),
         Format::Template => style.template.fill(token, about).into(),

@@ -18,14 +18,24 @@ pub(super) fn gdal(shell: ShellKind, token: &Token) -> Result<String> {
 
 fn line(shell: ShellKind, name: &str, value: &str) -> String {
     match shell {
-        // In single quotes nothing but they means anything.
-        ShellKind::Sh => format!("export {name}='{}'\n", value.replace('\'', r"'\''")),
+        ShellKind::Sh => format!("export {name}={}\n", in_single(value)),
         // Nothing but they and the backslash.
         ShellKind::Fish => {
             format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))
         }
         ShellKind::Powershell => format!("$env:{name} = '{}'\n", doubled(value)),
     }
+}
+
+/// For a POSIX shell: in single quotes nothing but they means anything.
+fn in_single(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// A word of a command that a person may paste into a POSIX shell.
+pub(crate) fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { in_single(text) }
 }
 
 /// For PowerShell, which takes typographic quotes for single quotes too; two of a kind are one that means nothing.

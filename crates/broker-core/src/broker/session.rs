@@ -47,8 +47,13 @@ impl Broker {
     /// The refresh token that is held, to log in with on another host. Where the service replaces refresh tokens at each
     /// use, only one of the two hosts keeps the login.
     pub fn refresh_token(&self, provider: &str) -> Result<Secret> {
-        let seen = self.slot(provider).and_then(|slot| self.inner.look_again(&slot));
-        let seen = seen.map_err(|error| error.of_provider(provider))?;
+        let named = |error: Error| error.of_provider(provider);
+        let slot = self.slot(provider).map_err(named)?;
+        if !slot.entry.provider.takes_refresh_token() {
+            return Err(named(Error::usage("this kind has no login to take along"))
+                .with_hint("the other host needs the secret itself, or a login of its own"));
+        }
+        let seen = self.inner.look_again(&slot).map_err(named)?;
         let grant = seen.record.usable_grant().map(|grant| grant.secret().clone());
         grant.ok_or_else(|| {
             let why = seen.record.why_empty().map(|why| format!(" ({why})")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What differs between operating systems in files: permissions, owners, links, locks, folders. Nothing else in the
-//! workspace asks the system for these.
+//! What differs between operating systems in files: permissions, owners, links, locks, folders. No other part of the
+//! libraries asks the system for these; broker-cli's `exec`, signals and terminal are Unix's own.
 //!
 //! On Unix, macOS among them, a file is private by its mode. Elsewhere `std` alone is asked: on Windows a file of the
 //! user's profile is private by the access list that it inherits from there.
@@ -9,6 +9,8 @@ mod portable;
 #[cfg(all(unix, not(portable)))]
 mod unix;
 
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -21,17 +23,54 @@ use portable as system;
 use unix as system;
 
 pub(crate) use system::{
-    Version, device, has_no_locks, host_name, is_gone, is_link, lock_holder, magic, note_in_lock, open,
-    open_lock, runtime_folders, sync_folder,
+    Version, device, has_no_locks, host_name, is_gone, is_link, is_private, lock_holder, magic, make_private,
+    note_in_lock, open, open_lock, runtime_folders, sync_folder,
 };
-pub use system::{everybody_writes, is_own, is_private, make_folder, make_private, others_read};
+pub use system::{everybody_writes, is_own, make_folder, others_read};
 
 /// A temporary file that nobody else can read, in `folder`.
-pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> std::io::Result<NamedTempFile> {
+pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).suffix(suffix);
     system::private(&mut builder);
     builder.tempfile_in(folder)
+}
+
+/// Puts bytes into a file that nobody else can read: when this returns all of them are there to stay; if it fails, the
+/// file is what it was. A link at its place is replaced, not followed.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = temporary_file(folder_of(path), ".broker.", ".tmp")?;
+    file.write_all(bytes)?;
+    put_in_place(file, path)
+}
+
+/// Puts a temporary file in the place of the one at `path`, in the same folder, to stay.
+pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync_folder(folder_of(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Opens a file to read, or the one that a link names: nothing else, and never waiting for who writes to a pipe.
+pub(crate) fn open_followed(path: &Path) -> Result<File> {
+    let file = system::open_followed(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "it is no file"))
+}
+
+/// A path that a person wrote: `~/` is the home folder.
+#[must_use]
+pub fn expand(path: &Path, env: &dyn Env) -> PathBuf {
+    match (path.strip_prefix("~"), env.home()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
 }
 
 /// The folder for configuration: `$XDG_CONFIG_HOME`, or where the system has it.

@@ -30,6 +30,11 @@ pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     File::open(path)
 }
 
+/// Opens a file to read, or what a link names.
+pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
+    File::open(path)
+}
+
 /// Opens a file to lock, or makes it.
 pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
     refuse_link(path)?;
@@ -81,8 +86,7 @@ pub fn is_own(_meta: &Metadata) -> bool {
 }
 
 /// Whether nobody else can look into it: in the user's profile, yes.
-#[must_use]
-pub fn is_private(_meta: &Metadata) -> bool {
+pub(crate) fn is_private(_meta: &Metadata) -> bool {
     true
 }
 
@@ -104,7 +108,7 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
 }
 
 /// Takes a file away from others: it is the user's alone already.
-pub fn make_private(_path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -33,14 +33,23 @@ pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(no_follow()).open(path)
 }
 
+/// Opens a file to read, or what a link names, never waiting for who writes to a pipe.
+pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path)
+}
+
 /// Opens a file to lock, or makes it.
 pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(no_follow()).open(path)
 }
 
 fn no_follow() -> i32 {
-    // The bits of open(2) flags are an int.
-    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+    flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)
+}
+
+/// The bits of open(2) flags are an int.
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
 }
 
 /// Replaces what is in a lock file, without moving in it.
@@ -83,8 +92,7 @@ pub fn is_own(meta: &Metadata) -> bool {
 }
 
 /// Whether this user owns it, and nobody else can look into it.
-#[must_use]
-pub fn is_private(meta: &Metadata) -> bool {
+pub(crate) fn is_private(meta: &Metadata) -> bool {
     is_own(meta) && !others_read(meta)
 }
 
@@ -106,7 +114,7 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
 }
 
 /// Takes a file away from others.
-pub fn make_private(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     // A link's own mode counts for nothing, and what it names may be somebody else's.
     if path.symlink_metadata()?.is_symlink() {
         return Ok(());
@@ -121,8 +129,12 @@ pub(super) fn private(builder: &mut tempfile::Builder<'_, '_>) {
 /// Makes a change of names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some network file systems cannot; there a rename is as durable as it gets.
-        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP)) => Ok(()),
+        // Some network file systems cannot, nor can who may not read the folder; there a rename is as durable as it gets.
+        Err(error)
+            if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP | Errno::ACCESS)) =>
+        {
+            Ok(())
+        }
         synced => synced,
     }
 }

@@ -1,12 +1,11 @@
 //! The second place: folders of this host, for a record whose own folder cannot be written any more, and for a lock
 //! where the file system of that folder has none.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::read::{SUFFIX, read};
+use super::read::read;
 use crate::platform::{self, runtime_folders};
 use crate::{Env, Loaded, Record};
 
@@ -117,11 +116,7 @@ fn is_ours(folder: &Path) -> bool {
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
-    let mut file = platform::temporary_file(folder, &format!(".{name}."), SUFFIX)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
     let path = folder.join(name);
-    file.persist(&path)?;
-    platform::sync_folder(folder)?;
+    platform::write_private(&path, bytes)?;
     Ok(path)
 }

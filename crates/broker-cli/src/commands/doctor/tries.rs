@@ -8,9 +8,9 @@ use serde::Deserialize;
 use url::form_urlencoded::parse;
 use zeroize::Zeroizing;
 
-use super::files::word;
 use super::report::Report;
 use crate::commands::Desk;
+use crate::format::word;
 use crate::words;
 
 /// That a login is needed has been said, where `login_needed`.

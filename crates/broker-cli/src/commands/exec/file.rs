@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 
 use super::folder::Folder;
 use super::{Given, not_run};
-use crate::commands::{Desk, Outcome, plain};
+use crate::commands::{Desk, Outcome};
+use crate::format::plain;
 use crate::report::End;
 use crate::run::{Signals, runtime};
 use crate::terminal::Terminal;

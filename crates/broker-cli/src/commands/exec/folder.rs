@@ -1,12 +1,14 @@
 //! The folder of the files of `broker exec --file`.
 
 use std::fs::{File, Permissions, TryLockError};
-use std::io::{Error, ErrorKind, Result, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use broker::platform;
 use rustix::fs::{Mode, OFlags};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 const PREFIX: &str = "broker-exec-";
 
@@ -50,12 +52,7 @@ impl Folder {
 
     /// Writes a file of mode 0600, in one step.
     pub(super) fn write(&self, name: &str, line: &str) -> Result<()> {
-        let mut file = NamedTempFile::new_in(self.folder.path())?;
-        file.write_all(line.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(self.path_of(name))?;
-        Ok(())
+        platform::write_private(&self.path_of(name), Zeroizing::new(format!("{line}\n")).as_bytes())
     }
 
     /// Removes it with all that is in it.
@@ -66,12 +63,11 @@ impl Folder {
 
 /// Removes the folders of this user that were left by processes that were killed.
 fn sweep(base: &Path) {
-    let user = rustix::process::geteuid().as_raw();
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let path = entry.path();
         if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())
             && let Ok(folder) = open(&path)
-            && folder.metadata().is_ok_and(|about| about.uid() == user)
+            && folder.metadata().is_ok_and(|about| platform::is_own(&about))
             && folder.try_lock().is_ok()
         {
             // What cannot be removed now may be the next time.

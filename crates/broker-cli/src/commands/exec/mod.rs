@@ -10,8 +10,9 @@ use std::process::Command;
 use broker::{Broker, Clock, Error, SystemClock, Token, TokenRequest, printable};
 
 use super::token::{held_or_new, warn_if_short};
-use super::{Desk, Outcome, plain};
+use super::{Desk, Outcome};
 use crate::args::Exec;
+use crate::format::plain;
 use crate::report::End;
 
 /// A provider's token, and the variable that programs look for it in.

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{provider_for, token};
-use crate::commands::{Desk, Outcome, answer, plain};
+use crate::commands::{Desk, Outcome, answer};
+use crate::format::plain;
 use crate::report::End;
 
 #[derive(Deserialize)]

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{input, provider_for, token};
 use crate::args::DockerOperation;
-use crate::commands::{Desk, Outcome, answer, plain};
+use crate::commands::{Desk, Outcome, answer};
+use crate::format::plain;
 use crate::report::End;
 
 /// What registries that take a token as a password want for a name. (`<token>` would mean a refresh token.)

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use broker::{Broker, Secret, TokenRequest};
 
 use super::{input, provider_for, token};
-use crate::commands::{Desk, Outcome, answer, plain};
+use crate::commands::{Desk, Outcome, answer};
+use crate::format::plain;
 use crate::run::run as run_async;
 
 /// What servers that take a token by HTTP Basic mostly want for a name, if they want one.

@@ -2,15 +2,14 @@
 
 use broker::{Error, Result, ServiceUrl, printable};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{host_of, token};
-use crate::commands::{Desk, Outcome, answer, plain};
-use crate::format::rfc3339;
+use crate::commands::{Desk, Outcome, answer};
+use crate::format::{EXEC_CREDENTIAL, exec_credential, plain};
 
 const VARIABLE: &str = "KUBERNETES_EXEC_INFO";
 
-const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
+const VERSIONS: [&str; 2] = [EXEC_CREDENTIAL, "client.authentication.k8s.io/v1beta1"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,12 +36,8 @@ pub(super) fn run(desk: &Desk<'_>, provider: &str) -> Outcome {
         check(provider, server, |host| broker.offers_to(provider, host))?;
     }
     let token = token(&broker, provider)?;
-    let credential = json!({
-        "apiVersion": asked.api_version,
-        "kind": "ExecCredential",
-        "status": { "token": plain(&token)?, "expirationTimestamp": token.expires_at().map(rfc3339) },
-    });
-    answer(&format!("{credential}\n"))
+    plain(&token)?;
+    answer(&exec_credential(&token, &asked.api_version)?)
 }
 
 /// What the program wants; without a program (by hand), the newest version.

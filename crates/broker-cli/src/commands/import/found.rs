@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{EarthDailyCredentials, Env, EnvFile, Error, Result, Secret, printable};
+use broker::{EarthDailyCredentials, Env, EnvFile, Error, Result, Secret, platform, printable};
 use serde_json::{Map, Value};
 
 const REFRESH_TOKEN: &str = "ES_OAUTH2__REFRESH_TOKEN";
@@ -18,6 +18,17 @@ pub(super) struct Found {
     /// The names of what it has.
     pub(super) has: Vec<&'static str>,
     pub(super) what: What,
+}
+
+impl Found {
+    /// Whether taking it over leaves nothing else of its file that a tool reads there.
+    pub(super) fn is_all(&self) -> bool {
+        match &self.what {
+            What::EarthDaily(set) => set.section.is_none(),
+            What::CarbonMapper { .. } | What::RefreshToken(_) => true,
+            What::Profile(_) | What::Nothing(_) => false,
+        }
+    }
 }
 
 /// What was found, as it can be taken over.
@@ -121,9 +132,9 @@ fn profiles(env: &dyn Env) -> Vec<Found> {
 
 /// The file of EarthScope's older command line.
 fn legacy_tokens(env: &dyn Env) -> Option<Found> {
-    let set = env.var("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = set.or_else(|| Some(env.home()?.join(".config")))?;
-    let path = base.join("earthscope-cli/sso_tokens.json");
+    let set = env.var("APP_DIRECTORY").map(PathBuf::from);
+    let folder = set.or_else(|| Some(platform::config_folder(env)?.join("earthscope-cli")))?;
+    let path = folder.join("sso_tokens.json");
     path.is_file().then(|| in_tokens_file(env, &path))
 }
 

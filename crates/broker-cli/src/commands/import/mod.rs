@@ -1,18 +1,19 @@
 //! `broker import`.
 
 mod found;
+mod insert;
 mod table;
 mod take;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use broker::{Env, EnvFile, Error, SystemEnv};
+use broker::{Env, EnvFile, Error, SystemEnv, platform};
 use serde_json::json;
 
 use super::{Desk, Outcome, answer};
 use crate::args::Import;
-use crate::format::line;
+use crate::format::{line, word};
 use found::Found;
 use take::Taken;
 
@@ -28,9 +29,14 @@ pub(super) fn run(desk: &Desk<'_>, args: &Import) -> Outcome {
         return list(desk, env.as_ref(), args.json);
     }
     // All is looked at before any is taken.
-    let mut found = Vec::new();
+    let (mut found, mut open) = (Vec::new(), Vec::new());
     for what in &args.what {
-        found.extend(meant(&env, what)?);
+        let meant = meant(&env, what)?;
+        let others_read = std::fs::metadata(what).is_ok_and(|meta| platform::others_read(&meta));
+        if others_read && number(what).is_none() && meant.iter().all(Found::is_all) {
+            open.push(what);
+        }
+        found.extend(meant);
     }
     if args.name.is_some() && found.len() != 1 {
         return Err(Error::usage("`--as` names one provider, and this file is for several").into());
@@ -38,6 +44,9 @@ pub(super) fn run(desk: &Desk<'_>, args: &Import) -> Outcome {
     let mut taken = Vec::new();
     for found in &found {
         taken.push(take::take(desk, found, args.name.as_deref())?);
+    }
+    for file in open {
+        desk.say(&format!("{file} is not needed any more; others can read it: rm {}", word(file)));
     }
     for next in &taken {
         desk.say(&format!("next: broker token {}", next.provider));
@@ -51,9 +60,13 @@ pub(super) fn run(desk: &Desk<'_>, args: &Import) -> Outcome {
     answer(&line(&json!({ "version": 1, "imported": taken }))?)
 }
 
+fn number(what: &str) -> Option<usize> {
+    what.parse().ok()
+}
+
 /// What a number of the list or a file stands for.
 fn meant(env: &Arc<dyn Env>, what: &str) -> Outcome<Vec<Found>> {
-    let Ok(number) = what.parse::<usize>() else { return Ok(found::in_file(env, Path::new(what))?) };
+    let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
     let mut all = found::on_machine(env.as_ref());
     if number == 0 || number > all.len() {
         let error = Error::usage(format!("there is no number {number} in the list"));
@@ -89,6 +102,9 @@ fn list(desk: &Desk<'_>, env: &dyn Env, as_json: bool) -> Outcome {
     let lines = (1..).zip(all.iter().zip(&how)).map(|(number, (found, how))| {
         let next = match &how.note {
             Some(note) => note.clone(),
+            None if how.importable && how.used => {
+                format!("used by itself where there is no login; to log in with it: broker import {number}")
+            }
             None if how.importable => format!("take it over: broker import {number}"),
             None => "used by itself".to_owned(),
         };

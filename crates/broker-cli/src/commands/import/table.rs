@@ -1,14 +1,19 @@
 //! A table of the person's configuration that is added to it, and the file that its secret is in.
 
-use std::fs::{DirBuilder, File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::fs::{File, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
-use broker::{Catalog, Config, Env, Error, Result, Secret, Setup, SystemEnv, printable};
+use broker::{Catalog, Config, Env, Error, Result, Secret, Setting, Setup, SystemEnv, platform, printable};
 use tempfile::NamedTempFile;
 
+use super::insert::insert;
 use crate::commands::{Desk, Outcome};
+use crate::format::word;
+
+/// A key, and its value as it stands in the file.
+type Line = (&'static str, String);
 
 /// A table to be added to the configuration.
 pub(super) struct Table<'a> {
@@ -16,53 +21,48 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
+    /// The keys that belong together, whether they have a value or not.
+    set: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
     pub(super) fn new(kind: &'static str, name: &'a str) -> Self {
         let texts = if name == kind { Vec::new() } else { vec![("kind", kind)] };
-        Self { name, kind, secret: None, texts }
+        Self { name, kind, secret: None, texts, set: Vec::new() }
     }
 
-    pub(super) fn secret(self, key: &'static str, secret: &'a Secret) -> Self {
+    pub(super) fn secret(mut self, key: &'static str, secret: &'a Secret) -> Self {
+        self.set.push(key);
         Self { secret: Some((key, secret)), ..self }
     }
 
     pub(super) fn texts(mut self, texts: &[(&'static str, Option<&'a str>)]) -> Self {
+        self.set.extend(texts.iter().map(|(key, _)| *key));
         self.texts.extend(texts.iter().filter_map(|(key, text)| Some((*key, (*text)?))));
         self
     }
 
     /// Keys and values as they stand in the file.
-    fn lines(&self, secret_file: &Path) -> Vec<(&'static str, String)> {
+    fn lines(&self, secret_file: &Path) -> Vec<Line> {
         let file = quoted(&secret_file.display().to_string());
         let secret = self.secret.map(|(key, _)| (key, format!("{{ file = {file} }}")));
         let texts = self.texts.iter().map(|(key, text)| (*key, quoted(text)));
         texts.chain(secret).collect()
     }
 
-    /// Adds it to the person's configuration, its secret in a file beside it. A table that is there is not changed.
+    /// Adds it to the person's configuration, its secret in a file beside it. In a table that is there only keys are
+    /// added; what has another value stays, and is an error.
     pub(super) fn add(&self, desk: &Desk<'_>, from: &str) -> Outcome {
-        let files = desk.setup().config_files();
-        let (file, _) = files.last().ok_or_else(|| Error::failed("there is no home folder to write to"))?;
-        // A link of the person's own is written through, not replaced.
-        let file = file
-            .canonicalize()
-            .or_else(|_| std::path::absolute(file))
-            .map_err(|error| at("found", file, error))?;
+        let file = person_file(desk)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
         let secret_file = folder.join("secrets").join(self.name);
         let lines = self.lines(&secret_file);
-        private_folder(&folder)?;
+        platform::make_folder(&folder).map_err(|error| at("made", &folder, error))?;
         // Of two at once the second reads what the first has written. Where there are no locks, it is as in an editor.
         let turn = File::open(&folder).map_err(|error| at("opened", &folder, error))?;
         drop(turn.lock());
-        let config = desk.setup().config()?;
-        let there = config.configured()?.into_iter().find(|provider| provider.name == self.name);
-        if let Some(there) = there.filter(|there| there.origin != "built in") {
-            if !is_same(&config, self.name, &lines) {
-                return Err(taken_name(self, &there.origin, &lines).into());
-            }
+        let missing = self.missing(&desk.setup().config()?, &lines, &secret_file)?;
+        if missing.is_empty() {
             let told = match self.secret {
                 Some((_, secret)) => {
                     keep_secret(&secret_file, secret, true)?;
@@ -73,7 +73,13 @@ impl<'a> Table<'a> {
             desk.say(&format!("{}: taken over from {}: {told}", self.name, from));
             return Ok(());
         }
-        let new = composed(&file, &folder, self.name, &lines).map_err(|error| at("written", &file, error))?;
+        let before = text_of(&file).map_err(|error| at("read", &file, error))?;
+        let after = insert(&before, self.name, &missing).ok_or_else(|| {
+            let why =
+                format!("nothing was changed: {} has a form that nothing can be added to", file.display());
+            self.by_hand(Error::configuration, &why, "", &lines, &secret_file)
+        })?;
+        let new = beside(&file, &after).map_err(|error| at("written", &file, error))?;
         check(&new, &file, self.name)?;
         for (what, url) in self.unusual_urls() {
             desk.say(&format!("{}: its {what} {}", self.name, printable(url)));
@@ -81,9 +87,53 @@ impl<'a> Table<'a> {
         if let Some((_, secret)) = self.secret {
             keep_secret(&secret_file, secret, false)?;
         }
-        replace(new, &file)?;
+        platform::put_in_place(new, &file).map_err(|error| at("written", &file, error))?;
         desk.say(&format!("{}: taken over from {}, into {}", self.name, from, file.display()));
         Ok(())
+    }
+
+    /// The lines that a provider of this name has not yet. What it has of the same set must have the same value: a
+    /// secret of one place never meets a URL of the other.
+    fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
+        let there = config.configured()?.into_iter().find(|provider| provider.name == self.name);
+        let Some(there) = there else { return Ok(lines.to_vec()) };
+        let settings = config.settings(self.name)?;
+        let has = |(key, value): &Line| {
+            settings.iter().any(|setting| setting.key == *key && setting.value == *value)
+        };
+        let is_other = |setting: &Setting| {
+            self.set.contains(&setting.key.as_str())
+                && !lines.iter().any(|(key, value)| setting.key == *key && setting.value == *value)
+        };
+        if there.kind != self.kind || settings.iter().any(is_other) {
+            let (name, origin) = (self.name, &there.origin);
+            let why = format!("[providers.{name}] is there already ({origin}) and is not changed");
+            let other = format!("as a second account: --as {}-2; or ", self.kind);
+            return Err(self.by_hand(Error::failed, &why, &other, lines, secret_file));
+        }
+        Ok(lines.iter().filter(|line| !has(line)).cloned().collect())
+    }
+
+    /// An error that says what the person can do instead.
+    fn by_hand(
+        &self,
+        error: fn(String) -> Error,
+        why: &str,
+        other: &str,
+        lines: &[Line],
+        secret_file: &Path,
+    ) -> Error {
+        let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
+        let secret = self.secret.map_or_else(String::new, |_| {
+            let word = |path: &Path| word(&path.display().to_string());
+            let (folder, file) = (word(secret_file.parent().unwrap_or(Path::new("/"))), word(secret_file));
+            format!(
+                ", and the secret into its file: (umask 077; mkdir -p {folder} && cat > {file}), where it is pasted, \
+                 then Enter and Ctrl-D"
+            )
+        });
+        let hint = format!("{other}put these lines into [providers.{}] yourself{secret}", self.name);
+        error(format!("{why}; what would be in it:{}", lines.concat())).with_hint(hint)
     }
 
     /// Where what is secret goes, if that is not where EarthDaily's usually goes.
@@ -101,55 +151,30 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Whether a table is what this very import has made before.
-fn is_same(config: &Config, name: &str, lines: &[(&'static str, String)]) -> bool {
-    let settings = config.settings(name).unwrap_or_default();
-    let has = |(key, value): &(&str, String)| {
-        settings.iter().any(|setting| setting.key == *key && setting.value == *value)
-    };
-    settings.len() == lines.len() && lines.iter().all(has)
+/// The file of the person's configuration. A link of their own is written through, not replaced.
+fn person_file(desk: &Desk<'_>) -> Result<PathBuf> {
+    let files = desk.setup().config_files();
+    let (file, _) = files.last().ok_or_else(|| Error::failed("there is no home folder to write to"))?;
+    let real = file.canonicalize().or_else(|_| std::path::absolute(file));
+    real.map_err(|error| at("found", file, error))
 }
 
-fn taken_name(table: &Table<'_>, origin: &str, lines: &[(&'static str, String)]) -> Error {
-    let name = table.name;
-    let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
-    let lines = lines.concat();
-    Error::failed(format!(
-        "[providers.{name}] is there already ({origin}) and is not changed; what would be in it:{lines}"
-    ))
-    .with_hint(format!(
-        "as a second account: --as {}-2; or put these lines and the secret there yourself",
-        table.kind
-    ))
-}
-
-/// The configuration with the table after what is there, in a file beside it.
-fn composed(
-    file: &Path,
-    folder: &Path,
-    name: &str,
-    lines: &[(&'static str, String)],
-) -> std::io::Result<NamedTempFile> {
-    let mut new = NamedTempFile::new_in(folder)?;
-    let before = match std::fs::read(file) {
-        Ok(before) => {
-            let mode = std::fs::metadata(file)?.permissions().mode() & 0o777;
-            new.as_file().set_permissions(Permissions::from_mode(mode))?;
-            before
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    let gap = match before.as_slice() {
-        [] => "",
-        [.., b'\n'] => "\n",
-        _ => "\n\n",
-    };
-    new.write_all(&before)?;
-    writeln!(new, "{gap}[providers.{name}]")?;
-    for (key, value) in lines {
-        writeln!(new, "{key} = {value}")?;
+/// The text of a file, if it is there.
+fn text_of(file: &Path) -> std::io::Result<String> {
+    match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        read => read,
     }
+}
+
+/// A text in a file beside the one whose place it is to take, with its mode.
+fn beside(file: &Path, text: &str) -> std::io::Result<NamedTempFile> {
+    let mut new = platform::temporary_file(file.parent().unwrap_or(Path::new("/")), ".broker.", ".tmp")?;
+    if let Ok(there) = std::fs::metadata(file) {
+        let mode = there.permissions().mode() & 0o777;
+        new.as_file().set_permissions(Permissions::from_mode(mode))?;
+    }
+    new.write_all(text.as_bytes())?;
     Ok(new)
 }
 
@@ -166,32 +191,13 @@ fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> {
 /// unless it is known to be of the same provider.
 fn keep_secret(file: &Path, secret: &Secret, again: bool) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    private_folder(folder)?;
+    platform::make_folder(folder).map_err(|error| at("made", folder, error))?;
     let same = SystemEnv.read_secret(file).is_ok_and(|there| there.same_as(secret));
     if file.symlink_metadata().is_ok() && !again && !same {
         let error = Error::failed(format!("{} is there already, with another secret", file.display()));
         return Err(error.with_hint("remove it if nothing needs it, or name another provider: --as NAME"));
     }
-    let written = NamedTempFile::new_in(folder).and_then(|mut new| {
-        new.write_all(secret.expose().as_bytes())?;
-        Ok(new)
-    });
-    replace(written.map_err(|error| at("written", file, error))?, file)
-}
-
-/// Puts a new file in the place of the one that is there.
-fn replace(new: NamedTempFile, file: &Path) -> Result<()> {
-    let put = || {
-        new.as_file().sync_all()?;
-        new.persist(file).map_err(|error| error.error)?;
-        File::open(file.parent().unwrap_or(Path::new("/")))?.sync_all()
-    };
-    put().map_err(|error| at("written", file, error))
-}
-
-fn private_folder(folder: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| at("made", folder, error))
+    platform::write_private(file, secret.expose().as_bytes()).map_err(|error| at("written", file, error))
 }
 
 fn at(what: &str, path: &Path, error: std::io::Error) -> Error {

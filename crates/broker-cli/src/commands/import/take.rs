@@ -1,6 +1,8 @@
 //! Taking something over: as a table of the configuration, or by a login.
 
-use broker::{Catalog, Config, EarthDailyCredentials, Error, Login, Secret, is_provider_name, printable};
+use broker::{
+    Catalog, Config, EarthDailyCredentials, Error, Login, Result, Secret, is_provider_name, printable,
+};
 
 use super::super::login::say_signed_in;
 use super::found::{Found, What};
@@ -23,18 +25,38 @@ pub(super) struct How {
 }
 
 pub(super) fn how(config: &Config, found: &Found) -> How {
-    let source_of = |name: &str| {
-        let entry = config.entry(name).ok();
-        entry.and_then(|entry| entry.provider.sources().into_iter().next()).unwrap_or_default()
+    let entry = config.entry(found.kind).ok();
+    let sources = entry.map(|entry| entry.provider.sources()).unwrap_or_default();
+    let is_source = sources.contains(&found.place);
+    let once = |used: bool| (used, !used, None);
+    let (used, importable, note) = match &found.what {
+        What::EarthDaily(_) | What::CarbonMapper { .. } => once(sources.first() == Some(&found.place)),
+        What::Profile(profile) => once(profile == "default" || uses_profile(config, profile)),
+        What::RefreshToken(_) if is_used_while_set(config, found) => (true, false, None),
+        What::RefreshToken(_) => {
+            let other = other_login(config, found.kind);
+            (is_source, other.is_none(), other)
+        }
+        What::Nothing(why) => (is_source, false, Some(why.clone())),
     };
-    let (used, note) = match &found.what {
-        What::EarthDaily(set) => (source_of("earthdaily") == set.place, None),
-        What::CarbonMapper { .. } => (source_of("carbonmapper") == found.place, None),
-        What::Profile(profile) => (profile == "default" || uses_profile(config, profile), None),
-        What::RefreshToken(_) => (false, None),
-        What::Nothing(why) => (false, Some(why.clone())),
-    };
-    How { used, importable: !used && note.is_none(), note }
+    How { used, importable, note }
+}
+
+/// Where a provider has its login from, if not from a person: it keeps no other.
+fn set_login(config: &Config, name: &str) -> Option<String> {
+    let provider = config.entry(name).ok()?.provider;
+    let is_set = provider.issuer().flow != "device_code";
+    is_set.then(|| provider.sources().into_iter().next().unwrap_or_default())
+}
+
+fn other_login(config: &Config, name: &str) -> Option<String> {
+    set_login(config, name).map(|place| format!("{name} uses {place}, and keeps no login beside that"))
+}
+
+/// Whether it is a variable that the provider of the kind's name uses: its service may take it only once.
+fn is_used_while_set(config: &Config, found: &Found) -> bool {
+    let variable = found.place.strip_suffix(" (environment)");
+    variable.is_some_and(|name| set_login(config, found.kind).is_some_and(|place| place.contains(name)))
 }
 
 fn uses_profile(config: &Config, profile: &str) -> bool {
@@ -74,7 +96,9 @@ pub(super) fn take(desk: &Desk<'_>, found: &Found, name: Option<&str>) -> Outcom
         }
         What::Profile(profile) => table.texts(&[("profile", Some(profile))]).add(desk, &found.place)?,
         What::RefreshToken(token) => {
-            if !desk.setup().config()?.names().contains(&name) {
+            let config = desk.setup().config()?;
+            refuse_spending(&config, found, &name)?;
+            if !config.names().contains(&name) {
                 // A profile of its own: the usual one is somebody's already.
                 table.texts(&[("profile", Some(&name))]).add(desk, &found.place)?;
             }
@@ -83,6 +107,19 @@ pub(super) fn take(desk: &Desk<'_>, found: &Found, name: Option<&str>) -> Outcom
         What::Nothing(why) => return Err(Error::failed(format!("{}: {why}", found.place)).into()),
     }
     Ok(Taken { provider: name, kind, from: found.place.clone() })
+}
+
+/// A refresh token is only sent where what comes of it stays.
+fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
+    let place = &found.place;
+    if is_used_while_set(config, found) {
+        let why = format!("{place}: used by itself as long as it is set: there is nothing to take over");
+        return Err(Error::failed(why).with_hint(format!("run: broker token {}", found.kind)));
+    }
+    other_login(config, name).map_or(Ok(()), |other| {
+        let error = Error::failed(format!("{place}: {other}"));
+        Err(error.with_hint("take that away first, or name another provider: --as NAME"))
+    })
 }
 
 fn keys_of(set: &EarthDailyCredentials) -> [(&'static str, Option<&str>); 3] {
