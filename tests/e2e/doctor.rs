@@ -244,7 +244,7 @@ fn other_tools_at_war_are_found() {
     assert_eq!(ask(&sandbox), ["tools.earthscope_mode", shared]);
     let found = findings(&sandbox.broker(&["doctor", "--json", "--offline"]));
     assert_eq!(found["tools.earthscope_mode"].1, format!("run: chmod 600 {}", tokens("default").display()));
-    for broken in ["{\"refresh_", "{}", ""] {
+    for broken in ["{\"refresh_", ""] {
         put("default", broken, 0o600);
         let logins = ["login.required earthscope", "login.required lab"];
         assert_eq!(ask(&sandbox), [&logins[..], &[shared]].concat(), "said once: {broken}");

@@ -380,3 +380,21 @@ fn a_password_of_the_environment_goes_into_a_file() {
         .with_env("CARBONMAPPER_PASSWORD", "");
     assert!(service.access_is_live(&sandbox.broker(&["token", "methane"]).token()));
 }
+
+/// A device that is named as the configuration stays one.
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    let (service, sandbox) = (service(), Sandbox::new());
+    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let device = sandbox.home().join("null");
+    let made = std::process::Command::new("mknod").arg(&device).args(["c", "1", "3"]).status();
+    if !made.is_ok_and(|made| made.success()) {
+        println!("left out: only root makes devices");
+        return;
+    }
+    let words = ["import", &path, "--config", &device.display().to_string()];
+    let _ = sandbox.broker(&words).ends(1).says("is no file: it is not replaced");
+    assert!(
+        !std::fs::metadata(&device).expect("there").is_file() && !sandbox.home().join("secrets").exists()
+    );
+}

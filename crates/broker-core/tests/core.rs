@@ -8,6 +8,8 @@ use broker_core::Issuer;
 mod answers;
 #[path = "core/broker.rs"]
 mod broker;
+#[path = "core/hosts.rs"]
+mod hosts;
 #[path = "core/journal.rs"]
 mod journal;
 #[path = "core/record.rs"]

@@ -132,6 +132,7 @@ fn what_git_says_is_answered_exactly() {
         "protocol=https\nhost=a.example.org?.evil.example\n",
         "protocol=https\nhost=a.example.org%2e\n",
         "protocol=smtp\nhost=a.example.org\n",
+        "protocol=https://a.example.org/?x=\nhost=evil.example\n",
         "protocol=https\n",
         "host=a.example.org\n",
         "\nprotocol=https\nhost=a.example.org\n",

@@ -42,7 +42,7 @@ pub(super) fn run(
         let mut command = command;
         for Given { provider, variable, token } in &given {
             folder.write(provider, plain(token)?).map_err(|error| no_files(&error))?;
-            command.env(format!("{variable}_FILE"), folder.path_of(provider));
+            command.env(format!("{variable}_FILE"), folder.path_of(provider)).env_remove(variable);
         }
         let mut command = tokio::process::Command::from(command);
         let mut child = command.spawn().map_err(|error| not_run(command.as_std(), error))?;

@@ -36,7 +36,11 @@ impl Folder {
         for _ in 0..16 {
             let permissions = Permissions::from_mode(0o700);
             let folder = tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempdir_in(base)?;
-            let lock = open(folder.path())?;
+            // Whoever sweeps may have removed it already.
+            let lock = match open(folder.path()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
             // Whoever sweeps may have met it before it was locked.
             let swept = matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) || !folder.path().exists();
             if !swept {

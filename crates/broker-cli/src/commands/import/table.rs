@@ -156,7 +156,12 @@ fn person_file(desk: &Desk<'_>) -> Result<PathBuf> {
     let files = desk.setup().config_files();
     let (file, _) = files.last().ok_or_else(|| Error::failed("there is no home folder to write to"))?;
     let real = file.canonicalize().or_else(|_| std::path::absolute(file));
-    real.map_err(|error| at("found", file, error))
+    let real = real.map_err(|error| at("found", file, error))?;
+    if std::fs::metadata(&real).is_ok_and(|meta| !meta.is_file()) {
+        return Err(Error::failed(format!("{} is no file: it is not replaced", real.display()))
+            .with_hint("name a configuration file that can be written: --config or BROKER_CONFIG"));
+    }
+    Ok(real)
 }
 
 /// The text of a file, if it is there.
