@@ -100,15 +100,15 @@ impl Chosen {
     }
 
     fn url(&self, own: Option<&ServiceUrl>, key: &str, usual: &str) -> Result<ServiceUrl, SettingsError> {
-        let wrong =
-            |origin: &str, why| SettingsError { key: key.to_owned(), message: format!("{origin}: {why}") };
         let found = self.setting(|layer| {
             let text = if key == "api_url" { layer.api_url() } else { layer.text(key) };
             Some((layer.origin.clone(), text?.to_owned()))
         });
         match (own, found) {
             (Some(own), _) => Ok(own.clone()),
-            (None, Some((origin, text))) => ServiceUrl::parse(&text).map_err(|why| wrong(&origin, why)),
+            (None, Some((origin, text))) => {
+                ServiceUrl::parse(&text).map_err(|why| of_tools(format!("{origin}: {why}")))
+            }
             (None, None) => Settings::url_or(None, key, usual),
         }
     }

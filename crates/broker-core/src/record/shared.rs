@@ -52,7 +52,7 @@ impl Record {
         }
         self.held.shared = known;
         let as_known = self.knows(path, &login) && !self.is_of_another(&login);
-        self.held.shared = Some(Shared::new(path, login.refresh_token.as_ref()));
+        self.share(path, login.refresh_token.as_ref());
         if !as_known {
             self.adopt(login, now);
             return;
@@ -76,6 +76,12 @@ impl Record {
         if let Some(token) = renewed {
             self.set_token(&ScopeKey::default(), token);
         }
+    }
+
+    /// Notes where the login is. What newer versions keep with that stays.
+    fn share(&mut self, path: &str, refresh_token: Option<&Secret>) {
+        let unknown = self.held.shared.take().map(|before| before.unknown).unwrap_or_default();
+        self.held.shared = Some(Shared { unknown, ..Shared::new(path, refresh_token) });
     }
 
     /// Whether a login is another one although its grant is the same, or there is none on either side.
@@ -164,7 +170,7 @@ impl Record {
             grant.secret = Secret::new("");
         }
         record.held.id_token = None;
-        record.held.shared = Some(Shared::new(path, refresh_token));
+        record.share(path, refresh_token);
         record
     }
 

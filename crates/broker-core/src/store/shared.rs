@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use super::filesystem::Filesystem;
 use super::lock::{Attempt, lock};
 use super::read::{cannot, read_bytes};
 use super::replaced::Replaced;
@@ -84,7 +85,7 @@ impl Store for SharedStore {
         Ok(Locking::Taken(Box::new(LockedShared {
             records,
             _lock: lock,
-            replaced: Replaced::of(path, false),
+            replaced: Replaced::of(path, Filesystem::of(path.parent().unwrap_or(path)).shared),
             join,
             provider,
             seen: Look { found: Found::Nothing, bytes: None, version: None },
