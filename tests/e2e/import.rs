@@ -251,7 +251,7 @@ fn what_is_found_is_listed_by_name_and_place_without_values() {
     file(&sandbox, ".earthscope/default/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
     file(
         &sandbox,
-        ".earthscope/work/tokens.json",
+        ".earthscope/lab/tokens.json",
         "{\"access_token\": \"KANARIE\", \"refresh_token\": \"KANARIE\"}",
     );
     file(&sandbox, ".config/earthscope-cli/sso_tokens.json", "{\"refresh_token\": \"KANARIE\"}");
