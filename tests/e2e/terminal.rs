@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use broker_e2e::{Sandbox, assert_no_secret, broker_binary, louder};
+use broker_e2e::{Sandbox, assert_no_secret, broker_binary, is_log, louder};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions};
 
 /// A command on a terminal of its own.
@@ -26,7 +26,7 @@ impl Screen {
 
     fn after(sandbox: &Sandbox, before: &str, words: &str) -> Self {
         let mut command = Command::new("script");
-        let louder = louder(&[words]).join(" ");
+        let louder = louder(&words.split(' ').collect::<Vec<_>>()).join(" ");
         let line = format!("{before}; exec {} {words} {louder}", broker_binary().display());
         command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
         let as_if = sandbox.command(&[]);
@@ -126,7 +126,8 @@ fn approving() -> (EarthScope, Sandbox) {
 fn screen(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> String {
     let (code, seen) = Screen::sized(sandbox, columns, rows, words).ends();
     assert_eq!(code, Some(0), "{seen}");
-    seen.replace('\r', "")
+    // What is logged because of `BROKER_E2E_VVV` is no part of the page.
+    seen.replace('\r', "").split_inclusive('\n').filter(|line| !is_log(line)).collect()
 }
 
 /// The width on the screen, without what sets colours.

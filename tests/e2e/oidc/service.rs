@@ -125,7 +125,8 @@ pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, &Page))
     let mut url = None;
     while url.is_none() {
         let line = told.next().unwrap_or_else(|| panic!("no page was named: {err}")).expect("UTF-8");
-        url = line.split(' ').find(|word| word.starts_with("http://")).map(str::to_owned);
+        let named = line.split(' ').find(|word| word.starts_with("http://"));
+        url = named.filter(|_| !is_log(&line)).map(str::to_owned);
         err += &(line + "\n");
     }
     let mut browser = Browser::default();

@@ -35,8 +35,8 @@ fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Statu
         let providers = statuses.iter().map(object).collect();
         return answer(&json_of_providers(providers, Some(place(&store)))?);
     }
-    // Who names a provider, or wants more, sees where it comes from and where it goes.
-    let more = desk.everywhere.verbose > 0 || !args.providers.is_empty();
+    // Who names a provider sees where it comes from and where it goes.
+    let more = !args.providers.is_empty();
     let blocks = statuses.iter().filter(|_| more).map(|status| block(broker, status));
     answer(&(table(statuses) + &blocks.collect::<String>()))?;
     for status in statuses {
