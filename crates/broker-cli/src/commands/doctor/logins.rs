@@ -1,8 +1,8 @@
 //! Logins and secrets: what is over, what was refused, what cannot be read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use broker::{Config, ErrorKind, SecretSource, State, Status, printable};
+use broker::{Config, ErrorKind, SecretSource, State, Status, SystemEnv, platform, printable};
 use rustix::fs::{Access, access};
 
 use super::files::{is_open, mode, quoted};
@@ -64,7 +64,7 @@ fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
             let (what, fix) = wrong(format!("the environment variable {variable} is not set"));
             (what, format!("set {variable}, or {fix}"))
         }
-        SecretSource::File(path) => match file(&expand(path)) {
+        SecretSource::File(path) => match file(&platform::expand(path, &SystemEnv)) {
             Ok(None) => return fine(name, key, report),
             Ok(Some((what, fix))) => return report.warning("login.secret", Some(name), what, fix),
             Err(what) => wrong(what),
@@ -94,14 +94,6 @@ fn file(path: &Path) -> Result<Option<(String, String)>, String> {
         let what = format!("others can read the secret in {shown} (mode {})", mode(&meta));
         (what, format!("run: chmod 600 {}", quoted(path)))
     }))
-}
-
-/// `~/` is the home folder.
-fn expand(path: &Path) -> PathBuf {
-    match (path.strip_prefix("~"), std::env::home_dir()) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.to_owned(),
-    }
 }
 
 fn is_found(program: &str) -> bool {

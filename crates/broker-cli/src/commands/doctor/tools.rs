@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use broker::{Config, Env, Status, SystemEnv};
+use broker::{Config, Env, Status, SystemEnv, platform};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -58,12 +58,11 @@ fn entries(config: &Config) -> Vec<Entry> {
 
 fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: &mut Report) {
     let home = entries.iter().find_map(|entry| entry.keys.get("sdk_home"));
-    let home = match (home.map(Path::new), std::env::home_dir()) {
-        (Some(set), Some(home)) => home.join(set.strip_prefix("~").unwrap_or(set)),
-        (Some(set), None) => set.to_owned(),
-        (None, Some(home)) => home.join(".earthscope"),
-        (None, None) => return,
-    };
+    let home = home.map_or("~/.earthscope", String::as_str);
+    let home = platform::expand(Path::new(home), &SystemEnv);
+    if !home.is_absolute() {
+        return;
+    }
     let profiles = std::fs::read_dir(&home).into_iter().flatten().flatten();
     let mut files: Vec<_> = profiles.map(|profile| profile.path().join("tokens.json")).collect();
     files.retain(|file| file.symlink_metadata().is_ok());
