@@ -27,6 +27,11 @@ pub(crate) fn providers() -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
+/// The services of the gallery.
+pub(crate) fn gallery() -> Vec<CompletionCandidate> {
+    Vec::new()
+}
+
 /// A word of `broker exec`: providers; after `--` a command, then its arguments.
 pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words = line();

@@ -2,6 +2,7 @@
 
 use crate::{Record, ScopeKey, Secret, Token};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::record::Grant;
 
@@ -14,6 +15,7 @@ pub struct Change {
     dropped: Vec<ScopeKey>,
     account: Option<String>,
     id_token: Option<Secret>,
+    kept: Vec<(&'static str, Value)>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +67,13 @@ impl Change {
         self
     }
 
+    /// And something that is no secret and that the provider needs again, such as where a service's endpoints are:
+    /// see [`Record::kept`].
+    pub fn and_kept(mut self, key: &'static str, value: Value) -> Self {
+        self.kept.push((key, value));
+        self
+    }
+
     /// And whose they are, as the person knows it.
     pub fn and_account(mut self, account: Option<String>) -> Self {
         // It comes from a service, and goes to terminals.
@@ -103,6 +112,9 @@ impl Change {
         }
         for (scopes, token) in self.tokens {
             record.set_token(&scopes, token);
+        }
+        for (key, value) in self.kept {
+            record.keep(key, value);
         }
         if let Some(id_token) = self.id_token {
             record.set_id_token(id_token);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
@@ -11,7 +12,8 @@ use url::Url;
 use crate::section::{Section, Sections};
 use crate::trail::Trail;
 use crate::{
-    Clock, Env, Error, ErrorKind, Http, HttpFault, HttpRequest, HttpResponse, Person, Reached, Repeat, Result,
+    Clock, Env, Error, ErrorKind, Http, HttpFault, HttpRequest, HttpResponse, Person, Reached, Repeat,
+    Result, Token, TokenRequest,
 };
 
 /// A request that gets no answer within this time is given up, unless the configuration says another.
@@ -30,6 +32,14 @@ pub struct Context {
     trail: Arc<Trail>,
     told: Arc<Mutex<Vec<String>>>,
     cancelled: Option<watch::Receiver<()>>,
+    others: Option<Arc<dyn Others>>,
+}
+
+/// The tokens of other providers, for one whose tokens are had with another's.
+#[async_trait]
+pub(crate) trait Others: Send + Sync {
+    /// A token, as any caller gets it.
+    async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
 }
 
 struct World {
@@ -51,7 +61,16 @@ impl Context {
         let began_at = clock.now();
         let world = Arc::new(World { http, clock, env, person });
         let (trail, told) = (Arc::default(), Arc::default());
-        Self { world, timeout: DEFAULT_TIMEOUT, began_at, section, trail, told, cancelled: None }
+        Self {
+            world,
+            timeout: DEFAULT_TIMEOUT,
+            began_at,
+            section,
+            trail,
+            told,
+            cancelled: None,
+            others: None,
+        }
     }
 
     /// The context of one operation: it ends early when the sender of `cancelled` is dropped, but not in its
@@ -62,9 +81,11 @@ impl Context {
         section: Arc<Section>,
         trail: Arc<Trail>,
         cancelled: watch::Receiver<()>,
+        others: Arc<dyn Others>,
     ) -> Self {
-        let (world, began_at) = (self.world.clone(), self.now());
-        Self { world, timeout, began_at, section, trail, told: Arc::default(), cancelled: Some(cancelled) }
+        let (world, began_at, told) = (self.world.clone(), self.now(), Arc::default());
+        let (cancelled, others) = (Some(cancelled), Some(others));
+        Self { world, timeout, began_at, section, trail, told, cancelled, others }
     }
 
     /// The wall clock.
@@ -95,6 +116,22 @@ impl Context {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.as_ref().is_some_and(|cancelled| cancelled.has_changed().is_err())
+    }
+
+    /// The token of another provider, as any caller gets it: held, or had and saved under that provider's own lock.
+    pub async fn token_of(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
+        match &self.others {
+            Some(others) => others.token(provider, request).await,
+            None => {
+                Err(Error::failed("tokens of other providers are had in an operation of the broker only"))
+            }
+        }
+    }
+
+    /// The bound of one exchange: the `timeout` of the configuration.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Waits, or returns at once with [`crate::ErrorKind::Cancelled`] when nobody waits for the operation any more.
@@ -201,6 +238,23 @@ impl Context {
             _ => {}
         }
         if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }
+    }
+
+    /// Does an exchange that is no HTTP request: from here until the broker has saved what came of it, or the provider
+    /// says [`Context::nothing_given`], a signal waits. An error of `work` means that something may have been given
+    /// and its answer is lost, unless it is a refusal.
+    pub async fn exchange<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.check_wanted().await?;
+        self.section.begin();
+        let done = work.await;
+        match &done {
+            Ok(_) => self.trail.answer(),
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Failed) => {
+                self.trail.lose_answer();
+            }
+            Err(_) => {}
+        }
+        done
     }
 
     /// Says something to the person once what the exchange brought is saved: a terminal that stands still must not stand

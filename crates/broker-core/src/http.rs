@@ -72,6 +72,7 @@ pub struct HttpRequest {
     method: Method,
     url: ServiceUrl,
     authorization: Option<Zeroizing<String>>,
+    headers: Vec<(String, Zeroizing<String>)>,
     content_type: Option<&'static str>,
     body: Zeroizing<Vec<u8>>,
     repeat: Repeat,
@@ -82,7 +83,7 @@ impl HttpRequest {
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let body = Zeroizing::new(Vec::new());
-        Self { method, url, authorization: None, content_type: None, body, repeat }
+        Self { method, url, authorization: None, headers: Vec::new(), content_type: None, body, repeat }
     }
 
     /// A POST of form fields.
@@ -105,8 +106,14 @@ impl HttpRequest {
         Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
-    fn post_body(url: ServiceUrl, fields: &BTreeMap<&str, impl Serialize>, repeat: Repeat) -> Self {
-        // A map of text to text or to numbers is always JSON.
+    /// A POST of a JSON value.
+    #[must_use]
+    pub fn post_value(url: ServiceUrl, value: &Value, repeat: Repeat) -> Self {
+        Self::post_body(url, value, repeat)
+    }
+
+    fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
+        // A map of text to text or to numbers is always JSON, and so is JSON.
         let body = serde_json::to_vec(fields).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
@@ -126,6 +133,18 @@ impl HttpRequest {
         let pair = Zeroizing::new(format!("{}:{}", encode(client_id), encode(client_secret.expose())));
         self.authorization = Some(Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes()))));
         self
+    }
+
+    /// With one more header, whose value may be a secret.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_ascii_lowercase(), Zeroizing::new(value.to_owned())));
+        self
+    }
+
+    /// The headers of [`HttpRequest::with_header`], names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The method.

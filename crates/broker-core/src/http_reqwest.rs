@@ -89,21 +89,22 @@ impl ReqwestHttp {
             Method::Post => reqwest::Method::POST,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = client
-            .request(method, request.url().as_str())
-            .header("accept", "application/json")
-            .body(request.body().to_vec());
+        let mut builder = client.request(method, request.url().as_str()).body(request.body().to_vec());
+        if !request.headers().any(|(name, _)| name == "accept") {
+            builder = builder.header("accept", "application/json");
+        }
         if let Some(kind) = request.content_type() {
             builder = builder.header("content-type", kind);
         }
-        if let Some(value) = request.authorization() {
+        let authorization = request.authorization().map(|value| ("authorization", value));
+        for (name, value) in authorization.into_iter().chain(request.headers()) {
             let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
                 reached: Reached::No,
                 timed_out: false,
                 what: "the secret has characters that no header can carry".to_owned(),
             })?;
             value.set_sensitive(true);
-            builder = builder.header("authorization", value);
+            builder = builder.header(name, value);
         }
         let mut response = builder.send().await.map_err(|error| fault(&error))?;
         let mut body = Zeroizing::new(Vec::new());

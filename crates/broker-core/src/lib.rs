@@ -12,6 +12,8 @@ mod clock;
 mod context;
 mod env;
 mod error;
+mod expiry;
+mod header;
 mod http;
 #[cfg(feature = "reqwest")]
 mod http_reqwest;
@@ -42,6 +44,8 @@ pub use clock::{Clock, SystemClock};
 pub use context::Context;
 pub use env::{Env, SystemEnv};
 pub use error::{Error, ErrorKind, Result};
+pub use expiry::{ExpiresAs, Pattern, value_at};
+pub use header::Header;
 pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached, Repeat, ServiceUrl};
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::ReqwestHttp;

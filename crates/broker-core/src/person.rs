@@ -28,6 +28,15 @@ pub trait Person: Send + Sync {
     async fn ask_hidden(&self, question: &str) -> Result<Secret>;
     /// Shows where to approve a login.
     fn show_code(&self, code: &DeviceCode);
+    /// Shows the page where to log in, and opens it where [`Person::browses`] (RFC 8252 section 4.1).
+    fn show_page(&self, url: &str) {
+        self.tell(&format!("log in here: {url}"));
+    }
+    /// Whether a page is opened by a browser on this very machine, so that it can lead back to it; else the person
+    /// is asked for the address that the browser ends at.
+    fn browses(&self) -> bool {
+        true
+    }
     /// Called about once a second while a code waits for its approval.
     fn waiting(&self, left: Duration);
     /// Says something worth knowing: a warning, what is being waited for.
@@ -50,6 +59,10 @@ impl Person for Nobody {
 
     fn show_code(&self, code: &DeviceCode) {
         tracing::warn!(url = code.verification_uri, code = code.user_code, "a login waits for its approval");
+    }
+
+    fn browses(&self) -> bool {
+        false
     }
 
     fn waiting(&self, _left: Duration) {}

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
 
 use crate::{
-    Change, Context, Derived, Error, Issuer, LoginFile, Record, Result, Secret, Token, TokenRequest,
+    Change, Context, Derived, Error, Header, Issuer, LoginFile, Record, Result, Secret, Token, TokenRequest,
 };
 
 /// A service that gives tokens.
@@ -37,6 +38,11 @@ pub trait Provider: Send + Sync {
     /// (`127.0.0.1:8080`). A token is offered to no other.
     fn hosts(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The header that its tokens go into.
+    fn header(&self) -> Header {
+        Header::default()
     }
 
     /// The file of the service's own tools that its login is shared with, if it is.
@@ -80,16 +86,33 @@ pub trait Provider: Send + Sync {
         false
     }
 
-    /// Logs a person in. The change is put into an empty record: nothing of the last login stays.
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change>;
+    /// Logs a person in. The change is put into an empty record: nothing of the last login stays. By default there is
+    /// no login but an exchange with an empty record, which shows that the configured secret works.
+    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+        match login {
+            Login::Usual => {
+                let record = Record::new("login", self.issuer().clone());
+                self.exchange(context, &record, &TokenRequest::new()).await
+            }
+            _ => Err(Error::usage("this provider has no login: what it needs stands in the configuration")),
+        }
+    }
 
     /// The token that [`Provider::revoke`] needs, if it needs one: the broker sees to it that the record has it.
     fn needed_to_revoke(&self, _record: &Record) -> Option<TokenRequest> {
         None
     }
 
-    /// Revokes the grant and what else can be revoked at the service (RFC 7009). Errors keep the record.
-    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked>;
+    /// Revokes the grant and what else can be revoked at the service (RFC 7009). Errors keep the record. By default
+    /// nothing can be.
+    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
+        Ok(Revoked::default())
+    }
+
+    /// What the service says of a token (RFC 7662), if it can be asked.
+    async fn introspect(&self, _context: &Context, _token: &Token) -> Result<Option<Map<String, Value>>> {
+        Ok(None)
+    }
 }
 
 /// How to log in.

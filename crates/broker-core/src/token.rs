@@ -77,6 +77,15 @@ impl Token {
             .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
     }
 
+    /// That ends then by the service's clock, which may be another than this machine's: see [`Token::from_answer`].
+    #[must_use]
+    pub fn ending(self, at: DateTime<Utc>) -> Self {
+        self.edit(|inner| {
+            let skew = inner.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
+            inner.expires_at = at.checked_sub_signed(skew);
+        })
+    }
+
     /// With the type the service gave it; `bearer` in any case becomes `Bearer`, as header values are written, and so
     /// does what no header can carry.
     #[must_use]

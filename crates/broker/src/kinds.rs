@@ -10,4 +10,12 @@ pub(crate) const BUILT_IN: &[Kind] = &[
     broker_earthdaily::KIND,
     #[cfg(feature = "earthscope")]
     broker_earthscope::KIND,
+    #[cfg(feature = "exec")]
+    broker_exec::KIND,
+    #[cfg(feature = "login")]
+    broker_login::KIND,
+    #[cfg(feature = "oauth2")]
+    broker_oauth2::KIND,
+    #[cfg(feature = "static")]
+    broker_static::KIND,
 ];

@@ -26,7 +26,7 @@ mod setup;
 
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
-    FileStore, Grant, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime,
+    FileStore, Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime,
     LoggedIn, LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal,
     Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State,
     Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given,

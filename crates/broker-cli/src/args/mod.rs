@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCandidates, Shell};
 
-use crate::candidates::providers;
+use crate::candidates::{gallery, providers};
 
 pub(crate) use programs::{DockerOperation, Exec, Helper};
 pub(crate) use token::{Format, ShellKind, Token};
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     Doctor(Doctor),
     Import(Import),
+    Add(Add),
+    NewProvider(NewProvider),
     /// Speak the protocol of a program that asks for credentials
     #[command(subcommand)]
     Helper(Helper),
@@ -156,6 +158,9 @@ pub(crate) struct Inspect {
     /// The token of these scopes; can be given more than once
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
+    /// Ask the service too what it says of the token (RFC 7662)
+    #[arg(long)]
+    pub(crate) introspect: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -192,6 +197,36 @@ pub(crate) struct Import {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Add a service of the gallery to your configuration, or list the gallery
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  broker add                 # list the gallery\n  broker add cdse\n  \
+    broker add cdse --as cdse-work --dry-run")]
+pub(crate) struct Add {
+    /// The service
+    #[arg(add = ArgValueCandidates::new(gallery))]
+    pub(crate) service: Option<String>,
+    /// The name the provider gets
+    #[arg(long = "as", value_name = "NAME", requires = "service")]
+    pub(crate) name: Option<String>,
+    /// Only show what would be added
+    #[arg(long, requires = "service")]
+    pub(crate) dry_run: bool,
+    /// Print the list as JSON
+    #[arg(long, conflicts_with = "service")]
+    pub(crate) json: bool,
+}
+
+/// Write the crate of a new provider, with tests that pass
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Example:\n  broker new-provider my-service --into crates")]
+pub(crate) struct NewProvider {
+    /// The kind's name: small letters, digits and `-`
+    pub(crate) name: String,
+    /// The folder that the crate's folder is made in
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) into: PathBuf,
 }
 
 /// Write man pages into a folder, which is made if it is not there

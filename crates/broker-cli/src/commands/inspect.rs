@@ -1,12 +1,13 @@
 //! `broker inspect`.
 
-use broker::{Broker, Claims, Clock, Error, Inspected, SystemClock, TokenRequest, printable};
+use broker::{Broker, Claims, Clock, Error, Inspected, ScopeKey, SystemClock, TokenRequest, printable};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{Desk, Outcome, answer};
 use crate::args::Inspect;
 use crate::format::rfc3339;
+use crate::run::run as run_async;
 use crate::words;
 
 /// The claims that are times (RFC 7519 section 4.1, OpenID Connect Core sections 2 and 5.1).
@@ -18,12 +19,27 @@ pub(super) fn run(desk: &Desk<'_>, args: &Inspect) -> Outcome {
     let scopes = request.scopes();
     let held = broker.inspect(&args.provider, scopes)?;
     let held = held.ok_or_else(|| none_held(&broker, &args.provider, scopes.as_str()))?;
+    let said = if args.introspect { Some(introspect(&broker, &args.provider, scopes)?) } else { None };
     let now = SystemClock.now();
     answer(&if args.json {
-        escaped(&object(&args.provider, scopes.as_str(), &held, now))
+        let mut object = object(&args.provider, scopes.as_str(), &held, now);
+        if let Some(said) = said {
+            object["introspection"] = Value::from(said);
+        }
+        escaped(&object)
     } else {
-        text(&args.provider, &held, now)
+        let said = said.map(|said| format!("\nthe service says\n{}", lines(&said, &Map::new())));
+        text(&args.provider, &held, now) + &said.unwrap_or_default()
     })
+}
+
+/// What the service says of the token (RFC 7662).
+fn introspect(broker: &Broker, provider: &str, scopes: &ScopeKey) -> Outcome<Map<String, Value>> {
+    let said = run_async(broker, broker.introspect(provider, scopes))?;
+    Ok(said.ok_or_else(|| {
+        Error::usage("this service cannot be asked about its tokens: leave out `--introspect`")
+            .of_provider(provider)
+    })?)
 }
 
 /// Without a token there is nothing to look at: another scope's may be meant, or one has to be had first.

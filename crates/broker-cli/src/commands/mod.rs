@@ -1,5 +1,6 @@
 //! The commands.
 
+mod add;
 pub(crate) mod completions;
 mod config;
 mod doctor;
@@ -10,6 +11,7 @@ mod inspect;
 mod login;
 mod logout;
 mod man;
+mod new_provider;
 mod status;
 mod token;
 
@@ -54,6 +56,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Command::Inspect(inspect) => inspect::run(&desk, inspect),
         Command::Doctor(doctor) => doctor::run(&desk, doctor),
         Command::Import(import) => import::run(&desk, import),
+        Command::Add(add) => add::run(&desk, add),
+        Command::NewProvider(new) => new_provider::run(&desk, new),
         Command::Helper(helper) => helper::run(&desk, helper),
         Command::Config(config) => config::run(&desk, config),
         Command::Completions(completions) => completions::run(&desk, completions),
@@ -145,6 +149,9 @@ fn log(verbose: u8) {
         "broker_earthscope",
         "broker_earthdaily",
         "broker_carbonmapper",
+        "broker_exec",
+        "broker_login",
+        "broker_static",
     ];
     let words = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     tracing_subscriber::registry()

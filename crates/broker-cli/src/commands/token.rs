@@ -37,6 +37,7 @@ fn token(desk: &Desk<'_>, args: &Token) -> Outcome<String> {
         asked: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
         hosts: &broker.hosts(&args.provider)?,
+        header: &broker.header(&args.provider)?,
         now,
     };
     let printed = print(&token, &style, &about)?;

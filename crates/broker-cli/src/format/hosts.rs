@@ -11,7 +11,7 @@ const USER: &str = "oauth2";
 
 /// Secrets for `DuckDB`, each for what begins with its scope: the `/` at the end keeps `example.org.evil.net` out.
 pub(super) fn duckdb(token: &Token, about: &About<'_>) -> Result<Printed> {
-    let secret = sql(header::bearer(token)?, '\'');
+    let secret = sql(header::bearer(token, about.header)?, '\'');
     statements(about, "DuckDB's scopes have no patterns", is_exact, |host| {
         let scheme = if is_loopback(host) { "http" } else { "https" };
         let name = sql(&format!("{}@{host}", about.provider), '"');

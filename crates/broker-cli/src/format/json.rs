@@ -1,6 +1,6 @@
 //! Formats in JSON.
 
-use broker::{Error, Result, Secret, Token};
+use broker::{Error, Header, Result, Secret, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -17,6 +17,16 @@ struct Json<'a> {
     scope: Option<&'a str>,
     expires_at: Option<String>,
     expires_in: Option<u64>,
+    /// Only where it is another than usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<SentIn<'a>>,
+}
+
+/// The header that the token goes into, and what stands before it there.
+#[derive(Serialize)]
+struct SentIn<'a> {
+    name: &'a str,
+    prefix: &'a str,
 }
 
 /// As programs read it that know the broker.
@@ -29,6 +39,8 @@ pub(super) fn object(token: &Token, about: &About<'_>) -> Result<String> {
         scope: scope(token, about),
         expires_at: token.expires_at().map(rfc3339),
         expires_in: expires_in(token, about),
+        header: (*about.header != Header::default())
+            .then(|| SentIn { name: &about.header.name, prefix: about.header.prefix_of(token) }),
     })
 }
 
@@ -43,7 +55,7 @@ pub(super) fn expires_in(token: &Token, about: &About<'_>) -> Option<u64> {
 }
 
 /// As kubectl has it from an exec plugin, in a version.
-pub(crate) fn exec_credential(token: &Token, api_version: &str) -> Result<String> {
+pub(crate) fn exec_credential(token: &Token, sent_in: &Header, api_version: &str) -> Result<String> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct ExecCredential<'a> {
@@ -62,7 +74,7 @@ pub(crate) fn exec_credential(token: &Token, api_version: &str) -> Result<String
         api_version,
         kind: "ExecCredential",
         status: Status {
-            token: header::bearer(token)?,
+            token: header::bearer(token, sent_in)?,
             expiration_timestamp: token.expires_at().map(rfc3339),
         },
     })

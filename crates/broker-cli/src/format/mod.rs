@@ -7,7 +7,7 @@ mod json;
 mod shell;
 mod template;
 
-use broker::{Derived, Error, Result, Secret, Token};
+use broker::{Derived, Error, Header, Result, Secret, Token};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 
@@ -30,6 +30,8 @@ pub(crate) struct About<'a> {
     pub(crate) variable: &'a str,
     /// The hosts that the token is for.
     pub(crate) hosts: &'a [String],
+    /// The header that the token goes into.
+    pub(crate) header: &'a Header,
     /// The time.
     pub(crate) now: DateTime<Utc>,
 }
@@ -133,16 +135,16 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, about: &About<'_>) -> Resu
     Ok(match style.format {
         Format::Text => format!("{secret}\n").into(),
         Format::Json => json::object(token, about)?.into(),
-        Format::Header => header::line(token)?.into(),
-        Format::Curl => header::curl(token)?.into(),
-        Format::Wget => header::wget(token)?,
-        Format::GdalHeaders => header::gdal(token)?,
+        Format::Header => header::line(token, about.header)?.into(),
+        Format::Curl => header::curl(token, about.header)?.into(),
+        Format::Wget => header::wget(token, about.header)?,
+        Format::GdalHeaders => header::gdal(token, about.header)?,
         Format::Env => shell::lines(style.shell, &variables(token, style, about)?).into(),
         Format::Dotenv => shell::dotenv(&variables(token, style, about)?)?,
-        Format::Gdal => shell::gdal(style.shell, token)?.into(),
+        Format::Gdal => shell::gdal(style.shell, token, about.header)?.into(),
         Format::Duckdb => hosts::duckdb(token, about)?,
         Format::Netrc => hosts::netrc(token, about)?,
-        Format::ExecCredential => json::exec_credential(token, EXEC_CREDENTIAL)?.into(),
+        Format::ExecCredential => json::exec_credential(token, about.header, EXEC_CREDENTIAL)?.into(),
         Format::Aws => json::aws(token)?.into(),
         Format::Cookies => cookies::file(token)?.into(),
         Format::Template => style.template.fill(token, about).into(),

@@ -1,8 +1,8 @@
 //! Formats for shells, and for what reads a shell's assignments.
 
-use broker::{Error, Result, Secret, Token};
+use broker::{Error, Header, Result, Secret, Token};
 
-use super::{Printed, header};
+use super::Printed;
 use crate::args::ShellKind;
 
 /// A line for each variable.
@@ -11,8 +11,8 @@ pub(super) fn lines(shell: ShellKind, variables: &[(&str, Secret)]) -> String {
 }
 
 /// GDAL's variables.
-pub(super) fn gdal(shell: ShellKind, token: &Token) -> Result<String> {
-    let secret = header::bearer(token)?;
+pub(super) fn gdal(shell: ShellKind, token: &Token, header: &Header) -> Result<String> {
+    let secret = super::header::bearer(token, header)?;
     Ok(line(shell, "GDAL_HTTP_AUTH", "BEARER") + &line(shell, "GDAL_HTTP_BEARER", secret))
 }
 

@@ -103,6 +103,19 @@ impl Person for Terminal {
         }
     }
 
+    /// Shown even to who wants quiet: without it there is no login.
+    fn show_page(&self, url: &str) {
+        let url = printable(url);
+        say(&format!("Log in here: {url}"));
+        if self.browses() && ServiceUrl::parse(&url).is_ok() {
+            std::thread::spawn(move || webbrowser::open(&url));
+        }
+    }
+
+    fn browses(&self) -> bool {
+        self.browser && browser_is_here()
+    }
+
     fn waiting(&self, left: Duration) {
         let Some(size) = size().filter(|_| !self.quiet) else { return };
         if let Ok(mut counting) = self.counting.lock() {

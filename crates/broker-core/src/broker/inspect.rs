@@ -29,4 +29,16 @@ impl Broker {
             jwt: Claims::header(token.secret()).zip(Claims::read(token.secret())),
         }))
     }
+
+    /// What the service says of the token that is held for these scopes (RFC 7662); `None` if none is held, or the
+    /// service can't be asked.
+    pub async fn introspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Map<String, Value>>> {
+        let slot = self.slot(provider)?;
+        let seen = self.inner.look(&slot).map_err(|error| error.of_provider(provider))?;
+        let Some(token) = seen.record.token(scopes).cloned() else { return Ok(None) };
+        let work = |operation: super::operation::Operation| async move {
+            operation.provider().introspect(&operation.context, &token).await
+        };
+        self.run(provider, work).await
+    }
 }

@@ -20,7 +20,8 @@ use crate::context::DEFAULT_TIMEOUT;
 use crate::section::Sections;
 use crate::store::SharedStore;
 use crate::{
-    Context, Error, Loaded, Provider, Record, Result, Store, StoreAbout, Token, TokenRequest, printable,
+    Context, Error, Header, Loaded, Provider, Record, Result, Store, StoreAbout, Token, TokenRequest,
+    printable,
 };
 
 use decide::{Decision, decide};
@@ -56,13 +57,15 @@ pub struct Entry {
     pub token_variable: String,
     /// The hosts that its tokens are offered to: see [`Provider::hosts`].
     pub hosts: Vec<String>,
+    /// The header that its tokens go into.
+    pub header: Header,
 }
 
 impl Entry {
     /// An entry with the usual bound, the provider's own hosts, whose variable is `TOKEN`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        let hosts = provider.hosts();
-        Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned(), hosts }
+        let (hosts, header) = (provider.hosts(), provider.header());
+        Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned(), hosts, header }
     }
 }
 
@@ -201,6 +204,11 @@ impl Broker {
     /// The hosts that a provider's tokens are offered to: see [`Provider::hosts`].
     pub fn hosts(&self, provider: &str) -> Result<Vec<String>> {
         Ok(self.slot(provider)?.entry.hosts.clone())
+    }
+
+    /// The header that a provider's tokens go into.
+    pub fn header(&self, provider: &str) -> Result<Header> {
+        Ok(self.slot(provider)?.entry.header.clone())
     }
 
     /// Whether a provider's tokens are offered to `host`, which may have a port.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::{Broker, Inner, Slot};
+use crate::context::Others;
 use crate::section::Section;
 use crate::trail::Trail;
-use crate::{Change, Context, Error, Loaded, Locked, Locking, Provider, Record, Result};
+use crate::{Change, Context, Error, Loaded, Locked, Locking, Provider, Record, Result, Token, TokenRequest};
 
 /// Between two looks at a lock that somebody else has: short at first, since most exchanges are.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -54,6 +56,13 @@ tokio::task_local! {
     static ASKING: Vec<(usize, String)>;
 }
 
+#[async_trait]
+impl Others for Broker {
+    async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
+        Self::token(self, provider, request).await
+    }
+}
+
 impl Broker {
     /// Runs an operation to its end even if the caller goes away; then its waits and polls end early.
     pub(super) async fn run<T, F, W>(&self, provider: &str, work: W) -> Result<T>
@@ -69,7 +78,13 @@ impl Broker {
         let (caller, cancelled) = watch::channel(());
         let trail = Arc::<Trail>::default();
         let (timeout, inner) = (slot.entry.timeout, self.inner.clone());
-        let context = inner.context.of_operation(timeout, section.clone(), trail.clone(), cancelled);
+        let context = inner.context.of_operation(
+            timeout,
+            section.clone(),
+            trail.clone(),
+            cancelled,
+            Arc::new(self.clone()),
+        );
         let operation = Operation { inner, slot, context, section, trail };
         let ended = tokio::spawn(ASKING.scope(asking, work(operation))).await;
         drop(caller);

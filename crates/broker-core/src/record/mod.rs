@@ -66,6 +66,9 @@ struct Held {
     /// Tokens that the service lists by name, which were replaced before they expired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     replaced: Vec<Replaced>,
+    /// What the provider keeps for itself: see [`Record::kept`].
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    kept: Map<String, Value>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -266,6 +269,16 @@ impl Record {
         self.held.id_token = Some(id_token);
     }
 
+    /// What [`crate::Change::and_kept`] has kept under this key for the record's issuer.
+    #[must_use]
+    pub fn kept(&self, key: &str) -> Option<&Value> {
+        self.held.kept.get(key)
+    }
+
+    pub(crate) fn keep(&mut self, key: &str, value: Value) {
+        self.held.kept.insert(key.to_owned(), value);
+    }
+
     pub(crate) fn set_account(&mut self, account: Option<String>) {
         self.held.account = account;
     }
@@ -335,6 +348,7 @@ impl Held {
             failures: BTreeMap::new(),
             rejections: BTreeMap::new(),
             replaced: Vec::new(),
+            kept: Map::new(),
             unknown: Map::new(),
         }
     }

@@ -8,7 +8,9 @@ mod show;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{Catalog, Entry, Env, Error, Kind, Result, Settings, SettingsError, is_provider_name};
+use broker_core::{
+    Catalog, Entry, Env, Error, Header, Kind, Result, Settings, SettingsError, is_provider_name,
+};
 use figment::Figment;
 use figment::value::{Dict, Value};
 
@@ -20,7 +22,7 @@ use place::{Mark, Place};
 pub use show::{Configured, Setting};
 
 /// The keys every provider has, whatever its kind.
-const COMMON_KEYS: [&str; 4] = ["kind", "timeout", "env", "hosts"];
+const COMMON_KEYS: [&str; 6] = ["kind", "timeout", "env", "hosts", "header", "prefix"];
 
 /// What can be wrong with a value in a thousand ways is said by what would be right.
 const SECRET_FORMS: &str =
@@ -171,21 +173,65 @@ impl Config {
         }
     }
 
+    /// The header that tokens go into, by `header` and `prefix`; `own` is the provider's.
+    fn header(&self, name: &str, own: Header) -> Result<Header> {
+        let text = |key: &'static str, right: fn(&str) -> bool, what: &str| match self.table(name)?.get(key) {
+            None => Ok(None),
+            Some(value) => match value.as_str().filter(|text| right(text)) {
+                Some(text) => Ok(Some(text.to_owned())),
+                None => Err(self.wrong(
+                    &["providers", name, key],
+                    Mark::Value,
+                    &format!("`{key}` must be {what}"),
+                )),
+            },
+        };
+        let is_name = |text: &str| {
+            !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        };
+        let is_prefix = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+        let header = text("header", is_name, "the name of a header: \"X-Auth-Token\"")?;
+        let prefix = text("prefix", is_prefix, "a word that stands before the token, or empty: \"api-key\"")?;
+        let mut header = header.map_or(own, |header| match header.to_ascii_lowercase().as_str() {
+            "authorization" => Header::default(),
+            _ => Header::bare(&header),
+        });
+        if prefix.is_some() {
+            header.prefix = prefix;
+        }
+        Ok(header)
+    }
+
     /// A setting that its kind cannot use.
     fn unfit(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
         // Of no key: what is wrong is outside of the configuration.
         if error.key.is_empty() {
             return Error::configuration(error.message.clone());
         }
-        let key = error.key.split('.').next().filter(|key| !key.is_empty()).unwrap_or("?");
-        let secret = kind.secrets.contains(&key);
-        let (mark, why) = match error.message.rsplit_once("expected ") {
+        // `fields.NAME`, `list[0]`: a place in a list is shown as its list.
+        let path = error.key.split('[').next().unwrap_or_default().split('.').filter(|key| !key.is_empty());
+        let mut keys: Vec<&str> = ["providers", name].into_iter().chain(path).collect();
+        let key = keys[2..].join(".");
+        let secret = keys.get(2).is_some_and(|key| kind.secrets.contains(key));
+        let unknown = error.message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+        let (mark, why) = match (unknown, error.message.rsplit_once("expected ")) {
             _ if secret => (Mark::Secret, format!("`{key}` must be {SECRET_FORMS}")),
+            (Some((field, known)), _) => {
+                keys.retain(|key| *key != field);
+                let table = keys[2..].join(".");
+                keys.push(field);
+                let known = || known.split('`').skip(1).step_by(2);
+                let meant = nearest(field, known()).map(|meant| format!("did you mean `{meant}`?"));
+                let all = || {
+                    format!("it has {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
+                };
+                (Mark::Key, format!("`{table}` has no key `{field}`: {}", meant.unwrap_or_else(all)))
+            }
             // What is there is seen in the file's own words.
-            Some((_, expected)) => (Mark::Value, format!("`{key}` must be {expected}")),
-            None => (Mark::Value, format!("`{key}`: {}", error.message)),
+            (None, Some((_, expected))) => (Mark::Value, format!("`{key}` must be {expected}")),
+            (None, None) => (Mark::Value, format!("`{key}`: {}", error.message)),
         };
-        self.wrong(&["providers", name, key], mark, &why)
+        self.wrong(&keys, mark, &why)
     }
 
     /// An error at a key: in the file that set it last, else in what else set it.
@@ -240,6 +286,7 @@ impl Config {
         let settings = Settings::new(name, json, self.env.as_ref());
         let provider = (kind.build)(&settings).map_err(|error| self.unfit(name, kind, &error))?;
         let mut entry = Entry::new(provider);
+        entry.header = self.header(name, entry.header)?;
         kind.token_variable.clone_into(&mut entry.token_variable);
         if let Some(timeout) = timeout {
             entry.timeout = timeout;

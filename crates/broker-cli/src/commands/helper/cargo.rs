@@ -58,7 +58,7 @@ fn respond(desk: &Desk<'_>, broker: &mut Option<Broker>, line: &str) -> Outcome<
     let mut get = json!({
         "kind": "get",
         // cargo sends it as the header's whole value.
-        "token": format!("{} {}", token.token_type(), plain(&token)?),
+        "token": format!("{} {}", broker.header(&provider)?.prefix_of(&token), plain(&token)?),
         "cache": "session",
         "operation_independent": true,
     });

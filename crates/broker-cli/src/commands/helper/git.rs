@@ -28,7 +28,8 @@ fn get(desk: &Desk<'_>, said: &Said<'_>, url: &str) -> Outcome {
     let broker = desk.setup().open()?;
     let Some(provider) = provider_for(desk, &broker, url) else { return Ok(()) };
     let token = token(&broker, &provider)?;
-    let (kind, secret) = (token.token_type(), plain(&token)?);
+    let header = broker.header(&provider)?;
+    let (kind, secret) = (header.prefix_of(&token), plain(&token)?);
     let mut lines = if said.takes_bearer() {
         format!("capability[]=authtype\nauthtype={kind}\ncredential={secret}\nephemeral=1\n")
     } else {

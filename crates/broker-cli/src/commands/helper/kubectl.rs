@@ -37,7 +37,7 @@ pub(super) fn run(desk: &Desk<'_>, provider: &str) -> Outcome {
     }
     let token = token(&broker, provider)?;
     plain(&token)?;
-    answer(&exec_credential(&token, &asked.api_version)?)
+    answer(&exec_credential(&token, &broker.header(provider)?, &asked.api_version)?)
 }
 
 /// What the program wants; without a program (by hand), the newest version.
