@@ -1,7 +1,8 @@
-//! What the broker is tested and shown with; no part of a release.
+//! What the broker and its providers, also those of others, are tested and shown with; no part of the binary.
 //!
 //! [`conformance`] is the suite that every provider runs through, with [`TestClock`], [`TestEnv`] and
-//! [`TestPerson`] as its world. [`standin`] has the three services as loopback servers, each with faults that a test or a demo injects.
+//! [`TestPerson`] as its world. [`standin`] has the three services, and [`TokenService`] for any
+//! other, as loopback servers, each with faults that a test or a demo injects.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,5 +21,5 @@ pub use world::{TestEnv, TestPerson, World};
 
 pub use standin::{
     Auth, CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
-    ExpiresIn, Fault, Now, Rotation, Seen, Server, system_clock,
+    ExpiresIn, Fault, Now, Rotation, Seen, Server, TokenService, TokenServiceOptions, system_clock,
 };

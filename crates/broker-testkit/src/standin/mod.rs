@@ -1,4 +1,4 @@
-//! Stand-ins for the three services, on loopback.
+//! Stand-ins for the three services, and one for any other, on loopback.
 //!
 //! Each runs on a thread of its own with a runtime of its own, so that sync and async tests use it alike, listens on
 //! `127.0.0.1` at a free port, and stops when dropped. "Facts" are the notes on how the real services behave.
@@ -11,17 +11,21 @@ mod fault;
 mod http;
 mod line;
 mod random;
+mod refresh;
 mod server;
 mod time;
+mod token_service;
 
 pub use carbonmapper::{CarbonMapper, CarbonMapperOptions};
 pub use earthdaily::{Auth, EarthDaily, EarthDailyOptions};
-pub use earthscope::{EarthScope, EarthScopeOptions, Rotation};
+pub use earthscope::{EarthScope, EarthScopeOptions};
 pub use expires_in::ExpiresIn;
 pub use fault::Fault;
 pub use http::Seen;
+pub use refresh::Rotation;
 pub use server::{Held, Server};
 pub use time::{Now, system_clock};
+pub use token_service::{TokenService, TokenServiceOptions};
 
 use std::sync::{Mutex, MutexGuard};
 

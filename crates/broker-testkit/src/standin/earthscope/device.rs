@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::random;
+use super::super::refresh::Grant;
 use super::super::time::Clock;
 use super::EarthScopeOptions;
-use super::refresh::Grant;
 
 /// What a poll comes to.
 pub(super) enum Poll {

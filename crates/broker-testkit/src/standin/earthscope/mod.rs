@@ -2,15 +2,13 @@
 
 mod activate;
 mod device;
-mod refresh;
 mod service;
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
+use super::refresh::{Grant, Rotation};
 use device::{Decision, Policy};
-use refresh::Grant;
-pub use refresh::Rotation;
 use service::State;
 
 use super::expires_in::ExpiresIn;

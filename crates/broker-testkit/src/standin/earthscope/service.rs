@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
 use super::super::random;
+use super::super::refresh::{Book, Grant};
 use super::super::server::{Route, Service};
 use super::super::time::Clock;
 use super::EarthScopeOptions;
 use super::activate::activate;
 use super::device::{Codes, Poll};
-use super::refresh::{Book, Grant};
 
 pub(super) struct State {
     pub(super) options: EarthScopeOptions,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::random;
+use super::random;
 
 /// What the answer to a refresh says about the refresh token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,87 @@
+//! A subject whose service is the generic token service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::{Kind, Provider, Settings};
+use serde_json::Value;
+
+use super::Subject;
+use crate::{Server, TestPerson, TokenService, TokenServiceOptions, World};
+
+/// More logins than any case has.
+const LOGINS: usize = 8;
+
+/// A kind against [`TokenService`]: with the person's name and password at hand, whichever of them a login asks for.
+pub struct TokenSubject {
+    /// The world.
+    pub world: World,
+    /// The service.
+    pub service: TokenService,
+    kind: Kind,
+    table: Value,
+    elsewhere: Value,
+    secrets: Vec<String>,
+}
+
+impl TokenSubject {
+    /// A subject with two tables of settings, each made of the service's URL: one for the service's account, and one
+    /// for another issuer or account. A person is asked for a password only.
+    #[must_use]
+    pub fn new(
+        kind: Kind,
+        options: TokenServiceOptions,
+        table: impl Fn(&str) -> Value,
+        elsewhere: impl Fn(&str) -> Value,
+    ) -> Self {
+        let mut world = World::new();
+        world.timeout = Duration::from_millis(300);
+        world.person =
+            (0..LOGINS).fold(TestPerson::default(), |person, _| person.answering(&options.password));
+        let secrets = vec![options.password.clone(), options.client_secret.clone()];
+        let service = TokenService::start(TokenServiceOptions { now: world.clock.for_service(), ..options });
+        let (table, elsewhere) = (table(service.url()), elsewhere(service.url()));
+        Self { world, service, kind, table, elsewhere, secrets }
+    }
+
+    /// The provider of a table.
+    ///
+    /// # Panics
+    /// If the kind does not take the table.
+    #[must_use]
+    pub fn build(&self, table: &Value) -> Arc<dyn Provider> {
+        let settings = Settings::new(self.kind.name, table.clone(), &self.world.env);
+        (self.kind.build)(&settings).expect("settings")
+    }
+}
+
+impl Subject for TokenSubject {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.build(&self.table)
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        self.build(&self.elsewhere)
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        self.service.revoke_refresh_tokens();
+        self.service.logins() > 0
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        self.secrets.clone()
+    }
+}
