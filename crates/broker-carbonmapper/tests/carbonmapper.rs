@@ -64,6 +64,14 @@ impl Subject for Methane {
         self.service.revoke_refresh_tokens();
         true
     }
+
+    fn login_secrets(&self) -> Vec<String> {
+        vec![PASSWORD.to_owned()]
+    }
+
+    fn scopes(&self) -> Option<&'static [&'static str]> {
+        Some(&["stac", "catalog:read"])
+    }
 }
 
 #[tokio::test]

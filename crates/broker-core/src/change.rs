@@ -1,6 +1,6 @@
 //! What an exchange brought.
 
-use crate::{Record, ScopeKey, Secret, Token};
+use crate::{HttpResponse, Problem, Record, ScopeKey, Secret, Token, given};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -42,6 +42,25 @@ impl Change {
     /// has changed the record, marks the grant refused if not, and asks the provider again.
     pub fn grant_refused() -> Self {
         Self { grant: GrantChange::Refused, ..Self::default() }
+    }
+
+    /// What came of a refresh (RFC 6749 section 6) that sent `grant`, of which `read` made a change or a problem:
+    /// `invalid_grant` ends the login, and nothing else does. Whatever else is wrong with the answer, the old grant may be
+    /// spent, so a new one in its field `key` is kept: the broker saves that and asks again.
+    pub fn refreshed(
+        read: Result<Self, Problem>,
+        response: &HttpResponse,
+        key: &str,
+        grant: &Secret,
+    ) -> crate::Result<Self> {
+        match read {
+            Ok(change) => Ok(change),
+            Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => Ok(Self::grant_refused()),
+            Err(problem) => match given(response, key).filter(|new| !new.same_as(grant)) {
+                Some(rotated) => Ok(Self::grant(rotated, response.sent_at)),
+                None => Err(problem.error("the service refused to renew")),
+            },
+        }
     }
 
     /// The service does not accept this token although it should still be valid: it is forgotten.

@@ -61,6 +61,10 @@ impl Subject for Seismic {
         self.service.revoke_everything();
         true
     }
+
+    fn scopes(&self) -> Option<&'static [&'static str]> {
+        Some(&["profile", "offline_access"])
+    }
 }
 
 fn approved(rotation: Rotation) -> Seismic {

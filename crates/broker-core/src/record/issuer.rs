@@ -24,6 +24,13 @@ pub struct Issuer {
 }
 
 impl Issuer {
+    /// An issuer that is known by its endpoint alone; what else tells it from others goes into its fields.
+    #[must_use]
+    pub fn new(kind: &str, flow: &str, endpoint: &str) -> Self {
+        let [kind, flow, endpoint] = [kind, flow, endpoint].map(str::to_owned);
+        Self { kind, flow, endpoint, client_id: None, audience: None, secret_mark: None }
+    }
+
     /// In words: where, as whom, for whom.
     pub(super) fn describe(&self) -> String {
         let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();

@@ -57,9 +57,14 @@ pub trait Subject: Send + Sync {
     /// Ends the grant at the service, as an administrator would; `false` if there is no grant, which the suite checks.
     fn end_grant(&self) -> bool;
 
-    /// The secrets that a renewal or a login sends beside the grant.
+    /// The secrets that a renewal sends beside the grant.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The secrets that a login sends: a password, say.
+    fn login_secrets(&self) -> Vec<String> {
+        self.secrets()
     }
 
     /// The route whose refusal ends a login; `*`: the first request of a login is refused already.

@@ -22,6 +22,7 @@ pub struct TokenSubject {
     table: Value,
     elsewhere: Value,
     secrets: Vec<String>,
+    password: String,
 }
 
 impl TokenSubject {
@@ -38,10 +39,11 @@ impl TokenSubject {
         world.timeout = Duration::from_millis(300);
         world.person =
             (0..LOGINS).fold(TestPerson::default(), |person, _| person.answering(&options.password));
-        let secrets = vec![options.password.clone(), options.client_secret.clone()];
+        let (password, client_secret) = (options.password.clone(), options.client_secret.clone());
         let service = TokenService::start(TokenServiceOptions { now: world.clock.for_service(), ..options });
         let (table, elsewhere) = (table(service.url()), elsewhere(service.url()));
-        Self { world, service, kind, table, elsewhere, secrets }
+        let secrets = Some(client_secret).filter(|secret| table.to_string().contains(secret));
+        Self { world, service, kind, table, elsewhere, secrets: secrets.into_iter().collect(), password }
     }
 
     /// The provider of a table.
@@ -83,5 +85,9 @@ impl Subject for TokenSubject {
 
     fn secrets(&self) -> Vec<String> {
         self.secrets.clone()
+    }
+
+    fn login_secrets(&self) -> Vec<String> {
+        if self.secrets.is_empty() { vec![self.password.clone()] } else { self.secrets.clone() }
     }
 }

@@ -1,0 +1,107 @@
+//! my-service: what it is for. A person logs in with a password, and refresh tokens keep the login.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use broker_core::{
+    Change, Context, Error, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record,
+    Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
+    read_object, seconds,
+};
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+/// `kind = "my-service"`.
+pub const KIND: Kind = Kind {
+    name: "my-service",
+    about: "my-service: what it is for (password)",
+    keys: &["url", "username"],
+    secrets: &[],
+    token_variable: "MY_SERVICE_TOKEN",
+    build,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    url: ServiceUrl,
+    username: String,
+}
+
+struct Service(Config, Issuer);
+
+fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
+    let config: Config = settings.parse()?;
+    // Who gives the tokens: a login is never shown to another issuer.
+    let issuer = Issuer::new(KIND.name, "password", config.url.as_str());
+    Ok(Arc::new(Service(config, issuer)))
+}
+
+#[async_trait]
+impl Provider for Service {
+    fn issuer(&self) -> &Issuer {
+        &self.1
+    }
+
+    fn account(&self) -> Option<&str> {
+        Some(&self.0.username)
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        vec![self.0.url.host()]
+    }
+
+    /// One exchange: the grant for a token. What is in `Change` is saved before anything else is asked.
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        let Some(grant) = record.usable_grant() else {
+            return Err(Error::login_required("there is no login, or it is over"));
+        };
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
+        let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
+        let response = context.send(&post).await?;
+        let change = self.read(&response, grant.secret(), request.scopes());
+        // `invalid_grant` ends the login. If your service says that in other words: `Change::grant_refused()`.
+        Change::refreshed(change, &response, "refresh_token", grant.secret())
+    }
+
+    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+        let password = match login {
+            Login::Usual => context.person().ask_hidden("Password").await?,
+            Login::Password(password) => password.clone(),
+            _ => return Err(Error::usage("this service logs in with a password: try --password-stdin")),
+        };
+        let (name, password) = (self.0.username.as_str(), &password);
+        let fields = [("grant_type", "password"), ("username", name), ("password", password.expose())];
+        // A wrong password that is sent again may lock an account.
+        let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::IfNotActed);
+        let response = context.send(&post).await?;
+        let change = self.read(&response, password, &ScopeKey::default());
+        change.map_err(|problem| problem.error("the login failed"))
+    }
+
+    /// Leave this out where nothing can be revoked.
+    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+        let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
+        let fields = [("token", grant.secret().expose())];
+        let post = HttpRequest::post_form(self.0.url.join("revoke"), &fields, Repeat::Safe);
+        match context.send(&post).await?.status {
+            200 => Ok(Revoked { revoked: true, note: None }),
+            status => Err(Error::unavailable(format!("{} answered HTTP {status}", self.0.url))),
+        }
+    }
+}
+
+impl Service {
+    /// Where your service writes token, life and refresh token. What was `sent` is never shown.
+    fn read(&self, response: &HttpResponse, sent: &Secret, scopes: &ScopeKey) -> Result<Change, Problem> {
+        let answer = read_object(response, &self.0.url, &[sent])?;
+        let text = |key: &str| answer.get(key)?.as_str().map(Secret::new);
+        let missing = || Problem::Transient(Error::unavailable(format!("{} gave no token", self.0.url)));
+        let secret = text("access_token").ok_or_else(missing)?;
+        let life = answer.get("expires_in").and_then(seconds);
+        let token = Token::from_answer(response, secret, life, TimeDelta::hours(1));
+        let change = Change::token(scopes, token).and_account(Some(self.0.username.clone()));
+        let Some(refresh_token) = text("refresh_token") else { return Ok(change) };
+        Ok(change.and_grant(refresh_token, response.sent_at))
+    }
+}
