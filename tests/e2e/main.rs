@@ -25,6 +25,7 @@ mod import;
 mod inspect;
 mod kept;
 mod kill;
+mod new_provider;
 mod oidc;
 mod patience;
 mod peers;

@@ -77,6 +77,11 @@ impl Setup {
         self
     }
 
+    /// The names of the kinds that a configuration can name.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.kinds.iter().map(|kind| kind.name)
+    }
+
     /// Another environment than the process's.
     pub fn env(mut self, env: Arc<dyn Env>) -> Self {
         self.env = env;

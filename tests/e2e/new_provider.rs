@@ -1,0 +1,144 @@
+//! `broker new-provider`: what it writes compiles, passes the conformance suite, and is a kind once the printed lines
+//! are where they are to go. This is done in a copy of the repository.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use broker_e2e::{Sandbox, broker_binary};
+
+/// A name in which each spelling differs from the others.
+const NAME: &str = "tide-gauge2";
+
+/// The repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository").to_owned()
+}
+
+/// The folder of the build that this test is of.
+fn target() -> PathBuf {
+    broker_binary().ancestors().nth(2).expect("a target folder").to_owned()
+}
+
+/// The repository's files as they are, with their times, so that cargo builds again only what has changed.
+fn copy(to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let listed = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git");
+    assert!(listed.status.success(), "git lists the repository's files");
+    let names = String::from_utf8(listed.stdout).expect("names");
+    for name in names.split('\0').filter(|name| root().join(name).is_file()) {
+        let (from, to) = (root().join(name), to.join(name));
+        std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(&from, &to).expect("a copy");
+        let time = from.metadata().expect("a file").modified().expect("a time");
+        let copied = std::fs::File::options().append(true).open(&to).expect("a file");
+        copied.set_modified(time).expect("its time");
+    }
+}
+
+/// Puts each printed line where the output says: a file, the line that it goes below, the lines.
+fn follow(told: &str, root: &Path) -> usize {
+    let mut followed = 0;
+    for part in told.split("\n\n") {
+        let Some((head, lines)) = part.split_once(":\n    ") else { continue };
+        let Some((file, below)) = head.split_once(", below ") else { continue };
+        let below = below.split(',').next().expect("a line");
+        let path = root.join(file);
+        let mut text: Vec<_> =
+            std::fs::read_to_string(&path).expect(file).lines().map(str::to_owned).collect();
+        let at = text.iter().position(|line| line.contains(below)).expect(below) + 1;
+        for line in lines.lines().map(str::trim).rev() {
+            match text.iter().position(|old| old.starts_with("default = ") && line.starts_with("default = "))
+            {
+                Some(old) => line.clone_into(&mut text[old]),
+                None => text.insert(at, line.to_owned()),
+            }
+        }
+        std::fs::write(&path, text.join("\n") + "\n").expect(file);
+        followed += 1;
+    }
+    followed
+}
+
+/// Runs cargo in the copy. It shares what is built with the repository, but not what comes of it: the binary.
+fn cargo(scratch: &Path, words: &[&str]) -> String {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_")) && name != "CARGO_HOME" {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo.args(words).arg("--offline").current_dir(scratch);
+    cargo.env("CARGO_TARGET_DIR", target().join("new-provider")).env("CARGO_BUILD_BUILD_DIR", target());
+    let output = cargo.output().expect("cargo");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words:?}: {told}{}", String::from_utf8_lossy(&output.stderr));
+    told
+}
+
+#[test]
+fn a_new_kind_passes_the_suite_and_is_compiled_in_by_the_printed_lines() {
+    let scratch = target().join("new-provider/copy");
+    copy(&scratch);
+    let sandbox = Sandbox::new();
+    let into = scratch.join("crates");
+    let told = sandbox.broker(&["new-provider", NAME, "--into", into.to_str().expect("a path")]).ends(0).out;
+    let folder = into.join(format!("broker-{NAME}"));
+    let written = ["Cargo.toml", "src/lib.rs", "tests/tide-gauge2.rs"]
+        .map(|file| std::fs::read_to_string(folder.join(file)).expect(file));
+    let lines: usize = written.iter().map(|text| text.lines().count()).sum();
+    assert!(lines < 150, "{lines} lines");
+    assert!(!written.concat().contains("my"), "no name of the template's is left");
+
+    assert_eq!(follow(&told, &scratch), 4, "four places: {told}");
+    let package = format!("broker-{NAME}");
+    let tests = cargo(&scratch, &["test", "--quiet", "--package", &package]);
+    assert!(tests.contains("1 passed"), "its conformance test ran: {tests}");
+
+    cargo(&scratch, &["build", "--quiet", "--package", "broker-cli"]);
+    let config = "[providers.gauge]\nkind = \"tide-gauge2\"\nurl = \"https://tides.example.org\"\nusername = \"ada\"\n";
+    let sandbox = Sandbox::new().with_config(config);
+    let listed = Command::new(target().join("new-provider/debug/broker"))
+        .arg("list")
+        .env_clear()
+        .env("HOME", sandbox.home())
+        .output()
+        .expect("the broker with the new kind");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let line = listed.lines().find(|line| line.starts_with("gauge")).unwrap_or_default();
+    assert!(line.contains(NAME), "{listed}");
+}
+
+#[test]
+fn names_that_are_no_kinds_and_folders_that_are_there_are_refused() {
+    let sandbox = Sandbox::new();
+    for name in ["", "Tide", "2tide", "-tide", "tide_gauge", "tide/gauge", "../tide", "gezeiten-ä"] {
+        let refused = sandbox.broker(&["new-provider", "--", name]).ends(2);
+        assert!(refused.err.contains("no name for a kind"), "{name}: {}", refused.err);
+    }
+    for name in ["oauth2", "static", "earthscope", "core", "testkit"] {
+        let _ = sandbox.broker(&["new-provider", name]).ends(2).says("is there already");
+    }
+    let theirs = sandbox.home().join("broker-tide");
+    std::fs::create_dir(&theirs).expect("a folder");
+    let _ = sandbox.broker(&["new-provider", "tide"]).ends(1).says("nothing was written");
+    assert_eq!(std::fs::read_dir(&theirs).expect("a folder").count(), 0, "it is as it was");
+    let _ = sandbox.broker(&["new-provider", "tide", "--into", "nowhere"]).ends(1).says("--into DIR");
+}
+
+#[test]
+fn outside_of_the_workspace_it_depends_on_what_is_published() {
+    let sandbox = Sandbox::new();
+    let told = sandbox.broker(&["new-provider", "tide"]).ends(0).out;
+    assert!(told.contains("Setup::new().kind(broker_tide::KIND)"), "{told}");
+    let manifest =
+        std::fs::read_to_string(sandbox.home().join("broker-tide/Cargo.toml")).expect("a manifest");
+    assert!(!manifest.contains("workspace"), "{manifest}");
+    let manifest: toml::Table = toml::from_str(&manifest).expect("TOML");
+    for (table, name) in [("dependencies", "broker-core"), ("dev-dependencies", "broker-testkit")] {
+        assert_eq!(manifest[table][name].as_str(), Some(env!("CARGO_PKG_VERSION")), "{name}");
+    }
+}
