@@ -8,6 +8,8 @@ use broker_core::Issuer;
 mod answers;
 #[path = "core/broker.rs"]
 mod broker;
+#[path = "core/expiry.rs"]
+mod expiry;
 #[path = "core/hosts.rs"]
 mod hosts;
 #[path = "core/journal.rs"]

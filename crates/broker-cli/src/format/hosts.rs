@@ -23,6 +23,13 @@ pub(super) fn duckdb(token: &Token, about: &About<'_>) -> Result<Printed> {
 /// Lines of a .netrc file, whose readers differ in quotes and escapes.
 pub(super) fn netrc(token: &Token, about: &About<'_>) -> Result<Printed> {
     let secret = token.secret().expose();
+    let is_basic = about.header.prefix_of(token).eq_ignore_ascii_case("basic");
+    if is_basic || !about.header.name.eq_ignore_ascii_case("authorization") {
+        return Err(Error::failed(
+            "the service does not take the token as a password, as a .netrc file gives it",
+        )
+        .with_hint("`--format header` has it as the service takes it"));
+    }
     let misread = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
     if secret.contains(misread) || secret.starts_with('#') {
         return Err(Error::failed(

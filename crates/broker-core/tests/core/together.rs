@@ -71,7 +71,10 @@ impl Provider for Derived {
             (Some(needs), Some(broker)) => {
                 broker.token(needs, &TokenRequest::new()).await?.secret().expose().to_owned()
             }
-            _ => String::new(),
+            (Some(needs), None) => {
+                context.token_of(needs, &TokenRequest::new()).await?.secret().expose().to_owned()
+            }
+            (None, _) => String::new(),
         };
         let secret = Secret::new(format!("{from}+"));
         let token = Token::new(secret, context.now(), Some(context.now() + TimeDelta::hours(1)));
@@ -90,8 +93,17 @@ impl Provider for Derived {
     }
 }
 
+/// How a provider comes by the token of another.
+#[derive(Clone, Copy)]
+enum By {
+    /// A broker of its own, as an embedder's provider may have it.
+    Broker,
+    /// [`Context::token_of`].
+    Context,
+}
+
 /// A broker of providers that need each other.
-fn family(world: &World, folder: &std::path::Path, needs: &[(&str, Option<&'static str>)]) -> Broker {
+fn family(world: &World, folder: &std::path::Path, by: By, needs: &[(&str, Option<&'static str>)]) -> Broker {
     let itself = Arc::new(OnceLock::new());
     let catalog: BTreeMap<_, _> = needs
         .iter()
@@ -101,27 +113,32 @@ fn family(world: &World, folder: &std::path::Path, needs: &[(&str, Option<&'stat
         })
         .collect();
     let broker = Broker::builder(catalog, Arc::new(FileStore::new(folder)), world.context()).build();
-    assert!(itself.set(broker.clone()).is_ok());
+    if let By::Broker = by {
+        assert!(itself.set(broker.clone()).is_ok());
+    }
     broker
 }
 
 #[tokio::test]
 async fn a_provider_may_ask_for_the_token_of_another() {
-    let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
-    let needs = [("a", Some("b")), ("b", Some("c")), ("c", None)];
-    let broker = family(&world, folder.path(), &needs);
-    // Also where two ask at once for what needs the same.
-    let usual = TokenRequest::new();
-    let (a, b) = tokio::join!(broker.token("a", &usual), broker.token("b", &usual));
-    assert_eq!(a.expect("a token").secret().expose(), "+++");
-    assert_eq!(b.expect("a token").secret().expose(), "++");
+    for by in [By::Broker, By::Context] {
+        let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+        let needs = [("a", Some("b")), ("b", Some("c")), ("c", None)];
+        let broker = family(&world, folder.path(), by, &needs);
+        // Also where two ask at once for what needs the same.
+        let usual = TokenRequest::new();
+        let (a, b) = tokio::join!(broker.token("a", &usual), broker.token("b", &usual));
+        assert_eq!(a.expect("a token").secret().expose(), "+++");
+        assert_eq!(b.expect("a token").secret().expose(), "++");
+    }
 }
 
 #[tokio::test]
 async fn providers_that_need_each_other_are_an_error_and_no_deadlock() {
-    for needs in [vec![("a", Some("a"))], vec![("a", Some("b")), ("b", Some("c")), ("c", Some("a"))]] {
+    let circles = [vec![("a", Some("a"))], vec![("a", Some("b")), ("b", Some("c")), ("c", Some("a"))]];
+    for (needs, by) in circles.iter().flat_map(|needs| [(needs, By::Broker), (needs, By::Context)]) {
         let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
-        let broker = family(&world, folder.path(), &needs);
+        let broker = family(&world, folder.path(), by, needs);
         let usual = TokenRequest::new();
         let asked = tokio::time::timeout(Duration::from_secs(20), broker.token("a", &usual));
         let error = asked.await.expect("no deadlock").expect_err("a circle");

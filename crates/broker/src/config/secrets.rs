@@ -2,16 +2,32 @@
 
 use broker_core::{Result, SecretSource};
 
+use figment::value::{Dict, Value};
+
 use super::Config;
 
 impl Config {
     /// The secrets that a provider's table names, by their keys, and where each comes from. None is read.
     pub fn secret_sources(&self, name: &str) -> Result<Vec<(String, SecretSource)>> {
         let (kind, table) = (self.kind_of(name)?, self.table(name)?);
-        let source = |key: &&str| {
-            let value = serde_json::to_value(table.get(*key)?).ok()?;
-            Some(((*key).to_owned(), serde_json::from_value(value).ok()?))
+        let source = |key: String, value: &Value| {
+            let value = serde_json::to_value(value).ok()?;
+            Some((key, serde_json::from_value(value).ok()?))
         };
-        Ok(kind.secrets.iter().filter_map(source).collect())
+        let of_key = |key: &&str| match table.get(*key) {
+            Some(Value::Dict(_, several)) if !is_source(key, several) => {
+                several.iter().filter_map(|(name, value)| source(format!("{key}.{name}"), value)).collect()
+            }
+            Some(value) => source((*key).to_owned(), value).into_iter().collect(),
+            None => Vec::new(),
+        };
+        Ok(kind.secrets.iter().flat_map(of_key).collect())
     }
+}
+
+/// Whether the table at this key is a secret's source, and not `secrets`: several by their names.
+pub(super) fn is_source(key: &str, table: &Dict) -> bool {
+    key != "secrets"
+        && table.len() == 1
+        && ["env", "file", "command"].iter().any(|source| table.contains_key(*source))
 }

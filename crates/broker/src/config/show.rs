@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use broker_core::{Kind, Result, platform};
-use figment::value::Value;
+use figment::value::{Dict, Value};
 
 use super::Config;
+use super::secrets::is_source;
 
 /// A configured provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +59,13 @@ impl Config {
     pub fn warnings(&self, name: &str) -> Vec<String> {
         let secrets = self.kind_of(name).map(|kind| kind.secrets).unwrap_or_default();
         let table = self.providers.get(name).and_then(Value::as_dict);
-        let literal =
-            |key: &&&str| matches!(table.and_then(|table| table.get(**key)), Some(Value::String(..)));
+        let literal = |key: &&&str| match table.and_then(|table| table.get(**key)) {
+            Some(Value::String(..)) => true,
+            Some(Value::Dict(_, several)) if !is_source(key, several) => {
+                several.values().any(|value| matches!(value, Value::String(..)))
+            }
+            _ => false,
+        };
         let warning = |key: &&str| {
             let metadata = self.figment.find_metadata(&format!("providers.{name}.{key}"))?;
             let file = metadata.source.as_ref()?.file_path().filter(|file| others_can_read(file))?;
@@ -90,26 +96,54 @@ impl Config {
     }
 }
 
-/// A value as TOML. What a key that is not known holds may be a mistyped secret; of a command's arguments, any may.
+/// A value without texts that may be secrets: in requests that the configuration describes only placeholders stand.
+fn without_literals(value: &Value, in_request: bool) -> Value {
+    match value {
+        Value::Dict(tag, table) => {
+            let shown = |(key, value): (&String, &Value)| {
+                let in_request = in_request || ["headers", "json", "form"].contains(&key.as_str());
+                (key.clone(), without_literals(value, in_request))
+            };
+            Value::Dict(*tag, table.iter().map(shown).collect())
+        }
+        Value::String(_, text) if in_request && !(text.starts_with('{') && text.ends_with('}')) => {
+            Value::from(REDACTED.trim_matches('"'))
+        }
+        other => other.clone(),
+    }
+}
+
+fn toml(value: &Value) -> String {
+    toml::Value::try_from(value).map_or_else(|_| "?".to_owned(), |value| value.to_string())
+}
+
+/// Where a secret comes from; of a command's arguments any may be secret.
+fn source(table: &Dict) -> String {
+    match table.first_key_value() {
+        Some((source, Value::Array(_, words))) if source == "command" => {
+            let program = words.first().map(toml).unwrap_or_default();
+            format!("{{ command = [{program}{}] }}", if words.len() > 1 { ", …" } else { "" })
+        }
+        Some((source, name)) if source != "command" => format!("{{ {source} = {} }}", toml(name)),
+        _ => REDACTED.to_owned(),
+    }
+}
+
+/// A value as TOML. What a key that is not known holds may be a mistyped secret.
 fn shown(kind: &Kind, key: &str, value: &Value) -> String {
-    let toml = |value: &Value| {
-        toml::Value::try_from(value).map_or_else(|_| "?".to_owned(), |value| value.to_string())
-    };
     let known = super::COMMON_KEYS.contains(&key) || kind.keys.contains(&key);
     match value {
-        Value::Dict(_, table) if kind.secrets.contains(&key) => match table.first_key_value() {
-            Some((source, name)) if table.len() == 1 && matches!(source.as_str(), "env" | "file") => {
-                format!("{{ {source} = {} }}", toml(name))
-            }
-            Some((source, Value::Array(_, words))) if table.len() == 1 && source == "command" => {
-                let program = words.first().map(toml).unwrap_or_default();
-                format!("{{ command = [{program}{}] }}", if words.len() > 1 { ", …" } else { "" })
-            }
-            _ => REDACTED.to_owned(),
-        },
+        Value::Dict(_, table) if kind.secrets.contains(&key) && is_source(key, table) => source(table),
+        Value::Dict(_, several) if kind.secrets.contains(&key) => {
+            let one = |(name, value): (&String, &Value)| match value {
+                Value::Dict(_, table) if is_source(name, table) => format!("{name} = {}", source(table)),
+                _ => format!("{name} = {REDACTED}"),
+            };
+            format!("{{ {} }}", several.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
         // A URL may have a password in it.
         Value::String(_, text) if text.contains("://") && text.contains('@') => REDACTED.to_owned(),
-        _ if known && !kind.secrets.contains(&key) => toml(value),
+        _ if known && !kind.secrets.contains(&key) => toml(&without_literals(value, false)),
         _ => REDACTED.to_owned(),
     }
 }

@@ -30,6 +30,12 @@ pub(super) fn check(
     certificates(report);
     no_proxy(report);
     let proxy = proxy(report);
+    // A program, or a key that somebody gave, has no address to look for.
+    let (statuses, others): (Vec<_>, Vec<_>) =
+        statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
+    for status in others {
+        report.skipped("network.service", Some(&status.name), format!("{} is no address", status.issuer));
+    }
     let Some(broker) = broker else {
         if let Some(proxy) = proxy {
             report.skipped(
@@ -38,7 +44,7 @@ pub(super) fn check(
                 format!("the proxy {}:{} is not asked", proxy.host, proxy.port),
             );
         }
-        for status in statuses {
+        for status in &statuses {
             report.skipped("network.service", Some(&status.name), format!("{} is not asked", status.issuer));
         }
         return Ok(());
@@ -61,7 +67,7 @@ pub(super) fn check(
     if let Some(proxy) = proxy {
         of_proxy(&proxy, refusal, report);
     }
-    let answers: Vec<_> = statuses.iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
+    let answers: Vec<_> = statuses.into_iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
     let nameless: Vec<_> =
         answers.iter().filter(|(_, probed)| has_no_address(probed)).map(|(status, _)| *status).collect();
     for (status, probed) in &answers {
