@@ -171,8 +171,10 @@ fn told(value: &Value) -> String {
     }
 }
 
-/// Words of a service without the secrets that were sent, however it spells them, as a terminal can show them.
-fn shown(words: &str, secrets: &[&Secret]) -> String {
+/// Words of a service, or of a program, without the secrets that were sent, however it spells them, as a terminal can
+/// show them; at most 300 characters.
+#[must_use]
+pub fn shown(words: &str, secrets: &[&Secret]) -> String {
     let mut text = Zeroizing::new(words.to_owned());
     for secret in secrets.iter().map(|secret| secret.expose()) {
         // Quoted, as JSON in a text has it.

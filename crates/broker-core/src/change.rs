@@ -65,7 +65,13 @@ impl Change {
 
     /// The service does not accept this token although it should still be valid: it is forgotten.
     pub fn drop_token(scopes: &ScopeKey) -> Self {
-        Self { dropped: vec![scopes.clone()], ..Self::default() }
+        Self::default().and_dropped(scopes)
+    }
+
+    /// And a token that the service does not accept: see [`Change::drop_token`].
+    pub fn and_dropped(mut self, scopes: &ScopeKey) -> Self {
+        self.dropped.push(scopes.clone());
+        self
     }
 
     /// And a token.

@@ -34,7 +34,7 @@ mod token;
 mod trail;
 mod window;
 
-pub use answer::{Problem, Refusal, given, printable, read_object, seconds};
+pub use answer::{Problem, Refusal, given, printable, read_object, seconds, shown};
 pub use broker::{
     Broker, BrokerBuilder, Catalog, Entry, Inspected, LoggedIn, LoggedOut, State, Status, TokenStatus,
     host_matches, is_provider_name,

@@ -1,8 +1,20 @@
-//! `kind = "exec"`. A program in any language: a plugin, or whatever prints a token.
+//! `kind = "exec"`. A program in any language: a plugin that speaks the protocol of docs/plugin-protocol.md, or
+//! whatever prints a token.
+
+mod config;
+mod plugin;
+mod process;
+mod program;
+mod session;
+mod source;
+mod wire;
 
 use std::sync::Arc;
 
 use broker_core::{Kind, Provider, Settings, SettingsError};
+use config::{Config, Speaks};
+use plugin::Plugin;
+use source::Source;
 
 /// `kind = "exec"`.
 pub const KIND: Kind = Kind {
@@ -14,6 +26,11 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-fn build(_settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
-    Err(SettingsError { key: String::new(), message: "not built yet".to_owned() })
+fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
+    let config: Config = settings.parse()?;
+    config.check()?;
+    Ok(match config.speaks {
+        Speaks::Broker => Arc::new(Plugin::new(settings, config)?),
+        _ => Arc::new(Source::new(settings, config)?),
+    })
 }

@@ -1,0 +1,123 @@
+//! The keys of `kind = "exec"`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use broker_core::{ExpiresAs, SecretSource, SettingsError};
+use chrono::TimeDelta;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+/// A provider of the kind; see docs/configuration.md for what each key is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    #[serde(deserialize_with = "words")]
+    pub(crate) command: Vec<String>,
+    #[serde(default)]
+    pub(crate) speaks: Speaks,
+    #[serde(default)]
+    pub(crate) secrets: BTreeMap<String, SecretSource>,
+    #[serde(default)]
+    pub(crate) settings: Map<String, Value>,
+    pub(crate) token: Option<String>,
+    pub(crate) expires: Option<String>,
+    pub(crate) expires_as: Option<ExpiresAs>,
+    pub(crate) registry: Option<String>,
+    #[serde(default, deserialize_with = "life")]
+    pub(crate) life: Option<TimeDelta>,
+}
+
+/// How a program tells its token.
+#[derive(Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Speaks {
+    /// The protocol of docs/plugin-protocol.md.
+    #[default]
+    Broker,
+    /// `credential_process` of Amazon's tools.
+    Aws,
+    /// `ExecCredential` of kubectl.
+    Kubectl,
+    /// The first line is the token.
+    Text,
+    /// An object that has it.
+    Json,
+    /// A credential provider of cargo.
+    Cargo,
+}
+
+impl Speaks {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Aws => "aws",
+            Self::Kubectl => "kubectl",
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Cargo => "cargo",
+        }
+    }
+}
+
+impl Config {
+    /// An error at the first key that means nothing for what the program speaks.
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        use Speaks::{Broker, Cargo, Json, Text};
+        let given = [
+            ("secrets", !self.secrets.is_empty(), &[Broker][..]),
+            ("settings", !self.settings.is_empty(), &[Broker]),
+            ("token", self.token.is_some(), &[Json]),
+            ("expires", self.expires.is_some(), &[Json]),
+            ("expires_as", self.expires_as.is_some(), &[Json]),
+            ("registry", self.registry.is_some(), &[Cargo]),
+            ("life", self.life.is_some(), &[Broker, Text, Json, Cargo]),
+        ];
+        let wrong = |key: &str, message: String| Err(SettingsError { key: key.to_owned(), message });
+        if let Some((key, _, with)) =
+            given.iter().find(|(_, given, with)| *given && !with.contains(&self.speaks))
+        {
+            let with: Vec<_> = with.iter().map(|speaks| format!("\"{}\"", speaks.name())).collect();
+            let with = with.join(" or ");
+            return wrong(key, format!("it has a meaning with `speaks = {with}` only"));
+        }
+        if self.speaks == Cargo && self.registry.is_none() {
+            return wrong(
+                "registry",
+                "it is needed: the index URL of the registry, \"sparse+https://…\"".to_owned(),
+            );
+        }
+        if self.expires_as.is_some() && self.expires.is_none() {
+            return wrong("expires_as", "it needs `expires`, the path of what it is the form of".to_owned());
+        }
+        Ok(())
+    }
+}
+
+const WORDS: &str = "a list of words: [\"PROGRAM\", \"ARGUMENT\"]";
+
+/// A list of words; as one text (an environment layer has no lists) a JSON list or a lone program.
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list of words: [\"PROGRAM\", \"ARGUMENT\"]")]
+    enum Words {
+        List(Vec<String>),
+        Text(String),
+    }
+    let words = match Words::deserialize(deserializer)? {
+        Words::List(words) => words,
+        Words::Text(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
+    };
+    match words.first() {
+        // A program with a space in its name is a command line that was not split.
+        Some(program) if !program.is_empty() && (words.len() > 1 || !program.contains(' ')) => Ok(words),
+        _ => Err(de::Error::custom(format!("expected {WORDS}"))),
+    }
+}
+
+fn life<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeDelta>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let life: Option<Duration> = humantime::parse_duration(&text).ok().filter(|life| !life.is_zero());
+    let life = life.and_then(|life| TimeDelta::from_std(life).ok());
+    life.map(Some).ok_or_else(|| de::Error::custom("expected a duration: \"1h\", \"30d\""))
+}

@@ -1,0 +1,321 @@
+//! A provider that is a plugin.
+
+use async_trait::async_trait;
+use broker_core::{
+    Change, Claims, Context, Error, ExpiresAs, Issuer, Login, Provider, Record, Result, Revoked, ScopeKey,
+    Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest, mark, refuse_derived,
+    seconds,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::program::Program;
+use crate::session::{Session, Unread};
+use crate::wire::{Described, Given, GivenToken, Request, RevokedThere, only_grant};
+
+/// What is kept for the plugin, what it said who gives its tokens, and whether it has a login.
+const KEPT: &str = "plugin";
+const GIVEN_BY: &str = "issuer";
+const HAS_LOGIN: &str = "login";
+
+/// If neither the answer nor the token tells.
+pub(crate) const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(5);
+
+/// A provider that is a plugin.
+pub(crate) struct Plugin {
+    name: String,
+    program: Program,
+    settings: Map<String, Value>,
+    secrets: Vec<(String, SecretSource)>,
+    life: TimeDelta,
+    issuer: Issuer,
+}
+
+impl Plugin {
+    pub(crate) fn new(settings: &Settings<'_>, config: Config) -> Result<Self, SettingsError> {
+        let program = Program::new(config.command)?;
+        let secrets: Vec<_> = config.secrets.into_iter().collect();
+        let marks = secrets
+            .iter()
+            .map(|(name, source)| Some(format!("{name} {}", source.mark(name, settings.env())?)));
+        // One that cannot be read now tells nothing.
+        let marks: Option<Vec<_>> = marks.collect();
+        // Other settings may be another service: what was given with these is not sent there.
+        let chosen = Secret::new(Value::Object(config.settings.clone()).to_string());
+        let issuer = Issuer {
+            kind: "exec".to_owned(),
+            flow: "plugin".to_owned(),
+            endpoint: program.line(),
+            client_id: None,
+            audience: (!config.settings.is_empty())
+                .then(|| format!("settings {}", mark("settings", &chosen, 64))),
+            secret_mark: marks
+                .filter(|marks| !marks.is_empty())
+                .map(|marks| mark("secrets", &Secret::new(marks.join("\n")), 64)),
+        };
+        let (name, life) = (settings.name().to_owned(), config.life.unwrap_or(DEFAULT_LIFE));
+        Ok(Self { name, program, settings: config.settings, secrets, life, issuer })
+    }
+
+    async fn secrets(&self, context: &Context) -> Result<Vec<(String, Secret)>> {
+        let mut secrets = Vec::new();
+        for (name, source) in &self.secrets {
+            secrets.push((name.clone(), source.resolve(context, &format!("secrets.{name}")).await?));
+        }
+        Ok(secrets)
+    }
+
+    fn request<'a>(&'a self, action: &'static str, now: DateTime<Utc>) -> Request<'a> {
+        Request::new(action, &self.name, now, &self.settings)
+    }
+
+    /// Starts the plugin and has it say what it is. It gets no secret before it is known who gives its tokens.
+    async fn begin<'a>(
+        &'a self,
+        context: &'a Context,
+        record: Option<&Record>,
+    ) -> Result<(Session<'a>, Described)> {
+        let mut session = Session::start(context, &self.program)?;
+        match self.introduce(context, &mut session, record).await {
+            Ok(described) => Ok((session, described)),
+            Err(error) => session.close(Err(error)).await,
+        }
+    }
+
+    async fn introduce(
+        &self,
+        context: &Context,
+        session: &mut Session<'_>,
+        record: Option<&Record>,
+    ) -> Result<Described> {
+        session.greet().await?;
+        let described: Described = session.ask(&self.request("describe", context.now())).await?;
+        let name = self.program.name();
+        if let Err(why) = ServiceUrl::parse(&described.issuer) {
+            let why = session.shown(&why);
+            return Err(Error::configuration(format!(
+                "plugin `{name}` does not say who gives its tokens: {why}"
+            ))
+            .with_hint("its `describe` has to name the service by its URL, `issuer`"));
+        }
+        let holds =
+            record.filter(|record| record.usable_grant().is_some() || record.tokens().next().is_some());
+        let given_by = holds.map(|record| record.kept(GIVEN_BY).and_then(Value::as_str).unwrap_or("nobody"));
+        match given_by {
+            Some(before) if before != described.issuer => {
+                let (before, now) = (session.shown(before), session.shown(&described.issuer));
+                Err(Error::configuration(format!(
+                    "plugin `{name}` now names {now} as who gives its tokens; what is held was given by {before}, and is \
+                     not sent there"
+                ))
+                .with_hint(format!("if that is right, run: broker login {}", self.name)))
+            }
+            _ => Ok(described),
+        }
+    }
+
+    /// What it answered, as a change; also of an answer that is half of use the grant is kept.
+    fn change(
+        &self,
+        session: &mut Session<'_>,
+        answer: Result<Given, Unread>,
+        asked: &ScopeKey,
+        sent_at: DateTime<Utc>,
+    ) -> Result<Change> {
+        let given = match answer {
+            Ok(given) => given,
+            Err(unread) => {
+                let Some(grant) = only_grant(&unread.line) else { return Err(unread.error) };
+                session.hide(&grant);
+                tracing::warn!(plugin = self.program.name(), "only the grant of its answer can be read");
+                return Ok(Change::grant(grant, sent_at));
+            }
+        };
+        given.tokens.iter().for_each(|token| session.hide(&token.secret));
+        given.grant.iter().for_each(|grant| session.hide(grant));
+        let nothing = given.tokens.is_empty() && given.grant.is_none() && given.dropped.is_empty();
+        if nothing && !given.grant_refused {
+            let name = self.program.name();
+            return Err(Error::failed(format!("plugin `{name}` answered with neither a token nor a grant")));
+        }
+        Ok(self.taken(given, asked, sent_at))
+    }
+
+    fn taken(&self, given: Given, asked: &ScopeKey, sent_at: DateTime<Utc>) -> Change {
+        let mut change = if given.grant_refused { Change::grant_refused() } else { Change::default() };
+        if let Some(grant) = given.grant.filter(|grant| !grant.expose().is_empty()) {
+            change = change.and_grant(grant, sent_at);
+        }
+        for scopes in &given.dropped {
+            change = change.and_dropped(&ScopeKey::new(scopes.iter().map(String::as_str)));
+        }
+        for given in given.tokens.into_iter().filter(|token| !token.secret.expose().is_empty()) {
+            let scopes = given.scopes.as_ref().map(|scopes| ScopeKey::new(scopes.iter().map(String::as_str)));
+            let token = self.token(given, sent_at);
+            change = change.and_token(scopes.as_ref().unwrap_or(asked), token);
+        }
+        if let Some(kept) = given.kept {
+            change = change.and_kept(KEPT, Value::Object(kept));
+        }
+        change.and_account(given.account.filter(|account| !account.is_empty()))
+    }
+
+    fn token(&self, given: GivenToken, sent_at: DateTime<Utc>) -> Token {
+        let told = match &given.expires_at {
+            Some(Value::Null) if given.expires_in.is_none() => Some(None),
+            Some(at) => ExpiresAs::Rfc3339.read(at, sent_at).map(Some),
+            None => None,
+        };
+        let life = || Some(sent_at.checked_add_signed(seconds(given.expires_in.as_ref()?)?));
+        let own = || Some(Claims::read(&given.secret)?.expires_at());
+        let expires_at =
+            told.or_else(life).or_else(own).unwrap_or_else(|| sent_at.checked_add_signed(self.life));
+        let token = Token::new(given.secret, sent_at, expires_at).with_scope(given.scope);
+        token.with_type(given.token_type.as_deref().unwrap_or("Bearer"))
+    }
+
+    /// One request that may give something, in a session of its own.
+    async fn exchange_once(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<Change> {
+        let secrets = self.secrets(context).await?;
+        let (mut session, described) = self.begin(context, Some(record)).await?;
+        let outcome = self.exchanged(context, &mut session, &described, record, request, &secrets).await;
+        let change = session.close(outcome).await?;
+        Ok(Self::signed(change, &described))
+    }
+
+    async fn exchanged(
+        &self,
+        context: &Context,
+        session: &mut Session<'_>,
+        described: &Described,
+        record: &Record,
+        request: &TokenRequest,
+        secrets: &[(String, Secret)],
+    ) -> Result<Change> {
+        self.fits(described, request)?;
+        hide(session, record, secrets);
+        let sent_at = context.now();
+        let ask = self.request("exchange", sent_at).with_secrets(secrets);
+        let ask = ask.with_record(record, KEPT).for_token(request, sent_at);
+        context
+            .exchange(async {
+                let answer = session.ask_or_unread(&ask).await;
+                self.change(session, answer, request.scopes(), sent_at)
+            })
+            .await
+    }
+
+    fn fits(&self, described: &Described, request: &TokenRequest) -> Result<()> {
+        let name = self.program.name();
+        if !described.scopes && !request.scopes().is_empty() {
+            return Err(Error::usage(format!(
+                "the tokens of plugin `{name}` have no scopes to choose: leave out `--scope`"
+            )));
+        }
+        if !described.expires && request.asked_life().is_some() {
+            return Err(Error::usage(format!(
+                "plugin `{name}` cannot set how long a token lives: leave out `--expires`"
+            ))
+            .with_hint("to ask for a life that must be left, use --min-ttl"));
+        }
+        Ok(())
+    }
+
+    /// With who gave it.
+    fn signed(change: Change, described: &Described) -> Change {
+        change
+            .and_kept(GIVEN_BY, Value::from(described.issuer.as_str()))
+            .and_kept(HAS_LOGIN, Value::from(described.can("login")))
+    }
+
+    async fn logged_in(
+        &self,
+        context: &Context,
+        session: &mut Session<'_>,
+        login: &Login,
+        secrets: &[(String, Secret)],
+    ) -> Result<Change> {
+        for (_, secret) in secrets {
+            session.hide(secret);
+        }
+        if let Login::RefreshToken(secret) | Login::Password(secret) = login {
+            session.hide(secret);
+        }
+        let sent_at = context.now();
+        let ask = self.request("login", sent_at).with_secrets(secrets).for_login(login);
+        let answer = session.log_in(&ask).await;
+        // Until here a signal may end it: nothing is held yet that would be lost. From here it waits for the save.
+        let came_at = context.now();
+        context.exchange(async { self.change(session, answer, &ScopeKey::default(), came_at) }).await
+    }
+}
+
+fn hide(session: &mut Session<'_>, record: &Record, secrets: &[(String, Secret)]) {
+    secrets.iter().for_each(|(_, secret)| session.hide(secret));
+    record.usable_grant().iter().for_each(|grant| session.hide(grant.secret()));
+    record.tokens().for_each(|(_, token)| session.hide(token.secret()));
+}
+
+#[async_trait]
+impl Provider for Plugin {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// What the plugin can choose is known when it is asked, not here: a held token starts no process.
+    fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
+        refuse_derived(request)
+    }
+
+    fn sources(&self) -> Vec<String> {
+        let secrets = self.secrets.iter().map(|(name, source)| source.describe(&format!("secrets.{name}")));
+        secrets.chain([format!("the plugin `{}`", self.program.name())]).collect()
+    }
+
+    fn can_renew(&self, record: &Record) -> bool {
+        record.usable_grant().is_some() || record.kept(HAS_LOGIN).and_then(Value::as_bool) == Some(false)
+    }
+
+    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+        self.exchange_once(context, record, request).await
+    }
+
+    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+        let secrets = self.secrets(context).await?;
+        let (mut session, described) = self.begin(context, None).await?;
+        let outcome = match login {
+            _ if described.can("login") => self.logged_in(context, &mut session, login, &secrets).await,
+            // That its secrets work is all there is to see.
+            Login::Usual => {
+                let record = Record::new(&self.name, self.issuer.clone());
+                let request = TokenRequest::new();
+                self.exchanged(context, &mut session, &described, &record, &request, &secrets).await
+            }
+            _ => Err(Error::usage("this plugin has no login: what it needs stands in the configuration")),
+        };
+        let change = session.close(outcome).await?;
+        Ok(Self::signed(change, &described))
+    }
+
+    async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
+        let secrets = self.secrets(context).await?;
+        let (mut session, described) = self.begin(context, Some(record)).await?;
+        if !described.can("revoke") {
+            return session.close(Ok(Revoked::default())).await;
+        }
+        hide(&mut session, record, &secrets);
+        let ask = self.request("revoke", context.now()).with_secrets(&secrets).with_record(record, KEPT);
+        let outcome = context.exchange(session.ask::<RevokedThere>(&ask)).await;
+        let outcome = outcome.map(|there| {
+            let note = there.note.map(|note| session.shown(&note));
+            Revoked { revoked: there.revoked, note }
+        });
+        session.close(outcome).await
+    }
+}

@@ -1,0 +1,85 @@
+//! The program that a configuration names: where it is, and what it is started with.
+
+use std::path::{Path, PathBuf};
+
+use broker_core::{Env, Error, Result, SettingsError, platform};
+use tokio::process::Command;
+
+/// A program and its words.
+#[derive(Debug)]
+pub(crate) struct Program {
+    words: Vec<String>,
+}
+
+impl Program {
+    /// The working directory is nobody's: a path that begins there is refused.
+    pub(crate) fn new(words: Vec<String>) -> Result<Self, SettingsError> {
+        let path = words.first().map(String::as_str).unwrap_or_default();
+        if path.contains('/') && !path.starts_with('/') && !path.starts_with("~/") {
+            return Err(SettingsError {
+                key: "command".to_owned(),
+                message:
+                    "a program is named by its full path, ~/PATH, or its name in PATH: where the broker is \
+                          called from changes nothing"
+                        .to_owned(),
+            });
+        }
+        Ok(Self { words })
+    }
+
+    /// All words, as a person would type them.
+    pub(crate) fn line(&self) -> String {
+        self.words.join(" ")
+    }
+
+    /// What people call it: the program, or the script that it runs. No other word: people put secrets there.
+    pub(crate) fn name(&self) -> String {
+        let path = self.words.iter().take(2).rev().find(|word| word.starts_with(['/', '~']));
+        let word = path.or(self.words.first()).map(String::as_str).unwrap_or_default();
+        let name = Path::new(word).file_name().map(|name| name.to_string_lossy().into_owned());
+        broker_core::printable(&name.unwrap_or_else(|| word.to_owned()))
+    }
+
+    /// The command that starts it: in the root folder, with the environment that the broker has but for the
+    /// broker's own settings, which may be secrets of other providers.
+    pub(crate) fn command(&self, env: &dyn Env) -> Result<Command> {
+        let path = self.find(env)?;
+        let mut command = Command::new(path);
+        command.args(self.words.iter().skip(1).map(|word| in_home(word, env))).kill_on_drop(true);
+        #[cfg(unix)]
+        command.current_dir("/");
+        for (name, _) in env.vars("BROKER_PROVIDERS__") {
+            command.env_remove(name);
+        }
+        Ok(command)
+    }
+
+    /// Why it did not start.
+    pub(crate) fn not_started(&self, error: std::io::Error) -> Error {
+        let program = self.words.first().map(String::as_str).unwrap_or_default();
+        let program = broker_core::printable(program);
+        Error::configuration(format!("the program {program} cannot be started: {error}"))
+            .with_hint("is it installed, and executable (chmod +x)? `command` of this provider names it")
+            .with_source(error)
+    }
+
+    fn find(&self, env: &dyn Env) -> Result<PathBuf> {
+        let word = self.words.first().map(String::as_str).unwrap_or_default();
+        if word.contains('/') {
+            return Ok(in_home(word, env));
+        }
+        let Some(folders) = env.var("PATH") else { return Ok(PathBuf::from(word)) };
+        // Not those that begin where the broker is called from.
+        let folders = std::env::split_paths(&folders).filter(|folder| folder.is_absolute());
+        folders.map(|folder| folder.join(word)).find(|path| path.is_file()).ok_or_else(|| {
+            Error::configuration(format!("there is no program {} in PATH", broker_core::printable(word)))
+                .with_hint(
+                    "install it, or name its full path as the first word of `command` of this provider",
+                )
+        })
+    }
+}
+
+fn in_home(word: &str, env: &dyn Env) -> PathBuf {
+    platform::expand(Path::new(word), env)
+}

@@ -1,0 +1,37 @@
+//! `credential_process` of Amazon's tools, version 1.
+
+use broker_core::{Derived, Secret};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Ends, Printed};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Process {
+    version: u64,
+    access_key_id: Secret,
+    secret_access_key: Secret,
+    session_token: Option<Secret>,
+    expiration: Option<DateTime<Utc>>,
+}
+
+pub(super) fn read(text: &str) -> Result<Printed, &'static str> {
+    let process: Process = serde_json::from_str(text)
+        .map_err(|_| "printed no keys: Version, AccessKeyId and SecretAccessKey are needed")?;
+    if process.version != 1 {
+        return Err("printed keys of another version than 1");
+    }
+    let session = process.session_token.filter(|token| !token.expose().is_empty());
+    // Keys without a session token are somebody's for ever: no program gets those from the broker.
+    let session =
+        session.ok_or("printed keys without a session token: keys without an end are not handed out")?;
+    let keys = json!({
+        "AccessKeyId": process.access_key_id.expose(),
+        "SecretAccessKey": process.secret_access_key.expose(),
+        "SessionToken": session.expose(),
+    });
+    let ends = process.expiration.map_or(Ends::Unsaid, Ends::At);
+    Ok(Printed { secret: Secret::new(keys.to_string()), ends, token_type: Some(Derived::AWS) })
+}

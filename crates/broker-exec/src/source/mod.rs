@@ -1,0 +1,178 @@
+//! Programs that print tokens, and speak no protocol of ours.
+
+mod aws;
+mod cargo;
+mod json;
+mod kubectl;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker_core::{
+    Change, Claims, Context, Derived, Error, Issuer, Provider, Record, Result, Secret, Settings,
+    SettingsError, Token, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+};
+use chrono::{DateTime, Utc};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use zeroize::Zeroizing;
+
+use crate::config::{Config, Speaks};
+use crate::plugin::DEFAULT_LIFE;
+use crate::program::Program;
+
+/// The most a program may print.
+const MOST_OUTPUT: usize = 1 << 20;
+
+/// It may ask a person for a passphrase, so it gets a while.
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// A provider that is a program which prints tokens.
+pub(crate) struct Source {
+    program: Program,
+    config: Config,
+    issuer: Issuer,
+}
+
+/// What a program printed.
+struct Printed {
+    secret: Secret,
+    /// When it ends, as far as it said.
+    ends: Ends,
+    token_type: Option<&'static str>,
+}
+
+enum Ends {
+    At(DateTime<Utc>),
+    Unsaid,
+}
+
+impl Source {
+    pub(crate) fn new(_settings: &Settings<'_>, mut config: Config) -> Result<Self, SettingsError> {
+        let mut words = std::mem::take(&mut config.command);
+        if config.speaks == Speaks::Cargo {
+            words.push("--cargo-plugin".to_owned());
+        }
+        let program = Program::new(words)?;
+        let issuer = Issuer {
+            kind: "exec".to_owned(),
+            flow: "program".to_owned(),
+            endpoint: program.line(),
+            client_id: None,
+            audience: config.registry.clone(),
+            secret_mark: None,
+        };
+        Ok(Self { program, config, issuer })
+    }
+
+    /// Runs it: in the foreground, since it may ask at the terminal.
+    async fn run(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>> {
+        let mut command = self.program.command(context.env())?;
+        let talks = self.config.speaks == Speaks::Cargo;
+        command.stdin(if talks { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
+        if self.config.speaks == Speaks::Kubectl {
+            command.env("KUBERNETES_EXEC_INFO", kubectl::INFO);
+        }
+        let mut child = command.spawn().map_err(|error| self.program.not_started(error))?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let run = async {
+            let mut output = Zeroizing::new(Vec::with_capacity(64 * 1024));
+            if let (Some(mut stdin), Some(registry)) = (stdin, &self.config.registry) {
+                // One that does not read it shows in what it prints.
+                let _ = stdin.write_all(&cargo::get(registry)).await;
+            }
+            if let Some(stdout) = stdout {
+                stdout.take(MOST_OUTPUT as u64 + 1).read_to_end(&mut output).await?;
+            }
+            if output.len() > MOST_OUTPUT {
+                return Ok((output, None));
+            }
+            Ok((output, Some(child.wait().await?)))
+        };
+        let name = self.program.name();
+        match tokio::time::timeout(TIMEOUT, run).await {
+            Err(_) => Err(Error::unavailable(format!("program `{name}` did not end within 2 minutes"))),
+            Ok(Err(error)) => Err(self.program.not_started(error)),
+            Ok(Ok((_, None))) => Err(Error::failed(format!("program `{name}` prints more than 1 MiB"))),
+            Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
+            // An error of cargo's protocol is said on stdout.
+            Ok(Ok((output, Some(_)))) if talks && cargo::is_error(&output) => Ok(output),
+            Ok(Ok((_, Some(status)))) => Err(Error::failed(format!("program `{name}` failed: {status}"))
+                .with_hint(format!("run `{name}` by hand, as `command` of this provider has it: it may want a login of its own"))),
+        }
+    }
+
+    fn read(&self, output: &[u8], now: DateTime<Utc>) -> Result<Printed> {
+        let name = self.program.name();
+        let text = std::str::from_utf8(output).unwrap_or_default();
+        let printed = match self.config.speaks {
+            Speaks::Json => json::read(text, &self.config, now),
+            Speaks::Aws => aws::read(text),
+            Speaks::Kubectl => kubectl::read(text),
+            Speaks::Cargo => cargo::read(text, &name, now)?,
+            Speaks::Text | Speaks::Broker => {
+                let line = text.lines().next().unwrap_or_default().trim();
+                Ok(Printed { secret: Secret::new(line), ends: Ends::Unsaid, token_type: None })
+            }
+        };
+        let problem = |what: &str| Error::failed(format!("program `{name}` {what}"));
+        match printed {
+            Ok(printed) if printed.secret.expose().is_empty() => Err(problem("printed no token")),
+            Ok(printed) => Ok(printed),
+            Err(what) => Err(problem(what)),
+        }
+    }
+
+    fn token(&self, printed: Printed, sent_at: DateTime<Utc>) -> Token {
+        let expires_at = match printed.ends {
+            Ends::At(at) => Some(at),
+            Ends::Unsaid => Claims::read(&printed.secret)
+                .and_then(|claims| claims.expires_at())
+                .or_else(|| sent_at.checked_add_signed(self.config.life.unwrap_or(DEFAULT_LIFE))),
+        };
+        let token = Token::new(printed.secret, sent_at, expires_at);
+        token.with_type(printed.token_type.unwrap_or("Bearer"))
+    }
+}
+
+#[async_trait]
+impl Provider for Source {
+    fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
+        match request.asked_derived() {
+            // Its keys are all it gives: there is one role.
+            Some(derived) if self.config.speaks == Speaks::Aws && derived.what() == Derived::AWS => {
+                if !derived.which().is_empty() || !derived.params().is_empty() {
+                    return Err(Error::usage("this program has no roles to choose: leave out `--role`"));
+                }
+            }
+            _ => {
+                refuse_derived(request)?;
+                refuse_scopes(request)?;
+            }
+        }
+        refuse_life(request)
+    }
+
+    fn sources(&self) -> Vec<String> {
+        vec![format!("the program `{}`", self.program.name())]
+    }
+
+    fn can_renew(&self, _record: &Record) -> bool {
+        true
+    }
+
+    fn spends_grant(&self, _record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
+        false
+    }
+
+    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+        let sent_at = context.now();
+        let output = self.run(context).await?;
+        let printed = self.read(&output, sent_at)?;
+        Ok(Change::token(request.scopes(), self.token(printed, sent_at)))
+    }
+}

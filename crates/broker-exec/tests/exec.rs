@@ -1,0 +1,163 @@
+//! `kind = "exec"`: the example plugins against the stand-ins, through the pipe.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "exec/schema.rs"]
+mod schema;
+#[path = "exec/sources.rs"]
+mod sources;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::{Provider, Settings};
+use broker_exec::KIND;
+use broker_testkit::conformance::{self, Subject};
+use broker_testkit::{
+    EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, TestPerson,
+    World,
+};
+use serde_json::{Value, json};
+
+/// An example of docs/plugins.
+pub(crate) fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/plugins").join(name);
+    path.canonicalize().expect("an example").display().to_string()
+}
+
+/// A world whose programs are found as usual.
+pub(crate) fn world() -> World {
+    let mut world = World::new();
+    // A process has to start within it.
+    world.timeout = Duration::from_secs(20);
+    world.env = TestEnv::default().with("PATH", &std::env::var("PATH").expect("a PATH"));
+    world
+}
+
+pub(crate) fn build(table: Value, world: &World) -> Arc<dyn Provider> {
+    (KIND.build)(&Settings::new(World::NAME, table, &world.env)).expect("settings")
+}
+
+/// The plugin in Python, with a login by a refresh token from elsewhere.
+struct Refreshing {
+    world: World,
+    service: EarthScope,
+    client_id: String,
+}
+
+impl Refreshing {
+    fn new(options: EarthScopeOptions) -> Self {
+        let mut world = world();
+        let client_id = options.client_id.clone();
+        let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
+        world.person = TestPerson::default().answering(&service.issue_refresh_token());
+        Self { world, service, client_id }
+    }
+
+    fn of_client(&self, client_id: &str) -> Arc<dyn Provider> {
+        let token_url = format!("{}/oauth/token", self.service.url());
+        let settings = json!({ "token_url": token_url, "client_id": client_id, "timeout": 0.5 });
+        build(
+            json!({ "command": ["python3", example("refresh_token.py")], "settings": settings }),
+            &self.world,
+        )
+    }
+}
+
+impl Subject for Refreshing {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        // Whoever logs in once more has another refresh token.
+        self.world.person.clone().answering(&self.service.issue_refresh_token());
+        self.of_client(&self.client_id)
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        self.of_client("somebody-else")
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        self.service.revoke_everything();
+        true
+    }
+}
+
+#[tokio::test]
+async fn the_plugin_in_python_conforms() {
+    conformance::run(|| Refreshing::new(EarthScopeOptions::default())).await;
+}
+
+#[tokio::test]
+async fn the_plugin_in_python_conforms_with_rotation() {
+    let options = EarthScopeOptions { rotation: Rotation::Rotate, ..EarthScopeOptions::default() };
+    conformance::run(|| Refreshing::new(options.clone())).await;
+}
+
+/// The plugin in POSIX sh, with a secret and no login.
+struct Client {
+    world: World,
+    service: EarthDaily,
+}
+
+impl Client {
+    fn new() -> Self {
+        let world = world();
+        let options = EarthDailyOptions { now: world.clock.for_service(), ..EarthDailyOptions::default() };
+        let service = EarthDaily::start(options);
+        Self { world, service }
+    }
+
+    fn with_secret(&self, secret: &str) -> Arc<dyn Provider> {
+        let settings = json!({ "token_url": self.service.auth_url(), "client_id": "EARTHDAILY_API_TOKEN", "timeout": 0.5 });
+        let command = json!(["sh", example("client_credentials.sh")]);
+        let secrets = json!({ "client_secret": secret });
+        build(json!({ "command": command, "settings": settings, "secrets": secrets }), &self.world)
+    }
+}
+
+impl Subject for Client {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.with_secret("standin-api-token")
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        self.with_secret("another")
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        false
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec!["standin-api-token".to_owned()]
+    }
+}
+
+#[tokio::test]
+async fn the_plugin_in_sh_conforms() {
+    conformance::run(Client::new).await;
+}
