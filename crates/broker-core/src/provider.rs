@@ -40,6 +40,12 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
+    /// The provider whose token its own are had with ([`Context::token_of`]), if there is one: when that one has another
+    /// account, held tokens are not used.
+    fn derives_from(&self) -> Option<&str> {
+        None
+    }
+
     /// The header that its tokens go into.
     fn header(&self) -> Header {
         Header::default()

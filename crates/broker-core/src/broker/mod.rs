@@ -1,6 +1,7 @@
 //! The broker: the one who locks, loads, asks, saves and hands out, in that order.
 
 mod decide;
+mod derived;
 mod inspect;
 mod journal;
 mod operation;
@@ -250,16 +251,23 @@ impl Broker {
     }
 
     fn slot(&self, name: &str) -> Result<Arc<Slot>> {
+        self.inner.slot(name)
+    }
+}
+
+impl Inner {
+    /// A provider by its name, with what this process knows of it.
+    fn slot(&self, name: &str) -> Result<Arc<Slot>> {
         // A name becomes a file's name.
         if !is_provider_name(name) {
             return Err(Error::usage(format!("`{}` is no name for a provider", printable(name))));
         }
-        if let Some(slot) = self.inner.slots.get(name) {
+        if let Some(slot) = self.slots.get(name) {
             return Ok(slot.clone());
         }
-        let entry = self.inner.catalog.entry(name)?;
+        let entry = self.catalog.entry(name)?;
         let (gate, seen) = (Arc::default(), RwLock::new(None));
-        let (records, context) = (self.inner.store.clone(), self.inner.context.clone());
+        let (records, context) = (self.store.clone(), self.context.clone());
         let file = entry.provider.login_file();
         let shares_file = file.is_some();
         let store = match file {
@@ -267,11 +275,9 @@ impl Broker {
             None => records,
         };
         let slot = Slot { name: name.to_owned(), entry, gate, seen, store, shares_file };
-        Ok(self.inner.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())
+        Ok(self.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())
     }
-}
 
-impl Inner {
     /// What is held, as this process last saw it or as the store shows it.
     fn look(&self, slot: &Slot) -> Result<Seen> {
         let now = self.context.now();
@@ -286,7 +292,7 @@ impl Inner {
     fn look_again(&self, slot: &Slot) -> Result<Seen> {
         let shown = slot.store.peek(&slot.name)?;
         let rescued = matches!(shown, Loaded::Rescued(_));
-        let (record, _) = slot.read(shown, self.context.now());
+        let (record, _) = self.read(slot, shown);
         Ok(self.remember(slot, record, rescued))
     }
 

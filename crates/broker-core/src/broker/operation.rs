@@ -192,7 +192,7 @@ impl Operation {
     async fn load(&self, mut locked: Box<dyn Locked>, gate: Gate) -> Result<Held> {
         let loaded = locked.load().await?;
         let rescued = matches!(loaded, Loaded::Rescued(_));
-        let (record, unreadable) = self.slot.read(loaded, self.context.now());
+        let (record, unreadable) = self.inner.read(&self.slot, loaded);
         let mut held = Held { locked, record, unreadable, unsaved: false, _gate: gate };
         if rescued {
             match self.write(&mut held).await {

@@ -121,6 +121,7 @@ impl Operation {
             let expired = change.take_expired(self.context.now());
             only_rotated += usize::from(journal.is_some() && change.gives() && change.tokens().is_empty());
             let given = change.tokens().iter().find(|(scopes, _)| scopes == request.scopes()).cloned();
+            let change = self.inner.note_whose(&self.slot, change);
             self.save(held, change).await?;
             if let Some(expired) = expired {
                 return Err(self.arrived_expired(&expired));

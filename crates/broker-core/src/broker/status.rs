@@ -80,7 +80,7 @@ impl Broker {
         let rescued = matches!(shown, Loaded::Rescued(_)).then(|| {
             "what is held could not be saved in its place and is kept in a second one; the next call tries to put it back".to_owned()
         });
-        let (record, unreadable) = slot.read(shown, now);
+        let (record, unreadable) = self.inner.read(&slot, shown);
         let renewable = slot.entry.provider.can_renew(&record);
         let note = unreadable.or(rescued).or_else(|| record.why_empty()).or_else(|| of_grant(&record));
         let sources = slot.entry.provider.sources();

@@ -59,6 +59,10 @@ impl Provider for Derived {
         &self.issuer
     }
 
+    fn derives_from(&self) -> Option<&str> {
+        self.needs
+    }
+
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
         if self.logins.is_some() && record.usable_grant().is_none() {
             return Err(Error::login_required("there is no login"));
@@ -85,7 +89,8 @@ impl Provider for Derived {
         let Some(logins) = &self.logins else { return Err(Error::usage("no login")) };
         logins.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        Ok(Change::grant(Secret::new("grant"), context.now()))
+        let account = Some(format!("account {}", logins.load(Ordering::SeqCst)));
+        Ok(Change::grant(Secret::new("grant"), context.now()).and_account(account))
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
@@ -130,6 +135,28 @@ async fn a_provider_may_ask_for_the_token_of_another() {
         let (a, b) = tokio::join!(broker.token("a", &usual), broker.token("b", &usual));
         assert_eq!(a.expect("a token").secret().expose(), "+++");
         assert_eq!(b.expect("a token").secret().expose(), "++");
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_another_account_is_not_used_for_what_derives_from_it() {
+    let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+    let (source, derived) = (Derived::behind_a_login(), Derived::new(Some("source"), &Arc::default()));
+    let providers: [(&str, Arc<dyn Provider>); 2] = [("source", source), ("derived", derived.clone())];
+    let catalog: BTreeMap<_, _> =
+        providers.into_iter().map(|(name, provider)| (name.to_owned(), Entry::new(provider))).collect();
+    let broker = Broker::builder(catalog, Arc::new(FileStore::new(folder.path())), world.context()).build();
+    let usual = TokenRequest::new();
+    let error = broker.token("derived", &usual).await.expect_err("no login");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.ends_with("broker login source")), "{error:?}");
+    for logins in 1..=2 {
+        broker.login("source", Login::Usual).await.expect("a login");
+        world.clock.advance(TimeDelta::seconds(2));
+        assert!(broker.held("derived", &usual).expect("a look").is_none(), "of another account");
+        broker.token("derived", &usual).await.expect("a token");
+        broker.token("derived", &usual).await.expect("the same token");
+        assert_eq!(derived.exchanges.load(Ordering::SeqCst), 1 + logins, "one for each account, one in vain");
     }
 }
 
