@@ -35,3 +35,4 @@ mod sdk;
 mod second_place;
 mod stage;
 mod terminal;
+mod writing;

@@ -16,6 +16,33 @@ use crate::{
 /// exchange at a time and hands back what changed; the broker saves that before it asks again. So nothing a
 /// service gave is only in memory when the next request goes out, and a provider never deals with locks,
 /// files, windows or other callers.
+///
+/// What the broker promises a provider:
+///
+/// - One exchange at a time for each provider of a host: whoever else asks waits, and gets what this one brought.
+/// - `record` is what the disk has, loaded under the lock, of this issuer and account only.
+/// - That a change can be saved is known before [`Provider::exchange`] is called, and it is saved before the next call.
+///   An exchange is not called off half way: it ends by itself, as [`Context::send`] does, which is bounded.
+/// - It is asked again until the token is there, six times at most: a step that gives no token may be a call of its own.
+///   After a [`Change::grant_refused`] it is asked again with a record whose grant is no longer usable.
+/// - A failure is told to all who wait, and a held token that is still good serves in its place.
+///
+/// What a provider promises the broker:
+///
+/// - All that it needs of the world comes from the [`Context`]: HTTP, time, environment, the person. It sleeps by
+///   [`Context::pause`], and asks a person in [`Provider::login`] only.
+/// - An exchange sends at most one request that gives something. [`crate::Repeat`] says what may be sent again, and the
+///   broker alone repeats.
+/// - A grant is refused for good only where the service says so in its own words ([`crate::read_object`]). What tells
+///   nothing of the request (no answer, half an answer, 429, 5xx, a web page) is [`crate::ErrorKind::Unavailable`].
+/// - A new grant in any answer is handed back, also where the rest is of no use: [`Change::refreshed`].
+/// - Secrets are [`Secret`]s, and in no error. A service's own words are shown by [`crate::printable`].
+/// - What does not block is quick: everything but `exchange`, `login`, `revoke` and `introspect` is called for a held token
+///   too, without a runtime, and asks nobody.
+///
+/// Needed are [`Provider::issuer`] and [`Provider::exchange`]. A service with a login has [`Provider::login`] too, one
+/// whose tokens go to its own hosts [`Provider::hosts`], and one that asks without a person (a client's secret)
+/// [`Provider::can_renew`]. All else has a default that is safe. `broker_testkit::conformance` checks the promises.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Who gives the tokens. A record of another issuer is never shown to this provider.

@@ -1,5 +1,6 @@
 //! A provider of your own, without a change to the broker: `cargo run -p broker --example own_provider`.
-//! What it does is one request; lock, record, windows and saving are the broker's.
+//! What it does is one request; lock, record, windows and saving are the broker's. It has no login and nothing to revoke:
+//! the defaults of the trait are right for that.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it has")]
 
@@ -7,9 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker::{
-    Change, Context, Error, HttpRequest, Issuer, Kind, Login, Provider, Record, Repeat, Result, Revoked,
-    Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object,
-    seconds,
+    Change, Context, Error, HttpRequest, Issuer, Kind, Provider, Record, Repeat, Result, Secret,
+    SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object, seconds,
 };
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 use chrono::TimeDelta;
@@ -38,14 +38,9 @@ struct Observatory {
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
-    let issuer = Issuer {
-        kind: KIND.name.to_owned(),
-        flow: "client_credentials".to_owned(),
-        endpoint: config.url.as_str().to_owned(),
-        client_id: None,
-        audience: None,
-        secret_mark: config.key.mark(config.url.as_str(), settings.env()),
-    };
+    let url = config.url.as_str();
+    let secret_mark = config.key.mark(url, settings.env());
+    let issuer = Issuer { secret_mark, ..Issuer::new(KIND.name, "client_credentials", url) };
     Ok(Arc::new(Observatory { config, issuer }))
 }
 
@@ -74,15 +69,6 @@ impl Provider for Observatory {
         let secret = secret.ok_or_else(|| Error::unavailable("the observatory answered without a token"))?;
         let life = answer.get("expires_in").and_then(seconds);
         Ok(Change::token(request.scopes(), Token::from_answer(&response, secret, life, TimeDelta::hours(1))))
-    }
-
-    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
-        let nothing = Record::new(KIND.name, self.issuer.clone());
-        self.exchange(context, &nothing, &TokenRequest::new()).await
-    }
-
-    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        Ok(Revoked::default())
     }
 }
 

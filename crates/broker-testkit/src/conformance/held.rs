@@ -66,7 +66,7 @@ pub(super) async fn slow_answer_is_waited_for<S: Subject>(subject: &S) {
     let old = token(&broker).await.expect("a token");
     leave(subject, &old, TimeDelta::seconds(-1));
     subject.service().forget_seen();
-    let slow = Fault::Delay(subject.world().timeout / 4);
+    let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
     let new = token(&broker).await.expect("slow: the answer is waited for");
     assert!(!new.secret().same_as(old.secret()), "slow: the new token");

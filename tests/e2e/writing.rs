@@ -1,0 +1,79 @@
+//! docs/writing-a-provider.md: each way from its text to a token.
+
+use std::os::unix::fs::PermissionsExt;
+
+use broker_e2e::{MARK, Run, Sandbox};
+use broker_testkit::{TokenService, TokenServiceOptions};
+
+const PAGE: &str = include_str!("../../docs/writing-a-provider.md");
+
+/// The one block of a language that has these words.
+fn block(language: &str, words: &str) -> String {
+    let fence = format!("```{language}\n");
+    let blocks = PAGE.split(&fence).skip(1).filter_map(|rest| rest.split("```\n").next());
+    let [found] = blocks.filter(|block| block.contains(words)).collect::<Vec<_>>()[..] else {
+        panic!("one block of {language} with {words}");
+    };
+    found.to_owned()
+}
+
+/// A home with the configuration of a block, its service in the place of the page's.
+fn sandbox(words: &str, service: &TokenService) -> Sandbox {
+    let table = block("toml", words).replace("https://auth.example.org", service.url());
+    let sandbox = Sandbox::new().with_config(&table);
+    assert_eq!(sandbox.broker(&["config", "check"]).ends(0).err.lines().count(), 0, "no warning");
+    sandbox
+}
+
+fn service() -> TokenService {
+    TokenService::start(TokenServiceOptions::default())
+}
+
+#[track_caller]
+fn is_of(service: &TokenService, run: Run) {
+    let token = run.token();
+    assert!(service.access_is_live(&token), "the service knows {token}");
+}
+
+#[test]
+fn a_key_from_a_web_page() {
+    let service = service();
+    let key = format!("{MARK}-tiles");
+    let sandbox = sandbox("[providers.tiles]", &service).with_env("TILES_KEY", &key);
+    assert_eq!(sandbox.broker(&["token", "tiles"]).token(), key);
+    let header = sandbox.broker(&["token", "tiles", "--format", "header"]).ends(0).out;
+    assert_eq!(header, format!("X-Api-Key: {key}\n"));
+}
+
+#[test]
+fn a_machine_with_a_client_secret() {
+    let service = service();
+    let sandbox = sandbox("[providers.radar]", &service).with_env("RADAR_SECRET", "standin-secret");
+    is_of(&service, sandbox.broker(&["token", "radar"]));
+}
+
+#[test]
+fn requests_of_the_services_own() {
+    let service = service();
+    let sandbox = sandbox("[providers.buoys]", &service);
+    let login = sandbox.broker_reading(&["login", "buoys", "--password-stdin"], "standin-password\n");
+    let _ = login.ends(0);
+    is_of(&service, sandbox.broker(&["token", "buoys"]));
+    is_of(&service, sandbox.broker(&["token", "buoys", "--force"]));
+    assert_eq!((service.logins(), service.refreshes()), (1, 1), "one login, and a refresh");
+}
+
+#[test]
+fn a_plugin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("tides.py");
+    std::fs::write(&program, block("python", "import json, sys")).expect("a program");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
+    let key = format!("{MARK}-tides");
+    let sandbox = Sandbox::new()
+        .with_config(&block("toml", "[providers.tides]"))
+        .with_env("PATH", &path)
+        .with_env("TIDES_KEY", &key);
+    assert_eq!(sandbox.broker(&["token", "tides"]).token(), format!("{key}-token"));
+}
