@@ -13,7 +13,7 @@ exchange() {
         curl --silent --config - --data grant_type=client_credentials --max-filesize 1048576 \
             --proto '=https,http' --write-out '\n%{http_code}') || { unavailable "no answer"; return; }
     # What is no JSON object says nothing, whatever its status.
-    printf '%s' "${answer%?????}" | jq -cse --argjson status "${answer##*
+    printf '%s' "${answer%????}" | jq -cse --argjson status "${answer##*
 }" 'if length != 1 or (.[0] | type) != "object" then empty else .[0] end
         | if $status == 429 or $status >= 500 then empty
           elif .error then {err: {kind: "refused", message: (.error_description // .message // .error | tostring)}}

@@ -31,6 +31,7 @@ mod oidc;
 mod patience;
 mod peers;
 mod places;
+mod plugin;
 mod rejected;
 mod sdk;
 mod second_place;

@@ -20,8 +20,12 @@ pub(crate) fn check(request: &TokenRequest) -> Result<()> {
     let Some(derived) = request.asked_derived().filter(|derived| derived.what() == Derived::AWS) else {
         return refuse_derived(request);
     };
+    if derived.which().is_empty() {
+        return Err(Error::usage("`--format aws` needs --role")
+            .with_hint("for example: broker token earthscope --format aws --role s3-miniseed-v2"));
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if derived.which().is_empty() || !derived.which().chars().all(plain) {
+    if !derived.which().chars().all(plain) {
         return Err(Error::usage("`--role` must be the name of a role")
             .with_hint("EarthScope has s3-miniseed, s3-miniseed-v2 and s3-dropoff"));
     }

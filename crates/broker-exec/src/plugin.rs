@@ -247,17 +247,21 @@ impl Plugin {
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
             session.hide(secret);
         }
-        let sent_at = context.now();
-        let ask = self.request("login", sent_at).with_secrets(secrets).for_login(login);
+        let ask = self.request("login", context.now()).with_secrets(secrets).for_login(login);
         let answer = session.log_in(&ask).await;
         // Until here a signal may end it: nothing is held yet that would be lost. From here it waits for the save.
         let came_at = context.now();
+        if answer.as_ref().is_ok_and(|given: &Given| given.grant_refused) {
+            return Err(Error::refused("the service refused what was given to log in with"));
+        }
         context.exchange(async { self.change(session, answer, &ScopeKey::default(), came_at) }).await
     }
 }
 
 fn hide(session: &mut Session<'_>, record: &Record, secrets: &[(String, Secret)]) {
-    secrets.iter().for_each(|(_, secret)| session.hide(secret));
+    for (_, secret) in secrets {
+        session.hide(secret);
+    }
     record.usable_grant().iter().for_each(|grant| session.hide(grant.secret()));
     record.tokens().for_each(|(_, token)| session.hide(token.secret()));
 }

@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
                 self.until = Instant::now() + self.context.timeout();
                 self.send(&line(&Answer { answer: answer.expose() })).await?;
             }
-            Said::ShowCode(code) => person.show_code(&self.code(code)?),
+            Said::ShowCode(code) => person.show_code(&self.code(&code)?),
             Said::ShowPage(page) => person.show_page(&self.page(&page.url)?),
             Said::Waiting(waiting) => person.waiting(Duration::from_secs(waiting.seconds_left.into())),
             Said::Tell(tell) => person.tell(&self.shown(&tell.message)),
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn code(&mut self, code: ShowCode) -> Result<DeviceCode> {
+    fn code(&mut self, code: &ShowCode) -> Result<DeviceCode> {
         Ok(DeviceCode {
             verification_uri: self.page(&code.verification_uri)?,
             verification_uri_complete: match &code.verification_uri_complete {

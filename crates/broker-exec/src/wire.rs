@@ -32,7 +32,8 @@ pub(crate) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Held<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<Wanted<'a>>,
+    #[serde(rename = "request")]
+    wanted: Option<Wanted<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     login: Option<With<'a>>,
 }
@@ -89,7 +90,7 @@ impl<'a> Request<'a> {
         settings: &'a Map<String, Value>,
     ) -> Self {
         let (v, now, secrets) = (VERSION, rfc3339(now), BTreeMap::new());
-        Self { v, action, provider, now, settings, secrets, record: None, request: None, login: None }
+        Self { v, action, provider, now, settings, secrets, record: None, wanted: None, login: None }
     }
 
     pub(crate) fn with_secrets(mut self, secrets: &'a [(String, Secret)]) -> Self {
@@ -117,7 +118,7 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn for_token(mut self, request: &'a TokenRequest, now: DateTime<Utc>) -> Self {
-        self.request = Some(Wanted {
+        self.wanted = Some(Wanted {
             scopes: request.scopes().iter().collect(),
             expires: request.asked_life().and_then(|life| life.end(now)).map(rfc3339),
             min_ttl: request.asked_ttl().map(|left| left.as_secs()),

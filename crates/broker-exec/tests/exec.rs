@@ -51,13 +51,12 @@ impl Refreshing {
         let mut world = world();
         let client_id = options.client_id.clone();
         let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
-        world.person = TestPerson::default().answering(&service.issue_refresh_token());
         Self { world, service, client_id }
     }
 
     fn of_client(&self, client_id: &str) -> Arc<dyn Provider> {
         let token_url = format!("{}/oauth/token", self.service.url());
-        let settings = json!({ "token_url": token_url, "client_id": client_id, "timeout": 0.5 });
+        let settings = json!({ "token_url": token_url, "client_id": client_id, "timeout": 2 });
         build(
             json!({ "command": ["python3", example("refresh_token.py")], "settings": settings }),
             &self.world,
@@ -71,8 +70,8 @@ impl Subject for Refreshing {
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
-        // Whoever logs in once more has another refresh token.
-        self.world.person.clone().answering(&self.service.issue_refresh_token());
+        // Whoever logs in has a refresh token from elsewhere. The clone is the same person.
+        let _ = self.world.person.clone().answering(&self.service.issue_refresh_token());
         self.of_client(&self.client_id)
     }
 
@@ -120,7 +119,7 @@ impl Client {
     }
 
     fn with_secret(&self, secret: &str) -> Arc<dyn Provider> {
-        let settings = json!({ "token_url": self.service.auth_url(), "client_id": "EARTHDAILY_API_TOKEN", "timeout": 0.5 });
+        let settings = json!({ "token_url": self.service.auth_url(), "client_id": "EARTHDAILY_API_TOKEN", "timeout": 2 });
         let command = json!(["sh", example("client_credentials.sh")]);
         let secrets = json!({ "client_secret": secret });
         build(json!({ "command": command, "settings": settings, "secrets": secrets }), &self.world)

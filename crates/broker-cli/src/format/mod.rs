@@ -101,10 +101,8 @@ impl<'a> Style<'a> {
 fn derived(format: Format, args: &Args) -> Result<Option<Derived>> {
     let derived = match (format, &args.role) {
         (Format::Cookies, _) => Derived::cookie(),
-        (Format::Aws, None) => {
-            return Err(Error::usage("`--format aws` needs --role")
-                .with_hint("for example: broker token earthscope --format aws --role s3-miniseed-v2"));
-        }
+        // Some give keys for one role only.
+        (Format::Aws, None) => Derived::aws("", Vec::new()),
         (_, Some(role)) => Derived::aws(role, args.param.clone()),
         (_, None) => return Ok(None),
     };

@@ -40,21 +40,18 @@ pub(super) fn read(text: &str, config: &Config, now: DateTime<Utc>) -> Result<Pr
             "printed an object without a token at a usual place: `token` of this provider can name the path",
         )?,
     };
-    let ends = match &config.expires {
-        Some(path) => {
-            let value =
-                value_at(&object, path).ok_or("printed an object without an end at the path of `expires`")?;
-            let at = match &config.expires_as {
-                Some(form) => form.read(value, now),
-                None => moment(value),
-            };
-            Some(at.ok_or("printed an end that cannot be read: `expires_as` of this provider says its form")?)
-        }
-        None => {
-            let life =
-                || LIVES.iter().find_map(|path| now.checked_add_signed(seconds(value_at(&object, path)?)?));
-            TIMES.iter().find_map(|path| moment(value_at(&object, path)?)).or_else(life)
-        }
+    let ends = if let Some(path) = &config.expires {
+        let value =
+            value_at(&object, path).ok_or("printed an object without an end at the path of `expires`")?;
+        let at = match &config.expires_as {
+            Some(form) => form.read(value, now),
+            None => moment(value),
+        };
+        Some(at.ok_or("printed an end that cannot be read: `expires_as` of this provider says its form")?)
+    } else {
+        let life = |path: &&str| now.checked_add_signed(seconds(value_at(&object, path)?)?);
+        let time = |path: &&str| moment(value_at(&object, path)?);
+        TIMES.iter().find_map(time).or_else(|| LIVES.iter().find_map(life))
     };
     Ok(Printed { secret: Secret::new(token), ends: ends.map_or(Ends::Unsaid, Ends::At), token_type: None })
 }

@@ -1,0 +1,211 @@
+//! Plugins as they are when they are bad: each is bounded, named, and leaves neither a process nor a loss behind.
+
+#[path = "plugin/programs.rs"]
+mod programs;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use broker_e2e::{Run, Sandbox, finish, signal};
+use chrono::TimeDelta;
+
+/// A sandbox with one plugin, which does what is said next.
+struct Odd {
+    sandbox: Sandbox,
+    script: PathBuf,
+}
+
+impl Odd {
+    fn new() -> Self {
+        let sandbox = Sandbox::new().with_env("PLUGIN_KEY", "KANARIE-key");
+        let script = sandbox.home().join("odd.sh");
+        sandbox.write(&script, include_str!("plugin/odd.sh"));
+        let odd = Self { sandbox, script };
+        odd.configure("");
+        odd
+    }
+
+    fn configure(&self, more: &str) {
+        self.sandbox.write_config(&format!(
+            "[providers.odd]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\"]\ntimeout = \"1s\"\n{more}\n\
+             [providers.odd.secrets]\nkey = {{ env = \"PLUGIN_KEY\" }}\n",
+            self.script.display()
+        ));
+    }
+
+    fn beside(&self, what: &str) -> PathBuf {
+        PathBuf::from(format!("{}.{what}", self.script.display()))
+    }
+
+    fn does(&self, mode: &str) -> &Self {
+        std::fs::write(self.beside("mode"), mode).expect("a mode");
+        self
+    }
+
+    fn token(&self) -> Run {
+        self.sandbox.broker(&["token", "odd"])
+    }
+
+    fn processes(&self) -> Vec<String> {
+        let pids = std::fs::read_to_string(self.beside("pids")).unwrap_or_default();
+        pids.lines().map(str::to_owned).collect()
+    }
+
+    /// Checks that none of its processes lives; one that is dead may wait for its parent.
+    #[track_caller]
+    fn is_gone(&self) {
+        let until = Instant::now() + Duration::from_secs(5);
+        let lives = |pid: &String| {
+            let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        };
+        while self.processes().iter().any(lives) {
+            assert!(Instant::now() < until, "a process is left of {:?}", self.processes());
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// What a plugin does, the exit code, and the words that name it.
+const BAD: [(&str, i32, &str); 18] = [
+    ("no-hello", 1, "plugin `odd.sh` did not begin with its versions"),
+    ("versions", 5, "plugin `odd.sh` speaks version 7, 8 of the protocol, and this broker version 1"),
+    ("crash-first", 1, "plugin `odd.sh` ended without an answer (exit status: 3): no such module: planets"),
+    ("hang-first", 4, "plugin `odd.sh` gave no answer within 1s"),
+    ("unasked", 1, "plugin `odd.sh` said something before it was asked"),
+    ("hang", 4, "plugin `odd.sh` gave no answer within 1s"),
+    ("crash", 1, "plugin `odd.sh` ended without an answer (exit status: 7): the planets do not align"),
+    ("killed", 1, "plugin `odd.sh` ended without an answer (signal: 9 (SIGKILL))"),
+    ("garbage", 1, "plugin `odd.sh` answered with what is no message of the protocol"),
+    ("half", 1, "plugin `odd.sh` answered with what is no message of the protocol"),
+    ("nothing", 1, "plugin `odd.sh` answered with neither a token nor a grant"),
+    ("asks", 1, "plugin `odd.sh` asks for a person, which only a login may"),
+    ("long-line", 1, "plugin `odd.sh` says too much: a line has 1 MiB at most"),
+    ("many-lines", 1, "plugin `odd.sh` answered with what is no message of the protocol"),
+    ("closes", 1, "plugin `odd.sh` ended without an answer"),
+    ("forks", 1, "plugin `odd.sh` ended without an answer"),
+    (r#"{"kind":"refused","message":"no KANARIE-key\u001b[31m"}"#, 6, "error: odd: no [redacted] [31m"),
+    (r#"{"kind":"unavailable","message":"busy","retry_after":90}"#, 4, "error: odd: busy"),
+];
+
+#[test]
+fn bad_plugins_are_bounded_and_named() {
+    for (mode, code, words) in BAD {
+        let odd = Odd::new();
+        let began = Instant::now();
+        let _ = odd.does(mode).token().ends(code).says(words);
+        assert!(began.elapsed() < Duration::from_secs(20), "{mode}: bounded");
+        odd.is_gone();
+    }
+}
+
+#[test]
+fn the_held_token_serves_whatever_the_plugin_does() {
+    for (mode, _, words) in BAD {
+        let odd = Odd::new();
+        let held = odd.does("good").token().token();
+        let before = odd.sandbox.record("odd");
+        // In the advisory window of its hour.
+        odd.sandbox.age("odd", TimeDelta::minutes(50));
+        let words = words.strip_prefix("error: odd: ").unwrap_or(words);
+        let run = odd.does(mode).token().says("the held token serves").says(words);
+        assert_eq!(run.token(), held, "{mode}");
+        let after = odd.sandbox.record("odd");
+        assert_eq!(after["grant"]["secret"], before["grant"]["secret"], "{mode}: the grant is kept");
+        assert!(after["grant"]["refused_at"].is_null(), "{mode}: and not refused");
+        odd.is_gone();
+    }
+}
+
+#[test]
+fn a_held_token_starts_no_process() {
+    let odd = Odd::new();
+    let first = odd.does("good").token().token();
+    assert_eq!(odd.processes().len(), 1);
+    assert_eq!(odd.does("crash").token().token(), first);
+    let _ = odd.sandbox.broker(&["status", "odd"]).ends(0);
+    assert_eq!(odd.processes().len(), 1, "neither of the two started it");
+}
+
+#[test]
+fn what_is_odd_and_harmless_is_taken() {
+    for mode in ["twice", "stays", "stderr"] {
+        let odd = Odd::new();
+        let token = odd.does(mode).token().token();
+        assert!(token.starts_with("KANARIE-token-"), "{mode}");
+        odd.is_gone();
+    }
+}
+
+#[test]
+fn a_secret_on_stderr_is_not_shown_and_is_told() {
+    let odd = Odd::new();
+    odd.does("leaks");
+    let run = odd.sandbox.broker(&["token", "odd", "-v"]).ends(0);
+    let run =
+        run.says("warning: plugin `odd.sh` wrote a secret to stderr").says("[redacted]").says("asked: ");
+    assert_eq!(run.err.matches("wrote a secret").count(), 1, "{}", run.err);
+}
+
+#[test]
+fn a_grant_in_an_answer_that_cannot_be_read_is_kept() {
+    let odd = Odd::new();
+    let _ = odd.does("only-grant").token().ends(4);
+    assert_eq!(odd.sandbox.record("odd")["grant"]["secret"], "KANARIE-grant-new");
+    let _ = odd.does("good").token().token();
+}
+
+#[test]
+fn a_plugin_that_names_another_issuer_gets_no_grant() {
+    let odd = Odd::new();
+    let held = odd.does("good").token().token();
+    let forced = ["token", "odd", "--force"];
+    let run = odd.does("elsewhere").sandbox.broker(&forced).ends(5);
+    let _ = run.says("now names https://login.example.com as who gives its tokens").says("broker login odd");
+    assert_eq!(odd.token().token(), held, "what is held is kept");
+    let _ = odd.sandbox.broker(&["login", "odd"]).ends(0);
+    assert_ne!(odd.token().token(), held, "a login mends it");
+}
+
+#[test]
+fn other_settings_are_another_service() {
+    let odd = Odd::new();
+    odd.configure("settings = { url = \"https://a.example\" }");
+    let first = odd.does("good").token().token();
+    odd.configure("settings = { url = \"https://b.example\" }");
+    assert_ne!(odd.token().token(), first);
+    odd.configure("settings = { url = \"https://a.example\" }");
+    assert_eq!(odd.token().token(), first, "what was held is still held");
+}
+
+#[test]
+fn a_signal_waits_for_the_answer_and_its_save() {
+    let odd = Odd::new();
+    let child = odd.does("waits").sandbox.start(&["token", "odd"]);
+    let until = Instant::now() + Duration::from_secs(10);
+    while !odd.beside("asked").exists() {
+        assert!(Instant::now() < until, "it is asked");
+        std::thread::yield_now();
+    }
+    signal(&child, "INT");
+    std::fs::write(odd.beside("go"), "").expect("a file");
+    let _ = finish(child).ends(130);
+    let token = odd.does("crash").token().token();
+    assert!(token.starts_with("KANARIE-token-"), "it was saved");
+}
+
+#[test]
+fn a_program_that_is_not_there_or_cannot_run_is_named() {
+    let odd = Odd::new();
+    let config = |command: &str| {
+        odd.sandbox.write_config(&format!("[providers.odd]\nkind = \"exec\"\ncommand = [\"{command}\"]\n"));
+    };
+    config("/nowhere/plugin");
+    let _ = odd.token().ends(5).says("the program /nowhere/plugin cannot be started");
+    config("broker-plugin-of-nobody");
+    let _ = odd.token().ends(5).says("there is no program broker-plugin-of-nobody in PATH");
+    config(&odd.script.display().to_string());
+    let _ = odd.token().ends(5).says("cannot be started").says("chmod +x");
+    config("./odd.sh");
+    let _ = odd.token().ends(5).says("a program is named by its full path");
+}

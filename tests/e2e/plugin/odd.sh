@@ -1,0 +1,38 @@
+# A plugin that does what the file beside it says, and notes each process that it starts.
+echo $$ >>"$0.pids"
+mode=$(cat "$0.mode")
+case $mode in
+no-hello) echo 'welcome to the plugin' ;;
+versions) echo '{"v":[7,8]}' ;;
+crash-first) echo 'no such module: planets' >&2; exit 3 ;;
+hang-first) sleep 600 ;;
+esac
+echo '{"v":[1],"since":"all that is unknown is ignored"}'
+IFS= read -r asked || exit
+issuer=https://login.example.org
+[ "$mode" = elsewhere ] && issuer=https://login.example.com
+echo '{"ok":{"issuer":"'$issuer'","actions":["exchange","revoke"],"mood":"fine"}}'
+[ "$mode" = unasked ] && echo '{"ok":{}}' && sleep 0.3
+IFS= read -r asked || exit
+good='{"v":1,"ok":{"tokens":[{"secret":"KANARIE-token-'$$'","expires_in":3600}],"grant":"KANARIE-grant-'$$'"}}'
+case $mode in
+good) echo "$good" ;;
+hang) sleep 600 ;;
+crash) echo 'the planets do not align' >&2; exit 7 ;;
+killed) kill -9 $$ ;;
+garbage) echo '<html>KANARIE</html>' ;;
+half) printf '{"ok":{"tokens":[' ;;
+nothing) echo '{"ok":{}}' ;;
+asks) echo '{"ask":{"question":"Password: "}}'; sleep 600 ;;
+long-line) head -c 100000000 /dev/zero | tr '\0' a ;;
+many-lines) yes '' ;;
+closes) exec >&-; sleep 600 ;;
+forks) sleep 600 & echo $! >>"$0.pids" ;;
+stays) echo "$good"; trap '' TERM; sleep 600 & echo $! >>"$0.pids"; wait; wait ;;
+twice) echo "$good"; echo "$good" ;;
+stderr) head -c 100000000 /dev/zero | tr '\0' a >&2; echo "$good" ;;
+leaks) printf 'asked: %s\nanswer: %s\n' "$asked" "$good" >&2; echo "$good" ;;
+waits) : >"$0.asked"; until [ -e "$0.go" ]; do sleep 0.02; done; echo "$good" ;;
+only-grant) echo '{"ok":{"tokens":[{"secret":7}],"grant":"KANARIE-grant-new"}}' ;;
+*) echo "{\"err\":$mode}" ;;
+esac
