@@ -2,7 +2,7 @@
 
 use broker_core::{Context, Error, Result, ServiceUrl};
 
-use crate::{TokenAnswer, TokenEndpoint};
+use crate::{Approved, TokenEndpoint};
 
 /// An authorization code flow about to begin.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ pub struct CodeFlow<'a> {
 
 impl CodeFlow<'_> {
     /// Sends a person's browser to the service and exchanges the code that it comes back with.
-    pub async fn run(&self, _context: &Context) -> Result<TokenAnswer> {
+    pub async fn run(&self, _context: &Context) -> Result<Approved> {
         Err(Error::failed("not built yet"))
     }
 }
