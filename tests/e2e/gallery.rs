@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use broker_e2e::{Run, Sandbox, finish};
 use chrono::TimeDelta;
@@ -29,7 +29,7 @@ fn text_of(path: &str) -> String {
 /// A sandbox that a service was added to, with what its person fills in.
 struct Case {
     name: String,
-    case: Value,
+    told: Value,
     service: Service,
     sandbox: Sandbox,
     /// The port that the browser comes back to, where the service has a fixed one.
@@ -38,7 +38,7 @@ struct Case {
 
 impl Case {
     fn new(name: &str) -> Self {
-        let case: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
+        let told: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
         let (service, sandbox) = (Service::start(), Sandbox::new());
         let run = sandbox.broker(&["add", name]).ends(0);
         assert_eq!(run.out, "");
@@ -48,29 +48,29 @@ impl Case {
         let _ = sandbox.broker(&["config", "check"]).ends(0);
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
-        for (blank, value) in texts(&case["blanks"]) {
+        for (blank, value) in texts(&told["blanks"]) {
             assert!(run.err.contains(&blank), "what is to be filled in is said: {}", run.err);
             toml = toml.replace(&blank, &value);
         }
-        if case.get("program").is_none() {
+        if told.get("program").is_none() {
             toml = service.in_place(&toml);
         }
         toml = toml.replace("localhost:5000", &format!("localhost:{port}"));
         sandbox.write_config(&toml);
         let mut sandbox = sandbox;
-        for (variable, value) in texts(&case["variables"]) {
+        for (variable, value) in texts(&told["variables"]) {
             assert!(run.err.contains(&format!("set {variable}")), "what is to be set is said: {}", run.err);
             sandbox = sandbox.with_env(&variable, &value);
         }
-        for (key, value) in texts(&case["keys"]) {
+        for (key, value) in texts(&told["keys"]) {
             let provider = name.to_uppercase().replace('-', "_");
             sandbox =
                 sandbox.with_env(&format!("BROKER_PROVIDERS__{provider}__{}", key.to_uppercase()), &value);
         }
-        if let Some(program) = case.get("program") {
+        if let Some(program) = told.get("program") {
             sandbox = with_program(sandbox, program);
         }
-        Self { name: name.to_owned(), case, service, sandbox, port }
+        Self { name: name.to_owned(), told, service, sandbox, port }
     }
 
     fn run(&self, run: &Value) {
@@ -165,7 +165,7 @@ macro_rules! services {
             #[test]
             fn $test() {
                 let case = Case::new($name);
-                for run in case.case["runs"].as_array().expect("runs") {
+                for run in case.told["runs"].as_array().expect("runs") {
                     case.run(run);
                 }
             }

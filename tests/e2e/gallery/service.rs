@@ -98,18 +98,14 @@ impl Drop for Service {
 
 fn serve(state: &mut State, base: &str, mut stream: TcpStream) {
     let request = Sent::read(&stream);
-    let (status, body) = match state.expected.pop_front() {
-        Some(exchange) => {
-            check(state, &exchange["expect"], &request);
-            let answer = &exchange["answer"];
-            let body = answer.get("json").map(Value::to_string).unwrap_or_default();
-            let own = format!("{base}/");
-            (answer["status"].as_u64().unwrap_or(200), body.replace("https://", &own))
-        }
-        None => {
-            state.wrong.push(format!("one request too many: {} {}", request.method, request.path));
-            (500, String::new())
-        }
+    let (status, body) = if let Some(exchange) = state.expected.pop_front() {
+        check(state, &exchange["expect"], &request);
+        let answer = &exchange["answer"];
+        let body = answer.get("json").map(Value::to_string).unwrap_or_default();
+        (answer["status"].as_u64().unwrap_or(200), body.replace("https://", &format!("{base}/")))
+    } else {
+        state.wrong.push(format!("one request too many: {} {}", request.method, request.path));
+        (500, String::new())
     };
     let length = body.len();
     let head = format!(
