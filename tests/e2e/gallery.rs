@@ -52,10 +52,7 @@ impl Case {
             assert!(run.err.contains(&blank), "what is to be filled in is said: {}", run.err);
             toml = toml.replace(&blank, &value);
         }
-        if told.get("program").is_none() {
-            toml = service.in_place(&toml);
-        }
-        toml = toml.replace("localhost:5000", &format!("localhost:{port}"));
+        toml = service.in_place(&toml).replace("localhost:5000", &format!("localhost:{port}"));
         sandbox.write_config(&toml);
         let mut sandbox = sandbox;
         for (variable, value) in texts(&told["variables"]) {
@@ -109,7 +106,7 @@ impl Case {
         });
         let url = url.expect("the page to open");
         let (page, query) = url.split_once('?').expect("a query");
-        assert_eq!(page, self.service.in_place(browser["url"].as_str().expect("a URL")));
+        assert_eq!(page, self.service.url(browser["url"].as_str().expect("a URL")));
         let localhost = |value: &Value| -> Value {
             let text = value.to_string().replace("localhost:5000", &format!("localhost:{}", self.port));
             serde_json::from_str(&text).expect("JSON")

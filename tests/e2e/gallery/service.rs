@@ -49,9 +49,18 @@ impl Service {
         Self { base, state, thread: Some(thread) }
     }
 
-    /// A text with this stand-in in the place of every host.
-    pub(super) fn in_place(&self, text: &str) -> String {
-        text.replace("https://", &format!("{}/", self.base))
+    /// A configuration with this stand-in in the place of every host that is asked something.
+    pub(super) fn in_place(&self, toml: &str) -> String {
+        let line = |line: &str| match line.split_once(" = ") {
+            Some((key, _)) if key == "issuer" || key.ends_with("url") => self.url(line),
+            _ => line.to_owned(),
+        };
+        toml.split_inclusive('\n').map(line).collect()
+    }
+
+    /// A URL in its place.
+    pub(super) fn url(&self, url: &str) -> String {
+        url.replace("https://", &format!("{}/", self.base))
     }
 
     pub(super) fn base(&self) -> &str {
