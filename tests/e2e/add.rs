@@ -50,6 +50,9 @@ fn a_service_is_shown_and_added_for_its_owner_alone() {
     assert_eq!(mode(&sandbox), 0o600);
     let list = sandbox.broker(&["list"]).ends(0).out;
     assert!(list.lines().any(|line| line.starts_with("eumetsat") && line.contains("oauth2")), "{list}");
+    let _ = Sandbox::new()
+        .broker(&["add", "cdse"])
+        .says("next: set CDSE_PASSWORD, or remove the line `password`");
     let sandbox = Sandbox::new().with_env("CDSE_PASSWORD", "hunter2");
     let run = sandbox.broker(&["add", "cdse"]).ends(0).says("next: broker login cdse");
     assert!(!run.err.contains("next: set"), "it is set: {}", run.err);
@@ -118,7 +121,8 @@ fn the_file_that_is_named_is_the_one_that_is_written() {
     assert!(std::fs::read_to_string(&file).expect("a file").contains("[providers.knmi]"));
     let sandbox = sandbox.with_env("BROKER_CONFIG", &file.display().to_string());
     let _ = sandbox.broker(&["add", "cds"]).ends(0);
-    let _ = sandbox.broker(&["config", "check"]).ends(0).says("5 providers");
+    let checked = sandbox.broker(&["config", "check"]).ends(0).out;
+    assert!(checked.contains("5 providers"), "{checked}");
 }
 
 #[test]

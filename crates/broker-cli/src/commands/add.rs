@@ -64,9 +64,10 @@ fn refuse_twice(desk: &Desk<'_>, name: &str, service: &Service) -> Result<()> {
 fn steps(service: &Service, name: &str) -> Vec<String> {
     let blanks = service.blanks();
     let blanks = blanks.iter().map(|(key, text)| format!("put your own `{key}` in the place of {text}"));
-    let unset = service.variables().into_iter().filter(|name| SystemEnv.var(name).is_none());
-    let variables = unset.map(|variable| {
-        format!("set {variable}, or name another place of the secret: {{ file = … }}, {{ command = … }}")
+    let unset = service.variables().into_iter().filter(|(_, variable)| SystemEnv.var(variable).is_none());
+    let variables = unset.map(|(key, variable)| match key.as_str() {
+        "password" => format!("set {variable}, or remove the line `password` to be asked at login"),
+        _ => format!("set {variable}, or name another place of `{key}`: {{ file = … }}, {{ command = … }}"),
     });
     let command = if service.has_login() { "login" } else { "token" };
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
@@ -75,11 +76,12 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
 fn list(as_json: bool) -> Outcome {
     if as_json {
         let object = |service: &Service| {
+            let variables = service.variables().into_iter().map(|(_, variable)| variable);
             json!({
                 "name": service.name,
                 "about": service.about(),
                 "kind": service.get("kind"),
-                "variables": service.variables(),
+                "variables": variables.collect::<Vec<_>>(),
             })
         };
         let services: Vec<_> = GALLERY.iter().map(object).collect();

@@ -80,12 +80,13 @@ impl Service {
         self.table().get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// The environment variables that its secrets are looked for in.
-    pub(super) fn variables(&self) -> Vec<String> {
+    /// The keys of its secrets, and the environment variables that they are looked for in.
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
         let table = self.table();
         let nested = table.get("secrets").and_then(Value::as_table);
-        let secrets = table.values().chain(nested.into_iter().flat_map(Table::values));
-        let of = |secret: &Value| Some(secret.get("env")?.as_str()?.to_owned());
+        let secrets = table.iter().chain(nested.into_iter().flatten());
+        let of =
+            |(key, secret): (&String, &Value)| Some((key.clone(), secret.get("env")?.as_str()?.to_owned()));
         secrets.filter_map(of).collect()
     }
 
