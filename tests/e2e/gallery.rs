@@ -38,7 +38,12 @@ struct Case {
 
 impl Case {
     fn new(name: &str) -> Self {
-        let told: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        // A fixed port may be another program's here.
+        let here = |text: &str| text.replace("localhost:5000", &format!("localhost:{port}"));
+        let told = here(&text_of(&format!("e2e/gallery/{name}.json")));
+        let told: Value = serde_json::from_str(&told).expect("JSON");
         let (service, sandbox) = (Service::start(), Sandbox::new());
         let run = sandbox.broker(&["add", name]).ends(0);
         assert_eq!(run.out, "");
@@ -46,15 +51,14 @@ impl Case {
         assert_eq!(toml, text_of(&format!("../docs/gallery/{name}.toml")), "the file as it is");
         assert!(!toml.contains("http://") || toml.contains("redirect_uri = \"http://localhost"), "{toml}");
         let _ = sandbox.broker(&["config", "check"]).ends(0);
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
         for (blank, value) in texts(&told["blanks"]) {
             assert!(run.err.contains(&blank), "what is to be filled in is said: {}", run.err);
             toml = toml.replace(&blank, &value);
         }
-        toml = service.in_place(&toml).replace("localhost:5000", &format!("localhost:{port}"));
+        toml = here(&service.in_place(&toml));
         sandbox.write_config(&toml);
-        let mut sandbox = sandbox;
+        // A browser of this machine, which does nothing: the test plays it.
+        let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
         for (variable, value) in texts(&told["variables"]) {
             assert!(run.err.contains(&format!("set {variable}")), "what is to be set is said: {}", run.err);
             sandbox = sandbox.with_env(&variable, &value);
@@ -107,11 +111,7 @@ impl Case {
         let url = url.expect("the page to open");
         let (page, query) = url.split_once('?').expect("a query");
         assert_eq!(page, self.service.url(browser["url"].as_str().expect("a URL")));
-        let localhost = |value: &Value| -> Value {
-            let text = value.to_string().replace("localhost:5000", &format!("localhost:{}", self.port));
-            serde_json::from_str(&text).expect("JSON")
-        };
-        self.service.compare(page, &localhost(&browser["query"]), &fields(query));
+        self.service.compare(page, &browser["query"], &fields(query));
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in texts(&browser["back"]["query"]) {
             query.append_pair(&name, &self.service.filled(&value));

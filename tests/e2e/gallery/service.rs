@@ -89,9 +89,12 @@ impl Service {
     /// Fails if a request was another, or did not come.
     #[track_caller]
     pub(super) fn verify(&self, name: &str) {
-        let state = self.state.lock().expect("a list");
-        assert!(state.wrong.is_empty(), "{name}:\n{}", state.wrong.join("\n"));
-        assert!(state.expected.is_empty(), "{name}: these did not come: {:?}", state.expected);
+        let (wrong, left) = {
+            let state = self.state.lock().expect("a list");
+            (state.wrong.join("\n"), state.expected.clone())
+        };
+        assert!(wrong.is_empty(), "{name}:\n{wrong}");
+        assert!(left.is_empty(), "{name}: these did not come: {left:?}");
     }
 }
 
