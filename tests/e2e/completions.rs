@@ -45,6 +45,7 @@ fn bash_offers_commands_providers_and_formats() {
         assert_eq!(bash(&sandbox, &format!("broker {command} ''")), NAMES, "{command}");
     }
     assert_eq!(bash(&sandbox, "broker token l"), ["lab"]);
+    assert_eq!(bash(&sandbox, "broker add eume"), ["eumetsat"]);
     assert_eq!(bash(&sandbox, "broker exec lab,earths"), ["lab,earthscope"]);
     assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "all programs are no help");
     assert!(bash(&sandbox, "broker exec lab -- bas").contains(&"bash".to_owned()), "a program");

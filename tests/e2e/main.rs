@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
+mod add;
 mod canary;
 mod carbonmapper;
 mod cli;
@@ -20,6 +21,7 @@ mod formats;
 mod fuzz_smoke;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
+mod gallery;
 mod helper;
 mod import;
 mod inspect;

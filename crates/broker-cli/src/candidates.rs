@@ -9,6 +9,8 @@ use clap_complete::CompletionCandidate;
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use rustix::fs::{Access, access};
 
+use crate::commands::add::{GALLERY, Service};
+
 /// The words of the line that is being typed.
 pub(crate) fn line() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
@@ -29,7 +31,9 @@ pub(crate) fn providers() -> Vec<CompletionCandidate> {
 
 /// The services of the gallery.
 pub(crate) fn gallery() -> Vec<CompletionCandidate> {
-    Vec::new()
+    let candidate =
+        |service: &Service| CompletionCandidate::new(service.name).help(Some(service.about().into()));
+    GALLERY.iter().map(candidate).collect()
 }
 
 /// A word of `broker exec`: providers; after `--` a command, then its arguments.

@@ -1,8 +1,9 @@
 //! The commands.
 
-mod add;
+pub(crate) mod add;
 pub(crate) mod completions;
 mod config;
+mod config_file;
 mod doctor;
 mod exec;
 mod helper;

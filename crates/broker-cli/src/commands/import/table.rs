@@ -1,14 +1,11 @@
 //! A table of the person's configuration that is added to it, and the file that its secret is in.
 
-use std::fs::{File, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use broker::{Catalog, Config, Env, Error, Result, Secret, Setting, Setup, SystemEnv, platform, printable};
-use tempfile::NamedTempFile;
+use broker::{Config, Env, Error, Result, Secret, Setting, SystemEnv, platform, printable};
 
 use super::insert::insert;
+use crate::commands::config_file::{at, beside, check, person_file, text_of, turn};
 use crate::commands::{Desk, Outcome};
 use crate::format::word;
 
@@ -57,10 +54,7 @@ impl<'a> Table<'a> {
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
         let secret_file = folder.join("secrets").join(self.name);
         let lines = self.lines(&secret_file);
-        platform::make_folder(&folder).map_err(|error| at("made", &folder, error))?;
-        // Of two at once the second reads what the first has written. Where there are no locks, it is as in an editor.
-        let turn = File::open(&folder).map_err(|error| at("opened", &folder, error))?;
-        drop(turn.lock());
+        let _turn = turn(&folder)?;
         let missing = self.missing(&desk.setup().config()?, &lines, &secret_file)?;
         if missing.is_empty() {
             let told = match self.secret {
@@ -151,47 +145,6 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The file of the person's configuration. A link of their own is written through, not replaced.
-fn person_file(desk: &Desk<'_>) -> Result<PathBuf> {
-    let files = desk.setup().config_files();
-    let (file, _) = files.last().ok_or_else(|| Error::failed("there is no home folder to write to"))?;
-    let real = file.canonicalize().or_else(|_| std::path::absolute(file));
-    let real = real.map_err(|error| at("found", file, error))?;
-    if std::fs::metadata(&real).is_ok_and(|meta| !meta.is_file()) {
-        return Err(Error::failed(format!("{} is no file: it is not replaced", real.display()))
-            .with_hint("name a configuration file that can be written: --config or BROKER_CONFIG"));
-    }
-    Ok(real)
-}
-
-/// The text of a file, if it is there.
-fn text_of(file: &Path) -> std::io::Result<String> {
-    match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => read,
-    }
-}
-
-/// A text in a file beside the one whose place it is to take, with its mode.
-fn beside(file: &Path, text: &str) -> std::io::Result<NamedTempFile> {
-    let mut new = platform::temporary_file(file.parent().unwrap_or(Path::new("/")), ".broker.", ".tmp")?;
-    if let Ok(there) = std::fs::metadata(file) {
-        let mode = there.permissions().mode() & 0o777;
-        new.as_file().set_permissions(Permissions::from_mode(mode))?;
-    }
-    new.write_all(text.as_bytes())?;
-    Ok(new)
-}
-
-/// Whether it is a configuration, before it takes the place of the one that is there.
-fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> {
-    let entry = Setup::new().config_file(new.path()).config().and_then(|config| config.entry(name));
-    entry.map(drop).map_err(|error| {
-        let told = error.message().replace(&new.path().display().to_string(), &file.display().to_string());
-        Error::configuration(format!("nothing was changed: {told}"))
-    })
-}
-
 /// Writes a secret to a file that nobody else can read, whole or not at all. One that is there is not overwritten,
 /// unless it is known to be of the same provider.
 fn keep_secret(file: &Path, secret: &Secret, again: bool) -> Result<()> {
@@ -203,10 +156,6 @@ fn keep_secret(file: &Path, secret: &Secret, again: bool) -> Result<()> {
         return Err(error.with_hint("remove it if nothing needs it, or name another provider: --as NAME"));
     }
     platform::write_private(file, secret.expose().as_bytes()).map_err(|error| at("written", file, error))
-}
-
-fn at(what: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::failed(format!("{} cannot be {what}: {error}", path.display())).with_source(error)
 }
 
 /// Text as TOML has it: the escapes of JSON are TOML's too.

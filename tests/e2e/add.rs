@@ -1,0 +1,147 @@
+//! `broker add`: the gallery's list, and a service in the person's own file.
+
+use std::os::unix::fs::PermissionsExt;
+
+use broker_e2e::Sandbox;
+
+fn config(sandbox: &Sandbox) -> String {
+    std::fs::read_to_string(sandbox.config_path()).expect("a configuration")
+}
+
+fn mode(sandbox: &Sandbox) -> u32 {
+    std::fs::metadata(sandbox.config_path()).expect("it is there").permissions().mode() & 0o777
+}
+
+#[test]
+fn the_list_says_what_each_service_is() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.broker(&["add"]).ends(0);
+    assert_eq!(run.err, "");
+    let line = run.out.lines().find(|line| line.starts_with("eumetsat ")).expect("a line");
+    assert!(line.contains("oauth2") && line.ends_with("EUMETSAT Data Store: weather satellites"), "{line}");
+    let json = sandbox.broker(&["add", "--json"]).json();
+    assert_eq!(json["version"], 1);
+    let service = json["services"].as_array().expect("services").iter().find(|one| one["name"] == "eumetsat");
+    let wanted = serde_json::json!({
+        "name": "eumetsat",
+        "about": "EUMETSAT Data Store: weather satellites",
+        "kind": "oauth2",
+        "variables": ["EUMETSAT_CONSUMER_SECRET"],
+    });
+    assert_eq!(service, Some(&wanted));
+}
+
+#[test]
+fn a_service_is_shown_and_added_for_its_owner_alone() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.broker(&["add", "eumetsat"]).ends(0);
+    assert_eq!(run.out, "");
+    let toml = config(&sandbox);
+    assert!(run.err.contains(toml.trim_end()), "{}", run.err);
+    assert!(
+        run.err.contains(&format!("eumetsat: added to {}", sandbox.config_path().display())),
+        "{}",
+        run.err
+    );
+    let _ = run
+        .says("next: put your own `client_id` in the place of YOUR-CONSUMER-KEY")
+        .says("next: set EUMETSAT_CONSUMER_SECRET")
+        .says("next: broker token eumetsat");
+    assert_eq!(mode(&sandbox), 0o600);
+    let list = sandbox.broker(&["list"]).ends(0).out;
+    assert!(list.lines().any(|line| line.starts_with("eumetsat") && line.contains("oauth2")), "{list}");
+    let _ = Sandbox::new()
+        .broker(&["add", "cdse"])
+        .says("next: set CDSE_PASSWORD, or remove the line `password`");
+    let sandbox = Sandbox::new().with_env("CDSE_PASSWORD", "hunter2");
+    let run = sandbox.broker(&["add", "cdse"]).ends(0).says("next: broker login cdse");
+    assert!(!run.err.contains("next: set"), "it is set: {}", run.err);
+}
+
+#[test]
+fn all_else_in_the_file_stays_as_it_is() {
+    let before = "# mine\n[providers.mine]   # odd\nkind='earthdaily'\ntimeout = \"5s\"";
+    let sandbox = Sandbox::new().with_config(before);
+    std::fs::set_permissions(sandbox.config_path(), std::fs::Permissions::from_mode(0o640)).expect("a mode");
+    let _ = sandbox.broker(&["add", "appeears", "--as", "lab"]).ends(0).says("lab: added to");
+    let after = config(&sandbox);
+    assert!(after.starts_with(&format!("{before}\n\n# NASA AppEEARS")), "{after}");
+    for header in
+        ["[providers.lab]\nkind = \"login\"\n", "[providers.lab.login]\n", "[providers.lab.revoke]\n"]
+    {
+        assert!(after.contains(header), "{header} in {after}");
+    }
+    assert!(!after.contains("[providers.appeears"), "{after}");
+    assert_eq!(mode(&sandbox), 0o640);
+    let _ = sandbox.broker(&["config", "check"]).ends(0);
+}
+
+#[test]
+fn what_is_there_is_not_changed() {
+    let sandbox = Sandbox::new();
+    let _ = sandbox.broker(&["add", "knmi"]).ends(0);
+    let before = config(&sandbox);
+    let second = "broker add knmi --as knmi-2";
+    let _ = sandbox.broker(&["add", "knmi"]).ends(1).says("is there already").says(second);
+    let _ = sandbox.broker(&["add", "knmi", "--dry-run"]).ends(1).says("is there already");
+    let _ = sandbox.broker(&["add", "knmi", "--as", "earthdaily"]).ends(1).says("is there already");
+    assert_eq!(config(&sandbox), before);
+    let _ = sandbox.broker(&["add", "knmi", "--as", "knmi-2"]).ends(0);
+    assert!(config(&sandbox).starts_with(&before));
+}
+
+#[test]
+fn a_name_that_is_not_there_or_none_is_a_mistake_in_usage() {
+    let sandbox = Sandbox::new();
+    let run =
+        sandbox.broker(&["add", "eumetsta"]).ends(2).says("did you mean `eumetsat`?").says("broker add");
+    assert_eq!(run.out, "");
+    let _ = sandbox.broker(&["add", "eumetsat", "--as", "a.b"]).ends(2).says("letters");
+    let _ = sandbox.broker(&["add", "--dry-run"]).ends(2);
+    assert!(!sandbox.config_path().exists());
+}
+
+#[test]
+fn a_dry_run_prints_what_would_be_added_and_adds_nothing() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.broker(&["add", "usgs", "--as", "eros", "--dry-run"]).ends(0);
+    assert_eq!(run.err, "");
+    assert!(!sandbox.config_path().exists());
+    let _ = sandbox.broker(&["add", "usgs", "--as", "eros"]).ends(0);
+    assert_eq!(config(&sandbox), run.out);
+}
+
+#[test]
+fn the_file_that_is_named_is_the_one_that_is_written() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.home().join("other.toml");
+    sandbox.write(&file, "");
+    let _ = sandbox.broker(&["add", "knmi", "--config", &file.display().to_string()]).ends(0);
+    assert!(!sandbox.config_path().exists());
+    assert!(std::fs::read_to_string(&file).expect("a file").contains("[providers.knmi]"));
+    let sandbox = sandbox.with_env("BROKER_CONFIG", &file.display().to_string());
+    let _ = sandbox.broker(&["add", "cds"]).ends(0);
+    let checked = sandbox.broker(&["config", "check"]).ends(0).out;
+    assert!(checked.contains("5 providers"), "{checked}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_not_touched() {
+    let before = "[providers.mine\n";
+    let sandbox = Sandbox::new().with_config(before);
+    let _ = sandbox.broker(&["add", "knmi"]).ends(5);
+    assert_eq!(config(&sandbox), before);
+}
+
+#[test]
+fn services_that_are_added_at_once_are_all_there() {
+    let sandbox = Sandbox::new();
+    let names = ["knmi", "cds", "met-office", "planet-key", "global-fishing-watch"];
+    let started: Vec<_> = names.iter().map(|name| sandbox.start(&["add", name])).collect();
+    for add in started {
+        let _ = broker_e2e::finish(add).ends(0);
+    }
+    for name in names {
+        assert!(config(&sandbox).contains(&format!("[providers.{name}]")), "{name}");
+    }
+}

@@ -1,0 +1,227 @@
+//! The gallery: each service as `broker add` gives it, against a stand-in that takes exactly the requests of
+//! `gallery/NAME.json`, which are written from the services' own documents.
+
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use broker_e2e::{Run, Sandbox, finish};
+use chrono::TimeDelta;
+use serde_json::Value;
+use service::{Service, fields};
+use url::form_urlencoded;
+
+fn names_in(folder: &str, ending: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let names = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let names = names.filter_map(|name| Some(name.to_str()?.strip_suffix(ending)?.to_owned()));
+    names.collect()
+}
+
+fn text_of(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file")
+}
+
+/// A sandbox that a service was added to, with what its person fills in.
+struct Case {
+    name: String,
+    told: Value,
+    service: Service,
+    sandbox: Sandbox,
+    /// The port that the browser comes back to, where the service has a fixed one.
+    port: u16,
+}
+
+impl Case {
+    fn new(name: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        // A fixed port may be another program's here.
+        let here = |text: &str| text.replace("localhost:5000", &format!("localhost:{port}"));
+        let told = here(&text_of(&format!("e2e/gallery/{name}.json")));
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let (service, sandbox) = (Service::start(), Sandbox::new());
+        let run = sandbox.broker(&["add", name]).ends(0);
+        assert_eq!(run.out, "");
+        let mut toml = std::fs::read_to_string(sandbox.config_path()).expect("it is added");
+        assert_eq!(toml, text_of(&format!("../docs/gallery/{name}.toml")), "the file as it is");
+        assert!(!toml.contains("http://") || toml.contains("redirect_uri = \"http://localhost"), "{toml}");
+        let _ = sandbox.broker(&["config", "check"]).ends(0);
+        for (blank, value) in texts(&told["blanks"]) {
+            assert!(run.err.contains(&blank), "what is to be filled in is said: {}", run.err);
+            toml = toml.replace(&blank, &value);
+        }
+        toml = here(&service.in_place(&toml));
+        sandbox.write_config(&toml);
+        // A browser of this machine, which does nothing: the test plays it.
+        let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
+        for (variable, value) in texts(&told["variables"]) {
+            assert!(run.err.contains(&format!("set {variable}")), "what is to be set is said: {}", run.err);
+            sandbox = sandbox.with_env(&variable, &value);
+        }
+        for (key, value) in texts(&told["keys"]) {
+            let provider = name.to_uppercase().replace('-', "_");
+            sandbox =
+                sandbox.with_env(&format!("BROKER_PROVIDERS__{provider}__{}", key.to_uppercase()), &value);
+        }
+        if let Some(program) = told.get("program") {
+            sandbox = with_program(sandbox, program);
+        }
+        Self { name: name.to_owned(), told, service, sandbox, port }
+    }
+
+    fn run(&self, run: &Value) {
+        if let Some(seconds) = run["age"].as_i64() {
+            self.sandbox.age(&self.name, TimeDelta::seconds(seconds));
+        }
+        self.service.expect(run["requests"].as_array().map(Vec::as_slice).unwrap_or_default());
+        let words: Vec<_> =
+            run["words"].as_array().expect("words").iter().filter_map(Value::as_str).collect();
+        let ended = match run.get("browser") {
+            Some(browser) => self.in_browser(&words, browser),
+            None => self.sandbox.broker(&words),
+        };
+        self.service.verify(&self.name);
+        let ends = run["ends"].as_i64().and_then(|code| code.try_into().ok()).unwrap_or(0);
+        let ended = ended.ends(ends);
+        if let Some(line) = run["prints"].as_str() {
+            assert_eq!(ended.out, format!("{line}\n"), "{}", self.name);
+        }
+        if let Some(moment) = run.get("expires_at") {
+            assert_eq!(&ended.clone().json()["expires_at"], moment, "{}", self.name);
+        }
+        if let Some(life) = run["lives"].as_i64() {
+            let left = ended.json()["expires_in"].as_i64().expect("a life");
+            assert!(left <= life && left > life - 60, "{}: {left} of {life} s", self.name);
+        }
+    }
+
+    /// Plays the person's browser: opens the page that the broker names, and comes back.
+    fn in_browser(&self, words: &[&str], browser: &Value) -> Run {
+        let mut started = self.sandbox.start(words);
+        let stderr = started.stderr.take().expect("its stderr");
+        let mut lines = BufReader::new(stderr).lines().map(|line| line.expect("a line"));
+        let url = lines.find_map(|line| {
+            line.split(' ').find(|word| word.starts_with(self.service.base())).map(str::to_owned)
+        });
+        let url = url.expect("the page to open");
+        let (page, query) = url.split_once('?').expect("a query");
+        assert_eq!(page, self.service.url(browser["url"].as_str().expect("a URL")));
+        self.service.compare(page, &browser["query"], &fields(query));
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in texts(&browser["back"]["query"]) {
+            query.append_pair(&name, &self.service.filled(&value));
+        }
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("somebody listens");
+        let request = format!(
+            "GET /?{} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\r\n",
+            query.finish(),
+            self.port
+        );
+        stream.write_all(request.as_bytes()).expect("it is sent");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("a page");
+        assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+        drop(lines.collect::<Vec<_>>());
+        finish(started)
+    }
+}
+
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    let object = value.as_object().cloned().unwrap_or_default();
+    object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
+}
+
+/// A program that prints its answer if it is called with the words that are expected, and fails otherwise.
+fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
+    let folder = sandbox.home().join("bin");
+    let path = folder.join(program["name"].as_str().expect("a name"));
+    let words: Vec<_> = program["words"].as_array().expect("words").iter().map(Value::to_string).collect();
+    let script = format!(
+        "#!/bin/sh\n[ \"$*\" = \"$(echo {})\" ] && [ $# = {} ] || {{ echo \"other words: $*\" >&2; exit 9; }}\ncat <<'END'\n{}\nEND\n",
+        words.join(" "),
+        words.len(),
+        program["prints"]
+    );
+    sandbox.write(&path, &script);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("a mode");
+    let paths = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{paths}", folder.display());
+    sandbox.with_env("PATH", &path)
+}
+
+/// A test of each service; that none is left out is a test of its own.
+macro_rules! services {
+    ($($test:ident $name:literal)*) => {
+        const TESTED: &[&str] = &[$($name),*];
+        $(
+            #[test]
+            fn $test() {
+                let case = Case::new($name);
+                for run in case.told["runs"].as_array().expect("runs") {
+                    case.run(run);
+                }
+            }
+        )*
+    };
+}
+
+services! {
+    appeears "appeears"
+    cds "cds"
+    cdse "cdse"
+    cdse_sentinelhub "cdse-sentinelhub"
+    copernicus_marine "copernicus-marine"
+    earth_engine "earth-engine"
+    earthdata "earthdata"
+    eumetsat "eumetsat"
+    global_fishing_watch "global-fishing-watch"
+    knmi "knmi"
+    met_office "met-office"
+    meteo_france "meteo-france"
+    meteomatics "meteomatics"
+    oneatlas "oneatlas"
+    planet "planet"
+    planet_key "planet-key"
+    planetary_computer_pro "planetary-computer-pro"
+    sentinelhub "sentinelhub"
+    terrascope "terrascope"
+    up42 "up42"
+    usgs "usgs"
+    wekeo "wekeo"
+}
+
+#[test]
+fn every_service_is_in_the_list_and_is_tested() {
+    let files = names_in("../docs/gallery", ".toml");
+    assert!(files.len() >= 15, "{files:?}");
+    assert_eq!(names_in("e2e/gallery", ".json"), files, "a case for each file");
+    assert_eq!(TESTED.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), files);
+    let list = Sandbox::new().broker(&["add", "--json"]).json();
+    let listed = list["services"].as_array().expect("services").iter();
+    let listed: BTreeSet<_> =
+        listed.filter_map(|service| Some(service["name"].as_str()?.to_owned())).collect();
+    assert_eq!(listed, files);
+}
+
+#[test]
+fn every_file_says_where_it_was_read() {
+    for name in names_in("../docs/gallery", ".toml") {
+        let text = text_of(&format!("../docs/gallery/{name}.toml"));
+        let comments: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();
+        // As a reader joins the lines.
+        let comments = comments.join(" ").replace(" # ", " ");
+        assert!(comments.contains("Not run against the live service."), "{name}: {comments}");
+        assert!(comments.contains("Read: "), "{name}: {comments}");
+        let table: toml::Table = text.parse().expect("TOML");
+        let provider = &table["providers"][&name];
+        assert!(provider.get("kind").is_some() && provider.get("hosts").is_some(), "{name}: {provider}");
+        for (at, _) in text.match_indices("url = \"") {
+            assert!(text[at..].starts_with("url = \"https://"), "{name}: {}", &text[at..]);
+        }
+    }
+}

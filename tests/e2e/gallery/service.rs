@@ -1,0 +1,245 @@
+//! A stand-in that takes the requests of a list, in order and exactly, and no other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+/// What the client of HTTP itself puts into a request.
+const TRANSPORT: [&str; 7] =
+    ["host", "user-agent", "accept", "accept-encoding", "content-length", "content-type", "connection"];
+
+/// Every host of the gallery, on loopback: `https://HOST/PATH` is `http://127.0.0.1:PORT/HOST/PATH`.
+pub(super) struct Service {
+    base: String,
+    state: Arc<Mutex<State>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    expected: VecDeque<Value>,
+    wrong: Vec<String>,
+    /// What stood where the list has a `<name>`: the same again must be the same text.
+    known: BTreeMap<String, String>,
+    ends: bool,
+}
+
+impl Service {
+    pub(super) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        let state = Arc::new(Mutex::new(State::default()));
+        let (shared, own) = (state.clone(), base.clone());
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut state = shared.lock().expect("a list");
+                if state.ends {
+                    return;
+                }
+                serve(&mut state, &own, stream.expect("a connection"));
+            }
+        });
+        Self { base, state, thread: Some(thread) }
+    }
+
+    /// A configuration with this stand-in in the place of every host that is asked something.
+    pub(super) fn in_place(&self, toml: &str) -> String {
+        let line = |line: &str| match line.split_once(" = ") {
+            Some((key, _)) if key == "issuer" || key.ends_with("url") => self.url(line),
+            _ => line.to_owned(),
+        };
+        toml.split_inclusive('\n').map(line).collect()
+    }
+
+    /// A URL in its place.
+    pub(super) fn url(&self, url: &str) -> String {
+        url.replace("https://", &format!("{}/", self.base))
+    }
+
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The requests that come next.
+    pub(super) fn expect(&self, requests: &[Value]) {
+        self.state.lock().expect("a list").expected.extend(requests.iter().cloned());
+    }
+
+    /// Checks a list of names and texts that the broker sent by other ways.
+    pub(super) fn compare(&self, what: &str, wanted: &Value, sent: &BTreeMap<String, String>) {
+        let mut state = self.state.lock().expect("a list");
+        let wanted = object(wanted).iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        compare(&mut state, what, &wanted, sent);
+    }
+
+    /// What stood where the list has `<name>`.
+    pub(super) fn filled(&self, wanted: &str) -> String {
+        let state = self.state.lock().expect("a list");
+        let name = wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+        name.map_or(wanted.to_owned(), |name| state.known[name].clone())
+    }
+
+    /// Fails if a request was another, or did not come.
+    #[track_caller]
+    pub(super) fn verify(&self, name: &str) {
+        let (wrong, left) = {
+            let state = self.state.lock().expect("a list");
+            (state.wrong.join("\n"), state.expected.clone())
+        };
+        assert!(wrong.is_empty(), "{name}:\n{wrong}");
+        assert!(left.is_empty(), "{name}: these did not come: {left:?}");
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.state.lock() {
+            state.ends = true;
+        }
+        let _ = TcpStream::connect(self.base.trim_start_matches("http://"));
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn serve(state: &mut State, base: &str, mut stream: TcpStream) {
+    let request = Sent::read(&stream);
+    let (status, body) = if let Some(exchange) = state.expected.pop_front() {
+        check(state, &exchange["expect"], &request);
+        let answer = &exchange["answer"];
+        let body = answer.get("json").map(Value::to_string).unwrap_or_default();
+        (answer["status"].as_u64().unwrap_or(200), body.replace("https://", &format!("{base}/")))
+    } else {
+        state.wrong.push(format!("one request too many: {} {}", request.method, request.path));
+        (500, String::new())
+    };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    // Whoever asked may have gone.
+    let _ = stream.write_all(format!("{head}{body}").as_bytes());
+}
+
+/// A request as it came.
+struct Sent {
+    method: String,
+    path: String,
+    query: BTreeMap<String, String>,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Sent {
+    fn read(stream: &TcpStream) -> Self {
+        let mut reader = BufReader::new(stream);
+        let mut next = || {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("a line");
+            line.trim_end().to_owned()
+        };
+        let first = next();
+        let mut words = first.split(' ').map(str::to_owned);
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let lines = std::iter::from_fn(|| Some(next()).filter(|line| !line.is_empty()));
+        let split = |line: String| {
+            line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        };
+        let headers: BTreeMap<_, _> = lines.filter_map(split).collect();
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a body");
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        Self {
+            method,
+            path: path.to_owned(),
+            query: fields(query),
+            headers,
+            body: String::from_utf8(body).expect("UTF-8"),
+        }
+    }
+}
+
+/// Fields of a query or a form. A name that stands twice has both texts, which no list expects.
+pub(super) fn fields(text: &str) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let known: &mut String = fields.entry(name.into_owned()).or_default();
+        *known = if known.is_empty() { value.into_owned() } else { format!("{known} and {value}") };
+    }
+    fields
+}
+
+fn check(state: &mut State, expect: &Value, sent: &Sent) {
+    let url = text(&expect["url"]);
+    let wanted = format!("{} {}", text(&expect["method"]), url.replacen("https://", "/", 1));
+    let got = format!("{} {}", sent.method, sent.path);
+    if wanted != got {
+        state.wrong.push(format!("expected {wanted}, got {got}"));
+    }
+    let none = Value::Null;
+    let texts = |key: &str| -> BTreeMap<String, String> {
+        let values = object(expect.get(key).unwrap_or(&none));
+        values.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    };
+    compare(state, &format!("{url}: query"), &texts("query"), &sent.query);
+    let mut headers = texts("headers");
+    if let Some(pair) = expect.get("basic") {
+        let pair = format!("{}:{}", text(&pair[0]), text(&pair[1]));
+        headers.insert("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair)));
+    }
+    let own = |(name, _): &(&String, &String)| !TRANSPORT.contains(&name.as_str());
+    let got = sent.headers.iter().filter(own).map(|(name, value)| (name.clone(), value.clone())).collect();
+    compare(state, &format!("{url}: headers"), &headers, &got);
+    let kind = sent.headers.get("content-type").map(String::as_str);
+    let right = if expect.get("form").is_some() {
+        compare(state, &format!("{url}: form"), &texts("form"), &fields(&sent.body));
+        kind == Some("application/x-www-form-urlencoded")
+    } else if let Some(json) = expect.get("json") {
+        let body: Value = serde_json::from_str(&sent.body).unwrap_or_default();
+        kind == Some("application/json") && body == *json
+    } else {
+        kind.is_none() && sent.body.is_empty()
+    };
+    if !right {
+        state.wrong.push(format!("{url}: another body: {kind:?} {}", sent.body));
+    }
+}
+
+fn compare(
+    state: &mut State,
+    what: &str,
+    wanted: &BTreeMap<String, String>,
+    sent: &BTreeMap<String, String>,
+) {
+    let names = |fields: &BTreeMap<String, String>| fields.keys().cloned().collect::<Vec<_>>();
+    if names(wanted) != names(sent) {
+        state.wrong.push(format!("{what}: expected {:?}, got {:?}", names(wanted), names(sent)));
+    }
+    for (name, wanted) in wanted {
+        let got = sent.get(name).cloned().unwrap_or_default();
+        let wanted = match wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+            Some(hole) if !got.is_empty() => {
+                state.known.entry(hole.to_owned()).or_insert_with(|| got.clone()).clone()
+            }
+            _ => wanted.clone(),
+        };
+        if wanted != got {
+            state.wrong.push(format!("{what}: `{name}` is to be `{wanted}`, and is `{got}`"));
+        }
+    }
+}
+
+fn object(value: &Value) -> Map<String, Value> {
+    value.as_object().cloned().unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
