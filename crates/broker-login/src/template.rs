@@ -1,0 +1,198 @@
+//! Texts with placeholders: `{username}`, `{secrets.NAME}`, `{expires:MM/DD/YYYY}`; `{{` and `}}` are braces.
+
+use std::collections::BTreeMap;
+
+use broker_core::{Error, Pattern, Result, Secret};
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+/// What a placeholder stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hole {
+    Username,
+    Password,
+    RefreshToken,
+    /// The login's token.
+    Token,
+    Scope,
+    Name,
+    Expires(Pattern),
+    /// One of `secrets`.
+    Secret(String),
+}
+
+impl Hole {
+    fn parse(text: &str) -> Result<Self, String> {
+        let of = |prefix| text.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
+        Ok(match text {
+            "username" => Self::Username,
+            "password" => Self::Password,
+            "refresh_token" => Self::RefreshToken,
+            "token" => Self::Token,
+            "scope" => Self::Scope,
+            "name" => Self::Name,
+            _ => match (of("expires:"), of("secrets.")) {
+                (Some(pattern), _) => Self::Expires(Pattern::parse(pattern)?),
+                (_, Some(name)) => Self::Secret(name.to_owned()),
+                _ => {
+                    return Err(format!(
+                        "there is no placeholder {{{text}}}: there are {{username}}, {{password}}, \
+                         {{refresh_token}}, {{token}}, {{scope}}, {{name}}, {{expires:MM/DD/YYYY}} and \
+                         {{secrets.NAME}}; braces are {{{{ and }}}}"
+                    ));
+                }
+            },
+        })
+    }
+
+    /// As it is written.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Username => "{username}".to_owned(),
+            Self::Password => "{password}".to_owned(),
+            Self::RefreshToken => "{refresh_token}".to_owned(),
+            Self::Token => "{token}".to_owned(),
+            Self::Scope => "{scope}".to_owned(),
+            Self::Name => "{name}".to_owned(),
+            Self::Expires(pattern) => format!("{{expires:{pattern}}}"),
+            Self::Secret(name) => format!("{{secrets.{name}}}"),
+        }
+    }
+
+    pub(crate) fn is_secret(&self) -> bool {
+        matches!(self, Self::Password | Self::RefreshToken | Self::Token | Self::Secret(_))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Text(String),
+    Hole(Hole),
+}
+
+/// A text with placeholders. What is put into them is never read for placeholders again.
+#[derive(Debug, Clone)]
+pub(crate) struct Template(Vec<Piece>);
+
+impl Template {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, brace) = rest.split_at(at);
+            plain.push_str(before);
+            if let Some(after) = brace.strip_prefix("{{").or_else(|| brace.strip_prefix("}}")) {
+                plain.push_str(&brace[..1]);
+                rest = after;
+                continue;
+            }
+            let inside = brace.strip_prefix('{').and_then(|inside| inside.split_once('}'));
+            let Some((name, after)) = inside else {
+                return Err("a brace has no partner; a brace itself is {{ or }}".to_owned());
+            };
+            pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            pieces.push(Piece::Hole(Hole::parse(name)?));
+            rest = after;
+        }
+        plain.push_str(rest);
+        pieces.push(Piece::Text(plain));
+        Ok(Self(pieces))
+    }
+
+    /// A text without placeholders.
+    pub(crate) fn plain(text: String) -> Self {
+        Self(vec![Piece::Text(text)])
+    }
+
+    /// As it is written, but for braces that are doubled there.
+    pub(crate) fn written(&self) -> String {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Hole(hole) => hole.shown(),
+        };
+        self.0.iter().map(piece).collect()
+    }
+
+    pub(crate) fn holes(&self) -> impl Iterator<Item = &Hole> {
+        self.0.iter().filter_map(|piece| if let Piece::Hole(hole) = piece { Some(hole) } else { None })
+    }
+
+    /// The text with what `put` makes of each placeholder.
+    pub(crate) fn map(&self, put: impl Fn(&Hole) -> Result<Zeroizing<String>>) -> Result<Zeroizing<String>> {
+        self.0.iter().try_fold(Zeroizing::new(String::new()), |mut text, piece| {
+            match piece {
+                Piece::Text(plain) => text.push_str(plain),
+                Piece::Hole(hole) => text.push_str(&put(hole)?),
+            }
+            Ok(text)
+        })
+    }
+
+    /// The text with the values as they are.
+    pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Zeroizing<String>> {
+        self.map(|hole| values.of(hole))
+    }
+}
+
+/// What is put into placeholders.
+#[derive(Default)]
+pub(crate) struct Values<'a> {
+    pub(crate) username: Option<&'a str>,
+    pub(crate) password: Option<&'a Secret>,
+    pub(crate) refresh_token: Option<&'a Secret>,
+    pub(crate) token: Option<&'a Secret>,
+    pub(crate) scope: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) expires: Option<DateTime<Utc>>,
+    pub(crate) secrets: BTreeMap<String, Secret>,
+}
+
+impl Values<'_> {
+    pub(crate) fn of(&self, hole: &Hole) -> Result<Zeroizing<String>> {
+        let secret = |secret: Option<&Secret>| secret.map(|secret| secret.expose().to_owned());
+        let value = match hole {
+            Hole::Username => self.username.map(str::to_owned),
+            Hole::Password => secret(self.password),
+            Hole::RefreshToken => secret(self.refresh_token),
+            Hole::Token => secret(self.token),
+            Hole::Scope => Some(self.scope.to_owned()),
+            Hole::Name => Some(self.name.to_owned()),
+            Hole::Expires(pattern) => self.expires.map(|at| pattern.write(at)),
+            Hole::Secret(name) => secret(self.secrets.get(name)),
+        };
+        value.map(Zeroizing::new).ok_or_else(|| {
+            Error::login_required(format!("there is nothing to put in the place of {}", hole.shown()))
+        })
+    }
+
+    /// The secrets that may be repeated by a service.
+    pub(crate) fn secrets(&self) -> Vec<&Secret> {
+        let usual = [self.password, self.refresh_token, self.token].into_iter().flatten();
+        usual.chain(self.secrets.values()).collect()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str) -> String {
+        let password = Secret::new("{token}}\"\n&{");
+        let values = Values { username: Some("{password}"), password: Some(&password), ..Values::default() };
+        Template::parse(text).unwrap().fill(&values).unwrap().to_string()
+    }
+
+    #[test]
+    fn values_are_put_in_as_they_are_and_not_read_again() {
+        assert_eq!(filled("a{username}b{password}c"), "a{password}b{token}}\"\n&{c");
+        assert_eq!(filled("{{username}} {{}} {{{username}}}"), "{username} {} {{password}}");
+        assert_eq!(filled("é{{é"), "é{é");
+    }
+
+    #[test]
+    fn what_is_no_placeholder_is_an_error() {
+        for text in ["{", "}", "{usrname}", "a}b", "{}", "{secrets.}", "{expires:nothing}", "{user name"] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+}
