@@ -347,7 +347,8 @@ impl ServiceUrl {
 impl fmt::Display for ServiceUrl {
     /// Without its query, which may have a secret in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, query) = self.as_str().split_once('?').map_or((self.as_str(), ""), |(path, _)| (path, "?…"));
+        let (path, query) =
+            self.as_str().split_once('?').map_or((self.as_str(), ""), |(path, _)| (path, "?…"));
         write!(f, "{}{query}", path.trim_end_matches('/'))
     }
 }

@@ -4,15 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::{Claims, HttpResponse, Secret, Window};
 
 /// A token as a caller gets it: secret, type, scope, expiry. Cheap to clone; its `Debug` shows no secret.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Token(Arc<Inner>);
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let secret = if self.0.unkept { Secret::new("") } else { self.0.secret.clone() };
+        Inner { secret, ..Inner::clone(&self.0) }.serialize(serializer)
+    }
+}
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Inner {
@@ -32,6 +39,9 @@ struct Inner {
     /// See [`Window::margin`], in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     margin: Option<i64>,
+    /// See [`Token::unkept`].
+    #[serde(skip)]
+    unkept: bool,
     /// What else the service said of it, and what newer versions of the broker keep here.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -51,6 +61,7 @@ impl Token {
             clock_skew: None,
             ahead_of: None,
             margin: None,
+            unkept: false,
             more: Map::new(),
         }))
     }
@@ -111,6 +122,12 @@ impl Token {
     #[must_use]
     pub fn with_margin(self, margin: TimeDelta) -> Self {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
+    }
+
+    /// Of which the secret is never put on disk, since it can be read again where it is: a record has the rest of it.
+    #[must_use]
+    pub fn unkept(self) -> Self {
+        self.edit(|inner| inner.unkept = true)
     }
 
     /// With what else the service said of it, kept as it came; lists and objects are not.
