@@ -1,1 +1,191 @@
+//! What answers say: where the token is, when it ends, and that it is refused.
 
+use broker_core::{Broker, Clock, ErrorKind, Login, Token, TokenRequest};
+use broker_testkit::World;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use crate::provider;
+use crate::stand::Stand;
+
+const KEYS: &str = "username = \"ada\"\npassword = \"KANARIE\"\n";
+
+/// A broker of one login with these keys.
+fn broker(world: &World, stand: &Stand, keys: &str) -> Broker {
+    let body = "json = { user = \"{username}\", pass = \"{password}\" }";
+    let toml = format!("{KEYS}[login]\nurl = \"{}/login\"\n{body}\n{keys}\n", stand.url);
+    world.broker(provider(world, &toml))
+}
+
+async fn token(world: &World, keys: &str, answer: &str) -> Result<Token, broker_core::Error> {
+    let stand = Stand::saying(200, answer).await;
+    broker(world, &stand, keys).token(World::NAME, &TokenRequest::new()).await
+}
+
+async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTime<Utc> {
+    let token = token(world, keys, &answer.to_string()).await.expect("a token");
+    assert_eq!(token.secret().expose(), "KANARIE-1");
+    token.expires_at().expect("an end")
+}
+
+#[tokio::test]
+async fn an_end_is_read_as_it_is_written() {
+    let end = DateTime::parse_from_rfc3339("2031-05-06T07:08:09Z").expect("a time").to_utc();
+    let day = DateTime::parse_from_rfc3339("2031-05-06T00:00:00Z").expect("a time").to_utc();
+    for (form, written, expected) in [
+        ("epoch", json!(end.timestamp()), end),
+        ("epoch", json!(end.timestamp().to_string()), end),
+        ("epoch_ms", json!(end.timestamp_millis()), end),
+        ("rfc3339", json!("2031-05-06T07:08:09Z"), end),
+        ("rfc3339", json!("2031-05-06T09:08:09+02:00"), end),
+        ("rfc3339", json!("2031-05-06 07:08:09"), end),
+        ("MM/DD/YYYY", json!("05/06/2031"), day),
+        ("YYYY-MM-DD HH:mm:ss", json!("2031-05-06 07:08:09"), end),
+        ("%d.%m.%Y", json!("06.05.2031"), day),
+    ] {
+        let world = World::new();
+        let keys = format!("expires = \"data.end\"\nexpires_as = \"{form}\"");
+        let answer = json!({ "access_token": "KANARIE-1", "data": { "end": written } });
+        assert_eq!(expiry(&world, &keys, &answer).await, expected, "{form} {written}");
+    }
+}
+
+#[tokio::test]
+async fn seconds_are_counted_from_when_it_was_asked() {
+    for written in [json!(3600), json!("3600"), json!(3600.0)] {
+        let world = World::new();
+        let answer = json!({ "access_token": "KANARIE-1", "expires_in": written });
+        let end = expiry(&world, "expires = \"expires_in\"", &answer).await;
+        assert_eq!(end, world.clock.now() + TimeDelta::hours(1), "{written}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_end_a_life_is_configured_or_short() {
+    for (keys, expires, minutes) in [
+        ("life = \"12h\"", json!(null), 12 * 60),
+        ("", json!(null), 5),
+        // What cannot be read says nothing.
+        ("life = \"1h\"\nexpires = \"end\"\nexpires_as = \"MM/DD/YYYY\"", json!("31.12.2030"), 60),
+    ] {
+        let world = World::new();
+        let answer = json!({ "access_token": "KANARIE-1", "end": expires });
+        let end = expiry(&world, keys, &answer).await;
+        assert_eq!(end, world.clock.now() + TimeDelta::minutes(minutes), "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_found_where_the_path_says() {
+    for (keys, answer) in [
+        ("", r#"{"access_token":"KANARIE-1"}"#),
+        ("token = \"data\"", r#"{"requestId":1,"data":"KANARIE-1","errorCode":null,"errorMessage":null}"#),
+        ("token = \"data.session.key\"", r#"{"data":{"session":{"key":"KANARIE-1"}}}"#),
+        ("token = \"0.access_token\"", r#"[{"access_token":"KANARIE-1"},{"access_token":"other"}]"#),
+        ("token = \"\"", "\"KANARIE-1\""),
+        ("error = \"errorCode\"", r#"{"access_token":"KANARIE-1","errorCode":null}"#),
+        ("error = \"errorCode\"", r#"{"access_token":"KANARIE-1","errorCode":""}"#),
+    ] {
+        let token =
+            token(&World::new(), keys, answer).await.unwrap_or_else(|error| panic!("{answer}: {error}"));
+        assert_eq!(token.secret().expose(), "KANARIE-1", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_token_there_is_transient() {
+    for (keys, answer) in [
+        ("", r#"{"token":"KANARIE-1"}"#),
+        ("", r#"{"access_token":7}"#),
+        ("", r#"{"access_token":""}"#),
+        ("", "\"KANARIE-1\""),
+        ("", "[]"),
+        ("token = \"\"", "KANARIE-1"),
+        ("token = \"\"", r#"{"access_token":"KANARIE-1"}"#),
+        ("token = \"\"", "<html>\"KANARIE-1\"</html>"),
+        ("token = \"0.access_token\"", "[]"),
+        ("", "<html></html>"),
+        ("", ""),
+        ("error = \"errorCode\"", "<html></html>"),
+    ] {
+        let error = token(&World::new(), keys, answer).await.expect_err(answer);
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{answer}: {error}");
+        assert!(!error.to_string().contains("KANARIE"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_with_200_is_a_refusal_in_the_service_s_words() {
+    let answer = json!({ "errorCode": "AUTH_INVALID", "errorMessage": "KANARIE is wrong\u{1b}[2J", "access_token": "x" });
+    let world = World::new();
+    let stand = Stand::saying(200, &answer.to_string()).await;
+    for _ in 0..3 {
+        let broker = broker(&world, &stand, "error = \"errorCode\"");
+        let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(!error.to_string().contains("KANARIE") && !error.to_string().contains('\u{1b}'), "{error}");
+    }
+    assert_eq!(stand.asked().len(), 1, "a wrong password is tried once");
+    let error = broker(&world, &stand, "error = \"errorCode\"").login(World::NAME, Login::Usual).await;
+    let error = error.expect_err("refused").to_string();
+    assert!(error.contains("AUTH_INVALID") && error.contains("[redacted] is wrong"), "{error}");
+}
+
+#[tokio::test]
+async fn which_statuses_are_refusals() {
+    for (keys, status, body, kind) in [
+        ("", 401, "", ErrorKind::Refused),
+        ("", 400, r#"{"message":"no"}"#, ErrorKind::Refused),
+        ("", 400, "", ErrorKind::Unavailable),
+        ("refused = [400]", 400, "", ErrorKind::Refused),
+        ("refused = [400]", 400, "<html></html>", ErrorKind::Unavailable),
+        ("refused = [400]", 500, "", ErrorKind::Unavailable),
+        ("error = \"errorCode\"", 503, r#"{"errorCode":"DOWN"}"#, ErrorKind::Unavailable),
+        ("", 429, r#"{"message":"no"}"#, ErrorKind::Unavailable),
+    ] {
+        let stand = Stand::saying(status, body).await;
+        let error =
+            broker(&World::new(), &stand, keys).login(World::NAME, Login::Usual).await.expect_err("no");
+        assert_eq!(error.kind(), kind, "{keys} {status} {body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn only_what_means_the_grant_ends_it() {
+    for (keys, status, body, kind) in [
+        ("", 401, "{}", ErrorKind::LoginRequired),
+        ("", 400, r#"{"error":"invalid_grant"}"#, ErrorKind::LoginRequired),
+        ("", 400, r#"{"message":"bad"}"#, ErrorKind::Refused),
+        ("refused = [400]", 400, r#"{"message":"bad"}"#, ErrorKind::LoginRequired),
+        ("error = \"errorCode\"", 200, r#"{"errorCode":"OVER"}"#, ErrorKind::LoginRequired),
+        ("", 403, "<html></html>", ErrorKind::Unavailable),
+    ] {
+        let world = World::new();
+        let refused = body.to_owned();
+        let stand = Stand::start(move |asked| match asked.path.as_str() {
+            "/login" => {
+                (200, json!({ "access_token": "KANARIE-1", "refresh_token": "KANARIE-2" }).to_string())
+            }
+            _ => (status, refused.clone()),
+        })
+        .await;
+        let refresh = format!(
+            "\n[refresh]\nurl = \"{}/refresh\"\nform = {{ token = \"{{refresh_token}}\" }}\n{keys}\n",
+            stand.url
+        );
+        // Without a password, nothing but the refresh token renews.
+        let toml = format!(
+            "[login]\nurl = \"{}/login\"\nform = {{ u = \"{{username}}\", p = \"{{password}}\" }}\n{refresh}",
+            stand.url
+        );
+        let mut world = world;
+        world.person = broker_testkit::TestPerson::default().answering("ada").answering("KANARIE");
+        let broker = world.broker(provider(&world, &toml));
+        broker.login(World::NAME, Login::Usual).await.expect("a login");
+        world.clock.advance(TimeDelta::hours(1));
+        let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("no");
+        assert_eq!(error.kind(), kind, "{keys} {status} {body}: {error}");
+        let sent = stand.asked().pop().expect("a request").body;
+        assert_eq!(sent, "token=KANARIE-2");
+    }
+}
