@@ -113,8 +113,10 @@ impl Request {
                         and password, for `login`";
             return Err(wrong(&key("auth"), what));
         }
-        let url = Template::parse(&table.url).map_err(|what| wrong(&key("url"), &what))?;
-        let sample = sample(&url).map_err(|what| wrong(&key("url"), &what))?;
+        let url_is = |what: &str| wrong(&key("url"), what);
+        let url = table.url.take().ok_or_else(|| url_is("it is missing: https://HOST/PATH"))?;
+        let url = Template::parse(&url).map_err(|what| url_is(&what))?;
+        let sample = sample(&url).map_err(|what| url_is(&what))?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
         let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
         let (method, auth) = (table.method.method(), table.auth);
