@@ -1,1 +1,129 @@
+//! A login described in the configuration, `kind = "login"`: Carbon Mapper, as the documentation writes it.
 
+use broker_e2e::Sandbox;
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault};
+use chrono::{TimeDelta, Utc};
+
+const EMAIL: &str = "ada@example.org";
+const PASSWORD: &str = "standin-password";
+const GUESS: &str = "guess-KANARIE";
+const TABLES: &str = include_str!("../../crates/broker-login/tests/login/carbonmapper.toml");
+
+fn service() -> CarbonMapper {
+    CarbonMapper::start(CarbonMapperOptions::default())
+}
+
+/// The provider `methane`, whose service is at this base, with more keys.
+fn at(base: &str, keys: &str) -> Sandbox {
+    let tables = TABLES.replace("https://api.carbonmapper.org/api/v1/", base);
+    let tables =
+        tables.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);
+    Sandbox::new().with_config(&format!("[providers.methane]\nkind = \"login\"\n{keys}\n{tables}"))
+}
+
+fn with(service: &CarbonMapper) -> Sandbox {
+    at(&service.base_url(), &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""))
+}
+
+fn logged_in(service: &CarbonMapper) -> Sandbox {
+    let sandbox = with(service);
+    let login = ["login", "methane", "--password-stdin"];
+    let _ = sandbox.broker_reading(&login, &format!("{PASSWORD}\n")).ends(0).says(EMAIL);
+    sandbox
+}
+
+#[test]
+fn a_login_then_a_token_then_one_with_a_scope_and_a_life() {
+    let service = service();
+    let sandbox = logged_in(&service);
+    let access = sandbox.broker(&["token", "methane"]).token();
+    assert!(service.access_is_live(&access));
+    let scoped = ["token", "methane", "--scope", "stac", "--expires", "7d"];
+    let stac = sandbox.broker(&scoped).says("whole UTC days").token();
+    assert!(stac != access && service.access_is_live(&stac));
+    let again = sandbox.broker(&scoped);
+    assert_eq!((again.err.as_str(), again.out.trim_end()), ("", stac.as_str()));
+    let day = (Utc::now() + TimeDelta::days(7)).date_naive().to_string();
+    let minted: Vec<_> = service.minted().into_iter().map(|(_, day)| day).collect();
+    assert_eq!(minted, [day]);
+    let on_disk = std::fs::read_to_string(sandbox.record_path("methane")).expect("a record");
+    assert!(on_disk.contains(&stac) && !on_disk.contains(PASSWORD), "the token is kept, the password never");
+    let status = sandbox.broker(&["status", "methane"]).ends(0).out;
+    assert!(status.contains(EMAIL) && status.contains("valid"), "{status}");
+    let _ = sandbox.broker(&["logout", "methane"]).ends(0).says("broker-");
+    let _ = sandbox.broker(&["token", "methane"]).ends(3).says("broker login methane");
+}
+
+#[test]
+fn an_expired_token_is_renewed_and_a_login_that_is_over_is_one_command_away() {
+    let service = service();
+    let sandbox = logged_in(&service);
+    let first = sandbox.broker(&["token", "methane"]).token();
+    sandbox.age("methane", TimeDelta::minutes(6));
+    assert_ne!(sandbox.broker(&["token", "methane"]).token(), first);
+    service.revoke_refresh_tokens();
+    sandbox.age("methane", TimeDelta::minutes(6));
+    let _ = sandbox.broker(&["token", "methane"]).ends(3).says("broker login methane");
+    // With a password at hand nobody is asked.
+    let sandbox = sandbox
+        .with_env("BROKER_PROVIDERS__METHANE__PASSWORD__ENV", "METHANE_PASSWORD")
+        .with_env("METHANE_PASSWORD", PASSWORD);
+    let _ = sandbox.broker(&["token", "methane"]).token();
+    assert_eq!((service.pairs(), service.refreshes()), (2, 1));
+}
+
+#[test]
+fn a_wrong_password_is_refused_and_not_tried_again() {
+    let service = service();
+    let sandbox = with(&service);
+    let login = ["login", "methane", "--password-stdin"];
+    let _ = sandbox.broker_reading(&login, GUESS).ends(6).says("No active account");
+    let sandbox = sandbox
+        .with_env("BROKER_PROVIDERS__METHANE__PASSWORD__ENV", "METHANE_PASSWORD")
+        .with_env("METHANE_PASSWORD", GUESS);
+    let _ = sandbox.broker(&["token", "methane"]).ends(6);
+    let _ =
+        sandbox.broker(&["token", "methane"]).ends(6).says("not tried again").says("broker login methane");
+    assert_eq!(service.count("pair"), 2, "an unattended try is made once");
+}
+
+#[test]
+fn a_service_that_cannot_be_had_is_no_refusal() {
+    let service = service();
+    let sandbox = logged_in(&service);
+    let _ = sandbox.broker(&["token", "methane"]).token();
+    sandbox.age("methane", TimeDelta::minutes(6));
+    for fault in [Fault::Html(200), Fault::Html(401), Fault::Garbage, Fault::Status(500), Fault::Hang] {
+        service.fault_always("refresh", fault);
+        let run = sandbox.broker(&["token", "methane"]).ends(4);
+        assert_eq!(run.out, "");
+    }
+    service.clear_faults();
+    let _ = sandbox.broker(&["token", "methane"]).token();
+    let login = ["login", "methane", "--password-stdin"];
+    service.fault_always("pair", Fault::Html(200));
+    let _ = sandbox.broker_reading(&login, PASSWORD).ends(4).says("a web page");
+    let nobody = at("http://127.0.0.1:9/", &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""));
+    let _ = nobody.broker_reading(&login, PASSWORD).ends(4).says("127.0.0.1:9");
+}
+
+#[test]
+fn where_nobody_sits_nobody_is_asked() {
+    let service = service();
+    let run = at(&service.base_url(), "").broker(&["login", "methane"]).ends(3).says("`username`");
+    assert_eq!(run.out, "");
+    let _ = with(&service).broker(&["login", "methane"]).ends(3).says("--password-stdin");
+    for words in [&["--scope", "stack"][..], &["--expires", "7d"]] {
+        let _ = with(&service).broker(&[&["token", "methane"], words].concat()).ends(2);
+    }
+    assert!(service.seen().is_empty());
+}
+
+/// What the documentation shows is what the tests run.
+#[test]
+fn the_documentation_s_example_is_this_one() {
+    let docs = include_str!("../../docs/configuration.md");
+    let tables =
+        TABLES.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);
+    assert!(docs.contains(&tables), "docs/configuration.md has not:\n{tables}");
+}

@@ -1,8 +1,8 @@
 //! What an answer says: where in it the token stands, and when that ends.
 
 use broker_core::{
-    Error, ExpiresAs, HttpResponse, Problem, Secret, ServiceUrl, SettingsError, Token, given, read_object,
-    value_at,
+    Error, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError, Token, given,
+    read_object, value_at,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -89,8 +89,13 @@ impl Answer {
     /// Whether a refusal says that what was sent is wrong or over, and not merely that the request was.
     pub(crate) fn ends_grant(&self, problem: &Problem) -> bool {
         let Problem::Refused(refusal) = problem else { return false };
-        let over = refusal.status == 401 || (200..300).contains(&refusal.status) && self.error.is_some();
-        over || refusal.is("invalid_grant") || self.refused.contains(&refusal.status)
+        let with_success = (200..300).contains(&refusal.status) && self.error.is_some();
+        with_success || refusal.is("invalid_grant") || self.is_over(refusal)
+    }
+
+    /// Whether the status says that the token which was sent is not taken.
+    pub(crate) fn is_over(&self, refusal: &Refusal) -> bool {
+        refusal.status == 401 || self.refused.contains(&refusal.status)
     }
 
     fn is_bare_refusal(&self, response: &HttpResponse) -> bool {

@@ -38,7 +38,7 @@ pub(crate) struct Requests {
 pub(crate) struct Table {
     #[serde(default)]
     pub(crate) method: Verb,
-    pub(crate) url: String,
+    pub(crate) url: Option<String>,
     pub(crate) json: Option<Fields>,
     pub(crate) form: Option<Fields>,
     #[serde(default)]
@@ -129,7 +129,8 @@ pub(crate) struct Life(pub(crate) TimeDelta);
 
 impl<'de> Deserialize<'de> for Life {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = match String::deserialize(deserializer)?.parse() {
+        let text = String::deserialize(deserializer).unwrap_or_default();
+        let read = match text.parse() {
             Ok(Lifetime::For(life)) if !life.is_zero() => TimeDelta::from_std(life).ok(),
             _ => None,
         };

@@ -124,7 +124,7 @@ impl LoginProvider {
             Ok(read) => read,
             // Not the token it should be: forgotten, and the next exchange gets another, unless this is one.
             Err(Unread::Not(_, Problem::Refused(refusal)))
-                if refusal.status == 401 && access.issued_at() <= context.began_at() =>
+                if request.answer.is_over(&refusal) && access.issued_at() <= context.began_at() =>
             {
                 return Ok(Change::drop_token(&self.login_key));
             }

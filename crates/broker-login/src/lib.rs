@@ -4,6 +4,7 @@
 mod answer;
 mod config;
 mod exchanges;
+mod json;
 mod mint;
 mod request;
 mod template;

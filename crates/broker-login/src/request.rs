@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use broker_core::{
     Error, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl, SettingsError,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::answer::Answer;
 use crate::config::{Auth, Fields, Table, Verb, wrong};
+use crate::json::Node;
 use crate::template::{Hole, Template, Values};
 
 /// What a request is for.
@@ -76,14 +77,6 @@ enum Body {
     Form(Vec<(String, Template)>),
 }
 
-/// JSON with placeholders in its texts.
-enum Node {
-    Text(Template),
-    List(Vec<Node>),
-    Table(Vec<(String, Node)>),
-    Other(Value),
-}
-
 impl Request {
     pub(crate) fn new(
         mut table: Table,
@@ -113,8 +106,10 @@ impl Request {
                         and password, for `login`";
             return Err(wrong(&key("auth"), what));
         }
-        let url = Template::parse(&table.url).map_err(|what| wrong(&key("url"), &what))?;
-        let sample = sample(&url).map_err(|what| wrong(&key("url"), &what))?;
+        let url_is = |what: &str| wrong(&key("url"), what);
+        let url = table.url.take().ok_or_else(|| url_is("it is missing: https://HOST/PATH"))?;
+        let url = Template::parse(&url).map_err(|what| url_is(&what))?;
+        let sample = sample(&url).map_err(|what| url_is(&what))?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
         let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
         let (method, auth) = (table.method.method(), table.auth);
@@ -260,50 +255,6 @@ impl Request {
         // `.` and `..` are no values but ways, also where they are encoded.
         let same = url.host() == self.sample.host() && depth(&url) == depth(&self.sample);
         if same { Ok(url) } else { Err(unfit()) }
-    }
-}
-
-impl Node {
-    fn of(value: Value, key: &str) -> Result<Self, SettingsError> {
-        Ok(match value {
-            Value::String(text) => Self::Text(Template::parse(&text).map_err(|what| wrong(key, &what))?),
-            Value::Array(list) => {
-                Self::List(list.into_iter().map(|value| Self::of(value, key)).collect::<Result<_, _>>()?)
-            }
-            Value::Object(table) => {
-                let entry = |(name, value)| {
-                    let node = Self::of(value, &format!("{key}.{name}"))?;
-                    Ok((name, node))
-                };
-                Self::Table(table.into_iter().map(entry).collect::<Result<_, _>>()?)
-            }
-            other => Self::Other(other),
-        })
-    }
-
-    fn holes<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Hole)>) {
-        match self {
-            Self::Text(text) => all.extend(text.holes().map(|hole| (key.to_owned(), hole))),
-            Self::List(list) => list.iter().for_each(|node| node.holes(key, all)),
-            Self::Table(table) => {
-                for (name, node) in table {
-                    node.holes(&format!("{key}.{name}"), all);
-                }
-            }
-            Self::Other(_) => {}
-        }
-    }
-
-    fn fill(&self, values: &Values<'_>) -> Result<Value> {
-        Ok(match self {
-            Self::Text(text) => Value::String(text.fill(values)?.to_string()),
-            Self::List(list) => list.iter().map(|node| node.fill(values)).collect::<Result<_>>()?,
-            Self::Table(table) => {
-                let entry = |(name, node): &(String, Self)| Ok((name.clone(), node.fill(values)?));
-                Value::Object(table.iter().map(entry).collect::<Result<Map<_, _>>>()?)
-            }
-            Self::Other(value) => value.clone(),
-        })
     }
 }
 

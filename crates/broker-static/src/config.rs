@@ -34,7 +34,8 @@ pub(crate) struct Life(pub(crate) TimeDelta);
 
 impl<'de> Deserialize<'de> for Life {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = match String::deserialize(deserializer)?.parse() {
+        let text = String::deserialize(deserializer).unwrap_or_default();
+        let read = match text.parse() {
             Ok(Lifetime::For(life)) if !life.is_zero() => TimeDelta::from_std(life).ok(),
             _ => None,
         };

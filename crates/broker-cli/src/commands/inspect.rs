@@ -93,7 +93,12 @@ fn text(provider: &str, held: &Inspected, now: DateTime<Utc>) -> String {
     let left = left.unwrap_or_else(|| "does not expire".to_owned());
     let title = format!("{provider}: {} token, {left}", printable(&held.token_type));
     let Some((header, claims)) = &held.jwt else {
-        return format!("{title}\nit is opaque: not a JWT, so it says nothing of itself\n");
+        let why = if held.kept {
+            "it is opaque: not a JWT, so it says nothing of itself"
+        } else {
+            "it stays where it is read from, and is not looked into"
+        };
+        return format!("{title}\n{why}\n");
     };
     let times = times(claims);
     format!("{title}\n\nheader\n{}\nclaims\n{}", lines(header, &Map::new()), lines(claims.object(), &times))

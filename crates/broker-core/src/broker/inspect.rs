@@ -13,6 +13,8 @@ pub struct Inspected {
     pub token_type: String,
     /// When it expires, as the broker counts.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Whether the token itself is held: see [`crate::Token::unkept`].
+    pub kept: bool,
     /// Header and claims, if it is a JWT.
     pub jwt: Option<(Map<String, Value>, Claims)>,
 }
@@ -26,6 +28,7 @@ impl Broker {
         Ok(seen.record.token(scopes).map(|token| Inspected {
             token_type: token.token_type().to_owned(),
             expires_at: token.expires_at(),
+            kept: !token.secret().expose().is_empty(),
             jwt: Claims::header(token.secret()).zip(Claims::read(token.secret())),
         }))
     }

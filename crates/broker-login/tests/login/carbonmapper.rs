@@ -26,7 +26,7 @@ struct Methane {
 impl Methane {
     fn new(options: CarbonMapperOptions) -> Self {
         let mut world = World::new();
-        world.timeout = Duration::from_millis(300);
+        world.timeout = Duration::from_millis(500);
         world.person =
             (0..4).fold(TestPerson::default(), |person, _| person.answering(EMAIL).answering(PASSWORD));
         let service = CarbonMapper::start(CarbonMapperOptions { now: world.clock.for_service(), ..options });

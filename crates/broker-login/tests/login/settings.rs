@@ -12,7 +12,7 @@ fn mistakes_are_named() {
     let mint = "[mint]\nurl = \"https://a.example/m\"\n";
     for (toml, key) in [
         ("username = \"x\"".to_owned(), "login"),
-        ("[login]\nmethod = \"POST\"".to_owned(), "login"),
+        ("[login]\nmethod = \"POST\"".to_owned(), "login.url"),
         ("[login]\nurl = \"http://a.example/login\"".to_owned(), "login.url"),
         ("[login]\nurl = \"https://{username}.example/login\"".to_owned(), "login.url"),
         ("[login]\nurl = \"https://a.example:{username}/\"".to_owned(), "login.url"),
@@ -37,6 +37,7 @@ fn mistakes_are_named() {
         (format!("{LOGIN}expires_as = \"epoch\""), "login.expires_as"),
         (format!("{LOGIN}expires = \"e\"\nexpires_as = \"someday\""), "login.expires_as"),
         (format!("{LOGIN}life = \"long\""), "login.life"),
+        (format!("{LOGIN}life = 30"), "login.life"),
         (format!("{LOGIN}refused = [500]"), "login.refused"),
         (format!("{LOGIN}{refresh}"), "refresh"),
         (format!("{LOGIN}{refresh}auth = \"basic\""), "refresh.auth"),

@@ -1,0 +1,60 @@
+//! Bodies of JSON.
+
+use broker_core::{Result, SettingsError};
+use serde_json::{Map, Value};
+
+use crate::config::wrong;
+use crate::template::{Hole, Template, Values};
+
+/// JSON with placeholders in its texts.
+pub(crate) enum Node {
+    Text(Template),
+    List(Vec<Node>),
+    Table(Vec<(String, Node)>),
+    Other(Value),
+}
+
+impl Node {
+    pub(crate) fn of(value: Value, key: &str) -> Result<Self, SettingsError> {
+        Ok(match value {
+            Value::String(text) => Self::Text(Template::parse(&text).map_err(|what| wrong(key, &what))?),
+            Value::Array(list) => {
+                Self::List(list.into_iter().map(|value| Self::of(value, key)).collect::<Result<_, _>>()?)
+            }
+            Value::Object(table) => {
+                let entry = |(name, value)| {
+                    let node = Self::of(value, &format!("{key}.{name}"))?;
+                    Ok((name, node))
+                };
+                Self::Table(table.into_iter().map(entry).collect::<Result<_, _>>()?)
+            }
+            other => Self::Other(other),
+        })
+    }
+
+    /// Every placeholder, and the key that it is in.
+    pub(crate) fn holes<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Hole)>) {
+        match self {
+            Self::Text(text) => all.extend(text.holes().map(|hole| (key.to_owned(), hole))),
+            Self::List(list) => list.iter().for_each(|node| node.holes(key, all)),
+            Self::Table(table) => {
+                for (name, node) in table {
+                    node.holes(&format!("{key}.{name}"), all);
+                }
+            }
+            Self::Other(_) => {}
+        }
+    }
+
+    pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Value> {
+        Ok(match self {
+            Self::Text(text) => Value::String(text.fill(values)?.to_string()),
+            Self::List(list) => list.iter().map(|node| node.fill(values)).collect::<Result<_>>()?,
+            Self::Table(table) => {
+                let entry = |(name, node): &(String, Self)| Ok((name.clone(), node.fill(values)?));
+                Value::Object(table.iter().map(entry).collect::<Result<Map<_, _>>>()?)
+            }
+            Self::Other(value) => value.clone(),
+        })
+    }
+}
