@@ -122,3 +122,12 @@ async fn what_is_configured_wins() {
     assert_eq!(secret(&lab.broker(table)).await, "own-1");
     assert_eq!(urls(&lab), [own], "and nobody is asked");
 }
+
+#[tokio::test]
+async fn without_a_login_nobody_is_asked() {
+    let lab = lab(OIDC);
+    let table = json!({ "flow": "device", "issuer": ISSUER, "client_id": "me" });
+    let error = token(&lab.broker(table)).await.expect_err("no login");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
+    assert!(urls(&lab).is_empty());
+}
