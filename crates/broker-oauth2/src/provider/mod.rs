@@ -149,14 +149,14 @@ impl Provider for OAuth2 {
         sends && !self.discovers_first(record, now)
     }
 
-    /// First where the endpoints are; then a grant is used, a secret, another provider's token, or a password at hand.
+    /// First where the endpoints are, if that is of any use; then a grant is used, a secret, another provider's token, or a password at hand.
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
-        if self.discovers_first(record, context.now()) {
-            return self.discover(context, record).await;
-        }
         let grant = record.usable_grant().map(Grant::secret).filter(|_| self.flow.is_persons());
         if self.flow.is_persons() && grant.is_none() && !self.has_password() {
             return Err(crate::PersonLogin::missing(record));
+        }
+        if self.discovers_first(record, context.now()) {
+            return self.discover(context, record).await;
         }
         let client = Client::resolve(self, context).await?;
         let endpoints = self.kept_endpoints(record);
