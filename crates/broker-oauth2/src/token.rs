@@ -79,7 +79,12 @@ impl TokenEndpoint<'_> {
         Ok(Polled { response, answer })
     }
 
-    async fn send(&self, context: &Context, fields: &[(&str, &str)], repeat: Repeat) -> Result<HttpResponse> {
+    pub(crate) async fn send(
+        &self,
+        context: &Context,
+        fields: &[(&str, &str)],
+        repeat: Repeat,
+    ) -> Result<HttpResponse> {
         let mut fields = fields.to_vec();
         match self.client {
             ClientAuth::Public(id) => fields.push(("client_id", id)),
