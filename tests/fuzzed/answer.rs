@@ -18,8 +18,7 @@ pub fn token_answer(data: &[u8]) {
     let answer = response(data);
     check_object(&answer, &url);
     let sent = Secret::new(SENT);
-    let endpoint =
-        TokenEndpoint { url: &url, client: ClientAuth::Public("me"), default_life: TimeDelta::hours(1) };
+    let endpoint = TokenEndpoint::new(&url, ClientAuth::Public("me"), TimeDelta::hours(1));
     let refreshed = block_on(endpoint.refresh(&World::new([data].into_iter()).context, &sent, &[]));
     let rotated = rotated(&answer);
     match refreshed {

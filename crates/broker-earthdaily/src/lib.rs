@@ -128,7 +128,7 @@ impl EarthDaily {
             AuthStyle::Basic => ClientAuth::Basic(client_id, &secret),
             AuthStyle::Body => ClientAuth::Body(client_id, &secret),
         };
-        let endpoint = TokenEndpoint { url: auth_url, client, default_life: DEFAULT_LIFE };
+        let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFE);
         let answer = endpoint.client_credentials(context, &[]).await.map_err(|error| match error.kind() {
             ErrorKind::Refused => error.with_hint(format!(
                 "HTTP 401: the secret is wrong or revoked; 403: it belongs to another environment than `auth_url`. \

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Derived, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record,
-    Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError,
+    Change, Context, Derived, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record, Repeat,
+    Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token,
     TokenRequest, refuse_life, refuse_scopes,
 };
-use broker_oauth2::{Approved, ClientAuth, DeviceFlow, Refreshed, TokenAnswer, TokenEndpoint, revoked};
+use broker_oauth2::{ClientAuth, DeviceFlow, PersonLogin, TokenEndpoint, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use chosen::Chosen;
@@ -130,10 +130,7 @@ impl Provider for EarthScope {
         if let Some(given) = self.next_given(record) {
             return given.begin(context, scopes);
         }
-        Err(Error::login_required(match record.grant() {
-            Some(_) => "the login is over: the service no longer accepts its refresh token",
-            None => "there is no login",
-        }))
+        Err(PersonLogin::missing(record))
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
@@ -176,7 +173,7 @@ impl EarthScope {
     }
 
     fn endpoint<'a>(&'a self, client: ClientAuth<'a>) -> TokenEndpoint<'a> {
-        TokenEndpoint { url: &self.token_url, client, default_life: DEFAULT_LIFE }
+        TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFE)
     }
 
     fn as_person(&self) -> TokenEndpoint<'_> {
@@ -196,12 +193,12 @@ impl EarthScope {
         Ok(answer.change(scopes))
     }
 
-    /// What an answer changes. The token that is shared is renewed before the official tools would.
-    fn change(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> Change {
-        if self.file.is_some() && scopes.is_empty() {
-            answer.token = answer.token.ahead_of(RENEWED_BY_TOOLS);
+    /// The token that is shared is renewed before the official tools would.
+    fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
+        let shared = self.file.is_some();
+        move |token, scopes| {
+            if shared && scopes.is_empty() { token.ahead_of(RENEWED_BY_TOOLS) } else { token }
         }
-        answer.change(scopes)
     }
 
     async fn refresh(
@@ -216,37 +213,18 @@ impl EarthScope {
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));
         }
-        Ok(match self.as_person().refresh(context, refresh_token, &fields).await? {
-            Refreshed::Granted(answer) => {
-                // Only an ID token names the person; without one, who it is stays as it was told at the login.
-                let told = answer.id_token.is_some() || record.account().is_none();
-                let account = account_of(&answer).filter(|_| told);
-                self.change(*answer, scopes).and_account(account)
-            }
-            // The broker saves it and asks again.
-            Refreshed::OnlyRotated(rotated, at) => Change::grant(rotated, at),
-            Refreshed::Refused => Change::grant_refused(),
-        })
+        let login = PersonLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
+        login.refresh(context, record, refresh_token, scopes).await
     }
 
     async fn log_in(&self, context: &Context) -> Result<Change> {
-        let fields =
-            [("client_id", self.client_id.as_str()), ("scope", &self.scope), ("audience", &self.audience)];
-        let url = self.domain.join("oauth/device/code");
-        let flow = DeviceFlow { url: &url, token: self.as_person(), fields: &fields };
-        let answer = match flow.run(context).await? {
-            Approved::Granted(answer) => answer,
-            // The first call for a token gets the rest.
-            Approved::OnlyRefreshToken(refresh_token, at) => return Ok(Change::grant(refresh_token, at)),
-        };
-        if answer.refresh_token.is_none() {
-            context.tell_when_saved("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)".to_owned());
-        }
-        let account = account_of(&answer);
-        Ok(self.change(*answer, &ScopeKey::default()).and_account(account))
+        let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
+        let (url, token) = (self.domain.join("oauth/device/code"), self.as_person());
+        let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[] };
+        let approved = flow.run(context).await?;
+        Ok(PersonLogin { token, fields: &[], finish: &self.finish() }.approved(context, approved))
     }
 
-    /// A refresh token from another host is used once, so that a wrong one never replaces a login that works.
     async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
         if !self.domain_is_own {
             let domain = self.domain.as_str();
@@ -256,30 +234,7 @@ impl EarthScope {
             .with_hint("set `domain` of this provider in the configuration"));
         }
         let fields = [("scopes", self.scope.as_str())];
-        let refreshed = self.as_person().refresh(context, refresh_token, &fields).await.map_err(|error| {
-            let spent = "the refresh token may be spent by now: try it once more, and get another where it is from if it is refused";
-            if error.is_transient() { error.with_hint(spent) } else { error }
-        });
-        match refreshed? {
-            Refreshed::Granted(answer) => {
-                let (account, at) = (account_of(&answer), answer.token.issued_at());
-                let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
-                Ok(self.change(*answer, &ScopeKey::default()).and_grant(kept, at).and_account(account))
-            }
-            Refreshed::OnlyRotated(rotated, at) => Ok(Change::grant(rotated, at)),
-            Refreshed::Refused => Err(Error::refused("the service does not accept this refresh token")),
-        }
+        let login = PersonLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
+        login.begin_with(context, refresh_token).await
     }
-}
-
-fn account_of(answer: &TokenAnswer) -> Option<String> {
-    account(answer.token.secret(), answer.id_token.as_ref())
-}
-
-/// Who it is, as far as the tokens say.
-fn account(access_token: &Secret, id_token: Option<&Secret>) -> Option<String> {
-    let id = id_token.and_then(Claims::read);
-    let access = Claims::read(access_token);
-    let claim = |name: &str| [&id, &access].into_iter().flatten().find_map(|claims| claims.text(name));
-    ["email", "preferred_username", "name", "sub"].into_iter().find_map(claim).map(str::to_owned)
 }

@@ -6,12 +6,11 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use broker_core::{Claims, FileLogin, Issuer, LoginFile, Secret, ServiceUrl, Token, Unfit};
+use broker_oauth2::account;
 use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
-
-use crate::account;
 
 /// As the SDK decodes the payload of a token: the standard alphabet, for what is written in the other.
 const AS_THE_SDK: GeneralPurpose = GeneralPurpose::new(

@@ -1,10 +1,45 @@
 //! The answer of a token endpoint (RFC 6749 section 5.1).
 
 use broker_core::{
-    Change, Error, HttpResponse, Problem, ScopeKey, Secret, ServiceUrl, Token, read_object, seconds,
+    Change, Error, HttpResponse, Problem, ScopeKey, Secret, ServiceUrl, Token, given, read_object, seconds,
+    value_at,
 };
 use chrono::TimeDelta;
+use serde::Deserialize;
 use serde_json::{Map, Value};
+
+/// Where the fields stand in an answer: names, or paths with dots between (`data.token`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnswerFields {
+    access_token: String,
+    refresh_token: String,
+    expires_in: String,
+    token_type: String,
+    scope: String,
+    id_token: String,
+}
+
+impl Default for AnswerFields {
+    /// RFC 6749 section 5.1, and `id_token` of OpenID Connect Core section 3.1.3.3.
+    fn default() -> Self {
+        let [access_token, refresh_token, expires_in, token_type, scope, id_token] =
+            ["access_token", "refresh_token", "expires_in", "token_type", "scope", "id_token"]
+                .map(str::to_owned);
+        Self { access_token, refresh_token, expires_in, token_type, scope, id_token }
+    }
+}
+
+impl AnswerFields {
+    /// A refresh token in a success that is of no other use: see [`given`].
+    pub(crate) fn given_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
+        if let Some(found) = given(response, &self.refresh_token) {
+            return Some(found);
+        }
+        let whole = response.json().filter(|_| (200..300).contains(&response.status))?;
+        text_at(&Value::Object(whole), &self.refresh_token).map(Secret::new)
+    }
+}
 
 /// What a token endpoint gave.
 #[derive(Debug)]
@@ -24,19 +59,21 @@ impl TokenAnswer {
         from: &ServiceUrl,
         secrets: &[&Secret],
         default_life: TimeDelta,
+        fields: &AnswerFields,
     ) -> Result<Self, Problem> {
-        let object = read_object(response, from, secrets)?;
-        let secret = |key: &str| text(&object, key).map(Secret::new);
-        let Some(access_token) = secret("access_token") else {
+        let answer = Value::Object(read_object(response, from, secrets)?);
+        let secret = |path: &str| text_at(&answer, path).map(Secret::new);
+        let Some(access_token) = secret(&fields.access_token) else {
             return Err(Problem::Transient(Error::unavailable(format!(
                 "{from} answered without an access token"
             ))));
         };
-        let expires_in = object.get("expires_in").and_then(seconds);
+        let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);
         let token = Token::from_answer(response, access_token, expires_in, default_life)
-            .with_type(text(&object, "token_type").unwrap_or("Bearer"))
-            .with_scope(text(&object, "scope").map(str::to_owned));
-        Ok(Self { token, refresh_token: secret("refresh_token"), id_token: secret("id_token") })
+            .with_type(text_at(&answer, &fields.token_type).unwrap_or("Bearer"))
+            .with_scope(text_at(&answer, &fields.scope).map(str::to_owned));
+        let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
+        Ok(Self { token, refresh_token, id_token })
     }
 
     /// What it changes in a record: a token for these scopes, and the refresh token if there is a new one.
@@ -54,4 +91,9 @@ impl TokenAnswer {
 /// A text that is there and not empty.
 pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// A text at a path that is there and not empty.
+fn text_at<'a>(answer: &'a Value, path: &str) -> Option<&'a str> {
+    value_at(answer, path)?.as_str().filter(|text| !text.is_empty())
 }

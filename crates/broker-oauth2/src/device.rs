@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, HttpFault, HttpRequest, Problem, Reached, Repeat, Result, Secret, ServiceUrl,
-    given, read_object, seconds,
+    Context, DeviceCode, Error, HttpFault, Problem, Reached, Repeat, Result, Secret, ServiceUrl, read_object,
+    seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::text;
 use crate::token::Polled;
-use crate::{TokenAnswer, TokenEndpoint};
+use crate::{Approved, TokenEndpoint};
 
 /// If the service names none (RFC 8628 section 3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,19 +36,12 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
-    /// Where to poll, as a public client.
+    /// Where to poll, and who asks.
     pub token: TokenEndpoint<'a>,
-    /// `client_id`, `scope`, `audience`: the fields of the first request.
+    /// `scope`, `audience` and the like: the fields of the first request, beside the client's own.
     pub fields: &'a [(&'a str, &'a str)],
-}
-
-/// What an approval brought.
-#[derive(Debug)]
-pub enum Approved {
-    /// Tokens.
-    Granted(Box<TokenAnswer>),
-    /// A refresh token, when it was sent for, and nothing else of use.
-    OnlyRefreshToken(Secret, DateTime<Utc>),
+    /// Extra fields of the polls.
+    pub token_fields: &'a [(&'a str, &'a str)],
 }
 
 /// Where a flow stands.
@@ -94,11 +87,10 @@ impl DeviceFlow<'_> {
 
     /// Asks for a code (RFC 8628 section 3.1): it gives nothing yet, so it may be repeated.
     async fn begin(&self, context: &Context) -> Result<Pending> {
-        let request = HttpRequest::post_form(self.url.clone(), self.fields, Repeat::Safe);
-        let response = context.send(&request).await?;
+        let response = self.token.send_to(context, self.url, self.fields, Repeat::Safe).await?;
         context.nothing_given();
-        let object = read_object(&response, self.url, &[])
-            .map_err(|problem| problem.error("the service refused to begin a login"))?;
+        let object = read_object(&response, self.url, self.token.client.secret().as_slice())
+            .map_err(|problem| self.token.error(problem, "the service refused to begin a login"))?;
         let life =
             object.get("expires_in").and_then(seconds).unwrap_or(DEFAULT_CODE_LIFE).min(LONGEST_CODE_LIFE);
         let (code, device_code) = read_code(&object, life)
@@ -116,7 +108,7 @@ impl DeviceFlow<'_> {
     }
 
     async fn poll(&self, context: &Context, pending: &mut Pending) -> Result<Poll> {
-        match self.token.poll(context, &pending.device_code).await {
+        match self.token.poll(context, &pending.device_code, self.token_fields).await {
             Ok(polled) => {
                 pending.timeouts = 0;
                 pending.read(polled)
@@ -137,14 +129,14 @@ impl Pending {
     /// What the service says, by its error code, whatever the HTTP status (RFC 8628 section 3.5; Auth0 sends
     /// 403 and 429).
     fn read(&mut self, polled: Polled) -> Result<Poll> {
-        let Polled { response, answer } = polled;
+        let Polled { response, answer, refresh_token } = polled;
         self.fault = None;
         let (code, words, fault) = match answer {
             Ok(answer) => return Ok(Poll::Approved(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
             // A 429 or 5xx may still say what it means; half an answer may hold the login.
             Err(Problem::Transient(fault)) => {
-                if let Some(refresh_token) = given(&response, "refresh_token") {
+                if let Some(refresh_token) = refresh_token {
                     let only = Approved::OnlyRefreshToken(refresh_token, response.sent_at);
                     return Ok(Poll::Approved(only));
                 }

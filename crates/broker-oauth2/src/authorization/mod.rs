@@ -7,10 +7,10 @@ mod response;
 
 use std::time::Duration;
 
-use broker_core::{Context, Error, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl, given};
+use broker_core::{Context, Error, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{Approved, ClientAuth, TokenAnswer, TokenEndpoint};
+use crate::{Approved, TokenEndpoint};
 use listener::Listener;
 use pkce::{Verifier, random};
 use response::Expected;
@@ -71,7 +71,7 @@ impl CodeFlow<'_> {
         let challenge = verifier.challenge();
         let own = [
             ("response_type", "code"),
-            ("client_id", client_id(self.token.client)),
+            ("client_id", self.token.client.id()),
             ("redirect_uri", redirect_uri),
             ("state", state.expose()),
             ("code_challenge", challenge.as_str()),
@@ -99,26 +99,25 @@ impl CodeFlow<'_> {
         ];
         let fields = [&own, self.token_fields].concat();
         let response = self.token.send(context, &fields, Repeat::IfNotActed).await.map_err(in_vain)?;
-        let secrets = [code, verifier.secret()];
-        match TokenAnswer::read(&response, self.token.url, &secrets, self.token.default_life) {
+        match self.token.read(&response, &[code, verifier.secret()]) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
-            Err(problem) => rescued(&response, problem),
+            Err(problem) => self.rescued(&response, problem),
         }
     }
-}
 
-/// An answer without a token: half of one may hold the login all the same.
-fn rescued(response: &HttpResponse, problem: Problem) -> Result<Approved> {
-    match problem {
-        problem if let Some(refresh_token) = given(response, "refresh_token") => {
-            tracing::info!(error = %problem.error("the service refused"), "of the answer the refresh token is kept");
-            Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at))
+    /// An answer without a token: half of one may hold the login all the same.
+    fn rescued(&self, response: &HttpResponse, problem: Problem) -> Result<Approved> {
+        if let Some(refresh_token) = self.token.given_refresh_token(response) {
+            tracing::info!("of an answer without a token the refresh token is kept");
+            return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
         }
-        Problem::Refused(refusal) if refusal.is("invalid_grant") => {
-            Err(Error::login_required(format!("the service does not take the code: {}", refusal.words))
-                .with_hint("it was used or came too late: log in again"))
+        match problem {
+            Problem::Refused(refusal) if refusal.is("invalid_grant") => {
+                Err(Error::login_required(format!("the service does not take the code: {}", refusal.words))
+                    .with_hint("it was used or came too late: log in again"))
+            }
+            problem => Err(in_vain(self.token.error(problem, "the service refused to exchange the code"))),
         }
-        problem => Err(in_vain(problem.error("the service refused to exchange the code"))),
     }
 }
 
@@ -128,12 +127,6 @@ fn in_vain(error: Error) -> Error {
         return error;
     }
     error.with_hint("a code is good for one try: log in again")
-}
-
-fn client_id(client: ClientAuth<'_>) -> &str {
-    match client {
-        ClientAuth::Public(id) | ClientAuth::Basic(id, _) | ClientAuth::Body(id, _) => id,
-    }
 }
 
 /// Waits for the browser, so that a person sees the time pass.

@@ -186,6 +186,7 @@ pub(crate) fn begin_with(plan: Plan, answer: Fault) -> Begun {
                 url: &token_url,
                 client: ClientAuth::Public("me"),
                 default_life: TimeDelta::hours(1),
+                answer: None,
             },
             issuer: Some(ISSUER),
             sends_issuer,

@@ -1,0 +1,284 @@
+//! The keys of `kind = "oauth2"`, and whether they are enough for the flow.
+
+use std::collections::BTreeMap;
+
+use broker_core::{Lifetime, SecretSource, ServiceUrl, SettingsError};
+use chrono::TimeDelta;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+use crate::answer::AnswerFields;
+use crate::client::Algorithm;
+use crate::discovery::{Endpoint, IssuerUrl};
+
+/// How long a token lives whose answer does not tell and which is no JWT.
+const DEFAULT_LIFE: TimeDelta = TimeDelta::hours(1);
+
+/// Where a browser comes back to: a free port of this machine (RFC 8252 section 7.3).
+const REDIRECT_URI: &str = "http://127.0.0.1/callback";
+
+/// What a flow says itself, or has a key of its own for.
+const OWN_PARAMS: [&str; 17] = [
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "scope",
+    "audience",
+    "resource",
+    "refresh_token",
+    "device_code",
+    "code",
+    "code_verifier",
+    "redirect_uri",
+    "state",
+    "username",
+    "password",
+    "subject_token",
+];
+
+/// A provider of the kind, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Config {
+    pub(super) flow: Option<Flow>,
+    #[serde(default, deserialize_with = "issuer")]
+    pub(super) issuer: Option<IssuerUrl>,
+    token_url: Option<ServiceUrl>,
+    device_url: Option<ServiceUrl>,
+    authorization_url: Option<ServiceUrl>,
+    revocation_url: Option<ServiceUrl>,
+    introspection_url: Option<ServiceUrl>,
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<SecretSource>,
+    pub(super) client_auth: Option<Auth>,
+    pub(super) private_key: Option<SecretSource>,
+    pub(super) key_id: Option<String>,
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) audience: Option<String>,
+    #[serde(default, deserialize_with = "words")]
+    pub(super) resource: Vec<String>,
+    #[serde(default, deserialize_with = "words")]
+    scope: Vec<String>,
+    #[serde(default)]
+    params: BTreeMap<String, Value>,
+    pub(super) fields: Option<AnswerFields>,
+    redirect_uri: Option<ServiceUrl>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<SecretSource>,
+    pub(super) from: Option<String>,
+    pub(super) subject_token_type: Option<String>,
+    pub(super) requested_token_type: Option<String>,
+    #[serde(default, deserialize_with = "life")]
+    life: Option<TimeDelta>,
+}
+
+/// How tokens are had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Flow {
+    Device,
+    ClientCredentials,
+    AuthorizationCode,
+    RefreshToken,
+    Password,
+    TokenExchange,
+}
+
+impl Flow {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::ClientCredentials => "client_credentials",
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::Password => "password",
+            Self::TokenExchange => "token_exchange",
+        }
+    }
+
+    /// Whether a person logs in, and a refresh token is held.
+    pub(super) fn is_persons(self) -> bool {
+        !matches!(self, Self::ClientCredentials | Self::TokenExchange)
+    }
+
+    /// The endpoint that a login begins at, beside the token endpoint.
+    pub(super) fn begins_at(self) -> Option<Endpoint> {
+        match self {
+            Self::Device => Some(Endpoint::Device),
+            Self::AuthorizationCode => Some(Endpoint::Authorization),
+            _ => None,
+        }
+    }
+}
+
+/// How the client says who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Auth {
+    None,
+    Basic,
+    Body,
+    PrivateKeyJwt,
+}
+
+impl Config {
+    /// The flow and the client's authentication, if what they need is there.
+    pub(super) fn check(&self) -> Result<(Flow, Auth), SettingsError> {
+        let flow = self.flow()?;
+        let named = format!("`flow = \"{}\"`", flow.name());
+        for endpoint in [Some(Endpoint::Token), flow.begins_at()].into_iter().flatten() {
+            if self.url(endpoint).is_none() && self.issuer.is_none() {
+                let key = endpoint.key();
+                return Err(wrong("flow", format!("{named} needs `{key}`, or `issuer` to find it by")));
+            }
+        }
+        let without_client = matches!(flow, Flow::TokenExchange | Flow::Password);
+        if self.client_id.as_ref().is_none_or(String::is_empty) && !without_client {
+            return Err(wrong("flow", format!("{named} needs `client_id`")));
+        }
+        if flow == Flow::TokenExchange && self.from.is_none() {
+            return Err(wrong(
+                "flow",
+                format!("{named} needs `from`, the provider whose token is exchanged"),
+            ));
+        }
+        for (key, of_password) in
+            [("username", self.username.is_some()), ("password", self.password.is_some())]
+        {
+            if of_password && flow != Flow::Password {
+                return Err(wrong(
+                    key,
+                    format!("only `flow = \"password\"` takes a password, and this is {named}"),
+                ));
+            }
+        }
+        if let Some(key) = self.params.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
+            return Err(wrong(
+                &format!("params.{key}"),
+                "the flow itself, or a key of its own, says this".to_owned(),
+            ));
+        }
+        Ok((flow, self.auth(flow)?))
+    }
+
+    fn flow(&self) -> Result<Flow, SettingsError> {
+        match (self.flow, &self.from) {
+            (None | Some(Flow::TokenExchange), Some(_)) => Ok(Flow::TokenExchange),
+            (Some(flow), None) => Ok(flow),
+            (Some(flow), Some(_)) => Err(wrong(
+                "from",
+                format!("a token of another provider is exchanged, which is no `flow = \"{}\"`: leave `flow` out", flow.name()),
+            )),
+            (None, None) => Err(wrong(
+                ".",
+                "it needs `flow`: \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
+                 \"password\", or `from` of another provider"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn auth(&self, flow: Flow) -> Result<Auth, SettingsError> {
+        let usual = match (&self.private_key, &self.client_secret) {
+            (Some(_), _) => Auth::PrivateKeyJwt,
+            (None, Some(_)) => Auth::Basic,
+            (None, None) => Auth::None,
+        };
+        let auth = self.client_auth.unwrap_or(usual);
+        let missing = match auth {
+            Auth::None if flow == Flow::ClientCredentials => {
+                Some("`client_secret` or `private_key`: a client without one has no token of its own")
+            }
+            Auth::Basic | Auth::Body if self.client_secret.is_none() => Some("`client_secret`"),
+            Auth::PrivateKeyJwt if self.private_key.is_none() => Some("`private_key`"),
+            _ => None,
+        };
+        match missing {
+            Some(what) => {
+                let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
+                Err(wrong(key, format!("this needs {what}")))
+            }
+            None if self.client_id.is_none() && auth != Auth::None => {
+                Err(wrong("client_auth", "this needs `client_id`".to_owned()))
+            }
+            None => Ok(auth),
+        }
+    }
+
+    /// A configured endpoint.
+    pub(super) fn url(&self, endpoint: Endpoint) -> Option<&ServiceUrl> {
+        match endpoint {
+            Endpoint::Token => self.token_url.as_ref(),
+            Endpoint::Device => self.device_url.as_ref(),
+            Endpoint::Authorization => self.authorization_url.as_ref(),
+            Endpoint::Revocation => self.revocation_url.as_ref(),
+            Endpoint::Introspection => self.introspection_url.as_ref(),
+        }
+    }
+
+    pub(super) fn redirect_uri(&self) -> Result<ServiceUrl, SettingsError> {
+        let url = match &self.redirect_uri {
+            Some(url) => url.clone(),
+            None => ServiceUrl::parse(REDIRECT_URI).map_err(|why| wrong("redirect_uri", why))?,
+        };
+        if url.is_loopback() && url.is_plain() {
+            return Ok(url);
+        }
+        Err(wrong("redirect_uri", format!("the browser must come back to this machine: {REDIRECT_URI}")))
+    }
+
+    /// Space-separated (RFC 6749 section 3.3).
+    pub(super) fn scope(&self) -> String {
+        self.scope.join(" ")
+    }
+
+    /// The extra parameters, as text.
+    pub(super) fn params(&self) -> Result<Vec<(String, String)>, SettingsError> {
+        let text = |(key, value): (&String, &Value)| match value {
+            Value::String(text) => Ok((key.clone(), text.clone())),
+            Value::Number(_) | Value::Bool(_) => Ok((key.clone(), value.to_string())),
+            _ => Err(wrong(&format!("params.{key}"), "expected text".to_owned())),
+        };
+        self.params.iter().map(text).collect()
+    }
+
+    pub(super) fn life(&self) -> TimeDelta {
+        self.life.unwrap_or(DEFAULT_LIFE)
+    }
+}
+
+pub(super) fn wrong(key: &str, message: String) -> SettingsError {
+    SettingsError { key: key.to_owned(), message }
+}
+
+fn issuer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IssuerUrl>, D::Error> {
+    IssuerUrl::parse(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
+}
+
+/// A list of words; as one text (an environment layer has no lists) they stand apart by blanks or commas, or are JSON.
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "text or a list of texts")]
+    enum Words {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Words::deserialize(deserializer)? {
+        Words::List(words) => words,
+        Words::Text(text) => serde_json::from_str(&text).unwrap_or_else(|_| {
+            let apart = text.split([' ', ',', '\n', '\t']);
+            apart.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+        }),
+    })
+}
+
+fn life<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeDelta>, D::Error> {
+    let read = |text: &str| match text.parse() {
+        Ok(Lifetime::For(life)) if !life.is_zero() => TimeDelta::from_std(life).ok(),
+        _ => None,
+    };
+    let life = read(&String::deserialize(deserializer)?);
+    life.map(Some).ok_or_else(|| de::Error::custom("expected a duration: \"1h\", \"30d\""))
+}

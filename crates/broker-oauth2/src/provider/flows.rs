@@ -1,0 +1,216 @@
+//! What each flow sends, and what comes of it.
+
+use broker_core::{
+    Change, Context, Error, Login, Record, Result, ScopeKey, Secret, SettingsError, Token, TokenRequest,
+};
+use serde_json::{Map, Value};
+
+use super::OAuth2;
+use super::client::Client;
+use super::config::{Config, Flow};
+use super::endpoints::Endpoints;
+use crate::discovery::Endpoint;
+use crate::{CodeFlow, DeviceFlow, PersonLogin};
+
+/// The detail of a usual token that says which configured scope it was asked for with.
+const USUAL: &str = "usual_scope";
+
+/// What a record keeps of a login: the scope it was asked for with.
+const LOGIN_SCOPE: &str = "login_scope";
+
+/// RFC 8693 section 3.
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// What requests ask for besides.
+pub(super) struct Asked {
+    scope: String,
+    audience: Option<String>,
+    resource: Vec<String>,
+    params: Vec<(String, String)>,
+}
+
+impl Asked {
+    pub(super) fn new(config: &Config) -> Result<Self, SettingsError> {
+        let (audience, resource) = (config.audience.clone(), config.resource.clone());
+        Ok(Self { scope: config.scope(), audience, resource, params: config.params()? })
+    }
+
+    /// A token for another configured scope than now is not the usual one any more.
+    pub(super) fn accepts(&self, token: &Token) -> bool {
+        let usual = token.details().and_then(|details| details.get(USUAL)?.as_str());
+        usual.is_none_or(|scope| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]))
+    }
+
+    /// With the note that makes [`Asked::accepts`] work.
+    pub(super) fn note(&self, token: Token, scopes: &ScopeKey) -> Token {
+        if !scopes.is_empty() {
+            return token;
+        }
+        token.with_details(Map::from_iter([(USUAL.to_owned(), Value::from(self.scope.as_str()))]))
+    }
+
+    /// With what the login was asked for with.
+    pub(super) fn keep_in(&self, change: Change) -> Change {
+        change.and_kept(LOGIN_SCOPE, Value::from(self.scope.as_str()))
+    }
+
+    /// `resource` (RFC 8707 section 2) and the extra parameters, which every request has.
+    fn always(&self) -> Vec<(&str, &str)> {
+        let resource = self.resource.iter().map(|resource| ("resource", resource.as_str()));
+        resource.chain(self.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
+    }
+
+    /// Those of a request that begins something, with the scopes asked for or the usual ones.
+    pub(super) fn beginning<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+        let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes.as_str() };
+        let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
+        let audience = self.audience.as_deref().map(|audience| ("audience", audience));
+        [scope, audience].into_iter().flatten().chain(self.always()).collect()
+    }
+
+    /// Those of a refresh. Without a scope it gives what the login was asked for with (RFC 6749 section 6).
+    fn renewing<'a>(&'a self, record: Option<&Record>, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+        let login = record.and_then(|record| record.kept(LOGIN_SCOPE)?.as_str());
+        let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
+        let scope = match scopes.as_str() {
+            "" => Some(self.scope.as_str()).filter(|_| changed),
+            chosen => Some(chosen),
+        };
+        scope.map(|scope| ("scope", scope)).into_iter().chain(self.always()).collect()
+    }
+}
+
+impl OAuth2 {
+    /// Whether this flow can begin so.
+    pub(super) fn check_login(&self, login: &Login) -> Result<()> {
+        let flow = self.flow.name();
+        match login {
+            Login::Usual if self.flow == Flow::RefreshToken => {
+                Err(Error::usage("`flow = \"refresh_token\"` begins with a refresh token from elsewhere")
+                    .with_hint(format!("run: broker login {} --refresh-token-stdin", self.name)))
+            }
+            Login::RefreshToken(_) if !self.flow.is_persons() => Err(Error::usage(format!(
+                "`flow = \"{flow}\"` has no login: a refresh token has no place in it"
+            ))),
+            Login::Password(_) if self.flow != Flow::Password => Err(Error::usage(format!(
+                "`flow = \"{flow}\"` takes no password: leave out `--password-stdin`"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A machine's token: by its own credentials, or for another provider's token.
+    pub(super) async fn ask(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+        scopes: &ScopeKey,
+    ) -> Result<Change> {
+        let url = endpoints.need(self, Endpoint::Token)?;
+        let endpoint = client.endpoint(self, &url);
+        let mut fields = self.asked.beginning(scopes);
+        let mut answer = match &self.config.from {
+            Some(from) => {
+                let subject = context.token_of(from, &TokenRequest::new()).await?;
+                let of = self.config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
+                fields.push(("subject_token_type", of));
+                fields.extend(
+                    self.config.requested_token_type.as_deref().map(|of| ("requested_token_type", of)),
+                );
+                endpoint.token_exchange(context, subject.secret(), &fields).await?
+            }
+            None => endpoint.client_credentials(context, &fields).await?,
+        };
+        // These are had again without a refresh token, which would only be one more thing to lose.
+        answer.refresh_token = None;
+        answer.token = self.asked.note(answer.token, scopes);
+        Ok(answer.change(scopes))
+    }
+
+    pub(super) async fn refresh(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+        record: &Record,
+        refresh_token: &Secret,
+        request: &TokenRequest,
+    ) -> Result<Change> {
+        let url = endpoints.need(self, Endpoint::Token)?;
+        let fields = self.asked.renewing(Some(record), request.scopes());
+        let finish = self.finish();
+        let login = PersonLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
+        let change = login.refresh(context, record, refresh_token, request.scopes()).await?;
+        Ok(self.as_named(change, record.account()))
+    }
+
+    pub(super) async fn begin_with(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+        refresh_token: &Secret,
+    ) -> Result<Change> {
+        let url = endpoints.need(self, Endpoint::Token)?;
+        let fields = self.asked.always();
+        let finish = self.finish();
+        let login = PersonLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
+        let change = login.begin_with(context, refresh_token).await?;
+        Ok(self.as_named(change, self.config.username.as_deref()))
+    }
+
+    /// The device authorization grant (RFC 8628).
+    pub(super) async fn device(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+    ) -> Result<Change> {
+        let (url, token_url) =
+            (endpoints.need(self, Endpoint::Device)?, endpoints.need(self, Endpoint::Token)?);
+        let usual = ScopeKey::default();
+        let (fields, token_fields) = (self.asked.beginning(&usual), self.asked.always());
+        let token = client.endpoint(self, &token_url);
+        let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &token_fields };
+        let approved = flow.run(context).await?;
+        let finish = self.finish();
+        Ok(PersonLogin { token, fields: &[], finish: &finish }.approved(context, approved))
+    }
+
+    /// The authorization code grant with PKCE (RFC 8252).
+    pub(super) async fn authorization_code(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+    ) -> Result<Change> {
+        let url = endpoints.need(self, Endpoint::Authorization)?;
+        let token_url = endpoints.need(self, Endpoint::Token)?;
+        let usual = ScopeKey::default();
+        let (fields, token_fields) = (self.asked.beginning(&usual), self.asked.always());
+        let token = client.endpoint(self, &token_url);
+        let flow = CodeFlow {
+            url: &url,
+            token,
+            issuer: self.config.issuer.as_ref().map(|issuer| issuer.as_str()),
+            sends_issuer: endpoints.sends_issuer(),
+            redirect_uri: &self.redirect_uri,
+            fields: &fields,
+            token_fields: &token_fields,
+        };
+        let approved = flow.run(context).await?;
+        let finish = self.finish();
+        Ok(PersonLogin { token, fields: &[], finish: &finish }.approved(context, approved))
+    }
+
+    /// What a usual token is noted with.
+    fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
+        |token, scopes| self.asked.note(token, scopes)
+    }
+
+    /// With a password the account is the user name, by which the configuration and the record are compared.
+    fn as_named(&self, change: Change, account: Option<&str>) -> Change {
+        if self.flow == Flow::Password { change.and_account(account.map(str::to_owned)) } else { change }
+    }
+}

@@ -1,0 +1,113 @@
+//! The password grant (RFC 6749 section 4.3), which is there for services that have nothing else.
+
+use broker_core::{Change, Context, Error, ErrorKind, Record, Result, ScopeKey, Secret, TokenRequest, mark};
+
+use super::OAuth2;
+use super::client::Client;
+use super::config::Flow;
+use super::endpoints::Endpoints;
+use crate::discovery::Endpoint;
+use crate::{Approved, PersonLogin};
+
+/// RFC 9700 section 2.4.
+const WARNING: &str = "WARNING: `flow = \"password\"` hands your password to this program and the service's token endpoint; \
+     it must not be used where the service has another flow (RFC 9700 section 2.4)";
+
+impl OAuth2 {
+    /// Whether it can log in without a person.
+    pub(super) fn has_password(&self) -> bool {
+        self.flow == Flow::Password && self.config.username.is_some() && self.config.password.is_some()
+    }
+
+    /// Logs in with a password: the one that is given, configured, or asked for.
+    pub(super) async fn log_in_with(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+        given: Option<&Secret>,
+    ) -> Result<Change> {
+        let username =
+            match &self.config.username {
+                Some(username) => username.clone(),
+                None => context.person().ask("User name").await.map_err(|error| {
+                    error.with_hint("set `username` of this provider in the configuration")
+                })?,
+            };
+        let password = match (given, &self.config.password) {
+            (Some(password), _) => password.clone(),
+            (None, Some(source)) => source.resolve(context, "password").await?,
+            (None, None) => {
+                let asked = context.person().ask_hidden(&format!("Password of {username}")).await;
+                asked.map_err(|error| {
+                    error.with_hint("give it with --password-stdin, or set `password` of this provider")
+                })?
+            }
+        };
+        self.send_password(context, client, endpoints, &username, &password, &ScopeKey::default()).await
+    }
+
+    /// Logs in with the configured password, unless it is known to be wrong.
+    pub(super) async fn log_in_unasked(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<Change> {
+        let (Some(username), Some(source)) = (&self.config.username, &self.config.password) else {
+            return Err(PersonLogin::missing(record));
+        };
+        let password = source.resolve(context, "password").await?;
+        let mark = self.password_mark(username, &password);
+        if !request.is_forced() && record.has_refused(&mark) {
+            return Err(Error::refused(
+                "the service has refused this password before: it is not tried again by itself",
+            )
+            .with_secret_mark(mark)
+            .with_hint(format!(
+                "correct the password, or try this one once more: broker login {} (or --force)",
+                self.name
+            )));
+        }
+        let change =
+            self.send_password(context, client, endpoints, username, &password, request.scopes()).await?;
+        Ok(if request.scopes().is_empty() { self.asked.keep_in(change) } else { change })
+    }
+
+    async fn send_password(
+        &self,
+        context: &Context,
+        client: &Client,
+        endpoints: &Endpoints,
+        username: &str,
+        password: &Secret,
+        scopes: &ScopeKey,
+    ) -> Result<Change> {
+        let url = endpoints.need(self, Endpoint::Token)?;
+        let endpoint = client.endpoint(self, &url);
+        let fields = self.asked.beginning(scopes);
+        context.tell_when_saved(WARNING.to_owned());
+        let approved = endpoint.password(context, username, password, &fields).await.map_err(|error| {
+            // Wrong passwords lock accounts: this one is not tried again by itself.
+            let refused = error.kind() == ErrorKind::Refused;
+            if refused { error.with_secret_mark(self.password_mark(username, password)) } else { error }
+        })?;
+        let change = match approved {
+            Approved::Granted(mut answer) => {
+                answer.token = self.asked.note(answer.token, scopes);
+                // A refresh token of some scopes only is not the login.
+                answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
+                answer.change(scopes)
+            }
+            Approved::OnlyRefreshToken(refresh_token, at) => Change::grant(refresh_token, at),
+        };
+        Ok(change.and_account(Some(username.to_owned())))
+    }
+
+    /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
+    fn password_mark(&self, username: &str, password: &Secret) -> String {
+        mark(&format!("{} {username}", self.issuer.endpoint), password, 16)
+    }
+}
