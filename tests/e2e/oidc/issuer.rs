@@ -86,7 +86,7 @@ fn the_service_says_what_it_knows_of_a_token() {
 #[test]
 fn a_machine_has_a_secret() {
     // With what a header has to have encoded (RFC 6749 section 2.3.1).
-    let secret = format!("{MARK}: 50 % of + & =/é, and long enough");
+    let secret = format!("{MARK}: 50 % of + & =/?, and long enough");
     let Some(service) = Service::start(&Options { secret: Some(secret.clone()), ..Options::default() })
     else {
         return;
