@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
-use broker_e2e::{Run, Sandbox, signal};
+use broker_e2e::{Run, Sandbox, is_log, signal};
 
 use super::browser::{self, Browser, Page};
 use super::service::{Login, Options, Service};
@@ -180,4 +180,43 @@ fn where_nobody_can_paste_the_login_ends_at_once() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = service.sandbox_of(CODE);
     let _ = sandbox.broker(&["login", "sea", "--no-browser"]).ends(3).says("not a terminal");
+}
+
+#[test]
+fn the_page_stands_in_one_piece_on_any_terminal() {
+    let Some(service) = Service::start(&Options::default()) else { return };
+    let sandbox = seated(service.sandbox_of(CODE)).with_env("TERM", "xterm");
+    let plain = seated(service.sandbox_of(CODE)).with_env("TERM", "xterm").with_env("NO_COLOR", "1");
+    for (columns, rows) in [(80, 24), (40, 8), (200, 50)] {
+        for (sandbox, bold, end) in [(&sandbox, "\u{1b}[1m", "\u{1b}[0m"), (&plain, "", "")] {
+            let mut screen = Screen::sized(sandbox, columns, rows, "login sea");
+            screen.wait_for("Waiting, ");
+            let seen = screen.seen().replace('\r', "");
+            let mut lines = seen.lines().filter_map(|line| line.strip_prefix(bold)?.strip_suffix(end));
+            let page = lines.find(|line| line.starts_with("http://"));
+            let page = page.unwrap_or_else(|| panic!("{columns}x{rows}: {seen}"));
+            assert!(page.contains("code_challenge=") && page.contains("&scope=openid"), "{page}");
+            assert!(seen.contains("A browser opens to sign in"), "{seen}");
+            assert!(!seen.contains(['█', '╭']), "a phone could not come back: {seen}");
+            let height =
+                seen.lines().take_while(|line| !line.contains("Waiting")).filter(|line| !is_log(line));
+            let height: usize = height.map(|line| line.chars().count().div_ceil(columns).max(1)).sum();
+            assert!(rows < 24 || height < rows, "{columns}x{rows}: {height} rows: {seen}");
+            screen.types("\u{3}");
+            assert_eq!(screen.ends().0, Some(130));
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_at_the_question_for_the_address_ends_it() {
+    let Some(service) = Service::start(&Options::default()) else { return };
+    let sandbox = service.sandbox_of(CODE).with_env("TERM", "xterm");
+    let mut screen = Screen::run(&sandbox, "login sea --no-browser");
+    screen.wait_for("ended at: ");
+    screen.types("\u{3}");
+    let (code, seen) = screen.ends();
+    assert_eq!(code, Some(130), "{seen}");
+    assert_eq!(service.counts().token_requests, 0);
+    let _ = sandbox.broker(&["token", "sea"]).ends(3);
 }
