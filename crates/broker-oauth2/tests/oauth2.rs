@@ -1,0 +1,18 @@
+//! `kind = "oauth2"` against stand-ins.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "oauth2/conforms.rs"]
+mod conforms;
+#[path = "oauth2/discovery.rs"]
+mod discovery;
+#[path = "oauth2/flows.rs"]
+mod flows;
+#[path = "oauth2/keys.rs"]
+mod keys;
+#[path = "oauth2/lab.rs"]
+mod lab;
+#[path = "oauth2/logout.rs"]
+mod logout;
+#[path = "oauth2/settings.rs"]
+mod settings;

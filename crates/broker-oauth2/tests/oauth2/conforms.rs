@@ -1,0 +1,146 @@
+//! The suite that every provider runs through, with the stand-ins of EarthScope and EarthDaily by configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker_core::{Provider, Settings};
+use broker_oauth2::KIND;
+use broker_testkit::conformance::{self, Subject};
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, World};
+use serde_json::{Value, json};
+
+fn world() -> World {
+    let mut world = World::new();
+    world.timeout = Duration::from_millis(300);
+    world
+}
+
+fn build(world: &World, table: Value) -> Arc<dyn Provider> {
+    (KIND.build)(&Settings::new(World::NAME, table, &world.env)).expect("settings")
+}
+
+/// A person's login by device code.
+struct Device {
+    world: World,
+    service: EarthScope,
+}
+
+impl Device {
+    fn approved(rotation: Rotation) -> Self {
+        let world = world();
+        let now = world.clock.for_service();
+        let service = EarthScope::start(EarthScopeOptions { rotation, now, ..EarthScopeOptions::default() });
+        service.approve_all();
+        Self { world, service }
+    }
+
+    fn table(&self) -> Value {
+        json!({
+            "flow": "device",
+            "token_url": format!("{}/oauth/token", self.service.url()),
+            "device_url": format!("{}/oauth/device/code", self.service.url()),
+            "client_id": "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0",
+            "audience": "https://api.earthscope.org",
+            "scope": "offline_access",
+        })
+    }
+}
+
+impl Subject for Device {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        build(&self.world, self.table())
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        let mut table = self.table();
+        table["audience"] = json!("https://account.earthscope.org");
+        build(&self.world, table)
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        self.service.revoke_everything();
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_device_login_with_rotation_and_reuse_detection() {
+    conformance::run(|| Device::approved(Rotation::RotateDetectReuse)).await;
+}
+
+#[tokio::test]
+async fn a_device_login_whose_refresh_token_stays() {
+    conformance::run(|| Device::approved(Rotation::Omit)).await;
+}
+
+/// A machine's secret.
+struct Machine {
+    world: World,
+    service: EarthDaily,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let world = world();
+        let now = world.clock.for_service();
+        let service = EarthDaily::start(EarthDailyOptions { now, ..EarthDailyOptions::default() });
+        Self { world, service }
+    }
+
+    fn with_secret(&self, secret: &str) -> Arc<dyn Provider> {
+        let table = json!({
+            "flow": "client_credentials",
+            "token_url": self.service.auth_url(),
+            "client_id": "EARTHDAILY_API_TOKEN",
+            "client_secret": secret,
+        });
+        build(&self.world, table)
+    }
+}
+
+impl Subject for Machine {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        self.with_secret("standin-api-token")
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        self.with_secret("the secret of another account")
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        false
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec!["standin-api-token".to_owned()]
+    }
+}
+
+#[tokio::test]
+async fn a_machine_s_secret() {
+    conformance::run(Machine::new).await;
+}

@@ -1,0 +1,150 @@
+//! `private_key_jwt` (RFC 7523): what is signed, and by which key.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use broker_core::{Claims, ErrorKind, Secret};
+use chrono::TimeDelta;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, secret, token};
+
+const TOKEN: &str = "https://login.example.org/oauth/token";
+
+/// For these tests alone.
+const RSA: &str = include_str!("rsa.pem");
+
+fn pem(pkcs8: &[u8]) -> String {
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(pkcs8))
+}
+
+fn rsa_public() -> Vec<u8> {
+    let der =
+        STANDARD.decode(RSA.lines().filter(|line| !line.starts_with("--")).collect::<String>()).unwrap();
+    RsaKeyPair::from_pkcs8(&der).unwrap().public_key().as_ref().to_vec()
+}
+
+fn p256() -> (String, Vec<u8>) {
+    let random = SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+    (pem(pkcs8.as_ref()), pair.public_key().as_ref().to_vec())
+}
+
+fn ed25519() -> (String, Vec<u8>) {
+    let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+    (pem(pkcs8.as_ref()), pair.public_key().as_ref().to_vec())
+}
+
+fn table(key: &str) -> Value {
+    json!({
+        "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "private_key": key, "key_id": "k1",
+    })
+}
+
+fn checked(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> Claims {
+    let (signed, signature) = assertion.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url without padding");
+    UnparsedPublicKey::new(algorithm, public).verify(signed.as_bytes(), &signature).expect("its signature");
+    Claims::read(&Secret::new(assertion)).expect("a JWT")
+}
+
+#[tokio::test]
+async fn each_algorithm_signs_what_can_be_verified() {
+    let ((ec, ec_public), (ed, ed_public)) = (p256(), ed25519());
+    let cases: [(&str, Option<&str>, &str, &'static dyn VerificationAlgorithm, Vec<u8>); 4] = [
+        (RSA, None, "RS256", &RSA_PKCS1_2048_8192_SHA256, rsa_public()),
+        (RSA, Some("PS256"), "PS256", &RSA_PSS_2048_8192_SHA256, rsa_public()),
+        (&ec, None, "ES256", &ECDSA_P256_SHA256_FIXED, ec_public),
+        (&ed, Some("EdDSA"), "EdDSA", &ED25519, ed_public),
+    ];
+    for (key, named, alg, algorithm, public) in cases {
+        let lab = Lab::new();
+        lab.gives_tokens(TOKEN, "token");
+        let mut table = table(key);
+        if let Some(named) = named {
+            table["algorithm"] = json!(named);
+        }
+        assert_eq!(secret(&lab.broker(table)).await, "token-1");
+        let call = lab.calls().remove(0);
+        let assertion = call.field("client_assertion").expect("an assertion");
+        let kind = call.field("client_assertion_type").unwrap();
+        assert_eq!(kind, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        assert!(call.authorization.is_none() && call.field("client_secret").is_none(), "{alg}: nothing else");
+        let claims = checked(assertion, algorithm, &public);
+        let header = Claims::header(&Secret::new(assertion)).unwrap();
+        assert_eq!((&header["alg"], &header["kid"]), (&json!(alg), &json!("k1")));
+        let text = |name| claims.text(name).unwrap_or_default().to_owned();
+        assert_eq!((text("iss"), text("sub"), text("aud")), ("me".into(), "me".into(), TOKEN.into()));
+        let life = claims.expires_at().unwrap() - lab.now();
+        assert!(life > TimeDelta::zero() && life <= TimeDelta::seconds(60), "{alg}: {life}");
+        assert!(text("jti").len() >= 16);
+    }
+}
+
+#[tokio::test]
+async fn each_assertion_is_good_for_one_use_and_for_the_issuer() {
+    let lab = Lab::new();
+    lab.gives_tokens(TOKEN, "token");
+    let mut table = table(&p256().0);
+    table["issuer"] = json!("https://login.example.org/");
+    let broker = lab.broker(table);
+    secret(&broker).await;
+    lab.world.clock.advance(TimeDelta::hours(2));
+    secret(&broker).await;
+    let ids: Vec<_> = lab
+        .calls()
+        .iter()
+        .map(|call| {
+            let claims = Claims::read(&Secret::new(call.field("client_assertion").unwrap())).unwrap();
+            assert_eq!(claims.text("aud"), Some("https://login.example.org/"));
+            claims.text("jti").unwrap().to_owned()
+        })
+        .collect();
+    assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_corrected_by_the_service_s() {
+    let lab = Lab::new();
+    let services = lab.now() + TimeDelta::minutes(10);
+    lab.dated(services);
+    let seen = Arc::new(Mutex::new(0));
+    let count = seen.clone();
+    lab.answers(TOKEN, move |call| {
+        *count.lock().unwrap() += 1;
+        let claims = Claims::read(&Secret::new(call.field("client_assertion").unwrap())).unwrap();
+        if claims.expires_at().unwrap() < services {
+            return (401, json!({ "error": "invalid_client", "error_description": "the assertion is over" }));
+        }
+        (200, json!({ "access_token": "token-1", "expires_in": 3600 }))
+    });
+    assert_eq!(secret(&lab.broker(table(&p256().0))).await, "token-1");
+    assert_eq!(*seen.lock().unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_used_says_what_is_needed() {
+    let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
+    for key in ["no key at all", sec1, &pem(b"garbage")] {
+        let lab = Lab::new();
+        lab.gives_tokens(TOKEN, "token");
+        let error = token(&lab.broker(table(key))).await.expect_err("no key");
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        assert!(error.hint().unwrap().contains("openssl pkcs8 -topk8"), "{error:?}");
+        assert!(lab.calls().is_empty());
+    }
+    let lab = Lab::new();
+    let mut table = table(RSA);
+    table["algorithm"] = json!("ES256");
+    let error = token(&lab.broker(table)).await.expect_err("another algorithm");
+    assert!(error.message().contains("RS256 or PS256"), "{error}");
+}

@@ -1,0 +1,136 @@
+//! A service in this process, whose answers a test chooses request by request.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker_core::{
+    Broker, Clock, Context, Entry, Error, FileStore, Http, HttpFault, HttpRequest, HttpResponse, Provider,
+    Settings, SettingsError, Token, TokenRequest,
+};
+use broker_oauth2::KIND;
+use broker_testkit::World;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+/// A request as the service saw it.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Without the query.
+    pub(crate) url: String,
+    pub(crate) authorization: Option<String>,
+    /// The fields of the form, in their order.
+    pub(crate) form: Vec<(String, String)>,
+}
+
+impl Call {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+type Answer = Box<dyn FnMut(&Call) -> (u16, Value) + Send>;
+
+/// The service: answers by URL.
+#[derive(Default)]
+pub(crate) struct Service {
+    answers: Mutex<BTreeMap<String, Answer>>,
+    calls: Mutex<Vec<Call>>,
+    date: Mutex<Option<DateTime<Utc>>>,
+}
+
+#[async_trait]
+impl Http for Service {
+    async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        let url = request.url().as_str().to_owned();
+        let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let authorization = request.authorization().map(str::to_owned);
+        let call = Call { url: url.clone(), authorization, form };
+        let (status, body) = match self.answers.lock().unwrap().get_mut(&url) {
+            Some(answer) => answer(&call),
+            None => (404, Value::Null),
+        };
+        self.calls.lock().unwrap().push(call);
+        let body = if body.is_null() { b"Not Found".to_vec() } else { body.to_string().into_bytes() };
+        let date = *self.date.lock().unwrap();
+        let date = date.map(|date| ("date".to_owned(), date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
+        let headers = date.into_iter().collect();
+        Ok(HttpResponse { status, headers, body: body.into(), sent_at: DateTime::UNIX_EPOCH })
+    }
+}
+
+/// A world with such a service.
+pub(crate) struct Lab {
+    pub(crate) world: World,
+    pub(crate) service: Arc<Service>,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        Self { world: World::new(), service: Arc::default() }
+    }
+
+    /// From now on this is answered there.
+    pub(crate) fn answers(&self, url: &str, answer: impl FnMut(&Call) -> (u16, Value) + Send + 'static) {
+        self.service.answers.lock().unwrap().insert(url.to_owned(), Box::new(answer));
+    }
+
+    /// A token endpoint that gives `PREFIX-1`, `PREFIX-2` and so on for an hour, with a refresh token each.
+    pub(crate) fn gives_tokens(&self, url: &str, prefix: &'static str) {
+        let mut given = 0;
+        self.answers(url, move |_| {
+            given += 1;
+            (200, json!({ "access_token": format!("{prefix}-{given}"), "expires_in": 3600, "refresh_token": format!("refresh-{prefix}-{given}") }))
+        });
+    }
+
+    /// Every answer has this `Date`.
+    pub(crate) fn dated(&self, date: DateTime<Utc>) {
+        *self.service.date.lock().unwrap() = Some(date);
+    }
+
+    /// The requests since the last time.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.service.calls.lock().unwrap())
+    }
+
+    pub(crate) fn build(&self, table: Value) -> Result<Arc<dyn Provider>, SettingsError> {
+        (KIND.build)(&Settings::new(World::NAME, table, &self.world.env))
+    }
+
+    /// A broker, as of a new process, with one provider.
+    pub(crate) fn broker(&self, table: Value) -> Broker {
+        self.broker_of(vec![(World::NAME, table)])
+    }
+
+    pub(crate) fn broker_of(&self, tables: Vec<(&str, Value)>) -> Broker {
+        let entry = |(name, table): (&str, Value)| {
+            let provider = (KIND.build)(&Settings::new(name, table, &self.world.env)).expect("settings");
+            (name.to_owned(), Entry::new(provider))
+        };
+        let catalog: BTreeMap<_, _> = tables.into_iter().map(entry).collect();
+        let folder = self.world.record_path().parent().unwrap().to_owned();
+        let context = Context::new(
+            self.service.clone(),
+            Arc::new(self.world.clock.clone()),
+            Arc::new(self.world.env.clone()),
+            Arc::new(self.world.person.clone()),
+        );
+        Broker::builder(catalog, Arc::new(FileStore::new(folder)), context).build()
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.world.clock.now()
+    }
+}
+
+/// The usual token.
+pub(crate) async fn token(broker: &Broker) -> Result<Token, Error> {
+    broker.token(World::NAME, &TokenRequest::new()).await
+}
+
+/// The usual token's secret.
+pub(crate) async fn secret(broker: &Broker) -> String {
+    token(broker).await.expect("a token").secret().expose().to_owned()
+}

@@ -1,0 +1,80 @@
+//! Revocation (RFC 7009) and introspection (RFC 7662).
+
+use broker_core::{ErrorKind, Login, ScopeKey, Secret};
+use broker_testkit::World;
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, secret};
+
+const TOKEN: &str = "https://login.example.org/oauth/token";
+const REVOKE: &str = "https://login.example.org/oauth/revoke";
+const INTROSPECT: &str = "https://login.example.org/oauth/introspect";
+
+fn table() -> Value {
+    json!({
+        "flow": "refresh_token", "token_url": TOKEN, "revocation_url": REVOKE, "introspection_url": INTROSPECT,
+        "client_id": "me", "client_secret": "s3cret",
+    })
+}
+
+async fn logged_in(table: Value) -> Lab {
+    let lab = Lab::new();
+    lab.gives_tokens(TOKEN, "token");
+    let login = Login::RefreshToken(Secret::new("refresh-0"));
+    lab.broker(table).login(World::NAME, login).await.expect("a login");
+    lab.calls();
+    lab
+}
+
+#[tokio::test]
+async fn a_logout_revokes_the_refresh_token_first() {
+    let lab = logged_in(table()).await;
+    lab.answers(REVOKE, |_| (200, json!({})));
+    let out = lab.broker(table()).logout(World::NAME, false).await.expect("a logout");
+    assert!(out.at_service.revoked && out.at_service.note.is_none());
+    let calls = lab.calls();
+    let tokens: Vec<_> =
+        calls.iter().map(|call| (call.field("token"), call.field("token_type_hint"))).collect();
+    assert_eq!(
+        tokens,
+        [(Some("refresh-token-1"), Some("refresh_token")), (Some("token-1"), Some("access_token"))]
+    );
+    assert!(calls.iter().all(|call| call.authorization.is_some()), "as this client");
+    assert!(lab.world.record().is_none_or(|record| record["grant"].is_null()));
+}
+
+#[tokio::test]
+async fn a_logout_that_fails_keeps_the_login() {
+    let lab = logged_in(table()).await;
+    lab.answers(REVOKE, |_| (503, json!({})));
+    let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("away");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    lab.answers(REVOKE, |_| (401, json!({ "error": "invalid_client" })));
+    let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert_eq!(lab.world.record().unwrap()["grant"]["secret"], "refresh-token-1");
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_revoked_it_is_said() {
+    let mut table = table();
+    table.as_object_mut().unwrap().remove("revocation_url");
+    let lab = logged_in(table.clone()).await;
+    let out = lab.broker(table).logout(World::NAME, false).await.expect("a logout");
+    assert!(!out.at_service.revoked && out.at_service.note.unwrap().contains("`revocation_url`"));
+}
+
+#[tokio::test]
+async fn the_service_says_what_it_knows_of_a_token() {
+    let lab = logged_in(table()).await;
+    lab.answers(INTROSPECT, |call| (200, json!({ "active": call.field("token") == Some("token-1") })));
+    let broker = lab.broker(table());
+    assert_eq!(secret(&broker).await, "token-1");
+    let said = broker.introspect(World::NAME, &ScopeKey::default()).await.expect("an answer");
+    assert_eq!(said.expect("something")["active"], true);
+    assert!(lab.calls()[0].authorization.is_some(), "as this client");
+    let mut without = table();
+    without.as_object_mut().unwrap().remove("introspection_url");
+    let said = lab.broker(without).introspect(World::NAME, &ScopeKey::default()).await.expect("no error");
+    assert!(said.is_none());
+}

@@ -1,0 +1,93 @@
+//! Configurations that cannot work say which key is missing.
+
+use broker_core::{Login, Secret};
+use broker_testkit::World;
+use serde_json::{Value, json};
+
+use crate::lab::Lab;
+
+const TOKEN: &str = "https://login.example.org/oauth/token";
+
+#[test]
+fn what_a_flow_needs_is_named() {
+    let cases: [(Value, &str, &str); 13] = [
+        (json!({}), ".", "`flow`"),
+        (
+            json!({ "flow": "device", "token_url": TOKEN, "client_id": "me" }),
+            "flow",
+            "needs `device_url`, or `issuer`",
+        ),
+        (json!({ "flow": "device", "client_id": "me" }), "flow", "needs `token_url`, or `issuer`"),
+        (
+            json!({ "flow": "authorization_code", "token_url": TOKEN, "client_id": "me" }),
+            "flow",
+            "`authorization_url`",
+        ),
+        (json!({ "flow": "device", "issuer": "https://x.example" }), "flow", "`client_id`"),
+        (
+            json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me" }),
+            "flow",
+            "`client_secret`",
+        ),
+        (json!({ "flow": "token_exchange", "token_url": TOKEN }), "flow", "`from`"),
+        (json!({ "flow": "device", "from": "base", "token_url": TOKEN }), "from", "`flow` out"),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "client_auth": "basic" }),
+            "client_auth",
+            "`client_secret`",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "password": "pw" }),
+            "password",
+            "`flow = \"password\"`",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "grant_type": "x" } }),
+            "params.grant_type",
+            "key of its own",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": "http://login.example.org/", "client_id": "me" }),
+            "token_url",
+            "https only",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "redirect_uri": "https://evil.example/" }),
+            "redirect_uri",
+            "this machine",
+        ),
+    ];
+    let lab = Lab::new();
+    for (table, key, words) in cases {
+        let error = lab.build(table.clone()).err().unwrap_or_else(|| panic!("{table} is wrong"));
+        assert_eq!(error.key, key, "{table}: {error}");
+        assert!(error.message.contains(words), "{table}: {error}");
+    }
+}
+
+#[test]
+fn the_environment_has_texts_only() {
+    let table = json!({
+        "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "scope": "a b", "life": "30m",
+        "resource": "[\"https://a.example\"]",
+    });
+    let provider = Lab::new().build(table).expect("settings");
+    assert_eq!(provider.issuer().audience.as_deref(), Some("https://a.example"));
+}
+
+#[tokio::test]
+async fn a_login_that_the_flow_does_not_have_is_a_wrong_use() {
+    let lab = Lab::new();
+    let machine =
+        json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s" });
+    let held = json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me" });
+    for (table, login) in [
+        (machine, Login::RefreshToken(Secret::new("r"))),
+        (held.clone(), Login::Usual),
+        (held, Login::Password(Secret::new("pw"))),
+    ] {
+        let error = lab.broker(table).login(World::NAME, login).await.expect_err("no such login");
+        assert_eq!(error.kind(), broker_core::ErrorKind::Usage, "{error}");
+    }
+    assert!(lab.calls().is_empty());
+}
