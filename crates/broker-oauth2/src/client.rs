@@ -58,7 +58,7 @@ impl<'a> ClientAuth<'a> {
         'a: 'f,
     {
         match (*self, assertion) {
-            (Self::Public(""), _) | (Self::Basic(..), _) => Vec::new(),
+            (Self::Public("") | Self::Basic(..), _) => Vec::new(),
             (Self::Body(id, secret), _) => vec![("client_id", id), ("client_secret", secret.expose())],
             (Self::Key(id, _), Some(assertion)) => vec![
                 ("client_id", id),
@@ -126,7 +126,7 @@ impl fmt::Debug for ClientKey {
 
 impl ClientKey {
     /// A key in PEM (PKCS#8): RSA of 2048 bits or more, P-256 or Ed25519. Without `algorithm` that is by the key:
-    /// RS256, ES256 or EdDSA. An [`broker_core::ErrorKind::Configuration`] error where it is none of them.
+    /// RS256, ES256 or `EdDSA`. An [`broker_core::ErrorKind::Configuration`] error where it is none of them.
     pub fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
         let pkcs8 = pkcs8(pem)?;
         let pair = pair(pkcs8.secret_pkcs8_der()).ok_or_else(|| {
@@ -200,7 +200,7 @@ impl ClientKey {
     }
 
     /// Whether an assertion of that time may be refused because the clocks differ.
-    pub(crate) fn is_out_of_time(&self, services: DateTime<Utc>, ours: DateTime<Utc>) -> bool {
+    pub(crate) fn is_out_of_time(services: DateTime<Utc>, ours: DateTime<Utc>) -> bool {
         (services - ours).abs() > CLOCK_TOLERANCE
     }
 }

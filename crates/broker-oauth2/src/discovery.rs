@@ -1,8 +1,8 @@
 //! Where a service has its endpoints: OpenID Connect Discovery 1.0 and RFC 8414.
 
 use broker_core::{
-    Context, Error, HttpRequest, HttpResponse, Method, Problem, Repeat, Result, ServiceUrl, printable,
-    read_object,
+    Context, Error, HttpRequest, HttpResponse, Method, Problem, Record, Repeat, Result, ServiceUrl,
+    printable, read_object,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ impl IssuerUrl {
 /// What a service says of itself, as far as it is needed; and as a record keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Metadata {
+    /// Who said it.
+    issuer: String,
     /// By this machine's clock.
     fetched_at: DateTime<Utc>,
     /// Until when nobody asks again, later than usual where the service could not be had.
@@ -143,6 +145,7 @@ impl Metadata {
         }
         let fetched_at = response.sent_at;
         Ok(Self {
+            issuer: theirs,
             fetched_at,
             fresh_until: fetched_at + FRESH,
             token_endpoint: text("token_endpoint"),
@@ -155,9 +158,10 @@ impl Metadata {
         })
     }
 
-    /// What a record keeps, however old it is.
-    pub(crate) fn kept(value: Option<&Value>) -> Option<Self> {
-        Self::deserialize(value?).ok()
+    /// What a record keeps of this issuer, however old it is.
+    pub(crate) fn kept(record: &Record, issuer: Option<&IssuerUrl>) -> Option<Self> {
+        let kept = Self::deserialize(record.kept(Self::KEPT)?).ok()?;
+        issuer.is_some_and(|issuer| issuer.0 == kept.issuer).then_some(kept)
     }
 
     /// Whether it need not be asked for at `now`.

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::AnswerFields;
-use crate::{ClientAuth, TokenAnswer};
+use crate::{ClientAuth, ClientKey, TokenAnswer};
 
 /// A token endpoint and who asks there.
 #[derive(Debug, Clone, Copy)]
@@ -55,22 +55,27 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     /// The password grant (RFC 6749 section 4.3). Wrong passwords lock accounts, so it is sent again only if the service
-    /// surely did not look at it.
+    /// surely did not look at it; `mark` is put on the error if it is this that was refused.
     pub(crate) async fn password(
         &self,
         context: &Context,
         username: &str,
         password: &Secret,
+        mark: String,
         extra: &[(&str, &str)],
     ) -> Result<Approved> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
         let response = self.send(context, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         match self.read(&response, &[password]) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
-            Err(problem) => match self.given_refresh_token(&response) {
-                Some(refresh_token) => Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at)),
-                None => Err(self.error(problem, "the service refused the password")),
-            },
+            Err(problem) => {
+                if let Some(refresh_token) = self.given_refresh_token(&response) {
+                    return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
+                }
+                let is_it = matches!(&problem, Problem::Refused(refusal) if self.hint(refusal).is_none());
+                let error = self.error(problem, "the service refused the password");
+                Err(if is_it { error.with_secret_mark(mark) } else { error })
+            }
         }
     }
 
@@ -177,7 +182,7 @@ impl<'a> TokenEndpoint<'a> {
         let assertion = key.assertion(client_id, self.url, context.now())?;
         let response = context.send(&post(Some(&assertion))).await?;
         // Only where its times were wrong by the service's own clock; a client that is refused spends nothing.
-        match response.date().filter(|date| key.is_out_of_time(*date, response.sent_at)) {
+        match response.date().filter(|date| ClientKey::is_out_of_time(*date, response.sent_at)) {
             Some(date) if self.is_client_refused(&response) => {
                 let assertion = key.assertion(client_id, self.url, date)?;
                 context.send(&post(Some(&assertion))).await

@@ -4,6 +4,7 @@ use broker_core::{Context, Error, Result, Secret, ServiceUrl};
 
 use super::OAuth2;
 use super::config::Auth;
+use crate::discovery::IssuerUrl;
 use crate::{ClientAuth, ClientKey, TokenEndpoint};
 
 /// Who asks, for one operation.
@@ -36,7 +37,7 @@ impl Client {
                 let source = config.private_key.as_ref().ok_or_else(|| none("private_key"))?;
                 let pem = source.resolve(context, "private_key").await?;
                 let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
-                Proof::Key(Box::new(key.for_issuer(config.issuer.as_ref().map(|issuer| issuer.as_str()))))
+                Proof::Key(Box::new(key.for_issuer(config.issuer.as_ref().map(IssuerUrl::as_str))))
             }
         };
         Ok(Self { id: config.client_id.clone().unwrap_or_default(), proof })

@@ -172,9 +172,9 @@ impl Config {
                 format!("a token of another provider is exchanged, which is no `flow = \"{}\"`: leave `flow` out", flow.name()),
             )),
             (None, None) => Err(wrong(
-                ".",
-                "it needs `flow`: \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
-                 \"password\", or `from` of another provider"
+                "flow",
+                "one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \"password\" is \
+                 needed, or `from` of another provider"
                     .to_owned(),
             )),
         }

@@ -49,14 +49,14 @@ impl Endpoints {
 impl OAuth2 {
     /// Whether the next exchange is to ask where the token endpoint is.
     pub(super) fn discovers_first(&self, record: &Record, now: DateTime<Utc>) -> bool {
-        let kept = || Metadata::kept(record.kept(Metadata::KEPT)).is_some_and(|kept| kept.is_fresh(now));
+        let kept = || self.kept(record).is_some_and(|kept| kept.is_fresh(now));
         self.config.url(Endpoint::Token).is_none() && !kept()
     }
 
     /// An exchange of its own, after which the broker asks again. While the service cannot be had, what it said before
     /// serves.
     pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<Change> {
-        let found = match (self.ask_issuer(context).await, Metadata::kept(record.kept(Metadata::KEPT))) {
+        let found = match (self.ask_issuer(context).await, self.kept(record)) {
             (Err(error), Some(stale)) if error.is_transient() => {
                 tracing::warn!(%error, "the issuer could not be asked: its endpoints of before are used");
                 stale.with_respite(context.now())
@@ -66,9 +66,13 @@ impl OAuth2 {
         Ok(Change::default().and_kept(Metadata::KEPT, found.keep()))
     }
 
+    fn kept(&self, record: &Record) -> Option<Metadata> {
+        Metadata::kept(record, self.config.issuer.as_ref())
+    }
+
     /// What the record keeps, whatever its age.
     pub(super) fn kept_endpoints(&self, record: &Record) -> Endpoints {
-        Endpoints { found: Metadata::kept(record.kept(Metadata::KEPT)), is_new: false }
+        Endpoints { found: self.kept(record), is_new: false }
     }
 
     /// For a login: the issuer is asked if it has to say anything.

@@ -9,7 +9,7 @@ use super::OAuth2;
 use super::client::Client;
 use super::config::{Config, Flow};
 use super::endpoints::Endpoints;
-use crate::discovery::Endpoint;
+use crate::discovery::{Endpoint, IssuerUrl};
 use crate::{CodeFlow, DeviceFlow, PersonLogin};
 
 /// The detail of a usual token that says which configured scope it was asked for with.
@@ -124,6 +124,10 @@ impl OAuth2 {
         };
         // These are had again without a refresh token, which would only be one more thing to lose.
         answer.refresh_token = None;
+        // What is no access token has no type (RFC 8693 section 2.2.1): it is presented as one.
+        if answer.token.token_type().eq_ignore_ascii_case("N_A") {
+            answer.token = answer.token.with_type("Bearer");
+        }
         answer.token = self.asked.note(answer.token, scopes);
         Ok(answer.change(scopes))
     }
@@ -193,7 +197,7 @@ impl OAuth2 {
         let flow = CodeFlow {
             url: &url,
             token,
-            issuer: self.config.issuer.as_ref().map(|issuer| issuer.as_str()),
+            issuer: self.config.issuer.as_ref().map(IssuerUrl::as_str),
             sends_issuer: endpoints.sends_issuer(),
             redirect_uri: &self.redirect_uri,
             fields: &fields,

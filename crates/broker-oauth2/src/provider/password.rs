@@ -1,6 +1,6 @@
 //! The password grant (RFC 6749 section 4.3), which is there for services that have nothing else.
 
-use broker_core::{Change, Context, Error, ErrorKind, Record, Result, ScopeKey, Secret, TokenRequest, mark};
+use broker_core::{Change, Context, Error, Record, Result, ScopeKey, Secret, TokenRequest, mark};
 
 use super::OAuth2;
 use super::client::Client;
@@ -89,11 +89,9 @@ impl OAuth2 {
         let endpoint = client.endpoint(self, &url);
         let fields = self.asked.beginning(scopes);
         context.tell_when_saved(WARNING.to_owned());
-        let approved = endpoint.password(context, username, password, &fields).await.map_err(|error| {
-            // Wrong passwords lock accounts: this one is not tried again by itself.
-            let refused = error.kind() == ErrorKind::Refused;
-            if refused { error.with_secret_mark(self.password_mark(username, password)) } else { error }
-        })?;
+        // Wrong passwords lock accounts: one that is refused is not tried again by itself.
+        let mark = self.password_mark(username, password);
+        let approved = endpoint.password(context, username, password, mark, &fields).await?;
         let change = match approved {
             Approved::Granted(mut answer) => {
                 answer.token = self.asked.note(answer.token, scopes);

@@ -60,7 +60,10 @@ async fn a_machine_asks_with_all_that_is_configured() {
 async fn a_token_is_exchanged_for_another() {
     let lab = Lab::new();
     lab.gives_tokens(TOKEN, "first");
-    lab.gives_tokens(DERIVED, "derived");
+    // As services say of what is no access token.
+    lab.answers(DERIVED, |_| {
+        (200, json!({ "access_token": "derived-1", "token_type": "N_A", "expires_in": 60 }))
+    });
     let base =
         json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s" });
     let table = json!({ "from": "base", "token_url": DERIVED, "audience": "data" });
@@ -79,7 +82,8 @@ async fn a_token_is_exchanged_for_another() {
     let record = lab.world.record().unwrap();
     assert_eq!(record["issuer"]["flow"], "token_exchange from base");
     assert!(record["grant"].is_null(), "it is had again by the other's token");
-    assert_eq!(secret(&broker).await, "derived-1");
+    let held = token(&broker).await.expect("the held token");
+    assert_eq!((held.secret().expose(), held.token_type()), ("derived-1", "Bearer"));
     assert!(lab.calls().is_empty());
 }
 
@@ -130,6 +134,12 @@ async fn a_wrong_password_is_not_tried_again_by_itself() {
     }
     lab.gives_tokens(TOKEN, "token");
     lab.broker(password()).login(World::NAME, Login::Usual).await.expect("a person says so");
+    // It is not the password that is refused here.
+    let lab = Lab::new();
+    lab.answers(TOKEN, |_| (401, json!({ "error": "invalid_client" })));
+    assert!(token(&lab.broker(password())).await.is_err());
+    lab.gives_tokens(TOKEN, "token");
+    assert_eq!(secret(&lab.broker(password())).await, "token-1");
 }
 
 #[tokio::test]

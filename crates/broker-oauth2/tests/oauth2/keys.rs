@@ -57,14 +57,17 @@ fn checked(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, publi
     Claims::read(&Secret::new(assertion)).expect("a JWT")
 }
 
+/// A key, the algorithm that is configured and the one that is used, and what verifies its signature.
+type Case<'a> = (&'a str, Option<&'a str>, &'a str, &'static dyn VerificationAlgorithm, Vec<u8>);
+
 #[tokio::test]
 async fn each_algorithm_signs_what_can_be_verified() {
-    let ((ec, ec_public), (ed, ed_public)) = (p256(), ed25519());
-    let cases: [(&str, Option<&str>, &str, &'static dyn VerificationAlgorithm, Vec<u8>); 4] = [
+    let ((p256, of_p256), (ed25519, of_ed25519)) = (p256(), ed25519());
+    let cases: [Case<'_>; 4] = [
         (RSA, None, "RS256", &RSA_PKCS1_2048_8192_SHA256, rsa_public()),
         (RSA, Some("PS256"), "PS256", &RSA_PSS_2048_8192_SHA256, rsa_public()),
-        (&ec, None, "ES256", &ECDSA_P256_SHA256_FIXED, ec_public),
-        (&ed, Some("EdDSA"), "EdDSA", &ED25519, ed_public),
+        (&p256, None, "ES256", &ECDSA_P256_SHA256_FIXED, of_p256),
+        (&ed25519, Some("EdDSA"), "EdDSA", &ED25519, of_ed25519),
     ];
     for (key, named, alg, algorithm, public) in cases {
         let lab = Lab::new();
