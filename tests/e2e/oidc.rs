@@ -1,6 +1,8 @@
-//! `EarthScope`'s flow with a login service that nobody here wrote: npm's `oidc-provider`.
+//! A login service that nobody here wrote, npm's `oidc-provider`: in `EarthScope`'s place, and by configuration alone.
 
 mod browser;
+mod code;
+mod issuer;
 mod service;
 
 use broker_e2e::{Sandbox, finish};

@@ -20,7 +20,7 @@ impl Screen {
     }
 
     /// Of a size.
-    fn sized(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> Self {
+    pub(crate) fn sized(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> Self {
         Self::after(sandbox, &format!("stty columns {columns} rows {rows}"), words)
     }
 

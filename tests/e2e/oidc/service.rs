@@ -1,12 +1,12 @@
 //! npm's `oidc-provider`: installed once below the target folder, and started by each test for itself.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::OnceLock;
 
-use broker_e2e::{Run, Sandbox, assert_no_secret, finish, is_log};
+use broker_e2e::{Run, Sandbox, Started, assert_no_secret, finish, is_log};
 use serde_json::{Value, json};
 
 use super::browser::{self, Browser, Page};
@@ -27,11 +27,15 @@ pub(crate) struct Options {
     pub(crate) rotate: bool,
     /// Seconds between polls; `None`: the service names none.
     pub(crate) interval: Option<u64>,
+    /// The secret of the clients `by-basic` and `by-body`, which are there if it is.
+    pub(crate) secret: Option<String>,
+    /// The key of the client `by-key`, as PEM.
+    pub(crate) key: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rotate: true, interval: Some(1) }
+        Self { rotate: true, interval: Some(1), secret: None, key: None }
     }
 }
 
@@ -60,7 +64,8 @@ impl Service {
             writeln!(std::io::stderr(), "skipped: {message}").expect("stderr");
             return None;
         }
-        let options = json!({ "rotate": options.rotate, "interval": options.interval });
+        let Options { rotate, interval, secret, key } = options;
+        let options = json!({ "rotate": rotate, "interval": interval, "secret": secret, "key": key });
         let mut child = Command::new("node")
             .arg(installed().join("server.mjs"))
             .arg(options.to_string())
@@ -83,6 +88,31 @@ impl Service {
         ))
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends a grant as its owner can at the service.
+    pub(crate) fn revoke_as(&self, client_id: &str, refresh_token: &str) {
+        let fields = [("client_id", client_id), ("token", refresh_token)];
+        assert_eq!(browser::post(&format!("{}/oauth/revoke", self.url), &fields).status, 200);
+    }
+
+    /// A home with the provider `sea`: this service by its issuer, and these lines of configuration.
+    pub(crate) fn sandbox_of(&self, lines: &str) -> Sandbox {
+        let sandbox = Sandbox::new();
+        let url = &self.url;
+        sandbox.write_config(&format!("[providers.sea]\nkind = \"oauth2\"\nissuer = \"{url}\"\n{lines}"));
+        sandbox
+    }
+
+    /// The client and the account that an access token is good for, as the service has it.
+    pub(crate) fn whose(&self, token: &str) -> (Option<String>, Option<String>) {
+        let told = browser::get(&format!("{}/__whose?token={token}", self.url)).json();
+        let text = |name: &str| told[name].as_str().map(str::to_owned);
+        (text("client"), text("account"))
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         let counts = browser::get(&format!("{}/__counts", self.url)).json();
         let count = |name: &str| counts[name].as_u64().expect("a number");
@@ -103,8 +133,13 @@ impl Service {
 
     /// Uses a refresh token as somebody else who has it would.
     pub(crate) fn replay(&self, refresh_token: &str) -> Page {
+        self.replay_as(CLIENT_ID, refresh_token)
+    }
+
+    /// The same, of another client's.
+    pub(crate) fn replay_as(&self, client_id: &str, refresh_token: &str) -> Page {
         let fields =
-            [("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", refresh_token)];
+            [("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", refresh_token)];
         browser::post(&format!("{}/oauth/token", self.url), &fields)
     }
 }
@@ -119,25 +154,48 @@ impl Drop for Service {
 
 /// Runs `broker login`, and lets `person` do what people do with the page it names.
 pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, &Page)) -> Run {
-    let mut child = sandbox.start(&["login", "earthscope", "--no-browser"]);
-    let mut told = BufReader::new(child.stderr.take().expect("its stderr")).lines();
-    let mut err = String::new();
-    let mut url = None;
-    while url.is_none() {
-        let line = told.next().unwrap_or_else(|| panic!("no page was named: {err}")).expect("UTF-8");
-        let named = line.split(' ').find(|word| word.starts_with("http://"));
-        url = named.filter(|_| !is_log(&line)).map(str::to_owned);
-        err += &(line + "\n");
-    }
+    let login = Login::begin(sandbox, &["login", "earthscope", "--no-browser"]);
     let mut browser = Browser::default();
-    let page = browser.open(&url.expect("a page"));
+    let page = browser.open(&login.url);
     person(&mut browser, &page);
-    for line in told {
-        err += &(line.expect("UTF-8") + "\n");
+    login.end()
+}
+
+/// A `broker login` that has named its page.
+pub(crate) struct Login {
+    pub(crate) child: Started,
+    pub(crate) url: String,
+    told: Lines<BufReader<ChildStderr>>,
+    err: String,
+}
+
+impl Login {
+    /// Runs it until it names a page.
+    pub(crate) fn begin(sandbox: &Sandbox, words: &[&str]) -> Self {
+        let mut child = sandbox.start(words);
+        let mut told = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+        let mut err = String::new();
+        loop {
+            let line = told.next().unwrap_or_else(|| panic!("no page was named: {err}")).expect("UTF-8");
+            let named = line.split(' ').find(|word| word.starts_with("http://"));
+            let url = named.filter(|_| !is_log(&line)).map(str::to_owned);
+            err += &(line + "\n");
+            if let Some(url) = url {
+                return Self { child, url, told, err };
+            }
+        }
     }
-    assert_no_secret("stderr", &err);
-    let (log, err) = err.split_inclusive('\n').partition(|line| is_log(line));
-    Run { err, log, ..finish(child) }
+
+    /// How it ended.
+    pub(crate) fn end(self) -> Run {
+        let Self { child, told, mut err, .. } = self;
+        for line in told {
+            err += &(line.expect("UTF-8") + "\n");
+        }
+        assert_no_secret("stderr", &err);
+        let (log, err) = err.split_inclusive('\n').partition(|line| is_log(line));
+        Run { err, log, ..finish(child) }
+    }
 }
 
 /// The tool that is not on this machine, if one is not.

@@ -80,7 +80,7 @@ pub(crate) struct Login {
     /// The provider; `broker list` shows which there are
     #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
-    /// Do not open a browser
+    /// Do not open a browser; a login that comes back to this machine asks for the address it ended at
     #[arg(long)]
     pub(crate) no_browser: bool,
     /// Read a refresh token from another host on standard input

@@ -13,7 +13,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::report::say;
 use crate::words;
-use page::{Page, Size};
+use page::{Page, SignIn, Size};
 pub(crate) use prompt::restore;
 use prompt::{hide, prompt};
 
@@ -97,18 +97,22 @@ impl Person for Terminal {
             Some(size) => page.picture(size, colours(&std::io::stderr())),
             None => page.line(),
         });
-        if self.browser && browser_is_here() && ServiceUrl::parse(&url).is_ok() {
-            // It may take its time, or the terminal: the login does not wait for it.
-            std::thread::spawn(move || webbrowser::open(&url));
+        if self.browses() && ServiceUrl::parse(&url).is_ok() {
+            open(url);
         }
     }
 
     /// Shown even to who wants quiet: without it there is no login.
     fn show_page(&self, url: &str) {
         let url = printable(url);
-        say(&format!("Log in here: {url}"));
-        if self.browses() && ServiceUrl::parse(&url).is_ok() {
-            std::thread::spawn(move || webbrowser::open(&url));
+        let opens = self.browses() && ServiceUrl::parse(&url).is_ok();
+        let page = SignIn { url: &url, opens };
+        say(&match size() {
+            Some(size) => page.lines(size, colours(&std::io::stderr())),
+            None => page.line(),
+        });
+        if opens {
+            open(url);
         }
     }
 
@@ -136,6 +140,11 @@ impl Person for Terminal {
             say(&printable(message));
         }
     }
+}
+
+/// Opens a page. It may take its time, or the terminal: the login does not wait for it.
+fn open(url: String) {
+    std::thread::spawn(move || webbrowser::open(&url));
 }
 
 /// Whether a browser opened here would be seen by whoever typed the command.

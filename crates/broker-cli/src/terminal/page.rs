@@ -78,6 +78,36 @@ impl Page<'_> {
     }
 }
 
+/// The page where a person signs in with a browser that comes back by itself. There is no picture of it: a phone could
+/// not come back to this machine.
+pub(super) struct SignIn<'a> {
+    pub(super) url: &'a str,
+    /// Whether a browser is being opened here.
+    pub(super) opens: bool,
+}
+
+impl SignIn<'_> {
+    /// All in one line, for logs, notebooks and pipes.
+    pub(super) fn line(&self) -> String {
+        format!("To sign in, open {}", self.url)
+    }
+
+    /// The URL stands in a line of its own, which the terminal alone may wrap: then it can be copied in one piece.
+    pub(super) fn lines(&self, size: Size, colours: bool) -> String {
+        let words = if self.opens {
+            "A browser opens to sign in; if not, open this page on this machine:"
+        } else {
+            "To sign in, open this page in a browser:"
+        };
+        let words_rows = words.chars().count().div_ceil(size.columns.max(1));
+        let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
+        // Where there is room, there is air; the last row is for the time that is left, or a question.
+        let air = if words_rows + url_rows + 3 <= size.rows { "\n" } else { "" };
+        let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        format!("{words}\n{air}{bold}{}{plain}{air}", self.url)
+    }
+}
+
 /// Lines of a known width, which control sequences have no part in.
 struct Block {
     lines: Vec<String>,
