@@ -4,8 +4,6 @@
 
 #[path = "exec/schema.rs"]
 mod schema;
-#[path = "exec/sources.rs"]
-mod sources;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +13,7 @@ use broker_core::{Provider, Settings};
 use broker_exec::KIND;
 use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{
-    EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, TestPerson,
-    World,
+    EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, World,
 };
 use serde_json::{Value, json};
 
@@ -48,7 +45,7 @@ struct Refreshing {
 
 impl Refreshing {
     fn new(options: EarthScopeOptions) -> Self {
-        let mut world = world();
+        let world = world();
         let client_id = options.client_id.clone();
         let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
         Self { world, service, client_id }
