@@ -23,6 +23,10 @@ pub(crate) fn example(name: &str) -> String {
     path.canonicalize().expect("an example").display().to_string()
 }
 
+/// One at a time: between fork and exec a child of another test has this one's locks, and a lock that is taken is a
+/// reason to serve what is held.
+pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A world whose programs are found as usual.
 pub(crate) fn world() -> World {
     let mut world = World::new();
@@ -92,11 +96,13 @@ impl Subject for Refreshing {
 
 #[tokio::test]
 async fn the_plugin_in_python_conforms() {
+    let _alone = ALONE.lock().await;
     conformance::run(|| Refreshing::new(EarthScopeOptions::default())).await;
 }
 
 #[tokio::test]
 async fn the_plugin_in_python_conforms_with_rotation() {
+    let _alone = ALONE.lock().await;
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..EarthScopeOptions::default() };
     conformance::run(|| Refreshing::new(options.clone())).await;
 }
@@ -155,5 +161,6 @@ impl Subject for Client {
 
 #[tokio::test]
 async fn the_plugin_in_sh_conforms() {
+    let _alone = ALONE.lock().await;
     conformance::run(Client::new).await;
 }

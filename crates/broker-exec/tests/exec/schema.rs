@@ -7,7 +7,7 @@ use broker_core::{Login, TokenRequest};
 use broker_testkit::{TestPerson, World};
 use serde_json::{Value, json};
 
-use crate::{build, world};
+use crate::{ALONE, build, world};
 
 /// The schema, and the messages of one side in it.
 struct Protocol {
@@ -39,6 +39,7 @@ impl Protocol {
 
 #[tokio::test]
 async fn every_message_is_as_the_schema_says() {
+    let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("talkative.sh");
     std::fs::write(&script, include_str!("talkative.sh")).expect("a plugin");
