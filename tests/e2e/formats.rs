@@ -139,7 +139,7 @@ fn what_does_not_fit_together_is_said_before_anything_is_asked() {
         (&["--shell", "sh", "--format", "curl"], "env, gdal"),
         (&["--format", "template"], "needs --template"),
         (&["--format", "json", "--template", "{token}"], "--template does not go with `--format json`"),
-        (&["--format", "aws"], "needs --role"),
+        (&["--format", "aws"], "gives no AWS credentials"),
         (&["--format", "header", "--role", "r"], "--role does not go with"),
         (&["--template", "{token}", "--role", "r"], "--role does not go with"),
         (&["--format", "cookies", "--scope", "s"], "--scope"),

@@ -38,7 +38,7 @@ impl Odd {
     }
 
     fn does(&self, mode: &str) -> &Self {
-        std::fs::write(self.beside("mode"), mode).expect("a mode");
+        self.sandbox.write(&self.beside("mode"), mode);
         self
     }
 

@@ -4,8 +4,6 @@
 
 #[path = "exec/schema.rs"]
 mod schema;
-#[path = "exec/sources.rs"]
-mod sources;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +13,7 @@ use broker_core::{Provider, Settings};
 use broker_exec::KIND;
 use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{
-    EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, TestPerson,
-    World,
+    EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, World,
 };
 use serde_json::{Value, json};
 
@@ -25,6 +22,10 @@ pub(crate) fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/plugins").join(name);
     path.canonicalize().expect("an example").display().to_string()
 }
+
+/// One at a time: between fork and exec a child of another test has this one's locks, and a lock that is taken is a
+/// reason to serve what is held.
+pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A world whose programs are found as usual.
 pub(crate) fn world() -> World {
@@ -48,7 +49,7 @@ struct Refreshing {
 
 impl Refreshing {
     fn new(options: EarthScopeOptions) -> Self {
-        let mut world = world();
+        let world = world();
         let client_id = options.client_id.clone();
         let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
         Self { world, service, client_id }
@@ -95,11 +96,13 @@ impl Subject for Refreshing {
 
 #[tokio::test]
 async fn the_plugin_in_python_conforms() {
+    let _alone = ALONE.lock().await;
     conformance::run(|| Refreshing::new(EarthScopeOptions::default())).await;
 }
 
 #[tokio::test]
 async fn the_plugin_in_python_conforms_with_rotation() {
+    let _alone = ALONE.lock().await;
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..EarthScopeOptions::default() };
     conformance::run(|| Refreshing::new(options.clone())).await;
 }
@@ -158,5 +161,6 @@ impl Subject for Client {
 
 #[tokio::test]
 async fn the_plugin_in_sh_conforms() {
+    let _alone = ALONE.lock().await;
     conformance::run(Client::new).await;
 }

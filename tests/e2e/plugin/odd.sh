@@ -16,7 +16,7 @@ echo '{"ok":{"issuer":"'$issuer'","actions":["exchange","revoke"],"mood":"fine"}
 IFS= read -r asked || exit
 good='{"v":1,"ok":{"tokens":[{"secret":"KANARIE-token-'$$'","expires_in":3600}],"grant":"KANARIE-grant-'$$'"}}'
 case $mode in
-good) echo "$good" ;;
+good | elsewhere) echo "$good" ;;
 hang) sleep 600 ;;
 crash) echo 'the planets do not align' >&2; exit 7 ;;
 killed) kill -9 $$ ;;
