@@ -15,7 +15,7 @@ exchange() {
     # What is no JSON object says nothing, whatever its status.
     printf '%s' "${answer%????}" | jq -cse --argjson status "${answer##*
 }" 'if length != 1 or (.[0] | type) != "object" then empty else .[0] end
-        | if $status == 429 or $status >= 500 then empty
+        | if $status == 429 or $status >= 500 or .error == "server_error" or .error == "temporarily_unavailable" then empty
           elif .error then {err: {kind: "refused", message: (.error_description // .message // .error | tostring)}}
           elif $status == 200 and (.access_token | type == "string" and . != "") then
             {ok: {tokens: [{secret: .access_token, expires_in, scope}]}}

@@ -20,12 +20,14 @@ def refresh(asked, grant):
         answer = post(asked["settings"], form)
         status, said = answer.status, dict(json.loads(answer.read(1 << 20)))
     except (OSError, ValueError, TypeError) as error: return err("unavailable", type(error).__name__)
+    error, new = said.get("error"), said.get("refresh_token") or grant
     if status == 429 or status >= 500: return err("unavailable", f"HTTP {status}")
-    if said.get("error") == "invalid_grant": return {"ok": {"grant_refused": True}}
-    if said.get("error"): return err("refused", str(said.get("error_description", said["error"])))
-    if status != 200 or not said.get("access_token"): return err("unavailable", "the answer has no token in it")
+    if error == "invalid_grant": return {"ok": {"grant_refused": True}}
+    if new != grant and (error or not said.get("access_token")): return {"ok": {"grant": new}}  # the old one may be spent
+    if error and error not in ("server_error", "temporarily_unavailable"): return err("refused", str(said.get("error_description", error)))
+    if error or status != 200 or not said.get("access_token"): return err("unavailable", "the answer has no token in it")
     token = {"secret": said["access_token"], "expires_in": said.get("expires_in"), "scope": said.get("scope")}
-    return {"ok": {"tokens": [token], "grant": said.get("refresh_token") or grant}}
+    return {"ok": {"tokens": [token], "grant": new}}
 
 say({"v": [1]})
 for asked in map(json.loads, sys.stdin):

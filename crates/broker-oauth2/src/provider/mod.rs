@@ -118,6 +118,10 @@ impl Provider for OAuth2 {
         Ok(())
     }
 
+    fn derives_from(&self) -> Option<&str> {
+        self.config.from.as_deref()
+    }
+
     fn sources(&self) -> Vec<String> {
         let of = |key: &str| match key {
             "private_key" => self.config.private_key.as_ref(),
