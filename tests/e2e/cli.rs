@@ -1,5 +1,7 @@
 //! The command line itself: words, formats, tables.
 
+use std::process::Stdio;
+
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -175,8 +177,10 @@ fn quiet_says_nothing_and_verbose_shows_no_secret() {
 fn a_closed_pipe_is_no_crash() {
     let (_service, sandbox) = imagery();
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
-    let mut child = sandbox.start(&["completions", "zsh"]);
-    drop(child.stdout.take());
-    let run = broker_e2e::finish(child);
+    let words = ["completions", "zsh"];
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = sandbox.command(&words).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let run = broker_e2e::finish(broker_e2e::started(child, &words));
     assert_eq!((run.code, run.err.as_str()), (141, ""));
 }

@@ -9,7 +9,7 @@ use clap_complete::CompletionCandidate;
 use clap_complete::engine::{PathCompleter, ValueCompleter};
 use rustix::fs::{Access, access};
 
-use crate::commands::add::{GALLERY, Service};
+use crate::gallery::{GALLERY, Service};
 
 /// The words of the line that is being typed.
 pub(crate) fn line() -> Vec<OsString> {

@@ -4,6 +4,7 @@ mod args;
 mod candidates;
 mod commands;
 mod format;
+mod gallery;
 mod output;
 mod report;
 mod run;

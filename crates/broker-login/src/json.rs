@@ -3,7 +3,6 @@
 use broker_core::{Result, SettingsError};
 use serde_json::{Map, Value};
 
-use crate::config::wrong;
 use crate::template::{Hole, Template, Values};
 
 /// JSON with placeholders in its texts.
@@ -17,7 +16,10 @@ pub(crate) enum Node {
 impl Node {
     pub(crate) fn of(value: Value, key: &str) -> Result<Self, SettingsError> {
         Ok(match value {
-            Value::String(text) => Self::Text(Template::parse(&text).map_err(|what| wrong(key, &what))?),
+            Value::String(text) => {
+                let wrong = |message| SettingsError { key: key.to_owned(), message };
+                Self::Text(Template::parse(&text).map_err(wrong)?)
+            }
             Value::Array(list) => {
                 Self::List(list.into_iter().map(|value| Self::of(value, key)).collect::<Result<_, _>>()?)
             }

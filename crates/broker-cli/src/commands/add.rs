@@ -1,7 +1,5 @@
 //! `broker add`.
 
-mod gallery;
-
 use std::path::Path;
 
 use broker::{Env, Error, Result, SystemEnv, is_provider_name, platform};
@@ -11,7 +9,7 @@ use super::config_file::{at, beside, check, person_file, text_of, turn};
 use super::{Desk, Outcome, answer};
 use crate::args::Add;
 use crate::format::line;
-pub(crate) use gallery::{GALLERY, Service};
+use crate::gallery::{GALLERY, Service};
 
 pub(super) fn run(desk: &Desk<'_>, args: &Add) -> Outcome {
     let Some(wanted) = &args.service else { return list(args.json) };

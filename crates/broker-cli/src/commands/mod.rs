@@ -1,6 +1,6 @@
 //! The commands.
 
-pub(crate) mod add;
+mod add;
 pub(crate) mod completions;
 mod config;
 mod config_file;

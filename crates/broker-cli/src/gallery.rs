@@ -8,12 +8,12 @@ pub(crate) struct Service {
     /// The name of the file, and of its provider.
     pub(crate) name: &'static str,
     /// The file: comments, of which the first line says what it is, and the provider's tables.
-    pub(super) text: &'static str,
+    pub(crate) text: &'static str,
 }
 
 macro_rules! gallery {
     ($($name:literal),* $(,)?) => {
-        &[$(Service { name: $name, text: include_str!(concat!("../../../gallery/", $name, ".toml")) }),*]
+        &[$(Service { name: $name, text: include_str!(concat!("../gallery/", $name, ".toml")) }),*]
     };
 }
 
@@ -45,7 +45,7 @@ pub(crate) const GALLERY: &[Service] = gallery![
 
 impl Service {
     /// The service of this name, or else the name that is nearest.
-    pub(super) fn find(name: &str) -> Result<&'static Self, Option<&'static str>> {
+    pub(crate) fn find(name: &str) -> Result<&'static Self, Option<&'static str>> {
         let found = GALLERY.iter().find(|service| service.name == name);
         found.ok_or_else(|| nearest(name, GALLERY.iter().map(|service| service.name)))
     }
@@ -56,7 +56,7 @@ impl Service {
     }
 
     /// Its tables, for a provider of this name.
-    pub(super) fn named(&self, name: &str) -> String {
+    pub(crate) fn named(&self, name: &str) -> String {
         let own = format!("[providers.{}", self.name);
         let line = |line: &str| match line.strip_prefix(&own) {
             Some(rest) if rest.starts_with([']', '.']) => format!("[providers.{name}{rest}"),
@@ -76,12 +76,12 @@ impl Service {
     }
 
     /// A text of its table; empty if there is none.
-    pub(super) fn get(&self, key: &str) -> String {
+    pub(crate) fn get(&self, key: &str) -> String {
         self.table().get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// The keys of its secrets, and the environment variables that they are looked for in.
-    pub(super) fn variables(&self) -> Vec<(String, String)> {
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let table = self.table();
         let nested = table.get("secrets").and_then(Value::as_table);
         let secrets = table.iter().chain(nested.into_iter().flatten());
@@ -91,7 +91,7 @@ impl Service {
     }
 
     /// The keys whose values are the person's, with what stands there in their place.
-    pub(super) fn blanks(&self) -> Vec<(String, String)> {
+    pub(crate) fn blanks(&self) -> Vec<(String, String)> {
         let blank = |(key, value): (String, Value)| {
             Some((key, value.as_str().filter(|text| text.starts_with("YOUR-"))?.to_owned()))
         };
@@ -99,7 +99,7 @@ impl Service {
     }
 
     /// Whether a person logs in.
-    pub(super) fn has_login(&self) -> bool {
+    pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
             "login" => !self.table().contains_key("secrets"),
