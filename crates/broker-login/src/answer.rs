@@ -7,8 +7,7 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Table, wrong};
-use crate::request::Role;
+use crate::table::{Role, Table, wrong};
 
 /// If neither an answer nor its token nor the configuration says how long that lives.
 const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(5);

@@ -7,6 +7,7 @@ mod exchanges;
 mod json;
 mod mint;
 mod request;
+mod table;
 mod template;
 
 use std::collections::BTreeMap;

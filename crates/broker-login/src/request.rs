@@ -11,29 +11,12 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::answer::Answer;
-use crate::config::{Auth, Fields, Table, Verb, wrong};
+
 use crate::json::Node;
+use crate::table::{Auth, Fields, Role, Table, Verb, wrong};
 use crate::template::{Hole, Template, Values};
 
-/// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Login,
-    Refresh,
-    Mint,
-    Revoke,
-}
-
 impl Role {
-    pub(crate) fn key(self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::Refresh => "refresh",
-            Self::Mint => "mint",
-            Self::Revoke => "revoke",
-        }
-    }
-
     /// Whether it is there when this request is made.
     fn has(self, hole: &Hole) -> bool {
         match hole {
