@@ -29,9 +29,14 @@ fn copy(to: &Path) {
         .expect("git");
     assert!(listed.status.success(), "git lists the repository's files");
     let names = String::from_utf8(listed.stdout).expect("names");
-    for name in names.split('\0').filter(|name| root().join(name).is_file()) {
+    let is_there = |name: &&str| root().join(name).is_file() || root().join(name).is_symlink();
+    for name in names.split('\0').filter(is_there) {
         let (from, to) = (root().join(name), to.join(name));
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
+        if let Ok(link) = from.read_link() {
+            std::os::unix::fs::symlink(link, &to).expect("a link");
+            continue;
+        }
         std::fs::copy(&from, &to).expect("a copy");
         let time = from.metadata().expect("a file").modified().expect("a time");
         let copied = std::fs::File::options().append(true).open(&to).expect("a file");
