@@ -68,7 +68,7 @@ fn follow(told: &str, root: &Path) -> usize {
     followed
 }
 
-/// Runs cargo in the copy. It shares what is built with the repository, but not what comes of it: the binary.
+/// Runs cargo in the copy, in a build folder of its own: in a common one cargo takes the copy's files for the repository's.
 fn cargo(scratch: &Path, words: &[&str]) -> String {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
@@ -77,7 +77,7 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
         }
     }
     cargo.args(words).arg("--offline").current_dir(scratch);
-    cargo.env("CARGO_TARGET_DIR", target().join("new-provider")).env("CARGO_BUILD_BUILD_DIR", target());
+    cargo.env("CARGO_TARGET_DIR", target().join("new-provider"));
     let output = cargo.output().expect("cargo");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{words:?}: {told}{}", String::from_utf8_lossy(&output.stderr));

@@ -32,6 +32,7 @@ mod section;
 mod store;
 mod token;
 mod trail;
+mod values;
 mod window;
 
 pub use answer::{Problem, Refusal, given, printable, read_object, seconds, shown};
@@ -61,4 +62,5 @@ pub use secret::Secret;
 pub use secret_source::SecretSource;
 pub use store::{FileStore, Loaded, Locked, Locking, Reach, Store, StoreAbout};
 pub use token::Token;
+pub use values::{Command, Fields, Life, Words};
 pub use window::{Advice, Phase, Window};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::platform::expand;
-use crate::{Context, Env, Error, Result, Secret, mark};
+use crate::{Command, Context, Env, Error, Result, Secret, mark};
 
 /// Where a configured secret comes from: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
 /// `{ command = ["PROGRAM", "ARGUMENT"] }`. A command runs only when an exchange
@@ -96,15 +96,7 @@ impl std::fmt::Debug for SecretSource {
 enum Table {
     Env(String),
     File(PathBuf),
-    Command(Words),
-}
-
-/// A list of words; as one text (an environment layer has no lists) it is a JSON list or a lone program.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a list of words: [\"PROGRAM\", \"ARGUMENT\"]")]
-enum Words {
-    List(Vec<String>),
-    Text(String),
+    Command(Command),
 }
 
 impl<'de> Deserialize<'de> for SecretSource {
@@ -127,21 +119,11 @@ impl<'de> Deserialize<'de> for SecretSource {
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
                 let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                let words = match table {
-                    Table::Env(name) => return Ok(SecretSource::Env(name)),
-                    Table::File(path) => return Ok(SecretSource::File(path)),
-                    Table::Command(Words::List(words)) => words,
-                    Table::Command(Words::Text(text)) => {
-                        serde_json::from_str(&text).unwrap_or_else(|_| vec![text])
-                    }
-                };
-                // A program with a space in its name is a command line that was not split.
-                match words.first() {
-                    Some(program) if words.len() > 1 || !program.contains(' ') => {
-                        Ok(SecretSource::Command(words))
-                    }
-                    _ => Err(de::Error::custom("expected a list of words")),
-                }
+                Ok(match table {
+                    Table::Env(name) => SecretSource::Env(name),
+                    Table::File(path) => SecretSource::File(path),
+                    Table::Command(Command(words)) => SecretSource::Command(words),
+                })
             }
         }
 

@@ -1,31 +1,26 @@
 //! The keys of `kind = "exec"`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use broker_core::{ExpiresAs, SecretSource, SettingsError};
-use chrono::TimeDelta;
-use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use broker_core::{Command, ExpiresAs, Fields, Life, SecretSource, SettingsError};
+use serde::Deserialize;
 
 /// A provider of the kind; see docs/configuration.md for what each key is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    #[serde(deserialize_with = "words")]
-    pub(crate) command: Vec<String>,
+    pub(crate) command: Command,
     #[serde(default)]
     pub(crate) speaks: Speaks,
     #[serde(default)]
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     #[serde(default)]
-    pub(crate) settings: Map<String, Value>,
+    pub(crate) settings: Fields,
     pub(crate) token: Option<String>,
     pub(crate) expires: Option<String>,
     pub(crate) expires_as: Option<ExpiresAs>,
     pub(crate) registry: Option<String>,
-    #[serde(default, deserialize_with = "life")]
-    pub(crate) life: Option<TimeDelta>,
+    pub(crate) life: Option<Life>,
 }
 
 /// How a program tells its token.
@@ -66,7 +61,7 @@ impl Config {
         use Speaks::{Broker, Cargo, Json, Text};
         let given = [
             ("secrets", !self.secrets.is_empty(), &[Broker][..]),
-            ("settings", !self.settings.is_empty(), &[Broker]),
+            ("settings", !self.settings.0.is_empty(), &[Broker]),
             ("token", self.token.is_some(), &[Json]),
             ("expires", self.expires.is_some(), &[Json]),
             ("expires_as", self.expires_as.is_some(), &[Json]),
@@ -92,32 +87,4 @@ impl Config {
         }
         Ok(())
     }
-}
-
-const WORDS: &str = "a list of words: [\"PROGRAM\", \"ARGUMENT\"]";
-
-/// A list of words; as one text (an environment layer has no lists) a JSON list or a lone program.
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a list of words: [\"PROGRAM\", \"ARGUMENT\"]")]
-    enum Words {
-        List(Vec<String>),
-        Text(String),
-    }
-    let words = match Words::deserialize(deserializer)? {
-        Words::List(words) => words,
-        Words::Text(text) => serde_json::from_str(&text).unwrap_or_else(|_| vec![text]),
-    };
-    match words.first() {
-        // A program with a space in its name is a command line that was not split.
-        Some(program) if !program.is_empty() && (words.len() > 1 || !program.contains(' ')) => Ok(words),
-        _ => Err(de::Error::custom(format!("expected {WORDS}"))),
-    }
-}
-
-fn life<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeDelta>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let life: Option<Duration> = humantime::parse_duration(&text).ok().filter(|life| !life.is_zero());
-    let life = life.and_then(|life| TimeDelta::from_std(life).ok());
-    life.map(Some).ok_or_else(|| de::Error::custom("expected a duration: \"1h\", \"30d\""))
 }

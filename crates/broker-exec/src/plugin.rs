@@ -34,7 +34,7 @@ pub(crate) struct Plugin {
 
 impl Plugin {
     pub(crate) fn new(settings: &Settings<'_>, config: Config) -> Result<Self, SettingsError> {
-        let program = Program::new(config.command)?;
+        let program = Program::new(config.command.0)?;
         let secrets: Vec<_> = config.secrets.into_iter().collect();
         let marks = secrets
             .iter()
@@ -42,20 +42,20 @@ impl Plugin {
         // One that cannot be read now tells nothing.
         let marks: Option<Vec<_>> = marks.collect();
         // Other settings may be another service: what was given with these is not sent there.
-        let chosen = Secret::new(Value::Object(config.settings.clone()).to_string());
+        let chosen = Secret::new(Value::Object(config.settings.0.clone()).to_string());
         let issuer = Issuer {
             kind: "exec".to_owned(),
             flow: "plugin".to_owned(),
             endpoint: program.line(),
             client_id: None,
-            audience: (!config.settings.is_empty())
+            audience: (!config.settings.0.is_empty())
                 .then(|| format!("settings {}", mark("settings", &chosen, 64))),
             secret_mark: marks
                 .filter(|marks| !marks.is_empty())
                 .map(|marks| mark("secrets", &Secret::new(marks.join("\n")), 64)),
         };
-        let (name, life) = (settings.name().to_owned(), config.life.unwrap_or(DEFAULT_LIFE));
-        Ok(Self { name, program, settings: config.settings, secrets, life, issuer })
+        let (name, life) = (settings.name().to_owned(), config.life.map_or(DEFAULT_LIFE, |life| life.0));
+        Ok(Self { name, program, settings: config.settings.0, secrets, life, issuer })
     }
 
     async fn secrets(&self, context: &Context) -> Result<Vec<(String, Secret)>> {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{SecretSource, Settings, SettingsError};
+use broker_core::{Life, SecretSource, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::request::Request;
-use crate::table::{Life, Role, Table, wrong};
+use crate::table::{Role, Table, wrong};
 
 /// A provider of the kind.
 #[derive(Deserialize)]

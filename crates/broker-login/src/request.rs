@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use broker_core::{
-    Error, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl, SettingsError,
+    Error, Fields, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl, SettingsError,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::answer::Answer;
-
 use crate::json::Node;
-use crate::table::{Auth, Fields, Role, Table, Verb, wrong};
+use crate::table::{Auth, Role, Table, Verb, wrong};
 use crate::template::{Hole, Template, Values};
 
 impl Role {
@@ -99,6 +98,10 @@ impl Request {
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
             return Err(wrong(&key("scopes"), "only `mint` has scopes"));
+        }
+        let is_word = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
+        if scopes.as_ref().is_some_and(|scopes| scopes.is_empty() || !scopes.iter().all(is_word)) {
+            return Err(wrong(&key("scopes"), "expected a list of words: [\"stac\"]"));
         }
         let scopes = scopes.unwrap_or_default();
         let answer = Answer::new(table, role)?;

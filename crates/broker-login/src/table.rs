@@ -1,9 +1,8 @@
 //! A table of a request and of its answer, as it is written.
 
-use broker_core::{ExpiresAs, Lifetime, Method, SettingsError};
-use chrono::TimeDelta;
+use broker_core::{ExpiresAs, Fields, Life, Method, SettingsError, Words};
 use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,55 +87,6 @@ pub(crate) enum Auth {
     Basic,
 }
 
-/// A duration: `"30d"`.
-pub(crate) struct Life(pub(crate) TimeDelta);
-
-impl<'de> Deserialize<'de> for Life {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer).unwrap_or_default();
-        let read = match text.parse() {
-            Ok(Lifetime::For(life)) if !life.is_zero() => TimeDelta::from_std(life).ok(),
-            _ => None,
-        };
-        read.map(Self).ok_or_else(|| de::Error::custom("expected a duration: \"12h\", \"30d\""))
-    }
-}
-
-/// A table; as one text (an environment layer has no other values) it is JSON.
-#[derive(Default)]
-pub(crate) struct Fields(pub(crate) Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = match Value::deserialize(deserializer)? {
-            Value::Object(fields) => Some(fields),
-            Value::String(text) => serde_json::from_str(&text).ok(),
-            _ => None,
-        };
-        read.map(Self).ok_or_else(|| de::Error::custom("expected a table: { name = \"value\" }"))
-    }
-}
-
-/// A list of words; as one text they stand between blanks or commas, or are JSON.
-#[derive(Default)]
-pub(crate) struct Words(pub(crate) Vec<String>);
-
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = match Value::deserialize(deserializer)? {
-            Value::String(text) => serde_json::from_str(&text).ok().or_else(|| Some(words(&text))),
-            list => serde_json::from_value(list).ok(),
-        };
-        let fit = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
-        let read = read.filter(|list: &Vec<String>| !list.is_empty() && list.iter().all(fit));
-        read.map(Self).ok_or_else(|| de::Error::custom("expected a list of words: [\"stac\"]"))
-    }
-}
-
-fn words(text: &str) -> Vec<String> {
-    text.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
 /// Statuses of HTTP that are no trouble of the service's own.
 #[derive(Default)]
 pub(crate) struct Statuses(pub(crate) Vec<u16>);
@@ -145,7 +95,8 @@ impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read: Option<Vec<u16>> = match Value::deserialize(deserializer)? {
             Value::String(text) => {
-                words(text.trim_matches(['[', ']'])).iter().map(|word| word.parse().ok()).collect()
+                let apart = text.trim_matches(['[', ']']).split([' ', ',']).filter(|word| !word.is_empty());
+                apart.map(|word| word.parse().ok()).collect()
             }
             list => serde_json::from_value(list).ok(),
         };

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use broker_core::{Lifetime, SecretSource, Settings, SettingsError};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use broker_core::{Life, SecretSource, Settings, SettingsError};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, de};
 
 /// A provider of the kind.
@@ -26,20 +26,6 @@ impl Config {
             return Err(SettingsError { key: "username".to_owned(), message });
         }
         Ok(config)
-    }
-}
-
-/// A duration: `"30d"`.
-pub(crate) struct Life(pub(crate) TimeDelta);
-
-impl<'de> Deserialize<'de> for Life {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer).unwrap_or_default();
-        let read = match text.parse() {
-            Ok(Lifetime::For(life)) if !life.is_zero() => TimeDelta::from_std(life).ok(),
-            _ => None,
-        };
-        read.map(Self).ok_or_else(|| de::Error::custom("expected a duration: \"12h\", \"30d\""))
     }
 }
 

@@ -49,7 +49,7 @@ enum Ends {
 
 impl Source {
     pub(crate) fn new(_settings: &Settings<'_>, mut config: Config) -> Result<Self, SettingsError> {
-        let mut words = std::mem::take(&mut config.command);
+        let mut words = std::mem::take(&mut config.command.0);
         if config.speaks == Speaks::Cargo {
             words.push("--cargo-plugin".to_owned());
         }
@@ -128,7 +128,7 @@ impl Source {
             Ends::At(at) => Some(at),
             Ends::Unsaid => Claims::read(&printed.secret)
                 .and_then(|claims| claims.expires_at())
-                .or_else(|| sent_at.checked_add_signed(self.config.life.unwrap_or(DEFAULT_LIFE))),
+                .or_else(|| sent_at.checked_add_signed(self.config.life.map_or(DEFAULT_LIFE, |life| life.0))),
         };
         let token = Token::new(printed.secret, sent_at, expires_at);
         token.with_type(printed.token_type.unwrap_or("Bearer"))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{Lifetime, SecretSource, ServiceUrl, SettingsError};
+use broker_core::{Life, SecretSource, ServiceUrl, SettingsError, Words};
 use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
@@ -57,10 +57,10 @@ pub(super) struct Config {
     pub(super) key_id: Option<String>,
     pub(super) algorithm: Option<Algorithm>,
     pub(super) audience: Option<String>,
-    #[serde(default, deserialize_with = "words")]
-    pub(super) resource: Vec<String>,
-    #[serde(default, deserialize_with = "words")]
-    scope: Vec<String>,
+    #[serde(default)]
+    resource: Words,
+    #[serde(default)]
+    scope: Words,
     #[serde(default)]
     params: BTreeMap<String, Value>,
     pub(super) fields: Option<AnswerFields>,
@@ -70,8 +70,7 @@ pub(super) struct Config {
     pub(super) from: Option<String>,
     pub(super) subject_token_type: Option<String>,
     pub(super) requested_token_type: Option<String>,
-    #[serde(default, deserialize_with = "life")]
-    life: Option<TimeDelta>,
+    life: Option<Life>,
 }
 
 /// How tokens are had.
@@ -229,9 +228,14 @@ impl Config {
         Err(wrong("redirect_uri", format!("the browser must come back to this machine: {REDIRECT_URI}")))
     }
 
+    /// RFC 8707 section 2.
+    pub(super) fn resources(&self) -> &[String] {
+        &self.resource.0
+    }
+
     /// Space-separated (RFC 6749 section 3.3).
     pub(super) fn scope(&self) -> String {
-        self.scope.join(" ")
+        self.scope.0.join(" ")
     }
 
     /// The extra parameters, as text.
@@ -245,7 +249,7 @@ impl Config {
     }
 
     pub(super) fn life(&self) -> TimeDelta {
-        self.life.unwrap_or(DEFAULT_LIFE)
+        self.life.map_or(DEFAULT_LIFE, |life| life.0)
     }
 }
 
@@ -255,30 +259,4 @@ pub(super) fn wrong(key: &str, message: String) -> SettingsError {
 
 fn issuer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IssuerUrl>, D::Error> {
     IssuerUrl::parse(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
-}
-
-/// A list of words; as one text (an environment layer has no lists) they stand apart by blanks or commas, or are JSON.
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "text or a list of texts")]
-    enum Words {
-        List(Vec<String>),
-        Text(String),
-    }
-    Ok(match Words::deserialize(deserializer)? {
-        Words::List(words) => words,
-        Words::Text(text) => serde_json::from_str(&text).unwrap_or_else(|_| {
-            let apart = text.split([' ', ',', '\n', '\t']);
-            apart.filter(|word| !word.is_empty()).map(str::to_owned).collect()
-        }),
-    })
-}
-
-fn life<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TimeDelta>, D::Error> {
-    let read = |text: &str| match text.parse() {
-        Ok(Lifetime::For(life)) if !life.is_zero() => TimeDelta::from_std(life).ok(),
-        _ => None,
-    };
-    let life = read(&String::deserialize(deserializer)?);
-    life.map(Some).ok_or_else(|| de::Error::custom("expected a duration: \"1h\", \"30d\""))
 }

@@ -31,7 +31,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn new(config: &Config) -> Result<Self, SettingsError> {
-        let (audience, resource) = (config.audience.clone(), config.resource.clone());
+        let (audience, resource) = (config.audience.clone(), config.resources().to_vec());
         Ok(Self { scope: config.scope(), audience, resource, params: config.params()? })
     }
 

@@ -73,7 +73,7 @@ fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
     let of_issuer = || config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned());
     let endpoint = config.url(Endpoint::Token).map(|url| url.as_str().to_owned()).or_else(of_issuer);
     let endpoint = endpoint.unwrap_or_default();
-    let audience: Vec<_> = config.audience.iter().chain(&config.resource).map(String::as_str).collect();
+    let audience: Vec<_> = config.audience.iter().chain(config.resources()).map(String::as_str).collect();
     // A person's login outlives a new secret of the client.
     let secret = config.client_secret.as_ref().filter(|_| !flow.is_persons());
     Issuer {

@@ -1,0 +1,77 @@
+//! Values of a configuration that several kinds have. An environment layer has text only, so each is readable from it.
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+/// A duration that is not zero: `"12h"`, `"30d"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life(pub TimeDelta);
+
+impl<'de> Deserialize<'de> for Life {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = match Value::deserialize(deserializer)? {
+            Value::String(text) => humantime::parse_duration(&text).ok().filter(|life| !life.is_zero()),
+            _ => None,
+        };
+        let life = read.and_then(|life| TimeDelta::from_std(life).ok());
+        life.map(Self).ok_or_else(|| de::Error::custom("expected a duration: \"12h\", \"30d\""))
+    }
+}
+
+/// A list of words; as one text they stand apart by blanks or commas, or are JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = match Value::deserialize(deserializer)? {
+            Value::String(text) => serde_json::from_str(&text).ok().or_else(|| Some(apart(&text))),
+            list => serde_json::from_value(list).ok(),
+        };
+        read.map(Self)
+            .ok_or_else(|| de::Error::custom("expected text or a list of texts: [\"one\", \"two\"]"))
+    }
+}
+
+fn apart(text: &str) -> Vec<String> {
+    let is_between = |c: char| c == ',' || c.is_whitespace();
+    text.split(is_between).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// A table; as one text it is JSON.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fields(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = match Value::deserialize(deserializer)? {
+            Value::Object(fields) => Some(fields),
+            Value::String(text) => serde_json::from_str(&text).ok(),
+            _ => None,
+        };
+        read.map(Self).ok_or_else(|| de::Error::custom("expected a table: { name = \"value\" }"))
+    }
+}
+
+/// A program and its words; as one text a JSON list, or a program alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Command {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words: Option<Vec<String>> = match Value::deserialize(deserializer)? {
+            Value::String(text) => serde_json::from_str(&text).ok().or_else(|| Some(vec![text])),
+            list => serde_json::from_value(list).ok(),
+        };
+        // A program with a space in its name is a command line that was not split.
+        let is_program = |words: &Vec<String>| match words.first() {
+            Some(program) => !program.is_empty() && (words.len() > 1 || !program.contains(' ')),
+            None => false,
+        };
+        let words = words.filter(is_program);
+        words
+            .map(Self)
+            .ok_or_else(|| de::Error::custom("expected a list of words: [\"PROGRAM\", \"ARGUMENT\"]"))
+    }
+}
