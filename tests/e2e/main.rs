@@ -37,6 +37,7 @@ mod plugin;
 mod rejected;
 mod sdk;
 mod second_place;
+mod secrets;
 mod stage;
 mod static_kind;
 mod terminal;

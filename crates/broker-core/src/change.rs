@@ -122,6 +122,13 @@ impl Change {
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
+    /// Takes out the tokens that no program could take, and tells whether there were some: a line end in one would be
+    /// a line of somebody else's in a header.
+    pub(crate) fn take_unfit(&mut self) -> bool {
+        let unfit = |(_, token): &mut (_, Token)| token.secret().expose().contains(char::is_control);
+        self.tokens.extract_if(.., unfit).count() > 0
+    }
+
     pub(crate) fn tokens(&self) -> &[(ScopeKey, Token)] {
         &self.tokens
     }

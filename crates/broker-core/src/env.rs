@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::io::{Error as IoError, ErrorKind as IoErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStdout};
+use zeroize::Zeroizing;
 
 use crate::{Secret, platform};
 
@@ -16,6 +18,9 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// A command may ask a person for a passphrase, so it gets a while.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// How long the rest of what a command has printed may take to arrive once it has ended.
+const REST: Duration = Duration::from_millis(100);
 
 /// What the broker sees of the process it runs in.
 #[async_trait]
@@ -88,19 +93,43 @@ impl Env for SystemEnv {
             .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| IoError::other("no pipe to the command"))?;
         let run = async {
-            let mut text = String::new();
-            let read = stdout.take(LONGEST_SECRET + 1).read_to_string(&mut text).await?;
-            let status = child.wait().await?;
-            if status.success() {
-                secret_of(text, read as u64)
-            } else {
-                Err(IoError::other(status.to_string()))
+            let (printed, status) = printed(&mut child, stdout).await?;
+            if !status.success() {
+                return Err(IoError::other(status.to_string()));
             }
+            let text = String::from_utf8(printed.to_vec());
+            let text = text.map_err(|_| IoError::new(IoErrorKind::InvalidData, "it is no text"))?;
+            secret_of(text, printed.len() as u64)
         };
         tokio::time::timeout(COMMAND_TIMEOUT, run)
             .await
             .unwrap_or_else(|_| Err(IoError::new(IoErrorKind::TimedOut, "it did not end within 2 minutes")))
     }
+}
+
+/// What a command prints until it ends. What it leaves running may keep the pipe open, and is not waited for.
+async fn printed(
+    child: &mut Child,
+    mut stdout: ChildStdout,
+) -> std::io::Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
+    let (mut printed, mut ended) = (Zeroizing::new(Vec::new()), None);
+    let mut chunk = Zeroizing::new([0; 4096]);
+    while printed.len() as u64 <= LONGEST_SECRET {
+        tokio::select! {
+            read = stdout.read(&mut *chunk) => match read? {
+                0 => break,
+                read => printed.extend_from_slice(chunk.get(..read).unwrap_or_default()),
+            },
+            status = child.wait(), if ended.is_none() => ended = Some(status?),
+            () = tokio::time::sleep(REST), if ended.is_some() => break,
+        }
+    }
+    drop(stdout);
+    let status = match ended {
+        Some(status) => status,
+        None => child.wait().await?,
+    };
+    Ok((printed, status))
 }
 
 fn secret_of(mut text: String, read: u64) -> std::io::Result<Secret> {

@@ -52,9 +52,14 @@ impl<'a> Settings<'a> {
 
     /// The table as a type of the provider's own.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
-        serde_path_to_error::deserialize(&self.table).map_err(|error| SettingsError {
-            key: error.path().to_string(),
-            message: error.inner().to_string(),
+        serde_path_to_error::deserialize(&self.table).map_err(|error| {
+            let (path, message) = (error.path().to_string(), error.inner().to_string());
+            let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+            match missing {
+                Some(field) if path == "." => SettingsError::new(field, "it is missing"),
+                Some(field) => SettingsError::new(format!("{path}.{field}"), "it is missing"),
+                None => SettingsError { key: path, message },
+            }
         })
     }
 
@@ -79,4 +84,11 @@ pub struct SettingsError {
     pub key: String,
     /// What is wrong with it and what would be right.
     pub message: String,
+}
+
+impl SettingsError {
+    /// What is wrong at a key.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
 }

@@ -36,7 +36,12 @@ impl SecretSource {
                 .env()
                 .var(name)
                 .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
-                .ok_or_else(|| problem(format!("the environment variable {name} is not set"))),
+                .ok_or_else(|| {
+                    let error = problem(format!("the environment variable {name} is not set"));
+                    error.with_hint(format!(
+                        "set {name}, or mend `{key}` of this provider in the configuration"
+                    ))
+                }),
             Self::File(path) => {
                 let path = expand(path, context.env());
                 context

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -57,7 +57,7 @@ impl Token {
             token_type,
             scope: None,
             issued_at,
-            expires_at,
+            expires_at: expires_at.filter(can_be_written),
             clock_skew: None,
             ahead_of: None,
             margin: None,
@@ -93,7 +93,7 @@ impl Token {
     pub fn ending(self, at: DateTime<Utc>) -> Self {
         self.edit(|inner| {
             let skew = inner.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
-            inner.expires_at = at.checked_sub_signed(skew);
+            inner.expires_at = at.checked_sub_signed(skew).filter(can_be_written);
         })
     }
 
@@ -191,6 +191,11 @@ impl Token {
         let (ahead_of, margin) = (seconds(self.0.ahead_of), seconds(self.0.margin));
         Window { issued_at: self.0.issued_at, expires_at: self.0.expires_at, ahead_of, margin }
     }
+}
+
+/// RFC 3339 has years of four digits: what ends later does not end.
+fn can_be_written(at: &DateTime<Utc>) -> bool {
+    (0..=9999).contains(&at.year())
 }
 
 impl fmt::Debug for Token {

@@ -133,7 +133,9 @@ fn table(statuses: &[Status]) -> String {
             word(status.state).to_owned(),
             or_dash(left.map(words::duration).unwrap_or_default()),
             or_dash(status.account.clone().unwrap_or_default()),
-            or_dash(status.scopes.iter().map(|key| words::asked(key)).collect::<Vec<_>>().join(", ")),
+            or_dash(
+                status.scopes.iter().map(|key| printable(&words::asked(key))).collect::<Vec<_>>().join(", "),
+            ),
         ]);
     }
     let colours = colours(&std::io::stdout());

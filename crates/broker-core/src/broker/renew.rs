@@ -118,11 +118,14 @@ impl Operation {
             if change.refuses_grant() && self.changed_meanwhile(held).await? {
                 continue;
             }
-            let expired = change.take_expired(self.context.now());
+            let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));
             only_rotated += usize::from(journal.is_some() && change.gives() && change.tokens().is_empty());
             let given = change.tokens().iter().find(|(scopes, _)| scopes == request.scopes()).cloned();
             let change = self.inner.note_whose(&self.slot, change);
             self.save(held, change).await?;
+            if unfit {
+                return Err(arrived_unfit());
+            }
             if let Some(expired) = expired {
                 return Err(self.arrived_expired(&expired));
             }
@@ -196,6 +199,12 @@ impl Operation {
             tracing::warn!(%error, "the failure could not be put on record");
         }
     }
+}
+
+/// A token that cannot be handed on is nobody's token.
+pub(super) fn arrived_unfit() -> Error {
+    Error::unavailable("the new token has control characters in it, which no program can take")
+        .with_hint("what came with it is kept: try again later")
 }
 
 /// Says why what is on the disk was not used, where a login is asked for.

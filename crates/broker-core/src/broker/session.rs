@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::Broker;
 use super::decide::serves;
 use super::operation::{Held, Operation, Turn};
+use super::renew::arrived_unfit;
 use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
 
 /// What a login brought.
@@ -106,11 +107,11 @@ impl Operation {
     async fn log_in(&self, held: &mut Held, login: Login) -> Result<LoggedIn> {
         held.locked.probe(1).await?;
         let mut change = self.provider().login(&self.context, &login).await?;
-        let expired = change.take_expired(self.context.now());
+        let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));
         held.record = held.record.for_new_login(self.provider().issuer());
         self.save(held, change).await?;
-        if let Some(expired) = expired {
-            let error = self.arrived_expired(&expired);
+        let error = expired.map(|token| self.arrived_expired(&token)).or_else(|| unfit.then(arrived_unfit));
+        if let Some(error) = error {
             let hint = error.hint().unwrap_or_default();
             self.context.person().tell(&format!("{}: {} ({hint})", self.slot.name, error.message()));
         }

@@ -202,6 +202,31 @@ impl Config {
         Ok(header)
     }
 
+    /// Whether the provider that `name` derives from is there, and does not derive from it in turn.
+    fn check_from(&self, name: &str, from: &str) -> Result<()> {
+        let at = ["providers", name, "from"];
+        let mut chain = vec![name, from];
+        loop {
+            let last = chain.last().copied().unwrap_or_default();
+            if !self.providers.contains_key(last) {
+                let meant = nearest(last, self.providers.keys().map(String::as_str));
+                let meant = meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
+                return Err(self.wrong(&at, Mark::Value, &format!("there is no provider `{last}`{meant}")));
+            }
+            let Some(next) = self.table(last)?.get("from").and_then(Value::as_str) else { return Ok(()) };
+            let is_circle = chain.contains(&next);
+            chain.push(next);
+            if is_circle {
+                let chain = chain.join(" -> ");
+                return Err(self.wrong(
+                    &at,
+                    Mark::Value,
+                    &format!("providers need each other's tokens: {chain}"),
+                ));
+            }
+        }
+    }
+
     /// A setting that its kind cannot use.
     fn unfit(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
         // Of no key: what is wrong is outside of the configuration.
@@ -211,11 +236,18 @@ impl Config {
         // `fields.NAME`, `list[0]`: a place in a list is shown as its list.
         let path = error.key.split('[').next().unwrap_or_default().split('.').filter(|key| !key.is_empty());
         let mut keys: Vec<&str> = ["providers", name].into_iter().chain(path).collect();
-        let key = keys[2..].join(".");
+        let mut key = keys[2..].join(".");
         let secret = keys.get(2).is_some_and(|key| kind.secrets.contains(key));
+        let is_sent = keys[2..].iter().any(|key| show::SENT.contains(key));
         let unknown = error.message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+        let place = if is_sent { Mark::Key } else { Mark::Value };
         let (mark, why) = match (unknown, error.message.rsplit_once("expected ")) {
-            _ if secret => (Mark::Secret, format!("`{key}` must be {SECRET_FORMS}")),
+            _ if secret => {
+                // What a source is made of is part of the secret; several stand in `secrets`.
+                keys.truncate(if keys[2] == "secrets" { 4 } else { 3 });
+                key = keys[2..].join(".");
+                (Mark::Secret, format!("`{key}` must be {SECRET_FORMS}"))
+            }
             (Some((field, known)), _) => {
                 keys.retain(|key| *key != field);
                 let table = keys[2..].join(".");
@@ -228,8 +260,8 @@ impl Config {
                 (Mark::Key, format!("`{table}` has no key `{field}`: {}", meant.unwrap_or_else(all)))
             }
             // What is there is seen in the file's own words.
-            (None, Some((_, expected))) => (Mark::Value, format!("`{key}` must be {expected}")),
-            (None, None) => (Mark::Value, format!("`{key}`: {}", error.message)),
+            (None, Some((_, expected))) => (place, format!("`{key}` must be {}", in_words(expected))),
+            (None, None) => (place, format!("`{key}`: {}", error.message)),
         };
         self.wrong(&keys, mark, &why)
     }
@@ -247,6 +279,22 @@ impl Config {
             Some(place) => format!("{place}: {why}{}", place.picture()),
             None => format!("{}: {why}", self.origin(keys)),
         })
+    }
+}
+
+/// What serde expects, in words for people.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        _ if expected.starts_with("struct ")
+            || expected.starts_with("a map")
+            || expected == "map with a single key" =>
+        {
+            "a table: { name = \"value\" }"
+        }
+        "a sequence" => "a list: [\"one\", \"two\"]",
+        "a string" | "string or map" => "text",
+        "a boolean" => "true or false",
+        other => other,
     }
 }
 
@@ -285,6 +333,9 @@ impl Config {
         let json = serde_json::to_value(&own).map_err(|error| Error::configuration(error.to_string()))?;
         let settings = Settings::new(name, json, self.env.as_ref());
         let provider = (kind.build)(&settings).map_err(|error| self.unfit(name, kind, &error))?;
+        if let Some(from) = provider.derives_from() {
+            self.check_from(name, from)?;
+        }
         let mut entry = Entry::new(provider);
         entry.header = self.header(name, entry.header)?;
         kind.token_variable.clone_into(&mut entry.token_variable);

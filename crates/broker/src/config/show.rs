@@ -30,6 +30,9 @@ pub struct Setting {
     pub origin: String,
 }
 
+/// Tables of what is sent as it stands there.
+pub(super) const SENT: [&str; 6] = ["headers", "json", "form", "query", "params", "settings"];
+
 /// What stands for a value that may be a secret.
 const REDACTED: &str = "\"[redacted]\"";
 
@@ -96,21 +99,39 @@ impl Config {
     }
 }
 
-/// A value without texts that may be secrets: in requests that the configuration describes only placeholders stand.
-fn without_literals(value: &Value, in_request: bool) -> Value {
+/// A value without texts that may be secrets: of what is sent to a service, or to a program, only placeholders stand.
+fn without_literals(key: &str, value: &Value, is_sent: bool) -> Value {
+    let is_sent = is_sent || SENT.contains(&key);
+    let redacted = || Value::from(REDACTED.trim_matches('"'));
     match value {
         Value::Dict(tag, table) => {
-            let shown = |(key, value): (&String, &Value)| {
-                let in_request = in_request || ["headers", "json", "form"].contains(&key.as_str());
-                (key.clone(), without_literals(value, in_request))
-            };
+            let shown =
+                |(key, value): (&String, &Value)| (key.clone(), without_literals(key, value, is_sent));
             Value::Dict(*tag, table.iter().map(shown).collect())
         }
-        Value::String(_, text) if in_request && !(text.starts_with('{') && text.ends_with('}')) => {
-            Value::from(REDACTED.trim_matches('"'))
+        Value::Array(_, words) if key == "command" => {
+            let more = (words.len() > 1).then(|| Value::from("…"));
+            Value::from(words.first().cloned().into_iter().chain(more).collect::<Vec<_>>())
         }
+        Value::Array(tag, list) => {
+            Value::Array(*tag, list.iter().map(|value| without_literals("", value, is_sent)).collect())
+        }
+        Value::String(_, text) if is_placeholder(text) => value.clone(),
+        // As one text a table may hold anything.
+        Value::String(_, text) if is_sent || text.starts_with('{') => redacted(),
+        Value::String(_, text) => match text.split_once('?') {
+            Some((url, _)) if url.contains("://") => Value::from(format!("{url}?…")),
+            _ => value.clone(),
+        },
+        Value::Num(..) if is_sent => redacted(),
         other => other.clone(),
     }
+}
+
+/// `{name}` alone.
+fn is_placeholder(text: &str) -> bool {
+    let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains(['{', '}', '"']))
 }
 
 fn toml(value: &Value) -> String {
@@ -143,7 +164,7 @@ fn shown(kind: &Kind, key: &str, value: &Value) -> String {
         }
         // A URL may have a password in it.
         Value::String(_, text) if text.contains("://") && text.contains('@') => REDACTED.to_owned(),
-        _ if known && !kind.secrets.contains(&key) => toml(&without_literals(value, false)),
+        _ if known && !kind.secrets.contains(&key) => toml(&without_literals(key, value, false)),
         _ => REDACTED.to_owned(),
     }
 }

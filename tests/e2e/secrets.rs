@@ -1,0 +1,124 @@
+//! Where secrets come from, and where they are not shown.
+
+use std::process::Stdio;
+
+use broker_e2e::{MARK, Sandbox};
+
+/// A key whose source is this TOML.
+fn key(source: &str) -> Sandbox {
+    Sandbox::new().with_config(&format!("[providers.key]\nkind = \"static\"\ntoken = {source}\n"))
+}
+
+#[test]
+fn what_a_command_leaves_running_is_not_waited_for() {
+    // Who holds the pipe ends only with this test.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let sandbox = key("{ command = [\"sh\", \"-c\", \"echo out; cat <&3 2>/dev/null & exit 0\"] }");
+    let script = "exec 3<&0; exec \"$@\" </dev/null";
+    let words = ["token", "key"];
+    let mut command = sandbox.command_under(&["sh", "-c", script, "sh"], &words);
+    let child = command.stdin(reader).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = broker_e2e::finish(broker_e2e::started(child, &words));
+    assert_eq!(run.ends(0).out, "out\n");
+    drop(writer);
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named() {
+    let run = key("{ env = \"LAB_KEY\" }").broker(&["token", "key"]).ends(5);
+    let _ =
+        run.says("the environment variable LAB_KEY is not set").says("hint: set LAB_KEY, or mend `token`");
+}
+
+#[test]
+fn what_is_sent_is_not_shown() {
+    let secret = format!("{MARK}-literal");
+    let config = format!(
+        r#"
+        [providers.lab]
+        kind = "login"
+        secrets = {{ one = "{secret}", two = {{ env = "TWO" }} }}
+        [providers.lab.login]
+        url = "https://lab.example.org/login?key={secret}"
+        json = {{ user = "{{username}}", password = "{secret}", more = [{{ pin = "{secret}" }}], number = 1234 }}
+        headers = {{ X-Key = "{secret}" }}
+        query = {{ key = "{{secrets.one}}{secret}" }}
+        [providers.machine]
+        kind = "oauth2"
+        flow = "client_credentials"
+        token_url = "https://lab.example.org/token"
+        client_id = "me"
+        client_secret = {{ env = "S" }}
+        params = {{ tenant = "{secret}" }}
+        [providers.program]
+        kind = "exec"
+        command = ["lab-token", "--password={secret}"]
+        settings = {{ url = "https://lab.example.org", key = "{secret}" }}
+        "#
+    );
+    let sandbox = Sandbox::new().with_config(&config);
+    let shown = sandbox.broker(&["config", "show"]).ends(0).out;
+    assert!(!shown.contains(MARK) && !shown.contains("1234"), "{shown}");
+    for part in [
+        "url = \"https://lab.example.org/login?…\"",
+        "user = \"{username}\"",
+        "X-Key = \"[redacted]\"",
+        "two = { env = \"TWO\" }",
+        "command = [\"lab-token\", \"…\"]",
+        "tenant = \"[redacted]\"",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn a_wrong_value_of_what_is_sent_is_not_shown() {
+    let config = "[providers.m]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"me\"\n\
+        token_url = \"https://lab.example.org/token\"\nclient_secret = { env = \"S\" }\nparams = { client_secret = \"KANARIE-x\" }\n";
+    let run = Sandbox::new().with_config(config).broker(&["config", "check"]).ends(5);
+    assert!(!run.err.contains("KANARIE-x"), "{}", run.err);
+}
+
+#[test]
+fn a_provider_that_another_derives_from_is_there_and_does_not_derive_in_turn() {
+    let table = |name: &str, from: &str| {
+        format!(
+            "[providers.{name}]\nkind = \"oauth2\"\nfrom = \"{from}\"\ntoken_url = \"https://lab.example.org/token\"\n"
+        )
+    };
+    let missing = Sandbox::new().with_config(&table("derived", "earthscop"));
+    let run = missing.broker(&["config", "check"]).ends(5);
+    let _ =
+        run.says("providers.toml:3:").says("there is no provider `earthscop`: did you mean `earthscope`?");
+    let circle = Sandbox::new().with_config(&(table("one", "two") + &table("two", "one")));
+    let run = circle.broker(&["token", "one"]).ends(5);
+    let _ = run.says("providers need each other's tokens: one -> two -> one");
+}
+
+/// A program that prints what is in a file.
+fn program(answer: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let file = sandbox.home().join("answer.json");
+    sandbox.write(&file, answer);
+    let command = format!("[\"cat\", \"{}\"]", file.display());
+    sandbox
+        .with_config(&format!("[providers.lab]\nkind = \"exec\"\nspeaks = \"json\"\ncommand = {command}\n"))
+}
+
+#[test]
+fn a_token_that_no_program_can_take_is_not_kept() {
+    let sandbox = program(r#"{"access_token": "ab\u001bcd", "expires_in": 3600}"#);
+    let _ = sandbox
+        .broker(&["token", "lab"])
+        .ends(4)
+        .says("error: lab: the new token has control characters in it");
+    sandbox.write(&sandbox.home().join("answer.json"), r#"{"access_token": "abcd", "expires_in": 3600}"#);
+    assert_eq!(sandbox.broker(&["token", "lab"]).token(), "abcd");
+}
+
+#[test]
+fn what_ends_after_all_calendars_does_not_end() {
+    let sandbox = program(r#"{"access_token": "abcd", "expires_in": 300000000000}"#);
+    let token = sandbox.broker(&["token", "lab", "--format", "json"]).json();
+    assert!(token["expires_at"].is_null(), "9,500 years: {token}");
+}
