@@ -199,6 +199,13 @@ fn what_a_plugin_does_not_declare_it_is_not_asked_for() {
 }
 
 #[test]
+fn nothing_is_taken_that_was_said_before_it_was_asked() {
+    let odd = Odd::new();
+    let run = odd.does("logs-in-early").sandbox.broker(&["login", "odd"]).ends(1);
+    let _ = run.says("plugin `odd.sh` said something before it was asked");
+}
+
+#[test]
 fn a_variable_that_has_a_secret_is_not_the_plugins() {
     let _ = Odd::new().does("env").token().token();
 }

@@ -13,8 +13,10 @@ issuer=https://login.example.org
 actions='"exchange","revoke"'
 case $mode in logs-in*) actions='"exchange","login"' ;; esac
 [ "$mode" = elsewhere ] && issuer=https://login.example.com
-echo '{"ok":{"issuer":"'$issuer'","actions":['"$actions"'],"mood":"fine"}}'
-[ "$mode" = unasked ] && echo '{"ok":{}}' && sleep 0.3
+# In one piece, so that it is there before anything is asked.
+early=
+case $mode in unasked | logs-in-early) early='{"ok":{"grant":"KANARIE-early"}}' ;; esac
+printf '%s\n' '{"ok":{"issuer":"'$issuer'","actions":['"$actions"'],"mood":"fine"}}' ${early:+"$early"}
 IFS= read -r asked || exit
 good='{"v":1,"ok":{"tokens":[{"secret":"KANARIE-token-'$$'","expires_in":3600}],"grant":"KANARIE-grant-'$$'"}}'
 case $mode in
