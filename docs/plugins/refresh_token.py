@@ -32,8 +32,8 @@ def refresh(asked, grant):
 say({"v": [1]})
 for asked in map(json.loads, sys.stdin):
     held = (asked.get("record") or {}).get("grant")
-    if asked["action"] == "describe": say({"ok": {"issuer": asked["settings"]["token_url"], "actions": ["exchange", "login"]}})
+    if asked["action"] == "describe": say({"ok": {"issuer": asked["settings"]["token_url"], "actions": ["exchange", "login"], "login_with": ["refresh_token"]}})
     elif asked["action"] == "login":
-        say({"ask": {"question": "Refresh token: ", "hidden": True}})
-        say(refresh(asked, hear()["answer"]))
+        if "secret" not in asked["login"]: say({"ask": {"question": "Refresh token", "hidden": True}})
+        say(refresh(asked, asked["login"].get("secret") or hear()["answer"]))
     else: say(refresh(asked, held["secret"]) if held else err("login-required", "there is no login"))

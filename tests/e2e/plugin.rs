@@ -67,23 +67,26 @@ impl Odd {
 }
 
 /// What a plugin does, the exit code, and the words that name it.
-const BAD: [(&str, i32, &str); 18] = [
+const BAD: [(&str, i32, &str); 21] = [
     ("no-hello", 1, "plugin `odd.sh` did not begin with its versions"),
     ("versions", 5, "plugin `odd.sh` speaks version 7, 8 of the protocol, and this broker version 1"),
     ("crash-first", 1, "plugin `odd.sh` ended without an answer (exit status: 3): no such module: planets"),
     ("hang-first", 4, "plugin `odd.sh` gave no answer within 1s"),
     ("unasked", 1, "plugin `odd.sh` said something before it was asked"),
     ("hang", 4, "plugin `odd.sh` gave no answer within 1s"),
-    ("crash", 1, "plugin `odd.sh` ended without an answer (exit status: 7): the planets do not align"),
-    ("killed", 1, "plugin `odd.sh` ended without an answer (signal: 9 (SIGKILL))"),
-    ("garbage", 1, "plugin `odd.sh` answered with what is no message of the protocol"),
-    ("half", 1, "plugin `odd.sh` answered with what is no message of the protocol"),
-    ("nothing", 1, "plugin `odd.sh` answered with neither a token nor a grant"),
-    ("asks", 1, "plugin `odd.sh` asks for a person, which only a login may"),
-    ("long-line", 1, "plugin `odd.sh` says too much: a line has 1 MiB at most"),
-    ("many-lines", 1, "plugin `odd.sh` answered with what is no message of the protocol"),
-    ("closes", 1, "plugin `odd.sh` ended without an answer"),
-    ("forks", 1, "plugin `odd.sh` ended without an answer"),
+    ("crash", 4, "plugin `odd.sh` ended without an answer (exit status: 7): the planets do not align"),
+    ("killed", 4, "plugin `odd.sh` ended without an answer (signal: 9 (SIGKILL))"),
+    ("garbage", 4, "plugin `odd.sh` answered with what is no message of the protocol"),
+    ("half", 4, "plugin `odd.sh` answered with what is no message of the protocol"),
+    ("nothing", 1, "plugin `odd.sh` answered with neither the token that was asked for nor a new grant"),
+    ("empty", 1, "plugin `odd.sh` answered with neither the token that was asked for nor a new grant"),
+    ("steers", 1, "plugin `odd.sh` answered with neither the token that was asked for nor a new grant"),
+    ("number", 4, "error: odd: 503"),
+    ("asks", 4, "plugin `odd.sh` asks for a person, which only a login may"),
+    ("long-line", 4, "plugin `odd.sh` says too much: a line has 1 MiB at most"),
+    ("many-lines", 4, "plugin `odd.sh` answered with what is no message of the protocol"),
+    ("closes", 4, "plugin `odd.sh` ended without an answer"),
+    ("forks", 4, "plugin `odd.sh` ended without an answer"),
     (r#"{"kind":"refused","message":"no KANARIE-key\u001b[31m"}"#, 6, "error: odd: no [redacted] [31m"),
     (r#"{"kind":"unavailable","message":"busy","retry_after":90}"#, 4, "error: odd: busy"),
 ];
@@ -135,6 +138,122 @@ fn what_is_odd_and_harmless_is_taken() {
         assert!(token.starts_with("KANARIE-token-"), "{mode}");
         odd.is_gone();
     }
+}
+
+/// Waits for what a process does.
+#[track_caller]
+fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + limit;
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_a_plugin_gives_is_saved_before_the_plugin_has_ended() {
+    let odd = Odd::new();
+    let mut child = odd.does("stays").sandbox.start(&["token", "odd"]);
+    until("it answers", Duration::from_secs(20), || odd.beside("answered").exists());
+    // It stays for ten minutes, and would have a second to end by itself.
+    let is_saved =
+        || odd.sandbox.record_path("odd").exists() && odd.sandbox.record("odd")["grant"].is_object();
+    until("it is saved at once", Duration::from_millis(900), is_saved);
+    child.kill().expect("killed");
+    let _ = child.wait();
+    let held = odd.does("crash").token().token();
+    assert!(held.starts_with("KANARIE-token-"), "nothing was only in memory");
+    odd.is_gone();
+}
+
+#[test]
+fn a_token_without_an_end_is_held_for_life() {
+    let odd = Odd::new();
+    odd.configure("life = \"10m\"");
+    let json = odd.does("jwt").sandbox.broker(&["token", "odd", "--format", "json"]).json();
+    let left = json["expires_in"].as_i64().expect("an end");
+    assert!((500..=600).contains(&left), "{left}");
+}
+
+#[test]
+fn what_brings_nobody_nearer_is_not_asked_for_again() {
+    let odd = Odd::new();
+    let _ = odd.does("refuses").token().ends(3).says("plugin `odd.sh` has no login that the service takes");
+    assert_eq!(odd.processes().len(), 1, "nothing was sent that could be refused");
+    let _ = odd.does("empty").token().ends(1);
+    assert_eq!(odd.processes().len(), 2);
+    let _ = odd.does("other-scope").token().ends(1).says("nor a new grant");
+    assert_eq!(odd.processes().len(), 4, "one that was not there may have been a step");
+}
+
+#[test]
+fn what_a_plugin_does_not_declare_it_is_not_asked_for() {
+    let odd = Odd::new();
+    odd.does("good");
+    let _ = odd.sandbox.broker(&["token", "odd", "--name", "n"]).ends(2).says("leave out `--name`");
+    let _ = odd.sandbox.broker(&["token", "odd", "--scope", "aws:x"]).ends(2).says("this is no scope");
+    odd.does("logs-in");
+    let login = |flag: &str| odd.sandbox.broker_reading(&["login", "odd", flag], "KANARIE-secret");
+    let _ = login("--refresh-token-stdin").ends(2).says("leave out `--refresh-token-stdin`");
+    let _ = login("--password-stdin").ends(2).says("leave out `--password-stdin`");
+}
+
+#[test]
+fn nothing_is_taken_that_was_said_before_it_was_asked() {
+    let odd = Odd::new();
+    let run = odd.does("logs-in-early").sandbox.broker(&["login", "odd"]).ends(1);
+    let _ = run.says("plugin `odd.sh` said something before it was asked");
+}
+
+#[test]
+fn a_variable_that_has_a_secret_is_not_the_plugins() {
+    let _ = Odd::new().does("env").token().token();
+}
+
+#[test]
+fn words_of_the_command_are_in_no_record() {
+    let odd = Odd::new();
+    odd.sandbox.write_config(&format!(
+        "[providers.odd]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\", \"--key=KANARIE-word\"]\n",
+        odd.script.display()
+    ));
+    let _ = odd.does("good").token().token();
+    let record = odd.sandbox.record("odd")["issuer"].to_string();
+    assert!(record.contains("odd.sh") && !record.contains("KANARIE-word"), "{record}");
+}
+
+#[test]
+fn a_plugin_sees_whether_an_earlier_try_had_no_answer() {
+    let odd = Odd::new();
+    let sent_at = || {
+        let noted = std::fs::read_to_string(odd.beside("noted")).expect("a request");
+        let asked: serde_json::Value = serde_json::from_str(&noted).expect("JSON");
+        asked["record"]["grant"]["sent_at"].clone()
+    };
+    let _ = odd.does("good").token().token();
+    let forced = ["token", "odd", "--force"];
+    let _ = odd.does("notes").sandbox.broker(&forced).ends(0);
+    assert!(sent_at().is_null(), "that it is sent now is no news");
+    let _ = odd.does("hang").sandbox.broker(&forced).ends(4);
+    let _ = odd.does("notes").sandbox.broker(&forced).ends(0);
+    assert!(sent_at().is_string(), "the last one had no answer");
+}
+
+#[test]
+fn the_first_program_in_path_that_can_run_is_run() {
+    let home = Sandbox::new();
+    let folders = ["one", "two"].map(|name| home.home().join(name));
+    for folder in &folders {
+        std::fs::create_dir(folder).expect("a folder");
+    }
+    home.write(&folders[0].join("tool"), "not a program");
+    std::os::unix::fs::symlink("/bin/echo", folders[1].join("tool")).expect("a link");
+    let path = format!("{}:{}:/usr/bin:/bin", folders[0].display(), folders[1].display());
+    let sandbox = home.with_env("PATH", &path);
+    sandbox.write_config(
+        "[providers.odd]\nkind = \"exec\"\nspeaks = \"text\"\ncommand = [\"tool\", \"KANARIE-t\"]\n",
+    );
+    assert_eq!(sandbox.broker(&["token", "odd"]).token(), "KANARIE-t");
 }
 
 #[test]

@@ -61,14 +61,13 @@ pub struct Command(pub Vec<String>);
 impl<'de> Deserialize<'de> for Command {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let words: Option<Vec<String>> = match Value::deserialize(deserializer)? {
-            Value::String(text) => serde_json::from_str(&text).ok().or_else(|| Some(vec![text])),
+            // As text, a space is in a command line that was not split. In a list it may be in a path.
+            Value::String(text) => {
+                serde_json::from_str(&text).ok().or_else(|| (!text.contains(' ')).then(|| vec![text]))
+            }
             list => serde_json::from_value(list).ok(),
         };
-        // A program with a space in its name is a command line that was not split.
-        let is_program = |words: &Vec<String>| match words.first() {
-            Some(program) => !program.is_empty() && (words.len() > 1 || !program.contains(' ')),
-            None => false,
-        };
+        let is_program = |words: &Vec<String>| words.first().is_some_and(|program| !program.is_empty());
         let words = words.filter(is_program);
         words
             .map(Self)

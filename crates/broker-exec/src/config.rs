@@ -43,7 +43,7 @@ pub(crate) enum Speaks {
 }
 
 impl Speaks {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Broker => "broker",
             Self::Aws => "aws",

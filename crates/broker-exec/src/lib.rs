@@ -2,6 +2,7 @@
 //! whatever prints a token.
 
 mod config;
+mod given;
 mod plugin;
 mod process;
 mod program;

@@ -2,17 +2,18 @@
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Error, ExpiresAs, Issuer, Login, Provider, Record, Result, Revoked, ScopeKey,
-    Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest, mark, refuse_derived,
-    seconds,
+    Change, Claims, Context, Derived, Error, ExpiresAs, Issuer, Login, Provider, Record, Result, Revoked,
+    ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest, mark,
+    refuse_derived, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::given::{Given, GivenToken, only_grant, scope_key};
 use crate::program::Program;
 use crate::session::{Session, Unread};
-use crate::wire::{Described, Given, GivenToken, Request, RevokedThere, only_grant};
+use crate::wire::{Described, Request, RevokedThere};
 
 /// What is kept for the plugin, what it said who gives its tokens, and whether it has a login.
 const KEPT: &str = "plugin";
@@ -34,7 +35,11 @@ pub(crate) struct Plugin {
 
 impl Plugin {
     pub(crate) fn new(settings: &Settings<'_>, config: Config) -> Result<Self, SettingsError> {
-        let program = Program::new(config.command.0)?;
+        let variables = config.secrets.values().filter_map(|source| match source {
+            SecretSource::Env(name) => Some(name.clone()),
+            _ => None,
+        });
+        let program = Program::new(config.command.0)?.without(variables.collect());
         let secrets: Vec<_> = config.secrets.into_iter().collect();
         let marks = secrets
             .iter()
@@ -46,7 +51,7 @@ impl Plugin {
         let issuer = Issuer {
             kind: "exec".to_owned(),
             flow: "plugin".to_owned(),
-            endpoint: program.line(),
+            endpoint: program.endpoint(),
             client_id: None,
             audience: (!config.settings.0.is_empty())
                 .then(|| format!("settings {}", mark("settings", &chosen, 64))),
@@ -120,40 +125,48 @@ impl Plugin {
         &self,
         session: &mut Session<'_>,
         answer: Result<Given, Unread>,
+        record: &Record,
         asked: &ScopeKey,
         sent_at: DateTime<Utc>,
     ) -> Result<Change> {
-        let given = match answer {
+        let mut given = match answer {
             Ok(given) => given,
             Err(unread) => {
                 let Some(grant) = only_grant(&unread.line) else { return Err(unread.error) };
                 session.hide(&grant);
+                session.gave();
                 tracing::warn!(plugin = self.program.name(), "only the grant of its answer can be read");
                 return Ok(Change::grant(grant, sent_at));
             }
         };
         given.tokens.iter().for_each(|token| session.hide(&token.secret));
         given.grant.iter().for_each(|grant| session.hide(grant));
-        let nothing = given.tokens.is_empty() && given.grant.is_none() && given.dropped.is_empty();
-        if nothing && !given.grant_refused {
+        given.tidy();
+        if !given.helps(record, asked, sent_at) {
             let name = self.program.name();
-            return Err(Error::failed(format!("plugin `{name}` answered with neither a token nor a grant")));
+            return Err(if given.grant_refused {
+                Error::login_required(format!("plugin `{name}` has no login that the service takes"))
+            } else {
+                Error::failed(format!(
+                    "plugin `{name}` answered with neither the token that was asked for nor a new grant"
+                ))
+            });
         }
+        session.gave();
         Ok(self.taken(given, asked, sent_at))
     }
 
     fn taken(&self, given: Given, asked: &ScopeKey, sent_at: DateTime<Utc>) -> Change {
         let mut change = if given.grant_refused { Change::grant_refused() } else { Change::default() };
-        if let Some(grant) = given.grant.filter(|grant| !grant.expose().is_empty()) {
+        if let Some(grant) = given.grant {
             change = change.and_grant(grant, sent_at);
         }
         for scopes in &given.dropped {
-            change = change.and_dropped(&ScopeKey::new(scopes.iter().map(String::as_str)));
+            change = change.and_dropped(&scope_key(scopes));
         }
-        for given in given.tokens.into_iter().filter(|token| !token.secret.expose().is_empty()) {
-            let scopes = given.scopes.as_ref().map(|scopes| ScopeKey::new(scopes.iter().map(String::as_str)));
-            let token = self.token(given, sent_at);
-            change = change.and_token(scopes.as_ref().unwrap_or(asked), token);
+        for given in given.tokens {
+            let scopes = given.scopes(asked);
+            change = change.and_token(&scopes, self.token(given, sent_at));
         }
         if let Some(kept) = given.kept {
             change = change.and_kept(KEPT, Value::Object(kept));
@@ -168,7 +181,7 @@ impl Plugin {
             None => None,
         };
         let life = || Some(sent_at.checked_add_signed(seconds(given.expires_in.as_ref()?)?));
-        let own = || Some(Claims::read(&given.secret)?.expires_at());
+        let own = || Claims::read(&given.secret)?.expires_at().map(Some);
         let expires_at =
             told.or_else(life).or_else(own).unwrap_or_else(|| sent_at.checked_add_signed(self.life));
         let token = Token::new(given.secret, sent_at, expires_at).with_scope(given.scope);
@@ -199,14 +212,15 @@ impl Plugin {
         secrets: &[(String, Secret)],
     ) -> Result<Change> {
         self.fits(described, request)?;
+        session.exchanges()?;
         hide(session, record, secrets);
         let sent_at = context.now();
         let ask = self.request("exchange", sent_at).with_secrets(secrets);
-        let ask = ask.with_record(record, KEPT).for_token(request, sent_at);
+        let ask = ask.with_record(record, KEPT, context.began_at()).for_token(request, sent_at);
         context
             .exchange(async {
                 let answer = session.ask_or_unread(&ask).await;
-                self.change(session, answer, request.scopes(), sent_at)
+                self.change(session, answer, record, request.scopes(), sent_at)
             })
             .await
     }
@@ -224,7 +238,21 @@ impl Plugin {
             ))
             .with_hint("to ask for a life that must be left, use --min-ttl"));
         }
+        if !described.names && request.asked_name().is_some() {
+            return Err(Error::usage(format!(
+                "the tokens of plugin `{name}` have no name: leave out `--name`"
+            )));
+        }
         Ok(())
+    }
+
+    fn not_so(&self, login: &Login) -> Error {
+        let name = self.program.name();
+        let (with, flag) = match login {
+            Login::Password(_) => ("a password", "--password-stdin"),
+            _ => ("a refresh token", "--refresh-token-stdin"),
+        };
+        Error::usage(format!("plugin `{name}` has no login with {with} from elsewhere: leave out `{flag}`"))
     }
 
     /// With who gave it.
@@ -254,7 +282,8 @@ impl Plugin {
         if answer.as_ref().is_ok_and(|given: &Given| given.grant_refused) {
             return Err(Error::refused("the service refused what was given to log in with"));
         }
-        context.exchange(async { self.change(session, answer, &ScopeKey::default(), came_at) }).await
+        let (record, scopes) = (Record::new(&self.name, self.issuer.clone()), ScopeKey::default());
+        context.exchange(async { self.change(session, answer, &record, &scopes, came_at) }).await
     }
 }
 
@@ -274,7 +303,11 @@ impl Provider for Plugin {
 
     /// What the plugin can choose is known when it is asked, not here: a held token starts no process.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        refuse_derived(request)
+        refuse_derived(request)?;
+        if request.scopes().iter().any(Derived::is_key) {
+            return Err(Error::usage("this is no scope: a plugin gives no AWS credentials and no cookie"));
+        }
+        Ok(())
     }
 
     fn sources(&self) -> Vec<String> {
@@ -283,7 +316,8 @@ impl Provider for Plugin {
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        record.usable_grant().is_some() || record.kept(HAS_LOGIN).and_then(Value::as_bool) == Some(false)
+        // Before its first exchange nobody knows whether it has a login.
+        record.usable_grant().is_some() || record.kept(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
     }
 
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
@@ -294,8 +328,9 @@ impl Provider for Plugin {
         let secrets = self.secrets(context).await?;
         let (mut session, described) = self.begin(context, None).await?;
         let outcome = match login {
-            _ if described.can("login") => self.logged_in(context, &mut session, login, &secrets).await,
+            _ if described.takes(login) => self.logged_in(context, &mut session, login, &secrets).await,
             // That its secrets work is all there is to see.
+            _ if described.can("login") => Err(self.not_so(login)),
             Login::Usual => {
                 let record = Record::new(&self.name, self.issuer.clone());
                 let request = TokenRequest::new();
@@ -314,7 +349,8 @@ impl Provider for Plugin {
             return session.close(Ok(Revoked::default())).await;
         }
         hide(&mut session, record, &secrets);
-        let ask = self.request("revoke", context.now()).with_secrets(&secrets).with_record(record, KEPT);
+        let ask = self.request("revoke", context.now()).with_secrets(&secrets);
+        let ask = ask.with_record(record, KEPT, context.began_at());
         let outcome = context.exchange(session.ask::<RevokedThere>(&ask)).await;
         let outcome = outcome.map(|there| {
             let note = there.note.map(|note| session.shown(&note));

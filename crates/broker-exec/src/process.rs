@@ -26,7 +26,21 @@ const TERM_GRACE: Duration = Duration::from_millis(500);
 /// What is in a pipe whose writer has ended comes at once.
 const REST: Duration = Duration::from_millis(100);
 
+/// The same where something waits to be saved.
+const KILLED_REST: Duration = Duration::from_millis(20);
+
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How a plugin that is through is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// At once: what it gave is not saved yet.
+    Kill,
+    /// Soon: it did not do as it should.
+    Rest,
+    /// It has time to end by itself.
+    Grace,
+}
 
 /// Why a line did not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,25 +148,31 @@ impl Process {
         }
     }
 
-    /// Sees to its end, and that of all it has started: at once, or after it had time to end by itself. Gives how it
-    /// ended by itself, if it did, and what it said on stderr.
-    pub(crate) async fn end(mut self, at_once: bool) -> (Option<ExitStatus>, Said) {
+    /// Sees to its end, and that of all it has started. Gives how it ended by itself, if it did, and what it said on
+    /// stderr.
+    pub(crate) async fn end(mut self, pace: Pace) -> (Option<ExitStatus>, Said) {
         self.stdin = None;
-        let mut alone = false;
-        if !at_once || self.closed {
-            let grace = if at_once { REST } else { GRACE };
-            alone = tokio::time::timeout(grace, ended(&self.child)).await.is_ok();
-        }
-        if !alone {
+        let grace = match pace {
+            Pace::Kill => None,
+            Pace::Rest => self.closed.then_some(REST),
+            Pace::Grace => Some(GRACE),
+        };
+        let alone = match grace {
+            Some(grace) => tokio::time::timeout(grace, ended(&self.child)).await.is_ok(),
+            None => false,
+        };
+        if !alone && pace != Pace::Kill {
             signal(&mut self.child, End::Term);
             let _ = tokio::time::timeout(TERM_GRACE, ended(&self.child)).await;
         }
         // Before it is waited for: until then nobody else can have its number.
         signal(&mut self.child, End::Kill);
         self.over = true;
-        let status = self.child.wait().await.ok().filter(|_| alone);
+        let rest = if pace == Pace::Kill { KILLED_REST } else { REST };
+        let status = tokio::time::timeout(rest, self.child.wait()).await;
+        let status = status.ok().and_then(std::io::Result::ok).filter(|_| alone);
         // Who left the group may hold the pipe.
-        if tokio::time::timeout(REST, &mut self.stderr).await.is_err() {
+        if tokio::time::timeout(rest, &mut self.stderr).await.is_err() {
             self.stderr.abort();
         }
         let said = std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner));

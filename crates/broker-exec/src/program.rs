@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use broker_core::{Env, Error, Result, SettingsError, platform};
+use broker_core::{Env, Error, Result, Secret, SettingsError, mark, platform};
 use tokio::process::Command;
 
 /// A program and its words.
 #[derive(Debug)]
 pub(crate) struct Program {
     words: Vec<String>,
+    /// The environment variables that it does not get.
+    without: Vec<String>,
 }
 
 impl Program {
@@ -24,12 +26,17 @@ impl Program {
                         .to_owned(),
             });
         }
-        Ok(Self { words })
+        Ok(Self { words, without: Vec::new() })
     }
 
-    /// All words, as a person would type them.
-    pub(crate) fn line(&self) -> String {
-        self.words.join(" ")
+    /// It does not get these environment variables.
+    pub(crate) fn without(self, without: Vec<String>) -> Self {
+        Self { without, ..self }
+    }
+
+    /// What tells it from others in a record: its name, and a mark of all words. People put secrets into words.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("{} {}", self.name(), mark("command", &Secret::new(self.words.join("\0")), 64))
     }
 
     /// What people call it: the program, or the script that it runs. No other word: people put secrets there.
@@ -41,7 +48,7 @@ impl Program {
     }
 
     /// The command that starts it: in the root folder, with the environment that the broker has but for the
-    /// broker's own settings, which may be secrets of other providers.
+    /// broker's own settings, which may be secrets of other providers, and the secrets that it gets by its pipe.
     pub(crate) fn command(&self, env: &dyn Env) -> Result<Command> {
         let path = self.find(env)?;
         let mut command = Command::new(path);
@@ -51,6 +58,9 @@ impl Program {
         for (name, _) in env.vars("BROKER_PROVIDERS__") {
             command.env_remove(name);
         }
+        self.without.iter().for_each(|name| {
+            command.env_remove(name);
+        });
         Ok(command)
     }
 
@@ -71,13 +81,27 @@ impl Program {
         let Some(folders) = env.var("PATH") else { return Ok(PathBuf::from(word)) };
         // Not those that begin where the broker is called from.
         let folders = std::env::split_paths(&folders).filter(|folder| folder.is_absolute());
-        folders.map(|folder| folder.join(word)).find(|path| path.is_file()).ok_or_else(|| {
+        let mut there: Vec<_> =
+            folders.map(|folder| folder.join(word)).filter(|path| path.is_file()).collect();
+        // One that cannot run is named only where no other can.
+        let first = there.iter().position(|path| is_executable(path)).unwrap_or(0);
+        (first < there.len()).then(|| there.swap_remove(first)).ok_or_else(|| {
             Error::configuration(format!("there is no program {} in PATH", broker_core::printable(word)))
                 .with_hint(
                     "install it, or name its full path as the first word of `command` of this provider",
                 )
         })
     }
+}
+
+#[cfg(unix)]
+fn is_executable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(unix))]
+fn is_executable(_path: &Path) -> bool {
+    true
 }
 
 fn in_home(word: &str, env: &dyn Env) -> PathBuf {

@@ -6,7 +6,7 @@ use broker_core::{Context, DeviceCode, Error, ErrorKind, Result, Secret, Service
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::process::{Broke, Process, Said as Stderr};
+use crate::process::{Broke, Pace, Process, Said as Stderr};
 use crate::program::Program;
 use crate::wire::{self, Answer, Hello, Request, Said, ShowCode, VERSION, line};
 
@@ -36,6 +36,18 @@ pub(crate) struct Session<'a> {
     broke: bool,
     /// Whether it still runs for what is known.
     at_once: bool,
+    stage: Stage,
+}
+
+/// How far an exchange has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was asked for yet that a service would give.
+    Before,
+    /// It was: what is not said well may have been given all the same.
+    Asked,
+    /// It was given, and is to be saved before all else.
+    Given,
 }
 
 /// What a plugin said that is no message of the protocol.
@@ -49,7 +61,27 @@ impl<'a> Session<'a> {
     pub(crate) fn start(context: &'a Context, program: &'a Program) -> Result<Self> {
         let process = Process::start(program, context.env())?;
         let until = Instant::now() + context.timeout();
-        Ok(Self { context, program, process, until, secrets: Vec::new(), broke: false, at_once: false })
+        let (secrets, broke, at_once) = (Vec::new(), false, false);
+        Ok(Self { context, program, process, until, secrets, broke, at_once, stage: Stage::Before })
+    }
+
+    /// The next request may have a service give something.
+    pub(crate) fn exchanges(&mut self) -> Result<()> {
+        self.quiet()?;
+        self.stage = Stage::Asked;
+        Ok(())
+    }
+
+    /// Something was given: the plugin's end does not stand between that and its save.
+    pub(crate) fn gave(&mut self) {
+        self.stage = Stage::Given;
+    }
+
+    fn quiet(&mut self) -> Result<()> {
+        if self.process.has_said_more() {
+            return Err(self.broken("said something before it was asked"));
+        }
+        Ok(())
     }
 
     /// A secret that is sent or was received, and each line of it.
@@ -98,9 +130,7 @@ impl<'a> Session<'a> {
         request: &Request<'_>,
     ) -> Result<T, Unread> {
         let plain = |error| Unread { line: zeroize::Zeroizing::default(), error };
-        if self.process.has_said_more() {
-            return Err(plain(self.broken("said something before it was asked")));
-        }
+        self.quiet().map_err(plain)?;
         self.send(&line(request)).await.map_err(plain)?;
         let line = self.line().await.map_err(plain)?;
         match self.read(&line) {
@@ -116,6 +146,7 @@ impl<'a> Session<'a> {
         let plain = |error| Unread { line: zeroize::Zeroizing::default(), error };
         let silence = self.context.timeout().saturating_mul(SILENCES);
         let mut left = LONGEST_LOGIN;
+        self.quiet().map_err(plain)?;
         self.send(&line(request)).await.map_err(plain)?;
         loop {
             let (began, limit) = (Instant::now(), silence.min(left));
@@ -136,12 +167,14 @@ impl<'a> Session<'a> {
         match said {
             Said::Ask(ask) => {
                 let question = self.shown(&ask.question);
+                // The colon is the prompt's own.
+                let question = question.trim_end_matches(|c: char| c == ':' || c.is_whitespace());
                 let answer = if ask.hidden {
-                    let answer = person.ask_hidden(&question).await?;
+                    let answer = person.ask_hidden(question).await?;
                     self.hide(&answer);
                     answer
                 } else {
-                    Secret::new(person.ask(&question).await?)
+                    Secret::new(person.ask(question).await?)
                 };
                 self.until = Instant::now() + self.context.timeout();
                 self.send(&line(&Answer { answer: answer.expose() })).await?;
@@ -227,17 +260,23 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// It did not keep to the protocol; [`Session::close`] says more.
+    /// It did not keep to the protocol; [`Session::close`] says more. After the request of an exchange that is half an
+    /// answer as any other: it tells nothing of the service, and passes.
     fn broken(&mut self, what: &str) -> Error {
         (self.broke, self.at_once) = (true, true);
-        Error::failed(format!("plugin `{}` {what}", self.program.name()))
+        let kind = if self.stage == Stage::Asked { ErrorKind::Unavailable } else { ErrorKind::Failed };
+        Error::new(kind, format!("plugin `{}` {what}", self.program.name()))
     }
 
     /// Sees to the plugin's end, and says what there is to say of it.
     pub(crate) async fn close<T>(self, outcome: Result<T>) -> Result<T> {
-        let at_once = self.at_once && outcome.is_err();
+        let pace = match &outcome {
+            Ok(_) if self.stage == Stage::Given => Pace::Kill,
+            Err(_) if self.at_once => Pace::Rest,
+            _ => Pace::Grace,
+        };
         let Self { context, program, process, secrets, broke, .. } = self;
-        let (status, said) = process.end(at_once).await;
+        let (status, said) = process.end(pace).await;
         let secrets: Vec<_> = secrets.iter().collect();
         let (lines, leaked) = log(program, &said, &secrets);
         if leaked {

@@ -1,12 +1,11 @@
 //! The messages of the protocol, version 1: docs/plugin-protocol.md says what each means.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use broker_core::{Error, ErrorKind, Login, Record, Secret, TokenRequest};
+use broker_core::{Error, ErrorKind, Login, Record, Secret, TokenRequest, seconds};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -27,8 +26,8 @@ pub(crate) struct Request<'a> {
     provider: &'a str,
     now: String,
     settings: &'a Map<String, Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    secrets: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets: Option<BTreeMap<&'a str, &'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Held<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +49,7 @@ struct Held<'a> {
 #[derive(Serialize)]
 struct HeldGrant<'a> {
     secret: &'a str,
-    /// Since when it may have been spent.
+    /// Since when an earlier try may have spent it.
     sent_at: Option<String>,
 }
 
@@ -89,16 +88,17 @@ impl<'a> Request<'a> {
         now: DateTime<Utc>,
         settings: &'a Map<String, Value>,
     ) -> Self {
-        let (v, now, secrets) = (VERSION, rfc3339(now), BTreeMap::new());
-        Self { v, action, provider, now, settings, secrets, record: None, wanted: None, login: None }
+        let (v, now) = (VERSION, rfc3339(now));
+        Self { v, action, provider, now, settings, secrets: None, record: None, wanted: None, login: None }
     }
 
     pub(crate) fn with_secrets(mut self, secrets: &'a [(String, Secret)]) -> Self {
-        self.secrets = secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect();
+        self.secrets = Some(secrets.iter().map(|(name, secret)| (name.as_str(), secret.expose())).collect());
         self
     }
 
-    pub(crate) fn with_record(mut self, record: &'a Record, kept: &str) -> Self {
+    /// `began_at` is when this operation began: that the grant was sent since then says only that it is about to be.
+    pub(crate) fn with_record(mut self, record: &'a Record, kept: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| HeldToken {
             scopes: scopes.split_whitespace().collect(),
             secret: token.secret().expose(),
@@ -110,7 +110,7 @@ impl<'a> Request<'a> {
         // A grant that was refused is not sent again.
         let grant = record.usable_grant().map(|grant| HeldGrant {
             secret: grant.secret().expose(),
-            sent_at: grant.sent_at().map(rfc3339),
+            sent_at: grant.sent_at().filter(|at| *at < began_at).map(rfc3339),
         });
         let tokens = record.tokens().map(token).collect();
         self.record = Some(Held { account: record.account(), grant, tokens, kept: record.kept(kept) });
@@ -129,12 +129,21 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn for_login(mut self, login: &'a Login) -> Self {
-        self.login = Some(match login {
-            Login::RefreshToken(secret) => With { with: "refresh_token", secret: Some(secret.expose()) },
-            Login::Password(secret) => With { with: "password", secret: Some(secret.expose()) },
-            _ => With { with: "usual", secret: None },
-        });
+        let secret = match login {
+            Login::RefreshToken(secret) | Login::Password(secret) => Some(secret.expose()),
+            _ => None,
+        };
+        self.login = Some(With { with: with(login), secret });
         self
+    }
+}
+
+/// The word for how to log in.
+fn with(login: &Login) -> &'static str {
+    match login {
+        Login::RefreshToken(_) => "refresh_token",
+        Login::Password(_) => "password",
+        _ => "usual",
     }
 }
 
@@ -238,51 +247,21 @@ pub(crate) struct Described {
     pub(crate) scopes: bool,
     #[serde(default)]
     pub(crate) expires: bool,
+    #[serde(default)]
+    pub(crate) names: bool,
+    #[serde(default)]
+    login_with: Vec<String>,
 }
 
 impl Described {
     pub(crate) fn can(&self, action: &str) -> bool {
         self.actions.iter().any(|can| can == action)
     }
-}
 
-/// The answer to `exchange` and `login`.
-#[derive(Deserialize)]
-pub(crate) struct Given {
-    #[serde(default)]
-    pub(crate) tokens: Vec<GivenToken>,
-    pub(crate) grant: Option<Secret>,
-    #[serde(default)]
-    pub(crate) grant_refused: bool,
-    #[serde(default)]
-    pub(crate) dropped: Vec<Vec<String>>,
-    pub(crate) account: Option<String>,
-    pub(crate) kept: Option<Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct GivenToken {
-    /// Those that were asked for, if it does not say.
-    pub(crate) scopes: Option<Vec<String>>,
-    pub(crate) secret: Secret,
-    #[serde(rename = "type")]
-    pub(crate) token_type: Option<String>,
-    /// `null` says that it has no end.
-    #[serde(default, deserialize_with = "said")]
-    pub(crate) expires_at: Option<Value>,
-    pub(crate) expires_in: Option<Value>,
-    pub(crate) scope: Option<String>,
-}
-
-/// What a plugin gave for the long term in an answer whose rest cannot be read.
-pub(crate) fn only_grant(line: &[u8]) -> Option<Secret> {
-    #[derive(Deserialize)]
-    struct OnlyGrant {
-        grant: Secret,
-    }
-    match read::<OnlyGrant>(line)? {
-        Said::Ok(given) if !given.grant.expose().is_empty() => Some(given.grant),
-        _ => None,
+    /// Whether it has a login of this way. The usual one needs no word.
+    pub(crate) fn takes(&self, login: &Login) -> bool {
+        let with = with(login);
+        self.can("login") && (with == "usual" || self.login_with.iter().any(|takes| takes == with))
     }
 }
 
@@ -299,10 +278,10 @@ pub(crate) struct RevokedThere {
 pub(crate) struct Told {
     kind: String,
     #[serde(default)]
-    message: String,
+    message: Value,
     hint: Option<String>,
     /// In seconds.
-    retry_after: Option<f64>,
+    retry_after: Option<Value>,
 }
 
 impl Told {
@@ -316,11 +295,17 @@ impl Told {
             "configuration" => ErrorKind::Configuration,
             _ => ErrorKind::Failed,
         };
-        let message = match self.message.trim() {
+        // A status, say, as a number.
+        let message = match &self.message {
+            Value::Null => String::new(),
+            Value::String(message) => message.trim().to_owned(),
+            other => other.to_string(),
+        };
+        let message = match message.as_str() {
             "" => format!("the plugin says: {}, and nothing else", shown(&self.kind)),
             message => shown(message),
         };
-        let wait = self.retry_after.and_then(|wait| Duration::try_from_secs_f64(wait).ok());
+        let wait = self.retry_after.as_ref().and_then(seconds).and_then(|wait| wait.to_std().ok());
         let wait = wait.filter(|_| kind == ErrorKind::Unavailable);
         let error = Error::new(kind, message).with_retry_after(wait);
         match &self.hint {
@@ -329,11 +314,6 @@ impl Told {
             None => error,
         }
     }
-}
-
-/// A value that is there, also if it is `null`.
-fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 fn rfc3339(time: DateTime<Utc>) -> String {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{Provider, Settings};
+use broker_core::{ErrorKind, Login, Provider, Record, Secret, Settings};
 use broker_exec::KIND;
 use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{
@@ -105,6 +105,25 @@ async fn the_plugin_in_python_conforms_with_rotation() {
     let _alone = ALONE.lock().await;
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..EarthScopeOptions::default() };
     conformance::run(|| Refreshing::new(options.clone())).await;
+}
+
+#[tokio::test]
+async fn the_plugin_in_python_takes_a_refresh_token_from_elsewhere() {
+    let _alone = ALONE.lock().await;
+    let subject = Refreshing::new(EarthScopeOptions::default());
+    let broker = subject.world.broker(subject.of_client(&subject.client_id));
+    let password = broker.login(World::NAME, Login::Password(Secret::new("a-password"))).await;
+    assert_eq!(password.expect_err("it has none").kind(), ErrorKind::Usage);
+    let refresh_token = Secret::new(subject.service.issue_refresh_token());
+    let _ = broker.login(World::NAME, Login::RefreshToken(refresh_token)).await.expect("a login");
+    assert!(subject.world.person.told().is_empty(), "nobody is asked");
+}
+
+#[tokio::test]
+async fn a_plugin_that_was_never_asked_may_have_no_login() {
+    let subject = Client::new();
+    let plugin = subject.with_secret("standin-api-token");
+    assert!(plugin.can_renew(&Record::new(World::NAME, plugin.issuer().clone())));
 }
 
 /// The plugin in POSIX sh, with a secret and no login.

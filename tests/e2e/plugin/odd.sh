@@ -10,9 +10,13 @@ esac
 echo '{"v":[1],"since":"all that is unknown is ignored"}'
 IFS= read -r asked || exit
 issuer=https://login.example.org
+actions='"exchange","revoke"'
+case $mode in logs-in*) actions='"exchange","login"' ;; esac
 [ "$mode" = elsewhere ] && issuer=https://login.example.com
-echo '{"ok":{"issuer":"'$issuer'","actions":["exchange","revoke"],"mood":"fine"}}'
-[ "$mode" = unasked ] && echo '{"ok":{}}' && sleep 0.3
+# In one piece, so that it is there before anything is asked.
+early=
+case $mode in unasked | logs-in-early) early='{"ok":{"grant":"KANARIE-early"}}' ;; esac
+printf '%s\n' '{"ok":{"issuer":"'$issuer'","actions":['"$actions"'],"mood":"fine"}}' ${early:+"$early"}
 IFS= read -r asked || exit
 good='{"v":1,"ok":{"tokens":[{"secret":"KANARIE-token-'$$'","expires_in":3600}],"grant":"KANARIE-grant-'$$'"}}'
 case $mode in
@@ -28,11 +32,19 @@ long-line) head -c 100000000 /dev/zero | tr '\0' a ;;
 many-lines) yes '' ;;
 closes) exec >&-; sleep 600 ;;
 forks) sleep 600 & echo $! >>"$0.pids" ;;
-stays) echo "$good"; trap '' TERM; sleep 600 & echo $! >>"$0.pids"; wait; wait ;;
+stays) : >"$0.answered"; echo "$good"; trap '' TERM; sleep 600 & echo $! >>"$0.pids"; wait; wait ;;
 twice) echo "$good"; echo "$good" ;;
 stderr) head -c 100000000 /dev/zero | tr '\0' a >&2; echo "$good" ;;
 leaks) printf 'asked: %s\nanswer: %s\n' "$asked" "$good" >&2; echo "$good" ;;
 waits) : >"$0.asked"; until [ -e "$0.go" ]; do sleep 0.02; done; echo "$good" ;;
+env) [ -z "${PLUGIN_KEY+set}" ] && echo "$good" ;;
+notes) umask 077; printf '%s\n' "$asked" >"$0.noted"; echo "$good" ;;
+jwt) echo '{"ok":{"tokens":[{"secret":"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.KANARIE"}]}}' ;;
+refuses) echo '{"ok":{"grant_refused":true}}' ;;
+empty) echo '{"ok":{"tokens":[{"secret":""}],"grant":""}}' ;;
+steers) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["a\u001bb"]}]}}' ;;
+other-scope) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["other"],"expires_in":3600}]}}' ;;
+number) echo '{"err":{"kind":"unavailable","message":503,"retry_after":"90"}}' ;;
 only-grant) echo '{"ok":{"tokens":[{"secret":7}],"grant":"KANARIE-grant-new"}}' ;;
 *) echo "{\"err\":$mode}" ;;
 esac

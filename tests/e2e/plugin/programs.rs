@@ -1,6 +1,8 @@
 //! Programs that print tokens: `speaks`.
 
-use broker_e2e::{Run, Sandbox};
+use std::time::{Duration, Instant};
+
+use broker_e2e::{Run, Sandbox, finish, signal};
 
 /// What a program prints becomes a token by these keys.
 fn printing(output: &str, keys: &str) -> Sandbox {
@@ -30,7 +32,13 @@ fn the_first_line_of_a_text_is_the_token() {
     let text = "speaks = \"text\"";
     assert!((290..=300).contains(&lives("KANARIE-t\nuser: ada\n", text)), "five minutes if nobody says");
     assert!((3500..=3600).contains(&lives("KANARIE-t\n", "speaks = \"text\"\nlife = \"1h\"")));
-    let _ = token(&printing("\n", text), &[]).ends(1).says("program `printed` printed no token");
+    assert!(
+        (290..=300).contains(&lives("\u{feff}KANARIE-t\n", text)),
+        "some begin with a mark of the order of bytes"
+    );
+    for none in ["\n", "please log in first\n", "<html>\n"] {
+        let _ = token(&printing(none, text), &[]).ends(1).says("program `printed` printed no token");
+    }
 }
 
 #[test]
@@ -46,6 +54,10 @@ fn an_object_is_read_as_az_and_gcloud_write_it() {
     assert!((7100..=7200).contains(&lives(r#"{"access_token":"KANARIE-t","expires_in":"7200"}"#, json)));
     let own = "speaks = \"json\"\ntoken = \"a.0\"\nexpires = \"end\"\nexpires_as = \"MM/DD/YYYY\"";
     assert!(lives(r#"{"a":["KANARIE-t"],"end":"01/01/2100"}"#, own) > 1_000_000_000);
+    let vault = r#"{"auth":{"client_token":"KANARIE-t","lease_duration":0},"expires_at":0}"#;
+    assert!((290..=300).contains(&lives(vault, json)), "nothing is no end");
+    let named = "speaks = \"json\"\nexpires = \"auth.lease_duration\"\nexpires_as = \"seconds\"";
+    assert!((290..=300).contains(&lives(vault, named)));
     let _ = token(&printing("<html>", json), &[]).ends(1).says("printed no JSON");
     let _ = token(&printing("{}", json), &[]).ends(1).says("without a token at a usual place");
 }
@@ -64,7 +76,15 @@ fn keys_of_a_credential_process_are_keys_again() {
         run.out
     );
     let _ = token(&sandbox, &["--format", "aws", "--role", "field"]).ends(2).says("no roles to choose");
-    let _ = token(&printing(r#"{"Version":2}"#, "speaks = \"aws\""), &[]).ends(1).says("printed no keys");
+    let _ = token(&sandbox, &[]).ends(2).says("ask with `--format aws`");
+    let aws = ["--format", "aws"];
+    let _ = token(&printing(r#"{"Version":2}"#, "speaks = \"aws\""), &aws).ends(1).says("printed no keys");
+    let of_the_wall = printing(&keys.replace("00Z", "00"), "speaks = \"aws\"");
+    assert_eq!(
+        token(&of_the_wall, &aws).json()["Expiration"],
+        "2100-01-01T00:00:00Z",
+        "without a zone it is UTC"
+    );
 }
 
 #[test]
@@ -119,4 +139,61 @@ fn keys_that_mean_nothing_are_errors() {
     ] {
         let _ = token(&printing("KANARIE-t", keys), &[]).ends(5).says(words);
     }
+}
+
+/// A provider whose program is this script.
+fn script(text: &str, keys: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let script = sandbox.home().join("script");
+    sandbox.write(&script, text);
+    let config =
+        format!("[providers.other]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\"]\n{keys}\n", script.display());
+    sandbox.write_config(&config);
+    sandbox
+}
+
+#[test]
+fn what_a_program_leaves_running_is_not_waited_for() {
+    let began = Instant::now();
+    let sandbox = script("sleep 30 2>/dev/null & echo KANARIE-t\n", "speaks = \"text\"");
+    assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t");
+    assert!(began.elapsed() < Duration::from_secs(20), "it holds the pipe for half a minute");
+}
+
+#[test]
+fn a_signal_waits_for_a_program_that_may_renew_its_own_login() {
+    let waits = ": >\"$0.asked\"; until [ -e \"$0.go\" ]; do sleep 0.02; done; echo KANARIE-t\n";
+    let sandbox = script(waits, "speaks = \"text\"");
+    let child = sandbox.start(&["token", "other"]);
+    super::until("it is asked", Duration::from_secs(20), || sandbox.home().join("script.asked").exists());
+    signal(&child, "TERM");
+    std::fs::write(sandbox.home().join("script.go"), "").expect("a file");
+    let _ = finish(child).ends(143);
+    sandbox.write(&sandbox.home().join("script"), "exit 1\n");
+    assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t", "it was saved");
+}
+
+#[test]
+fn what_was_read_otherwise_is_not_used() {
+    let both = r#"{"id_token":"KANARIE-id","access_token":"KANARIE-access"}"#;
+    let sandbox = printing(both, "speaks = \"json\"");
+    assert_eq!(token(&sandbox, &[]).token(), "KANARIE-access");
+    let config = std::fs::read_to_string(sandbox.config_path()).expect("a configuration");
+    sandbox.write_config(&format!("{config}token = \"id_token\"\n"));
+    assert_eq!(token(&sandbox, &[]).token(), "KANARIE-id");
+}
+
+#[test]
+fn a_path_may_have_a_blank() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.home().join("My Tools");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::os::unix::fs::symlink("/bin/uname", folder.join("a tool")).expect("a link");
+    let config = |command: &str| {
+        format!("[providers.other]\nkind = \"exec\"\nspeaks = \"text\"\ncommand = {command}\n")
+    };
+    sandbox.write_config(&config(&format!("[\"{}/a tool\"]", folder.display())));
+    let _ = token(&sandbox, &[]).ends(0);
+    sandbox.write_config(&config("\"pass show eds\""));
+    let _ = token(&sandbox, &[]).ends(5).says("list of words");
 }

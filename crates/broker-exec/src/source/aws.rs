@@ -1,9 +1,9 @@
 //! `credential_process` of Amazon's tools, version 1.
 
-use broker_core::{Derived, Secret};
-use chrono::{DateTime, Utc};
+use broker_core::{Derived, ExpiresAs, Secret};
+use chrono::DateTime;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Ends, Printed};
 
@@ -14,7 +14,7 @@ struct Process {
     access_key_id: Secret,
     secret_access_key: Secret,
     session_token: Option<Secret>,
-    expiration: Option<DateTime<Utc>>,
+    expiration: Option<Value>,
 }
 
 pub(super) fn read(text: &str) -> Result<Printed, &'static str> {
@@ -32,6 +32,13 @@ pub(super) fn read(text: &str) -> Result<Printed, &'static str> {
         "SecretAccessKey": process.secret_access_key.expose(),
         "SessionToken": session.expose(),
     });
-    let ends = process.expiration.map_or(Ends::Unsaid, Ends::At);
+    let ends = match process.expiration.filter(|end| !end.is_null()) {
+        None => Ends::Unsaid,
+        // Without a zone it is UTC; the form has no time that is counted from now.
+        Some(end) => ExpiresAs::Rfc3339
+            .read(&end, DateTime::UNIX_EPOCH)
+            .map(Ends::At)
+            .ok_or("printed an Expiration that is no time as in RFC 3339")?,
+    };
     Ok(Printed { secret: Secret::new(keys.to_string()), ends, token_type: Some(Derived::AWS) })
 }

@@ -44,16 +44,24 @@ pub(super) fn read(text: &str, config: &Config, now: DateTime<Utc>) -> Result<Pr
         let value =
             value_at(&object, path).ok_or("printed an object without an end at the path of `expires`")?;
         let at = match &config.expires_as {
-            Some(form) => form.read(value, now),
-            None => moment(value),
+            _ if is_nothing(value) => None,
+            Some(form) => Some(form.read(value, now)),
+            None => Some(moment(value)),
         };
-        Some(at.ok_or("printed an end that cannot be read: `expires_as` of this provider says its form")?)
+        let unread = "printed an end that cannot be read: `expires_as` of this provider says its form";
+        at.map(|at| at.ok_or(unread)).transpose()?
     } else {
-        let life = |path: &&str| now.checked_add_signed(seconds(value_at(&object, path)?)?);
-        let time = |path: &&str| moment(value_at(&object, path)?);
+        let said = |path: &str| value_at(&object, path).filter(|value| !is_nothing(value));
+        let life = |path: &&str| now.checked_add_signed(seconds(said(path)?)?);
+        let time = |path: &&str| moment(said(path)?);
         TIMES.iter().find_map(time).or_else(|| LIVES.iter().find_map(life))
     };
     Ok(Printed { secret: Secret::new(token), ends: ends.map_or(Ends::Unsaid, Ends::At), token_type: None })
+}
+
+/// Some write so that there is no end, or that nobody knows it: Vault, of a token of its root.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || seconds(value).is_some_and(|number| number.is_zero())
 }
 
 /// A moment in any form that can be told: since 1970, or with its zone.

@@ -5,6 +5,7 @@ mod cargo;
 mod json;
 mod kubectl;
 
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use broker_core::{
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::ChildStdout;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Speaks};
@@ -26,6 +28,9 @@ const MOST_OUTPUT: usize = 1 << 20;
 
 /// It may ask a person for a passphrase, so it gets a while.
 const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// What is in a pipe whose writer has ended comes at once.
+const REST: Duration = Duration::from_millis(100);
 
 /// A provider that is a program which prints tokens.
 pub(crate) struct Source {
@@ -47,6 +52,13 @@ enum Ends {
     Unsaid,
 }
 
+/// Reads what it prints, up to a little more than it may.
+async fn all(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Result<()> {
+    let Some(mut stdout) = stdout else { return Ok(()) };
+    while output.len() <= MOST_OUTPUT && stdout.read_buf(output).await? > 0 {}
+    Ok(())
+}
+
 impl Source {
     pub(crate) fn new(_settings: &Settings<'_>, mut config: Config) -> Result<Self, SettingsError> {
         let mut words = std::mem::take(&mut config.command.0);
@@ -54,12 +66,17 @@ impl Source {
             words.push("--cargo-plugin".to_owned());
         }
         let program = Program::new(words)?;
+        // Read otherwise, the same output has another token.
+        let read = [Some(config.speaks.name()), config.token.as_deref(), config.expires.as_deref()];
+        let mut read: Vec<_> = read.into_iter().flatten().map(str::to_owned).collect();
+        read.extend(config.expires_as.as_ref().map(|form| format!("{form:?}")));
+        read.extend(config.registry.clone());
         let issuer = Issuer {
             kind: "exec".to_owned(),
             flow: "program".to_owned(),
-            endpoint: program.line(),
+            endpoint: program.endpoint(),
             client_id: None,
-            audience: config.registry.clone(),
+            audience: Some(read.join(" ")),
             secret_mark: None,
         };
         Ok(Self { program, config, issuer })
@@ -81,13 +98,23 @@ impl Source {
                 // One that does not read it shows in what it prints.
                 let _ = stdin.write_all(&cargo::get(registry)).await;
             }
-            if let Some(stdout) = stdout {
-                stdout.take(MOST_OUTPUT as u64 + 1).read_to_end(&mut output).await?;
-            }
-            if output.len() > MOST_OUTPUT {
-                return Ok((output, None));
-            }
-            Ok((output, Some(child.wait().await?)))
+            let status = {
+                let mut reading = pin!(all(stdout, &mut output));
+                tokio::select! {
+                    biased;
+                    read = &mut reading => read.map(|()| None),
+                    status = child.wait() => {
+                        // What it has started may hold the pipe open for ever.
+                        let _ = tokio::time::timeout(REST, reading).await;
+                        status.map(Some)
+                    }
+                }?
+            };
+            Ok(match status {
+                _ if output.len() > MOST_OUTPUT => (output, None),
+                None => (output, Some(child.wait().await?)),
+                status => (output, status),
+            })
         };
         let name = self.program.name();
         match tokio::time::timeout(TIMEOUT, run).await {
@@ -104,7 +131,7 @@ impl Source {
 
     fn read(&self, output: &[u8], now: DateTime<Utc>) -> Result<Printed> {
         let name = self.program.name();
-        let text = std::str::from_utf8(output).unwrap_or_default();
+        let text = std::str::from_utf8(output).unwrap_or_default().trim_start_matches('\u{feff}');
         let printed = match self.config.speaks {
             Speaks::Json => json::read(text, &self.config, now),
             Speaks::Aws => aws::read(text),
@@ -112,6 +139,9 @@ impl Source {
             Speaks::Cargo => cargo::read(text, &name, now)?,
             Speaks::Text | Speaks::Broker => {
                 let line = text.lines().next().unwrap_or_default().trim();
+                // A sentence or a page is no token.
+                let is_token = !line.starts_with('<') && !line.contains(char::is_whitespace);
+                let line = if is_token { line } else { "" };
                 Ok(Printed { secret: Secret::new(line), ends: Ends::Unsaid, token_type: None })
             }
         };
@@ -149,6 +179,11 @@ impl Provider for Source {
                     return Err(Error::usage("this program has no roles to choose: leave out `--role`"));
                 }
             }
+            None if self.config.speaks == Speaks::Aws => {
+                return Err(Error::usage(
+                    "this program gives keys, and no other token: ask with `--format aws`",
+                ));
+            }
             _ => {
                 refuse_derived(request)?;
                 refuse_scopes(request)?;
@@ -171,8 +206,13 @@ impl Provider for Source {
 
     async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
         let sent_at = context.now();
-        let output = self.run(context).await?;
-        let printed = self.read(&output, sent_at)?;
-        Ok(Change::token(request.scopes(), self.token(printed, sent_at)))
+        // A tool may renew a login of its own: a signal to the broker alone does not end it half way.
+        context
+            .exchange(async {
+                let output = self.run(context).await?;
+                let printed = self.read(&output, sent_at)?;
+                Ok(Change::token(request.scopes(), self.token(printed, sent_at)))
+            })
+            .await
     }
 }

@@ -60,7 +60,7 @@ async fn every_message_is_as_the_schema_says() {
     let out = broker.logout(World::NAME, false).await.expect("a logout");
     assert_eq!(out.at_service.note.as_deref(), Some("all of it"));
     let told = world.person.told();
-    assert_eq!(told, ["good morning", "Name: ", "Password: ", "code ABCD"]);
+    assert_eq!(told, ["good morning", "Name", "Password", "code ABCD"]);
 
     let protocol = Protocol::read();
     let mut actions = Vec::new();
@@ -99,6 +99,7 @@ fn the_schema_refuses_what_is_none_of_it() {
         json!({ "action": "dance" }),
         json!({ "action": "describe", "secrets": { "key": "k" } }),
         json!({ "action": "exchange" }),
+        json!({ "action": "login", "login": { "with": "usual" } }),
         json!({ "action": "login", "login": { "with": "luck" } }),
     ] {
         let mut message = about.clone();
