@@ -126,17 +126,51 @@ async fn logout_revokes_what_is_held() {
     assert_eq!(stand.asked().len(), before);
 }
 
+/// A stand that gives a token and answers this to a logout, and the configuration for it.
+async fn revoking(status: u16, body: &'static str) -> (Stand, String) {
+    let stand = Stand::start(move |asked| match asked.path.as_str() {
+        "/logout" => (status, body.to_owned()),
+        _ => (200, json!({ "access_token": "KANARIE" }).to_string()),
+    })
+    .await;
+    let url = &stand.url;
+    let toml = format!(
+        "[login]\nurl = \"{url}/login\"\n[revoke]\nurl = \"{url}/logout\"\nauth = \"bearer\"\nerror = \"code\"\n\
+         error_final = [\"OVER\"]\n"
+    );
+    (stand, toml)
+}
+
+#[tokio::test]
+async fn a_success_that_says_nothing_else_is_a_revocation() {
+    for (body, revoked) in [
+        ("", true),
+        ("OK", true),
+        ("true", true),
+        ("[]", true),
+        ("{}", true),
+        (r#"{"code":null}"#, true),
+        (r#"{"code":"OVER"}"#, false),
+    ] {
+        let (_stand, toml) = revoking(200, body).await;
+        let world = World::new();
+        let broker = world.broker(provider(&world, &toml));
+        broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
+        let done = broker.logout(World::NAME, false).await.unwrap_or_else(|error| panic!("{body}: {error}"));
+        assert_eq!(done.at_service.revoked, revoked, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_revocation_that_did_not_work_keeps_the_login() {
-    for (status, body) in [(200, "<html>"), (503, ""), (400, r#"{"message":"no"}"#)] {
-        let stand = Stand::start(move |asked| match asked.path.as_str() {
-            "/logout" => (status, body.to_owned()),
-            _ => (200, json!({ "access_token": "KANARIE" }).to_string()),
-        })
-        .await;
-        let (world, url) = (World::new(), &stand.url);
-        let toml =
-            format!("[login]\nurl = \"{url}/login\"\n[revoke]\nurl = \"{url}/logout\"\nauth = \"bearer\"\n");
+    for (status, body) in [
+        (200, "<html>"),
+        (200, r#"{"code":"DOWN"}"#),
+        (200, "{\"half"),
+        (503, ""),
+        (400, r#"{"message":"no"}"#),
+    ] {
+        let (world, (_stand, toml)) = (World::new(), revoking(status, body).await);
         let broker = world.broker(provider(&world, &toml));
         broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
         broker.logout(World::NAME, false).await.expect_err("not logged out");
