@@ -1,6 +1,6 @@
 //! Logins of two requests, and what is revoked.
 
-use broker_core::{Clock, ErrorKind, Lifetime, Login, TokenRequest};
+use broker_core::{Clock, ErrorKind, Lifetime, Login, Record, TokenRequest};
 use broker_testkit::World;
 use chrono::TimeDelta;
 use serde_json::json;
@@ -103,6 +103,26 @@ async fn a_date_of_any_pattern_is_asked_for() {
     assert_eq!(token.scope(), Some("a b"));
     let day = (world.clock.now() + TimeDelta::days(7)).format("d=%m%%2F%d%%2F%Y&s=a+b").to_string();
     assert_eq!(stand.asked().pop().expect("a request").query, day);
+}
+
+/// The exchange comes a little after the broker's question whether it would send the refresh token.
+#[tokio::test]
+async fn what_may_send_the_refresh_token_says_so_before() {
+    let stand = Stand::start(|asked| match asked.path.as_str() {
+        "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
+        _ => (200, json!({ "access_token": "t" }).to_string()),
+    })
+    .await;
+    let refresh =
+        format!("[refresh]\nurl = \"{}/refresh\"\nform = {{ t = \"{{refresh_token}}\" }}\n", stand.url);
+    let world = World::new();
+    let provider = provider(&world, &toml(&stand, &refresh));
+    let (usual, began) = (TokenRequest::new(), world.clock.now());
+    world.broker(provider.clone()).login(World::NAME, Login::Usual).await.expect("a login");
+    let record: Record = serde_json::from_value(world.record().expect("a record")).expect("a record");
+    let spends = |seconds| provider.spends_grant(&record, &usual, began + TimeDelta::seconds(seconds));
+    // The session mints until half a minute before its end.
+    assert!(!spends(500) && spends(515) && spends(600));
 }
 
 #[tokio::test]
