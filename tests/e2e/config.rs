@@ -85,6 +85,39 @@ fn the_environment_wins_over_the_file_key_by_key() {
 }
 
 #[test]
+fn variables_of_one_table_are_joined_with_it_and_a_secret_is_replaced_as_a_whole() {
+    let sandbox = Sandbox::new()
+        .with_config(
+            "[providers.my-lab]\nkind = \"login\"\nsecrets = { a = { file = \"nowhere\" }, b = { env = \"B\" } }\n\
+             [providers.my-lab.login]\nurl = \"https://lab.example.org/in\"\ntoken = \"there\"\n\
+             json = { a = \"{secrets.a}\", deep = { b = \"{secrets.b}\" } }\n",
+        )
+        .with_env("BROKER_PROVIDERS__MY_LAB__LOGIN__TOKEN", "here")
+        .with_env("BROKER_PROVIDERS__MY_LAB__LOGIN__REFUSED", "400")
+        .with_env("BROKER_PROVIDERS__MY_LAB__LOGIN__JSON__DEEP__C", "more")
+        .with_env("BROKER_PROVIDERS__MY_LAB__SECRETS__A__ENV", "A")
+        .with_env("BROKER_PROVIDERS__MY_LAB__SECRETS__D", "KANARIE");
+    let _ = sandbox.broker(&["config", "check"]).ends(0);
+    let shown = sandbox.broker(&["config", "show"]).ends(0).out;
+    for kept in [
+        "https://lab.example.org/in",
+        "token = \"here\"",
+        "refused = \"400\"",
+        ", c = ",
+        "{secrets.b}",
+        "env = \"A\"",
+        "env = \"B\"",
+    ] {
+        assert!(shown.contains(kept), "{kept}: {shown}");
+    }
+    for gone in ["there", "nowhere", "KANARIE"] {
+        assert!(!shown.contains(gone), "{gone}: {shown}");
+    }
+    let wrong = sandbox.with_env("BROKER_PROVIDERS__MY_LAB__LOGIN__URL__A__B", "x");
+    let _ = wrong.broker(&["config", "check"]).ends(5).says("login");
+}
+
+#[test]
 fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
     let (own, other) =
         (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));

@@ -4,6 +4,8 @@ use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault};
 use chrono::{TimeDelta, Utc};
 
+use crate::terminal::Screen;
+
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 const GUESS: &str = "guess-KANARIE";
@@ -108,10 +110,32 @@ fn a_service_that_cannot_be_had_is_no_refusal() {
 }
 
 #[test]
+fn a_password_whose_variable_is_not_set_is_asked_for() {
+    let service = service();
+    let sandbox = at(&service.base_url(), "password = { env = \"METHANE_PASSWORD\" }");
+    let mut screen = Screen::run(&sandbox, "login methane");
+    screen.wait_for("methane username");
+    screen.types(&format!("{EMAIL}\n"));
+    screen.wait_for("methane password");
+    screen.types(&format!("{PASSWORD}\n"));
+    let (code, seen) = screen.ends();
+    assert_eq!(code, Some(0), "{seen}");
+    // What cannot be had is said before anybody types.
+    let sandbox = at(&service.base_url(), "password = { file = \"nowhere\" }");
+    let (code, seen) = Screen::run(&sandbox, "login methane").ends();
+    assert!(code == Some(5) && !seen.contains("username"), "{seen}");
+}
+
+#[test]
 fn where_nobody_sits_nobody_is_asked() {
     let service = service();
     let run = at(&service.base_url(), "").broker(&["login", "methane"]).ends(3).says("`username`");
+    let run = run.says("--password-stdin").says("`password`");
     assert_eq!(run.out, "");
+    // The variable of a password need not be set where somebody sits.
+    let keys = format!("username = \"{EMAIL}\"\npassword = {{ env = \"METHANE_PASSWORD\" }}");
+    let run = at(&service.base_url(), &keys).broker(&["login", "methane"]).ends(3);
+    let _ = run.says("set METHANE_PASSWORD").says("--password-stdin");
     let _ = with(&service).broker(&["login", "methane"]).ends(3).says("--password-stdin");
     for words in [&["--scope", "stack"][..], &["--expires", "7d"]] {
         let _ = with(&service).broker(&[&["token", "methane"], words].concat()).ends(2);

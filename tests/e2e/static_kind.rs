@@ -131,7 +131,12 @@ fn an_end_is_read_told_of_and_kept() {
         assert!(sandbox.broker(&["status", "lab"]).ends(0).out.contains("valid"));
     }
     let soon = with(&format!("expires = \"{}\"", in_days(3)));
-    let _ = soon.broker(&["token", "lab"]).says("LAB_TOKEN").says("get a new one").token();
+    let _ = soon
+        .broker(&["token", "lab"])
+        .says("lab: the token expires")
+        .says("LAB_TOKEN")
+        .says("get a new one")
+        .token();
     let over = with(&format!("expires = \"{}\"", in_days(-3)));
     let run = over.broker(&["token", "lab"]).ends(3).says("has expired").says("LAB_TOKEN").says("`expires`");
     assert_eq!(run.out, "");
@@ -155,13 +160,34 @@ fn an_end_is_read_told_of_and_kept() {
 #[test]
 fn logout_forgets_and_says_what_stays() {
     let sandbox = with("");
-    let _ = sandbox.broker(&["login", "lab"]).ends(0);
+    let run = sandbox.broker(&["login", "lab"]).ends(0).says("lab: the token is there").says("not asked");
+    assert!(!run.err.contains("signed in"), "{}", run.err);
     let _ = sandbox.broker(&["logout", "lab"]).ends(0).says("stays valid").says("LAB_TOKEN");
     assert!(!sandbox.record_path("lab").exists());
     let _ = sandbox.broker(&["logout", "lab"]).ends(0).says("nothing is held");
     for words in [&["--scope", "x"][..], &["--expires", "7d"]] {
         let _ = sandbox.broker(&[&["token", "lab"], words].concat()).ends(2);
     }
+}
+
+#[test]
+fn what_is_read_is_one_line() {
+    for keys in ["", "username = \"ada\""] {
+        for (text, told) in [
+            ("glpat-KANARIE\nlogin: ada\n", "several lines"),
+            ("glpat-KANARIE\r\nurl: x", "several lines"),
+            ("glpat\u{1b}-KANARIE", "control characters"),
+            (" \n", "empty"),
+        ] {
+            let sandbox = with(keys).with_env("LAB_TOKEN", text);
+            let run = sandbox.broker(&["token", "lab"]).ends(5).says(told).says("LAB_TOKEN");
+            assert_eq!(run.out, "");
+        }
+        let plain = with(keys).broker(&["token", "lab"]).token();
+        let around = with(keys).with_env("LAB_TOKEN", &format!("\u{feff} {TOKEN}\t\r\n"));
+        assert_eq!(around.broker(&["token", "lab"]).token(), plain);
+    }
+    let _ = with("life = \"10000000000d\"").broker(&["token", "lab"]).ends(5).says("life");
 }
 
 #[test]

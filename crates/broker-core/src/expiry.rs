@@ -32,12 +32,16 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, String> {
         let words = [("YYYY", "%Y"), ("MM", "%m"), ("DD", "%d"), ("HH", "%H"), ("mm", "%M"), ("ss", "%S")];
         let mut strftime = text.to_owned();
+        let mut rest = String::new();
         if !text.contains('%') {
             strftime = words.iter().fold(strftime, |text, (word, item)| text.replace(word, item));
+            // What is left is itself, and nearly always a mistake if it is a letter.
+            let known = words.iter().map(|(word, _)| *word).chain(["UTC", "GMT", "T", "Z"]);
+            rest = known.fold(text.to_owned(), |text, word| text.replace(word, " "));
         }
         let bad = chrono::format::StrftimeItems::new(&strftime)
             .any(|item| matches!(item, chrono::format::Item::Error));
-        if bad || !strftime.contains('%') {
+        if bad || !strftime.contains('%') || rest.contains(char::is_alphabetic) {
             return Err(format!("`{text}` is no pattern of dates, as MM/DD/YYYY or %Y-%m-%d"));
         }
         Ok(Self(strftime))

@@ -135,6 +135,14 @@ impl HttpRequest {
         self
     }
 
+    /// What follows `Basic` for a person's username and password, which are sent as they are (RFC 7617 section 2). The
+    /// username has no colon.
+    #[must_use]
+    pub fn basic_pair(username: &str, password: &Secret) -> Secret {
+        let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+        Secret::new(STANDARD.encode(pair.as_bytes()))
+    }
+
     /// With one more header, whose value may be a secret.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
@@ -311,7 +319,7 @@ impl ServiceUrl {
 
     /// The URL with these parameters in its query.
     #[must_use]
-    pub fn with_query(mut self, params: &[(String, String)]) -> Self {
+    pub fn with_query<T: AsRef<str>>(mut self, params: &[(String, T)]) -> Self {
         if !params.is_empty() {
             self.0.query_pairs_mut().extend_pairs(params);
         }

@@ -4,7 +4,10 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
-/// A duration that is not zero: `"12h"`, `"30d"`.
+/// Nothing that anybody means lives longer, and calendars have an end.
+const LONGEST_LIFE: TimeDelta = TimeDelta::days(36_500);
+
+/// A duration that is not zero, at most 100 years: `"12h"`, `"30d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life(pub TimeDelta);
 
@@ -14,7 +17,7 @@ impl<'de> Deserialize<'de> for Life {
             Value::String(text) => humantime::parse_duration(&text).ok().filter(|life| !life.is_zero()),
             _ => None,
         };
-        let life = read.and_then(|life| TimeDelta::from_std(life).ok());
+        let life = read.and_then(|life| TimeDelta::from_std(life).ok()).filter(|life| *life <= LONGEST_LIFE);
         life.map(Self).ok_or_else(|| de::Error::custom("expected a duration: \"12h\", \"30d\""))
     }
 }
@@ -39,18 +42,33 @@ fn apart(text: &str) -> Vec<String> {
     text.split(is_between).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// A table; as one text it is JSON.
+/// A table; as one text it is JSON. TOML's own dates are texts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields(pub Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = match Value::deserialize(deserializer)? {
-            Value::Object(fields) => Some(fields),
+            Value::Object(mut fields) => {
+                fields.values_mut().for_each(dates_as_text);
+                Some(fields)
+            }
             Value::String(text) => serde_json::from_str(&text).ok(),
             _ => None,
         };
         read.map(Self).ok_or_else(|| de::Error::custom("expected a table: { name = \"value\" }"))
+    }
+}
+
+/// A date arrives as a table of one text, as crate `toml` hands it to those who know no dates.
+fn dates_as_text(value: &mut Value) {
+    match value {
+        Value::Object(table) => match table.remove("$__toml_private_datetime") {
+            Some(date) => *value = date,
+            None => table.values_mut().for_each(dates_as_text),
+        },
+        Value::Array(list) => list.iter_mut().for_each(dates_as_text),
+        _ => {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! What an answer says: where in it the token stands, and when that ends.
 
 use broker_core::{
-    Error, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError, Token, given,
-    read_object, value_at,
+    Claims, Error, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError, Token,
+    given, read_object, value_at,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -20,6 +20,9 @@ pub(crate) struct Answer {
     error: Option<String>,
     account: Option<String>,
     refused: Vec<u16>,
+    /// The codes at `error` that mean it.
+    error_final: Vec<String>,
+    name: &'static str,
     pub(crate) life: Option<TimeDelta>,
 }
 
@@ -44,6 +47,18 @@ impl Answer {
                 return Err(wrong(&format!("{name}.{key}"), &what));
             }
         }
+        for (key, path) in [
+            ("token", table.token.as_ref().filter(|path| !path.is_empty())),
+            ("refresh_token", table.refresh_token.as_ref()),
+            ("expires", table.expires.as_ref()),
+            ("error", table.error.as_ref()),
+            ("account", table.account.as_ref()),
+        ] {
+            if path.is_some_and(|path| path.split('.').any(str::is_empty)) {
+                let what = "it must be a path of keys with a dot between two: \"data.token\"";
+                return Err(wrong(&format!("{}.{key}", role.key()), what));
+            }
+        }
         let form = table.expires_as.unwrap_or(ExpiresAs::Seconds);
         Ok(Self {
             token: table.token.unwrap_or_else(|| "access_token".to_owned()),
@@ -52,6 +67,8 @@ impl Answer {
             error: table.error,
             account: table.account,
             refused: table.refused.0,
+            error_final: table.error_final.0,
+            name: role.key(),
             life: table.life.map(|life| life.0),
         })
     }
@@ -71,34 +88,56 @@ impl Answer {
             Some(Value::Array(_)) => self.token.starts_with(|c: char| c.is_ascii_digit()),
             _ => false,
         };
-        match value {
-            Some(value) if meant => Ok(value),
-            Some(Value::Object(object)) if self.error_in(&object).is_some() => {
-                let told = self.error_in(&object).unwrap_or_default();
-                read_object(&in_usual_words(response, &told), from, secrets).map(Value::Object)
-            }
+        if let Some(value) = value.filter(|_| meant) {
+            return Ok(value);
+        }
+        let told = response.json().and_then(|object| self.error_in(&object));
+        let read = match told {
+            Some(told) if !response.is_html() => read_object(&in_usual_words(response, &told), from, secrets),
             _ if self.is_bare_refusal(response) => {
                 let bare = HttpResponse { body: b"{}".to_vec().into(), ..copy_of(response) };
-                read_object(&bare, from, secrets).map(Value::Object)
+                read_object(&bare, from, secrets)
             }
-            _ => read_object(response, from, secrets).map(Value::Object),
+            _ => read_object(response, from, secrets),
+        };
+        read.map(Value::Object).map_err(|problem| self.passing(problem, from))
+    }
+
+    /// An error that may pass is no refusal: one with a success, or of a service that is known by its codes, whose code is
+    /// not known to be final.
+    fn passing(&self, problem: Problem, from: &ServiceUrl) -> Problem {
+        match problem {
+            Problem::Refused(refusal) if !self.is_final(&refusal) => {
+                let name = self.name;
+                let what = format!("{from} answered with an error: {}", refusal.words);
+                Problem::Transient(Error::unavailable(what).with_hint(format!(
+                    "try again later; a code that means a refusal stands in `{name}.error_final` of the configuration"
+                )))
+            }
+            problem => problem,
         }
     }
 
+    fn is_final(&self, refusal: &Refusal) -> bool {
+        let by_codes = self.error.is_some() && !self.error_final.is_empty() && refusal.code.is_some();
+        self.ends_grant(refusal) || !by_codes && !(200..300).contains(&refusal.status)
+    }
+
     /// Whether a refusal says that what was sent is wrong or over, and not merely that the request was.
-    pub(crate) fn ends_grant(&self, problem: &Problem) -> bool {
-        let Problem::Refused(refusal) = problem else { return false };
-        let with_success = (200..300).contains(&refusal.status) && self.error.is_some();
-        with_success || refusal.is("invalid_grant") || self.is_over(refusal)
+    pub(crate) fn ends_grant(&self, refusal: &Refusal) -> bool {
+        refusal.is("invalid_grant") || self.is_over(refusal)
     }
 
-    /// Whether the status says that the token which was sent is not taken.
+    /// Whether the status or the code says that the token which was sent is not taken.
     pub(crate) fn is_over(&self, refusal: &Refusal) -> bool {
-        refusal.status == 401 || self.refused.contains(&refusal.status)
+        refusal.status == 401
+            || self.refused.contains(&refusal.status)
+            || self.error_final.iter().any(|code| refusal.is(code))
     }
 
+    /// Whether it is a refusal by its status alone: what is in it is no answer, and half of none.
     fn is_bare_refusal(&self, response: &HttpResponse) -> bool {
-        self.refused.contains(&response.status) && response.body.trim_ascii().is_empty()
+        self.refused.contains(&response.status) && is_without_object(response)
     }
 
     /// What the service says at `error`, in the words of [`read_object`].
@@ -161,6 +200,23 @@ impl Answer {
         }
     }
 
+    /// What a person should know where the answer does not say when the token ends although it should.
+    /// `has_life`: whether the configuration says how long it lives.
+    pub(crate) fn without_end(&self, answer: &Value, token: &Token, has_life: bool) -> Option<String> {
+        let (path, _) = self.expires.as_ref()?;
+        let told = value_at(answer, path).is_some_and(|value| !value.is_null());
+        let needless = !told && (has_life || Claims::read(token.secret()).is_some());
+        if needless || self.end(answer, token.issued_at()).is_some() {
+            return None;
+        }
+        let until = token.expires_at().map(|at| at.format(" until %F %H:%M UTC").to_string());
+        let (name, until) = (self.name, until.unwrap_or_default());
+        let what = if told { "cannot be read: see" } else { "is not there: see" };
+        Some(format!(
+            "when the token ends {what} `{name}.expires` and `{name}.expires_as`; it is taken to live{until}"
+        ))
+    }
+
     fn end(&self, answer: &Value, sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (path, form) = self.expires.as_ref()?;
         form.read(value_at(answer, path)?, sent_at)
@@ -193,6 +249,11 @@ fn text<'a>(answer: &'a Value, path: &str) -> Option<&'a str> {
 /// The body as JSON of any kind.
 fn whole(response: &HttpResponse) -> Option<Value> {
     serde_json::from_slice(response.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&response.body)).ok()
+}
+
+/// Whether an answer's body is neither a web page nor an object of JSON, nor the beginning of one.
+pub(crate) fn is_without_object(response: &HttpResponse) -> bool {
+    !response.is_html() && !response.body.trim_ascii_start().starts_with(b"{")
 }
 
 /// The same answer with an error as most services write it, so that one place reads, cleans and shows it.

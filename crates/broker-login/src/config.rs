@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use broker_core::{Life, SecretSource, Settings, SettingsError};
 use serde::Deserialize;
 
-use crate::request::Request;
+use crate::request::{NO_COLON, Request};
 use crate::table::{Role, Table, wrong};
 
 /// A provider of the kind.
@@ -42,12 +42,17 @@ impl Config {
         let secrets = &self.secrets;
         let other =
             |table: Option<Table>, role| table.map(|table| Request::new(table, role, secrets)).transpose();
-        Ok(Requests {
+        let requests = Requests {
             refresh: other(self.refresh.take(), Role::Refresh)?,
             mint: other(self.mint.take(), Role::Mint)?,
             revoke: other(self.revoke.take(), Role::Revoke)?,
             login: Request::new(login, Role::Login, secrets)?,
-        })
+        };
+        let has_colon = self.username.as_ref().is_some_and(|name| name.contains(':'));
+        if has_colon && requests.login.is_basic() {
+            return Err(wrong("username", NO_COLON));
+        }
+        Ok(requests)
     }
 
     pub(crate) fn read(settings: &Settings<'_>) -> Result<Self, SettingsError> {

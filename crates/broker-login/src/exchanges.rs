@@ -6,9 +6,10 @@ use broker_core::{
     Change, Context, Error, ErrorKind, Grant, HttpResponse, Problem, Record, Result, Revoked, ScopeKey,
     Secret, Token, TokenRequest, mark, printable,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::LoginProvider;
+use crate::answer::is_without_object;
 use crate::mint::{Choice, names, token_name};
 use crate::request::Request;
 use crate::template::Values;
@@ -58,13 +59,13 @@ impl LoginProvider {
             Unread::Not(_, problem) => problem.error("the service refused the login"),
             Unread::Error(error) => error,
         });
-        let Read { response, answer } = read.map_err(|error| match error.kind() {
+        let read = read.map_err(|error| match error.kind() {
             // Wrong passwords lock accounts: this one is not tried again by itself.
             ErrorKind::Refused => error.with_secret_mark(mark),
             _ => error,
         })?;
-        let account = who.username.map(str::to_owned).or_else(|| request.answer.account(&answer));
-        Ok(self.taken(request, &response, &answer, None)?.and_account(account))
+        let account = who.username.map(str::to_owned).or_else(|| request.answer.account(&read.answer));
+        Ok(self.taken(context, request, &read, None)?.and_account(account))
     }
 
     /// Renews. A grant that is refused for good is no error.
@@ -84,14 +85,18 @@ impl LoginProvider {
             ..Values::default()
         };
         match self.ask(context, request, &values).await {
-            Ok(Read { response, answer }) => self.taken(request, &response, &answer, Some(refresh)),
+            Ok(read) => self.taken(context, request, &read, Some(refresh)),
             Err(Unread::Error(error)) => Err(error),
             Err(Unread::Not(response, problem)) => {
+                let ends_grant = |problem: &Problem| match problem {
+                    Problem::Refused(refusal) => request.answer.ends_grant(refusal),
+                    Problem::Transient(_) => false,
+                };
                 let stray = request.answer.stray_refresh_token(&response);
                 match stray.filter(|new| !new.same_as(refresh)) {
                     // The service has acted, and this is the login now.
                     Some(new) => Ok(Change::grant(new, response.sent_at)),
-                    None if request.answer.ends_grant(&problem) => Ok(Change::grant_refused()),
+                    None if ends_grant(&problem) => Ok(Change::grant_refused()),
                     None => Err(problem.error("the service refused to renew")),
                 }
             }
@@ -138,20 +143,21 @@ impl LoginProvider {
         };
         let life = end.map(|end| end - response.sent_at).or(request.answer.life).or(self.life);
         let mut token = request.answer.dated(&response, &answer, secret, life);
+        self.tell_of_end(context, request, &answer, &token);
         if !asked.scopes().is_empty() {
             token = token.with_scope(Some(asked.scopes().as_str().to_owned()));
         }
+        let mut details = Map::new();
         if choice.named {
-            let mut details = request.answer.beside(&answer);
+            details = request.answer.beside(&answer);
             details.entry("name").or_insert_with(|| Value::from(name.as_str()));
             let until = token
                 .expires_at()
                 .map_or_else(String::new, |at| at.format(", until %F %H:%M UTC").to_string());
             let days = if choice.in_days() { "; the service counts whole UTC days" } else { "" };
             context.tell_when_saved(format!("made a token named {}{until}{days}", printable(&name)));
-            token = token.with_details(details);
         }
-        Ok(Change::token(asked.scopes(), token))
+        Ok(Change::token(asked.scopes(), self.marks.noted(token, details, true)))
     }
 
     /// Ends the login at the service, if the configuration says how.
@@ -182,11 +188,15 @@ impl LoginProvider {
         };
         match self.ask(context, request, &values).await {
             Ok(_) => Ok(Revoked { revoked: true, note: left }),
-            // Answers to this are often empty.
-            Err(Unread::Not(response, _)) if (200..300).contains(&response.status) && is_empty(&response) => {
+            // Answers to this are often empty, or a word.
+            Err(Unread::Not(response, _))
+                if (200..300).contains(&response.status) && is_without_object(&response) =>
+            {
                 Ok(Revoked { revoked: true, note: left })
             }
-            Err(Unread::Not(_, Problem::Refused(refusal))) if matches!(refusal.status, 401 | 404) => {
+            Err(Unread::Not(_, Problem::Refused(refusal)))
+                if refusal.status == 404 || request.answer.is_over(&refusal) =>
+            {
                 nothing("the service knew it no longer")
             }
             Err(Unread::Not(_, problem)) => Err(problem.error("the service did not revoke it")),
@@ -208,9 +218,9 @@ impl LoginProvider {
     /// token: the old one may be spent, and this is the login now.
     fn taken(
         &self,
+        context: &Context,
         request: &Request,
-        response: &HttpResponse,
-        answer: &Value,
+        Read { response, answer }: &Read,
         sent: Option<&Secret>,
     ) -> Result<Change> {
         let access = request.answer.token(answer);
@@ -222,12 +232,21 @@ impl LoginProvider {
         let mut change = Change::default();
         if let Some(access) = access {
             let life = request.answer.life.or(self.life);
-            change = change.and_token(&self.login_key, request.answer.dated(response, answer, access, life));
+            let token = request.answer.dated(response, answer, access, life);
+            self.tell_of_end(context, request, answer, &token);
+            change = change.and_token(&self.login_key, self.marks.noted(token, Map::new(), false));
         }
         Ok(match refresh {
             Some(refresh) => change.and_grant(refresh, response.sent_at),
             None => change,
         })
+    }
+
+    fn tell_of_end(&self, context: &Context, request: &Request, answer: &Value, token: &Token) {
+        let has_life = request.answer.life.or(self.life).is_some();
+        if let Some(warning) = request.answer.without_end(answer, token, has_life) {
+            context.tell_when_saved(format!("{}: {warning}", self.name));
+        }
     }
 
     async fn secrets_of(&self, context: &Context, request: &Request) -> Result<BTreeMap<String, Secret>> {
@@ -256,10 +275,6 @@ impl LoginProvider {
 /// The key of the login's token, where what callers get is minted with it. No scope can be asked for there.
 pub(crate) fn key_of_first() -> ScopeKey {
     ScopeKey::new(["(login)"])
-}
-
-fn is_empty(response: &HttpResponse) -> bool {
-    response.body.trim_ascii().is_empty()
 }
 
 /// After most faults nobody knows whether a token was made.

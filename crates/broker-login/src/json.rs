@@ -2,8 +2,27 @@
 
 use broker_core::{Result, SettingsError};
 use serde_json::{Map, Value};
+use zeroize::Zeroize;
 
 use crate::template::{Hole, Template, Values};
+
+/// A body with values in it, of which no copy stays.
+pub(crate) struct Wiped(pub(crate) Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(list) => list.iter_mut().for_each(wipe),
+        Value::Object(table) => table.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
 
 /// JSON with placeholders in its texts.
 pub(crate) enum Node {
@@ -50,7 +69,7 @@ impl Node {
 
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Value> {
         Ok(match self {
-            Self::Text(text) => Value::String(text.fill(values)?.to_string()),
+            Self::Text(text) => Value::String(std::mem::take(&mut *text.fill(values)?)),
             Self::List(list) => list.iter().map(|node| node.fill(values)).collect::<Result<_>>()?,
             Self::Table(table) => {
                 let entry = |(name, node): &(String, Self)| Ok((name.clone(), node.fill(values)?));

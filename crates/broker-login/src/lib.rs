@@ -5,6 +5,7 @@ mod answer;
 mod config;
 mod exchanges;
 mod json;
+mod marks;
 mod mint;
 mod request;
 mod table;
@@ -22,6 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Config, Requests};
 use exchanges::{Who, key_of_first};
+use marks::Marks;
 use mint::Choice;
 use request::Request;
 
@@ -35,27 +37,31 @@ pub const KIND: Kind = Kind {
     build,
 };
 
+/// Between the broker's question and the exchange that it is about.
+const SOON: TimeDelta = TimeDelta::minutes(1);
+
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let mut config = Config::read(settings)?;
     let requests = config.requests()?;
     let life = config.life.map(|life| life.0);
     let endpoint = requests.login.endpoint();
-    // Another secret is another account, where a login has no more than that.
-    let mark = |name: &String| config.secrets.get(name)?.mark(&endpoint, settings.env());
-    let marks: Option<Vec<_>> = requests.login.secrets().iter().map(mark).collect();
+    let others = [&requests.refresh, &requests.mint, &requests.revoke].into_iter().flatten();
+    let others: Vec<_> = others.map(Request::path).collect();
     let issuer = Issuer {
         kind: KIND.name.to_owned(),
         flow: "login".to_owned(),
         endpoint: endpoint.clone(),
         client_id: None,
-        audience: None,
-        secret_mark: marks.filter(|marks| !marks.is_empty()).map(|marks| marks.concat()),
+        // What is held is sent there: never to another host than it was had for.
+        audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
+        secret_mark: secret_mark(&config, &requests, settings),
     };
     let choice = requests.mint.as_ref().map(|mint| Choice::of(mint, life));
     let login_key = match &choice {
         Some(choice) if choice.scopes.is_empty() => key_of_first(),
         _ => ScopeKey::default(),
     };
+    let marks = Marks::of(settings, login_key != ScopeKey::default())?;
     Ok(Arc::new(LoginProvider {
         name: settings.name().to_owned(),
         username: config.username,
@@ -65,8 +71,25 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         choice,
         life,
         login_key,
+        marks,
         issuer,
     }))
+}
+
+/// Another secret is another account, where a login has no more than that.
+fn secret_mark(config: &Config, requests: &Requests, settings: &Settings<'_>) -> Option<String> {
+    let (salt, env) = (requests.login.endpoint(), settings.env());
+    let mut marks = Vec::new();
+    for name in requests.login.secrets() {
+        marks.push(config.secrets.get(&name)?.mark(&salt, env)?);
+    }
+    if requests.login.needs() == (false, true)
+        && let Some(password) = &config.password
+    {
+        // A person may have chosen it: few bits, which confirm no guess.
+        marks.push(password.mark(&salt, env)?.chars().take(4).collect());
+    }
+    Some(marks.concat()).filter(|marks| !marks.is_empty())
 }
 
 struct LoginProvider {
@@ -80,6 +103,7 @@ struct LoginProvider {
     life: Option<TimeDelta>,
     /// Under which the login's token is held.
     login_key: ScopeKey,
+    marks: Marks,
     issuer: Issuer,
 }
 
@@ -120,12 +144,17 @@ impl Provider for LoginProvider {
         }
     }
 
+    fn accepts(&self, token: &Token) -> bool {
+        self.marks.accept(token)
+    }
+
     fn can_renew(&self, record: &Record) -> bool {
         self.requests.refresh.is_some() && record.usable_grant().is_some() || self.logs_in_by_itself()
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        self.mints_with(record, request, now).is_none()
+        // The exchange decides a little later: what is about to end then may not mint any more.
+        self.mints_with(record, request, now + SOON).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()
     }
@@ -159,11 +188,7 @@ impl Provider for LoginProvider {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
         let (needs_username, needs_password) = self.requests.login.needs();
-        let username = match &self.username {
-            Some(username) => Some(username.clone()),
-            None if needs_username => Some(self.ask_username(context).await?),
-            None => None,
-        };
+        // What can be had without a person comes first: nobody types for nothing.
         let password = match (login, &self.password) {
             (Login::RefreshToken(_), _) => {
                 return Err(Error::usage("this kind logs in anew: leave out `--refresh-token-stdin`"));
@@ -172,12 +197,21 @@ impl Provider for LoginProvider {
                 return Err(Error::usage("this login has no password: leave out `--password-stdin`"));
             }
             (Login::Password(password), _) => Some(password.clone()),
+            (_, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => None,
             (_, Some(source)) if needs_password => Some(source.resolve(context, "password").await?),
-            (_, None) if needs_password => Some(self.ask_password(context, username.as_deref()).await?),
             _ => None,
         };
-        let username = username.as_deref().filter(|_| needs_username || self.username.is_some());
-        self.log_in(context, &Who { username, password: password.as_ref() }, None).await
+        let asks_password = needs_password && password.is_none();
+        let username = match &self.username {
+            Some(username) => Some(username.clone()),
+            None if needs_username => Some(self.ask_username(context, asks_password).await?),
+            None => None,
+        };
+        let password = match password {
+            None if asks_password => Some(self.ask_password(context, username.as_deref()).await?),
+            password => password,
+        };
+        self.log_in(context, &Who { username: username.as_deref(), password: password.as_ref() }, None).await
     }
 
     /// A refresh token that can be revoked is worth a token to do it with.
@@ -213,10 +247,14 @@ impl LoginProvider {
         (!username || self.username.is_some()) && (!password || self.password.is_some())
     }
 
-    async fn ask_username(&self, context: &Context) -> Result<String> {
+    async fn ask_username(&self, context: &Context, asks_password: bool) -> Result<String> {
         let asked = context.person().ask(&format!("{} username", self.name)).await;
-        let name =
-            asked.map_err(|error| error.with_hint("set `username` of this provider in the configuration"))?;
+        let name = asked.map_err(|error| {
+            let hint = "set `username` of this provider in the configuration".to_owned();
+            let password =
+                if asks_password { format!("; {}", self.ways_of_password()) } else { String::new() };
+            error.with_hint(hint + &password)
+        })?;
         match name.trim() {
             "" => Err(Error::usage("a username is needed")),
             name => Ok(name.to_owned()),
@@ -226,10 +264,15 @@ impl LoginProvider {
     async fn ask_password(&self, context: &Context, username: Option<&str>) -> Result<Secret> {
         let of = username.map(|name| format!(" of {name}")).unwrap_or_default();
         let asked = context.person().ask_hidden(&format!("{} password{of}", self.name)).await;
-        asked.map_err(|error| {
-            error.with_hint(
-                "give it with --password-stdin, or set `password` of this provider in the configuration",
-            )
-        })
+        asked.map_err(|error| error.with_hint(self.ways_of_password()))
+    }
+
+    /// How the password can be given where nobody sits.
+    fn ways_of_password(&self) -> String {
+        let other = match &self.password {
+            Some(SecretSource::Env(name)) => format!("set {name}"),
+            _ => "set `password` of this provider in the configuration".to_owned(),
+        };
+        format!("give the password with --password-stdin, or {other}")
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use broker_core::{
     Error, Fields, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl, SettingsError,
 };
@@ -11,7 +9,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::answer::Answer;
-use crate::json::Node;
+use crate::json::{Node, Wiped};
 use crate::table::{Auth, Role, Table, Verb, wrong};
 use crate::template::{Hole, Template, Values};
 
@@ -160,6 +158,11 @@ impl Request {
         (username, basic || self.uses(|hole| *hole == Hole::Password))
     }
 
+    /// Whether username and password go by HTTP Basic.
+    pub(crate) fn is_basic(&self) -> bool {
+        self.auth == Auth::Basic
+    }
+
     /// Whether it needs the login's token.
     pub(crate) fn needs_token(&self) -> bool {
         self.auth == Auth::Bearer || self.uses(|hole| *hole == Hole::Token)
@@ -195,6 +198,11 @@ impl Request {
         self.url.written()
     }
 
+    /// Likewise, without the query.
+    pub(crate) fn path(&self) -> String {
+        self.url.written().split('?').next().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn host(&self) -> String {
         self.sample.host()
     }
@@ -205,7 +213,7 @@ impl Request {
         let repeat = self.role.repeat();
         let mut request = match &self.body {
             Body::None => HttpRequest::new(self.method, url, repeat),
-            Body::Json(node) => HttpRequest::post_value(url, &node.fill(values)?, repeat),
+            Body::Json(node) => HttpRequest::post_value(url, &Wiped(node.fill(values)?).0, repeat),
             Body::Form(fields) => {
                 let fields = fill_all(fields, values)?;
                 let fields: Vec<_> =
@@ -226,7 +234,8 @@ impl Request {
             (Auth::Bearer, Some(token)) => (request.with_bearer(token), None),
             (Auth::Basic, _) => {
                 let pair = basic(values)?;
-                (request.with_header("authorization", &format!("Basic {}", pair.expose())), Some(pair))
+                let value = Zeroizing::new(format!("Basic {}", pair.expose()));
+                (request.with_header("authorization", &value), Some(pair))
             }
             _ => (request, None),
         })
@@ -275,21 +284,22 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
     Ok(headers)
 }
 
-fn fill_all(texts: &[(String, Template)], values: &Values<'_>) -> Result<Vec<(String, String)>> {
-    texts.iter().map(|(name, text)| Ok((name.clone(), text.fill(values)?.to_string()))).collect()
+fn fill_all(texts: &[(String, Template)], values: &Values<'_>) -> Result<Vec<(String, Zeroizing<String>)>> {
+    texts.iter().map(|(name, text)| Ok((name.clone(), text.fill(values)?))).collect()
 }
 
 /// What follows `Basic` (RFC 7617 section 2).
 fn basic(values: &Values<'_>) -> Result<Secret> {
-    let pair = [Hole::Username, Hole::Password].map(|hole| values.of(&hole));
-    let [username, password] = pair;
-    let username = username?;
+    let [username, password] = [Hole::Username, Hole::Password].map(|hole| values.of(&hole));
+    let (username, password) = (username?, Secret::new(password?.as_str()));
     if username.contains(':') {
-        return Err(Error::configuration("a username with a colon in it cannot be sent by HTTP Basic"));
+        return Err(Error::configuration(NO_COLON));
     }
-    let pair = Zeroizing::new(format!("{}:{}", *username, *password?));
-    Ok(Secret::new(STANDARD.encode(pair.as_bytes())))
+    Ok(HttpRequest::basic_pair(&username, &password))
 }
+
+/// RFC 7617 section 2.
+pub(crate) const NO_COLON: &str = "a username with a colon in it cannot be sent by HTTP Basic";
 
 /// Something that no URL has by itself.
 const SAMPLE: (&str, &str) = ("x", "0-a-secret-0");

@@ -47,6 +47,8 @@ pub(crate) struct Table {
     pub(crate) account: Option<String>,
     #[serde(default)]
     pub(crate) refused: Statuses,
+    #[serde(default)]
+    pub(crate) error_final: Words,
     pub(crate) life: Option<Life>,
     pub(crate) scopes: Option<Words>,
 }

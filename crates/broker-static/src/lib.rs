@@ -6,14 +6,11 @@ mod config;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use broker_core::{
-    Change, Claims, Context, Error, Issuer, Kind, Provider, Record, Result, Revoked, ScopeKey, Secret,
-    SecretSource, Settings, SettingsError, Token, TokenRequest,
+    Change, Claims, Context, Error, HttpRequest, Issuer, Kind, Provider, Record, Result, Revoked, ScopeKey,
+    Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use zeroize::Zeroizing;
 
 use config::Config;
 
@@ -52,10 +49,12 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         // What is kept is of this very secret; what is not kept needs no mark.
         secret_mark: life.and_then(|_| token.mark(settings.name(), settings.env())),
     };
-    Ok(Arc::new(Static { token, from, username, life, expires: expires.map(|end| end.0), issuer }))
+    let name = settings.name().to_owned();
+    Ok(Arc::new(Static { name, token, from, username, life, expires: expires.map(|end| end.0), issuer }))
 }
 
 struct Static {
+    name: String,
     token: SecretSource,
     /// Where it is, in words for people.
     from: String,
@@ -87,10 +86,7 @@ impl Provider for Static {
 
     /// Reads it where it is.
     async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
-        let secret = self.token.resolve(context, "token").await?;
-        if secret.expose().is_empty() {
-            return Err(Error::configuration(format!("there is no token in {}: it is empty", self.from)));
-        }
+        let secret = self.read(&self.token.resolve(context, "token").await?)?;
         let now = context.now();
         let claims = Claims::read(&secret);
         let ends = [self.expires, claims.as_ref().and_then(Claims::expires_at)].into_iter().flatten().min();
@@ -114,11 +110,27 @@ impl Provider for Static {
 }
 
 impl Static {
+    /// The token in what was read: one line, without what editors put around it.
+    fn read(&self, text: &Secret) -> Result<Secret> {
+        let token = text.expose().trim_start_matches('\u{feff}').trim();
+        let problem =
+            |what: &str| Err(Error::configuration(format!("there is no token in {}: {what}", self.from)));
+        match token {
+            "" => problem("it is empty"),
+            token if token.contains(['\n', '\r']) => problem("it has several lines").map_err(|error| {
+                error.with_hint(
+                    "`token` must give one line; kind `exec` with `speaks = \"text\"` takes the first",
+                )
+            }),
+            token if token.contains(char::is_control) => problem("there are control characters in it"),
+            token => Ok(Secret::new(token)),
+        }
+    }
+
     /// What is handed out: the token, or what follows `Basic` (RFC 7617 section 2).
     fn presented(&self, secret: &Secret) -> Secret {
         let Some(username) = &self.username else { return secret.clone() };
-        let pair = Zeroizing::new(format!("{username}:{}", secret.expose()));
-        Secret::new(STANDARD.encode(pair.as_bytes()))
+        HttpRequest::basic_pair(username, secret)
     }
 
     /// An error if it has ended, a word to the person if it soon will.
@@ -137,7 +149,7 @@ impl Static {
         }
         let lives_long = begins.is_some_and(|begins| ends - begins >= LONG_LIFE);
         if ends - now <= WARNED && (self.expires.is_some() || lives_long) {
-            context.tell_when_saved(format!("the token expires at {at}: {mend}"));
+            context.tell_when_saved(format!("{}: the token expires at {at}: {mend}", self.name));
         }
         Ok(())
     }

@@ -28,14 +28,18 @@ fn log_in(desk: &Desk<'_>, broker: &Broker, provider: &str, how: broker::Login) 
 
 pub(super) fn say_signed_in(desk: &Desk<'_>, provider: &str, logged_in: LoggedIn) {
     let whose = logged_in.account.map(|account| format!(" as {account}")).unwrap_or_default();
+    let status = desk.setup().open().and_then(|broker| broker.status(provider)).ok();
     let left = logged_in.token.and_then(|token| token.window().left(SystemClock.now()));
     let left = left.map(|left| {
-        let broker = desk.setup().open();
-        let renewed = broker.and_then(|broker| broker.status(provider)).is_ok_and(|status| status.grant);
+        let renewed = status.as_ref().is_some_and(|status| status.grant);
         let renewed = if renewed { ", and renewed by itself" } else { "" };
         format!("; the token is good for {}{renewed}", words::duration(left))
     });
     let left = left.unwrap_or_default();
+    // Nobody has looked at the key but the broker.
+    if status.is_some_and(|status| status.kind == "static") {
+        return desk.say(&format!("{provider}: the token is there{whose}{left}; the service was not asked"));
+    }
     desk.say(&format!("{provider}: signed in{whose}{left}"));
 }
 

@@ -119,16 +119,60 @@ async fn an_error_with_200_is_a_refusal_in_the_service_s_words() {
     let answer = json!({ "errorCode": "AUTH_INVALID", "errorMessage": "KANARIE is wrong\u{1b}[2J", "access_token": "x" });
     let world = World::new();
     let stand = Stand::saying(200, &answer.to_string()).await;
+    let keys = "error = \"errorCode\"\nerror_final = [\"AUTH_INVALID\"]";
     for _ in 0..3 {
-        let broker = broker(&world, &stand, "error = \"errorCode\"");
+        let broker = broker(&world, &stand, keys);
         let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         assert!(!error.to_string().contains("KANARIE") && !error.to_string().contains('\u{1b}'), "{error}");
     }
     assert_eq!(stand.asked().len(), 1, "a wrong password is tried once");
-    let error = broker(&world, &stand, "error = \"errorCode\"").login(World::NAME, Login::Usual).await;
+    let error = broker(&world, &stand, keys).login(World::NAME, Login::Usual).await;
     let error = error.expect_err("refused").to_string();
     assert!(error.contains("AUTH_INVALID") && error.contains("[redacted] is wrong"), "{error}");
+}
+
+/// A service in trouble says so with 200 too: that marks no password, and the next call asks again.
+#[tokio::test]
+async fn an_error_with_200_that_may_pass_is_transient() {
+    for (keys, answer) in [
+        (
+            "error = \"errorCode\"\nerror_final = \"AUTH_INVALID\"",
+            r#"{"errorCode":"RATE_LIMIT","data":"KANARIE"}"#,
+        ),
+        ("error = \"errorCode\"", r#"{"errorCode":"RATE_LIMIT"}"#),
+        ("", r#"{"error":"RATE_LIMIT"}"#),
+    ] {
+        let world = World::new();
+        let stand = Stand::saying(200, answer).await;
+        for n in 1..3 {
+            let error = broker(&world, &stand, keys).token(World::NAME, &TokenRequest::new()).await;
+            let error = error.expect_err(answer);
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{keys} {answer}: {error}");
+            assert!(error.to_string().contains("RATE_LIMIT"), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("login.error_final")), "{error}");
+            assert_eq!(stand.asked().len(), n, "it is asked again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_read_is_told_of() {
+    for (keys, end, told) in [
+        ("expires = \"end\"\nexpires_as = \"MM/DD/YYYY\"\nlife = \"1h\"", json!("31.12.2030"), true),
+        ("expires = \"end\"", json!("soon"), true),
+        ("expires = \"ends\"", json!(3600), true),
+        ("expires = \"ends\"\nlife = \"1h\"", json!(3600), false),
+        ("expires = \"end\"", json!(3600), false),
+        ("", json!(3600), false),
+    ] {
+        let world = World::new();
+        let answer = json!({ "access_token": "KANARIE-1", "end": end });
+        let _ = expiry(&world, keys, &answer).await;
+        let words = world.person.told().join("\n");
+        assert_eq!(words.contains("`login.expires`"), told, "{keys}: {words}");
+        assert!(!words.contains("31.12"), "{words}");
+    }
 }
 
 #[tokio::test]
@@ -138,8 +182,14 @@ async fn which_statuses_are_refusals() {
         ("", 400, r#"{"message":"no"}"#, ErrorKind::Refused),
         ("", 400, "", ErrorKind::Unavailable),
         ("refused = [400]", 400, "", ErrorKind::Refused),
+        ("refused = [400]", 400, "Bad credentials", ErrorKind::Refused),
+        ("refused = [400]", 400, "{\"half", ErrorKind::Unavailable),
         ("refused = [400]", 400, "<html></html>", ErrorKind::Unavailable),
+        ("refused = [401]", 401, "Unauthorized", ErrorKind::Refused),
         ("refused = [400]", 500, "", ErrorKind::Unavailable),
+        ("error = \"code\"\nerror_final = [\"NO\"]", 400, r#"{"code":"NO"}"#, ErrorKind::Refused),
+        ("error = \"code\"\nerror_final = [\"NO\"]", 400, r#"{"code":"DOWN"}"#, ErrorKind::Unavailable),
+        ("error = \"code\"\nerror_final = [\"NO\"]", 503, r#"{"code":"NO"}"#, ErrorKind::Unavailable),
         ("error = \"errorCode\"", 503, r#"{"errorCode":"DOWN"}"#, ErrorKind::Unavailable),
         ("", 429, r#"{"message":"no"}"#, ErrorKind::Unavailable),
     ] {
@@ -157,7 +207,19 @@ async fn only_what_means_the_grant_ends_it() {
         ("", 400, r#"{"error":"invalid_grant"}"#, ErrorKind::LoginRequired),
         ("", 400, r#"{"message":"bad"}"#, ErrorKind::Refused),
         ("refused = [400]", 400, r#"{"message":"bad"}"#, ErrorKind::LoginRequired),
-        ("error = \"errorCode\"", 200, r#"{"errorCode":"OVER"}"#, ErrorKind::LoginRequired),
+        (
+            "error = \"errorCode\"\nerror_final = [\"OVER\"]",
+            200,
+            r#"{"errorCode":"OVER"}"#,
+            ErrorKind::LoginRequired,
+        ),
+        (
+            "error = \"errorCode\"\nerror_final = [\"OVER\"]",
+            200,
+            r#"{"errorCode":"RATE_LIMIT"}"#,
+            ErrorKind::Unavailable,
+        ),
+        ("error = \"errorCode\"", 200, r#"{"errorCode":"DOWN"}"#, ErrorKind::Unavailable),
         ("", 403, "<html></html>", ErrorKind::Unavailable),
     ] {
         let world = World::new();

@@ -1,6 +1,6 @@
 //! Logins of two requests, and what is revoked.
 
-use broker_core::{Clock, ErrorKind, Lifetime, Login, TokenRequest};
+use broker_core::{Clock, ErrorKind, Lifetime, Login, Record, TokenRequest};
 use broker_testkit::World;
 use chrono::TimeDelta;
 use serde_json::json;
@@ -105,6 +105,26 @@ async fn a_date_of_any_pattern_is_asked_for() {
     assert_eq!(stand.asked().pop().expect("a request").query, day);
 }
 
+/// The exchange comes a little after the broker's question whether it would send the refresh token.
+#[tokio::test]
+async fn what_may_send_the_refresh_token_says_so_before() {
+    let stand = Stand::start(|asked| match asked.path.as_str() {
+        "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
+        _ => (200, json!({ "access_token": "t" }).to_string()),
+    })
+    .await;
+    let refresh =
+        format!("[refresh]\nurl = \"{}/refresh\"\nform = {{ t = \"{{refresh_token}}\" }}\n", stand.url);
+    let world = World::new();
+    let provider = provider(&world, &toml(&stand, &refresh));
+    let (usual, began) = (TokenRequest::new(), world.clock.now());
+    world.broker(provider.clone()).login(World::NAME, Login::Usual).await.expect("a login");
+    let record: Record = serde_json::from_value(world.record().expect("a record")).expect("a record");
+    let spends = |seconds| provider.spends_grant(&record, &usual, began + TimeDelta::seconds(seconds));
+    // The session mints until half a minute before its end.
+    assert!(!spends(500) && spends(515) && spends(600));
+}
+
 #[tokio::test]
 async fn logout_revokes_what_is_held() {
     let (world, stand) = (World::new(), service().await);
@@ -126,17 +146,51 @@ async fn logout_revokes_what_is_held() {
     assert_eq!(stand.asked().len(), before);
 }
 
+/// A stand that gives a token and answers this to a logout, and the configuration for it.
+async fn revoking(status: u16, body: &'static str) -> (Stand, String) {
+    let stand = Stand::start(move |asked| match asked.path.as_str() {
+        "/logout" => (status, body.to_owned()),
+        _ => (200, json!({ "access_token": "KANARIE" }).to_string()),
+    })
+    .await;
+    let url = &stand.url;
+    let toml = format!(
+        "[login]\nurl = \"{url}/login\"\n[revoke]\nurl = \"{url}/logout\"\nauth = \"bearer\"\nerror = \"code\"\n\
+         error_final = [\"OVER\"]\n"
+    );
+    (stand, toml)
+}
+
+#[tokio::test]
+async fn a_success_that_says_nothing_else_is_a_revocation() {
+    for (body, revoked) in [
+        ("", true),
+        ("OK", true),
+        ("true", true),
+        ("[]", true),
+        ("{}", true),
+        (r#"{"code":null}"#, true),
+        (r#"{"code":"OVER"}"#, false),
+    ] {
+        let (_stand, toml) = revoking(200, body).await;
+        let world = World::new();
+        let broker = world.broker(provider(&world, &toml));
+        broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
+        let done = broker.logout(World::NAME, false).await.unwrap_or_else(|error| panic!("{body}: {error}"));
+        assert_eq!(done.at_service.revoked, revoked, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_revocation_that_did_not_work_keeps_the_login() {
-    for (status, body) in [(200, "<html>"), (503, ""), (400, r#"{"message":"no"}"#)] {
-        let stand = Stand::start(move |asked| match asked.path.as_str() {
-            "/logout" => (status, body.to_owned()),
-            _ => (200, json!({ "access_token": "KANARIE" }).to_string()),
-        })
-        .await;
-        let (world, url) = (World::new(), &stand.url);
-        let toml =
-            format!("[login]\nurl = \"{url}/login\"\n[revoke]\nurl = \"{url}/logout\"\nauth = \"bearer\"\n");
+    for (status, body) in [
+        (200, "<html>"),
+        (200, r#"{"code":"DOWN"}"#),
+        (200, "{\"half"),
+        (503, ""),
+        (400, r#"{"message":"no"}"#),
+    ] {
+        let (world, (_stand, toml)) = (World::new(), revoking(status, body).await);
         let broker = world.broker(provider(&world, &toml));
         broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
         broker.logout(World::NAME, false).await.expect_err("not logged out");

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use broker_core::{Error, ErrorKind, Login, TokenRequest};
 use broker_testkit::World;
+use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::provider;
@@ -163,6 +164,89 @@ async fn a_secret_in_a_query_is_not_shown() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("127.0.0.1:9/login"), "{error}");
     assert!(!format!("{error} {error:?} {:?}", error.hint()).contains("KANARIE"), "{error}");
+}
+
+/// What was had for one host is not sent to another that the configuration names later.
+#[tokio::test]
+async fn a_refresh_token_goes_to_no_other_host() {
+    let service = || {
+        Stand::start(|asked| match asked.path.as_str() {
+            "/login" => {
+                (200, json!({ "access_token": "a-KANARIE", "refresh_token": "r-KANARIE" }).to_string())
+            }
+            _ => (200, json!({ "access_token": "b-KANARIE" }).to_string()),
+        })
+    };
+    let (own, other) = (service().await, service().await);
+    let toml = |refresh: &str| {
+        format!(
+            "[login]\nurl = \"{}/login\"\nform = {{ u = \"{{username}}\" }}\n\
+             [refresh]\nurl = \"{refresh}/refresh\"\nform = {{ t = \"{{refresh_token}}\" }}\n",
+            own.url
+        )
+    };
+    let mut world = World::new();
+    world.person = world.person.answering("ada");
+    world.broker(provider(&world, &toml(&own.url))).login(World::NAME, Login::Usual).await.expect("a login");
+    world.clock.advance(TimeDelta::hours(1));
+    let usual = TokenRequest::new();
+    let error = world.broker(provider(&world, &toml(&other.url))).token(World::NAME, &usual).await;
+    assert_eq!(error.expect_err("no login there").kind(), ErrorKind::LoginRequired);
+    assert!(other.asked().is_empty(), "{:?}", other.asked());
+    let token = world.broker(provider(&world, &toml(&own.url))).token(World::NAME, &usual).await;
+    assert_eq!(token.expect("the login is kept").secret().expose(), "b-KANARIE");
+}
+
+#[tokio::test]
+async fn a_corrected_table_does_not_serve_the_old_token() {
+    let stand = Stand::start(|asked| {
+        let token = if asked.path == "/login" { "login" } else { "minted" };
+        (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())
+    })
+    .await;
+    let world = World::new();
+    let mint = format!("[mint]\nurl = \"{}/mint\"\nauth = \"bearer\"\n", stand.url);
+    for (keys, expected) in [
+        (String::new(), "login-1"),
+        ("token = \"id\"\n".to_owned(), "login-2"),
+        // Of what changes nothing of it, the token stays.
+        ("token = \"id\"\nrefused = [400]\n".to_owned(), "login-2"),
+        (format!("token = \"id\"\n{mint}"), "minted-1"),
+        (format!("token = \"id\"\n{mint}token = \"id\"\n"), "minted-2"),
+        (String::new(), "login-1"),
+    ] {
+        let toml = format!("username = \"ada\"\n[login]\nurl = \"{}/login\"\n{keys}", stand.url);
+        let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
+        assert_eq!(token.expect("a token").secret().expose(), expected, "{keys}");
+    }
+    let paths: Vec<_> = stand.asked().into_iter().map(|asked| asked.path).collect();
+    assert_eq!(paths.iter().filter(|path| *path == "/mint").count(), 2, "{paths:?}");
+}
+
+#[tokio::test]
+async fn another_password_without_a_username_is_another_account() {
+    let stand = Stand::start(|asked| {
+        (200, json!({ "access_token": format!("for-{}", asked.json()["k"]) }).to_string())
+    })
+    .await;
+    let mut world = World::new();
+    let toml = format!(
+        "password = {{ env = \"KEY\" }}\n[login]\nurl = \"{}/login\"\njson = {{ k = \"{{password}}\" }}\n",
+        stand.url
+    );
+    for key in ["one", "two"] {
+        world.env = world.env.clone().with("KEY", key);
+        let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
+        assert_eq!(token.expect("a token").secret().expose(), format!("for-\"{key}\""));
+    }
+}
+
+#[tokio::test]
+async fn a_date_of_toml_is_sent_as_text() {
+    let keys =
+        "url = \"HOST/login\"\njson = { user = \"{username}\", day = 2027-01-31, l = [{ d = 2027-01-31 }] }";
+    let asked = sent("ada", "x", keys).await.expect("a login");
+    assert_eq!(asked.json(), json!({ "user": "ada", "day": "2027-01-31", "l": [{ "d": "2027-01-31" }] }));
 }
 
 #[tokio::test]

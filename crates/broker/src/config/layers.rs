@@ -96,7 +96,7 @@ pub(super) fn join(texts: &[Text], env: &dyn Env) -> Result<Figment> {
             });
         }
     }
-    whole_keys(&mut layers);
+    whole_secrets(&mut layers);
     Ok(layers.into_iter().fold(Figment::new(), Figment::merge))
 }
 
@@ -112,36 +112,56 @@ fn names(layers: &[Layer]) -> Vec<String> {
     tables.flat_map(|table| table.keys().cloned()).collect()
 }
 
+/// So many parts of a variable's name are keys of their own; what follows is one, which no table has.
+const DEEPEST: usize = 16;
+
 /// `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values are always text: what looks like a number may be a
 /// password. A name is found whatever its case, and with `_` for `-`, which no variable can have.
-/// More parts than the name of any key has.
-const DEEPEST: usize = 4;
-
 fn of_variable(variable: &str, value: String, names: &[String]) -> Option<Dict> {
-    let mut parts = variable.strip_prefix(PREFIX)?.split("__");
-    let name = parts.next().filter(|name| !name.is_empty())?.to_lowercase();
+    let rest = variable.strip_prefix(PREFIX)?;
+    let (name, keys) = rest.split_once("__").map_or((rest, None), |(name, keys)| (name, Some(keys)));
+    let name = Some(name).filter(|name| !name.is_empty())?.to_lowercase();
     let known = names.iter().find(|known| known.to_lowercase().replace('-', "_") == name.replace('-', "_"));
-    // No key is a table of tables; deeper ones are as wrong as this many.
-    let keys: Vec<_> = parts.take(DEEPEST).map(str::to_lowercase).collect();
-    let nested =
-        keys.into_iter().rev().fold(Value::from(value), |value, key| Value::from(Dict::from([(key, value)])));
+    let keys: Vec<_> = keys.into_iter().flat_map(|keys| keys.splitn(DEEPEST, "__")).collect();
+    let within = |value, key: &&str| Value::from(Dict::from([(key.to_lowercase(), value)]));
+    let nested = keys.iter().rev().fold(Value::from(value), within);
     let table = Dict::from([(known.cloned().unwrap_or(name), nested)]);
     Some(Dict::from([("providers".to_owned(), Value::from(table))]))
 }
 
-/// A key is replaced as a whole: `{ env = … }` of one layer and `{ file = … }` of the next are not one table.
-fn whole_keys(layers: &mut [Layer]) {
+/// A secret is replaced as a whole: `{ env = … }` of one layer and `{ file = … }` of the next are not one table. All
+/// other tables are joined key by key.
+fn whole_secrets(layers: &mut [Layer]) {
     for upper in (1..layers.len()).rev() {
         let (lower, rest) = layers.split_at_mut(upper);
-        let Some(providers) = rest.first().and_then(|layer| layer.values.get("providers")?.as_dict()) else {
-            continue;
-        };
-        for (name, keys) in providers.iter().filter_map(|(name, table)| Some((name, table.as_dict()?))) {
-            for layer in &mut *lower {
-                let Some(Value::Dict(_, tables)) = layer.values.get_mut("providers") else { continue };
-                let Some(Value::Dict(_, table)) = tables.get_mut(name) else { continue };
-                table.retain(|key, _| !keys.contains_key(key));
-            }
+        let Some(layer) = rest.first() else { continue };
+        for below in lower {
+            make_way(&mut below.values, &layer.values);
         }
     }
+}
+
+/// Takes out of `lower` what `upper` replaces.
+fn make_way(lower: &mut Dict, upper: &Dict) {
+    lower.retain(|key, below| match (below, upper.get(key)) {
+        (_, None) => true,
+        (Value::Dict(_, below), Some(Value::Dict(_, above))) => {
+            let replaced = is_source(below) && is_source(above);
+            if !replaced {
+                make_way(below, above);
+            }
+            !replaced
+        }
+        _ => false,
+    });
+}
+
+/// Whether a table says where a secret comes from.
+fn is_source(table: &Dict) -> bool {
+    let says = |(key, value): (&String, &Value)| match key.as_str() {
+        "env" | "file" => value.as_str().is_some(),
+        "command" => value.as_dict().is_none(),
+        _ => false,
+    };
+    !table.is_empty() && table.iter().all(says)
 }
