@@ -166,10 +166,10 @@ fn outside_of_the_workspace_it_depends_on_what_is_published_or_on_a_clone() {
         assert_eq!(manifest[table][name].as_str(), Some(env!("CARGO_PKG_VERSION")), "{name}");
     }
 
-    let (_, patch) = told.split_once("[patch.crates-io]\n").expect("how to depend on a clone");
-    let patch: Vec<_> = patch.lines().take_while(|line| line.starts_with("    broker-")).collect();
-    let patch = patch.join("\n").replace("CLONE", root().to_str().expect("a path"));
-    std::fs::write(&path, format!("{text}\n[patch.crates-io]\n{patch}\n")).expect("a manifest");
+    let (_, clone) = told.split_once("[patch.crates-io]\n").expect("how to depend on a clone");
+    let clone: Vec<_> = clone.lines().take_while(|line| line.starts_with("    broker-")).collect();
+    let clone = clone.join("\n").replace("CLONE", root().to_str().expect("a path"));
+    std::fs::write(&path, format!("{text}\n[patch.crates-io]\n{clone}\n")).expect("a manifest");
     // The versions that are here already: no test asks a registry.
     std::fs::copy(root().join("Cargo.lock"), path.with_file_name("Cargo.lock")).expect("a lock");
     let tree = cargo(path.parent().expect("a folder"), &["tree"]);
