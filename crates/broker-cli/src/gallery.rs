@@ -97,6 +97,7 @@ impl Service {
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
+            // The name is asked for then.
             "login" => self.text.contains("\n# username = "),
             _ => false,
         }
