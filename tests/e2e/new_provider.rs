@@ -116,11 +116,13 @@ fn a_new_kind_passes_the_suite_and_is_compiled_in_by_the_printed_lines() {
     assert!(!written.concat().contains("my"), "no name of the template's is left");
 
     assert_eq!(follow(&told, &scratch), 4, "four places: {told}");
+    // One selection of packages and targets for both: with another one cargo builds what they depend on again.
     let package = format!("broker-{NAME}");
-    let tests = cargo(&scratch, &["test", "--quiet", "--package", &package]);
+    let both = ["--quiet", "--package", &package, "--package", "broker-cli", "--test", NAME];
+    cargo(&scratch, &[&["build", "--bin", "broker"], &both[..]].concat());
+    let tests = cargo(&scratch, &[&["test"], &both[..]].concat());
     assert!(tests.contains("1 passed"), "its conformance test ran: {tests}");
 
-    cargo(&scratch, &["build", "--quiet", "--package", "broker-cli"]);
     let table = block("toml", "kind = \"my-service\"").replace("my-service", NAME);
     let service = TokenService::start(TokenServiceOptions::default());
     let sandbox = Sandbox::new().with_config(&table.replace("https://auth.example.org", service.url()));
