@@ -44,18 +44,39 @@ fn a_service_is_shown_and_added_for_its_owner_alone() {
         run.err
     );
     let _ = run
-        .says("next: put your own `client_id` in the place of YOUR-CONSUMER-KEY")
+        .says("next: fill in `client_id`")
         .says("next: set EUMETSAT_CONSUMER_SECRET")
         .says("next: broker token eumetsat");
     assert_eq!(mode(&sandbox), 0o600);
     let list = sandbox.broker(&["list"]).ends(0).out;
     assert!(list.lines().any(|line| line.starts_with("eumetsat") && line.contains("oauth2")), "{list}");
-    let _ = Sandbox::new()
-        .broker(&["add", "cdse"])
-        .says("next: set CDSE_PASSWORD, or remove the line `password`");
-    let sandbox = Sandbox::new().with_env("CDSE_PASSWORD", "hunter2");
-    let run = sandbox.broker(&["add", "cdse"]).ends(0).says("next: broker login cdse");
+    // Until then nobody is asked with an empty one.
+    let told = sandbox.with_env("EUMETSAT_CONSUMER_SECRET", "x-KANARIE").broker(&["token", "eumetsat"]);
+    let _ = told.ends(5).says("needs `client_id`");
+    let sandbox = Sandbox::new().with_env("KNMI_API_KEY", "x-KANARIE");
+    let run = sandbox.broker(&["add", "knmi"]).ends(0).says("next: broker token knmi");
     assert!(!run.err.contains("next: set"), "it is set: {}", run.err);
+    let run = sandbox.broker(&["add", "cdse"]).ends(0);
+    let steps: Vec<_> = run.err.lines().filter(|line| line.starts_with("next: ")).collect();
+    assert_eq!(steps, ["next: broker login cdse"], "name and password are asked for there");
+}
+
+#[test]
+fn a_second_account_is_told_whose_secret_it_would_send() {
+    let sandbox = Sandbox::new();
+    let first = sandbox.broker(&["add", "sentinelhub"]).ends(0);
+    assert!(!first.err.contains("note: "), "{}", first.err);
+    let _ = sandbox
+        .broker(&["add", "sentinelhub", "--as", "second"])
+        .ends(0)
+        .says("note: SH_CLIENT_SECRET is what `sentinelhub` reads too")
+        .says("`client_secret` of [providers.second]");
+    let other = sandbox.broker(&["add", "cdse-sentinelhub"]).ends(0);
+    assert!(!other.err.contains("note: "), "another service has variables of its own: {}", other.err);
+    let _ = sandbox.broker(&["add", "cdse"]).ends(0);
+    let second = sandbox.broker(&["add", "cdse", "--as", "cdse-2"]).ends(0);
+    assert!(!second.err.contains("note: "), "each is asked for its own password: {}", second.err);
+    assert!(!config(&sandbox).contains("\npassword"), "{}", config(&sandbox));
 }
 
 #[test]

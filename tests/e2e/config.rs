@@ -25,7 +25,8 @@ fn bad_configurations_are_told_with_place_and_remedy() {
         assert_eq!(run.out, "");
         assert!(!run.err.contains("hunter"), "{}: a secret is shown: {}", path.display(), run.err);
         let errors: Vec<_> = run.err.lines().filter(|line| !line.starts_with("warning: ")).collect();
-        let told = errors.join("\n").replace(&config, "providers.toml") + "\n";
+        let told = errors.iter().map(|line| without_kinds(line)).collect::<Vec<_>>();
+        let told = told.join("\n").replace(&config, "providers.toml") + "\n";
         let expected = path.with_extension("err");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&expected, &told).expect("written");
@@ -33,6 +34,13 @@ fn bad_configurations_are_told_with_place_and_remedy() {
         assert_eq!(told, std::fs::read_to_string(&expected).unwrap_or_default(), "{}", path.display());
     }
     assert!(cases >= 19, "{cases}");
+}
+
+/// A line without the list of kinds at its end: a new kind changes no case.
+fn without_kinds(line: &str) -> String {
+    let list = line.find("one of `carbonmapper`, ").or_else(|| line.find("the kinds are `carbonmapper`, "));
+    let list = list.and_then(|at| Some(at + line[at..].find('`')?));
+    list.map_or(line.to_owned(), |at| format!("{}…", &line[..at]))
 }
 
 #[test]

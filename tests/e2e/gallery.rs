@@ -26,41 +26,68 @@ fn text_of(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file")
 }
 
+/// Where the password of a login is from.
+#[derive(Clone, Copy, PartialEq)]
+enum Password {
+    /// Standard input of `broker login`, with the file as it is.
+    Stdin,
+    /// The environment variable of the file, in the line that is commented out there.
+    Variable,
+}
+
 /// A sandbox that a service was added to, with what its person fills in.
 struct Case {
     name: String,
     told: Value,
     service: Service,
     sandbox: Sandbox,
+    /// What `login` reads on standard input.
+    typed: Option<String>,
     /// The port that the browser comes back to, where the service has a fixed one.
     port: u16,
 }
 
 impl Case {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, told: &Value, password: Password) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
         // A fixed port may be another program's here.
         let here = |text: &str| text.replace("localhost:5000", &format!("localhost:{port}"));
-        let told = here(&text_of(&format!("e2e/gallery/{name}.json")));
-        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let told: Value = serde_json::from_str(&here(&told.to_string())).expect("JSON");
         let (service, sandbox) = (Service::start(), Sandbox::new());
         let run = sandbox.broker(&["add", name]).ends(0);
         assert_eq!(run.out, "");
         let mut toml = std::fs::read_to_string(sandbox.config_path()).expect("it is added");
         assert_eq!(toml, text_of(&format!("../docs/gallery/{name}.toml")), "the file as it is");
         assert!(!toml.contains("http://") || toml.contains("redirect_uri = \"http://localhost"), "{toml}");
-        let _ = sandbox.broker(&["config", "check"]).ends(0);
-        for (blank, value) in texts(&told["blanks"]) {
-            assert!(run.err.contains(&blank), "what is to be filled in is said: {}", run.err);
-            toml = toml.replace(&blank, &value);
+        for (key, value) in texts(&told["blanks"]) {
+            assert!(run.err.contains(&format!("fill in `{key}`")), "it is said: {}", run.err);
+            let _ = sandbox.broker(&["config", "check"]).ends(5).says(&format!("`{key}`"));
+            toml = replaced(&toml, &format!("{key} = \"\""), &format!("{key} = \"{value}\""));
         }
+        let mut typed = None;
+        for (variable, value) in texts(&told["password"]) {
+            let login = format!("next: broker login {name}");
+            let steps: Vec<_> = run.err.lines().filter(|line| line.starts_with("next: ")).collect();
+            assert_eq!(steps, [login], "all else is asked there");
+            if password == Password::Stdin {
+                typed = Some(format!("{value}\n"));
+                continue;
+            }
+            let line = format!("password = {{ env = \"{variable}\" }}");
+            toml = replaced(&toml, &format!("# {line}"), &line);
+        }
+        sandbox.write_config(&toml);
+        let _ = sandbox.broker(&["config", "check"]).ends(0);
         toml = here(&service.in_place(&toml));
         sandbox.write_config(&toml);
         // A browser of this machine, which does nothing: the test plays it.
         let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
         for (variable, value) in texts(&told["variables"]) {
             assert!(run.err.contains(&format!("set {variable}")), "what is to be set is said: {}", run.err);
+            sandbox = sandbox.with_env(&variable, &value);
+        }
+        for (variable, value) in texts(&told["password"]).into_iter().filter(|_| typed.is_none()) {
             sandbox = sandbox.with_env(&variable, &value);
         }
         for (key, value) in texts(&told["keys"]) {
@@ -71,7 +98,7 @@ impl Case {
         if let Some(program) = told.get("program") {
             sandbox = with_program(sandbox, program);
         }
-        Self { name: name.to_owned(), told, service, sandbox, port }
+        Self { name: name.to_owned(), told, service, sandbox, typed, port }
     }
 
     fn run(&self, run: &Value) {
@@ -81,9 +108,12 @@ impl Case {
         self.service.expect(run["requests"].as_array().map(Vec::as_slice).unwrap_or_default());
         let words: Vec<_> =
             run["words"].as_array().expect("words").iter().filter_map(Value::as_str).collect();
-        let ended = match run.get("browser") {
-            Some(browser) => self.in_browser(&words, browser),
-            None => self.sandbox.broker(&words),
+        let ended = match (run.get("browser"), &self.typed) {
+            (Some(browser), _) => self.in_browser(&words, browser),
+            (None, Some(typed)) if words[0] == "login" => {
+                self.sandbox.broker_reading(&[&words[..], &["--password-stdin"]].concat(), typed)
+            }
+            (None, _) => self.sandbox.broker(&words),
         };
         self.service.verify(&self.name);
         let ends = run["ends"].as_i64().and_then(|code| code.try_into().ok()).unwrap_or(0);
@@ -131,6 +161,30 @@ impl Case {
     }
 }
 
+/// The runs of a service: with a password, in each of the ways to give it.
+fn test(name: &str) {
+    let told: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
+    let ways = if told["password"].is_object() {
+        &[Password::Stdin, Password::Variable][..]
+    } else {
+        &[Password::Variable]
+    };
+    for way in ways {
+        let case = Case::new(name, &told, *way);
+        // With a password at hand the broker logs in by itself.
+        let fits = |run: &&Value| run["known_password"] != false || *way == Password::Stdin;
+        for run in case.told["runs"].as_array().expect("runs").iter().filter(fits) {
+            case.run(run);
+        }
+    }
+}
+
+/// A text with one place changed.
+fn replaced(text: &str, old: &str, new: &str) -> String {
+    assert_eq!(text.matches(old).count(), 1, "{old} in {text}");
+    text.replace(old, new)
+}
+
 fn texts(value: &Value) -> BTreeMap<String, String> {
     let object = value.as_object().cloned().unwrap_or_default();
     object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
@@ -161,10 +215,7 @@ macro_rules! services {
         $(
             #[test]
             fn $test() {
-                let case = Case::new($name);
-                for run in case.told["runs"].as_array().expect("runs") {
-                    case.run(run);
-                }
+                test($name);
             }
         )*
     };

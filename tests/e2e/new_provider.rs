@@ -1,10 +1,14 @@
 //! `broker new-provider`: what it writes compiles, passes the conformance suite, and is a kind once the printed lines
 //! are where they are to go. This is done in a copy of the repository.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use broker_e2e::{Sandbox, broker_binary};
+use broker_e2e::{Run, Sandbox, broker_binary, finish, spawn};
+use broker_testkit::{TokenService, TokenServiceOptions};
+
+use crate::writing::block;
 
 /// A name in which each spelling differs from the others.
 const NAME: &str = "tide-gauge2";
@@ -78,10 +82,23 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
     }
     cargo.args(words).arg("--offline").current_dir(scratch);
     cargo.env("CARGO_TARGET_DIR", target().join("new-provider"));
+    // It is built once and thrown away: for the time and the room.
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     let output = cargo.output().expect("cargo");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{words:?}: {told}{}", String::from_utf8_lossy(&output.stderr));
     told
+}
+
+/// Runs another broker in a sandbox.
+fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run {
+    let usual = sandbox.command(words);
+    let mut command = Command::new(broker);
+    command.args(usual.get_args()).env_clear().current_dir(sandbox.home()).stdin(Stdio::piped());
+    command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = spawn(command, words);
+    child.stdin.take().expect("its stdin").write_all(input.as_bytes()).expect("it is read");
+    finish(child)
 }
 
 #[test]
@@ -99,22 +116,24 @@ fn a_new_kind_passes_the_suite_and_is_compiled_in_by_the_printed_lines() {
     assert!(!written.concat().contains("my"), "no name of the template's is left");
 
     assert_eq!(follow(&told, &scratch), 4, "four places: {told}");
+    // One selection of packages and targets for both: with another one cargo builds what they depend on again.
     let package = format!("broker-{NAME}");
-    let tests = cargo(&scratch, &["test", "--quiet", "--package", &package]);
+    let both = ["--quiet", "--package", &package, "--package", "broker-cli", "--test", NAME];
+    cargo(&scratch, &[&["build", "--bin", "broker"], &both[..]].concat());
+    let tests = cargo(&scratch, &[&["test"], &both[..]].concat());
     assert!(tests.contains("1 passed"), "its conformance test ran: {tests}");
 
-    cargo(&scratch, &["build", "--quiet", "--package", "broker-cli"]);
-    let config = "[providers.gauge]\nkind = \"tide-gauge2\"\nurl = \"https://tides.example.org\"\nusername = \"ada\"\n";
-    let sandbox = Sandbox::new().with_config(config);
-    let listed = Command::new(target().join("new-provider/debug/broker"))
-        .arg("list")
-        .env_clear()
-        .env("HOME", sandbox.home())
-        .output()
-        .expect("the broker with the new kind");
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let line = listed.lines().find(|line| line.starts_with("gauge")).unwrap_or_default();
+    let table = block("toml", "kind = \"my-service\"").replace("my-service", NAME);
+    let service = TokenService::start(TokenServiceOptions::default());
+    let sandbox = Sandbox::new().with_config(&table.replace("https://auth.example.org", service.url()));
+    let broker = target().join("new-provider/debug/broker");
+    let run = |words: &[&str], input: &str| reading(&sandbox, &broker, words, input);
+    let listed = run(&["list"], "").ends(0).out;
+    let line = listed.lines().find(|line| line.starts_with("station")).unwrap_or_default();
     assert!(line.contains(NAME), "{listed}");
+    let _ = run(&["login", "station", "--password-stdin"], "standin-password\n").ends(0);
+    let token = run(&["token", "station"], "").token();
+    assert!(service.access_is_live(&token), "the service knows {token}");
 }
 
 #[test]
@@ -135,15 +154,27 @@ fn names_that_are_no_kinds_and_folders_that_are_there_are_refused() {
 }
 
 #[test]
-fn outside_of_the_workspace_it_depends_on_what_is_published() {
+fn outside_of_the_workspace_it_depends_on_what_is_published_or_on_a_clone() {
     let sandbox = Sandbox::new();
     let told = sandbox.broker(&["new-provider", "tide"]).ends(0).out;
     assert!(told.contains("Setup::new().kind(broker_tide::KIND)"), "{told}");
-    let manifest =
-        std::fs::read_to_string(sandbox.home().join("broker-tide/Cargo.toml")).expect("a manifest");
-    assert!(!manifest.contains("workspace"), "{manifest}");
-    let manifest: toml::Table = toml::from_str(&manifest).expect("TOML");
+    assert!(told.contains("cd ./broker-tide && cargo test\n"), "{told}");
+    let path = sandbox.home().join("broker-tide/Cargo.toml");
+    let text = std::fs::read_to_string(&path).expect("a manifest");
+    assert!(!text.contains("workspace"), "{text}");
+    let manifest: toml::Table = toml::from_str(&text).expect("TOML");
+    assert_eq!(manifest["package"]["rust-version"].as_str(), Some(env!("CARGO_PKG_RUST_VERSION")));
     for (table, name) in [("dependencies", "broker-core"), ("dev-dependencies", "broker-testkit")] {
         assert_eq!(manifest[table][name].as_str(), Some(env!("CARGO_PKG_VERSION")), "{name}");
     }
+
+    let (_, clone) = told.split_once("[patch.crates-io]\n").expect("how to depend on a clone");
+    let clone: Vec<_> = clone.lines().take_while(|line| line.starts_with("    broker-")).collect();
+    let clone = clone.join("\n").replace("CLONE", root().to_str().expect("a path"));
+    std::fs::write(&path, format!("{text}\n[patch.crates-io]\n{clone}\n")).expect("a manifest");
+    // The versions that are here already: no test asks a registry.
+    std::fs::copy(root().join("Cargo.lock"), path.with_file_name("Cargo.lock")).expect("a lock");
+    let tree = cargo(path.parent().expect("a folder"), &["tree"]);
+    let testkit = format!("broker-testkit v{} ({}", env!("CARGO_PKG_VERSION"), root().display());
+    assert!(tree.contains(&testkit), "{tree}");
 }

@@ -8,7 +8,7 @@ use broker_testkit::{TokenService, TokenServiceOptions};
 const PAGE: &str = include_str!("../../docs/writing-a-provider.md");
 
 /// The one block of a language that has these words.
-fn block(language: &str, words: &str) -> String {
+pub(crate) fn block(language: &str, words: &str) -> String {
     let fence = format!("```{language}\n");
     let blocks = PAGE.split(&fence).skip(1).filter_map(|rest| rest.split("```\n").next());
     let [found] = blocks.filter(|block| block.contains(words)).collect::<Vec<_>>()[..] else {

@@ -82,28 +82,32 @@ impl Service {
 
     /// The keys of its secrets, and the environment variables that they are looked for in.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
-        let table = self.table();
-        let nested = table.get("secrets").and_then(Value::as_table);
-        let secrets = table.iter().chain(nested.into_iter().flatten());
-        let of =
-            |(key, secret): (&String, &Value)| Some((key.clone(), secret.get("env")?.as_str()?.to_owned()));
-        secrets.filter_map(of).collect()
+        variables(&self.table())
     }
 
-    /// The keys whose values are the person's, with what stands there in their place.
-    pub(crate) fn blanks(&self) -> Vec<(String, String)> {
-        let blank = |(key, value): (String, Value)| {
-            Some((key, value.as_str().filter(|text| text.starts_with("YOUR-"))?.to_owned()))
+    /// The keys that are the person's to fill in: empty, and needed.
+    pub(crate) fn blanks(&self) -> Vec<String> {
+        let empty = |(key, value): (String, Value)| {
+            (key != "prefix" && value.as_str().is_some_and(str::is_empty)).then_some(key)
         };
-        self.table().into_iter().filter_map(blank).collect()
+        self.table().into_iter().filter_map(empty).collect()
     }
 
     /// Whether a person logs in.
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
-            "login" => !self.table().contains_key("secrets"),
+            // The name is asked for then.
+            "login" => self.text.contains("\n# username = "),
             _ => false,
         }
     }
+}
+
+/// The keys of a provider's secrets that are in the environment, and their variables.
+pub(crate) fn variables(table: &Table) -> Vec<(String, String)> {
+    let nested = table.get("secrets").and_then(Value::as_table);
+    let secrets = table.iter().chain(nested.into_iter().flatten());
+    let of = |(key, secret): (&String, &Value)| Some((key.clone(), secret.get("env")?.as_str()?.to_owned()));
+    secrets.filter_map(of).collect()
 }

@@ -16,7 +16,7 @@ use crate::candidates::{gallery, providers};
 pub(crate) use programs::{DockerOperation, Exec, Helper};
 pub(crate) use token::{Format, ShellKind, Token};
 
-/// Tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper.
+/// Tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper, and any other by configuration.
 ///
 /// A token is held until it is due for renewal, and renewed once, however many ask.
 #[derive(Debug, Parser)]

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use broker::{Env, Error, Result, SystemEnv, is_provider_name, platform};
 use serde_json::json;
+use toml::{Table, Value};
 
 use super::config_file::{at, beside, check, person_file, text_of, turn};
 use super::{Desk, Outcome, answer};
 use crate::args::Add;
 use crate::format::line;
-use crate::gallery::{GALLERY, Service};
+use crate::gallery::{GALLERY, Service, variables};
 
 pub(super) fn run(desk: &Desk<'_>, args: &Add) -> Outcome {
     let Some(wanted) = &args.service else { return list(args.json) };
@@ -38,10 +39,16 @@ pub(super) fn run(desk: &Desk<'_>, args: &Add) -> Outcome {
         _ => "\n\n",
     };
     let new = beside(&file, &format!("{before}{gap}{text}")).map_err(|error| at("written", &file, error))?;
-    check(&new, &file, name)?;
+    // What the person has to fill in is missing yet: that is said below.
+    if service.blanks().is_empty() {
+        check(&new, &file, name)?;
+    }
     desk.say(text.trim_end());
     platform::put_in_place(new, &file).map_err(|error| at("written", &file, error))?;
     desk.say(&format!("\n{name}: added to {}", file.display()));
+    for note in shared(service, name, &before) {
+        desk.say(&format!("note: {note}"));
+    }
     for next in steps(service, name) {
         desk.say(&format!("next: {next}"));
     }
@@ -61,14 +68,26 @@ fn refuse_twice(desk: &Desk<'_>, name: &str, service: &Service) -> Result<()> {
 /// What is left to do until there is a token.
 fn steps(service: &Service, name: &str) -> Vec<String> {
     let blanks = service.blanks();
-    let blanks = blanks.iter().map(|(key, text)| format!("put your own `{key}` in the place of {text}"));
+    let blanks = blanks.iter().map(|key| format!("fill in `{key}`: it is empty, and yours"));
     let unset = service.variables().into_iter().filter(|(_, variable)| SystemEnv.var(variable).is_none());
-    let variables = unset.map(|(key, variable)| match key.as_str() {
-        "password" => format!("set {variable}, or remove the line `password` to be asked at login"),
-        _ => format!("set {variable}, or name another place of `{key}`: {{ file = … }}, {{ command = … }}"),
+    let variables = unset.map(|(key, variable)| {
+        format!("set {variable}, or name another place of `{key}`: {{ file = … }}, {{ command = … }}")
     });
     let command = if service.has_login() { "login" } else { "token" };
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
+}
+
+/// Secrets that other providers of the file have from the same variables: another account needs others.
+fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
+    let file: Table = toml::from_str(before).unwrap_or_default();
+    let providers = file.get("providers").and_then(Value::as_table);
+    let note = |(key, variable): (String, String)| {
+        let reads = |table: &Table| variables(table).iter().any(|(_, theirs)| *theirs == variable);
+        let (other, _) = providers?.iter().find(|(_, table)| table.as_table().is_some_and(reads))?;
+        let change = format!("for another account name another variable in `{key}` of [providers.{name}]");
+        Some(format!("{variable} is what `{other}` reads too: {change}"))
+    };
+    service.variables().into_iter().filter_map(note).collect()
 }
 
 fn list(as_json: bool) -> Outcome {

@@ -25,12 +25,9 @@ pub(super) fn run(_desk: &Desk<'_>, args: &NewProvider) -> Outcome {
     write(&folder, name, &manifest).map_err(|error| not_written(&folder, error))?;
     let left = match &workspace {
         Some(root) => left_in_workspace(root, &folder, name)?,
-        None => left_elsewhere(name),
+        None => left_elsewhere(&folder, name),
     };
-    answer(&format!(
-        "{}: Cargo.toml, src/lib.rs, tests/{name}.rs\n\nIts tests pass as it is: cargo test -p broker-{name}\n\n{left}",
-        folder.display()
-    ))
+    answer(&format!("{}: Cargo.toml, src/lib.rs, tests/{name}.rs\n\n{left}", folder.display()))
 }
 
 fn not_written(folder: &Path, error: std::io::Error) -> Error {
@@ -70,9 +67,10 @@ fn workspace_of(folder: &Path) -> Option<PathBuf> {
 fn on_its_own(manifest: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let own = [
+        // Before `version`, which it ends with.
+        ("rust-version.workspace = true", format!("rust-version = \"{}\"", env!("CARGO_PKG_RUST_VERSION"))),
         ("version.workspace = true", "version = \"0.1.0\"".to_owned()),
         ("edition.workspace = true", "edition = \"2024\"".to_owned()),
-        ("rust-version.workspace = true", format!("rust-version = \"{}\"", env!("CARGO_PKG_RUST_VERSION"))),
         ("license.workspace = true", "license = \"MIT\"".to_owned()),
         ("[lints]\nworkspace = true\n\n", String::new()),
         ("async-trait.workspace = true", "async-trait = \"0.1\"".to_owned()),
@@ -123,7 +121,8 @@ fn left_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, E
     };
     let defaults = with_default(root, name)?;
     Ok(format!(
-        "To compile it in, add these lines.\n\n{member}\
+        "Its tests pass as it is: cargo test -p broker-{name}\n\n\
+         To compile it in, add these lines.\n\n{member}\
          Cargo.toml, below [workspace.dependencies]:\n    \
          broker-{name} = {{ path = \"{below}\", version = \"{version}\" }}\n\n\
          crates/broker/Cargo.toml, below [features], the first in the place of the line that is there:\n    \
@@ -149,11 +148,19 @@ fn with_default(root: &Path, name: &str) -> Result<String, Error> {
 }
 
 /// A program that embeds the broker needs no change of the broker.
-fn left_elsewhere(name: &str) -> String {
+fn left_elsewhere(folder: &Path, name: &str) -> String {
     let word = name.replace('-', "_");
+    let folder = folder.display();
     format!(
-        "This folder is not in the broker's workspace: a program of your own has the kind with\n    \
+        "This folder is not in the broker's workspace, so it asks crates.io for broker-core and broker-testkit. Where\n\
+         they are not published yet, take both from a clone of the broker's repository, at the end of its Cargo.toml:\n    \
+         [patch.crates-io]\n    \
+         broker-core = {{ path = \"CLONE/crates/broker-core\" }}\n    \
+         broker-testkit = {{ path = \"CLONE/crates/broker-testkit\" }}\n\n\
+         Its tests pass then as it is:\n    \
+         cd {folder} && cargo test\n\n\
+         A program of your own has the kind with\n    \
          broker::Setup::new().kind(broker_{word}::KIND)\n\n\
-         To have it in the command line, make the crate in a copy of the broker's repository: --into crates\n"
+         To have it in the command line, make the crate in a clone of the broker's repository: --into crates\n"
     )
 }
