@@ -356,7 +356,7 @@ impl Held {
     /// Keeps what the service lists of a token that is held no longer.
     fn replace(&mut self, token: Option<Token>) {
         let listed = token.and_then(|token| {
-            let details = token.details()?.clone();
+            let details = token.details().filter(|details| details.contains_key("name"))?.clone();
             Some(Replaced { expires_at: token.expires_at(), details, unknown: Map::new() })
         });
         self.replaced.extend(listed);
