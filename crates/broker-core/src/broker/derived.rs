@@ -9,7 +9,7 @@ use crate::{Change, Loaded, Record, Secret, mark};
 const WHOSE: &str = "derived_from";
 
 /// What the record keeps to tell its login from others: of two of unknown persons nobody could otherwise.
-const LOGIN: &str = "login";
+const LOGIN: &str = "login_id";
 
 /// With a name that no other login has.
 pub(super) fn of_new_login(change: Change) -> Change {
