@@ -181,7 +181,11 @@ fn from_afar_the_address_is_pasted() {
 fn where_nobody_can_paste_the_login_ends_at_once() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = service.sandbox_of(CODE);
-    let _ = sandbox.broker(&["login", "sea", "--no-browser"]).ends(3).says("not a terminal").says("at a terminal");
+    let _ = sandbox
+        .broker(&["login", "sea", "--no-browser"])
+        .ends(3)
+        .says("not a terminal")
+        .says("at a terminal");
 }
 
 #[test]
