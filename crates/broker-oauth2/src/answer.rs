@@ -5,13 +5,13 @@ use broker_core::{
     value_at,
 };
 use chrono::TimeDelta;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Where the fields stand in an answer: names, or paths with dots between (`data.token`).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct AnswerFields {
+pub(crate) struct AnswerFields {
     access_token: String,
     refresh_token: String,
     expires_in: String,
@@ -31,6 +31,19 @@ impl Default for AnswerFields {
 }
 
 impl AnswerFields {
+    /// A field whose path is empty, which leads to no field.
+    pub(crate) fn empty(&self) -> Option<&'static str> {
+        let all = [
+            ("access_token", &self.access_token),
+            ("refresh_token", &self.refresh_token),
+            ("expires_in", &self.expires_in),
+            ("token_type", &self.token_type),
+            ("scope", &self.scope),
+            ("id_token", &self.id_token),
+        ];
+        all.into_iter().find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
+    }
+
     /// A refresh token in a success that is of no other use: see [`given`].
     pub(crate) fn given_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         if let Some(found) = given(response, &self.refresh_token) {
@@ -64,9 +77,12 @@ impl TokenAnswer {
         let answer = Value::Object(read_object(response, from, secrets)?);
         let secret = |path: &str| text_at(&answer, path).map(Secret::new);
         let Some(access_token) = secret(&fields.access_token) else {
-            return Err(Problem::Transient(Error::unavailable(format!(
-                "{from} answered without an access token"
-            ))));
+            let place = match fields.access_token.as_str() {
+                "access_token" => String::new(),
+                path => format!(" at `{path}` (`fields.access_token` of this provider)"),
+            };
+            let words = format!("{from} answered without an access token{place}");
+            return Err(Problem::Transient(Error::unavailable(words)));
         };
         let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);
         let token = Token::from_answer(response, access_token, expires_in, default_life)

@@ -22,6 +22,9 @@ const ASSERTION_LIFE: TimeDelta = TimeDelta::seconds(60);
 /// A clock that is wrong by less does not make an assertion wrong.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
+/// What mends a key that no other form makes fit.
+const ANOTHER: &str = "make one, and give the service its public key: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem";
+
 /// How a client says who it is.
 #[derive(Debug, Clone, Copy)]
 pub enum ClientAuth<'a> {
@@ -89,7 +92,7 @@ impl<'a> ClientAuth<'a> {
 
 /// How an assertion is signed (RFC 7518 section 3.1, RFC 8037 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Algorithm {
+pub(crate) enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     #[serde(rename = "RS256")]
     Rs256,
@@ -127,10 +130,11 @@ impl fmt::Debug for ClientKey {
 impl ClientKey {
     /// A key in PEM (PKCS#8): RSA of 2048 bits or more, P-256 or Ed25519. Without `algorithm` that is by the key:
     /// RS256, ES256 or `EdDSA`. An [`broker_core::ErrorKind::Configuration`] error where it is none of them.
-    pub fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
+    pub(crate) fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
         let pkcs8 = pkcs8(pem)?;
         let pair = pair(pkcs8.secret_pkcs8_der()).ok_or_else(|| {
             wrong("is neither an RSA key of 2048 to 4096 bits nor a P-256 nor an Ed25519 key")
+                .with_hint(ANOTHER)
         })?;
         let algorithm = match (&pair, algorithm) {
             (Pair::Rsa(_), None | Some(Algorithm::Rs256)) => Algorithm::Rs256,
@@ -151,7 +155,7 @@ impl ClientKey {
 
     /// For an issuer, which is whom its assertions are for; else they are for the token endpoint.
     #[must_use]
-    pub fn for_issuer(self, issuer: Option<&str>) -> Self {
+    pub(crate) fn for_issuer(self, issuer: Option<&str>) -> Self {
         Self { audience: issuer.map(str::to_owned), ..self }
     }
 
@@ -229,6 +233,10 @@ impl Pair {
 }
 
 fn pkcs8(pem: &Secret) -> Result<PrivatePkcs8KeyDer<'static>> {
+    if pem.expose().contains("BEGIN PUBLIC KEY") {
+        return Err(wrong("is a public key: that is for the service, and the private one for the broker")
+            .with_hint(ANOTHER));
+    }
     match PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()) {
         Ok(PrivateKeyDer::Pkcs8(key)) => Ok(key),
         Ok(_) => Err(wrong("is in an older form than PKCS#8 (`BEGIN PRIVATE KEY`)")),

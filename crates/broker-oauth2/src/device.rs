@@ -93,6 +93,11 @@ impl DeviceFlow<'_> {
             .map_err(|problem| self.token.error(problem, "the service refused to begin a login"))?;
         let life =
             object.get("expires_in").and_then(seconds).unwrap_or(DEFAULT_CODE_LIFE).min(LONGEST_CODE_LIFE);
+        if life <= TimeDelta::zero() {
+            let url = self.url;
+            return Err(Error::unavailable(format!("the code of {url} is over as it comes (`expires_in`)"))
+                .with_hint("try again later"));
+        }
         let (code, device_code) = read_code(&object, life)
             .ok_or_else(|| Error::unavailable(format!("{} answered without a code", self.url)))?;
         context.person().show_code(&code);

@@ -15,6 +15,9 @@ const FRESH: TimeDelta = TimeDelta::hours(24);
 /// Where it could not be had, what was known before serves for so long until the next try.
 const RESPITE: TimeDelta = TimeDelta::minutes(10);
 
+/// So long nobody asks again who wants everything anew: one exchange comes after the other.
+const JUST_NOW: TimeDelta = TimeDelta::minutes(1);
+
 /// An issuer as it is configured (RFC 8414 section 2): its text is compared, not its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IssuerUrl(String);
@@ -49,8 +52,8 @@ impl IssuerUrl {
 pub(crate) struct Metadata {
     /// Who said it.
     issuer: String,
-    /// By this machine's clock.
-    fetched_at: DateTime<Utc>,
+    /// When it was last asked, by this machine's clock.
+    asked_at: DateTime<Utc>,
     /// Until when nobody asks again, later than usual where the service could not be had.
     fresh_until: DateTime<Utc>,
     token_endpoint: Option<String>,
@@ -85,69 +88,93 @@ impl Endpoint {
     }
 }
 
+/// Why nothing was found.
+pub(crate) enum Undiscovered {
+    /// Another issuer answers there: nothing of its own is used, nor what was known before.
+    OtherIssuer(Error),
+    Other(Error),
+}
+
+impl Undiscovered {
+    pub(crate) fn error(self) -> Error {
+        match self {
+            Self::OtherIssuer(error) | Self::Other(error) => error,
+        }
+    }
+}
+
 impl Metadata {
     /// The key of a record that it is kept under.
     pub(crate) const KEPT: &str = "discovery";
 
     /// Asks the service.
-    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self> {
-        let places = issuer.places().map_err(Error::configuration)?;
+    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self, Undiscovered> {
+        let places = issuer.places().map_err(|why| Undiscovered::Other(Error::configuration(why)))?;
         let mut why = Vec::new();
         let mut transient = None;
         for place in &places {
             let request = HttpRequest::new(Method::Get, place.clone(), Repeat::Safe);
-            let response = context.send(&request).await?;
+            let response = match context.send(&request).await {
+                Ok(response) => response,
+                // No fault beneath it: a redirect, the one answer that is not handed on.
+                Err(error) if error.is_transient() && std::error::Error::source(&error).is_none() => {
+                    transient = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(Undiscovered::Other(error)),
+            };
             context.nothing_given();
             match read_object(&response, place, &[]) {
-                Ok(object) => return Self::read(&response, &object, issuer, place),
+                Ok(object) => match Self::read(&response, &object, issuer, place)? {
+                    Some(found) => return Ok(found),
+                    None => why.push(format!("{place}: an answer without `issuer`")),
+                },
                 Err(Problem::Refused(refusal)) => why.push(format!("{place}: {}", refusal.words)),
                 // Frameworks say so in words of their own, and networks in pages of theirs.
                 Err(Problem::Transient(_)) if is_absent(&response) => {
                     why.push(format!("{place}: HTTP {}", response.status));
                 }
-                Err(Problem::Transient(error))
-                    if (400..500).contains(&response.status) && !response.is_transient() =>
-                {
-                    transient = Some(error);
+                Err(Problem::Transient(error)) if response.is_transient() => {
+                    return Err(Undiscovered::Other(error));
                 }
-                Err(Problem::Transient(error)) => return Err(error),
+                // A page for every address: what is sought may be at the other place.
+                Err(Problem::Transient(error)) => transient = Some(error),
             }
         }
-        Err(match transient {
+        Err(Undiscovered::Other(match transient {
             Some(error) => error.with_hint("is `issuer` right? if it is, try again later"),
             None => Error::configuration(format!(
                 "the issuer does not say where its endpoints are ({})",
                 why.join("; ")
             ))
             .with_hint("correct `issuer`, or set `token_url` and what else the flow needs in its place"),
-        })
+        }))
     }
 
-    /// The issuer that answers must be the one that was asked, to the letter (RFC 8414 section 3.3).
+    /// The issuer that answers must be the one that was asked, to the letter (RFC 8414 section 3.3). `None`: it does not
+    /// say who it is.
     fn read(
         response: &HttpResponse,
         object: &Map<String, Value>,
         issuer: &IssuerUrl,
         place: &ServiceUrl,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>, Undiscovered> {
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
-        let Some(theirs) = text("issuer") else {
-            return Err(Error::unavailable(format!("{place} answered without `issuer`")));
-        };
+        let Some(theirs) = text("issuer") else { return Ok(None) };
         if theirs != issuer.0 {
             let (theirs, ours) = (printable(&theirs), &issuer.0);
-            return Err(Error::configuration(format!(
+            let error = Error::configuration(format!(
                 "{place} belongs to the issuer {theirs}, and the configuration names {ours}"
-            ))
-            .with_hint(format!(
+            ));
+            return Err(Undiscovered::OtherIssuer(error.with_hint(format!(
                 "they must be the same to the letter: if that is who you mean, set issuer = \"{theirs}\""
-            )));
+            ))));
         }
-        let fetched_at = response.sent_at;
-        Ok(Self {
+        let asked_at = response.sent_at;
+        Ok(Some(Self {
             issuer: theirs,
-            fetched_at,
-            fresh_until: fetched_at + FRESH,
+            asked_at,
+            fresh_until: asked_at + FRESH,
             token_endpoint: text("token_endpoint"),
             device_authorization_endpoint: text("device_authorization_endpoint"),
             authorization_endpoint: text("authorization_endpoint"),
@@ -155,7 +182,7 @@ impl Metadata {
             introspection_endpoint: text("introspection_endpoint"),
             sends_issuer: object.get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
-        })
+        }))
     }
 
     /// What a record keeps of this issuer, however old it is.
@@ -164,16 +191,16 @@ impl Metadata {
         issuer.is_some_and(|issuer| issuer.0 == kept.issuer).then_some(kept)
     }
 
-    /// Whether it need not be asked for at `now`.
-    pub(crate) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+    /// Whether it need not be asked for at `now`; by who wants everything anew, if it was not asked for just now.
+    pub(crate) fn is_fresh(&self, now: DateTime<Utc>, anew: bool) -> bool {
+        let until = if anew { self.fresh_until.min(self.asked_at + JUST_NOW) } else { self.fresh_until };
         // What is from the future is from before the clock was set back.
-        now < self.fresh_until && now >= self.fetched_at - TimeDelta::minutes(1)
+        now < until && now >= self.asked_at - TimeDelta::minutes(1)
     }
 
-    /// For a while longer, since the service cannot be had.
+    /// For a while longer, since nothing better was had from the service when it was asked at `now`.
     pub(crate) fn with_respite(self, now: DateTime<Utc>) -> Self {
-        let fetched_at = self.fetched_at.min(now);
-        Self { fetched_at, fresh_until: now + RESPITE, ..self }
+        Self { asked_at: now, fresh_until: now + RESPITE, ..self }
     }
 
     /// As a record keeps it.

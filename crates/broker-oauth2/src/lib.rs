@@ -12,9 +12,9 @@ mod login;
 mod provider;
 mod token;
 
-pub use answer::{AnswerFields, TokenAnswer};
+pub use answer::TokenAnswer;
 pub use authorization::CodeFlow;
-pub use client::{Algorithm, ClientAuth, ClientKey};
+pub use client::{ClientAuth, ClientKey};
 pub use device::DeviceFlow;
 pub use login::{PersonLogin, account};
 pub use provider::KIND;

@@ -20,7 +20,7 @@ pub struct TokenEndpoint<'a> {
     /// How long a token lives whose answer does not tell and which is no JWT.
     pub default_life: TimeDelta,
     /// Where the fields stand in its answers, if not where RFC 6749 has them.
-    pub answer: Option<&'a AnswerFields>,
+    pub(crate) answer: Option<&'a AnswerFields>,
 }
 
 impl<'a> TokenEndpoint<'a> {

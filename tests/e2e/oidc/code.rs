@@ -166,6 +166,8 @@ fn from_afar_the_address_is_pasted() {
     let mut browser = Browser::far();
     let end = sign_in(&mut browser, &page_on(&seen)).leads_to().expect("an address");
     let state = end.split("state=").nth(1).and_then(|rest| rest.split('&').next()).expect("a state");
+    screen.types("\n");
+    screen.wait_for("no login is in that");
     screen.types(&format!("{}\n", end.replace(state, "forged")));
     screen.wait_for("belongs to another login");
     screen.types(&format!("{end}\n"));
@@ -179,7 +181,11 @@ fn from_afar_the_address_is_pasted() {
 fn where_nobody_can_paste_the_login_ends_at_once() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = service.sandbox_of(CODE);
-    let _ = sandbox.broker(&["login", "sea", "--no-browser"]).ends(3).says("not a terminal");
+    let _ = sandbox
+        .broker(&["login", "sea", "--no-browser"])
+        .ends(3)
+        .says("not a terminal")
+        .says("at a terminal");
 }
 
 #[test]

@@ -36,7 +36,9 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
     let answer =
         tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match answer {
-        Ok(text) if text.is_empty() => Err(Error::new(ErrorKind::Cancelled, "nothing was typed")),
+        // Who can ask once more tells it by its source from an end.
+        Ok(text) if text.is_empty() => Err(Error::new(ErrorKind::Cancelled, "nothing was typed")
+            .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
         Ok(text) => Ok(text),
         Err(error)
             if matches!(

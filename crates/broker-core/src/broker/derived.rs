@@ -1,12 +1,20 @@
 //! A token that is had with another provider's token belongs to that one's account.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Inner, Slot};
 use crate::{Change, Loaded, Record, Secret, mark};
 
 /// What the record keeps of whose token its own were had with.
 const WHOSE: &str = "derived_from";
+
+/// What the record keeps to tell its login from others: of two of unknown persons nobody could otherwise.
+const LOGIN: &str = "login_id";
+
+/// With a name that no other login has.
+pub(super) fn of_new_login(change: Change) -> Change {
+    change.and_kept(LOGIN, Value::from(format!("{:016x}", fastrand::u64(..))))
+}
 
 impl Inner {
     /// What a store shows, as its provider may use it now; and why it could not be read, if so. Tokens that were had
@@ -21,20 +29,28 @@ impl Inner {
         (record, unreadable)
     }
 
-    /// Notes whose token the new ones were had with.
-    pub(super) fn note_whose(&self, slot: &Slot, change: Change) -> Change {
-        let whose = slot.entry.provider.derives_from().and_then(|from| self.whose(from));
-        match whose {
-            Some(whose) if change.gives() => change.and_kept(WHOSE, whose),
-            _ => change,
-        }
+    /// A mark of whose token the provider's own are had with now, if with another's.
+    pub(super) fn whose_token(&self, slot: &Slot) -> Option<Value> {
+        self.whose(slot.entry.provider.derives_from()?)
     }
 
-    /// A mark of who gives a provider's tokens, and to whom.
+    /// Notes whose token the new ones were had with: `before` the exchange it was that one's. Where it is another's now
+    /// nobody knows, and they serve the one who asked alone.
+    pub(super) fn note_whose(&self, slot: &Slot, before: Option<&Value>, change: Change) -> Change {
+        if slot.entry.provider.derives_from().is_none() || !change.gives() {
+            return change;
+        }
+        let whose = self.whose_token(slot).filter(|now| before == Some(now));
+        change.and_kept(WHOSE, whose.unwrap_or_default())
+    }
+
+    /// A mark of who gives a provider's tokens, to whom, and since which login.
     fn whose(&self, provider: &str) -> Option<Value> {
         let slot = self.slot(provider).ok()?;
         let (record, _) = slot.read(slot.store.peek(provider).ok()?, self.context.now());
-        let whose = format!("{:?} {:?}", record.issuer(), record.account());
-        Some(Value::from(mark(WHOSE, &Secret::new(whose), 64)))
+        // An account that is configured is known before the first token comes.
+        let account = record.account().or_else(|| slot.entry.provider.account());
+        let whose = json!([record.issuer(), account, record.kept(LOGIN)]);
+        Some(Value::from(mark(WHOSE, &Secret::new(whose.to_string()), 64)))
     }
 }

@@ -111,6 +111,7 @@ impl Operation {
     async fn exchanges(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
         let mut only_rotated = 0;
         for _ in 0..MOST_EXCHANGES {
+            let whose = self.inner.whose_token(&self.slot);
             let journal = self.open_journal(held, request).await?;
             let exchanged = self.provider().exchange(&self.context, &held.record, request).await;
             self.close_journal(held, journal.as_ref(), &exchanged);
@@ -121,7 +122,7 @@ impl Operation {
             let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));
             only_rotated += usize::from(journal.is_some() && change.gives() && change.tokens().is_empty());
             let given = change.tokens().iter().find(|(scopes, _)| scopes == request.scopes()).cloned();
-            let change = self.inner.note_whose(&self.slot, change);
+            let change = self.inner.note_whose(&self.slot, whose.as_ref(), change);
             self.save(held, change).await?;
             if unfit {
                 return Err(arrived_unfit());

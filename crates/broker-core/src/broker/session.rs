@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Broker;
 use super::decide::serves;
+use super::derived::of_new_login;
 use super::operation::{Held, Operation, Turn};
 use super::renew::arrived_unfit;
 use crate::{Error, ErrorKind, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
@@ -106,10 +107,12 @@ impl Operation {
 
     async fn log_in(&self, held: &mut Held, login: Login) -> Result<LoggedIn> {
         held.locked.probe(1).await?;
+        let whose = self.inner.whose_token(&self.slot);
         let mut change = self.provider().login(&self.context, &login).await?;
         let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));
         held.record = held.record.for_new_login(self.provider().issuer());
-        self.save(held, change).await?;
+        let change = self.inner.note_whose(&self.slot, whose.as_ref(), change);
+        self.save(held, of_new_login(change)).await?;
         let error = expired.map(|token| self.arrived_expired(&token)).or_else(|| unfit.then(arrived_unfit));
         if let Some(error) = error {
             let hint = error.hint().unwrap_or_default();

@@ -25,6 +25,8 @@ struct Derived {
     hangs: Option<Notify>,
     /// How often somebody logged in, where a login is needed.
     logins: Option<AtomicUsize>,
+    /// Whether the service says who has logged in.
+    names: bool,
 }
 
 impl Derived {
@@ -37,6 +39,7 @@ impl Derived {
             exchanges,
             hangs: None,
             logins: None,
+            names: true,
         })
     }
 
@@ -89,7 +92,7 @@ impl Provider for Derived {
         let Some(logins) = &self.logins else { return Err(Error::usage("no login")) };
         logins.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        let account = Some(format!("account {}", logins.load(Ordering::SeqCst)));
+        let account = self.names.then(|| format!("account {}", logins.load(Ordering::SeqCst)));
         Ok(Change::grant(Secret::new("grant"), context.now()).and_account(account))
     }
 
@@ -140,8 +143,16 @@ async fn a_provider_may_ask_for_the_token_of_another() {
 
 #[tokio::test]
 async fn the_token_of_another_account_is_not_used_for_what_derives_from_it() {
+    for names in [true, false] {
+        of_another_account(names).await;
+    }
+}
+
+/// Somebody logs in, then somebody else; `names`: the service says who.
+async fn of_another_account(names: bool) {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
-    let (source, derived) = (Derived::behind_a_login(), Derived::new(Some("source"), &Arc::default()));
+    let (mut source, derived) = (Derived::behind_a_login(), Derived::new(Some("source"), &Arc::default()));
+    Arc::get_mut(&mut source).expect("its only owner").names = names;
     let providers: [(&str, Arc<dyn Provider>); 2] = [("source", source), ("derived", derived.clone())];
     let catalog: BTreeMap<_, _> =
         providers.into_iter().map(|(name, provider)| (name.to_owned(), Entry::new(provider))).collect();

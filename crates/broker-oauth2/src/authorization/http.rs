@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// More than any browser sends: cookies of other programs on this host may be among it.
-const LONGEST_HEAD: usize = 8 * 1024;
+const LONGEST_HEAD: usize = 32 * 1024;
 
 /// What is read of a request that is too long, so that its sender gets to see the answer.
 const LONGEST_REST: u64 = 256 * 1024;

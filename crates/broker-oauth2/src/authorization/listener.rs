@@ -47,15 +47,7 @@ impl Listener {
                 .with_hint("write http://127.0.0.1/PATH, with :PORT where the service asks for one")
         };
         let mut url = Url::parse(redirect_uri.as_str()).map_err(|_| elsewhere())?;
-        let addresses: &[IpAddr] = match url.host().filter(|_| redirect_uri.is_plain()) {
-            Some(Host::Ipv4(Ipv4Addr::LOCALHOST)) => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
-            Some(Host::Ipv6(Ipv6Addr::LOCALHOST)) => &[IpAddr::V6(Ipv6Addr::LOCALHOST)],
-            // A browser may take either, so nobody else may have one of the two.
-            Some(Host::Domain("localhost")) => {
-                &[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
-            }
-            _ => return Err(elsewhere()),
-        };
+        let addresses = loopback(redirect_uri).ok_or_else(elsewhere)?;
         let wanted = url.port();
         let sockets = listen(addresses, wanted.unwrap_or(0)).await;
         let (sockets, port) = sockets.map_err(|error| cannot_listen(wanted, error))?;
@@ -101,6 +93,21 @@ impl Listener {
                 }
             }
         }
+    }
+}
+
+/// What is listened on so that a browser can come back to `redirect_uri`; `None` if that does not lead to this machine.
+pub(crate) fn loopback(redirect_uri: &ServiceUrl) -> Option<&'static [IpAddr]> {
+    let url = Url::parse(redirect_uri.as_str()).ok()?;
+    // No browser goes to port 0.
+    match url.host().filter(|_| redirect_uri.is_plain() && url.port() != Some(0))? {
+        Host::Ipv4(Ipv4Addr::LOCALHOST) => Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]),
+        Host::Ipv6(Ipv6Addr::LOCALHOST) => Some(&[IpAddr::V6(Ipv6Addr::LOCALHOST)]),
+        // A browser may take either, so nobody else may have one of the two.
+        Host::Domain("localhost") => {
+            Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
+        }
+        _ => None,
     }
 }
 

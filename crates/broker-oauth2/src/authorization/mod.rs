@@ -7,10 +7,14 @@ mod response;
 
 use std::time::Duration;
 
-use broker_core::{Context, Error, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl};
+use broker_core::{Context, Error, ErrorKind, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use url::Url;
+
 use crate::{Approved, TokenEndpoint};
+pub(crate) use listener::loopback;
+
 use listener::Listener;
 use pkce::{Verifier, random};
 use response::Expected;
@@ -23,6 +27,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How often a person may paste an address that is not the right one.
 const TRIES: usize = 3;
+
+/// More of a line no terminal gives (`MAX_CANON`, without the line's end).
+const LONGEST_LINE: usize = 4095;
 
 /// An authorization code flow about to begin.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +61,8 @@ impl CodeFlow<'_> {
         // Listening comes first: a browser may be quick.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri().to_owned();
-        let url = self.request(&redirect_uri, &state, &verifier);
-        context.person().show_page(url.as_str());
+        let url = self.request(&redirect_uri, &state, &verifier)?;
+        context.person().show_page(&url);
         let code = if context.person().browses() {
             wait(context, &mut listener).await?
         } else {
@@ -66,8 +73,8 @@ impl CodeFlow<'_> {
     }
 
     /// The authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3). A parameter must not come twice: those
-    /// that protect the flow are its own.
-    fn request(&self, redirect_uri: &str, state: &Secret, verifier: &Verifier) -> ServiceUrl {
+    /// that protect the flow are its own, and what the endpoint has in its query gives way.
+    fn request(&self, redirect_uri: &str, state: &Secret, verifier: &Verifier) -> Result<String> {
         let challenge = verifier.challenge();
         let own = [
             ("response_type", "code"),
@@ -79,7 +86,14 @@ impl CodeFlow<'_> {
         ];
         let extra = self.fields.iter().filter(|(name, _)| own.iter().all(|(own, _)| own != name));
         let params = own.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        self.url.clone().with_query(&params.collect::<Vec<_>>())
+        let params: Vec<_> = params.collect();
+        let mut url =
+            Url::parse(self.url.as_str()).map_err(|error| Error::configuration(error.to_string()))?;
+        let own =
+            url.query_pairs().into_owned().filter(|(name, _)| params.iter().all(|(ours, _)| ours != name));
+        let own: Vec<_> = own.collect();
+        url.query_pairs_mut().clear().extend_pairs(own).extend_pairs(params);
+        Ok(url.into())
     }
 
     /// Exchanges the code (RFC 6749 section 4.1.3). It is good for one use, so it is sent again only if it surely did
@@ -153,8 +167,9 @@ async fn paste(context: &Context, listener: &mut Listener) -> Result<Secret> {
         "After the sign-in the browser goes to an address that begins with {start}. If it is on another machine it \
          cannot open that, and says so: copy the whole address from its address bar."
     ));
-    let left = (end(context) - context.now()).to_std().unwrap_or_default();
+    let ends_at = end(context);
     for _ in 0..TRIES {
+        let left = (ends_at - context.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
             // A test's clock lets no time pass: what is there already goes first.
             biased;
@@ -162,15 +177,33 @@ async fn paste(context: &Context, listener: &mut Listener) -> Result<Secret> {
                 person.tell("the browser has come back by itself");
                 return code;
             }
-            typed = person.ask("Address that the browser ended at") => Secret::new(typed?),
+            typed = person.ask("Address that the browser ended at") => Secret::new(typed.or_else(unanswered)?),
             paused = context.pause(left) => return Err(paused.err().unwrap_or_else(nobody_came)),
         };
         match listener.pasted(&typed) {
             Ok(code) => return code,
+            Err(_) if typed.expose().len() >= LONGEST_LINE => person.tell(&format!(
+                "a terminal takes {LONGEST_LINE} characters of a line, and the address is longer: log in where the \
+                 browser is, or let its port of this machine lead here (ssh -L), {start}"
+            )),
             Err(unfit) => person.tell(&format!("{unfit}: copy the whole address, {start}?…")),
         }
     }
     Err(Error::login_required("no address with this login in it was pasted").with_hint("log in again"))
+}
+
+/// An empty line is an answer that does not fit.
+fn unanswered(error: Error) -> Result<String> {
+    let blank = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|source| source.kind() == std::io::ErrorKind::InvalidInput);
+    match error.kind() {
+        ErrorKind::Cancelled if blank => Ok(String::new()),
+        ErrorKind::LoginRequired => Err(error.with_hint(
+            "run this at a terminal, where the address can be pasted, or where a browser is, without --no-browser",
+        )),
+        _ => Err(error),
+    }
 }
 
 fn end(context: &Context) -> DateTime<Utc> {

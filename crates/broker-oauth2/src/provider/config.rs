@@ -1,13 +1,14 @@
 //! The keys of `kind = "oauth2"`, and whether they are enough for the flow.
 
-use std::collections::BTreeMap;
-
-use broker_core::{Life, SecretSource, ServiceUrl, SettingsError, Words};
+use broker_core::{
+    Fields, Life, Secret, SecretSource, ServiceUrl, SettingsError, Words, is_provider_name, mark,
+};
 use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
 use crate::answer::AnswerFields;
+use crate::authorization::loopback;
 use crate::client::Algorithm;
 use crate::discovery::{Endpoint, IssuerUrl};
 
@@ -18,7 +19,7 @@ const DEFAULT_LIFE: TimeDelta = TimeDelta::hours(1);
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
 /// What a flow says itself, or has a key of its own for.
-const OWN_PARAMS: [&str; 17] = [
+const OWN_PARAMS: [&str; 25] = [
     "grant_type",
     "client_id",
     "client_secret",
@@ -36,6 +37,14 @@ const OWN_PARAMS: [&str; 17] = [
     "username",
     "password",
     "subject_token",
+    "subject_token_type",
+    "requested_token_type",
+    "actor_token",
+    "response_type",
+    "code_challenge",
+    "code_challenge_method",
+    "token",
+    "token_type_hint",
 ];
 
 /// A provider of the kind, as it is written.
@@ -62,7 +71,7 @@ pub(super) struct Config {
     #[serde(default)]
     scope: Words,
     #[serde(default)]
-    params: BTreeMap<String, Value>,
+    params: Fields,
     pub(super) fields: Option<AnswerFields>,
     redirect_uri: Option<ServiceUrl>,
     pub(super) username: Option<String>,
@@ -153,16 +162,31 @@ impl Config {
                 ));
             }
         }
-        if let Some(key) = self.params.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
-            return Err(wrong(
-                &format!("params.{key}"),
-                "the flow itself, or a key of its own, says this".to_owned(),
-            ));
+        if self.password.is_some() && self.username.is_none() {
+            return Err(wrong("password", "this needs `username`, whose password it is".to_owned()));
         }
+        self.check_tables()?;
         Ok((flow, self.auth(flow)?))
     }
 
+    /// `params` and `fields`. Of a parameter no value is shown, so the key is that of the table: it may be a secret.
+    fn check_tables(&self) -> Result<(), SettingsError> {
+        if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
+            return Err(wrong("params", format!("`{key}`: the flow itself, or a key of its own, says this")));
+        }
+        match self.fields.as_ref().and_then(AnswerFields::empty) {
+            Some(field) => {
+                let key = format!("fields.{field}");
+                Err(wrong(&key, "expected a path in the answer: \"data.token\"".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn flow(&self) -> Result<Flow, SettingsError> {
+        if let Some(from) = self.from.as_ref().filter(|from| !is_provider_name(from)) {
+            return Err(wrong("from", format!("`{from}` is no name of a provider")));
+        }
         match (self.flow, &self.from) {
             (None | Some(Flow::TokenExchange), Some(_)) => Ok(Flow::TokenExchange),
             (Some(flow), None) => Ok(flow),
@@ -222,10 +246,15 @@ impl Config {
             Some(url) => url.clone(),
             None => ServiceUrl::parse(REDIRECT_URI).map_err(|why| wrong("redirect_uri", why))?,
         };
-        if url.is_loopback() && url.is_plain() {
+        if loopback(&url).is_some() {
             return Ok(url);
         }
-        Err(wrong("redirect_uri", format!("the browser must come back to this machine: {REDIRECT_URI}")))
+        Err(wrong(
+            "redirect_uri",
+            format!(
+                "the browser must come back to this machine: {REDIRECT_URI}, with :PORT where the service asks for one"
+            ),
+        ))
     }
 
     /// RFC 8707 section 2.
@@ -243,9 +272,16 @@ impl Config {
         let text = |(key, value): (&String, &Value)| match value {
             Value::String(text) => Ok((key.clone(), text.clone())),
             Value::Number(_) | Value::Bool(_) => Ok((key.clone(), value.to_string())),
-            _ => Err(wrong(&format!("params.{key}"), "expected text".to_owned())),
+            _ => Err(wrong("params", format!("`{key}`: expected text"))),
         };
-        self.params.iter().map(text).collect()
+        self.params.0.iter().map(text).collect()
+    }
+
+    /// A mark of what else decides which token a request gives. It is no plain text: people put secrets anywhere.
+    pub(super) fn mark(&self) -> String {
+        let types = (&self.subject_token_type, &self.requested_token_type);
+        let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();
+        mark("request", &Secret::new(all), 64)
     }
 
     pub(super) fn life(&self) -> TimeDelta {

@@ -1,9 +1,10 @@
 //! What each flow sends, and what comes of it.
 
 use broker_core::{
-    Change, Context, Error, Login, Record, Result, ScopeKey, Secret, SettingsError, Token, TokenRequest,
+    Change, Context, Error, ErrorKind, Login, Record, Result, ScopeKey, Secret, SettingsError, Token,
+    TokenRequest,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::OAuth2;
 use super::client::Client;
@@ -14,6 +15,9 @@ use crate::{CodeFlow, DeviceFlow, PersonLogin};
 
 /// The detail of a usual token that says which configured scope it was asked for with.
 const USUAL: &str = "usual_scope";
+
+/// The detail of a token that has a mark of what it was asked for with besides.
+const MARK: &str = "asked_with";
 
 /// What a record keeps of a login: the scope it was asked for with.
 const LOGIN_SCOPE: &str = "login_scope";
@@ -27,26 +31,37 @@ pub(super) struct Asked {
     audience: Option<String>,
     resource: Vec<String>,
     params: Vec<(String, String)>,
+    /// Of what else makes a token another one: see [`Config::mark`].
+    mark: String,
+    /// Whether the login was begun elsewhere, with who knows what scope and audience.
+    begun_elsewhere: bool,
 }
 
 impl Asked {
-    pub(super) fn new(config: &Config) -> Result<Self, SettingsError> {
-        let (audience, resource) = (config.audience.clone(), config.resources().to_vec());
-        Ok(Self { scope: config.scope(), audience, resource, params: config.params()? })
+    pub(super) fn new(config: &Config, flow: Flow) -> Result<Self, SettingsError> {
+        Ok(Self {
+            scope: config.scope(),
+            audience: config.audience.clone(),
+            resource: config.resources().to_vec(),
+            params: config.params()?,
+            mark: config.mark(),
+            begun_elsewhere: flow == Flow::RefreshToken,
+        })
     }
 
-    /// A token for another configured scope than now is not the usual one any more.
+    /// A token that was asked for otherwise than now is not handed out any more, nor one for another configured scope
+    /// as the usual one.
     pub(super) fn accepts(&self, token: &Token) -> bool {
-        let usual = token.details().and_then(|details| details.get(USUAL)?.as_str());
-        usual.is_none_or(|scope| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]))
+        let noted = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
+        let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
+        noted(MARK).is_none_or(|mark| mark == self.mark) && noted(USUAL).is_none_or(same_scope)
     }
 
-    /// With the note that makes [`Asked::accepts`] work.
+    /// With the notes that make [`Asked::accepts`] work.
     pub(super) fn note(&self, token: Token, scopes: &ScopeKey) -> Token {
-        if !scopes.is_empty() {
-            return token;
-        }
-        token.with_details(Map::from_iter([(USUAL.to_owned(), Value::from(self.scope.as_str()))]))
+        let usual = scopes.is_empty().then(|| (USUAL.to_owned(), Value::from(self.scope.as_str())));
+        let mark = (MARK.to_owned(), Value::from(self.mark.as_str()));
+        token.with_details(usual.into_iter().chain([mark]).collect())
     }
 
     /// With what the login was asked for with.
@@ -68,9 +83,13 @@ impl Asked {
         [scope, audience].into_iter().flatten().chain(self.always()).collect()
     }
 
-    /// Those of a refresh. Without a scope it gives what the login was asked for with (RFC 6749 section 6).
-    fn renewing<'a>(&'a self, record: Option<&Record>, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
-        let login = record.and_then(|record| record.kept(LOGIN_SCOPE)?.as_str());
+    /// Those of a refresh. Without a scope it gives what the login was asked for with (RFC 6749 section 6), which is not
+    /// known of one from elsewhere.
+    fn renewing<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+        if self.begun_elsewhere {
+            return self.beginning(scopes);
+        }
+        let login = record.kept(LOGIN_SCOPE).and_then(Value::as_str);
         let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
         let scope = match scopes.as_str() {
             "" => Some(self.scope.as_str()).filter(|_| changed),
@@ -112,7 +131,7 @@ impl OAuth2 {
         let mut fields = self.asked.beginning(scopes);
         let mut answer = match &self.config.from {
             Some(from) => {
-                let subject = context.token_of(from, &TokenRequest::new()).await?;
+                let subject = context.token_of(from, &TokenRequest::new()).await.map_err(of_other)?;
                 let of = self.config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
                 fields.push(("subject_token_type", of));
                 fields.extend(
@@ -142,7 +161,7 @@ impl OAuth2 {
         request: &TokenRequest,
     ) -> Result<Change> {
         let url = endpoints.need(self, Endpoint::Token)?;
-        let fields = self.asked.renewing(Some(record), request.scopes());
+        let fields = self.asked.renewing(record, request.scopes());
         let finish = self.finish();
         let login = PersonLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
         let change = login.refresh(context, record, refresh_token, request.scopes()).await?;
@@ -157,7 +176,9 @@ impl OAuth2 {
         refresh_token: &Secret,
     ) -> Result<Change> {
         let url = endpoints.need(self, Endpoint::Token)?;
-        let fields = self.asked.always();
+        let usual = ScopeKey::default();
+        let fields =
+            if self.asked.begun_elsewhere { self.asked.beginning(&usual) } else { self.asked.always() };
         let finish = self.finish();
         let login = PersonLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
         let change = login.begin_with(context, refresh_token).await?;
@@ -217,4 +238,13 @@ impl OAuth2 {
     fn as_named(&self, change: Change, account: Option<&str>) -> Change {
         if self.flow == Flow::Password { change.and_account(account.map(str::to_owned)) } else { change }
     }
+}
+
+/// The one who asks does not name the other provider: if there is none, that is the configuration's doing.
+fn of_other(error: Error) -> Error {
+    if error.kind() != ErrorKind::Usage {
+        return error;
+    }
+    Error::configuration(format!("`from`: {}", error.message()))
+        .with_hint("name a provider of this configuration (`broker config show`) in `from`")
 }

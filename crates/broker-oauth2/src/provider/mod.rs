@@ -62,7 +62,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let (flow, auth) = config.check()?;
     let issuer = issuer(&config, flow, settings);
-    let asked = Asked::new(&config)?;
+    let asked = Asked::new(&config, flow)?;
     let redirect_uri = config.redirect_uri()?;
     let name = settings.name().to_owned();
     Ok(Arc::new(OAuth2 { config, flow, auth, issuer, asked, redirect_uri, name }))
@@ -148,9 +148,9 @@ impl Provider for OAuth2 {
         !self.flow.is_persons() || record.usable_grant().is_some() || self.has_password()
     }
 
-    fn spends_grant(&self, record: &Record, _request: &TokenRequest, now: DateTime<Utc>) -> bool {
+    fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
         let sends = self.flow.is_persons() && record.usable_grant().is_some();
-        sends && !self.discovers_first(record, now)
+        sends && !self.discovers_first(record, now, request.is_forced())
     }
 
     /// First where the endpoints are, if that is of any use; then a grant is used, a secret, another provider's token, or a password at hand.
@@ -159,7 +159,7 @@ impl Provider for OAuth2 {
         if self.flow.is_persons() && grant.is_none() && !self.has_password() {
             return Err(crate::PersonLogin::missing(record));
         }
-        if self.discovers_first(record, context.now()) {
+        if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;
         }
         let client = Client::resolve(self, context).await?;
@@ -228,7 +228,8 @@ impl Provider for OAuth2 {
     }
 
     async fn introspect(&self, context: &Context, token: &Token) -> Result<Option<Map<String, Value>>> {
-        let endpoints = self.endpoints_for(context, &[Endpoint::Introspection, Endpoint::Token]).await?;
+        let wanted = [Endpoint::Introspection, Endpoint::Token];
+        let endpoints = self.endpoints_for(context, &wanted, &[Endpoint::Token]).await?;
         let Some(url) = endpoints.find(self, Endpoint::Introspection)? else { return Ok(None) };
         let client = Client::resolve(self, context).await?;
         let token_url = endpoints.find(self, Endpoint::Token)?.unwrap_or_else(|| url.clone());

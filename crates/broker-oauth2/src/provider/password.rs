@@ -1,6 +1,8 @@
 //! The password grant (RFC 6749 section 4.3), which is there for services that have nothing else.
 
-use broker_core::{Change, Context, Error, Record, Result, ScopeKey, Secret, TokenRequest, mark};
+use broker_core::{
+    Change, Context, Error, Record, Result, ScopeKey, Secret, SecretSource, TokenRequest, mark,
+};
 
 use super::OAuth2;
 use super::client::Client;
@@ -36,12 +38,15 @@ impl OAuth2 {
             };
         let password = match (given, &self.config.password) {
             (Some(password), _) => password.clone(),
+            // Whoever sits there knows what the variable would say.
+            (None, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => {
+                let hint = format!("set the environment variable {name}, or give it with --password-stdin");
+                ask_password(context, &username, &hint).await?
+            }
             (None, Some(source)) => source.resolve(context, "password").await?,
             (None, None) => {
-                let asked = context.person().ask_hidden(&format!("Password of {username}")).await;
-                asked.map_err(|error| {
-                    error.with_hint("give it with --password-stdin, or set `password` of this provider")
-                })?
+                let hint = "give it with --password-stdin, or set `password` of this provider";
+                ask_password(context, &username, hint).await?
             }
         };
         self.send_password(context, client, endpoints, &username, &password, &ScopeKey::default()).await
@@ -108,4 +113,9 @@ impl OAuth2 {
     fn password_mark(&self, username: &str, password: &Secret) -> String {
         mark(&format!("{} {username}", self.issuer.endpoint), password, 16)
     }
+}
+
+async fn ask_password(context: &Context, username: &str, hint: &str) -> Result<Secret> {
+    let asked = context.person().ask_hidden(&format!("Password of {username}")).await;
+    asked.map_err(|error| error.with_hint(hint))
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker_core::ErrorKind;
 use broker_testkit::TestClock;
+use chrono::TimeDelta;
 
 use super::stage::{Begun, Plan, Request, begin};
 
@@ -28,6 +29,7 @@ async fn the_address_is_taken_and_what_is_wrong_is_asked_again() {
         &["URL?state=STATE&code=good"][..],
         &["state=STATE&code=good"],
         &["bare-code", "URL?state=STATE&code=good"],
+        &["ENTER", "URL?state=STATE&code=good"],
         &["URL?state=wrong&code=bad", "what?", "URL?state=STATE&code=good"],
     ] {
         let (mut login, asked) = typing(tries);
@@ -73,4 +75,37 @@ async fn nobody_is_asked_for_ever() {
     let mut login = begin(Plan { clock: Arc::new(clock.clone()), types: never, ..Plan::default() });
     assert_eq!(login.end().await.expect_err("too late").kind(), ErrorKind::LoginRequired);
     assert_eq!(clock.slept().iter().sum::<std::time::Duration>().as_secs(), 600);
+}
+
+#[tokio::test]
+async fn an_end_of_input_ends_it_and_without_a_terminal_it_says_so() {
+    let (mut login, _) = typing(&["END"]);
+    assert_eq!(login.end().await.expect_err("an end").kind(), ErrorKind::Cancelled);
+    let (mut login, _) = typing(&["NOBODY"]);
+    let error = login.end().await.expect_err("nobody");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired);
+    assert!(error.hint().is_some_and(|hint| hint.contains("at a terminal")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_line_that_a_terminal_cut_says_how_long_one_can_be() {
+    let cut = Box::leak(format!("URL?code={}", "c".repeat(4095)).into_boxed_str());
+    let (mut login, _) = typing(Box::leak(Box::new([&*cut, "URL?state=STATE&code=good"])));
+    login.end().await.expect("a login");
+    assert!(login.told.lock().unwrap()[1].contains("4095 characters"));
+}
+
+#[tokio::test]
+async fn all_tries_together_take_no_longer_than_one() {
+    let clock = TestClock::new();
+    let (passing, mut tries) = (clock.clone(), 0);
+    let types = move |_: &Request| {
+        tries += 1;
+        passing.advance(TimeDelta::minutes(4));
+        if tries < 3 { "what?".to_owned() } else { String::new() }
+    };
+    let plan = Plan { clock: Arc::new(clock.clone()), types: Some(Box::new(types)), ..Plan::default() };
+    let mut login = begin(plan);
+    assert_eq!(login.end().await.expect_err("too late").kind(), ErrorKind::LoginRequired);
+    assert_eq!(clock.slept().last().unwrap().as_secs(), 120);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Clock, Context, DeviceCode, Error, Person, ReqwestHttp, Result, Secret, ServiceUrl, SystemClock,
+    Clock, Context, DeviceCode, Error, ErrorKind, Person, ReqwestHttp, Result, Secret, ServiceUrl,
+    SystemClock,
 };
 use broker_oauth2::{Approved, ClientAuth, CodeFlow, TokenEndpoint};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, TestEnv};
@@ -52,11 +53,16 @@ impl Person for Seat {
         assert_eq!(question, "Address that the browser ended at");
         let request = Request::read(&self.page.lock().unwrap());
         let typed = (self.types.as_ref().expect("nobody is asked").lock().unwrap())(&request);
-        if typed.is_empty() {
+        match typed.as_str() {
             // Who never answers.
-            std::future::pending::<()>().await;
+            "" => std::future::pending().await,
+            // As a terminal says it of an empty line, and without one.
+            "ENTER" => Err(Error::new(ErrorKind::Cancelled, "nothing was typed")
+                .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
+            "END" => Err(Error::new(ErrorKind::Cancelled, "stopped at the prompt")),
+            "NOBODY" => Err(Error::login_required("no terminal")),
+            _ => Ok(typed),
         }
-        Ok(typed)
     }
 
     async fn ask_hidden(&self, _question: &str) -> Result<Secret> {
@@ -181,13 +187,8 @@ pub(crate) fn begin_with(plan: Plan, answer: Fault) -> Begun {
     let (redirect_uri, sends_issuer) = (plan.redirect_uri, plan.sends_issuer);
     let ended = tokio::spawn(async move {
         let flow = CodeFlow {
-            url: &ServiceUrl::parse("https://login.example.org/authorize?tenant=t").unwrap(),
-            token: TokenEndpoint {
-                url: &token_url,
-                client: ClientAuth::Public("me"),
-                default_life: TimeDelta::hours(1),
-                answer: None,
-            },
+            url: &ServiceUrl::parse("https://login.example.org/authorize?client_id=old&tenant=t").unwrap(),
+            token: TokenEndpoint::new(&token_url, ClientAuth::Public("me"), TimeDelta::hours(1)),
             issuer: Some(ISSUER),
             sends_issuer,
             redirect_uri: &ServiceUrl::parse(&redirect_uri).unwrap(),

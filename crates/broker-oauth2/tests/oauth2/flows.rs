@@ -95,6 +95,10 @@ async fn without_the_other_s_login_that_one_is_named() {
     let error = token(&broker).await.expect_err("no login");
     assert_eq!((error.kind(), error.provider()), (ErrorKind::LoginRequired, Some("base")));
     assert!(error.hint().unwrap().contains("broker login base"), "{error:?}");
+    let nobody = json!({ "from": "nobody", "token_url": DERIVED });
+    let error = token(&lab.broker(nobody)).await.expect_err("no such provider");
+    assert_eq!((error.kind(), error.provider()), (ErrorKind::Configuration, Some(World::NAME)), "{error}");
+    assert!(error.message().contains("`from`") && error.message().contains("`nobody`"), "{error}");
     let own = json!({ "from": World::NAME, "token_url": DERIVED });
     let error = token(&lab.broker(own)).await.expect_err("a circle");
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
@@ -173,15 +177,19 @@ async fn scopes_are_kept_apart() {
 
 #[tokio::test]
 async fn another_configured_scope_makes_another_token_and_keeps_the_login() {
-    let lab = logged_in(held()).await;
-    assert_eq!(secret(&lab.broker(held())).await, "token-1");
-    let mut narrower = held();
+    let lab = Lab::new();
+    lab.gives_tokens(TOKEN, "token");
+    let mut usual = password();
+    usual["scope"] = json!("read offline");
+    assert_eq!(secret(&lab.broker(usual.clone())).await, "token-1");
+    lab.calls();
+    let mut narrower = usual.clone();
     narrower["scope"] = json!("read");
     assert_eq!(secret(&lab.broker(narrower.clone())).await, "token-2");
     let call = lab.calls().remove(0);
     assert_eq!((call.field("grant_type"), call.field("scope")), (Some("refresh_token"), Some("read")));
     assert_eq!(secret(&lab.broker(narrower)).await, "token-2");
-    assert_eq!(secret(&lab.broker(held())).await, "token-3");
+    assert_eq!(secret(&lab.broker(usual)).await, "token-3");
     assert_eq!(lab.calls()[0].field("scope"), None, "as the login was asked for");
 }
 
@@ -220,4 +228,140 @@ async fn a_refresh_token_in_a_broken_answer_is_the_login_now() {
     });
     lab.broker(table.clone()).login(World::NAME, Login::RefreshToken(Secret::new("r0"))).await.expect("kept");
     assert_eq!(secret(&lab.broker(table)).await, "t2");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_otherwise_is_another_token_of_the_same_login() {
+    let lab = logged_in(held()).await;
+    let chosen = TokenRequest::new().scope("write");
+    assert_eq!(secret(&lab.broker(held())).await, "token-1");
+    let token = lab.broker(held()).token(World::NAME, &chosen).await.expect("a token");
+    assert_eq!(token.secret().expose(), "token-2");
+    let mut other = held();
+    other["params"] = json!({ "tenant": "KANARIE" });
+    assert_eq!(secret(&lab.broker(other.clone())).await, "token-3");
+    let token = lab.broker(other.clone()).token(World::NAME, &chosen).await.expect("a token");
+    assert_eq!(token.secret().expose(), "token-4", "of a scope that is asked for too");
+    assert_eq!(secret(&lab.broker(other.clone())).await, "token-3", "and then it is held");
+    let calls = lab.calls();
+    assert!(calls.iter().all(|call| call.field("grant_type") == Some("refresh_token")), "{calls:?}");
+    assert_eq!(calls.last().unwrap().field("tenant"), Some("KANARIE"));
+    assert!(!lab.world.record().unwrap().to_string().contains("KANARIE"), "people put secrets anywhere");
+    other["fields"] = json!({ "access_token": "id" });
+    lab.answers(TOKEN, |_| (200, json!({ "access_token": "a", "id": "b" })));
+    assert_eq!(secret(&lab.broker(other)).await, "b");
+    let exchanged =
+        |kind: &str| json!({ "from": "base", "token_url": DERIVED, "requested_token_type": kind });
+    lab.gives_tokens(DERIVED, "derived");
+    for (kind, given) in [("urn:a", "derived-1"), ("urn:a", "derived-1"), ("urn:b", "derived-2")] {
+        let base = json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "m", "client_secret": "s" });
+        assert_eq!(secret(&lab.broker_of(vec![("base", base), (World::NAME, exchanged(kind))])).await, given);
+    }
+}
+
+#[tokio::test]
+async fn a_login_from_elsewhere_is_asked_for_what_is_configured() {
+    let mut table = held();
+    table["audience"] = json!("https://api.example.org");
+    let lab = logged_in(table.clone()).await;
+    lab.world.clock.advance(TimeDelta::hours(2));
+    assert_eq!(secret(&lab.broker(table.clone())).await, "token-2");
+    let chosen = TokenRequest::new().scope("write");
+    lab.broker(table).token(World::NAME, &chosen).await.expect("a token");
+    for (call, scope) in lab.calls().iter().zip(["read offline", "write"]) {
+        assert_eq!(
+            (call.field("scope"), call.field("audience")),
+            (Some(scope), Some("https://api.example.org"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_token_says_where_it_was_sought() {
+    let lab = logged_in(held()).await;
+    lab.answers(TOKEN, |_| (200, json!({ "access_token": "there", "expires_in": 60 })));
+    let mut table = held();
+    table["fields"] = json!({ "access_token": "data.token" });
+    let error = token(&lab.broker(table)).await.expect_err("not there");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().contains("`data.token` (`fields.access_token`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_person_is_asked_for_a_password_whose_variable_is_not_set() {
+    let mut lab = Lab::new();
+    lab.gives_tokens(TOKEN, "token");
+    let mut table = password();
+    table["password"] = json!({ "env": "LAB_PASSWORD" });
+    let error = lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect_err("nobody there");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("LAB_PASSWORD") && hint.contains("--password-stdin"), "{hint}");
+    lab.world.person = TestPerson::default().answering("typed");
+    lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect("a login");
+    assert_eq!(lab.calls().remove(0).field("password"), Some("typed"));
+    // What is there and cannot be read is an error all the same.
+    table["password"] = json!({ "file": "/nowhere/at/all" });
+    let error = lab.broker(table).login(World::NAME, Login::Usual).await.expect_err("no file");
+    assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+}
+
+#[tokio::test]
+async fn a_code_that_is_over_as_it_comes_is_the_service_s_fault() {
+    let lab = Lab::new();
+    let device = "https://login.example.org/device";
+    lab.answers(device, |_| {
+        (200, json!({ "device_code": "d", "user_code": "u", "verification_uri": "https://x.example", "expires_in": -3 }))
+    });
+    let table = json!({ "flow": "device", "token_url": TOKEN, "device_url": device, "client_id": "me" });
+    let error = lab.broker(table).login(World::NAME, Login::Usual).await.expect_err("over");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().contains("`expires_in`"), "{error}");
+}
+
+#[tokio::test]
+async fn an_exchanged_token_is_only_used_for_the_login_that_it_was_exchanged_for() {
+    let lab = Lab::new();
+    lab.gives_tokens(TOKEN, "first");
+    lab.gives_tokens(DERIVED, "derived");
+    let broker = || {
+        let table = json!({ "from": "base", "token_url": DERIVED });
+        lab.broker_of(vec![("base", held()), (World::NAME, table)])
+    };
+    let login = |of: &'static str| async move {
+        let login = Login::RefreshToken(Secret::new(of));
+        broker().login("base", login).await.expect("a login, of nobody knows whom");
+    };
+    login("ada's").await;
+    broker().login(World::NAME, Login::Usual).await.expect("the exchange works");
+    assert_eq!(secret(&broker()).await, "derived-1");
+    login("ben's").await;
+    assert_eq!(secret(&broker()).await, "derived-2");
+    lab.world.clock.advance(TimeDelta::minutes(5));
+    broker().token("base", &TokenRequest::new().force()).await.expect("a token");
+    assert_eq!(secret(&broker()).await, "derived-2", "a renewal is the same login");
+}
+
+#[tokio::test]
+async fn a_token_that_was_exchanged_while_the_login_changed_is_nobody_s() {
+    let lab = Lab::new();
+    lab.gives_tokens(DERIVED, "derived");
+    lab.answers(TOKEN, |_| {
+        (200, json!({ "access_token": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.", "expires_in": 3600, "refresh_token": "r" }))
+    });
+    let broker = || {
+        let base = json!({ "flow": "device", "token_url": TOKEN, "device_url": TOKEN, "client_id": "me" });
+        let table = json!({ "from": "base", "token_url": DERIVED });
+        lab.broker_of(vec![("base", base), (World::NAME, table)])
+    };
+    broker().login("base", Login::RefreshToken(Secret::new("r0"))).await.expect("a login");
+    lab.world.clock.advance(TimeDelta::hours(2));
+    // The answer to the refresh says that the login is somebody else's.
+    lab.answers(TOKEN, |_| {
+        let ben = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJiZW4ifQ.";
+        (200, json!({ "access_token": ben, "id_token": ben, "expires_in": 3600 }))
+    });
+    for given in ["derived-1", "derived-2", "derived-2"] {
+        assert_eq!(secret(&broker()).await, given);
+    }
 }

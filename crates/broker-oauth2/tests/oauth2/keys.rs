@@ -137,13 +137,18 @@ async fn a_clock_that_is_wrong_is_corrected_by_the_service_s() {
 #[tokio::test]
 async fn a_key_that_cannot_be_used_says_what_is_needed() {
     let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
-    for key in ["no key at all", sec1, &pem(b"garbage")] {
+    for key in ["no key at all", sec1] {
         let lab = Lab::new();
         lab.gives_tokens(TOKEN, "token");
         let error = token(&lab.broker(table(key))).await.expect_err("no key");
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         assert!(error.hint().unwrap().contains("openssl pkcs8 -topk8"), "{error:?}");
         assert!(lab.calls().is_empty());
+    }
+    let public = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n";
+    for key in [public, &pem(b"garbage")] {
+        let error = token(&Lab::new().broker(table(key))).await.expect_err("no key that signs");
+        assert!(error.hint().unwrap().contains("openssl genpkey"), "{error:?}");
     }
     let lab = Lab::new();
     let mut table = table(RSA);

@@ -78,3 +78,23 @@ async fn the_service_says_what_it_knows_of_a_token() {
     let said = lab.broker(without).introspect(World::NAME, &ScopeKey::default()).await.expect("no error");
     assert!(said.is_none());
 }
+
+#[tokio::test]
+async fn without_a_refresh_token_the_access_token_is_revoked() {
+    let lab = Lab::new();
+    lab.answers(TOKEN, |_| (200, json!({ "access_token": "only", "expires_in": 3600 })));
+    lab.answers(REVOKE, |_| (200, json!({})));
+    let table = json!({
+        "flow": "password", "token_url": TOKEN, "revocation_url": REVOKE, "username": "ada", "password": "pw",
+    });
+    assert_eq!(secret(&lab.broker(table.clone())).await, "only");
+    lab.calls();
+    let out = lab.broker(table).logout(World::NAME, false).await.expect("a logout");
+    assert!(out.at_service.revoked);
+    let calls = lab.calls();
+    assert_eq!(calls.len(), 1);
+    assert_eq!(
+        (calls[0].field("token"), calls[0].field("token_type_hint")),
+        (Some("only"), Some("access_token"))
+    );
+}

@@ -10,7 +10,7 @@ const TOKEN: &str = "https://login.example.org/oauth/token";
 
 #[test]
 fn what_a_flow_needs_is_named() {
-    let cases: [(Value, &str, &str); 13] = [
+    let cases: [(Value, &str, &str); 22] = [
         (json!({}), "flow", "or `from`"),
         (
             json!({ "flow": "device", "token_url": TOKEN, "client_id": "me" }),
@@ -43,8 +43,41 @@ fn what_a_flow_needs_is_named() {
         ),
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "grant_type": "x" } }),
-            "params.grant_type",
-            "key of its own",
+            "params",
+            "`grant_type`: the flow itself, or a key of its own",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "actor_token": "KANARIE" } }),
+            "params",
+            "`actor_token`",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "code_challenge": "x" } }),
+            "params",
+            "`code_challenge`",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "list": ["KANARIE"] } }),
+            "params",
+            "`list`: expected text",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "fields": { "scope": " " } }),
+            "fields.scope",
+            "a path",
+        ),
+        (json!({ "flow": "password", "token_url": TOKEN, "password": "KANARIE" }), "password", "`username`"),
+        (json!({ "from": "", "token_url": TOKEN }), "from", "no name"),
+        (json!({ "flow": "token_exchange", "from": "a b", "token_url": TOKEN }), "from", "no name"),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "redirect_uri": "http://127.0.0.2/cb" }),
+            "redirect_uri",
+            "this machine",
+        ),
+        (
+            json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "redirect_uri": "http://127.0.0.1:0/cb" }),
+            "redirect_uri",
+            "this machine",
         ),
         (
             json!({ "flow": "refresh_token", "token_url": "http://login.example.org/", "client_id": "me" }),
@@ -62,6 +95,7 @@ fn what_a_flow_needs_is_named() {
         let error = lab.build(table.clone()).err().unwrap_or_else(|| panic!("{table} is wrong"));
         assert_eq!(error.key, key, "{table}: {error}");
         assert!(error.message.contains(words), "{table}: {error}");
+        assert!(!error.message.contains("KANARIE"), "{error}");
     }
 }
 
@@ -69,7 +103,7 @@ fn what_a_flow_needs_is_named() {
 fn the_environment_has_texts_only() {
     let table = json!({
         "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "scope": "a b", "life": "30m",
-        "resource": "[\"https://a.example\"]",
+        "resource": "[\"https://a.example\"]", "params": "{\"tenant\": \"t\"}",
     });
     let provider = Lab::new().build(table).expect("settings");
     assert_eq!(provider.issuer().audience.as_deref(), Some("https://a.example"));
