@@ -142,10 +142,7 @@ impl Provider for CarbonMapper {
         if let Some(given) = self.given_without(record.grant()) {
             return given::hand_out(context, given.clone(), request);
         }
-        Err(Error::login_required(match record.grant() {
-            Some(_) => "the login is over: the service no longer accepts its refresh token",
-            None => "there is no login",
-        }))
+        Err(record.login_missing())
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
@@ -241,16 +238,7 @@ impl CarbonMapper {
         email: &str,
         password: &Secret,
     ) -> Result<Change> {
-        if !request.is_forced() && record.has_refused(&self.mark(email, password)) {
-            return Err(Error::refused(
-                "the service has refused this password before: it is not tried again by itself",
-            )
-            .with_secret_mark(self.mark(email, password))
-            .with_hint(format!(
-                "correct the password, or try this one once more: broker login {} (or --force)",
-                self.name
-            )));
-        }
+        record.check_password(&self.mark(email, password), request)?;
         self.pair(context, email, password).await
     }
 

@@ -31,8 +31,7 @@ impl Api {
     ) -> Result<Change> {
         let now = context.now();
         let day = expiration_date(request, now)?;
-        let name =
-            request.asked_name().map_or_else(|| token_name(&context.env().host_name(), now), str::to_owned);
+        let name = request.asked_name().map_or_else(|| context.token_name(), str::to_owned);
         let fields = [("expiration_date", day.to_string()), ("name", name.clone())];
         let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
         let url = self.base_url.join("account/tokens/create-stac");
@@ -183,17 +182,4 @@ fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDa
 
 fn start_of(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc()
-}
-
-/// A name a person recognises in their account: `broker-<host>-<date>-<random>`.
-fn token_name(host: &str, now: DateTime<Utc>) -> String {
-    let host: String = host
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(24)
-        .collect();
-    format!("broker-{host}-{}-{:06x}", now.format("%Y%m%d"), fastrand::u32(..1 << 24))
 }

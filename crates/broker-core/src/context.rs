@@ -106,6 +106,15 @@ impl Context {
         self.world.env.as_ref()
     }
 
+    /// A name for a token that a service lists, which a person recognises there: `broker-HOST-DATE-RANDOM`.
+    #[must_use]
+    pub fn token_name(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let host = self.env().host_name();
+        let host: String = host.split('.').next().unwrap_or_default().chars().map(plain).take(24).collect();
+        format!("broker-{host}-{}-{:06x}", self.now().format("%Y%m%d"), fastrand::u32(..1 << 24))
+    }
+
     /// The person who may sit there.
     #[must_use]
     pub fn person(&self) -> &dyn Person {

@@ -5,74 +5,28 @@
 #[path = "earthdaily/cookie.rs"]
 mod cookie;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use broker_core::{Provider, Settings};
+use broker_core::Settings;
 use broker_earthdaily::KIND;
-use broker_testkit::conformance::{self, Subject};
-use broker_testkit::{EarthDaily, EarthDailyOptions, Server, World};
+use broker_testkit::conformance::{self, ClientSubject};
+use broker_testkit::{EarthDailyOptions, World};
 use serde_json::json;
 
-pub(crate) struct Imagery {
-    pub(crate) world: World,
-    pub(crate) service: EarthDaily,
-}
-
-impl Imagery {
-    fn new() -> Self {
-        Self::with(EarthDailyOptions::default())
-    }
-
-    pub(crate) fn with(options: EarthDailyOptions) -> Self {
-        let mut world = World::new();
-        world.timeout = Duration::from_millis(300);
-        let options = EarthDailyOptions { now: world.clock.for_service(), ..options };
-        Self { world, service: EarthDaily::start(options) }
-    }
-
-    fn build(&self, secret: &str) -> Arc<dyn Provider> {
+pub(crate) fn imagery(options: EarthDailyOptions) -> ClientSubject {
+    let mut world = World::new();
+    world.timeout = Duration::from_millis(300);
+    ClientSubject::new(world, options, |world, service, secret| {
         // The whole STAC root, as older clients have it.
-        let api_url = format!("{}/platform/v1/stac", self.service.url());
-        let table =
-            json!({ "auth_url": self.service.auth_url(), "client_secret": secret, "api_url": api_url });
-        (KIND.build)(&Settings::new(KIND.name, table, &self.world.env)).expect("settings")
-    }
-}
-
-impl Subject for Imagery {
-    fn world(&self) -> &World {
-        &self.world
-    }
-
-    fn provider(&self) -> Arc<dyn Provider> {
-        self.build("standin-api-token")
-    }
-
-    fn elsewhere(&self) -> Arc<dyn Provider> {
-        self.build("the secret of another account")
-    }
-
-    fn service(&self) -> &Server {
-        &self.service
-    }
-
-    fn renewal_route(&self) -> &'static str {
-        "token"
-    }
-
-    fn end_grant(&self) -> bool {
-        false
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        vec!["standin-api-token".to_owned()]
-    }
+        let api_url = format!("{}/platform/v1/stac", service.url());
+        let table = json!({ "auth_url": service.auth_url(), "client_secret": secret, "api_url": api_url });
+        (KIND.build)(&Settings::new(KIND.name, table, &world.env)).expect("settings")
+    })
 }
 
 #[tokio::test]
 async fn conforms() {
-    conformance::run(Imagery::new).await;
+    conformance::run(|| imagery(EarthDailyOptions::default())).await;
 }
 
 #[test]

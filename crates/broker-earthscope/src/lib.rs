@@ -130,7 +130,7 @@ impl Provider for EarthScope {
         if let Some(given) = self.next_given(record) {
             return given.begin(context, scopes);
         }
-        Err(PersonLogin::missing(record))
+        Err(record.login_missing())
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<Change> {

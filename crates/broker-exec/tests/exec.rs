@@ -11,10 +11,8 @@ use std::time::Duration;
 
 use broker_core::{ErrorKind, Login, Provider, Record, Secret, Settings};
 use broker_exec::KIND;
-use broker_testkit::conformance::{self, Subject};
-use broker_testkit::{
-    EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, World,
-};
+use broker_testkit::conformance::{self, ClientSubject, Subject};
+use broker_testkit::{EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, World};
 use serde_json::{Value, json};
 
 /// An example of docs/plugins.
@@ -121,65 +119,23 @@ async fn the_plugin_in_python_takes_a_refresh_token_from_elsewhere() {
 
 #[tokio::test]
 async fn a_plugin_that_was_never_asked_may_have_no_login() {
-    let subject = Client::new();
-    let plugin = subject.with_secret("standin-api-token");
+    let plugin = client().provider();
     assert!(plugin.can_renew(&Record::new(World::NAME, plugin.issuer().clone())));
 }
 
 /// The plugin in POSIX sh, with a secret and no login.
-struct Client {
-    world: World,
-    service: EarthDaily,
-}
-
-impl Client {
-    fn new() -> Self {
-        let world = world();
-        let options = EarthDailyOptions { now: world.clock.for_service(), ..EarthDailyOptions::default() };
-        let service = EarthDaily::start(options);
-        Self { world, service }
-    }
-
-    fn with_secret(&self, secret: &str) -> Arc<dyn Provider> {
-        let settings = json!({ "token_url": self.service.auth_url(), "client_id": "EARTHDAILY_API_TOKEN", "timeout": 2 });
+fn client() -> ClientSubject {
+    ClientSubject::new(world(), EarthDailyOptions::default(), |world, service, secret| {
+        let settings =
+            json!({ "token_url": service.auth_url(), "client_id": "EARTHDAILY_API_TOKEN", "timeout": 2 });
         let command = json!(["sh", example("client_credentials.sh")]);
         let secrets = json!({ "client_secret": secret });
-        build(json!({ "command": command, "settings": settings, "secrets": secrets }), &self.world)
-    }
-}
-
-impl Subject for Client {
-    fn world(&self) -> &World {
-        &self.world
-    }
-
-    fn provider(&self) -> Arc<dyn Provider> {
-        self.with_secret("standin-api-token")
-    }
-
-    fn elsewhere(&self) -> Arc<dyn Provider> {
-        self.with_secret("another")
-    }
-
-    fn service(&self) -> &Server {
-        &self.service
-    }
-
-    fn renewal_route(&self) -> &'static str {
-        "token"
-    }
-
-    fn end_grant(&self) -> bool {
-        false
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        vec!["standin-api-token".to_owned()]
-    }
+        build(json!({ "command": command, "settings": settings, "secrets": secrets }), world)
+    })
 }
 
 #[tokio::test]
 async fn the_plugin_in_sh_conforms() {
     let _alone = ALONE.lock().await;
-    conformance::run(Client::new).await;
+    conformance::run(client).await;
 }

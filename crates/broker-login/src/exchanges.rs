@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::LoginProvider;
 use crate::answer::is_without_object;
-use crate::mint::{Choice, names, token_name};
+use crate::mint::{Choice, names};
 use crate::request::Request;
 use crate::template::Values;
 
@@ -39,21 +39,14 @@ impl LoginProvider {
         &self,
         context: &Context,
         who: &Who<'_>,
-        record: Option<&Record>,
+        known: Option<(&Record, &TokenRequest)>,
     ) -> Result<Change> {
         let request = &self.requests.login;
         let secrets = self.secrets_of(context, request).await?;
         let values = Values { username: who.username, password: who.password, secrets, ..Values::default() };
         let mark = self.mark(&values);
-        if record.is_some_and(|record| record.has_refused(&mark)) {
-            return Err(Error::refused(
-                "the service has refused this login before: it is not tried again by itself",
-            )
-            .with_secret_mark(mark)
-            .with_hint(format!(
-                "correct the password, or try this one once more: broker login {} (or --force)",
-                self.name
-            )));
+        if let Some((record, request)) = known {
+            record.check_password(&mark, request)?;
         }
         let read = self.ask(context, request, &values).await.map_err(|unread| match unread {
             Unread::Not(_, problem) => problem.error("the service refused the login"),
@@ -114,8 +107,7 @@ impl LoginProvider {
     ) -> Result<Change> {
         let now = context.now();
         let end = choice.end(asked, now)?;
-        let name =
-            asked.asked_name().map_or_else(|| token_name(&context.env().host_name(), now), str::to_owned);
+        let name = asked.asked_name().map_or_else(|| context.token_name(), str::to_owned);
         let values = Values {
             username: self.username_of(record),
             token: Some(access.secret()),

@@ -176,14 +176,14 @@ impl Provider for LoginProvider {
                 _ => None,
             };
             let who = Who { username: self.username.as_deref(), password: password.as_ref() };
-            let record = Some(record).filter(|_| !request.is_forced());
-            return self.log_in(context, &who, record).await;
+            return self.log_in(context, &who, Some((record, request))).await;
         }
-        Err(Error::login_required(match (record.grant(), record.token(&self.login_key)) {
-            (Some(_), _) => "the login is over: the service no longer accepts its refresh token",
-            (None, Some(_)) => "the login is over: its token has ended, and nothing renews it",
-            (None, None) => "there is no login",
-        }))
+        Err(match (record.grant(), record.token(&self.login_key)) {
+            (None, Some(_)) => {
+                Error::login_required("the login is over: its token has ended, and nothing renews it")
+            }
+            _ => record.login_missing(),
+        })
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<Change> {

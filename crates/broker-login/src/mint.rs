@@ -122,10 +122,3 @@ pub(crate) fn names(record: &Record) -> Vec<String> {
     };
     record.details().filter_map(name).collect()
 }
-
-/// A name a person recognises in their account: `broker-<host>-<date>-<random>`.
-pub(crate) fn token_name(host: &str, now: DateTime<Utc>) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    let host: String = host.split('.').next().unwrap_or_default().chars().map(plain).take(24).collect();
-    format!("broker-{host}-{}-{:06x}", now.format("%Y%m%d"), fastrand::u32(..1 << 24))
-}

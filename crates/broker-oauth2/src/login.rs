@@ -70,15 +70,6 @@ impl PersonLogin<'_> {
         }
     }
 
-    /// Why a person is needed, where there is no grant to use.
-    #[must_use]
-    pub fn missing(record: &Record) -> Error {
-        Error::login_required(match record.grant() {
-            Some(_) => "the login is over: the service no longer accepts its refresh token",
-            None => "there is no login",
-        })
-    }
-
     fn change(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> Change {
         answer.token = (self.finish)(answer.token, scopes);
         answer.change(scopes)

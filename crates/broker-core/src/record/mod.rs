@@ -4,6 +4,7 @@ mod failure;
 mod grant;
 mod issuer;
 mod shared;
+mod wanting;
 
 use std::collections::BTreeMap;
 
@@ -209,12 +210,6 @@ impl Record {
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.held.failures.values().max_by_key(|failure| failure.at)
-    }
-
-    /// Whether a mark of a refused password is on record.
-    #[must_use]
-    pub fn has_refused(&self, secret_mark: &str) -> bool {
-        self.held.failures.values().any(|failure| failure.secret_mark.as_deref() == Some(secret_mark))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

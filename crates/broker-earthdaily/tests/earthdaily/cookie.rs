@@ -1,26 +1,26 @@
 //! The asset cookie: a credential that a token gives.
 
 use broker_core::{Clock, Derived, Error, ErrorKind, Result, Token, TokenRequest};
-use broker_testkit::conformance::Subject;
+use broker_testkit::conformance::{ClientSubject, Subject};
 use broker_testkit::{EarthDailyOptions, Fault, World};
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use crate::Imagery;
+use crate::imagery as imagery_with;
 
 fn cookie() -> TokenRequest {
     TokenRequest::new().derived(Derived::cookie())
 }
 
-fn imagery() -> Imagery {
-    Imagery::with(EarthDailyOptions::default())
+fn imagery() -> ClientSubject {
+    imagery_with(EarthDailyOptions::default())
 }
 
-async fn get(subject: &Imagery, request: &TokenRequest) -> Result<Token> {
+async fn get(subject: &ClientSubject, request: &TokenRequest) -> Result<Token> {
     subject.world.broker(subject.provider()).token(World::NAME, request).await
 }
 
-async fn error(subject: &Imagery, request: &TokenRequest) -> Error {
+async fn error(subject: &ClientSubject, request: &TokenRequest) -> Error {
     get(subject, request).await.expect_err("no cookie")
 }
 
@@ -29,7 +29,7 @@ fn object(token: &Token) -> Value {
 }
 
 /// How long it lives from now, in seconds.
-fn life(subject: &Imagery, token: &Token) -> i64 {
+fn life(subject: &ClientSubject, token: &Token) -> i64 {
     (token.expires_at().expect("an end") - subject.world.clock.now()).num_seconds()
 }
 
@@ -116,7 +116,7 @@ async fn a_cookie_is_for_the_service_s_own_hosts() {
         ("Domain=.0.1; Path=/", None),
     ] {
         let options = EarthDailyOptions { cookie: attributes.to_owned(), ..EarthDailyOptions::default() };
-        let subject = Imagery::with(options);
+        let subject = imagery_with(options);
         match (get(&subject, &cookie()).await, domain) {
             (Ok(token), Some(domain)) => assert_eq!(object(&token)["domain"], domain, "{attributes}"),
             (Err(error), None) => assert_eq!(error.kind(), ErrorKind::Refused, "{attributes}"),
@@ -129,7 +129,7 @@ async fn a_cookie_is_for_the_service_s_own_hosts() {
 async fn a_cookie_ends_when_it_says() {
     for (attributes, seconds) in [("Max-Age=120", 120), ("max-age=no; Path=/x", 3600), ("", 3600)] {
         let options = EarthDailyOptions { cookie: attributes.to_owned(), ..EarthDailyOptions::default() };
-        let subject = Imagery::with(options);
+        let subject = imagery_with(options);
         let token = get(&subject, &cookie()).await.expect("a cookie");
         assert!((seconds - 10..=seconds).contains(&life(&subject, &token)), "{attributes}");
     }
@@ -137,7 +137,7 @@ async fn a_cookie_ends_when_it_says() {
     for form in ["%a, %d %b %Y %H:%M:%S GMT", "%a, %d-%b-%Y %H:%M:%S GMT"] {
         let end = (subject.world.clock.now() + TimeDelta::seconds(900)).format(form);
         let options = EarthDailyOptions { cookie: format!("Expires={end}"), ..EarthDailyOptions::default() };
-        subject = Imagery::with(options);
+        subject = imagery_with(options);
         let token = get(&subject, &cookie()).await.expect("a cookie");
         assert!((880..=910).contains(&life(&subject, &token)), "{form}");
     }

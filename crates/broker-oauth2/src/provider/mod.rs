@@ -157,7 +157,7 @@ impl Provider for OAuth2 {
     async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
         let grant = record.usable_grant().map(Grant::secret).filter(|_| self.flow.is_persons());
         if self.flow.is_persons() && grant.is_none() && !self.has_password() {
-            return Err(crate::PersonLogin::missing(record));
+            return Err(record.login_missing());
         }
         if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;

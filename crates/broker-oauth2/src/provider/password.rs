@@ -1,15 +1,13 @@
 //! The password grant (RFC 6749 section 4.3), which is there for services that have nothing else.
 
-use broker_core::{
-    Change, Context, Error, Record, Result, ScopeKey, Secret, SecretSource, TokenRequest, mark,
-};
+use broker_core::{Change, Context, Record, Result, ScopeKey, Secret, SecretSource, TokenRequest, mark};
 
 use super::OAuth2;
 use super::client::Client;
 use super::config::Flow;
 use super::endpoints::Endpoints;
+use crate::Approved;
 use crate::discovery::Endpoint;
-use crate::{Approved, PersonLogin};
 
 /// RFC 9700 section 2.4.
 const WARNING: &str = "WARNING: `flow = \"password\"` hands your password to this program and the service's token endpoint; \
@@ -62,20 +60,11 @@ impl OAuth2 {
         request: &TokenRequest,
     ) -> Result<Change> {
         let (Some(username), Some(source)) = (&self.config.username, &self.config.password) else {
-            return Err(PersonLogin::missing(record));
+            return Err(record.login_missing());
         };
         let password = source.resolve(context, "password").await?;
         let mark = self.password_mark(username, &password);
-        if !request.is_forced() && record.has_refused(&mark) {
-            return Err(Error::refused(
-                "the service has refused this password before: it is not tried again by itself",
-            )
-            .with_secret_mark(mark)
-            .with_hint(format!(
-                "correct the password, or try this one once more: broker login {} (or --force)",
-                self.name
-            )));
-        }
+        record.check_password(&mark, request)?;
         let change =
             self.send_password(context, client, endpoints, username, &password, request.scopes()).await?;
         Ok(if request.scopes().is_empty() { self.asked.keep_in(change) } else { change })

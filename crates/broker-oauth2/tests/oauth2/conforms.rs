@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use broker_core::{Provider, Settings};
 use broker_oauth2::KIND;
-use broker_testkit::conformance::{self, Subject};
-use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, World};
+use broker_testkit::conformance::{self, ClientSubject, Subject};
+use broker_testkit::{EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, World};
 use serde_json::{Value, json};
 
 fn world() -> World {
@@ -86,61 +86,19 @@ async fn a_device_login_whose_refresh_token_stays() {
 }
 
 /// A machine's secret.
-struct Machine {
-    world: World,
-    service: EarthDaily,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let world = world();
-        let now = world.clock.for_service();
-        let service = EarthDaily::start(EarthDailyOptions { now, ..EarthDailyOptions::default() });
-        Self { world, service }
-    }
-
-    fn with_secret(&self, secret: &str) -> Arc<dyn Provider> {
+fn machine() -> ClientSubject {
+    ClientSubject::new(world(), EarthDailyOptions::default(), |world, service, secret| {
         let table = json!({
             "flow": "client_credentials",
-            "token_url": self.service.auth_url(),
+            "token_url": service.auth_url(),
             "client_id": "EARTHDAILY_API_TOKEN",
             "client_secret": secret,
         });
-        build(&self.world, table)
-    }
-}
-
-impl Subject for Machine {
-    fn world(&self) -> &World {
-        &self.world
-    }
-
-    fn provider(&self) -> Arc<dyn Provider> {
-        self.with_secret("standin-api-token")
-    }
-
-    fn elsewhere(&self) -> Arc<dyn Provider> {
-        self.with_secret("the secret of another account")
-    }
-
-    fn service(&self) -> &Server {
-        &self.service
-    }
-
-    fn renewal_route(&self) -> &'static str {
-        "token"
-    }
-
-    fn end_grant(&self) -> bool {
-        false
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        vec!["standin-api-token".to_owned()]
-    }
+        build(world, table)
+    })
 }
 
 #[tokio::test]
 async fn a_machine_s_secret() {
-    conformance::run(Machine::new).await;
+    conformance::run(machine).await;
 }

@@ -20,6 +20,7 @@
 //! | secrets | none in errors, `Debug`, status, failures on record, or what a person is told |
 
 mod apart;
+mod client_subject;
 mod faults;
 mod held;
 mod login;
@@ -35,6 +36,7 @@ use chrono::TimeDelta;
 
 use crate::{Fault, Server, World};
 
+pub use client_subject::{ClientSubject, OfSecret};
 pub use token_subject::TokenSubject;
 
 /// A provider and its stand-in, in a world where a login succeeds as often as it is tried.

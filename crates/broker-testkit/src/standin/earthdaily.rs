@@ -52,7 +52,7 @@ impl Default for EarthDailyOptions {
     fn default() -> Self {
         Self {
             client_id: "EARTHDAILY_API_TOKEN".to_owned(),
-            secret: "standin-api-token".to_owned(),
+            secret: EarthDaily::SECRET.to_owned(),
             accept: Auth::Either,
             life: 3600,
             expires_in_form: ExpiresIn::Number,
@@ -79,6 +79,9 @@ impl Deref for EarthDaily {
 }
 
 impl EarthDaily {
+    /// The secret that it takes, unless its options say another.
+    pub const SECRET: &str = "standin-api-token";
+
     /// Starts it.
     #[must_use]
     pub fn start(options: EarthDailyOptions) -> Self {

@@ -1,0 +1,59 @@
+//! A client's secret for subjects.
+
+use std::sync::Arc;
+
+use broker_core::Provider;
+
+use super::Subject;
+use crate::{EarthDaily, EarthDailyOptions, Server, World};
+
+/// Builds a provider that asks the stand-in with this secret.
+pub type OfSecret = fn(&World, &EarthDaily, &str) -> Arc<dyn Provider>;
+
+/// A provider of a client's secret (RFC 6749 section 4.4), against EarthDaily's stand-in.
+pub struct ClientSubject {
+    /// Its world.
+    pub world: World,
+    /// The stand-in.
+    pub service: EarthDaily,
+    build: OfSecret,
+}
+
+impl ClientSubject {
+    /// A subject in this world.
+    #[must_use]
+    pub fn new(world: World, options: EarthDailyOptions, build: OfSecret) -> Self {
+        let options = EarthDailyOptions { now: world.clock.for_service(), ..options };
+        Self { world, service: EarthDaily::start(options), build }
+    }
+}
+
+impl Subject for ClientSubject {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn provider(&self) -> Arc<dyn Provider> {
+        (self.build)(&self.world, &self.service, EarthDaily::SECRET)
+    }
+
+    fn elsewhere(&self) -> Arc<dyn Provider> {
+        (self.build)(&self.world, &self.service, "the secret of another account")
+    }
+
+    fn service(&self) -> &Server {
+        &self.service
+    }
+
+    fn renewal_route(&self) -> &'static str {
+        "token"
+    }
+
+    fn end_grant(&self) -> bool {
+        false
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![EarthDaily::SECRET.to_owned()]
+    }
+}
