@@ -162,9 +162,6 @@ impl Config {
                 ));
             }
         }
-        if self.password.is_some() && self.username.is_none() {
-            return Err(wrong("password", "this needs `username`, whose password it is".to_owned()));
-        }
         self.check_tables()?;
         Ok((flow, self.auth(flow)?))
     }

@@ -66,7 +66,6 @@ fn what_a_flow_needs_is_named() {
             "fields.scope",
             "a path",
         ),
-        (json!({ "flow": "password", "token_url": TOKEN, "password": "KANARIE" }), "password", "`username`"),
         (json!({ "from": "", "token_url": TOKEN }), "from", "no name"),
         (json!({ "flow": "token_exchange", "from": "a b", "token_url": TOKEN }), "from", "no name"),
         (

@@ -240,9 +240,13 @@ impl Config {
         let secret = keys.get(2).is_some_and(|key| kind.secrets.contains(key));
         let is_sent = keys[2..].iter().any(|key| show::SENT.contains(key));
         let unknown = error.message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
-        let place = if is_sent { Mark::Key } else { Mark::Value };
+        let place = match () {
+            () if secret => Mark::Secret,
+            () if is_sent => Mark::Key,
+            () => Mark::Value,
+        };
         let (mark, why) = match (unknown, error.message.rsplit_once("expected ")) {
-            _ if secret => {
+            _ if secret && is_of_form(&error.message) => {
                 // What a source is made of is part of the secret; several stand in `secrets`.
                 keys.truncate(if keys[2] == "secrets" { 4 } else { 3 });
                 key = keys[2..].join(".");
@@ -280,6 +284,12 @@ impl Config {
             None => format!("{}: {why}", self.origin(keys)),
         })
     }
+}
+
+/// Whether a value has not the form that it must have, as serde says it.
+fn is_of_form(message: &str) -> bool {
+    let begins = ["invalid ", "unknown ", "missing ", "expected ", "data did not match"];
+    begins.iter().any(|begin| message.starts_with(begin))
 }
 
 /// What serde expects, in words for people.
