@@ -10,7 +10,7 @@ const TOKEN: &str = "https://login.example.org/oauth/token";
 
 #[test]
 fn what_a_flow_needs_is_named() {
-    let cases: [(Value, &str, &str); 22] = [
+    let cases: [(Value, &str, &str); 21] = [
         (json!({}), "flow", "or `from`"),
         (
             json!({ "flow": "device", "token_url": TOKEN, "client_id": "me" }),
