@@ -81,8 +81,8 @@ impl Token {
         // `Date` has whole seconds and the answer took a while: less than this is no skew.
         let skew = if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew };
         let expires_at = expires_in
-            .and_then(|life| sent_at.checked_add_signed(life))
-            .or_else(|| Claims::read(&secret)?.expires_at()?.checked_sub_signed(skew))
+            .and_then(|life| sent_at.checked_add_signed(life).filter(can_be_written))
+            .or_else(|| Claims::read(&secret)?.expires_at()?.checked_sub_signed(skew).filter(can_be_written))
             .or_else(|| sent_at.checked_add_signed(default_life));
         Self::new(secret, sent_at, expires_at)
             .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
