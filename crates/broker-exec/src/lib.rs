@@ -32,6 +32,6 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     config.check()?;
     Ok(match config.speaks {
         Speaks::Broker => Arc::new(Plugin::new(settings, config)?),
-        _ => Arc::new(Source::new(settings, config)?),
+        _ => Arc::new(Source::new(config)?),
     })
 }

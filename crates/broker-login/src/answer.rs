@@ -7,7 +7,7 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::table::{Role, Table, wrong};
+use crate::table::{Role, Table};
 
 /// If neither an answer nor its token nor the configuration says how long that lives.
 const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(5);
@@ -44,7 +44,7 @@ impl Answer {
                     "expires_as" => format!("it says how `{name}.expires` is written, which is missing"),
                     _ => format!("the answer of `{name}` is not looked into for it"),
                 };
-                return Err(wrong(&format!("{name}.{key}"), &what));
+                return Err(SettingsError::new(format!("{name}.{key}"), what));
             }
         }
         for (key, path) in [
@@ -56,7 +56,7 @@ impl Answer {
         ] {
             if path.is_some_and(|path| path.split('.').any(str::is_empty)) {
                 let what = "it must be a path of keys with a dot between two: \"data.token\"";
-                return Err(wrong(&format!("{}.{key}", role.key()), what));
+                return Err(SettingsError::new(format!("{}.{key}", role.key()), what));
             }
         }
         let form = table.expires_as.unwrap_or(ExpiresAs::Seconds);

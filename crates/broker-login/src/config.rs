@@ -6,7 +6,7 @@ use broker_core::{Life, SecretSource, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::request::{NO_COLON, Request};
-use crate::table::{Role, Table, wrong};
+use crate::table::{Role, Table};
 
 /// A provider of the kind.
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ pub(crate) struct Requests {
 impl Config {
     pub(crate) fn requests(&mut self) -> Result<Requests, SettingsError> {
         let login = self.login.take().ok_or_else(|| {
-            wrong(
+            SettingsError::new(
                 "login",
                 "it is missing: a table of the request that logs in, with `url` and `json` or `form`",
             )
@@ -50,7 +50,7 @@ impl Config {
         };
         let has_colon = self.username.as_ref().is_some_and(|name| name.contains(':'));
         if has_colon && requests.login.is_basic() {
-            return Err(wrong("username", NO_COLON));
+            return Err(SettingsError::new("username", NO_COLON));
         }
         Ok(requests)
     }
@@ -59,7 +59,7 @@ impl Config {
         let mut config: Self = settings.parse()?;
         config.username = config.username.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         if config.username.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
-            return Err(wrong("username", "it must be a line of text"));
+            return Err(SettingsError::new("username", "it must be a line of text"));
         }
         Ok(config)
     }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::answer::Answer;
 use crate::json::{Node, Wiped};
-use crate::table::{Auth, Role, Table, Verb, wrong};
+use crate::table::{Auth, Role, Table, Verb};
 use crate::template::{Hole, Template, Values};
 
 impl Role {
@@ -65,12 +65,14 @@ impl Request {
     ) -> Result<Self, SettingsError> {
         let key = |name: &str| format!("{}.{name}", role.key());
         let body = match (table.json.take(), table.form.take()) {
-            (Some(_), Some(_)) => return Err(wrong(&key("form"), "a body is `json` or `form`, not both")),
+            (Some(_), Some(_)) => {
+                return Err(SettingsError::new(key("form"), "a body is `json` or `form`, not both"));
+            }
             (Some(_), _) | (_, Some(_)) if table.method != Verb::Post => {
                 let name = role.key();
                 let what =
                     format!("only a POST has a body: set `{name}.method`, or put it into `{name}.query`");
-                return Err(wrong(&key("method"), &what));
+                return Err(SettingsError::new(key("method"), what));
             }
             (Some(json), None) => Body::Json(Node::of(Value::Object(json.0), &key("json"))?),
             (None, Some(form)) => Body::Form(texts(form, &key("form"))?),
@@ -84,9 +86,9 @@ impl Request {
         if !fits {
             let what = "\"bearer\" sends the login's token, for `mint` and `revoke`; \"basic\" sends username \
                         and password, for `login`";
-            return Err(wrong(&key("auth"), what));
+            return Err(SettingsError::new(key("auth"), what));
         }
-        let url_is = |what: &str| wrong(&key("url"), what);
+        let url_is = |what: &str| SettingsError::new(key("url"), what);
         let url = table.url.take().ok_or_else(|| url_is("it is missing: https://HOST/PATH"))?;
         let url = Template::parse(&url).map_err(|what| url_is(&what))?;
         let sample = sample(&url).map_err(|what| url_is(&what))?;
@@ -95,11 +97,11 @@ impl Request {
         let (method, auth) = (table.method.method(), table.auth);
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
-            return Err(wrong(&key("scopes"), "only `mint` has scopes"));
+            return Err(SettingsError::new(key("scopes"), "only `mint` has scopes"));
         }
         let is_word = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
         if scopes.as_ref().is_some_and(|scopes| scopes.is_empty() || !scopes.iter().all(is_word)) {
-            return Err(wrong(&key("scopes"), "expected a list of words: [\"stac\"]"));
+            return Err(SettingsError::new(key("scopes"), "expected a list of words: [\"stac\"]"));
         }
         let scopes = scopes.unwrap_or_default();
         let answer = Answer::new(table, role)?;
@@ -115,18 +117,18 @@ impl Request {
             if !self.role.has(hole) {
                 let what =
                     format!("there is no {} yet when `{name}` is asked, or it is not for it", hole.shown());
-                return Err(wrong(&key, &what));
+                return Err(SettingsError::new(&key, what));
             }
             if let Hole::Secret(secret) = hole
                 && !secrets.contains_key(secret)
             {
                 let what =
                     format!("`secrets` has no `{secret}`: secrets = {{ {secret} = {{ env = \"NAME\" }} }}");
-                return Err(wrong(&key, &what));
+                return Err(SettingsError::new(&key, what));
             }
         }
         if self.role == Role::Refresh && !self.needs_refresh_token() {
-            return Err(wrong(name, "{refresh_token} stands nowhere in it"));
+            return Err(SettingsError::new(name, "{refresh_token} stands nowhere in it"));
         }
         Ok(())
     }
@@ -258,9 +260,9 @@ fn texts(fields: Fields, key: &str) -> Result<Vec<(String, Template)>, SettingsE
     let text = |(name, value)| {
         let key = format!("{key}.{name}");
         let text = match value {
-            Value::String(text) => Template::parse(&text).map_err(|what| wrong(&key, &what))?,
+            Value::String(text) => Template::parse(&text).map_err(|what| SettingsError::new(&key, what))?,
             Value::Number(_) | Value::Bool(_) => Template::plain(value.to_string()),
-            _ => return Err(wrong(&key, "it must be text, a number or a boolean")),
+            _ => return Err(SettingsError::new(&key, "it must be text, a number or a boolean")),
         };
         Ok((name, text))
     };
@@ -279,7 +281,7 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
             "authorization" if auth != Auth::None => "`auth` sets this header",
             _ => continue,
         };
-        return Err(wrong(&format!("{key}.{name}"), what));
+        return Err(SettingsError::new(format!("{key}.{name}"), what));
     }
     Ok(headers)
 }

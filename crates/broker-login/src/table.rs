@@ -1,6 +1,6 @@
 //! A table of a request and of its answer, as it is written.
 
-use broker_core::{ExpiresAs, Fields, Life, Method, SettingsError, Words};
+use broker_core::{ExpiresAs, Fields, Life, Method, Words};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
@@ -51,11 +51,6 @@ pub(crate) struct Table {
     pub(crate) error_final: Words,
     pub(crate) life: Option<Life>,
     pub(crate) scopes: Option<Words>,
-}
-
-/// A setting that does not fit.
-pub(crate) fn wrong(key: &str, message: &str) -> SettingsError {
-    SettingsError { key: key.to_owned(), message: message.to_owned() }
 }
 
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Command::Doctor(doctor) => doctor::run(&desk, doctor),
         Command::Import(import) => import::run(&desk, import),
         Command::Add(add) => add::run(&desk, add),
-        Command::NewProvider(new) => new_provider::run(&desk, new),
+        Command::NewProvider(new) => new_provider::run(new),
         Command::Helper(helper) => helper::run(&desk, helper),
         Command::Config(config) => config::run(&desk, config),
         Command::Completions(completions) => completions::run(&desk, completions),

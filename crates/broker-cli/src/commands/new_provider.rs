@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use broker::{Error, Setup};
 use toml::{Table, Value};
 
-use super::{Desk, Outcome, answer};
+use super::{Outcome, answer};
 use crate::args::NewProvider;
 
 const MANIFEST: &str = include_str!("../../template/manifest.toml");
@@ -16,7 +16,7 @@ const CONFORMANCE: &str = include_str!("../../template/conformance.rs");
 /// Crates of this project that are no kinds.
 const TAKEN: [&str; 4] = ["cli", "core", "e2e", "testkit"];
 
-pub(super) fn run(_desk: &Desk<'_>, args: &NewProvider) -> Outcome {
+pub(super) fn run(args: &NewProvider) -> Outcome {
     let name = &args.name;
     check(name)?;
     let folder = args.into.join(format!("broker-{name}"));

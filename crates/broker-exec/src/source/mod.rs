@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Derived, Error, Issuer, Provider, Record, Result, Secret, Settings,
-    SettingsError, Token, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+    Change, Claims, Context, Derived, Error, Issuer, Provider, Record, Result, Secret, SettingsError, Token,
+    TokenRequest, refuse_derived, refuse_life, refuse_scopes,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,7 +60,7 @@ async fn all(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Resu
 }
 
 impl Source {
-    pub(crate) fn new(_settings: &Settings<'_>, mut config: Config) -> Result<Self, SettingsError> {
+    pub(crate) fn new(mut config: Config) -> Result<Self, SettingsError> {
         let mut words = std::mem::take(&mut config.command.0);
         if config.speaks == Speaks::Cargo {
             words.push("--cargo-plugin".to_owned());

@@ -139,15 +139,18 @@ impl Config {
         for endpoint in [Some(Endpoint::Token), flow.begins_at()].into_iter().flatten() {
             if self.url(endpoint).is_none() && self.issuer.is_none() {
                 let key = endpoint.key();
-                return Err(wrong("flow", format!("{named} needs `{key}`, or `issuer` to find it by")));
+                return Err(SettingsError::new(
+                    "flow",
+                    format!("{named} needs `{key}`, or `issuer` to find it by"),
+                ));
             }
         }
         let without_client = matches!(flow, Flow::TokenExchange | Flow::Password);
         if self.client_id.as_ref().is_none_or(String::is_empty) && !without_client {
-            return Err(wrong("flow", format!("{named} needs `client_id`")));
+            return Err(SettingsError::new("flow", format!("{named} needs `client_id`")));
         }
         if flow == Flow::TokenExchange && self.from.is_none() {
-            return Err(wrong(
+            return Err(SettingsError::new(
                 "flow",
                 format!("{named} needs `from`, the provider whose token is exchanged"),
             ));
@@ -156,7 +159,7 @@ impl Config {
             [("username", self.username.is_some()), ("password", self.password.is_some())]
         {
             if of_password && flow != Flow::Password {
-                return Err(wrong(
+                return Err(SettingsError::new(
                     key,
                     format!("only `flow = \"password\"` takes a password, and this is {named}"),
                 ));
@@ -169,12 +172,15 @@ impl Config {
     /// `params` and `fields`. Of a parameter no value is shown, so the key is that of the table: it may be a secret.
     fn check_tables(&self) -> Result<(), SettingsError> {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
-            return Err(wrong("params", format!("`{key}`: the flow itself, or a key of its own, says this")));
+            return Err(SettingsError::new(
+                "params",
+                format!("`{key}`: the flow itself, or a key of its own, says this"),
+            ));
         }
         match self.fields.as_ref().and_then(AnswerFields::empty) {
             Some(field) => {
                 let key = format!("fields.{field}");
-                Err(wrong(&key, "expected a path in the answer: \"data.token\"".to_owned()))
+                Err(SettingsError::new(&key, "expected a path in the answer: \"data.token\"".to_owned()))
             }
             None => Ok(()),
         }
@@ -182,16 +188,16 @@ impl Config {
 
     fn flow(&self) -> Result<Flow, SettingsError> {
         if let Some(from) = self.from.as_ref().filter(|from| !is_provider_name(from)) {
-            return Err(wrong("from", format!("`{from}` is no name of a provider")));
+            return Err(SettingsError::new("from", format!("`{from}` is no name of a provider")));
         }
         match (self.flow, &self.from) {
             (None | Some(Flow::TokenExchange), Some(_)) => Ok(Flow::TokenExchange),
             (Some(flow), None) => Ok(flow),
-            (Some(flow), Some(_)) => Err(wrong(
+            (Some(flow), Some(_)) => Err(SettingsError::new(
                 "from",
                 format!("a token of another provider is exchanged, which is no `flow = \"{}\"`: leave `flow` out", flow.name()),
             )),
-            (None, None) => Err(wrong(
+            (None, None) => Err(SettingsError::new(
                 "flow",
                 "one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \"password\" is \
                  needed, or `from` of another provider"
@@ -218,10 +224,10 @@ impl Config {
         match missing {
             Some(what) => {
                 let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
-                Err(wrong(key, format!("this needs {what}")))
+                Err(SettingsError::new(key, format!("this needs {what}")))
             }
             None if self.client_id.is_none() && auth != Auth::None => {
-                Err(wrong("client_auth", "this needs `client_id`".to_owned()))
+                Err(SettingsError::new("client_auth", "this needs `client_id`".to_owned()))
             }
             None => Ok(auth),
         }
@@ -241,12 +247,12 @@ impl Config {
     pub(super) fn redirect_uri(&self) -> Result<ServiceUrl, SettingsError> {
         let url = match &self.redirect_uri {
             Some(url) => url.clone(),
-            None => ServiceUrl::parse(REDIRECT_URI).map_err(|why| wrong("redirect_uri", why))?,
+            None => ServiceUrl::parse(REDIRECT_URI).map_err(|why| SettingsError::new("redirect_uri", why))?,
         };
         if loopback(&url).is_some() {
             return Ok(url);
         }
-        Err(wrong(
+        Err(SettingsError::new(
             "redirect_uri",
             format!(
                 "the browser must come back to this machine: {REDIRECT_URI}, with :PORT where the service asks for one"
@@ -269,7 +275,7 @@ impl Config {
         let text = |(key, value): (&String, &Value)| match value {
             Value::String(text) => Ok((key.clone(), text.clone())),
             Value::Number(_) | Value::Bool(_) => Ok((key.clone(), value.to_string())),
-            _ => Err(wrong("params", format!("`{key}`: expected text"))),
+            _ => Err(SettingsError::new("params", format!("`{key}`: expected text"))),
         };
         self.params.0.iter().map(text).collect()
     }
@@ -284,10 +290,6 @@ impl Config {
     pub(super) fn life(&self) -> TimeDelta {
         self.life.map_or(DEFAULT_LIFE, |life| life.0)
     }
-}
-
-pub(super) fn wrong(key: &str, message: String) -> SettingsError {
-    SettingsError { key: key.to_owned(), message }
 }
 
 fn issuer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IssuerUrl>, D::Error> {

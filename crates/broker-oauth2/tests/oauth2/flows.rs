@@ -18,15 +18,6 @@ fn held() -> Value {
     json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "scope": "read offline" })
 }
 
-async fn logged_in(table: Value) -> Lab {
-    let lab = Lab::new();
-    lab.gives_tokens(TOKEN, "token");
-    let login = Login::RefreshToken(Secret::new("refresh-0"));
-    lab.broker(table).login(World::NAME, login).await.expect("a login");
-    lab.calls();
-    lab
-}
-
 #[tokio::test]
 async fn a_machine_asks_with_all_that_is_configured() {
     let lab = Lab::new();
@@ -165,7 +156,7 @@ async fn a_password_is_asked_for_where_none_is_configured() {
 
 #[tokio::test]
 async fn scopes_are_kept_apart() {
-    let lab = logged_in(held()).await;
+    let lab = Lab::logged_in(TOKEN, held()).await;
     let broker = lab.broker(held());
     assert_eq!(secret(&broker).await, "token-1");
     let request = TokenRequest::new().scope("write");
@@ -201,7 +192,7 @@ async fn what_refuses_the_client_does_not_end_the_login() {
         ("invalid_scope", "`scope`"),
         ("invalid_target", "`resource`"),
     ] {
-        let lab = logged_in(held()).await;
+        let lab = Lab::logged_in(TOKEN, held()).await;
         lab.world.clock.advance(TimeDelta::hours(2));
         lab.answers(TOKEN, move |_| (400, json!({ "error": code })));
         let error = token(&lab.broker(held())).await.expect_err(code);
@@ -232,7 +223,7 @@ async fn a_refresh_token_in_a_broken_answer_is_the_login_now() {
 
 #[tokio::test]
 async fn what_is_asked_for_otherwise_is_another_token_of_the_same_login() {
-    let lab = logged_in(held()).await;
+    let lab = Lab::logged_in(TOKEN, held()).await;
     let chosen = TokenRequest::new().scope("write");
     assert_eq!(secret(&lab.broker(held())).await, "token-1");
     let token = lab.broker(held()).token(World::NAME, &chosen).await.expect("a token");
@@ -263,7 +254,7 @@ async fn what_is_asked_for_otherwise_is_another_token_of_the_same_login() {
 async fn a_login_from_elsewhere_is_asked_for_what_is_configured() {
     let mut table = held();
     table["audience"] = json!("https://api.example.org");
-    let lab = logged_in(table.clone()).await;
+    let lab = Lab::logged_in(TOKEN, table.clone()).await;
     lab.world.clock.advance(TimeDelta::hours(2));
     assert_eq!(secret(&lab.broker(table.clone())).await, "token-2");
     let chosen = TokenRequest::new().scope("write");
@@ -278,7 +269,7 @@ async fn a_login_from_elsewhere_is_asked_for_what_is_configured() {
 
 #[tokio::test]
 async fn an_answer_without_a_token_says_where_it_was_sought() {
-    let lab = logged_in(held()).await;
+    let lab = Lab::logged_in(TOKEN, held()).await;
     lab.answers(TOKEN, |_| (200, json!({ "access_token": "there", "expires_in": 60 })));
     let mut table = held();
     table["fields"] = json!({ "access_token": "data.token" });

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Clock, Context, Entry, Error, FileStore, Http, HttpFault, HttpRequest, HttpResponse, Provider,
-    Settings, SettingsError, Token, TokenRequest,
+    Broker, Clock, Context, Entry, Error, FileStore, Http, HttpFault, HttpRequest, HttpResponse, Login,
+    Provider, Secret, Settings, SettingsError, Token, TokenRequest,
 };
 use broker_oauth2::KIND;
 use broker_testkit::World;
@@ -69,6 +69,16 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) fn new() -> Self {
         Self { world: World::new(), service: Arc::default() }
+    }
+
+    /// Somebody has logged in with the refresh token `refresh-0`; the calls of that are forgotten.
+    pub(crate) async fn logged_in(token_url: &str, table: Value) -> Self {
+        let lab = Self::new();
+        lab.gives_tokens(token_url, "token");
+        let login = Login::RefreshToken(Secret::new("refresh-0"));
+        lab.broker(table).login(World::NAME, login).await.expect("a login");
+        lab.calls();
+        lab
     }
 
     /// From now on this is answered there.

@@ -1,6 +1,6 @@
 //! Revocation (RFC 7009) and introspection (RFC 7662).
 
-use broker_core::{ErrorKind, Login, ScopeKey, Secret};
+use broker_core::{ErrorKind, ScopeKey};
 use broker_testkit::World;
 use serde_json::{Value, json};
 
@@ -17,18 +17,9 @@ fn table() -> Value {
     })
 }
 
-async fn logged_in(table: Value) -> Lab {
-    let lab = Lab::new();
-    lab.gives_tokens(TOKEN, "token");
-    let login = Login::RefreshToken(Secret::new("refresh-0"));
-    lab.broker(table).login(World::NAME, login).await.expect("a login");
-    lab.calls();
-    lab
-}
-
 #[tokio::test]
 async fn a_logout_revokes_the_refresh_token_first() {
-    let lab = logged_in(table()).await;
+    let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (200, json!({})));
     let out = lab.broker(table()).logout(World::NAME, false).await.expect("a logout");
     assert!(out.at_service.revoked && out.at_service.note.is_none());
@@ -45,7 +36,7 @@ async fn a_logout_revokes_the_refresh_token_first() {
 
 #[tokio::test]
 async fn a_logout_that_fails_keeps_the_login() {
-    let lab = logged_in(table()).await;
+    let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (503, json!({})));
     let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("away");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -59,14 +50,14 @@ async fn a_logout_that_fails_keeps_the_login() {
 async fn where_nothing_can_be_revoked_it_is_said() {
     let mut table = table();
     table.as_object_mut().unwrap().remove("revocation_url");
-    let lab = logged_in(table.clone()).await;
+    let lab = Lab::logged_in(TOKEN, table.clone()).await;
     let out = lab.broker(table).logout(World::NAME, false).await.expect("a logout");
     assert!(!out.at_service.revoked && out.at_service.note.unwrap().contains("`revocation_url`"));
 }
 
 #[tokio::test]
 async fn the_service_says_what_it_knows_of_a_token() {
-    let lab = logged_in(table()).await;
+    let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(INTROSPECT, |call| (200, json!({ "active": call.field("token") == Some("token-1") })));
     let broker = lab.broker(table());
     assert_eq!(secret(&broker).await, "token-1");

@@ -146,7 +146,7 @@ fn make_way(lower: &mut Dict, upper: &Dict) {
     lower.retain(|key, below| match (below, upper.get(key)) {
         (_, None) => true,
         (Value::Dict(_, below), Some(Value::Dict(_, above))) => {
-            let replaced = is_source(below) && is_source(above);
+            let replaced = says_where(below) && says_where(above);
             if !replaced {
                 make_way(below, above);
             }
@@ -157,7 +157,7 @@ fn make_way(lower: &mut Dict, upper: &Dict) {
 }
 
 /// Whether a table says where a secret comes from.
-fn is_source(table: &Dict) -> bool {
+pub(super) fn says_where(table: &Dict) -> bool {
     let says = |(key, value): (&String, &Value)| match key.as_str() {
         "env" | "file" => value.as_str().is_some(),
         "command" => value.as_dict().is_none(),

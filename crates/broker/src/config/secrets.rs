@@ -5,6 +5,7 @@ use broker_core::{Result, SecretSource};
 use figment::value::{Dict, Value};
 
 use super::Config;
+use super::layers::says_where;
 
 impl Config {
     /// The secrets that a provider's table names, by their keys, and where each comes from. None is read.
@@ -27,7 +28,5 @@ impl Config {
 
 /// Whether the table at this key is a secret's source, and not `secrets`: several by their names.
 pub(super) fn is_source(key: &str, table: &Dict) -> bool {
-    key != "secrets"
-        && table.len() == 1
-        && ["env", "file", "command"].iter().any(|source| table.contains_key(*source))
+    key != "secrets" && table.len() == 1 && says_where(table)
 }
