@@ -28,6 +28,7 @@ mod inspect;
 mod kept;
 mod kill;
 mod login_kind;
+mod long_config;
 mod new_provider;
 mod oidc;
 mod patience;

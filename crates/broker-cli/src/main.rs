@@ -12,20 +12,31 @@ mod terminal;
 mod words;
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 fn main() -> ExitCode {
     if commands::completions::answered() {
         return ExitCode::SUCCESS;
     }
-    let args = args::Args::parse_from(words(std::env::args_os().collect()));
+    let args = parse(words(std::env::args_os().collect()));
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => report::end(&end, args.everywhere.verbose),
     }
+}
+
+/// What was typed; if it is wrong, or help was asked for, that is said and the process ends.
+fn parse(words: Vec<OsString>) -> args::Args {
+    // As `Parser::parse_from`, but that the grammar is not taken apart again: that would cost as much as to make it.
+    let mut grammar = ManuallyDrop::new(args::Args::command());
+    let read = grammar.try_get_matches_from_mut(words).and_then(|mut matches| {
+        args::Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut grammar))
+    });
+    read.unwrap_or_else(|error| error.exit())
 }
 
 /// The names that programs look for their helper by.

@@ -60,10 +60,12 @@ impl Env for SystemEnv {
     }
 
     fn vars(&self, prefix: &str) -> Vec<(String, String)> {
+        let begins =
+            |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(prefix.as_bytes());
         // What is not text names no key of ours.
         let text =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(prefix)).collect()
+        std::env::vars_os().filter(begins).filter_map(text).collect()
     }
 
     fn home(&self) -> Option<PathBuf> {

@@ -1,5 +1,6 @@
 //! From nothing to a broker.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub struct Setup {
     config_file: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     env_file: Option<PathBuf>,
+    only: Option<BTreeSet<String>>,
     kinds: Vec<Kind>,
     env: Arc<dyn Env>,
     clock: Arc<dyn Clock>,
@@ -42,6 +44,7 @@ impl Setup {
             config_file: None,
             state_dir: None,
             env_file: None,
+            only: None,
             kinds: BUILT_IN.to_vec(),
             env: Arc::new(SystemEnv),
             clock: Arc::new(SystemClock),
@@ -67,6 +70,13 @@ impl Setup {
     /// The variables of the services' own clients from this file, in the place of the environment's: see [`EnvFile`].
     pub fn env_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.env_file = Some(path.into());
+        self
+    }
+
+    /// Only these providers, and those that they take tokens from, will be asked for: of a long configuration file no
+    /// other tables are read, and what is wrong in those is not found.
+    pub fn providers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.only = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
@@ -124,7 +134,7 @@ impl Setup {
             Some(path) => Arc::new(EnvFile::read(path, self.env.clone())?),
             None => self.env.clone(),
         };
-        Config::load(&self.files(), self.kinds.clone(), env)
+        Config::load(&self.files(), self.kinds.clone(), env, self.only.clone())
     }
 
     /// The configuration files that are looked for, the last wins, and whether each is there.

@@ -50,6 +50,8 @@ pub(crate) struct Everywhere {
 }
 
 #[derive(Debug, Subcommand)]
+// Only the command that is typed is made ready.
+#[command(defer = true)]
 pub(crate) enum Command {
     Token(Token),
     Exec(Exec),

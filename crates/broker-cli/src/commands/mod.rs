@@ -87,6 +87,7 @@ impl Desk<'_> {
     }
 
     fn broker_of(&self, setup: Setup, providers: &[impl AsRef<str>]) -> Outcome<Broker> {
+        let setup = setup.providers(providers.iter().map(AsRef::as_ref));
         let config = setup.config()?;
         for provider in providers {
             self.warn(&config, provider.as_ref());

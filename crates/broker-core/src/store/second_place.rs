@@ -2,6 +2,7 @@
 //! where the file system of that folder has none.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -13,8 +14,9 @@ use crate::{Env, Loaded, Record};
 #[derive(Debug, Clone, Default)]
 pub(super) struct SecondPlace {
     folders: Vec<PathBuf>,
+    store: PathBuf,
     /// A hash of the store's folder: several stores may share a second place.
-    store: String,
+    hash: OnceLock<String>,
 }
 
 /// The folders of this host that last while its user is there: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker`,
@@ -29,14 +31,15 @@ pub(super) fn folders(env: &dyn Env) -> Vec<PathBuf> {
 
 impl SecondPlace {
     pub(super) fn new(folders: Vec<PathBuf>, store: &Path) -> Self {
-        let store = one_spelling(store);
-        let hash = Sha256::digest(store.as_os_str().as_encoded_bytes());
-        let store = format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| hash[index])));
-        Self { folders, store }
+        Self { folders, store: store.to_owned(), hash: OnceLock::new() }
     }
 
     fn name(&self, provider: &str, ending: &str) -> String {
-        format!("{provider}-{}.{ending}", self.store)
+        let hash = self.hash.get_or_init(|| {
+            let hash = Sha256::digest(one_spelling(&self.store).as_os_str().as_encoded_bytes());
+            format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| hash[index])))
+        });
+        format!("{provider}-{hash}.{ending}")
     }
 
     /// The newest record that was saved here.
@@ -50,8 +53,8 @@ impl SecondPlace {
 
     /// Where it may be: not where others could have put it.
     fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
-        let name = self.name(provider, "json");
-        self.folders.iter().filter(|folder| is_ours(folder)).map(move |folder| folder.join(&name))
+        let ours = self.folders.iter().filter(|folder| is_ours(folder));
+        ours.map(move |folder| folder.join(self.name(provider, "json")))
     }
 
     /// Saves in the first folder that takes it.

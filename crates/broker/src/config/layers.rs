@@ -1,11 +1,13 @@
 //! Where values come from: built in, the machine's file, the person's file, the environment. The last wins.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use broker_core::{Env, Error, Result};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
+use super::parts::Parts;
 use super::place::{Mark, Place};
 
 /// The built-in providers, which are the example of a configuration too.
@@ -13,6 +15,9 @@ pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 
 /// Environment variables of this prefix are keys: `BROKER_PROVIDERS__NAME__KEY`.
 const PREFIX: &str = "BROKER_PROVIDERS__";
+
+/// A file up to this long, in bytes, is always read as a whole, so that what is wrong in it is found at once.
+const SHORT: usize = 8 * 1024;
 
 /// The configuration files.
 pub(crate) enum Files {
@@ -32,6 +37,12 @@ pub(super) struct Text {
 struct Layer {
     metadata: Metadata,
     values: Dict,
+}
+
+/// The layers joined, and the names of all providers that there are, also of those that were not read.
+pub(super) struct Joined {
+    pub(super) figment: Figment,
+    pub(super) names: BTreeSet<String>,
 }
 
 impl Provider for Layer {
@@ -76,40 +87,54 @@ pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
     Ok(texts)
 }
 
-/// Joins the layers.
-pub(super) fn join(texts: &[Text], env: &dyn Env) -> Result<Figment> {
-    let mut layers =
-        vec![layer(Metadata::named("built in"), BUILT_IN).map_err(|error| Error::failed(error.to_string()))?];
+/// Joins the layers; of `only` some providers, if they are named.
+pub(super) fn join(texts: &[Text], env: &dyn Env, only: Option<&BTreeSet<String>>) -> Result<Joined> {
+    let mut names = BTreeSet::new();
+    let built_in = values(BUILT_IN, only, &mut names).map_err(|error| Error::failed(error.to_string()))?;
+    let mut layers = vec![Layer { metadata: Metadata::named("built in"), values: built_in }];
     for Text { path, text } in texts {
-        let metadata = Metadata::from("file", Source::File(path.clone()));
-        layers.push(layer(metadata, text).map_err(|error| {
+        let only = only.filter(|_| text.len() > SHORT);
+        let values = values(text, only, &mut names).map_err(|error| {
             let place = Place::at(path, text, error.span().unwrap_or_default(), Mark::Syntax);
             Error::configuration(format!("{place}: {}{}", error.message(), place.picture()))
-        })?);
+        })?;
+        layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
-    let names = names(&layers);
     for (variable, value) in env.vars(PREFIX) {
         if let Some(values) = of_variable(&variable, value, &names) {
-            layers.push(Layer {
-                metadata: Metadata::named(format!("environment variable {variable}")),
-                values,
-            });
+            let metadata = Metadata::named(format!("environment variable {variable}"));
+            names.extend(tables(&values).map(str::to_owned));
+            layers.push(Layer { metadata, values });
         }
     }
     whole_secrets(&mut layers);
-    Ok(layers.into_iter().fold(Figment::new(), Figment::merge))
+    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), names })
 }
 
-fn layer(metadata: Metadata, text: &str) -> Result<Layer, toml::de::Error> {
-    let table: toml::Table = toml::from_str(text)?;
+/// What a text says, of `only` some providers if they are named; `names` gets those of all.
+fn values(
+    text: &str,
+    only: Option<&BTreeSet<String>>,
+    names: &mut BTreeSet<String>,
+) -> Result<Dict, toml::de::Error> {
+    let parts = only.and_then(|only| Some((Parts::of(text)?, only)));
+    let part = parts.and_then(|(parts, only)| {
+        let table: toml::Table = toml::from_str(&parts.of_providers(only)).ok()?;
+        names.extend(parts.names().map(str::to_owned));
+        Some(table)
+    });
+    // What is wrong in a part is said by its place in the whole.
+    let table = part.map_or_else(|| toml::from_str(text), Ok)?;
     // Whatever TOML can say, a figment value can hold.
     let values = Value::serialize(table).ok().and_then(Value::into_dict).unwrap_or_default();
-    Ok(Layer { metadata, values })
+    names.extend(tables(&values).map(str::to_owned));
+    Ok(values)
 }
 
-fn names(layers: &[Layer]) -> Vec<String> {
-    let tables = layers.iter().filter_map(|layer| layer.values.get("providers")?.as_dict());
-    tables.flat_map(|table| table.keys().cloned()).collect()
+/// The names of the providers that are in some values.
+fn tables(values: &Dict) -> impl Iterator<Item = &str> {
+    let tables = values.get("providers").and_then(Value::as_dict);
+    tables.into_iter().flat_map(|table| table.keys().map(String::as_str))
 }
 
 /// So many parts of a variable's name are keys of their own; what follows is one, which no table has.
@@ -117,7 +142,7 @@ const DEEPEST: usize = 16;
 
 /// `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values are always text: what looks like a number may be a
 /// password. A name is found whatever its case, and with `_` for `-`, which no variable can have.
-fn of_variable(variable: &str, value: String, names: &[String]) -> Option<Dict> {
+fn of_variable(variable: &str, value: String, names: &BTreeSet<String>) -> Option<Dict> {
     let rest = variable.strip_prefix(PREFIX)?;
     let (name, keys) = rest.split_once("__").map_or((rest, None), |(name, keys)| (name, Some(keys)));
     let name = Some(name).filter(|name| !name.is_empty())?.to_lowercase();

@@ -1,10 +1,12 @@
 //! The configuration: layers, each value with its origin, and errors that name file, line and column.
 
 mod layers;
+mod parts;
 mod place;
 mod secrets;
 mod show;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use figment::value::{Dict, Value};
 use crate::nearest;
 
 pub(crate) use layers::Files;
-use layers::Text;
+use layers::{Joined, Text};
 use place::{Mark, Place};
 pub use show::{Configured, Setting};
 
@@ -32,18 +34,41 @@ const SECRET_FORMS: &str =
 pub struct Config {
     figment: Figment,
     providers: Dict,
+    /// Of all providers that are configured, also of those whose tables were not read.
+    names: BTreeSet<String>,
     texts: Vec<Text>,
     kinds: Vec<Kind>,
     pub(crate) env: Arc<dyn Env>,
 }
 
 impl Config {
-    pub(crate) fn load(files: &Files, kinds: Vec<Kind>, env: Arc<dyn Env>) -> Result<Self> {
+    /// Reads it; of `only` these providers and those that they take tokens from, if they are named.
+    pub(crate) fn load(
+        files: &Files,
+        kinds: Vec<Kind>,
+        env: Arc<dyn Env>,
+        mut only: Option<BTreeSet<String>>,
+    ) -> Result<Self> {
         let texts = layers::read(files)?;
-        let figment = layers::join(&texts, env.as_ref())?;
-        let mut config = Self { figment, providers: Dict::new(), texts, kinds, env };
+        let Joined { figment, names } = layers::join(&texts, env.as_ref(), only.as_ref())?;
+        let mut config = Self { figment, providers: Dict::new(), names, texts, kinds, env };
         config.providers = config.read_tables()?;
+        while let Some(only) = &mut only {
+            let before = only.len();
+            only.extend(config.sources());
+            if only.len() == before {
+                break;
+            }
+            config.figment = layers::join(&config.texts, config.env.as_ref(), Some(only))?.figment;
+            config.providers = config.read_tables()?;
+        }
         Ok(config)
+    }
+
+    /// The providers that others take tokens from.
+    fn sources(&self) -> Vec<String> {
+        let tables = self.providers.values().filter_map(Value::as_dict);
+        tables.filter_map(|table| table.get("from")?.as_str()).map(str::to_owned).collect()
     }
 
     /// The tables of the providers, if the configuration has the right form.
@@ -55,12 +80,12 @@ impl Config {
                 .map_or("providers are tables [providers.NAME]", |_| "did you mean `providers`?");
             return Err(self.wrong(&[other], Mark::Key, &format!("`{other}` is not a key here: {meant}")));
         }
-        let Some(Value::Dict(_, providers)) = all.get("providers") else {
-            return Err(self.wrong(
-                &["providers"],
-                Mark::Value,
-                "`providers` is not a table: write [providers.NAME]",
-            ));
+        let why = "`providers` is not a table: write [providers.NAME]";
+        let providers = match all.get("providers") {
+            Some(Value::Dict(_, providers)) => providers,
+            Some(_) => return Err(self.wrong(&["providers"], Mark::Value, why)),
+            // None of those that were asked for is there.
+            None => return Ok(Dict::new()),
         };
         for (name, value) in providers {
             if !is_provider_name(name) {
@@ -79,7 +104,10 @@ impl Config {
     fn table(&self, name: &str) -> Result<&Dict> {
         self.providers.get(name).and_then(Value::as_dict).ok_or_else(|| {
             let error = Error::usage(format!("there is no provider `{name}`"));
-            let names = || self.providers.keys().map(String::as_str);
+            if self.names.contains(name) {
+                return error.with_hint("it is configured, but `Setup::providers` did not name it");
+            }
+            let names = || self.names.iter().map(String::as_str);
             match nearest(name, names()) {
                 Some(meant) => error.with_hint(format!("did you mean `{meant}`? `broker list` shows all")),
                 None => error.with_hint(format!("there are: {}", names().collect::<Vec<_>>().join(", "))),
@@ -209,7 +237,7 @@ impl Config {
         loop {
             let last = chain.last().copied().unwrap_or_default();
             if !self.providers.contains_key(last) {
-                let meant = nearest(last, self.providers.keys().map(String::as_str));
+                let meant = nearest(last, self.names.iter().map(String::as_str));
                 let meant = meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
                 return Err(self.wrong(&at, Mark::Value, &format!("there is no provider `{last}`{meant}")));
             }
@@ -325,7 +353,7 @@ fn is_host(text: &str) -> bool {
 
 impl Catalog for Config {
     fn names(&self) -> Vec<String> {
-        self.providers.keys().cloned().collect()
+        self.names.iter().cloned().collect()
     }
 
     fn entry(&self, name: &str) -> Result<Entry> {
