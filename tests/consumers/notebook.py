@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import tempfile
 
 import doors
@@ -171,11 +172,14 @@ def wrong_secret():
         fails(desk, "exit 6", "earthdaily")
 
 
-@cases.case("no-broker", "without a broker it ends")
-def no_broker():
-    with Services() as services, Desk(services) as desk:
-        (desk.path / ".local/bin/broker").unlink()
-        fails(desk, "FileNotFoundError", "broker")
+@cases.case("service-away", "a service that cannot be had ends it: try again later")
+def service_away():
+    # A port that is taken and not listened on.
+    with socket.socket() as nobody, Services() as services:
+        nobody.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{nobody.getsockname()[1]}/token"
+        with Desk(services, BROKER_PROVIDERS__EARTHDAILY__AUTH_URL=away) as desk:
+            fails(desk, "exit 4", "earthdaily")
 
 
 @cases.case("turned-away", "a host that lets nobody in ends it, without the token or a signed URL in what it says")
