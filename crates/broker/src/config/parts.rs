@@ -18,7 +18,10 @@ impl<'a> Parts<'a> {
     /// Cuts a file; `None` if it is written so that only a whole parser can tell where its tables begin: text over
     /// several lines, headers with blanks or quotes, other tables.
     pub(super) fn of(text: &'a str) -> Option<Self> {
-        if text.contains("\"\"\"") || text.contains("'''") {
+        let several_lines = |quote: char, quotes| {
+            text.match_indices(quote).any(|(index, _)| text[index..].starts_with(quotes))
+        };
+        if several_lines('"', "\"\"\"") || several_lines('\'', "'''") {
             return None;
         }
         let mut starts = Vec::new();
