@@ -41,4 +41,5 @@ mod secrets;
 mod stage;
 mod static_kind;
 mod terminal;
+mod version;
 mod writing;
