@@ -42,4 +42,5 @@ mod secrets;
 mod stage;
 mod static_kind;
 mod terminal;
+mod version;
 mod writing;

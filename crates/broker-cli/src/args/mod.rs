@@ -20,7 +20,8 @@ pub(crate) use token::{Format, ShellKind, Token};
 ///
 /// A token is held until it is due for renewal, and renewed once, however many ask.
 #[derive(Debug, Parser)]
-#[command(name = "broker", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "broker", version, long_version = env!("BROKER_VERSION"))]
+#[command(propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:\n  broker login earthscope\n  broker token earthscope\n  \
     curl -H \"$(broker token earthdaily --format header)\" \\\n    https://api.earthdaily.com/platform/v1/stac")]
 pub(crate) struct Args {

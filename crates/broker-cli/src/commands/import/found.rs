@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{EarthDailyCredentials, Env, EnvFile, Error, Result, Secret, platform, printable};
+use broker::{Env, EnvFile, Error, Result, Secret, platform, printable};
 use serde_json::{Map, Value};
+
+use super::EarthDailyCredentials;
 
 const REFRESH_TOKEN: &str = "ES_OAUTH2__REFRESH_TOKEN";
 const EMAIL: &str = "CARBONMAPPER_EMAIL";

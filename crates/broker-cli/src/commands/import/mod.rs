@@ -2,12 +2,16 @@
 
 mod found;
 mod insert;
+#[cfg(not(feature = "earthdaily"))]
+mod no_earthdaily;
 mod table;
 mod take;
 
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "earthdaily")]
+use broker::EarthDailyCredentials;
 use broker::{Env, EnvFile, Error, SystemEnv, platform};
 use serde_json::json;
 
@@ -15,6 +19,8 @@ use super::{Desk, Outcome, answer};
 use crate::args::Import;
 use crate::format::{line, word};
 use found::Found;
+#[cfg(not(feature = "earthdaily"))]
+use no_earthdaily::EarthDailyCredentials;
 use take::Taken;
 
 pub(super) fn run(desk: &Desk<'_>, args: &Import) -> Outcome {

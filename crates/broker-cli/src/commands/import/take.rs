@@ -1,10 +1,9 @@
 //! Taking something over: as a table of the configuration, or by a login.
 
-use broker::{
-    Catalog, Config, EarthDailyCredentials, Error, Login, Result, Secret, is_provider_name, printable,
-};
+use broker::{Catalog, Config, Error, Login, Result, Secret, is_provider_name, printable};
 
 use super::super::login::say_signed_in;
+use super::EarthDailyCredentials;
 use super::found::{Found, What};
 use super::table::{Table, quoted};
 use crate::commands::{Desk, Outcome};

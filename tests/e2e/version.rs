@@ -1,0 +1,60 @@
+//! What the binary says that it is.
+
+use std::path::Path;
+use std::process::Command;
+
+use broker_e2e::Sandbox;
+
+/// The commit that this repository is at, if it is one.
+fn head() -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository");
+    // In a copy within another repository that one's commit says nothing.
+    root.join(".git").exists().then_some(())?;
+    let git = Command::new("git").args(["log", "-1", "--format=%H %cs"]).current_dir(root).output().ok()?;
+    git.status.success().then(|| String::from_utf8(git.stdout).expect("text").trim().to_owned())
+}
+
+#[test]
+fn version_names_the_commit_and_each_kind_that_is_compiled_in() {
+    let sandbox = Sandbox::new();
+    let short = format!("broker {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(sandbox.broker(&["-V"]).ends(0).out, short);
+
+    let long = sandbox.broker(&["--version"]).ends(0).out;
+    let (version, rest) = long.trim().split_once(" (").expect("a commit");
+    let (commit, features) = rest.split_once(") features: ").expect("features");
+    assert_eq!(version, short.trim());
+    match head() {
+        Some(head) => {
+            let (hash, date) = commit.split_once(' ').expect("a date");
+            let (full, day) = head.split_once(' ').expect("a date");
+            assert!(hash.len() >= 10 && full.starts_with(hash), "{commit} is not {head}");
+            assert_eq!(date, day);
+        }
+        None => assert_eq!(commit, "unknown"),
+    }
+
+    // A kind that the facade has by default is named here too.
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/broker/Cargo.toml");
+    let manifest: toml::Table =
+        toml::from_str(&std::fs::read_to_string(manifest).expect("a manifest")).expect("TOML");
+    let named: Vec<_> = features.split(' ').collect();
+    for kind in broker::Setup::new().kinds() {
+        assert!(manifest["features"].get(kind).is_some(), "{kind} is a feature");
+        assert!(named.contains(&kind), "{kind} is not in: {features}");
+    }
+}
+
+#[test]
+fn the_toolchain_that_is_promised_is_written_in_one_place_and_told() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
+    let promised = env!("CARGO_PKG_RUST_VERSION");
+    for page in ["README.md", "CONTRIBUTING.md", "docs/install.md", "crates/broker/README.md"] {
+        assert!(read(page).contains(&format!("Rust {promised}")), "{page} does not name Rust {promised}");
+    }
+    assert!(
+        read("CHANGELOG.md").contains(&format!("## [{}]", env!("CARGO_PKG_VERSION"))),
+        "what is in this version"
+    );
+}
