@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::answer::AnswerFields;
 use crate::authorization::loopback;
-use crate::client::Algorithm;
+use crate::key::Algorithm;
 use crate::discovery::{Endpoint, IssuerUrl};
 
 /// How long a token lives whose answer does not tell and which is no JWT.
