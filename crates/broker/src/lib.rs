@@ -28,11 +28,12 @@ mod setup;
 pub use broker_core::FileStore;
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
-    Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, LoggedIn,
-    LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal, Repeat,
-    Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status,
-    Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given, is_provider_name,
-    platform, printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
+    Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
+    Locked, Locking, LoggedIn, LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached,
+    Record, Refusal, Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest,
+    TokenStatus, given, is_provider_name, platform, printable, read_object, refuse_derived, refuse_life,
+    refuse_scopes, seconds,
 };
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
