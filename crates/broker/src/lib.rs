@@ -16,6 +16,22 @@
 //! [`Setup`] finds configuration and state as the command line does, unless told otherwise. [`Broker`] is cheap to
 //! clone, `Send + Sync`, and asks a service once, however many tasks and processes want its token. Whatever is
 //! secret prints as `[redacted]`. The examples `embed` and `own_provider` of this crate run without an account.
+//!
+//! # Features
+//!
+//! All of them are on by default. A program that wants less takes `default-features = false` and names what it uses:
+//!
+//! | feature | what it is | without it |
+//! |---|---|---|
+//! | `earthscope`, `earthdaily`, `carbonmapper` | the kind of that name | configuration cannot name it |
+//! | `oauth2`, `login`, `static`, `exec` | the kinds for any other service | the same |
+//! | `reqwest` | an HTTP client, with TLS by the system's roots | [`Setup::http`] is given one |
+//! | `file` | records in files; EarthScope's `tokens.json` is shared with its own tools | [`Setup::store`] is given one, and that file is left alone |
+//! | `command` | secrets that a command prints | such a secret is an error of configuration |
+//!
+//! COSTTABLE
+//!
+//! The first of these is `tests/features/embed` of the repository: a whole program with its own client and store.
 
 mod config;
 mod env_file;
