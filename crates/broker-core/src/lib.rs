@@ -5,6 +5,11 @@
 //! what came back, and asks again until the token is there. Everything that touches the world outside the
 //! [`Store`] (HTTP, clock, environment, the person at the terminal) comes in through one [`Context`].
 
+#![cfg_attr(
+    not(feature = "file"),
+    allow(dead_code, reason = "what the file store alone asks of records and platforms")
+)]
+
 mod answer;
 mod broker;
 mod change;
@@ -27,6 +32,8 @@ mod provider;
 mod record;
 mod request;
 mod secret;
+#[cfg(feature = "command")]
+mod secret_command;
 mod secret_source;
 mod section;
 mod store;
@@ -60,7 +67,9 @@ pub use record::{Failure, Grant, Issuer, Record};
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
-pub use store::{FileStore, Loaded, Locked, Locking, Reach, Store, StoreAbout};
+#[cfg(feature = "file")]
+pub use store::FileStore;
+pub use store::{Loaded, Locked, Locking, Reach, Store, StoreAbout};
 pub use token::Token;
 pub use values::{Command, Fields, Life, Words};
 pub use window::{Advice, Phase, Window};

@@ -1,21 +1,37 @@
 //! OAuth 2.0 as far as a client of several services needs it: device code (RFC 8628), authorization code, client
 //! credentials, password and refresh (RFC 6749), token exchange (RFC 8693), revocation (RFC 7009), introspection
 //! (RFC 7662), and where a service has all that (RFC 8414). A handful of form posts; what real servers send is read
-//! leniently. [`KIND`] is a provider of any such service, by configuration.
+//! leniently. With the feature `provider`, `KIND` is a provider of any such service, by configuration.
+
+#![cfg_attr(
+    not(feature = "provider"),
+    allow(dead_code, reason = "some of what the flows share is for `KIND` alone")
+)]
 
 mod answer;
+#[cfg(feature = "provider")]
 mod authorization;
 mod client;
 mod device;
+#[cfg(feature = "provider")]
 mod discovery;
+#[cfg(feature = "provider")]
+mod key;
+#[cfg(not(feature = "provider"))]
+#[path = "no_key.rs"]
+mod key;
 mod login;
+#[cfg(feature = "provider")]
 mod provider;
 mod token;
 
 pub use answer::TokenAnswer;
+#[cfg(feature = "provider")]
 pub use authorization::CodeFlow;
-pub use client::{ClientAuth, ClientKey};
+pub use client::ClientAuth;
 pub use device::DeviceFlow;
+pub use key::ClientKey;
 pub use login::{PersonLogin, account};
+#[cfg(feature = "provider")]
 pub use provider::KIND;
 pub use token::{Approved, Refreshed, TokenEndpoint, revoked};

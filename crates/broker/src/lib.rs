@@ -16,6 +16,24 @@
 //! [`Setup`] finds configuration and state as the command line does, unless told otherwise. [`Broker`] is cheap to
 //! clone, `Send + Sync`, and asks a service once, however many tasks and processes want its token. Whatever is
 //! secret prints as `[redacted]`. The examples `embed` and `own_provider` of this crate run without an account.
+//!
+//! # Features
+//!
+//! All of them are on by default. A program that wants less takes `default-features = false` and names what it uses:
+//!
+//! | feature | what it is | without it |
+//! |---|---|---|
+//! | `earthscope`, `earthdaily`, `carbonmapper` | the kind of that name | configuration cannot name it |
+//! | `oauth2`, `login`, `static`, `exec` | the kinds for any other service | the same |
+//! | `reqwest` | an HTTP client, with TLS by the system's roots | [`Setup::http`] is given one |
+//! | `file` | records in files; EarthScope's `tokens.json` is shared with its own tools | [`Setup::store`] is given one, and that file is left alone |
+//! | `command` | secrets that a command prints | such a secret is an error of configuration |
+//!
+//! The tree has 141 crates with the default features, 133 with `oauth2`, `file` and `reqwest`, 89 with `earthdaily` and
+//! nothing else, which builds from clean for debug in 73 s of a processor, where the default takes 142
+//! (docs/dependencies.md).
+//!
+//! The last of these is `tests/features/embed` of the repository: a whole program with its own client and store.
 
 mod config;
 mod env_file;
@@ -24,13 +42,16 @@ mod nearest;
 mod probe;
 mod setup;
 
+#[cfg(feature = "file")]
+pub use broker_core::FileStore;
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
-    FileStore, Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime,
-    LoggedIn, LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal,
-    Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State,
-    Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given,
-    is_provider_name, platform, printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
+    Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
+    Locked, Locking, LoggedIn, LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached,
+    Record, Refusal, Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest,
+    TokenStatus, given, is_provider_name, platform, printable, read_object, refuse_derived, refuse_life,
+    refuse_scopes, seconds,
 };
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;

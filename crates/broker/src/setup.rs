@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Broker, Clock, Context, Env, Error, FileStore, Http, Kind, Nobody, Person, Result, Store, SystemClock,
-    SystemEnv, platform,
+    Broker, Clock, Context, Env, Error, Http, Kind, Nobody, Person, Result, Store, SystemClock, SystemEnv,
+    platform,
 };
 
 use crate::config::{Config, Files};
@@ -110,13 +110,13 @@ impl Setup {
         self
     }
 
-    /// Another HTTP client than reqwest.
+    /// Another HTTP client than reqwest; without the feature `reqwest`, the one there is.
     pub fn http(mut self, http: Arc<dyn Http>) -> Self {
         self.http = Some(http);
         self
     }
 
-    /// Another store than files.
+    /// Another store than files; without the feature `file`, the one there is.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
@@ -178,7 +178,7 @@ impl Setup {
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = match &self.store {
             Some(store) => store.clone(),
-            None => Arc::new(FileStore::new(self.state_folder()?).with_runtime_folder(self.env.as_ref())),
+            None => self.usual_store()?,
         };
         let context = Context::new(self.client()?, self.clock, config.env.clone(), self.person);
         let builder = Broker::builder(config, store, context);
@@ -195,6 +195,18 @@ impl Setup {
 
     fn client(&self) -> Result<Arc<dyn Http>> {
         self.http.clone().map_or_else(usual_http, Ok)
+    }
+
+    #[cfg(feature = "file")]
+    fn usual_store(&self) -> Result<Arc<dyn Store>> {
+        let store = broker_core::FileStore::new(self.state_folder()?);
+        Ok(Arc::new(store.with_runtime_folder(self.env.as_ref())))
+    }
+
+    #[cfg(not(feature = "file"))]
+    #[expect(clippy::unused_self, reason = "with the feature it says where")]
+    fn usual_store(&self) -> Result<Arc<dyn Store>> {
+        Err(Error::failed("no place for records: give one with `Setup::store`, or enable the feature `file`"))
     }
 
     fn person_file(&self) -> Option<PathBuf> {

@@ -19,6 +19,7 @@ use dashmap::DashMap;
 
 use crate::context::DEFAULT_TIMEOUT;
 use crate::section::Sections;
+#[cfg(feature = "file")]
 use crate::store::SharedStore;
 use crate::{
     Context, Error, Header, Loaded, Provider, Record, Result, Store, StoreAbout, Token, TokenRequest,
@@ -267,12 +268,15 @@ impl Inner {
         }
         let entry = self.catalog.entry(name)?;
         let (gate, seen) = (Arc::default(), RwLock::new(None));
-        let (records, context) = (self.store.clone(), self.context.clone());
-        let file = entry.provider.login_file();
+        let records = self.store.clone();
+        let file = entry.provider.login_file().filter(|_| cfg!(feature = "file"));
         let shares_file = file.is_some();
         let store = match file {
-            Some(file) => Arc::new(SharedStore::new(records, entry.provider.clone(), file, context)),
-            None => records,
+            #[cfg(feature = "file")]
+            Some(file) => {
+                Arc::new(SharedStore::new(records, entry.provider.clone(), file, self.context.clone()))
+            }
+            _ => records,
         };
         let slot = Slot { name: name.to_owned(), entry, gate, seen, store, shares_file };
         Ok(self.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())

@@ -6,14 +6,14 @@
 
 #[cfg(not(all(unix, not(portable))))]
 mod portable;
+#[cfg(feature = "file")]
+mod private;
 #[cfg(all(unix, not(portable)))]
 mod unix;
 
 use std::fs::File;
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use crate::Env;
 
@@ -22,38 +22,15 @@ use portable as system;
 #[cfg(all(unix, not(portable)))]
 use unix as system;
 
+#[cfg(feature = "file")]
+pub use private::{put_in_place, temporary_file, write_private};
+pub(crate) use system::host_name;
+#[cfg(feature = "file")]
 pub(crate) use system::{
-    Version, device, has_no_locks, host_name, is_gone, is_link, is_private, lock_holder, magic, make_private,
+    Version, device, has_no_locks, is_gone, is_link, is_private, lock_holder, magic, make_private,
     note_in_lock, open, open_lock, runtime_folders, sync_folder,
 };
 pub use system::{everybody_writes, is_own, make_folder, others_read};
-
-/// A temporary file that nobody else can read, in `folder`.
-pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).suffix(suffix);
-    system::private(&mut builder);
-    builder.tempfile_in(folder)
-}
-
-/// Puts bytes into a file that nobody else can read: when this returns all of them are there to stay; if it fails, the
-/// file is what it was. A link at its place is replaced, not followed.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = temporary_file(folder_of(path), ".broker.", ".tmp")?;
-    file.write_all(bytes)?;
-    put_in_place(file, path)
-}
-
-/// Puts a temporary file in the place of the one at `path`, in the same folder, to stay.
-pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    sync_folder(folder_of(path))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
 
 /// Opens a file to read, or the one that a link names: nothing else, and never waiting for who writes to a pipe.
 pub(crate) fn open_followed(path: &Path) -> Result<File> {

@@ -112,6 +112,7 @@ pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "file")]
 pub(super) fn private(_builder: &mut tempfile::Builder<'_, '_>) {}
 
 /// Folders cannot be synced; a rename is as durable as it gets.

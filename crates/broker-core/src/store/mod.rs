@@ -1,20 +1,31 @@
 //! Where records live.
 
+#[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "file")]
 mod filesystem;
+#[cfg(feature = "file")]
 mod lock;
+#[cfg(feature = "file")]
 mod locked;
+#[cfg(feature = "file")]
 mod place;
+#[cfg(feature = "file")]
 mod read;
+#[cfg(feature = "file")]
 mod replaced;
+#[cfg(feature = "file")]
 mod second_place;
+#[cfg(feature = "file")]
 mod shared;
 
 use async_trait::async_trait;
 
 use crate::{Record, Result};
 
+#[cfg(feature = "file")]
 pub use file::FileStore;
+#[cfg(feature = "file")]
 pub(crate) use shared::SharedStore;
 
 /// Where records live. The lock of a record belongs to it: a store that many hosts share locks across hosts.

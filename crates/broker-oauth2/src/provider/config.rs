@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::answer::AnswerFields;
 use crate::authorization::loopback;
-use crate::client::Algorithm;
 use crate::discovery::{Endpoint, IssuerUrl};
+use crate::key::Algorithm;
 
 /// How long a token lives whose answer does not tell and which is no JWT.
 const DEFAULT_LIFE: TimeDelta = TimeDelta::hours(1);

@@ -1,0 +1,61 @@
+//! A token with what an embedding program brings itself: HTTP, store, environment. Run by tests/features/run.
+
+#![allow(clippy::print_stdout, reason = "an example shows what it has")]
+
+mod memory;
+mod world;
+
+use std::sync::Arc;
+
+use broker::{ErrorKind, Setup, TokenRequest};
+use memory::Memory;
+use world::{Service, Variables};
+
+const KEY: &str = "BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET";
+
+const COMMAND_KEY: &str = "BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET__COMMAND";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let service = Arc::new(Service::default());
+    let broker = setup(Variables(&[(KEY, "api-token")]))
+        .http(service.clone())
+        .store(Arc::new(Memory::default()))
+        .open()?;
+    let token = broker.token("earthdaily", &TokenRequest::new()).await?;
+    assert_eq!(token.secret().expose(), "token-1");
+    println!("{token:?}"); // secret: [redacted]
+
+    // The held one, until it is due.
+    broker.token("earthdaily", &TokenRequest::new()).await?;
+    assert_eq!(service.exchanges(), 1);
+    let renewed = broker.token("earthdaily", &TokenRequest::new().force()).await?;
+    assert_eq!(renewed.secret().expose(), "token-2");
+
+    what_is_left_out_is_said().await
+}
+
+/// Each feature that this program leaves out is named where it is missed.
+async fn what_is_left_out_is_said() -> Result<(), Box<dyn std::error::Error>> {
+    let service = Arc::new(Service::default());
+    let plain = || setup(Variables(&[(KEY, "api-token")]));
+    let no_store = plain().http(service.clone()).open().err().ok_or("a store came from nowhere")?;
+    assert!(no_store.to_string().contains("`Setup::store`, or enable the feature `file`"), "{no_store}");
+    let no_http =
+        plain().store(Arc::new(Memory::default())).open().err().ok_or("a client came from nowhere")?;
+    assert!(no_http.to_string().contains("`Setup::http`, or enable the feature `reqwest`"), "{no_http}");
+
+    let broker = setup(Variables(&[(COMMAND_KEY, r#"["echo", "api-token"]"#)]))
+        .http(service.clone())
+        .store(Arc::new(Memory::default()))
+        .open()?;
+    let refused = broker.token("earthdaily", &TokenRequest::new()).await.err().ok_or("a command was run")?;
+    assert_eq!(refused.kind(), ErrorKind::Configuration);
+    assert!(refused.to_string().contains("built without the feature `command`"), "{refused}");
+    assert_eq!(service.exchanges(), 0);
+    Ok(())
+}
+
+fn setup(variables: Variables) -> Setup {
+    Setup::new().env(Arc::new(variables))
+}

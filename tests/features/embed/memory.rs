@@ -1,0 +1,83 @@
+//! A store that lives as long as its process: nothing is on a disk, and nobody else sees it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use broker::{Loaded, Locked, Locking, Reach, Record, Result, Store, StoreAbout};
+use tokio::sync::OwnedMutexGuard;
+
+/// Records by their providers, each under a lock of its own.
+#[derive(Default)]
+pub(crate) struct Memory {
+    records: Arc<Mutex<HashMap<String, Record>>>,
+    locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+#[async_trait]
+impl Store for Memory {
+    fn peek(&self, provider: &str) -> Result<Loaded> {
+        Ok(peek(&self.records, provider))
+    }
+
+    async fn try_lock(&self, provider: &str) -> Result<Locking> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = locks.entry(provider.to_owned()).or_default().clone();
+        Ok(match lock.try_lock_owned() {
+            Ok(lock) => Locking::Taken(Box::new(Held {
+                provider: provider.to_owned(),
+                records: self.records.clone(),
+                _lock: lock,
+            })),
+            Err(_) => Locking::Busy(None),
+        })
+    }
+
+    fn about(&self) -> StoreAbout {
+        StoreAbout {
+            place: "memory".to_owned(),
+            on: "this process".to_owned(),
+            shared: false,
+            reach: Reach::Host,
+            lock_elsewhere: None,
+        }
+    }
+}
+
+struct Held {
+    provider: String,
+    records: Arc<Mutex<HashMap<String, Record>>>,
+    _lock: OwnedMutexGuard<()>,
+}
+
+#[async_trait]
+impl Locked for Held {
+    async fn load(&mut self) -> Result<Loaded> {
+        Ok(peek(&self.records, &self.provider))
+    }
+
+    async fn probe(&mut self, _saves: usize) -> Result<()> {
+        Ok(())
+    }
+
+    async fn save(&mut self, record: &Record) -> Result<Option<String>> {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.insert(self.provider.clone(), record.clone());
+        Ok(None)
+    }
+
+    async fn rescue(&mut self, record: &Record) -> Result<String> {
+        self.save(record).await?;
+        Ok("memory".to_owned())
+    }
+
+    async fn forget(&mut self) -> Result<Option<String>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.provider);
+        Ok(None)
+    }
+}
+
+fn peek(records: &Mutex<HashMap<String, Record>>, provider: &str) -> Loaded {
+    let records = records.lock().unwrap_or_else(PoisonError::into_inner);
+    records.get(provider).map_or(Loaded::Nothing, |record| Loaded::Record(Box::new(record.clone())))
+}

@@ -1,0 +1,67 @@
+//! What the broker sees of the world here: a service that is a function, and a few variables.
+
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker::{Env, Http, HttpFault, HttpRequest, HttpResponse, Secret};
+use chrono::Utc;
+
+/// In the place of an HTTP client and of EarthDaily: each request gives the next token.
+#[derive(Default)]
+pub(crate) struct Service(AtomicUsize);
+
+impl Service {
+    /// How many requests came.
+    pub(crate) fn exchanges(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Http for Service {
+    async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        let sent_at = Utc::now();
+        assert!(request.authorization().is_some(), "the key is sent");
+        let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        let body =
+            format!("{{\"access_token\":\"token-{number}\",\"token_type\":\"Bearer\",\"expires_in\":3600}}");
+        let headers = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+        Ok(HttpResponse { status: 200, headers, body: body.into_bytes().into(), sent_at })
+    }
+}
+
+/// An environment of these variables, and no folder, file or command.
+pub(crate) struct Variables(pub(crate) &'static [(&'static str, &'static str)]);
+
+#[async_trait]
+impl Env for Variables {
+    fn var(&self, name: &str) -> Option<String> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    fn vars(&self, prefix: &str) -> Vec<(String, String)> {
+        let own = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
+        own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn host_name(&self) -> String {
+        "here".to_owned()
+    }
+
+    fn read_secret(&self, _path: &Path) -> std::io::Result<Secret> {
+        Err(Error::from(ErrorKind::Unsupported))
+    }
+
+    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
+        // As the machine's own environment does without the feature `command`.
+        broker::SystemEnv.run_secret(command).await
+    }
+}
