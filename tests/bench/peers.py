@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from stage import OUT, REPO, say, token
+from stage import OUT, REPO, install, say, token
 
 PINS = REPO / "tests/consumers/requirements.txt"
 READS = "import json, sys; print(json.load(open(sys.argv[1]))['access_token'])"
@@ -16,6 +16,8 @@ def es():
     venv = OUT / "venv"
     if not (venv / "bin/es").exists():
         say("installing earthscope-cli from PyPI")
+        if subprocess.run([sys.executable, "-m", "ensurepip", "--version"], capture_output=True).returncode:
+            install("python3-venv")
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
         pip = [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--constraint", PINS, "earthscope-cli"], check=True)

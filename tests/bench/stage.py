@@ -17,7 +17,8 @@ OUT = TARGET / "bench"
 
 # As far ahead as no run of this will be; fixed, so that the same bytes are read in every run.
 ISSUED, EXPIRES = "2026-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
-CLAIMS = {"iss": "https://login.earthscope.org/", "sub": "auth0|5f1e", "aud": "https://api.earthscope.org"}
+CLIENT_ID, AUDIENCE = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0", "https://api.earthscope.org"
+CLAIMS = {"iss": "https://login.earthscope.org/", "sub": "auth0|5f1e", "aud": AUDIENCE, "azp": CLIENT_ID}
 REFRESH_TOKEN = "a-refresh-token"
 
 
@@ -36,10 +37,14 @@ def need(**packages):
     """Installs the Debian packages of the programs that are not here: `program=package`."""
     missing = [package for program, package in packages.items() if not shutil.which(program.replace("_", "-"))]
     if missing:
-        say("installing", *missing)
-        install = ["apt-get", "install", "-qqy", "--no-install-recommends", *missing]
-        for words in (["apt-get", "update", "-qq"], install):
-            subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        install(*missing)
+
+
+def install(*packages):
+    say("installing", *packages)
+    asked = ["apt-get", "install", "-qqy", "--no-install-recommends", *packages]
+    for words in (["apt-get", "update", "-qq"], asked):
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
 
 def broker():
@@ -82,9 +87,8 @@ def held(secret, scope=None):
 
 def record(provider, tokens, **more):
     """A record as a login at EarthScope leaves it."""
-    endpoint, client_id = "https://login.earthscope.org/oauth/token", "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0"
-    issuer = {"kind": "earthscope", "flow": "device_code", "endpoint": endpoint}
-    issuer |= {"client_id": client_id, "audience": CLAIMS["aud"]}
+    issuer = {"kind": "earthscope", "flow": "device_code", "endpoint": "https://login.earthscope.org/oauth/token"}
+    issuer |= {"client_id": CLIENT_ID, "audience": AUDIENCE}
     grant = {"secret": REFRESH_TOKEN, "issued_at": ISSUED}
     named = {"version": 1, "provider": provider, "revision": 1, "issuer": issuer, "account": CLAIMS["sub"]}
     return {**named, "grant": grant, "tokens": tokens, **more}
