@@ -48,16 +48,18 @@ class OidcAgent:
         issuer = self._start(sys.executable, "-B", REPO / "tests/bench/issuer.py", token())
         url = json.loads(issuer.stdout.readline())["url"]
         (self._home.path / ".config/oidc-agent").mkdir(parents=True)
-        self.agent = self._start("/usr/bin/oidc-agent", "--console", "--socket-path", self._home.env["OIDC_SOCK"])
+        # Of the two only the issuer would end by itself, should this process be killed.
+        agent = ["/usr/bin/oidc-agent", "--console", "--socket-path", self._home.env["OIDC_SOCK"]]
+        self.agent = self._start("/usr/bin/setpriv", "--pdeathsig", "TERM", *agent)
         wait_for(self._home.path / "oidc-agent.sock")
         account = ["--issuer", url, "--client-id", "bench", "--client-secret", "bench", "--rt", "bench"]
         answers = ["--scope", "openid offline_access", "--pw-cmd", "echo bench", "--prompt", "none", "--confirm-yes"]
         self._home.run(["/usr/bin/oidc-gen", "bench", *account, *answers], timeout=30)
 
-    def peak_kib(self):
-        """The peak memory of the agent, without which `oidc-token` has nothing to print."""
+    def memory_kib(self, field):
+        """The memory of the agent, without which `oidc-token` has nothing to print: `VmHWM`, the peak, or `VmRSS`."""
         with open(f"/proc/{self.agent.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+            return next(int(line.split()[1]) for line in status if line.startswith(f"{field}:"))
 
     def _start(self, *words):
         pipe = subprocess.PIPE

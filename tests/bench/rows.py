@@ -162,8 +162,10 @@ def _held_table(found):
 def cold(quick):
     """Nothing held, and many who ask at once."""
     cargo("build", "--release", "--quiet", "--locked", "--package", "broker-e2e", "--example", "cold")
-    words = [TARGET / "release/examples/cold", broker(), "5" if quick else "25"]
-    kept = json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    words = [str(TARGET / "release/examples/cold"), str(broker()), "5" if quick else "25"]
+    with Home() as home:
+        home.env["TMPDIR"] = str(home.path)
+        kept = json.loads(home.run(words))
     rows = []
     for one, many, noun, most in (("one task", "tasks", "tasks", 1.2), ("one process", "processes", "processes", None)):
         alone, all_ = ([each["ms"] for each in kept[name]] for name in (one, many))
@@ -185,7 +187,8 @@ def size(quick):
             words = {"broker": [str(binary), "token", "earthscope"], "hello world": [str(hello())]}
             words |= {"oidc-token": oidc_token, "es": peers.es()}
             peak = {name: rounds.peak_kib(each, home.env, home.path, times) for name, each in words.items()}
-            peak["oidc-agent, which it asks"] = [agent.peak_kib()]
+            peak["oidc-agent, which it asks"] = [agent.memory_kib("VmHWM")]
+            peak["the same later, resident"] = [agent.memory_kib("VmRSS")]
     peak = {name: {"unit": "KiB", "median": sorted(each)[len(each) // 2], "seen": each} for name, each in peak.items()}
     mega = {name: each["median"] * 1024 / 1e6 for name, each in peak.items()}
     if PIZAUTH["peak_kib"]:
