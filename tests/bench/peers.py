@@ -63,10 +63,8 @@ class OidcAgent:
 
     def _start(self, *words):
         pipe = subprocess.PIPE
-        words = [str(word) for word in words]
-        process = subprocess.Popen(
-            words, env=self._home.env, cwd=self._home.path, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
-        )
+        pipes = {"stdin": pipe, "stdout": pipe, "stderr": subprocess.DEVNULL, "text": True}
+        process = subprocess.Popen(list(map(str, words)), env=self._home.env, cwd=self._home.path, **pipes)
         self._started.append(process)
         return process
 

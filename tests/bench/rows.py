@@ -15,9 +15,6 @@ from stage import OUT, REPO, TARGET, Home, broker, cargo, held, hello, need, rec
 
 PROVIDERS, SCOPES = 1000, 10
 ASKED = "p0500"
-# Neither its repository nor its manual names a figure, and crates.io does not have it: built from its sources, and
-# idle with one account. Not measured by a run of this.
-PIZAUTH = {"version": "1.1.0", "commit": "8d38f95", "peak_kib": None}
 
 
 @dataclass
@@ -139,24 +136,29 @@ def held_rows(quick):
 
 def _held_table(found):
     ours = [row for row in found if row["contender"].startswith("broker")]
+    others = [row for row in found if row not in ours]
+    alone = {row["contender"]: row["median_ns"] for row in ours if row["threads"] == 1}
     rows = []
     for own in ours:
-        same = lambda row: (row["threads"], row["tokens"]) == (own["threads"], own["tokens"])  # noqa: E731,B023
-        what = f"{own['contender']}, {own['threads']} thread{'s' * (own['threads'] > 1)}"
-        what += ", a token each" if own["tokens"] > 1 else ""
-        figure = f"{own['median_ns']:.0f} ns, {own['allocations_per_call']:g} allocations"
-        good = own["median_ns"] <= 100 and own["allocations_per_call"] == 0
-        rows.append(Row(what, figure, "", "", "at most 100 ns, no allocation", good))
-        for other in filter(same, found):
-            if other not in ours:
-                beside = f"{other['contender']} {other['median_ns']:.0f} ns, {other['allocations_per_call']:g} allocations"
-                rows.append(ahead(what, figure, beside, own["median_ns"] / other["median_ns"]))
-        alone = next(row for row in ours if row["contender"] == own["contender"] and row["threads"] == 1)
-        if own["threads"] > 1:
-            ratio = own["median_ns"] / alone["median_ns"]
-            beside = f"one thread {alone['median_ns']:.0f} ns"
-            rows.append(Row(what, figure, beside, f"{ratio:.2f}x", "no slower", ratio <= 1.1))
+        threads, tokens, took = own["threads"], own["tokens"], own["median_ns"]
+        what = f"{own['contender']}, {threads} thread" + ("s" if threads > 1 else "")
+        what += ", a token each" if tokens > 1 else ""
+        good = took <= 100 and own["allocations_per_call"] == 0
+        rows.append(Row(what, _call(own), "", "", "at most 100 ns, no allocation", good))
+        for other in others:
+            if (other["threads"], other["tokens"]) == (threads, tokens):
+                beside = f"{other['contender']} {_call(other)}"
+                rows.append(ahead(what, _call(own), beside, took / other["median_ns"]))
+        if threads > 1:
+            ratio = took / alone[own["contender"]]
+            beside = f"one thread {alone[own['contender']]:.0f} ns"
+            # A tenth is what two runs of the same differ by.
+            rows.append(Row(what, _call(own), beside, f"{ratio:.2f}x", "no slower", ratio <= 1.1))
     return rows
+
+
+def _call(row):
+    return f"{row['median_ns']:.0f} ns, {row['allocations_per_call']:g} allocations"
 
 
 def cold(quick):
@@ -191,8 +193,6 @@ def size(quick):
             peak["the same later, resident"] = [agent.memory_kib("VmRSS")]
     peak = {name: {"unit": "KiB", "median": sorted(each)[len(each) // 2], "seen": each} for name, each in peak.items()}
     mega = {name: each["median"] * 1024 / 1e6 for name, each in peak.items()}
-    if PIZAUTH["peak_kib"]:
-        mega[f"pizauth {PIZAUTH['version']}'s server, idle (not measured by this run)"] = PIZAUTH["peak_kib"] * 1024 / 1e6
     own = mega.pop("broker")
     what, figure = "peak memory, held token", f"{own:.1f} MB"
     rows = [Row(what, figure, "", "", "at most 6 MB", own <= 6)]
@@ -206,7 +206,7 @@ def size(quick):
     rows.append(Row("binary, stripped", f"{own:.2f} MB", "", "", "at most 7 MB", own <= 7))
     beside = ", ".join(f"{name} {each:.2f} MB" for name, each in mega.items())
     rows.append(Row("binary, stripped", f"{own:.2f} MB", beside))
-    return {"peak memory": peak, "bytes": bytes_, "pizauth": PIZAUTH}, rows
+    return {"peak memory": peak, "bytes": bytes_}, rows
 
 
 TREES = {
@@ -220,9 +220,10 @@ def crates(_):
     """What is built."""
     counted = {}
     for name, words in TREES.items():
-        printed = cargo("tree", "--locked", "-e", "normal", "--prefix", "none", *words, stdout=subprocess.PIPE, text=True)
+        words = ["tree", "--locked", "-e", "normal", "--prefix", "none", *words]
+        printed = cargo(*words, stdout=subprocess.PIPE, text=True).stdout
         # `name v1.2.3`, of those here with their folder, of those seen before with `(*)`.
-        all_ = {tuple(line.split()[:2]) for line in printed.stdout.splitlines() if line}
+        all_ = {tuple(line.split()[:2]) for line in printed.splitlines() if line}
         counted[name] = {"all": len(all_), "own": sum(crate.startswith("broker") for crate, _ in all_)}
     return counted, [Row(name, f"{each['all']}, {each['own']} of them here", "") for name, each in counted.items()]
 

@@ -13,7 +13,8 @@ def all_():
 
 def _machine():
     uname = os.uname()
-    return {"cores": os.cpu_count(), "system": f"{uname.sysname} {uname.release} {uname.machine}", "libc": platform.libc_ver()[1]}
+    system = f"{uname.sysname} {uname.release} {uname.machine}"
+    return {"cores": os.cpu_count(), "system": system, "libc": platform.libc_ver()[1]}
 
 
 def _tools():
