@@ -145,10 +145,10 @@ def _held_table(found):
         what += ", a token each" if tokens > 1 else ""
         good = took <= 100 and own["allocations_per_call"] == 0
         rows.append(Row(what, _call(own), "", "", "at most 100 ns, no allocation", good))
-        for other in others:
-            if (other["threads"], other["tokens"]) == (threads, tokens):
-                beside = f"{other['contender']} {_call(other)}"
-                rows.append(ahead(what, _call(own), beside, took / other["median_ns"]))
+        same = [other for other in others if (other["threads"], other["tokens"]) == (threads, tokens)]
+        if same:
+            beside = ", ".join(f"{other['contender']} {_call(other)}" for other in same)
+            rows.append(ahead(what, _call(own), beside, took / min(other["median_ns"] for other in same)))
         if threads > 1:
             ratio = took / alone[own["contender"]]
             beside = f"one thread {alone[own['contender']]:.0f} ns"
@@ -158,7 +158,8 @@ def _held_table(found):
 
 
 def _call(row):
-    return f"{row['median_ns']:.0f} ns, {row['allocations_per_call']:g} allocations"
+    allocations = row["allocations_per_call"]
+    return f"{row['median_ns']:.0f} ns" + (f" and {allocations:g} allocations" if allocations else "")
 
 
 def cold(quick):

@@ -25,9 +25,10 @@ def markdown(kept):
     lines = [HEAD, ["---"] * len(HEAD), *_lines(kept)]
     told = ["|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines]
     groups, versions = kept["groups"].values(), kept["versions"]
-    machine, tools = versions["machine"], {**versions["tools"], **versions["peers"]}
-    named = "; ".join(f"{name}: {version}" for name, version in tools.items() if version and name != "broker")
-    about = f"{machine['cores']} cores, {machine['system']}, glibc {machine['libc']}. {named}."
+    machine, programs = versions["machine"], {**versions["tools"], **versions["peers"]}
+    programs |= kept["groups"].get("held", {}).get("seen", {}).get("versions", {})
+    named = ", ".join(f"{name} {version}" for name, version in programs.items() if version and name != "broker")
+    about = f"{machine['cores']} cores, {machine['system']}. {named}."
     if any(group["quick"] for group in groups):
         about += " Few rounds (`--quick`)."
     return "\n".join([*told, "", about, ""])

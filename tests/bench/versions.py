@@ -1,7 +1,6 @@
 """Of what the figures are: the machine without its name, the tools, the peers."""
 
 import os
-import platform
 import subprocess
 
 from stage import OUT, REPO
@@ -13,29 +12,28 @@ def all_():
 
 def _machine():
     uname = os.uname()
-    system = f"{uname.sysname} {uname.release} {uname.machine}"
-    return {"cores": os.cpu_count(), "system": system, "libc": platform.libc_ver()[1]}
+    system = f"{uname.sysname} {uname.machine.replace('_', '-')}"
+    return {"cores": os.cpu_count(), "system": system, "kernel": uname.release}
 
 
 def _tools():
-    asked = {
-        "broker": ["git", "-C", str(REPO), "describe", "--always", "--dirty"],
-        "rustc": ["rustc", "--version"],
-        "valgrind": ["valgrind", "--version"],
-        "GNU time": ["/usr/bin/time", "--version"],
-    }
-    return {name: _first_line(words) for name, words in asked.items()}
+    commit = ["git", "-C", str(REPO), "describe", "--always", "--dirty"]
+    rustc = _first_line(["rustc", "--version"]) or ""
+    tools = {"broker": _first_line(commit), "rustc": rustc.removeprefix("rustc ")}
+    return tools | _debian("libc6", "valgrind", "time")
 
 
 def _peers():
-    asked = {"Python": "/usr/bin/python3", "coreutils": "/usr/bin/cat"}
-    found = {name: _first_line([program, "--version"]) for name, program in asked.items()}
-    found["oidc-agent"] = _first_line(["oidc-token", "--version"])
     packages = ("earthscope-cli", "earthscope-sdk")
     asked = f"from importlib.metadata import version; print(*map(version, {packages}))"
-    said = _first_line([str(OUT / "venv/bin/python"), "-c", asked])
-    found |= dict(zip(packages, (said or "").split(), strict=False))
-    return found
+    es = _first_line([str(OUT / "venv/bin/python"), "-c", asked]) or ""
+    found = _debian("oidc-agent-cli", "python3-minimal", "coreutils")
+    return found | dict(zip(packages, es.split(), strict=False))
+
+
+def _debian(*packages):
+    asked = ["dpkg-query", "--show", "--showformat", "${Version}"]
+    return {package: _first_line([*asked, package]) for package in packages}
 
 
 def _first_line(words):
@@ -44,4 +42,4 @@ def _first_line(words):
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return next(iter((done.stdout or done.stderr).splitlines()), None)
+    return next(iter(done.stdout.splitlines()), None)
