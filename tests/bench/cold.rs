@@ -1,0 +1,120 @@
+//! What an expired or missing token costs when many ask at once, beside one who asks alone: 1,000 tasks of a process
+//! through the crate, and 64 processes of the binary. `cold BROKER [ROUNDS]` prints one line of JSON; it is run by
+//! `tests/bench/run`. The service is a stand-in on loopback that answers after a fixed time and counts.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement that cannot go on should say so at once, and its figures go to stdout"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use broker::{Broker, Setup, TokenRequest};
+use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const TASKS: usize = 1000;
+const PROCESSES: usize = 64;
+/// How long the service takes for an answer.
+const SERVICE: Duration = Duration::from_millis(100);
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let binary = PathBuf::from(words.next().expect("the path of `broker`"));
+    let rounds = words.next().map_or(15, |rounds| rounds.parse().expect("how many rounds"));
+    let stage = Stage::new(binary);
+    // In turns, so that what else the machine does falls on all.
+    let mut taken = [const { Vec::new() }; 4];
+    for _ in 0..rounds {
+        taken[0].push(stage.tasks(1));
+        taken[1].push(stage.tasks(TASKS));
+        taken[2].push(stage.processes(1));
+        taken[3].push(stage.processes(PROCESSES));
+    }
+    let [task, tasks, process, processes] = taken;
+    println!(
+        "{}",
+        json!({
+            "service_ms": SERVICE.as_millis(),
+            "one task": task, "tasks": tasks, "tasks at once": TASKS,
+            "one process": process, "processes": processes, "processes at once": PROCESSES,
+        })
+    );
+}
+
+/// The service, a configuration that names it, and a folder for what is held.
+struct Stage {
+    service: EarthDaily,
+    folder: TempDir,
+    binary: PathBuf,
+}
+
+impl Stage {
+    fn new(binary: PathBuf) -> Self {
+        let service = EarthDaily::start(EarthDailyOptions::default());
+        service.fault_always("token", Fault::Delay(SERVICE));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (url, secret) = (service.auth_url(), folder.path().join("secret"));
+        std::fs::write(&secret, EarthDaily::SECRET).expect("a secret");
+        let secret = secret.display();
+        let config = format!(
+            "[providers.earthdaily]\nauth_url = \"{url}\"\nclient_secret = {{ file = \"{secret}\" }}\n"
+        );
+        std::fs::write(folder.path().join("providers.toml"), config).expect("a configuration");
+        Self { service, folder, binary }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("providers.toml")
+    }
+
+    /// So many tasks of a process that has no token yet, from the first question to the last answer.
+    fn tasks(&self, many: usize) -> Value {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        self.cold(|state| {
+            let broker = Setup::new().config_file(self.config()).state_dir(state).open().expect("a broker");
+            runtime.block_on(async {
+                let asking: Vec<_> = (0..many).map(|_| tokio::spawn(ask(broker.clone()))).collect();
+                for asked in asking {
+                    asked.await.expect("a task");
+                }
+            });
+        })
+    }
+
+    /// So many processes with no token held, from the start of the first to the end of the last.
+    fn processes(&self, many: usize) -> Value {
+        self.cold(|state| {
+            let all: Vec<_> = (0..many).map(|_| self.start(state)).collect();
+            for mut child in all {
+                assert!(child.wait().expect("it ends").success(), "each has a token");
+            }
+        })
+    }
+
+    fn start(&self, state: &Path) -> Child {
+        let mut command = Command::new(&self.binary);
+        command.args(["token", "earthdaily"]).env_clear().env("HOME", self.folder.path());
+        command.env("BROKER_CONFIG", self.config()).env("BROKER_STATE_DIR", state);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the broker runs")
+    }
+
+    /// Times it with nothing held, and counts the exchanges.
+    fn cold(&self, asking: impl FnOnce(&Path)) -> Value {
+        let state = tempfile::tempdir_in(self.folder.path()).expect("a folder");
+        let before = self.service.exchanges();
+        let began = Instant::now();
+        asking(state.path());
+        let took = began.elapsed();
+        json!({ "ms": took.as_secs_f64() * 1e3, "exchanges": self.service.exchanges() - before })
+    }
+}
+
+async fn ask(broker: Broker) {
+    let _ = broker.token("earthdaily", &TokenRequest::new()).await.expect("a token");
+}
