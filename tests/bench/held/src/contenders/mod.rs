@@ -1,8 +1,11 @@
 //! Who is measured.
 
+#[cfg(feature = "peers")]
 mod aws;
+#[cfg(feature = "peers")]
 mod azure;
 mod bare;
+#[cfg(feature = "peers")]
 mod google;
 mod ours;
 
@@ -25,6 +28,7 @@ pub trait Contender: Sync {
 pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     let mut all = ours(runtime);
     all.extend(bare::contenders());
+    #[cfg(feature = "peers")]
     all.extend([aws::contender(), azure::contender(), google::contender(runtime)]);
     all
 }
