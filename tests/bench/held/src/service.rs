@@ -55,7 +55,9 @@ impl World {
         let service = Arc::new(Service { exchanges: AtomicUsize::new(0), takes });
         let config = home.path().join("providers.toml");
         let entries = PROVIDERS.map(|name| {
-            format!("[providers.{name}]\nkind = \"earthdaily\"\nclient_id = \"id\"\nclient_secret = \"secret\"\n")
+            format!(
+                "[providers.{name}]\nkind = \"earthdaily\"\nclient_id = \"id\"\nclient_secret = \"secret\"\n"
+            )
         });
         std::fs::write(&config, entries.concat()).expect("a configuration");
         let setup = Setup::new().config_file(config).state_dir(home.path().join("state"));

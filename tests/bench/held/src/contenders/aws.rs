@@ -7,7 +7,8 @@ use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime_api::client::identity::http::Token;
 use aws_smithy_runtime_api::client::identity::{
-    Identity, IdentityFuture, ResolveCachedIdentity, ResolveIdentity, SharedIdentityCache, SharedIdentityResolver,
+    Identity, IdentityFuture, ResolveCachedIdentity, ResolveIdentity, SharedIdentityCache,
+    SharedIdentityResolver,
 };
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::config_bag::ConfigBag;
@@ -54,7 +55,8 @@ impl Contender for Aws {
     fn ask(&self, token: usize, calls: u32) {
         repeat(calls, || {
             let resolver = self.resolvers[token].clone();
-            ready(self.cache.resolve_cached_identity(resolver, &self.components, &self.config)).expect("an identity")
+            ready(self.cache.resolve_cached_identity(resolver, &self.components, &self.config))
+                .expect("an identity")
         });
     }
 }

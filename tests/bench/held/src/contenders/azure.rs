@@ -18,7 +18,8 @@ struct Service;
 #[async_trait::async_trait]
 impl HttpClient for Service {
     async fn execute_request(&self, _request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let body = serde_json::json!({ "access_token": secret(), "token_type": "Bearer", "expires_in": 86400 });
+        let body =
+            serde_json::json!({ "access_token": secret(), "token_type": "Bearer", "expires_in": 86400 });
         Ok(AsyncRawResponse::from_bytes(StatusCode::Ok, Headers::new(), body.to_string()))
     }
 }
@@ -29,7 +30,8 @@ pub(super) fn contender() -> Box<dyn Contender> {
         let client_options = ClientOptions { transport, ..ClientOptions::default() };
         let options = ClientSecretCredentialOptions { client_options };
         let secret = Secret::new("secret");
-        ClientSecretCredential::new("tenant", "client".to_owned(), secret, Some(options)).expect("a credential")
+        ClientSecretCredential::new("tenant", "client".to_owned(), secret, Some(options))
+            .expect("a credential")
     })))
 }
 
@@ -39,6 +41,8 @@ impl Contender for Azure {
     }
 
     fn ask(&self, token: usize, calls: u32) {
-        repeat(calls, || ready(self.0[token].get_token(&["https://example.org/.default"], None)).expect("a token"));
+        repeat(calls, || {
+            ready(self.0[token].get_token(&["https://example.org/.default"], None)).expect("a token")
+        });
     }
 }

@@ -41,7 +41,10 @@ fn answer(mut stream: TcpStream) {
         }
     }
     let body = json!({ "access_token": secret(), "token_type": "Bearer", "expires_in": 86400 }).to_string();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
     // Who hangs up shows it by an error of its own.
     drop(stream.write_all((head + &body).as_bytes()));
 }

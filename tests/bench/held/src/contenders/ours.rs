@@ -46,8 +46,6 @@ impl Contender for Awaited {
 
     fn ask(&self, token: usize, calls: u32) {
         let (broker, request) = (&self.0.broker, TokenRequest::new());
-        repeat(calls, || -> Token {
-            ready(broker.token(PROVIDERS[token], &request)).expect("a token")
-        });
+        repeat(calls, || -> Token { ready(broker.token(PROVIDERS[token], &request)).expect("a token") });
     }
 }
