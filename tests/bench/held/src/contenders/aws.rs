@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use aws_smithy_runtime::client::identity::IdentityCache;
-use aws_smithy_runtime_api::client::identity::http::Token;
 use aws_smithy_runtime_api::client::identity::{
     Identity, IdentityFuture, ResolveCachedIdentity, ResolveIdentity, SharedIdentityCache,
     SharedIdentityResolver,
@@ -29,7 +28,7 @@ struct Resolver;
 impl ResolveIdentity for Resolver {
     fn resolve_identity<'a>(&'a self, _: &'a RuntimeComponents, _: &'a ConfigBag) -> IdentityFuture<'a> {
         let until = SystemTime::now() + Duration::from_hours(24);
-        IdentityFuture::ready(Ok(Identity::new(Token::new(secret(), Some(until)), Some(until))))
+        IdentityFuture::ready(Ok(Identity::new(secret(), Some(until))))
     }
 }
 
