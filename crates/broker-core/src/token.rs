@@ -142,6 +142,11 @@ impl Token {
         self
     }
 
+    /// The same, whose clones are counted apart from those of this one.
+    pub(crate) fn apart(&self) -> Self {
+        Self(Arc::new(Inner::clone(&self.0)))
+    }
+
     /// The secret itself.
     #[must_use]
     pub fn secret(&self) -> &Secret {

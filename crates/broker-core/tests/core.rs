@@ -18,6 +18,8 @@ mod journal;
 mod record;
 #[path = "core/scenarios.rs"]
 mod scenarios;
+#[path = "core/threads.rs"]
+mod threads;
 #[path = "core/together.rs"]
 mod together;
 #[path = "core/windows.rs"]

@@ -7,14 +7,15 @@ mod journal;
 mod operation;
 mod rejected;
 mod renew;
+mod seen;
 mod session;
 mod status;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 
 use crate::context::DEFAULT_TIMEOUT;
@@ -26,7 +27,7 @@ use crate::{
     printable,
 };
 
-use decide::{Decision, decide};
+use seen::{Seen, Views};
 
 pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
@@ -35,8 +36,9 @@ pub use status::{State, Status, TokenStatus};
 /// How long a caller waits for another process that renews or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// How long a process trusts its own copy of a record before it looks at the store again.
-const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
+/// Of the map of providers, which is only asked for what a thread has not seen. How many processors there are, as
+/// its default is, would be read from files at each start.
+const SHARDS: usize = 4;
 
 /// The providers a broker knows, by name.
 pub trait Catalog: Send + Sync {
@@ -99,6 +101,7 @@ struct Inner {
     sections: Sections,
     wait_limit: Duration,
     slots: DashMap<String, Arc<Slot>>,
+    views: Views,
 }
 
 /// What a process knows of one provider.
@@ -111,14 +114,6 @@ struct Slot {
     /// Where its record is.
     store: Arc<dyn Store>,
     shares_file: bool,
-}
-
-#[derive(Clone)]
-struct Seen {
-    record: Arc<Record>,
-    at: DateTime<Utc>,
-    /// Whether it is in the second place only: then it is not used before somebody has tried to put it back.
-    rescued: bool,
 }
 
 /// Whether a provider can be called so: up to 64 letters (ASCII), digits, `-` and `_`, the first of them no `-`.
@@ -187,7 +182,8 @@ impl Broker {
                 context,
                 sections: Sections::new(),
                 wait_limit: WAIT_LIMIT,
-                slots: DashMap::new(),
+                slots: DashMap::with_shard_amount(SHARDS),
+                views: Views::default(),
             },
         }
     }
@@ -220,14 +216,7 @@ impl Broker {
 
     /// The held token, if it needs no renewal. This asks no service, waits for nobody and needs no runtime.
     pub fn held(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
-        let slot = self.slot(provider)?;
-        let now = self.inner.context.now();
-        let found = slot.entry.provider.check(request, now).and_then(|()| self.inner.look(&slot));
-        let seen = found.map_err(|error| error.of_provider(provider))?;
-        Ok(match decide(&seen.record, request, now, now) {
-            Decision::Use(token) if !seen.rescued => Some(token),
-            Decision::Use(_) | Decision::Renew(_) | Decision::Need => None,
-        })
+        self.inner.held(provider, request).map_err(|error| error.of_provider(provider))
     }
 
     /// A token: the held one, or a new one, which is saved before it is returned. However many ask at once, in
@@ -280,30 +269,6 @@ impl Inner {
         };
         let slot = Slot { name: name.to_owned(), entry, gate, seen, store, shares_file };
         Ok(self.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())
-    }
-
-    /// What is held, as this process last saw it or as the store shows it.
-    fn look(&self, slot: &Slot) -> Result<Seen> {
-        let now = self.context.now();
-        let seen = slot.seen.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match seen {
-            Some(seen) if (TimeDelta::zero()..LOOK_AGAIN).contains(&(now - seen.at)) => Ok(seen),
-            _ => self.look_again(slot),
-        }
-    }
-
-    /// What is held, as the store shows it.
-    fn look_again(&self, slot: &Slot) -> Result<Seen> {
-        let shown = slot.store.peek(&slot.name)?;
-        let rescued = matches!(shown, Loaded::Rescued(_));
-        let (record, _) = self.read(slot, shown);
-        Ok(self.remember(slot, record, rescued))
-    }
-
-    fn remember(&self, slot: &Slot, record: Record, rescued: bool) -> Seen {
-        let seen = Seen { record: Arc::new(record), at: self.context.now(), rescued };
-        *slot.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
-        seen
     }
 }
 

@@ -3,7 +3,6 @@
 use chrono::TimeDelta;
 
 use super::Broker;
-use super::decide::serves;
 use super::operation::{Operation, Turn};
 use crate::{Error, Record, Result, Secret, Token, TokenRequest};
 
@@ -74,7 +73,7 @@ impl Operation {
         rejected: Option<&Secret>,
     ) -> Result<Option<Token>> {
         if !self.is_meant(record, request, rejected) {
-            return Ok(serves(record, request, self.context.began_at(), self.context.now()));
+            return Ok(self.serves(record, request).cloned());
         }
         if self.is_recent(record, request) {
             let short = SHORT_TIME.num_seconds();

@@ -19,10 +19,8 @@ impl Operation {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        let held = self.inner.look(&self.slot).ok();
-        let Some(token) =
-            held.and_then(|seen| serves(&seen.record, request, self.context.began_at(), self.context.now()))
-        else {
+        let seen = self.inner.look(&self.slot).ok();
+        let Some(token) = seen.and_then(|seen| self.serves(&seen.record, request).cloned()) else {
             return Err(error);
         };
         let until =
@@ -35,10 +33,18 @@ impl Operation {
         Ok(token)
     }
 
+    fn decide<'r>(&self, record: &'r Record, request: &TokenRequest) -> Decision<'r> {
+        decide(record, request, self.context.began_at(), self.context.now())
+    }
+
+    /// The held token if it truly serves who asks.
+    pub(super) fn serves<'r>(&self, record: &'r Record, request: &TokenRequest) -> Option<&'r Token> {
+        serves(record, request, self.context.began_at(), self.context.now())
+    }
+
     async fn try_renew(&self, request: &TokenRequest) -> Result<Token> {
-        let decide = |record: &Record| decide(record, request, self.context.began_at(), self.context.now());
-        let found = |record: &Record| match decide(record) {
-            Decision::Use(token) | Decision::Renew(token) => Some(token),
+        let found = |record: &Record| match self.decide(record, request) {
+            Decision::Use(token) | Decision::Renew(token) => Some(token.clone()),
             Decision::Need => None,
         };
         // Where a token serves meanwhile, whoever finds the way taken does not wait.
@@ -56,8 +62,8 @@ impl Operation {
             Turn::Mine(held) => held,
             Turn::Found(token) => return Ok(token),
         };
-        match decide(&held.record) {
-            Decision::Use(token) => Ok(token),
+        match self.decide(&held.record, request) {
+            Decision::Use(token) => Ok(token.clone()),
             Decision::Renew(_) | Decision::Need => self.renew_held(&mut held, request).await,
         }
     }

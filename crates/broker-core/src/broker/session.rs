@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 
 use super::Broker;
-use super::decide::serves;
 use super::derived::of_new_login;
 use super::operation::{Held, Operation, Turn};
 use super::renew::arrived_unfit;
@@ -79,7 +78,7 @@ impl Operation {
     }
 
     async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
-        let serves = |record: &Record| serves(record, request, self.context.began_at(), self.context.now());
+        let serves = |record: &Record| self.serves(record, request).cloned();
         let mut held = match self.turn(|record| Ok(serves(record))).await? {
             Turn::Mine(held) => held,
             Turn::Found(token) => return Ok((token, None)),

@@ -1,0 +1,67 @@
+//! A service in this process: it gives tokens after a while and counts how often it was asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker::{Broker, Http, HttpFault, HttpRequest, HttpResponse, Setup};
+use serde_json::json;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+/// The providers that the broker has here.
+pub const PROVIDERS: [&str; 2] = ["earthdaily", "another"];
+
+/// As long as the JWTs of the services are.
+pub fn secret() -> String {
+    "s".repeat(1200)
+}
+
+/// What gives the tokens.
+pub struct Service {
+    pub exchanges: AtomicUsize,
+    takes: Duration,
+}
+
+#[async_trait]
+impl Http for Service {
+    async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        self.exchanges.fetch_add(1, Ordering::SeqCst);
+        if !self.takes.is_zero() {
+            tokio::time::sleep(self.takes).await;
+        }
+        let body = json!({ "access_token": secret(), "token_type": "Bearer", "expires_in": 86400 });
+        Ok(HttpResponse {
+            status: 200,
+            headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+            body: Zeroizing::new(body.to_string().into_bytes()),
+            sent_at: chrono::DateTime::UNIX_EPOCH,
+        })
+    }
+}
+
+/// A broker as a program opens it, with files and the machine's clock.
+pub struct World {
+    pub broker: Broker,
+    pub service: Arc<Service>,
+    _home: TempDir,
+}
+
+impl World {
+    /// One whose service takes so long for an answer.
+    pub fn new(takes: Duration) -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        let service = Arc::new(Service { exchanges: AtomicUsize::new(0), takes });
+        let config = home.path().join("providers.toml");
+        let entries = PROVIDERS.map(|name| {
+            format!(
+                "[providers.{name}]\nkind = \"earthdaily\"\nclient_id = \"id\"\nclient_secret = \"secret\"\n"
+            )
+        });
+        std::fs::write(&config, entries.concat()).expect("a configuration");
+        let setup = Setup::new().config_file(config).state_dir(home.path().join("state"));
+        let broker = setup.http(service.clone()).open().expect("a broker");
+        Self { broker, service, _home: home }
+    }
+}
