@@ -22,6 +22,7 @@ mod fuzz_smoke;
 #[path = "../fuzzed/mod.rs"]
 mod fuzzed;
 mod gallery;
+mod harden;
 mod helper;
 mod import;
 mod inspect;
@@ -41,4 +42,5 @@ mod secrets;
 mod stage;
 mod static_kind;
 mod terminal;
+mod user;
 mod writing;

@@ -5,6 +5,7 @@ mod candidates;
 mod commands;
 mod format;
 mod gallery;
+mod harden;
 mod output;
 mod report;
 mod run;
@@ -18,10 +19,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    harden::harden();
     if commands::completions::answered() {
         return ExitCode::SUCCESS;
     }
-    let args = args::Args::parse_from(words(std::env::args_os().collect()));
+    let typed = std::env::args_os().collect::<Vec<_>>();
+    if terminal::opened(&typed) {
+        return ExitCode::SUCCESS;
+    }
+    let args = args::Args::parse_from(words(typed));
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => report::end(&end, args.everywhere.verbose),

@@ -16,6 +16,9 @@ use crate::{Secret, platform};
 /// The longest secret a file or a command may give.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
+/// The most that is taken of what a command prints: what is longer is no secret.
+const MOST_PRINTED: usize = 64 * 1024 + 4096;
+
 /// A command may ask a person for a passphrase, so it gets a while.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -31,6 +34,12 @@ pub trait Env: Send + Sync {
     /// The environment variables whose names begin with this, as name and value.
     fn vars(&self, prefix: &str) -> Vec<(String, String)>;
 
+    /// The names of the environment variables that hold the broker's own secrets: they are for this process alone, and no
+    /// child gets them.
+    fn withheld(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The person's home folder.
     fn home(&self) -> Option<PathBuf>;
 
@@ -45,8 +54,9 @@ pub trait Env: Send + Sync {
     /// A secret in a file, or in one that a link names: its text, without the line ends after it.
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
 
-    /// A secret that a command prints: its text, without the line ends after it.
-    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret>;
+    /// A secret that a command prints: its text, without the line ends after it. The command does not get the
+    /// environment variables `without`.
+    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret>;
 }
 
 /// The process's own environment.
@@ -76,30 +86,33 @@ impl Env for SystemEnv {
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        let mut text = String::new();
-        let read = platform::open_followed(path)?.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
-        secret_of(text, read as u64)
+        let file = platform::open_followed(path)?;
+        // With room for all of it: a text that grows leaves copies.
+        let size = file.metadata()?.len().min(LONGEST_SECRET);
+        let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
+        file.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
+        secret_of(&text)
     }
 
-    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
+    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| IoError::new(IoErrorKind::InvalidInput, "the command is empty"))?;
-        let mut child = tokio::process::Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        without.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| IoError::other("no pipe to the command"))?;
         let run = async {
             let (printed, status) = printed(&mut child, stdout).await?;
             if !status.success() {
                 return Err(IoError::other(status.to_string()));
             }
-            let text = String::from_utf8(printed.to_vec());
+            let text = std::str::from_utf8(&printed);
             let text = text.map_err(|_| IoError::new(IoErrorKind::InvalidData, "it is no text"))?;
-            secret_of(text, printed.len() as u64)
+            secret_of(text)
         };
         tokio::time::timeout(COMMAND_TIMEOUT, run)
             .await
@@ -112,7 +125,8 @@ async fn printed(
     child: &mut Child,
     mut stdout: ChildStdout,
 ) -> std::io::Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
-    let (mut printed, mut ended) = (Zeroizing::new(Vec::new()), None);
+    // With room for all of it: bytes that grow leave copies.
+    let (mut printed, mut ended) = (Zeroizing::new(Vec::with_capacity(MOST_PRINTED)), None);
     let mut chunk = Zeroizing::new([0; 4096]);
     while printed.len() as u64 <= LONGEST_SECRET {
         tokio::select! {
@@ -132,11 +146,11 @@ async fn printed(
     Ok((printed, status))
 }
 
-fn secret_of(mut text: String, read: u64) -> std::io::Result<Secret> {
-    if read > LONGEST_SECRET {
+fn secret_of(text: &str) -> std::io::Result<Secret> {
+    if text.len() as u64 > LONGEST_SECRET {
         return Err(IoError::new(IoErrorKind::InvalidData, "more than 64 KiB is no secret"));
     }
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         return Err(IoError::new(IoErrorKind::InvalidData, "it is empty"));
     }

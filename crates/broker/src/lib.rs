@@ -23,6 +23,7 @@ mod kinds;
 mod nearest;
 mod probe;
 mod setup;
+mod withheld;
 
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,

@@ -12,7 +12,7 @@ use super::place::{Mark, Place};
 pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 
 /// Environment variables of this prefix are keys: `BROKER_PROVIDERS__NAME__KEY`.
-const PREFIX: &str = "BROKER_PROVIDERS__";
+pub(super) const PREFIX: &str = "BROKER_PROVIDERS__";
 
 /// The configuration files.
 pub(crate) enum Files {
@@ -117,7 +117,7 @@ const DEEPEST: usize = 16;
 
 /// `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values are always text: what looks like a number may be a
 /// password. A name is found whatever its case, and with `_` for `-`, which no variable can have.
-fn of_variable(variable: &str, value: String, names: &[String]) -> Option<Dict> {
+pub(super) fn of_variable(variable: &str, value: String, names: &[String]) -> Option<Dict> {
     let rest = variable.strip_prefix(PREFIX)?;
     let (name, keys) = rest.split_once("__").map_or((rest, None), |(name, keys)| (name, Some(keys)));
     let name = Some(name).filter(|name| !name.is_empty())?.to_lowercase();

@@ -15,6 +15,7 @@ use figment::Figment;
 use figment::value::{Dict, Value};
 
 use crate::nearest;
+use crate::withheld::Withholding;
 
 pub(crate) use layers::Files;
 use layers::Text;
@@ -43,6 +44,8 @@ impl Config {
         let figment = layers::join(&texts, env.as_ref())?;
         let mut config = Self { figment, providers: Dict::new(), texts, kinds, env };
         config.providers = config.read_tables()?;
+        let names = config.secret_variables();
+        config.env = Arc::new(Withholding { beneath: config.env, names });
         Ok(config)
     }
 
