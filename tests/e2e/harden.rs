@@ -17,7 +17,7 @@ fn waiting(user: &User, service: &EarthDaily, sandbox: &Sandbox) -> Child {
     let mut command = dumping(sandbox, "7", &["token", "earthdaily"]);
     user.runs(&mut command);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-    until(|| service.attempts("token") > 0, "the service is asked");
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)), "the service is asked");
     child
 }
 
@@ -28,14 +28,6 @@ fn dumping(sandbox: &Sandbox, limit: &str, words: &[&str]) -> Command {
     let mut command = program(sandbox, "sh", &["-c", &script, binary.to_str().expect("text")]);
     command.args(words);
     command
-}
-
-fn until(is_so: impl Fn() -> bool, what: &str) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(30), "in time: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn stage() -> (User, EarthDaily, Sandbox) {
@@ -116,7 +108,10 @@ fn nothing_is_missed_by_a_person_without_rights() {
         let _ = run(&words).ends(0);
     }
     // A process that others cannot read still has its own descriptors by name.
-    for (name, redirected) in [("plain", "> \"$1\""), ("by-name", "-o /dev/stdout > \"$1\"")] {
+    for (name, redirected) in [
+        ("plain", "> \"$1\""),
+        ("by-name", "--config /dev/fd/3 3< \"$HOME/.config/broker/providers.toml\" > \"$1\""),
+    ] {
         let script = format!("exec \"$0\" token earthdaily {redirected}");
         let (binary, file) = (there("broker"), there(name));
         let words = ["-c", &script, binary.to_str().expect("text"), file.to_str().expect("text")];
@@ -135,4 +130,12 @@ fn read(user: &User, path: &Path) -> String {
     let mut command = Command::new("cat");
     user.runs(command.arg(path));
     String::from_utf8(command.output().expect("it runs").stdout).expect("UTF-8")
+}
+
+pub(crate) fn until(is_so: impl Fn() -> bool, what: &str) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

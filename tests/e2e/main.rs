@@ -42,5 +42,7 @@ mod secrets;
 mod stage;
 mod static_kind;
 mod terminal;
+mod umask;
 mod user;
+mod withheld;
 mod writing;

@@ -31,9 +31,7 @@ pub use system::{everybody_writes, is_own, make_folder, others_read};
 /// A temporary file that nobody else can read, in `folder`.
 pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).suffix(suffix);
-    system::private(&mut builder);
-    builder.tempfile_in(folder)
+    system::temporary_file(builder.prefix(prefix).suffix(suffix), folder)
 }
 
 /// Puts bytes into a file that nobody else can read: when this returns all of them are there to stay; if it fails, the
@@ -56,7 +54,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Opens a file to read, or the one that a link names: nothing else, and never waiting for who writes to a pipe.
-pub(crate) fn open_followed(path: &Path) -> Result<File> {
+pub fn open_followed(path: &Path) -> Result<File> {
     let file = system::open_followed(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);

@@ -6,6 +6,7 @@ use broker_core::{Env, Error, Result};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
+use super::file;
 use super::place::{Mark, Place};
 
 /// The built-in providers, which are the example of a configuration too.
@@ -54,7 +55,7 @@ pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
     };
     let mut texts = Vec::new();
     for path in paths {
-        match std::fs::read_to_string(path) {
+        match file::read(path, must) {
             Ok(text) => texts.push(Text { path: path.to_owned(), text }),
             Err(error)
                 if !must

@@ -1,5 +1,6 @@
 //! The configuration: layers, each value with its origin, and errors that name file, line and column.
 
+mod file;
 mod layers;
 mod place;
 mod secrets;
