@@ -21,6 +21,11 @@ impl User {
         user
     }
 
+    /// Whether it is another account than this one.
+    pub(crate) fn is_another(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Has them run a command.
     pub(crate) fn runs(&self, command: &mut Command) {
         if let Some(id) = self.0 {

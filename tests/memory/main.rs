@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -71,12 +72,15 @@ impl Canary {
     }
 }
 
-/// A network that is down: what is sent is made, and goes nowhere.
-struct Down;
+/// A network that is down: what is sent is made, and goes nowhere. It counts the client secrets that it saw.
+#[derive(Default)]
+struct Down(AtomicUsize);
 
 #[async_trait]
 impl Http for Down {
-    async fn send(&self, _: &HttpRequest, _: Duration) -> Result<HttpResponse, HttpFault> {
+    async fn send(&self, request: &HttpRequest, _: Duration) -> Result<HttpResponse, HttpFault> {
+        let [_, client] = CANARIES;
+        self.0.fetch_add(client.places(request.body()).count(), Ordering::SeqCst);
         Err(HttpFault { reached: Reached::No, timed_out: true, what: "down".to_owned() })
     }
 }
@@ -116,7 +120,7 @@ async fn nothing_is_left_of_secrets_that_were_let_go() {
     for style in ["basic", "body"] {
         // A record belongs to a client secret too: it is asked for with the one that it was given for.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
-        let broker = open(home, &service, style, Some(Arc::new(Down)));
+        let broker = open(home, &service, style, Some(Arc::new(Down::default())));
         let held = broker.held("earthdaily", &request).expect("a record").expect("a token");
         assert!(held.secret().expose().starts_with(record.0));
         assert!(record.hits() > 0, "what is held is found");
@@ -124,10 +128,16 @@ async fn nothing_is_left_of_secrets_that_were_let_go() {
         broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
         drop((held, broker));
         assert_eq!(record.hits(), 0, "of the record, {style}");
+        // What frees memory writes over its beginning, so it does not begin with what is looked for.
+        let around = ["before-".repeat(99), "-after".repeat(99)];
+        std::fs::write(home.join("secret"), around.join("standin-api-token")).expect("a file");
         client.write(&home.join("secret"), "standin-api-token");
-        let broker = open(home, &service, style, Some(Arc::new(Down)));
+        let down = Arc::new(Down::default());
+        let broker = open(home, &service, style, Some(down.clone()));
         broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
         drop(broker);
+        let was_sent = down.0.load(Ordering::SeqCst) > 0;
+        assert_eq!(was_sent, style == "body", "as it is; a Basic header has it in base64");
         assert_eq!(client.hits(), 0, "of the client secret, {style}");
     }
     let saved = Command::new("grep").arg("-q").arg(record.0).arg(home.join("state/earthdaily.json")).status();
