@@ -105,9 +105,9 @@ impl Env for SystemEnv {
         }
         let mut command = tokio::process::Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        without.iter().for_each(|name| {
+        for name in without {
             command.env_remove(name);
-        });
+        }
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| IoError::other("no pipe to the command"))?;
         let run = async {

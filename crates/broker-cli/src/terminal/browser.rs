@@ -12,9 +12,9 @@ pub(super) fn open(url: &str, without: &[String]) {
     let Ok(this) = std::env::current_exe() else { return };
     let mut command = Command::new(this);
     command.arg0(CALLED).arg(url);
-    without.iter().for_each(|name| {
+    for name in without {
         command.env_remove(name);
-    });
+    }
     // The page stands on the terminal too.
     let Ok(mut opens) = command.spawn() else { return };
     std::thread::spawn(move || opens.wait());

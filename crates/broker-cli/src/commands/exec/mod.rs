@@ -27,9 +27,9 @@ pub(super) fn run(desk: &Desk<'_>, args: &Exec) -> Outcome {
     let mut command = command(&args.providers, &args.command)?;
     let broker = desk.broker_of(desk.setup(), &args.providers)?;
     // It gets the tokens that it was started for, and no password behind them.
-    desk.terminal.withheld().iter().for_each(|name| {
+    for name in desk.terminal.withheld() {
         command.env_remove(name);
-    });
+    }
     let variables = variables(&broker, &args.providers)?;
     let usual = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
     let request = args.min_ttl.iter().fold(usual.clone(), |request, left| request.min_ttl(*left));
