@@ -38,7 +38,7 @@ mod system {
 
     pub(super) fn restore() {
         if let Some(before) = BEFORE.get().filter(|before| before.current != Some(0)) {
-            let _ = setrlimit(Resource::Core, before.clone());
+            let _ = setrlimit(Resource::Core, *before);
         }
     }
 }
