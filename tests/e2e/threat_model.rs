@@ -13,7 +13,8 @@ fn document() -> String {
 /// What is named as `FILE.rs::TEST` in a text.
 fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let code = text.split('`').skip(1).step_by(2);
-    code.filter_map(|code| code.split_once("::")).filter(|(file, _)| file.ends_with(".rs"))
+    code.filter_map(|code| code.split_once("::"))
+        .filter(|(file, _)| Path::new(file).extension().is_some_and(|ending| ending == "rs"))
 }
 
 /// Where a file of tests may be.
@@ -32,7 +33,7 @@ fn has_test(text: &str, name: &str) -> bool {
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
     lines.iter().enumerate().any(|(at, line)| {
         let before = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
-        is_it(line) && before.into_iter().any(|line| is_test(line))
+        is_it(line) && before.into_iter().any(is_test)
     })
 }
 

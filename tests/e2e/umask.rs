@@ -65,17 +65,17 @@ fn day(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
 
 /// A renewal whose folder is taken away meanwhile goes to the second place.
 fn cannot_be_saved(stage: &Stage, imagery: &EarthDaily) {
-    let (state, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
+    let (here, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
     stage.sandbox.age("earthdaily", TimeDelta::days(2));
     imagery.forget_seen();
     imagery.fault("token", Fault::Delay(Duration::from_millis(300)));
     let child = stage.start(&["token", "earthdaily"], "");
     assert!(imagery.wait_for("token", 1, Duration::from_secs(30)));
-    std::fs::rename(&state, &away).expect("moved");
-    std::fs::write(&state, "").expect("a file in its place");
+    std::fs::rename(&here, &away).expect("moved");
+    std::fs::write(&here, "").expect("a file in its place");
     let _ = finish(child).ends(0).says("could not be saved in its place");
-    std::fs::remove_file(&state).expect("removed");
-    std::fs::rename(&away, &state).expect("moved back");
+    std::fs::remove_file(&here).expect("removed");
+    std::fs::rename(&away, &here).expect("moved back");
 }
 
 /// Mode and path of each file and folder, but for what the test made.

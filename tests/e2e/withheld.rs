@@ -80,12 +80,8 @@ fn what_exec_runs_gets_the_token_and_no_password() {
         assert!(env.contains("CARBONMAPPER_TOKEN"), "{env}");
         assert!(!env.contains("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD"), "{env}");
         // The token that it was started for has the mark too.
-        let rest: String = env
-            .lines()
-            .filter(|line| !line.starts_with("CARBONMAPPER_TOKEN="))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        sandbox.write(&seen, &rest);
+        let rest: Vec<_> = env.lines().filter(|line| !line.starts_with("CARBONMAPPER_TOKEN=")).collect();
+        sandbox.write(&seen, &rest.join("\n"));
         has_no_secret(&seen, true);
     }
 }
