@@ -142,7 +142,7 @@ impl Env for WorldEnv {
         Ok(Secret::new("from-a-file"))
     }
 
-    async fn run_secret(&self, _command: &[String]) -> std::io::Result<Secret> {
+    async fn run_secret(&self, _command: &[String], _without: &[String]) -> std::io::Result<Secret> {
         Ok(Secret::new("from-a-command"))
     }
 }

@@ -5,6 +5,7 @@ mod candidates;
 mod commands;
 mod format;
 mod gallery;
+mod harden;
 mod output;
 mod report;
 mod run;
@@ -19,10 +20,15 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 fn main() -> ExitCode {
+    harden::harden();
     if commands::completions::answered() {
         return ExitCode::SUCCESS;
     }
-    let args = parse(words(std::env::args_os().collect()));
+    let typed = std::env::args_os().collect::<Vec<_>>();
+    if terminal::opened(&typed) {
+        return ExitCode::SUCCESS;
+    }
+    let args = parse(words(typed));
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => report::end(&end, args.everywhere.verbose),

@@ -5,6 +5,7 @@ use std::io::{Error as IoError, ErrorKind as IoErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use zeroize::Zeroizing;
 
 use crate::{Secret, platform};
 
@@ -20,6 +21,12 @@ pub trait Env: Send + Sync {
     /// The environment variables whose names begin with this, as name and value.
     fn vars(&self, prefix: &str) -> Vec<(String, String)>;
 
+    /// The names of the environment variables that hold the broker's own secrets: they are for this process alone, and no
+    /// child gets them.
+    fn withheld(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The person's home folder.
     fn home(&self) -> Option<PathBuf>;
 
@@ -34,8 +41,9 @@ pub trait Env: Send + Sync {
     /// A secret in a file, or in one that a link names: its text, without the line ends after it.
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
 
-    /// A secret that a command prints: its text, without the line ends after it.
-    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret>;
+    /// A secret that a command prints: its text, without the line ends after it. The command does not get the
+    /// environment variables `without`.
+    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret>;
 }
 
 /// The process's own environment.
@@ -67,29 +75,32 @@ impl Env for SystemEnv {
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        let mut text = String::new();
-        let read = platform::open_followed(path)?.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
-        secret_of(text, read as u64)
+        let file = platform::open_followed(path)?;
+        // With room for all of it: a text that grows leaves copies.
+        let size = file.metadata()?.len().min(LONGEST_SECRET);
+        let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
+        file.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
+        secret_of(&text)
     }
 
-    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
+    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
         #[cfg(feature = "command")]
-        return crate::secret_command::run(command).await;
+        return crate::secret_command::run(command, without).await;
         #[cfg(not(feature = "command"))]
         {
             // The command stays unsaid: people put secrets there.
-            let _ = command;
+            let _ = (command, without);
             Err(IoError::new(IoErrorKind::Unsupported, "this program is built without the feature `command`"))
         }
     }
 }
 
-/// The text without the line ends after it, where it may be a secret; `read` is how many bytes there were.
-pub(crate) fn secret_of(mut text: String, read: u64) -> std::io::Result<Secret> {
-    if read > LONGEST_SECRET {
+/// The text without the line ends after it, where it may be a secret.
+pub(crate) fn secret_of(text: &str) -> std::io::Result<Secret> {
+    if text.len() as u64 > LONGEST_SECRET {
         return Err(IoError::new(IoErrorKind::InvalidData, "more than 64 KiB is no secret"));
     }
-    text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
         return Err(IoError::new(IoErrorKind::InvalidData, "it is empty"));
     }

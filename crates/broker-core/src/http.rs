@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::Secret;
+use crate::{Secret, wiped};
 
 /// Sends one request. An implementation follows no redirect, reads at most [`HttpResponse::LONGEST_BODY`] bytes, and ends within `timeout`.
 #[async_trait]
@@ -89,7 +89,10 @@ impl HttpRequest {
     /// A POST of form fields.
     #[must_use]
     pub fn post_form(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes();
+        // At most three characters for each, so that it is not moved.
+        let longest = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+        let mut form = form_urlencoded::Serializer::new(String::with_capacity(longest));
+        let body = form.extend_pairs(fields).finish().into_bytes();
         let content_type = Some("application/x-www-form-urlencoded");
         Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
     }
@@ -114,24 +117,28 @@ impl HttpRequest {
 
     fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
         // A map of text to text or to numbers is always JSON, and so is JSON.
-        let body = serde_json::to_vec(fields).unwrap_or_default();
+        let body = wiped::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
-        Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
+        Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
     }
 
     /// With a bearer token (RFC 6750 section 2.1).
     #[must_use]
     pub fn with_bearer(mut self, token: &Secret) -> Self {
-        self.authorization = Some(Zeroizing::new(format!("Bearer {}", token.expose())));
+        self.authorization = Some(Zeroizing::new(["Bearer ", token.expose()].concat()));
         self
     }
 
     /// With client credentials by HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
     #[must_use]
     pub fn with_basic(mut self, client_id: &str, client_secret: &Secret) -> Self {
-        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = Zeroizing::new(format!("{}:{}", encode(client_id), encode(client_secret.expose())));
-        self.authorization = Some(Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes()))));
+        let secret = client_secret.expose();
+        let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + secret.len()) + 1));
+        pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
+        pair.push(':');
+        pair.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
+        let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+        self.authorization = Some(Zeroizing::new(["Basic ", &encoded].concat()));
         self
     }
 
@@ -139,7 +146,7 @@ impl HttpRequest {
     /// username has no colon.
     #[must_use]
     pub fn basic_pair(username: &str, password: &Secret) -> Secret {
-        let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+        let pair = Zeroizing::new([username, ":", password.expose()].concat());
         Secret::new(STANDARD.encode(pair.as_bytes()))
     }
 

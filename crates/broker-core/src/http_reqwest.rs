@@ -107,7 +107,8 @@ impl ReqwestHttp {
             builder = builder.header(name, value);
         }
         let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        let mut body = Zeroizing::new(Vec::new());
+        // Most answers are not moved as they grow, which would leave copies.
+        let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,

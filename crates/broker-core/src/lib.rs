@@ -41,6 +41,7 @@ mod token;
 mod trail;
 mod values;
 mod window;
+mod wiped;
 
 pub use answer::{Problem, Refusal, given, printable, read_object, seconds, shown};
 pub use broker::{

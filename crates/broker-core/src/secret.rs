@@ -6,6 +6,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serializer};
 
+use crate::wiped;
+
 /// A secret: it prints as `[redacted]`, is wiped when its last copy is dropped, and is cheap to clone.
 ///
 /// There is no `Display` and no `Serialize`: whoever needs the text says so with [`Secret::expose`].
@@ -15,7 +17,7 @@ pub struct Secret(Arc<SecretString>);
 impl Secret {
     /// Takes text over as a secret.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Arc::new(SecretString::from(text.into())))
+        Self(Arc::new(SecretString::from(wiped::exact(text.into()))))
     }
 
     /// The text itself. What is done with it from here is the caller's responsibility.

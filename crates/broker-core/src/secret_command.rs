@@ -1,6 +1,7 @@
 //! A command that prints a secret.
 
 use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -11,31 +12,39 @@ use zeroize::Zeroizing;
 use crate::Secret;
 use crate::env::{LONGEST_SECRET, secret_of};
 
+/// The most that is taken of what a command prints: what is longer is no secret.
+const MOST_PRINTED: usize = 64 * 1024 + 4096;
+
 /// A command may ask a person for a passphrase, so it gets a while.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How long the rest of what a command has printed may take to arrive once it has ended.
 const REST: Duration = Duration::from_millis(100);
 
-/// Runs it, and takes what it prints.
-pub(crate) async fn run(command: &[String]) -> Result<Secret> {
+/// Runs it, and takes what it prints. It does not get the variables `without`.
+pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret> {
     let (program, arguments) =
         command.split_first().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the command is empty"))?;
-    let mut child = tokio::process::Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+    // The working folder may be somebody else's.
+    if program.contains('/') && !Path::new(program).is_absolute() {
+        let why = "a program is named by its full path, or its name in PATH";
+        return Err(Error::new(ErrorKind::InvalidInput, why));
+    }
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    for name in without {
+        command.env_remove(name);
+    }
+    let mut child = command.spawn()?;
     let stdout = child.stdout.take().ok_or_else(|| Error::other("no pipe to the command"))?;
     let run = async {
         let (printed, status) = printed(&mut child, stdout).await?;
         if !status.success() {
             return Err(Error::other(status.to_string()));
         }
-        let text = String::from_utf8(printed.to_vec());
+        let text = std::str::from_utf8(&printed);
         let text = text.map_err(|_| Error::new(ErrorKind::InvalidData, "it is no text"))?;
-        secret_of(text, printed.len() as u64)
+        secret_of(text)
     };
     tokio::time::timeout(COMMAND_TIMEOUT, run)
         .await
@@ -44,7 +53,8 @@ pub(crate) async fn run(command: &[String]) -> Result<Secret> {
 
 /// What a command prints until it ends. What it leaves running may keep the pipe open, and is not waited for.
 async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
-    let (mut printed, mut ended) = (Zeroizing::new(Vec::new()), None);
+    // With room for all of it: bytes that grow leave copies.
+    let (mut printed, mut ended) = (Zeroizing::new(Vec::with_capacity(MOST_PRINTED)), None);
     let mut chunk = Zeroizing::new([0; 4096]);
     while printed.len() as u64 <= LONGEST_SECRET {
         tokio::select! {

@@ -54,7 +54,7 @@ impl SecretSource {
                 let program = command.first().map_or("", String::as_str);
                 context
                     .env()
-                    .run_secret(command)
+                    .run_secret(command, &context.env().withheld())
                     .await
                     .map_err(|error| problem(format!("the command `{program}` failed: {error}")))
             }

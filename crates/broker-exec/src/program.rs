@@ -48,19 +48,17 @@ impl Program {
     }
 
     /// The command that starts it: in the root folder, with the environment that the broker has but for the
-    /// broker's own settings, which may be secrets of other providers, and the secrets that it gets by its pipe.
+    /// broker's own settings and secrets, and the secrets that it gets by its pipe.
     pub(crate) fn command(&self, env: &dyn Env) -> Result<Command> {
         let path = self.find(env)?;
         let mut command = Command::new(path);
         command.args(self.words.iter().skip(1).map(|word| in_home(word, env))).kill_on_drop(true);
         #[cfg(unix)]
         command.current_dir("/");
-        for (name, _) in env.vars("BROKER_PROVIDERS__") {
+        let settings = env.vars("BROKER_PROVIDERS__").into_iter().map(|(name, _)| name);
+        for name in settings.chain(env.withheld()).chain(self.without.iter().cloned()) {
             command.env_remove(name);
         }
-        self.without.iter().for_each(|name| {
-            command.env_remove(name);
-        });
         Ok(command)
     }
 

@@ -51,8 +51,8 @@ impl Env for TestEnv {
         SystemEnv.read_secret(path)
     }
 
-    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
-        SystemEnv.run_secret(command).await
+    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
+        SystemEnv.run_secret(command, without).await
     }
 }
 

@@ -81,8 +81,8 @@ impl Env for EnvFile {
         self.beneath.read_secret(path)
     }
 
-    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
-        self.beneath.run_secret(command).await
+    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
+        self.beneath.run_secret(command, without).await
     }
 }
 

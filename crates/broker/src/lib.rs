@@ -41,6 +41,7 @@ mod kinds;
 mod nearest;
 mod probe;
 mod setup;
+mod withheld;
 
 #[cfg(feature = "file")]
 pub use broker_core::FileStore;

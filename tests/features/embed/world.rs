@@ -60,8 +60,8 @@ impl Env for Variables {
         Err(Error::from(ErrorKind::Unsupported))
     }
 
-    async fn run_secret(&self, command: &[String]) -> std::io::Result<Secret> {
+    async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
         // As the machine's own environment does without the feature `command`.
-        broker::SystemEnv.run_secret(command).await
+        broker::SystemEnv.run_secret(command, without).await
     }
 }

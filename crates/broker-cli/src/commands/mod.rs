@@ -92,6 +92,7 @@ impl Desk<'_> {
         for provider in providers {
             self.warn(&config, provider.as_ref());
         }
+        self.terminal.withhold(config.withheld());
         Ok(setup.open_with(config)?)
     }
 

@@ -1,10 +1,11 @@
 //! The person at the terminal: prompts, the page of a login, the time that is left.
 
+mod browser;
 mod page;
 mod prompt;
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use rustix::termios::tcgetwinsize;
 
 use crate::report::say;
 use crate::words;
+pub(crate) use browser::opened;
 use page::{Page, SignIn, Size};
 pub(crate) use prompt::restore;
 use prompt::{hide, prompt};
@@ -47,11 +49,23 @@ pub(crate) struct Terminal {
     browser: bool,
     /// How often the line of the time that is left was written, while it stands there.
     counting: Mutex<usize>,
+    /// The environment variables that no browser gets.
+    withheld: OnceLock<Vec<String>>,
 }
 
 impl Terminal {
     pub(crate) fn new(quiet: bool, browser: bool) -> Self {
-        Self { quiet, browser, counting: Mutex::default() }
+        Self { quiet, browser, counting: Mutex::default(), withheld: OnceLock::new() }
+    }
+
+    /// Whatever is started from here does not get these environment variables.
+    pub(crate) fn withhold(&self, variables: Vec<String>) {
+        let _ = self.withheld.set(variables);
+    }
+
+    /// The environment variables that children do not get.
+    pub(crate) fn withheld(&self) -> &[String] {
+        self.withheld.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Takes away the line of the time that is left.
@@ -98,7 +112,7 @@ impl Person for Terminal {
             None => page.line(),
         });
         if self.browses() && ServiceUrl::parse(&url).is_ok() {
-            open(url);
+            browser::open(&url, self.withheld());
         }
     }
 
@@ -112,7 +126,7 @@ impl Person for Terminal {
             None => page.line(),
         });
         if opens {
-            open(url);
+            browser::open(&url, self.withheld());
         }
     }
 
@@ -140,11 +154,6 @@ impl Person for Terminal {
             say(&printable(message));
         }
     }
-}
-
-/// Opens a page. It may take its time, or the terminal: the login does not wait for it.
-fn open(url: String) {
-    std::thread::spawn(move || webbrowser::open(&url));
 }
 
 /// Whether a browser opened here would be seen by whoever typed the command.

@@ -33,7 +33,7 @@ pub(crate) use system::{
 pub use system::{everybody_writes, is_own, make_folder, others_read};
 
 /// Opens a file to read, or the one that a link names: nothing else, and never waiting for who writes to a pipe.
-pub(crate) fn open_followed(path: &Path) -> Result<File> {
+pub fn open_followed(path: &Path) -> Result<File> {
     let file = system::open_followed(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);

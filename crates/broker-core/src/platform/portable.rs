@@ -112,8 +112,14 @@ pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A temporary file: in the user's profile it is theirs alone.
 #[cfg(feature = "file")]
-pub(super) fn private(_builder: &mut tempfile::Builder<'_, '_>) {}
+pub(super) fn temporary_file(
+    builder: &mut tempfile::Builder<'_, '_>,
+    folder: &Path,
+) -> std::io::Result<tempfile::NamedTempFile> {
+    builder.tempfile_in(folder)
+}
 
 /// Folders cannot be synced; a rename is as durable as it gets.
 pub(crate) fn sync_folder(_folder: &Path) -> std::io::Result<()> {

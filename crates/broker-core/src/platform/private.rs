@@ -6,14 +6,12 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use super::sync_folder;
-use super::system::private;
+use super::system;
 
 /// A temporary file that nobody else can read, in `folder`.
 pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).suffix(suffix);
-    private(&mut builder);
-    builder.tempfile_in(folder)
+    system::temporary_file(builder.prefix(prefix).suffix(suffix), folder)
 }
 
 /// Puts bytes into a file that nobody else can read: when this returns all of them are there to stay; if it fails, the

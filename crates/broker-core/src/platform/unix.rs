@@ -38,9 +38,22 @@ pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path)
 }
 
-/// Opens a file to lock, or makes it.
+/// Opens a file to lock, or makes it with mode 0600, whatever the umask takes away.
 pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(no_follow()).open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600).custom_flags(no_follow());
+    let file = match options.open(path) {
+        // Its maker was ended before it could give itself back what its umask took.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            restore_mode(path, &path.symlink_metadata()?, 0o600)?;
+            options.open(path)?
+        }
+        opened => opened?,
+    };
+    if file.metadata()?.mode() & 0o600 != 0o600 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 fn no_follow() -> i32 {
@@ -108,9 +121,27 @@ pub fn everybody_writes(meta: &Metadata) -> bool {
     meta.mode() & 0o002 != 0 && meta.mode() & 0o1000 == 0
 }
 
-/// Makes a folder that nobody else can look into, and those above it.
+/// Makes a folder that nobody else can look into, and those above it, whatever the umask takes away.
 pub fn make_folder(path: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.is_dir();
+    let missing: Vec<_> = path.ancestors().take_while(is_missing).collect();
+    for folder in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(folder) {
+            Ok(()) => restore_mode(folder, &folder.symlink_metadata()?, 0o700)?,
+            // Somebody else was faster.
+            Err(_) if folder.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Gives the owner back what a umask has taken away.
+fn restore_mode(path: &Path, meta: &Metadata, mode: u32) -> std::io::Result<()> {
+    if meta.mode() & mode & 0o700 == mode & 0o700 || meta.is_symlink() {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Takes a file away from others.
@@ -122,9 +153,16 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
 }
 
+/// A temporary file of mode 0600, whatever the umask takes away.
 #[cfg(feature = "file")]
-pub(super) fn private(builder: &mut tempfile::Builder<'_, '_>) {
-    builder.permissions(Permissions::from_mode(0o600));
+pub(super) fn temporary_file(
+    builder: &mut tempfile::Builder<'_, '_>,
+    folder: &Path,
+) -> std::io::Result<tempfile::NamedTempFile> {
+    let mode = Permissions::from_mode(0o600);
+    let file = builder.permissions(mode.clone()).tempfile_in(folder)?;
+    file.as_file().set_permissions(mode)?;
+    Ok(file)
 }
 
 /// Makes a change of names in a folder durable.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::place::Place;
 use super::read::read;
 use super::replaced::Replaced;
-use crate::{Error, Loaded, Locked, Record, Result};
+use crate::{Error, Loaded, Locked, Record, Result, wiped};
 
 /// A record under its lock.
 pub(super) struct LockedFile {
@@ -82,7 +82,6 @@ impl Locked for LockedFile {
 }
 
 fn bytes(record: &Record) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = serde_json::to_vec_pretty(record)
-        .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?;
-    Ok(Zeroizing::new(bytes))
+    wiped::json(record, true)
+        .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))
 }

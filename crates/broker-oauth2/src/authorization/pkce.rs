@@ -5,17 +5,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use broker_core::{Error, Result, Secret};
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// 256 bits (RFC 7636 section 4.1): 43 characters.
 const BYTES: usize = 32;
 
 /// A text that nobody guesses.
 pub(super) fn random() -> Result<Secret> {
-    let mut bytes = [0; BYTES];
+    let mut bytes = Zeroizing::new([0; BYTES]);
     SystemRandom::new()
-        .fill(&mut bytes)
+        .fill(&mut *bytes)
         .map_err(|_| Error::failed("this machine gives no random numbers: no login can be protected"))?;
-    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
 /// A code verifier. The browser's command line has its challenge only, so that who reads that cannot use the code.

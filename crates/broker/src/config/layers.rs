@@ -7,6 +7,7 @@ use broker_core::{Env, Error, Result};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
+use super::file;
 use super::parts::Parts;
 use super::place::{Mark, Place};
 
@@ -43,6 +44,8 @@ struct Layer {
 pub(super) struct Joined {
     pub(super) figment: Figment,
     pub(super) names: BTreeSet<String>,
+    /// The environment variables that are keys.
+    pub(super) variables: Vec<(String, String)>,
 }
 
 impl Provider for Layer {
@@ -65,7 +68,7 @@ pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
     };
     let mut texts = Vec::new();
     for path in paths {
-        match std::fs::read_to_string(path) {
+        match file::read(path, must) {
             Ok(text) => texts.push(Text { path: path.to_owned(), text }),
             Err(error)
                 if !must
@@ -100,15 +103,16 @@ pub(super) fn join(texts: &[Text], env: &dyn Env, only: Option<&BTreeSet<String>
         })?;
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
-    for (variable, value) in env.vars(PREFIX) {
-        if let Some(values) = of_variable(&variable, value, &names) {
+    let variables = env.vars(PREFIX);
+    for (variable, value) in &variables {
+        if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
             names.extend(tables(&values).map(str::to_owned));
             layers.push(Layer { metadata, values });
         }
     }
     whole_secrets(&mut layers);
-    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), names })
+    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), names, variables })
 }
 
 /// What a text says, of `only` some providers if they are named; `names` gets those of all.
@@ -142,7 +146,7 @@ const DEEPEST: usize = 16;
 
 /// `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values are always text: what looks like a number may be a
 /// password. A name is found whatever its case, and with `_` for `-`, which no variable can have.
-fn of_variable(variable: &str, value: String, names: &BTreeSet<String>) -> Option<Dict> {
+pub(super) fn of_variable(variable: &str, value: String, names: &BTreeSet<String>) -> Option<Dict> {
     let rest = variable.strip_prefix(PREFIX)?;
     let (name, keys) = rest.split_once("__").map_or((rest, None), |(name, keys)| (name, Some(keys)));
     let name = Some(name).filter(|name| !name.is_empty())?.to_lowercase();

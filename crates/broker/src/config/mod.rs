@@ -1,5 +1,6 @@
 //! The configuration: layers, each value with its origin, and errors that name file, line and column.
 
+mod file;
 mod layers;
 mod parts;
 mod place;
@@ -17,6 +18,7 @@ use figment::Figment;
 use figment::value::{Dict, Value};
 
 use crate::nearest;
+use crate::withheld::Withholding;
 
 pub(crate) use layers::Files;
 use layers::{Joined, Text};
@@ -50,7 +52,7 @@ impl Config {
         mut only: Option<BTreeSet<String>>,
     ) -> Result<Self> {
         let texts = layers::read(files)?;
-        let Joined { figment, names } = layers::join(&texts, env.as_ref(), only.as_ref())?;
+        let Joined { figment, names, variables } = layers::join(&texts, env.as_ref(), only.as_ref())?;
         let mut config = Self { figment, providers: Dict::new(), names, texts, kinds, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
@@ -62,6 +64,8 @@ impl Config {
             config.figment = layers::join(&config.texts, config.env.as_ref(), Some(only))?.figment;
             config.providers = config.read_tables()?;
         }
+        let names = config.secret_variables(variables);
+        config.env = Arc::new(Withholding { beneath: config.env, names });
         Ok(config)
     }
 

@@ -6,6 +6,7 @@ use broker_core::{Kind, Result, platform};
 use figment::value::{Dict, Value};
 
 use super::Config;
+use super::layers::of_variable;
 use super::secrets::is_source;
 
 /// A configured provider.
@@ -55,6 +56,29 @@ impl Config {
             origin: self.origin(&["providers", name, key]),
         };
         Ok(self.table(name)?.iter().map(setting).collect())
+    }
+
+    /// The environment variables that no child of the broker gets: those of its own keys whose value may be a secret,
+    /// which is what [`Config::settings`] does not show.
+    #[must_use]
+    pub fn withheld(&self) -> Vec<String> {
+        self.env.withheld()
+    }
+
+    /// Finds them.
+    pub(super) fn secret_variables(&self, variables: Vec<(String, String)>) -> Vec<String> {
+        let is_secret = |(variable, value): &(String, String)| {
+            let values = of_variable(variable, value.clone(), &self.names);
+            let providers = values.as_ref().and_then(|values| values.get("providers")?.as_dict());
+            providers.into_iter().flatten().any(|(name, table)| match (self.kind_of(name), table.as_dict()) {
+                (Ok(kind), Some(table)) => {
+                    table.iter().any(|(key, value)| shown(kind, key, value).contains("[redacted]"))
+                }
+                // Who knows what that is.
+                _ => true,
+            })
+        };
+        variables.into_iter().filter(is_secret).map(|(variable, _)| variable).collect()
     }
 
     /// What is not wrong, but not well: secrets in files that others can read.

@@ -17,6 +17,7 @@ use super::folder::Folder;
 use super::{Given, not_run};
 use crate::commands::{Desk, Outcome};
 use crate::format::plain;
+use crate::harden::as_started;
 use crate::report::End;
 use crate::run::{Signals, runtime};
 use crate::terminal::Terminal;
@@ -45,7 +46,8 @@ pub(super) fn run(
             command.env(format!("{variable}_FILE"), folder.path_of(provider)).env_remove(variable);
         }
         let mut command = tokio::process::Command::from(command);
-        let mut child = command.spawn().map_err(|error| not_run(command.as_std(), error))?;
+        let child = as_started(|| command.spawn());
+        let mut child = child.map_err(|error| not_run(command.as_std(), error))?;
         let mut keepers = JoinSet::new();
         for given in given {
             let keeper = Keeper {

@@ -35,7 +35,10 @@ impl Folder {
         sweep(base);
         for _ in 0..16 {
             let permissions = Permissions::from_mode(0o700);
-            let folder = tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempdir_in(base)?;
+            let mut builder = tempfile::Builder::new();
+            let folder = builder.prefix(PREFIX).permissions(permissions.clone()).tempdir_in(base)?;
+            // A umask may have taken something away, and who sweeps may have removed it.
+            let _ = std::fs::set_permissions(folder.path(), permissions);
             // Whoever sweeps may have removed it already.
             let lock = match open(folder.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,

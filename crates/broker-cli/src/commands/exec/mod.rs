@@ -13,6 +13,7 @@ use super::token::{held_or_new, warn_if_short};
 use super::{Desk, Outcome};
 use crate::args::Exec;
 use crate::format::plain;
+use crate::harden::as_started;
 use crate::report::End;
 
 /// A provider's token, and the variable that programs look for it in.
@@ -23,8 +24,12 @@ struct Given {
 }
 
 pub(super) fn run(desk: &Desk<'_>, args: &Exec) -> Outcome {
-    let command = command(&args.providers, &args.command)?;
+    let mut command = command(&args.providers, &args.command)?;
     let broker = desk.broker_of(desk.setup(), &args.providers)?;
+    // It gets the tokens that it was started for, and no password behind them.
+    for name in desk.terminal.withheld() {
+        command.env_remove(name);
+    }
     let variables = variables(&broker, &args.providers)?;
     let usual = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
     let request = args.min_ttl.iter().fold(usual.clone(), |request, left| request.min_ttl(*left));
@@ -42,7 +47,7 @@ fn become_it(mut command: Command, given: &[Given]) -> Outcome {
     for Given { variable, token, .. } in given {
         command.env(variable, plain(token)?);
     }
-    let error = command.exec();
+    let error = as_started(|| command.exec());
     Err(not_run(&command, error))
 }
 

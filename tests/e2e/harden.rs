@@ -1,0 +1,141 @@
+//! What other processes can see of the broker: its memory, its environment, and what it hands to children.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use broker_e2e::{Sandbox, broker_binary, started};
+use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
+
+use crate::stage::program;
+use crate::user::User;
+
+/// Imagery that never answers, and a person of an account of their own who asks for it with core dumps allowed.
+fn waiting(user: &User, service: &EarthDaily, sandbox: &Sandbox) -> Child {
+    service.fault("token", Fault::Hang);
+    let mut command = dumping(sandbox, "7", &["token", "earthdaily"]);
+    user.runs(&mut command);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)), "the service is asked");
+    child
+}
+
+/// The broker, started where core dumps of `limit` blocks are allowed.
+fn dumping(sandbox: &Sandbox, limit: &str, words: &[&str]) -> Command {
+    let script = format!("ulimit -S -c {limit} && exec \"$0\" \"$@\"");
+    let binary = sandbox.home().join("broker");
+    let mut command = program(sandbox, "sh", &["-c", &script, binary.to_str().expect("text")]);
+    command.args(words);
+    command
+}
+
+fn stage() -> (User, EarthDaily, Sandbox) {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy that everybody can run");
+    let user = User::of(&sandbox);
+    (user, service, sandbox)
+}
+
+/// Whether a process of the same user can open a file of another.
+fn reads(user: &User, path: &str) -> bool {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec < \"$0\"", path]).stderr(Stdio::null());
+    user.runs(&mut command);
+    command.status().expect("it runs").success()
+}
+
+#[test]
+fn a_waiting_broker_dumps_no_core_and_no_process_of_the_same_user_reads_it() {
+    let (user, service, sandbox) = stage();
+    let mut broker = waiting(&user, &service, &sandbox);
+    let of = |child: &Child, file: &str| format!("/proc/{}/{file}", child.id());
+    let limits = std::fs::read_to_string(of(&broker, "limits")).expect("limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("its line");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "the soft limit: {core}");
+    assert_ne!(core.split_whitespace().nth(5), Some("0"), "the hard one is left: {core}");
+    let mut command = Command::new("sleep");
+    user.runs(&mut command);
+    let mut other = command.arg("60").spawn().expect("it runs");
+    let seen = ["environ", "mem", "maps"].map(|file| (file, reads(&user, &of(&broker, file))));
+    let others = ["environ", "mem", "maps"].map(|file| (file, reads(&user, &of(&other, file))));
+    for child in [&mut broker, &mut other] {
+        child.kill().expect("it ends");
+        child.wait().expect("it ends");
+    }
+    assert_eq!(seen, ["environ", "mem", "maps"].map(|file| (file, false)), "of the broker");
+    assert_eq!((others[0], others[2]), (("environ", true), ("maps", true)), "of another process");
+}
+
+#[test]
+fn what_exec_runs_has_the_limit_that_was_there_and_is_a_process_like_any() {
+    let (user, _service, sandbox) = stage();
+    // Who reads is another process than who is read.
+    let script = "ulimit -S -c; cat /proc/$$/environ > /dev/null && echo open";
+    for words in [
+        vec!["exec", "earthdaily", "--", "sh", "-c", script],
+        vec!["exec", "--file", "earthdaily", "--", "sh", "-c", script],
+    ] {
+        let mut command = dumping(&sandbox, "7", &words);
+        user.runs(&mut command);
+        let run = broker_e2e::spawn(command, &words);
+        let run = broker_e2e::finish(run).ends(0);
+        assert_eq!(run.out, "7\nopen\n", "{words:?}");
+    }
+}
+
+/// What a person in an account without any rights does in a day.
+#[test]
+fn nothing_is_missed_by_a_person_without_rights() {
+    let (user, _service, sandbox) = stage();
+    let run = |words: &[&str]| {
+        let mut command = program(&sandbox, sandbox.home().join("broker").to_str().expect("text"), words);
+        user.runs(&mut command);
+        broker_e2e::finish(broker_e2e::spawn(command, words))
+    };
+    let token = run(&["token", "earthdaily"]).token();
+    let there = |name: &str| sandbox.home().join(name);
+    for words in [
+        vec!["status", "--json"],
+        vec!["list"],
+        vec!["config", "check"],
+        vec!["doctor", "--offline"],
+        vec!["exec", "--file", "earthdaily", "--", "sh", "-c", "test -s \"$EDS_TOKEN_FILE\""],
+        vec!["logout", "earthdaily"],
+    ] {
+        let _ = run(&words).ends(0);
+    }
+    // A process that others cannot read still has its own descriptors by name.
+    for (name, redirected) in [
+        ("plain", "> \"$1\""),
+        ("by-name", "--config /dev/fd/3 3< \"$HOME/.config/broker/providers.toml\" > \"$1\""),
+    ] {
+        let script = format!("exec \"$0\" token earthdaily {redirected}");
+        let (binary, file) = (there("broker"), there(name));
+        let words = ["-c", &script, binary.to_str().expect("text"), file.to_str().expect("text")];
+        let mut command = program(&sandbox, "sh", &words);
+        command.process_group(0);
+        user.runs(&mut command);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let _ = broker_e2e::finish(started(child, &["token"])).ends(0);
+        let text = read(&user, &file);
+        assert!(text.lines().count() == 1 && text.trim().len() == token.len(), "{name}: {text}");
+        std::fs::remove_file(file).expect("it is there");
+    }
+}
+
+fn read(user: &User, path: &Path) -> String {
+    let mut command = Command::new("cat");
+    user.runs(command.arg(path));
+    String::from_utf8(command.output().expect("it runs").stdout).expect("UTF-8")
+}
+
+pub(crate) fn until(is_so: impl Fn() -> bool, what: &str) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

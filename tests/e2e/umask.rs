@@ -1,0 +1,176 @@
+//! Whatever the umask, what the broker makes has its mode, and works.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use broker_e2e::{Run, Sandbox, Started, broker_binary, finish, spawn};
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault};
+use chrono::TimeDelta;
+
+use crate::stage::program;
+use crate::user::User;
+
+/// None, the usual one, a careful one, and two that take from the owner too.
+const UMASKS: [&str; 5] = ["000", "022", "077", "277", "777"];
+
+struct Stage {
+    sandbox: Sandbox,
+    user: User,
+    umask: &'static str,
+}
+
+impl Stage {
+    fn start(&self, words: &[&str], input: &str) -> Started {
+        let script = format!("umask {} && exec \"$0\" \"$@\"", self.umask);
+        let binary = self.sandbox.home().join("broker");
+        let mut command = program(&self.sandbox, "sh", &["-c", &script, binary.to_str().expect("text")]);
+        self.user.runs(command.args(words).stdin(Stdio::piped()));
+        let mut child = spawn(command, words);
+        child.stdin.take().expect("its stdin").write_all(input.as_bytes()).unwrap_or_default();
+        child
+    }
+
+    fn runs(&self, words: &[&str]) -> Run {
+        finish(self.start(words, "")).ends(0)
+    }
+}
+
+/// A day: a login, tokens, files, a save that fails, a command, a service that is added, a secret that is taken over.
+fn day(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
+    let home = stage.sandbox.home();
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = finish(stage.start(&login, &service.issue_refresh_token())).ends(0);
+    let _ = stage.runs(&["token", "earthscope", "--force"]);
+    let out = home.join("out");
+    let _ = stage.runs(&["token", "earthscope", "--output", out.to_str().expect("text")]);
+    let list = "stat -c '%a %n' \"$EARTHSCOPE_TOKEN_FILE\" \"${EARTHSCOPE_TOKEN_FILE%/*}\" | sed 's/ .*//' | tr '\\n' ' '";
+    let run = stage.runs(&["exec", "--file", "earthscope", "--", "sh", "-c", list]);
+    assert_eq!(run.out, "600 700 ", "the files of exec");
+    let _ = stage.runs(&["add", "cdse"]);
+    let env = home.join("EDS.env");
+    let text = format!(
+        "EDS_CLIENT_ID=EARTHDAILY_API_TOKEN\nEDS_SECRET=standin-api-token\nEDS_AUTH_URL={}\n",
+        imagery.auth_url()
+    );
+    stage.sandbox.write(&env, &text);
+    stage.user.owns(&env);
+    let _ = stage.runs(&["import", env.to_str().expect("text")]);
+    let _ = stage.runs(&["token", "earthdaily"]);
+    cannot_be_saved(stage, imagery);
+}
+
+/// A renewal whose folder is taken away meanwhile goes to the second place.
+fn cannot_be_saved(stage: &Stage, imagery: &EarthDaily) {
+    let (here, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
+    stage.sandbox.age("earthdaily", TimeDelta::days(2));
+    imagery.forget_seen();
+    imagery.fault("token", Fault::Delay(Duration::from_millis(300)));
+    let child = stage.start(&["token", "earthdaily"], "");
+    assert!(imagery.wait_for("token", 1, Duration::from_secs(30)));
+    std::fs::rename(&here, &away).expect("moved");
+    std::fs::write(&here, "").expect("a file in its place");
+    let _ = finish(child).ends(0).says("could not be saved in its place");
+    std::fs::remove_file(&here).expect("removed");
+    std::fs::rename(&away, &here).expect("moved back");
+}
+
+/// Mode and path of each file and folder, but for what the test made.
+fn modes(folder: &Path, home: &Path, found: &mut BTreeMap<String, u32>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        let meta = entry.metadata().expect("there");
+        let name = path.strip_prefix(home).expect("inside").display().to_string();
+        if meta.is_dir() {
+            modes(&path, home, found);
+        }
+        found.insert(name, meta.permissions().mode() & 0o7777);
+    }
+}
+
+#[test]
+fn whatever_the_umask_each_file_has_its_mode_and_works() {
+    for umask in UMASKS {
+        let service = EarthScope::start(EarthScopeOptions::default());
+        let imagery = EarthDaily::start(EarthDailyOptions::default());
+        let sandbox = Sandbox::new();
+        let config = sandbox.home().join("given.toml");
+        let runtime = sandbox.home().join("run");
+        std::fs::create_dir(&runtime).expect("a folder");
+        std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(0o700)).expect("a mode");
+        std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
+        sandbox.write(&config, "");
+        let domain = service.url().to_owned();
+        let sandbox = sandbox
+            .with_env("XDG_RUNTIME_DIR", runtime.to_str().expect("text"))
+            .with_env("BROKER_PROVIDERS__EARTHSCOPE__DOMAIN", &domain);
+        let user = User::of(&sandbox);
+        let stage = Stage { sandbox, user, umask };
+        day(&stage, &service, &imagery);
+        let mut found = BTreeMap::new();
+        modes(&stage.sandbox.home(), &stage.sandbox.home(), &mut found);
+        for own in ["broker", "given.toml", "EDS.env", "run"] {
+            assert!(found.remove(own).is_some(), "{own}");
+        }
+        let folders = [
+            ".config",
+            ".config/broker",
+            ".config/broker/secrets",
+            ".earthscope",
+            ".earthscope/default",
+            ".local",
+            ".local/state",
+            ".local/state/broker",
+            "run/broker",
+        ];
+        let files = [
+            ".config/broker/providers.toml",
+            ".config/broker/secrets/earthdaily",
+            ".earthscope/default/.broker.lock",
+            ".earthscope/default/tokens.json",
+            ".local/state/broker/earthdaily.json",
+            ".local/state/broker/earthdaily.lock",
+            ".local/state/broker/earthscope.json",
+            ".local/state/broker/earthscope.lock",
+            "out",
+        ];
+        let documented = folders.map(|name| (name, 0o700)).into_iter().chain(files.map(|name| (name, 0o600)));
+        for (name, mode) in documented {
+            assert_eq!(
+                found.remove(name).map(|mode| format!("{mode:o}")),
+                Some(format!("{mode:o}")),
+                "umask {umask}: {name}"
+            );
+        }
+        // Names with something random in them: the record in the second place, and what the lost folder was to take.
+        let (second, rest): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(name, _)| name.starts_with("run/broker/earthdaily-"));
+        assert!(matches!(&second[..], [(_, 0o600)]), "umask {umask}: {second:?}");
+        let is_temporary = |name: &str| name.starts_with(".local/state/broker/.earthdaily.");
+        assert!(
+            rest.iter().all(|(name, mode)| *mode == 0o600 && is_temporary(name)),
+            "umask {umask}: {rest:?}"
+        );
+    }
+}
+
+/// A lock that was left by a process with an odd umask that was killed before it gave itself its mode.
+#[test]
+fn a_lock_file_without_rights_for_its_owner_is_mended() {
+    let imagery = EarthDaily::start(EarthDailyOptions::default());
+    let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
+    sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
+    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
+    std::fs::create_dir_all(sandbox.state()).expect("a folder");
+    let lock = sandbox.state().join("earthdaily.lock");
+    std::fs::write(&lock, "").expect("a file");
+    std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o000)).expect("a mode");
+    let user = User::of(&sandbox);
+    let stage = Stage { sandbox, user, umask: "022" };
+    let _ = stage.runs(&["token", "earthdaily"]);
+    let mode = std::fs::metadata(&lock).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+}

@@ -1,0 +1,126 @@
+//! The broker's own secrets in the environment: no child gets them that did not ask.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use broker_e2e::Sandbox;
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions};
+
+/// Secrets by the broker's own variables, in each way that a variable can hold one; and settings that are none.
+const SECRETS: [(&str, &str); 5] = [
+    ("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "KANARIE-literal"),
+    ("BROKER_PROVIDERS__LAB__SECRETS__ONE", "KANARIE-of-several"),
+    ("BROKER_PROVIDERS__LAB__LOGIN__HEADERS__X_KEY", "KANARIE-sent"),
+    ("BROKER_PROVIDERS__EARTHDAILY__PASWORD", "KANARIE-mistyped"),
+    ("BROKER_PROVIDERS__NOKIND__PASSWORD", "KANARIE-who-knows"),
+];
+const SETTINGS: [(&str, &str); 3] = [
+    ("BROKER_PROVIDERS__EARTHDAILY__TIMEOUT", "10s"),
+    ("BROKER_PROVIDERS__LAB__SECRETS__TWO__ENV", "ANOTHER"),
+    ("BROKER_PROVIDERS__EARTHSCOPE__SHARE", "false"),
+];
+
+/// A program that writes its environment into a file of the home, and then does this.
+fn tells(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
+    let (program, seen) = (sandbox.home().join(name), sandbox.home().join(format!("{name}.env")));
+    let script = format!("#!/bin/sh\nenv > '{0}.part'\nmv '{0}.part' '{0}'\n{then}\n", seen.display());
+    sandbox.write(&program, &script);
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    (program, seen)
+}
+
+fn with(mut sandbox: Sandbox, config: &str) -> Sandbox {
+    let lab = "[providers.lab]\nkind = \"login\"\n[providers.lab.login]\nurl = \"https://lab.example.org/\"\n\
+               token = \"token\"\n[providers.lab.login.headers]\nx_key = \"y\"\n";
+    sandbox.write_config(&format!("{config}{lab}"));
+    for (name, value) in SECRETS.into_iter().chain(SETTINGS) {
+        sandbox = sandbox.with_env(name, value);
+    }
+    sandbox
+}
+
+#[track_caller]
+fn has_no_secret(seen: &PathBuf, has_settings: bool) {
+    let env = std::fs::read_to_string(seen).expect("it has run");
+    assert!(!env.contains("KANARIE"), "{env}");
+    for (name, value) in SETTINGS {
+        assert_eq!(env.lines().any(|line| line == format!("{name}={value}")), has_settings, "{name}: {env}");
+    }
+}
+
+fn methane(service: &CarbonMapper, password: &str) -> String {
+    format!(
+        "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\npassword = {password}\n",
+        service.base_url()
+    )
+}
+
+#[test]
+fn a_secrets_command_gets_no_other_secret() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let sandbox = Sandbox::new();
+    let (program, seen) = tells(&sandbox, "pass", "echo standin-password");
+    let sandbox = with(sandbox, &methane(&service, &format!("{{ command = [\"{}\"] }}", program.display())));
+    let _ = sandbox.broker(&["token", "carbonmapper"]).token();
+    has_no_secret(&seen, true);
+}
+
+#[test]
+fn what_exec_runs_gets_the_token_and_no_password() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let sandbox = Sandbox::new();
+    let (program, seen) = tells(&sandbox, "work", "");
+    let sandbox = with(sandbox, &methane(&service, "{ env = \"SECRET\" }"))
+        .with_env("SECRET", "standin-password")
+        .with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
+    let program = program.to_str().expect("text");
+    for file in [&["--file"][..], &[]] {
+        let _ = sandbox.broker(&[&["exec"], file, &["carbonmapper", "--", program]].concat()).ends(0);
+        let env = std::fs::read_to_string(&seen).expect("it has run");
+        assert!(env.contains("CARBONMAPPER_TOKEN"), "{env}");
+        assert!(!env.contains("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD"), "{env}");
+        // The token that it was started for has the mark too.
+        let rest: Vec<_> = env.lines().filter(|line| !line.starts_with("CARBONMAPPER_TOKEN=")).collect();
+        sandbox.write(&seen, &rest.join("\n"));
+        has_no_secret(&seen, true);
+    }
+}
+
+#[test]
+fn a_broker_in_exec_has_the_held_token_and_the_settings() {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let sandbox = Sandbox::new()
+        .with_config(&methane(&service, "{ env = \"NOT_SET\" }"))
+        .with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
+    let binary = broker_e2e::broker_binary().to_str().expect("text");
+    let script = "test \"$(\"$0\" token carbonmapper)\" = \"$CARBONMAPPER_TOKEN\"";
+    let _ = sandbox.broker(&["exec", "carbonmapper", "--", "sh", "-c", script, binary]).ends(0);
+}
+
+#[test]
+fn a_plugin_gets_none_of_the_brokers_variables() {
+    let sandbox = Sandbox::new();
+    let (program, seen) = tells(&sandbox, "plugin", "echo KANARIE-t");
+    let config = format!(
+        "[providers.other]\nkind = \"exec\"\nspeaks = \"text\"\ncommand = [\"{}\"]\n",
+        program.display()
+    );
+    let sandbox = with(sandbox, &config);
+    let _ = sandbox.broker(&["token", "other"]).token();
+    has_no_secret(&seen, false);
+}
+
+#[test]
+fn a_browser_gets_no_secret() {
+    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
+    let sandbox = Sandbox::new();
+    let (program, seen) = tells(&sandbox, "browser", "");
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let sandbox = with(sandbox, &config).with_env("DISPLAY", ":99");
+    let sandbox = sandbox.with_env("BROWSER", program.to_str().expect("text"));
+    let login = sandbox.start(&["login", "earthscope"]);
+    crate::harden::until(|| seen.exists(), "a browser is opened");
+    service.approve_all();
+    let _ = broker_e2e::finish(login).ends(0);
+    has_no_secret(&seen, true);
+}

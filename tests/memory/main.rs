@@ -1,0 +1,145 @@
+//! What is left of secrets in the memory of a program that embeds the broker, once it has let go of them.
+//!
+//! A test process of its own: it reads all of its memory that can be written, and looks for texts that it never holds
+//! in one piece itself.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker::{Broker, Http, HttpFault, HttpRequest, HttpResponse, Reached, Setup, TokenRequest};
+use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
+
+/// What stands for a secret until a process of its own puts that in its place.
+const TOKEN: &str = "token-that-is-to-be-replaced";
+
+/// A secret in two pieces that this process never puts together.
+struct Canary(&'static str, &'static str);
+
+/// In the record on disk; and the client secret, in a file.
+const CANARIES: [Canary; 2] =
+    [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
+
+impl Canary {
+    /// Has another process write it into a file, in the place of a text.
+    fn write(&self, file: &Path, instead_of: &str) {
+        let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
+        let done =
+            Command::new("sh").args(["-c", script]).arg(file).args([instead_of, self.0, self.1]).status();
+        assert!(done.expect("it runs").success());
+    }
+
+    /// How often it is in memory.
+    fn hits(&self) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+        let memory = File::open("/proc/self/mem").expect("memory");
+        // It may hold what it has just read: it is not looked into.
+        let mut chunk = vec![0; 1 << 20];
+        let own = chunk.as_ptr().addr() as u64;
+        let mut hits = 0;
+        for line in maps.lines().filter(|line| line.contains(" rw")) {
+            let (range, _) = line.split_once(' ').expect("a range");
+            let (from, to) = range.split_once('-').expect("two addresses");
+            let [mut at, to] = [from, to].map(|text| u64::from_str_radix(text, 16).expect("an address"));
+            while at < to {
+                let length = usize::try_from((to - at).min(chunk.len() as u64)).expect("a length");
+                let read = memory.read_at(&mut chunk[..length], at).unwrap_or(0);
+                let outside = |hit: &usize| !(own..own + (1 << 20)).contains(&(at + *hit as u64));
+                hits += self.places(&chunk[..read]).filter(outside).count();
+                // The last ones again: it may begin there.
+                at +=
+                    if read == length && length == chunk.len() { length as u64 - 64 } else { length as u64 };
+            }
+        }
+        chunk.fill(0);
+        hits
+    }
+
+    fn places<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        let (one, other) = (self.0.as_bytes(), self.1.as_bytes());
+        let whole = one.len() + other.len();
+        bytes.windows(whole).enumerate().filter_map(move |(at, window)| {
+            (window.starts_with(one) && window.ends_with(other)).then_some(at)
+        })
+    }
+}
+
+/// A network that is down: what is sent is made, and goes nowhere. It counts the client secrets that it saw.
+#[derive(Default)]
+struct Down(AtomicUsize);
+
+#[async_trait]
+impl Http for Down {
+    async fn send(&self, request: &HttpRequest, _: Duration) -> Result<HttpResponse, HttpFault> {
+        let [_, client] = CANARIES;
+        self.0.fetch_add(client.places(request.body()).count(), Ordering::SeqCst);
+        Err(HttpFault { reached: Reached::No, timed_out: true, what: "down".to_owned() })
+    }
+}
+
+fn open(home: &Path, service: &EarthDaily, style: &str, http: Option<Arc<dyn Http>>) -> Broker {
+    let config = home.join("providers.toml");
+    let secret = home.join("secret");
+    let text = format!(
+        "[providers.earthdaily]\nauth_url = \"{}\"\nauth_style = \"{style}\"\nclient_secret = {{ file = \"{}\" }}\n",
+        service.auth_url(),
+        secret.display()
+    );
+    std::fs::write(&config, text).expect("a file");
+    let env = TestEnv::default().with("HOME", home.to_str().expect("text"));
+    let setup = Setup::new().config_file(config).state_dir(home.join("state")).env(Arc::new(env));
+    match http {
+        Some(http) => setup.http(http),
+        None => setup,
+    }
+    .open()
+    .expect("a broker")
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_secrets_that_were_let_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path();
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
+    service.fault("token", Fault::edit(|answer| answer["access_token"] = TOKEN.into()));
+    let request = TokenRequest::new();
+    let given = open(home, &service, "basic", None).token("earthdaily", &request).await.expect("a token");
+    assert_eq!(given.secret().expose(), TOKEN);
+    drop(given);
+    let [record, client] = CANARIES;
+    record.write(&home.join("state/earthdaily.json"), TOKEN);
+    for style in ["basic", "body"] {
+        // A record belongs to a client secret too: it is asked for with the one that it was given for.
+        std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
+        let broker = open(home, &service, style, Some(Arc::new(Down::default())));
+        let held = broker.held("earthdaily", &request).expect("a record").expect("a token");
+        assert!(held.secret().expose().starts_with(record.0));
+        assert!(record.hits() > 0, "what is held is found");
+        // Renewing fails, and the record is written again with that.
+        broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
+        drop((held, broker));
+        assert_eq!(record.hits(), 0, "of the record, {style}");
+        // What frees memory writes over its beginning, so it does not begin with what is looked for.
+        let around = ["before-".repeat(99), "-after".repeat(99)];
+        std::fs::write(home.join("secret"), around.join("standin-api-token")).expect("a file");
+        client.write(&home.join("secret"), "standin-api-token");
+        let down = Arc::new(Down::default());
+        let broker = open(home, &service, style, Some(down.clone()));
+        broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
+        drop(broker);
+        let was_sent = down.0.load(Ordering::SeqCst) > 0;
+        assert_eq!(was_sent, style == "body", "as it is; a Basic header has it in base64");
+        assert_eq!(client.hits(), 0, "of the client secret, {style}");
+    }
+    let saved = Command::new("grep").arg("-q").arg(record.0).arg(home.join("state/earthdaily.json")).status();
+    assert!(saved.expect("it runs").success(), "the record was read and written all the while");
+}
