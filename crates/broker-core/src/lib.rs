@@ -60,7 +60,9 @@ pub use record::{Failure, Grant, Issuer, Record};
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
-pub use store::{FileStore, Loaded, Locked, Locking, Reach, Store, StoreAbout};
+pub use store::{
+    Envelope, FileStore, Kept, Loaded, Locked, Locking, Migrated, Reach, Sealer, Store, StoreAbout,
+};
 pub use token::Token;
 pub use values::{Command, Fields, Life, Words};
 pub use window::{Advice, Phase, Window};

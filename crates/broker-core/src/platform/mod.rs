@@ -24,9 +24,9 @@ use unix as system;
 
 pub(crate) use system::{
     Version, device, has_no_locks, host_name, is_gone, is_link, is_private, lock_holder, magic, make_private,
-    note_in_lock, open, open_lock, runtime_folders, sync_folder,
+    note_in_lock, open, runtime_folders, sync_folder,
 };
-pub use system::{everybody_writes, is_own, make_folder, others_read};
+pub use system::{everybody_writes, is_own, make_folder, open_lock, others_read};
 
 /// A temporary file that nobody else can read, in `folder`.
 pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {

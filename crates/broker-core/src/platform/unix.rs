@@ -39,7 +39,7 @@ pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
 }
 
 /// Opens a file to lock, or makes it.
-pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
+pub fn open_lock(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).mode(0o600).custom_flags(no_follow()).open(path)
 }
 

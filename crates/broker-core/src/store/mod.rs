@@ -4,9 +4,11 @@ mod file;
 mod filesystem;
 mod lock;
 mod locked;
+mod migrate;
 mod place;
 mod read;
 mod replaced;
+mod sealed;
 mod second_place;
 mod shared;
 
@@ -15,6 +17,8 @@ use async_trait::async_trait;
 use crate::{Record, Result};
 
 pub use file::FileStore;
+pub use migrate::{Kept, Migrated};
+pub use sealed::{Envelope, Sealer};
 pub(crate) use shared::SharedStore;
 
 /// Where records live. The lock of a record belongs to it: a store that many hosts share locks across hosts.
@@ -73,6 +77,12 @@ pub trait Locked: Send {
     /// Makes sure that a record can be saved so many times: room is set aside, permissions are there. Called before
     /// every exchange, so that nothing is spent whose answer could not be kept.
     async fn probe(&mut self, saves: usize) -> Result<()>;
+
+    /// Makes sure that the record of a new login can be saved: it may be written in another way than the one that is
+    /// there. Called before anything is asked of a person or a service.
+    async fn probe_login(&mut self) -> Result<()> {
+        self.probe(1).await
+    }
 
     /// Saves the record as one atomic step; when this returns, it is durable. A file that could not be read is
     /// kept aside, never overwritten: then this says where.
