@@ -53,7 +53,7 @@ impl DataKey {
     /// A mark that tells it from other keys, and nothing else of it.
     pub(crate) fn id(&self) -> String {
         let hash = Sha256::new().chain_update("broker data key\0").chain_update(self.bytes()).finalize();
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|at| hash[at])))
     }
 }
 

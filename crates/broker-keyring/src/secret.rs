@@ -20,13 +20,13 @@ pub(crate) fn read(source: &SecretSource, key: &str, env: &Arc<dyn Env>) -> Resu
         }
         SecretSource::File(path) => {
             let path = expand(path, env.as_ref());
-            env.read_secret(&path)
-                .map_err(|error| cannot(format!("{}: {error}", path.display()), mend()))
+            env.read_secret(&path).map_err(|error| cannot(format!("{}: {error}", path.display()), mend()))
         }
         SecretSource::Command(command) => {
             // The arguments stay unsaid: people put secrets there.
             let program = command.first().map_or("", String::as_str);
-            run(command, env).map_err(|error| cannot(format!("the command `{program}` failed: {error}"), mend()))
+            run(command, env)
+                .map_err(|error| cannot(format!("the command `{program}` failed: {error}"), mend()))
         }
     }
 }

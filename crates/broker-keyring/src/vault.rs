@@ -187,16 +187,17 @@ impl Vault {
         let begun = Instant::now();
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(lock),
+                // A file system without locks: others on it are as rare as a first login.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
                 Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(Error::unavailable("another process makes the key of the records, and does not end")
-                        .with_hint("end it, or try again"));
+                    return Err(Error::unavailable(
+                        "another process makes the key of the records, and does not end",
+                    )
+                    .with_hint("end it, or try again"));
                 }
-                // A file system without locks: others on it are as rare as a first login.
-                Err(TryLockError::Error(_)) => return Ok(lock),
             }
         }
     }
@@ -209,8 +210,10 @@ impl Vault {
     fn read_key(&self) -> Result<DataKey> {
         let source = self.key.as_ref().ok_or_else(|| not_configured(With::Key))?;
         DataKey::read(secret::read(source, "key", &self.env)?.expose()).ok_or_else(|| {
-            Error::configuration("the key that seals records must be 32 bytes, in base64 or as hexadecimal digits")
-                .with_hint("make one: head -c 32 /dev/urandom | base64")
+            Error::configuration(
+                "the key that seals records must be 32 bytes, in base64 or as hexadecimal digits",
+            )
+            .with_hint("make one: head -c 32 /dev/urandom | base64")
         })
     }
 
@@ -219,7 +222,10 @@ impl Vault {
             "the record is sealed, and the OS keyring does not have its key ({})",
             broker_core::printable(&envelope.key)
         ))
-        .with_hint(format!("restore the keyring it was written with; if that is gone for good, {}", self.give_up(envelope)))
+        .with_hint(format!(
+            "restore the keyring it was written with; if that is gone for good, {}",
+            self.give_up(envelope)
+        ))
     }
 
     fn give_up(&self, envelope: &Envelope) -> String {

@@ -22,20 +22,23 @@ mod env_file;
 mod kinds;
 mod nearest;
 mod probe;
+mod records;
 mod setup;
 
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
-    FileStore, Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime,
-    LoggedIn, LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached, Record, Refusal,
-    Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State,
-    Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, given,
-    is_provider_name, platform, printable, read_object, refuse_derived, refuse_life, refuse_scopes, seconds,
+    FileStore, Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kept, Kind,
+    Lifetime, LoggedIn, LoggedOut, Login, Method, Migrated, Nobody, Person, Problem, Provider, Reach,
+    Reached, Record, Refusal, Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest,
+    TokenStatus, given, is_provider_name, platform, printable, read_object, refuse_derived, refuse_life,
+    refuse_scopes, seconds,
 };
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
-pub use config::{Config, Configured, Setting};
+pub use config::{Config, Configured, Setting, StoreConfig};
 pub use env_file::EnvFile;
 pub use nearest::nearest;
 pub use probe::{Obstacle, Probed, Prober};
+pub use records::{KeyringState, Records};
 pub use setup::Setup;

@@ -13,6 +13,7 @@ use crate::config::{Config, Files};
 use crate::env_file::EnvFile;
 use crate::kinds::BUILT_IN;
 use crate::probe::Prober;
+use crate::records::Records;
 
 /// Opens a [`Broker`]: with the configuration and the state of the command line, unless told otherwise.
 #[must_use]
@@ -158,6 +159,13 @@ impl Setup {
         })
     }
 
+    /// The records in files, as what they are kept in: how each is sealed, and moving them.
+    pub fn records(&self, config: &Config) -> Result<Records> {
+        let folder = self.state_folder()?;
+        let store = FileStore::new(&folder).with_runtime_folder(self.env.as_ref());
+        Ok(Records::new(store, folder, config))
+    }
+
     /// The broker.
     pub fn open(self) -> Result<Broker> {
         let config = self.config()?;
@@ -168,7 +176,7 @@ impl Setup {
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = match &self.store {
             Some(store) => store.clone(),
-            None => Arc::new(FileStore::new(self.state_folder()?).with_runtime_folder(self.env.as_ref())),
+            None => Arc::new(self.records(&config)?.into_store()),
         };
         let context = Context::new(self.client()?, self.clock, config.env.clone(), self.person);
         let builder = Broker::builder(config, store, context);

@@ -88,7 +88,9 @@ impl Envelope {
     pub fn all_in(folder: &Path) -> Vec<Self> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.retain(|name| Path::new(name).extension() == Some("json".as_ref()) || name.contains(".json.aside-"));
+        names.retain(|name| {
+            Path::new(name).extension() == Some("json".as_ref()) || name.contains(".json.aside-")
+        });
         names.sort();
         let bytes = |name: &String| read_bytes(&folder.join(name)).ok().flatten();
         names.iter().filter_map(|name| Self::read(&bytes(name)?)).collect()

@@ -4,6 +4,7 @@ mod layers;
 mod place;
 mod secrets;
 mod show;
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,10 @@ pub(crate) use layers::Files;
 use layers::Text;
 use place::{Mark, Place};
 pub use show::{Configured, Setting};
+pub use store::StoreConfig;
+
+/// The keys beside which there are no others.
+const TOP_KEYS: [&str; 2] = ["providers", "store"];
 
 /// The keys every provider has, whatever its kind.
 const COMMON_KEYS: [&str; 6] = ["kind", "timeout", "env", "hosts", "header", "prefix"];
@@ -34,6 +39,7 @@ pub struct Config {
     providers: Dict,
     texts: Vec<Text>,
     kinds: Vec<Kind>,
+    pub(crate) store: StoreConfig,
     pub(crate) env: Arc<dyn Env>,
 }
 
@@ -41,7 +47,8 @@ impl Config {
     pub(crate) fn load(files: &Files, kinds: Vec<Kind>, env: Arc<dyn Env>) -> Result<Self> {
         let texts = layers::read(files)?;
         let figment = layers::join(&texts, env.as_ref())?;
-        let mut config = Self { figment, providers: Dict::new(), texts, kinds, env };
+        let store = StoreConfig::read(&texts, env.as_ref())?;
+        let mut config = Self { figment, providers: Dict::new(), texts, kinds, store, env };
         config.providers = config.read_tables()?;
         Ok(config)
     }
@@ -50,9 +57,11 @@ impl Config {
     fn read_tables(&self) -> Result<Dict> {
         // Figment's own errors do not happen: everything was read before.
         let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
-        if let Some(other) = all.keys().find(|key| *key != "providers") {
-            let meant = nearest(other, ["providers"])
-                .map_or("providers are tables [providers.NAME]", |_| "did you mean `providers`?");
+        if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
+            let meant = nearest(other, TOP_KEYS).map_or_else(
+                || "there are `store` and tables [providers.NAME]".to_owned(),
+                |key| format!("did you mean `{key}`?"),
+            );
             return Err(self.wrong(&[other], Mark::Key, &format!("`{other}` is not a key here: {meant}")));
         }
         let Some(Value::Dict(_, providers)) = all.get("providers") else {

@@ -9,7 +9,7 @@ use super::report::Report;
 use crate::commands::{Desk, Outcome};
 
 /// The variables that are read; `BROKER_PROVIDERS__…` are keys.
-const VARIABLES: [&str; 2] = ["BROKER_CONFIG", "BROKER_STATE_DIR"];
+const VARIABLES: [&str; 3] = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
 
 /// Gives the configuration, if there is one that can be used. That `named` is no provider is an error of who asked.
 pub(super) fn check(desk: &Desk<'_>, named: Option<&str>, report: &mut Report) -> Outcome<Option<Config>> {
