@@ -135,7 +135,7 @@ impl Vault {
         };
         let one = Had { fits: one.id == envelope.key, ..one };
         had.push(one.clone());
-        if one.fits { Ok(one) } else { Err(wrong(with, envelope)) }
+        if one.fits { Ok(one) } else { Err(self.wrong(with, envelope)) }
     }
 
     /// The key to seal with: that of the records which are sealed so, or the one that was kept for the folder, or a new one.
@@ -228,6 +228,16 @@ impl Vault {
         ))
     }
 
+    fn wrong(&self, with: With, envelope: &Envelope) -> Error {
+        let (name, provider) = (with.name(), broker_core::printable(&envelope.provider));
+        let message =
+            format!("the record of {provider} was sealed with another {name} than the configured one");
+        Error::failed(message).with_hint(format!(
+            "give `store` the {name} that it was sealed with; if that is gone for good, {}",
+            self.give_up(envelope)
+        ))
+    }
+
     fn give_up(&self, envelope: &Envelope) -> String {
         let path = self.folder.join(format!("{}.json", envelope.provider));
         format!("remove {} and log in again", path.display())
@@ -272,13 +282,6 @@ fn not_configured(with: With) -> Error {
     Error::failed(format!("the record is sealed with a {name}, and the configuration names none")).with_hint(format!(
         "set `store = {{ {name} = {{ file = \"PATH\" }} }}` as it was; to keep records otherwise after that: broker store migrate"
     ))
-}
-
-fn wrong(with: With, envelope: &Envelope) -> Error {
-    let name = with.name();
-    let provider = broker_core::printable(&envelope.provider);
-    Error::failed(format!("the record of {provider} was sealed with another {name} than the configured one"))
-        .with_hint(format!("give `store` the {name} that it was sealed with (`broker config show`)"))
 }
 
 impl fmt::Debug for Vault {

@@ -71,10 +71,11 @@ fn status(records: &Records, config: &Config, as_json: bool) -> Outcome {
 
 fn migrate(desk: &Desk<'_>, records: &Records) -> Outcome {
     let runtime = crate::run::runtime()?;
-    let (mut errors, mut lines) = (Vec::new(), String::new());
+    let (mut errors, mut lines, mut from_keyring) = (Vec::new(), String::new(), false);
     for (name, before) in records.list()? {
         match runtime.block_on(records.migrate(&name)) {
             Ok(Migrated::Moved) => {
+                from_keyring |= word(&before) == "keyring";
                 lines += &format!("{name}: {} -> {}\n", word(&before), records.configured());
             }
             Ok(Migrated::Unreadable(why)) => {
@@ -92,7 +93,7 @@ fn migrate(desk: &Desk<'_>, records: &Records) -> Outcome {
         ));
     }
     answer(&lines)?;
-    if errors.is_empty() && records.configured() != "keyring" {
+    if from_keyring && errors.is_empty() && records.configured() != "keyring" {
         forget(desk, records);
     }
     if errors.is_empty() { Ok(()) } else { Err(End::Errors(errors)) }
