@@ -53,10 +53,8 @@ fn status(records: &Records, config: &Config, as_json: bool) -> Outcome {
         });
         return answer(&format!("{all}\n"));
     }
-    let mut text = format!("new logins: {configured}\n");
-    if let Some(keyring) = keyring {
-        text += &format!("OS keyring: {keyring}\n");
-    }
+    let of_keyring = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();
+    let mut text = format!("new logins: {configured}\n{of_keyring}");
     if !list.is_empty() {
         let mut rows = vec![["PROVIDER", "KEPT IN", ""].map(str::to_owned).to_vec()];
         let names = config.names();
@@ -71,12 +69,12 @@ fn status(records: &Records, config: &Config, as_json: bool) -> Outcome {
 
 fn migrate(desk: &Desk<'_>, records: &Records) -> Outcome {
     let runtime = crate::run::runtime()?;
-    let (mut errors, mut lines, mut from_keyring) = (Vec::new(), String::new(), false);
+    let (mut errors, mut lines, mut from_keyring) = (Vec::new(), Vec::new(), false);
     for (name, before) in records.list()? {
         match runtime.block_on(records.migrate(&name)) {
             Ok(Migrated::Moved) => {
                 from_keyring |= word(&before) == "keyring";
-                lines += &format!("{name}: {} -> {}\n", word(&before), records.configured());
+                lines.push(format!("{name}: {} -> {}\n", word(&before), records.configured()));
             }
             Ok(Migrated::Unreadable(why)) => {
                 desk.say(&format!("{name}: {why}: it is left as it is"));
@@ -92,7 +90,7 @@ fn migrate(desk: &Desk<'_>, records: &Records) -> Outcome {
             records.configured()
         ));
     }
-    answer(&lines)?;
+    answer(&lines.concat())?;
     if from_keyring && errors.is_empty() && records.configured() != "keyring" {
         forget(desk, records);
     }

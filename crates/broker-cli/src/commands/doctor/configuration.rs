@@ -114,7 +114,10 @@ fn variables(report: &mut Report) {
     let own = |name: &str| VARIABLES.contains(&name) || name.starts_with("BROKER_PROVIDERS__");
     let mut fine = true;
     for (name, _) in set.iter().filter(|(name, _)| !own(name)) {
-        let meant = match nearest(name, VARIABLES) {
+        // The part that all have says nothing.
+        let bare = |name: &'static str| name.trim_start_matches("BROKER_");
+        let near = nearest(name.trim_start_matches("BROKER_"), VARIABLES.map(bare));
+        let meant = match near.and_then(|near| VARIABLES.into_iter().find(|name| bare(name) == near)) {
             Some(meant) => meant,
             None if name.starts_with("BROKER_PROVIDER") => "BROKER_PROVIDERS__NAME__KEY",
             None => continue,
