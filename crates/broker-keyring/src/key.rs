@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_key_is_read_as_base64_or_digits_and_as_nothing_else() {
         let bytes: [u8; LENGTH] = std::array::from_fn(|at| u8::try_from(at * 8 + 3).expect("a byte"));
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+        let digits = bytes.map(|byte| format!("{byte:02X}")).concat();
         let id = DataKey::of(Zeroizing::new(bytes)).id();
         let (usual, in_urls) = (STANDARD.encode(bytes), URL_SAFE.encode(bytes));
         let bare = usual.trim_end_matches('=').to_owned();
