@@ -83,7 +83,7 @@ impl Desktop {
         let begun = Instant::now();
         while self.status()["keyring"] != state {
             assert!(
-                begun.elapsed() < Duration::from_secs(60),
+                begun.elapsed() < Duration::from_mins(1),
                 "the keyring is never {state}: {}",
                 self.status()
             );
