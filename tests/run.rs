@@ -30,6 +30,14 @@ impl Run {
         self
     }
 
+    /// Checks what was printed.
+    #[track_caller]
+    #[must_use]
+    pub fn prints(self, words: &str) -> Self {
+        assert!(self.out.contains(words), "`{words}` is not printed: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
     /// Checks that it told people this.
     #[track_caller]
     #[must_use]

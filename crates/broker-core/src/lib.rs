@@ -69,7 +69,7 @@ pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
 #[cfg(feature = "file")]
-pub use store::FileStore;
+pub use store::{Envelope, FileStore, Kept, Migrated, Sealer};
 pub use store::{Loaded, Locked, Locking, Reach, Store, StoreAbout};
 pub use token::Token;
 pub use values::{Command, Fields, Life, Words};

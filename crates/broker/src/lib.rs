@@ -40,11 +40,11 @@ mod env_file;
 mod kinds;
 mod nearest;
 mod probe;
+#[cfg(feature = "file")]
+mod records;
 mod setup;
 mod withheld;
 
-#[cfg(feature = "file")]
-pub use broker_core::FileStore;
 pub use broker_core::{
     Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
     Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
@@ -54,10 +54,13 @@ pub use broker_core::{
     TokenStatus, given, is_provider_name, platform, printable, read_object, refuse_derived, refuse_life,
     refuse_scopes, seconds,
 };
+#[cfg(feature = "file")]
+pub use broker_core::{FileStore, Kept, Migrated};
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
-pub use config::{Config, Configured, Setting};
+pub use config::{Config, Configured, Setting, StoreConfig};
 pub use env_file::EnvFile;
 pub use nearest::nearest;
 pub use probe::{Obstacle, Probed, Prober};
+pub use records::{KeyringState, Records};
 pub use setup::Setup;

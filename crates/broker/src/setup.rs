@@ -14,6 +14,7 @@ use crate::config::{Config, Files};
 use crate::env_file::EnvFile;
 use crate::kinds::BUILT_IN;
 use crate::probe::Prober;
+use crate::records::Records;
 
 /// Opens a [`Broker`]: with the configuration and the state of the command line, unless told otherwise.
 #[must_use]
@@ -168,6 +169,14 @@ impl Setup {
         })
     }
 
+    #[cfg(feature = "file")]
+    /// The records in files, as what they are kept in: how each is sealed, and moving them.
+    pub fn records(&self, config: &Config) -> Result<Records> {
+        let folder = self.state_folder()?;
+        let store = broker_core::FileStore::new(&folder).with_runtime_folder(self.env.as_ref());
+        Ok(Records::new(store, folder, config))
+    }
+
     /// The broker.
     pub fn open(self) -> Result<Broker> {
         let config = self.config()?;
@@ -178,7 +187,7 @@ impl Setup {
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = match &self.store {
             Some(store) => store.clone(),
-            None => self.usual_store()?,
+            None => self.usual_store(&config)?,
         };
         let context = Context::new(self.client()?, self.clock, config.env.clone(), self.person);
         let builder = Broker::builder(config, store, context);
@@ -198,14 +207,13 @@ impl Setup {
     }
 
     #[cfg(feature = "file")]
-    fn usual_store(&self) -> Result<Arc<dyn Store>> {
-        let store = broker_core::FileStore::new(self.state_folder()?);
-        Ok(Arc::new(store.with_runtime_folder(self.env.as_ref())))
+    fn usual_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
+        Ok(Arc::new(self.records(config)?.into_store()))
     }
 
     #[cfg(not(feature = "file"))]
     #[expect(clippy::unused_self, reason = "with the feature it says where")]
-    fn usual_store(&self) -> Result<Arc<dyn Store>> {
+    fn usual_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
         Err(Error::failed("no place for records: give one with `Setup::store`, or enable the feature `file`"))
     }
 

@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Show where the configuration is, check it, or show what is in it
     #[command(subcommand)]
     Config(Config),
+    /// Show how what is held is kept, or keep it in the configured way
+    #[command(subcommand)]
+    Store(Store),
     Completions(Completions),
     Man(Man),
 }
@@ -136,6 +139,21 @@ pub(crate) enum Config {
     Check,
     /// Print what is configured, and where each value is from; secrets stay unseen
     Show,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  broker store status\n  broker store migrate   # after a change of `store`"
+)]
+pub(crate) enum Store {
+    /// Show how new logins are kept, how each record is, and whether the OS keyring answers
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write every record in the way that `store` says: a file, or sealed; none is lost if this is cut off
+    Migrate,
 }
 
 /// Print completions for a shell, or install them: commands, flags, formats, and the names of your providers

@@ -47,6 +47,9 @@ fn check(desk: &Desk<'_>) -> Outcome {
     for name in &names {
         desk.warn(&config, name);
     }
+    if let Some(warning) = config.store_warning() {
+        desk.say(&format!("warning: {warning}"));
+    }
     if !errors.is_empty() {
         return Err(End::Errors(errors));
     }
@@ -56,6 +59,9 @@ fn check(desk: &Desk<'_>) -> Outcome {
 fn show(desk: &Desk<'_>) -> Outcome {
     let config = desk.setup().config()?;
     let mut tables = Vec::new();
+    if let Some(set) = config.store_setting() {
+        tables.push(format!("{} = {}  # {}\n", set.key, set.value, set.origin));
+    }
     for provider in config.configured()? {
         let mut lines =
             vec![format!("[providers.{}]  # kind {}, {}", provider.name, provider.kind, provider.origin)];

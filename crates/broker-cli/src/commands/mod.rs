@@ -14,6 +14,7 @@ mod logout;
 mod man;
 mod new_provider;
 mod status;
+mod store;
 mod token;
 
 use std::io::{Read, Write};
@@ -61,6 +62,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Command::NewProvider(new) => new_provider::run(new),
         Command::Helper(helper) => helper::run(&desk, helper),
         Command::Config(config) => config::run(&desk, config),
+        Command::Store(store) => store::run(&desk, store),
         Command::Completions(completions) => completions::run(&desk, completions),
         Command::Man(man) => man::run(&desk, man),
     }
@@ -93,6 +95,9 @@ impl Desk<'_> {
             self.warn(&config, provider.as_ref());
         }
         self.terminal.withhold(config.withheld());
+        if let Some(warning) = config.store_warning() {
+            self.say(&format!("warning: {warning}"));
+        }
         Ok(setup.open_with(config)?)
     }
 
@@ -153,6 +158,7 @@ fn log(verbose: u8) {
         "broker_earthdaily",
         "broker_carbonmapper",
         "broker_exec",
+        "broker_keyring",
         "broker_login",
         "broker_static",
     ];

@@ -105,7 +105,7 @@ impl Operation {
     }
 
     async fn log_in(&self, held: &mut Held, login: Login) -> Result<LoggedIn> {
-        held.locked.probe(1).await?;
+        held.locked.probe_login().await?;
         let whose = self.inner.whose_token(&self.slot);
         let mut change = self.provider().login(&self.context, &login).await?;
         let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));

@@ -28,9 +28,9 @@ pub(crate) use system::host_name;
 #[cfg(feature = "file")]
 pub(crate) use system::{
     Version, device, has_no_locks, is_gone, is_link, is_private, lock_holder, magic, make_private,
-    note_in_lock, open, open_lock, runtime_folders, sync_folder,
+    note_in_lock, open, runtime_folders, sync_folder,
 };
-pub use system::{everybody_writes, is_own, make_folder, others_read};
+pub use system::{everybody_writes, is_own, make_folder, open_lock, others_read};
 
 /// Opens a file to read, or the one that a link names: nothing else, and never waiting for who writes to a pipe.
 pub fn open_followed(path: &Path) -> Result<File> {

@@ -36,7 +36,7 @@ pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
 }
 
 /// Opens a file to lock, or makes it.
-pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
+pub fn open_lock(path: &Path) -> std::io::Result<File> {
     refuse_link(path)?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }

@@ -39,7 +39,7 @@ pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
 }
 
 /// Opens a file to lock, or makes it with mode 0600, whatever the umask takes away.
-pub(crate) fn open_lock(path: &Path) -> std::io::Result<File> {
+pub fn open_lock(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(no_follow());
     let file = match options.open(path) {

@@ -2,6 +2,7 @@
 
 use std::fs::TryLockError;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -9,6 +10,7 @@ use super::lock::{Attempt, lock};
 use super::locked::LockedFile;
 use super::place::Place;
 use super::read::cannot;
+use super::sealed::Sealer;
 use super::second_place::{self, SecondPlace};
 use crate::platform;
 use crate::{Env, Error, Loaded, Locking, Reach, Result, Store, StoreAbout};
@@ -16,7 +18,7 @@ use crate::{Env, Error, Loaded, Locking, Reach, Result, Store, StoreAbout};
 /// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl FileStore {
@@ -33,6 +35,13 @@ impl FileStore {
     #[must_use]
     pub fn with_runtime_folder(mut self, env: &dyn Env) -> Self {
         self.place.second = SecondPlace::new(second_place::folders(env), &self.place.folder);
+        self
+    }
+
+    /// With somebody who seals records: new ones in the configured way, and those that are there as they are.
+    #[must_use]
+    pub fn with_sealer(mut self, sealer: Arc<dyn Sealer>) -> Self {
+        self.place.sealer = Some(sealer);
         self
     }
 
@@ -59,33 +68,14 @@ impl FileStore {
 #[async_trait]
 impl Store for FileStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        self.place.newest(provider)
+        Ok(self.place.newest(provider)?.loaded)
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
-        self.make_folder()?;
-        let beside = self.place.folder.join(format!("{provider}.lock"));
-        // A network file system may have no locks: the processes of this host are always kept apart by one that works.
-        let on_host = if self.place.filesystem().shared { Some(self.lock_on_host(provider)) } else { None };
-        if let Some(Ok(Attempt::Busy(holder))) = on_host {
-            return Ok(Locking::Busy(holder));
-        }
-        let (on_host, beside) = match lock(&beside)? {
-            Attempt::Taken(lock) => (on_host.and_then(Result::ok), Some(lock)),
-            Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
-            // Then the host's is the only one.
-            Attempt::Unsupported => (Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?), None),
-        };
-        let on_host = match on_host {
-            Some(Attempt::Busy(holder)) => return Ok(Locking::Busy(holder)),
-            Some(Attempt::Taken(lock)) => Some(lock),
-            Some(Attempt::Unsupported) | None => None,
-        };
-        let locks: Vec<_> = on_host.into_iter().chain(beside).collect();
-        if locks.is_empty() {
-            return Err(Error::failed("no lock can be had on this host"));
-        }
-        Ok(Locking::Taken(Box::new(LockedFile::new(self.place.clone(), provider, locks))))
+        Ok(match self.lock(provider)? {
+            Ok(locked) => Locking::Taken(Box::new(locked)),
+            Err(holder) => Locking::Busy(holder),
+        })
     }
 
     fn about(&self) -> StoreAbout {
@@ -106,6 +96,33 @@ impl Store for FileStore {
 }
 
 impl FileStore {
+    /// The record under its lock, or who has that.
+    pub(super) fn lock(&self, provider: &str) -> Result<std::result::Result<LockedFile, Option<String>>> {
+        self.make_folder()?;
+        let beside = self.place.folder.join(format!("{provider}.lock"));
+        // A network file system may have no locks: the processes of this host are always kept apart by one that works.
+        let on_host = if self.place.filesystem().shared { Some(self.lock_on_host(provider)) } else { None };
+        if let Some(Ok(Attempt::Busy(holder))) = on_host {
+            return Ok(Err(holder));
+        }
+        let (on_host, beside) = match lock(&beside)? {
+            Attempt::Taken(lock) => (on_host.and_then(Result::ok), Some(lock)),
+            Attempt::Busy(holder) => return Ok(Err(holder)),
+            // Then the host's is the only one.
+            Attempt::Unsupported => (Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?), None),
+        };
+        let on_host = match on_host {
+            Some(Attempt::Busy(holder)) => return Ok(Err(holder)),
+            Some(Attempt::Taken(lock)) => Some(lock),
+            Some(Attempt::Unsupported) | None => None,
+        };
+        let locks: Vec<_> = on_host.into_iter().chain(beside).collect();
+        if locks.is_empty() {
+            return Err(Error::failed("no lock can be had on this host"));
+        }
+        Ok(Ok(LockedFile::new(self.place.clone(), provider, locks)))
+    }
+
     fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
         let path = self.place.second.lock_path(provider);
         SecondPlace::make_lock_folder()

@@ -9,11 +9,15 @@ mod lock;
 #[cfg(feature = "file")]
 mod locked;
 #[cfg(feature = "file")]
+mod migrate;
+#[cfg(feature = "file")]
 mod place;
 #[cfg(feature = "file")]
 mod read;
 #[cfg(feature = "file")]
 mod replaced;
+#[cfg(feature = "file")]
+mod sealed;
 #[cfg(feature = "file")]
 mod second_place;
 #[cfg(feature = "file")]
@@ -25,6 +29,10 @@ use crate::{Record, Result};
 
 #[cfg(feature = "file")]
 pub use file::FileStore;
+#[cfg(feature = "file")]
+pub use migrate::{Kept, Migrated};
+#[cfg(feature = "file")]
+pub use sealed::{Envelope, Sealer};
 #[cfg(feature = "file")]
 pub(crate) use shared::SharedStore;
 
@@ -84,6 +92,12 @@ pub trait Locked: Send {
     /// Makes sure that a record can be saved so many times: room is set aside, permissions are there. Called before
     /// every exchange, so that nothing is spent whose answer could not be kept.
     async fn probe(&mut self, saves: usize) -> Result<()>;
+
+    /// Makes sure that the record of a new login can be saved: it may be written in another way than the one that is
+    /// there. Called before anything is asked of a person or a service.
+    async fn probe_login(&mut self) -> Result<()> {
+        self.probe(1).await
+    }
 
     /// Saves the record as one atomic step; when this returns, it is durable. A file that could not be read is
     /// kept aside, never overwritten: then this says where.

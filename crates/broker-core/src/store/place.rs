@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::filesystem::Filesystem;
-use super::read::read;
+use super::read::{Found, read};
+use super::sealed::Sealer;
 use super::second_place::SecondPlace;
 use crate::{Loaded, Result};
 
@@ -13,12 +14,13 @@ use crate::{Loaded, Result};
 pub(super) struct Place {
     pub(super) folder: PathBuf,
     pub(super) second: SecondPlace,
+    pub(super) sealer: Option<Arc<dyn Sealer>>,
     filesystem: Arc<OnceLock<Filesystem>>,
 }
 
 impl Place {
     pub(super) fn new(folder: PathBuf, second: SecondPlace) -> Self {
-        Self { folder, second, filesystem: Arc::default() }
+        Self { folder, second, sealer: None, filesystem: Arc::default() }
     }
 
     pub(super) fn record_path(&self, provider: &str) -> PathBuf {
@@ -29,13 +31,21 @@ impl Place {
         self.filesystem.get_or_init(|| Filesystem::of(&self.folder))
     }
 
+    pub(super) fn sealer(&self) -> Option<&dyn Sealer> {
+        self.sealer.as_deref()
+    }
+
     /// The record, or what was saved in the second place since.
-    pub(super) fn newest(&self, provider: &str) -> Result<Loaded> {
-        let own = read(&self.record_path(provider), provider);
-        match (own, self.second.read(provider)) {
+    pub(super) fn newest(&self, provider: &str) -> Result<Found> {
+        let own = read(&self.record_path(provider), provider, self.sealer());
+        match (own, self.second.read(provider, self.sealer())?) {
             (own, None) => own,
-            (Ok(Loaded::Record(own)), Some(other)) if own.age() > other.age() => Ok(Loaded::Record(own)),
-            (_, Some(other)) => Ok(Loaded::Rescued(Box::new(other))),
+            (Ok(Found { loaded: Loaded::Record(own), with }), Some((other, _)))
+                if own.age() > other.age() =>
+            {
+                Ok(Found { loaded: Loaded::Record(own), with })
+            }
+            (_, Some((other, with))) => Ok(Found { loaded: Loaded::Rescued(other), with }),
         }
     }
 }

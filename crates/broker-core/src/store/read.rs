@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::sealed::{Envelope, SEALED_FORMAT, Sealer, open};
 use crate::platform;
 use crate::record::FORMAT;
 use crate::{Error, Loaded, Record, Result};
@@ -16,15 +17,39 @@ pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 /// What temporary files end with.
 pub(super) const SUFFIX: &str = ".tmp";
 
-pub(super) fn read(path: &Path, provider: &str) -> Result<Loaded> {
-    let Some(bytes) = read_bytes(path)? else { return Ok(Loaded::Nothing) };
-    if bytes.len() as u64 > LONGEST_RECORD {
-        return Ok(Loaded::Unreadable(format!("{} is larger than any record", path.display())));
+/// What was read, and in which way it is sealed.
+pub(super) struct Found {
+    pub(super) loaded: Loaded,
+    /// None if it is plain text, or no record.
+    pub(super) with: Option<String>,
+}
+
+impl Found {
+    fn open(loaded: Loaded) -> Self {
+        Self { loaded, with: None }
     }
-    Ok(parse(&bytes, provider).map_or_else(
-        |why| Loaded::Unreadable(format!("{} {why}", path.display())),
-        |record| Loaded::Record(Box::new(record)),
-    ))
+}
+
+pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> Result<Found> {
+    let Some(bytes) = read_bytes(path)? else { return Ok(Found::open(Loaded::Nothing)) };
+    let unreadable = |why: String| Found::open(Loaded::Unreadable(format!("{} {why}", path.display())));
+    if bytes.len() as u64 > LONGEST_RECORD {
+        return Ok(unreadable("is larger than any record".to_owned()));
+    }
+    let why = match parse(&bytes, provider) {
+        Ok(record) => return Ok(Found::open(Loaded::Record(Box::new(record)))),
+        Err(why) => why,
+    };
+    let Some(envelope) = Envelope::read(&bytes).filter(|envelope| envelope.provider == provider) else {
+        return Ok(unreadable(why));
+    };
+    let Some(plain) = open(&envelope, sealer)? else {
+        return Ok(unreadable("is damaged: its own key does not open it".to_owned()));
+    };
+    Ok(match parse(&plain, provider) {
+        Ok(record) => Found { loaded: Loaded::Record(Box::new(record)), with: Some(envelope.with) },
+        Err(why) => unreadable(why),
+    })
 }
 
 /// A file of the user's own, without following links; one byte more than the longest record, if it is longer.
@@ -57,10 +82,14 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
     };
     let value = serde_json::from_slice::<Value>(bytes).unwrap_or_default();
     Err(match (value.get("version").and_then(Value::as_u64), value.get("provider").and_then(Value::as_str)) {
-        (Some(version), _) if version > FORMAT => {
-            format!("was written by a newer broker (format {version}, this one reads {FORMAT})")
+        (Some(version), _) if version > SEALED_FORMAT => {
+            format!(
+                "was written by a newer broker (format {version}, this one reads {FORMAT} and {SEALED_FORMAT})"
+            )
         }
-        (Some(FORMAT), Some(name)) if name != provider => format!("is the record of `{name}`"),
+        (Some(FORMAT | SEALED_FORMAT), Some(name)) if name != provider => {
+            format!("is the record of `{name}`")
+        }
         _ => match unreadable {
             Some(error) if error.is_eof() => "ends in the middle".to_owned(),
             _ => "is not a record of the broker".to_owned(),

@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use super::read::read;
+use super::read::{Found, read, read_bytes};
+use super::sealed::{Envelope, Sealer};
 use crate::platform::{self, runtime_folders};
-use crate::{Env, Loaded, Record};
+use crate::{Env, Loaded, Record, Result};
 
 /// Folders beside the one that a store is in.
 #[derive(Debug, Clone, Default)]
@@ -42,17 +43,43 @@ impl SecondPlace {
         format!("{provider}-{hash}.{ending}")
     }
 
-    /// The newest record that was saved here.
-    pub(super) fn read(&self, provider: &str) -> Option<Record> {
-        let found = self.files(provider).filter_map(|path| match read(&path, provider) {
-            Ok(Loaded::Record(record)) => Some(*record),
-            _ => None,
-        });
-        found.max_by_key(Record::age)
+    /// The newest record that was saved here, and in which way it is sealed.
+    pub(super) fn read(
+        &self,
+        provider: &str,
+        sealer: Option<&dyn Sealer>,
+    ) -> Result<Option<(Box<Record>, Option<String>)>> {
+        let mut newest: Option<(Box<Record>, Option<String>)> = None;
+        for path in self.files(provider) {
+            // What is sealed and cannot be opened now may be newer than all else.
+            let found = match read(&path, provider, sealer) {
+                Err(error) if Self::is_sealed(&path) => return Err(error),
+                found => found,
+            };
+            if let Ok(Found { loaded: Loaded::Record(record), with }) = found
+                && newest.as_ref().is_none_or(|(other, _)| record.age() >= other.age())
+            {
+                newest = Some((record, with));
+            }
+        }
+        Ok(newest)
+    }
+
+    fn is_sealed(path: &Path) -> bool {
+        matches!(read_bytes(path), Ok(Some(bytes)) if Envelope::read(&bytes).is_some())
+    }
+
+    /// The providers that have a record here.
+    pub(super) fn names(&self) -> Vec<String> {
+        let ending = self.name("", "json");
+        let folders = self.folders.iter().filter(|folder| is_ours(folder));
+        let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+        let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        files.filter_map(|name| name.strip_suffix(&ending).map(str::to_owned)).collect()
     }
 
     /// Where it may be: not where others could have put it.
-    fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
+    pub(super) fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
         let ours = self.folders.iter().filter(|folder| is_ours(folder));
         ours.map(move |folder| folder.join(self.name(provider, "json")))
     }
@@ -70,10 +97,10 @@ impl SecondPlace {
     }
 
     /// Removes what was saved here: it is in its own place again, or is to be forgotten.
-    pub(super) fn clear(&self, provider: &str) -> std::io::Result<()> {
+    pub(super) fn clear(&self, provider: &str, sealer: Option<&dyn Sealer>) -> std::io::Result<()> {
         for path in self.files(provider) {
             // What cannot be read may be the record of a newer version: it is left.
-            if matches!(read(&path, provider), Ok(Loaded::Record(_))) {
+            if matches!(read(&path, provider, sealer), Ok(Found { loaded: Loaded::Record(_), .. })) {
                 std::fs::remove_file(path)?;
             }
         }

@@ -140,6 +140,11 @@ impl Locked for LockedShared {
         make_folder(self.join.file.path()).and_then(|()| self.replaced.probe(saves)).map_err(hinted)
     }
 
+    async fn probe_login(&mut self) -> Result<()> {
+        self.records.probe_login().await?;
+        make_folder(self.join.file.path()).and_then(|()| self.replaced.probe(1)).map_err(hinted)
+    }
+
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
         // Between an answer and its save as little as can be is done: the file is read again only if it has changed.
         let version = Version::of(self.join.file.path());

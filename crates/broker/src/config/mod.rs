@@ -1,11 +1,13 @@
 //! The configuration: layers, each value with its origin, and errors that name file, line and column.
 
 mod file;
+mod from;
 mod layers;
 mod parts;
 mod place;
 mod secrets;
 mod show;
+mod store;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +26,10 @@ pub(crate) use layers::Files;
 use layers::{Joined, Text};
 use place::{Mark, Place};
 pub use show::{Configured, Setting};
+pub use store::StoreConfig;
+
+/// The keys beside which there are no others.
+const TOP_KEYS: [&str; 2] = ["providers", "store"];
 
 /// The keys every provider has, whatever its kind.
 const COMMON_KEYS: [&str; 6] = ["kind", "timeout", "env", "hosts", "header", "prefix"];
@@ -40,6 +46,7 @@ pub struct Config {
     names: BTreeSet<String>,
     texts: Vec<Text>,
     kinds: Vec<Kind>,
+    pub(crate) store: StoreConfig,
     pub(crate) env: Arc<dyn Env>,
 }
 
@@ -53,7 +60,8 @@ impl Config {
     ) -> Result<Self> {
         let texts = layers::read(files)?;
         let Joined { figment, names, variables } = layers::join(&texts, env.as_ref(), only.as_ref())?;
-        let mut config = Self { figment, providers: Dict::new(), names, texts, kinds, env };
+        let store = StoreConfig::read(&texts, env.as_ref())?;
+        let mut config = Self { figment, providers: Dict::new(), names, texts, kinds, store, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
             let before = only.len();
@@ -64,24 +72,21 @@ impl Config {
             config.figment = layers::join(&config.texts, config.env.as_ref(), Some(only))?.figment;
             config.providers = config.read_tables()?;
         }
-        let names = config.secret_variables(variables);
+        let mut names = config.secret_variables(variables);
+        names.extend(config.store.variables().map(str::to_owned));
         config.env = Arc::new(Withholding { beneath: config.env, names });
         Ok(config)
-    }
-
-    /// The providers that others take tokens from.
-    fn sources(&self) -> Vec<String> {
-        let tables = self.providers.values().filter_map(Value::as_dict);
-        tables.filter_map(|table| table.get("from")?.as_str()).map(str::to_owned).collect()
     }
 
     /// The tables of the providers, if the configuration has the right form.
     fn read_tables(&self) -> Result<Dict> {
         // Figment's own errors do not happen: everything was read before.
         let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
-        if let Some(other) = all.keys().find(|key| *key != "providers") {
-            let meant = nearest(other, ["providers"])
-                .map_or("providers are tables [providers.NAME]", |_| "did you mean `providers`?");
+        if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
+            let meant = nearest(other, TOP_KEYS).map_or_else(
+                || "there are `store` and tables [providers.NAME]".to_owned(),
+                |key| format!("did you mean `{key}`?"),
+            );
             return Err(self.wrong(&[other], Mark::Key, &format!("`{other}` is not a key here: {meant}")));
         }
         let why = "`providers` is not a table: write [providers.NAME]";
@@ -232,31 +237,6 @@ impl Config {
             header.prefix = prefix;
         }
         Ok(header)
-    }
-
-    /// Whether the provider that `name` derives from is there, and does not derive from it in turn.
-    fn check_from(&self, name: &str, from: &str) -> Result<()> {
-        let at = ["providers", name, "from"];
-        let mut chain = vec![name, from];
-        loop {
-            let last = chain.last().copied().unwrap_or_default();
-            if !self.providers.contains_key(last) {
-                let meant = nearest(last, self.names.iter().map(String::as_str));
-                let meant = meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
-                return Err(self.wrong(&at, Mark::Value, &format!("there is no provider `{last}`{meant}")));
-            }
-            let Some(next) = self.table(last)?.get("from").and_then(Value::as_str) else { return Ok(()) };
-            let is_circle = chain.contains(&next);
-            chain.push(next);
-            if is_circle {
-                let chain = chain.join(" -> ");
-                return Err(self.wrong(
-                    &at,
-                    Mark::Value,
-                    &format!("providers need each other's tokens: {chain}"),
-                ));
-            }
-        }
     }
 
     /// A setting that its kind cannot use.

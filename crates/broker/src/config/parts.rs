@@ -9,7 +9,7 @@ const HEADER: &str = "[providers.";
 /// A file, cut at its tables of providers.
 pub(super) struct Parts<'a> {
     /// What stands before the first table.
-    head: &'a str,
+    pub(super) head: &'a str,
     /// The name of a provider, and a table of it with its header.
     tables: Vec<(&'a str, &'a str)>,
 }

@@ -9,7 +9,7 @@ use super::report::Report;
 use crate::commands::{Desk, Outcome};
 
 /// The variables that are read; `BROKER_PROVIDERS__…` are keys.
-const VARIABLES: [&str; 2] = ["BROKER_CONFIG", "BROKER_STATE_DIR"];
+const VARIABLES: [&str; 3] = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
 
 /// Gives the configuration, if there is one that can be used. That `named` is no provider is an error of who asked.
 pub(super) fn check(desk: &Desk<'_>, named: Option<&str>, report: &mut Report) -> Outcome<Option<Config>> {
@@ -114,7 +114,10 @@ fn variables(report: &mut Report) {
     let own = |name: &str| VARIABLES.contains(&name) || name.starts_with("BROKER_PROVIDERS__");
     let mut fine = true;
     for (name, _) in set.iter().filter(|(name, _)| !own(name)) {
-        let meant = match nearest(name, VARIABLES) {
+        // The part that all have says nothing.
+        let bare = |name: &'static str| name.trim_start_matches("BROKER_");
+        let near = nearest(name.trim_start_matches("BROKER_"), VARIABLES.map(bare));
+        let meant = match near.and_then(|near| VARIABLES.into_iter().find(|name| bare(name) == near)) {
             Some(meant) => meant,
             None if name.starts_with("BROKER_PROVIDER") => "BROKER_PROVIDERS__NAME__KEY",
             None => continue,

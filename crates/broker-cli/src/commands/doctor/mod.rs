@@ -5,6 +5,7 @@ mod files;
 mod logins;
 mod network;
 mod report;
+mod sealed;
 mod state;
 mod tools;
 mod tries;
@@ -24,6 +25,7 @@ pub(super) fn run(desk: &Desk<'_>, args: &Doctor) -> Outcome {
     let broker = desk.setup().open().ok();
     let (statuses, errors) = look(broker.as_ref(), named);
     state::check(desk, &errors, &mut report);
+    sealed::check(desk, config.as_ref(), &statuses, &mut report);
     logins::check(desk, config.as_ref(), &statuses, &mut report);
     network::check(desk, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
     tools::check(desk, config.as_ref(), named, &statuses, &mut report);

@@ -1,0 +1,107 @@
+//! `broker store`: how records are kept, and moving them.
+
+use broker::{Catalog, Config, Kept, KeyringState, Migrated, Records};
+use serde_json::json;
+
+use super::{Desk, Outcome, answer};
+use crate::args::Store;
+use crate::report::End;
+use crate::words;
+
+pub(super) fn run(desk: &Desk<'_>, args: &Store) -> Outcome {
+    let setup = desk.setup();
+    let config = setup.config()?;
+    if let Some(warning) = config.store_warning() {
+        desk.say(&format!("warning: {warning}"));
+    }
+    let records = setup.records(&config)?;
+    match args {
+        Store::Status { json } => status(&records, &config, *json),
+        Store::Migrate => migrate(desk, &records),
+    }
+}
+
+/// How a record is kept, in one word.
+pub(super) fn word(kept: &Kept) -> &str {
+    match kept {
+        Kept::Plain => "file",
+        Kept::Sealed(with) => with,
+    }
+}
+
+pub(super) fn of_keyring(state: KeyringState) -> &'static str {
+    match state {
+        KeyringState::Unlocked => "unlocked",
+        KeyringState::Locked => "locked",
+        _ => "absent",
+    }
+}
+
+fn status(records: &Records, config: &Config, as_json: bool) -> Outcome {
+    let list = records.list()?;
+    let configured = records.configured();
+    let asks = configured == "keyring" || list.iter().any(|(_, kept)| word(kept) == "keyring");
+    // Who uses no keyring is not made to start one.
+    let keyring = asks.then(|| of_keyring(records.keyring()));
+    if as_json {
+        let object = |(name, kept): &(String, Kept)| json!({ "name": name, "kept": word(kept) });
+        let all = json!({
+            "version": 1,
+            "configured": configured,
+            "keyring": keyring,
+            "records": list.iter().map(object).collect::<Vec<_>>(),
+        });
+        return answer(&format!("{all}\n"));
+    }
+    let of_keyring = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();
+    let mut text = format!("new logins: {configured}\n{of_keyring}");
+    if !list.is_empty() {
+        let mut rows = vec![["PROVIDER", "KEPT IN", ""].map(str::to_owned).to_vec()];
+        let names = config.names();
+        rows.extend(list.into_iter().map(|(name, kept)| {
+            let note = if names.contains(&name) { "" } else { "not configured" };
+            vec![name, word(&kept).to_owned(), note.to_owned()]
+        }));
+        text = text + "\n" + &words::table(&rows, |_, _, cell| cell);
+    }
+    answer(&text)
+}
+
+fn migrate(desk: &Desk<'_>, records: &Records) -> Outcome {
+    let runtime = crate::run::runtime()?;
+    let (mut errors, mut lines, mut from_keyring) = (Vec::new(), Vec::new(), false);
+    for (name, before) in records.list()? {
+        match runtime.block_on(records.migrate(&name)) {
+            Ok(Migrated::Moved) => {
+                from_keyring |= word(&before) == "keyring";
+                lines.push(format!("{name}: {} -> {}\n", word(&before), records.configured()));
+            }
+            Ok(Migrated::Unreadable(why)) => {
+                desk.say(&format!("{name}: {why}: it is left as it is"));
+            }
+            Ok(_) => {}
+            // What is wrong with one record keeps no other from being moved.
+            Err(error) => errors.push(error),
+        }
+    }
+    if lines.is_empty() && errors.is_empty() {
+        desk.say(&format!(
+            "nothing to move: all records are kept in the configured way ({})",
+            records.configured()
+        ));
+    }
+    answer(&lines.concat())?;
+    if from_keyring && errors.is_empty() && records.configured() != "keyring" {
+        forget(desk, records);
+    }
+    if errors.is_empty() { Ok(()) } else { Err(End::Errors(errors)) }
+}
+
+/// Takes away a key that nothing needs any more. That it cannot be done is no failure of what was asked for.
+fn forget(desk: &Desk<'_>, records: &Records) {
+    match records.forget_unused_key() {
+        Ok(true) => desk.say("the key of these records was taken out of the OS keyring"),
+        Ok(false) => {}
+        Err(error) => desk.say(&format!("the OS keyring may still have a key that nothing needs: {error}")),
+    }
+}

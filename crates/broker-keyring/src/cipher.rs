@@ -1,0 +1,76 @@
+//! Sealing and opening, once there is a key.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use broker_core::{Envelope, Error, Result};
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
+
+use crate::key::{DataKey, random};
+
+/// So long that random ones do not repeat.
+const NONCE: usize = 24;
+
+/// Seals `plain` into an envelope whose open part is written.
+pub(crate) fn seal(key: &DataKey, mut envelope: Envelope, plain: &[u8]) -> Result<Envelope> {
+    let mut nonce = [0; NONCE];
+    random(&mut nonce)?;
+    let bound = envelope.bound();
+    let sealed = cipher(key).encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &bound });
+    let sealed = sealed.map_err(|_| Error::failed("the record cannot be sealed"))?;
+    envelope.nonce = STANDARD.encode(nonce);
+    envelope.sealed = STANDARD.encode(sealed);
+    Ok(envelope)
+}
+
+/// What is in an envelope; `None` if it is not what was sealed with this key.
+pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u8>>> {
+    let nonce = <[u8; NONCE]>::try_from(STANDARD.decode(&envelope.nonce).ok()?).ok()?;
+    let sealed = STANDARD.decode(&envelope.sealed).ok()?;
+    let bound = envelope.bound();
+    cipher(key).decrypt(&XNonce::from(nonce), Payload { msg: &sealed, aad: &bound }).ok().map(Zeroizing::new)
+}
+
+fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
+    // The cipher wipes its own copy.
+    let bytes = Zeroizing::new(*key.bytes());
+    XChaCha20Poly1305::new(<&Key>::from(&*bytes))
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn sealed(key: &DataKey) -> Envelope {
+        seal(key, Envelope::new("a", "key", &key.id(), None), b"the record").expect("sealed")
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_by_its_key_alone() {
+        let (key, other) = (DataKey::new().expect("a key"), DataKey::new().expect("a key"));
+        let envelope = sealed(&key);
+        assert_eq!(open(&key, &envelope).expect("opened").as_slice(), b"the record");
+        assert!(open(&other, &envelope).is_none());
+        assert_ne!(sealed(&key).sealed, envelope.sealed, "no nonce comes twice");
+    }
+
+    #[test]
+    fn whatever_is_changed_in_the_file_it_is_not_opened() {
+        let key = DataKey::new().expect("a key");
+        let changes: [fn(&mut Envelope); 6] = [
+            |it| it.provider = "b".to_owned(),
+            |it| it.with = "passphrase".to_owned(),
+            |it| it.key.push('0'),
+            |it| it.kdf = Some(serde_json::json!({})),
+            |it| it.nonce = STANDARD.encode([0; NONCE]),
+            |it| it.sealed = STANDARD.encode([0; 40]),
+        ];
+        for (at, change) in changes.iter().enumerate() {
+            let mut envelope = sealed(&key);
+            change(&mut envelope);
+            assert!(open(&key, &envelope).is_none(), "{at}");
+        }
+    }
+}

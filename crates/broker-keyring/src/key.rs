@@ -1,0 +1,91 @@
+//! The key that seals records.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use broker_core::{Error, Result};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// How long a key is.
+pub(crate) const LENGTH: usize = 32;
+
+/// A key, wiped when dropped.
+#[derive(Clone)]
+pub(crate) struct DataKey(Zeroizing<[u8; LENGTH]>);
+
+impl DataKey {
+    pub(crate) fn new() -> Result<Self> {
+        let mut key = Zeroizing::new([0; LENGTH]);
+        random(key.as_mut_slice())?;
+        Ok(Self(key))
+    }
+
+    pub(crate) fn of(bytes: Zeroizing<[u8; LENGTH]>) -> Self {
+        Self(bytes)
+    }
+
+    /// A key as text: 32 bytes in base64 or as hexadecimal digits.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let bytes = Zeroizing::new(if text.len() == 2 * LENGTH {
+            let digit = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+            (0..LENGTH).map(|index| digit(2 * index)).collect::<Option<Vec<u8>>>()?
+        } else {
+            let padded = Zeroizing::new(format!("{}=", text.trim_end_matches('=')));
+            STANDARD.decode(padded.as_bytes()).or_else(|_| URL_SAFE.decode(padded.as_bytes())).ok()?
+        });
+        let key = <[u8; LENGTH]>::try_from(bytes.as_slice()).ok()?;
+        Some(Self(Zeroizing::new(key)))
+    }
+
+    /// As text, for the place that keeps it.
+    #[cfg(all(feature = "keyring", target_os = "linux"))]
+    pub(crate) fn text(&self) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD.encode(self.bytes()))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; LENGTH] {
+        &self.0
+    }
+
+    /// A mark that tells it from other keys, and nothing else of it.
+    pub(crate) fn id(&self) -> String {
+        let hash = Sha256::new().chain_update("broker data key\0").chain_update(self.bytes()).finalize();
+        format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|at| hash[at])))
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Fills `bytes` with what nobody can guess.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes)
+        .map_err(|error| Error::failed(format!("the system gives no random numbers: {error}")))
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_base64_or_digits_and_as_nothing_else() {
+        let bytes: [u8; LENGTH] = std::array::from_fn(|at| u8::try_from(at * 8 + 3).expect("a byte"));
+        let digits = bytes.map(|byte| format!("{byte:02X}")).concat();
+        let id = DataKey::of(Zeroizing::new(bytes)).id();
+        let (usual, in_urls) = (STANDARD.encode(bytes), URL_SAFE.encode(bytes));
+        let bare = usual.trim_end_matches('=').to_owned();
+        for text in [&digits, &usual, &in_urls, &bare, &format!(" {usual}\n")] {
+            assert_eq!(DataKey::read(text).expect("a key").id(), id, "{text}");
+        }
+        let wrong = ["", "short", &digits[1..], &format!("{digits}00"), &usual[4..], &"ä".repeat(32)];
+        assert!(wrong.iter().all(|text| DataKey::read(text).is_none()));
+        assert_eq!(format!("{:?}", DataKey::of(Zeroizing::new(bytes))), "[redacted]");
+    }
+}

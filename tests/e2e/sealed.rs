@@ -1,0 +1,264 @@
+//! Records sealed with a passphrase or a key: what is on the disk, who can open it, and how records are moved.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+use broker_e2e::{Run, Sandbox, finish, secret_in};
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
+use chrono::TimeDelta;
+use serde_json::Value;
+
+const PASSPHRASE: &str = "store = { passphrase = { env = \"BROKER_PASSPHRASE\" } }\n";
+const TOKEN: [&str; 2] = ["token", "earthdaily"];
+
+/// A key: 32 bytes as hexadecimal digits, all alike.
+fn key(digit: &str) -> String {
+    digit.repeat(64)
+}
+
+fn with_key(sandbox: &Sandbox, digit: &str) -> String {
+    let file = sandbox.home().join("broker.key");
+    sandbox.write(&file, &format!("{}\n", key(digit)));
+    format!("store = {{ key = {{ file = \"{}\" }} }}\n", file.display())
+}
+
+fn imagery() -> (EarthDaily, String, Sandbox) {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
+    let sandbox = Sandbox::new()
+        .with_env("EDS_SECRET", "standin-api-token")
+        .with_env("BROKER_PASSPHRASE", "correct horse battery staple");
+    (service, config, sandbox)
+}
+
+/// A login of EarthScope's in the broker's own record, and its configuration.
+fn seismic() -> (EarthScope, String, Sandbox) {
+    let service =
+        EarthScope::start(EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..Default::default() });
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\nshare = false\n", service.url());
+    let sandbox = Sandbox::new().with_config(&config);
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+    (service, config, sandbox)
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    std::fs::read(path).expect("a file")
+}
+
+/// Checks that no file below has a secret in plain text.
+fn assert_sealed(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let text = String::from_utf8_lossy(&bytes(&entry.path())).into_owned();
+        assert!(secret_in(&text).is_none(), "{} has a secret in it", entry.path().display());
+    }
+}
+
+fn kept(sandbox: &Sandbox, provider: &str) -> Value {
+    let status = sandbox.broker(&["store", "status", "--json"]).ends(0);
+    let status: Value = serde_json::from_str(&status.out).expect("JSON");
+    let records = status["records"].as_array().expect("a list").clone();
+    records.into_iter().find(|record| record["name"] == provider).expect("a record")["kept"].clone()
+}
+
+#[test]
+fn a_sealed_record_is_held_and_nothing_of_it_is_on_the_disk() {
+    for way in ["passphrase", "key"] {
+        let (service, config, sandbox) = imagery();
+        let store = if way == "key" { with_key(&sandbox, "a") } else { PASSPHRASE.to_owned() };
+        sandbox.write_config(&(store + &config));
+        let token = sandbox.broker(&TOKEN).token();
+        assert_eq!(sandbox.broker(&TOKEN).token(), token);
+        assert_eq!(service.exchanges(), 1, "{way}");
+        let record = sandbox.record("earthdaily");
+        assert_eq!((&record["version"], &record["with"]), (&Value::from(2), &Value::from(way)));
+        assert_eq!(record["kdf"].is_object(), way == "passphrase");
+        assert_sealed(&sandbox.state());
+        let _ = sandbox.broker(&["config", "show"]).ends(0).prints(&format!("store = {{ {way} = {{ "));
+        let _ = sandbox.broker(&["logout", "earthdaily"]).ends(0);
+        assert!(!sandbox.record_path("earthdaily").exists());
+    }
+}
+
+/// A fault of its own: neither a login that is over nor a record that is put aside.
+fn assert_refused(run: Run, code: i32, says: &str, sandbox: &Sandbox, before: &[u8]) {
+    let _ = run.ends(code).says(says);
+    assert_eq!(bytes(&sandbox.record_path("earthdaily")), before);
+    let aside = std::fs::read_dir(sandbox.state()).expect("a folder").flatten();
+    assert!(!aside.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("aside")));
+}
+
+#[test]
+fn a_wrong_passphrase_or_key_is_told_and_changes_nothing() {
+    let (service, config, sandbox) = imagery();
+    sandbox.write_config(&(PASSPHRASE.to_owned() + &config));
+    let _ = sandbox.broker(&TOKEN).token();
+    let before = bytes(&sandbox.record_path("earthdaily"));
+    let check = |sandbox: &Sandbox, code, says: &str| {
+        for words in [
+            &TOKEN[..],
+            &["login", "earthdaily"],
+            &["token", "earthdaily", "--force"],
+            &["logout", "earthdaily"],
+        ] {
+            assert_refused(sandbox.broker(words), code, says, sandbox, &before);
+        }
+    };
+    let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "incorrect horse");
+    check(&sandbox, 1, "another passphrase");
+    let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "");
+    check(&sandbox, 5, "BROKER_PASSPHRASE is not set");
+    sandbox.write_config(&config);
+    check(&sandbox, 1, "the configuration names none");
+    assert_eq!(service.exchanges(), 1);
+    // Nor is another record sealed with a passphrase that does not open the first.
+    let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "incorrect horse");
+    let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
+    sandbox.write_config(&(PASSPHRASE.to_owned() + &config + &other));
+    let _ = sandbox.broker(&["token", "other"]).ends(1).says("another passphrase");
+    assert_eq!(service.exchanges(), 1, "that was known before the exchange");
+    // A key that is none is a mistake in the configuration.
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other).replace("broker.key", "short.key"));
+    sandbox.write(&sandbox.home().join("short.key"), "abc");
+    let _ = sandbox.broker(&["token", "other"]).ends(5).says("must be 32 bytes");
+}
+
+#[test]
+fn another_key_is_told() {
+    let (_service, config, sandbox) = imagery();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let token = sandbox.broker(&TOKEN).token();
+    let before = bytes(&sandbox.record_path("earthdaily"));
+    let _ = with_key(&sandbox, "b");
+    assert_refused(sandbox.broker(&TOKEN), 1, "another key", &sandbox, &before);
+    let _ = with_key(&sandbox, "a");
+    assert_eq!(sandbox.broker(&TOKEN).token(), token);
+}
+
+#[test]
+fn records_are_moved_there_and_back_and_only_by_migrate() {
+    let (service, config, sandbox) = seismic();
+    let token = sandbox.broker(&["token", "earthscope"]).token();
+    let plain = sandbox.record("earthscope");
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
+    assert_eq!(kept(&sandbox, "earthscope"), "file", "what is there stays as it is");
+    let _ = sandbox.broker(&["store", "migrate"]).ends(0).prints("earthscope: file -> key");
+    assert_eq!(kept(&sandbox, "earthscope"), "key");
+    assert_sealed(&sandbox.state());
+    let sandbox = sandbox.with_env("BROKER_STORE", "file");
+    let renewed = sandbox.broker(&["token", "earthscope", "--force"]).token();
+    assert!(renewed != token);
+    assert_eq!(kept(&sandbox, "earthscope"), "key", "a renewal does not open what was sealed");
+    assert_sealed(&sandbox.state());
+    let _ = sandbox.broker(&["store", "migrate"]).ends(0).prints("earthscope: key -> file");
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), renewed);
+    let again = sandbox.record("earthscope");
+    assert_eq!((&again["version"], &again["issuer"]), (&plain["version"], &plain["issuer"]));
+    assert_eq!((service.refreshes(), service.reuse_events()), (2, 0));
+    let _ = sandbox
+        .with_env("BROKER_STORE", "ring")
+        .broker(&["token", "earthscope"])
+        .ends(5)
+        .says("BROKER_STORE");
+}
+
+#[test]
+fn a_killed_migration_loses_no_record() {
+    let (_service, config, mut sandbox) = seismic();
+    let token = sandbox.broker(&["token", "earthscope"]).token();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let key = std::fs::read_to_string(sandbox.home().join("broker.key")).expect("a key");
+    let mut ways = std::collections::BTreeSet::new();
+    for round in 0..60_u64 {
+        sandbox = sandbox.with_env("BROKER_STORE", if round % 2 == 1 { "file" } else { "" });
+        let mut child = sandbox.start(&["store", "migrate"]);
+        // Anywhere between its start and its end, and after.
+        std::thread::sleep(Duration::from_micros(round * 700));
+        child.kill().expect("killed");
+        drop(finish(child));
+        assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "{round} {key}");
+        ways.insert(kept(&sandbox, "earthscope").to_string());
+    }
+    assert_eq!(ways.len(), 2, "some were moved, and some were not: {ways:?}");
+}
+
+#[test]
+fn a_crowd_renews_a_sealed_record_once() {
+    let (service, config, sandbox) = seismic();
+    sandbox.age("earthscope", TimeDelta::days(2));
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let _ = sandbox.broker(&["store", "migrate"]).ends(0);
+    let before = service.refreshes();
+    service.fault("token", Fault::Delay(Duration::from_millis(300)));
+    let crowd: Vec<_> = (0..16).map(|_| sandbox.start(&["token", "earthscope"])).collect();
+    let tokens: std::collections::BTreeSet<_> = crowd.into_iter().map(|one| finish(one).token()).collect();
+    assert_eq!((tokens.len(), service.refreshes() - before, service.reuse_events()), (1, 1, 0));
+    assert_eq!(kept(&sandbox, "earthscope"), "key");
+}
+
+#[test]
+fn what_goes_to_the_second_place_is_sealed_too() {
+    let (service, config, sandbox) = seismic();
+    let runtime = sandbox.home().join("run");
+    std::fs::create_dir(&runtime).expect("a folder");
+    sandbox.age("earthscope", TimeDelta::days(2));
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let _ = sandbox.broker(&["store", "migrate"]).ends(0);
+    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
+    service.forget_seen();
+    service.fault("token", Fault::Delay(Duration::from_millis(300)));
+    let child = sandbox.start(&["token", "earthscope"]);
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let away = sandbox.state().with_extension("away");
+    std::fs::rename(sandbox.state(), &away).expect("moved");
+    std::fs::write(sandbox.state(), "").expect("a file in its place");
+    let token = finish(child).says("WARNING").token();
+    assert_sealed(&runtime.join("broker"));
+    std::fs::remove_file(sandbox.state()).expect("the file is away");
+    std::fs::rename(&away, sandbox.state()).expect("the folder is back");
+    // Who cannot open what was kept does not go on with the older record beside it.
+    let _ = with_key(&sandbox, "b");
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).says("another key");
+    let _ = with_key(&sandbox, "a");
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
+    assert_eq!(service.reuse_events(), 0);
+}
+
+#[test]
+fn no_sealed_file_stands_in_for_another_and_a_newer_format_is_left_alone() {
+    let (_service, config, sandbox) = imagery();
+    let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other));
+    let _ = sandbox.broker(&TOKEN).token();
+    let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
+    std::fs::write(sandbox.record_path("other"), text.replace("\"earthdaily\"", "\"other\""))
+        .expect("written");
+    let _ = sandbox.broker(&["status", "other"]).ends(0).says("is damaged: its own key does not open it");
+    let newer = text.replace("\"version\": 2", "\"version\": 3");
+    std::fs::write(sandbox.record_path("earthdaily"), &newer).expect("written");
+    let _ = sandbox.broker(&["status", "earthdaily"]).ends(0).says("was written by a newer broker (format 3");
+    let _ = sandbox.broker(&["store", "migrate"]).ends(0);
+    assert_eq!(bytes(&sandbox.record_path("earthdaily")), newer.as_bytes());
+}
+
+#[test]
+fn a_held_token_of_a_plain_file_opens_no_bus() {
+    let (_service, config, sandbox) = imagery();
+    sandbox.write_config(&config);
+    let token = sandbox.broker(&TOKEN).token();
+    let path = sandbox.home().join("bus");
+    let bus = UnixListener::bind(&path).expect("a socket");
+    bus.set_nonblocking(true).expect("it does not wait");
+    let sandbox = sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", path.display()));
+    assert_eq!(sandbox.broker(&TOKEN).token(), token);
+    let _ = sandbox.broker(&["store", "status"]).ends(0).prints("new logins: file");
+    assert!(bus.accept().is_err(), "nobody has called");
+    // And it would be seen: where the key is in a keyring that never answers, a first login ends within its bound.
+    sandbox.write_config(&format!("store = \"keyring\"\n{config}"));
+    let _ = sandbox.broker(&["login", "earthdaily"]).ends(1).says("no answer within 5 s");
+    assert!(bus.accept().is_ok());
+    assert_eq!(sandbox.broker(&TOKEN).token(), token);
+}
