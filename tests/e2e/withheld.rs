@@ -2,9 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use broker_e2e::Sandbox;
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault};
+
+use crate::stage::program;
 
 /// Secrets by the broker's own variables, in each way that a variable can hold one; and settings that are none.
 const SECRETS: [(&str, &str); 5] = [
@@ -123,4 +126,24 @@ fn a_browser_gets_no_secret() {
     service.approve_all();
     let _ = broker_e2e::finish(login).ends(0);
     has_no_secret(&seen, true);
+}
+
+/// As an upgrade does while somebody logs in.
+#[test]
+fn a_browser_opens_though_the_program_was_removed_meanwhile() {
+    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
+    let sandbox = Sandbox::new();
+    let (browser, seen) = tells(&sandbox, "browser", "");
+    let sandbox = sandbox.with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()));
+    let sandbox = sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", browser.to_str().expect("text"));
+    let copy = sandbox.home().join("broker");
+    std::fs::copy(broker_e2e::broker_binary(), &copy).expect("a copy");
+    service.fault("device", Fault::Delay(Duration::from_millis(300)));
+    let words = ["login", "earthscope"];
+    let login = broker_e2e::spawn(program(&sandbox, copy.to_str().expect("text"), &words), &words);
+    assert!(service.wait_for("device", 1, Duration::from_secs(30)), "the login has begun");
+    std::fs::remove_file(copy).expect("it is there");
+    crate::harden::until(|| seen.exists(), "a browser is opened");
+    service.approve_all();
+    let _ = broker_e2e::finish(login).ends(0);
 }
