@@ -95,6 +95,8 @@ fn a_wrong_password_is_refused_and_never_retried() {
     let _ = sandbox.broker(&["token", "carbonmapper"]).ends(6);
     let _ = sandbox.broker(&["token", "carbonmapper"]).ends(6).says("not tried again");
     assert_eq!(service.count("pair"), 2, "an unattended try is made once");
+    let mark = sandbox.record("carbonmapper")["failures"][""]["secret_mark"].clone();
+    assert_eq!(mark.as_str().map(str::len), Some(4), "16 bits in hex confirm no guess: {mark}");
 }
 
 #[test]

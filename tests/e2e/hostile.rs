@@ -52,7 +52,7 @@ fn a_configuration_that_is_a_pipe_is_not_waited_for() {
 #[test]
 fn a_configuration_that_everybody_can_write_is_refused() {
     let (service, sandbox, _) = imagery();
-    for mode in [0o666, 0o602] {
+    for mode in [0o666, 0o602, 0o1666] {
         set_mode(&sandbox.config_path(), mode);
         let run = sandbox.broker(&["token", "earthdaily"]).ends(5).says("everybody can write it");
         let _ = run.says("chmod o-w");

@@ -1,5 +1,6 @@
 //! A configuration of a thousand providers says the same as a short one.
 
+use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
 
 /// What the configuration is about, however it is spelled.
@@ -77,4 +78,32 @@ fn where_a_provider_takes_its_token_from_is_read_too() {
         let config = format!("{chain}{}{of_b}{more}", thousand());
         let _ = Sandbox::new().with_config(&config).broker(&["token", "a"]).ends(5).says(told);
     }
+}
+
+/// What `exec` runs may ask for another provider.
+#[test]
+fn what_exec_runs_has_the_settings_of_others_and_not_their_secrets() {
+    let lab =
+        "[providers.lab]\nkind = \"oauth2\"\nclient_id = \"c\"\ntoken_url = \"https://example.org/token\"\n";
+    let config = format!("{}{lab}{}", SPELLINGS[0].replace("lab", "own"), thousand());
+    let sandbox = Sandbox::new().with_config(&config).with_env("LAB", "lab-KANARIE");
+    let sandbox = sandbox
+        .with_env("BROKER_PROVIDERS__LAB__TOKEN_URL", "https://example.org/other")
+        .with_env("BROKER_PROVIDERS__LAB__CLIENT_SECRET", "lab-KANARIE");
+    let run = sandbox.broker(&["exec", "own", "--", "sh", "-c", "env | grep ^BROKER_PROVIDERS__LAB"]);
+    assert_eq!(run.ends(0).out, "BROKER_PROVIDERS__LAB__TOKEN_URL=https://example.org/other\n");
+}
+
+/// A table of which only a part was read would send its secret elsewhere than the whole.
+#[test]
+fn a_provider_that_was_not_named_is_not_there_in_part() {
+    let part = "providers.lab.kind = \"static\"\n";
+    let config = format!("{part}{}[providers.lab.token]\nenv = \"LAB\"\n", thousand());
+    let sandbox = Sandbox::new().with_config(&config).with_env("LAB", "lab-KANARIE");
+    assert_eq!(sandbox.broker(&["token", "lab"]).token(), "lab-KANARIE");
+    let setup = Setup::new().config_file(sandbox.config_path()).state_dir(sandbox.state());
+    let broker = setup.providers(["p7"]).open().expect("a broker");
+    let error = broker.held("lab", &TokenRequest::new()).expect_err("it was not read");
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("`Setup::providers` did not name it")), "{error}");
 }

@@ -1,10 +1,16 @@
 //! The broker's own secrets in the environment: no child gets them that did not ask.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use broker::{Env, Secret, Setup};
 use broker_e2e::Sandbox;
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault};
+
+use crate::stage::program;
 
 /// Secrets by the broker's own variables, in each way that a variable can hold one; and settings that are none.
 const SECRETS: [(&str, &str); 5] = [
@@ -123,4 +129,69 @@ fn a_browser_gets_no_secret() {
     service.approve_all();
     let _ = broker_e2e::finish(login).ends(0);
     has_no_secret(&seen, true);
+}
+
+/// As an upgrade does while somebody logs in.
+#[test]
+fn a_browser_opens_though_the_program_was_removed_meanwhile() {
+    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
+    let sandbox = Sandbox::new();
+    let (browser, seen) = tells(&sandbox, "browser", "");
+    let sandbox = sandbox.with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()));
+    let sandbox = sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", browser.to_str().expect("text"));
+    let copy = sandbox.home().join("broker");
+    std::fs::copy(broker_e2e::broker_binary(), &copy).expect("a copy");
+    service.fault("device", Fault::Delay(Duration::from_millis(300)));
+    let words = ["login", "earthscope"];
+    let login = broker_e2e::spawn(program(&sandbox, copy.to_str().expect("text"), &words), &words);
+    assert!(service.wait_for("device", 1, Duration::from_secs(30)), "the login has begun");
+    std::fs::remove_file(copy).expect("it is there");
+    crate::harden::until(|| seen.exists(), "a browser is opened");
+    service.approve_all();
+    let _ = broker_e2e::finish(login).ends(0);
+}
+
+/// The environment of a program that embeds the broker, with a secret of its own.
+struct Embedding;
+
+#[async_trait]
+impl Env for Embedding {
+    fn var(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn vars(&self, _prefix: &str) -> Vec<(String, String)> {
+        vec![("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET".to_owned(), "secret".to_owned())]
+    }
+
+    fn withheld(&self) -> Vec<String> {
+        vec!["OWN_SECRET".to_owned()]
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn host_name(&self) -> String {
+        "host".to_owned()
+    }
+
+    fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
+        std::fs::read_to_string(path).map(Secret::new)
+    }
+
+    async fn run_secret(&self, _command: &[String], _without: &[String]) -> std::io::Result<Secret> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[test]
+fn what_an_embedding_program_withholds_is_withheld_too() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.home().join("EDS.env");
+    sandbox.write(&file, "EDS_SECRET=secret\n");
+    for setup in [Setup::new(), Setup::new().env_file(&file)] {
+        let config = setup.env(Arc::new(Embedding)).config().expect("a configuration");
+        assert_eq!(config.withheld(), ["BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "OWN_SECRET"]);
+    }
 }

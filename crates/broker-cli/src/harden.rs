@@ -1,6 +1,6 @@
 //! What keeps others out of the memory of this process: no core dump, and on Linux no reading by other processes of the
 //! same user (`PR_SET_DUMPABLE`: no debugger, no `/proc/PID/mem`, no `/proc/PID/environ`). There is no way around it
-//! for developers: a debugger as root, or one that starts the process, still works.
+//! for developers: one who starts the process sees its calls, but only root its memory.
 
 /// Two system calls; a third where core dumps were on. What cannot be had is done without.
 pub(crate) fn harden() {

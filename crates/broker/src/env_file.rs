@@ -65,6 +65,10 @@ impl Env for EnvFile {
         beneath.chain(own.map(|(name, value)| (name.clone(), value.expose().to_owned()))).collect()
     }
 
+    fn withheld(&self) -> Vec<String> {
+        self.beneath.withheld()
+    }
+
     fn home(&self) -> Option<PathBuf> {
         self.beneath.home()
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// What this program is called when it is to open a page.
@@ -9,7 +10,7 @@ const CALLED: &str = "broker-open-page";
 
 /// Opens a page without these environment variables. It may take its time, or the terminal: the login does not wait.
 pub(super) fn open(url: &str, without: &[String]) {
-    let Ok(this) = std::env::current_exe() else { return };
+    let Ok(this) = this() else { return };
     let mut command = Command::new(this);
     command.arg0(CALLED).arg(url);
     for name in without {
@@ -18,6 +19,11 @@ pub(super) fn open(url: &str, without: &[String]) {
     // The page stands on the terminal too.
     let Ok(mut opens) = command.spawn() else { return };
     std::thread::spawn(move || opens.wait());
+}
+
+/// This program; on Linux also if its file was removed or replaced since, as by an upgrade.
+fn this() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
 /// Opens the page that these words name, if this program was called for that.

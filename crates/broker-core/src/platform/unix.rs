@@ -115,10 +115,11 @@ pub fn others_read(meta: &Metadata) -> bool {
     meta.mode() & 0o077 != 0
 }
 
-/// Whether everybody may replace what is in a folder. Where the sticky bit is set, others cannot replace what is ours.
+/// Whether everybody may write a file, or replace what is in a folder: where its sticky bit is set, others cannot
+/// replace what is ours.
 #[must_use]
 pub fn everybody_writes(meta: &Metadata) -> bool {
-    meta.mode() & 0o002 != 0 && meta.mode() & 0o1000 == 0
+    meta.mode() & 0o002 != 0 && !(meta.is_dir() && meta.mode() & 0o1000 != 0)
 }
 
 /// Makes a folder that nobody else can look into, and those above it, whatever the umask takes away.

@@ -46,6 +46,8 @@ pub(super) struct Joined {
     pub(super) names: BTreeSet<String>,
     /// The environment variables that are keys.
     pub(super) variables: Vec<(String, String)>,
+    /// The providers that these set a key of.
+    pub(super) set: BTreeSet<String>,
 }
 
 impl Provider for Layer {
@@ -103,16 +105,17 @@ pub(super) fn join(texts: &[Text], env: &dyn Env, only: Option<&BTreeSet<String>
         })?;
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
-    let variables = env.vars(PREFIX);
+    let (variables, mut set) = (env.vars(PREFIX), BTreeSet::new());
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
-            names.extend(tables(&values).map(str::to_owned));
+            set.extend(tables(&values).map(str::to_owned));
+            names.extend(set.iter().cloned());
             layers.push(Layer { metadata, values });
         }
     }
     whole_secrets(&mut layers);
-    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), names, variables })
+    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), names, variables, set })
 }
 
 /// What a text says, of `only` some providers if they are named; `names` gets those of all.

@@ -59,13 +59,17 @@ impl Config {
         mut only: Option<BTreeSet<String>>,
     ) -> Result<Self> {
         let texts = layers::read(files)?;
-        let Joined { figment, names, variables } = layers::join(&texts, env.as_ref(), only.as_ref())?;
+        let Joined { figment, names, variables, set } = layers::join(&texts, env.as_ref(), only.as_ref())?;
         let store = StoreConfig::read(&texts, env.as_ref())?;
         let mut config = Self { figment, providers: Dict::new(), names, texts, kinds, store, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
+            // Of others there may be a part, which can say otherwise than the whole where a secret goes.
+            config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
+            // Whether a variable holds a secret is told by its provider's kind.
+            only.extend(set.iter().cloned());
             if only.len() == before {
                 break;
             }
@@ -74,6 +78,7 @@ impl Config {
         }
         let mut names = config.secret_variables(variables);
         names.extend(config.store.variables().map(str::to_owned));
+        names.extend(config.env.withheld());
         config.env = Arc::new(Withholding { beneath: config.env, names });
         Ok(config)
     }
