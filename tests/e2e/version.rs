@@ -57,4 +57,6 @@ fn the_toolchain_that_is_promised_is_written_in_one_place_and_told() {
         read("CHANGELOG.md").contains(&format!("## [{}]", env!("CARGO_PKG_VERSION"))),
         "what is in this version"
     );
+    let package = read("crates/broker-cli/packaging/changelog");
+    assert!(package.starts_with(&format!("earth-token-broker ({}-1) ", env!("CARGO_PKG_VERSION"))), "{package}");
 }
