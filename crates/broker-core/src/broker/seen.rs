@@ -81,19 +81,34 @@ impl Inner {
         }
     }
 
-    /// What is held, as the store shows it.
+    /// What is held, as the store shows it; what was remembered while it was looked at is newer.
     pub(super) fn look_again(&self, slot: &Slot) -> Result<Seen> {
+        let before = slot.seen();
         let shown = slot.store.peek(&slot.name)?;
         let rescued = matches!(shown, Loaded::Rescued(_));
         let (record, _) = self.read(slot, shown);
-        Ok(self.remember(slot, record, rescued))
+        let seen = self.seen(record, rescued);
+        {
+            let mut last = slot.seen.write().unwrap_or_else(PoisonError::into_inner);
+            let of = |seen: &Option<Seen>| seen.as_ref().map(|seen| Arc::as_ptr(&seen.record));
+            if let Some(newer) = last.as_ref().filter(|_| of(&last) != of(&before)) {
+                return Ok(newer.clone());
+            }
+            *last = Some(seen.clone());
+        }
+        self.answers.forget(&slot.name);
+        Ok(seen)
     }
 
     pub(super) fn remember(&self, slot: &Slot, record: Record, rescued: bool) -> Seen {
-        let seen = Seen { record: Arc::new(record), at: self.context.now(), rescued };
+        let seen = self.seen(record, rescued);
         *slot.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
         self.answers.forget(&slot.name);
         seen
+    }
+
+    fn seen(&self, record: Record, rescued: bool) -> Seen {
+        Seen { record: Arc::new(record), at: self.context.now(), rescued }
     }
 }
 

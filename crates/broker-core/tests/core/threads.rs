@@ -1,11 +1,15 @@
 //! What one thread has seen, and another changes.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use broker_core::{Broker, Change, Context, Issuer, Provider, Record, Result, Secret, Token, TokenRequest};
+use broker_core::{
+    Broker, Change, Context, Entry, FileStore, Issuer, Loaded, Locking, Provider, Record, Result, Secret,
+    Store, StoreAbout, Token, TokenRequest,
+};
 use broker_testkit::World;
 use chrono::TimeDelta;
 
@@ -110,4 +114,50 @@ async fn what_another_process_replaces_each_thread_sees_after_a_second() {
     another.token(World::NAME, &force).await.expect("another");
     world.clock.advance(TimeDelta::seconds(-5));
     all_hold(&others, Some("2"));
+}
+
+/// A store that one look takes a while at: what it shows is of before.
+struct Slow {
+    files: FileStore,
+    next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+}
+
+#[async_trait]
+impl Store for Slow {
+    fn peek(&self, provider: &str) -> Result<Loaded> {
+        let shown = self.files.peek(provider);
+        if let Some((has_looked, goes_on)) = self.next.lock().expect("a lock").take() {
+            has_looked.send(()).expect("the test listens");
+            goes_on.recv().expect("the test goes on");
+        }
+        shown
+    }
+
+    async fn try_lock(&self, provider: &str) -> Result<Locking> {
+        self.files.try_lock(provider).await
+    }
+
+    fn about(&self) -> StoreAbout {
+        self.files.about()
+    }
+}
+
+#[tokio::test]
+async fn a_slow_look_does_not_bring_back_what_was_logged_out_meanwhile() {
+    let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
+    let slow = Arc::new(Slow { files: FileStore::new(folder.path()), next: Mutex::default() });
+    let catalog = BTreeMap::from([(World::NAME.to_owned(), Entry::new(numbered()))]);
+    let broker = Broker::builder(catalog, slow.clone(), world.context()).build();
+    broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
+    world.clock.advance(TimeDelta::seconds(2));
+    let ((has_looked, looked), (go_on, goes_on)) = (channel(), channel());
+    *slow.next.lock().expect("a lock") = Some((has_looked, goes_on));
+    let other = Other::new(&broker);
+    other.asks.send(()).expect("the thread listens");
+    looked.recv().expect("it looks");
+    broker.logout(World::NAME, true).await.expect("a logout");
+    go_on.send(()).expect("it waits");
+    // It asked before the logout.
+    let _ = other.says.recv().expect("the thread answers");
+    all_hold(&[other, Other::new(&broker)], None);
 }
