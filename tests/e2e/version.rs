@@ -58,5 +58,8 @@ fn the_toolchain_that_is_promised_is_written_in_one_place_and_told() {
         "what is in this version"
     );
     let package = read("crates/broker-cli/packaging/changelog");
-    assert!(package.starts_with(&format!("earth-token-broker ({}-1) ", env!("CARGO_PKG_VERSION"))), "{package}");
+    assert!(
+        package.starts_with(&format!("earth-token-broker ({}-1) ", env!("CARGO_PKG_VERSION"))),
+        "{package}"
+    );
 }

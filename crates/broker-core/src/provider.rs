@@ -54,7 +54,8 @@ pub trait Provider: Send + Sync {
     }
 
     /// Whether the request makes sense here; an [`crate::ErrorKind::Usage`] error if not. By default scopes
-    /// can't be chosen, nor the life of a token, nor its name.
+    /// can't be chosen, nor the life of a token, nor its name. What it said of scopes alone is not asked again while their
+    /// token is handed out: it has to follow from the request.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         refuse_scopes(request)?;

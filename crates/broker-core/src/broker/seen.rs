@@ -67,7 +67,6 @@ impl Inner {
         let token = answer.token.clone();
         if request.is_plain() && answer.stands(now) {
             let answers = answers.entry(provider.to_owned()).or_default();
-            answers.retain(|_, answer| answer.stands(now));
             answers.insert(request.scopes().clone(), answer);
         }
         Ok(Some(token))
