@@ -9,7 +9,13 @@ use crate::commands::store::{of_keyring, word};
 pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status], report: &mut Report) {
     let Some(records) = config.and_then(|config| desk.setup().records(config).ok()) else { return };
     // What of a record cannot be looked at was told as that.
-    let list = records.list().unwrap_or_default();
+    let (mut list, mut all_told) = (Vec::new(), true);
+    for (name, kept) in records.list() {
+        match kept {
+            Ok(kept) => list.push((name, kept)),
+            Err(_) => all_told = false,
+        }
+    }
     let configured = records.configured();
     let sealed = configured != "file" || list.iter().any(|(_, kept)| word(kept) != "file");
     if configured == "keyring" || list.iter().any(|(_, kept)| word(kept) == "keyring") {
@@ -34,7 +40,7 @@ pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status
             others.join(", ")
         );
         report.warning("state.sealed", None, what, "run: broker store migrate");
-    } else if sealed {
+    } else if sealed && all_told && !list.is_empty() {
         report.fine("state.sealed", None, format!("all records are sealed ({configured})"));
     }
     for status in statuses.iter().filter(|_| sealed) {
