@@ -1,5 +1,7 @@
 //! How records are kept: that their key can be had, and that all are kept as the configuration says.
 
+use std::path::Path;
+
 use broker::{Config, KeyringState, Status};
 
 use super::report::Report;
@@ -8,12 +10,14 @@ use crate::commands::store::{of_keyring, word};
 
 pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status], report: &mut Report) {
     let Some(records) = config.and_then(|config| desk.setup().records(config).ok()) else { return };
-    // What of a record cannot be looked at was told as that.
     let (mut list, mut all_told) = (Vec::new(), true);
     for (name, kept) in records.list() {
         match kept {
             Ok(kept) => list.push((name, kept)),
-            Err(_) => all_told = false,
+            Err(error) => {
+                all_told = false;
+                report.error("state.sealed", Some(&name), error.message(), "move what is there away");
+            }
         }
     }
     let configured = records.configured();
@@ -44,7 +48,9 @@ pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status
         report.fine("state.sealed", None, format!("all records are sealed ({configured})"));
     }
     for status in statuses.iter().filter(|_| sealed) {
-        if let Some(file) = status.sources.iter().find(|source| source.ends_with("tokens.json")) {
+        if let Some(file) =
+            status.sources.iter().find(|source| source.ends_with("tokens.json") && Path::new(source).exists())
+        {
             let what = format!(
                 "its login is in {file}, which is not sealed: the official tools read it; `share = false` keeps it in the record"
             );
