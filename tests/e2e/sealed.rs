@@ -242,3 +242,49 @@ fn a_held_token_of_a_plain_file_opens_no_bus() {
     assert!(bus.accept().is_ok());
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
 }
+
+#[test]
+fn a_plain_record_is_taken_as_it_is_and_doctor_says_which_are_not_sealed() {
+    let (service, config, sandbox) = imagery();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let token = sandbox.broker(&TOKEN).token();
+    let doctor = sandbox.broker(&["doctor", "--offline", "--json"]).ends(0);
+    let _ = doctor.prints("all records are sealed (key)");
+    let sealed = bytes(&sandbox.record_path("earthdaily"));
+    let _ = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
+    assert_ne!(bytes(&sandbox.record_path("earthdaily")), sealed);
+    assert_eq!((sandbox.broker(&TOKEN).token(), service.exchanges()), (token, 1));
+    let says = "`store` says \"key\", and some records are kept otherwise: earthdaily (file)";
+    let doctor = sandbox.broker(&["doctor", "--offline"]).ends(1);
+    assert!(!doctor.prints(says).out.contains("all records are sealed"));
+    let _ = sandbox.broker(&["store", "migrate"]).ends(0);
+    let _ = sandbox.broker(&["doctor", "--offline"]).ends(0);
+}
+
+#[test]
+fn every_command_works_with_a_sealed_record() {
+    let (service, config, sandbox) = seismic();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    assert_eq!(kept(&sandbox, "earthscope"), "key", "a new login is sealed");
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+    let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
+    assert_eq!(status["providers"][0]["state"], "valid");
+    let _ = sandbox.broker(&["inspect", "earthscope"]).ends(0);
+    let refresh = sandbox.broker(&["token", "earthscope", "--refresh-token"]).token();
+    assert!(service.is_live(&refresh));
+    assert_sealed(&sandbox.state());
+    // The wrong key: each says so, and none takes it for a login that is over.
+    let _ = with_key(&sandbox, "b");
+    for words in ["status", "inspect", "logout"] {
+        let run = sandbox.broker(&[words, "earthscope"]);
+        assert!(
+            (run.err.clone() + &run.out).contains("another key than the configured one"),
+            "{words}: {run:?}"
+        );
+    }
+    let _ = with_key(&sandbox, "a");
+    let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
+    assert!(!sandbox.record_path("earthscope").exists() && service.is_live(&refresh));
+}
