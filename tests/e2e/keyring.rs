@@ -135,11 +135,10 @@ impl Desktop {
 
     /// More providers of the same service, by these names.
     fn add(&self, names: &[String]) {
-        let mut config = std::fs::read_to_string(self.sandbox.config_path()).expect("a file");
-        for name in names {
-            let auth_url = self.service.auth_url();
-            config += &format!("[providers.{name}]\nkind = \"earthdaily\"\nauth_url = \"{auth_url}\"\n");
-        }
+        let config = std::fs::read_to_string(self.sandbox.config_path()).expect("a file");
+        let auth_url = self.service.auth_url();
+        let table = |name| format!("[providers.{name}]\nkind = \"earthdaily\"\nauth_url = \"{auth_url}\"\n");
+        let config = config + &names.iter().map(table).collect::<String>();
         self.sandbox.write_config(&config);
     }
 

@@ -288,3 +288,27 @@ fn every_command_works_with_a_sealed_record() {
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
     assert!(!sandbox.record_path("earthscope").exists() && service.is_live(&refresh));
 }
+
+#[test]
+fn a_keyring_that_never_answers_is_waited_for_once_and_not_for_each_record() {
+    let (_service, config, sandbox) = imagery();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let _ = sandbox.broker(&TOKEN).token();
+    let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
+    let mut others = String::new();
+    for name in ["one", "two", "three"] {
+        let record =
+            text.replace("\"earthdaily\"", &format!("\"{name}\"")).replace("\"key\",", "\"keyring\",");
+        sandbox.write(&sandbox.record_path(name), &record);
+        others +=
+            &config.replace("[providers.earthdaily]", &format!("[providers.{name}]\nkind = \"earthdaily\""));
+    }
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config + &others));
+    let path = sandbox.home().join("bus");
+    let bus = UnixListener::bind(&path).expect("a socket");
+    bus.set_nonblocking(true).expect("it does not wait");
+    let sandbox = sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", path.display()));
+    let run = sandbox.broker(&["status", "one", "two", "three", "--json"]);
+    assert!((run.err.clone() + &run.out).contains("no answer within 5 s"), "{run:?}");
+    assert!(bus.accept().is_ok() && bus.accept().is_err(), "it was asked once");
+}

@@ -19,6 +19,9 @@ use crate::{cipher, keyring, secret};
 /// How long others may take to make the folder's key.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For how long a keyring that does not answer is left alone.
+const REST: Duration = Duration::from_secs(30);
+
 /// In which way a record is sealed: what has its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum With {
@@ -73,6 +76,8 @@ struct Keys {
     had: Vec<Had>,
     /// The mark of the key that each provider's record is to be sealed with.
     sealing: HashMap<(String, With), String>,
+    /// Since when the keyring does not answer.
+    silent: Option<Instant>,
 }
 
 impl Keys {
@@ -89,6 +94,17 @@ impl Keys {
     /// From now on this key seals the record of a provider.
     fn choose(&mut self, provider: &str, one: &Had) {
         self.sealing.insert((provider.to_owned(), one.with), one.id.clone());
+    }
+
+    /// Asks the keyring. One that does not answer is not waited for anew for each record.
+    fn ask<T>(&mut self, ask: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.silent.is_some_and(|since| since.elapsed() < REST) {
+            return Err(keyring::silent());
+        }
+        let begun = Instant::now();
+        let came = ask();
+        self.silent = (came.is_err() && begun.elapsed() >= keyring::PATIENCE).then(Instant::now);
+        came
     }
 
     fn chosen(&self, provider: &str, with: With) -> Option<&Had> {
@@ -158,7 +174,7 @@ impl Vault {
             return Ok(one.clone());
         }
         let one = match with {
-            With::Keyring => match keyring::key_of_id(&envelope.key)? {
+            With::Keyring => match keys.ask(|| keyring::key_of_id(&envelope.key))? {
                 Some(key) => Had::new(with, None, key),
                 None => return Err(not_there(envelope)),
             },
