@@ -169,24 +169,13 @@ fn who_has_the_lock_is_waited_for_and_named() {
     let mut command = sandbox.command(&MIGRATE);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     let mut said = String::new();
-    let stderr = BufReader::new(child.stderr.take().expect("its stderr"));
-    stderr.take_line(&mut said);
+    let mut stderr = BufReader::new(child.stderr.take().expect("its stderr"));
+    stderr.read_line(&mut said).expect("a line");
     assert!(said.contains(&format!("waiting for process {}", std::process::id())), "{said}");
     assert_eq!(kept(&sandbox, "earthdaily"), "file");
     drop(lock);
     let ended = child.wait_with_output().expect("it ends");
     assert_eq!(String::from_utf8_lossy(&ended.stdout), "earthdaily: file -> key\n");
-}
-
-/// One line of what is read.
-trait TakeLine {
-    fn take_line(self, line: &mut String);
-}
-
-impl<R: BufRead> TakeLine for R {
-    fn take_line(mut self, line: &mut String) {
-        self.read_line(line).expect("a line");
-    }
 }
 
 #[test]
