@@ -2,21 +2,26 @@
 
 use std::path::Path;
 
-use broker::{Config, KeyringState, Status};
+use broker::{Catalog, Config, KeyringState, Status};
 
 use super::report::Report;
 use crate::commands::Desk;
 use crate::commands::store::{of_keyring, word};
 
 pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status], report: &mut Report) {
-    let Some(records) = config.and_then(|config| desk.setup().records(config).ok()) else { return };
+    let Some(config) = config else { return };
+    let Ok(records) = desk.setup().records(config) else { return };
+    let configured_names = config.names();
     let (mut list, mut all_told) = (Vec::new(), true);
     for (name, kept) in records.list() {
         match kept {
             Ok(kept) => list.push((name, kept)),
             Err(error) => {
                 all_told = false;
-                report.error("state.sealed", Some(&name), error.message(), "move what is there away");
+                // Of a provider that is configured it was told as that.
+                if !configured_names.contains(&name) {
+                    report.error("state.sealed", Some(&name), error.message(), "move what is there away");
+                }
             }
         }
     }
