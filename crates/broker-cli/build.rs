@@ -1,5 +1,5 @@
-//! What `--version` names: the version, the commit that it is built of, and the kinds that are compiled in. Nothing
-//! in here fails a build: what cannot be found is `unknown`.
+//! What `--version` names: the version, the commit that it is built of, and the kinds that are compiled in. And how the
+//! binary is linked. Nothing in here fails a build: what cannot be found is `unknown`, or linked as usual.
 
 #![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 
@@ -16,6 +16,27 @@ fn main() {
     let commit = packaged(&root).or_else(|| in_repository(&root)).unwrap_or_else(|| "unknown".to_owned());
     let version = var("CARGO_PKG_VERSION").unwrap_or_default();
     println!("cargo::rustc-env=BROKER_VERSION={version} ({commit}) features: {}", features());
+    if let Some(folder) = unwinder() {
+        println!("cargo::rustc-link-search=native={}", folder.display());
+        println!("cargo::rustc-link-lib=static=gcc_eh");
+    }
+}
+
+/// Where the C compiler has its unwinder as an archive. As a library, libgcc_s.so, it would be mapped at each start, and
+/// begins by asking the processor what it can do: in a virtual machine that alone takes longer than to read a record.
+fn unwinder() -> Option<PathBuf> {
+    let is = |name: &str, value: &str| var(name).is_ok_and(|is| is == value);
+    if !is("CARGO_CFG_TARGET_OS", "linux")
+        || !is("CARGO_CFG_TARGET_ENV", "gnu")
+        || var("HOST") != var("TARGET")
+    {
+        return None;
+    }
+    let output = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output().ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim_end());
+    // What it has not, it names without a folder.
+    let folder = path.parent().filter(|folder| folder.is_absolute())?;
+    path.exists().then(|| folder.to_owned())
 }
 
 /// The features that are on, in the order of the alphabet.

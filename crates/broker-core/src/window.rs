@@ -43,31 +43,29 @@ pub enum Advice {
     Renew,
 }
 
-impl Phase {
-    /// What to do at `now` in this phase, after the last try to renew failed so, if it did: the one place that decides
-    /// it. In the advisory window nobody tries again before [`Failure::retry_at`].
+impl Window {
+    /// What to do at `now`, after the last try to renew failed so, if it did: the one place that decides it. In
+    /// the advisory window nobody tries again before [`Failure::retry_at`].
     #[must_use]
-    pub fn advice(self, now: DateTime<Utc>, last_failure: Option<&Failure>) -> Advice {
-        match self {
-            Self::Fresh => Advice::Use,
-            Self::Advisory if last_failure.is_some_and(|failure| failure.rests(now)) => Advice::Use,
-            Self::Advisory => Advice::RenewAside,
-            Self::Blocking | Self::Expired => Advice::Renew,
+    pub fn advice(&self, now: DateTime<Utc>, last_failure: Option<&Failure>) -> Advice {
+        match self.phase(now) {
+            Phase::Fresh => Advice::Use,
+            Phase::Advisory if last_failure.is_some_and(|failure| failure.rests(now)) => Advice::Use,
+            Phase::Advisory => Advice::RenewAside,
+            Phase::Blocking | Phase::Expired => Advice::Renew,
         }
     }
-}
 
-impl Window {
     /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory, more where it has to be
     /// ahead of others, and of these the last min(L/20, 60 s) are blocking. A token from the future (the clock was set back since) counts
     /// as expired: how old it is cannot be told.
     #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
         let Some(expires_at) = self.expires_at else { return Phase::Fresh };
-        let (left, blocking) = (expires_at - now, self.blocking());
-        if left <= TimeDelta::zero() || (self.issued_at > now && self.issued_at - now > blocking) {
+        let left = expires_at - now;
+        if left <= TimeDelta::zero() || self.issued_at - now > self.blocking() {
             Phase::Expired
-        } else if left <= blocking {
+        } else if left <= self.blocking() {
             Phase::Blocking
         } else if left <= self.advisory() {
             Phase::Advisory

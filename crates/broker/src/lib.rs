@@ -62,5 +62,6 @@ pub use config::{Config, Configured, Setting, StoreConfig};
 pub use env_file::EnvFile;
 pub use nearest::nearest;
 pub use probe::{Obstacle, Probed, Prober};
+#[cfg(feature = "file")]
 pub use records::{KeyringState, Records};
 pub use setup::Setup;

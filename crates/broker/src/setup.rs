@@ -14,6 +14,7 @@ use crate::config::{Config, Files};
 use crate::env_file::EnvFile;
 use crate::kinds::BUILT_IN;
 use crate::probe::Prober;
+#[cfg(feature = "file")]
 use crate::records::Records;
 
 /// Opens a [`Broker`]: with the configuration and the state of the command line, unless told otherwise.
@@ -169,8 +170,8 @@ impl Setup {
         })
     }
 
-    #[cfg(feature = "file")]
     /// The records in files, as what they are kept in: how each is sealed, and moving them.
+    #[cfg(feature = "file")]
     pub fn records(&self, config: &Config) -> Result<Records> {
         let folder = self.state_folder()?;
         let store = broker_core::FileStore::new(&folder).with_runtime_folder(self.env.as_ref());

@@ -22,8 +22,8 @@ pub(super) fn decide<'r>(
     asked_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Decision<'r> {
-    let Some((token, phase)) = serving(record, request, asked_at, now) else { return Decision::Need };
-    match phase.advice(now, record.standing_failure(request.scopes(), now)) {
+    let Some(token) = serves(record, request, asked_at, now) else { return Decision::Need };
+    match token.window().advice(now, record.standing_failure(request.scopes(), now)) {
         Advice::Use => Decision::Use(token),
         Advice::RenewAside => Decision::Renew(token),
         Advice::Renew => Decision::Need,
@@ -38,22 +38,11 @@ pub(super) fn serves<'r>(
     asked_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Option<&'r Token> {
-    serving(record, request, asked_at, now).map(|(token, _)| token)
-}
-
-/// The same, and where in its life it is.
-fn serving<'r>(
-    record: &'r Record,
-    request: &TokenRequest,
-    asked_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Option<(&'r Token, Phase)> {
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let made_since = asked_at < token.issued_at() && token.issued_at() <= now;
     let too_old = request.is_forced() && !made_since;
     // One that was made since has as much life as the service gives.
     let too_short = !made_since
         && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
-    let phase = token.window().phase(now);
-    (!too_old && !too_short && phase != Phase::Expired).then_some((token, phase))
+    (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)
 }

@@ -27,7 +27,7 @@ use crate::{
     printable,
 };
 
-use seen::{Seen, Views};
+use seen::{Answers, Seen};
 
 pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
@@ -101,7 +101,7 @@ struct Inner {
     sections: Sections,
     wait_limit: Duration,
     slots: DashMap<String, Arc<Slot>>,
-    views: Views,
+    answers: Answers,
 }
 
 /// What a process knows of one provider.
@@ -183,7 +183,7 @@ impl Broker {
                 sections: Sections::new(),
                 wait_limit: WAIT_LIMIT,
                 slots: DashMap::with_shard_amount(SHARDS),
-                views: Views::default(),
+                answers: Answers::default(),
             },
         }
     }

@@ -26,42 +26,51 @@ pub(super) struct Seen {
     pub(super) rescued: bool,
 }
 
-/// What each thread has seen. It is what [`Slot::seen`] has: whoever changes that forgets the views of it, so that no
-/// thread has an older one afterwards.
+/// What each thread was handed last. It follows from what [`Slot::seen`] has: whoever changes that forgets it.
 #[derive(Default)]
-pub(super) struct Views([Stripe; STRIPES]);
+pub(super) struct Answers([Stripe; STRIPES]);
 
-/// On a cache line of its own (processors fetch two at a time).
+/// The answers of some threads, on cache lines of their own (processors fetch two at a time).
 #[derive(Default)]
 #[repr(align(128))]
-struct Stripe(Mutex<BTreeMap<String, View>>);
+struct Stripe(Mutex<OfProviders>);
 
-/// What one thread has seen of a provider.
-struct View {
-    slot: Arc<Slot>,
-    seen: Seen,
-    /// The tokens that were asked for, counted for this thread alone: a count that two threads change costs more than
-    /// all else here.
-    tokens: BTreeMap<ScopeKey, Token>,
+type OfProviders = BTreeMap<String, BTreeMap<ScopeKey, Answer>>;
+
+/// A held token, and how long it is the answer to who asks for its scopes and no more.
+struct Answer {
+    /// Counted for these threads alone: a count that all change costs more than all else here.
+    token: Token,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
 }
 
 impl Inner {
     /// The held token, if it needs no renewal.
     pub(super) fn held(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         let now = self.context.now();
-        if let Some(view) = self.views.of_thread().get_mut(provider)
-            && view.seen.is_fresh(now)
+        if request.is_plain()
+            && let Some(answers) = self.answers.of_thread().get(provider)
+            && let Some(answer) = answers.get(request.scopes())
+            && answer.stands(now)
         {
-            return view.held(request, now);
+            return Ok(Some(answer.token.clone()));
         }
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
         self.look(&slot)?;
-        let mut views = self.views.of_thread();
-        // Read while the view is locked: what takes its place from here on forgets this view.
-        let Some(seen) = slot.seen() else { return Ok(None) };
-        let view = View { slot, seen, tokens: BTreeMap::new() };
-        views.entry(provider.to_owned()).insert_entry(view).get_mut().held(request, now)
+        let mut answers = self.answers.of_thread();
+        // Read while they are locked: what takes its place from here on forgets this answer.
+        let Some(seen) = slot.seen().filter(|seen| !seen.rescued) else { return Ok(None) };
+        let Decision::Use(token) = decide(&seen.record, request, now, now) else { return Ok(None) };
+        let answer = seen.answer(token);
+        let token = answer.token.clone();
+        if request.is_plain() && answer.stands(now) {
+            let answers = answers.entry(provider.to_owned()).or_default();
+            answers.retain(|_, answer| answer.stands(now));
+            answers.insert(request.scopes().clone(), answer);
+        }
+        Ok(Some(token))
     }
 
     /// What is held, as this process last saw it or as the store shows it.
@@ -83,7 +92,7 @@ impl Inner {
     pub(super) fn remember(&self, slot: &Slot, record: Record, rescued: bool) -> Seen {
         let seen = Seen { record: Arc::new(record), at: self.context.now(), rescued };
         *slot.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
-        self.views.forget(&slot.name);
+        self.answers.forget(&slot.name);
         seen
     }
 }
@@ -98,11 +107,26 @@ impl Seen {
     fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         (TimeDelta::zero()..LOOK_AGAIN).contains(&(now - self.at))
     }
+
+    /// A token that was decided to be used, for as long as that does not hang on the time: until this was seen too long
+    /// ago, or the token's advisory window begins.
+    fn answer(&self, token: &Token) -> Answer {
+        let until = self.at + LOOK_AGAIN;
+        let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));
+        Answer { token: token.apart(), from: self.at, until }
+    }
 }
 
-impl Views {
+impl Answer {
+    fn stands(&self, now: DateTime<Utc>) -> bool {
+        // A clock that was set back has it looked at again.
+        self.from <= now && now < self.until
+    }
+}
+
+impl Answers {
     /// Those of the running thread.
-    fn of_thread(&self) -> MutexGuard<'_, BTreeMap<String, View>> {
+    fn of_thread(&self) -> MutexGuard<'_, OfProviders> {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
             static STRIPE: usize = THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES;
@@ -118,23 +142,7 @@ impl Views {
 }
 
 impl Stripe {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, View>> {
+    fn lock(&self) -> MutexGuard<'_, OfProviders> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl View {
-    fn held(&mut self, request: &TokenRequest, now: DateTime<Utc>) -> Result<Option<Token>> {
-        self.slot.entry.provider.check(request, now)?;
-        let Decision::Use(token) = decide(&self.seen.record, request, now, now) else { return Ok(None) };
-        if self.seen.rescued {
-            return Ok(None);
-        }
-        if let Some(own) = self.tokens.get(request.scopes()) {
-            return Ok(Some(own.clone()));
-        }
-        let own = token.apart();
-        self.tokens.insert(request.scopes().clone(), own.clone());
-        Ok(Some(own))
     }
 }

@@ -162,15 +162,6 @@ impl Record {
     /// The token for these scopes, whatever its age.
     #[must_use]
     pub fn token(&self, scopes: &ScopeKey) -> Option<&Token> {
-        if scopes.is_empty() {
-            // The first, if it is there: see the order of `ScopeKey`.
-            return self
-                .held
-                .tokens
-                .first_key_value()
-                .filter(|(key, _)| key.is_empty())
-                .map(|(_, token)| token);
-        }
         self.held.tokens.get(scopes.as_str())
     }
 
