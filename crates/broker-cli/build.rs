@@ -22,7 +22,7 @@ fn main() {
     }
 }
 
-/// Where the C compiler has its unwinder as an archive. As a library, libgcc_s.so, it would be mapped at each start, and
+/// Where the C compiler has its unwinder as an archive. As a library, `libgcc_s.so`, it would be mapped at each start, and
 /// begins by asking the processor what it can do: in a virtual machine that alone takes longer than to read a record.
 fn unwinder() -> Option<PathBuf> {
     let is = |name: &str, value: &str| var(name).is_ok_and(|is| is == value);
