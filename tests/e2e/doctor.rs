@@ -137,7 +137,7 @@ fn one_broken_thing_hides_no_other() {
         .with_config("[[[");
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
     mode(&sandbox.state(), 0o755);
-    mode(&sandbox.config_path(), 0o666);
+    mode(&sandbox.config_path(), 0o664);
     std::fs::write(sandbox.record_path("earthscope"), "half").expect("a file");
     std::fs::write(sandbox.state().join("earthscope.json.aside-1"), "half").expect("a file");
     let found = findings(&sandbox.broker(&["doctor", "--json"]));

@@ -1,16 +1,18 @@
 //! The key in a real keyring: gnome-keyring on a session bus of its own, open, locked, and not there.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use broker_e2e::{Sandbox, secret_in};
+use broker_e2e::{Run, Sandbox, finish, secret_in, spawn};
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 use serde_json::Value;
 
 use crate::stage::program;
 
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
+const A_MOMENT: Duration = Duration::from_secs(30);
 const COLLECTION: &str = "/org/freedesktop/secrets/collection/login";
 
 /// A session bus with a keyring on it.
@@ -109,6 +111,37 @@ impl Desktop {
         self.wait_until("locked");
     }
 
+    /// How many items of the broker's the keyring has.
+    fn items(&self) -> usize {
+        let words = [
+            "--session",
+            "--print-reply",
+            "--dest=org.freedesktop.secrets",
+            "/org/freedesktop/secrets",
+            "org.freedesktop.Secret.Service.SearchItems",
+            "dict:string:string:service,broker",
+        ];
+        let found = program(&self.sandbox, "dbus-send", &words).output().expect("dbus-send runs");
+        String::from_utf8_lossy(&found.stdout).matches(COLLECTION).count()
+    }
+
+    /// `store migrate` with `store = "file"`.
+    fn migrate_to_file(&self) -> Run {
+        let words = ["store", "migrate"];
+        let mut command = self.sandbox.command(&words);
+        command.env("BROKER_STORE", "file");
+        finish(spawn(command, &words))
+    }
+
+    /// More providers of the same service, by these names.
+    fn add(&self, names: &[String]) {
+        let config = std::fs::read_to_string(self.sandbox.config_path()).expect("a file");
+        let auth_url = self.service.auth_url();
+        let table = |name| format!("[providers.{name}]\nkind = \"earthdaily\"\nauth_url = \"{auth_url}\"\n");
+        let config = config + &names.iter().map(table).collect::<String>();
+        self.sandbox.write_config(&config);
+    }
+
     fn stop_keyring(&mut self) {
         let mut keyring = self.running.pop().expect("a keyring");
         keyring.kill().expect("killed");
@@ -128,18 +161,7 @@ fn the_key_is_in_the_keyring_and_all_else_is_sealed() {
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
     assert!(secret_in(&text).is_none());
     // All of it comes back, and then the keyring has nothing of ours.
-    let items = || {
-        let words = [
-            "--session",
-            "--print-reply",
-            "--dest=org.freedesktop.secrets",
-            "/org/freedesktop/secrets",
-            "org.freedesktop.Secret.Service.SearchItems",
-            "dict:string:string:service,broker",
-        ];
-        let found = program(sandbox, "dbus-send", &words).output().expect("dbus-send runs");
-        String::from_utf8_lossy(&found.stdout).matches(COLLECTION).count()
-    };
+    let items = || desktop.items();
     assert_eq!(items(), 1);
     let back = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
     assert!(String::from_utf8_lossy(&back.stdout).contains("earthdaily: keyring -> file"));
@@ -186,16 +208,110 @@ fn without_a_bus_nothing_is_begun() {
 }
 
 #[test]
-fn two_first_logins_at_once_make_one_key() {
+fn first_logins_at_once_make_one_key() {
     let desktop = Desktop::new();
-    let second = "[providers.other]\nkind = \"earthdaily\"\n";
-    let config = std::fs::read_to_string(desktop.sandbox.config_path()).expect("a file");
-    let config = format!("{config}{second}auth_url = \"{}\"\n", desktop.service.auth_url());
-    desktop.sandbox.write_config(&config);
-    let both = ["earthdaily", "other"].map(|name| desktop.sandbox.start(&["token", name]));
-    let tokens = both.map(|one| broker_e2e::finish(one).token());
-    for (name, token) in ["earthdaily", "other"].into_iter().zip(tokens) {
+    let names: Vec<_> = (0..8).map(|number| format!("login-{number}")).collect();
+    desktop.add(&names);
+    let held = desktop.service.hold("token");
+    let all: Vec<_> = names.iter().map(|name| desktop.sandbox.start(&["token", name])).collect();
+    assert!(desktop.service.wait_for("token", 8, A_MOMENT), "all of them found a key");
+    drop(held);
+    let tokens: Vec<_> = all.into_iter().map(|one| finish(one).token()).collect();
+    for (name, token) in names.iter().zip(tokens) {
         assert_eq!(desktop.sandbox.broker(&["token", name]).token(), token);
+        assert_eq!(desktop.sandbox.record(name)["key"], desktop.sandbox.record("login-0")["key"]);
     }
-    assert_eq!(desktop.sandbox.record("earthdaily")["key"], desktop.sandbox.record("other")["key"]);
+    assert_eq!(desktop.items(), 1);
+}
+
+#[test]
+fn what_a_service_gave_is_saved_though_the_keyring_is_locked_meanwhile() {
+    let mut desktop = Desktop::new();
+    let held = desktop.service.hold("token");
+    let child = desktop.sandbox.start(&TOKEN);
+    assert!(desktop.service.wait_for("token", 1, A_MOMENT));
+    desktop.lock();
+    drop(held);
+    let token = finish(child).token();
+    assert_eq!(desktop.sandbox.record("earthdaily")["with"], "keyring");
+    desktop.stop_keyring();
+    desktop.start_keyring();
+    assert_eq!((desktop.sandbox.broker(&TOKEN).token(), desktop.service.exchanges()), (token, 1));
+}
+
+#[test]
+fn a_key_that_a_login_is_about_to_use_is_not_taken_away() {
+    let desktop = Desktop::new();
+    desktop.add(&["other".to_owned()]);
+    let _ = desktop.sandbox.broker(&TOKEN).token();
+    let held = desktop.service.hold("token");
+    let child = desktop.sandbox.start(&["token", "other"]);
+    assert!(desktop.service.wait_for("token", 2, A_MOMENT));
+    let _ = desktop.migrate_to_file().ends(0).prints("earthdaily: keyring -> file");
+    drop(held);
+    let token = finish(child).token();
+    assert_eq!(desktop.sandbox.broker(&["token", "other"]).token(), token);
+    // Once nothing needs it, it goes.
+    let _ = desktop.migrate_to_file().ends(0).prints("other: keyring -> file");
+    assert_eq!(desktop.items(), 0);
+}
+
+#[test]
+fn a_migration_that_was_cut_off_leaves_no_key_behind_once_it_is_finished() {
+    let desktop = Desktop::new();
+    let token = desktop.sandbox.broker(&TOKEN).token();
+    let link = desktop.sandbox.record_path("another");
+    symlink(desktop.sandbox.home().join("elsewhere"), &link).expect("a link");
+    let _ = desktop.migrate_to_file().ends(1).prints("earthdaily: keyring -> file");
+    assert_eq!(desktop.items(), 1, "something could not be looked at: the key may be needed");
+    std::fs::remove_file(link).expect("removed");
+    let _ =
+        desktop.migrate_to_file().ends(0).says("the key of these records was taken out of the OS keyring");
+    assert_eq!((desktop.items(), desktop.sandbox.broker(&TOKEN).token()), (0, token));
+    // Then the keyring is not asked any more.
+    let run = desktop.migrate_to_file().ends(0);
+    assert_eq!(run.err, "nothing to move: all records are kept in the configured way (file)\n");
+}
+
+#[test]
+fn two_state_folders_have_two_keys_and_a_folder_that_is_renamed_keeps_its_own() {
+    let desktop = Desktop::new();
+    let sandbox = &desktop.sandbox;
+    let second = sandbox.home().join("second").display().to_string();
+    let in_second = ["token", "earthdaily", "--state-dir", &second];
+    let (first, other) = (sandbox.broker(&TOKEN).token(), sandbox.broker(&in_second).token());
+    assert_eq!(desktop.items(), 2);
+    let _ = desktop.migrate_to_file().ends(0);
+    assert_eq!((desktop.items(), sandbox.broker(&TOKEN).token()), (1, first));
+    assert_eq!(sandbox.broker(&in_second).token(), other);
+    let renamed = sandbox.home().join("renamed").display().to_string();
+    std::fs::rename(second, &renamed).expect("renamed");
+    assert_eq!(sandbox.broker(&["token", "earthdaily", "--state-dir", &renamed]).token(), other);
+}
+
+#[test]
+fn without_its_keyring_a_record_gives_nothing_and_says_so() {
+    let mut desktop = Desktop::new();
+    let _ = desktop.sandbox.broker(&TOKEN).token();
+    let before = std::fs::read(desktop.sandbox.record_path("earthdaily")).expect("a record");
+    // The files on another machine: its keyring is another.
+    desktop.stop_keyring();
+    std::fs::remove_dir_all(desktop.sandbox.home().join(".local/share/keyrings")).expect("removed");
+    desktop.start_keyring();
+    let words: [&[&str]; 5] = [
+        &TOKEN,
+        &["login", "earthdaily"],
+        &["logout", "earthdaily", "--local"],
+        &["inspect", "earthdaily"],
+        &["store", "migrate"],
+    ];
+    let path = desktop.sandbox.record_path("earthdaily");
+    for words in words {
+        let run = desktop.sandbox.broker(words).ends(1).says("the OS keyring does not have its key");
+        assert!(run.says(&format!("remove {} and log in again", path.display())).out.is_empty());
+    }
+    assert_eq!(std::fs::read(&path).expect("a record"), before);
+    assert_eq!(desktop.service.exchanges(), 1);
+    std::fs::remove_file(path).expect("removed, as was said");
+    let _ = desktop.sandbox.broker(&TOKEN).token();
 }

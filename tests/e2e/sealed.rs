@@ -17,13 +17,13 @@ fn key(digit: &str) -> String {
     digit.repeat(64)
 }
 
-fn with_key(sandbox: &Sandbox, digit: &str) -> String {
+pub(crate) fn with_key(sandbox: &Sandbox, digit: &str) -> String {
     let file = sandbox.home().join("broker.key");
     sandbox.write(&file, &format!("{}\n", key(digit)));
     format!("store = {{ key = {{ file = \"{}\" }} }}\n", file.display())
 }
 
-fn imagery() -> (EarthDaily, String, Sandbox) {
+pub(crate) fn imagery() -> (EarthDaily, String, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
     let sandbox = Sandbox::new()
@@ -33,7 +33,7 @@ fn imagery() -> (EarthDaily, String, Sandbox) {
 }
 
 /// A login of EarthScope's in the broker's own record, and its configuration.
-fn seismic() -> (EarthScope, String, Sandbox) {
+pub(crate) fn seismic() -> (EarthScope, String, Sandbox) {
     let service =
         EarthScope::start(EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..Default::default() });
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\nshare = false\n", service.url());
@@ -49,14 +49,14 @@ fn bytes(path: &Path) -> Vec<u8> {
 }
 
 /// Checks that no file below has a secret in plain text.
-fn assert_sealed(folder: &Path) {
+pub(crate) fn assert_sealed(folder: &Path) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let text = String::from_utf8_lossy(&bytes(&entry.path())).into_owned();
         assert!(secret_in(&text).is_none(), "{} has a secret in it", entry.path().display());
     }
 }
 
-fn kept(sandbox: &Sandbox, provider: &str) -> Value {
+pub(crate) fn kept(sandbox: &Sandbox, provider: &str) -> Value {
     let status = sandbox.broker(&["store", "status", "--json"]).ends(0);
     let status: Value = serde_json::from_str(&status.out).expect("JSON");
     let records = status["records"].as_array().expect("a list").clone();
@@ -166,26 +166,6 @@ fn records_are_moved_there_and_back_and_only_by_migrate() {
 }
 
 #[test]
-fn a_killed_migration_loses_no_record() {
-    let (_service, config, mut sandbox) = seismic();
-    let token = sandbox.broker(&["token", "earthscope"]).token();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
-    let key = std::fs::read_to_string(sandbox.home().join("broker.key")).expect("a key");
-    let mut ways = std::collections::BTreeSet::new();
-    for round in 0..60_u64 {
-        sandbox = sandbox.with_env("BROKER_STORE", if round % 2 == 1 { "file" } else { "" });
-        let mut child = sandbox.start(&["store", "migrate"]);
-        // Anywhere between its start and its end, and after.
-        std::thread::sleep(Duration::from_micros(round * 700));
-        child.kill().expect("killed");
-        drop(finish(child));
-        assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "{round} {key}");
-        ways.insert(kept(&sandbox, "earthscope").to_string());
-    }
-    assert_eq!(ways.len(), 2, "some were moved, and some were not: {ways:?}");
-}
-
-#[test]
 fn a_crowd_renews_a_sealed_record_once() {
     let (service, config, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
@@ -261,4 +241,74 @@ fn a_held_token_of_a_plain_file_opens_no_bus() {
     let _ = sandbox.broker(&["login", "earthdaily"]).ends(1).says("no answer within 5 s");
     assert!(bus.accept().is_ok());
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
+}
+
+#[test]
+fn a_plain_record_is_taken_as_it_is_and_doctor_says_which_are_not_sealed() {
+    let (service, config, sandbox) = imagery();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let token = sandbox.broker(&TOKEN).token();
+    let doctor = sandbox.broker(&["doctor", "--offline", "--json"]).ends(0);
+    let _ = doctor.prints("all records are sealed (key)");
+    let sealed = bytes(&sandbox.record_path("earthdaily"));
+    let _ = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
+    assert_ne!(bytes(&sandbox.record_path("earthdaily")), sealed);
+    assert_eq!((sandbox.broker(&TOKEN).token(), service.exchanges()), (token, 1));
+    let says = "`store` says \"key\", and some records are kept otherwise: earthdaily (file)";
+    let doctor = sandbox.broker(&["doctor", "--offline"]).ends(1);
+    assert!(!doctor.prints(says).out.contains("all records are sealed"));
+    let _ = sandbox.broker(&["store", "migrate"]).ends(0);
+    let _ = sandbox.broker(&["doctor", "--offline"]).ends(0);
+}
+
+#[test]
+fn every_command_works_with_a_sealed_record() {
+    let (service, config, sandbox) = seismic();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    assert_eq!(kept(&sandbox, "earthscope"), "key", "a new login is sealed");
+    let _ = sandbox.broker(&["token", "earthscope"]).token();
+    let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
+    assert_eq!(status["providers"][0]["state"], "valid");
+    let _ = sandbox.broker(&["inspect", "earthscope"]).ends(0);
+    let refresh = sandbox.broker(&["token", "earthscope", "--refresh-token"]).token();
+    assert!(service.is_live(&refresh));
+    assert_sealed(&sandbox.state());
+    // The wrong key: each says so, and none takes it for a login that is over.
+    let _ = with_key(&sandbox, "b");
+    for words in ["status", "inspect", "logout"] {
+        let run = sandbox.broker(&[words, "earthscope"]);
+        assert!(
+            (run.err.clone() + &run.out).contains("another key than the configured one"),
+            "{words}: {run:?}"
+        );
+    }
+    let _ = with_key(&sandbox, "a");
+    let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
+    assert!(!sandbox.record_path("earthscope").exists() && service.is_live(&refresh));
+}
+
+#[test]
+fn a_keyring_that_never_answers_is_waited_for_once_and_not_for_each_record() {
+    let (_service, config, sandbox) = imagery();
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let _ = sandbox.broker(&TOKEN).token();
+    let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
+    let mut others = String::new();
+    for name in ["one", "two", "three"] {
+        let record =
+            text.replace("\"earthdaily\"", &format!("\"{name}\"")).replace("\"key\",", "\"keyring\",");
+        sandbox.write(&sandbox.record_path(name), &record);
+        others +=
+            &config.replace("[providers.earthdaily]", &format!("[providers.{name}]\nkind = \"earthdaily\""));
+    }
+    sandbox.write_config(&(with_key(&sandbox, "a") + &config + &others));
+    let path = sandbox.home().join("bus");
+    let bus = UnixListener::bind(&path).expect("a socket");
+    bus.set_nonblocking(true).expect("it does not wait");
+    let sandbox = sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", path.display()));
+    let run = sandbox.broker(&["status", "one", "two", "three", "--json"]);
+    assert!((run.err.clone() + &run.out).contains("no answer within 5 s"), "{run:?}");
+    assert!(bus.accept().is_ok() && bus.accept().is_err(), "it was asked once");
 }

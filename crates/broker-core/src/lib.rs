@@ -40,6 +40,7 @@ mod store;
 mod token;
 mod trail;
 mod values;
+mod waiting;
 mod window;
 mod wiped;
 

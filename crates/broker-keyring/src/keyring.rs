@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::key::DataKey;
 
 /// How long it may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "/org/freedesktop/secrets";
@@ -77,6 +77,15 @@ impl Keyring {
             Err(Fault::Absent(_)) => Self::Absent,
         }
     }
+}
+
+fn too_long() -> Fault {
+    Fault::Absent(format!("no answer within {} s", PATIENCE.as_secs()))
+}
+
+/// What is said of one that did not answer a moment ago.
+pub(crate) fn silent() -> Error {
+    too_long().into()
 }
 
 /// The key with this mark, whatever the folder was called when it was kept.
@@ -144,7 +153,6 @@ fn ask<T: Send>(work: impl AsyncFnOnce(Bus) -> Came<T> + Send) -> Came<T> {
         let runtime = runtime.map_err(|error| Fault::Absent(error.to_string()))?;
         runtime.block_on(async {
             let asked = async { work(Bus(Builder::session().build().await?)).await };
-            let too_long = || Fault::Absent(format!("no answer within {} s", PATIENCE.as_secs()));
             tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(too_long()))
         })
     };

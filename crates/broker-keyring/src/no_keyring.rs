@@ -1,10 +1,14 @@
 //! Where no keyring can be asked: a program without the feature, or another system.
 
 use std::path::Path;
+use std::time::Duration;
 
 use broker_core::{Error, Result};
 
 use crate::key::DataKey;
+
+/// Nobody is waited for.
+pub(crate) const PATIENCE: Duration = Duration::MAX;
 
 /// The keyring of the desktop session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,10 @@ pub(crate) fn keep(_folder: &Path, _key: &DataKey) -> Result<()> {
 #[expect(clippy::unnecessary_wraps, reason = "a keyring may not answer")]
 pub(crate) fn forget(_folder: &Path) -> Result<bool> {
     Ok(false)
+}
+
+pub(crate) fn silent() -> Error {
+    none()
 }
 
 fn none() -> Error {

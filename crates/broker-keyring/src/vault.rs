@@ -1,5 +1,6 @@
 //! Who seals the records of a folder.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
@@ -18,8 +19,11 @@ use crate::{cipher, keyring, secret};
 /// How long others may take to make the folder's key.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For how long a keyring that does not answer is left alone.
+const REST: Duration = Duration::from_secs(30);
+
 /// In which way a record is sealed: what has its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum With {
     /// The keyring of the desktop session.
     Keyring,
@@ -61,8 +65,51 @@ pub struct Vault {
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// The keys that were had so far. It is held while one is had, so that none is had twice.
-    had: Mutex<Vec<Had>>,
+    /// It is held while a key is had, so that none is had twice.
+    keys: Mutex<Keys>,
+}
+
+/// What a process knows of keys.
+#[derive(Default)]
+struct Keys {
+    /// The keys that were had so far.
+    had: Vec<Had>,
+    /// The mark of the key that each provider's record is to be sealed with.
+    sealing: HashMap<(String, With), String>,
+    /// Since when the keyring does not answer.
+    silent: Option<Instant>,
+}
+
+impl Keys {
+    fn of_id(&self, with: With, id: &str) -> Option<&Had> {
+        self.had.iter().find(|one| one.with == with && one.id == id)
+    }
+
+    fn keep(&mut self, one: &Had) {
+        if self.of_id(one.with, &one.id).is_none() {
+            self.had.push(one.clone());
+        }
+    }
+
+    /// From now on this key seals the record of a provider.
+    fn choose(&mut self, provider: &str, one: &Had) {
+        self.sealing.insert((provider.to_owned(), one.with), one.id.clone());
+    }
+
+    /// Asks the keyring. One that does not answer is not waited for anew for each record.
+    fn ask<T>(&mut self, ask: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.silent.is_some_and(|since| since.elapsed() < REST) {
+            return Err(keyring::silent());
+        }
+        let begun = Instant::now();
+        let came = ask();
+        self.silent = (came.is_err() && begun.elapsed() >= keyring::PATIENCE).then(Instant::now);
+        came
+    }
+
+    fn chosen(&self, provider: &str, with: With) -> Option<&Had> {
+        self.of_id(with, self.sealing.get(&(provider.to_owned(), with))?)
+    }
 }
 
 /// A key that was had, and how it was made of a passphrase.
@@ -72,13 +119,11 @@ struct Had {
     id: String,
     kdf: Option<Kdf>,
     key: DataKey,
-    /// Whether it is the key of the records here. A wrong passphrase is kept too, so as not to be tried again.
-    fits: bool,
 }
 
 impl Had {
     fn new(with: With, kdf: Option<Kdf>, key: DataKey) -> Self {
-        Self { with, id: key.id(), kdf, key, fits: true }
+        Self { with, id: key.id(), kdf, key }
     }
 }
 
@@ -86,7 +131,7 @@ impl Vault {
     /// For the records in `folder`. `configured` is the way for new ones; none leaves them plain text.
     #[must_use]
     pub fn new(folder: PathBuf, configured: Option<With>, env: Arc<dyn Env>) -> Self {
-        Self { folder, configured, passphrase: None, key: None, env, had: Mutex::default() }
+        Self { folder, configured, passphrase: None, key: None, env, keys: Mutex::default() }
     }
 
     /// With a passphrase from here, if a record needs one.
@@ -103,23 +148,35 @@ impl Vault {
         self
     }
 
+    /// Whether the keyring may have a key for this folder: then one was put there, or was to be. Nobody is asked.
+    #[must_use]
+    pub fn may_have_key(&self) -> bool {
+        self.lock_path().metadata().is_ok_and(|meta| meta.len() > 0)
+    }
+
     /// Takes the folder's key out of the keyring if no record in the folder needs it; says whether one was there.
     pub fn forget_unused(&self) -> Result<bool> {
-        let _alone = self.alone()?;
-        let needed = Envelope::all_in(&self.folder).iter().any(|it| it.with == With::Keyring.name());
-        if needed { Ok(false) } else { keyring::forget(&self.folder) }
+        let alone = self.alone()?;
+        let needed = Envelope::all_in(&self.folder).any(|it| it.with == With::Keyring.name());
+        if needed {
+            return Ok(false);
+        }
+        let was_there = keyring::forget(&self.folder)?;
+        // That it is asked once more in vain does no harm.
+        let _ = alone.set_len(0);
+        Ok(was_there)
     }
 
     /// The key of a sealed record.
-    fn key_of(&self, envelope: &Envelope, had: &mut Vec<Had>) -> Result<Had> {
+    fn key_of(&self, envelope: &Envelope, keys: &mut Keys) -> Result<Had> {
         let with = With::from_str(&envelope.with)?;
-        if let Some(one) = had.iter().find(|one| one.with == with && one.id == envelope.key) {
+        if let Some(one) = keys.of_id(with, &envelope.key) {
             return Ok(one.clone());
         }
         let one = match with {
-            With::Keyring => match keyring::key_of_id(&envelope.key)? {
+            With::Keyring => match keys.ask(|| keyring::key_of_id(&envelope.key))? {
                 Some(key) => Had::new(with, None, key),
-                None => return Err(self.not_there(envelope)),
+                None => return Err(not_there(envelope)),
             },
             With::Key => Had::new(with, None, self.read_key()?),
             With::Passphrase => {
@@ -128,25 +185,24 @@ impl Vault {
                         .with_hint("use the version of broker that wrote it, or a newer one")
                 })?;
                 // A passphrase is tried once a process: it is the same each time.
-                let tried = had.iter().find(|one| one.kdf.as_ref() == Some(&kdf)).map(|one| one.key.clone());
+                let tried =
+                    keys.had.iter().find(|one| one.kdf.as_ref() == Some(&kdf)).map(|one| one.key.clone());
                 let key = tried.map_or_else(|| kdf.key(&self.read_passphrase()?), Ok)?;
                 Had::new(with, Some(kdf), key)
             }
         };
-        let one = Had { fits: one.id == envelope.key, ..one };
-        had.push(one.clone());
-        if one.fits { Ok(one) } else { Err(self.wrong(with, envelope)) }
+        keys.keep(&one);
+        if one.id == envelope.key { Ok(one) } else { Err(wrong(with, envelope)) }
     }
 
-    /// The key to seal with: that of the records which are sealed so, or the one that was kept for the folder, or a new one.
-    fn key_to_seal(&self, with: With, had: &mut Vec<Had>) -> Result<Had> {
-        if let Some(one) = had.iter().find(|one| one.with == with && one.fits) {
-            return Ok(one.clone());
-        }
-        let sealed = Envelope::all_in(&self.folder);
-        let of_folder = sealed.iter().find(|it| it.with == with.name() && is_hard_enough(it));
-        if let Some(envelope) = of_folder {
-            return self.key_of(envelope, had);
+    /// The key to seal with: that of the record, or of others which are sealed so, or the one that was kept for the
+    /// folder, or a new one. A key that was had before is not used if no record has it any more: it may be gone where it
+    /// came from.
+    fn key_to_seal(&self, with: With, provider: &str, keys: &mut Keys) -> Result<Had> {
+        let own = Envelope::of_file(&self.folder.join(format!("{provider}.json")));
+        let mut sealed = own.into_iter().chain(Envelope::all_in(&self.folder));
+        if let Some(envelope) = sealed.find(|it| it.with == with.name() && is_hard_enough(it)) {
+            return self.key_of(&envelope, keys);
         }
         let one = match with {
             With::Keyring => Had::new(with, None, self.key_in_keyring()?),
@@ -157,13 +213,15 @@ impl Vault {
                 Had::new(with, Some(kdf), key)
             }
         };
-        had.push(one.clone());
+        keys.keep(&one);
         Ok(one)
     }
 
     /// The key that the keyring has for this folder; a new one is made, and read back.
     fn key_in_keyring(&self) -> Result<DataKey> {
-        let _alone = self.alone()?;
+        let alone = self.alone()?;
+        // Before there is one: what ends this in between leaves no key that nobody looks for.
+        alone.set_len(1).map_err(|error| self.cannot_lock(error))?;
         if let Some(key) = keyring::key_of_folder(&self.folder)? {
             return Ok(key);
         }
@@ -178,12 +236,8 @@ impl Vault {
 
     /// Makes the folder's key, or takes it away, alone among all processes.
     fn alone(&self) -> Result<File> {
-        let path = self.folder.join(".keyring.lock");
-        let cannot = |error: std::io::Error| {
-            Error::failed(format!("cannot lock {}: {error}", path.display())).with_source(error)
-        };
-        platform::make_folder(&self.folder).map_err(cannot)?;
-        let lock = platform::open_lock(&path).map_err(cannot)?;
+        platform::make_folder(&self.folder).map_err(|error| self.cannot_lock(error))?;
+        let lock = platform::open_lock(&self.lock_path()).map_err(|error| self.cannot_lock(error))?;
         let begun = Instant::now();
         loop {
             match lock.try_lock() {
@@ -202,6 +256,14 @@ impl Vault {
         }
     }
 
+    fn lock_path(&self) -> PathBuf {
+        self.folder.join(".keyring.lock")
+    }
+
+    fn cannot_lock(&self, error: std::io::Error) -> Error {
+        Error::failed(format!("cannot lock {}: {error}", self.lock_path().display())).with_source(error)
+    }
+
     fn read_passphrase(&self) -> Result<Secret> {
         let source = self.passphrase.as_ref().ok_or_else(|| not_configured(With::Passphrase))?;
         secret::read(source, "passphrase", &self.env)
@@ -217,34 +279,8 @@ impl Vault {
         })
     }
 
-    fn not_there(&self, envelope: &Envelope) -> Error {
-        Error::failed(format!(
-            "the record is sealed, and the OS keyring does not have its key ({})",
-            broker_core::printable(&envelope.key)
-        ))
-        .with_hint(format!(
-            "restore the keyring it was written with; if that is gone for good, {}",
-            self.give_up(envelope)
-        ))
-    }
-
-    fn wrong(&self, with: With, envelope: &Envelope) -> Error {
-        let (name, provider) = (with.name(), broker_core::printable(&envelope.provider));
-        let message =
-            format!("the record of {provider} was sealed with another {name} than the configured one");
-        Error::failed(message).with_hint(format!(
-            "give `store` the {name} that it was sealed with; if that is gone for good, {}",
-            self.give_up(envelope)
-        ))
-    }
-
-    fn give_up(&self, envelope: &Envelope) -> String {
-        let path = self.folder.join(format!("{}.json", envelope.provider));
-        format!("remove {} and log in again", path.display())
-    }
-
-    fn had(&self) -> std::sync::MutexGuard<'_, Vec<Had>> {
-        self.had.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -253,21 +289,33 @@ impl Sealer for Vault {
         self.configured.map(With::name)
     }
 
-    fn probe(&self, with: &str) -> Result<()> {
-        self.key_to_seal(with.parse()?, &mut self.had()).map(drop)
+    fn probe(&self, with: &str, provider: &str) -> Result<()> {
+        let keys = &mut *self.keys();
+        let one = self.key_to_seal(with.parse()?, provider, keys)?;
+        keys.choose(provider, &one);
+        Ok(())
     }
 
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let with = with.parse()?;
-        // It was probed: nothing is asked for between an exchange and its save.
-        let one = self.key_to_seal(with, &mut self.had())?;
+        let keys = &mut *self.keys();
+        // It was probed, or opened: nothing is asked for between an exchange and its save.
+        let one = match keys.chosen(provider, with) {
+            Some(one) => one.clone(),
+            None => self.key_to_seal(with, provider, keys)?,
+        };
         let kdf: Option<Value> = one.kdf.as_ref().and_then(Kdf::value);
         cipher::seal(&one.key, Envelope::new(provider, with.name(), &one.id, kdf), record)
     }
 
     fn open(&self, envelope: &Envelope) -> Result<Option<Zeroizing<Vec<u8>>>> {
-        let one = self.key_of(envelope, &mut self.had())?;
-        Ok(cipher::open(&one.key, envelope))
+        let keys = &mut *self.keys();
+        let one = self.key_of(envelope, keys)?;
+        let opened = cipher::open(&one.key, envelope);
+        if opened.is_some() {
+            keys.choose(&envelope.provider, &one);
+        }
+        Ok(opened)
     }
 }
 
@@ -275,6 +323,30 @@ impl Sealer for Vault {
 fn is_hard_enough(envelope: &Envelope) -> bool {
     envelope.with != With::Passphrase.name()
         || Kdf::read(envelope.kdf.as_ref()).is_some_and(|kdf| kdf.is_as_hard())
+}
+
+fn not_there(envelope: &Envelope) -> Error {
+    Error::failed(format!(
+        "the record is sealed, and the OS keyring does not have its key ({})",
+        broker_core::printable(&envelope.key)
+    ))
+    .with_hint(format!(
+        "restore the keyring it was written with; if that is gone for good, {}",
+        give_up(envelope)
+    ))
+}
+
+fn wrong(with: With, envelope: &Envelope) -> Error {
+    let (name, provider) = (with.name(), broker_core::printable(&envelope.provider));
+    let message = format!("the record of {provider} was sealed with another {name} than the configured one");
+    Error::failed(message).with_hint(format!(
+        "give `store` the {name} that it was sealed with; if that is gone for good, {}",
+        give_up(envelope)
+    ))
+}
+
+fn give_up(envelope: &Envelope) -> String {
+    format!("remove {} and log in again", envelope.file.display())
 }
 
 fn not_configured(with: With) -> Error {

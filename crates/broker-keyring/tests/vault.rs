@@ -32,7 +32,7 @@ fn all_records_of_a_folder_have_one_key() {
     assert_eq!((&first.key, &first.kdf), (&second.key, &second.kdf), "also of another process");
     assert_eq!(other.open(&first).unwrap().unwrap().as_slice(), b"one");
     let wrong = with_passphrase(folder.path(), "cow");
-    for refused in [wrong.open(&first).unwrap_err(), wrong.probe("passphrase").unwrap_err()] {
+    for refused in [wrong.open(&first).unwrap_err(), wrong.probe("passphrase", "b").unwrap_err()] {
         assert_eq!(refused.kind(), ErrorKind::Failed, "{refused}");
     }
     assert!(wrong.seal("passphrase", "b", b"two").is_err());
@@ -56,11 +56,54 @@ fn a_key_is_asked_for_once() {
     let command = SecretSource::Command(["sh", "-c", &script].map(str::to_owned).to_vec());
     let vault = vault(folder.path(), With::Key).with_key(Some(command));
     assert!(!count.exists(), "nor before there is something to seal");
-    let envelopes: Vec<_> =
-        ["a", "b", "c"].iter().map(|name| vault.seal("key", name, b"it").unwrap()).collect();
+    let envelopes = ["a", "b", "c"].map(|name| {
+        vault.probe("key", name).unwrap();
+        let envelope = vault.seal("key", name, b"it").unwrap();
+        write(folder.path(), &envelope);
+        envelope
+    });
     for envelope in &envelopes {
         assert_eq!(vault.open(envelope).unwrap().unwrap().as_slice(), b"it");
     }
     assert_eq!(std::fs::read_to_string(&count).unwrap(), "x\n");
     assert!(!format!("{vault:?}").contains("printf"), "{vault:?}");
+}
+
+#[test]
+fn a_key_that_was_replaced_seals_nothing_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("the.key");
+    let with_key = || vault(folder.path(), With::Key).with_key(Some(SecretSource::File(file.clone())));
+    std::fs::write(&file, "a".repeat(64)).unwrap();
+    let long_lived = with_key();
+    long_lived.probe("key", "a").unwrap();
+    write(folder.path(), &long_lived.seal("key", "a", b"one").unwrap());
+    // Somebody moves the records to another key, and the old one is gone.
+    std::fs::write(&file, "b".repeat(64)).unwrap();
+    std::fs::remove_file(folder.path().join("a.json")).unwrap();
+    let moved = with_key().seal("key", "a", b"two").unwrap();
+    write(folder.path(), &moved);
+    assert_eq!(long_lived.open(&moved).unwrap().unwrap().as_slice(), b"two");
+    for name in ["a", "new"] {
+        long_lived.probe("key", name).unwrap();
+        let sealed = long_lived.seal("key", name, b"three").unwrap();
+        assert_eq!(sealed.key, moved.key, "{name}");
+        assert_eq!(with_key().open(&sealed).unwrap().unwrap().as_slice(), b"three");
+    }
+    // Nor does it where no record says what its key is.
+    std::fs::write(&file, "c".repeat(64)).unwrap();
+    std::fs::remove_file(folder.path().join("a.json")).unwrap();
+    long_lived.probe("key", "a").unwrap();
+    let sealed = long_lived.seal("key", "a", b"four").unwrap();
+    assert_eq!(with_key().open(&sealed).unwrap().unwrap().as_slice(), b"four");
+}
+
+#[test]
+fn what_is_said_to_be_removed_is_the_file_that_cannot_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
+    let aside = folder.path().join("a.json.aside-1");
+    std::fs::write(&aside, serde_json::to_string(&old).unwrap()).unwrap();
+    let refused = with_passphrase(folder.path(), "cow").probe("passphrase", "b").unwrap_err();
+    assert!(refused.hint().unwrap().contains(&format!("remove {} and", aside.display())), "{refused:?}");
 }

@@ -1,17 +1,14 @@
 //! The records in files: how each is sealed, and moving them to the configured way.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use broker_core::{Error, FileStore, Kept, Migrated, Result};
+use broker_core::{FileStore, Kept, Migrated, Result};
 
 use crate::Config;
 
 /// How long to wait for another process that renews or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
-
-/// Between two looks at a lock.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// In which state the OS keyring is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,37 +56,37 @@ impl Records {
         self.configured
     }
 
-    /// The providers that have a record, and how each is kept; nothing is opened for that.
-    pub fn list(&self) -> Result<Vec<(String, Kept)>> {
-        let kept = |name: String| match self.store.kept(&name) {
-            Ok(kept) => kept.map(|kept| Ok((name, kept))),
-            Err(error) => Some(Err(error.of_provider(&name))),
+    /// The providers that have a record, and how each is kept, or why that cannot be told; nothing is opened for that.
+    #[must_use]
+    pub fn list(&self) -> Vec<(String, Result<Kept>)> {
+        let kept = |name: String| {
+            let kept = self.store.kept(&name).map_err(|error| error.of_provider(&name)).transpose()?;
+            Some((name, kept))
         };
         self.store.names().into_iter().filter_map(kept).collect()
     }
 
-    /// Writes a provider's record in the configured way. Whatever ends this, the record is there in the old way or in
-    /// the new. Who has its lock is waited for, up to 2 minutes.
-    pub async fn migrate(&self, provider: &str) -> Result<Migrated> {
-        let begun = Instant::now();
-        loop {
-            match self.store.migrate(provider).await.map_err(|error| error.of_provider(provider))? {
-                Migrated::Busy(holder) if begun.elapsed() > WAIT_LIMIT => {
-                    let holder = holder.unwrap_or_else(|| "another process".to_owned());
-                    let error = Error::unavailable(format!("{holder} has held the lock for longer than 2m"));
-                    return Err(error.with_hint("end it, or try again").of_provider(provider));
-                }
-                Migrated::Busy(_) => std::thread::sleep(PAUSE),
-                came => return Ok(came),
-            }
-        }
+    /// What was set aside because it could not be read, and may be plain text.
+    #[must_use]
+    pub fn plain_asides(&self) -> Vec<PathBuf> {
+        self.store.plain_asides()
     }
 
-    /// Takes the key of these records out of the OS keyring if none of them needs it; says whether one was there.
+    /// Writes a provider's record in the configured way. Whatever ends this, the record is there in the old way or in
+    /// the new. Who has its lock is waited for, up to 2 minutes; `tell` is told who, if that takes long.
+    pub async fn migrate(&self, provider: &str, tell: impl Fn(&str) + Send) -> Result<Migrated> {
+        let migrated = self.store.migrate(provider, WAIT_LIMIT, tell).await;
+        migrated.map_err(|error| error.of_provider(provider))
+    }
+
+    /// Takes the key of these records out of the OS keyring if none of them needs it; says whether one was there. The
+    /// keyring is only asked if a key was put there.
     pub fn forget_unused_key(&self) -> Result<bool> {
         #[cfg(feature = "sealed")]
-        return self.vault.forget_unused();
-        #[cfg(not(feature = "sealed"))]
+        if self.vault.may_have_key() {
+            // Who logs in now may be about to seal with it.
+            return Ok(self.store.while_idle(|| self.vault.forget_unused())?.unwrap_or(false));
+        }
         Ok(false)
     }
 

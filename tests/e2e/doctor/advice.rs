@@ -60,7 +60,7 @@ fn a_folder_where_nothing_can_be_kept_is_found() {
 #[test]
 fn one_command_mends_a_file_of_secrets_that_all_may_change() {
     let sandbox = Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = \"hush\"\n");
-    mode(&sandbox.config_path(), 0o666);
+    mode(&sandbox.config_path(), 0o664);
     let found = findings(&sandbox.broker(&["doctor", "--json", "--offline"]));
     assert_eq!(found.keys().collect::<Vec<_>>(), ["configuration.writable"]);
     let file = sandbox.config_path().display().to_string();

@@ -1,11 +1,11 @@
 //! At every system call of an exchange, one after the other, by `strace`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::Command;
 
 use broker_testkit::Rotation;
 use rustix::process::Signal;
+
+use crate::strace::{Call, calls, inject, is_here};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN, name};
 
@@ -32,13 +32,6 @@ const SEEN: [&str; 15] = [
     "writev",
 ];
 
-/// A system call of the process: the so-manieth of its name, as `strace` counts.
-#[derive(Clone)]
-struct Call {
-    name: String,
-    nth: usize,
-}
-
 /// The calls from the lock to the end.
 struct Path {
     calls: Vec<Call>,
@@ -46,40 +39,10 @@ struct Path {
     narrow: Option<usize>,
 }
 
-/// `false`, and a word on stderr: this machine has no `strace`, and it is not CI.
-fn has_strace() -> bool {
-    let run = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
-    if run.is_ok_and(|status| status.success()) {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "install strace, and let it trace");
-    // Not `eprintln`, which the test harness keeps to itself when a test passes.
-    writeln!(std::io::stderr(), "skipped: no strace here: nothing is stopped at its system calls")
-        .expect("stderr");
-    false
-}
-
 /// Looks where an exchange that nobody stops comes by.
 fn path(scene: &Scene) -> Path {
     let _ = scene.expire();
-    let log = scene.sandbox.home().join("calls");
-    let strace = ["strace", "-f", "-qq", "-o", &log.display().to_string()];
-    let run = scene.sandbox.command_under(&strace, &TOKEN).output().expect("strace runs");
-    assert!(run.status.success(), "{run:?}");
-    let log = std::fs::read_to_string(log).expect("its log");
-    let thread = |line: &str| line.split(' ').next().map(str::to_owned);
-    // strace counts by thread: with several, the nth call of a name would be several.
-    assert!(log.lines().all(|line| thread(line) == log.lines().next().and_then(thread)), "one thread");
-
-    let (mut counts, mut all) = (BTreeMap::<_, usize>::new(), Vec::new());
-    for line in log.lines() {
-        let Some((name, _)) = line.split_whitespace().nth(1).and_then(|call| call.split_once('(')) else {
-            continue;
-        };
-        let nth = counts.entry(name.to_owned()).or_default();
-        *nth += 1;
-        all.push((Call { name: name.to_owned(), nth: *nth }, line));
-    }
+    let mut all = calls(&scene.sandbox, &TOKEN);
     let at = |from: usize, what: &str| {
         all[from..].iter().position(|(_, line)| line.contains(what)).map(|found| from + found)
     };
@@ -94,16 +57,14 @@ fn path(scene: &Scene) -> Path {
 /// Stops a run at that call; `false` if it never came to it.
 fn stop_at(scene: &mut Scene, signal: Signal, call: &Call) -> bool {
     let before = scene.expire();
-    let inject = format!("inject={}:signal={}:when={}", call.name, name(signal), call.nth);
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
-    let ended = scene.sandbox.command_under(&strace, &TOKEN).output().expect("strace runs");
+    let ended = inject(&scene.sandbox, &TOKEN, call, &format!("signal={}", name(signal)));
     let stop = Stop { signal, at: format!("at {} {}", call.name, call.nth) };
     scene.look_after(&before, &stop, &ended);
     !ended.status.success()
 }
 
 fn killed_everywhere(case: Case) {
-    if !has_strace() {
+    if !is_here() {
         return;
     }
     let mut scene = Scene::new(case);
@@ -135,7 +96,7 @@ fn killed_everywhere(case: Case) {
 }
 
 fn signalled_everywhere(case: Case, signal: Signal) {
-    if !has_strace() {
+    if !is_here() {
         return;
     }
     let mut scene = Scene::new(case);

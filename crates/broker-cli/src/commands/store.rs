@@ -1,6 +1,6 @@
 //! `broker store`: how records are kept, and moving them.
 
-use broker::{Catalog, Config, Kept, KeyringState, Migrated, Records};
+use broker::{Catalog, Config, Error, Kept, KeyringState, Migrated, Records};
 use serde_json::json;
 
 use super::{Desk, Outcome, answer};
@@ -37,8 +37,24 @@ pub(super) fn of_keyring(state: KeyringState) -> &'static str {
     }
 }
 
+/// The records whose way can be told, and what is wrong with the others.
+fn list(records: &Records) -> (Vec<(String, Kept)>, Vec<Error>) {
+    let (mut told, mut errors) = (Vec::new(), Vec::new());
+    for (name, kept) in records.list() {
+        match kept {
+            Ok(kept) => told.push((name, kept)),
+            Err(error) => errors.push(error),
+        }
+    }
+    (told, errors)
+}
+
+fn end(errors: Vec<Error>) -> Outcome {
+    if errors.is_empty() { Ok(()) } else { Err(End::Errors(errors)) }
+}
+
 fn status(records: &Records, config: &Config, as_json: bool) -> Outcome {
-    let list = records.list()?;
+    let (list, errors) = list(records);
     let configured = records.configured();
     let asks = configured == "keyring" || list.iter().any(|(_, kept)| word(kept) == "keyring");
     // Who uses no keyring is not made to start one.
@@ -51,7 +67,8 @@ fn status(records: &Records, config: &Config, as_json: bool) -> Outcome {
             "keyring": keyring,
             "records": list.iter().map(object).collect::<Vec<_>>(),
         });
-        return answer(&format!("{all}\n"));
+        answer(&format!("{all}\n"))?;
+        return end(errors);
     }
     let of_keyring = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();
     let mut text = format!("new logins: {configured}\n{of_keyring}");
@@ -64,16 +81,17 @@ fn status(records: &Records, config: &Config, as_json: bool) -> Outcome {
         }));
         text = text + "\n" + &words::table(&rows, |_, _, cell| cell);
     }
-    answer(&text)
+    answer(&text)?;
+    end(errors)
 }
 
 fn migrate(desk: &Desk<'_>, records: &Records) -> Outcome {
     let runtime = crate::run::runtime()?;
-    let (mut errors, mut lines, mut from_keyring) = (Vec::new(), Vec::new(), false);
-    for (name, before) in records.list()? {
-        match runtime.block_on(records.migrate(&name)) {
+    let (list, mut errors) = list(records);
+    let mut lines = Vec::new();
+    for (name, before) in list {
+        match runtime.block_on(records.migrate(&name, |words| desk.say(words))) {
             Ok(Migrated::Moved) => {
-                from_keyring |= word(&before) == "keyring";
                 lines.push(format!("{name}: {} -> {}\n", word(&before), records.configured()));
             }
             Ok(Migrated::Unreadable(why)) => {
@@ -91,10 +109,18 @@ fn migrate(desk: &Desk<'_>, records: &Records) -> Outcome {
         ));
     }
     answer(&lines.concat())?;
-    if from_keyring && errors.is_empty() && records.configured() != "keyring" {
+    if records.configured() != "file" {
+        for path in records.plain_asides() {
+            let path = path.display();
+            desk.say(&format!(
+                "warning: {path} was set aside and is as it was, not sealed: remove it once nothing in it is needed"
+            ));
+        }
+    }
+    if errors.is_empty() && records.configured() != "keyring" {
         forget(desk, records);
     }
-    if errors.is_empty() { Ok(()) } else { Err(End::Errors(errors)) }
+    end(errors)
 }
 
 /// Takes away a key that nothing needs any more. That it cannot be done is no failure of what was asked for.

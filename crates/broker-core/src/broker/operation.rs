@@ -1,7 +1,6 @@
 //! One operation under the lock: what renewing, logging in and logging out share.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -10,14 +9,8 @@ use super::{Broker, Inner, Slot};
 use crate::context::Others;
 use crate::section::Section;
 use crate::trail::Trail;
+use crate::waiting::{Waiting, waited_in_vain};
 use crate::{Change, Context, Error, Loaded, Locked, Locking, Provider, Record, Result, Token, TokenRequest};
-
-/// Between two looks at a lock that somebody else has: short at first, since most exchanges are.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-
-/// After this long a person is told what is being waited for.
-const TELL_AFTER: Duration = Duration::from_secs(2);
 
 /// What an operation works with. It runs in a task of its own, so that it ends well when its caller does not
 /// wait for it.
@@ -156,7 +149,7 @@ impl Operation {
 
     /// Waits for the store's lock. `instead` is asked between two looks: what it gives ends the wait.
     async fn lock<T>(&self, instead: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
-        let (mut pause, mut waited) = (FIRST_PAUSE, Duration::ZERO);
+        let mut waiting = Waiting::up_to(self.inner.wait_limit);
         loop {
             let holder = match self.slot.store.try_lock(&self.slot.name).await? {
                 Locking::Taken(locked) => return Ok(Ok(locked)),
@@ -165,16 +158,12 @@ impl Operation {
             if let Some(found) = instead()? {
                 return Ok(Err(found));
             }
-            if waited >= self.inner.wait_limit {
-                return Err(waited_in_vain(&holder, self.inner.wait_limit));
-            }
+            let (pause, tell) = waiting.next(&holder)?;
             self.context.pause(pause).await?;
-            if (waited..waited + pause).contains(&TELL_AFTER) {
+            if tell {
                 let name = &self.slot.name;
                 self.context.person().tell(&format!("waiting for {holder}, which renews {name} or logs in"));
             }
-            waited += pause;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -258,10 +247,4 @@ impl Operation {
         ));
         Ok(())
     }
-}
-
-fn waited_in_vain(holder: &str, limit: Duration) -> Error {
-    let limit = humantime::format_duration(limit);
-    Error::unavailable(format!("{holder} has held the lock for longer than {limit}"))
-        .with_hint("it may wait for a login or hang: end it, or try again")
 }

@@ -42,7 +42,7 @@ impl LockedFile {
     /// Makes sure that a record can be sealed this way.
     fn probe_seal(&self, with: Option<&str>) -> Result<()> {
         match (with, self.place.sealer()) {
-            (Some(with), Some(sealer)) => sealer.probe(with),
+            (Some(with), Some(sealer)) => sealer.probe(with, &self.provider),
             _ => Ok(()),
         }
     }
@@ -73,12 +73,21 @@ impl LockedFile {
         };
         let configured = self.configured();
         if self.with == configured && !rescued {
+            // An older copy of it may be kept there in the old way.
+            self.clear_second()?;
             return Ok(Migrated::Already);
         }
         self.with = configured;
         self.probe(1).await?;
         self.save(&record).await?;
         Ok(Migrated::Moved)
+    }
+
+    fn clear_second(&self) -> Result<()> {
+        self.place.second.clear(&self.provider, self.place.sealer()).map_err(|error| {
+            Error::failed(format!("what is kept in the second place cannot be removed: {error}"))
+                .with_source(error)
+        })
     }
 
     /// Keeps what cannot be read under a name of its own.
@@ -142,10 +151,7 @@ impl Locked for LockedFile {
 
     async fn forget(&mut self) -> Result<Option<String>> {
         let aside = self.set_aside_unreadable()?;
-        self.place.second.clear(&self.provider, self.place.sealer()).map_err(|error| {
-            Error::failed(format!("what is kept in the second place cannot be removed: {error}"))
-                .with_source(error)
-        })?;
+        self.clear_second()?;
         self.file.remove().map(|()| aside)
     }
 }

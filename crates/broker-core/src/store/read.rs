@@ -14,6 +14,9 @@ use crate::{Error, Loaded, Record, Result};
 /// More than any record: a bigger file is something else.
 pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
+/// The same, sealed: base64 makes four bytes of three.
+pub(super) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
+
 /// What temporary files end with.
 pub(super) const SUFFIX: &str = ".tmp";
 
@@ -33,16 +36,15 @@ impl Found {
 pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> Result<Found> {
     let Some(bytes) = read_bytes(path)? else { return Ok(Found::open(Loaded::Nothing)) };
     let unreadable = |why: String| Found::open(Loaded::Unreadable(format!("{} {why}", path.display())));
-    if bytes.len() as u64 > LONGEST_RECORD {
-        return Ok(unreadable("is larger than any record".to_owned()));
-    }
     let why = match parse(&bytes, provider) {
         Ok(record) => return Ok(Found::open(Loaded::Record(Box::new(record)))),
         Err(why) => why,
     };
-    let Some(envelope) = Envelope::read(&bytes).filter(|envelope| envelope.provider == provider) else {
+    let envelope = Envelope::read(&bytes).filter(|envelope| envelope.provider == provider);
+    let Some(envelope) = envelope.filter(|_| bytes.len() as u64 <= LONGEST_FILE) else {
         return Ok(unreadable(why));
     };
+    let envelope = envelope.at(path);
     let Some(plain) = open(&envelope, sealer)? else {
         return Ok(unreadable("is damaged: its own key does not open it".to_owned()));
     };
@@ -52,7 +54,7 @@ pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> 
     })
 }
 
-/// A file of the user's own, without following links; one byte more than the longest record, if it is longer.
+/// A file of the user's own, without following links; one byte more than the longest, if it is longer.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
@@ -65,15 +67,18 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
             .with_hint("move it away"));
     }
     // With room for all of it, it is read at once.
-    let size = usize::try_from(meta.len().min(LONGEST_RECORD)).unwrap_or(0) + 1;
+    let size = usize::try_from(meta.len().min(LONGEST_FILE)).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
-    file.take(LONGEST_RECORD + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
+    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
     Ok(Some(bytes))
 }
 
 fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
     if bytes.is_empty() {
         return Err("is empty".to_owned());
+    }
+    if bytes.len() as u64 > LONGEST_RECORD {
+        return Err("is larger than any record".to_owned());
     }
     let unreadable = match serde_json::from_slice::<Record>(bytes) {
         Ok(record) if record.version() == FORMAT && record.provider() == provider => return Ok(record),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::read::{LONGEST_RECORD, SUFFIX, cannot};
+use super::read::{LONGEST_FILE, SUFFIX, cannot};
 use crate::{Error, Result, platform};
 
 /// What is set aside on the disk before an exchange, beyond the size of the file as it is.
@@ -122,7 +122,7 @@ impl Replaced {
     }
 
     fn make_room(&self) -> std::io::Result<NamedTempFile> {
-        let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_RECORD));
+        let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_FILE));
         let mut file = platform::temporary_file(&self.folder, &self.prefix, SUFFIX)?;
         let size = usize::try_from(size).unwrap_or(0) + ROOM;
         file.write_all(&vec![0; size])?;

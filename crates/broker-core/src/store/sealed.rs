@@ -1,7 +1,7 @@
 //! Records that are sealed on their way to the disk: who seals them, and what then stands in the file.
 
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,10 +19,12 @@ pub trait Sealer: Send + Sync + Debug {
     /// The way in which new logins are written; none if they stay plain text.
     fn configured(&self) -> Option<&str>;
 
-    /// Makes sure that records can be sealed this way. Called before every exchange and before a login.
-    fn probe(&self, with: &str) -> Result<()>;
+    /// Makes sure that the record of a provider can be sealed this way, by a key that can be had again. Called before
+    /// every exchange and before a login, under the lock of the record.
+    fn probe(&self, with: &str, provider: &str) -> Result<()>;
 
-    /// Seals the record of a provider.
+    /// Seals the record of a provider, with the key that was found when that was probed: between an exchange and its
+    /// save nobody is asked for one.
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope>;
 
     /// Opens a record; `None` if it is damaged. That its key cannot be had, or is another, is an error: the record is
@@ -47,6 +49,9 @@ pub struct Envelope {
     pub nonce: String,
     /// The sealed record, in base64.
     pub sealed: String,
+    /// The file that it was read from; of a new one none.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 impl Envelope {
@@ -61,6 +66,7 @@ impl Envelope {
             kdf,
             nonce: String::new(),
             sealed: String::new(),
+            file: PathBuf::new(),
         }
     }
 
@@ -77,23 +83,33 @@ impl Envelope {
         serde_json::from_slice::<Self>(bytes).ok().filter(|envelope| envelope.version == SEALED_FORMAT)
     }
 
+    /// The envelope in a file, if one is there.
+    #[must_use]
+    pub fn of_file(file: &Path) -> Option<Self> {
+        Some(Self::read(&read_bytes(file).ok().flatten()?)?.at(file))
+    }
+
+    /// The same, as read from this file.
+    pub(super) fn at(self, file: &Path) -> Self {
+        Self { file: file.to_owned(), ..self }
+    }
+
     pub(super) fn bytes(&self) -> Result<Zeroizing<Vec<u8>>> {
         let bytes = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?;
         Ok(Zeroizing::new(bytes))
     }
 
-    /// The sealed records in a folder, those among them that were put aside, by the names of their files.
-    #[must_use]
-    pub fn all_in(folder: &Path) -> Vec<Self> {
+    /// The sealed records in a folder, those among them that were put aside, by the names of their files. Each is read
+    /// when it is asked for.
+    pub fn all_in(folder: &Path) -> impl Iterator<Item = Self> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.retain(|name| {
             Path::new(name).extension() == Some("json".as_ref()) || name.contains(".json.aside-")
         });
         names.sort();
-        let bytes = |name: &String| read_bytes(&folder.join(name)).ok().flatten();
-        names.iter().filter_map(|name| Self::read(&bytes(name)?)).collect()
+        names.into_iter().filter_map(|name| Self::of_file(&folder.join(name)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use super::read::{Found, read, read_bytes};
+use super::read::{Found, read};
 use super::sealed::{Envelope, Sealer};
 use crate::platform::{self, runtime_folders};
 use crate::{Env, Loaded, Record, Result};
@@ -53,7 +53,7 @@ impl SecondPlace {
         for path in self.files(provider) {
             // What is sealed and cannot be opened now may be newer than all else.
             let found = match read(&path, provider, sealer) {
-                Err(error) if Self::is_sealed(&path) => return Err(error),
+                Err(error) if Envelope::of_file(&path).is_some() => return Err(error),
                 found => found,
             };
             if let Ok(Found { loaded: Loaded::Record(record), with }) = found
@@ -63,10 +63,6 @@ impl SecondPlace {
             }
         }
         Ok(newest)
-    }
-
-    fn is_sealed(path: &Path) -> bool {
-        matches!(read_bytes(path), Ok(Some(bytes)) if Envelope::read(&bytes).is_some())
     }
 
     /// The providers that have a record here.

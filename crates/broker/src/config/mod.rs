@@ -111,8 +111,17 @@ impl Config {
                 let why = format!("`providers.{name}` is not a table: write [providers.{name}]");
                 return Err(self.wrong(&["providers", name], Mark::Key, &why));
             }
+            // Below a table's header it would be that table's, and records would stay plain text.
+            if value.as_dict().is_some_and(|table| table.contains_key("store")) && !self.a_kind_has("store") {
+                let why = "`store` stands above all tables: move it to the top of the file";
+                return Err(self.wrong(&["providers", name, "store"], Mark::Key, why));
+            }
         }
         Ok(providers.clone())
+    }
+
+    fn a_kind_has(&self, key: &str) -> bool {
+        self.kinds.iter().any(|kind| kind.keys.contains(&key))
     }
 
     fn table(&self, name: &str) -> Result<&Dict> {

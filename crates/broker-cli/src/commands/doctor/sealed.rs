@@ -1,15 +1,30 @@
 //! How records are kept: that their key can be had, and that all are kept as the configuration says.
 
-use broker::{Config, KeyringState, Status};
+use std::path::Path;
+
+use broker::{Catalog, Config, KeyringState, Status};
 
 use super::report::Report;
 use crate::commands::Desk;
 use crate::commands::store::{of_keyring, word};
 
 pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status], report: &mut Report) {
-    let Some(records) = config.and_then(|config| desk.setup().records(config).ok()) else { return };
-    // What of a record cannot be looked at was told as that.
-    let list = records.list().unwrap_or_default();
+    let Some(config) = config else { return };
+    let Ok(records) = desk.setup().records(config) else { return };
+    let configured_names = config.names();
+    let (mut list, mut all_told) = (Vec::new(), true);
+    for (name, kept) in records.list() {
+        match kept {
+            Ok(kept) => list.push((name, kept)),
+            Err(error) => {
+                all_told = false;
+                // Of a provider that is configured it was told as that.
+                if !configured_names.contains(&name) {
+                    report.error("state.sealed", Some(&name), error.message(), "move what is there away");
+                }
+            }
+        }
+    }
     let configured = records.configured();
     let sealed = configured != "file" || list.iter().any(|(_, kept)| word(kept) != "file");
     if configured == "keyring" || list.iter().any(|(_, kept)| word(kept) == "keyring") {
@@ -34,11 +49,13 @@ pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status
             others.join(", ")
         );
         report.warning("state.sealed", None, what, "run: broker store migrate");
-    } else if sealed {
+    } else if sealed && all_told && !list.is_empty() {
         report.fine("state.sealed", None, format!("all records are sealed ({configured})"));
     }
     for status in statuses.iter().filter(|_| sealed) {
-        if let Some(file) = status.sources.iter().find(|source| source.ends_with("tokens.json")) {
+        if let Some(file) =
+            status.sources.iter().find(|source| source.ends_with("tokens.json") && Path::new(source).exists())
+        {
             let what = format!(
                 "its login is in {file}, which is not sealed: the official tools read it; `share = false` keeps it in the record"
             );
