@@ -89,9 +89,12 @@ impl Record {
         let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
             return false;
         };
+        if ours.secret().same_as(theirs.secret()) {
+            return false;
+        }
         match (subject(ours), subject(theirs)) {
             (Some(ours), Some(theirs)) => ours != theirs,
-            _ => login.refresh_token.is_none() && !ours.secret().same_as(theirs.secret()),
+            _ => login.refresh_token.is_none(),
         }
     }
 
