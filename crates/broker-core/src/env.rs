@@ -1,16 +1,16 @@
 //! The environment, injected: variables, files that are named, commands that are named.
 
 use std::ffi::OsString;
-use std::io::{Error as IoError, ErrorKind as IoErrorKind, Read};
+use std::io::Read;
+#[cfg(not(feature = "command"))]
+use std::io::{Error as IoError, ErrorKind as IoErrorKind};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use crate::secret_text::{LONGEST_SECRET, secret_of};
 use crate::{Secret, platform};
-
-/// The longest secret a file or a command may give.
-pub(crate) const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// What the broker sees of the process it runs in.
 #[async_trait]
@@ -93,16 +93,4 @@ impl Env for SystemEnv {
             Err(IoError::new(IoErrorKind::Unsupported, "this program is built without the feature `command`"))
         }
     }
-}
-
-/// The text without the line ends after it, where it may be a secret.
-pub(crate) fn secret_of(text: &str) -> std::io::Result<Secret> {
-    if text.len() as u64 > LONGEST_SECRET {
-        return Err(IoError::new(IoErrorKind::InvalidData, "more than 64 KiB is no secret"));
-    }
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(IoError::new(IoErrorKind::InvalidData, "it is empty"));
-    }
-    Ok(Secret::new(text))
 }

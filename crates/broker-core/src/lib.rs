@@ -35,6 +35,7 @@ mod secret;
 #[cfg(feature = "command")]
 mod secret_command;
 mod secret_source;
+mod secret_text;
 mod section;
 mod store;
 mod token;

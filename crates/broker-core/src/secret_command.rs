@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStdout};
 use zeroize::Zeroizing;
 
 use crate::Secret;
-use crate::env::{LONGEST_SECRET, secret_of};
+use crate::secret_text::{LONGEST_SECRET, secret_of};
 
 /// The most that is taken of what a command prints: what is longer is no secret.
 const MOST_PRINTED: usize = 64 * 1024 + 4096;

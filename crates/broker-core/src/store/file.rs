@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::bytes::cannot;
 use super::lock::{Attempt, lock};
 use super::locked::LockedFile;
 use super::place::Place;
-use super::read::cannot;
 use super::sealed::Sealer;
 use super::second_place::{self, SecondPlace};
 use crate::platform;

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::path::Path;
 
-use super::read::cannot;
+use super::bytes::cannot;
 use crate::Result;
 use crate::platform::{self, Version};
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bytes::read_bytes;
 use super::file::FileStore;
-use super::read::read_bytes;
 use super::sealed::Envelope;
 use crate::waiting::Waiting;
 use crate::{Result, is_provider_name};

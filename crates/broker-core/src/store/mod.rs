@@ -1,6 +1,8 @@
 //! Where records live.
 
 #[cfg(feature = "file")]
+mod bytes;
+#[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "file")]
 mod filesystem;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::read::{LONGEST_FILE, SUFFIX, cannot};
+use super::bytes::{LONGEST_FILE, cannot};
+use super::read::SUFFIX;
 use crate::{Error, Result, platform};
 
 /// What is set aside on the disk before an exchange, beyond the size of the file as it is.

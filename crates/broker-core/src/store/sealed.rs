@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::read::read_bytes;
+use super::bytes::read_bytes;
 use crate::{Error, Result};
 
 /// The format of the file of a sealed record. One sequence with that of plain ones: a version that reads no sealed

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use super::bytes::{cannot, read_bytes};
 use super::filesystem::Filesystem;
 use super::lock::{Attempt, lock};
-use super::read::{cannot, read_bytes};
 use super::replaced::Replaced;
 use crate::platform::{self, Version};
 use crate::{
