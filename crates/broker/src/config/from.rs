@@ -21,7 +21,8 @@ impl Config {
         loop {
             let last = chain.last().copied().unwrap_or_default();
             if !self.providers.contains_key(last) {
-                let meant = nearest(last, self.names.iter().map(String::as_str));
+                let names = self.all_names();
+                let meant = nearest(last, names.iter().map(String::as_str));
                 let meant = meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
                 return Err(self.wrong(&at, Mark::Value, &format!("there is no provider `{last}`{meant}")));
             }

@@ -40,10 +40,9 @@ struct Layer {
     values: Dict,
 }
 
-/// The layers joined, and the names of all providers that there are, also of those that were not read.
+/// The layers joined.
 pub(super) struct Joined {
     pub(super) figment: Figment,
-    pub(super) names: BTreeSet<String>,
     /// The environment variables that are keys.
     pub(super) variables: Vec<(String, String)>,
     /// The providers that these set a key of.
@@ -94,48 +93,50 @@ pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
 
 /// Joins the layers; of `only` some providers, if they are named.
 pub(super) fn join(texts: &[Text], env: &dyn Env, only: Option<&BTreeSet<String>>) -> Result<Joined> {
-    let mut names = BTreeSet::new();
-    let built_in = values(BUILT_IN, only, &mut names).map_err(|error| Error::failed(error.to_string()))?;
+    let built_in = values(BUILT_IN, only).map_err(|error| Error::failed(error.to_string()))?;
     let mut layers = vec![Layer { metadata: Metadata::named("built in"), values: built_in }];
     for Text { path, text } in texts {
         let only = only.filter(|_| text.len() > SHORT);
-        let values = values(text, only, &mut names).map_err(|error| {
+        let values = values(text, only).map_err(|error| {
             let place = Place::at(path, text, error.span().unwrap_or_default(), Mark::Syntax);
             Error::configuration(format!("{place}: {}{}", error.message(), place.picture()))
         })?;
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
     let (variables, mut set) = (env.vars(PREFIX), BTreeSet::new());
+    let names = if variables.is_empty() { BTreeSet::new() } else { names(texts) };
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
             set.extend(tables(&values).map(str::to_owned));
-            names.extend(set.iter().cloned());
             layers.push(Layer { metadata, values });
         }
     }
     whole_secrets(&mut layers);
-    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), names, variables, set })
+    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), variables, set })
 }
 
-/// What a text says, of `only` some providers if they are named; `names` gets those of all.
-fn values(
-    text: &str,
-    only: Option<&BTreeSet<String>>,
-    names: &mut BTreeSet<String>,
-) -> Result<Dict, toml::de::Error> {
-    let parts = only.and_then(|only| Some((Parts::of(text)?, only)));
-    let part = parts.and_then(|(parts, only)| {
-        let table: toml::Table = toml::from_str(&parts.of_providers(only)).ok()?;
-        names.extend(parts.names().map(str::to_owned));
-        Some(table)
-    });
+/// The names of all providers that are built in or in a file, also of those whose tables were not read.
+pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
+    let texts = texts.iter().map(|text| text.text.as_str()).chain([BUILT_IN]);
+    texts.fold(BTreeSet::new(), |mut names, text| {
+        if let Some(parts) = Parts::of(text) {
+            names.extend(parts.names().map(str::to_owned));
+        }
+        // What stands above the tables, or all of it.
+        names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
+        names
+    })
+}
+
+/// What a text says, of `only` some providers if they are named.
+fn values(text: &str, only: Option<&BTreeSet<String>>) -> Result<Dict, toml::de::Error> {
+    let part = only.and_then(|only| Some(Parts::of(text)?.of_providers(only)));
+    let part = part.and_then(|part| toml::from_str::<toml::Table>(&part).ok());
     // What is wrong in a part is said by its place in the whole.
     let table = part.map_or_else(|| toml::from_str(text), Ok)?;
     // Whatever TOML can say, a figment value can hold.
-    let values = Value::serialize(table).ok().and_then(Value::into_dict).unwrap_or_default();
-    names.extend(tables(&values).map(str::to_owned));
-    Ok(values)
+    Ok(Value::serialize(table).ok().and_then(Value::into_dict).unwrap_or_default())
 }
 
 /// The names of the providers that are in some values.

@@ -42,8 +42,8 @@ const SECRET_FORMS: &str =
 pub struct Config {
     figment: Figment,
     providers: Dict,
-    /// Of all providers that are configured, also of those whose tables were not read.
-    names: BTreeSet<String>,
+    /// The providers that environment variables set a key of.
+    set: BTreeSet<String>,
     texts: Vec<Text>,
     kinds: Vec<Kind>,
     pub(crate) store: StoreConfig,
@@ -59,9 +59,11 @@ impl Config {
         mut only: Option<BTreeSet<String>>,
     ) -> Result<Self> {
         let texts = layers::read(files)?;
-        let Joined { figment, names, variables, set } = layers::join(&texts, env.as_ref(), only.as_ref())?;
-        let store = StoreConfig::read(&texts, env.as_ref())?;
-        let mut config = Self { figment, providers: Dict::new(), names, texts, kinds, store, env };
+        let Joined { figment, variables, set } = layers::join(&texts, env.as_ref(), only.as_ref())?;
+        // A layer that has the key is read once more, for its place.
+        let with_key = if figment.contains("store") { texts.as_slice() } else { &[] };
+        let store = StoreConfig::read(with_key, env.as_ref())?;
+        let mut config = Self { figment, providers: Dict::new(), set, texts, kinds, store, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
             // Of others there may be a part, which can say otherwise than the whole where a secret goes.
@@ -69,7 +71,7 @@ impl Config {
             let before = only.len();
             only.extend(config.sources());
             // Whether a variable holds a secret is told by its provider's kind.
-            only.extend(set.iter().cloned());
+            only.extend(config.set.iter().cloned());
             if only.len() == before {
                 break;
             }
@@ -81,6 +83,13 @@ impl Config {
         names.extend(config.env.withheld());
         config.env = Arc::new(Withholding { beneath: config.env, names });
         Ok(config)
+    }
+
+    /// All providers that are configured, also those whose tables were not read.
+    fn all_names(&self) -> BTreeSet<String> {
+        let mut names = layers::names(&self.texts);
+        names.extend(self.set.iter().cloned());
+        names
     }
 
     /// The tables of the providers, if the configuration has the right form.
@@ -127,13 +136,13 @@ impl Config {
     fn table(&self, name: &str) -> Result<&Dict> {
         self.providers.get(name).and_then(Value::as_dict).ok_or_else(|| {
             let error = Error::usage(format!("there is no provider `{name}`"));
-            if self.names.contains(name) {
+            let names = self.all_names();
+            if names.contains(name) {
                 return error.with_hint("it is configured, but `Setup::providers` did not name it");
             }
-            let names = || self.names.iter().map(String::as_str);
-            match nearest(name, names()) {
+            match nearest(name, names.iter().map(String::as_str)) {
                 Some(meant) => error.with_hint(format!("did you mean `{meant}`? `broker list` shows all")),
-                None => error.with_hint(format!("there are: {}", names().collect::<Vec<_>>().join(", "))),
+                None => error.with_hint(format!("there are: {}", Vec::from_iter(names).join(", "))),
             }
         })
     }
@@ -351,7 +360,7 @@ fn is_host(text: &str) -> bool {
 
 impl Catalog for Config {
     fn names(&self) -> Vec<String> {
-        self.names.iter().cloned().collect()
+        self.all_names().into_iter().collect()
     }
 
     fn entry(&self, name: &str) -> Result<Entry> {

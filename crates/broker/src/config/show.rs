@@ -67,8 +67,12 @@ impl Config {
 
     /// Finds them.
     pub(super) fn secret_variables(&self, variables: Vec<(String, String)>) -> Vec<String> {
+        if variables.is_empty() {
+            return Vec::new();
+        }
+        let names = self.all_names();
         let is_secret = |(variable, value): &(String, String)| {
-            let values = of_variable(variable, value.clone(), &self.names);
+            let values = of_variable(variable, value.clone(), &names);
             let providers = values.as_ref().and_then(|values| values.get("providers")?.as_dict());
             providers.into_iter().flatten().any(|(name, table)| match (self.kind_of(name), table.as_dict()) {
                 (Ok(kind), Some(table)) => {

@@ -63,8 +63,8 @@ impl StoreConfig {
     fn take(&mut self, Text { path, text }: &Text) -> Result<()> {
         // It stands above the tables.
         let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
-        // Where the word does not stand, the key does not: then nothing is parsed for it. What is no TOML was told before.
-        let Some(Ok(root)) = head.contains("store").then(|| DeTable::parse(head)) else { return Ok(()) };
+        // What is no TOML was told before.
+        let Ok(root) = DeTable::parse(head) else { return Ok(()) };
         let Some((_, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "store") else {
             return Ok(());
         };
