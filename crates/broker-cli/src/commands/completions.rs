@@ -39,7 +39,12 @@ pub(crate) fn answered() -> bool {
         if !words.is_empty() {
             let folder = std::env::current_dir().ok();
             let flag = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
-            let mut command = if flag { Args::command() } else { without_flags(Args::command()) };
+            let mut command = Args::command();
+            if !flag {
+                // Of all commands, not of the one that is typed alone.
+                command.build();
+                command = without_flags(command);
+            }
             let stdout = &mut std::io::stdout().lock();
             let _ = shell.write_complete(&mut command, words, folder.as_deref(), stdout);
         }
