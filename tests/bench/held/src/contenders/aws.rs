@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::identity::{
 };
 use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_types::config_bag::ConfigBag;
+use tokio::runtime::{Handle, Runtime};
 
 use super::{Contender, ready, repeat};
 use crate::service::{PROVIDERS, secret};
@@ -20,6 +21,7 @@ struct Aws {
     resolvers: [SharedIdentityResolver; 2],
     components: RuntimeComponents,
     config: ConfigBag,
+    runtime: Handle,
 }
 
 #[derive(Debug)]
@@ -32,7 +34,7 @@ impl ResolveIdentity for Resolver {
     }
 }
 
-pub(super) fn contender() -> Box<dyn Contender> {
+pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
     let components = RuntimeComponentsBuilder::for_tests()
         .with_sleep_impl(Some(SharedAsyncSleep::new(TokioSleep::new())))
         .with_time_source(Some(SharedTimeSource::new(SystemTimeSource::new())))
@@ -43,6 +45,7 @@ pub(super) fn contender() -> Box<dyn Contender> {
         resolvers: PROVIDERS.map(|_| SharedIdentityResolver::new(Resolver)),
         components,
         config: ConfigBag::base(),
+        runtime: runtime.handle().clone(),
     })
 }
 
@@ -52,6 +55,8 @@ impl Contender for Aws {
     }
 
     fn ask(&self, token: usize, calls: u32) {
+        // Its bound of time asks for one.
+        let _entered = self.runtime.enter();
         repeat(calls, || {
             let resolver = self.resolvers[token].clone();
             ready(self.cache.resolve_cached_identity(resolver, &self.components, &self.config))

@@ -29,7 +29,7 @@ pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     let mut all = ours(runtime);
     all.extend(bare::contenders());
     #[cfg(feature = "peers")]
-    all.extend([aws::contender(), azure::contender(), google::contender(runtime)]);
+    all.extend([aws::contender(runtime), azure::contender(), google::contender(runtime)]);
     all
 }
 
