@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// What every secret that a stand-in makes has in it, and every secret that a test makes up.
+/// What every secret that a fake server makes has in it, and every secret that a test makes up.
 pub const MARK: &str = "KANARIE";
 
-/// The secrets without the mark: those that the stand-ins take by default, and those of `bad-config`.
+/// The secrets without the mark: those that the fake servers take by default, and those of `bad-config`.
 const OTHERS: [&str; 3] = ["standin-api-token", "standin-password", "hunter"];
 
 /// Marked secrets as they are, and as they look inside of base64 (a Basic header, the claims of a JWT).

@@ -123,7 +123,7 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn of(words: &[&str]) -> Self {
-        // `inspect` shows claims, which the stand-ins mark too.
+        // `inspect` shows claims, which the fake servers mark too.
         let asks_for_a_token =
             words.iter().any(|word| ["token", "inspect"].contains(word)) || words.first() == Some(&"helper");
         Self { asks_for_a_token, chatty: !louder(words).is_empty() }

@@ -1,6 +1,6 @@
 //! What an expired or missing token costs when many ask at once, beside one who asks alone: 1,000 tasks of a process
 //! through the crate, and 64 processes of the binary. `cold BROKER [ROUNDS]` prints one line of JSON; it is run by
-//! `tests/bench/run`. The service is a stand-in on loopback that answers after a fixed time and counts.
+//! `tests/bench/run`. The service is a fake server on loopback that answers after a fixed time and counts.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The stand-ins as a process, for tests in other languages: `services [--rotation rotate] [--life 3600] …` prints
-//! one JSON line with their URLs, answers every line it reads with what the `EarthScope` stand-in has counted, and
+//! The fake servers as a process, for tests in other languages: `services [--rotation rotate] [--life 3600] …` prints
+//! one JSON line with their URLs, answers every line it reads with what the `EarthScope` fake server has counted, and
 //! ends with its standard input.
 
 #![allow(

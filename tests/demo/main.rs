@@ -22,7 +22,7 @@ const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 const API_TOKEN: &str = "standin-api-token";
 
-/// The stand-ins, and a home whose configuration names them.
+/// The fake servers, and a home whose configuration names them.
 struct Stage {
     earthscope: EarthScope,
     carbonmapper: CarbonMapper,
@@ -31,7 +31,7 @@ struct Stage {
 }
 
 fn main() {
-    println!("Building the broker and starting stand-ins of the three services …");
+    println!("Building the broker and starting fake servers of the three services …");
     let stage = Stage::set();
     if std::env::args().any(|word| word == "--shell") { stage.shell() } else { stage.play() }
 }
@@ -126,13 +126,13 @@ impl Stage {
         print!("{}{}", run.out, run.err);
     }
 
-    /// A shell in which `broker` is the one of this build, with the stand-ins for services.
+    /// A shell in which `broker` is the one of this build, with the fake servers for services.
     fn shell(&self) {
         let folder = broker_binary().parent().expect("a folder").to_owned();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(folder).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(paths).expect("a PATH");
-        println!("This shell has `broker`, a configuration, and the stand-ins. For example:\n");
+        println!("This shell has `broker`, a configuration, and the fake servers. For example:\n");
         println!("  broker login earthscope      approve at its page, in a browser or from");
         println!("                               another terminal: curl -X POST 'PAGE'");
         println!("  broker token earthscope");
@@ -149,7 +149,7 @@ impl Stage {
         }
         let status = command
             .env("PATH", path)
-            // EarthScope's first tools kept a login elsewhere; it is not for a stand-in.
+            // EarthScope's first tools kept a login elsewhere; it is not for a fake server.
             .env("APP_DIRECTORY", self.sandbox.home())
             .env("BROKER_CONFIG", self.sandbox.config_path())
             .env("BROKER_STATE_DIR", self.sandbox.state())

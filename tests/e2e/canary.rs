@@ -88,7 +88,10 @@ impl Watched {
         assert!(output.status.success(), "{words:?}: {err}");
         assert_no_secret("stderr", &err);
         if words[0] == "token" {
-            assert!(secret_in(&out).is_some(), "a token of a stand-in is not told from other words: {out}");
+            assert!(
+                secret_in(&out).is_some(),
+                "a token of a fake server is not told from other words: {out}"
+            );
         } else {
             assert_no_secret("stdout", &out);
         }

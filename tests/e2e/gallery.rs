@@ -1,4 +1,4 @@
-//! The gallery: each service as `broker add` gives it, against a stand-in that takes exactly the requests of
+//! The gallery: each service as `broker add` gives it, against a fake server that takes exactly the requests of
 //! `gallery/NAME.json`, which are written from the services' own documents.
 
 mod service;

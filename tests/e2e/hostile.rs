@@ -86,7 +86,7 @@ fn a_record_of_somebody_else_is_refused() {
 }
 
 #[test]
-fn a_second_place_that_others_can_look_into_is_not_used() {
+fn a_fallback_that_others_can_look_into_is_not_used() {
     for mode in [0o755, 0o777, 0o1777] {
         let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
         let runtime = sandbox.home().join("run");

@@ -103,7 +103,10 @@ fn a_provider_that_was_not_named_is_not_there_in_part() {
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "lab-KANARIE");
     let setup = Setup::new().config_file(sandbox.config_path()).state_dir(sandbox.state());
     let broker = setup.providers(["p7"]).open().expect("a broker");
-    let error = broker.held("lab", &TokenRequest::new()).expect_err("it was not read");
+    let error = broker.stored("lab", &TokenRequest::new()).expect_err("it was not read");
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("`Setup::providers` did not name it")), "{error}");
+    assert!(
+        error.hint().is_some_and(|hint| hint.to_string().contains("`Setup::providers` did not name it")),
+        "{error}"
+    );
 }

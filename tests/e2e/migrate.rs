@@ -86,7 +86,7 @@ fn a_migration_without_room_leaves_the_record_as_it_was() {
 }
 
 #[test]
-fn a_copy_in_the_second_place_does_not_stay_plain() {
+fn a_copy_in_the_fallback_does_not_stay_plain() {
     let (service, config, sandbox) = seismic();
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");

@@ -180,7 +180,7 @@ fn a_crowd_renews_a_sealed_record_once() {
 }
 
 #[test]
-fn what_goes_to_the_second_place_is_sealed_too() {
+fn what_goes_to_the_fallback_is_sealed_too() {
     let (service, config, sandbox) = seismic();
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use broker::{Catalog, Config, Error, ErrorKind, Setup};
+use broker::{Config, Error, ErrorKind, ProviderRegistry, Setup};
 
 use super::world::{PART, WorldEnv, in_folder};
 

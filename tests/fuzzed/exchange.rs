@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{Catalog, Setup};
+use broker::{ProviderRegistry, Setup};
 use broker_core::{
-    Broker, Change, Context, Entry, Error, FileStore, Issuer, Lifetime, Loaded, Login, Provider, Record,
-    Result, Revoked, Secret, Store, Token, TokenRequest, printable,
+    Broker, Context, Entry, Error, FileStore, Issuer, Lifetime, Loaded, Login, Provider, Record,
+    RecordUpdate, Result, Revoked, Secret, Store, Token, TokenRequest, sanitize,
 };
 
 use super::answer::check_token;
@@ -94,7 +94,7 @@ impl Shell<'_> {
             }
             _ => {}
         }
-        self.broker.settled().await;
+        self.broker.wait_idle().await;
     }
 
     async fn token(&self, request: TokenRequest) {
@@ -131,7 +131,7 @@ impl Shell<'_> {
     fn check(&self) {
         match self.peek() {
             Loaded::Unreadable(why) => panic!("the broker's own record cannot be read: {why}"),
-            Loaded::Record(record) | Loaded::Rescued(record) => {
+            Loaded::Record(record) | Loaded::FromFallback(record) => {
                 record.tokens().for_each(|(_, token)| check_token(token));
             }
             Loaded::Nothing => {}
@@ -152,14 +152,14 @@ impl Shell<'_> {
     fn check_error(&self, error: &Error) {
         assert!(!error.message().contains("broke off"), "an operation panicked");
         self.check_words(error.message());
-        self.check_words(error.hint().unwrap_or_default());
+        self.check_words(&error.hint().map(ToString::to_string).unwrap_or_default());
     }
 
     fn check_words(&self, words: &str) {
         // Others send it in one request of several.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is shown: {words}");
-        assert_eq!(words, printable(words), "this steers a terminal");
+        assert_eq!(words, sanitize(words), "this steers a terminal");
     }
 }
 
@@ -179,11 +179,11 @@ impl Provider for Idle {
         _context: &Context,
         _record: &Record,
         _request: &TokenRequest,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         Err(Error::login_required("there is no login"))
     }
 
-    async fn login(&self, _context: &Context, _login: &Login) -> Result<Change> {
+    async fn login(&self, _context: &Context, _login: &Login) -> Result<RecordUpdate> {
         Err(Error::usage("no login"))
     }
 

@@ -27,7 +27,7 @@ pub fn record(data: &[u8]) {
         store.peek(NAME).expect("a file can be read")
     });
     let read = match loaded {
-        Loaded::Record(read) | Loaded::Rescued(read) => *read,
+        Loaded::Record(read) | Loaded::FromFallback(read) => *read,
         Loaded::Unreadable(why) => {
             assert!(why.contains("subject.json"), "it says which file: {why}");
             return;
@@ -96,7 +96,7 @@ fn live_with(record: &Record) {
         let status = broker.status(NAME).expect("a status");
         // What was given for another secret of the same client is not of this issuer either.
         assert!(own || !status.grant || record.has_parked_grant(), "another issuer is shown a grant");
-        let held = broker.held(NAME, &TokenRequest::new()).expect("an answer");
+        let held = broker.stored(NAME, &TokenRequest::new()).expect("an answer");
         assert!(held.is_none_or(|token| !token.secret().expose().is_empty()), "an empty token");
         let ended = block_on(broker.token(NAME, &TokenRequest::new()));
         assert!(ended.is_err() || own || record.has_parked_grant(), "another issuer's token");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Clock, Context, DeviceCode, Env, Error, ErrorKind, Http, HttpFault, HttpRequest, HttpResponse, Person,
-    Reached, Result, Secret,
+    Clock, Context, DeviceCode, Env, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Prompt,
+    RequestSent, Result, Secret,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
@@ -63,7 +63,11 @@ impl Http for Answers {
         self.clock.advance(TimeDelta::milliseconds(1300));
         match self.left.lock().unwrap().pop_front() {
             Some(bytes) => Ok(response(&bytes)),
-            None => Err(HttpFault { reached: Reached::Perhaps, timed_out: true, what: "silence".to_owned() }),
+            None => Err(HttpFault {
+                sent: RequestSent::Maybe,
+                code: ErrorCode::Timeout,
+                what: "silence".to_owned(),
+            }),
         }
     }
 }
@@ -91,7 +95,7 @@ impl WorldClock {
     pub(super) async fn patiently<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             ended = work => ended,
-            () = self.0.enough.notified() => Err(Error::new(ErrorKind::Cancelled, "given up")),
+            () = self.0.enough.notified() => Err(Error::new(ErrorCode::Cancelled, "given up")),
         }
     }
 }
@@ -152,7 +156,7 @@ impl Env for WorldEnv {
 pub(super) struct Listener(pub(super) Mutex<Vec<String>>);
 
 #[async_trait]
-impl Person for Listener {
+impl Prompt for Listener {
     async fn ask(&self, _question: &str) -> Result<String> {
         Ok("someone@example.org".to_owned())
     }
@@ -165,7 +169,7 @@ impl Person for Listener {
 
     fn waiting(&self, _left: Duration) {}
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         self.0.lock().unwrap().push(message.to_owned());
     }
 }

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{Broker, Http, HttpFault, HttpRequest, HttpResponse, Reached, Setup, TokenRequest};
+use broker::{
+    Broker, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, RequestSent, Setup, TokenRequest,
+};
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
 
 /// What stands for a secret until a process of its own puts that in its place.
@@ -81,7 +83,7 @@ impl Http for Down {
     async fn send(&self, request: &HttpRequest, _: Duration) -> Result<HttpResponse, HttpFault> {
         let [_, client] = CANARIES;
         self.0.fetch_add(client.places(request.body()).count(), Ordering::SeqCst);
-        Err(HttpFault { reached: Reached::No, timed_out: true, what: "down".to_owned() })
+        Err(HttpFault { sent: RequestSent::No, code: ErrorCode::Timeout, what: "down".to_owned() })
     }
 }
 
@@ -121,7 +123,7 @@ async fn nothing_is_left_of_secrets_that_were_let_go() {
         // A record belongs to a client secret too: it is asked for with the one that it was given for.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
-        let held = broker.held("earthdaily", &request).expect("a record").expect("a token");
+        let held = broker.stored("earthdaily", &request).expect("a record").expect("a token");
         assert!(held.secret().expose().starts_with(record.0));
         assert!(record.hits() > 0, "what is held is found");
         // Renewing fails, and the record is written again with that.

@@ -1,8 +1,8 @@
 //! Requests for logins: `token/pair` and `token/refresh`.
 
 use broker_core::{
-    Change, Claims, Context, Error, HttpRequest, HttpResponse, Problem, Repeat, Result, ScopeKey, Secret,
-    ServiceUrl, Token, given, read_object,
+    Claims, Context, Error, HttpRequest, HttpResponse, Problem, RecordUpdate, Repeat, Result, ScopeKey,
+    Secret, ServiceUrl, Token, read_object, salvage,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -23,8 +23,8 @@ pub(crate) struct Paired {
 }
 
 impl Paired {
-    pub(crate) fn change(self) -> Change {
-        let mut change = Change::default().and_account(self.account);
+    pub(crate) fn change(self) -> RecordUpdate {
+        let mut change = RecordUpdate::default().and_account(self.account);
         if let Some(access) = self.access {
             change = change.and_token(&ScopeKey::default(), access);
         }
@@ -55,7 +55,7 @@ impl Api {
             Ok(object) => self.paired(&response, &object, Some(refresh), None).map(Some),
             // The one thing this request can be unauthorized for is its token.
             Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(None),
-            Err(problem) => match given(&response, "refresh").filter(|new| !new.same_as(refresh)) {
+            Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
                 Some(new) => {
                     let refresh = Some((new, response.sent_at));
                     Ok(Some(Paired { access: None, refresh, account: None }))

@@ -3,15 +3,16 @@
 
 mod api;
 mod config;
-mod given;
+mod env_token;
 mod mint;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Error, Grant, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
-    SecretSource, Settings, SettingsError, Token, TokenRequest, mark, refuse_derived, refuse_life,
+    Context, Error, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked, ScopeKey,
+    Secret, SecretSource, Settings, SettingsError, Token, TokenRequest, fingerprint, refuse_derived,
+    refuse_life,
 };
 use chrono::{DateTime, Utc};
 
@@ -40,12 +41,12 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         endpoint: base_url.as_str().to_owned(),
         client_id: None,
         audience: None,
-        secret_mark: None,
+        secret_fingerprint: None,
     };
     let Account { email, password, password_from } =
         Account::new(config.email, config.password, settings.env());
     // It is one person's token: of several entries only the one named as the kind uses it.
-    let given = given::token(settings.env()).filter(|_| settings.name() == KIND.name);
+    let given = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
     config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
     let routes = Routes { list: config.token_list_path, delete: config.token_delete_path };
@@ -66,7 +67,7 @@ struct CarbonMapper {
     email: Option<String>,
     password: Option<SecretSource>,
     password_from: Option<String>,
-    /// The token in [`given::VARIABLE`].
+    /// The token in [`env_token::VARIABLE`].
     given: Option<Secret>,
     routes: Routes,
     issuer: Issuer,
@@ -108,13 +109,14 @@ impl Provider for CarbonMapper {
             (None, Some(from)) => format!("a login (broker login {}), with {from}", self.name),
             (_, None) => format!("a login (broker login {})", self.name),
         };
-        let given = self.given_without(None).map(|_| format!("{} (only without a login)", given::VARIABLE));
+        let given =
+            self.given_without(None).map(|_| format!("{} (only without a login)", env_token::VARIABLE));
         [login].into_iter().chain(given).collect()
     }
 
     fn accepts(&self, token: &Token) -> bool {
         let same = |given: &Secret| given.same_as(token.secret());
-        !given::is_given(token) || self.given.as_ref().is_some_and(same)
+        !env_token::is_given(token) || self.given.as_ref().is_some_and(same)
     }
 
     fn can_renew(&self, record: &Record) -> bool {
@@ -127,25 +129,30 @@ impl Provider for CarbonMapper {
 
     /// A live access token mints; else a refresh token refreshes; else a password at hand logs in; else a token at hand
     /// serves as it is; else a person.
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         if let Some(access) = self.mints_with(record, request, context.now()) {
             return self.api.mint(context, access, request).await;
         }
         if let Some(grant) = record.usable_grant() {
             let refreshed = self.api.refresh(context, grant.secret()).await?;
-            return Ok(refreshed.map_or_else(Change::grant_refused, Paired::change));
+            return Ok(refreshed.map_or_else(RecordUpdate::grant_refused, Paired::change));
         }
         if let (Some(email), Some(source)) = (&self.email, &self.password) {
             let password = source.resolve(context, "password").await?;
             return self.pair_unasked(context, record, request, email, &password).await;
         }
         if let Some(given) = self.given_without(record.grant()) {
-            return given::hand_out(context, given.clone(), request);
+            return env_token::hand_out(context, given.clone(), request);
         }
         Err(record.login_missing())
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         if let Login::RefreshToken(_) = login {
             return Err(Error::usage(
                 "Carbon Mapper logs in with a password: leave out `--refresh-token-stdin`",
@@ -220,11 +227,11 @@ impl CarbonMapper {
         self.given.as_ref().filter(|_| login.is_none() && !self.has_password())
     }
 
-    async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<Change> {
+    async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<RecordUpdate> {
         let paired = self.api.pair(context, email, password).await.map_err(|error| {
             // Wrong passwords lock accounts: this one is not tried again by itself.
             let refused = error.kind() == broker_core::ErrorKind::Refused;
-            if refused { error.with_secret_mark(self.mark(email, password)) } else { error }
+            if refused { error.with_secret_fingerprint(self.fingerprint(email, password)) } else { error }
         })?;
         Ok(paired.change())
     }
@@ -237,13 +244,13 @@ impl CarbonMapper {
         request: &TokenRequest,
         email: &str,
         password: &Secret,
-    ) -> Result<Change> {
-        record.check_password(&self.mark(email, password), request)?;
+    ) -> Result<RecordUpdate> {
+        record.check_password(&self.fingerprint(email, password), request)?;
         self.pair(context, email, password).await
     }
 
     /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
-    fn mark(&self, email: &str, password: &Secret) -> String {
-        mark(&format!("{} {email}", self.api.base_url), password, 16)
+    fn fingerprint(&self, email: &str, password: &Secret) -> String {
+        fingerprint(&format!("{} {email}", self.api.base_url), password, 16)
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use broker_core::{
-    Change, Context, Error, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, Repeat, Result,
-    ScopeKey, Secret, Token, TokenRequest, printable,
+    Context, Error, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, RecordUpdate, Repeat, Result,
+    ScopeKey, Secret, Token, TokenRequest, sanitize,
 };
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ impl Api {
         context: &Context,
         access: &Token,
         request: &TokenRequest,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let now = context.now();
         let day = expiration_date(request, now)?;
         let name = request.asked_name().map_or_else(|| context.token_name(), str::to_owned);
@@ -50,7 +50,7 @@ impl Api {
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {
-                return Ok(Change::drop_token(&ScopeKey::default()));
+                return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }
             Err(problem) => return Err(unknown(problem.error("the service refused to make a scoped token"))),
         };
@@ -69,10 +69,10 @@ impl Api {
             .with_details(object);
         let until = token.expires_at().unwrap_or_else(|| start_of(day));
         let until = until.format("%F %H:%M UTC");
-        context.tell_when_saved(format!(
+        context.notify_after_save(format!(
             "made a token named {name}; the service counts whole UTC days: it expires {until}"
         ));
-        Ok(Change::token(request.scopes(), token))
+        Ok(RecordUpdate::token(request.scopes(), token))
     }
 
     /// Deletes at the service what the record says was minted, by the routes the configuration names; gives the
@@ -108,7 +108,7 @@ impl Api {
                     Ok(_) => Error::unavailable(refused),
                 });
             }
-            deleted.push(printable(name));
+            deleted.push(sanitize(name));
         }
         Ok(deleted)
     }
@@ -136,7 +136,7 @@ impl Api {
 
 /// The names of the scoped tokens in a record.
 pub(crate) fn names(record: &Record) -> impl Iterator<Item = String> {
-    record.details().filter_map(|details| text(details, "name").map(printable))
+    record.details().filter_map(|details| text(details, "name").map(sanitize))
 }
 
 fn id(item: &Map<String, Value>) -> Option<String> {

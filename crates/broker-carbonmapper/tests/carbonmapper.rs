@@ -1,4 +1,4 @@
-//! Carbon Mapper against its stand-in, on a clock that the tests move.
+//! Carbon Mapper against its fake server, on a clock that the tests move.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use broker_carbonmapper::KIND;
 use broker_core::{Provider, Settings};
 use broker_testkit::conformance::{self, Subject};
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, Server, TestPerson, World};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, Server, TestPrompt, World};
 use serde_json::{Value, json};
 
 pub(crate) const EMAIL: &str = "ada@example.org";
@@ -28,7 +28,7 @@ impl Methane {
         let mut world = World::new();
         world.timeout = Duration::from_millis(300);
         world.person =
-            (0..4).fold(TestPerson::default(), |person, _| person.answering(EMAIL).answering(PASSWORD));
+            (0..4).fold(TestPrompt::default(), |person, _| person.answering(EMAIL).answering(PASSWORD));
         let service = CarbonMapper::start(CarbonMapperOptions { now: world.clock.for_service(), ..options });
         Self { world, service }
     }

@@ -1,6 +1,6 @@
 //! The gallery: services that the generic kinds serve, each a table of configuration.
 
-use broker::nearest;
+use broker::suggestion;
 use toml::{Table, Value};
 
 /// A service of the gallery, as it is in its file.
@@ -44,10 +44,10 @@ pub(crate) const GALLERY: &[Service] = gallery![
 ];
 
 impl Service {
-    /// The service of this name, or else the name that is nearest.
+    /// The service of this name, or else the name that is suggestion.
     pub(crate) fn find(name: &str) -> Result<&'static Self, Option<&'static str>> {
         let found = GALLERY.iter().find(|service| service.name == name);
-        found.ok_or_else(|| nearest(name, GALLERY.iter().map(|service| service.name)))
+        found.ok_or_else(|| suggestion(name, GALLERY.iter().map(|service| service.name)))
     }
 
     /// What it is, in a few words.

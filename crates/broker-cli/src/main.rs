@@ -6,11 +6,12 @@ mod commands;
 mod format;
 mod gallery;
 mod harden;
+mod hints;
+mod humanize;
 mod output;
 mod report;
 mod run;
 mod terminal;
-mod words;
 
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let args = parse(words(typed));
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(end) => report::end(&end, args.everywhere.verbose),
+        Err(end) => report::end(&end, args.global.verbose),
     }
 }
 

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use broker::{Error, ErrorKind};
 
+use crate::hints::hint;
+
 /// How a command ends when it does not end well.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum ExitError {
     /// With errors; the first tells the exit code.
     Errors(Vec<Error>),
     /// By a signal.
@@ -18,13 +20,13 @@ pub(crate) enum End {
     NobodyReads,
 }
 
-impl From<Error> for End {
+impl From<Error> for ExitError {
     fn from(error: Error) -> Self {
         Self::Errors(vec![error])
     }
 }
 
-impl From<std::io::Error> for End {
+impl From<std::io::Error> for ExitError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::NobodyReads;
@@ -34,23 +36,23 @@ impl From<std::io::Error> for End {
 }
 
 /// Says how it ended, and gives the exit code.
-pub(crate) fn end(end: &End, verbose: u8) -> ExitCode {
+pub(crate) fn end(end: &ExitError, verbose: u8) -> ExitCode {
     match end {
-        End::Errors(errors) => {
+        ExitError::Errors(errors) => {
             for error in errors {
                 say_error(error, verbose);
             }
             errors.first().map_or(ExitCode::FAILURE, |error| ExitCode::from(code(error.kind())))
         }
-        End::Signal(number) => ExitCode::from(128 + number),
-        End::Code(code, error) => {
+        ExitError::Signal(number) => ExitCode::from(128 + number),
+        ExitError::Code(code, error) => {
             if let Some(error) = error {
                 say_error(error, verbose);
             }
             ExitCode::from(*code)
         }
         // As a program that the signal ends.
-        End::NobodyReads => ExitCode::from(128 + 13),
+        ExitError::NobodyReads => ExitCode::from(128 + 13),
     }
 }
 
@@ -69,8 +71,8 @@ fn code(kind: ErrorKind) -> u8 {
 }
 
 fn say_error(error: &Error, verbose: u8) {
-    say(&format!("error: {error}"));
-    if let Some(hint) = error.hint() {
+    say(&format!("error[{}]: {error}", error.code().name()));
+    if let Some(hint) = hint(error) {
         say(&format!("hint: {hint}"));
     }
     let mut source = std::error::Error::source(error).filter(|_| verbose > 0);

@@ -8,7 +8,7 @@ use rustix::process::Signal as Raw;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::report::End;
+use crate::report::ExitError;
 use crate::terminal;
 
 /// The signals that would end the process at once.
@@ -75,16 +75,19 @@ pub(crate) fn runtime() -> Result<Runtime> {
 }
 
 /// Runs work to its end, or until a signal that ends it; that waits until what a service gave is saved.
-pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> std::result::Result<T, End> {
+pub(crate) fn run<T>(
+    broker: &Broker,
+    work: impl Future<Output = Result<T>>,
+) -> std::result::Result<T, ExitError> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen(&[])?;
         let number = tokio::select! {
-            result = work => return result.map_err(End::from),
+            result = work => return result.map_err(ExitError::from),
             number = signals.next() => number,
         };
-        broker.settled().await;
-        Err(End::Signal(number))
+        broker.wait_idle().await;
+        Err(ExitError::Signal(number))
     });
     // A prompt may still wait for an answer in a thread of its own.
     runtime.shutdown_background();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Error, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record,
+    Context, Error, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record, RecordUpdate,
     Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
     read_object, seconds,
 };
@@ -51,8 +51,13 @@ impl Provider for Service {
         vec![self.0.url.host()]
     }
 
-    /// One exchange: the grant for a token. What is in `Change` is saved before anything else is asked.
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    /// One exchange: the grant for a token. What is in `RecordUpdate` is saved before anything else is asked.
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let Some(grant) = record.usable_grant() else {
             return Err(Error::login_required("there is no login, or it is over"));
         };
@@ -60,11 +65,11 @@ impl Provider for Service {
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
         let response = context.send(&post).await?;
         let change = self.read(&response, grant.secret(), request.scopes());
-        // `invalid_grant` ends the login. If your service says that in other words: `Change::grant_refused()`.
-        Change::refreshed(change, &response, "refresh_token", grant.secret())
+        // `invalid_grant` ends the login. If your service says that in other words: `RecordUpdate::grant_refused()`.
+        RecordUpdate::refreshed(change, &response, "refresh_token", grant.secret())
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let password = match login {
             Login::Usual => context.person().ask_hidden("Password").await?,
             Login::Password(password) => password.clone(),
@@ -93,14 +98,19 @@ impl Provider for Service {
 
 impl Service {
     /// Where your service writes token, life and refresh token. What was `sent` is never shown.
-    fn read(&self, response: &HttpResponse, sent: &Secret, scopes: &ScopeKey) -> Result<Change, Problem> {
+    fn read(
+        &self,
+        response: &HttpResponse,
+        sent: &Secret,
+        scopes: &ScopeKey,
+    ) -> Result<RecordUpdate, Problem> {
         let answer = read_object(response, &self.0.url, &[sent])?;
         let text = |key: &str| answer.get(key)?.as_str().map(Secret::new);
         let missing = || Problem::Transient(Error::unavailable(format!("{} gave no token", self.0.url)));
         let secret = text("access_token").ok_or_else(missing)?;
         let life = answer.get("expires_in").and_then(seconds);
         let token = Token::from_answer(response, secret, life, TimeDelta::hours(1));
-        let change = Change::token(scopes, token).and_account(Some(self.0.username.clone()));
+        let change = RecordUpdate::token(scopes, token).and_account(Some(self.0.username.clone()));
         let Some(refresh_token) = text("refresh_token") else { return Ok(change) };
         Ok(change.and_grant(refresh_token, response.sent_at))
     }

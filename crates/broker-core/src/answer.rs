@@ -118,7 +118,7 @@ pub fn seconds(value: &Value) -> Option<TimeDelta> {
 
 /// Text of a service as a terminal can show it: what would steer the terminal, or turn the text around, is blank.
 #[must_use]
-pub fn printable(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -148,7 +148,7 @@ fn refusal(status: u16, object: &Map<String, Value>, secrets: &[&Secret]) -> Ref
         (None, Some(told)) => told,
         (None, None) => "no reason given".to_owned(),
     };
-    Refusal { status, words: shown(&format!("{words} [HTTP {status}]"), secrets), code }
+    Refusal { status, words: redact(&format!("{words} [HTTP {status}]"), secrets), code }
 }
 
 /// Text, or a list of complaints about fields: `[{"loc": […], "msg": "…"}]`.
@@ -174,7 +174,7 @@ fn told(value: &Value) -> String {
 /// Words of a service, or of a program, without the secrets that were sent, however it spells them, as a terminal can
 /// show them; at most 300 characters.
 #[must_use]
-pub fn shown(words: &str, secrets: &[&Secret]) -> String {
+pub fn redact(words: &str, secrets: &[&Secret]) -> String {
     let mut text = Zeroizing::new(words.to_owned());
     for secret in secrets.iter().map(|secret| secret.expose()) {
         // Quoted, as JSON in a text has it.
@@ -187,7 +187,7 @@ pub fn shown(words: &str, secrets: &[&Secret]) -> String {
             }
         }
     }
-    let mut text = printable(&text);
+    let mut text = sanitize(&text);
     if text.chars().count() > LONGEST_WORDS {
         text = text.chars().take(LONGEST_WORDS).chain(['…']).collect();
     }
@@ -205,7 +205,7 @@ fn in_base64(secret: &str, before: usize) -> String {
 /// A text field of a success, also where the answer as a whole is of no use: it has an error beside it, a number out
 /// of range, bytes that are no UTF-8. The service has acted, and a refresh token in it is the login now.
 #[must_use]
-pub fn given(response: &HttpResponse, key: &str) -> Option<Secret> {
+pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
     if !(200..300).contains(&response.status) {
         return None;
     }

@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use url::Url;
 
-use crate::section::{Section, Sections};
-use crate::trail::Trail;
+use crate::delivery::DeliveryStatus;
+use crate::in_flight::{InFlight, InFlightOperations};
 use crate::{
-    Clock, Env, Error, ErrorKind, Http, HttpFault, HttpRequest, HttpResponse, Person, Reached, Repeat,
-    Result, Token, TokenRequest,
+    Clock, Env, Error, ErrorCode, ErrorKind, Hint, Http, HttpFault, HttpRequest, HttpResponse, Prompt,
+    Repeat, RequestSent, Result, Token, TokenRequest,
 };
 
 /// A request that gets no answer within this time is given up, unless the configuration says another.
@@ -28,16 +28,16 @@ pub struct Context {
     world: Arc<World>,
     timeout: Duration,
     began_at: DateTime<Utc>,
-    section: Arc<Section>,
-    trail: Arc<Trail>,
+    section: Arc<InFlight>,
+    trail: Arc<DeliveryStatus>,
     told: Arc<Mutex<Vec<String>>>,
     cancelled: Option<watch::Receiver<()>>,
-    others: Option<Arc<dyn Others>>,
+    others: Option<Arc<dyn OtherProviders>>,
 }
 
 /// The tokens of other providers, for one whose tokens are had with another's.
 #[async_trait]
-pub(crate) trait Others: Send + Sync {
+pub(crate) trait OtherProviders: Send + Sync {
     /// A token, as any caller gets it.
     async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
 }
@@ -46,7 +46,7 @@ struct World {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
     env: Arc<dyn Env>,
-    person: Arc<dyn Person>,
+    person: Arc<dyn Prompt>,
 }
 
 impl Context {
@@ -55,9 +55,9 @@ impl Context {
         http: Arc<dyn Http>,
         clock: Arc<dyn Clock>,
         env: Arc<dyn Env>,
-        person: Arc<dyn Person>,
+        person: Arc<dyn Prompt>,
     ) -> Self {
-        let section = Arc::new(Sections::new().section());
+        let section = Arc::new(InFlightOperations::new().section());
         let began_at = clock.now();
         let world = Arc::new(World { http, clock, env, person });
         let (trail, told) = (Arc::default(), Arc::default());
@@ -78,10 +78,10 @@ impl Context {
     pub(crate) fn of_operation(
         &self,
         timeout: Duration,
-        section: Arc<Section>,
-        trail: Arc<Trail>,
+        section: Arc<InFlight>,
+        trail: Arc<DeliveryStatus>,
         cancelled: watch::Receiver<()>,
-        others: Arc<dyn Others>,
+        others: Arc<dyn OtherProviders>,
     ) -> Self {
         let (world, began_at, told) = (self.world.clone(), self.now(), Arc::default());
         let (cancelled, others) = (Some(cancelled), Some(others));
@@ -117,7 +117,7 @@ impl Context {
 
     /// The person who may sit there.
     #[must_use]
-    pub fn person(&self) -> &dyn Person {
+    pub fn person(&self) -> &dyn Prompt {
         self.world.person.as_ref()
     }
 
@@ -163,7 +163,7 @@ impl Context {
 
     /// An error if nobody waits for the operation any more. What is done without a wait lets nobody notice that a signal
     /// has come: here somebody can.
-    pub(crate) async fn check_wanted(&self) -> Result<()> {
+    pub(crate) async fn check_not_cancelled(&self) -> Result<()> {
         tokio::task::yield_now().await;
         if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
@@ -172,9 +172,9 @@ impl Context {
     /// that a secret goes only where the configuration says.
     ///
     /// This is the one owner of retries: see [`Repeat`]. From here until the broker has saved what came of
-    /// it, or the provider says [`Context::nothing_given`], a signal waits.
+    /// it, or the provider says [`Context::nothing_issued`], a signal waits.
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
-        self.check_wanted().await?;
+        self.check_not_cancelled().await?;
         self.section.begin();
         let sleeper = self.clone();
         let policy = ExponentialBuilder::new()
@@ -205,24 +205,19 @@ impl Context {
             .await;
         match outcome {
             Ok(response) if (300..400).contains(&response.status) => Err(redirected(request, &response)),
-            Ok(response) | Err(Miss::Answer(response)) => Ok(response),
-            Err(Miss::Cancelled) => Err(cancelled()),
-            Err(Miss::Fault(fault)) => {
-                let hint = match fault.reached {
-                    Reached::No => "is there a network, and does it want a proxy (HTTPS_PROXY)? try again",
-                    Reached::Perhaps => "try again later",
-                };
-                Err(Error::unavailable(format!("no usable answer from {}: {fault}", request.url()))
-                    .with_hint(hint)
-                    .with_source(fault))
+            Ok(response) | Err(AttemptFailure::Answer(response)) => Ok(response),
+            Err(AttemptFailure::Cancelled) => Err(cancelled()),
+            Err(AttemptFailure::Fault(fault)) => {
+                let message = format!("cannot reach {}: {fault}", request.url());
+                Err(Error::new(fault.code, message).with_hint(network_hint(&fault)).with_source(fault))
             }
         }
     }
 
     /// Sends it once, and notes how far it came.
-    async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, Miss> {
+    async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, AttemptFailure> {
         if self.is_cancelled() {
-            return Err(Miss::Cancelled);
+            return Err(AttemptFailure::Cancelled);
         }
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
@@ -230,10 +225,10 @@ impl Context {
             Ok(response) => response,
             Err(fault) => {
                 tracing::debug!(%fault, "no answer");
-                if fault.reached == Reached::Perhaps {
+                if fault.sent == RequestSent::Maybe {
                     self.trail.lose_answer();
                 }
-                return Err(Miss::Fault(fault));
+                return Err(AttemptFailure::Fault(fault));
             }
         };
         response.sent_at = sent_at;
@@ -246,14 +241,14 @@ impl Context {
             500.. => self.trail.lose_answer(),
             _ => {}
         }
-        if response.is_transient() { Err(Miss::Answer(response)) } else { Ok(response) }
+        if response.is_transient() { Err(AttemptFailure::Answer(response)) } else { Ok(response) }
     }
 
     /// Does an exchange that is no HTTP request: from here until the broker has saved what came of it, or the provider
-    /// says [`Context::nothing_given`], a signal waits. An error of `work` means that something may have been given
+    /// says [`Context::nothing_issued`], a signal waits. An error of `work` means that something may have been given
     /// and its answer is lost, unless it is a refusal.
     pub async fn exchange<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.check_wanted().await?;
+        self.check_not_cancelled().await?;
         self.section.begin();
         let done = work.await;
         match &done {
@@ -268,27 +263,39 @@ impl Context {
 
     /// Says something to the person once what the exchange brought is saved: a terminal that stands still must not stand
     /// between an answer and its save.
-    pub fn tell_when_saved(&self, message: String) {
+    pub fn notify_after_save(&self, message: String) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).push(message);
     }
 
     /// Says what waits to be said.
-    pub(crate) fn tell_all(&self) {
+    pub(crate) fn flush_notices(&self) {
         let told = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
         for message in told {
-            self.person().tell(&message);
+            self.person().notify(&message);
         }
     }
 
     /// The last answer gave nothing that has to be saved (a poll that is still pending, say): from here a
     /// signal need not wait.
-    pub fn nothing_given(&self) {
+    pub fn nothing_issued(&self) {
         self.section.end();
     }
 }
 
+fn network_hint(fault: &HttpFault) -> Hint {
+    match fault.code {
+        ErrorCode::TlsUntrusted => Hint::from(
+            "check the date of this machine; behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate",
+        ),
+        _ if fault.sent == RequestSent::No => {
+            Hint::from("check the network; behind a proxy set HTTPS_PROXY, then try again")
+        }
+        _ => Hint::RetryLater,
+    }
+}
+
 fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "nobody waits for it any more")
+    Error::new(ErrorCode::Cancelled, "the caller stopped waiting")
 }
 
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
@@ -303,30 +310,30 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
 }
 
 /// An attempt without the answer that was hoped for.
-enum Miss {
+enum AttemptFailure {
     /// Nobody waits for the operation any more: it was not sent.
     Cancelled,
     Fault(HttpFault),
     Answer(HttpResponse),
 }
 
-impl Miss {
+impl AttemptFailure {
     /// `cuts`: how often the connection was cut so far, this time included.
     fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
             (Repeat::Never, _) | (_, Self::Cancelled) => false,
-            (_, Self::Fault(fault)) if fault.reached == Reached::No => !fault.timed_out,
+            (_, Self::Fault(fault)) if fault.sent == RequestSent::No => !fault.timed_out(),
             (_, Self::Answer(response)) if response.status == 429 => true,
             (Repeat::SpendsGrant, miss) => miss.is_cut() && cuts == 1,
             (Repeat::IfNotActed, _) => false,
-            (Repeat::Safe, Self::Fault(fault)) => !fault.timed_out,
+            (Repeat::Safe, Self::Fault(fault)) => !fault.timed_out(),
             (Repeat::Safe, Self::Answer(_)) => true,
         }
     }
 
     /// Whether the connection was cut after the request was sent.
     fn is_cut(&self) -> bool {
-        matches!(self, Self::Fault(fault) if fault.reached == Reached::Perhaps && !fault.timed_out)
+        matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && !fault.timed_out())
     }
 
     fn retry_after(&self) -> Option<Duration> {

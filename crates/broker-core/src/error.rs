@@ -1,4 +1,4 @@
-//! The one error type: what happened, to which provider, and what mends it.
+//! The one error type: what failed, for which provider, and what the user can do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The result of everything that can fail here.
+use crate::{ErrorCode, Hint};
+
+/// The result of every call that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What the caller can do about an [`Error`]. Transient and final are never mixed.
@@ -16,154 +18,182 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// The request makes no sense for this provider: change the call.
     Usage,
-    /// A person has to log in; the hint names the command.
+    /// The user has to log in.
     LoginRequired,
-    /// The service, the network or another process stands in the way now: the same call may work later.
+    /// The service, the network or another process is in the way: the same call may succeed later.
     Unavailable,
     /// The configuration is wrong.
     Configuration,
     /// The service refused: wrong password or secret, access denied. The same call will be refused again.
     Refused,
-    /// The caller gave up waiting (dropped the call, pressed Ctrl-C).
+    /// The caller stopped waiting (dropped the call, pressed Ctrl-C).
     Cancelled,
-    /// Something else failed on this machine: the store cannot be written, say. In a record also what a newer version
-    /// calls by another name.
+    /// Something else failed on this machine, such as a write to the store. Also a kind that only newer versions know.
     #[serde(other)]
     Failed,
 }
 
-/// An error for the person who meets it. It never holds a secret.
+impl ErrorKind {
+    /// The code of an error of this kind about which no more is known.
+    #[must_use]
+    pub fn general_code(self) -> ErrorCode {
+        match self {
+            Self::Usage => ErrorCode::UsageInvalid,
+            Self::LoginRequired => ErrorCode::LoginRequired,
+            Self::Unavailable => ErrorCode::ServiceUnavailable,
+            Self::Configuration => ErrorCode::ConfigInvalid,
+            Self::Refused => ErrorCode::RequestRefused,
+            Self::Cancelled => ErrorCode::Cancelled,
+            Self::Failed => ErrorCode::Internal,
+        }
+    }
+}
+
+/// An error for the user. It never contains a secret.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Inner {
-    kind: ErrorKind,
+    code: ErrorCode,
     message: String,
     provider: Option<String>,
-    hint: Option<String>,
+    hint: Option<Hint>,
     retry_after: Option<Duration>,
-    secret_mark: Option<String>,
+    secret_fingerprint: Option<String>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error of a kind, with what happened in words.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// Creates an error from its code and a message that says what failed and why.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
-            kind,
+            code,
             message: message.into(),
             provider: None,
             hint: None,
             retry_after: None,
-            secret_mark: None,
+            secret_fingerprint: None,
             source: None,
         }))
     }
 
-    /// [`ErrorKind::Usage`].
+    /// Creates an error with [`ErrorCode::UsageInvalid`].
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Usage, message)
+        Self::new(ErrorCode::UsageInvalid, message)
     }
 
-    /// [`ErrorKind::LoginRequired`]. The broker adds the command that mends it.
+    /// Creates an error with [`ErrorCode::LoginRequired`]. The broker adds [`Hint::LogIn`].
     pub fn login_required(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::LoginRequired, message)
+        Self::new(ErrorCode::LoginRequired, message)
     }
 
-    /// [`ErrorKind::Unavailable`].
+    /// Creates an error with [`ErrorCode::ServiceUnavailable`].
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Unavailable, message)
+        Self::new(ErrorCode::ServiceUnavailable, message)
     }
 
-    /// [`ErrorKind::Configuration`].
+    /// Creates an error with [`ErrorCode::ConfigInvalid`].
     pub fn configuration(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Configuration, message)
+        Self::new(ErrorCode::ConfigInvalid, message)
     }
 
-    /// [`ErrorKind::Refused`].
+    /// Creates an error with [`ErrorCode::RequestRefused`].
     pub fn refused(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Refused, message)
+        Self::new(ErrorCode::RequestRefused, message)
     }
 
-    /// [`ErrorKind::Failed`].
+    /// Creates an error with [`ErrorCode::Internal`].
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Failed, message)
+        Self::new(ErrorCode::Internal, message)
     }
 
-    /// With the command or key that mends it.
+    /// Adds what the user can do about it.
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<Hint>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// With the time the service asked to be left alone for.
+    /// Adds the pause that the service asked for.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
         self
     }
 
-    /// With the [`crate::mark`] of the password that was refused, which is then never tried again by itself.
+    /// Adds the [`crate::fingerprint`] of the refused password, which is then not tried again automatically.
     #[must_use]
-    pub fn with_secret_mark(mut self, mark: String) -> Self {
-        self.0.secret_mark = Some(mark);
+    pub fn with_secret_fingerprint(mut self, fingerprint: String) -> Self {
+        self.0.secret_fingerprint = Some(fingerprint);
         self
     }
 
-    /// With what lies beneath.
+    /// Adds the error that caused this one.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.0.source = Some(Arc::new(source));
         self
     }
 
-    /// With the provider it happened to.
+    /// Adds the provider's name, unless it is known already.
     #[must_use]
-    pub fn of_provider(mut self, name: &str) -> Self {
+    pub fn for_provider(mut self, name: &str) -> Self {
         self.0.provider.get_or_insert_with(|| name.to_owned());
         self
+    }
+
+    /// Returns the same error with another message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
+    /// What went wrong, for programs.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
     }
 
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.0.kind
+        self.0.code.kind()
     }
 
-    /// What happened, without the provider's name.
+    /// What failed and why, without the provider's name.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The provider it happened to.
+    /// The provider's name.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.0.provider.as_deref()
     }
 
-    /// The command or key that mends it.
+    /// What the user can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+    pub fn hint(&self) -> Option<&Hint> {
+        self.0.hint.as_ref()
     }
 
-    /// How long the service asked to be left alone for (`Retry-After`).
+    /// The pause that the service asked for (`Retry-After`).
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    pub(crate) fn secret_mark(&self) -> Option<&str> {
-        self.0.secret_mark.as_deref()
+    pub(crate) fn secret_fingerprint(&self) -> Option<&str> {
+        self.0.secret_fingerprint.as_deref()
     }
 
-    /// Whether the same call may work later ([`ErrorKind::Unavailable`]).
+    /// Whether the same call may succeed later ([`ErrorKind::Unavailable`]).
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.0.kind == ErrorKind::Unavailable
+        self.kind() == ErrorKind::Unavailable
     }
 }
 
@@ -176,15 +206,20 @@ impl fmt::Display for Error {
     }
 }
 
+/// The same for users as [`fmt::Display`], with code and hint: `main` prints errors by it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "{self} [{}]", self.0.code.name())?;
+        match &self.0.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // What is in the Arc, not the Arc: callers look for its type.
+        // The error in the Arc, not the Arc: callers downcast it.
         self.0.source.as_deref().map(|source| source as _)
     }
 }

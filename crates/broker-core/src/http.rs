@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::{Secret, wiped};
+use crate::{ErrorCode, Secret, zeroizing};
 
 /// Sends one request. An implementation follows no redirect, reads at most [`HttpResponse::LONGEST_BODY`] bytes, and ends within `timeout`.
 #[async_trait]
@@ -27,20 +27,28 @@ pub trait Http: Send + Sync {
 #[error("{what}")]
 pub struct HttpFault {
     /// Whether the service may have acted.
-    pub reached: Reached,
-    /// Whether there was no answer in time.
-    pub timed_out: bool,
+    pub sent: RequestSent,
+    /// What went wrong: a code of [`crate::ErrorKind::Unavailable`].
+    pub code: ErrorCode,
     /// What happened, in words, without the URL's query.
     pub what: String,
 }
 
+impl HttpFault {
+    /// Whether no response came in time.
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        self.code == ErrorCode::Timeout
+    }
+}
+
 /// Whether a request reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
+pub enum RequestSent {
     /// Surely not: no connection was made.
     No,
     /// It may have, and the service may have acted.
-    Perhaps,
+    Maybe,
 }
 
 /// Whether a request may be sent again by itself.
@@ -117,7 +125,7 @@ impl HttpRequest {
 
     fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
         // A map of text to text or to numbers is always JSON, and so is JSON.
-        let body = wiped::json(fields, false).unwrap_or_default();
+        let body = zeroizing::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
     }

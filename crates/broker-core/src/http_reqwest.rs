@@ -11,7 +11,7 @@ use reqwest::Client;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached};
+use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
 
 /// Part of a request's time, so that a host that drops packets is told apart from one that is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,8 +35,8 @@ impl ReqwestHttp {
             return Ok(client);
         }
         let built = build(plain).map_err(|error| HttpFault {
-            reached: Reached::No,
-            timed_out: false,
+            sent: RequestSent::No,
+            code: ErrorCode::NetworkUnreachable,
             what: format!("no HTTP client can be built: {error}"),
         })?;
         Ok(cell.get_or_init(|| built))
@@ -76,7 +76,7 @@ impl Http for ReqwestHttp {
         // A process that was stopped meanwhile finds that time is up before it has looked at what came.
         tokio::time::timeout(LAST_LOOK, exchange).await.unwrap_or_else(|_| {
             let what = format!("nothing came within {}", humantime::format_duration(timeout));
-            Err(HttpFault { reached: Reached::Perhaps, timed_out: true, what })
+            Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
         })
     }
 }
@@ -99,8 +99,8 @@ impl ReqwestHttp {
         let authorization = request.authorization().map(|value| ("authorization", value));
         for (name, value) in authorization.into_iter().chain(request.headers()) {
             let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
-                reached: Reached::No,
-                timed_out: false,
+                sent: RequestSent::No,
+                code: ErrorCode::BadResponse,
                 what: "the secret has characters that no header can carry".to_owned(),
             })?;
             value.set_sensitive(true);
@@ -119,8 +119,8 @@ impl ReqwestHttp {
             };
             if body.len() + chunk.len() > HttpResponse::LONGEST_BODY {
                 return Err(HttpFault {
-                    reached: Reached::Perhaps,
-                    timed_out: false,
+                    sent: RequestSent::Maybe,
+                    code: ErrorCode::BadResponse,
                     what: "the answer is longer than 1 MiB, which no token answer is".to_owned(),
                 });
             }
@@ -146,7 +146,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
 
 /// Says what lies at the bottom: reqwest's own words are about itself.
 fn fault(error: &reqwest::Error) -> HttpFault {
-    let reached = if error.is_connect() { Reached::No } else { Reached::Perhaps };
+    let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
     let mut root: &dyn std::error::Error = error;
     while let Some(source) = root.source() {
         root = source;
@@ -156,5 +156,28 @@ fn fault(error: &reqwest::Error) -> HttpFault {
         () if std::ptr::eq(root, error) => "the request failed".to_owned(),
         () => root.to_string(),
     };
-    HttpFault { reached, timed_out: error.is_timeout(), what }
+    HttpFault { sent, code: code(error), what }
+}
+
+/// Tells faults apart by the errors below reqwest's own.
+fn code(error: &reqwest::Error) -> ErrorCode {
+    if error.is_timeout() {
+        return ErrorCode::Timeout;
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.is::<rustls::Error>() {
+            return ErrorCode::TlsUntrusted;
+        }
+        // hyper-util's own type is private; only its words tell.
+        if error.to_string() == "dns error" {
+            return ErrorCode::NameNotFound;
+        }
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return ErrorCode::TlsUntrusted;
+        }
+        source = error.source();
+    }
+    ErrorCode::NetworkUnreachable
 }

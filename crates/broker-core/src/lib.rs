@@ -11,68 +11,72 @@
 )]
 
 mod answer;
+mod backoff;
 mod broker;
-mod change;
 mod clock;
 mod context;
+mod delivery;
 mod env;
 mod error;
+mod error_code;
 mod expiry;
+mod fingerprint;
 mod header;
+mod hint;
 mod http;
 #[cfg(feature = "reqwest")]
 mod http_reqwest;
+mod in_flight;
 mod jwt;
 mod kind;
 mod login_file;
-mod mark;
-mod person;
 pub mod platform;
+mod prompt;
 mod provider;
 mod record;
+mod record_update;
 mod request;
 mod secret;
 #[cfg(feature = "command")]
 mod secret_command;
 mod secret_source;
 mod secret_text;
-mod section;
 mod store;
 mod token;
-mod trail;
 mod values;
-mod waiting;
 mod window;
-mod wiped;
+mod zeroizing;
 
-pub use answer::{Problem, Refusal, given, printable, read_object, seconds, shown};
+pub use answer::{Problem, Refusal, read_object, redact, salvage, sanitize, seconds};
 pub use broker::{
-    Broker, BrokerBuilder, Catalog, Entry, Inspected, LoggedIn, LoggedOut, State, Status, TokenStatus,
-    host_matches, is_provider_name,
+    Broker, BrokerBuilder, Entry, Inspected, LoggedIn, LoggedOut, ProviderRegistry, State, Status,
+    TokenStatus, host_matches, is_provider_name,
 };
-pub use change::Change;
 pub use clock::{Clock, SystemClock};
 pub use context::Context;
 pub use env::{Env, SystemEnv};
 pub use error::{Error, ErrorKind, Result};
+pub use error_code::ErrorCode;
 pub use expiry::{ExpiresAs, Pattern, value_at};
+pub use fingerprint::fingerprint;
 pub use header::Header;
-pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Reached, Repeat, ServiceUrl};
+pub use hint::{Hint, RequestPart};
+pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, ServiceUrl};
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::ReqwestHttp;
 pub use jwt::Claims;
 pub use kind::{Kind, Settings, SettingsError};
-pub use login_file::{FileLogin, LoginFile, Unfit};
-pub use mark::mark;
-pub use person::{DeviceCode, Nobody, Person};
+pub use login_file::{FileLogin, InvalidLoginFile, LoginFile};
+pub use prompt::{DeviceCode, NonInteractive, Prompt};
 pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_life, refuse_scopes};
 pub use record::{Failure, Grant, Issuer, Record};
+pub use record_update::RecordUpdate;
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
 #[cfg(feature = "file")]
-pub use store::{Envelope, FileStore, Kept, Migrated, Sealer};
-pub use store::{Loaded, Locked, Locking, Reach, Store, StoreAbout};
+pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
+pub use store::{Loaded, LockScope, Locked, Locking, Store, StoreAbout};
 pub use token::Token;
-pub use values::{Command, Fields, Life, Words};
+pub use values::{Command, ConfigDuration, Fields, Words};
 pub use window::{Advice, Phase, Window};

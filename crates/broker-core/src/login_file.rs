@@ -32,7 +32,7 @@ impl FileLogin {
 
 /// Why a file is not used.
 #[derive(Debug, Clone)]
-pub enum Unfit {
+pub enum InvalidLoginFile {
     /// It is not whole: somebody may be writing it now.
     Torn,
     /// It is something else, or somebody else's; in words after its path.
@@ -46,7 +46,7 @@ pub trait LoginFile: Send + Sync {
     fn path(&self) -> &Path;
 
     /// Reads it.
-    fn read(&self, bytes: &[u8]) -> Result<FileLogin, Unfit>;
+    fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile>;
 
     /// The file's new content. What else is in `before` stays. Whatever would make the tools break is left out, and
     /// stays in the broker's record alone; `None` if nothing of the login is left then.

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::{
-    Change, Context, Derived, Error, Header, Issuer, LoginFile, Record, Result, Secret, Token, TokenRequest,
+    Context, Derived, Error, Header, Issuer, LoginFile, Record, RecordUpdate, Result, Secret, Token,
+    TokenRequest,
 };
 
 /// A service that gives tokens.
@@ -24,7 +25,7 @@ use crate::{
 /// - That a change can be saved is known before [`Provider::exchange`] is called, and it is saved before the next call.
 ///   An exchange is not called off half way: it ends by itself, as [`Context::send`] does, which is bounded.
 /// - It is asked again until the token is there, six times at most: a step that gives no token may be a call of its own.
-///   After a [`Change::grant_refused`] it is asked again with a record whose grant is no longer usable.
+///   After a [`RecordUpdate::grant_refused`] it is asked again with a record whose grant is no longer usable.
 /// - A failure is told to all who wait, and a held token that is still good serves in its place.
 ///
 /// What a provider promises the broker:
@@ -35,8 +36,8 @@ use crate::{
 ///   broker alone repeats.
 /// - A grant is refused for good only where the service says so in its own words ([`crate::read_object`]). What tells
 ///   nothing of the request (no answer, half an answer, 429, 5xx, a web page) is [`crate::ErrorKind::Unavailable`].
-/// - A new grant in any answer is handed back, also where the rest is of no use: [`Change::refreshed`].
-/// - Secrets are [`Secret`]s, and in no error. A service's own words are shown by [`crate::printable`].
+/// - A new grant in any answer is handed back, also where the rest is of no use: [`RecordUpdate::refreshed`].
+/// - Secrets are [`Secret`]s, and in no error. A service's own words are shown by [`crate::sanitize`].
 /// - What does not block is quick: everything but `exchange`, `login`, `revoke` and `introspect` is called for a held token
 ///   too, without a runtime, and asks nobody.
 ///
@@ -111,8 +112,13 @@ pub trait Provider: Send + Sync {
     ///
     /// `record` is what was loaded under the lock, and the only input. A token in it for the scopes asked for
     /// is not good enough, or this would not be called. An [`crate::ErrorKind::LoginRequired`] error says
-    /// that a person has to log in; a refused grant is a [`Change::grant_refused`], not an error.
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change>;
+    /// that a person has to log in; a refused grant is a [`RecordUpdate::grant_refused`], not an error.
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate>;
 
     /// Whether [`Provider::login`] takes [`Login::RefreshToken`]: only then is a refresh token given away, for a login
     /// elsewhere.
@@ -122,7 +128,7 @@ pub trait Provider: Send + Sync {
 
     /// Logs a person in. The change is put into an empty record: nothing of the last login stays. By default there is
     /// no login but an exchange with an empty record, which shows that the configured secret works.
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
             Login::Usual => {
                 let record = Record::new("login", self.issuer().clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serializer};
 
-use crate::wiped;
+use crate::zeroizing;
 
 /// A secret: it prints as `[redacted]`, is wiped when its last copy is dropped, and is cheap to clone.
 ///
@@ -17,7 +17,7 @@ pub struct Secret(Arc<SecretString>);
 impl Secret {
     /// Takes text over as a secret.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Arc::new(SecretString::from(wiped::exact(text.into()))))
+        Self(Arc::new(SecretString::from(zeroizing::exact(text.into()))))
     }
 
     /// The text itself. What is done with it from here is the caller's responsibility.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::platform::expand;
-use crate::{Command, Context, Env, Error, Result, Secret, mark};
+use crate::{Command, Context, Env, Error, Result, Secret, fingerprint};
 
 /// Where a configured secret comes from: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
 /// `{ command = ["PROGRAM", "ARGUMENT"] }`. A command runs only when an exchange
@@ -26,9 +26,8 @@ impl SecretSource {
     /// Reads the secret. `key` is the configuration key it belongs to, for the error.
     pub async fn resolve(&self, context: &Context, key: &str) -> Result<Secret> {
         let problem = |what: String| {
-            Error::configuration(format!("the secret of `{key}` cannot be had: {what}")).with_hint(format!(
-                "mend `{key}` of this provider in the configuration (`broker config show`)"
-            ))
+            Error::configuration(format!("the secret of `{key}` cannot be had: {what}"))
+                .with_hint(format!("correct `{key}` of this provider in the configuration"))
         };
         match self {
             Self::Literal(secret) => Ok(secret.clone()),
@@ -74,14 +73,14 @@ impl SecretSource {
 
     /// A [`mark`] of the secret where it can be read at once; of the command where one would have to run.
     #[must_use]
-    pub fn mark(&self, salt: &str, env: &dyn Env) -> Option<String> {
+    pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {
             Self::Literal(secret) => Some(secret.clone()),
             Self::Env(name) => env.var(name).map(Secret::new),
             Self::File(path) => env.read_secret(&expand(path, env)).ok(),
             Self::Command(command) => Some(Secret::new(command.join("\0"))),
         };
-        secret.map(|secret| mark(salt, &secret, 64))
+        secret.map(|secret| fingerprint(salt, &secret, 64))
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Token(Arc<Inner>);
 
 impl Serialize for Token {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let secret = if self.0.unkept { Secret::new("") } else { self.0.secret.clone() };
+        let secret = if self.0.not_stored { Secret::new("") } else { self.0.secret.clone() };
         Inner { secret, ..Inner::clone(&self.0) }.serialize(serializer)
     }
 }
@@ -39,9 +39,9 @@ struct Inner {
     /// See [`Window::margin`], in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     margin: Option<i64>,
-    /// See [`Token::unkept`].
+    /// See [`Token::not_stored`].
     #[serde(skip)]
-    unkept: bool,
+    not_stored: bool,
     /// What else the service said of it, and what newer versions of the broker keep here.
     #[serde(flatten)]
     more: Map<String, Value>,
@@ -61,7 +61,7 @@ impl Token {
             clock_skew: None,
             ahead_of: None,
             margin: None,
-            unkept: false,
+            not_stored: false,
             more: Map::new(),
         }))
     }
@@ -126,8 +126,8 @@ impl Token {
 
     /// Of which the secret is never put on disk, since it can be read again where it is: a record has the rest of it.
     #[must_use]
-    pub fn unkept(self) -> Self {
-        self.edit(|inner| inner.unkept = true)
+    pub fn not_stored(self) -> Self {
+        self.edit(|inner| inner.not_stored = true)
     }
 
     /// With what else the service said of it, kept as it came; lists and objects are not.

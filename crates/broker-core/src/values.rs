@@ -9,9 +9,9 @@ const LONGEST_LIFE: TimeDelta = TimeDelta::days(36_500);
 
 /// A duration that is not zero, at most 100 years: `"12h"`, `"30d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Life(pub TimeDelta);
+pub struct ConfigDuration(pub TimeDelta);
 
-impl<'de> Deserialize<'de> for Life {
+impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = match Value::deserialize(deserializer)? {
             Value::String(text) => humantime::parse_duration(&text).ok().filter(|life| !life.is_zero()),

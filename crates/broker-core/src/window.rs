@@ -38,7 +38,7 @@ pub enum Advice {
     /// It is used as it is.
     Use,
     /// Whoever gets the lock renews it; it serves everyone else meanwhile.
-    RenewAside,
+    RenewOne,
     /// Everyone waits for the one who renews it.
     Renew,
 }
@@ -51,7 +51,7 @@ impl Window {
         match self.phase(now) {
             Phase::Fresh => Advice::Use,
             Phase::Advisory if last_failure.is_some_and(|failure| failure.rests(now)) => Advice::Use,
-            Phase::Advisory => Advice::RenewAside,
+            Phase::Advisory => Advice::RenewOne,
             Phase::Blocking | Phase::Expired => Advice::Renew,
         }
     }

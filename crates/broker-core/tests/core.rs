@@ -12,10 +12,10 @@ mod broker;
 mod expiry;
 #[path = "core/hosts.rs"]
 mod hosts;
-#[path = "core/journal.rs"]
-mod journal;
 #[path = "core/record.rs"]
 mod record;
+#[path = "core/journal.rs"]
+mod refresh_intent;
 #[path = "core/scenarios.rs"]
 mod scenarios;
 #[path = "core/threads.rs"]
@@ -33,6 +33,6 @@ fn issuer() -> Issuer {
         endpoint: "https://example.org".to_owned(),
         client_id: None,
         audience: None,
-        secret_mark: None,
+        secret_fingerprint: None,
     }
 }

@@ -1,8 +1,8 @@
 //! The asset cookie: what GDAL and curl send to read assets, had with a token.
 
 use broker_core::{
-    Change, Context, Derived, Error, HttpRequest, HttpResponse, Lifetime, Problem, Repeat, Result, ScopeKey,
-    Secret, ServiceUrl, Token, TokenRequest, read_object,
+    Context, Derived, Error, HttpRequest, HttpResponse, Lifetime, Problem, RecordUpdate, Repeat, Result,
+    ScopeKey, Secret, ServiceUrl, Token, TokenRequest, read_object,
 };
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -36,20 +36,20 @@ pub(crate) async fn ask(
     api: &ServiceUrl,
     access: &Token,
     request: &TokenRequest,
-) -> Result<Change> {
+) -> Result<RecordUpdate> {
     let life = life(request, context.now())?;
     let url = api.join(PATH);
     // A cookie more or less spends nothing.
     let post = HttpRequest::post_numbers(url.clone(), &[("max_age", life.num_seconds())], Repeat::Safe);
     let response = context.send(&post.with_bearer(access.secret())).await?;
     if (200..300).contains(&response.status) && !response.is_html() {
-        return Ok(Change::token(request.scopes(), cookie(&response, &url, life)?));
+        return Ok(RecordUpdate::token(request.scopes(), cookie(&response, &url, life)?));
     }
     Err(match read_object(&response, &url, &[access.secret()]) {
         Err(Problem::Refused(refusal))
             if refusal.status == 401 && access.issued_at() <= context.began_at() =>
         {
-            return Ok(Change::drop_token(&ScopeKey::default()));
+            return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
         }
         Err(Problem::Refused(refusal)) if refusal.status == 403 => {
             refusal.error("the service refused the asset cookie").with_hint(

@@ -2,14 +2,14 @@
 //! their own.
 
 /// A section: its name, its keys and values.
-pub(crate) struct Section {
+pub(crate) struct InFlight {
     pub(crate) name: String,
     pub(crate) values: Vec<(String, String)>,
 }
 
 /// Reads the sections; the number of the first line that is none of INI if there is one.
-pub(crate) fn read(text: &str) -> Result<Vec<Section>, usize> {
-    let mut sections: Vec<Section> = Vec::new();
+pub(crate) fn read(text: &str) -> Result<Vec<InFlight>, usize> {
+    let mut sections: Vec<InFlight> = Vec::new();
     for (number, line) in (1_usize..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with(['#', ';']) {
@@ -17,7 +17,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Section>, usize> {
         }
         if let Some(name) = line.strip_prefix('[') {
             let name = name.strip_suffix(']').ok_or(number)?.trim();
-            sections.push(Section { name: name.to_owned(), values: Vec::new() });
+            sections.push(InFlight { name: name.to_owned(), values: Vec::new() });
             continue;
         }
         let (key, value) = line.split_once(['=', ':']).filter(|(key, _)| is_key(key.trim())).ok_or(number)?;
@@ -44,7 +44,7 @@ mod tests {
 
     fn values(text: &str) -> Vec<(String, String, String)> {
         let sections = read(text).unwrap_or_else(|line| panic!("line {line}"));
-        let of = |section: Section| {
+        let of = |section: InFlight| {
             let name = section.name;
             section.values.into_iter().map(move |(key, value)| (name.clone(), key, value))
         };

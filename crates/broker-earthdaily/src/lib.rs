@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Derived, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, Result, Revoked,
+    Context, Derived, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked,
     ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, TokenEndpoint};
@@ -48,7 +48,10 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         endpoint: endpoint.to_owned(),
         client_id: Some(account.client_id.clone()),
         audience: None,
-        secret_mark: account.secret.as_ref().and_then(|secret| secret.mark(endpoint, settings.env())),
+        secret_fingerprint: account
+            .secret
+            .as_ref()
+            .and_then(|secret| secret.fingerprint(endpoint, settings.env())),
     };
     Ok(Arc::new(EarthDaily { account, issuer }))
 }
@@ -82,7 +85,12 @@ impl Provider for EarthDaily {
     }
 
     /// A cookie is had with a token: first that.
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let usual = ScopeKey::default();
         match record.usable_token(&usual, context.now()).filter(|_| asks_for_cookie(request)) {
             Some(access) => cookie::ask(context, &self.account.api, access, request).await,
@@ -91,7 +99,7 @@ impl Provider for EarthDaily {
         }
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
             // There is no login; this shows that the secret works.
             Login::Usual => self.ask(context, &ScopeKey::default()).await,
@@ -114,7 +122,7 @@ fn asks_for_cookie(request: &TokenRequest) -> bool {
 
 impl EarthDaily {
     /// No scope, no audience; Basic unless the configuration says otherwise.
-    async fn ask(&self, context: &Context, scopes: &ScopeKey) -> Result<Change> {
+    async fn ask(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let Account { auth_url, client_id, secret, style, .. } = &self.account;
         let source = secret.as_ref().ok_or_else(|| {
             Error::configuration("there is no secret: EDS_SECRET is not set, and nothing else has one").with_hint(

@@ -151,7 +151,7 @@ impl Form {
             })?,
             Self::Ini => {
                 let sections = ini::read(text).map_err(|line| bad("INI", line))?;
-                let set = |section: ini::Section| {
+                let set = |section: ini::InFlight| {
                     let place = format!("{path} [{}]{named_by}", section.name);
                     Credentials::of(place, Some(section.name), |name| {
                         let mut values = section.values.iter().rev();

@@ -1,4 +1,4 @@
-//! EarthDaily against its stand-in.
+//! EarthDaily against its fake server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

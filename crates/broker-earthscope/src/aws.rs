@@ -1,8 +1,8 @@
 //! Keys for EarthScope's data on Amazon S3: `GET beta/user/credentials/aws/ROLE` with the usual token.
 
 use broker_core::{
-    Change, Context, Derived, Error, HttpRequest, Method, Problem, Record, Repeat, Result, ScopeKey, Secret,
-    Token, TokenRequest, host_matches, read_object, refuse_derived,
+    Context, Derived, Error, HttpRequest, Method, Problem, Record, RecordUpdate, Repeat, Result, ScopeKey,
+    Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
 };
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -49,7 +49,7 @@ impl EarthScope {
         derived: &Derived,
         token: &Token,
         key: &ScopeKey,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let host = self.api_url.host();
         if !self.hosts.iter().any(|pattern| host_matches(pattern, &host)) {
             return Err(Error::configuration(format!("no token is sent to {host}: it is not EarthScope's"))
@@ -65,7 +65,7 @@ impl EarthScope {
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {
-                return Ok(Change::drop_token(&ScopeKey::default()));
+                return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }
             Err(problem) => {
                 let what = format!("the service gives no keys for the role {}", derived.which());
@@ -80,7 +80,7 @@ impl EarthScope {
         let token = Token::from_answer(&response, keys, left, DEFAULT_LIFE)
             .with_type(Derived::AWS)
             .with_margin(MARGIN);
-        Ok(Change::token(key, token))
+        Ok(RecordUpdate::token(key, token))
     }
 }
 

@@ -1,8 +1,8 @@
 //! EarthScope: seismic and GNSS data. A person logs in by device code; a client with a secret asks for itself.
 
 mod aws;
-mod chosen;
 mod config;
+mod resolved;
 mod tokens_file;
 mod tools;
 
@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Derived, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record, Repeat,
-    Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token,
+    Context, Derived, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record, RecordUpdate,
+    Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token,
     TokenRequest, refuse_life, refuse_scopes,
 };
-use broker_oauth2::{ClientAuth, DeviceFlow, PersonLogin, TokenEndpoint, revoked};
+use broker_oauth2::{ClientAuth, DeviceFlow, TokenEndpoint, UserLogin, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use chosen::Chosen;
 use config::Config;
+use resolved::ResolvedSettings;
 use tokens_file::{RENEWED_BY_TOOLS, TokensFile};
 use tools::Given;
 
@@ -50,7 +50,7 @@ pub const KIND: Kind = Kind {
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
-    Ok(Arc::new(Chosen::from(config, settings)?.into_provider(settings)?))
+    Ok(Arc::new(ResolvedSettings::from(config, settings)?.into_provider(settings)?))
 }
 
 struct EarthScope {
@@ -114,7 +114,12 @@ impl Provider for EarthScope {
         !derives && self.client_secret.is_none() && record.usable_grant().is_some()
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         if let Some((derived, token)) = aws::derives_with(record, request, context.now()) {
             return self.derive(context, derived, token, request.scopes()).await;
         }
@@ -133,7 +138,7 @@ impl Provider for EarthScope {
         Err(record.login_missing())
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match (login, &self.client_secret) {
             // A machine has no login; this shows that its secret works.
             (Login::Usual, Some(secret)) => self.ask_as_machine(context, secret, &ScopeKey::default()).await,
@@ -186,7 +191,7 @@ impl EarthScope {
         context: &Context,
         secret: &SecretSource,
         scopes: &ScopeKey,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let secret = secret.resolve(context, "client_secret").await?;
         let endpoint = self.endpoint(ClientAuth::Body(&self.client_id, &secret));
         let answer = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
@@ -207,25 +212,25 @@ impl EarthScope {
         record: &Record,
         refresh_token: &Secret,
         scopes: &ScopeKey,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         // The SDK spells it `scopes`; the RFC's `scope` is sent when somebody asks for one.
         let mut fields = vec![("scopes", self.scope.as_str())];
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));
         }
-        let login = PersonLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
+        let login = UserLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
         login.refresh(context, record, refresh_token, scopes).await
     }
 
-    async fn log_in(&self, context: &Context) -> Result<Change> {
+    async fn log_in(&self, context: &Context) -> Result<RecordUpdate> {
         let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
         let (url, token) = (self.domain.join("oauth/device/code"), self.as_person());
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[] };
         let approved = flow.run(context).await?;
-        Ok(PersonLogin { token, fields: &[], finish: &self.finish() }.approved(context, approved))
+        Ok(UserLogin { token, fields: &[], finish: &self.finish() }.approved(context, approved))
     }
 
-    async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
+    async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         if !self.domain_is_own {
             let domain = self.domain.as_str();
             return Err(Error::configuration(format!(
@@ -234,7 +239,7 @@ impl EarthScope {
             .with_hint("set `domain` of this provider in the configuration"));
         }
         let fields = [("scopes", self.scope.as_str())];
-        let login = PersonLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
+        let login = UserLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
         login.begin_with(context, refresh_token).await
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use broker_core::{Claims, FileLogin, Issuer, LoginFile, Secret, ServiceUrl, Token, Unfit};
+use broker_core::{Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token};
 use broker_oauth2::account;
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -51,15 +51,15 @@ impl LoginFile for TokensFile {
         &self.path
     }
 
-    fn read(&self, bytes: &[u8]) -> Result<FileLogin, Unfit> {
-        let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| Unfit::Torn)?;
+    fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile> {
+        let object: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| InvalidLoginFile::Torn)?;
         let secret = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty()).map(Secret::new);
         let [access, id_token, refresh_token] = KEYS.map(secret);
         if access.is_none() && refresh_token.is_none() {
             return Ok(FileLogin::default());
         }
         let claims = access.as_ref().and_then(Claims::read);
-        let giver = self.giver(claims.as_ref()).map_err(Unfit::Other)?;
+        let giver = self.giver(claims.as_ref()).map_err(InvalidLoginFile::Other)?;
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
             // Without an end there is no telling whether it still serves.
@@ -101,7 +101,7 @@ impl TokensFile {
         if let (Some(theirs), Some(ours)) = (client, &self.issuer.client_id)
             && theirs != ours
         {
-            let theirs = broker_core::printable(theirs);
+            let theirs = broker_core::sanitize(theirs);
             return Err(format!("has the login of another client ({theirs}), ours is {ours}"));
         }
         let ours = self.issuer.audience.as_deref().unwrap_or_default().trim_end_matches('/');

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use broker_core::{Change, Claims, Context, Env, Error, Result, ScopeKey, Secret, SettingsError, Token};
+use broker_core::{
+    Claims, Context, Env, Error, RecordUpdate, Result, ScopeKey, Secret, SettingsError, Token,
+};
 use serde_json::{Map, Value};
 
 /// Their settings, from one place.
@@ -71,7 +73,7 @@ pub(crate) struct Given {
 
 impl Given {
     /// What a record without a login begins with: the access token while it serves, else the refresh token.
-    pub(crate) fn begin(&self, context: &Context, scopes: &ScopeKey) -> Result<Change> {
+    pub(crate) fn begin(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let now = context.now();
         let serves = |token: &Secret| {
             let claims = Claims::read(token)?;
@@ -81,11 +83,11 @@ impl Given {
         let token = self.access_token.as_ref().and_then(serves).filter(|_| scopes.is_empty());
         tracing::info!("the login begins with what is in {}", self.origin);
         match (token, &self.refresh_token) {
-            (Some(token), None) => Ok(Change::token(scopes, token)),
+            (Some(token), None) => Ok(RecordUpdate::token(scopes, token)),
             (Some(token), Some(refresh_token)) => {
-                Ok(Change::token(scopes, token).and_grant(refresh_token.clone(), now))
+                Ok(RecordUpdate::token(scopes, token).and_grant(refresh_token.clone(), now))
             }
-            (None, Some(refresh_token)) => Ok(Change::grant(refresh_token.clone(), now)),
+            (None, Some(refresh_token)) => Ok(RecordUpdate::grant(refresh_token.clone(), now)),
             (None, None) => Err(Error::login_required(format!(
                 "the access token in {} is over, tells no end, or has other scopes, and there is no refresh token",
                 self.origin

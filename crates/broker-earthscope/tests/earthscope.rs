@@ -1,4 +1,4 @@
-//! EarthScope against its stand-in, on a clock that the tests move.
+//! EarthScope against its fake server, on a clock that the tests move.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{Command, ExpiresAs, Fields, Life, SecretSource, SettingsError};
+use broker_core::{Command, ConfigDuration, ExpiresAs, Fields, SecretSource, SettingsError};
 use serde::Deserialize;
 
 /// A provider of the kind; see docs/configuration.md for what each key is.
@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub(crate) struct Config {
     pub(crate) command: Command,
     #[serde(default)]
-    pub(crate) speaks: Speaks,
+    pub(crate) speaks: Protocol,
     #[serde(default)]
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     #[serde(default)]
@@ -20,13 +20,13 @@ pub(crate) struct Config {
     pub(crate) expires: Option<String>,
     pub(crate) expires_as: Option<ExpiresAs>,
     pub(crate) registry: Option<String>,
-    pub(crate) life: Option<Life>,
+    pub(crate) life: Option<ConfigDuration>,
 }
 
 /// How a program tells its token.
 #[derive(Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Speaks {
+pub(crate) enum Protocol {
     /// The protocol of docs/plugin-protocol.md.
     #[default]
     Broker,
@@ -42,7 +42,7 @@ pub(crate) enum Speaks {
     Cargo,
 }
 
-impl Speaks {
+impl Protocol {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Broker => "broker",
@@ -58,7 +58,7 @@ impl Speaks {
 impl Config {
     /// An error at the first key that means nothing for what the program speaks.
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
-        use Speaks::{Broker, Cargo, Json, Text};
+        use Protocol::{Broker, Cargo, Json, Text};
         let given = [
             ("secrets", !self.secrets.is_empty(), &[Broker][..]),
             ("settings", !self.settings.0.is_empty(), &[Broker]),

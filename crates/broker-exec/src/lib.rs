@@ -2,7 +2,7 @@
 //! whatever prints a token.
 
 mod config;
-mod given;
+mod exchange_input;
 mod plugin;
 mod process;
 mod program;
@@ -13,7 +13,7 @@ mod wire;
 use std::sync::Arc;
 
 use broker_core::{Kind, Provider, Settings, SettingsError};
-use config::{Config, Speaks};
+use config::{Config, Protocol};
 use plugin::Plugin;
 use source::Source;
 
@@ -31,7 +31,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     config.check()?;
     Ok(match config.speaks {
-        Speaks::Broker => Arc::new(Plugin::new(settings, config)?),
+        Protocol::Broker => Arc::new(Plugin::new(settings, config)?),
         _ => Arc::new(Source::new(config)?),
     })
 }

@@ -2,15 +2,15 @@
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Derived, Error, ExpiresAs, Issuer, Login, Provider, Record, Result, Revoked,
-    ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest, mark,
-    refuse_derived, seconds,
+    Claims, Context, Derived, Error, ExpiresAs, Issuer, Login, Provider, Record, RecordUpdate, Result,
+    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
+    fingerprint, refuse_derived, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::given::{Given, GivenToken, only_grant, scope_key};
+use crate::exchange_input::{EnvToken, ExchangeInput, only_grant, scope_key};
 use crate::program::Program;
 use crate::session::{Session, Unread};
 use crate::wire::{Described, Request, RevokedThere};
@@ -43,7 +43,7 @@ impl Plugin {
         let secrets: Vec<_> = config.secrets.into_iter().collect();
         let marks = secrets
             .iter()
-            .map(|(name, source)| Some(format!("{name} {}", source.mark(name, settings.env())?)));
+            .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)));
         // One that cannot be read now tells nothing.
         let marks: Option<Vec<_>> = marks.collect();
         // Other settings may be another service: what was given with these is not sent there.
@@ -54,10 +54,10 @@ impl Plugin {
             endpoint: program.endpoint(),
             client_id: None,
             audience: (!config.settings.0.is_empty())
-                .then(|| format!("settings {}", mark("settings", &chosen, 64))),
-            secret_mark: marks
+                .then(|| format!("settings {}", fingerprint("settings", &chosen, 64))),
+            secret_fingerprint: marks
                 .filter(|marks| !marks.is_empty())
-                .map(|marks| mark("secrets", &Secret::new(marks.join("\n")), 64)),
+                .map(|marks| fingerprint("secrets", &Secret::new(marks.join("\n")), 64)),
         };
         let (name, life) = (settings.name().to_owned(), config.life.map_or(DEFAULT_LIFE, |life| life.0));
         Ok(Self { name, program, settings: config.settings.0, secrets, life, issuer })
@@ -98,7 +98,7 @@ impl Plugin {
         let described: Described = session.ask(&self.request("describe", context.now())).await?;
         let name = self.program.name();
         if let Err(why) = ServiceUrl::parse(&described.issuer) {
-            let why = session.shown(&why);
+            let why = session.redact(&why);
             return Err(Error::configuration(format!(
                 "plugin `{name}` does not say who gives its tokens: {why}"
             ))
@@ -109,7 +109,7 @@ impl Plugin {
         let given_by = holds.map(|record| record.kept(GIVEN_BY).and_then(Value::as_str).unwrap_or("nobody"));
         match given_by {
             Some(before) if before != described.issuer => {
-                let (before, now) = (session.shown(before), session.shown(&described.issuer));
+                let (before, now) = (session.redact(before), session.redact(&described.issuer));
                 Err(Error::configuration(format!(
                     "plugin `{name}` now names {now} as who gives its tokens; what is held was given by {before}, and is \
                      not sent there"
@@ -124,11 +124,11 @@ impl Plugin {
     fn change(
         &self,
         session: &mut Session<'_>,
-        answer: Result<Given, Unread>,
+        answer: Result<ExchangeInput, Unread>,
         record: &Record,
         asked: &ScopeKey,
         sent_at: DateTime<Utc>,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let mut given = match answer {
             Ok(given) => given,
             Err(unread) => {
@@ -136,7 +136,7 @@ impl Plugin {
                 session.hide(&grant);
                 session.gave();
                 tracing::warn!(plugin = self.program.name(), "only the grant of its answer can be read");
-                return Ok(Change::grant(grant, sent_at));
+                return Ok(RecordUpdate::grant(grant, sent_at));
             }
         };
         given.tokens.iter().for_each(|token| session.hide(&token.secret));
@@ -156,8 +156,9 @@ impl Plugin {
         Ok(self.taken(given, asked, sent_at))
     }
 
-    fn taken(&self, given: Given, asked: &ScopeKey, sent_at: DateTime<Utc>) -> Change {
-        let mut change = if given.grant_refused { Change::grant_refused() } else { Change::default() };
+    fn taken(&self, given: ExchangeInput, asked: &ScopeKey, sent_at: DateTime<Utc>) -> RecordUpdate {
+        let mut change =
+            if given.grant_refused { RecordUpdate::grant_refused() } else { RecordUpdate::default() };
         if let Some(grant) = given.grant {
             change = change.and_grant(grant, sent_at);
         }
@@ -169,12 +170,12 @@ impl Plugin {
             change = change.and_token(&scopes, self.token(given, sent_at));
         }
         if let Some(kept) = given.kept {
-            change = change.and_kept(KEPT, Value::Object(kept));
+            change = change.and_metadata(KEPT, Value::Object(kept));
         }
         change.and_account(given.account.filter(|account| !account.is_empty()))
     }
 
-    fn token(&self, given: GivenToken, sent_at: DateTime<Utc>) -> Token {
+    fn token(&self, given: EnvToken, sent_at: DateTime<Utc>) -> Token {
         let told = match &given.expires_at {
             Some(Value::Null) if given.expires_in.is_none() => Some(None),
             Some(at) => ExpiresAs::Rfc3339.read(at, sent_at).map(Some),
@@ -194,7 +195,7 @@ impl Plugin {
         context: &Context,
         record: &Record,
         request: &TokenRequest,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let secrets = self.secrets(context).await?;
         let (mut session, described) = self.begin(context, Some(record)).await?;
         let outcome = self.exchanged(context, &mut session, &described, record, request, &secrets).await;
@@ -210,7 +211,7 @@ impl Plugin {
         record: &Record,
         request: &TokenRequest,
         secrets: &[(String, Secret)],
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         self.fits(described, request)?;
         session.exchanges()?;
         hide(session, record, secrets);
@@ -256,10 +257,10 @@ impl Plugin {
     }
 
     /// With who gave it.
-    fn signed(change: Change, described: &Described) -> Change {
+    fn signed(change: RecordUpdate, described: &Described) -> RecordUpdate {
         change
-            .and_kept(GIVEN_BY, Value::from(described.issuer.as_str()))
-            .and_kept(HAS_LOGIN, Value::from(described.can("login")))
+            .and_metadata(GIVEN_BY, Value::from(described.issuer.as_str()))
+            .and_metadata(HAS_LOGIN, Value::from(described.can("login")))
     }
 
     async fn logged_in(
@@ -268,7 +269,7 @@ impl Plugin {
         session: &mut Session<'_>,
         login: &Login,
         secrets: &[(String, Secret)],
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         for (_, secret) in secrets {
             session.hide(secret);
         }
@@ -279,7 +280,7 @@ impl Plugin {
         let answer = session.log_in(&ask).await;
         // Until here a signal may end it: nothing is held yet that would be lost. From here it waits for the save.
         let came_at = context.now();
-        if answer.as_ref().is_ok_and(|given: &Given| given.grant_refused) {
+        if answer.as_ref().is_ok_and(|given: &ExchangeInput| given.grant_refused) {
             return Err(Error::refused("the service refused what was given to log in with"));
         }
         let (record, scopes) = (Record::new(&self.name, self.issuer.clone()), ScopeKey::default());
@@ -320,11 +321,16 @@ impl Provider for Plugin {
         record.usable_grant().is_some() || record.kept(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         self.exchange_once(context, record, request).await
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let secrets = self.secrets(context).await?;
         let (mut session, described) = self.begin(context, None).await?;
         let outcome = match login {
@@ -353,7 +359,7 @@ impl Provider for Plugin {
         let ask = ask.with_record(record, KEPT, context.began_at());
         let outcome = context.exchange(session.ask::<RevokedThere>(&ask)).await;
         let outcome = outcome.map(|there| {
-            let note = there.note.map(|note| session.shown(&note));
+            let note = there.note.map(|note| session.redact(&note));
             Revoked { revoked: there.revoked, note }
         });
         session.close(outcome).await

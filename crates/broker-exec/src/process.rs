@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How a plugin that is through is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum Shutdown {
     /// At once: what it gave is not saved yet.
     Kill,
     /// Soon: it did not do as it should.
@@ -150,25 +150,25 @@ impl Process {
 
     /// Sees to its end, and that of all it has started. Gives how it ended by itself, if it did, and what it said on
     /// stderr.
-    pub(crate) async fn end(mut self, pace: Pace) -> (Option<ExitStatus>, Said) {
+    pub(crate) async fn end(mut self, pace: Shutdown) -> (Option<ExitStatus>, Said) {
         self.stdin = None;
         let grace = match pace {
-            Pace::Kill => None,
-            Pace::Rest => self.closed.then_some(REST),
-            Pace::Grace => Some(GRACE),
+            Shutdown::Kill => None,
+            Shutdown::Rest => self.closed.then_some(REST),
+            Shutdown::Grace => Some(GRACE),
         };
         let alone = match grace {
             Some(grace) => tokio::time::timeout(grace, ended(&self.child)).await.is_ok(),
             None => false,
         };
-        if !alone && pace != Pace::Kill {
+        if !alone && pace != Shutdown::Kill {
             signal(&mut self.child, End::Term);
             let _ = tokio::time::timeout(TERM_GRACE, ended(&self.child)).await;
         }
         // Before it is waited for: until then nobody else can have its number.
         signal(&mut self.child, End::Kill);
         self.over = true;
-        let rest = if pace == Pace::Kill { KILLED_REST } else { REST };
+        let rest = if pace == Shutdown::Kill { KILLED_REST } else { REST };
         let status = tokio::time::timeout(rest, self.child.wait()).await;
         let status = status.ok().and_then(std::io::Result::ok).filter(|_| alone);
         // Who left the group may hold the pipe.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use broker_core::{Env, Error, Result, Secret, SettingsError, mark, platform};
+use broker_core::{Env, Error, Result, Secret, SettingsError, fingerprint, platform};
 use tokio::process::Command;
 
 /// A program and its words.
@@ -36,7 +36,7 @@ impl Program {
 
     /// What tells it from others in a record: its name, and a mark of all words. People put secrets into words.
     pub(crate) fn endpoint(&self) -> String {
-        format!("{} {}", self.name(), mark("command", &Secret::new(self.words.join("\0")), 64))
+        format!("{} {}", self.name(), fingerprint("command", &Secret::new(self.words.join("\0")), 64))
     }
 
     /// What people call it: the program, or the script that it runs. No other word: people put secrets there.
@@ -44,7 +44,7 @@ impl Program {
         let path = self.words.iter().take(2).rev().find(|word| word.starts_with(['/', '~']));
         let word = path.or(self.words.first()).map(String::as_str).unwrap_or_default();
         let name = Path::new(word).file_name().map(|name| name.to_string_lossy().into_owned());
-        broker_core::printable(&name.unwrap_or_else(|| word.to_owned()))
+        broker_core::sanitize(&name.unwrap_or_else(|| word.to_owned()))
     }
 
     /// The command that starts it: in the root folder, with the environment that the broker has but for the
@@ -65,7 +65,7 @@ impl Program {
     /// Why it did not start.
     pub(crate) fn not_started(&self, error: std::io::Error) -> Error {
         let program = self.words.first().map(String::as_str).unwrap_or_default();
-        let program = broker_core::printable(program);
+        let program = broker_core::sanitize(program);
         Error::configuration(format!("the program {program} cannot be started: {error}"))
             .with_hint("is it installed, and executable (chmod +x)? `command` of this provider names it")
             .with_source(error)
@@ -84,7 +84,7 @@ impl Program {
         // One that cannot run is named only where no other can.
         let first = there.iter().position(|path| is_executable(path)).unwrap_or(0);
         (first < there.len()).then(|| there.swap_remove(first)).ok_or_else(|| {
-            Error::configuration(format!("there is no program {} in PATH", broker_core::printable(word)))
+            Error::configuration(format!("there is no program {} in PATH", broker_core::sanitize(word)))
                 .with_hint(
                     "install it, or name its full path as the first word of `command` of this provider",
                 )

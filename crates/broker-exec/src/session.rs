@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use broker_core::{Context, DeviceCode, Error, ErrorKind, Result, Secret, ServiceUrl, printable, shown};
+use broker_core::{Context, DeviceCode, Error, ErrorCode, Result, Secret, ServiceUrl, redact, sanitize};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use crate::process::{Broke, Pace, Process, Said as Stderr};
+use crate::process::{Broke, Process, Said as Stderr, Shutdown};
 use crate::program::Program;
 use crate::wire::{self, Answer, Hello, Request, Said, ShowCode, VERSION, line};
 
@@ -47,7 +47,7 @@ enum Stage {
     /// It was: what is not said well may have been given all the same.
     Asked,
     /// It was given, and is to be saved before all else.
-    Given,
+    ExchangeInput,
 }
 
 /// What a plugin said that is no message of the protocol.
@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
 
     /// Something was given: the plugin's end does not stand between that and its save.
     pub(crate) fn gave(&mut self) {
-        self.stage = Stage::Given;
+        self.stage = Stage::ExchangeInput;
     }
 
     fn quiet(&mut self) -> Result<()> {
@@ -95,9 +95,9 @@ impl<'a> Session<'a> {
     }
 
     /// What may be seen of a text of the plugin's.
-    pub(crate) fn shown(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         let secrets: Vec<_> = self.secrets.iter().collect();
-        shown(text, &secrets)
+        redact(text, &secrets)
     }
 
     /// Waits for the hello, and sees whether there is a version that both speak.
@@ -135,7 +135,7 @@ impl<'a> Session<'a> {
         let line = self.line().await.map_err(plain)?;
         match self.read(&line) {
             Ok(Said::Ok(answer)) => Ok(answer),
-            Ok(Said::Err(told)) => Err(plain(told.error(|text| self.shown(text)))),
+            Ok(Said::Err(told)) => Err(plain(told.error(|text| self.redact(text)))),
             Ok(_) => Err(plain(self.broken("asks for a person, which only a login may"))),
             Err(error) => Err(Unread { line, error }),
         }
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
             left = left.saturating_sub(began.elapsed());
             match self.read(&line) {
                 Ok(Said::Ok(answer)) => return Ok(answer),
-                Ok(Said::Err(told)) => return Err(plain(told.error(|text| self.shown(text)))),
+                Ok(Said::Err(told)) => return Err(plain(told.error(|text| self.redact(text)))),
                 Ok(said) => self.help(said).await.map_err(plain)?,
                 Err(error) => return Err(Unread { line, error }),
             }
@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
         let person = self.context.person();
         match said {
             Said::Ask(ask) => {
-                let question = self.shown(&ask.question);
+                let question = self.redact(&ask.question);
                 // The colon is the prompt's own.
                 let question = question.trim_end_matches(|c: char| c == ':' || c.is_whitespace());
                 let answer = if ask.hidden {
@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
             Said::ShowCode(code) => person.show_code(&self.code(&code)?),
             Said::ShowPage(page) => person.show_page(&self.page(&page.url)?),
             Said::Waiting(waiting) => person.waiting(Duration::from_secs(waiting.seconds_left.into())),
-            Said::Tell(tell) => person.tell(&self.shown(&tell.message)),
+            Said::Tell(tell) => person.notify(&self.redact(&tell.message)),
             Said::Ok(_) | Said::Err(_) => {}
         }
         Ok(())
@@ -195,7 +195,7 @@ impl<'a> Session<'a> {
                 Some(url) => Some(self.page(url)?),
                 None => None,
             },
-            user_code: printable(&code.user_code),
+            user_code: sanitize(&code.user_code),
             expires_in: Duration::from_secs(code.expires_in.into()),
         })
     }
@@ -230,7 +230,7 @@ impl<'a> Session<'a> {
         loop {
             if self.context.is_cancelled() {
                 self.at_once = true;
-                return Err(Error::new(ErrorKind::Cancelled, "nobody waits for it any more"));
+                return Err(Error::new(ErrorCode::Cancelled, "the caller stopped waiting"));
             }
             let look = until.min(Instant::now() + LOOK);
             match tokio::time::timeout_at(look, self.process.line()).await {
@@ -264,16 +264,16 @@ impl<'a> Session<'a> {
     /// answer as any other: it tells nothing of the service, and passes.
     fn broken(&mut self, what: &str) -> Error {
         (self.broke, self.at_once) = (true, true);
-        let kind = if self.stage == Stage::Asked { ErrorKind::Unavailable } else { ErrorKind::Failed };
-        Error::new(kind, format!("plugin `{}` {what}", self.program.name()))
+        let code = if self.stage == Stage::Asked { ErrorCode::BadResponse } else { ErrorCode::ProgramFailed };
+        Error::new(code, format!("plugin `{}` {what}", self.program.name()))
     }
 
     /// Sees to the plugin's end, and says what there is to say of it.
     pub(crate) async fn close<T>(self, outcome: Result<T>) -> Result<T> {
         let pace = match &outcome {
-            Ok(_) if self.stage == Stage::Given => Pace::Kill,
-            Err(_) if self.at_once => Pace::Rest,
-            _ => Pace::Grace,
+            Ok(_) if self.stage == Stage::ExchangeInput => Shutdown::Kill,
+            Err(_) if self.at_once => Shutdown::Rest,
+            _ => Shutdown::Grace,
         };
         let Self { context, program, process, secrets, broke, .. } = self;
         let (status, said) = process.end(pace).await;
@@ -282,9 +282,9 @@ impl<'a> Session<'a> {
         if leaked {
             let warning = format!("warning: plugin `{}` wrote a secret to stderr", program.name());
             if outcome.is_ok() {
-                context.tell_when_saved(warning);
+                context.notify_after_save(warning);
             } else {
-                context.person().tell(&warning);
+                context.person().notify(&warning);
             }
         }
         outcome.map_err(|error| if broke { in_full(&error, status, &lines) } else { error })
@@ -296,8 +296,8 @@ fn log(program: &Program, said: &Stderr, secrets: &[&Secret]) -> (Vec<String>, b
     let mut leaked = false;
     let mut lines = Vec::new();
     for line in said.lines() {
-        let words = shown(&line, secrets);
-        leaked |= words != shown(&line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
+        let words = redact(&line, secrets);
+        leaked |= words != redact(&line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
         tracing::info!(target: "broker_exec", plugin = program.name(), "{words}");
         lines.push(words);
     }
@@ -313,6 +313,8 @@ fn in_full(error: &Error, status: Option<std::process::ExitStatus>, lines: &[Str
     if let Some(last) = lines.last() {
         message = format!("{message}: {}", last.trim());
     }
-    Error::new(error.kind(), message)
+    error
+        .clone()
+        .with_message(message)
         .with_hint("what else it says on stderr is shown with -v; docs/plugin-protocol.md has the protocol")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{Error, ErrorKind, Login, Record, Secret, TokenRequest, seconds};
+use broker_core::{Error, ErrorKind, Hint, Login, Record, Secret, TokenRequest, seconds};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -307,10 +307,10 @@ impl Told {
         };
         let wait = self.retry_after.as_ref().and_then(seconds).and_then(|wait| wait.to_std().ok());
         let wait = wait.filter(|_| kind == ErrorKind::Unavailable);
-        let error = Error::new(kind, message).with_retry_after(wait);
+        let error = Error::new(kind.general_code(), message).with_retry_after(wait);
         match &self.hint {
             Some(hint) => error.with_hint(shown(hint)),
-            None if kind == ErrorKind::Unavailable => error.with_hint("try again later"),
+            None if kind == ErrorKind::Unavailable => error.with_hint(Hint::RetryLater),
             None => error,
         }
     }

@@ -1,4 +1,4 @@
-//! `kind = "exec"`: the example plugins against the stand-ins, through the pipe.
+//! `kind = "exec"`: the example plugins against the fake servers, through the pipe.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

@@ -51,7 +51,7 @@ impl FromStr for With {
     fn from_str(name: &str) -> Result<Self> {
         let all = [Self::Keyring, Self::Passphrase, Self::Key];
         all.into_iter().find(|with| with.name() == name).ok_or_else(|| {
-            let name = broker_core::printable(name);
+            let name = broker_core::sanitize(name);
             Error::failed(format!("the record is sealed in a way that this version does not know (`{name}`)"))
                 .with_hint("use the version of broker that wrote it, or a newer one")
         })
@@ -328,7 +328,7 @@ fn is_hard_enough(envelope: &Envelope) -> bool {
 fn not_there(envelope: &Envelope) -> Error {
     Error::failed(format!(
         "the record is sealed, and the OS keyring does not have its key ({})",
-        broker_core::printable(&envelope.key)
+        broker_core::sanitize(&envelope.key)
     ))
     .with_hint(format!(
         "restore the keyring it was written with; if that is gone for good, {}",
@@ -337,7 +337,7 @@ fn not_there(envelope: &Envelope) -> Error {
 }
 
 fn wrong(with: With, envelope: &Envelope) -> Error {
-    let (name, provider) = (with.name(), broker_core::printable(&envelope.provider));
+    let (name, provider) = (with.name(), broker_core::sanitize(&envelope.provider));
     let message = format!("the record of {provider} was sealed with another {name} than the configured one");
     Error::failed(message).with_hint(format!(
         "give `store` the {name} that it was sealed with; if that is gone for good, {}",

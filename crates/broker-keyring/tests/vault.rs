@@ -105,5 +105,8 @@ fn what_is_said_to_be_removed_is_the_file_that_cannot_be_opened() {
     let aside = folder.path().join("a.json.aside-1");
     std::fs::write(&aside, serde_json::to_string(&old).unwrap()).unwrap();
     let refused = with_passphrase(folder.path(), "cow").probe("passphrase", "b").unwrap_err();
-    assert!(refused.hint().unwrap().contains(&format!("remove {} and", aside.display())), "{refused:?}");
+    assert!(
+        refused.hint().unwrap().to_string().contains(&format!("remove {} and", aside.display())),
+        "{refused:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use broker_core::{
     Claims, Error, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError, Token,
-    given, read_object, value_at,
+    read_object, salvage, value_at,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -172,7 +172,7 @@ impl Answer {
         let succeeded = (200..300).contains(&response.status);
         let whole = whole(response).filter(|_| succeeded);
         let key = self.refresh_token.rsplit('.').next().unwrap_or_default();
-        whole.and_then(|answer| self.refresh_token(&answer)).or_else(|| given(response, key))
+        whole.and_then(|answer| self.refresh_token(&answer)).or_else(|| salvage(response, key))
     }
 
     /// Whose login it is.

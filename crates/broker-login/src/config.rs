@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use broker_core::{Life, SecretSource, Settings, SettingsError};
+use broker_core::{ConfigDuration, SecretSource, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::request::{NO_COLON, Request};
@@ -20,7 +20,7 @@ pub(crate) struct Config {
     refresh: Option<Table>,
     mint: Option<Table>,
     revoke: Option<Table>,
-    pub(crate) life: Option<Life>,
+    pub(crate) life: Option<ConfigDuration>,
 }
 
 /// The requests of a provider.

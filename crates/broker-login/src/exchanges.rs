@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use broker_core::{
-    Change, Context, Error, ErrorKind, Grant, HttpResponse, Problem, Record, Result, Revoked, ScopeKey,
-    Secret, Token, TokenRequest, mark, printable,
+    Context, Error, ErrorKind, Grant, HttpResponse, Problem, Record, RecordUpdate, Result, Revoked, ScopeKey,
+    Secret, Token, TokenRequest, fingerprint, sanitize,
 };
 use serde_json::{Map, Value};
 
@@ -40,11 +40,11 @@ impl LoginProvider {
         context: &Context,
         who: &Who<'_>,
         known: Option<(&Record, &TokenRequest)>,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let request = &self.requests.login;
         let secrets = self.secrets_of(context, request).await?;
         let values = Values { username: who.username, password: who.password, secrets, ..Values::default() };
-        let mark = self.mark(&values);
+        let mark = self.fingerprint(&values);
         if let Some((record, request)) = known {
             record.check_password(&mark, request)?;
         }
@@ -54,7 +54,7 @@ impl LoginProvider {
         });
         let read = read.map_err(|error| match error.kind() {
             // Wrong passwords lock accounts: this one is not tried again by itself.
-            ErrorKind::Refused => error.with_secret_mark(mark),
+            ErrorKind::Refused => error.with_secret_fingerprint(mark),
             _ => error,
         })?;
         let account = who.username.map(str::to_owned).or_else(|| request.answer.account(&read.answer));
@@ -68,7 +68,7 @@ impl LoginProvider {
         request: &Request,
         record: &Record,
         grant: &Grant,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let refresh = grant.secret();
         let secrets = self.secrets_of(context, request).await?;
         let values = Values {
@@ -88,8 +88,8 @@ impl LoginProvider {
                 let stray = request.answer.stray_refresh_token(&response);
                 match stray.filter(|new| !new.same_as(refresh)) {
                     // The service has acted, and this is the login now.
-                    Some(new) => Ok(Change::grant(new, response.sent_at)),
-                    None if ends_grant(&problem) => Ok(Change::grant_refused()),
+                    Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
+                    None if ends_grant(&problem) => Ok(RecordUpdate::grant_refused()),
                     None => Err(problem.error("the service refused to renew")),
                 }
             }
@@ -104,7 +104,7 @@ impl LoginProvider {
         record: &Record,
         access: &Token,
         asked: &TokenRequest,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let now = context.now();
         let end = choice.end(asked, now)?;
         let name = asked.asked_name().map_or_else(|| context.token_name(), str::to_owned);
@@ -123,7 +123,7 @@ impl LoginProvider {
             Err(Unread::Not(_, Problem::Refused(refusal)))
                 if request.answer.is_over(&refusal) && access.issued_at() <= context.began_at() =>
             {
-                return Ok(Change::drop_token(&self.login_key));
+                return Ok(RecordUpdate::drop_token(&self.login_key));
             }
             Err(Unread::Not(_, problem)) => {
                 return Err(unknown(problem.error("the service refused to make a token"), choice, &name));
@@ -147,9 +147,9 @@ impl LoginProvider {
                 .expires_at()
                 .map_or_else(String::new, |at| at.format(", until %F %H:%M UTC").to_string());
             let days = if choice.in_days() { "; the service counts whole UTC days" } else { "" };
-            context.tell_when_saved(format!("made a token named {}{until}{days}", printable(&name)));
+            context.notify_after_save(format!("made a token named {}{until}{days}", sanitize(&name)));
         }
-        Ok(Change::token(asked.scopes(), self.marks.noted(token, details, true)))
+        Ok(RecordUpdate::token(asked.scopes(), self.marks.noted(token, details, true)))
     }
 
     /// Ends the login at the service, if the configuration says how.
@@ -214,14 +214,14 @@ impl LoginProvider {
         request: &Request,
         Read { response, answer }: &Read,
         sent: Option<&Secret>,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let access = request.answer.token(answer);
         let refresh = self.requests.refresh.as_ref().and_then(|_| request.answer.refresh_token(answer));
         let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if access.is_none() && !rotated {
             return Err(request.answer.without_token(&request.place()));
         }
-        let mut change = Change::default();
+        let mut change = RecordUpdate::default();
         if let Some(access) = access {
             let life = request.answer.life.or(self.life);
             let token = request.answer.dated(response, answer, access, life);
@@ -237,7 +237,7 @@ impl LoginProvider {
     fn tell_of_end(&self, context: &Context, request: &Request, answer: &Value, token: &Token) {
         let has_life = request.answer.life.or(self.life).is_some();
         if let Some(warning) = request.answer.without_end(answer, token, has_life) {
-            context.tell_when_saved(format!("{}: {warning}", self.name));
+            context.notify_after_save(format!("{}: {warning}", self.name));
         }
     }
 
@@ -257,10 +257,10 @@ impl LoginProvider {
     }
 
     /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
-    fn mark(&self, values: &Values<'_>) -> String {
+    fn fingerprint(&self, values: &Values<'_>) -> String {
         let salt = format!("{} {}", self.issuer.endpoint, values.username.unwrap_or_default());
         let all: Vec<_> = values.secrets().into_iter().map(Secret::expose).collect();
-        mark(&salt, &Secret::new(all.join("\0")), 16)
+        fingerprint(&salt, &Secret::new(all.join("\0")), 16)
     }
 }
 
@@ -273,7 +273,7 @@ pub(crate) fn key_of_first() -> ScopeKey {
 fn unknown(error: Error, choice: &Choice, name: &str) -> Error {
     let silent = error.kind() == ErrorKind::Unavailable && error.retry_after().is_none();
     if silent && choice.named {
-        let name = printable(name);
+        let name = sanitize(name);
         return error.with_hint(format!("if a token named {name} was made, the account lists it; try again"));
     }
     error

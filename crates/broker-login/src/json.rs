@@ -4,7 +4,7 @@ use broker_core::{Result, SettingsError};
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-use crate::template::{Hole, Template, Values};
+use crate::template::{Placeholder, Template, Values};
 
 /// A body with values in it, of which no copy stays.
 pub(crate) struct Wiped(pub(crate) Value);
@@ -54,7 +54,7 @@ impl Node {
     }
 
     /// Every placeholder, and the key that it is in.
-    pub(crate) fn holes<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Hole)>) {
+    pub(crate) fn holes<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Placeholder)>) {
         match self {
             Self::Text(text) => all.extend(text.holes().map(|hole| (key.to_owned(), hole))),
             Self::List(list) => list.iter().for_each(|node| node.holes(key, all)),

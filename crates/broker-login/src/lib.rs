@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Error, Issuer, Kind, Login, Provider, Record, Result, Revoked, ScopeKey, Secret,
+    Context, Error, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked, ScopeKey, Secret,
     SecretSource, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -54,7 +54,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         client_id: None,
         // What is held is sent there: never to another host than it was had for.
         audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
-        secret_mark: secret_mark(&config, &requests, settings),
+        secret_fingerprint: secret_fingerprint(&config, &requests, settings),
     };
     let choice = requests.mint.as_ref().map(|mint| Choice::of(mint, life));
     let login_key = match &choice {
@@ -77,17 +77,17 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 }
 
 /// Another secret is another account, where a login has no more than that.
-fn secret_mark(config: &Config, requests: &Requests, settings: &Settings<'_>) -> Option<String> {
+fn secret_fingerprint(config: &Config, requests: &Requests, settings: &Settings<'_>) -> Option<String> {
     let (salt, env) = (requests.login.endpoint(), settings.env());
     let mut marks = Vec::new();
     for name in requests.login.secrets() {
-        marks.push(config.secrets.get(&name)?.mark(&salt, env)?);
+        marks.push(config.secrets.get(&name)?.fingerprint(&salt, env)?);
     }
     if requests.login.needs() == (false, true)
         && let Some(password) = &config.password
     {
         // A person may have chosen it: few bits, which confirm no guess.
-        marks.push(password.mark(&salt, env)?.chars().take(4).collect());
+        marks.push(password.fingerprint(&salt, env)?.chars().take(4).collect());
     }
     Some(marks.concat()).filter(|marks| !marks.is_empty())
 }
@@ -161,7 +161,12 @@ impl Provider for LoginProvider {
 
     /// The login's token mints, if one is to be minted; else a refresh token refreshes; else what is configured logs
     /// in; else a person.
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         if let Some((mint, access)) = self.mints_with(record, request, context.now()) {
             return self.mint(context, mint, record, access, request).await;
         }
@@ -186,7 +191,7 @@ impl Provider for LoginProvider {
         })
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let (needs_username, needs_password) = self.requests.login.needs();
         // What can be had without a person comes first: nobody types for nothing.
         let password = match (login, &self.password) {

@@ -1,6 +1,6 @@
 //! Marks of the tables that tokens were had with: a corrected one must not go on serving what the wrong one gave.
 
-use broker_core::{Secret, Settings, SettingsError, Token, mark};
+use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
 use serde_json::{Map, Value};
 
 /// What a token's record has the mark in.
@@ -28,7 +28,7 @@ impl Marks {
                 table.to_string()
             };
             // Few bits: there may be a password in a table.
-            mark(settings.name(), &Secret::new(keys.iter().map(table).collect::<String>()), 16)
+            fingerprint(settings.name(), &Secret::new(keys.iter().map(table).collect::<String>()), 16)
         };
         let login = format!("{}{}", written(&["login", "refresh"]), if first { "-first" } else { "" });
         Ok(Self { login, mint: written(&["login", "refresh", "mint"]) })

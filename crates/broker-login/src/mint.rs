@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use broker_core::{
-    Error, Lifetime, Pattern, Record, Result, TokenRequest, printable, refuse_derived, refuse_life,
-    refuse_scopes,
+    Error, Lifetime, Pattern, Record, Result, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+    sanitize,
 };
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
 use crate::request::Request;
-use crate::template::Hole;
+use crate::template::Placeholder;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -29,12 +29,13 @@ pub(crate) struct Choice {
 impl Choice {
     pub(crate) fn of(mint: &Request, life: Option<TimeDelta>) -> Self {
         let holes = mint.all_holes();
-        let pattern =
-            |hole: &&Hole| if let Hole::Expires(pattern) = hole { Some(pattern.clone()) } else { None };
+        let pattern = |hole: &&Placeholder| {
+            if let Placeholder::Expires(pattern) = hole { Some(pattern.clone()) } else { None }
+        };
         Self {
             scopes: mint.scopes.clone(),
             expires: holes.iter().find_map(pattern),
-            named: holes.contains(&&Hole::Name),
+            named: holes.contains(&&Placeholder::Name),
             life: mint.answer.life.or(life).unwrap_or(USUAL_LIFE),
         }
     }
@@ -117,8 +118,7 @@ fn start_of(day: NaiveDate) -> DateTime<Utc> {
 
 /// The names of the minted tokens in a record.
 pub(crate) fn names(record: &Record) -> Vec<String> {
-    let name = |details: &serde_json::Map<String, serde_json::Value>| {
-        Some(printable(details.get("name")?.as_str()?))
-    };
+    let name =
+        |details: &serde_json::Map<String, serde_json::Value>| Some(sanitize(details.get("name")?.as_str()?));
     record.details().filter_map(name).collect()
 }

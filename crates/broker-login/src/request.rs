@@ -11,17 +11,17 @@ use zeroize::Zeroizing;
 use crate::answer::Answer;
 use crate::json::{Node, Wiped};
 use crate::table::{Auth, Role, Table, Verb};
-use crate::template::{Hole, Template, Values};
+use crate::template::{Placeholder, Template, Values};
 
 impl Role {
     /// Whether it is there when this request is made.
-    fn has(self, hole: &Hole) -> bool {
+    fn has(self, hole: &Placeholder) -> bool {
         match hole {
-            Hole::Username | Hole::Secret(_) => true,
-            Hole::Password => self == Self::Login,
-            Hole::RefreshToken => matches!(self, Self::Refresh | Self::Revoke),
-            Hole::Token => matches!(self, Self::Mint | Self::Revoke),
-            Hole::Scope | Hole::Name | Hole::Expires(_) => self == Self::Mint,
+            Placeholder::Username | Placeholder::Secret(_) => true,
+            Placeholder::Password => self == Self::Login,
+            Placeholder::RefreshToken => matches!(self, Self::Refresh | Self::Revoke),
+            Placeholder::Token => matches!(self, Self::Mint | Self::Revoke),
+            Placeholder::Scope | Placeholder::Name | Placeholder::Expires(_) => self == Self::Mint,
         }
     }
 
@@ -119,7 +119,7 @@ impl Request {
                     format!("there is no {} yet when `{name}` is asked, or it is not for it", hole.shown());
                 return Err(SettingsError::new(&key, what));
             }
-            if let Hole::Secret(secret) = hole
+            if let Placeholder::Secret(secret) = hole
                 && !secrets.contains_key(secret)
             {
                 let what =
@@ -134,7 +134,7 @@ impl Request {
     }
 
     /// Every placeholder, and the key that it is in.
-    fn holes(&self) -> Vec<(String, &Hole)> {
+    fn holes(&self) -> Vec<(String, &Placeholder)> {
         let mut all: Vec<_> = self.url.holes().map(|hole| ("url".to_owned(), hole)).collect();
         let form: &[_] = if let Body::Form(form) = &self.body { form } else { &[] };
         for (part, texts) in [("query", &*self.query), ("headers", &*self.headers), ("form", form)] {
@@ -149,15 +149,15 @@ impl Request {
     }
 
     /// Whether such a placeholder stands in it.
-    pub(crate) fn uses(&self, wanted: impl Fn(&Hole) -> bool) -> bool {
+    pub(crate) fn uses(&self, wanted: impl Fn(&Placeholder) -> bool) -> bool {
         self.holes().iter().any(|(_, hole)| wanted(hole))
     }
 
     /// Whether it needs a username, a password.
     pub(crate) fn needs(&self) -> (bool, bool) {
         let basic = self.auth == Auth::Basic;
-        let username = basic || self.uses(|hole| *hole == Hole::Username);
-        (username, basic || self.uses(|hole| *hole == Hole::Password))
+        let username = basic || self.uses(|hole| *hole == Placeholder::Username);
+        (username, basic || self.uses(|hole| *hole == Placeholder::Password))
     }
 
     /// Whether username and password go by HTTP Basic.
@@ -167,7 +167,7 @@ impl Request {
 
     /// Whether it needs the login's token.
     pub(crate) fn needs_token(&self) -> bool {
-        self.auth == Auth::Bearer || self.uses(|hole| *hole == Hole::Token)
+        self.auth == Auth::Bearer || self.uses(|hole| *hole == Placeholder::Token)
     }
 
     /// The `secrets` that it needs.
@@ -175,7 +175,9 @@ impl Request {
         let mut names: Vec<_> = self
             .holes()
             .into_iter()
-            .filter_map(|(_, hole)| if let Hole::Secret(name) = hole { Some(name.clone()) } else { None })
+            .filter_map(
+                |(_, hole)| if let Placeholder::Secret(name) = hole { Some(name.clone()) } else { None },
+            )
             .collect();
         names.sort();
         names.dedup();
@@ -183,10 +185,10 @@ impl Request {
     }
 
     pub(crate) fn needs_refresh_token(&self) -> bool {
-        self.uses(|hole| *hole == Hole::RefreshToken)
+        self.uses(|hole| *hole == Placeholder::RefreshToken)
     }
 
-    pub(crate) fn all_holes(&self) -> Vec<&Hole> {
+    pub(crate) fn all_holes(&self) -> Vec<&Placeholder> {
         self.holes().into_iter().map(|(_, hole)| hole).collect()
     }
 
@@ -292,7 +294,7 @@ fn fill_all(texts: &[(String, Template)], values: &Values<'_>) -> Result<Vec<(St
 
 /// What follows `Basic` (RFC 7617 section 2).
 fn basic(values: &Values<'_>) -> Result<Secret> {
-    let [username, password] = [Hole::Username, Hole::Password].map(|hole| values.of(&hole));
+    let [username, password] = [Placeholder::Username, Placeholder::Password].map(|hole| values.of(&hole));
     let (username, password) = (username?, Secret::new(password?.as_str()));
     if username.contains(':') {
         return Err(Error::configuration(NO_COLON));
@@ -314,8 +316,9 @@ fn sample(url: &Template) -> Result<ServiceUrl, String> {
     if head.is_some_and(|head| !names_host(&head)) {
         return Err("no placeholder can stand before the path: it says where secrets go".to_owned());
     }
-    let value =
-        |hole: &Hole| Ok(Zeroizing::new(if hole.is_secret() { SAMPLE.1 } else { SAMPLE.0 }.to_owned()));
+    let value = |hole: &Placeholder| {
+        Ok(Zeroizing::new(if hole.is_secret() { SAMPLE.1 } else { SAMPLE.0 }.to_owned()))
+    };
     let text = url.map(value).map_err(|error| error.message().to_owned())?;
     let sample = ServiceUrl::parse(&text)?;
     if path(&sample).contains(SAMPLE.1) {

@@ -1,6 +1,6 @@
 //! A table of a request and of its answer, as it is written.
 
-use broker_core::{ExpiresAs, Fields, Life, Method, Words};
+use broker_core::{ConfigDuration, ExpiresAs, Fields, Method, Words};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ pub(crate) struct Table {
     pub(crate) refused: Statuses,
     #[serde(default)]
     pub(crate) error_final: Words,
-    pub(crate) life: Option<Life>,
+    pub(crate) life: Option<ConfigDuration>,
     pub(crate) scopes: Option<Words>,
 }
 

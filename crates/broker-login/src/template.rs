@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 /// What a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Hole {
+pub(crate) enum Placeholder {
     Username,
     Password,
     RefreshToken,
@@ -21,7 +21,7 @@ pub(crate) enum Hole {
     Secret(String),
 }
 
-impl Hole {
+impl Placeholder {
     fn parse(text: &str) -> Result<Self, String> {
         let of = |prefix| text.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
         Ok(match text {
@@ -67,7 +67,7 @@ impl Hole {
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),
-    Hole(Hole),
+    Placeholder(Placeholder),
 }
 
 /// A text with placeholders. What is put into them is never read for placeholders again.
@@ -90,7 +90,7 @@ impl Template {
                 return Err("a brace has no partner; a brace itself is {{ or }}".to_owned());
             };
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            pieces.push(Piece::Hole(Hole::parse(name)?));
+            pieces.push(Piece::Placeholder(Placeholder::parse(name)?));
             rest = after;
         }
         plain.push_str(rest);
@@ -107,21 +107,24 @@ impl Template {
     pub(crate) fn written(&self) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
-            Piece::Hole(hole) => hole.shown(),
+            Piece::Placeholder(hole) => hole.shown(),
         };
         self.0.iter().map(piece).collect()
     }
 
-    pub(crate) fn holes(&self) -> impl Iterator<Item = &Hole> {
-        self.0.iter().filter_map(|piece| if let Piece::Hole(hole) = piece { Some(hole) } else { None })
+    pub(crate) fn holes(&self) -> impl Iterator<Item = &Placeholder> {
+        self.0.iter().filter_map(|piece| if let Piece::Placeholder(hole) = piece { Some(hole) } else { None })
     }
 
     /// The text with what `put` makes of each placeholder.
-    pub(crate) fn map(&self, put: impl Fn(&Hole) -> Result<Zeroizing<String>>) -> Result<Zeroizing<String>> {
+    pub(crate) fn map(
+        &self,
+        put: impl Fn(&Placeholder) -> Result<Zeroizing<String>>,
+    ) -> Result<Zeroizing<String>> {
         self.0.iter().try_fold(Zeroizing::new(String::new()), |mut text, piece| {
             match piece {
                 Piece::Text(plain) => text.push_str(plain),
-                Piece::Hole(hole) => text.push_str(&put(hole)?),
+                Piece::Placeholder(hole) => text.push_str(&put(hole)?),
             }
             Ok(text)
         })
@@ -147,17 +150,17 @@ pub(crate) struct Values<'a> {
 }
 
 impl Values<'_> {
-    pub(crate) fn of(&self, hole: &Hole) -> Result<Zeroizing<String>> {
+    pub(crate) fn of(&self, hole: &Placeholder) -> Result<Zeroizing<String>> {
         let secret = |secret: Option<&Secret>| secret.map(|secret| secret.expose().to_owned());
         let value = match hole {
-            Hole::Username => self.username.map(str::to_owned),
-            Hole::Password => secret(self.password),
-            Hole::RefreshToken => secret(self.refresh_token),
-            Hole::Token => secret(self.token),
-            Hole::Scope => Some(self.scope.to_owned()),
-            Hole::Name => Some(self.name.to_owned()),
-            Hole::Expires(pattern) => self.expires.map(|at| pattern.write(at)),
-            Hole::Secret(name) => secret(self.secrets.get(name)),
+            Placeholder::Username => self.username.map(str::to_owned),
+            Placeholder::Password => secret(self.password),
+            Placeholder::RefreshToken => secret(self.refresh_token),
+            Placeholder::Token => secret(self.token),
+            Placeholder::Scope => Some(self.scope.to_owned()),
+            Placeholder::Name => Some(self.name.to_owned()),
+            Placeholder::Expires(pattern) => self.expires.map(|at| pattern.write(at)),
+            Placeholder::Secret(name) => secret(self.secrets.get(name)),
         };
         value.map(Zeroizing::new).ok_or_else(|| {
             Error::login_required(format!("there is nothing to put in the place of {}", hole.shown()))

@@ -1,4 +1,4 @@
-//! Logins described in configuration, against stand-ins, on a clock that the tests move.
+//! Logins described in configuration, against fake servers, on a clock that the tests move.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

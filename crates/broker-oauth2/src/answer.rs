@@ -1,8 +1,8 @@
 //! The answer of a token endpoint (RFC 6749 section 5.1).
 
 use broker_core::{
-    Change, Error, HttpResponse, Problem, ScopeKey, Secret, ServiceUrl, Token, given, read_object, seconds,
-    value_at,
+    Error, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object, salvage,
+    seconds, value_at,
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,8 @@ impl AnswerFields {
     }
 
     /// A refresh token in a success that is of no other use: see [`given`].
-    pub(crate) fn given_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        if let Some(found) = given(response, &self.refresh_token) {
+    pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
+        if let Some(found) = salvage(response, &self.refresh_token) {
             return Some(found);
         }
         let whole = response.json().filter(|_| (200..300).contains(&response.status))?;
@@ -93,9 +93,9 @@ impl TokenAnswer {
     }
 
     /// What it changes in a record: a token for these scopes, and the refresh token if there is a new one.
-    pub fn change(self, scopes: &ScopeKey) -> Change {
+    pub fn change(self, scopes: &ScopeKey) -> RecordUpdate {
         let issued_at = self.token.issued_at();
-        let change = Change::token(scopes, self.token);
+        let change = RecordUpdate::token(scopes, self.token);
         let change = change.and_id_token(self.id_token);
         match self.refresh_token {
             Some(refresh_token) => change.and_grant(refresh_token, issued_at),

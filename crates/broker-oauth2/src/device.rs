@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, HttpFault, Problem, Reached, Repeat, Result, Secret, ServiceUrl, read_object,
-    seconds,
+    Context, DeviceCode, Error, HttpFault, Problem, Repeat, RequestSent, Result, Secret, ServiceUrl,
+    read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -78,7 +78,7 @@ impl DeviceFlow<'_> {
             match self.poll(context, &mut pending).await? {
                 Poll::Approved(approved) => return Ok(approved),
                 Poll::Again(at_least) => {
-                    context.nothing_given();
+                    context.nothing_issued();
                     pause = at_least;
                 }
             }
@@ -88,7 +88,7 @@ impl DeviceFlow<'_> {
     /// Asks for a code (RFC 8628 section 3.1): it gives nothing yet, so it may be repeated.
     async fn begin(&self, context: &Context) -> Result<Pending> {
         let response = self.token.send_to(context, self.url, self.fields, Repeat::Safe).await?;
-        context.nothing_given();
+        context.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
             .map_err(|problem| self.token.error(problem, "the service refused to begin a login"))?;
         let life =
@@ -186,7 +186,7 @@ impl Pending {
 
     /// Polls that time out get rarer (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
-        if fault(error).is_some_and(|fault| fault.timed_out) {
+        if fault(error).is_some_and(|fault| fault.timed_out()) {
             self.timeouts += 1;
             return (self.interval * 2_u32.saturating_pow(self.timeouts))
                 .min(LONGEST_BACKOFF.max(self.interval));
@@ -201,7 +201,7 @@ fn fault(error: &Error) -> Option<&HttpFault> {
 
 /// Whether a poll without an answer may have been the one that was granted.
 fn may_have_been_answered(error: &Error) -> bool {
-    fault(error).is_some_and(|fault| fault.reached == Reached::Perhaps)
+    fault(error).is_some_and(|fault| fault.sent == RequestSent::Maybe)
 }
 
 fn read_code(object: &Map<String, Value>, life: TimeDelta) -> Option<(DeviceCode, Secret)> {

@@ -2,7 +2,7 @@
 
 use broker_core::{
     Context, Error, HttpRequest, HttpResponse, Method, Problem, Record, Repeat, Result, ServiceUrl,
-    printable, read_object,
+    read_object, sanitize,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ impl Metadata {
                 }
                 Err(error) => return Err(Undiscovered::Other(error)),
             };
-            context.nothing_given();
+            context.nothing_issued();
             match read_object(&response, place, &[]) {
                 Ok(object) => match Self::read(&response, &object, issuer, place)? {
                     Some(found) => return Ok(found),
@@ -162,7 +162,7 @@ impl Metadata {
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
         let Some(theirs) = text("issuer") else { return Ok(None) };
         if theirs != issuer.0 {
-            let (theirs, ours) = (printable(&theirs), &issuer.0);
+            let (theirs, ours) = (sanitize(&theirs), &issuer.0);
             let error = Error::configuration(format!(
                 "{place} belongs to the issuer {theirs}, and the configuration names {ours}"
             ));
@@ -220,11 +220,8 @@ impl Metadata {
         let Some(text) = text else { return Ok(None) };
         ServiceUrl::parse(text).map(Some).map_err(|why| {
             let key = endpoint.key();
-            Error::configuration(format!(
-                "the issuer names an endpoint that is not used: {}",
-                printable(&why)
-            ))
-            .with_hint(format!("set `{key}` of this provider"))
+            Error::configuration(format!("the issuer names an endpoint that is not used: {}", sanitize(&why)))
+                .with_hint(format!("set `{key}` of this provider"))
         })
     }
 }

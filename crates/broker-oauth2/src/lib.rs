@@ -31,7 +31,7 @@ pub use authorization::CodeFlow;
 pub use client::ClientAuth;
 pub use device::DeviceFlow;
 pub use key::ClientKey;
-pub use login::{PersonLogin, account};
+pub use login::{UserLogin, account};
 #[cfg(feature = "provider")]
 pub use provider::KIND;
 pub use token::{Approved, Refreshed, TokenEndpoint, revoked};

@@ -1,12 +1,12 @@
 //! A person's login, however it is had: what it changes in a record, and how it goes on.
 
-use broker_core::{Change, Claims, Context, Error, Record, Result, ScopeKey, Secret, Token};
+use broker_core::{Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token};
 
 use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
 
 /// A person's login at a token endpoint.
 #[derive(Clone, Copy)]
-pub struct PersonLogin<'a> {
+pub struct UserLogin<'a> {
     /// Where it is renewed, and who asks.
     pub token: TokenEndpoint<'a>,
     /// Extra fields of each refresh.
@@ -15,16 +15,16 @@ pub struct PersonLogin<'a> {
     pub finish: &'a (dyn Fn(Token, &ScopeKey) -> Token + Send + Sync),
 }
 
-impl PersonLogin<'_> {
+impl UserLogin<'_> {
     /// What an approval changes in an empty record.
-    pub fn approved(&self, context: &Context, approved: Approved) -> Change {
+    pub fn approved(&self, context: &Context, approved: Approved) -> RecordUpdate {
         let answer = match approved {
             Approved::Granted(answer) => answer,
             // The first call for a token gets the rest.
-            Approved::OnlyRefreshToken(refresh_token, at) => return Change::grant(refresh_token, at),
+            Approved::OnlyRefreshToken(refresh_token, at) => return RecordUpdate::grant(refresh_token, at),
         };
         if answer.refresh_token.is_none() {
-            context.tell_when_saved("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)".to_owned());
+            context.notify_after_save("the service gave no refresh token: this login ends with its first token (is `offline_access` in `scope`?)".to_owned());
         }
         let account = account_of(&answer);
         self.change(*answer, &ScopeKey::default()).and_account(account)
@@ -38,7 +38,7 @@ impl PersonLogin<'_> {
         record: &Record,
         refresh_token: &Secret,
         scopes: &ScopeKey,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         Ok(match self.token.refresh(context, refresh_token, self.fields).await? {
             Refreshed::Granted(answer) => {
                 // Only an ID token names the person; without one, who it is stays as it was told at the login.
@@ -47,14 +47,14 @@ impl PersonLogin<'_> {
                 self.change(*answer, scopes).and_account(account)
             }
             // The broker saves it and asks again.
-            Refreshed::OnlyRotated(rotated, at) => Change::grant(rotated, at),
-            Refreshed::Refused => Change::grant_refused(),
+            Refreshed::OnlyRotated(rotated, at) => RecordUpdate::grant(rotated, at),
+            Refreshed::Refused => RecordUpdate::grant_refused(),
         })
     }
 
     /// Begins with a refresh token from another host. It is used once, so that a wrong one never replaces a login that
     /// works.
-    pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<Change> {
+    pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
             let spent = "the refresh token may be spent by now: try it once more, and get another where it is from if it is refused";
             if error.is_transient() { error.with_hint(spent) } else { error }
@@ -65,12 +65,12 @@ impl PersonLogin<'_> {
                 let kept = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
                 Ok(self.change(*answer, &ScopeKey::default()).and_grant(kept, at).and_account(account))
             }
-            Refreshed::OnlyRotated(rotated, at) => Ok(Change::grant(rotated, at)),
+            Refreshed::OnlyRotated(rotated, at) => Ok(RecordUpdate::grant(rotated, at)),
             Refreshed::Refused => Err(Error::refused("the service does not accept this refresh token")),
         }
     }
 
-    fn change(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> Change {
+    fn change(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> RecordUpdate {
         answer.token = (self.finish)(answer.token, scopes);
         answer.change(scopes)
     }

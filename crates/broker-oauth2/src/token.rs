@@ -69,12 +69,12 @@ impl<'a> TokenEndpoint<'a> {
         match self.read(&response, &[password]) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
             Err(problem) => {
-                if let Some(refresh_token) = self.given_refresh_token(&response) {
+                if let Some(refresh_token) = self.salvaged_refresh_token(&response) {
                     return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
                 }
                 let is_it = matches!(&problem, Problem::Refused(refusal) if self.hint(refusal).is_none());
                 let error = self.error(problem, "the service refused the password");
-                Err(if is_it { error.with_secret_mark(mark) } else { error })
+                Err(if is_it { error.with_secret_fingerprint(mark) } else { error })
             }
         }
     }
@@ -97,7 +97,7 @@ impl<'a> TokenEndpoint<'a> {
             }
             // Whatever is wrong with the rest, the old one may be spent and this is the login now.
             Err(problem) => {
-                match self.given_refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
+                match self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
                     Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
                     None => Err(self.error(problem, "the service refused to renew")),
                 }
@@ -118,7 +118,7 @@ impl<'a> TokenEndpoint<'a> {
         ];
         let response = self.send(context, &[&own, extra].concat(), Repeat::Never).await?;
         let answer = self.read(&response, &[device_code]);
-        let refresh_token = self.given_refresh_token(&response);
+        let refresh_token = self.salvaged_refresh_token(&response);
         Ok(Polled { response, answer, refresh_token })
     }
 
@@ -204,8 +204,8 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     /// A refresh token in a success that is of no other use.
-    pub(crate) fn given_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        self.answer.unwrap_or(&AnswerFields::default()).given_refresh_token(response)
+    pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
+        self.answer.unwrap_or(&AnswerFields::default()).salvaged_refresh_token(response)
     }
 
     fn secrets<'s>(&'s self, sent: &[&'s Secret]) -> Vec<&'s Secret> {

@@ -1,4 +1,4 @@
-//! `kind = "oauth2"` against stand-ins.
+//! `kind = "oauth2"` against fake servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

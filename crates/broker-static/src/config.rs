@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use broker_core::{Life, SecretSource, Settings, SettingsError};
+use broker_core::{ConfigDuration, SecretSource, Settings, SettingsError};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, de};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, de};
 pub(crate) struct Config {
     pub(crate) token: Option<SecretSource>,
     pub(crate) username: Option<String>,
-    pub(crate) life: Option<Life>,
+    pub(crate) life: Option<ConfigDuration>,
     pub(crate) expires: Option<End>,
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Error, HttpRequest, Issuer, Kind, Provider, Record, Result, Revoked, ScopeKey,
-    Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
+    Claims, Context, Error, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Result, Revoked,
+    ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -47,7 +47,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         client_id: username.clone(),
         audience: None,
         // What is kept is of this very secret; what is not kept needs no mark.
-        secret_mark: life.and_then(|_| token.mark(settings.name(), settings.env())),
+        secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };
     let name = settings.name().to_owned();
     Ok(Arc::new(Static { name, token, from, username, life, expires: expires.map(|end| end.0), issuer }))
@@ -85,7 +85,12 @@ impl Provider for Static {
     }
 
     /// Reads it where it is.
-    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        _record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let secret = self.read(&self.token.resolve(context, "token").await?)?;
         let now = context.now();
         let claims = Claims::read(&secret);
@@ -98,8 +103,8 @@ impl Provider for Static {
         let expires_at = [ends, read_again].into_iter().flatten().min();
         let token = Token::new(self.presented(&secret), now, expires_at);
         let token = if self.username.is_some() { token.with_type("Basic") } else { token };
-        let token = if self.life.is_some() { token } else { token.unkept() };
-        Ok(Change::token(request.scopes(), token).and_account(self.username.clone()))
+        let token = if self.life.is_some() { token } else { token.not_stored() };
+        Ok(RecordUpdate::token(request.scopes(), token).and_account(self.username.clone()))
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
@@ -149,7 +154,7 @@ impl Static {
         }
         let lives_long = begins.is_some_and(|begins| ends - begins >= LONG_LIFE);
         if ends - now <= WARNED && (self.expires.is_some() || lives_long) {
-            context.tell_when_saved(format!("{}: the token expires at {at}: {mend}", self.name));
+            context.notify_after_save(format!("{}: the token expires at {at}: {mend}", self.name));
         }
         Ok(())
     }

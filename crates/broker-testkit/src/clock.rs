@@ -43,7 +43,7 @@ impl TestClock {
         self.0.lock().unwrap().slept.clone()
     }
 
-    /// The same clock for a stand-in.
+    /// The same clock for a fake server.
     #[must_use]
     pub fn for_service(&self) -> Now {
         let clock = self.clone();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, DeviceCode, Entry, Env, Error, FileStore, Person, Provider, ReqwestHttp, Result, Secret,
+    Broker, Context, DeviceCode, Entry, Env, Error, FileStore, Prompt, Provider, ReqwestHttp, Result, Secret,
     SystemEnv,
 };
 use serde_json::Value;
@@ -60,13 +60,13 @@ type OnCode = Box<dyn Fn(&DeviceCode) + Send + Sync>;
 
 /// A person who knows the answers, and remembers what was said. Clones are the same person.
 #[derive(Clone, Default)]
-pub struct TestPerson {
+pub struct TestPrompt {
     answers: Arc<Mutex<VecDeque<String>>>,
     told: Arc<Mutex<Vec<String>>>,
     on_code: Arc<Mutex<Option<OnCode>>>,
 }
 
-impl TestPerson {
+impl TestPrompt {
     /// Who answers this to the next question.
     #[must_use]
     pub fn answering(self, answer: &str) -> Self {
@@ -88,14 +88,14 @@ impl TestPerson {
     }
 
     fn answer(&self, question: &str) -> Result<String> {
-        self.tell(question);
+        self.notify(question);
         let answer = self.answers.lock().unwrap().pop_front();
         answer.ok_or_else(|| Error::login_required("nobody answers"))
     }
 }
 
 #[async_trait]
-impl Person for TestPerson {
+impl Prompt for TestPrompt {
     async fn ask(&self, question: &str) -> Result<String> {
         self.answer(question)
     }
@@ -105,7 +105,7 @@ impl Person for TestPerson {
     }
 
     fn show_code(&self, code: &DeviceCode) {
-        self.tell(&format!("code {}", code.user_code));
+        self.notify(&format!("code {}", code.user_code));
         if let Some(act) = &*self.on_code.lock().unwrap() {
             act(code);
         }
@@ -113,7 +113,7 @@ impl Person for TestPerson {
 
     fn waiting(&self, _left: Duration) {}
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         self.told.lock().unwrap().push(message.to_owned());
     }
 }
@@ -125,7 +125,7 @@ pub struct World {
     /// Its environment.
     pub env: TestEnv,
     /// Who sits there.
-    pub person: TestPerson,
+    pub person: TestPrompt,
     /// How long a request may take.
     pub timeout: Duration,
     folder: TempDir,
@@ -147,7 +147,7 @@ impl World {
         Self {
             clock: TestClock::new(),
             env: TestEnv::default(),
-            person: TestPerson::default(),
+            person: TestPrompt::default(),
             timeout: Duration::from_secs(20),
             folder: tempfile::tempdir().unwrap(),
         }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, Result, Revoked, Settings,
-    SettingsError, TokenRequest,
+    Context, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked,
+    Settings, SettingsError, TokenRequest,
 };
 use broker_testkit::conformance::{self, TokenSubject};
 use broker_testkit::{Rotation, TestEnv, TokenServiceOptions};
@@ -53,7 +53,12 @@ impl Provider for Flawed {
         self.0.account()
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         if matches!(self.1, Flaw::AsksTwice) {
             drop(self.0.exchange(context, record, request).await);
         }
@@ -65,7 +70,7 @@ impl Provider for Flawed {
             }
             (Flaw::TellsSecrets, Err(error)) => {
                 let grant = record.grant().map(|grant| grant.secret().expose().to_owned());
-                Err(Error::new(error.kind(), format!("{error}: {}", grant.unwrap_or_default())))
+                Err(error.clone().with_message(format!("{error}: {}", grant.unwrap_or_default())))
             }
             (Flaw::LosesRotation, Ok(change)) if gives_only_a_grant(&change) => {
                 Err(Error::unavailable("no token"))
@@ -74,7 +79,7 @@ impl Provider for Flawed {
         }
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         self.0.login(context, login).await
     }
 
@@ -88,7 +93,7 @@ impl Provider for Flawed {
 }
 
 /// What is left of an answer that is of no use otherwise.
-fn gives_only_a_grant(change: &Change) -> bool {
+fn gives_only_a_grant(change: &RecordUpdate) -> bool {
     let shown = format!("{change:?}");
     shown.contains("grant: Set(") && shown.contains("tokens: []")
 }

@@ -1,4 +1,4 @@
-//! A token in a program of your own: `cargo run -p broker --example embed`. The service is a stand-in on this
+//! A token in a program of your own: `cargo run -p broker --example embed`. The service is a fake server on this
 //! machine; with your own configuration in its usual place, `Setup::new().open()` is all of the setup.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it has")]

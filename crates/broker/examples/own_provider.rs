@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker::{
-    Change, Context, Error, HttpRequest, Issuer, Kind, Provider, Record, Repeat, Result, Secret,
+    Context, Error, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Repeat, Result, Secret,
     SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object, seconds,
 };
 use broker_testkit::{EarthDaily, EarthDailyOptions};
@@ -39,8 +39,8 @@ struct Observatory {
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let url = config.url.as_str();
-    let secret_mark = config.key.mark(url, settings.env());
-    let issuer = Issuer { secret_mark, ..Issuer::new(KIND.name, "client_credentials", url) };
+    let secret_fingerprint = config.key.fingerprint(url, settings.env());
+    let issuer = Issuer { secret_fingerprint, ..Issuer::new(KIND.name, "client_credentials", url) };
     Ok(Arc::new(Observatory { config, issuer }))
 }
 
@@ -54,7 +54,12 @@ impl Provider for Observatory {
         true
     }
 
-    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        _record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let key = self.config.key.resolve(context, "key").await?;
         let fields = [
             ("grant_type", "client_credentials"),
@@ -68,7 +73,10 @@ impl Provider for Observatory {
         let secret = answer.get("access_token").and_then(|token| token.as_str()).map(Secret::new);
         let secret = secret.ok_or_else(|| Error::unavailable("the observatory answered without a token"))?;
         let life = answer.get("expires_in").and_then(seconds);
-        Ok(Change::token(request.scopes(), Token::from_answer(&response, secret, life, TimeDelta::hours(1))))
+        Ok(RecordUpdate::token(
+            request.scopes(),
+            Token::from_answer(&response, secret, life, TimeDelta::hours(1)),
+        ))
     }
 }
 

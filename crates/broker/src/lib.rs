@@ -38,30 +38,30 @@
 mod config;
 mod env_file;
 mod kinds;
-mod nearest;
 mod probe;
 #[cfg(feature = "file")]
 mod records;
 mod setup;
+mod suggestion;
 mod withheld;
 
 pub use broker_core::{
-    Broker, Catalog, Change, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorKind,
-    Grant, Header, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
-    Locked, Locking, LoggedIn, LoggedOut, Login, Method, Nobody, Person, Problem, Provider, Reach, Reached,
-    Record, Refusal, Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, State, Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest,
-    TokenStatus, given, is_provider_name, platform, printable, read_object, refuse_derived, refuse_life,
-    refuse_scopes, seconds,
+    Broker, Claims, Clock, Context, Derived, DeviceCode, Entry, Env, Error, ErrorCode, ErrorKind, Grant,
+    Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
+    LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method, NonInteractive, Problem, Prompt,
+    Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result,
+    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store,
+    StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, platform,
+    read_object, refuse_derived, refuse_life, refuse_scopes, salvage, sanitize, seconds,
 };
 #[cfg(feature = "file")]
-pub use broker_core::{FileStore, Kept, Migrated};
+pub use broker_core::{FileStore, Migrated, StorageFormat};
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
 pub use config::{Config, Configured, Setting, StoreConfig};
 pub use env_file::EnvFile;
-pub use nearest::nearest;
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]
 pub use records::{KeyringState, Records};
 pub use setup::Setup;
+pub use suggestion::suggestion;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Error, Http, HttpFault, HttpRequest, HttpResponse, Method, Reached, Repeat, Result, ServiceUrl,
+    Clock, Error, Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, Result, ServiceUrl,
 };
 use chrono::TimeDelta;
 
@@ -101,8 +101,8 @@ fn of_fault(fault: &HttpFault) -> Obstacle {
         () if has(&["lookup address", "no such host", "dns"]) => Obstacle::Name,
         () if has(&["refused"]) => Obstacle::Refused,
         () if has(&["unreachable", "no route"]) => Obstacle::Unreachable,
-        () if fault.timed_out => Obstacle::Timeout,
-        () if fault.reached == Reached::No => Obstacle::Unreachable,
+        () if fault.timed_out() => Obstacle::Timeout,
+        () if fault.sent == RequestSent::No => Obstacle::Unreachable,
         () => Obstacle::Other,
     }
 }
@@ -129,7 +129,11 @@ mod tests {
             ("connection closed before message completed", Obstacle::Other),
         ];
         for (what, obstacle) in table {
-            let fault = HttpFault { reached: Reached::Perhaps, timed_out: false, what: what.to_owned() };
+            let fault = HttpFault {
+                sent: RequestSent::Maybe,
+                code: broker_core::ErrorCode::NetworkUnreachable,
+                what: what.to_owned(),
+            };
             assert_eq!(of_fault(&fault), obstacle, "{what}");
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use broker_core::{FileStore, Kept, Migrated, Result};
+use broker_core::{FileStore, Migrated, Result, StorageFormat};
 
 use crate::Config;
 
@@ -58,9 +58,9 @@ impl Records {
 
     /// The providers that have a record, and how each is kept, or why that cannot be told; nothing is opened for that.
     #[must_use]
-    pub fn list(&self) -> Vec<(String, Result<Kept>)> {
+    pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
         let kept = |name: String| {
-            let kept = self.store.kept(&name).map_err(|error| error.of_provider(&name)).transpose()?;
+            let kept = self.store.kept(&name).map_err(|error| error.for_provider(&name)).transpose()?;
             Some((name, kept))
         };
         self.store.names().into_iter().filter_map(kept).collect()
@@ -68,15 +68,15 @@ impl Records {
 
     /// What was set aside because it could not be read, and may be plain text.
     #[must_use]
-    pub fn plain_asides(&self) -> Vec<PathBuf> {
-        self.store.plain_asides()
+    pub fn plain_quarantined(&self) -> Vec<PathBuf> {
+        self.store.plain_quarantined()
     }
 
     /// Writes a provider's record in the configured way. Whatever ends this, the record is there in the old way or in
     /// the new. Who has its lock is waited for, up to 2 minutes; `tell` is told who, if that takes long.
     pub async fn migrate(&self, provider: &str, tell: impl Fn(&str) + Send) -> Result<Migrated> {
         let migrated = self.store.migrate(provider, WAIT_LIMIT, tell).await;
-        migrated.map_err(|error| error.of_provider(provider))
+        migrated.map_err(|error| error.for_provider(provider))
     }
 
     /// Takes the key of these records out of the OS keyring if none of them needs it; says whether one was there. The

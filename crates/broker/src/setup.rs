@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Broker, Clock, Context, Env, Error, Http, Kind, Nobody, Person, Result, Store, SystemClock, SystemEnv,
-    platform,
+    Broker, Clock, Context, Env, Error, Http, Kind, NonInteractive, Prompt, Result, Store, SystemClock,
+    SystemEnv, platform,
 };
 
 use crate::config::{Config, Files};
@@ -27,7 +27,7 @@ pub struct Setup {
     kinds: Vec<Kind>,
     env: Arc<dyn Env>,
     clock: Arc<dyn Clock>,
-    person: Arc<dyn Person>,
+    person: Arc<dyn Prompt>,
     http: Option<Arc<dyn Http>>,
     store: Option<Arc<dyn Store>>,
     wait_limit: Option<Duration>,
@@ -50,7 +50,7 @@ impl Setup {
             kinds: BUILT_IN.to_vec(),
             env: Arc::new(SystemEnv),
             clock: Arc::new(SystemClock),
-            person: Arc::new(Nobody),
+            person: Arc::new(NonInteractive),
             http: None,
             store: None,
             wait_limit: None,
@@ -107,7 +107,7 @@ impl Setup {
     }
 
     /// Somebody who can be asked.
-    pub fn person(mut self, person: Arc<dyn Person>) -> Self {
+    pub fn person(mut self, person: Arc<dyn Prompt>) -> Self {
         self.person = person;
         self
     }

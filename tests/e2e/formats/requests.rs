@@ -15,7 +15,7 @@ fn curl_and_wget_send_the_token_as_it_is() {
     let (file, url) = (stage.file("wget"), stage.url());
     let wget = || {
         let mut wget = Command::new("wget");
-        // The stand-in answers 401 to a token that it did not give.
+        // The fake server answers 401 to a token that it did not give.
         let _ = wget.args(["-q", "-O", "-", "--no-proxy", &url]);
         wget
     };

@@ -1,4 +1,4 @@
-//! A stand-in that takes the requests of a list, in order and exactly, and no other.
+//! A fake server that takes the requests of a list, in order and exactly, and no other.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -49,7 +49,7 @@ impl Service {
         Self { base, state, thread: Some(thread) }
     }
 
-    /// A configuration with this stand-in in the place of every host that is asked something.
+    /// A configuration with this fake server in the place of every host that is asked something.
     pub(super) fn in_place(&self, toml: &str) -> String {
         let line = |line: &str| match line.split_once(" = ") {
             Some((key, _)) if key == "issuer" || key.ends_with("url") => self.url(line),

@@ -154,7 +154,7 @@ fn who_it_is_is_told_by_the_token() {
     let of = |who: &str| {
         let edit = |claims: &mut Value| {
             claims["sub"] = who.into();
-            claims["name"] = "A. Person".into();
+            claims["name"] = "A. Prompt".into();
         };
         jwt(service.url(), TimeDelta::days(1), edit)
     };

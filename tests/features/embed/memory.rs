@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use broker::{Loaded, Locked, Locking, Reach, Record, Result, Store, StoreAbout};
+use broker::{Loaded, LockScope, Locked, Locking, Record, Result, Store, StoreAbout};
 use tokio::sync::OwnedMutexGuard;
 
 /// Records by their providers, each under a lock of its own.
@@ -38,7 +38,7 @@ impl Store for Memory {
             place: "memory".to_owned(),
             on: "this process".to_owned(),
             shared: false,
-            reach: Reach::Host,
+            reach: LockScope::Host,
             lock_elsewhere: None,
         }
     }
@@ -66,7 +66,7 @@ impl Locked for Held {
         Ok(None)
     }
 
-    async fn rescue(&mut self, record: &Record) -> Result<String> {
+    async fn save_to_fallback(&mut self, record: &Record) -> Result<String> {
         self.save(record).await?;
         Ok("memory".to_owned())
     }

@@ -239,7 +239,7 @@ async fn a_token_that_is_not_shown_is_not_kept() {
         let error = broker.token(World::NAME, &stac()).await.expect_err("no token");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{value}: {error}");
         assert!(
-            error.hint().is_some_and(|hint| hint.contains("broker-testhost-")),
+            error.hint().is_some_and(|hint| hint.to_string().contains("broker-testhost-")),
             "what may be there is named"
         );
         assert!(subject.world.record().expect("a record")["tokens"]["stac"].is_null());

@@ -26,13 +26,13 @@ pub(crate) use token::{Format, ShellKind, Token};
     curl -H \"$(broker token earthdaily --format header)\" \\\n    https://api.earthdaily.com/platform/v1/stac")]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) everywhere: Everywhere,
+    pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Everywhere {
+pub(crate) struct GlobalArgs {
     /// Read this configuration file in the place of the usual ones [env: BROKER_CONFIG]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,

@@ -7,12 +7,12 @@ use serde_json::json;
 use toml::{Table, Value};
 
 use super::config_file::{at, beside, check, person_file, text_of, turn};
-use super::{Desk, Outcome, answer};
+use super::{CommandContext, CommandResult, answer};
 use crate::args::Add;
 use crate::format::line;
 use crate::gallery::{GALLERY, Service, variables};
 
-pub(super) fn run(desk: &Desk<'_>, args: &Add) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     let Some(wanted) = &args.service else { return list(args.json) };
     let service = Service::find(wanted).map_err(|near| {
         let near = near.map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
@@ -25,13 +25,13 @@ pub(super) fn run(desk: &Desk<'_>, args: &Add) -> Outcome {
     }
     let text = service.named(name);
     if args.dry_run {
-        refuse_twice(desk, name, service)?;
+        refuse_twice(context, name, service)?;
         return answer(&text);
     }
-    let file = person_file(desk)?;
+    let file = person_file(context)?;
     let folder = file.parent().unwrap_or(Path::new("/"));
     let _turn = turn(folder)?;
-    refuse_twice(desk, name, service)?;
+    refuse_twice(context, name, service)?;
     let before = text_of(&file).map_err(|error| at("read", &file, error))?;
     let gap = match before.as_bytes() {
         [] => "",
@@ -43,21 +43,21 @@ pub(super) fn run(desk: &Desk<'_>, args: &Add) -> Outcome {
     if service.blanks().is_empty() {
         check(&new, &file, name)?;
     }
-    desk.say(text.trim_end());
+    context.say(text.trim_end());
     platform::put_in_place(new, &file).map_err(|error| at("written", &file, error))?;
-    desk.say(&format!("\n{name}: added to {}", file.display()));
+    context.say(&format!("\n{name}: added to {}", file.display()));
     for note in shared(service, name, &before) {
-        desk.say(&format!("note: {note}"));
+        context.say(&format!("note: {note}"));
     }
     for next in steps(service, name) {
-        desk.say(&format!("next: {next}"));
+        context.say(&format!("next: {next}"));
     }
     Ok(())
 }
 
 /// A provider that is there is not changed.
-fn refuse_twice(desk: &Desk<'_>, name: &str, service: &Service) -> Result<()> {
-    let there = desk.setup().config()?.configured()?.into_iter().find(|there| there.name == name);
+fn refuse_twice(context: &CommandContext<'_>, name: &str, service: &Service) -> Result<()> {
+    let there = context.setup().config()?.configured()?.into_iter().find(|there| there.name == name);
     let Some(there) = there else { return Ok(()) };
     let error =
         Error::failed(format!("[providers.{name}] is there already ({}) and is not changed", there.origin));
@@ -90,7 +90,7 @@ fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
     service.variables().into_iter().filter_map(note).collect()
 }
 
-fn list(as_json: bool) -> Outcome {
+fn list(as_json: bool) -> CommandResult {
     if as_json {
         let object = |service: &Service| {
             let variables = service.variables().into_iter().map(|(_, variable)| variable);

@@ -7,25 +7,25 @@ use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
 
-use super::{Desk, Outcome, answer};
+use super::{CommandContext, CommandResult, answer};
 use crate::args::{Args, Completions};
 use crate::candidates::line;
 
 /// Set by the scripts to the name of their shell: then the words after `--` are a line to complete.
 pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
 
-pub(super) fn run(desk: &Desk<'_>, args: &Completions) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandResult {
     if !args.install {
         return answer(&script(args.shell)?);
     }
     let (file, line) = match args.shell {
-        Shell::Bash => return install(desk, args.shell, bash_file()),
-        Shell::Fish => return install(desk, args.shell, fish_file()),
+        Shell::Bash => return install(context, args.shell, bash_file()),
+        Shell::Fish => return install(context, args.shell, fish_file()),
         Shell::PowerShell => ("$PROFILE", "broker completions powershell | Out-String | Invoke-Expression"),
         Shell::Elvish => ("~/.config/elvish/rc.elv", "eval (broker completions elvish | slurp)"),
         _ => ("~/.zshrc, below `compinit`", "source <(broker completions zsh)"),
     };
-    desk.say(&format!("add this line to {file}:"));
+    context.say(&format!("add this line to {file}:"));
     answer(&format!("{line}\n"))
 }
 
@@ -73,7 +73,7 @@ fn script(shell: Shell) -> Result<String> {
     Ok(format!("{}\n", String::from_utf8_lossy(&script).trim()))
 }
 
-fn install(desk: &Desk<'_>, shell: Shell, file: Option<PathBuf>) -> Outcome {
+fn install(context: &CommandContext<'_>, shell: Shell, file: Option<PathBuf>) -> CommandResult {
     let file = file.ok_or_else(|| Error::failed("there is no home folder to install it in"))?;
     let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
     folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?)).map_err(
@@ -84,13 +84,13 @@ fn install(desk: &Desk<'_>, shell: Shell, file: Option<PathBuf>) -> Outcome {
         },
     )?;
     if shell == Shell::Bash && !bash_looks() {
-        desk.say(&format!(
+        context.say(&format!(
             "{0} is written, but the package bash-completion, which reads it, is not found: install that, or add this \
              line to ~/.bashrc: source {0}",
             file.display()
         ));
     } else {
-        desk.say(&format!("{}: new shells complete `broker`", file.display()));
+        context.say(&format!("{}: new shells complete `broker`", file.display()));
     }
     Ok(())
 }

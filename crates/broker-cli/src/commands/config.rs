@@ -3,61 +3,61 @@
 use broker::Configured;
 use serde_json::json;
 
-use super::{Desk, Outcome, answer};
+use super::{CommandContext, CommandResult, answer};
 use crate::args::{Config, List};
 use crate::format::json_of_providers;
-use crate::report::End;
-use crate::words;
+use crate::humanize;
+use crate::report::ExitError;
 
-pub(super) fn list(desk: &Desk<'_>, args: &List) -> Outcome {
-    let providers = desk.setup().config()?.configured()?;
+pub(super) fn list(context: &CommandContext<'_>, args: &List) -> CommandResult {
+    let providers = context.setup().config()?.configured()?;
     if args.json {
         let object = |provider: &Configured| json!({ "name": provider.name, "kind": provider.kind, "configured_in": provider.origin });
         return answer(&json_of_providers(providers.iter().map(object).collect(), None)?);
     }
     let mut rows = vec![["PROVIDER", "KIND", "CONFIGURED IN"].map(str::to_owned).to_vec()];
     rows.extend(providers.into_iter().map(|provider| vec![provider.name, provider.kind, provider.origin]));
-    answer(&words::table(&rows, |_, _, cell| cell))
+    answer(&humanize::table(&rows, |_, _, cell| cell))
 }
 
-pub(super) fn run(desk: &Desk<'_>, args: &Config) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, args: &Config) -> CommandResult {
     match args {
-        Config::Path => path(desk),
-        Config::Check => check(desk),
-        Config::Show => show(desk),
+        Config::Path => path(context),
+        Config::Check => check(context),
+        Config::Show => show(context),
     }
 }
 
-fn path(desk: &Desk<'_>) -> Outcome {
+fn path(context: &CommandContext<'_>) -> CommandResult {
     // Also where a file is wrong its path is known.
-    let files = desk.setup().config_files();
+    let files = context.setup().config_files();
     let Some((last, _)) = files.last() else { return Ok(()) };
     for (file, there) in &files {
-        desk.say(&format!("{}: {}", file.display(), if *there { "is read" } else { "is not there" }));
+        context.say(&format!("{}: {}", file.display(), if *there { "is read" } else { "is not there" }));
     }
     answer(&format!("{}\n", last.display()))
 }
 
-fn check(desk: &Desk<'_>) -> Outcome {
-    let setup = desk.setup();
+fn check(context: &CommandContext<'_>) -> CommandResult {
+    let setup = context.setup();
     let config = setup.config()?;
-    let names = broker::Catalog::names(&config);
+    let names = broker::ProviderRegistry::names(&config);
     let errors: Vec<_> =
-        names.iter().filter_map(|name| broker::Catalog::entry(&config, name).err()).collect();
+        names.iter().filter_map(|name| broker::ProviderRegistry::entry(&config, name).err()).collect();
     for name in &names {
-        desk.warn(&config, name);
+        context.warn(&config, name);
     }
     if let Some(warning) = config.store_warning() {
-        desk.say(&format!("warning: {warning}"));
+        context.say(&format!("warning: {warning}"));
     }
     if !errors.is_empty() {
-        return Err(End::Errors(errors));
+        return Err(ExitError::Errors(errors));
     }
     answer(&format!("the configuration is right: {} providers\n", names.len()))
 }
 
-fn show(desk: &Desk<'_>) -> Outcome {
-    let config = desk.setup().config()?;
+fn show(context: &CommandContext<'_>) -> CommandResult {
+    let config = context.setup().config()?;
     let mut tables = Vec::new();
     if let Some(set) = config.store_setting() {
         tables.push(format!("{} = {}  # {}\n", set.key, set.value, set.origin));

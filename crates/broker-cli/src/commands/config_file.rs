@@ -5,14 +5,14 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use broker::{Catalog, Error, Result, Setup, platform};
+use broker::{Error, ProviderRegistry, Result, Setup, platform};
 use tempfile::NamedTempFile;
 
-use super::Desk;
+use super::CommandContext;
 
 /// The file of the person's configuration. A link of their own is written through, not replaced.
-pub(super) fn person_file(desk: &Desk<'_>) -> Result<PathBuf> {
-    let files = desk.setup().config_files();
+pub(super) fn person_file(context: &CommandContext<'_>) -> Result<PathBuf> {
+    let files = context.setup().config_files();
     let (file, _) = files.last().ok_or_else(|| Error::failed("there is no home folder to write to"))?;
     let real = file.canonicalize().or_else(|_| std::path::absolute(file));
     let real = real.map_err(|error| at("found", file, error))?;

@@ -1,20 +1,20 @@
 //! `broker inspect`.
 
-use broker::{Broker, Claims, Clock, Error, Inspected, ScopeKey, SystemClock, TokenRequest, printable};
+use broker::{Broker, Claims, Clock, Error, Inspected, ScopeKey, SystemClock, TokenRequest, sanitize};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::{Desk, Outcome, answer};
+use super::{CommandContext, CommandResult, answer};
 use crate::args::Inspect;
 use crate::format::rfc3339;
+use crate::humanize;
 use crate::run::run as run_async;
-use crate::words;
 
 /// The claims that are times (RFC 7519 section 4.1, OpenID Connect Core sections 2 and 5.1).
 const TIMES: [&str; 5] = ["exp", "iat", "nbf", "auth_time", "updated_at"];
 
-pub(super) fn run(desk: &Desk<'_>, args: &Inspect) -> Outcome {
-    let broker = desk.broker(&args.provider)?;
+pub(super) fn run(context: &CommandContext<'_>, args: &Inspect) -> CommandResult {
+    let broker = context.broker(&args.provider)?;
     let request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
     let scopes = request.scopes();
     let held = broker.inspect(&args.provider, scopes)?;
@@ -34,18 +34,18 @@ pub(super) fn run(desk: &Desk<'_>, args: &Inspect) -> Outcome {
 }
 
 /// What the service says of the token (RFC 7662).
-fn introspect(broker: &Broker, provider: &str, scopes: &ScopeKey) -> Outcome<Map<String, Value>> {
+fn introspect(broker: &Broker, provider: &str, scopes: &ScopeKey) -> CommandResult<Map<String, Value>> {
     let said = run_async(broker, broker.introspect(provider, scopes))?;
     Ok(said.ok_or_else(|| {
         Error::usage("this service cannot be asked about its tokens: leave out `--introspect`")
-            .of_provider(provider)
+            .for_provider(provider)
     })?)
 }
 
 /// Without a token there is nothing to look at: another scope's may be meant, or one has to be had first.
 fn none_held(broker: &Broker, provider: &str, scopes: &str) -> Error {
     let others = broker.status(provider).map(|status| status.tokens).unwrap_or_default();
-    let others: Vec<_> = others.iter().map(|token| words::asked(&token.scope)).collect();
+    let others: Vec<_> = others.iter().map(|token| humanize::asked(&token.scope)).collect();
     let what = match others.as_slice() {
         [] => "no token is held".to_owned(),
         scopes => format!("no token is held for that; there are tokens for: {}", scopes.join(", ")),
@@ -53,7 +53,7 @@ fn none_held(broker: &Broker, provider: &str, scopes: &str) -> Error {
     let words = ["broker token", provider].into_iter().map(str::to_owned);
     let flags = scopes.split_whitespace().map(|scope| format!("--scope {scope}"));
     let command = words.chain(flags).collect::<Vec<_>>().join(" ");
-    Error::login_required(what).of_provider(provider).with_hint(format!("to get one, run: {command}"))
+    Error::login_required(what).for_provider(provider).with_hint(format!("to get one, run: {command}"))
 }
 
 fn times(claims: &Claims) -> Map<String, Value> {
@@ -79,7 +79,7 @@ fn object(provider: &str, scopes: &str, held: &Inspected, now: DateTime<Utc>) ->
 /// JSON in a line. What could steer a terminal stands only in texts, where it can be written by its number.
 fn escaped(object: &Value) -> String {
     let escape = |c: char| {
-        let steers = !printable(c.encode_utf8(&mut [0; 4])).starts_with(c);
+        let steers = !sanitize(c.encode_utf8(&mut [0; 4])).starts_with(c);
         if steers { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
     };
     object.to_string().chars().map(escape).chain(["\n".to_owned()]).collect()
@@ -87,11 +87,11 @@ fn escaped(object: &Value) -> String {
 
 fn text(provider: &str, held: &Inspected, now: DateTime<Utc>) -> String {
     let left = held.expires_at.map(|at| match (at - now).to_std() {
-        Ok(left) => format!("expires {}, in {}", rfc3339(at), words::duration(left)),
+        Ok(left) => format!("expires {}, in {}", rfc3339(at), humanize::duration(left)),
         Err(_) => format!("expired {}", rfc3339(at)),
     });
     let left = left.unwrap_or_else(|| "does not expire".to_owned());
-    let title = format!("{provider}: {} token, {left}", printable(&held.token_type));
+    let title = format!("{provider}: {} token, {left}", sanitize(&held.token_type));
     let Some((header, claims)) = &held.jwt else {
         let why = if held.kept {
             "it is opaque: not a JWT, so it says nothing of itself"
@@ -106,12 +106,12 @@ fn text(provider: &str, held: &Inspected, now: DateTime<Utc>) -> String {
 
 /// A line for each member, with the time beside its number. What a service says must not steer the terminal.
 fn lines(object: &Map<String, Value>, times: &Map<String, Value>) -> String {
-    let width = object.keys().map(|name| printable(name).chars().count()).max().unwrap_or(0);
+    let width = object.keys().map(|name| sanitize(name).chars().count()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {
         let time =
             times.get(name).and_then(Value::as_str).map(|time| format!("  {time}")).unwrap_or_default();
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        format!("  {:width$}  {}{time}\n", printable(name), printable(&shown))
+        format!("  {:width$}  {}{time}\n", sanitize(name), sanitize(&shown))
     };
     object.iter().map(line).collect()
 }

@@ -1,25 +1,25 @@
 //! `broker logout`.
 
-use super::{Desk, Outcome};
+use super::{CommandContext, CommandResult};
 use crate::args::Logout;
 use crate::run::run as run_async;
 
-pub(super) fn run(desk: &Desk<'_>, args: &Logout) -> Outcome {
-    let broker = desk.broker(&args.provider)?;
+pub(super) fn run(context: &CommandContext<'_>, args: &Logout) -> CommandResult {
+    let broker = context.broker(&args.provider)?;
     let done = run_async(&broker, broker.logout(&args.provider, args.local))?;
     let provider = &args.provider;
-    desk.say(&match (done.held, done.at_service.revoked) {
+    context.say(&match (done.had_login, done.at_service.revoked) {
         (false, _) => format!("{provider}: nothing is held"),
         (true, true) => format!("{provider}: revoked at the service and forgotten"),
         (true, false) => format!("{provider}: forgotten; nothing was revoked at the service"),
     });
     if done.others_forgotten {
-        desk.say(&format!(
+        context.say(&format!(
             "{provider}: logins of an earlier configuration were forgotten too, and not revoked"
         ));
     }
     if let Some(note) = done.at_service.note {
-        desk.say(&format!("{provider}: {note}"));
+        context.say(&format!("{provider}: {note}"));
     }
     Ok(())
 }

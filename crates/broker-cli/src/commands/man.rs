@@ -5,10 +5,10 @@ use std::path::Path;
 use broker::{Clock, Error, SystemClock};
 use clap::{Command, CommandFactory};
 
-use super::{Desk, Outcome};
+use super::{CommandContext, CommandResult};
 use crate::args;
 
-pub(super) fn run(desk: &Desk<'_>, args: &args::Man) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, args: &args::Man) -> CommandResult {
     let folder = &args.folder;
     // There is room here for what --help leaves out.
     let command = args::Args::command().disable_help_subcommand(true);
@@ -19,7 +19,7 @@ pub(super) fn run(desk: &Desk<'_>, args: &args::Man) -> Outcome {
             .with_hint("name a folder that you can write to: broker man ~/.local/share/man/man1")
             .with_source(error)
     })?;
-    desk.say(&format!("{}: the man pages broker(1), broker-token(1) and so on", folder.display()));
+    context.say(&format!("{}: the man pages broker(1), broker-token(1) and so on", folder.display()));
     Ok(())
 }
 

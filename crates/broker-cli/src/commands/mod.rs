@@ -26,69 +26,69 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use zeroize::Zeroizing;
 
-use crate::args::{Args, Command, Everywhere};
-use crate::report::{End, say};
+use crate::args::{Args, Command, GlobalArgs};
+use crate::report::{ExitError, say};
 use crate::terminal::Terminal;
 
 /// More than any password or token.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// How a command ends.
-pub(crate) type Outcome<T = ()> = std::result::Result<T, End>;
+pub(crate) type CommandResult<T = ()> = std::result::Result<T, ExitError>;
 
 /// What every command has.
-struct Desk<'a> {
-    everywhere: &'a Everywhere,
+struct CommandContext<'a> {
+    global: &'a GlobalArgs,
     terminal: Arc<Terminal>,
 }
 
 /// Runs a command.
-pub(crate) fn run(args: &Args) -> Outcome {
-    let everywhere = &args.everywhere;
-    log(everywhere.verbose);
+pub(crate) fn run(args: &Args) -> CommandResult {
+    let global = &args.global;
+    log(global.verbose);
     let browser = !matches!(&args.command, Command::Login(login) if login.no_browser);
-    let desk = Desk { everywhere, terminal: Arc::new(Terminal::new(everywhere.quiet, browser)) };
+    let context = CommandContext { global, terminal: Arc::new(Terminal::new(global.quiet, browser)) };
     match &args.command {
-        Command::Token(token) => token::run(&desk, token),
-        Command::Exec(exec) => exec::run(&desk, exec),
-        Command::Login(login) => login::run(&desk, login),
-        Command::Logout(logout) => logout::run(&desk, logout),
-        Command::Status(status) => status::run(&desk, status),
-        Command::List(list) => config::list(&desk, list),
-        Command::Inspect(inspect) => inspect::run(&desk, inspect),
-        Command::Doctor(doctor) => doctor::run(&desk, doctor),
-        Command::Import(import) => import::run(&desk, import),
-        Command::Add(add) => add::run(&desk, add),
+        Command::Token(token) => token::run(&context, token),
+        Command::Exec(exec) => exec::run(&context, exec),
+        Command::Login(login) => login::run(&context, login),
+        Command::Logout(logout) => logout::run(&context, logout),
+        Command::Status(status) => status::run(&context, status),
+        Command::List(list) => config::list(&context, list),
+        Command::Inspect(inspect) => inspect::run(&context, inspect),
+        Command::Doctor(doctor) => doctor::run(&context, doctor),
+        Command::Import(import) => import::run(&context, import),
+        Command::Add(add) => add::run(&context, add),
         Command::NewProvider(new) => new_provider::run(new),
-        Command::Helper(helper) => helper::run(&desk, helper),
-        Command::Config(config) => config::run(&desk, config),
-        Command::Store(store) => store::run(&desk, store),
-        Command::Completions(completions) => completions::run(&desk, completions),
-        Command::Man(man) => man::run(&desk, man),
+        Command::Helper(helper) => helper::run(&context, helper),
+        Command::Config(config) => config::run(&context, config),
+        Command::Store(store) => store::run(&context, store),
+        Command::Completions(completions) => completions::run(&context, completions),
+        Command::Man(man) => man::run(&context, man),
     }
 }
 
-impl Desk<'_> {
+impl CommandContext<'_> {
     fn setup(&self) -> Setup {
         let mut setup = Setup::new().person(self.terminal.clone());
-        if let Some(file) = &self.everywhere.config {
+        if let Some(file) = &self.global.config {
             setup = setup.config_file(file);
         }
-        if let Some(folder) = &self.everywhere.state_dir {
+        if let Some(folder) = &self.global.state_dir {
             setup = setup.state_dir(folder);
         }
-        if let Some(file) = &self.everywhere.env_file {
+        if let Some(file) = &self.global.env_file {
             setup = setup.env_file(file);
         }
         setup
     }
 
     /// The broker, for work with one provider; says what is not well with its configuration.
-    fn broker(&self, provider: &str) -> Outcome<Broker> {
+    fn broker(&self, provider: &str) -> CommandResult<Broker> {
         self.broker_of(self.setup(), &[provider])
     }
 
-    fn broker_of(&self, setup: Setup, providers: &[impl AsRef<str>]) -> Outcome<Broker> {
+    fn broker_of(&self, setup: Setup, providers: &[impl AsRef<str>]) -> CommandResult<Broker> {
         let setup = setup.providers(providers.iter().map(AsRef::as_ref));
         let config = setup.config()?;
         for provider in providers {
@@ -109,7 +109,7 @@ impl Desk<'_> {
 
     /// Says something to a person.
     fn say(&self, line: &str) {
-        if !self.everywhere.quiet {
+        if !self.global.quiet {
             self.terminal.clear();
             say(line);
         }
@@ -117,7 +117,7 @@ impl Desk<'_> {
 }
 
 /// A secret from standard input, without the line end after it, if one came.
-fn secret_from_stdin(flag: &str) -> Outcome<Option<Secret>> {
+fn secret_from_stdin(flag: &str) -> CommandResult<Option<Secret>> {
     let mut text = Zeroizing::new(String::new());
     let read = std::io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text);
     read.map_err(|error| {
@@ -136,7 +136,7 @@ fn secret_from_stdin(flag: &str) -> Outcome<Option<Secret>> {
 }
 
 /// Prints an answer: all of it, or an error.
-fn answer(text: &str) -> Outcome {
+fn answer(text: &str) -> CommandResult {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)

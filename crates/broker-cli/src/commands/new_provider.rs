@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use broker::{Error, Setup};
 use toml::{Table, Value};
 
-use super::{Outcome, answer};
+use super::{CommandResult, answer};
 use crate::args::NewProvider;
 
 const MANIFEST: &str = include_str!("../../template/manifest.toml");
@@ -16,7 +16,7 @@ const CONFORMANCE: &str = include_str!("../../template/conformance.rs");
 /// Crates of this project that are no kinds.
 const TAKEN: [&str; 4] = ["cli", "core", "e2e", "testkit"];
 
-pub(super) fn run(args: &NewProvider) -> Outcome {
+pub(super) fn run(args: &NewProvider) -> CommandResult {
     let name = &args.name;
     check(name)?;
     let folder = args.into.join(format!("broker-{name}"));
@@ -44,7 +44,7 @@ fn not_written(folder: &Path, error: std::io::Error) -> Error {
 fn check(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.len() > 64 {
-        let name = broker::printable(name);
+        let name = broker::sanitize(name);
         return Err(Error::usage(format!("`{name}` is no name for a kind"))
             .with_hint("up to 64 small letters, digits and `-`, a letter first: my-service"));
     }

@@ -1,18 +1,18 @@
 //! `broker status`.
 
-use broker::{Broker, Clock, Reach, State, Status, StoreAbout, SystemClock, printable};
+use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, sanitize};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{Desk, Outcome, answer};
+use super::{CommandContext, CommandResult, answer};
 use crate::args;
 use crate::format::{json_of_providers, rfc3339};
-use crate::report::End;
+use crate::humanize::{self, FOLDER_EACH};
+use crate::report::ExitError;
 use crate::terminal::colours;
-use crate::words::{self, FOLDER_EACH};
 
-pub(super) fn run(desk: &Desk<'_>, args: &args::Status) -> Outcome {
-    let setup = desk.setup();
+pub(super) fn run(context: &CommandContext<'_>, args: &args::Status) -> CommandResult {
+    let setup = context.setup();
     let broker = setup.open()?;
     let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
     // What is wrong with one provider hides no other.
@@ -24,12 +24,17 @@ pub(super) fn run(desk: &Desk<'_>, args: &args::Status) -> Outcome {
         }
     }
     if !statuses.is_empty() {
-        show(desk, &broker, args, &statuses)?;
+        show(context, &broker, args, &statuses)?;
     }
-    if errors.is_empty() { Ok(()) } else { Err(End::Errors(errors)) }
+    if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
 }
 
-fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Status]) -> Outcome {
+fn show(
+    context: &CommandContext<'_>,
+    broker: &Broker,
+    args: &args::Status,
+    statuses: &[Status],
+) -> CommandResult {
     let store = broker.store();
     if args.json {
         let providers = statuses.iter().map(object).collect();
@@ -40,19 +45,19 @@ fn show(desk: &Desk<'_>, broker: &Broker, args: &args::Status, statuses: &[Statu
     let blocks = statuses.iter().filter(|_| more).map(|status| block(broker, status));
     answer(&(table(statuses) + &blocks.collect::<String>()))?;
     for status in statuses {
-        notes(desk, status);
+        notes(context, status);
     }
-    if desk.everywhere.verbose > 0 || store.shared {
-        desk.say(&about(&store));
+    if context.global.verbose > 0 || store.shared {
+        context.say(&about(&store));
     }
     Ok(())
 }
 
 fn place(store: &StoreAbout) -> Value {
     let reach = match store.reach {
-        Reach::Host => "host",
-        Reach::Hosts => "hosts",
-        Reach::Unknown => "unknown",
+        LockScope::Host => "host",
+        LockScope::Hosts => "hosts",
+        LockScope::Unknown => "unknown",
     };
     json!({
         "path": store.place,
@@ -71,14 +76,14 @@ fn about(store: &StoreAbout) -> String {
         |path| format!("in {path}, since there are no locks there"),
     );
     let reach = match store.reach {
-        Reach::Host if !store.shared => "keeps apart all processes of this host".to_owned(),
-        Reach::Hosts => "keeps apart all processes of all hosts".to_owned(),
-        Reach::Host => {
+        LockScope::Host if !store.shared => "keeps apart all processes of this host".to_owned(),
+        LockScope::Hosts => "keeps apart all processes of all hosts".to_owned(),
+        LockScope::Host => {
             format!(
                 "keeps apart the processes of this host only: where several hosts renew one login, {FOLDER_EACH}"
             )
         }
-        Reach::Unknown => {
+        LockScope::Unknown => {
             format!(
                 "keeps apart the processes of this host; whether also those of other hosts cannot be told: to be sure, {FOLDER_EACH}"
             )
@@ -131,15 +136,20 @@ fn table(statuses: &[Status]) -> String {
         rows.push(vec![
             status.name.clone(),
             word(status.state).to_owned(),
-            or_dash(left.map(words::duration).unwrap_or_default()),
+            or_dash(left.map(humanize::duration).unwrap_or_default()),
             or_dash(status.account.clone().unwrap_or_default()),
             or_dash(
-                status.scopes.iter().map(|key| printable(&words::asked(key))).collect::<Vec<_>>().join(", "),
+                status
+                    .scopes
+                    .iter()
+                    .map(|key| sanitize(&humanize::asked(key)))
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ),
         ]);
     }
     let colours = colours(&std::io::stdout());
-    words::table(&rows, |row, column, cell| {
+    humanize::table(&rows, |row, column, cell| {
         match (row.checked_sub(1).and_then(|row| statuses.get(row)), column) {
             (Some(status), 1) if colours => format!("\x1b[{}m{cell}\x1b[0m", colour(status.state)),
             (None, _) if colours => format!("\x1b[1m{cell}\x1b[0m"),
@@ -148,20 +158,21 @@ fn table(statuses: &[Status]) -> String {
     })
 }
 
-fn notes(desk: &Desk<'_>, status: &Status) {
+fn notes(context: &CommandContext<'_>, status: &Status) {
     let name = &status.name;
     if let Some(note) = &status.note {
-        desk.say(&format!("{name}: {note}"));
+        context.say(&format!("{name}: {note}"));
     }
     if status.state == State::LoginRequired {
-        desk.say(&format!("{name}: run: broker login {name}"));
+        context.say(&format!("{name}: run: broker login {name}"));
     }
     if let Some(failure) = &status.last_failure {
         let at = failure.at.format("%F %T UTC");
-        desk.say(&format!("{name}: the last try failed at {at}: {}", failure.message));
+        context.say(&format!("{name}: the last try failed at {at}: {}", failure.message));
     }
     if let Some(until) = status.not_before {
-        desk.say(&format!("{name}: the service asked to be left alone until {}", until.format("%F %T UTC")));
+        context
+            .say(&format!("{name}: the service asked to be left alone until {}", until.format("%F %T UTC")));
     }
 }
 
@@ -172,7 +183,7 @@ fn renews_at(status: &Status) -> Option<DateTime<Utc>> {
 
 /// The details of a provider, below its name.
 fn block(broker: &Broker, status: &Status) -> String {
-    let line = |(what, value): (&str, String)| format!("  {what:<20}  {}\n", printable(&value));
+    let line = |(what, value): (&str, String)| format!("  {what:<20}  {}\n", sanitize(&value));
     let lines: String = details(broker, status).into_iter().map(line).collect();
     format!("\n{}\n{lines}", status.name)
 }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use broker::{Broker, Clock, ErrorKind, Secret, SystemClock, TokenRequest};
 use chrono::{DateTime, Utc};
 
-use super::{Desk, Outcome, answer, login, secret_from_stdin};
+use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;
 use crate::format::{About, Style, print};
 use crate::output;
-use crate::report::End;
+use crate::report::ExitError;
 use crate::run::run as run_async;
 
-pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
-    let text = if args.refresh_token { refresh_token(desk, &args.provider)? } else { token(desk, args)? };
+pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
+    let text =
+        if args.refresh_token { refresh_token(context, &args.provider)? } else { token(context, args)? };
     match args.output.as_deref() {
         None => answer(&text),
         Some(path) if path == Path::new("-") => answer(&text),
@@ -24,13 +25,13 @@ pub(super) fn run(desk: &Desk<'_>, args: &Token) -> Outcome {
 }
 
 /// The token, as it is asked for.
-fn token(desk: &Desk<'_>, args: &Token) -> Outcome<String> {
+fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let style = Style::of(args)?;
-    let broker = desk.broker_of(desk.setup().wait_limit(args.wait), &[&args.provider])?;
+    let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;
     let request = request(args, &style);
-    let token = get(desk, &broker, args, &request)?;
+    let token = get(context, &broker, args, &request)?;
     let now = SystemClock.now();
-    warn_if_short(desk, &token, args.min_ttl, now);
+    warn_if_short(context, &token, args.min_ttl, now);
     let about = About {
         provider: &args.provider,
         // Of a derived credential it is no scope.
@@ -42,14 +43,14 @@ fn token(desk: &Desk<'_>, args: &Token) -> Outcome<String> {
     };
     let printed = print(&token, &style, &about)?;
     for note in &printed.notes {
-        desk.say(note);
+        context.say(note);
     }
     Ok(printed.text)
 }
 
 /// The grant itself, for another host.
-fn refresh_token(desk: &Desk<'_>, provider: &str) -> Outcome<String> {
-    let secret = desk.broker(provider)?.refresh_token(provider)?;
+fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<String> {
+    let secret = context.broker(provider)?.refresh_token(provider)?;
     for line in [
         format!(
             "warning: whoever has this refresh token is you at {provider}, until `broker logout {provider}`"
@@ -58,28 +59,33 @@ fn refresh_token(desk: &Desk<'_>, provider: &str) -> Outcome<String> {
         "if the service replaces refresh tokens at each use, only one of the two hosts keeps the login"
             .to_owned(),
     ] {
-        desk.say(&line);
+        context.say(&line);
     }
     Ok(format!("{}\n", secret.expose()))
 }
 
-fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -> Outcome<broker::Token> {
+fn get(
+    context: &CommandContext<'_>,
+    broker: &Broker,
+    args: &Token,
+    request: &TokenRequest,
+) -> CommandResult<broker::Token> {
     let ended = if args.rejected {
         run_async(broker, broker.replace_rejected(&args.provider, request, rejected()?))
     } else {
         held_or_new(broker, &args.provider, request)
     };
     match ended {
-        Err(End::Errors(errors))
+        Err(ExitError::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
             // The one that is rejected may still be held, where no other could be had without a login.
             let request = if args.rejected { request.clone().force() } else { request.clone() };
             let ended = run_async(broker, broker.token_or_login(&args.provider, &request));
-            desk.terminal.clear();
+            context.terminal.clear();
             let (token, logged_in) = ended?;
             if let Some(logged_in) = logged_in {
-                login::say_signed_in(desk, &args.provider, logged_in);
+                login::say_signed_in(context, &args.provider, logged_in);
             }
             Ok(token)
         }
@@ -88,8 +94,12 @@ fn get(desk: &Desk<'_>, broker: &Broker, args: &Token, request: &TokenRequest) -
 }
 
 /// The held token, without a runtime, a client, a lock; or a new one.
-pub(super) fn held_or_new(broker: &Broker, provider: &str, request: &TokenRequest) -> Outcome<broker::Token> {
-    match broker.held(provider, request)? {
+pub(super) fn held_or_new(
+    broker: &Broker,
+    provider: &str,
+    request: &TokenRequest,
+) -> CommandResult<broker::Token> {
+    match broker.stored(provider, request)? {
         Some(held) => Ok(held),
         None => run_async(broker, broker.token(provider, request)),
     }
@@ -97,7 +107,7 @@ pub(super) fn held_or_new(broker: &Broker, provider: &str, request: &TokenReques
 
 /// Says that a token has less life left than was asked for.
 pub(super) fn warn_if_short(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     token: &broker::Token,
     asked: Option<Duration>,
     now: DateTime<Utc>,
@@ -105,12 +115,12 @@ pub(super) fn warn_if_short(
     if let (Some(asked), Some(left)) = (asked, token.window().left(now))
         && left < asked
     {
-        desk.say("warning: even a new token of this service has less life left than --min-ttl asks for");
+        context.say("warning: even a new token of this service has less life left than --min-ttl asks for");
     }
 }
 
 /// The token that a service did not take, if somebody gives it.
-fn rejected() -> Outcome<Option<Secret>> {
+fn rejected() -> CommandResult<Option<Secret>> {
     if std::io::stdin().is_terminal() { Ok(None) } else { secret_from_stdin("--rejected") }
 }
 

@@ -63,7 +63,7 @@ fn statements(
             all => format!("{why}, and it has no other host: {all}"),
         };
         return Err(Error::configuration(none)
-            .of_provider(about.provider)
+            .for_provider(about.provider)
             .with_hint("name its hosts in the configuration: hosts = [\"api.example.org\"]"));
     }
     let mut printed = Printed::from(hosts.into_iter().map(statement).collect::<String>());

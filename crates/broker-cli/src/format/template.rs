@@ -1,6 +1,6 @@
 //! Text of the person's own.
 
-use broker::{Error, Result, Token, printable};
+use broker::{Error, Result, Token, sanitize};
 
 use super::{About, json};
 
@@ -65,7 +65,7 @@ impl<'a> Template<'a> {
                 Piece::Field(Field::Token) => text.push_str(token.secret().expose()),
                 Piece::Field(Field::TokenType) => text.push_str(token.token_type()),
                 Piece::Field(Field::Scope) => {
-                    text.push_str(&printable(json::scope(token, about).unwrap_or_default()));
+                    text.push_str(&sanitize(json::scope(token, about).unwrap_or_default()));
                 }
                 Piece::Field(Field::ExpiresAt) => {
                     text.push_str(&token.expires_at().map(json::rfc3339).unwrap_or_default());
@@ -85,6 +85,6 @@ impl<'a> Template<'a> {
 fn unknown(from: &str) -> Error {
     let known = FIELDS.map(|(name, _)| name).join(", ");
     let shown = from.split_inclusive('}').next().unwrap_or(from);
-    Error::usage(format!("`--template`: `{}` is not known", printable(shown)))
+    Error::usage(format!("`--template`: `{}` is not known", sanitize(shown)))
         .with_hint(format!("there are {known}; {{{{ and }}}} are braces"))
 }

@@ -9,11 +9,11 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{DeviceCode, Person, Result, Secret, ServiceUrl, printable};
+use broker::{DeviceCode, Prompt, Result, Secret, ServiceUrl, sanitize};
 use rustix::termios::tcgetwinsize;
 
+use crate::humanize;
 use crate::report::say;
-use crate::words;
 pub(crate) use browser::opened;
 use page::{Page, SignIn, Size};
 pub(crate) use prompt::restore;
@@ -79,7 +79,7 @@ impl Terminal {
 }
 
 #[async_trait]
-impl Person for Terminal {
+impl Prompt for Terminal {
     async fn ask(&self, question: &str) -> Result<String> {
         let question = question.to_owned();
         prompt(move || {
@@ -104,9 +104,9 @@ impl Person for Terminal {
     /// Shown even to who wants quiet: without it there is no login.
     fn show_code(&self, code: &DeviceCode) {
         let DeviceCode { verification_uri, verification_uri_complete, user_code, .. } = code;
-        let url = printable(verification_uri_complete.as_ref().unwrap_or(verification_uri));
+        let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
         let complete = verification_uri_complete.is_some();
-        let page = Page { url: &url, code: &printable(user_code), complete };
+        let page = Page { url: &url, code: &sanitize(user_code), complete };
         say(&match size() {
             Some(size) => page.picture(size, colours(&std::io::stderr())),
             None => page.line(),
@@ -118,7 +118,7 @@ impl Person for Terminal {
 
     /// Shown even to who wants quiet: without it there is no login.
     fn show_page(&self, url: &str) {
-        let url = printable(url);
+        let url = sanitize(url);
         let opens = self.browses() && ServiceUrl::parse(&url).is_ok();
         let page = SignIn { url: &url, opens };
         say(&match size() {
@@ -139,7 +139,7 @@ impl Person for Terminal {
         if let Ok(mut counting) = self.counting.lock() {
             let wheel = WHEEL[*counting % WHEEL.len()];
             *counting += 1;
-            let line = format!("{wheel} Waiting, {} left (Ctrl-C to stop)", words::duration(left));
+            let line = format!("{wheel} Waiting, {} left (Ctrl-C to stop)", humanize::duration(left));
             // A line that wraps could not be taken away.
             let line: String = line.chars().take(size.columns.saturating_sub(1)).collect();
             let mut stderr = std::io::stderr().lock();
@@ -148,10 +148,10 @@ impl Person for Terminal {
         }
     }
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         if !self.quiet {
             self.clear();
-            say(&printable(message));
+            say(&sanitize(message));
         }
     }
 }

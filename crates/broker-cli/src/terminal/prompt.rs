@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::Mutex;
 
-use broker::{Error, ErrorKind, Result};
+use broker::{Error, ErrorCode, Result};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// The terminal as it was before a prompt hid what is typed.
@@ -37,7 +37,7 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
         tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match answer {
         // Who can ask once more tells it by its source from an end.
-        Ok(text) if text.is_empty() => Err(Error::new(ErrorKind::Cancelled, "nothing was typed")
+        Ok(text) if text.is_empty() => Err(Error::new(ErrorCode::Cancelled, "nothing was typed")
             .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
         Ok(text) => Ok(text),
         Err(error)
@@ -46,7 +46,7 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
                 std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof
             ) =>
         {
-            Err(Error::new(ErrorKind::Cancelled, "stopped at the prompt"))
+            Err(Error::new(ErrorCode::Cancelled, "stopped at the prompt"))
         }
         Err(error) => Err(Error::failed("the terminal cannot be read").with_source(error)),
     }

@@ -1,4 +1,4 @@
-//! What to do with what is held: the one place that decides.
+//! What to do with what is locked_record: the one place that decides.
 
 use chrono::{DateTime, Utc};
 
@@ -25,7 +25,7 @@ pub(super) fn decide<'r>(
     let Some(token) = serves(record, request, asked_at, now) else { return Decision::Need };
     match token.window().advice(now, record.standing_failure(request.scopes(), now)) {
         Advice::Use => Decision::Use(token),
-        Advice::RenewAside => Decision::Renew(token),
+        Advice::RenewOne => Decision::Renew(token),
         Advice::Renew => Decision::Need,
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Inner, Slot};
-use crate::{Change, Loaded, Record, Secret, mark};
+use crate::{Loaded, Record, RecordUpdate, Secret, fingerprint};
 
 /// What the record keeps of whose token its own were had with.
 const WHOSE: &str = "derived_from";
@@ -12,8 +12,8 @@ const WHOSE: &str = "derived_from";
 const LOGIN: &str = "login_id";
 
 /// With a name that no other login has.
-pub(super) fn of_new_login(change: Change) -> Change {
-    change.and_kept(LOGIN, Value::from(format!("{:016x}", fastrand::u64(..))))
+pub(super) fn of_new_login(change: RecordUpdate) -> RecordUpdate {
+    change.and_metadata(LOGIN, Value::from(format!("{:016x}", fastrand::u64(..))))
 }
 
 impl Inner {
@@ -36,12 +36,17 @@ impl Inner {
 
     /// Notes whose token the new ones were had with: `before` the exchange it was that one's. Where it is another's now
     /// nobody knows, and they serve the one who asked alone.
-    pub(super) fn note_whose(&self, slot: &Slot, before: Option<&Value>, change: Change) -> Change {
+    pub(super) fn note_whose(
+        &self,
+        slot: &Slot,
+        before: Option<&Value>,
+        change: RecordUpdate,
+    ) -> RecordUpdate {
         if slot.entry.provider.derives_from().is_none() || !change.gives() {
             return change;
         }
         let whose = self.whose_token(slot).filter(|now| before == Some(now));
-        change.and_kept(WHOSE, whose.unwrap_or_default())
+        change.and_metadata(WHOSE, whose.unwrap_or_default())
     }
 
     /// A mark of who gives a provider's tokens, to whom, and since which login.
@@ -51,6 +56,6 @@ impl Inner {
         // An account that is configured is known before the first token comes.
         let account = record.account().or_else(|| slot.entry.provider.account());
         let whose = json!([record.issuer(), account, record.kept(LOGIN)]);
-        Some(Value::from(mark(WHOSE, &Secret::new(whose.to_string()), 64)))
+        Some(Value::from(fingerprint(WHOSE, &Secret::new(whose.to_string()), 64)))
     }
 }

@@ -1,13 +1,13 @@
 //! The broker: the one who locks, loads, asks, saves and hands out, in that order.
 
+mod cache;
 mod decide;
 mod derived;
 mod inspect;
-mod journal;
 mod operation;
+mod refresh_intent;
 mod rejected;
 mod renew;
-mod seen;
 mod session;
 mod status;
 
@@ -19,15 +19,15 @@ use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 
 use crate::context::DEFAULT_TIMEOUT;
-use crate::section::Sections;
+use crate::in_flight::InFlightOperations;
 #[cfg(feature = "file")]
-use crate::store::SharedStore;
+use crate::store::ExternalLoginStore;
 use crate::{
     Context, Error, Header, Loaded, Provider, Record, Result, Store, StoreAbout, Token, TokenRequest,
-    printable,
+    sanitize,
 };
 
-use seen::{Answers, Seen};
+use cache::{CachedRecord, TokenCache};
 
 pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
@@ -41,7 +41,7 @@ const WAIT_LIMIT: Duration = Duration::from_mins(2);
 const SHARDS: usize = 4;
 
 /// The providers a broker knows, by name.
-pub trait Catalog: Send + Sync {
+pub trait ProviderRegistry: Send + Sync {
     /// The names, in the order people should see them.
     fn names(&self) -> Vec<String>;
 
@@ -73,7 +73,7 @@ impl Entry {
     }
 }
 
-impl Catalog for BTreeMap<String, Entry> {
+impl ProviderRegistry for BTreeMap<String, Entry> {
     fn names(&self) -> Vec<String> {
         self.keys().cloned().collect()
     }
@@ -87,7 +87,7 @@ impl Catalog for BTreeMap<String, Entry> {
 /// tokio runtime with time (and I/O, for the usual HTTP client).
 ///
 /// Work that was begun goes on if a call is dropped, until what the service gave is saved: a login is not lost
-/// by a timeout or a `select!` around a call. Before a process ends by itself, wait for [`Broker::settled`]. The
+/// by a timeout or a `select!` around a call. Before a process ends by itself, wait for [`Broker::wait_idle`]. The
 /// file store reads, writes and syncs its small files on the thread of the task.
 #[derive(Clone)]
 pub struct Broker {
@@ -95,13 +95,13 @@ pub struct Broker {
 }
 
 struct Inner {
-    catalog: Box<dyn Catalog>,
+    catalog: Box<dyn ProviderRegistry>,
     store: Arc<dyn Store>,
     context: Context,
-    sections: Sections,
+    sections: InFlightOperations,
     wait_limit: Duration,
     slots: DashMap<String, Arc<Slot>>,
-    answers: Answers,
+    answers: TokenCache,
 }
 
 /// What a process knows of one provider.
@@ -110,7 +110,7 @@ struct Slot {
     entry: Entry,
     /// One task of this process at a time goes for the store's lock.
     gate: Arc<tokio::sync::Mutex<()>>,
-    seen: RwLock<Option<Seen>>,
+    seen: RwLock<Option<CachedRecord>>,
     /// Where its record is.
     store: Arc<dyn Store>,
     shares_file: bool,
@@ -171,7 +171,7 @@ impl BrokerBuilder {
 impl Broker {
     /// Builds a broker of these providers, over this store, in this world.
     pub fn builder(
-        catalog: impl Catalog + 'static,
+        catalog: impl ProviderRegistry + 'static,
         store: Arc<dyn Store>,
         context: Context,
     ) -> BrokerBuilder {
@@ -180,10 +180,10 @@ impl Broker {
                 catalog: Box::new(catalog),
                 store,
                 context,
-                sections: Sections::new(),
+                sections: InFlightOperations::new(),
                 wait_limit: WAIT_LIMIT,
                 slots: DashMap::with_shard_amount(SHARDS),
-                answers: Answers::default(),
+                answers: TokenCache::default(),
             },
         }
     }
@@ -215,14 +215,14 @@ impl Broker {
     }
 
     /// The held token, if it needs no renewal. This asks no service, waits for nobody and needs no runtime.
-    pub fn held(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
-        self.inner.held(provider, request).map_err(|error| error.of_provider(provider))
+    pub fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
+        self.inner.stored(provider, request).map_err(|error| error.for_provider(provider))
     }
 
     /// A token: the held one, or a new one, which is saved before it is returned. However many ask at once, in
     /// this process and others, one asks the service.
     pub async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
-        if let Some(token) = self.held(provider, request)? {
+        if let Some(token) = self.stored(provider, request)? {
             return Ok(token);
         }
         let request = request.clone();
@@ -230,8 +230,8 @@ impl Broker {
     }
 
     /// Waits until nothing is between a request and its save. A process that ends before may lose a login.
-    pub async fn settled(&self) {
-        self.inner.sections.settled().await;
+    pub async fn wait_idle(&self) {
+        self.inner.sections.wait_idle().await;
     }
 
     /// Where records are, and how far the lock reaches that keeps their writers apart.
@@ -250,7 +250,7 @@ impl Inner {
     fn slot(&self, name: &str) -> Result<Arc<Slot>> {
         // A name becomes a file's name.
         if !is_provider_name(name) {
-            return Err(Error::usage(format!("`{}` is no name for a provider", printable(name))));
+            return Err(Error::usage(format!("`{}` is no name for a provider", sanitize(name))));
         }
         if let Some(slot) = self.slots.get(name) {
             return Ok(slot.clone());
@@ -263,7 +263,7 @@ impl Inner {
         let store = match file {
             #[cfg(feature = "file")]
             Some(file) => {
-                Arc::new(SharedStore::new(records, entry.provider.clone(), file, self.context.clone()))
+                Arc::new(ExternalLoginStore::new(records, entry.provider.clone(), file, self.context.clone()))
             }
             _ => records,
         };
@@ -281,7 +281,7 @@ impl Slot {
     fn read(&self, loaded: Loaded, now: DateTime<Utc>) -> (Record, Option<String>) {
         match loaded {
             Loaded::Nothing => (self.empty(), None),
-            Loaded::Record(record) | Loaded::Rescued(record) => (self.own(*record, now), None),
+            Loaded::Record(record) | Loaded::FromFallback(record) => (self.own(*record, now), None),
             Loaded::Unreadable(why) => (self.empty(), Some(why)),
         }
     }

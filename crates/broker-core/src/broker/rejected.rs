@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::Broker;
-use super::operation::{Operation, Turn};
+use super::operation::{Acquired, Operation};
 use crate::{Error, Record, Result, Secret, Token, TokenRequest};
 
 /// For this long after a token was made because another was rejected, no third is made for that: the fault is not
@@ -26,7 +26,7 @@ impl Broker {
     ) -> Result<Token> {
         let slot = self.slot(provider)?;
         let now = self.inner.context.now();
-        slot.entry.provider.check(request, now).map_err(|error| error.of_provider(provider))?;
+        slot.entry.provider.check(request, now).map_err(|error| error.for_provider(provider))?;
         let request = request.clone();
         self.run(provider, |operation| async move { operation.replace(&request, rejected).await }).await
     }
@@ -35,29 +35,29 @@ impl Broker {
 impl Operation {
     async fn replace(self, request: &TokenRequest, rejected: Option<Secret>) -> Result<Token> {
         let other = |record: &Record| self.other(record, request, rejected.as_ref());
-        let mut held = match self.turn(other).await? {
-            Turn::Mine(held) => held,
-            Turn::Found(token) => return Ok(token),
+        let mut locked_record = match self.acquire(other).await? {
+            Acquired::Lock(locked_record) => locked_record,
+            Acquired::Found(token) => return Ok(token),
         };
-        if let Some(token) = other(&held.record)? {
+        if let Some(token) = other(&locked_record.record)? {
             return Ok(token);
         }
         let mut bad = rejected.clone();
-        if self.is_meant(&held.record, request, rejected.as_ref()) {
+        if self.is_meant(&locked_record.record, request, rejected.as_ref()) {
             // While no other can be had, this one may still do elsewhere.
-            if let Some(error) = self.throttled(&held.record) {
+            if let Some(error) = self.throttled(&locked_record.record) {
                 return Err(error);
             }
-            if !self.provider().can_renew(&held.record) {
-                return self.exchange(&mut held, request).await;
+            if !self.provider().can_renew(&locked_record.record) {
+                return self.exchange(&mut locked_record, request).await;
             }
-            self.context.check_wanted().await?;
-            bad = held.record.token(request.scopes()).map(|token| token.secret().clone());
-            held.record.reject_token(request.scopes(), self.context.now());
-            self.write(&mut held).await?;
-            self.inner.remember(&self.slot, held.record.clone(), false);
+            self.context.check_not_cancelled().await?;
+            bad = locked_record.record.token(request.scopes()).map(|token| token.secret().clone());
+            locked_record.record.reject_token(request.scopes(), self.context.now());
+            self.write(&mut locked_record).await?;
+            self.inner.remember(&self.slot, locked_record.record.clone(), false);
         }
-        let token = self.renew_held(&mut held, request).await?;
+        let token = self.renew_held(&mut locked_record, request).await?;
         if bad.is_some_and(|bad| bad.same_as(token.secret())) {
             return Err(Error::unavailable("the service gives the same token again, which is rejected")
                 .with_hint("see whether the account may do this, and whether the service is well"));

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::decide::{Decision, decide, serves};
-use super::operation::{Held, Operation, Turn};
-use crate::{Change, Error, ErrorKind, Failure, Loaded, Record, Result, Token, TokenRequest};
+use super::operation::{Acquired, LockedRecord, Operation};
+use crate::{Error, ErrorKind, Failure, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest};
 
 /// The most exchanges between a record and a token (log in again, refresh, mint, with one that is refused
 /// between): a provider that asks for more goes in a circle.
@@ -14,12 +14,12 @@ impl Operation {
     /// Gets a token: by an exchange, or because somebody else made one meanwhile. If that fails and the held
     /// token still serves, it is handed out.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
-        self.put_back().await;
+        self.restore().await;
         let error = match self.try_renew(request).await {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        let seen = self.inner.look(&self.slot).ok();
+        let seen = self.inner.read_cached(&self.slot).ok();
         let Some(token) = seen.and_then(|seen| self.serves(&seen.record, request).cloned()) else {
             return Err(error);
         };
@@ -29,7 +29,7 @@ impl Operation {
         let name = &self.slot.name;
         self.context
             .person()
-            .tell(&format!("{name}: not renewed, the held token serves{until}: {}{hint}", error.message()));
+            .notify(&format!("{name}: not renewed, the held token serves{until}: {}{hint}", error.message()));
         Ok(token)
     }
 
@@ -48,41 +48,51 @@ impl Operation {
             Decision::Need => None,
         };
         // Where a token serves meanwhile, whoever finds the way taken does not wait.
-        let gate = if let Some(spare) = found(&self.inner.look(&self.slot)?.record) {
+        let gate = if let Some(spare) = found(&self.inner.read_cached(&self.slot)?.record) {
             let Ok(gate) = self.slot.gate.clone().try_lock_owned() else { return Ok(spare) };
             gate
         } else {
-            let gate = self.gate().await?;
-            if let Some(token) = found(&self.inner.look(&self.slot)?.record) {
+            let gate = self.process_lock().await?;
+            if let Some(token) = found(&self.inner.read_cached(&self.slot)?.record) {
                 return Ok(token);
             }
             gate
         };
-        let mut held = match self.turn_after(gate, |record| Ok(found(record))).await? {
-            Turn::Mine(held) => held,
-            Turn::Found(token) => return Ok(token),
+        let mut locked_record = match self.acquire_with(gate, |record| Ok(found(record))).await? {
+            Acquired::Lock(locked_record) => locked_record,
+            Acquired::Found(token) => return Ok(token),
         };
-        match self.decide(&held.record, request) {
+        match self.decide(&locked_record.record, request) {
             Decision::Use(token) => Ok(token.clone()),
-            Decision::Renew(_) | Decision::Need => self.renew_held(&mut held, request).await,
+            Decision::Renew(_) | Decision::Need => self.renew_held(&mut locked_record, request).await,
         }
     }
 
     /// Under the lock: exchanges, unless that is known to be in vain now, and puts a failure on record.
-    pub(super) async fn renew_held(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
-        if let Some(error) =
-            self.failed_meanwhile(&held.record, request).or_else(|| self.throttled(&held.record))
+    pub(super) async fn renew_held(
+        &self,
+        locked_record: &mut LockedRecord,
+        request: &TokenRequest,
+    ) -> Result<Token> {
+        if let Some(error) = self
+            .failed_meanwhile(&locked_record.record, request)
+            .or_else(|| self.throttled(&locked_record.record))
         {
             return Err(error);
         }
-        self.exchange(held, request).await
+        self.exchange(locked_record, request).await
     }
 
     /// Under the lock: exchanges until the token is there, and puts a failure on record.
-    pub(super) async fn exchange(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
-        let exchanged = self.exchanges(held, request).await.map_err(|error| explain(error, held));
+    pub(super) async fn exchange(
+        &self,
+        locked_record: &mut LockedRecord,
+        request: &TokenRequest,
+    ) -> Result<Token> {
+        let exchanged =
+            self.exchanges(locked_record, request).await.map_err(|error| explain(error, locked_record));
         if let Err(error) = &exchanged {
-            self.note_failure(held, request, error).await;
+            self.note_failure(locked_record, request, error).await;
         }
         exchanged
     }
@@ -105,31 +115,27 @@ impl Operation {
         // One from later than now is from before the clock was set back.
         let meanwhile = |at| self.context.began_at() < at && at <= self.context.now();
         let failure = record.failure(request.scopes()).filter(|failure| meanwhile(failure.at))?;
-        let error = Error::new(failure.kind, failure.message.clone());
-        Some(if error.is_transient() {
-            error.with_hint("another has just tried: try again later")
-        } else {
-            error
-        })
+        let error = failure.error();
+        Some(if error.is_transient() { error.with_hint(Hint::RetryLater) } else { error })
     }
 
     /// Exchanges, saving after each, until the token is there.
-    async fn exchanges(&self, held: &mut Held, request: &TokenRequest) -> Result<Token> {
+    async fn exchanges(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
         let mut only_rotated = 0;
         for _ in 0..MOST_EXCHANGES {
             let whose = self.inner.whose_token(&self.slot);
-            let journal = self.open_journal(held, request).await?;
-            let exchanged = self.provider().exchange(&self.context, &held.record, request).await;
-            self.close_journal(held, journal.as_ref(), &exchanged);
+            let journal = self.open_refresh_intent(locked_record, request).await?;
+            let exchanged = self.provider().exchange(&self.context, &locked_record.record, request).await;
+            self.close_refresh_intent(locked_record, journal.as_ref(), &exchanged);
             let mut change = exchanged?;
-            if change.refuses_grant() && self.changed_meanwhile(held).await? {
+            if change.refuses_grant() && self.changed_meanwhile(locked_record).await? {
                 continue;
             }
             let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));
             only_rotated += usize::from(journal.is_some() && change.gives() && change.tokens().is_empty());
             let given = change.tokens().iter().find(|(scopes, _)| scopes == request.scopes()).cloned();
             let change = self.inner.note_whose(&self.slot, whose.as_ref(), change);
-            self.save(held, change).await?;
+            self.save(locked_record, change).await?;
             if unfit {
                 return Err(arrived_unfit());
             }
@@ -150,12 +156,13 @@ impl Operation {
 
     /// Before a refused grant is called lost: whether somebody has put another one there (who takes no lock, as
     /// the services' own tools).
-    async fn changed_meanwhile(&self, held: &mut Held) -> Result<bool> {
-        let (Loaded::Record(record) | Loaded::Rescued(record)) = held.locked.load().await? else {
+    async fn changed_meanwhile(&self, locked_record: &mut LockedRecord) -> Result<bool> {
+        let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
+        else {
             return Ok(false);
         };
         let record = self.slot.own(*record, self.context.now());
-        let changed = match (record.usable_grant(), held.record.usable_grant()) {
+        let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
             // Logged out elsewhere. What cannot be read now is no logout.
@@ -163,7 +170,7 @@ impl Operation {
             (None, None) => false,
         };
         if changed {
-            held.record = record;
+            locked_record.record = record;
         }
         Ok(changed)
     }
@@ -186,23 +193,31 @@ impl Operation {
 
     /// Puts a failure on record, so that it is not repeated at once and `status` can tell of it. That this may
     /// fail too changes nothing for the caller.
-    pub(super) async fn note_failure(&self, held: &mut Held, request: &TokenRequest, error: &Error) {
+    pub(super) async fn note_failure(
+        &self,
+        locked_record: &mut LockedRecord,
+        request: &TokenRequest,
+        error: &Error,
+    ) {
         let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused);
-        let worth = by_service || (error.kind() == ErrorKind::LoginRequired && !held.record.is_empty());
-        if held.unreadable.is_some() || !(worth || held.unsaved) {
+        let worth =
+            by_service || (error.kind() == ErrorKind::LoginRequired && !locked_record.record.is_empty());
+        if locked_record.unreadable.is_some() || !(worth || locked_record.unsaved) {
             return;
         }
         // A host that no lock keeps out may have saved something better meanwhile.
-        if !held.unsaved && self.changed_meanwhile(held).await.unwrap_or(false) {
+        if !locked_record.unsaved && self.changed_meanwhile(locked_record).await.unwrap_or(false) {
             return;
         }
         if worth {
-            let token = held.record.token(request.scopes());
+            let token = locked_record.record.token(request.scopes());
             let pause =
                 token.map_or_else(TimeDelta::zero, |token| token.window().retry_pause(fastrand::f64()));
-            held.record.set_failure(request.scopes(), Failure::new(error, self.context.now(), pause));
+            locked_record
+                .record
+                .set_failure(request.scopes(), Failure::new(error, self.context.now(), pause));
         }
-        if let Err(error) = self.save(held, Change::default()).await {
+        if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {
             tracing::warn!(%error, "the failure could not be put on record");
         }
     }
@@ -215,19 +230,19 @@ pub(super) fn arrived_unfit() -> Error {
 }
 
 /// Says why what is on the disk was not used, where a login is asked for.
-fn explain(error: Error, held: &Held) -> Error {
+fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;
     }
-    if let Some(grant) = held.record.grant()
+    if let Some(grant) = locked_record.record.grant()
         && grant.sent_at().is_some()
-        && let Some(epitaph) = grant.epitaph()
+        && let Some(refusal_message) = grant.refusal_message()
     {
-        return Error::login_required(format!("the login is over: {epitaph}"));
+        return Error::login_required(format!("the login is over: {refusal_message}"));
     }
-    let because = match &held.unreadable {
+    let because = match &locked_record.unreadable {
         Some(why) => format!("{why}: it is left as it is, and kept aside by the next login"),
-        None => match held.record.why_empty() {
+        None => match locked_record.record.why_empty() {
             Some(why) => why,
             None => return error,
         },

@@ -1,4 +1,4 @@
-//! What is held, without secrets.
+//! What is locked_record, without secrets.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -22,7 +22,7 @@ pub struct Status {
     pub expires_at: Option<DateTime<Utc>>,
     /// The scopes tokens are held for, as they were asked for; the usual token has none.
     pub scopes: Vec<String>,
-    /// Each token held.
+    /// Each token locked_record.
     pub tokens: Vec<TokenStatus>,
     /// Whether a grant is held that the service has not refused.
     pub grant: bool,
@@ -67,7 +67,7 @@ pub enum State {
     Expired,
     /// A person has to log in.
     LoginRequired,
-    /// Nothing is held.
+    /// Nothing is locked_record.
     None,
 }
 
@@ -76,13 +76,13 @@ impl Broker {
     pub fn status(&self, provider: &str) -> Result<Status> {
         let slot = self.slot(provider)?;
         let now = self.inner.context.now();
-        let shown = slot.store.peek(provider).map_err(|error| error.of_provider(provider))?;
-        let rescued = matches!(shown, Loaded::Rescued(_)).then(|| {
+        let shown = slot.store.peek(provider).map_err(|error| error.for_provider(provider))?;
+        let in_fallback = matches!(shown, Loaded::FromFallback(_)).then(|| {
             "what is held could not be saved in its place and is kept in a second one; the next call tries to put it back".to_owned()
         });
         let (record, unreadable) = self.inner.read(&slot, shown);
         let renewable = slot.entry.provider.can_renew(&record);
-        let note = unreadable.or(rescued).or_else(|| record.why_empty()).or_else(|| of_grant(&record));
+        let note = unreadable.or(in_fallback).or_else(|| record.why_empty()).or_else(|| of_grant(&record));
         let sources = slot.entry.provider.sources();
         let hosts = slot.entry.hosts.clone();
         Ok(Status { sources, hosts, ..status(provider, &record, renewable, note, now) })
@@ -146,5 +146,5 @@ fn of_grant(record: &Record) -> Option<String> {
             "a renewal is under way since {at}, or was cut off: then the next one tries the login once more"
         ));
     }
-    grant.epitaph()
+    grant.refusal_message()
 }

@@ -1,10 +1,10 @@
 //! What is remembered of tries that came to nothing.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorCode, ErrorKind};
 
 /// The longest that a service is left alone for because it asked so: a day, as quotas by the day need.
 const LONGEST_REST: TimeDelta = TimeDelta::hours(24);
@@ -19,6 +19,9 @@ pub struct Failure {
     pub at: DateTime<Utc>,
     /// How.
     pub kind: ErrorKind,
+    /// The code of the error; missing in records of older versions.
+    #[serde(default, deserialize_with = "known_code", skip_serializing_if = "Option::is_none")]
+    pub code: Option<ErrorCode>,
     /// In words; never with a secret in them.
     pub message: String,
     /// In the advisory window nobody tries again before.
@@ -26,9 +29,10 @@ pub struct Failure {
     /// Until when the service asked to be left alone (`Retry-After`), if it did: nobody asks before, token or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_at: Option<DateTime<Utc>>,
-    /// A [`crate::mark`] of the password that was refused, so that it is never tried again by itself.
+    /// A [`crate::fingerprint`] of the password that was refused, so that it is never tried again by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_mark: Option<String>,
+    #[serde(rename = "secret_mark")]
+    pub secret_fingerprint: Option<String>,
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
 }
@@ -44,12 +48,19 @@ impl Failure {
         Self {
             at: now,
             kind: error.kind(),
+            code: Some(error.code()),
             message: error.message().to_owned(),
             retry_at: after(pause.max(asked.unwrap_or_default())),
             resume_at: asked.map(after),
-            secret_mark: error.secret_mark().map(str::to_owned),
+            secret_fingerprint: error.secret_fingerprint().map(str::to_owned),
             unknown: Map::new(),
         }
+    }
+
+    /// Returns the failure as an error.
+    pub(crate) fn error(&self) -> Error {
+        let code = self.code.filter(|code| code.kind() == self.kind);
+        Error::new(code.unwrap_or_else(|| self.kind.general_code()), self.message.clone())
     }
 
     /// Whether it is too early for a caller who has a token to try again.
@@ -66,4 +77,9 @@ impl Failure {
     fn is_of_the_past(&self, now: DateTime<Utc>) -> bool {
         self.at - now <= CLOCK_TOLERANCE
     }
+}
+
+/// Reads a code; a code of a newer version counts as none.
+fn known_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ErrorCode>, D::Error> {
+    Ok(ErrorCode::deserialize(Value::deserialize(deserializer)?).ok())
 }

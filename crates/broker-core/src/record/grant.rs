@@ -50,7 +50,7 @@ impl Grant {
     }
 
     /// Why a login is needed, if this grant was refused.
-    pub(crate) fn epitaph(&self) -> Option<String> {
+    pub(crate) fn refusal_message(&self) -> Option<String> {
         let refused_at = self.refused_at?;
         Some(match self.sent_at {
             Some(at) => format!(

@@ -18,9 +18,10 @@ pub struct Issuer {
     /// For whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// A [`crate::mark`] of the client's secret: another secret is another account.
+    /// A [`crate::fingerprint`] of the client's secret: another secret is another account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_mark: Option<String>,
+    #[serde(rename = "secret_mark")]
+    pub secret_fingerprint: Option<String>,
 }
 
 impl Issuer {
@@ -28,7 +29,7 @@ impl Issuer {
     #[must_use]
     pub fn new(kind: &str, flow: &str, endpoint: &str) -> Self {
         let [kind, flow, endpoint] = [kind, flow, endpoint].map(str::to_owned);
-        Self { kind, flow, endpoint, client_id: None, audience: None, secret_mark: None }
+        Self { kind, flow, endpoint, client_id: None, audience: None, secret_fingerprint: None }
     }
 
     /// In words: where, as whom, for whom.
@@ -41,8 +42,10 @@ impl Issuer {
 
     /// Whether what `other` gave may be used. A mark that is not known on both sides tells nothing.
     pub(super) fn same_as(&self, other: &Self) -> bool {
-        let marks_differ = matches!((&self.secret_mark, &other.secret_mark), (Some(a), Some(b)) if a != b);
+        let marks_differ =
+            matches!((&self.secret_fingerprint, &other.secret_fingerprint), (Some(a), Some(b)) if a != b);
         !marks_differ
-            && Self { secret_mark: None, ..self.clone() } == Self { secret_mark: None, ..other.clone() }
+            && Self { secret_fingerprint: None, ..self.clone() }
+                == Self { secret_fingerprint: None, ..other.clone() }
     }
 }

@@ -1,9 +1,9 @@
 //! All that is held for one provider: one atomic unit.
 
+mod external_login;
 mod failure;
 mod grant;
 mod issuer;
-mod shared;
 mod wanting;
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{Phase, ScopeKey, Secret, Token};
-use shared::Shared;
+use external_login::Shared;
 
 pub use failure::Failure;
 pub use grant::Grant;
@@ -32,10 +32,10 @@ pub struct Record {
     #[serde(default)]
     revision: u64,
     #[serde(flatten)]
-    held: Held,
+    held: IssuerState,
     /// What earlier issuers gave, should the configuration name them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    parked: Vec<Held>,
+    parked: Vec<IssuerState>,
     /// Why a login that should be there cannot be used now.
     #[serde(skip)]
     trouble: Option<String>,
@@ -46,7 +46,7 @@ pub struct Record {
 
 /// What one issuer gave.
 #[derive(Clone, Serialize, Deserialize)]
-struct Held {
+struct IssuerState {
     issuer: Named,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
@@ -104,7 +104,7 @@ impl Record {
     /// An empty record.
     #[must_use]
     pub fn new(provider: &str, issuer: Issuer) -> Self {
-        let held = Held::new(issuer);
+        let held = IssuerState::new(issuer);
         Self {
             version: FORMAT,
             provider: provider.to_owned(),
@@ -235,13 +235,13 @@ impl Record {
         })
     }
 
-    pub(crate) fn has_parked(&self) -> bool {
+    pub(crate) fn has_other_issuers(&self) -> bool {
         !self.parked.is_empty()
     }
 
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
         // Whoever has a new grant had a password that works.
-        self.held.failures.values_mut().for_each(|failure| failure.secret_mark = None);
+        self.held.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
         // A rotated grant is the same login: what newer versions keep with it stays.
         grant.unknown = self.held.grant.take().map(|before| before.unknown).unwrap_or_default();
         self.held.grant = Some(grant);
@@ -264,7 +264,7 @@ impl Record {
         self.held.id_token = Some(id_token);
     }
 
-    /// What [`crate::Change::and_kept`] has kept under this key for the record's issuer.
+    /// What [`crate::RecordUpdate::and_metadata`] has kept under this key for the record's issuer.
     #[must_use]
     pub fn kept(&self, key: &str) -> Option<&Value> {
         self.held.kept.get(key)
@@ -312,13 +312,13 @@ impl Record {
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.held.is_of(issuer, account) {
             // The mark of the secret may only now be known.
-            if issuer.secret_mark.is_some() {
-                self.held.issuer.issuer.secret_mark.clone_from(&issuer.secret_mark);
+            if issuer.secret_fingerprint.is_some() {
+                self.held.issuer.issuer.secret_fingerprint.clone_from(&issuer.secret_fingerprint);
             }
             return self;
         }
         let found = self.parked.iter().position(|held| held.is_of(issuer, account));
-        let held = found.map_or_else(|| Held::new(issuer.clone()), |index| self.parked.remove(index));
+        let held = found.map_or_else(|| IssuerState::new(issuer.clone()), |index| self.parked.remove(index));
         let before = std::mem::replace(&mut self.held, held);
         self.parked.push(before);
         self.parked.retain(|held| held.is_worth_keeping(now));
@@ -327,11 +327,11 @@ impl Record {
 
     /// A record for a new login: nothing of the old one but what other issuers gave.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
-        Self { held: Held::new(issuer.clone()), trouble: None, new_login: true, ..self.clone() }
+        Self { held: IssuerState::new(issuer.clone()), trouble: None, new_login: true, ..self.clone() }
     }
 }
 
-impl Held {
+impl IssuerState {
     fn new(issuer: Issuer) -> Self {
         Self {
             issuer: Named { issuer, unknown: Map::new() },

@@ -1,7 +1,7 @@
 //! What a person has to do before a provider can go on, as its record tells.
 
 use super::Record;
-use crate::{Error, TokenRequest};
+use crate::{Error, Hint, TokenRequest};
 
 impl Record {
     /// Why a person is needed, where there is no grant to use: an [`crate::ErrorKind::LoginRequired`] error.
@@ -13,19 +13,18 @@ impl Record {
         })
     }
 
-    /// An error if the service is known to have refused the password of this [`crate::mark`], and nobody forces it:
+    /// An error if the service is known to have refused the password of this [`crate::fingerprint`], and nobody forces it:
     /// wrong passwords lock accounts.
-    pub fn check_password(&self, secret_mark: &str, request: &TokenRequest) -> crate::Result<()> {
+    pub fn check_password(&self, secret_fingerprint: &str, request: &TokenRequest) -> crate::Result<()> {
         let mut failures = self.held.failures.values();
-        if request.is_forced() || !failures.any(|failure| failure.secret_mark.as_deref() == Some(secret_mark))
+        if request.is_forced()
+            || !failures.any(|failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint))
         {
             return Ok(());
         }
-        let name = self.provider();
+
         Err(Error::refused("the service has refused this password before: it is not tried again by itself")
-            .with_secret_mark(secret_mark.to_owned())
-            .with_hint(format!(
-                "correct the password, or try this one once more: broker login {name} (or --force)"
-            )))
+            .with_secret_fingerprint(secret_fingerprint.to_owned())
+            .with_hint(Hint::CorrectPassword))
     }
 }

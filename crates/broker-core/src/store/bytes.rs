@@ -41,6 +41,6 @@ pub(super) fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
         error.to_string()
     };
     Error::failed(format!("cannot {what} {}: {why}", path.display()))
-        .with_hint("--state-dir or BROKER_STATE_DIR names another folder for what the broker holds")
+        .with_hint("check the permissions of the state folder, or set BROKER_STATE_DIR to another folder")
         .with_source(error)
 }

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::bytes::cannot;
+use super::fallback::{self, FallbackStore};
+use super::layout::StoreLayout;
 use super::lock::{Attempt, lock};
 use super::locked::LockedFile;
-use super::place::Place;
 use super::sealed::Sealer;
-use super::second_place::{self, SecondPlace};
 use crate::platform;
-use crate::{Env, Error, Loaded, Locking, Reach, Result, Store, StoreAbout};
+use crate::{Env, Error, Loaded, LockScope, Locking, Result, Store, StoreAbout};
 
 /// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    pub(super) place: Place,
+    pub(super) place: StoreLayout,
 }
 
 impl FileStore {
@@ -26,15 +26,15 @@ impl FileStore {
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
-        let second = SecondPlace::new(Vec::new(), &folder);
-        Self { place: Place::new(folder, second) }
+        let second = FallbackStore::new(Vec::new(), &folder);
+        Self { place: StoreLayout::new(folder, second) }
     }
 
     /// With the user's runtime folder as the second place, for a record that could not be saved in its own:
     /// `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker` or `/tmp/broker-UID`.
     #[must_use]
     pub fn with_runtime_folder(mut self, env: &dyn Env) -> Self {
-        self.place.second = SecondPlace::new(second_place::folders(env), &self.place.folder);
+        self.place.second = FallbackStore::new(fallback::folders(env), &self.place.folder);
         self
     }
 
@@ -89,7 +89,7 @@ impl Store for FileStore {
             place: self.place.folder.display().to_string(),
             on: filesystem.name.clone(),
             shared: filesystem.shared,
-            reach: if has_none { Reach::Host } else { filesystem.reach },
+            reach: if has_none { LockScope::Host } else { filesystem.reach },
             lock_elsewhere: elsewhere,
         }
     }
@@ -125,7 +125,7 @@ impl FileStore {
 
     fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
         let path = self.place.second.lock_path(provider);
-        SecondPlace::make_lock_folder()
+        FallbackStore::make_lock_folder()
             .map_err(|error| cannot("have a lock of this host at", &path, error))?;
         lock(&path)
     }

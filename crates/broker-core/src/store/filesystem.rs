@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Reach;
+use super::LockScope;
 use crate::platform;
 
 /// What is known of the file system of a folder.
@@ -13,7 +13,7 @@ pub(super) struct Filesystem {
     /// Whether other hosts may see the same files.
     pub(super) shared: bool,
     /// How far a lock (`flock`) on a file there reaches.
-    pub(super) reach: Reach,
+    pub(super) reach: LockScope,
 }
 
 /// A line of mountinfo (`proc_pid_mountinfo(5)`).
@@ -68,18 +68,18 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
     let network = NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name);
     let Some(kind) = network else {
         let name = mount.map_or("a local file system", |mount| mount.kind).to_owned();
-        return Filesystem { name, shared: false, reach: Reach::Host };
+        return Filesystem { name, shared: false, reach: LockScope::Host };
     };
     let has = |option: &str| mount.is_some_and(|mount| mount.options.split(',').any(|each| each == option));
     let reach = match kind {
         // flock(2) is a lock of the whole file at the server, by lockd in version 3, unless mounted otherwise
         // (nfs(5)).
-        "nfs" if has("local_lock=none") => Reach::Hosts,
-        "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => Reach::Host,
-        "lustre" if has("flock") => Reach::Hosts,
-        "lustre" if has("localflock") => Reach::Host,
-        "ceph" | "gfs2" | "ocfs2" => Reach::Hosts,
-        _ => Reach::Unknown,
+        "nfs" if has("local_lock=none") => LockScope::Hosts,
+        "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => LockScope::Host,
+        "lustre" if has("flock") => LockScope::Hosts,
+        "lustre" if has("localflock") => LockScope::Host,
+        "ceph" | "gfs2" | "ocfs2" => LockScope::Hosts,
+        _ => LockScope::Unknown,
     };
     let name = match mount {
         Some(mount) if mount.kind.starts_with(kind) => format!("{} ({})", mount.kind, mount.source),
@@ -120,10 +120,10 @@ mod tests {
             let mounts = format!("{other}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
             let found = describe(magic, mount(&mounts, "0:42").as_ref());
             let reach = match found.reach {
-                Reach::Host if !found.shared => "this host",
-                Reach::Host => "this host, of several",
-                Reach::Hosts => "all hosts",
-                Reach::Unknown => "unknown",
+                LockScope::Host if !found.shared => "this host",
+                LockScope::Host => "this host, of several",
+                LockScope::Hosts => "all hosts",
+                LockScope::Unknown => "unknown",
             };
             assert_eq!((found.name.as_str(), reach), (cells[2], cells[3]), "{row}");
         }

@@ -49,6 +49,6 @@ fn holder(lock: &File) -> Option<String> {
     let (process, at) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     let process: u32 = process.parse().ok()?;
     let elsewhere = !at.is_empty() && at != platform::host_name();
-    let of = if elsewhere { format!(" on {}", crate::printable(at)) } else { String::new() };
+    let of = if elsewhere { format!(" on {}", crate::sanitize(at)) } else { String::new() };
     Some(format!("process {process}{of}"))
 }

@@ -5,18 +5,18 @@ use std::fs::File;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::place::Place;
+use super::atomic_file::AtomicFile;
+use super::layout::StoreLayout;
 use super::read::read;
-use super::replaced::Replaced;
 use super::sealed::cannot_seal;
-use crate::{Error, Loaded, Locked, Migrated, Record, Result, wiped};
+use crate::{Error, Loaded, Locked, Migrated, Record, Result, zeroizing};
 
 /// A record under its lock.
 pub(super) struct LockedFile {
     /// Unlocked when closed.
     _locks: Vec<File>,
-    place: Place,
-    file: Replaced,
+    place: StoreLayout,
+    file: AtomicFile,
     provider: String,
     /// Whether what is there could not be read: looked at before an exchange, not between its answer and the save.
     unreadable: bool,
@@ -26,8 +26,8 @@ pub(super) struct LockedFile {
 
 impl LockedFile {
     /// The record of `provider`, while `locks` are held.
-    pub(super) fn new(place: Place, provider: &str, locks: Vec<File>) -> Self {
-        let file = Replaced::new(&place.folder, provider, ".json", place.filesystem().shared);
+    pub(super) fn new(place: StoreLayout, provider: &str, locks: Vec<File>) -> Self {
+        let file = AtomicFile::new(&place.folder, provider, ".json", place.filesystem().shared);
         let mut locked =
             Self { _locks: locks, place, file, provider: provider.to_owned(), unreadable: false, with: None };
         locked.with = locked.configured();
@@ -49,7 +49,7 @@ impl LockedFile {
 
     /// What goes to the disk: the record, sealed if it is to be.
     fn bytes(&self, record: &Record, with: Option<&str>) -> Result<Zeroizing<Vec<u8>>> {
-        let plain = wiped::json(record, true)
+        let plain = zeroizing::json(record, true)
             .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?;
         match (with, self.place.sealer()) {
             (None, _) => Ok(plain),
@@ -69,7 +69,7 @@ impl LockedFile {
             Loaded::Nothing => return Ok(Migrated::Nothing),
             Loaded::Unreadable(why) => return Ok(Migrated::Unreadable(why)),
             Loaded::Record(record) => (record, false),
-            Loaded::Rescued(record) => (record, true),
+            Loaded::FromFallback(record) => (record, true),
         };
         let configured = self.configured();
         if self.with == configured && !rescued {
@@ -91,11 +91,11 @@ impl LockedFile {
     }
 
     /// Keeps what cannot be read under a name of its own.
-    fn set_aside_unreadable(&mut self) -> Result<Option<String>> {
+    fn quarantine_unreadable(&mut self) -> Result<Option<String>> {
         if !std::mem::take(&mut self.unreadable) {
             return Ok(None);
         }
-        self.file.set_aside().inspect_err(|_| self.unreadable = true)
+        self.file.quarantine().inspect_err(|_| self.unreadable = true)
     }
 }
 
@@ -106,14 +106,14 @@ impl Locked for LockedFile {
         self.unreadable = match &found.loaded {
             Loaded::Nothing | Loaded::Record(_) => false,
             Loaded::Unreadable(_) => true,
-            Loaded::Rescued(_) => {
+            Loaded::FromFallback(_) => {
                 let own = read(self.file.path(), &self.provider, self.place.sealer());
                 own.is_ok_and(|own| matches!(own.loaded, Loaded::Unreadable(_)))
             }
         };
         self.with = match &found.loaded {
             Loaded::Nothing | Loaded::Unreadable(_) => self.configured(),
-            Loaded::Record(_) | Loaded::Rescued(_) => found.with,
+            Loaded::Record(_) | Loaded::FromFallback(_) => found.with,
         };
         Ok(found.loaded)
     }
@@ -132,7 +132,7 @@ impl Locked for LockedFile {
         let with = self.way(record);
         let bytes = self.bytes(record, with.as_deref())?;
         self.file.probe(1)?;
-        let aside = self.set_aside_unreadable()?;
+        let aside = self.quarantine_unreadable()?;
         self.file.replace(&bytes)?;
         self.with = with;
         if let Err(error) = self.place.second.clear(&self.provider, self.place.sealer()) {
@@ -141,7 +141,7 @@ impl Locked for LockedFile {
         Ok(aside)
     }
 
-    async fn rescue(&mut self, record: &Record) -> Result<String> {
+    async fn save_to_fallback(&mut self, record: &Record) -> Result<String> {
         let bytes = self.bytes(record, self.way(record).as_deref())?;
         let saved = self.place.second.save(&self.provider, &bytes);
         let path = saved
@@ -150,7 +150,7 @@ impl Locked for LockedFile {
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {
-        let aside = self.set_aside_unreadable()?;
+        let aside = self.quarantine_unreadable()?;
         self.clear_second()?;
         self.file.remove().map(|()| aside)
     }

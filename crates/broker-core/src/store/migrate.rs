@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::bytes::read_bytes;
 use super::file::FileStore;
 use super::sealed::Envelope;
-use crate::waiting::Waiting;
+use crate::backoff::Backoff;
 use crate::{Result, is_provider_name};
 
 /// How the record of a provider is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kept {
+pub enum StorageFormat {
     /// As plain text, or as something that is no record.
     Plain,
     /// Sealed in this way.
@@ -46,12 +46,14 @@ impl FileStore {
     }
 
     /// How a provider's record is kept; `None` if there is none. Nothing is opened for that.
-    pub fn kept(&self, provider: &str) -> Result<Option<Kept>> {
+    pub fn kept(&self, provider: &str) -> Result<Option<StorageFormat>> {
         let second = self.place.second.files(provider).collect::<Vec<_>>();
         for path in second.iter().chain([&self.record_path(provider)]) {
             if let Some(bytes) = read_bytes(path)? {
                 let envelope = Envelope::read(&bytes);
-                return Ok(Some(envelope.map_or(Kept::Plain, |envelope| Kept::Sealed(envelope.with))));
+                return Ok(Some(
+                    envelope.map_or(StorageFormat::Plain, |envelope| StorageFormat::Sealed(envelope.with)),
+                ));
             }
         }
         Ok(None)
@@ -66,7 +68,7 @@ impl FileStore {
         limit: Duration,
         tell: impl Fn(&str) + Send,
     ) -> Result<Migrated> {
-        let mut waiting = Waiting::up_to(limit);
+        let mut waiting = Backoff::up_to(limit);
         loop {
             let holder = match self.lock(provider)? {
                 Ok(mut locked) => return locked.migrate().await,
@@ -95,7 +97,7 @@ impl FileStore {
 
     /// The records that were set aside in this folder and may be plain text: what could not be read was not sealed.
     #[must_use]
-    pub fn plain_asides(&self) -> Vec<PathBuf> {
+    pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         let mut asides: Vec<_> =
             self.files().into_iter().filter(|name| name.contains(".json.aside-")).collect();
         asides.sort();

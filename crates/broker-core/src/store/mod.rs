@@ -1,11 +1,19 @@
 //! Where records live.
 
 #[cfg(feature = "file")]
+mod atomic_file;
+#[cfg(feature = "file")]
 mod bytes;
+#[cfg(feature = "file")]
+mod external_login;
+#[cfg(feature = "file")]
+mod fallback;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "file")]
 mod filesystem;
+#[cfg(feature = "file")]
+mod layout;
 #[cfg(feature = "file")]
 mod lock;
 #[cfg(feature = "file")]
@@ -13,30 +21,22 @@ mod locked;
 #[cfg(feature = "file")]
 mod migrate;
 #[cfg(feature = "file")]
-mod place;
-#[cfg(feature = "file")]
 mod read;
 #[cfg(feature = "file")]
-mod replaced;
-#[cfg(feature = "file")]
 mod sealed;
-#[cfg(feature = "file")]
-mod second_place;
-#[cfg(feature = "file")]
-mod shared;
 
 use async_trait::async_trait;
 
 use crate::{Record, Result};
 
 #[cfg(feature = "file")]
+pub(crate) use external_login::ExternalLoginStore;
+#[cfg(feature = "file")]
 pub use file::FileStore;
 #[cfg(feature = "file")]
-pub use migrate::{Kept, Migrated};
+pub use migrate::{Migrated, StorageFormat};
 #[cfg(feature = "file")]
 pub use sealed::{Envelope, Sealer};
-#[cfg(feature = "file")]
-pub(crate) use shared::SharedStore;
 
 /// Where records live. The lock of a record belongs to it: a store that many hosts share locks across hosts.
 #[async_trait]
@@ -61,14 +61,14 @@ pub struct StoreAbout {
     /// Whether other hosts may see the records.
     pub shared: bool,
     /// Who is kept out by the lock.
-    pub reach: Reach,
+    pub reach: LockScope,
     /// Where the lock is, if not beside the record.
     pub lock_elsewhere: Option<String>,
 }
 
 /// Who is kept out by a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum LockScope {
     /// All processes of this host, and of no other.
     Host,
     /// All processes of all hosts that see the records.
@@ -107,7 +107,7 @@ pub trait Locked: Send {
 
     /// Saves the record in a second place, because it could not be saved here although an exchange has changed it;
     /// says where. From then on [`Store::peek`] and [`Locked::load`] find it there, until it can be saved here.
-    async fn rescue(&mut self, record: &Record) -> Result<String>;
+    async fn save_to_fallback(&mut self, record: &Record) -> Result<String>;
 
     /// Forgets the record. What could not be read is kept aside: then this says where.
     async fn forget(&mut self) -> Result<Option<String>>;
@@ -122,7 +122,7 @@ pub enum Loaded {
     Record(Box<Record>),
     /// A record that is in the second place, and should be saved in its own as soon as that can be: see
     /// [`Locked::rescue`].
-    Rescued(Box<Record>),
+    FromFallback(Box<Record>),
     /// Something this version cannot read (torn, empty, foreign, of a newer format), and why in words.
     Unreadable(String),
 }

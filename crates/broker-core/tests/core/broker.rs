@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Error, ErrorKind, Issuer, Login, Provider, Record, Result, Revoked, Secret, Token,
+    Context, Error, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result, Revoked, Secret, Token,
     TokenRequest,
 };
 use broker_testkit::World;
@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::issuer;
 
-type Act = dyn Fn(usize, &Context, &Record, &TokenRequest) -> Result<Change> + Send + Sync;
+type Act = dyn Fn(usize, &Context, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync;
 
 /// A provider whose exchanges are a function of how many there were.
 struct Scripted {
@@ -24,7 +24,7 @@ struct Scripted {
 
 impl Scripted {
     fn new(
-        act: impl Fn(usize, &Context, &Record, &TokenRequest) -> Result<Change> + Send + Sync + 'static,
+        act: impl Fn(usize, &Context, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self { issuer: issuer(), exchanges: AtomicUsize::new(0), act: Box::new(act) })
     }
@@ -40,11 +40,16 @@ impl Provider for Scripted {
         Ok(())
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         (self.act)(self.exchanges.fetch_add(1, Ordering::SeqCst), context, record, request)
     }
 
-    async fn login(&self, _context: &Context, _login: &Login) -> Result<Change> {
+    async fn login(&self, _context: &Context, _login: &Login) -> Result<RecordUpdate> {
         Err(Error::usage("no login"))
     }
 
@@ -63,12 +68,12 @@ async fn each_exchange_is_saved_before_the_next() {
     let path = world.record_path();
     let provider = Scripted::new(move |number, context, record, request| {
         if number == 0 {
-            return Ok(Change::grant(Secret::new("a grant"), context.now()));
+            return Ok(RecordUpdate::grant(Secret::new("a grant"), context.now()));
         }
         let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
         assert!(saved.contains("a grant"), "what came before is saved");
         assert!(record.usable_grant().is_some(), "and shown");
-        Ok(Change::token(request.scopes(), token(context, "t", TimeDelta::hours(1))))
+        Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1))))
     });
     let token = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect("a token");
     assert_eq!(token.secret().expose(), "t");
@@ -76,7 +81,8 @@ async fn each_exchange_is_saved_before_the_next() {
 
 #[tokio::test]
 async fn a_provider_that_goes_in_a_circle_is_stopped() {
-    let provider = Scripted::new(|_, context, _, _| Ok(Change::grant(Secret::new("again"), context.now())));
+    let provider =
+        Scripted::new(|_, context, _, _| Ok(RecordUpdate::grant(Secret::new("again"), context.now())));
     let error = World::new().broker(provider.clone()).token(World::NAME, &TokenRequest::new()).await;
     assert_eq!(error.expect_err("stopped").kind(), ErrorKind::Unavailable);
     assert!(provider.exchanges.load(Ordering::SeqCst) < 10);
@@ -87,12 +93,12 @@ async fn a_panicking_provider_is_an_error_and_leaves_no_lock() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| match number {
         0 => std::panic::resume_unwind(Box::new(())),
-        _ => Ok(Change::token(request.scopes(), token(context, "t", TimeDelta::hours(1)))),
+        _ => Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1)))),
     });
     let broker = world.broker(provider);
     let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("it panicked");
     assert_eq!(error.kind(), ErrorKind::Failed);
-    broker.settled().await;
+    broker.wait_idle().await;
     broker.token(World::NAME, &TokenRequest::new()).await.expect("the next call works");
 }
 
@@ -100,7 +106,10 @@ async fn a_panicking_provider_is_an_error_and_leaves_no_lock() {
 async fn scopes_have_tokens_of_their_own() {
     let world = World::new();
     let provider = Scripted::new(|_, context, _, request| {
-        Ok(Change::token(request.scopes(), token(context, request.scopes().as_str(), TimeDelta::hours(1))))
+        Ok(RecordUpdate::token(
+            request.scopes(),
+            token(context, request.scopes().as_str(), TimeDelta::hours(1)),
+        ))
     });
     let broker = world.broker(provider.clone());
     for (asked, key) in [(vec!["b", "a"], "a b"), (vec!["a", "b"], "a b"), (vec!["a"], "a")] {
@@ -115,7 +124,7 @@ async fn scopes_have_tokens_of_their_own() {
 async fn five_second_tokens_have_windows_too() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| {
-        Ok(Change::token(request.scopes(), token(context, &number.to_string(), TimeDelta::seconds(5))))
+        Ok(RecordUpdate::token(request.scopes(), token(context, &number.to_string(), TimeDelta::seconds(5))))
     });
     let broker = world.broker(provider);
     let mut tokens = Vec::new();
@@ -139,7 +148,7 @@ async fn five_second_tokens_have_windows_too() {
 async fn a_record_seen_in_memory_is_looked_at_again() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| {
-        Ok(Change::token(request.scopes(), token(context, &number.to_string(), TimeDelta::hours(1))))
+        Ok(RecordUpdate::token(request.scopes(), token(context, &number.to_string(), TimeDelta::hours(1))))
     });
     let first = world.broker(provider.clone());
     let second = world.broker(provider);
@@ -155,7 +164,10 @@ async fn a_record_seen_in_memory_is_looked_at_again() {
 #[tokio::test]
 async fn a_token_on_the_way_that_arrives_expired_ends_it() {
     let provider = Scripted::new(|_, context, _, _| {
-        Ok(Change::token(&broker_core::ScopeKey::default(), token(context, "over", TimeDelta::seconds(-1))))
+        Ok(RecordUpdate::token(
+            &broker_core::ScopeKey::default(),
+            token(context, "over", TimeDelta::seconds(-1)),
+        ))
     });
     let world = World::new();
     let request = TokenRequest::new().scope("stac");

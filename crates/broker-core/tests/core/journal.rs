@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Change, Context, Entry, Error, FileStore, Http, HttpFault, HttpRequest, HttpResponse, Issuer,
-    Login, Provider, Reached, Record, Repeat, Result, Revoked, Secret, ServiceUrl, TokenRequest,
+    Broker, Context, Entry, Error, ErrorCode, FileStore, Http, HttpFault, HttpRequest, HttpResponse, Issuer,
+    Login, Provider, Record, RecordUpdate, Repeat, RequestSent, Result, Revoked, Secret, ServiceUrl,
+    TokenRequest,
 };
-use broker_testkit::{TestClock, TestEnv, TestPerson};
+use broker_testkit::{TestClock, TestEnv, TestPrompt};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::AbortHandle;
@@ -35,7 +36,11 @@ impl Http for CutLine {
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
-        Err(HttpFault { reached: Reached::Perhaps, timed_out: false, what: "cut".to_owned() })
+        Err(HttpFault {
+            sent: RequestSent::Maybe,
+            code: ErrorCode::NetworkUnreachable,
+            what: "cut".to_owned(),
+        })
     }
 }
 
@@ -51,7 +56,12 @@ impl Provider for Refreshing {
         &self.issuer
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, _request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        _request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         if record.usable_grant().is_none() {
             return Err(Error::login_required("there is no login"));
         }
@@ -63,8 +73,8 @@ impl Provider for Refreshing {
         Err(Error::unavailable("an answer that cannot come"))
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
-        Ok(Change::grant(Secret::new("grant"), context.now()))
+    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
+        Ok(RecordUpdate::grant(Secret::new("grant"), context.now()))
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
@@ -74,7 +84,7 @@ impl Provider for Refreshing {
 
 fn broker(line: &CutLine, throttled: bool) -> (TempDir, Broker) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (clock, env, person) = (TestClock::new(), TestEnv::default(), TestPerson::default());
+    let (clock, env, person) = (TestClock::new(), TestEnv::default(), TestPrompt::default());
     let context = Context::new(Arc::new(line.clone()), Arc::new(clock), Arc::new(env), Arc::new(person));
     let provider: Arc<dyn Provider> = Arc::new(Refreshing { issuer: issuer(), throttled });
     let catalog = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
@@ -99,7 +109,7 @@ async fn a_lost_answer_stays_noted_when_the_caller_goes_away() {
         });
         *line.caller.lock().expect("the caller") = goes_away.then(|| asking.abort_handle());
         assert_eq!(asking.await.is_err(), goes_away);
-        broker.settled().await;
+        broker.wait_idle().await;
         assert!(record(&folder)["grant"]["sent_at"].is_string(), "goes away: {goes_away}");
         let sent = if goes_away { 1 } else { 2 };
         assert_eq!(line.sent.load(Ordering::SeqCst), sent, "nothing more for who is gone");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use broker_core::{
     Broker, Clock, Context, Entry, FileStore, Loaded, Login, Result, Store, Token, TokenRequest,
 };
-use broker_testkit::{TestClock, TestEnv, TestPerson};
+use broker_testkit::{TestClock, TestEnv, TestPrompt};
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -153,7 +153,7 @@ impl Machine {
     /// A process that has just begun.
     fn actor(&self, issuer: usize) -> Actor {
         let http = Arc::new(self.wire.clone());
-        let person = Arc::new(TestPerson::default());
+        let person = Arc::new(TestPrompt::default());
         let context = Context::new(http, Arc::new(self.clock.clone()), Arc::new(TestEnv::default()), person);
         let catalog = BTreeMap::from([(NAME.to_owned(), Entry::new(Arc::new(Subject::new(issuer))))]);
         let broker = Broker::builder(catalog, Arc::new(FileStore::new(&self.folder)), context).build();
@@ -257,7 +257,7 @@ impl Machine {
 
     async fn settle(&self) {
         for actor in &self.actors {
-            actor.broker.settled().await;
+            actor.broker.wait_idle().await;
         }
         turn(100).await;
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Change, Context, Error, ErrorKind, Issuer, Login, Provider, Record, Result, Revoked, ScopeKey,
-    Secret, Token, TokenRequest,
+    Broker, Context, Error, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result, Revoked,
+    ScopeKey, Secret, Token, TokenRequest,
 };
 use broker_testkit::{TestClock, World};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -51,7 +51,12 @@ impl Provider for Service {
         &self.issuer
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         if record.usable_grant().is_none() {
             return Err(Error::login_required("the login is over"));
         }
@@ -63,16 +68,18 @@ impl Provider for Service {
         let does = *self.does.lock().expect("what it does");
         let token = |life| Token::new(Secret::new("new"), context.now(), Some(context.now() + life));
         match does {
-            "a new token" => Ok(Change::token(request.scopes(), token(LIFE))),
-            "a token that is over" => Ok(Change::token(request.scopes(), token(TimeDelta::seconds(-1)))),
+            "a new token" => Ok(RecordUpdate::token(request.scopes(), token(LIFE))),
+            "a token that is over" => {
+                Ok(RecordUpdate::token(request.scopes(), token(TimeDelta::seconds(-1))))
+            }
             "no answer" => Err(Error::unavailable("no answer")),
             "a refusal" => Err(Error::refused("not you")),
-            _ => Ok(Change::grant_refused()),
+            _ => Ok(RecordUpdate::grant_refused()),
         }
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
-        let change = Change::grant(Secret::new("grant"), context.now());
+    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
+        let change = RecordUpdate::grant(Secret::new("grant"), context.now());
         if *self.does.lock().expect("what it does") == "no token" {
             return Ok(change);
         }
@@ -152,7 +159,7 @@ impl Scene {
             }
             self.world.clock.advance(at - broker_core::Clock::now(&self.world.clock));
             // What is used as it is asks nobody.
-            if self.broker().held(World::NAME, &TokenRequest::new()).expect("a look").is_some() {
+            if self.broker().stored(World::NAME, &TokenRequest::new()).expect("a look").is_some() {
                 continue;
             }
             if self.would_ask(&file).await {

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Change, Context, Entry, FileStore, Issuer, Loaded, Locking, Provider, Record, Result, Secret,
-    Store, StoreAbout, Token, TokenRequest,
+    Broker, Context, Entry, FileStore, Issuer, Loaded, Locking, Provider, Record, RecordUpdate, Result,
+    Secret, Store, StoreAbout, Token, TokenRequest,
 };
 use broker_testkit::World;
 use chrono::TimeDelta;
@@ -31,10 +31,15 @@ impl Provider for Numbered {
         true
     }
 
-    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        _record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let secret = Secret::new(self.given.fetch_add(1, Ordering::SeqCst).to_string());
         let token = Token::new(secret, context.now(), Some(context.now() + TimeDelta::hours(1)));
-        Ok(Change::token(request.scopes(), token))
+        Ok(RecordUpdate::token(request.scopes(), token))
     }
 }
 
@@ -49,7 +54,7 @@ impl Other {
         let (broker, (asks, asked), (said, says)) = (broker.clone(), channel(), channel());
         std::thread::spawn(move || {
             while asked.recv().is_ok() {
-                let held = broker.held(World::NAME, &TokenRequest::new()).expect("a look");
+                let held = broker.stored(World::NAME, &TokenRequest::new()).expect("a look");
                 said.send(held.map(|token| token.secret().expose().to_owned())).expect("the test listens");
             }
         });

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Change, Context, Entry, Error, ErrorKind, FileStore, Issuer, Loaded, Locked, Locking, Login,
-    Provider, Record, Result, Revoked, Secret, Store, StoreAbout, Token, TokenRequest,
+    Broker, Context, Entry, Error, ErrorKind, FileStore, Issuer, Loaded, Locked, Locking, Login, Provider,
+    Record, RecordUpdate, Result, Revoked, Secret, Store, StoreAbout, Token, TokenRequest,
 };
 use broker_testkit::World;
 use chrono::TimeDelta;
@@ -66,7 +66,12 @@ impl Provider for Derived {
         self.needs
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         if self.logins.is_some() && record.usable_grant().is_none() {
             return Err(Error::login_required("there is no login"));
         }
@@ -85,15 +90,15 @@ impl Provider for Derived {
         };
         let secret = Secret::new(format!("{from}+"));
         let token = Token::new(secret, context.now(), Some(context.now() + TimeDelta::hours(1)));
-        Ok(Change::token(request.scopes(), token))
+        Ok(RecordUpdate::token(request.scopes(), token))
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
         let Some(logins) = &self.logins else { return Err(Error::usage("no login")) };
         logins.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         let account = self.names.then(|| format!("account {}", logins.load(Ordering::SeqCst)));
-        Ok(Change::grant(Secret::new("grant"), context.now()).and_account(account))
+        Ok(RecordUpdate::grant(Secret::new("grant"), context.now()).and_account(account))
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
@@ -160,11 +165,11 @@ async fn of_another_account(names: bool) {
     let usual = TokenRequest::new();
     let error = broker.token("derived", &usual).await.expect_err("no login");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.ends_with("broker login source")), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.to_string().ends_with("broker login source")), "{error:?}");
     for logins in 1..=2 {
         broker.login("source", Login::Usual).await.expect("a login");
         world.clock.advance(TimeDelta::seconds(2));
-        assert!(broker.held("derived", &usual).expect("a look").is_none(), "of another account");
+        assert!(broker.stored("derived", &usual).expect("a look").is_none(), "of another account");
         broker.token("derived", &usual).await.expect("a token");
         broker.token("derived", &usual).await.expect("the same token");
         assert_eq!(derived.exchanges.load(Ordering::SeqCst), 1 + logins, "one for each account, one in vain");
@@ -265,8 +270,8 @@ impl Locked for FailingLocked {
         Err(Error::failed("the disk is broken"))
     }
 
-    async fn rescue(&mut self, record: &Record) -> Result<String> {
-        self.0.rescue(record).await
+    async fn save_to_fallback(&mut self, record: &Record) -> Result<String> {
+        self.0.save_to_fallback(record).await
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {
@@ -285,5 +290,5 @@ async fn what_can_be_saved_nowhere_is_an_error_and_nobodys_token() {
     assert_eq!(error.kind(), ErrorKind::Failed);
     let both = ["could not be saved: the disk is broken", "nor in a second place"];
     assert!(both.iter().all(|words| error.message().contains(words)), "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("broker token a")), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.to_string().contains("broker token a")), "{error}");
 }

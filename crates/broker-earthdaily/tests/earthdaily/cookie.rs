@@ -98,7 +98,11 @@ async fn what_the_service_says_instead_is_told_apart() {
     subject.service.fault("cookie", refusal);
     let refused = error(&subject, &cookie()).await;
     assert_eq!(refused.kind(), ErrorKind::Refused);
-    assert!(refused.hint().is_some_and(|hint| hint.contains("subscription")), "{:?}", refused.hint());
+    assert!(
+        refused.hint().is_some_and(|hint| hint.to_string().contains("subscription")),
+        "{:?}",
+        refused.hint()
+    );
     for fault in [Fault::Empty(204), Fault::Html(200), Fault::Status(404), Fault::Garbage] {
         subject.service.fault_always("cookie", fault.clone());
         assert_eq!(error(&subject, &cookie()).await.kind(), ErrorKind::Unavailable, "{fault:?}");

@@ -139,7 +139,7 @@ async fn who_gives_up_ends_the_login_and_leaves_nothing() {
     let waiting =
         tokio::time::timeout(Duration::from_millis(100), broker.login(World::NAME, Login::Usual)).await;
     assert!(waiting.is_err(), "nobody approved");
-    broker.settled().await;
+    broker.wait_idle().await;
     assert!(subject.world.record().is_none());
     // The lock is free again: another login goes on at once.
     subject.service.approve_all();

@@ -1,6 +1,6 @@
 //! Credential providers of cargo, version 1 of their protocol.
 
-use broker_core::{Error, Result, Secret, printable};
+use broker_core::{Error, Result, Secret, sanitize};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -62,8 +62,8 @@ pub(super) fn read(text: &str, name: &str, now: DateTime<Utc>) -> Result<Result<
     match answer {
         None => Ok(Err("gave no answer of cargo's protocol")),
         Some(Answer::Err(told)) => {
-            let words = printable(told.message.as_deref().unwrap_or_default());
-            let words = format!("program `{name}` says: {} {words}", printable(&told.kind));
+            let words = sanitize(told.message.as_deref().unwrap_or_default());
+            let words = format!("program `{name}` says: {} {words}", sanitize(&told.kind));
             Err(match told.kind.as_str() {
                 "not-found" => Error::login_required(words).with_hint(format!("log in with `{name}` itself")),
                 "url-not-supported" | "operation-not-supported" => Error::configuration(words),

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Claims, Context, Derived, Error, Issuer, Provider, Record, Result, Secret, SettingsError, Token,
-    TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+    Claims, Context, Derived, Error, Issuer, Provider, Record, RecordUpdate, Result, Secret, SettingsError,
+    Token, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdout;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, Speaks};
+use crate::config::{Config, Protocol};
 use crate::plugin::DEFAULT_LIFE;
 use crate::program::Program;
 
@@ -62,7 +62,7 @@ async fn all(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Resu
 impl Source {
     pub(crate) fn new(mut config: Config) -> Result<Self, SettingsError> {
         let mut words = std::mem::take(&mut config.command.0);
-        if config.speaks == Speaks::Cargo {
+        if config.speaks == Protocol::Cargo {
             words.push("--cargo-plugin".to_owned());
         }
         let program = Program::new(words)?;
@@ -77,7 +77,7 @@ impl Source {
             endpoint: program.endpoint(),
             client_id: None,
             audience: Some(read.join(" ")),
-            secret_mark: None,
+            secret_fingerprint: None,
         };
         Ok(Self { program, config, issuer })
     }
@@ -85,9 +85,9 @@ impl Source {
     /// Runs it: in the foreground, since it may ask at the terminal.
     async fn run(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>> {
         let mut command = self.program.command(context.env())?;
-        let talks = self.config.speaks == Speaks::Cargo;
+        let talks = self.config.speaks == Protocol::Cargo;
         command.stdin(if talks { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
-        if self.config.speaks == Speaks::Kubectl {
+        if self.config.speaks == Protocol::Kubectl {
             command.env("KUBERNETES_EXEC_INFO", kubectl::INFO);
         }
         let mut child = command.spawn().map_err(|error| self.program.not_started(error))?;
@@ -133,11 +133,11 @@ impl Source {
         let name = self.program.name();
         let text = std::str::from_utf8(output).unwrap_or_default().trim_start_matches('\u{feff}');
         let printed = match self.config.speaks {
-            Speaks::Json => json::read(text, &self.config, now),
-            Speaks::Aws => aws::read(text),
-            Speaks::Kubectl => kubectl::read(text),
-            Speaks::Cargo => cargo::read(text, &name, now)?,
-            Speaks::Text | Speaks::Broker => {
+            Protocol::Json => json::read(text, &self.config, now),
+            Protocol::Aws => aws::read(text),
+            Protocol::Kubectl => kubectl::read(text),
+            Protocol::Cargo => cargo::read(text, &name, now)?,
+            Protocol::Text | Protocol::Broker => {
                 let line = text.lines().next().unwrap_or_default().trim();
                 // A sentence or a page is no token.
                 let is_token = !line.starts_with('<') && !line.contains(char::is_whitespace);
@@ -174,12 +174,12 @@ impl Provider for Source {
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         match request.asked_derived() {
             // Its keys are all it gives: there is one role.
-            Some(derived) if self.config.speaks == Speaks::Aws && derived.what() == Derived::AWS => {
+            Some(derived) if self.config.speaks == Protocol::Aws && derived.what() == Derived::AWS => {
                 if !derived.which().is_empty() || !derived.params().is_empty() {
                     return Err(Error::usage("this program has no roles to choose: leave out `--role`"));
                 }
             }
-            None if self.config.speaks == Speaks::Aws => {
+            None if self.config.speaks == Protocol::Aws => {
                 return Err(Error::usage(
                     "this program gives keys, and no other token: ask with `--format aws`",
                 ));
@@ -204,14 +204,19 @@ impl Provider for Source {
         false
     }
 
-    async fn exchange(&self, context: &Context, _record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        _record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let sent_at = context.now();
         // A tool may renew a login of its own: a signal to the broker alone does not end it half way.
         context
             .exchange(async {
                 let output = self.run(context).await?;
                 let printed = self.read(&output, sent_at)?;
-                Ok(Change::token(request.scopes(), self.token(printed, sent_at)))
+                Ok(RecordUpdate::token(request.scopes(), self.token(printed, sent_at)))
             })
             .await
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use broker_core::{Login, TokenRequest};
-use broker_testkit::{TestPerson, World};
+use broker_testkit::{TestPrompt, World};
 use serde_json::{Value, json};
 
 use crate::{ALONE, build, world};
@@ -44,7 +44,7 @@ async fn every_message_is_as_the_schema_says() {
     let script = folder.path().join("talkative.sh");
     std::fs::write(&script, include_str!("talkative.sh")).expect("a plugin");
     let mut world = world();
-    world.person = TestPerson::default().answering("ada").answering("the-password");
+    world.person = TestPrompt::default().answering("ada").answering("the-password");
     let table = json!({
         "command": ["sh", script.display().to_string()],
         "settings": { "url": "https://api.example.org" }, "secrets": { "key": "the-key" },

@@ -150,7 +150,10 @@ async fn an_error_with_200_that_may_pass_is_transient() {
             let error = error.expect_err(answer);
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{keys} {answer}: {error}");
             assert!(error.to_string().contains("RATE_LIMIT"), "{error}");
-            assert!(error.hint().is_some_and(|hint| hint.contains("login.error_final")), "{error}");
+            assert!(
+                error.hint().is_some_and(|hint| hint.to_string().contains("login.error_final")),
+                "{error}"
+            );
             assert_eq!(stand.asked().len(), n, "it is asked again");
         }
     }
@@ -241,7 +244,7 @@ async fn only_what_means_the_grant_ends_it() {
             stand.url
         );
         let mut world = world;
-        world.person = broker_testkit::TestPerson::default().answering("ada").answering("KANARIE");
+        world.person = broker_testkit::TestPrompt::default().answering("ada").answering("KANARIE");
         let broker = world.broker(provider(&world, &toml));
         broker.login(World::NAME, Login::Usual).await.expect("a login");
         world.clock.advance(TimeDelta::hours(1));

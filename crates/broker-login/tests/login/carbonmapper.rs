@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker_core::{Broker, Claims, Clock, ErrorKind, Lifetime, Login, Provider, Token, TokenRequest};
 use broker_testkit::conformance::{self, Subject};
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault, Server, TestPerson, World};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault, Server, TestPrompt, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ impl Methane {
         let mut world = World::new();
         world.timeout = Duration::from_millis(500);
         world.person =
-            (0..4).fold(TestPerson::default(), |person, _| person.answering(EMAIL).answering(PASSWORD));
+            (0..4).fold(TestPrompt::default(), |person, _| person.answering(EMAIL).answering(PASSWORD));
         let service = CarbonMapper::start(CarbonMapperOptions { now: world.clock.for_service(), ..options });
         Self { world, service }
     }
@@ -211,7 +211,7 @@ async fn a_mint_whose_fate_is_unknown_is_not_repeated() {
         let error = subject.broker().token(World::NAME, &stac()).await.expect_err("no token");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(
-            error.hint().is_some_and(|hint| hint.contains("broker-testhost-")),
+            error.hint().is_some_and(|hint| hint.to_string().contains("broker-testhost-")),
             "what may be there is named"
         );
         assert_eq!(subject.service.count("create-stac"), 1);

@@ -15,7 +15,7 @@ use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::http::{Page, Request, read_head};
-use super::response::{Expected, Unfit};
+use super::response::{Expected, InvalidCallback};
 
 /// How long a connection may take to send a request, and how long to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ impl Listener {
     }
 
     /// Reads an address that a person pasted: see [`Expected::pasted`].
-    pub(super) fn pasted(&self, text: &Secret) -> Result<Result<Secret>, Unfit> {
+    pub(super) fn pasted(&self, text: &Secret) -> Result<Result<Secret>, InvalidCallback> {
         self.place.expected.pasted(text.expose())
     }
 

@@ -121,7 +121,7 @@ impl CodeFlow<'_> {
 
     /// An answer without a token: half of one may hold the login all the same.
     fn rescued(&self, response: &HttpResponse, problem: Problem) -> Result<Approved> {
-        if let Some(refresh_token) = self.token.given_refresh_token(response) {
+        if let Some(refresh_token) = self.token.salvaged_refresh_token(response) {
             tracing::info!("of an answer without a token the refresh token is kept");
             return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
         }
@@ -163,7 +163,7 @@ async fn wait(context: &Context, listener: &mut Listener) -> Result<Secret> {
 async fn paste(context: &Context, listener: &mut Listener) -> Result<Secret> {
     let person = context.person();
     let start = listener.redirect_uri().to_owned();
-    person.tell(&format!(
+    person.notify(&format!(
         "After the sign-in the browser goes to an address that begins with {start}. If it is on another machine it \
          cannot open that, and says so: copy the whole address from its address bar."
     ));
@@ -174,7 +174,7 @@ async fn paste(context: &Context, listener: &mut Listener) -> Result<Secret> {
             // A test's clock lets no time pass: what is there already goes first.
             biased;
             code = listener.answer() => {
-                person.tell("the browser has come back by itself");
+                person.notify("the browser has come back by itself");
                 return code;
             }
             typed = person.ask("Address that the browser ended at") => Secret::new(typed.or_else(unanswered)?),
@@ -182,11 +182,11 @@ async fn paste(context: &Context, listener: &mut Listener) -> Result<Secret> {
         };
         match listener.pasted(&typed) {
             Ok(code) => return code,
-            Err(_) if typed.expose().len() >= LONGEST_LINE => person.tell(&format!(
+            Err(_) if typed.expose().len() >= LONGEST_LINE => person.notify(&format!(
                 "a terminal takes {LONGEST_LINE} characters of a line, and the address is longer: log in where the \
                  browser is, or let its port of this machine lead here (ssh -L), {start}"
             )),
-            Err(unfit) => person.tell(&format!("{unfit}: copy the whole address, {start}?…")),
+            Err(unfit) => person.notify(&format!("{unfit}: copy the whole address, {start}?…")),
         }
     }
     Err(Error::login_required("no address with this login in it was pasted").with_hint("log in again"))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use broker_core::{Error, Result, Secret, printable};
+use broker_core::{Error, Result, Secret, sanitize};
 use url::form_urlencoded;
 
 use super::pkce::same;
@@ -19,7 +19,7 @@ pub(super) struct Expected {
 
 /// Why something is not the response to this request: it is left alone, and the flow goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(super) enum InvalidCallback {
     /// Neither a code nor an error.
     NoResponse,
     /// No `state`.
@@ -30,7 +30,7 @@ pub(super) enum Unfit {
     Repeated,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for InvalidCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoResponse => "no login is in that",
@@ -54,7 +54,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn read(query: &str) -> Result<Self, Unfit> {
+    fn read(query: &str) -> Result<Self, InvalidCallback> {
         let mut read = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let repeated = match &*name {
@@ -66,7 +66,7 @@ impl Parameters {
                 _ => false,
             };
             if repeated {
-                return Err(Unfit::Repeated);
+                return Err(InvalidCallback::Repeated);
             }
         }
         Ok(read)
@@ -79,15 +79,15 @@ impl Expected {
     }
 
     /// Reads a query: the code, or why there is none.
-    pub(super) fn read(&self, query: &str) -> Result<Result<Secret>, Unfit> {
+    pub(super) fn read(&self, query: &str) -> Result<Result<Secret>, InvalidCallback> {
         let Parameters { state, code, iss, error, description } = Parameters::read(query)?;
         let code = code.filter(|code| !code.expose().is_empty());
         if code.is_none() && error.is_none() {
-            return Err(Unfit::NoResponse);
+            return Err(InvalidCallback::NoResponse);
         }
-        let state = state.ok_or(Unfit::NoState)?;
+        let state = state.ok_or(InvalidCallback::NoState)?;
         if !same(state.expose(), self.state.expose()) {
-            return Err(Unfit::OtherState);
+            return Err(InvalidCallback::OtherState);
         }
         Ok(self.check_issuer(iss.as_deref()).and_then(|()| match (error, code) {
             (Some(error), _) => Err(failure(&error, description.as_deref())),
@@ -97,13 +97,13 @@ impl Expected {
 
     /// Reads what a person pasted: the whole address, or what follows its `?`. A bare code is not taken: without its
     /// `state` and `iss` it may be somebody else's (RFC 9700 section 2.1).
-    pub(super) fn pasted(&self, text: &str) -> Result<Result<Secret>, Unfit> {
+    pub(super) fn pasted(&self, text: &str) -> Result<Result<Secret>, InvalidCallback> {
         let text = text.trim().trim_matches(['"', '\'', '<', '>']);
         let text = text.split_once('#').map_or(text, |(before, _)| before);
         let query = text.split_once('?').map_or(text, |(_, query)| query);
         match self.read(query) {
-            Err(Unfit::NoResponse) if !text.is_empty() && !text.contains(['=', '/', '?', ' ']) => {
-                Err(Unfit::NoState)
+            Err(InvalidCallback::NoResponse) if !text.is_empty() && !text.contains(['=', '/', '?', ' ']) => {
+                Err(InvalidCallback::NoState)
             }
             read => read,
         }
@@ -141,7 +141,7 @@ fn failure(code: &str, description: Option<&str>) -> Error {
 }
 
 fn shown(words: &str) -> String {
-    printable(words).chars().take(LONGEST_WORDS).collect()
+    sanitize(words).chars().take(LONGEST_WORDS).collect()
 }
 
 #[cfg(test)]
@@ -158,11 +158,11 @@ mod tests {
         Expected::new(Secret::new("right"), issuer, sends_issuer)
     }
 
-    fn code(read: Result<Result<Secret>, Unfit>) -> String {
+    fn code(read: Result<Result<Secret>, InvalidCallback>) -> String {
         read.unwrap().unwrap().expose().to_owned()
     }
 
-    fn error(read: Result<Result<Secret>, Unfit>) -> Error {
+    fn error(read: Result<Result<Secret>, InvalidCallback>) -> Error {
         read.unwrap().unwrap_err()
     }
 
@@ -172,16 +172,16 @@ mod tests {
         assert_eq!(code(expected.read("state=right&code=c%2Fd&scope=a")), "c/d");
         assert_eq!(code(expected.read("code=c&state=right&iss=anyone")), "c");
         for (query, unfit) in [
-            ("", Unfit::NoResponse),
-            ("state=right", Unfit::NoResponse),
-            ("state=right&code=", Unfit::NoResponse),
-            ("code=c", Unfit::NoState),
-            ("error=access_denied", Unfit::NoState),
-            ("code=c&state=", Unfit::OtherState),
-            ("code=c&state=righ", Unfit::OtherState),
-            ("error=access_denied&state=wrong", Unfit::OtherState),
-            ("code=c&state=right&state=right", Unfit::Repeated),
-            ("code=c&code=d&state=right", Unfit::Repeated),
+            ("", InvalidCallback::NoResponse),
+            ("state=right", InvalidCallback::NoResponse),
+            ("state=right&code=", InvalidCallback::NoResponse),
+            ("code=c", InvalidCallback::NoState),
+            ("error=access_denied", InvalidCallback::NoState),
+            ("code=c&state=", InvalidCallback::OtherState),
+            ("code=c&state=righ", InvalidCallback::OtherState),
+            ("error=access_denied&state=wrong", InvalidCallback::OtherState),
+            ("code=c&state=right&state=right", InvalidCallback::Repeated),
+            ("code=c&code=d&state=right", InvalidCallback::Repeated),
         ] {
             assert_eq!(expected.read(query).err(), Some(unfit), "{query}");
         }
@@ -229,12 +229,12 @@ mod tests {
             assert_eq!(code(expected.pasted(text)), "c", "{text}");
         }
         for (text, unfit) in [
-            ("c", Unfit::NoState),
-            ("http://127.0.0.1:4711/callback?code=c", Unfit::NoState),
-            ("http://127.0.0.1:4711/callback?code=c&state=wrong", Unfit::OtherState),
-            ("https://login.example.org/authorize?state=right", Unfit::NoResponse),
-            ("I do not know", Unfit::NoResponse),
-            ("", Unfit::NoResponse),
+            ("c", InvalidCallback::NoState),
+            ("http://127.0.0.1:4711/callback?code=c", InvalidCallback::NoState),
+            ("http://127.0.0.1:4711/callback?code=c&state=wrong", InvalidCallback::OtherState),
+            ("https://login.example.org/authorize?state=right", InvalidCallback::NoResponse),
+            ("I do not know", InvalidCallback::NoResponse),
+            ("", InvalidCallback::NoResponse),
         ] {
             assert_eq!(expected.pasted(text).err(), Some(unfit), "{text}");
         }

@@ -1,7 +1,8 @@
 //! The keys of `kind = "oauth2"`, and whether they are enough for the flow.
 
 use broker_core::{
-    Fields, Life, Secret, SecretSource, ServiceUrl, SettingsError, Words, is_provider_name, mark,
+    ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, SettingsError, Words, fingerprint,
+    is_provider_name,
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, de};
@@ -79,7 +80,7 @@ pub(super) struct Config {
     pub(super) from: Option<String>,
     pub(super) subject_token_type: Option<String>,
     pub(super) requested_token_type: Option<String>,
-    life: Option<Life>,
+    life: Option<ConfigDuration>,
 }
 
 /// How tokens are had.
@@ -281,10 +282,10 @@ impl Config {
     }
 
     /// A mark of what else decides which token a request gives. It is no plain text: people put secrets anywhere.
-    pub(super) fn mark(&self) -> String {
+    pub(super) fn fingerprint(&self) -> String {
         let types = (&self.subject_token_type, &self.requested_token_type);
         let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();
-        mark("request", &Secret::new(all), 64)
+        fingerprint("request", &Secret::new(all), 64)
     }
 
     pub(super) fn life(&self) -> TimeDelta {

@@ -1,6 +1,6 @@
 //! Where a service's endpoints are: configured, or found by its issuer.
 
-use broker_core::{Change, Context, Error, ErrorKind, Record, Result, ServiceUrl};
+use broker_core::{Context, Error, ErrorKind, Record, RecordUpdate, Result, ServiceUrl};
 use chrono::{DateTime, Utc};
 
 use super::OAuth2;
@@ -38,9 +38,9 @@ impl Endpoints {
     }
 
     /// With what was found, if it is new.
-    pub(super) fn keep_in(&self, change: Change) -> Change {
+    pub(super) fn keep_in(&self, change: RecordUpdate) -> RecordUpdate {
         match &self.found {
-            Some(found) if self.is_new => change.and_kept(Metadata::KEPT, found.keep()),
+            Some(found) if self.is_new => change.and_metadata(Metadata::KEPT, found.keep()),
             _ => change,
         }
     }
@@ -55,7 +55,7 @@ impl OAuth2 {
 
     /// An exchange of its own, after which the broker asks again. While the service says nothing of use, what it said
     /// before serves.
-    pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<Change> {
+    pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<RecordUpdate> {
         let found = match (self.ask_issuer(context, &[Endpoint::Token]).await, self.kept(record)) {
             (Err(Undiscovered::Other(error)), Some(before)) if error.kind() != ErrorKind::Cancelled => {
                 tracing::warn!(%error, "the issuer says nothing of use: its endpoints of before are used");
@@ -63,7 +63,7 @@ impl OAuth2 {
             }
             (found, _) => found.map_err(Undiscovered::error)?,
         };
-        Ok(Change::default().and_kept(Metadata::KEPT, found.keep()))
+        Ok(RecordUpdate::default().and_metadata(Metadata::KEPT, found.keep()))
     }
 
     /// What the record keeps, if tokens can be had by it.

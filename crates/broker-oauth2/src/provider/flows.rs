@@ -1,7 +1,7 @@
 //! What each flow sends, and what comes of it.
 
 use broker_core::{
-    Change, Context, Error, ErrorKind, Login, Record, Result, ScopeKey, Secret, SettingsError, Token,
+    Context, Error, ErrorKind, Login, Record, RecordUpdate, Result, ScopeKey, Secret, SettingsError, Token,
     TokenRequest,
 };
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::client::Client;
 use super::config::{Config, Flow};
 use super::endpoints::Endpoints;
 use crate::discovery::{Endpoint, IssuerUrl};
-use crate::{CodeFlow, DeviceFlow, PersonLogin};
+use crate::{CodeFlow, DeviceFlow, UserLogin};
 
 /// The detail of a usual token that says which configured scope it was asked for with.
 const USUAL: &str = "usual_scope";
@@ -44,7 +44,7 @@ impl Asked {
             audience: config.audience.clone(),
             resource: config.resources().to_vec(),
             params: config.params()?,
-            mark: config.mark(),
+            mark: config.fingerprint(),
             begun_elsewhere: flow == Flow::RefreshToken,
         })
     }
@@ -65,8 +65,8 @@ impl Asked {
     }
 
     /// With what the login was asked for with.
-    pub(super) fn keep_in(&self, change: Change) -> Change {
-        change.and_kept(LOGIN_SCOPE, Value::from(self.scope.as_str()))
+    pub(super) fn keep_in(&self, change: RecordUpdate) -> RecordUpdate {
+        change.and_metadata(LOGIN_SCOPE, Value::from(self.scope.as_str()))
     }
 
     /// `resource` (RFC 8707 section 2) and the extra parameters, which every request has.
@@ -125,7 +125,7 @@ impl OAuth2 {
         client: &Client,
         endpoints: &Endpoints,
         scopes: &ScopeKey,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let url = endpoints.need(self, Endpoint::Token)?;
         let endpoint = client.endpoint(self, &url);
         let mut fields = self.asked.beginning(scopes);
@@ -159,11 +159,11 @@ impl OAuth2 {
         record: &Record,
         refresh_token: &Secret,
         request: &TokenRequest,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let url = endpoints.need(self, Endpoint::Token)?;
         let fields = self.asked.renewing(record, request.scopes());
         let finish = self.finish();
-        let login = PersonLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
+        let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
         let change = login.refresh(context, record, refresh_token, request.scopes()).await?;
         Ok(self.as_named(change, record.account()))
     }
@@ -174,13 +174,13 @@ impl OAuth2 {
         client: &Client,
         endpoints: &Endpoints,
         refresh_token: &Secret,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let url = endpoints.need(self, Endpoint::Token)?;
         let usual = ScopeKey::default();
         let fields =
             if self.asked.begun_elsewhere { self.asked.beginning(&usual) } else { self.asked.always() };
         let finish = self.finish();
-        let login = PersonLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
+        let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
         let change = login.begin_with(context, refresh_token).await?;
         Ok(self.as_named(change, self.config.username.as_deref()))
     }
@@ -191,7 +191,7 @@ impl OAuth2 {
         context: &Context,
         client: &Client,
         endpoints: &Endpoints,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let (url, token_url) =
             (endpoints.need(self, Endpoint::Device)?, endpoints.need(self, Endpoint::Token)?);
         let usual = ScopeKey::default();
@@ -200,7 +200,7 @@ impl OAuth2 {
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &token_fields };
         let approved = flow.run(context).await?;
         let finish = self.finish();
-        Ok(PersonLogin { token, fields: &[], finish: &finish }.approved(context, approved))
+        Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
     }
 
     /// The authorization code grant with PKCE (RFC 8252).
@@ -209,7 +209,7 @@ impl OAuth2 {
         context: &Context,
         client: &Client,
         endpoints: &Endpoints,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let url = endpoints.need(self, Endpoint::Authorization)?;
         let token_url = endpoints.need(self, Endpoint::Token)?;
         let usual = ScopeKey::default();
@@ -226,7 +226,7 @@ impl OAuth2 {
         };
         let approved = flow.run(context).await?;
         let finish = self.finish();
-        Ok(PersonLogin { token, fields: &[], finish: &finish }.approved(context, approved))
+        Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
     }
 
     /// What a usual token is noted with.
@@ -235,7 +235,7 @@ impl OAuth2 {
     }
 
     /// With a password the account is the user name, by which the configuration and the record are compared.
-    fn as_named(&self, change: Change, account: Option<&str>) -> Change {
+    fn as_named(&self, change: RecordUpdate, account: Option<&str>) -> RecordUpdate {
         if self.flow == Flow::Password { change.and_account(account.map(str::to_owned)) } else { change }
     }
 }

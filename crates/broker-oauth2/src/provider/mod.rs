@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Derived, Error, Grant, Issuer, Kind, Login, Provider, Record, Result, Revoked, Settings,
-    SettingsError, Token, TokenRequest, refuse_derived, refuse_life,
+    Context, Derived, Error, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked,
+    Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_life,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -82,7 +82,7 @@ fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
             Some(from) => format!("{} from {from}", flow.name()),
             None => flow.name().to_owned(),
         },
-        secret_mark: secret.and_then(|secret| secret.mark(&endpoint, settings.env())),
+        secret_fingerprint: secret.and_then(|secret| secret.fingerprint(&endpoint, settings.env())),
         endpoint,
         client_id: config.client_id.clone(),
         audience: (!audience.is_empty()).then(|| audience.join(" ")),
@@ -154,7 +154,12 @@ impl Provider for OAuth2 {
     }
 
     /// First where the endpoints are, if that is of any use; then a grant is used, a secret, another provider's token, or a password at hand.
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let grant = record.usable_grant().map(Grant::secret).filter(|_| self.flow.is_persons());
         if self.flow.is_persons() && grant.is_none() && !self.has_password() {
             return Err(record.login_missing());
@@ -179,7 +184,7 @@ impl Provider for OAuth2 {
         self.flow.is_persons()
     }
 
-    async fn login(&self, context: &Context, login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         self.check_login(login)?;
         let endpoints = self.all_endpoints(context).await?;
         let client = Client::resolve(self, context).await?;

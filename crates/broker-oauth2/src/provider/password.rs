@@ -1,6 +1,8 @@
 //! The password grant (RFC 6749 section 4.3), which is there for services that have nothing else.
 
-use broker_core::{Change, Context, Record, Result, ScopeKey, Secret, SecretSource, TokenRequest, mark};
+use broker_core::{
+    Context, Record, RecordUpdate, Result, ScopeKey, Secret, SecretSource, TokenRequest, fingerprint,
+};
 
 use super::OAuth2;
 use super::client::Client;
@@ -26,7 +28,7 @@ impl OAuth2 {
         client: &Client,
         endpoints: &Endpoints,
         given: Option<&Secret>,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let username =
             match &self.config.username {
                 Some(username) => username.clone(),
@@ -58,7 +60,7 @@ impl OAuth2 {
         endpoints: &Endpoints,
         record: &Record,
         request: &TokenRequest,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let (Some(username), Some(source)) = (&self.config.username, &self.config.password) else {
             return Err(record.login_missing());
         };
@@ -78,11 +80,11 @@ impl OAuth2 {
         username: &str,
         password: &Secret,
         scopes: &ScopeKey,
-    ) -> Result<Change> {
+    ) -> Result<RecordUpdate> {
         let url = endpoints.need(self, Endpoint::Token)?;
         let endpoint = client.endpoint(self, &url);
         let fields = self.asked.beginning(scopes);
-        context.tell_when_saved(WARNING.to_owned());
+        context.notify_after_save(WARNING.to_owned());
         // Wrong passwords lock accounts: one that is refused is not tried again by itself.
         let mark = self.password_mark(username, password);
         let approved = endpoint.password(context, username, password, mark, &fields).await?;
@@ -93,14 +95,14 @@ impl OAuth2 {
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
                 answer.change(scopes)
             }
-            Approved::OnlyRefreshToken(refresh_token, at) => Change::grant(refresh_token, at),
+            Approved::OnlyRefreshToken(refresh_token, at) => RecordUpdate::grant(refresh_token, at),
         };
         Ok(change.and_account(Some(username.to_owned())))
     }
 
     /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
     fn password_mark(&self, username: &str, password: &Secret) -> String {
-        mark(&format!("{} {username}", self.issuer.endpoint), password, 16)
+        fingerprint(&format!("{} {username}", self.issuer.endpoint), password, 16)
     }
 }
 

@@ -157,7 +157,7 @@ async fn a_port_that_is_taken_is_named() {
         let error = login.end().await.expect_err("taken");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.message().contains(&format!("port {port} of `redirect_uri`")), "{error}");
-        assert!(error.hint().unwrap().contains("redirect_uri"), "{error:?}");
+        assert!(error.hint().unwrap().to_string().contains("redirect_uri"), "{error:?}");
     }
     drop(taken);
     // Free again: the very port is used.

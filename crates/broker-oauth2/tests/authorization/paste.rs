@@ -84,7 +84,7 @@ async fn an_end_of_input_ends_it_and_without_a_terminal_it_says_so() {
     let (mut login, _) = typing(&["NOBODY"]);
     let error = login.end().await.expect_err("nobody");
     assert_eq!(error.kind(), ErrorKind::LoginRequired);
-    assert!(error.hint().is_some_and(|hint| hint.contains("at a terminal")), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.to_string().contains("at a terminal")), "{error:?}");
 }
 
 #[tokio::test]

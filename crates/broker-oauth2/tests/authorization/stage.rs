@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Clock, Context, DeviceCode, Error, ErrorKind, Person, ReqwestHttp, Result, Secret, ServiceUrl,
+    Clock, Context, DeviceCode, Error, ErrorCode, Prompt, ReqwestHttp, Result, Secret, ServiceUrl,
     SystemClock,
 };
 use broker_oauth2::{Approved, ClientAuth, CodeFlow, TokenEndpoint};
@@ -48,7 +48,7 @@ struct Seat {
 }
 
 #[async_trait]
-impl Person for Seat {
+impl Prompt for Seat {
     async fn ask(&self, question: &str) -> Result<String> {
         assert_eq!(question, "Address that the browser ended at");
         let request = Request::read(&self.page.lock().unwrap());
@@ -57,9 +57,9 @@ impl Person for Seat {
             // Who never answers.
             "" => std::future::pending().await,
             // As a terminal says it of an empty line, and without one.
-            "ENTER" => Err(Error::new(ErrorKind::Cancelled, "nothing was typed")
+            "ENTER" => Err(Error::new(ErrorCode::Cancelled, "nothing was typed")
                 .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
-            "END" => Err(Error::new(ErrorKind::Cancelled, "stopped at the prompt")),
+            "END" => Err(Error::new(ErrorCode::Cancelled, "stopped at the prompt")),
             "NOBODY" => Err(Error::login_required("no terminal")),
             _ => Ok(typed),
         }
@@ -84,7 +84,7 @@ impl Person for Seat {
         assert!(left <= Duration::from_mins(10));
     }
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         self.told.lock().unwrap().push(message.to_owned());
     }
 }

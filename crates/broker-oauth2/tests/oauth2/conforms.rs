@@ -1,4 +1,4 @@
-//! The suite that every provider runs through, with the stand-ins of EarthScope and EarthDaily by configuration.
+//! The suite that every provider runs through, with the fake servers of EarthScope and EarthDaily by configuration.
 
 use std::sync::Arc;
 use std::time::Duration;

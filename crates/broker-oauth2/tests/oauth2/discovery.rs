@@ -95,7 +95,7 @@ async fn without_an_answer_it_is_told_apart_whether_to_try_again() {
     let lab = Lab::new();
     let error = token(&lab.broker(machine())).await.expect_err("nothing there");
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
-    assert!(error.hint().unwrap().contains("`token_url`"), "{error:?}");
+    assert!(error.hint().unwrap().to_string().contains("`token_url`"), "{error:?}");
     lab.answers(OIDC, |_| (503, json!({ "error": "temporarily_unavailable" })));
     let error = token(&lab.broker(machine())).await.expect_err("away");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -199,7 +199,7 @@ async fn a_page_for_every_address_does_not_hide_the_other_place() {
     lab.answers(OIDC, |_| (200, json!("a page")));
     let error = token(&lab.broker(machine())).await.expect_err("neither");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert!(error.hint().unwrap().contains("is `issuer` right?"), "{error:?}");
+    assert!(error.hint().unwrap().to_string().contains("is `issuer` right?"), "{error:?}");
 }
 
 #[tokio::test]

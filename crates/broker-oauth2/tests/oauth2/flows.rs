@@ -1,7 +1,7 @@
 //! What the flows send, hold and say.
 
 use broker_core::{ErrorKind, Login, Secret, TokenRequest};
-use broker_testkit::{TestPerson, World};
+use broker_testkit::{TestPrompt, World};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ async fn without_the_other_s_login_that_one_is_named() {
     let broker = lab.broker_of(vec![("base", held()), (World::NAME, table)]);
     let error = token(&broker).await.expect_err("no login");
     assert_eq!((error.kind(), error.provider()), (ErrorKind::LoginRequired, Some("base")));
-    assert!(error.hint().unwrap().contains("broker login base"), "{error:?}");
+    assert!(error.hint().unwrap().to_string().contains("broker login base"), "{error:?}");
     let nobody = json!({ "from": "nobody", "token_url": DERIVED });
     let error = token(&lab.broker(nobody)).await.expect_err("no such provider");
     assert_eq!((error.kind(), error.provider()), (ErrorKind::Configuration, Some(World::NAME)), "{error}");
@@ -140,7 +140,7 @@ async fn a_wrong_password_is_not_tried_again_by_itself() {
 #[tokio::test]
 async fn a_password_is_asked_for_where_none_is_configured() {
     let mut lab = Lab::new();
-    lab.world.person = TestPerson::default().answering("ada").answering("typed");
+    lab.world.person = TestPrompt::default().answering("ada").answering("typed");
     lab.gives_tokens(TOKEN, "token");
     let table = json!({ "flow": "password", "token_url": TOKEN, "client_id": "me" });
     lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect("a login");
@@ -197,7 +197,7 @@ async fn what_refuses_the_client_does_not_end_the_login() {
         lab.answers(TOKEN, move |_| (400, json!({ "error": code })));
         let error = token(&lab.broker(held())).await.expect_err(code);
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-        assert!(error.hint().unwrap().contains(key), "{code}: {error:?} {:?}", error.hint());
+        assert!(error.hint().unwrap().to_string().contains(key), "{code}: {error:?} {:?}", error.hint());
         lab.gives_tokens(TOKEN, "after");
         assert_eq!(secret(&lab.broker(held())).await, "after-1", "{code}: the login is still there");
     }
@@ -287,8 +287,11 @@ async fn a_person_is_asked_for_a_password_whose_variable_is_not_set() {
     let error = lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect_err("nobody there");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
     let hint = error.hint().unwrap();
-    assert!(hint.contains("LAB_PASSWORD") && hint.contains("--password-stdin"), "{hint}");
-    lab.world.person = TestPerson::default().answering("typed");
+    assert!(
+        hint.to_string().contains("LAB_PASSWORD") && hint.to_string().contains("--password-stdin"),
+        "{hint}"
+    );
+    lab.world.person = TestPrompt::default().answering("typed");
     lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect("a login");
     assert_eq!(lab.calls().remove(0).field("password"), Some("typed"));
     // What is there and cannot be read is an error all the same.

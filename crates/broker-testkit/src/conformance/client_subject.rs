@@ -7,14 +7,14 @@ use broker_core::Provider;
 use super::Subject;
 use crate::{EarthDaily, EarthDailyOptions, Server, World};
 
-/// Builds a provider that asks the stand-in with this secret.
+/// Builds a provider that asks the fake server with this secret.
 pub type OfSecret = fn(&World, &EarthDaily, &str) -> Arc<dyn Provider>;
 
-/// A provider of a client's secret (RFC 6749 section 4.4), against EarthDaily's stand-in.
+/// A provider of a client's secret (RFC 6749 section 4.4), against EarthDaily's fake server.
 pub struct ClientSubject {
     /// Its world.
     pub world: World,
-    /// The stand-in.
+    /// The fake server.
     pub service: EarthDaily,
     build: OfSecret,
 }

@@ -13,7 +13,7 @@ pub(super) async fn forgets<S: Subject>(subject: &S) {
     let before = std::fs::read(&path).expect("a record");
     let had_grant = subject.world().record().expect("a record")["grant"].is_object();
     let out = broker.logout(World::NAME, false).await.expect("a logout");
-    assert!(out.held, "logout: something was held");
+    assert!(out.had_login, "logout: something was held");
     assert!(!path.exists(), "logout: the record is gone");
     if !had_grant {
         let next = afresh(subject).await.expect("logout: a configured secret still serves");
@@ -47,6 +47,6 @@ pub(super) async fn keeps_what_was_not_revoked<S: Subject>(subject: &S) {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
     let still = afresh(subject).await.expect("logout: what was not revoked is kept");
     assert!(still.secret().same_as(held.secret()), "logout: the held token");
-    assert!(broker.logout(World::NAME, true).await.expect("a local logout").held, "logout: locally");
+    assert!(broker.logout(World::NAME, true).await.expect("a local logout").had_login, "logout: locally");
     assert!(subject.world().record().is_none(), "logout: locally, the record is gone");
 }

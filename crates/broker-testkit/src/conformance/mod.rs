@@ -7,14 +7,14 @@
 //! }
 //! ```
 //!
-//! Whose service is like [`crate::TokenService`] needs no subject and no stand-in of its own: [`TokenSubject`].
+//! Whose service is like [`crate::TokenService`] needs no subject and no fake server of its own: [`TokenSubject`].
 //!
 //! | cases | what must hold |
 //! |---|---|
 //! | held | a held token costs no request; an expired one is renewed, with and without rotation; 200 callers make one exchange; a dropped call loses nothing; a slow answer is waited for |
 //! | faults | 15 faults before the service acts, and those after it, are transient and leave grant and held token; a refresh token in an answer that is of no use otherwise is kept |
 //! | refusals | a refusal in JSON is final, and the held token still serves; a refused grant is not tried again |
-//! | login | denied, expired, cut: an error of the right kind that costs nothing held; a new login mends |
+//! | login | denied, expired, cut: an error of the right kind that costs nothing stored; a new login mends |
 //! | logout | revokes before it forgets; what could not be revoked is kept |
 //! | apart | issuers and scopes: nobody gets what was given for another |
 //! | secrets | none in errors, `Debug`, status, failures on record, or what a person is told |
@@ -22,11 +22,11 @@
 mod apart;
 mod client_subject;
 mod faults;
-mod held;
 mod login;
 mod logout;
 mod refused;
 mod secrets;
+mod stored;
 mod token_subject;
 
 use std::sync::Arc;
@@ -39,9 +39,9 @@ use crate::{Fault, Server, World};
 pub use client_subject::{ClientSubject, OfSecret};
 pub use token_subject::TokenSubject;
 
-/// A provider and its stand-in, in a world where a login succeeds as often as it is tried.
+/// A provider and its fake server, in a world where a login succeeds as often as it is tried.
 pub trait Subject: Send + Sync {
-    /// The world; its clock is the stand-in's too.
+    /// The world; its clock is the fake server's too.
     fn world(&self) -> &World;
 
     /// The provider.
@@ -50,7 +50,7 @@ pub trait Subject: Send + Sync {
     /// The same provider, configured for another issuer.
     fn elsewhere(&self) -> Arc<dyn Provider>;
 
-    /// Its stand-in.
+    /// Its fake server.
     fn service(&self) -> &Server;
 
     /// The route that renews an expired token.
@@ -92,11 +92,11 @@ pub trait Subject: Send + Sync {
 /// # Panics
 /// If a case fails, with its name.
 pub async fn run<S: Subject>(subject: impl Fn() -> S) {
-    held::held_token_is_used(&subject()).await;
-    held::expired_token_is_renewed(&subject()).await;
-    held::one_exchange_for_all(&subject()).await;
-    held::dropped_call_loses_nothing(&subject()).await;
-    held::slow_answer_is_waited_for(&subject()).await;
+    stored::held_token_is_used(&subject()).await;
+    stored::expired_token_is_renewed(&subject()).await;
+    stored::one_exchange_for_all(&subject()).await;
+    stored::dropped_call_loses_nothing(&subject()).await;
+    stored::slow_answer_is_waited_for(&subject()).await;
     for (name, fault) in faults::before() {
         faults::fault_is_transient(&subject(), name, fault.clone()).await;
         faults::fault_leaves_the_held_token(&subject(), name, fault).await;

@@ -1,6 +1,6 @@
 //! The service refuses: for good, whatever the status, and only then.
 
-use broker_core::{ErrorKind, TokenRequest};
+use broker_core::{ErrorKind, Hint, TokenRequest};
 use chrono::TimeDelta;
 
 use super::{Subject, afresh, is_final, leave, logged_in, make_due, refusal, token};
@@ -22,7 +22,7 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     let error = afresh(subject).await.expect_err("a login is needed");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "ended: {error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("broker login")), "ended: the command is named");
+    assert_eq!(error.hint(), Some(&Hint::LogIn), "a new login is needed");
     assert!(subject.service().seen().is_empty(), "ended: a refused grant is not tried again");
     let broker = logged_in(subject).await;
     token(&broker).await.expect("a new login mends it");

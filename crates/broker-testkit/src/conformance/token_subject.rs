@@ -7,7 +7,7 @@ use broker_core::{Kind, Provider, Settings};
 use serde_json::Value;
 
 use super::Subject;
-use crate::{Server, TestPerson, TokenService, TokenServiceOptions, World};
+use crate::{Server, TestPrompt, TokenService, TokenServiceOptions, World};
 
 /// More logins than any case has.
 const LOGINS: usize = 8;
@@ -38,7 +38,7 @@ impl TokenSubject {
         let mut world = World::new();
         world.timeout = Duration::from_millis(300);
         world.person =
-            (0..LOGINS).fold(TestPerson::default(), |person, _| person.answering(&options.password));
+            (0..LOGINS).fold(TestPrompt::default(), |person, _| person.answering(&options.password));
         let (password, client_secret) = (options.password.clone(), options.client_secret.clone());
         let service = TokenService::start(TokenServiceOptions { now: world.clock.for_service(), ..options });
         let (table, elsewhere) = (table(service.url()), elsewhere(service.url()));

@@ -4,8 +4,8 @@ use broker_core::Result;
 use figment::value::Value;
 
 use super::Config;
-use super::place::Mark;
-use crate::nearest;
+use super::source_span::Mark;
+use crate::suggestion;
 
 impl Config {
     /// The providers that others take tokens from.
@@ -22,7 +22,7 @@ impl Config {
             let last = chain.last().copied().unwrap_or_default();
             if !self.providers.contains_key(last) {
                 let names = self.all_names();
-                let meant = nearest(last, names.iter().map(String::as_str));
+                let meant = suggestion(last, names.iter().map(String::as_str));
                 let meant = meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
                 return Err(self.wrong(&at, Mark::Value, &format!("there is no provider `{last}`{meant}")));
             }

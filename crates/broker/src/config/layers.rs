@@ -9,7 +9,7 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 
 use super::file;
 use super::parts::Parts;
-use super::place::{Mark, Place};
+use super::source_span::{Mark, SourceSpan};
 
 /// The built-in providers, which are the example of a configuration too.
 pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
@@ -98,7 +98,7 @@ pub(super) fn join(texts: &[Text], env: &dyn Env, only: Option<&BTreeSet<String>
     for Text { path, text } in texts {
         let only = only.filter(|_| text.len() > SHORT);
         let values = values(text, only).map_err(|error| {
-            let place = Place::at(path, text, error.span().unwrap_or_default(), Mark::Syntax);
+            let place = SourceSpan::at(path, text, error.span().unwrap_or_default(), Mark::Syntax);
             Error::configuration(format!("{place}: {}{}", error.message(), place.picture()))
         })?;
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });

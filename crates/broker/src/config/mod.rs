@@ -4,9 +4,9 @@ mod file;
 mod from;
 mod layers;
 mod parts;
-mod place;
 mod secrets;
 mod show;
+mod source_span;
 mod store;
 
 use std::collections::BTreeSet;
@@ -14,18 +14,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Catalog, Entry, Env, Error, Header, Kind, Result, Settings, SettingsError, is_provider_name,
+    Entry, Env, Error, Header, Kind, ProviderRegistry, Result, Settings, SettingsError, is_provider_name,
 };
 use figment::Figment;
 use figment::value::{Dict, Value};
 
-use crate::nearest;
+use crate::suggestion;
 use crate::withheld::Withholding;
 
 pub(crate) use layers::Files;
 use layers::{Joined, Text};
-use place::{Mark, Place};
 pub use show::{Configured, Setting};
+use source_span::{Mark, SourceSpan};
 pub use store::StoreConfig;
 
 /// The keys beside which there are no others.
@@ -97,7 +97,7 @@ impl Config {
         // Figment's own errors do not happen: everything was read before.
         let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
         if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
-            let meant = nearest(other, TOP_KEYS).map_or_else(
+            let meant = suggestion(other, TOP_KEYS).map_or_else(
                 || "there are `store` and tables [providers.NAME]".to_owned(),
                 |key| format!("did you mean `{key}`?"),
             );
@@ -140,7 +140,7 @@ impl Config {
             if names.contains(name) {
                 return error.with_hint("it is configured, but `Setup::providers` did not name it");
             }
-            match nearest(name, names.iter().map(String::as_str)) {
+            match suggestion(name, names.iter().map(String::as_str)) {
                 Some(meant) => error.with_hint(format!("did you mean `{meant}`? `broker list` shows all")),
                 None => error.with_hint(format!("there are: {}", Vec::from_iter(names).join(", "))),
             }
@@ -164,8 +164,9 @@ impl Config {
                 let why = format!("`{name}` is not a kind, so it needs a key `kind`, one of {known}");
                 return self.wrong(&["providers", name], Mark::Key, &why);
             };
-            let meant =
-                nearest(kind, kinds()).map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+            let meant = suggestion(kind, kinds())
+                .map(|meant| format!("did you mean `{meant}`? "))
+                .unwrap_or_default();
             let why = format!("there is no kind `{kind}`: {meant}the kinds are {known}");
             self.wrong(&["providers", name, "kind"], Mark::Value, &why)
         })
@@ -176,7 +177,7 @@ impl Config {
         let Some(key) = self.table(name)?.keys().find(|key| !known().any(|known| known == *key)) else {
             return Ok(());
         };
-        let meant = match nearest(key, known()) {
+        let meant = match suggestion(key, known()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => {
                 format!("it has {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
@@ -292,7 +293,7 @@ impl Config {
                 let table = keys[2..].join(".");
                 keys.push(field);
                 let known = || known.split('`').skip(1).step_by(2);
-                let meant = nearest(field, known()).map(|meant| format!("did you mean `{meant}`?"));
+                let meant = suggestion(field, known()).map(|meant| format!("did you mean `{meant}`?"));
                 let all = || {
                     format!("it has {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
                 };
@@ -312,8 +313,9 @@ impl Config {
         // Of a table that several files have a part in, figment names none.
         let texts = self.texts.iter().rev().filter(|text| path.is_none_or(|path| text.path == path));
         let is_variable = metadata.is_some_and(|metadata| metadata.name.starts_with("environment"));
-        let place =
-            texts.filter(|_| !is_variable).find_map(|text| Place::of_key(&text.path, &text.text, keys, mark));
+        let place = texts
+            .filter(|_| !is_variable)
+            .find_map(|text| SourceSpan::of_key(&text.path, &text.text, keys, mark));
         Error::configuration(match place {
             Some(place) => format!("{place}: {why}{}", place.picture()),
             None => format!("{}: {why}", self.origin(keys)),
@@ -358,14 +360,14 @@ fn is_host(text: &str) -> bool {
     is_one && name.chars().all(plain) && (name == text || name.contains('.'))
 }
 
-impl Catalog for Config {
+impl ProviderRegistry for Config {
     fn names(&self) -> Vec<String> {
         self.all_names().into_iter().collect()
     }
 
     fn entry(&self, name: &str) -> Result<Entry> {
         let kind = self.kind_of(name)?;
-        self.build(name, kind).map_err(|error| error.of_provider(name))
+        self.build(name, kind).map_err(|error| error.for_provider(name))
     }
 }
 

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::layers::Text;
 use super::parts::Parts;
-use super::place::{Mark, Place};
+use super::source_span::{Mark, SourceSpan};
 use super::{Config, Setting};
 
 /// The environment variable that wins over files.
@@ -69,7 +69,7 @@ impl StoreConfig {
             return Ok(());
         };
         let wrong = |span: Range<usize>, mark: Mark, why: &str| {
-            let place = Place::at(path, text, span, mark);
+            let place = SourceSpan::at(path, text, span, mark);
             Error::configuration(format!("{place}: {why}{}", place.picture()))
         };
         (self.origin, self.file) = (Some(path.display().to_string()), Some(path.clone()));

@@ -2,25 +2,30 @@
 
 use std::path::PathBuf;
 
-use broker::{Catalog, Config, Env, Error, ErrorKind, SystemEnv, nearest};
+use broker::{Config, Env, Error, ErrorKind, ProviderRegistry, SystemEnv, suggestion};
 
 use super::files::{is_ours, mode, others_may_write, quoted};
 use super::report::Report;
-use crate::commands::{Desk, Outcome};
+use crate::commands::{CommandContext, CommandResult};
+use crate::hints;
 
 /// The variables that are read; `BROKER_PROVIDERS__…` are keys.
 const VARIABLES: [&str; 3] = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
 
 /// Gives the configuration, if there is one that can be used. That `named` is no provider is an error of who asked.
-pub(super) fn check(desk: &Desk<'_>, named: Option<&str>, report: &mut Report) -> Outcome<Option<Config>> {
-    let loaded = desk.setup().config();
+pub(super) fn check(
+    context: &CommandContext<'_>,
+    named: Option<&str>,
+    report: &mut Report,
+) -> CommandResult<Option<Config>> {
+    let loaded = context.setup().config();
     let leaks = loaded.as_ref().map(|config| leaks(config, named)).unwrap_or_default();
-    writers(desk, &leaks, report);
+    writers(context, &leaks, report);
     variables(report);
     let config = match loaded {
         Ok(config) => config,
         Err(error) => {
-            report.error("configuration.load", None, error.message(), of_load(desk, &error));
+            report.error("configuration.load", None, error.message(), of_load(context, &error));
             return Ok(None);
         }
     };
@@ -34,16 +39,19 @@ pub(super) fn check(desk: &Desk<'_>, named: Option<&str>, report: &mut Report) -
     }
 }
 
-/// What mends a configuration that cannot be loaded.
-fn of_load(desk: &Desk<'_>, error: &Error) -> String {
+/// The fix for a configuration error without a hint of its own.
+const CORRECT: &str = "correct the file, then run: broker config check";
+
+/// The fix for a configuration that cannot be loaded.
+fn of_load(context: &CommandContext<'_>, error: &Error) -> String {
     // A file of the usual ones need not be there.
-    let missing = desk.setup().config_files().iter().all(|(_, there)| !there);
-    match error.hint() {
-        _ if missing && desk.everywhere.config.is_some() => "correct the name after --config".to_owned(),
+    let missing = context.setup().config_files().iter().all(|(_, there)| !there);
+    match hints::hint(error) {
+        _ if missing && context.global.config.is_some() => "correct the name after --config".to_owned(),
         _ if missing && SystemEnv.var("BROKER_CONFIG").is_some() => {
             "correct the name, or run: unset BROKER_CONFIG".to_owned()
         }
-        hint => hint.unwrap_or("correct the file, then run: broker config check").to_owned(),
+        hint => hint.unwrap_or_else(|| CORRECT.to_owned()),
     }
 }
 
@@ -51,7 +59,7 @@ fn provider(config: &Config, name: &str, report: &mut Report) {
     match config.entry(name) {
         Ok(_) => report.fine("configuration.provider", Some(name), "its keys are right"),
         Err(error) => {
-            let fix = error.hint().unwrap_or("correct it, then run: broker config check");
+            let fix = hints::hint(&error).unwrap_or_else(|| CORRECT.to_owned());
             report.error("configuration.provider", Some(name), error.message(), fix);
         }
     }
@@ -78,8 +86,8 @@ fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
 }
 
 /// Who can write it can send the secrets in it to a server of theirs; who can read it has them.
-fn writers(desk: &Desk<'_>, leaks: &[Leak], report: &mut Report) {
-    for (file, _) in desk.setup().config_files().iter().filter(|(_, there)| *there) {
+fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
+    for (file, _) in context.setup().config_files().iter().filter(|(_, there)| *there) {
         let both = [Some(file.as_path()), file.parent().filter(|folder| !folder.as_os_str().is_empty())];
         let open: Vec<_> = both
             .into_iter()
@@ -116,7 +124,7 @@ fn variables(report: &mut Report) {
     for (name, _) in set.iter().filter(|(name, _)| !own(name)) {
         // The part that all have says nothing.
         let bare = |name: &'static str| name.trim_start_matches("BROKER_");
-        let near = nearest(name.trim_start_matches("BROKER_"), VARIABLES.map(bare));
+        let near = suggestion(name.trim_start_matches("BROKER_"), VARIABLES.map(bare));
         let meant = match near.and_then(|near| VARIABLES.into_iter().find(|name| bare(name) == near)) {
             Some(meant) => meant,
             None if name.starts_with("BROKER_PROVIDER") => "BROKER_PROVIDERS__NAME__KEY",

@@ -2,18 +2,23 @@
 
 use std::path::Path;
 
-use broker::{Config, ErrorKind, SecretSource, State, Status, SystemEnv, platform, printable};
+use broker::{Config, ErrorKind, SecretSource, State, Status, SystemEnv, platform, sanitize};
 use rustix::fs::{Access, access};
 
 use super::files::{is_open, mode, quoted};
+use super::last_failure;
 use super::report::Report;
-use super::tries;
-use crate::commands::Desk;
+use crate::commands::CommandContext;
 
-pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status], report: &mut Report) {
+pub(super) fn check(
+    context: &CommandContext<'_>,
+    config: Option<&Config>,
+    statuses: &[Status],
+    report: &mut Report,
+) {
     for status in statuses {
         login(status, report);
-        tries::check(desk, status, is_over(status), report);
+        last_failure::check(context, status, is_over(status), report);
     }
     let Some(config) = config else { return };
     for status in statuses {
@@ -70,7 +75,7 @@ fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
             Err(what) => wrong(what),
         },
         SecretSource::Command(words) => match words.first().filter(|program| !is_found(program)) {
-            Some(program) => wrong(format!("there is no program `{}`", printable(program))),
+            Some(program) => wrong(format!("there is no program `{}`", sanitize(program))),
             None => return fine(name, key, report),
         },
         SecretSource::Env(_) | SecretSource::Literal(_) => return fine(name, key, report),

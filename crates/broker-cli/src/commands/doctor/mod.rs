@@ -2,40 +2,40 @@
 
 mod configuration;
 mod files;
+mod last_failure;
 mod logins;
 mod network;
 mod report;
 mod sealed;
 mod state;
 mod tools;
-mod tries;
 
 use broker::{Broker, Error, ErrorKind, Status};
 
-use super::{Desk, Outcome, answer};
+use super::{CommandContext, CommandResult, answer};
 use crate::args::Doctor;
-use crate::report::End;
+use crate::report::ExitError;
 use crate::terminal::colours;
 use report::Report;
 
-pub(super) fn run(desk: &Desk<'_>, args: &Doctor) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult {
     let mut report = Report::default();
     let named = args.provider.as_deref();
-    let config = configuration::check(desk, named, &mut report)?;
-    let broker = desk.setup().open().ok();
+    let config = configuration::check(context, named, &mut report)?;
+    let broker = context.setup().open().ok();
     let (statuses, errors) = look(broker.as_ref(), named);
-    state::check(desk, &errors, &mut report);
-    sealed::check(desk, config.as_ref(), &statuses, &mut report);
-    logins::check(desk, config.as_ref(), &statuses, &mut report);
-    network::check(desk, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
-    tools::check(desk, config.as_ref(), named, &statuses, &mut report);
+    state::check(context, &errors, &mut report);
+    sealed::check(context, config.as_ref(), &statuses, &mut report);
+    logins::check(context, config.as_ref(), &statuses, &mut report);
+    network::check(context, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
+    tools::check(context, config.as_ref(), named, &statuses, &mut report);
     answer(&if args.json {
         format!("{}\n", report.json())
     } else {
         report.text(colours(&std::io::stdout()))
     })?;
     // The report has said it all.
-    if report.is_well() { Ok(()) } else { Err(End::Errors(Vec::new())) }
+    if report.is_well() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }
 }
 
 /// What is held for the providers, and what of it could not be read.

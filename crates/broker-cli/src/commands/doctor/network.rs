@@ -10,9 +10,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use url::Url;
 
 use super::report::Report;
-use crate::commands::{Desk, Outcome};
+use crate::commands::{CommandContext, CommandResult};
+use crate::humanize;
 use crate::run::run as run_async;
-use crate::words;
 
 /// How long a service may take to answer.
 const BOUND: Duration = Duration::from_secs(10);
@@ -22,11 +22,11 @@ const SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// Without a broker, nothing is asked.
 pub(super) fn check(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     broker: Option<&Broker>,
     statuses: &[Status],
     report: &mut Report,
-) -> Outcome {
+) -> CommandResult {
     certificates(report);
     no_proxy(report);
     let proxy = proxy(report);
@@ -49,7 +49,7 @@ pub(super) fn check(
         }
         return Ok(());
     };
-    let scout = desk.setup().prober()?;
+    let scout = context.setup().prober()?;
     let (answers, refusal) = run_async(broker, async {
         let mut probes = JoinSet::new();
         for (index, status) in statuses.iter().enumerate() {
@@ -285,6 +285,6 @@ fn clock(status: &Status, probed: &Probed, report: &mut Report) {
         return report.fine("network.clock", name, "this clock agrees with the service's");
     }
     let side = if ahead > TimeDelta::zero() { "behind" } else { "ahead of" };
-    let what = format!("this clock is {} {side} the service's", words::duration(off));
+    let what = format!("this clock is {} {side} the service's", humanize::duration(off));
     report.error("network.clock", name, what, "set the clock: timedatectl set-ntp true");
 }

@@ -1,6 +1,6 @@
 //! What the doctor found, for people and for programs.
 
-use broker::printable;
+use broker::sanitize;
 use serde_json::{Value, json};
 
 /// How bad it is.
@@ -162,7 +162,7 @@ fn line(check: &Check, colours: bool) -> String {
     let margin = " ".repeat(WIDTH + 4);
     let whose = check.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     // Names of files and variables are anybody's text.
-    let indented = |text: &str| text.lines().map(printable).collect::<Vec<_>>().join(&format!("\n{margin}"));
+    let indented = |text: &str| text.lines().map(sanitize).collect::<Vec<_>>().join(&format!("\n{margin}"));
     let message = indented(&check.message);
     let padding = " ".repeat(WIDTH - word.len());
     let fix = fix.map(|fix| format!("\n{margin}fix: {}", indented(fix)));

@@ -2,15 +2,20 @@
 
 use std::path::Path;
 
-use broker::{Catalog, Config, KeyringState, Status};
+use broker::{Config, KeyringState, ProviderRegistry, Status};
 
 use super::report::Report;
-use crate::commands::Desk;
+use crate::commands::CommandContext;
 use crate::commands::store::{of_keyring, word};
 
-pub(super) fn check(desk: &Desk<'_>, config: Option<&Config>, statuses: &[Status], report: &mut Report) {
+pub(super) fn check(
+    context: &CommandContext<'_>,
+    config: Option<&Config>,
+    statuses: &[Status],
+    report: &mut Report,
+) {
     let Some(config) = config else { return };
-    let Ok(records) = desk.setup().records(config) else { return };
+    let Ok(records) = context.setup().records(config) else { return };
     let configured_names = config.names();
     let (mut list, mut all_told) = (Vec::new(), true);
     for (name, kept) in records.list() {

@@ -4,13 +4,14 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use broker::{Error, FileStore, Reach, Store, SystemEnv, platform};
+use broker::{Error, FileStore, LockScope, Store, SystemEnv, platform};
 use rustix::fs::statvfs;
 
 use super::files::{is_open, is_ours, mode, quoted};
 use super::report::Report;
-use crate::commands::Desk;
-use crate::words::FOLDER_EACH;
+use crate::commands::CommandContext;
+use crate::hints;
+use crate::humanize::FOLDER_EACH;
 
 /// Less room than this is little for any record.
 const LITTLE: u64 = 1024 * 1024;
@@ -18,11 +19,12 @@ const LITTLE: u64 = 1024 * 1024;
 /// What names another folder.
 const ELSEWHERE: &str = "or name another folder: --state-dir or BROKER_STATE_DIR";
 
-pub(super) fn check(desk: &Desk<'_>, unread: &[Error], report: &mut Report) {
-    let folder = match desk.setup().state_folder() {
+pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
+    let folder = match context.setup().state_folder() {
         Ok(folder) => folder,
         Err(error) => {
-            return report.error("state.folder", None, error.message(), error.hint().unwrap_or(ELSEWHERE));
+            let fix = hints::hint(&error).unwrap_or_else(|| ELSEWHERE.to_owned());
+            return report.error("state.folder", None, error.message(), fix);
         }
     };
     match folder.metadata() {
@@ -63,7 +65,7 @@ fn of_record(folder: &Path, error: &Error) -> String {
     match there {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
         Some((meta, path)) if !is_ours(&meta) => format!("run: sudo chown \"$USER\" {path}"),
-        _ => error.hint().unwrap_or("move the file away, then log in again").to_owned(),
+        _ => hints::hint(error).unwrap_or_else(|| "move the file away, then log in again".to_owned()),
     }
 }
 
@@ -162,7 +164,7 @@ fn filesystem(folder: &Path, report: &mut Report) {
             let what = format!("{on}, which has no locks: the lock is in {lock} and reaches this host only");
             report.warning("state.filesystem", None, what, own());
         }
-        (None, true, Reach::Host) => {
+        (None, true, LockScope::Host) => {
             report.warning(
                 "state.filesystem",
                 None,
@@ -170,11 +172,11 @@ fn filesystem(folder: &Path, report: &mut Report) {
                 own(),
             );
         }
-        (None, true, Reach::Unknown) => {
+        (None, true, LockScope::Unknown) => {
             let what = format!("{on}; whether a lock there reaches other hosts cannot be told");
             report.warning("state.filesystem", None, what, own());
         }
-        (None, true, Reach::Hosts) => {
+        (None, true, LockScope::Hosts) => {
             report.fine("state.filesystem", None, format!("{on}, where a lock reaches all hosts"));
         }
         (None, false, _) => report.fine("state.filesystem", None, format!("{on}, which is this host's")),

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::files::{is_open, mode, quoted};
 use super::report::Report;
-use crate::commands::Desk;
+use crate::commands::CommandContext;
 
 /// A provider, and the keys that are set for it.
 struct Entry {
@@ -19,7 +19,7 @@ struct Entry {
 }
 
 pub(super) fn check(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     config: Option<&Config>,
     named: Option<&str>,
     statuses: &[Status],
@@ -28,7 +28,7 @@ pub(super) fn check(
     let entries = config.map(entries).unwrap_or_default();
     let of_kind = |kind: &str| entries.iter().filter(|entry| entry.kind == kind).collect::<Vec<_>>();
     let asked = |kind: &str| named.is_none_or(|name| of_kind(kind).iter().any(|entry| entry.name == name));
-    let from_file = desk.everywhere.env_file.is_some();
+    let from_file = context.global.env_file.is_some();
     if asked("earthscope") {
         earthscope(&of_kind("earthscope"), from_file, statuses, report);
     }

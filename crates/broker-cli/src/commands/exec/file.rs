@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Clock, Error, Person, SystemClock, Token, TokenRequest};
+use broker::{Broker, Clock, Error, Prompt, SystemClock, Token, TokenRequest};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use tokio::process::Child;
@@ -15,10 +15,11 @@ use tokio::task::JoinSet;
 
 use super::folder::Folder;
 use super::{Given, not_run};
-use crate::commands::{Desk, Outcome};
+use crate::commands::{CommandContext, CommandResult};
 use crate::format::plain;
 use crate::harden::as_started;
-use crate::report::End;
+use crate::hints;
+use crate::report::ExitError;
 use crate::run::{Signals, runtime};
 use crate::terminal::Terminal;
 
@@ -29,12 +30,12 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(
-    desk: &Desk<'_>,
+    context: &CommandContext<'_>,
     broker: &Broker,
     request: &TokenRequest,
     given: Vec<Given>,
     command: Command,
-) -> Outcome {
+) -> CommandResult {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         // From here on a signal leaves no file behind.
@@ -54,18 +55,18 @@ pub(super) fn run(
                 broker: broker.clone(),
                 request: request.clone(),
                 folder: folder.clone(),
-                terminal: desk.terminal.clone(),
+                terminal: context.terminal.clone(),
                 given,
             };
             keepers.spawn(keeper.keep());
         }
         let status = attend(&mut child, &mut signals).await;
         keepers.shutdown().await;
-        broker.settled().await;
+        broker.wait_idle().await;
         if let Some(Err(error)) = Arc::into_inner(folder).map(Folder::remove) {
-            desk.say(&format!("warning: the files of the command are not removed: {error}"));
+            context.say(&format!("warning: the files of the command are not removed: {error}"));
         }
-        status.map_err(|error| End::from(Error::failed("the command is lost").with_source(error)))
+        status.map_err(|error| ExitError::from(Error::failed("the command is lost").with_source(error)))
     });
     runtime.shutdown_background();
     end_as(ended?)
@@ -104,15 +105,15 @@ fn in_foreground() -> bool {
 }
 
 /// Ends as the command has ended, by the same signal if one ended it.
-fn end_as(status: ExitStatus) -> Outcome {
+fn end_as(status: ExitStatus) -> CommandResult {
     let Some(signal) = status.signal() else {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-        return if code == 0 { Ok(()) } else { Err(End::Code(code, None)) };
+        return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
     };
     // A new program in this process has no handlers left; whoever waits for it sees the signal.
     let script = "ulimit -c 0; kill -\"$1\" $$; exit $((128 + $1))";
     let _ = Command::new("/bin/sh").args(["-c", script, "sh", &signal.to_string()]).exec();
-    Err(End::Signal(u8::try_from(signal).unwrap_or_default()))
+    Err(ExitError::Signal(u8::try_from(signal).unwrap_or_default()))
 }
 
 /// Who keeps one file new.
@@ -132,9 +133,9 @@ impl Keeper {
             match self.renew().await {
                 Ok(()) => told = false,
                 Err(error) if !told => {
-                    let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                    let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
                     let (provider, why) = (&self.given.provider, error.message());
-                    self.terminal.tell(&format!("{provider}: the file keeps its old token: {why}{hint}"));
+                    self.terminal.notify(&format!("{provider}: the file keeps its old token: {why}{hint}"));
                     told = true;
                 }
                 Err(_) => {}
@@ -148,7 +149,7 @@ impl Keeper {
         if !token.secret().same_as(self.given.token.secret()) {
             let line = plain(&token)?;
             let written = self.folder.write(provider, line);
-            written.map_err(|error| no_files(&error).of_provider(provider))?;
+            written.map_err(|error| no_files(&error).for_provider(provider))?;
             self.given.token = token;
         }
         Ok(())

@@ -7,14 +7,14 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use broker::{Broker, Clock, Error, SystemClock, Token, TokenRequest, printable};
+use broker::{Broker, Clock, Error, SystemClock, Token, TokenRequest, sanitize};
 
 use super::token::{held_or_new, warn_if_short};
-use super::{Desk, Outcome};
+use super::{CommandContext, CommandResult};
 use crate::args::Exec;
 use crate::format::plain;
 use crate::harden::as_started;
-use crate::report::End;
+use crate::report::ExitError;
 
 /// A provider's token, and the variable that programs look for it in.
 struct Given {
@@ -23,11 +23,11 @@ struct Given {
     token: Token,
 }
 
-pub(super) fn run(desk: &Desk<'_>, args: &Exec) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, args: &Exec) -> CommandResult {
     let mut command = command(&args.providers, &args.command)?;
-    let broker = desk.broker_of(desk.setup(), &args.providers)?;
+    let broker = context.broker_of(context.setup(), &args.providers)?;
     // It gets the tokens that it was started for, and no password behind them.
-    for name in desk.terminal.withheld() {
+    for name in context.terminal.withheld() {
         command.env_remove(name);
     }
     let variables = variables(&broker, &args.providers)?;
@@ -35,15 +35,15 @@ pub(super) fn run(desk: &Desk<'_>, args: &Exec) -> Outcome {
     let request = args.min_ttl.iter().fold(usual.clone(), |request, left| request.min_ttl(*left));
     let given = args.providers.iter().zip(variables).map(|(provider, variable)| {
         let token = held_or_new(&broker, provider, &request)?;
-        warn_if_short(desk, &token, args.min_ttl, SystemClock.now());
+        warn_if_short(context, &token, args.min_ttl, SystemClock.now());
         Ok(Given { provider: provider.clone(), variable, token })
     });
-    let given = given.collect::<Outcome<Vec<_>>>()?;
-    if args.file { file::run(desk, &broker, &usual, given, command) } else { become_it(command, &given) }
+    let given = given.collect::<CommandResult<Vec<_>>>()?;
+    if args.file { file::run(context, &broker, &usual, given, command) } else { become_it(command, &given) }
 }
 
 /// Gives the process to the command: signals, exit code and terminal are its own then.
-fn become_it(mut command: Command, given: &[Given]) -> Outcome {
+fn become_it(mut command: Command, given: &[Given]) -> CommandResult {
     for Given { variable, token, .. } in given {
         command.env(variable, plain(token)?);
     }
@@ -51,12 +51,12 @@ fn become_it(mut command: Command, given: &[Given]) -> Outcome {
     Err(not_run(&command, error))
 }
 
-fn command(providers: &[String], words: &[OsString]) -> Outcome<Command> {
+fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
     let wrong = |what: &str, hint: String| Err(Error::usage(what).with_hint(hint).into());
     let Some((program, its_words)) = words.split_first() else {
         // Without `--` the command's words look like more providers; all but the first may be secrets.
-        let typed = providers.get(1).map_or_else(|| "COMMAND".to_owned(), |word| printable(word));
-        let provider = providers.first().map(|name| printable(name)).unwrap_or_default();
+        let typed = providers.get(1).map_or_else(|| "COMMAND".to_owned(), |word| sanitize(word));
+        let provider = providers.first().map(|name| sanitize(name)).unwrap_or_default();
         return wrong(
             "no command is given",
             format!("the command stands after `--`: broker exec {provider} -- {typed} …"),
@@ -72,7 +72,7 @@ fn command(providers: &[String], words: &[OsString]) -> Outcome<Command> {
 }
 
 /// The variable of each provider; two tokens cannot be in one.
-fn variables(broker: &Broker, providers: &[String]) -> Outcome<Vec<String>> {
+fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>> {
     let named = providers.iter().map(|provider| broker.token_variable(provider));
     let variables = named.collect::<broker::Result<Vec<_>>>()?;
     if let Some(twice) = repeated(providers) {
@@ -94,9 +94,9 @@ fn repeated(names: &[String]) -> Option<&String> {
 }
 
 /// Why a command was not run, with the exit code that shells have for it.
-fn not_run(command: &Command, error: std::io::Error) -> End {
+fn not_run(command: &Command, error: std::io::Error) -> ExitError {
     let (program, missing) = (command.get_program(), error.kind() == std::io::ErrorKind::NotFound);
-    let shown = printable(&program.to_string_lossy());
+    let shown = sanitize(&program.to_string_lossy());
     let hint = if missing && shown.contains(char::is_whitespace) {
         "the command and its arguments are words of their own; for a line of shell: sh -c '…'"
     } else if missing {
@@ -105,5 +105,5 @@ fn not_run(command: &Command, error: std::io::Error) -> End {
         "see whether it is a program, and yours to run: ls -l"
     };
     let error = Error::failed(format!("`{shown}` cannot be run: {error}")).with_hint(hint).with_source(error);
-    End::Code(if missing { 127 } else { 126 }, Some(error))
+    ExitError::Code(if missing { 127 } else { 126 }, Some(error))
 }

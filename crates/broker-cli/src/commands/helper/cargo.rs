@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{provider_for, token};
-use crate::commands::{Desk, Outcome, answer};
+use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::plain;
-use crate::report::End;
+use crate::hints;
+use crate::report::ExitError;
 
 #[derive(Deserialize)]
 struct Request {
@@ -24,14 +25,14 @@ struct Registry {
     index_url: String,
 }
 
-pub(super) fn run(desk: &Desk<'_>) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>) -> CommandResult {
     say(&json!({ "v": [1] }))?;
     let mut broker = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| Error::failed("standard input cannot be read").with_source(error))?;
-        let answer = match respond(desk, &mut broker, &line) {
+        let answer = match respond(context, &mut broker, &line) {
             Ok(answer) => answer,
-            Err(End::Errors(errors)) => fault(&errors),
+            Err(ExitError::Errors(errors)) => fault(&errors),
             Err(end) => return Err(end),
         };
         say(&answer)?;
@@ -39,7 +40,7 @@ pub(super) fn run(desk: &Desk<'_>) -> Outcome {
     Ok(())
 }
 
-fn respond(desk: &Desk<'_>, broker: &mut Option<Broker>, line: &str) -> Outcome<Value> {
+fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str) -> CommandResult<Value> {
     let request: Request = serde_json::from_str(line)
         .map_err(|error| Error::usage("this is no request of cargo's").with_source(error))?;
     if request.v != 1 || request.kind != "get" {
@@ -47,11 +48,11 @@ fn respond(desk: &Desk<'_>, broker: &mut Option<Broker>, line: &str) -> Outcome<
     }
     let broker = match broker {
         Some(broker) => broker,
-        None => broker.insert(desk.setup().open()?),
+        None => broker.insert(context.setup().open()?),
     };
     let index = &request.registry.index_url;
     let url = index.strip_prefix("sparse+").unwrap_or(index);
-    let Some(provider) = provider_for(desk, broker, url) else {
+    let Some(provider) = provider_for(context, broker, url) else {
         return Ok(json!({ "Err": { "kind": "url-not-supported" } }));
     };
     let token = token(broker, &provider)?;
@@ -71,7 +72,7 @@ fn respond(desk: &Desk<'_>, broker: &mut Option<Broker>, line: &str) -> Outcome<
 
 /// cargo shows these, and asks no other provider.
 fn fault(errors: &[Error]) -> Value {
-    let words = |error: &Error| match error.hint() {
+    let words = |error: &Error| match hints::hint(error) {
         Some(hint) => format!("{error} ({hint})"),
         None => error.to_string(),
     };
@@ -79,6 +80,6 @@ fn fault(errors: &[Error]) -> Value {
     json!({ "Err": { "kind": "other", "message": words.join("; "), "caused-by": [] } })
 }
 
-fn say(message: &Value) -> Outcome {
+fn say(message: &Value) -> CommandResult {
     answer(&format!("{message}\n"))
 }

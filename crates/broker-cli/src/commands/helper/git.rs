@@ -5,28 +5,28 @@ use std::fmt::Write;
 use broker::{Broker, Secret, TokenRequest};
 
 use super::{input, provider_for, token};
-use crate::commands::{Desk, Outcome, answer};
+use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::plain;
 use crate::run::run as run_async;
 
 /// What servers that take a token by HTTP Basic mostly want for a name, if they want one.
 const USERNAME: &str = "oauth2";
 
-pub(super) fn run(desk: &Desk<'_>, operation: &str) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, operation: &str) -> CommandResult {
     let said = input()?;
     let said = Said(&said);
     let Some(url) = said.url() else { return Ok(()) };
     match operation {
-        "get" => get(desk, &said, &url),
-        "erase" => erase(desk, &said, &url),
+        "get" => get(context, &said, &url),
+        "erase" => erase(context, &said, &url),
         // `store`, and what newer versions may say: git wants silence.
         _ => Ok(()),
     }
 }
 
-fn get(desk: &Desk<'_>, said: &Said<'_>, url: &str) -> Outcome {
-    let broker = desk.setup().open()?;
-    let Some(provider) = provider_for(desk, &broker, url) else { return Ok(()) };
+fn get(context: &CommandContext<'_>, said: &Said<'_>, url: &str) -> CommandResult {
+    let broker = context.setup().open()?;
+    let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let token = token(&broker, &provider)?;
     let header = broker.header(&provider)?;
     let (kind, secret) = (header.prefix_of(&token), plain(&token)?);
@@ -43,10 +43,10 @@ fn get(desk: &Desk<'_>, said: &Said<'_>, url: &str) -> Outcome {
 }
 
 /// The server did not take a credential. If it is the held token, another is had, for the next call.
-fn erase(desk: &Desk<'_>, said: &Said<'_>, url: &str) -> Outcome {
+fn erase(context: &CommandContext<'_>, said: &Said<'_>, url: &str) -> CommandResult {
     let Some(refused) = said.value("credential").or_else(|| said.value("password")) else { return Ok(()) };
-    let broker = desk.setup().open()?;
-    let Some(provider) = provider_for(desk, &broker, url) else { return Ok(()) };
+    let broker = context.setup().open()?;
+    let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let (request, refused) = (TokenRequest::new(), Secret::new(refused));
     if is_held(&broker, &provider, &request, &refused) {
         // The next call says what is wrong, if it still is.
@@ -56,7 +56,7 @@ fn erase(desk: &Desk<'_>, said: &Said<'_>, url: &str) -> Outcome {
 }
 
 fn is_held(broker: &Broker, provider: &str, request: &TokenRequest, secret: &Secret) -> bool {
-    let held = broker.held(provider, request).ok().flatten();
+    let held = broker.stored(provider, request).ok().flatten();
     held.is_some_and(|held| held.secret().same_as(secret))
 }
 

@@ -1,10 +1,10 @@
 //! Kubernetes' client-go credential plugins: what is asked is in the environment, the answer is an `ExecCredential`.
 
-use broker::{Error, Result, ServiceUrl, printable};
+use broker::{Error, Result, ServiceUrl, sanitize};
 use serde::Deserialize;
 
 use super::{host_of, token};
-use crate::commands::{Desk, Outcome, answer};
+use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::{EXEC_CREDENTIAL, exec_credential, plain};
 
 const VARIABLE: &str = "KUBERNETES_EXEC_INFO";
@@ -29,9 +29,9 @@ struct Cluster {
     server: String,
 }
 
-pub(super) fn run(desk: &Desk<'_>, provider: &str) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult {
     let asked = asked()?;
-    let broker = desk.broker(provider)?;
+    let broker = context.broker(provider)?;
     if let Some(Cluster { server }) = &asked.spec.cluster {
         check(provider, server, |host| broker.offers_to(provider, host))?;
     }
@@ -50,22 +50,22 @@ fn asked() -> Result<Asked> {
     if VERSIONS.contains(&asked.api_version.as_str()) {
         return Ok(asked);
     }
-    let version = printable(&asked.api_version);
+    let version = sanitize(&asked.api_version);
     Err(Error::usage(format!("`{version}` is no version that is spoken here"))
         .with_hint(format!("in the kubeconfig: apiVersion: {}", VERSIONS[0])))
 }
 
 /// Whether the provider's token may go to the cluster.
 fn check(provider: &str, server: &str, offers: impl Fn(&str) -> Result<bool>) -> Result<()> {
-    let shown = printable(server);
+    let shown = sanitize(server);
     let Some(host) = host_of(server) else {
         return Err(Error::usage(format!("the cluster's server `{shown}` is no URL that a token goes to")));
     };
     if !offers(&host)? {
         let error = Error::configuration(format!("its tokens are not offered to {host}"));
         let hint = format!("if they are meant for it: hosts = [\"{host}\"] in [providers.{provider}]");
-        return Err(error.of_provider(provider).with_hint(hint));
+        return Err(error.for_provider(provider).with_hint(hint));
     }
-    ServiceUrl::parse(server).map_err(|why| Error::usage(why).of_provider(provider))?;
+    ServiceUrl::parse(server).map_err(|why| Error::usage(why).for_provider(provider))?;
     Ok(())
 }

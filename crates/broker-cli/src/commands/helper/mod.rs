@@ -12,31 +12,31 @@ use broker::{Broker, Error, ServiceUrl, Token, TokenRequest};
 use zeroize::Zeroizing;
 
 use super::token::held_or_new;
-use super::{Desk, LONGEST_SECRET, Outcome};
+use super::{CommandContext, CommandResult, LONGEST_SECRET};
 use crate::args::Helper;
 
-pub(super) fn run(desk: &Desk<'_>, helper: &Helper) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResult {
     match helper {
-        Helper::Git { operation } => git::run(desk, operation),
-        Helper::Docker { operation } => docker::run(desk, *operation),
-        Helper::Cargo { .. } => cargo::run(desk),
-        Helper::Aws { provider, role, param } => aws::run(desk, provider, role, param),
-        Helper::Kubectl { provider } => kubectl::run(desk, provider),
+        Helper::Git { operation } => git::run(context, operation),
+        Helper::Docker { operation } => docker::run(context, *operation),
+        Helper::Cargo { .. } => cargo::run(context),
+        Helper::Aws { provider, role, param } => aws::run(context, provider, role, param),
+        Helper::Kubectl { provider } => kubectl::run(context, provider),
     }
 }
 
 /// The usual token of a provider.
-fn token(broker: &Broker, provider: &str) -> Outcome<Token> {
+fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
     held_or_new(broker, provider, &TokenRequest::new())
 }
 
 /// The first provider that offers its tokens to a URL's host.
-fn provider_for(desk: &Desk<'_>, broker: &Broker, url: &str) -> Option<String> {
+fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<String> {
     let host = host_of(url)?;
     let offers = |name: &String| match broker.offers_to(name, &host) {
         Ok(offers) => offers,
         Err(error) => {
-            desk.say(&format!("warning: {error}"));
+            context.say(&format!("warning: {error}"));
             false
         }
     };
@@ -44,7 +44,7 @@ fn provider_for(desk: &Desk<'_>, broker: &Broker, url: &str) -> Option<String> {
     match ServiceUrl::parse(url) {
         Ok(_) => Some(provider),
         Err(why) => {
-            desk.say(&format!("{provider}: no token: {why}"));
+            context.say(&format!("{provider}: no token: {why}"));
             None
         }
     }
@@ -60,7 +60,7 @@ fn host_of(url: &str) -> Option<String> {
 }
 
 /// What a program says on standard input: text that may hold a secret.
-fn input() -> Outcome<Zeroizing<String>> {
+fn input() -> CommandResult<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::new());
     let read = std::io::stdin().lock().take(LONGEST_SECRET).read_to_end(&mut bytes);
     read.map_err(|error| {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{Env, EnvFile, Error, Result, Secret, platform, printable};
+use broker::{Env, EnvFile, Error, Result, Secret, platform, sanitize};
 use serde_json::{Map, Value};
 
 use super::EarthDailyCredentials;
@@ -93,7 +93,7 @@ fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> R
         sets.retain(|set| set.section.as_ref() == Some(&profile));
     }
     if sets.len() > 1 {
-        let names: Vec<_> = sets.iter().filter_map(|set| set.section.as_deref()).map(printable).collect();
+        let names: Vec<_> = sets.iter().filter_map(|set| set.section.as_deref()).map(sanitize).collect();
         let several = format!("{} has several accounts: {}", path.display(), names.join(", "));
         return Err(Error::usage(several).with_hint("name one: EDS_INI_PROFILE=NAME broker import …"));
     }
@@ -111,13 +111,13 @@ fn earthdaily(set: std::result::Result<EarthDailyCredentials, String>) -> Found 
                 there("EDS_API_URL", &set.api_url),
             ];
             let has = ["EDS_SECRET"].into_iter().chain(others.into_iter().flatten()).collect();
-            Found { kind, place: printable(&set.place), has, what: What::EarthDaily(set) }
+            Found { kind, place: sanitize(&set.place), has, what: What::EarthDaily(set) }
         }
         Err(why) => Found {
             kind,
             place: "a file that cannot be used".to_owned(),
             has: Vec::new(),
-            what: What::Nothing(printable(&why)),
+            what: What::Nothing(sanitize(&why)),
         },
     }
 }
@@ -146,7 +146,7 @@ fn in_tokens_file(env: &dyn Env, path: &Path) -> Found {
         Some(tokens) => of_tokens(env, path, &tokens),
         None => Found {
             kind: "earthscope",
-            place: printable(&path.display().to_string()),
+            place: sanitize(&path.display().to_string()),
             has: Vec::new(),
             what: What::Nothing(
                 read.map_or_else(|error| error.to_string(), |_| "there is no token in it".to_owned()),
@@ -172,7 +172,7 @@ fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> Found {
         (None, Some(refresh)) => What::RefreshToken(Secret::new(refresh)),
         (None, None) => What::Nothing("an access token alone ends soon: broker login earthscope".to_owned()),
     };
-    Found { kind: "earthscope", place: printable(&path.display().to_string()), has: has.collect(), what }
+    Found { kind: "earthscope", place: sanitize(&path.display().to_string()), has: has.collect(), what }
 }
 
 /// The profile whose file this is: `~/.earthscope/PROFILE/tokens.json`.

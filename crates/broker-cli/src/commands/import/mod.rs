@@ -15,7 +15,7 @@ use broker::EarthDailyCredentials;
 use broker::{Env, EnvFile, Error, SystemEnv, platform};
 use serde_json::json;
 
-use super::{Desk, Outcome, answer};
+use super::{CommandContext, CommandResult, answer};
 use crate::args::Import;
 use crate::format::{line, word};
 use found::Found;
@@ -23,16 +23,16 @@ use found::Found;
 use no_earthdaily::EarthDailyCredentials;
 use take::Taken;
 
-pub(super) fn run(desk: &Desk<'_>, args: &Import) -> Outcome {
+pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult {
     if args.name.is_some() && args.what.len() != 1 {
         return Err(Error::usage("`--as` names the provider that one file or number becomes").into());
     }
-    let env: Arc<dyn Env> = match &desk.everywhere.env_file {
+    let env: Arc<dyn Env> = match &context.global.env_file {
         Some(file) => Arc::new(EnvFile::read(file, Arc::new(SystemEnv))?),
         None => Arc::new(SystemEnv),
     };
     if args.what.is_empty() {
-        return list(desk, env.as_ref(), args.json);
+        return list(context, env.as_ref(), args.json);
     }
     // All is looked at before any is taken.
     let (mut found, mut open) = (Vec::new(), Vec::new());
@@ -49,13 +49,13 @@ pub(super) fn run(desk: &Desk<'_>, args: &Import) -> Outcome {
     }
     let mut taken = Vec::new();
     for found in &found {
-        taken.push(take::take(desk, found, args.name.as_deref())?);
+        taken.push(take::take(context, found, args.name.as_deref())?);
     }
     for file in open {
-        desk.say(&format!("{file} is not needed any more; others can read it: rm {}", word(file)));
+        context.say(&format!("{file} is not needed any more; others can read it: rm {}", word(file)));
     }
     for next in &taken {
-        desk.say(&format!("next: broker token {}", next.provider));
+        context.say(&format!("next: broker token {}", next.provider));
     }
     if !args.json {
         return Ok(());
@@ -71,7 +71,7 @@ fn number(what: &str) -> Option<usize> {
 }
 
 /// What a number of the list or a file stands for.
-fn meant(env: &Arc<dyn Env>, what: &str) -> Outcome<Vec<Found>> {
+fn meant(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
     let mut all = found::on_machine(env.as_ref());
     if number == 0 || number > all.len() {
@@ -81,9 +81,9 @@ fn meant(env: &Arc<dyn Env>, what: &str) -> Outcome<Vec<Found>> {
     Ok(vec![all.swap_remove(number - 1)])
 }
 
-fn list(desk: &Desk<'_>, env: &dyn Env, as_json: bool) -> Outcome {
+fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandResult {
     let all = found::on_machine(env);
-    let config = desk.setup().config()?;
+    let config = context.setup().config()?;
     let how: Vec<_> = all.iter().map(|found| take::how(&config, found)).collect();
     if as_json {
         let object = |(number, (found, how)): (usize, (&Found, &take::How))| {
@@ -101,8 +101,8 @@ fn list(desk: &Desk<'_>, env: &dyn Env, as_json: bool) -> Outcome {
         return answer(&line(&json!({ "version": 1, "found": found }))?);
     }
     if all.is_empty() {
-        desk.say("nothing of the services' own tools was found on this machine");
-        desk.say("hint: a file that is elsewhere: broker import EDS.env");
+        context.say("nothing of the services' own tools was found on this machine");
+        context.say("hint: a file that is elsewhere: broker import EDS.env");
         return Ok(());
     }
     let lines = (1..).zip(all.iter().zip(&how)).map(|(number, (found, how))| {

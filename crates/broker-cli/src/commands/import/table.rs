@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use broker::{Config, Env, Error, Result, Secret, Setting, SystemEnv, platform, printable};
+use broker::{Config, Env, Error, Result, Secret, Setting, SystemEnv, platform, sanitize};
 
 use super::insert::insert;
 use crate::commands::config_file::{at, beside, check, person_file, text_of, turn};
-use crate::commands::{Desk, Outcome};
+use crate::commands::{CommandContext, CommandResult};
 use crate::format::word;
 
 /// A key, and its value as it stands in the file.
@@ -49,13 +49,13 @@ impl<'a> Table<'a> {
 
     /// Adds it to the person's configuration, its secret in a file beside it. In a table that is there only keys are
     /// added; what has another value stays, and is an error.
-    pub(super) fn add(&self, desk: &Desk<'_>, from: &str) -> Outcome {
-        let file = person_file(desk)?;
+    pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
+        let file = person_file(context)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
         let secret_file = folder.join("secrets").join(self.name);
         let lines = self.lines(&secret_file);
         let _turn = turn(&folder)?;
-        let missing = self.missing(&desk.setup().config()?, &lines, &secret_file)?;
+        let missing = self.missing(&context.setup().config()?, &lines, &secret_file)?;
         if missing.is_empty() {
             let told = match self.secret {
                 Some((_, secret)) => {
@@ -64,7 +64,7 @@ impl<'a> Table<'a> {
                 }
                 None => "that is in the configuration already",
             };
-            desk.say(&format!("{}: taken over from {}: {told}", self.name, from));
+            context.say(&format!("{}: taken over from {}: {told}", self.name, from));
             return Ok(());
         }
         let before = text_of(&file).map_err(|error| at("read", &file, error))?;
@@ -76,13 +76,13 @@ impl<'a> Table<'a> {
         let new = beside(&file, &after).map_err(|error| at("written", &file, error))?;
         check(&new, &file, self.name)?;
         for (what, url) in self.unusual_urls() {
-            desk.say(&format!("{}: its {what} {}", self.name, printable(url)));
+            context.say(&format!("{}: its {what} {}", self.name, sanitize(url)));
         }
         if let Some((_, secret)) = self.secret {
             keep_secret(&secret_file, secret, false)?;
         }
         platform::put_in_place(new, &file).map_err(|error| at("written", &file, error))?;
-        desk.say(&format!("{}: taken over from {}, into {}", self.name, from, file.display()));
+        context.say(&format!("{}: taken over from {}, into {}", self.name, from, file.display()));
         Ok(())
     }
 

@@ -1,12 +1,12 @@
 //! Taking something over: as a table of the configuration, or by a login.
 
-use broker::{Catalog, Config, Error, Login, Result, Secret, is_provider_name, printable};
+use broker::{Config, Error, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize};
 
 use super::super::login::say_signed_in;
 use super::EarthDailyCredentials;
 use super::found::{Found, What};
 use super::table::{Table, quoted};
-use crate::commands::{Desk, Outcome};
+use crate::commands::{CommandContext, CommandResult};
 use crate::run::run as run_async;
 
 /// What was taken over.
@@ -68,7 +68,7 @@ fn uses_profile(config: &Config, profile: &str) -> bool {
     })
 }
 
-pub(super) fn take(desk: &Desk<'_>, found: &Found, name: Option<&str>) -> Outcome<Taken> {
+pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&str>) -> CommandResult<Taken> {
     let kind = found.kind;
     let name = match (&found.what, name) {
         (_, Some(name)) => name.to_owned(),
@@ -76,32 +76,33 @@ pub(super) fn take(desk: &Desk<'_>, found: &Found, name: Option<&str>) -> Outcom
         _ => kind.to_owned(),
     };
     if !is_provider_name(&name) {
-        let error = Error::usage(format!("`{}` is no name for a provider", printable(&name)));
+        let error = Error::usage(format!("`{}` is no name for a provider", sanitize(&name)));
         return Err(error.with_hint("name it: --as NAME, of letters, digits, `-` and `_`").into());
     }
     let table = Table::new(kind, &name);
     match &found.what {
         What::EarthDaily(set) => {
-            table.secret("client_secret", &set.secret).texts(&keys_of(set)).add(desk, &found.place)?;
+            table.secret("client_secret", &set.secret).texts(&keys_of(set)).add(context, &found.place)?;
         }
         What::CarbonMapper { email, password } => {
             table
                 .secret("password", password)
                 .texts(&[("email", email.as_deref())])
-                .add(desk, &found.place)?;
+                .add(context, &found.place)?;
         }
         What::Profile(profile) if profile == "default" && name == kind => {
-            desk.say(&format!("{name}: {} is used where it is: there is nothing to take over", found.place));
+            context
+                .say(&format!("{name}: {} is used where it is: there is nothing to take over", found.place));
         }
-        What::Profile(profile) => table.texts(&[("profile", Some(profile))]).add(desk, &found.place)?,
+        What::Profile(profile) => table.texts(&[("profile", Some(profile))]).add(context, &found.place)?,
         What::RefreshToken(token) => {
-            let config = desk.setup().config()?;
+            let config = context.setup().config()?;
             refuse_spending(&config, found, &name)?;
             if !config.names().contains(&name) {
                 // A profile of its own: the usual one is somebody's already.
-                table.texts(&[("profile", Some(&name))]).add(desk, &found.place)?;
+                table.texts(&[("profile", Some(&name))]).add(context, &found.place)?;
             }
-            log_in(desk, &name, token)?;
+            log_in(context, &name, token)?;
         }
         What::Nothing(why) => return Err(Error::failed(format!("{}: {why}", found.place)).into()),
     }
@@ -129,8 +130,8 @@ fn keys_of(set: &EarthDailyCredentials) -> [(&'static str, Option<&str>); 3] {
     ]
 }
 
-fn log_in(desk: &Desk<'_>, name: &str, token: &Secret) -> Outcome {
-    let broker = desk.broker(name)?;
+fn log_in(context: &CommandContext<'_>, name: &str, token: &Secret) -> CommandResult {
+    let broker = context.broker(name)?;
     if broker.status(name)?.grant {
         let error = Error::failed(format!("{name} has a login already, and is left as it is"));
         return Err(error
@@ -138,6 +139,6 @@ fn log_in(desk: &Desk<'_>, name: &str, token: &Secret) -> Outcome {
             .into());
     }
     let logged_in = run_async(&broker, broker.login(name, Login::RefreshToken(token.clone())))?;
-    say_signed_in(desk, name, logged_in);
+    say_signed_in(context, name, logged_in);
     Ok(())
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Change, Context, Error, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Login, Problem, Provider,
-    Reached, Record, Repeat, Result, Revoked, Secret, ServiceUrl, Token, TokenRequest, read_object,
+    Context, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Issuer, Login, Problem, Provider,
+    Record, RecordUpdate, Repeat, RequestSent, Result, Revoked, Secret, ServiceUrl, Token, TokenRequest,
+    read_object,
 };
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Map, Value, json};
@@ -184,8 +185,12 @@ impl Wire {
         std::future::pending().await
     }
 
-    fn fault(reached: Reached) -> HttpFault {
-        HttpFault { reached, timed_out: reached == Reached::Perhaps, what: "a fault".to_owned() }
+    fn fault(sent: RequestSent) -> HttpFault {
+        HttpFault {
+            sent,
+            code: if sent == RequestSent::Maybe { ErrorCode::Timeout } else { ErrorCode::NetworkUnreachable },
+            what: "a fault".to_owned(),
+        }
     }
 }
 
@@ -219,14 +224,14 @@ impl Http for Wire {
         let issuer = ISSUERS.iter().position(|url| *url == request.url().as_str()).unwrap();
         let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
         let (status, mut body) = match fault {
-            Some(Fault::Unreached) => return Err(Self::fault(Reached::No)),
+            Some(Fault::Unreached) => return Err(Self::fault(RequestSent::No)),
             Some(Fault::DiesBefore) => return self.die().await,
             Some(Fault::Busy) => (503, Value::Null),
             _ => self.service().act(issuer, &form, fault),
         };
         tokio::task::yield_now().await;
         match fault {
-            Some(Fault::Lost) => return Err(Self::fault(Reached::Perhaps)),
+            Some(Fault::Lost) => return Err(Self::fault(RequestSent::Maybe)),
             Some(Fault::DiesAfter) => return self.die().await,
             Some(Fault::Torn) => body = Value::String("torn".to_owned()),
             Some(Fault::NoFolder) => {
@@ -254,7 +259,7 @@ impl Subject {
             endpoint: ISSUERS[issuer].to_owned(),
             client_id: None,
             audience: None,
-            secret_mark: None,
+            secret_fingerprint: None,
         };
         let url = ServiceUrl::parse(&issuer.endpoint).unwrap();
         Self { issuer, url }
@@ -265,14 +270,14 @@ impl Subject {
     }
 
     /// What an answer changes; the refusal of a grant is `None`.
-    fn read(&self, response: &HttpResponse, request: &TokenRequest) -> Result<Option<Change>> {
+    fn read(&self, response: &HttpResponse, request: &TokenRequest) -> Result<Option<RecordUpdate>> {
         let object = match read_object(response, &self.url, &[]) {
             Ok(object) => object,
             Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => return Ok(None),
             Err(problem) => return Err(problem.error("the service refused")),
         };
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(Secret::new);
-        let mut change = Change::default();
+        let mut change = RecordUpdate::default();
         if let Some(access) = text("access_token") {
             let token = Token::from_answer(response, access, None, LIFE);
             change = change.and_token(request.scopes(), token);
@@ -294,13 +299,18 @@ impl Provider for Subject {
         Ok(())
     }
 
-    async fn exchange(&self, context: &Context, record: &Record, request: &TokenRequest) -> Result<Change> {
+    async fn exchange(
+        &self,
+        context: &Context,
+        record: &Record,
+        request: &TokenRequest,
+    ) -> Result<RecordUpdate> {
         let grant = record.usable_grant().ok_or_else(|| Error::login_required("there is no login"))?;
         let response = self.post(context, &[("refresh_token", grant.secret().expose())]).await?;
-        Ok(self.read(&response, request)?.unwrap_or_else(Change::grant_refused))
+        Ok(self.read(&response, request)?.unwrap_or_else(RecordUpdate::grant_refused))
     }
 
-    async fn login(&self, context: &Context, _login: &Login) -> Result<Change> {
+    async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
         let response = self.post(context, &[("password", "p")]).await?;
         self.read(&response, &TokenRequest::new())?.ok_or_else(|| Error::refused("a wrong password"))
     }

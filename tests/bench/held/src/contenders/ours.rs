@@ -34,7 +34,7 @@ impl Contender for Held {
     fn ask(&self, token: usize, calls: u32) {
         let (broker, request) = (&self.0.broker, TokenRequest::new());
         repeat(calls, || -> Token {
-            broker.held(PROVIDERS[token], &request).expect("a look").expect("it is held")
+            broker.stored(PROVIDERS[token], &request).expect("a look").expect("it is held")
         });
     }
 }

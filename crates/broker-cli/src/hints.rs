@@ -1,0 +1,38 @@
+//! What to do about an error, in the words of this command line.
+
+use broker::{Error, Hint, RequestPart};
+
+/// Returns the hint that is printed below an error.
+pub(crate) fn hint(error: &Error) -> Option<String> {
+    let provider = error.provider().unwrap_or("PROVIDER");
+    Some(match error.hint()? {
+        Hint::LogIn => format!("run: broker login {provider}"),
+        Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
+        Hint::CorrectPassword => {
+            format!("correct the password, or try the same one once more: broker login {provider}")
+        }
+        Hint::LogOutLocally => {
+            format!(
+                "the login is still stored; to remove it here only, run: broker logout {provider} --local"
+            )
+        }
+        Hint::LeaveOut(part) => format!("leave out {}", flag(*part)),
+        other => other.to_string(),
+    })
+}
+
+/// The flag that asks for a part of a request.
+fn flag(part: RequestPart) -> &'static str {
+    match part {
+        RequestPart::Scope => "--scope",
+        RequestPart::Lifetime => "--expires; to ask for a lifetime that must be left, use --min-ttl",
+        RequestPart::Name => "--name",
+        RequestPart::AwsRole => "--role",
+        RequestPart::AwsKeys => "--format aws and --role",
+        RequestPart::Cookie => "--format cookies",
+        RequestPart::Password => "--password-stdin",
+        RequestPart::RefreshToken => "--refresh-token-stdin",
+        RequestPart::Introspection => "--introspect",
+        _ => "what this provider does not support",
+    }
+}

@@ -1,0 +1,83 @@
+//! What the user can do about an error, as data: each program says it in its own words.
+
+use std::fmt;
+
+/// What the user can do about an [`crate::Error`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// Log in to the provider.
+    LogIn,
+    /// Log in with a refresh token from another host.
+    LogInWithRefreshToken,
+    /// Correct the password; a login with the same password tries it once more.
+    CorrectPassword,
+    /// Log out without asking the service.
+    LogOutLocally,
+    /// Make the same request again later.
+    RetryLater,
+    /// Leave this out of the request.
+    LeaveOut(RequestPart),
+    /// A setting or a file to change, in words.
+    Text(String),
+}
+
+/// A part of a request that a provider may not support.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum RequestPart {
+    Scope,
+    Lifetime,
+    Name,
+    AwsRole,
+    AwsKeys,
+    Cookie,
+    Password,
+    RefreshToken,
+    Introspection,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LogIn => f.write_str("log in to this provider"),
+            Self::LogInWithRefreshToken => {
+                f.write_str("log in to this provider with a refresh token from another host")
+            }
+            Self::CorrectPassword => f.write_str("correct the password, then log in again"),
+            Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
+            Self::RetryLater => f.write_str("try again later"),
+            Self::LeaveOut(part) => write!(f, "leave out {part}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for RequestPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scope => "the scope",
+            Self::Lifetime => "the lifetime",
+            Self::Name => "the name",
+            Self::AwsRole => "the role",
+            Self::AwsKeys => "the AWS keys",
+            Self::Cookie => "the cookie",
+            Self::Password => "the password",
+            Self::RefreshToken => "the refresh token",
+            Self::Introspection => "the introspection",
+        })
+    }
+}
+
+impl From<String> for Hint {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Hint {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}

@@ -1,0 +1,215 @@
+//! Carbon Mapper: login by password, refresh, and scoped tokens made with a login (facts: Carbon Mapper).
+
+mod account;
+mod login;
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+
+use account::Account;
+use login::{Kind, Logins};
+use serde_json::json;
+
+use super::http::{Reply, Seen};
+use super::locked;
+use super::server::{Route, Server, Service};
+use super::time::{Now, system_clock};
+
+/// How the Carbon Mapper fake server behaves.
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+pub struct CarbonMapperOptions {
+    /// The account's address.
+    pub email: String,
+    /// The account's password.
+    pub password: String,
+    /// Life of an access token in seconds.
+    pub access_life: u64,
+    /// Life of a refresh token in seconds.
+    pub refresh_life: u64,
+    /// A refresh gives a new refresh token and spends the old one, if the answer has one at all.
+    pub rotate_refresh: bool,
+    /// The answer to a refresh has a refresh token.
+    pub return_refresh_on_refresh: bool,
+    /// Scoped tokens are JWTs with `exp`, not opaque.
+    pub scoped_is_jwt: bool,
+    /// `expiration_date` has to be tomorrow (UTC) or later, and within [`max_days`](Self::max_days).
+    pub require_future_date: bool,
+    /// How many days ahead a scoped token may expire.
+    pub max_days: u64,
+    /// The service's clock.
+    pub now: Now,
+}
+
+impl Default for CarbonMapperOptions {
+    fn default() -> Self {
+        Self {
+            email: "ada@example.org".to_owned(),
+            password: "standin-password".to_owned(),
+            access_life: 300,
+            refresh_life: 86_400,
+            rotate_refresh: false,
+            return_refresh_on_refresh: true,
+            scoped_is_jwt: false,
+            require_future_date: true,
+            max_days: 365,
+            now: system_clock(),
+        }
+    }
+}
+
+/// A running Carbon Mapper fake server; routes `pair`, `refresh`, `verify`, `create-stac`, `stac`, `list`, `delete`.
+pub struct CarbonMapper {
+    server: Server,
+    state: Arc<Mutex<State>>,
+}
+
+impl Deref for CarbonMapper {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl CarbonMapper {
+    /// Starts it.
+    #[must_use]
+    pub fn start(options: CarbonMapperOptions) -> Self {
+        let now = options.now.clone();
+        let (server, state) = Server::start(now, |_, clock| State {
+            options,
+            logins: Logins::new(clock.clone()),
+            account: Account::new(clock),
+        });
+        Self { server, state }
+    }
+
+    /// The API's base, ending in `/api/v1/`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("{}/api/v1/", self.url())
+    }
+
+    /// Name and expiration date of every scoped token made, in order, also of deleted ones.
+    #[must_use]
+    pub fn minted(&self) -> Vec<(String, String)> {
+        locked(&self.state).account.minted()
+    }
+
+    /// How many scoped tokens were made.
+    #[must_use]
+    pub fn mints(&self) -> usize {
+        self.minted().len()
+    }
+
+    /// How many logins succeeded.
+    #[must_use]
+    pub fn pairs(&self) -> usize {
+        locked(&self.state).logins.pairs
+    }
+
+    /// How many refreshes succeeded.
+    #[must_use]
+    pub fn refreshes(&self) -> usize {
+        locked(&self.state).logins.refreshes
+    }
+
+    /// Another password from now on; tokens given before stay good.
+    pub fn set_password(&self, password: &str) {
+        password.clone_into(&mut locked(&self.state).options.password);
+    }
+
+    /// Makes every refresh token given so far invalid.
+    pub fn revoke_refresh_tokens(&self) {
+        locked(&self.state).logins.revoke(Kind::Refresh);
+    }
+
+    /// Makes every access token given so far invalid; scoped tokens stay good.
+    pub fn revoke_access_tokens(&self) {
+        locked(&self.state).logins.revoke(Kind::Access);
+    }
+
+    /// Whether STAC takes that token, plain or scoped, now.
+    #[must_use]
+    pub fn access_is_live(&self, token: &str) -> bool {
+        locked(&self.state).may_read(token)
+    }
+}
+
+struct State {
+    options: CarbonMapperOptions,
+    logins: Logins,
+    account: Account,
+}
+
+impl Service for State {
+    const ROUTES: &'static [Route] = &[
+        Route::new("pair", "POST", "/api/v1/token/pair"),
+        Route::new("refresh", "POST", "/api/v1/token/refresh"),
+        Route::new("verify", "POST", "/api/v1/token/verify"),
+        Route::new("create-stac", "POST", "/api/v1/account/tokens/create-stac"),
+        Route::new("list", "GET", "/api/v1/account/tokens"),
+        Route::new("delete", "DELETE", "/api/v1/account/tokens/{id}"),
+        Route::new("stac", "GET", "/api/v1/stac/*"),
+    ];
+
+    fn answer(&mut self, call: &Seen) -> Reply {
+        let Self { options, logins, account } = self;
+        let answer = match call.route.as_str() {
+            "pair" => logins.pair(options, call),
+            "refresh" => logins.refresh(options, call),
+            "verify" => logins.verify(call),
+            "stac" => return self.stac(call),
+            _ => logged_in(logins, call).and_then(|()| match call.route.as_str() {
+                "create-stac" => account.create(options, call),
+                "list" => Ok(account.list()),
+                _ => Ok(account.delete(last_segment(&call.path))),
+            }),
+        };
+        answer.unwrap_or_else(|refusal| refusal)
+    }
+}
+
+fn last_segment(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+impl State {
+    fn stac(&self, call: &Seen) -> Reply {
+        match call.bearer() {
+            Some(token) if self.may_read(token) => {
+                let root = json!({"type": "ProviderRegistry", "id": "carbonmapper",
+                    "stac_version": "1.0.0", "description": "fake server", "links": []});
+                Reply::json(200, &root)
+            }
+            Some(_) => bad_bearer(),
+            None => no_bearer(),
+        }
+    }
+
+    fn may_read(&self, token: &str) -> bool {
+        self.logins.is_live(token, Kind::Access) || self.account.is_live(token)
+    }
+}
+
+/// The account's tokens are managed with a login only, not with a scoped token.
+fn logged_in(logins: &Logins, call: &Seen) -> Result<(), Reply> {
+    match call.bearer() {
+        Some(token) if logins.is_live(token, Kind::Access) => Ok(()),
+        Some(_) => Err(bad_bearer()),
+        None => Err(no_bearer()),
+    }
+}
+
+fn no_bearer() -> Reply {
+    Reply::json(401, &json!({"detail": "Unauthorized"}))
+}
+
+fn bad_bearer() -> Reply {
+    let message = json!({"token_class": "AccessToken", "token_type": "access",
+        "message": "Token is invalid or expired"});
+    let body = json!({"detail": "Given token not valid for any token type",
+        "code": "token_not_valid", "messages": [message]});
+    Reply::json(401, &body)
+}

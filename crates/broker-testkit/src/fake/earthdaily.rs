@@ -1,0 +1,248 @@
+//! `EarthDaily`: client credentials for an API token, and the STAC root (facts: `EarthDaily`).
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::expires_in::ExpiresIn;
+use super::http::{Reply, Seen};
+use super::server::{Route, Server, Service};
+use super::time::{Clock, Now, system_clock};
+use super::{locked, random};
+
+/// Which client authentication the token endpoint takes (RFC 6749 section 2.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Basic or the body, but not both in one request.
+    #[default]
+    Either,
+    /// HTTP Basic only.
+    BasicOnly,
+    /// `client_id` and `client_secret` in the body only.
+    BodyOnly,
+}
+
+/// How the `EarthDaily` fake server behaves.
+#[derive(Clone)]
+pub struct EarthDailyOptions {
+    /// The client id; the new login has the same for all.
+    pub client_id: String,
+    /// The API token of the account.
+    pub secret: String,
+    /// Where the client's credentials are taken from.
+    pub accept: Auth,
+    /// Life of an access token in seconds.
+    pub life: u64,
+    /// The form of `expires_in`.
+    pub expires_in_form: ExpiresIn,
+    /// Access tokens are JWTs with `exp`, not opaque.
+    pub jwt: bool,
+    /// The API token belongs to another environment: 403.
+    pub environment_mismatch: bool,
+    /// What follows the value of the asset cookie; `{host}` and `{max_age}` are filled in.
+    pub cookie: String,
+    /// The service's clock.
+    pub now: Now,
+}
+
+impl Default for EarthDailyOptions {
+    fn default() -> Self {
+        Self {
+            client_id: "EARTHDAILY_API_TOKEN".to_owned(),
+            secret: EarthDaily::SECRET.to_owned(),
+            accept: Auth::Either,
+            life: 3600,
+            expires_in_form: ExpiresIn::Number,
+            jwt: false,
+            environment_mismatch: false,
+            cookie: "Domain={host}; Path=/platform/v1/asset; Max-Age={max_age}; Secure; HttpOnly".to_owned(),
+            now: system_clock(),
+        }
+    }
+}
+
+/// A running `EarthDaily` fake server; routes `token` (new and legacy path), `cookie` and `stac`.
+pub struct EarthDaily {
+    server: Server,
+    state: Arc<Mutex<State>>,
+}
+
+impl Deref for EarthDaily {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl EarthDaily {
+    /// The secret that it takes, unless its options say another.
+    pub const SECRET: &str = "standin-api-token";
+
+    /// Starts it.
+    #[must_use]
+    pub fn start(options: EarthDailyOptions) -> Self {
+        let now = options.now.clone();
+        let (server, state) = Server::start(now, |url, clock| State {
+            issuer: url.to_owned(),
+            options,
+            clock,
+            tokens: BTreeMap::new(),
+            exchanges: 0,
+        });
+        Self { server, state }
+    }
+
+    /// The token URL of the new login, `EDS_AUTH_URL`.
+    #[must_use]
+    pub fn auth_url(&self) -> String {
+        self.url().to_owned() + EXCHANGE
+    }
+
+    /// Another API token from now on; access tokens given before stay good.
+    pub fn set_secret(&self, secret: &str) {
+        secret.clone_into(&mut locked(&self.state).options.secret);
+    }
+
+    /// How many access tokens were given.
+    #[must_use]
+    pub fn exchanges(&self) -> usize {
+        locked(&self.state).exchanges
+    }
+
+    /// Whether STAC takes that access token now.
+    #[must_use]
+    pub fn access_is_live(&self, token: &str) -> bool {
+        locked(&self.state).is_live(token)
+    }
+
+    /// Makes every access token given so far invalid.
+    pub fn revoke_access_tokens(&self) {
+        locked(&self.state).tokens.clear();
+    }
+}
+
+const EXCHANGE: &str = "/account_management/v1/authentication/api_tokens/exchange";
+
+struct State {
+    options: EarthDailyOptions,
+    issuer: String,
+    clock: Clock,
+    tokens: BTreeMap<String, DateTime<Utc>>,
+    exchanges: usize,
+}
+
+impl Service for State {
+    const ROUTES: &'static [Route] = &[
+        Route::new("token", "POST", EXCHANGE),
+        Route::new("token", "POST", "/oauth2/token"),
+        Route::new("cookie", "POST", "/platform/v1/asset/cookie"),
+        Route::new("stac", "GET", "/platform/v1/stac/*"),
+    ];
+
+    fn answer(&mut self, call: &Seen) -> Reply {
+        match call.route.as_str() {
+            "token" => self.exchange(call).unwrap_or_else(|refusal| refusal),
+            "cookie" => self.cookie(call),
+            _ => self.stac(call),
+        }
+    }
+}
+
+impl State {
+    fn exchange(&mut self, call: &Seen) -> Result<Reply, Reply> {
+        let grant = call.form().remove("grant_type");
+        match grant.as_deref() {
+            Some("client_credentials") => {}
+            None => return Err(bad_request("grant_type is missing")),
+            Some(_) => return Err(Reply::oauth_error(400, "unsupported_grant_type", "")),
+        }
+        let (id, secret) = self.credentials(call)?;
+        if (id, secret) != (self.options.client_id.clone(), self.options.secret.clone()) {
+            return Err(unauthorized("Invalid or revoked API token"));
+        }
+        if self.options.environment_mismatch {
+            let body = json!({"error": "forbidden", "message": "API token of another environment"});
+            return Err(Reply::json(403, &body));
+        }
+        Ok(self.issue())
+    }
+
+    fn credentials(&self, call: &Seen) -> Result<(String, String), Reply> {
+        let mut form = call.form();
+        let body = form.remove("client_id").zip(form.remove("client_secret"));
+        let found = match (self.options.accept, call.basic(), body) {
+            (Auth::Either, Some(_), Some(_)) => {
+                return Err(bad_request("two ways of client authentication at once"));
+            }
+            (Auth::Either, basic, body) => basic.or(body),
+            (Auth::BasicOnly, basic, _) => basic,
+            (Auth::BodyOnly, _, body) => body,
+        };
+        found.ok_or_else(|| unauthorized("client authentication is missing"))
+    }
+
+    fn issue(&mut self) -> Reply {
+        let expiry = self.clock.after(self.options.life);
+        let token = if self.options.jwt {
+            random::jwt(json!({
+                "iss": self.issuer,
+                "sub": self.options.client_id,
+                "iat": self.clock.now().timestamp(),
+                "exp": expiry.timestamp(),
+            }))
+        } else {
+            random::opaque("eds_")
+        };
+        self.tokens.insert(token.clone(), expiry);
+        self.exchanges += 1;
+        let mut answer = json!({"access_token": token, "token_type": "Bearer"});
+        let form = self.options.expires_in_form;
+        form.put(&mut answer, self.options.life);
+        Reply::json(200, &answer)
+    }
+
+    fn stac(&self, call: &Seen) -> Reply {
+        if call.bearer().is_some_and(|token| self.is_live(token)) {
+            let root = json!({"type": "ProviderRegistry", "id": "earthdaily", "stac_version": "1.0.0",
+                "description": "fake server", "links": []});
+            return Reply::json(200, &root);
+        }
+        Reply::json(401, &json!({"message": "Unauthorized"})).with_header("www-authenticate", "Bearer")
+    }
+
+    fn cookie(&self, call: &Seen) -> Reply {
+        if !call.bearer().is_some_and(|token| self.is_live(token)) {
+            return Reply::json(401, &json!({"message": "Unauthorized"}));
+        }
+        let Some(max_age) = call.json()["max_age"].as_i64() else {
+            return Reply::json(422, &json!({"detail": "max_age is a number"}));
+        };
+        let host = self.issuer.trim_start_matches("http://").split(':').next().unwrap_or_default();
+        let attributes = self.options.cookie.replace("{host}", host);
+        let attributes = attributes.replace("{max_age}", &max_age.to_string());
+        let value = random::opaque("asset-");
+        Reply::empty(204)
+            .with_header("set-cookie", format!("PLATFORM_ASSET={value}; {attributes}"))
+            // As load balancers add one.
+            .with_header("set-cookie", format!("AWSALB={value}; Path=/"))
+    }
+
+    fn is_live(&self, token: &str) -> bool {
+        let expiry = self.tokens.get(token);
+        expiry.is_some_and(|expiry| *expiry > self.clock.now())
+    }
+}
+
+fn bad_request(why: &str) -> Reply {
+    Reply::oauth_error(400, "invalid_request", why)
+}
+
+/// RFC 6749 section 5.2: 401 names the scheme.
+fn unauthorized(message: &str) -> Reply {
+    let body = json!({"error": "invalid_client", "message": message});
+    Reply::json(401, &body).with_header("www-authenticate", "Basic realm=\"earthdaily\"")
+}

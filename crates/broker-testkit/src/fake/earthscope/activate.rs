@@ -1,0 +1,44 @@
+//! The page on which a person approves a device.
+
+use super::super::http::{Reply, Seen, form_fields};
+use super::device::{Codes, Decision};
+
+/// `GET` shows the page, `POST` decides; `user_code` is taken from the query or the form.
+pub(super) fn activate(codes: &mut Codes, call: &Seen) -> Reply {
+    let mut fields = form_fields(&call.query);
+    fields.extend(call.form());
+    let user_code = fields.remove("user_code").unwrap_or_default();
+    if call.method == "GET" {
+        return Reply::html(200, &question(&user_code));
+    }
+    let deny = fields.get("action").is_some_and(|action| action == "deny");
+    let (decision, done) = if deny {
+        (Decision::Denied, "Access denied.")
+    } else {
+        (Decision::Approved, "Device approved. You can go back to it.")
+    };
+    if codes.decide(&user_code, decision) {
+        Reply::html(200, &page(done))
+    } else {
+        Reply::html(404, &page("There is no such code."))
+    }
+}
+
+fn question(user_code: &str) -> String {
+    // What is not part of a code is left out, so that nothing needs escaping.
+    let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    let user_code: String = user_code.chars().filter(known).collect();
+    page(&format!(
+        r#"<form method="post" action="/activate">
+<label>Code shown by your device: <input name="user_code" value="{user_code}"></label>
+<button name="action" value="approve">Approve</button>
+<button name="action" value="deny">Deny</button>
+</form>"#
+    ))
+}
+
+fn page(content: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html><head><title>Fake server login</title></head>\n<body><h1>Fake server login</h1>\n{content}\n</body></html>\n"
+    )
+}

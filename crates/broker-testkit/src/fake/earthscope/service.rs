@@ -1,0 +1,281 @@
+//! The endpoints of the fake server and the access tokens it gives.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::super::http::{Reply, Seen};
+use super::super::random;
+use super::super::refresh::{Book, Grant};
+use super::super::server::{Route, Service};
+use super::super::time::Clock;
+use super::EarthScopeOptions;
+use super::activate::activate;
+use super::device::{Codes, Poll};
+
+pub(super) struct State {
+    pub(super) options: EarthScopeOptions,
+    pub(super) codes: Codes,
+    pub(super) book: Book,
+    url: String,
+    clock: Clock,
+    /// Access tokens and when they expire.
+    access: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl Service for State {
+    const ROUTES: &'static [Route] = &[
+        Route::new("device", "POST", "/oauth/device/code"),
+        Route::new("token", "POST", "/oauth/token"),
+        Route::new("revoke", "POST", "/oauth/revoke"),
+        Route::new("profile", "GET", "/beta/user/profile"),
+        Route::new("aws", "GET", "/beta/user/credentials/aws/{id}"),
+        Route::new("activate", "GET", "/activate"),
+        Route::new("activate", "POST", "/activate"),
+    ];
+
+    fn answer(&mut self, call: &Seen) -> Reply {
+        let answer = match call.route.as_str() {
+            "device" => self.device(&call.form()),
+            "token" => self.token(&call.form()),
+            "revoke" => self.revoke(call),
+            "profile" => self.profile(call),
+            "aws" => self.aws(call),
+            _ => Ok(activate(&mut self.codes, call)),
+        };
+        answer.unwrap_or_else(|refusal| refusal)
+    }
+}
+
+type Form = BTreeMap<String, String>;
+
+impl State {
+    pub(super) fn new(options: EarthScopeOptions, url: &str, clock: Clock) -> Self {
+        Self {
+            codes: Codes::new(&options, clock.clone()),
+            book: Book::new(options.rotation, options.refresh_grace),
+            options,
+            url: url.to_owned(),
+            clock,
+            access: BTreeMap::new(),
+        }
+    }
+
+    /// RFC 8628 section 3.1 and 3.2.
+    fn device(&mut self, form: &Form) -> Result<Reply, Reply> {
+        self.check_client(form.get("client_id").map(String::as_str))?;
+        let grant =
+            Grant { scope: form.get("scope").cloned().unwrap_or_default(), audience: self.audience(form)? };
+        let code = self.codes.issue(grant);
+        let page = format!("{}/activate", self.url);
+        let mut answer = json!({
+            "device_code": code.device_code,
+            "user_code": code.user_code,
+            "verification_uri": page,
+            "expires_in": self.options.code_life,
+        });
+        if let Some(interval) = self.options.interval {
+            answer["interval"] = interval.into();
+        }
+        if self.options.complete_uri {
+            let complete = format!("{page}?user_code={}", code.user_code);
+            answer["verification_uri_complete"] = complete.into();
+        }
+        Ok(Reply::json(200, &answer))
+    }
+
+    fn token(&mut self, form: &Form) -> Result<Reply, Reply> {
+        const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+        self.check_client(form.get("client_id").map(String::as_str))?;
+        match field(form, "grant_type")? {
+            DEVICE => self.poll(field(form, "device_code")?),
+            "refresh_token" => self.refresh(form),
+            "client_credentials" => self.machine(form),
+            other => Err(Reply::oauth_error(400, "unsupported_grant_type", other)),
+        }
+    }
+
+    /// RFC 8628 section 3.4 and 3.5.
+    fn poll(&mut self, device_code: &str) -> Result<Reply, Reply> {
+        let refused = self.options.pending_status;
+        let (status, code) = match self.codes.poll(device_code) {
+            Poll::Granted(grant) => return Ok(self.login(&grant)),
+            Poll::Pending => (refused, "authorization_pending"),
+            Poll::SlowDown => (429, "slow_down"),
+            Poll::Denied => (refused, "access_denied"),
+            Poll::Expired => (refused, "expired_token"),
+            Poll::Unknown => (self.options.invalid_grant_status, "invalid_grant"),
+        };
+        Err(Reply::oauth_error(status, code, "the device code was polled"))
+    }
+
+    /// The answer to an approved device, the only one with an ID token.
+    fn login(&mut self, grant: &Grant) -> Reply {
+        let asked = |scope: &str| grant.scope.split(' ').any(|one| one == scope);
+        let id_token = asked("openid").then(|| self.id_token());
+        let refresh_token = asked("offline_access").then(|| self.book.issue(grant.clone()));
+        let subject = self.options.user_subject.clone();
+        let mut answer = self.access_token(&subject, grant);
+        put(&mut answer, "refresh_token", refresh_token);
+        put(&mut answer, "id_token", id_token);
+        Reply::json(200, &answer)
+    }
+
+    /// RFC 6749 section 6; the SDK says `scopes` where the RFC says `scope`.
+    fn refresh(&mut self, form: &Form) -> Result<Reply, Reply> {
+        let token = field(form, "refresh_token")?;
+        let Some(mut grant) = self.book.peek(token) else {
+            self.book.refuse(token);
+            let why = "Unknown or invalid refresh token.";
+            let status = self.options.invalid_grant_status;
+            return Err(Reply::oauth_error(status, "invalid_grant", why));
+        };
+        if let Some(scope) = form.get("scopes").or_else(|| form.get("scope")) {
+            let granted = |one| grant.scope.split(' ').any(|held| held == one);
+            if !scope.split_whitespace().all(granted) {
+                let why = "wider than what was granted";
+                return Err(Reply::oauth_error(400, "invalid_scope", why));
+            }
+            grant.scope.clone_from(scope);
+        }
+        let renewed = self.book.renew(token);
+        let subject = self.options.user_subject.clone();
+        let mut answer = self.access_token(&subject, &grant);
+        put(&mut answer, "refresh_token", renewed);
+        Ok(Reply::json(200, &answer))
+    }
+
+    /// RFC 6749 section 4.4; credentials in the body.
+    fn machine(&mut self, form: &Form) -> Result<Reply, Reply> {
+        let Some(secret) = &self.options.client_secret else {
+            let why = "Grant type 'client_credentials' not allowed for the client.";
+            return Err(Reply::oauth_error(403, "unauthorized_client", why));
+        };
+        if form.get("client_secret") != Some(secret) {
+            return Err(Reply::oauth_error(401, "invalid_client", "wrong secret"));
+        }
+        let grant = Grant { scope: String::new(), audience: self.audience(form)? };
+        let subject = format!("{}@clients", self.options.client_id);
+        let answer = self.access_token(&subject, &grant);
+        Ok(Reply::json(200, &answer))
+    }
+
+    /// RFC 7009, but with a JSON body as Auth0 takes it.
+    fn revoke(&mut self, call: &Seen) -> Result<Reply, Reply> {
+        let body: Value = serde_json::from_str(&call.body)
+            .map_err(|why| Reply::oauth_error(400, "invalid_request", &why.to_string()))?;
+        self.check_client(body["client_id"].as_str())?;
+        let missing = || Reply::oauth_error(400, "invalid_request", "token is missing");
+        let token = body["token"].as_str().ok_or_else(missing)?;
+        self.book.revoke(token);
+        Ok(Reply::empty(200))
+    }
+
+    /// All that the SDK's `UserProfile` wants.
+    fn profile(&self, call: &Seen) -> Result<Reply, Reply> {
+        self.check_bearer(call)?;
+        let profile = json!({
+            "first_name": "Ada",
+            "last_name": "Example",
+            "country_code": "US",
+            "region_code": null,
+            "institution": "Fake server University",
+            "work_sector": "academic",
+            "user_id": self.options.user_subject,
+            "primary_email": self.options.email,
+            "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z",
+        });
+        Ok(Reply::json(200, &profile))
+    }
+
+    /// Keys for the role in the path; what the query says is seen by the test.
+    fn aws(&self, call: &Seen) -> Result<Reply, Reply> {
+        const ROLES: [&str; 3] = ["s3-miniseed", "s3-miniseed-v2", "s3-dropoff"];
+        self.check_bearer(call)?;
+        let role = call.path.rsplit('/').next().unwrap_or_default();
+        if !ROLES.contains(&role) {
+            return Err(Reply::json(404, &json!({"detail": format!("Role not found: {role}")})));
+        }
+        let expiry = self.clock.after(self.options.aws_life);
+        let keys = json!({
+            "aws_access_key_id": random::opaque("ASIA"),
+            "aws_secret_access_key": random::opaque(""),
+            "aws_session_token": random::opaque("IQoJ"),
+            "expiration": expiry.to_rfc3339_opts(SecondsFormat::Secs, true),
+        });
+        Ok(Reply::json(200, &keys))
+    }
+
+    fn check_bearer(&self, call: &Seen) -> Result<(), Reply> {
+        if call.bearer().is_some_and(|token| self.is_live(token)) {
+            return Ok(());
+        }
+        Err(Reply::json(401, &json!({"detail": "Unauthorized"}))
+            .with_header("www-authenticate", "Bearer error=\"invalid_token\""))
+    }
+
+    fn check_client(&self, client_id: Option<&str>) -> Result<(), Reply> {
+        if client_id == Some(&self.options.client_id) {
+            return Ok(());
+        }
+        Err(Reply::oauth_error(401, "invalid_client", "Unknown client"))
+    }
+
+    fn audience(&self, form: &Form) -> Result<String, Reply> {
+        let audience = field(form, "audience")?;
+        if audience == self.options.audience {
+            return Ok(audience.to_owned());
+        }
+        let why = format!("Service not found: {audience}");
+        Err(Reply::oauth_error(403, "access_denied", &why))
+    }
+
+    fn access_token(&mut self, subject: &str, grant: &Grant) -> Value {
+        let expiry = self.clock.after(self.options.token_life);
+        let token = random::jwt(json!({
+            "iss": format!("{}/", self.url),
+            "sub": subject,
+            "aud": grant.audience,
+            "iat": self.clock.now().timestamp(),
+            "exp": expiry.timestamp(),
+            "scope": grant.scope,
+            "azp": self.options.client_id,
+        }));
+        let mut answer = json!({"access_token": token, "token_type": "Bearer"});
+        let form = self.options.expires_in_form;
+        form.put(&mut answer, self.options.token_life);
+        let scope = Some(&grant.scope).filter(|scope| !scope.is_empty());
+        put(&mut answer, "scope", scope.cloned());
+        self.access.insert(token, expiry);
+        answer
+    }
+
+    fn id_token(&self) -> String {
+        random::jwt(json!({
+            "iss": format!("{}/", self.url),
+            "sub": self.options.user_subject,
+            "aud": self.options.client_id,
+            "iat": self.clock.now().timestamp(),
+            "exp": self.clock.after(self.options.token_life).timestamp(),
+            "email": self.options.email,
+        }))
+    }
+
+    pub(super) fn is_live(&self, access: &str) -> bool {
+        let expiry = self.access.get(access);
+        expiry.is_some_and(|expiry| *expiry > self.clock.now())
+    }
+}
+
+fn field<'a>(form: &'a Form, name: &str) -> Result<&'a str, Reply> {
+    let missing = || Reply::oauth_error(400, "invalid_request", &format!("{name} is missing"));
+    form.get(name).map(String::as_str).ok_or_else(missing)
+}
+
+fn put(answer: &mut Value, name: &str, value: Option<String>) {
+    if let Some(value) = value {
+        answer[name] = value.into();
+    }
+}

@@ -1,0 +1,181 @@
+//! What the fake servers share of HTTP: a request as it was seen, an answer, and the credentials in a request.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+/// A request that reached a fake server.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The name of the route, `none` for a path that no route has.
+    pub route: String,
+    /// The method.
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// What follows `?`, empty without.
+    pub query: String,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body, as text.
+    pub body: String,
+}
+
+impl Seen {
+    pub(super) fn new(route: &str, head: &Parts, body: &[u8]) -> Self {
+        let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.to_string(), value)
+        };
+        Self {
+            route: route.to_owned(),
+            method: head.method.to_string(),
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers.iter().map(header).collect(),
+            body: String::from_utf8_lossy(body).into_owned(),
+        }
+    }
+
+    /// The fields of a form body; of a field sent twice the last one.
+    #[must_use]
+    pub fn form(&self) -> BTreeMap<String, String> {
+        form_fields(&self.body)
+    }
+
+    /// The JSON body.
+    ///
+    /// # Panics
+    /// When the body is not JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("the request has a JSON body")
+    }
+
+    /// The first header of that name, in whatever case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut all = self.headers.iter();
+        all.find(|(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// What follows the scheme in `Authorization`; scheme names know no case (RFC 9110 section 11.1).
+    fn authorization(&self, scheme: &str) -> Option<&str> {
+        let (given, value) = self.header("authorization")?.split_once(' ')?;
+        given.eq_ignore_ascii_case(scheme).then(|| value.trim())
+    }
+
+    /// The bearer token (RFC 6750 section 2.1).
+    pub(super) fn bearer(&self) -> Option<&str> {
+        self.authorization("bearer")
+    }
+
+    /// The client's id and secret from HTTP Basic, each form-encoded before (RFC 6749 section 2.3.1).
+    pub(super) fn basic(&self) -> Option<(String, String)> {
+        let decoded = STANDARD.decode(self.authorization("basic")?).ok()?;
+        let pair = String::from_utf8(decoded).ok()?;
+        let (id, secret) = pair.split_once(':')?;
+        Some((form_decode(id), form_decode(secret)))
+    }
+}
+
+/// An answer of a fake server.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type".to_owned(), content_type.to_owned())],
+            body: body.into(),
+        }
+    }
+
+    pub(super) fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self::new(status, "application/json", body.to_string())
+    }
+
+    pub(super) fn text(status: u16, body: &str) -> Self {
+        Self::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    pub(super) fn html(status: u16, body: &str) -> Self {
+        Self::new(status, "text/html; charset=utf-8", body)
+    }
+
+    /// An error of a token endpoint (RFC 6749 section 5.2).
+    pub(super) fn oauth_error(status: u16, code: &str, description: &str) -> Self {
+        let body = json!({"error": code, "error_description": description});
+        Self::json(status, &body)
+    }
+
+    pub(super) fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The JSON body after `edit`; another body stays as it is.
+    pub(super) fn edited(mut self, edit: &dyn Fn(&mut Value)) -> Self {
+        if let Ok(mut value) = serde_json::from_slice(&self.body) {
+            edit(&mut value);
+            self.body = value.to_string().into_bytes();
+        }
+        self
+    }
+
+    /// The answer as it goes over the wire, whole in its head, its body cut in half.
+    pub(super) fn first_half(&self) -> Vec<u8> {
+        let reason = StatusCode::from_u16(self.status).unwrap();
+        let header = |(name, value): &(String, String)| format!("{name}: {value}\r\n");
+        let headers: String = self.headers.iter().map(header).collect();
+        let len = self.body.len();
+        let head = format!("HTTP/1.1 {reason}\r\n{headers}content-length: {len}\r\n\r\n");
+        let half = &self.body[..len / 2];
+        [head.as_bytes(), half].concat()
+    }
+}
+
+/// The fields of `application/x-www-form-urlencoded` text.
+pub(super) fn form_fields(text: &str) -> BTreeMap<String, String> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (form_decode(name), form_decode(value)))
+        .collect()
+}
+
+fn form_decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        let escaped = tail.get(..2).filter(|_| first == b'%').and_then(hex_byte);
+        out.push(match (first, escaped) {
+            (_, Some(byte)) => {
+                rest = &tail[2..];
+                byte
+            }
+            (b'+', None) => b' ',
+            (other, None) => other,
+        });
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok()?;
+    u8::from_str_radix(text, 16).ok()
+}

@@ -1,0 +1,201 @@
+//! A token service like many: a password or a client secret for tokens, refresh, revocation, and something to read.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::http::{Reply, Seen};
+use super::refresh::{Book, Grant, Rotation};
+use super::server::{Route, Server, Service};
+use super::time::{Clock, Now, system_clock};
+use super::{locked, random};
+
+/// How the token service behaves.
+#[derive(Clone)]
+pub struct TokenServiceOptions {
+    /// The account's name, for a login with a password (RFC 6749 section 4.3).
+    pub username: String,
+    /// The account's password.
+    pub password: String,
+    /// The client that may ask for itself (RFC 6749 section 4.4).
+    pub client_id: String,
+    /// Its secret, taken from Basic or from the body.
+    pub client_secret: String,
+    /// What a refresh does to the refresh token (RFC 6749 section 6).
+    pub rotation: Rotation,
+    /// Life of an access token in seconds.
+    pub life: u64,
+    /// The service's clock.
+    pub now: Now,
+}
+
+impl Default for TokenServiceOptions {
+    fn default() -> Self {
+        Self {
+            username: "ada".to_owned(),
+            password: "standin-password".to_owned(),
+            client_id: "standin-client".to_owned(),
+            client_secret: "standin-secret".to_owned(),
+            rotation: Rotation::Keep,
+            life: 3600,
+            now: system_clock(),
+        }
+    }
+}
+
+/// A running token service; routes `token` (form or JSON), `revoke` and `data`.
+pub struct TokenService {
+    server: Server,
+    state: Arc<Mutex<State>>,
+}
+
+impl Deref for TokenService {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl TokenService {
+    /// Starts it.
+    #[must_use]
+    pub fn start(options: TokenServiceOptions) -> Self {
+        let now = options.now.clone();
+        let (server, state) = Server::start(now, |_, clock| State {
+            book: Book::new(options.rotation, 0),
+            options,
+            clock,
+            access: BTreeMap::new(),
+            logins: 0,
+        });
+        Self { server, state }
+    }
+
+    /// How many logins with a password succeeded.
+    #[must_use]
+    pub fn logins(&self) -> usize {
+        locked(&self.state).logins
+    }
+
+    /// How many refreshes succeeded.
+    #[must_use]
+    pub fn refreshes(&self) -> usize {
+        locked(&self.state).book.refreshes
+    }
+
+    /// Makes every refresh token given so far invalid, as an administrator would.
+    pub fn revoke_refresh_tokens(&self) {
+        locked(&self.state).book.revoke_all();
+    }
+
+    /// Whether `data` takes that access token now.
+    #[must_use]
+    pub fn access_is_live(&self, token: &str) -> bool {
+        locked(&self.state).is_live(token)
+    }
+}
+
+struct State {
+    options: TokenServiceOptions,
+    clock: Clock,
+    book: Book,
+    access: BTreeMap<String, DateTime<Utc>>,
+    logins: usize,
+}
+
+type Fields = BTreeMap<String, String>;
+
+impl Service for State {
+    const ROUTES: &'static [Route] = &[
+        Route::new("token", "POST", "/token"),
+        Route::new("revoke", "POST", "/revoke"),
+        Route::new("data", "GET", "/data"),
+    ];
+
+    fn answer(&mut self, call: &Seen) -> Reply {
+        match call.route.as_str() {
+            "token" => self.token(call).unwrap_or_else(|refusal| refusal),
+            "revoke" => {
+                self.book.revoke(&field(&fields(call), "token"));
+                Reply::empty(200)
+            }
+            _ if call.bearer().is_some_and(|token| self.is_live(token)) => {
+                Reply::json(200, &json!({"data": "fake server"}))
+            }
+            _ => refused(401, "invalid_token"),
+        }
+    }
+}
+
+impl State {
+    fn token(&mut self, call: &Seen) -> Result<Reply, Reply> {
+        let given = fields(call);
+        let scope = field(&given, "scope");
+        let refresh_token = match field(&given, "grant_type").as_str() {
+            "password" => Some(self.log_in(&given, &scope)?),
+            "refresh_token" => self.refresh(&field(&given, "refresh_token"))?,
+            "client_credentials" => {
+                let in_body = (field(&given, "client_id"), field(&given, "client_secret"));
+                let own = (self.options.client_id.clone(), self.options.client_secret.clone());
+                if call.basic().unwrap_or(in_body) != own {
+                    return Err(refused(401, "invalid_client"));
+                }
+                None
+            }
+            _ => return Err(refused(400, "unsupported_grant_type")),
+        };
+        let token = random::opaque("at.");
+        self.access.insert(token.clone(), self.clock.after(self.options.life));
+        let mut answer =
+            json!({"access_token": token, "token_type": "Bearer", "expires_in": self.options.life});
+        for (name, value) in [("refresh_token", refresh_token), ("scope", Some(scope))] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                answer[name] = value.into();
+            }
+        }
+        Ok(Reply::json(200, &answer))
+    }
+
+    fn log_in(&mut self, given: &Fields, scope: &str) -> Result<String, Reply> {
+        let own = (self.options.username.clone(), self.options.password.clone());
+        if (field(given, "username"), field(given, "password")) != own {
+            return Err(refused(400, "invalid_grant"));
+        }
+        self.logins += 1;
+        Ok(self.book.issue(Grant { scope: scope.to_owned(), audience: String::new() }))
+    }
+
+    fn refresh(&mut self, token: &str) -> Result<Option<String>, Reply> {
+        if self.book.peek(token).is_none() {
+            self.book.refuse(token);
+            return Err(refused(400, "invalid_grant"));
+        }
+        Ok(self.book.renew(token))
+    }
+
+    fn is_live(&self, token: &str) -> bool {
+        self.access.get(token).is_some_and(|expiry| *expiry > self.clock.now())
+    }
+}
+
+/// The fields of the body, whichever of the two it is.
+fn fields(call: &Seen) -> Fields {
+    if call.header("content-type").is_some_and(|kind| kind.contains("json")) {
+        let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
+        let texts = body.as_object().into_iter().flatten();
+        return texts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+    }
+    call.form()
+}
+
+fn field(given: &Fields, name: &str) -> String {
+    given.get(name).cloned().unwrap_or_default()
+}
+
+fn refused(status: u16, code: &str) -> Reply {
+    Reply::oauth_error(status, code, "refused by the fake server")
+}

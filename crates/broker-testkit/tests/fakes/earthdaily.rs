@@ -1,0 +1,104 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
+
+use super::client::{Answer, FORM, get, post_form, send};
+use super::{Moved, claims};
+
+/// A secret that only arrives whole when each side encodes and decodes it.
+const SECRET: &str = "a+b c%:/ü";
+const ENCODED: &str = "a%2Bb+c%25%3A%2F%C3%BC";
+
+fn with(accept: Auth) -> EarthDaily {
+    EarthDaily::start(EarthDailyOptions { accept, secret: SECRET.to_owned(), ..EarthDailyOptions::default() })
+}
+
+fn by_basic(service: &EarthDaily, encoded: &str) -> Answer {
+    let pair = STANDARD.encode(format!("EARTHDAILY_API_TOKEN:{encoded}"));
+    let headers = [FORM, ("Authorization", &format!("Basic {pair}"))];
+    send(&service.auth_url(), "POST", &headers, "grant_type=client_credentials")
+}
+
+fn body(encoded: &str) -> String {
+    format!("grant_type=client_credentials&client_id=EARTHDAILY_API_TOKEN&client_secret={encoded}")
+}
+
+fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
+    post_form(&service.auth_url(), &body(encoded))
+}
+
+#[test]
+fn credentials_come_by_basic_or_in_the_body() {
+    let status = |accept| {
+        let service = with(accept);
+        (by_basic(&service, ENCODED).status, by_body(&service, ENCODED).status)
+    };
+    assert_eq!(status(Auth::Either), (200, 200));
+    assert_eq!(status(Auth::BasicOnly), (200, 401));
+    assert_eq!(status(Auth::BodyOnly), (401, 200));
+
+    let service = with(Auth::Either);
+    let pair = STANDARD.encode(format!("EARTHDAILY_API_TOKEN:{ENCODED}"));
+    let headers = [FORM, ("Authorization", &format!("Basic {pair}"))];
+    let both = send(&service.auth_url(), "POST", &headers, &body(ENCODED));
+    assert_eq!(both.error(), (400, "invalid_request".to_owned()));
+    let legacy = format!("{}/oauth2/token", service.url());
+    assert_eq!(post_form(&legacy, &body(ENCODED)).status, 200);
+    assert_eq!(service.count("token"), 2);
+}
+
+#[test]
+fn the_token_opens_stac_until_it_expires() {
+    let clock = Moved::default();
+    let service = EarthDaily::start(EarthDailyOptions {
+        secret: SECRET.to_owned(),
+        now: clock.now(),
+        ..EarthDailyOptions::default()
+    });
+    let answer = by_body(&service, ENCODED).json();
+    assert_eq!((&answer["expires_in"], &answer["token_type"]), (&3600.into(), &"Bearer".into()));
+    let token = answer["access_token"].as_str().unwrap();
+    let stac = format!("{}/platform/v1/stac", service.url());
+    assert_eq!(get(&stac, token).json()["type"], "ProviderRegistry");
+    assert_eq!(get(&format!("{stac}/search"), token).status, 200);
+    assert_eq!(get(&format!("{stac}x"), token).status, 404);
+    clock.forward(3600);
+    assert_eq!(get(&stac, token).status, 401);
+    assert_eq!(service.exchanges(), 1);
+}
+
+#[test]
+fn a_wrong_secret_and_another_environment_are_refused() {
+    let service = with(Auth::Either);
+    service.set_secret("new");
+    let refused = by_basic(&service, ENCODED);
+    assert_eq!(refused.error(), (401, "invalid_client".to_owned()));
+    assert!(refused.header("www-authenticate").unwrap().starts_with("Basic"));
+    assert_eq!(by_basic(&service, "new").status, 200);
+    assert_eq!(post_form(&service.auth_url(), "").status, 400);
+
+    let service = EarthDaily::start(EarthDailyOptions {
+        secret: "s".to_owned(),
+        environment_mismatch: true,
+        ..EarthDailyOptions::default()
+    });
+    assert_eq!(by_body(&service, "s").status, 403);
+    assert_eq!(service.exchanges(), 0);
+}
+
+#[test]
+fn the_expiry_can_be_in_the_token_only() {
+    let clock = Moved::default();
+    let service = EarthDaily::start(EarthDailyOptions {
+        secret: "s".to_owned(),
+        jwt: true,
+        life: 60,
+        expires_in_form: ExpiresIn::Missing,
+        now: clock.now(),
+        ..EarthDailyOptions::default()
+    });
+    let answer = by_body(&service, "s").json();
+    assert!(answer.get("expires_in").is_none());
+    let claims = claims(answer["access_token"].as_str().unwrap());
+    assert_eq!(claims["exp"], Moved::start().timestamp() + 60);
+}

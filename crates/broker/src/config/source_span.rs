@@ -1,0 +1,99 @@
+//! Where in a file: line, column, and a caret under it. Values stay unseen where they may be secrets.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+/// What a place is shown for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The key is wrong: what it is set to stays unseen, it may be a mistyped secret.
+    Key,
+    /// The value is wrong, and no secret.
+    Value,
+    /// The value is wrong, and a secret.
+    Secret,
+    /// The file cannot be read from here on.
+    Syntax,
+}
+
+/// A place in a file.
+pub(super) struct SourceSpan {
+    path: PathBuf,
+    line: usize,
+    column: usize,
+    width: usize,
+    shown: String,
+}
+
+/// Whether this is a key of letters, digits, `-`, `_` and dots, and not inside of a text of several lines.
+fn is_key(key: &str, before: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let open = ["\"\"\"", "'''"].iter().any(|quotes| before.matches(quotes).count() % 2 == 1);
+    !open && !key.trim().is_empty() && key.trim().chars().all(plain)
+}
+
+impl SourceSpan {
+    /// The place of a range of bytes.
+    pub(super) fn at(path: &Path, text: &str, span: Range<usize>, mark: Mark) -> Self {
+        let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line = text[line_start..].lines().next().unwrap_or_default();
+        let shown = match mark {
+            // A URL may have a password in it.
+            Mark::Value if !line.contains('@') => line.to_owned(),
+            _ => match line.split_once('=') {
+                // In a broken file what stands before the sign may be the middle of a secret.
+                Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
+                    format!("{key}= …")
+                }
+                None if line.trim_start().starts_with('[') => line.to_owned(),
+                _ => "…".to_owned(),
+            },
+        };
+        let column = text[line_start..start].chars().count();
+        let last = shown.chars().count().saturating_sub(1);
+        let width = text.get(span).map_or(1, |part| part.lines().next().unwrap_or_default().chars().count());
+        let column_shown = column.min(last);
+        Self {
+            path: path.to_owned(),
+            line: text[..start].matches('\n').count() + 1,
+            column: column + 1,
+            width: width.clamp(1, (last + 1).saturating_sub(column_shown).max(1)),
+            shown,
+        }
+    }
+
+    /// The place of a key (`["providers", "NAME", "KEY"]`) or of the last part of it that is in the file.
+    pub(super) fn of_key(path: &Path, text: &str, keys: &[&str], mark: Mark) -> Option<Self> {
+        let root = DeTable::parse(text).ok()?;
+        let mut table = root.get_ref();
+        let mut found = None;
+        for key in keys {
+            let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else { break };
+            found = Some(if mark == Mark::Key { name.span() } else { value.span() });
+            match value.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        Some(Self::at(path, text, found?, mark))
+    }
+
+    /// The line, and a caret under the place.
+    pub(super) fn picture(&self) -> String {
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        let before = " ".repeat((self.column - 1).min(self.shown.chars().count().saturating_sub(1)));
+        let carets = "^".repeat(self.width);
+        format!("\n{margin} |\n{number} | {}\n{margin} | {before}{carets}", self.shown)
+    }
+}
+
+impl fmt::Display for SourceSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.path.display(), self.line, self.column)
+    }
+}
