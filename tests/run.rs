@@ -30,6 +30,13 @@ impl Run {
         self
     }
 
+    /// Asserts that it failed with this stable code: `error[CODE]` on stderr.
+    #[track_caller]
+    pub fn fails_with(self, code: &str) -> Self {
+        assert!(self.stderr.contains(&format!("error[{code}]")), "{self:?}");
+        self
+    }
+
     /// Checks what was printed.
     #[track_caller]
     #[must_use]
