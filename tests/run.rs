@@ -32,8 +32,9 @@ impl Run {
 
     /// Asserts that it failed with this stable code: `error[CODE]` on stderr.
     #[track_caller]
+    #[must_use]
     pub fn fails_with(self, code: &str) -> Self {
-        assert!(self.stderr.contains(&format!("error[{code}]")), "{self:?}");
+        assert!(self.err.contains(&format!("error[{code}]")), "not error[{code}] in stderr: {}", self.err);
         self
     }
 
