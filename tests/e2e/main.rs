@@ -33,6 +33,7 @@ mod keyring;
 mod kill;
 mod login_kind;
 mod long_config;
+mod messages;
 mod migrate;
 mod new_provider;
 mod oidc;
