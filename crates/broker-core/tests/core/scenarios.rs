@@ -1,4 +1,4 @@
-//! The table of docs/renewal.md, played through: what is held, what the service does, and what callers get.
+//! The table of docs/dev/renewal.md, played through: what is held, what the service does, and what callers get.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::issuer;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/renewal.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dev/renewal.md");
 
 /// The life of the held token.
 const LIFE: TimeDelta = TimeDelta::hours(1);
@@ -243,5 +243,5 @@ async fn callers_get_what_the_table_says() {
             seen.extend(play(held, at, does).await);
         }
     }
-    assert!(told == seen, "docs/renewal.md differs from what was seen:\n{}", seen.join("\n"));
+    assert!(told == seen, "docs/dev/renewal.md differs from what was seen:\n{}", seen.join("\n"));
 }
