@@ -1,5 +1,5 @@
 //! `broker helper`: programs that ask for credentials, the real ones where they are installed, against servers on
-//! loopback. The lines of their configuration are those of docs/helpers.md.
+//! loopback. The lines of their configuration are those of docs/programs.md.
 
 mod cargo;
 mod git;
@@ -48,11 +48,11 @@ fn told(output: &Output) -> (String, String) {
     (out.into_owned(), err.into_owned())
 }
 
-/// A piece of docs/helpers.md, with the host of the test in the place of that of the page.
+/// A piece of docs/programs.md, with the host of the test in the place of that of the page.
 #[track_caller]
 fn documented(text: &str, host: &str) -> String {
-    let page = include_str!("../../docs/helpers.md");
-    assert!(page.contains(text), "docs/helpers.md has not: {text}");
+    let page = include_str!("../../docs/programs.md");
+    assert!(page.contains(text), "docs/programs.md does not contain: {text}");
     text.replace("https://data.example.org", &format!("http://{host}")).replace("data.example.org", host)
 }
 

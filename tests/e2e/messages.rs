@@ -101,7 +101,8 @@ fn secrets_and_files() {
     let mut transcript = Transcript::default();
     for secret in ["{ enviroment = \"NOPE\" }", "{ env = \"NOPE\" }", "{ file = \"/nonexistent/secret\" }"] {
         transcript.heading(&format!("client_secret = {secret}"));
-        let sandbox = Sandbox::new().with_config(&format!("[providers.earthdaily]\nclient_secret = {secret}\n"));
+        let sandbox =
+            Sandbox::new().with_config(&format!("[providers.earthdaily]\nclient_secret = {secret}\n"));
         transcript.run(&sandbox, &["token", "earthdaily"]);
     }
     transcript.heading("A state folder that cannot be created");

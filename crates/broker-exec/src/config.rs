@@ -27,7 +27,7 @@ pub(crate) struct Config {
 #[derive(Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
-    /// The protocol of docs/plugin-protocol.md.
+    /// The protocol of docs/dev/plugin-protocol.md.
     #[default]
     Broker,
     /// `credential_process` of Amazon's tools.

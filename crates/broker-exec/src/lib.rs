@@ -1,4 +1,4 @@
-//! `kind = "exec"`. A program in any language: a plugin that speaks the protocol of docs/plugin-protocol.md, or
+//! `kind = "exec"`. A program in any language: a plugin that speaks the protocol of docs/dev/plugin-protocol.md, or
 //! whatever prints a token.
 
 mod config;

@@ -313,8 +313,7 @@ fn in_full(error: &Error, status: Option<std::process::ExitStatus>, lines: &[Str
     if let Some(last) = lines.last() {
         message = format!("{message}: {}", last.trim());
     }
-    error
-        .clone()
-        .with_message(message)
-        .with_hint("what else it says on stderr is shown with -v; docs/plugin-protocol.md has the protocol")
+    error.clone().with_message(message).with_hint(
+        "what else it says on stderr is shown with -v; docs/dev/plugin-protocol.md has the protocol",
+    )
 }

@@ -1,4 +1,4 @@
-//! The messages of the protocol, version 1: docs/plugin-protocol.md says what each means.
+//! The messages of the protocol, version 1: docs/dev/plugin-protocol.md says what each means.
 
 use std::collections::BTreeMap;
 

@@ -31,7 +31,7 @@
 //!
 //! The tree has 141 crates with the default features, 133 with `oauth2`, `file` and `reqwest`, 89 with `earthdaily` and
 //! nothing else, which builds from clean for debug in 73 s of a processor, where the default takes 142
-//! (docs/dependencies.md).
+//! (docs/dev/dependencies.md).
 //!
 //! The last of these is `tests/features/embed` of the repository: a whole program with its own client and store.
 

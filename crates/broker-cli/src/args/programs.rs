@@ -38,7 +38,7 @@ pub(crate) struct Exec {
 /// Programs that ask for credentials in a protocol of their own
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "How each is set up is in docs/helpers.md. Tokens are offered to a provider's hosts alone: \
+    after_help = "How each is set up is in docs/programs.md. Tokens are offered to a provider's hosts alone: \
     `hosts` in the configuration."
 )]
 pub(crate) enum Helper {

@@ -131,7 +131,7 @@ fn left_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, E
          broker-{name} = {{ workspace = true, optional = true }}\n\n\
          crates/broker/src/kinds.rs, below BUILT_IN:\n    \
          #[cfg(feature = \"{name}\")]\n    broker_{word}::KIND,\n\n\
-         What to change for your service: docs/writing-a-provider.md\n"
+         What to change for your service: docs/dev/writing-a-provider.md\n"
     ))
 }
 
