@@ -37,6 +37,7 @@ mod messages;
 mod migrate;
 mod new_provider;
 mod oidc;
+mod pages;
 mod patience;
 mod peers;
 mod places;
