@@ -291,6 +291,7 @@ impl Drop for Stranger {
     }
 }
 
+#[ignore = "needs openssl"]
 #[test]
 fn a_companys_own_authority_is_told_from_other_tls_faults() {
     let sandbox = Sandbox::new();
@@ -298,10 +299,7 @@ fn a_companys_own_authority_is_told_from_other_tls_faults() {
         let output = Command::new("openssl").args(words).current_dir(sandbox.home()).output();
         output.is_ok_and(|output| output.status.success())
     };
-    if !run(&["version"]) {
-        println!("left out: there is no openssl");
-        return;
-    }
+    assert!(run(&["version"]), "install openssl");
     assert!(run(&[
         "req",
         "-x509",

@@ -83,15 +83,11 @@ impl Stage {
     }
 }
 
-/// Whether a program runs here; in CI all have to.
-fn runs(words: &[&str]) -> bool {
+/// Fails if a program does not run here.
+#[track_caller]
+fn need(words: &[&str]) {
     let found = Command::new(words[0]).args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let runs = found.is_ok_and(|status| status.success());
-    if !runs {
-        assert!(std::env::var_os("CI").is_none(), "install what `{}` needs", words.join(" "));
-        println!("not run: `{}` does not work on this machine", words.join(" "));
-    }
-    runs
+    assert!(found.is_ok_and(|status| status.success()), "install what `{}` needs", words.join(" "));
 }
 
 /// What a program prints, with this on its standard input.

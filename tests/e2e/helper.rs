@@ -30,13 +30,11 @@ fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
     (service, sandbox.with_env("PATH", &path))
 }
 
-/// Whether a program is there; says so if not.
-fn is_there(name: &str) -> bool {
-    let there = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().expect("a shell");
-    if !there.status.success() {
-        println!("`{name}` is not installed: not run");
-    }
-    there.status.success()
+/// Fails if a program is not installed.
+#[track_caller]
+fn need(name: &str) {
+    let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().expect("a shell");
+    assert!(found.status.success(), "install {name}");
 }
 
 /// What a program printed, and told people; neither has a secret in it.

@@ -54,11 +54,10 @@ fn at_each_call(
     ([as_it_was, moved], sandbox)
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_migration_that_is_killed_at_any_call_loses_no_record() {
-    if !strace::is_here() {
-        return;
-    }
+    strace::need_strace();
     let (_service, config, mut sandbox) = seismic();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     for (there, back) in [("", "file"), ("file", "")] {
@@ -68,11 +67,10 @@ fn a_migration_that_is_killed_at_any_call_loses_no_record() {
     }
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_migration_without_room_leaves_the_record_as_it_was() {
-    if !strace::is_here() {
-        return;
-    }
+    strace::need_strace();
     let (_service, config, mut sandbox) = seismic();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let writes = |call: &Call| {

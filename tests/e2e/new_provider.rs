@@ -101,6 +101,7 @@ fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run
     finish(child)
 }
 
+#[ignore = "needs git, builds a crate for minutes"]
 #[test]
 fn a_new_kind_passes_the_suite_and_is_compiled_in_by_the_printed_lines() {
     let scratch = target().join("new-provider/copy");

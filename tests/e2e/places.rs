@@ -15,18 +15,14 @@ fn expired() -> (EarthScope, Sandbox) {
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// In memory, of this size; `None` where this user may not mount.
-    fn mount(at: PathBuf, size: &str) -> Option<Self> {
+    /// Mounts a file system of this size in memory.
+    fn mount(at: PathBuf, size: &str) -> Self {
         std::fs::create_dir_all(&at).expect("a folder");
         let options = format!("size={size},mode=0700");
         let mut mount = Command::new("mount");
         let mounted = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&at).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self(at));
-        }
-        assert!(std::env::var_os("CI").is_none(), "this machine lets nobody mount a tmpfs");
-        println!("left out: this user may not mount a tmpfs");
-        None
+        assert!(mounted.is_ok_and(|output| output.status.success()), "run this test as a user who may mount");
+        Self(at)
     }
 
     fn remount(&self, option: &str) {
@@ -55,10 +51,11 @@ fn move_records(from: &Path, to: &Path) {
     }
 }
 
+#[ignore = "needs root and mount"]
 #[test]
 fn a_full_or_read_only_disk_is_told_before_anything_is_spent() {
     let (service, sandbox) = expired();
-    let Some(disk) = SmallDisk::mount(sandbox.home().join("disk"), "256k") else { return };
+    let disk = SmallDisk::mount(sandbox.home().join("disk"), "256k");
     move_records(&sandbox.state(), &disk.0);
     let sandbox = sandbox.with_env("BROKER_STATE_DIR", &disk.0.display().to_string());
     let filler = disk.fill();
@@ -82,13 +79,8 @@ fn a_full_or_read_only_disk_is_told_before_anything_is_spent() {
 }
 
 /// Runs the broker with system calls that end otherwise, as on another file system: those that concern these paths,
-/// or all. `None` without strace.
-fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&str]) -> Option<Run> {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "install strace");
-        println!("left out: there is no strace");
-        return None;
-    }
+/// or all.
+fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&str]) -> Run {
     let mut strace: Vec<_> = ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
     for path in of {
         strace.extend(["-P".to_owned(), path.display().to_string()]);
@@ -97,7 +89,7 @@ fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&st
         strace.extend(["-e".to_owned(), format!("inject={each}")]);
     }
     let strace: Vec<_> = strace.iter().map(String::as_str).collect();
-    Some(finish(spawn(sandbox.command_under(&strace, words), words)))
+    finish(spawn(sandbox.command_under(&strace, words), words))
 }
 
 /// statfs says NFS: the first field of its answer.
@@ -106,6 +98,7 @@ const NFS: &str = "statfs:poke_exit=@arg2=6969000000000000";
 /// As NFS without lockd.
 const NO_LOCKS: &str = "flock:error=ENOLCK";
 
+#[ignore = "needs strace"]
 #[test]
 fn status_says_on_what_records_are_and_how_far_the_lock_reaches() {
     let (_service, sandbox) = expired();
@@ -114,18 +107,19 @@ fn status_says_on_what_records_are_and_how_far_the_lock_reaches() {
     let plain = sandbox.broker(&["status"]).ends(0);
     let told = plain.err.contains("keeps apart") && louder(&["status"]).is_empty();
     assert!(!told, "nothing to worry about is not told: {}", plain.err);
-    let Some(run) = under_strace(&sandbox, &[NFS], &[], &["status"]) else { return };
+    let run = under_strace(&sandbox, &[NFS], &[], &["status"]);
     let _ = run.ends(0).says("on nfs;").says("cannot be told");
-    let Some(run) = under_strace(&sandbox, &[NFS, NO_LOCKS], &[], &["status"]) else { return };
+    let run = under_strace(&sandbox, &[NFS, NO_LOCKS], &[], &["status"]);
     let _ = run.ends(0).says("since there are no locks there").says("this host only");
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn where_the_file_system_has_no_locks_the_lock_is_elsewhere_on_this_host() {
     let (service, sandbox) = expired();
     let store = [sandbox.state(), sandbox.state().join("earthscope.lock")];
     let words = ["token", "earthscope"];
-    let Some(run) = under_strace(&sandbox, &[NO_LOCKS], &store, &words) else { return };
+    let run = under_strace(&sandbox, &[NO_LOCKS], &store, &words);
     let token = run.token();
     assert!(service.access_is_live(&token));
     // Two at once on such a file system: the lock on this host keeps them apart.
@@ -134,22 +128,24 @@ fn where_the_file_system_has_no_locks_the_lock_is_elsewhere_on_this_host() {
     let both: Vec<_> = std::thread::scope(|scope| {
         let run = || under_strace(&sandbox, &[NFS, NO_LOCKS], &store, &words);
         let all: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
-        all.into_iter().filter_map(|each| each.join().expect("a thread")).map(Run::token).collect()
+        all.into_iter().map(|each| each.join().expect("a thread").token()).collect()
     });
     assert!(both.iter().all(|token| *token == both[0]), "{both:?}");
     assert_eq!((service.count("token"), service.reuse_events()), (1, 0));
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_quota_that_shows_late_is_told_before_anything_is_spent() {
     let (service, sandbox) = expired();
     let quota = ["fdatasync:error=EDQUOT"];
-    let Some(run) = under_strace(&sandbox, &quota, &[], &["token", "earthscope"]) else { return };
+    let run = under_strace(&sandbox, &quota, &[], &["token", "earthscope"]);
     let _ = run.ends(1).says("quota").says("--state-dir");
     assert!(service.seen().is_empty(), "nothing was spent");
     let _ = sandbox.broker(&["token", "earthscope"]).token();
 }
 
+#[ignore = "needs strace"]
 #[test]
 fn a_disk_that_breaks_between_the_answer_and_the_save_loses_nothing() {
     // The first rename is the journal's, the second the answer's; each follows an fsync of the file and is followed
@@ -161,7 +157,7 @@ fn a_disk_that_breaks_between_the_answer_and_the_save_loses_nothing() {
         let runtime = sandbox.home().join("run");
         std::fs::create_dir(&runtime).expect("a folder");
         let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
-        let Some(run) = under_strace(&sandbox, &[broken], &[], &["token", "earthscope"]) else { return };
+        let run = under_strace(&sandbox, &[broken], &[], &["token", "earthscope"]);
         let token = run.says("WARNING: earthscope: it is kept in").token();
         assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "{broken}");
         sandbox.age("earthscope", TimeDelta::days(2));

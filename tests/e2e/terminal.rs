@@ -74,6 +74,7 @@ fn methane() -> (CarbonMapper, Sandbox) {
     (service, Sandbox::new().with_config(&config))
 }
 
+#[ignore = "needs script"]
 #[test]
 fn email_and_password_are_asked_and_the_password_is_not_shown() {
     let (service, sandbox) = methane();
@@ -88,6 +89,7 @@ fn email_and_password_are_asked_and_the_password_is_not_shown() {
     assert_eq!(service.pairs(), 1);
 }
 
+#[ignore = "needs script"]
 #[test]
 fn ctrl_c_at_a_prompt_ends_it() {
     let (service, sandbox) = methane();
@@ -100,6 +102,7 @@ fn ctrl_c_at_a_prompt_ends_it() {
     assert!(service.seen().is_empty());
 }
 
+#[ignore = "needs script"]
 #[test]
 fn a_login_shows_a_picture_and_the_time_that_is_left() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
@@ -140,6 +143,7 @@ fn width(line: &str) -> usize {
             .sum::<usize>()
 }
 
+#[ignore = "needs script"]
 #[test]
 fn the_page_of_a_login_fits_its_terminal() {
     let (service, sandbox) = approving();
@@ -164,6 +168,7 @@ fn the_page_of_a_login_fits_its_terminal() {
     }
 }
 
+#[ignore = "needs script"]
 #[test]
 fn a_plain_terminal_gets_no_control_sequences() {
     let (_service, sandbox) = approving();

@@ -14,6 +14,7 @@ fn head() -> Option<String> {
     git.status.success().then(|| String::from_utf8(git.stdout).expect("text").trim().to_owned())
 }
 
+#[ignore = "needs git"]
 #[test]
 fn version_names_the_commit_and_each_kind_that_is_compiled_in() {
     let sandbox = Sandbox::new();

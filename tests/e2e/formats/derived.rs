@@ -7,7 +7,7 @@ use broker_testkit::{EarthScope, EarthScopeOptions};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{Stage, printed, python, runs};
+use super::{Stage, need, printed, python};
 
 /// The life that is left of what is held.
 const LEFT: TimeDelta = TimeDelta::minutes(59);
@@ -22,6 +22,7 @@ fn hold(sandbox: &Sandbox, provider: &str, key: &str, secret: &Value) {
     std::fs::write(sandbox.record_path(provider), record.to_string()).expect("a record");
 }
 
+#[ignore = "needs python3 and curl"]
 #[test]
 fn cookies_are_read_by_python_and_sent_by_curl() {
     let stage = Stage::with("KANARIE");
@@ -61,6 +62,7 @@ for url in sys.argv[2:]:
 /// What is held, as the readers here print it.
 const KEYS: &str = r#"ASIAKANARIE|it's/+"KANARIE"|KANARIE=="#;
 
+#[ignore = "needs python3 with botocore"]
 #[test]
 fn keys_are_read_by_aws_and_by_shells() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
@@ -84,14 +86,13 @@ fn keys_are_read_by_aws_and_by_shells() {
     let script = "eval \"$(cat)\"\nprintf '%s|%s|%s' \"$AWS_ACCESS_KEY_ID\" \"$AWS_SECRET_ACCESS_KEY\" \"$AWS_SESSION_TOKEN\"";
     let seen = printed(Command::new("sh").args(["-c", script]), &format(&["--format", "env"]));
     assert_eq!(seen, KEYS);
-    if runs(&["python3", "-c", "import botocore"]) {
-        let file = sandbox.home().join("keys");
-        sandbox.write(&file, &format(&["--format", "aws"]));
-        let config = sandbox.home().join("aws");
-        sandbox.write(&config, &format!("[default]\ncredential_process = cat {}\n", file.display()));
-        let script = "import botocore.session, os, sys
+    need(&["python3", "-c", "import botocore"]);
+    let file = sandbox.home().join("keys");
+    sandbox.write(&file, &format(&["--format", "aws"]));
+    let config = sandbox.home().join("aws");
+    sandbox.write(&config, &format!("[default]\ncredential_process = cat {}\n", file.display()));
+    let script = "import botocore.session, os, sys
 os.environ['AWS_CONFIG_FILE'] = sys.argv[1]
 print(*botocore.session.Session().get_credentials().get_frozen_credentials()[:3], sep='|', end='')";
-        assert_eq!(python(script, &[config.to_str().expect("a path")]), KEYS);
-    }
+    assert_eq!(python(script, &[config.to_str().expect("a path")]), KEYS);
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{HARD, Stage, printed, python, runs};
+use super::{HARD, Stage, need, printed, python};
 
+#[ignore = "needs python3 with duckdb"]
 #[test]
 fn duckdb_has_a_secret_for_each_host() {
     let stage = Stage::with(HARD);
@@ -24,9 +25,7 @@ fn duckdb_has_a_secret_for_each_host() {
         statement("[::1]", "http://[::1]/"),
     ];
     assert_eq!(run.out, expected.concat());
-    if !runs(&["python3", "-c", "import duckdb"]) {
-        return;
-    }
+    need(&["python3", "-c", "import duckdb"]);
     let script = "import duckdb, sys
 db = duckdb.connect(config={'allow_unredacted_secrets': 'true'})
 db.execute(open(sys.argv[1]).read())
@@ -50,11 +49,10 @@ print(all[0][0].split('bearer_token=')[1], end='')";
     assert_eq!(seen, format!("https://api.example.org/stac earthdaily@api.example.org\n{HARD}"));
 }
 
+#[ignore = "needs python3 with duckdb"]
 #[test]
 fn duckdb_sends_the_token_to_its_host_alone() {
-    if !runs(&["python3", "-c", "import duckdb, duckdb_extension_httpfs"]) {
-        return;
-    }
+    need(&["python3", "-c", "import duckdb, duckdb_extension_httpfs"]);
     let stage = Stage::with("KANARIE'it");
     let host = stage.service.url().strip_prefix("http://").expect("a URL").to_owned();
     stage.hosts(&format!("[\"{host}\"]"));
@@ -92,6 +90,7 @@ fn a_host_that_cannot_be_said_is_said_to_be_left_out() {
     assert_eq!(run.out, line("a.org") + &line("d.org"));
 }
 
+#[ignore = "needs python3, curl and wget"]
 #[test]
 fn netrc_is_read_by_python_and_sent_by_curl_and_wget() {
     const TOKEN: &str = "KANARIE.#$x`%41{é}=~!;&|<>(*?)machine";

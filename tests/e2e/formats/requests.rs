@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-use super::{HARD, Stage, printed, python, runs};
+use super::{HARD, Stage, need, printed, python};
 
+#[ignore = "needs curl and wget"]
 #[test]
 fn curl_and_wget_send_the_token_as_it_is() {
     let stage = Stage::with(HARD);
@@ -27,6 +28,7 @@ fn curl_and_wget_send_the_token_as_it_is() {
     assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
 }
 
+#[ignore = "needs curl"]
 #[test]
 fn gdals_header_file_is_a_header() {
     let stage = Stage::with(HARD);
@@ -42,11 +44,10 @@ fn gdals_header_file_is_a_header() {
     assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
 }
 
+#[ignore = "needs python3 with rasterio"]
 #[test]
 fn gdal_sends_the_token_of_its_file_and_of_its_variables() {
-    if !runs(&["python3", "-c", "import rasterio"]) {
-        return;
-    }
+    need(&["python3", "-c", "import rasterio"]);
     let stage = Stage::with(HARD);
     let (file, lines) = (stage.file("gdal-headers"), stage.format("gdal"));
     let open = "import rasterio, sys\ntry: rasterio.open('/vsicurl/' + sys.argv[1])\nexcept rasterio.RasterioIOError: pass";
@@ -60,6 +61,7 @@ fn gdal_sends_the_token_of_its_file_and_of_its_variables() {
     assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
 }
 
+#[ignore = "needs kubectl, openssl and python3"]
 #[test]
 fn kubectl_takes_the_exec_credential() {
     let stage = Stage::with(HARD);
@@ -69,11 +71,11 @@ fn kubectl_takes_the_exec_credential() {
     let kind = ("client.authentication.k8s.io/v1", "ExecCredential");
     assert_eq!((json["apiVersion"].as_str(), json["kind"].as_str()), (Some(kind.0), Some(kind.1)));
     assert_eq!(json["status"], status);
-    if runs(&["kubectl", "version", "--client"]) && runs(&["openssl", "version"]) {
-        let file = stage.file("exec-credential");
-        let words = [stage.sandbox.home(), file].map(|path| path.display().to_string());
-        assert_eq!(python(KUBECTL, &words.each_ref().map(String::as_str)), format!("Bearer {HARD}"));
-    }
+    need(&["kubectl", "version", "--client"]);
+    need(&["openssl", "version"]);
+    let file = stage.file("exec-credential");
+    let words = [stage.sandbox.home(), file].map(|path| path.display().to_string());
+    assert_eq!(python(KUBECTL, &words.each_ref().map(String::as_str)), format!("Bearer {HARD}"));
 }
 
 /// kubectl sends tokens over TLS alone: a server for it, and what it sends there.

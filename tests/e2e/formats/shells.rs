@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{HARD, Stage, printed, python, runs};
+use super::{HARD, Stage, need, printed, python};
 
+#[ignore = "needs bash, zsh and fish"]
 #[test]
 fn shells_take_the_lines_of_env() {
     let stage = Stage::with(HARD);
@@ -12,31 +13,28 @@ fn shells_take_the_lines_of_env() {
     let twice = HARD.repeat(2);
     let lines = stage.format("env");
     for shell in ["sh", "bash", "zsh"] {
-        if shell == "zsh" && !runs(&["zsh", "--version"]) {
-            continue;
-        }
+        need(&[shell, "-c", ":"]);
         let script = format!("eval \"$(cat)\"\n{show}");
         assert_eq!(printed(Command::new(shell).args(["-c", &script]), &lines), twice, "{shell}");
     }
-    if runs(&["fish", "--version"]) {
-        let lines = stage.token(&["--format", "env", "--shell", "fish"]).ends(0).out;
-        let script = format!("source\n{show}");
-        assert_eq!(printed(Command::new("fish").args(["--no-config", "-c", &script]), &lines), twice);
-    }
+    need(&["fish", "--version"]);
+    let lines = stage.token(&["--format", "env", "--shell", "fish"]).ends(0).out;
+    let script = format!("source\n{show}");
+    assert_eq!(printed(Command::new("fish").args(["--no-config", "-c", &script]), &lines), twice);
 }
 
+#[ignore = "needs fish"]
 #[test]
 fn gdals_variables_are_set() {
     let stage = Stage::with(HARD);
     let script = "eval \"$(cat)\"\nprintf %s \"$GDAL_HTTP_AUTH $GDAL_HTTP_BEARER\"";
     let seen = printed(Command::new("sh").args(["-c", script]), &stage.format("gdal"));
     assert_eq!(seen, format!("BEARER {HARD}"));
-    if runs(&["fish", "--version"]) {
-        let lines = stage.token(&["--format", "gdal", "--shell", "fish"]).ends(0).out;
-        let script = "source\nprintf %s \"$GDAL_HTTP_AUTH $GDAL_HTTP_BEARER\"";
-        let seen = printed(Command::new("fish").args(["--no-config", "-c", script]), &lines);
-        assert_eq!(seen, format!("BEARER {HARD}"));
-    }
+    need(&["fish", "--version"]);
+    let lines = stage.token(&["--format", "gdal", "--shell", "fish"]).ends(0).out;
+    let script = "source\nprintf %s \"$GDAL_HTTP_AUTH $GDAL_HTTP_BEARER\"";
+    let seen = printed(Command::new("fish").args(["--no-config", "-c", script]), &lines);
+    assert_eq!(seen, format!("BEARER {HARD}"));
 }
 
 /// By the rule of `about_Quoting_Rules`: in single quotes two quotes are one, and typographic ones are quotes too.
@@ -56,21 +54,20 @@ fn readers() -> Vec<Reader> {
         let script = "set -a; . \"$1\"; exec sh -c 'printf %s \"$EDS_TOKEN\"'";
         printed(Command::new("sh").args(["-c", script, "sh"]).arg(file), "")
     })];
-    if runs(&["python3", "-c", "import dotenv"]) {
-        readers.push(("python-dotenv", |file| {
-            let script = "import dotenv, sys; print(end=dotenv.dotenv_values(sys.argv[1])['EDS_TOKEN'])";
-            python(script, &[file.to_str().expect("a path")])
-        }));
-    }
-    if runs(&["direnv", "version"]) {
-        readers.push(("direnv", |file| {
-            let lines = printed(Command::new("direnv").args(["dotenv", "bash"]).arg(file), "");
-            printed(Command::new("bash").args(["-c", "eval \"$(cat)\"\nprintf %s \"$EDS_TOKEN\""]), &lines)
-        }));
-    }
+    need(&["python3", "-c", "import dotenv"]);
+    readers.push(("python-dotenv", |file| {
+        let script = "import dotenv, sys; print(end=dotenv.dotenv_values(sys.argv[1])['EDS_TOKEN'])";
+        python(script, &[file.to_str().expect("a path")])
+    }));
+    need(&["direnv", "version"]);
+    readers.push(("direnv", |file| {
+        let lines = printed(Command::new("direnv").args(["dotenv", "bash"]).arg(file), "");
+        printed(Command::new("bash").args(["-c", "eval \"$(cat)\"\nprintf %s \"$EDS_TOKEN\""]), &lines)
+    }));
     readers
 }
 
+#[ignore = "needs python3 with dotenv, and direnv"]
 #[test]
 fn readers_of_env_files_agree() {
     let readers = readers();

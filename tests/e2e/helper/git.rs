@@ -3,7 +3,7 @@
 use broker_e2e::Sandbox;
 
 use super::place::{Answer, Place};
-use super::{documented, imagery, is_there, program, told};
+use super::{documented, imagery, need, program, told};
 
 /// A server with an empty repository, for who has a token that `takes` is true of.
 fn repository(scheme: &'static str, takes: impl Fn(&str) -> bool + Send + 'static) -> Place {
@@ -37,11 +37,10 @@ fn knows_bearer(sandbox: &Sandbox) -> bool {
     told(&output).0.contains("capability authtype\n")
 }
 
+#[ignore = "needs git"]
 #[test]
 fn git_asks_by_name_or_by_command_and_sends_what_the_server_takes() {
-    if !is_there("git") {
-        return;
-    }
+    need("git");
     let by_command = "[credential \"https://data.example.org\"]\n\thelper = !broker helper git\n";
     for (scheme, config) in
         [(BEARER, by_command), (BASIC, by_command), (BEARER, "[credential]\n\thelper = broker\n")]
@@ -59,11 +58,10 @@ fn git_asks_by_name_or_by_command_and_sends_what_the_server_takes() {
     }
 }
 
+#[ignore = "needs git"]
 #[test]
 fn git_asks_the_next_helper_about_other_hosts_and_without_a_login() {
-    if !is_there("git") {
-        return;
-    }
+    need("git");
     let place = repository(BASIC, |authorization| authorization == "Basic eDp5");
     let next = "[credential]\n\thelper = broker\n\thelper = \"!echo username=x; echo password=y; :\"\n";
     let url = format!("http://{}/project.git", place.host);
@@ -76,11 +74,10 @@ fn git_asks_the_next_helper_about_other_hosts_and_without_a_login() {
     assert!(code == Some(0) && err.contains("error: earthdaily: ") && err.contains("hint: "), "{err}");
 }
 
+#[ignore = "needs git"]
 #[test]
 fn a_token_that_a_server_refuses_is_replaced_for_the_next_call() {
-    if !is_there("git") {
-        return;
-    }
+    need("git");
     let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();
     let known = good.clone();
     let place = repository(BEARER, move |authorization| {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use serde_json::json;
 
-use super::{documented, imagery, is_there, program, told};
+use super::{documented, imagery, need, program, told};
 
 fn ask(sandbox: &Sandbox, info: &str) -> Run {
     let words = ["helper", "kubectl", "earthdaily"];
@@ -71,11 +71,10 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
+#[ignore = "needs kubectl, openssl and python3"]
 #[test]
 fn kubectl_sends_the_token_to_a_cluster_of_the_hosts() {
-    if !["kubectl", "python3", "openssl"].into_iter().all(is_there) {
-        return;
-    }
+    ["kubectl", "python3", "openssl"].into_iter().for_each(need);
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = [
         "req",
