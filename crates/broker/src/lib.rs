@@ -50,7 +50,7 @@ pub use broker_core::{
     Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
     LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method, NonInteractive, Problem, Prompt,
     Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result,
-    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store,
+    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State, Status, Store,
     StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, platform,
     read_object, refuse_derived, refuse_life, refuse_scopes, salvage, sanitize, seconds,
 };
