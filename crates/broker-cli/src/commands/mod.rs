@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
 
 impl CommandContext<'_> {
     fn setup(&self) -> Setup {
-        let mut setup = Setup::new().person(self.terminal.clone());
+        let mut setup = Setup::new().prompt(self.terminal.clone());
         if let Some(file) = &self.global.config {
             setup = setup.config_file(file);
         }
