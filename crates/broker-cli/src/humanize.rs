@@ -1,8 +1,11 @@
 //! Durations, times, tables and wrapped text for users.
 
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use chrono::{DateTime, Local, Utc};
+use rustix::termios::tcgetwinsize;
 
 /// Returns the two largest units of a duration: `6 d 23 h`, `59 min 12 s`, `12 s`.
 pub(crate) fn duration(duration: Duration) -> String {
@@ -105,6 +108,12 @@ pub(crate) fn table(
         text.push('\n');
     }
     text
+}
+
+/// Returns the width of a terminal; none for other streams, and for a terminal that does not know its width.
+pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let size = tcgetwinsize(stream).ok().filter(|_| stream.is_terminal())?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 /// Returns the text with line breaks at word boundaries, where it is longer than `width`. Further lines are indented. A

@@ -14,6 +14,7 @@ use broker::{Broker, Error, ErrorKind, Status};
 
 use super::{CommandContext, CommandResult, answer};
 use crate::args::Doctor;
+use crate::humanize;
 use crate::report::ExitError;
 use crate::terminal::colours;
 use report::Report;
@@ -32,7 +33,10 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     answer(&if args.json {
         format!("{}\n", report.json())
     } else {
-        report.text(colours(&std::io::stdout()))
+        {
+            let stdout = std::io::stdout();
+            report.text(colours(&stdout), humanize::terminal_width(&stdout))
+        }
     })?;
     // The report names every error.
     if report.is_clean() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }

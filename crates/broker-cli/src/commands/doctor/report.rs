@@ -3,6 +3,8 @@
 use broker::sanitize;
 use serde_json::{Value, json};
 
+use crate::humanize::wrap;
+
 /// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
@@ -138,7 +140,7 @@ impl Report {
     }
 
     /// Returns a line for each check below the name of its group, and the fix of each finding.
-    pub(super) fn text(&self, colours: bool) -> String {
+    pub(super) fn text(&self, colours: bool, width: Option<usize>) -> String {
         let mut lines = Vec::new();
         let mut last = "";
         for check in self.checks.iter().filter(|check| !matches!(check.outcome, Outcome::Summarized)) {
@@ -148,7 +150,7 @@ impl Report {
                 lines.push(format!("{apart}{}", painted(colours, 1, group)));
                 last = group;
             }
-            lines.push(line(check, colours));
+            lines.push(line(check, colours, width));
         }
         format!("{}\n\n{}\n", lines.join("\n"), self.sum())
     }
@@ -168,7 +170,7 @@ impl Report {
 /// The width of the first word of a line.
 const WIDTH: usize = "warning".len();
 
-fn line(check: &Check, colours: bool) -> String {
+fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
     let (word, colour, fix) = match &check.outcome {
         Outcome::Ok => ("ok", 32, None),
         Outcome::Skipped | Outcome::Summarized => ("skipped", 2, None),
@@ -178,11 +180,15 @@ fn line(check: &Check, colours: bool) -> String {
     let margin = " ".repeat(WIDTH + 4);
     let whose = check.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     // Names of files and variables may contain control characters.
-    let indented = |text: &str| text.lines().map(sanitize).collect::<Vec<_>>().join(&format!("\n{margin}"));
-    let message = indented(&check.message);
+    let indented = |text: &str| {
+        let text = text.lines().map(sanitize).collect::<Vec<_>>().join("\n");
+        let text = width.map_or(text.clone(), |width| wrap(&text, width.saturating_sub(margin.len()), 0));
+        text.replace('\n', &format!("\n{margin}"))
+    };
+    let message = indented(&format!("{whose}{}", check.message));
     let padding = " ".repeat(WIDTH - word.len());
-    let fix = fix.map(|fix| format!("\n{margin}fix: {}", indented(fix)));
-    format!("  {}{padding}  {whose}{message}{}", painted(colours, colour, word), fix.unwrap_or_default())
+    let fix = fix.map(|fix| format!("\n{margin}{}", indented(&format!("fix: {fix}"))));
+    format!("  {}{padding}  {message}{}", painted(colours, colour, word), fix.unwrap_or_default())
 }
 
 fn painted(colours: bool, colour: u8, text: &str) -> String {
