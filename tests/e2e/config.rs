@@ -59,8 +59,7 @@ fn a_mistake_in_another_provider_is_ignored() {
 #[test]
 fn a_named_file_must_exist() {
     let sandbox = Sandbox::new();
-    let _ =
-        sandbox.broker(&["list", "--config", "nowhere.toml"]).ends(5).fails_with("config_unreadable");
+    let _ = sandbox.broker(&["list", "--config", "nowhere.toml"]).ends(5).fails_with("config_unreadable");
     let sandbox = sandbox.with_env("BROKER_CONFIG", "/nowhere/at/all.toml");
     let _ = sandbox.broker(&["list"]).ends(5).says("BROKER_CONFIG");
 }
@@ -293,7 +292,8 @@ fn an_old_key_is_read_and_named_by_config_check() {
 
 #[test]
 fn a_mistyped_source_is_not_a_literal_secret() {
-    let sandbox = Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = { enviroment = \"NOPE\" }\n");
+    let sandbox =
+        Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = { enviroment = \"NOPE\" }\n");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(sandbox.config_path(), mode).expect("a mode");
     let run = sandbox.broker(&["token", "earthdaily"]).ends(5).fails_with("config_unknown_key");

@@ -168,7 +168,11 @@ fn doctor_reports_mistakes_of_each_provider() {
     assert_eq!(ids(&sandbox, &["--offline"]), all);
     assert_eq!(ids(&sandbox, &["--offline", "lab"]), ["configuration.provider lab"]);
     assert_eq!(ids(&sandbox, &["--offline", "earthdaily"]), [""; 0]);
-    let _ = sandbox.broker(&["doctor", "--offline", "earthdialy"]).ends(2).fails_with("provider_unknown").says("`earthdaily`");
+    let _ = sandbox
+        .broker(&["doctor", "--offline", "earthdialy"])
+        .ends(2)
+        .fails_with("provider_unknown")
+        .says("`earthdaily`");
 }
 
 #[test]
@@ -364,7 +368,10 @@ fn doctor_tells_an_untrusted_issuer_from_other_tls_faults() {
     let mut output = std::io::BufReader::new(server.0.stdout.take().expect("its output"));
     let mut line = String::new();
     while !line.contains("ACCEPT") {
-        assert!(std::io::BufRead::read_line(&mut output, &mut line).expect("a line") > 0, "it listens: {line}");
+        assert!(
+            std::io::BufRead::read_line(&mut output, &mut line).expect("a line") > 0,
+            "it listens: {line}"
+        );
     }
     sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"https://localhost:{port}\"\n"));
     let found = findings(&sandbox.broker(&["doctor", "--json", "earthscope"]));

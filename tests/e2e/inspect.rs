@@ -55,8 +55,10 @@ fn inspect_sanitizes_claims() {
 fn inspect_without_a_token_names_the_command() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let other = sandbox.broker(&["inspect", "earthscope", "--scope", "openid"]).ends(3);
-    let _ =
-        other.fails_with("login_required").says("(no scope)\n").says("run: broker token earthscope --scope openid");
+    let _ = other
+        .fails_with("login_required")
+        .says("(no scope)\n")
+        .says("run: broker token earthscope --scope openid");
     let _ = Sandbox::new().broker(&["inspect", "earthscope"]).ends(3).says("run: broker token earthscope\n");
     let _ = sandbox.broker(&["inspect", "none"]).ends(2);
     assert!(service.seen().is_empty());
@@ -118,7 +120,8 @@ fn status_shows_local_time_and_that_a_token_renews() {
     let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let sandbox = sandbox.with_env("TZ", "Asia/Kathmandu");
     let expires = sandbox.broker(&["status", "--json"]).json()["providers"].clone();
-    let expires = expires.as_array().and_then(|all| all.iter().find(|one| one["name"] == "earthscope").cloned());
+    let expires =
+        expires.as_array().and_then(|all| all.iter().find(|one| one["name"] == "earthscope").cloned());
     let expires = expires.expect("earthscope")["expires_at"].as_str().expect("a time").to_owned();
     assert!(expires.ends_with('Z'), "UTC in JSON: {expires}");
     let expires: DateTime<Utc> = expires.parse().expect("a time");

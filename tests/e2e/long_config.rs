@@ -71,10 +71,9 @@ fn a_source_provider_of_a_long_file_is_read_too() {
     let chain = "[providers.a]\nkind = \"oauth2\"\ntoken_url = \"https://example.org/token\"\nclient_id = \"c\"\n\
                  flow = \"token_exchange\"\nfrom = \"b\"\n";
     let of_b = chain.replace("providers.a", "providers.b").replace("\"b\"", "\"c\"");
-    for (more, told) in [
-        ("", "`c`"),
-        ("[providers.c]\nkind = \"oauth2\"\nfrom = \"a\"\n", "a -> b -> c -> a"),
-    ] {
+    for (more, told) in
+        [("", "`c`"), ("[providers.c]\nkind = \"oauth2\"\nfrom = \"a\"\n", "a -> b -> c -> a")]
+    {
         let config = format!("{chain}{}{of_b}{more}", thousand());
         let _ = Sandbox::new().with_config(&config).broker(&["token", "a"]).ends(5).says(told);
     }

@@ -30,8 +30,8 @@ pub enum SettingsProblem {
         /// The keys that exist.
         known: &'static [&'static str],
     },
-    /// The key is missing.
-    MissingKey,
+    /// The key is missing. The text says what to write there, and may be empty.
+    MissingKey(String),
     /// The value does not have this form.
     Expected(String),
     /// Only the message says it.
@@ -46,12 +46,8 @@ impl SettingsError {
 
     /// Creates an error about a missing key. `form` says what to write there, and may be empty.
     pub fn missing(key: impl Into<String>, form: &str) -> Self {
-        let gap = if form.is_empty() { "" } else { ": " };
-        Self {
-            key: key.into(),
-            message: format!("it is missing{gap}{form}"),
-            problem: SettingsProblem::MissingKey,
-        }
+        let message = if form.is_empty() { "is missing".to_owned() } else { format!("is missing: {form}") };
+        Self { key: key.into(), message, problem: SettingsProblem::MissingKey(form.to_owned()) }
     }
 
     /// Creates an error about a value that does not have this form.
@@ -67,8 +63,8 @@ impl SettingsError {
     /// Adds where in the table the error is. A missing key is named already.
     pub(crate) fn within(mut self, path: &str) -> Self {
         self.key = match self.problem {
-            SettingsProblem::MissingKey if path == "." => self.key,
-            SettingsProblem::MissingKey => format!("{path}.{}", self.key),
+            SettingsProblem::MissingKey(_) if path == "." => self.key,
+            SettingsProblem::MissingKey(_) => format!("{path}.{}", self.key),
             _ => path.to_owned(),
         };
         self
@@ -124,10 +120,13 @@ impl<'de> Deserializer<'de> for SettingsValue<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         match self.0 {
-            Value::Array(list) => visitor.visit_seq(SeqDeserializer::new(list.iter().map(SettingsValue))),
+            Value::Array(list) => {
+                // Unlike `visit_seq`, this fails if elements are left.
+                SeqDeserializer::new(list.iter().map(SettingsValue)).deserialize_any(visitor)
+            }
             Value::Object(table) => {
                 let entries = table.iter().map(|(key, value)| (key.as_str(), SettingsValue(value)));
-                visitor.visit_map(MapDeserializer::new(entries))
+                MapDeserializer::new(entries).deserialize_any(visitor)
             }
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
@@ -160,7 +159,7 @@ impl<'de> Deserializer<'de> for SettingsValue<'de> {
     ) -> Result<V::Value, SettingsError> {
         match self.0 {
             Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
-            Value::Object(table) => {
+            Value::Object(table) if table.len() == 1 => {
                 let entries = table.iter().map(|(key, value)| (key.as_str(), SettingsValue(value)));
                 visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(entries)))
             }

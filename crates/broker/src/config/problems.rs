@@ -58,8 +58,9 @@ impl Config {
             () => Mark::Value,
         };
         let (code, mark, why) = match &error.problem {
-            SettingsProblem::MissingKey => {
-                (ErrorCode::ConfigMissingKey, mark, format!("`{key}`: {}", error.message))
+            SettingsProblem::MissingKey(form) => {
+                let form = if form.is_empty() { String::new() } else { format!(": {form}") };
+                (ErrorCode::ConfigMissingKey, mark, format!("`{key}` is missing{form}"))
             }
             SettingsProblem::Expected(_) | SettingsProblem::UnknownKey { .. } if is_secret => {
                 // The place of the whole secret: what is in its table may be part of it.
