@@ -138,8 +138,8 @@ fn with_browser(watched: Watched) -> Watched {
     watched.with_env("DISPLAY", ":99").with_env("BROWSER", &browser)
 }
 
-#[ignore = "needs strace and root"]
 #[test]
+#[ignore = "needs strace and root"]
 fn no_program_is_started_with_a_secret() {
     need_strace();
     let watched = Watched::new();

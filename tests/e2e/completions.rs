@@ -34,8 +34,8 @@ fn lab() -> Sandbox {
 
 const NAMES: [&str; 4] = ["carbonmapper", "earthdaily", "earthscope", "lab"];
 
-#[ignore = "needs bash"]
 #[test]
+#[ignore = "needs bash"]
 fn bash_offers_commands_providers_and_formats() {
     let sandbox = lab();
     assert_eq!(bash(&sandbox, "broker comp"), ["completions"]);
@@ -55,8 +55,8 @@ fn bash_offers_commands_providers_and_formats() {
     assert_eq!(bash(&sandbox, "broker token --rej"), ["--rejected"]);
 }
 
-#[ignore = "needs bash"]
 #[test]
+#[ignore = "needs bash"]
 fn the_configuration_of_the_line_is_the_one_that_counts() {
     let sandbox = lab();
     std::fs::write(sandbox.home().join("other.toml"), "[providers.other]\nkind = \"earthscope\"\n")
@@ -65,8 +65,8 @@ fn the_configuration_of_the_line_is_the_one_that_counts() {
     assert_eq!(bash(&sandbox, "broker --config=other.toml token o"), ["other"]);
 }
 
-#[ignore = "needs bash"]
 #[test]
+#[ignore = "needs bash"]
 fn a_broken_configuration_disturbs_no_line() {
     let sandbox = Sandbox::new().with_config("[[[");
     assert_eq!(bash(&sandbox, "broker token earth"), [""; 0]);
@@ -79,8 +79,8 @@ fn a_broken_configuration_disturbs_no_line() {
     }
 }
 
-#[ignore = "needs fish and zsh"]
 #[test]
+#[ignore = "needs fish and zsh"]
 fn fish_and_zsh_offer_the_same() {
     let sandbox = lab();
     let script = "broker completions fish | source; complete -C 'broker token '";
@@ -114,8 +114,8 @@ fn they_are_installed_where_the_shell_looks() {
     let _ = elsewhere.broker(&["completions", "bash", "--install"]).ends(1).says("hint: ");
 }
 
-#[ignore = "needs mandoc"]
 #[test]
+#[ignore = "needs mandoc"]
 fn man_pages_are_written() {
     let sandbox = Sandbox::new();
     let _ = sandbox.broker(&["man", "share/man/man1"]).ends(0);

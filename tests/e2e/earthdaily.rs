@@ -49,7 +49,7 @@ fn credentials_can_go_in_the_body() {
     let service =
         EarthDaily::start(EarthDailyOptions { accept: Auth::BodyOnly, ..EarthDailyOptions::default() });
     let config = format!(
-        "[providers.earthdaily]\nauth_url = \"{}\"\nauth_style = \"body\"\nclient_secret = \"standin-api-token\"\n",
+        "[providers.earthdaily]\nauth_url = \"{}\"\nclient_auth = \"body\"\nclient_secret = \"standin-api-token\"\n",
         service.auth_url()
     );
     let sandbox = Sandbox::new().with_config(&config);

@@ -22,8 +22,8 @@ const AT_A_TIME: usize = 4;
 const A_LOGIN_SERVES: usize = 6;
 
 /// To write the table anew after a change: `UPDATE=1 cargo test -p broker-e2e fault_table`, and read the difference.
-#[ignore = "takes a minute"]
 #[test]
+#[ignore = "takes a minute"]
 fn every_fault_at_every_request_comes_to_what_the_table_says() {
     let (requests, hitches) = (requests(), hitches());
     let cells = run_all(&requests, &hitches);

@@ -64,8 +64,8 @@ fn a_configuration_that_everybody_can_write_is_refused() {
     }
 }
 
-#[ignore = "needs root"]
 #[test]
+#[ignore = "needs root"]
 fn a_record_of_somebody_else_is_refused() {
     let (_service, sandbox, _) = imagery();
     std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");

@@ -150,8 +150,8 @@ impl Desktop {
     }
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn the_key_is_in_the_keyring_and_all_else_is_sealed() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
@@ -171,8 +171,8 @@ fn the_key_is_in_the_keyring_and_all_else_is_sealed() {
     assert_eq!((items(), sandbox.broker(&TOKEN).token() == token), (1, true));
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn a_keyring_that_is_locked_or_gone_is_told_before_anything_is_asked() {
     let mut desktop = Desktop::new();
     let token = desktop.sandbox.broker(&TOKEN).token();
@@ -199,8 +199,8 @@ fn a_keyring_that_is_locked_or_gone_is_told_before_anything_is_asked() {
     assert_eq!(desktop.sandbox.broker(&TOKEN).token(), token);
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn without_a_bus_nothing_is_begun() {
     let desktop = Desktop::with_bus();
     let _ = desktop.sandbox.broker(&TOKEN).ends(1).says("the OS keyring does not answer");
@@ -210,8 +210,8 @@ fn without_a_bus_nothing_is_begun() {
     assert_eq!(desktop.service.exchanges(), 0, "nothing was asked of the service");
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn first_logins_at_once_make_one_key() {
     let desktop = Desktop::new();
     let names: Vec<_> = (0..8).map(|number| format!("login-{number}")).collect();
@@ -228,8 +228,8 @@ fn first_logins_at_once_make_one_key() {
     assert_eq!(desktop.items(), 1);
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn what_a_service_gave_is_saved_though_the_keyring_is_locked_meanwhile() {
     let mut desktop = Desktop::new();
     let held = desktop.service.hold("token");
@@ -244,8 +244,8 @@ fn what_a_service_gave_is_saved_though_the_keyring_is_locked_meanwhile() {
     assert_eq!((desktop.sandbox.broker(&TOKEN).token(), desktop.service.exchanges()), (token, 1));
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn a_key_that_a_login_is_about_to_use_is_not_taken_away() {
     let desktop = Desktop::new();
     desktop.add(&["other".to_owned()]);
@@ -262,8 +262,8 @@ fn a_key_that_a_login_is_about_to_use_is_not_taken_away() {
     assert_eq!(desktop.items(), 0);
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn a_migration_that_was_cut_off_leaves_no_key_behind_once_it_is_finished() {
     let desktop = Desktop::new();
     let token = desktop.sandbox.broker(&TOKEN).token();
@@ -280,8 +280,8 @@ fn a_migration_that_was_cut_off_leaves_no_key_behind_once_it_is_finished() {
     assert_eq!(run.err, "nothing to move: all records are kept in the configured way (file)\n");
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn two_state_folders_have_two_keys_and_a_folder_that_is_renamed_keeps_its_own() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
@@ -297,8 +297,8 @@ fn two_state_folders_have_two_keys_and_a_folder_that_is_renamed_keeps_its_own() 
     assert_eq!(sandbox.broker(&["token", "earthdaily", "--state-dir", &renamed]).token(), other);
 }
 
-#[ignore = "needs gnome-keyring and dbus"]
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn without_its_keyring_a_record_gives_nothing_and_says_so() {
     let mut desktop = Desktop::new();
     let _ = desktop.sandbox.broker(&TOKEN).token();

@@ -109,8 +109,8 @@ fn a_service_that_cannot_be_had_is_no_refusal() {
     let _ = nobody.broker_reading(&login, PASSWORD).ends(4).says("127.0.0.1:9");
 }
 
-#[ignore = "needs script"]
 #[test]
+#[ignore = "needs script"]
 fn a_password_whose_variable_is_not_set_is_asked_for() {
     let service = service();
     let sandbox = at(&service.base_url(), "password = { env = \"METHANE_PASSWORD\" }");

@@ -45,8 +45,8 @@ fn refresh_token(sandbox: &Sandbox) -> String {
     sandbox.record("earthscope")["grant"]["secret"].as_str().expect("a refresh token").to_owned()
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn an_approved_login_is_used_without_another_request() {
     // This one polls as the service leaves it to do.
     let options = Options { interval: None, ..Options::default() };
@@ -61,8 +61,8 @@ fn an_approved_login_is_used_without_another_request() {
     assert_eq!(service.counts(), before, "what is held is used");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn rotating_refresh_tokens_are_renewed_again_and_again_and_once_for_all() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = logged_in(&service);
@@ -86,8 +86,8 @@ fn rotating_refresh_tokens_are_renewed_again_and_again_and_once_for_all() {
     assert_eq!(after.grants_revoked, 0);
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_refresh_token_that_does_not_rotate_is_kept() {
     let options = Options { rotate: false, ..Options::default() };
     let Some(service) = Service::start(&options) else { return };
@@ -103,8 +103,8 @@ fn a_refresh_token_that_does_not_rotate_is_kept() {
     }
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_denied_login_is_refused() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = service.sandbox();
@@ -124,8 +124,8 @@ fn a_denied_login_is_refused() {
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says("broker login earthscope");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_logout_revokes_at_the_service() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = logged_in(&service);
@@ -139,8 +139,8 @@ fn a_logout_revokes_at_the_service() {
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says("broker login earthscope");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_refresh_token_that_somebody_else_used_again_ends_the_login() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = logged_in(&service);

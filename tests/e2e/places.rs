@@ -51,8 +51,8 @@ fn move_records(from: &Path, to: &Path) {
     }
 }
 
-#[ignore = "needs root and mount"]
 #[test]
+#[ignore = "needs root and mount"]
 fn a_full_or_read_only_disk_is_told_before_anything_is_spent() {
     let (service, sandbox) = expired();
     let disk = SmallDisk::mount(sandbox.home().join("disk"), "256k");
@@ -98,8 +98,8 @@ const NFS: &str = "statfs:poke_exit=@arg2=6969000000000000";
 /// As NFS without lockd.
 const NO_LOCKS: &str = "flock:error=ENOLCK";
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn status_says_on_what_records_are_and_how_far_the_lock_reaches() {
     let (_service, sandbox) = expired();
     let run = sandbox.broker(&["status", "-v"]).ends(0).says("keeps apart all processes of this host");
@@ -113,8 +113,8 @@ fn status_says_on_what_records_are_and_how_far_the_lock_reaches() {
     let _ = run.ends(0).says("since there are no locks there").says("this host only");
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn where_the_file_system_has_no_locks_the_lock_is_elsewhere_on_this_host() {
     let (service, sandbox) = expired();
     let store = [sandbox.state(), sandbox.state().join("earthscope.lock")];
@@ -134,8 +134,8 @@ fn where_the_file_system_has_no_locks_the_lock_is_elsewhere_on_this_host() {
     assert_eq!((service.count("token"), service.reuse_events()), (1, 0));
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn a_quota_that_shows_late_is_told_before_anything_is_spent() {
     let (service, sandbox) = expired();
     let quota = ["fdatasync:error=EDQUOT"];
@@ -145,8 +145,8 @@ fn a_quota_that_shows_late_is_told_before_anything_is_spent() {
     let _ = sandbox.broker(&["token", "earthscope"]).token();
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn a_disk_that_breaks_between_the_answer_and_the_save_loses_nothing() {
     // The first rename is the journal's, the second the answer's; each follows an fsync of the file and is followed
     // by one of the folder.

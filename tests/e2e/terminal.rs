@@ -74,8 +74,8 @@ fn methane() -> (CarbonMapper, Sandbox) {
     (service, Sandbox::new().with_config(&config))
 }
 
-#[ignore = "needs script"]
 #[test]
+#[ignore = "needs script"]
 fn email_and_password_are_asked_and_the_password_is_not_shown() {
     let (service, sandbox) = methane();
     let mut screen = Screen::run(&sandbox, "login carbonmapper");
@@ -89,8 +89,8 @@ fn email_and_password_are_asked_and_the_password_is_not_shown() {
     assert_eq!(service.pairs(), 1);
 }
 
-#[ignore = "needs script"]
 #[test]
+#[ignore = "needs script"]
 fn ctrl_c_at_a_prompt_ends_it() {
     let (service, sandbox) = methane();
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
@@ -102,8 +102,8 @@ fn ctrl_c_at_a_prompt_ends_it() {
     assert!(service.seen().is_empty());
 }
 
-#[ignore = "needs script"]
 #[test]
+#[ignore = "needs script"]
 fn a_login_shows_a_picture_and_the_time_that_is_left() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
@@ -143,8 +143,8 @@ fn width(line: &str) -> usize {
             .sum::<usize>()
 }
 
-#[ignore = "needs script"]
 #[test]
+#[ignore = "needs script"]
 fn the_page_of_a_login_fits_its_terminal() {
     let (service, sandbox) = approving();
     for (columns, rows, picture) in
@@ -168,8 +168,8 @@ fn the_page_of_a_login_fits_its_terminal() {
     }
 }
 
-#[ignore = "needs script"]
 #[test]
+#[ignore = "needs script"]
 fn a_plain_terminal_gets_no_control_sequences() {
     let (_service, sandbox) = approving();
     let sandbox = sandbox.with_env("NO_COLOR", "1");

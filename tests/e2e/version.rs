@@ -14,8 +14,8 @@ fn head() -> Option<String> {
     git.status.success().then(|| String::from_utf8(git.stdout).expect("text").trim().to_owned())
 }
 
-#[ignore = "needs git"]
 #[test]
+#[ignore = "needs git"]
 fn version_names_the_commit_and_each_kind_that_is_compiled_in() {
     let sandbox = Sandbox::new();
     let short = format!("broker {}\n", env!("CARGO_PKG_VERSION"));

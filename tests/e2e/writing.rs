@@ -63,8 +63,8 @@ fn requests_of_the_services_own() {
     assert_eq!((service.logins(), service.refreshes()), (1, 1), "one login, and a refresh");
 }
 
-#[ignore = "needs python3"]
 #[test]
+#[ignore = "needs python3"]
 fn a_plugin() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("tides.py");

@@ -59,7 +59,7 @@ pub(crate) struct Routes {
 /// A path stays below `base_url`, and one that deletes says what: without `{id}` it would be all there is.
 pub(crate) fn check_path(key: &str, path: Option<&str>, with_id: bool) -> Result<(), SettingsError> {
     let Some(path) = path else { return Ok(()) };
-    let wrong = |message: &str| Err(SettingsError { key: key.to_owned(), message: message.to_owned() });
+    let wrong = |message: &str| Err(SettingsError::new(key, message));
     if path.split('/').any(|part| part == ".." || part == ".") || path.contains(['?', '#', '%', '\\']) {
         return wrong("it must be a plain path below `base_url`, such as account/tokens");
     }

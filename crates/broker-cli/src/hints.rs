@@ -1,11 +1,23 @@
 //! What to do about an error, in the words of this command line.
 
-use broker::{Error, Hint, RequestPart};
+use broker::{Error, ErrorCode, Hint, RequestPart};
+
+use crate::gallery::Service;
 
 /// Returns the hint that is printed below an error.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     let provider = error.provider().unwrap_or("PROVIDER");
+    if error.code() == ErrorCode::ProviderUnknown
+        && let Some(service) = Service::find(provider)
+    {
+        return Some(format!("run: broker add {}", service.name));
+    }
     Some(match error.hint()? {
+        Hint::Text(text) if error.code() == ErrorCode::SecretMissing => {
+            format!("{text}; or import a downloaded file: broker import FILE")
+        }
+        Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
+        Hint::ChooseStateFolder => "name a folder with --state-dir or BROKER_STATE_DIR".to_owned(),
         Hint::LogIn => format!("run: broker login {provider}"),
         Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
         Hint::CorrectPassword => {

@@ -17,6 +17,7 @@ pub const KIND: Kind = Kind {
     about: "my-service: what it is for (password)",
     keys: &["url", "username"],
     secrets: &[],
+    renamed: &[],
     token_variable: "MY_SERVICE_TOKEN",
     build,
 };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::seconds;
@@ -92,8 +92,8 @@ impl<'de> Deserialize<'de> for ExpiresAs {
             "epoch_ms" => Self::EpochMillis,
             "rfc3339" => Self::Rfc3339,
             pattern => Self::Pattern(Pattern::parse(pattern).map_err(|_| {
-                de::Error::custom(
-                    "expected \"seconds\", \"epoch\", \"epoch_ms\", \"rfc3339\" or a pattern such as \"MM/DD/YYYY\"",
+                crate::values::wrong_form(
+                    "\"seconds\", \"epoch\", \"epoch_ms\", \"rfc3339\" or a pattern such as \"MM/DD/YYYY\"",
                 )
             })?),
         })

@@ -18,6 +18,10 @@ pub enum Hint {
     RetryLater,
     /// Leave this out of the request.
     LeaveOut(RequestPart),
+    /// Correct the path of the configuration file.
+    CorrectConfigPath,
+    /// Choose another folder for records.
+    ChooseStateFolder,
     /// A setting or a file to change, in words.
     Text(String),
 }
@@ -49,6 +53,8 @@ impl fmt::Display for Hint {
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
             Self::RetryLater => f.write_str("try again later"),
             Self::LeaveOut(part) => write!(f, "leave out {part}"),
+            Self::CorrectConfigPath => f.write_str("correct the path of the configuration file"),
+            Self::ChooseStateFolder => f.write_str("choose another folder for records"),
             Self::Text(text) => f.write_str(text),
         }
     }

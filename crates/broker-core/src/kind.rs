@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Env, Provider, ServiceUrl};
+use crate::settings_error::SettingsValue;
+use crate::{Env, Provider, ServiceUrl, SettingsError};
 
 /// An implementation of [`Provider`] that a configuration can name.
 #[derive(Clone, Copy)]
@@ -18,6 +19,8 @@ pub struct Kind {
     pub keys: &'static [&'static str],
     /// Those of its keys whose values are secrets.
     pub secrets: &'static [&'static str],
+    /// Keys that have a new name, as `(old, new)`. The old name is still read.
+    pub renamed: &'static [(&'static str, &'static str)],
     /// The environment variable that programs usually look for its token in.
     pub token_variable: &'static str,
     /// Builds a provider from its settings.
@@ -50,45 +53,22 @@ impl<'a> Settings<'a> {
         self.name
     }
 
-    /// The table as a type of the provider's own.
+    /// Reads the table as a type of the provider.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
-        serde_path_to_error::deserialize(&self.table).map_err(|error| {
-            let (path, message) = (error.path().to_string(), error.inner().to_string());
-            let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-            match missing {
-                Some(field) if path == "." => SettingsError::new(field, "it is missing"),
-                Some(field) => SettingsError::new(format!("{path}.{field}"), "it is missing"),
-                None => SettingsError { key: path, message },
-            }
+        serde_path_to_error::deserialize(SettingsValue(&self.table)).map_err(|error| {
+            let path = error.path().to_string();
+            error.into_inner().within(&path)
         })
     }
 
     /// A configured URL, or the kind's own.
     pub fn url_or(configured: Option<ServiceUrl>, key: &str, own: &str) -> Result<ServiceUrl, SettingsError> {
-        let wrong = |message| SettingsError { key: key.to_owned(), message };
-        configured.map_or_else(|| ServiceUrl::parse(own).map_err(wrong), Ok)
+        configured.map_or_else(|| ServiceUrl::parse(own).map_err(|why| SettingsError::new(key, why)), Ok)
     }
 
     /// The environment: some services' own tools keep settings there.
     #[must_use]
     pub fn env(&self) -> &'a dyn Env {
         self.env
-    }
-}
-
-/// A setting that does not fit.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct SettingsError {
-    /// The key, dotted where it is nested; `.` for the table as a whole, empty where what is wrong is elsewhere.
-    pub key: String,
-    /// What is wrong with it and what would be right.
-    pub message: String,
-}
-
-impl SettingsError {
-    /// What is wrong at a key.
-    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
     }
 }

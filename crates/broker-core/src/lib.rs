@@ -41,6 +41,7 @@ mod secret;
 mod secret_command;
 mod secret_source;
 mod secret_text;
+mod settings_error;
 mod store;
 mod token;
 mod values;
@@ -65,7 +66,7 @@ pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, Reque
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::ReqwestHttp;
 pub use jwt::Claims;
-pub use kind::{Kind, Settings, SettingsError};
+pub use kind::{Kind, Settings};
 pub use login_file::{FileLogin, InvalidLoginFile, LoginFile};
 pub use prompt::{DeviceCode, NonInteractive, Prompt};
 pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_life, refuse_scopes};
@@ -74,6 +75,7 @@ pub use record_update::RecordUpdate;
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
+pub use settings_error::{SettingsError, SettingsProblem};
 #[cfg(feature = "file")]
 pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
 pub use store::{Loaded, LockScope, Locked, Locking, Store, StoreAbout};

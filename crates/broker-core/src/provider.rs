@@ -91,6 +91,11 @@ pub trait Provider: Send + Sync {
         Vec::new()
     }
 
+    /// Fails with [`crate::ErrorCode::SecretMissing`] if the provider needs a secret and has none. Reads no secret.
+    fn check_secret(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether a held token may still be handed out; not if it came from a setting that has another by now.
     fn accepts(&self, _token: &Token) -> bool {
         true

@@ -7,6 +7,11 @@ use serde_json::{Map, Value};
 /// Nothing that anybody means lives longer, and calendars have an end.
 const LONGEST_LIFE: TimeDelta = TimeDelta::days(36_500);
 
+/// An error that says only which form was expected: the value may be a secret.
+pub(crate) fn wrong_form<E: de::Error>(form: &str) -> E {
+    de::Error::invalid_value(de::Unexpected::Other("value"), &form)
+}
+
 /// A duration that is not zero, at most 100 years: `"12h"`, `"30d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigDuration(pub TimeDelta);
@@ -18,7 +23,7 @@ impl<'de> Deserialize<'de> for ConfigDuration {
             _ => None,
         };
         let life = read.and_then(|life| TimeDelta::from_std(life).ok()).filter(|life| *life <= LONGEST_LIFE);
-        life.map(Self).ok_or_else(|| de::Error::custom("expected a duration: \"12h\", \"30d\""))
+        life.map(Self).ok_or_else(|| wrong_form("a duration: \"12h\", \"30d\""))
     }
 }
 
@@ -32,8 +37,7 @@ impl<'de> Deserialize<'de> for Words {
             Value::String(text) => serde_json::from_str(&text).ok().or_else(|| Some(apart(&text))),
             list => serde_json::from_value(list).ok(),
         };
-        read.map(Self)
-            .ok_or_else(|| de::Error::custom("expected text or a list of texts: [\"one\", \"two\"]"))
+        read.map(Self).ok_or_else(|| wrong_form("text or a list of texts: [\"one\", \"two\"]"))
     }
 }
 
@@ -56,7 +60,7 @@ impl<'de> Deserialize<'de> for Fields {
             Value::String(text) => serde_json::from_str(&text).ok(),
             _ => None,
         };
-        read.map(Self).ok_or_else(|| de::Error::custom("expected a table: { name = \"value\" }"))
+        read.map(Self).ok_or_else(|| wrong_form("a table: { name = \"value\" }"))
     }
 }
 
@@ -87,8 +91,6 @@ impl<'de> Deserialize<'de> for Command {
         };
         let is_program = |words: &Vec<String>| words.first().is_some_and(|program| !program.is_empty());
         let words = words.filter(is_program);
-        words
-            .map(Self)
-            .ok_or_else(|| de::Error::custom("expected a list of words: [\"PROGRAM\", \"ARGUMENT\"]"))
+        words.map(Self).ok_or_else(|| wrong_form("a list of words: [\"PROGRAM\", \"ARGUMENT\"]"))
     }
 }

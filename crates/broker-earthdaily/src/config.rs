@@ -21,13 +21,13 @@ pub(crate) struct Config {
     client_id: Option<String>,
     client_secret: Option<SecretSource>,
     #[serde(default)]
-    auth_style: AuthStyle,
+    client_auth: Authentication,
     api_url: Option<ServiceUrl>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum AuthStyle {
+pub(crate) enum Authentication {
     #[default]
     Basic,
     Body,
@@ -39,7 +39,7 @@ pub(crate) struct Account {
     pub(crate) client_id: String,
     /// `None` if no source has one.
     pub(crate) secret: Option<SecretSource>,
-    pub(crate) style: AuthStyle,
+    pub(crate) client_auth: Authentication,
     /// The root of the API's host.
     pub(crate) api: ServiceUrl,
     /// In words for people.
@@ -56,7 +56,7 @@ impl Config {
         let own = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if named && own {
             // The URLs beside a secret are for that secret.
-            self = Self { auth_style: self.auth_style, ..Self::default() };
+            self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {
             Some(source) if in_env(source) => Credentials::in_environment(env),
@@ -85,7 +85,7 @@ impl Config {
             auth_url: Settings::url_or(auth_url, "auth_url", AUTH_URL)?,
             client_id: client_id.unwrap_or_else(|| CLIENT_ID.to_owned()),
             secret: set.map(|set| SecretSource::Literal(set.secret)).or(self.client_secret),
-            style: self.auth_style,
+            client_auth: self.client_auth,
             api: host_root(&Settings::url_or(api_url, "api_url", API_URL)?)?,
             sources,
         })
@@ -94,12 +94,12 @@ impl Config {
 
 /// What is wrong outside of the configuration.
 fn of_source(message: String) -> SettingsError {
-    SettingsError { key: String::new(), message }
+    SettingsError::new("", message)
 }
 
 /// Clients from 1.0 on name the host's root, older ones the whole STAC root.
 fn host_root(url: &ServiceUrl) -> Result<ServiceUrl, SettingsError> {
     let root = url.as_str().split("/platform/v1").next().unwrap_or_default();
     let root = root.split('?').next().unwrap_or_default();
-    ServiceUrl::parse(root).map_err(|message| SettingsError { key: "api_url".to_owned(), message })
+    ServiceUrl::parse(root).map_err(|message| SettingsError::new("api_url", message))
 }

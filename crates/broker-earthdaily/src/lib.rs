@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorKind, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked,
-    ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+    Context, Derived, Error, ErrorCode, ErrorKind, Issuer, Kind, Login, Provider, Record, RecordUpdate,
+    Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life,
+    refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, TokenEndpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use config::{Account, AuthStyle, Config};
+use config::{Account, Authentication, Config};
 
 pub use sources::Credentials;
 
@@ -28,8 +29,9 @@ const HOST: &str = "api.earthdaily.com";
 pub const KIND: Kind = Kind {
     name: "earthdaily",
     about: "EarthDaily: imagery (client credentials)",
-    keys: &["auth_url", "client_id", "client_secret", "auth_style", "api_url"],
+    keys: &["auth_url", "client_id", "client_secret", "client_auth", "api_url"],
     secrets: &["client_secret"],
+    renamed: &[("auth_style", "client_auth")],
     token_variable: "EDS_TOKEN",
     build,
 };
@@ -80,6 +82,10 @@ impl Provider for EarthDaily {
         self.account.sources.clone()
     }
 
+    fn check_secret(&self) -> Result<()> {
+        self.account.secret.as_ref().map(|_| ()).ok_or_else(secret_missing)
+    }
+
     fn can_renew(&self, _record: &Record) -> bool {
         true
     }
@@ -120,21 +126,22 @@ fn asks_for_cookie(request: &TokenRequest) -> bool {
     request.asked_derived().is_some_and(|derived| derived.what() == Derived::COOKIE)
 }
 
+fn secret_missing() -> Error {
+    Error::new(ErrorCode::SecretMissing, "no secret is configured, and EDS_SECRET is not set").with_hint(
+        "create an API token at console.earthdaily.com/account and set EDS_SECRET to it, or name its file in \
+         `client_secret`",
+    )
+}
+
 impl EarthDaily {
     /// No scope, no audience; Basic unless the configuration says otherwise.
     async fn ask(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
-        let Account { auth_url, client_id, secret, style, .. } = &self.account;
-        let source = secret.as_ref().ok_or_else(|| {
-            Error::configuration("there is no secret: EDS_SECRET is not set, and nothing else has one").with_hint(
-                "the API token of console.earthdaily.com/account goes into EDS_SECRET, `client_secret` of the \
-                 configuration or ~/.earthdaily/credentials; or take a downloaded file: broker import EDS.env \
-                 (once), or --env-file EDS.env (each time)",
-            )
-        })?;
+        let Account { auth_url, client_id, secret, client_auth, .. } = &self.account;
+        let source = secret.as_ref().ok_or_else(secret_missing)?;
         let secret = source.resolve(context, "client_secret").await?;
-        let client = match style {
-            AuthStyle::Basic => ClientAuth::Basic(client_id, &secret),
-            AuthStyle::Body => ClientAuth::Body(client_id, &secret),
+        let client = match client_auth {
+            Authentication::Basic => ClientAuth::Basic(client_id, &secret),
+            Authentication::Body => ClientAuth::Body(client_id, &secret),
         };
         let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFE);
         let answer = endpoint.client_credentials(context, &[]).await.map_err(|error| match error.kind() {

@@ -60,7 +60,7 @@ fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
 
 /// An error in what is not the broker's own configuration.
 pub(crate) fn of_tools(message: String) -> SettingsError {
-    SettingsError { key: String::new(), message }
+    SettingsError::new("", message)
 }
 
 /// A login that somebody put into a setting.

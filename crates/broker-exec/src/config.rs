@@ -68,7 +68,7 @@ impl Config {
             ("registry", self.registry.is_some(), &[Cargo]),
             ("life", self.life.is_some(), &[Broker, Text, Json, Cargo]),
         ];
-        let wrong = |key: &str, message: String| Err(SettingsError { key: key.to_owned(), message });
+        let wrong = |key: &str, message: String| Err(SettingsError::new(key, message));
         if let Some((key, _, with)) =
             given.iter().find(|(_, given, with)| *given && !with.contains(&self.speaks))
         {

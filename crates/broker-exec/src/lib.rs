@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     about: "a program in any language: a plugin, or whatever prints a token",
     keys: &["command", "speaks", "secrets", "settings", "token", "expires", "expires_as", "registry", "life"],
     secrets: &["secrets"],
+    renamed: &[],
     token_variable: "TOKEN",
     build,
 };

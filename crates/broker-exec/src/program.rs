@@ -18,13 +18,11 @@ impl Program {
     pub(crate) fn new(words: Vec<String>) -> Result<Self, SettingsError> {
         let path = words.first().map(String::as_str).unwrap_or_default();
         if path.contains('/') && !path.starts_with('/') && !path.starts_with("~/") {
-            return Err(SettingsError {
-                key: "command".to_owned(),
-                message:
-                    "a program is named by its full path, ~/PATH, or its name in PATH: where the broker is \
-                          called from changes nothing"
-                        .to_owned(),
-            });
+            return Err(SettingsError::new(
+                "command",
+                "a program is named by its full path, ~/PATH, or its name in PATH: where the broker is \
+                          called from changes nothing",
+            ));
         }
         Ok(Self { words, without: Vec::new() })
     }

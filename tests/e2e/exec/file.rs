@@ -132,8 +132,8 @@ fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
     child
 }
 
-#[ignore = "needs script"]
 #[test]
+#[ignore = "needs script"]
 fn a_key_of_the_terminal_is_not_sent_on() {
     let (_service, sandbox) = imagery(3600);
     // Out of the terminal's reach, so that only the broker could interrupt it.

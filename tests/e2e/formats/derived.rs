@@ -22,8 +22,8 @@ fn hold(sandbox: &Sandbox, provider: &str, key: &str, secret: &Value) {
     std::fs::write(sandbox.record_path(provider), record.to_string()).expect("a record");
 }
 
-#[ignore = "needs python3 and curl"]
 #[test]
+#[ignore = "needs python3 and curl"]
 fn cookies_are_read_by_python_and_sent_by_curl() {
     let stage = Stage::with("KANARIE");
     let _ = stage.token(&[]).token();
@@ -62,8 +62,8 @@ for url in sys.argv[2:]:
 /// What is held, as the readers here print it.
 const KEYS: &str = r#"ASIAKANARIE|it's/+"KANARIE"|KANARIE=="#;
 
-#[ignore = "needs python3 with botocore"]
 #[test]
+#[ignore = "needs python3 with botocore"]
 fn keys_are_read_by_aws_and_by_shells() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();

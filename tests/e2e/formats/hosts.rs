@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{HARD, Stage, need, printed, python};
 
-#[ignore = "needs python3 with duckdb"]
 #[test]
+#[ignore = "needs python3 with duckdb"]
 fn duckdb_has_a_secret_for_each_host() {
     let stage = Stage::with(HARD);
     stage.hosts(r#"["API.example.org", "*.example.org", "127.0.0.1:8080", "[::1]"]"#);
@@ -49,8 +49,8 @@ print(all[0][0].split('bearer_token=')[1], end='')";
     assert_eq!(seen, format!("https://api.example.org/stac earthdaily@api.example.org\n{HARD}"));
 }
 
-#[ignore = "needs python3 with duckdb"]
 #[test]
+#[ignore = "needs python3 with duckdb"]
 fn duckdb_sends_the_token_to_its_host_alone() {
     need(&["python3", "-c", "import duckdb, duckdb_extension_httpfs"]);
     let stage = Stage::with("KANARIE'it");
@@ -90,8 +90,8 @@ fn a_host_that_cannot_be_said_is_said_to_be_left_out() {
     assert_eq!(run.out, line("a.org") + &line("d.org"));
 }
 
-#[ignore = "needs python3, curl and wget"]
 #[test]
+#[ignore = "needs python3, curl and wget"]
 fn netrc_is_read_by_python_and_sent_by_curl_and_wget() {
     const TOKEN: &str = "KANARIE.#$x`%41{é}=~!;&|<>(*?)machine";
     let stage = Stage::with(TOKEN);

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use super::{HARD, Stage, need, printed, python};
 
-#[ignore = "needs curl and wget"]
 #[test]
+#[ignore = "needs curl and wget"]
 fn curl_and_wget_send_the_token_as_it_is() {
     let stage = Stage::with(HARD);
     let lines = stage.format("curl");
@@ -28,8 +28,8 @@ fn curl_and_wget_send_the_token_as_it_is() {
     assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
 }
 
-#[ignore = "needs curl"]
 #[test]
+#[ignore = "needs curl"]
 fn gdals_header_file_is_a_header() {
     let stage = Stage::with(HARD);
     let run = stage
@@ -44,8 +44,8 @@ fn gdals_header_file_is_a_header() {
     assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
 }
 
-#[ignore = "needs python3 with rasterio"]
 #[test]
+#[ignore = "needs python3 with rasterio"]
 fn gdal_sends_the_token_of_its_file_and_of_its_variables() {
     need(&["python3", "-c", "import rasterio"]);
     let stage = Stage::with(HARD);
@@ -61,8 +61,8 @@ fn gdal_sends_the_token_of_its_file_and_of_its_variables() {
     assert_eq!(stage.asked_with(), format!("Bearer {HARD}"));
 }
 
-#[ignore = "needs kubectl, openssl and python3"]
 #[test]
+#[ignore = "needs kubectl, openssl and python3"]
 fn kubectl_takes_the_exec_credential() {
     let stage = Stage::with(HARD);
     let json = stage.token(&["--format", "exec-credential"]).json();

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use super::{HARD, Stage, need, printed, python};
 
-#[ignore = "needs bash, zsh and fish"]
 #[test]
+#[ignore = "needs bash, zsh and fish"]
 fn shells_take_the_lines_of_env() {
     let stage = Stage::with(HARD);
     let show = r#"printf %s "$EDS_TOKEN"; sh -c 'printf %s "$EDS_TOKEN"'"#;
@@ -23,8 +23,8 @@ fn shells_take_the_lines_of_env() {
     assert_eq!(printed(Command::new("fish").args(["--no-config", "-c", &script]), &lines), twice);
 }
 
-#[ignore = "needs fish"]
 #[test]
+#[ignore = "needs fish"]
 fn gdals_variables_are_set() {
     let stage = Stage::with(HARD);
     let script = "eval \"$(cat)\"\nprintf %s \"$GDAL_HTTP_AUTH $GDAL_HTTP_BEARER\"";
@@ -67,8 +67,8 @@ fn readers() -> Vec<Reader> {
     readers
 }
 
-#[ignore = "needs python3 with dotenv, and direnv"]
 #[test]
+#[ignore = "needs python3 with dotenv, and direnv"]
 fn readers_of_env_files_agree() {
     let readers = readers();
     for (token, line) in [

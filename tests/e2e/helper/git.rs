@@ -37,8 +37,8 @@ fn knows_bearer(sandbox: &Sandbox) -> bool {
     told(&output).0.contains("capability authtype\n")
 }
 
-#[ignore = "needs git"]
 #[test]
+#[ignore = "needs git"]
 fn git_asks_by_name_or_by_command_and_sends_what_the_server_takes() {
     need("git");
     let by_command = "[credential \"https://data.example.org\"]\n\thelper = !broker helper git\n";
@@ -58,8 +58,8 @@ fn git_asks_by_name_or_by_command_and_sends_what_the_server_takes() {
     }
 }
 
-#[ignore = "needs git"]
 #[test]
+#[ignore = "needs git"]
 fn git_asks_the_next_helper_about_other_hosts_and_without_a_login() {
     need("git");
     let place = repository(BASIC, |authorization| authorization == "Basic eDp5");
@@ -74,8 +74,8 @@ fn git_asks_the_next_helper_about_other_hosts_and_without_a_login() {
     assert!(code == Some(0) && err.contains("error: earthdaily: ") && err.contains("hint: "), "{err}");
 }
 
-#[ignore = "needs git"]
 #[test]
+#[ignore = "needs git"]
 fn a_token_that_a_server_refuses_is_replaced_for_the_next_call() {
     need("git");
     let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();

@@ -71,8 +71,8 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-#[ignore = "needs kubectl, openssl and python3"]
 #[test]
+#[ignore = "needs kubectl, openssl and python3"]
 fn kubectl_sends_the_token_to_a_cluster_of_the_hosts() {
     ["kubectl", "python3", "openssl"].into_iter().for_each(need);
     let folder = tempfile::tempdir().expect("a folder");

@@ -104,36 +104,36 @@ fn signalled_everywhere(case: Case, signal: Signal) {
     assert!(scene.tally.of("over before") * 3 < path.calls.len() * 2, "{}", scene.tally);
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn a_kill_at_any_call_loses_nothing_where_the_refresh_token_stays() {
     killed_everywhere(KEEP);
     killed_everywhere(OMIT);
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn a_kill_at_any_call_loses_nothing_where_a_spent_refresh_token_is_taken_once_more() {
     killed_everywhere(GRACE);
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn a_kill_at_any_call_loses_a_rotated_login_only_in_the_window_and_says_so() {
     killed_everywhere(ROTATE);
     killed_everywhere(REUSE);
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn ctrl_c_at_any_call_loses_nothing() {
     for case in [KEEP, OMIT, GRACE, ROTATE, REUSE] {
         signalled_everywhere(case, Signal::INT);
     }
 }
 
-#[ignore = "needs strace"]
 #[test]
+#[ignore = "needs strace"]
 fn term_and_hang_up_at_any_call_lose_nothing() {
     for case in [KEEP, OMIT, GRACE, ROTATE, REUSE] {
         signalled_everywhere(case, Signal::TERM);

@@ -49,8 +49,8 @@ fn host(address: &str) -> &str {
     address.trim_start_matches("http://").split('/').next().expect("a host")
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_browser_on_this_machine_brings_the_login_back() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -62,8 +62,8 @@ fn a_browser_on_this_machine_brings_the_login_back() {
     assert_eq!(service.counts().token_requests, 1, "what is held is used");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn what_else_comes_to_the_door_does_not_end_the_login() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -82,8 +82,8 @@ fn what_else_comes_to_the_door_does_not_end_the_login() {
     assert!(TcpStream::connect(host(&redirect)).is_err(), "the listener is gone");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_denied_login_is_refused() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -96,8 +96,8 @@ fn a_denied_login_is_refused() {
     let _ = sandbox.broker(&["token", "sea"]).ends(3).says("broker login sea");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn an_answer_of_nobody_or_of_another_issuer_is_not_used() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -111,8 +111,8 @@ fn an_answer_of_nobody_or_of_another_issuer_is_not_used() {
     assert_eq!(service.counts().token_requests, 0);
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_code_that_the_service_does_not_know_needs_another_login() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -123,8 +123,8 @@ fn a_code_that_the_service_does_not_know_needs_another_login() {
     let _ = login.end().ends(3).says("the service does not take the code").says("log in again");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_port_that_is_taken_is_named() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -139,8 +139,8 @@ fn a_port_that_is_taken_is_named() {
     let _ = login.end().ends(0);
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn ctrl_c_while_it_waits_leaves_nothing_behind() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -161,8 +161,8 @@ fn page_on(screen: &str) -> String {
     line.unwrap_or_else(|| panic!("no page on the screen: {screen}")).to_owned()
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn from_afar_the_address_is_pasted() {
     let Some(service) = Service::start(&Options::default()) else { return };
     // A plain terminal: what stands there is what is written.
@@ -185,8 +185,8 @@ fn from_afar_the_address_is_pasted() {
     assert_eq!(service.whose(&token).1.as_deref(), Some("anna"));
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn where_nobody_can_paste_the_login_ends_at_once() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = service.sandbox_of(CODE);
@@ -197,8 +197,8 @@ fn where_nobody_can_paste_the_login_ends_at_once() {
         .says("at a terminal");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn the_page_stands_in_one_piece_on_any_terminal() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE)).with_env("TERM", "xterm");
@@ -224,8 +224,8 @@ fn the_page_stands_in_one_piece_on_any_terminal() {
     }
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn ctrl_c_at_the_question_for_the_address_ends_it() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = service.sandbox_of(CODE).with_env("TERM", "xterm");

@@ -20,8 +20,8 @@ fn refresh_token(sandbox: &Sandbox) -> String {
     sandbox.record("sea")["grant"]["secret"].as_str().expect("a refresh token").to_owned()
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_device_logs_in() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox =
@@ -34,8 +34,8 @@ fn a_device_logs_in() {
     assert_eq!(service.whose(&token(&sandbox)).1.as_deref(), Some("anna"));
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_login_is_renewed_with_rotation_and_once_for_all() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -56,8 +56,8 @@ fn a_login_is_renewed_with_rotation_and_once_for_all() {
     assert_eq!((service.counts().refreshes, service.counts().grants_revoked), (4, 0));
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_logout_revokes_at_the_service() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -71,8 +71,8 @@ fn a_logout_revokes_at_the_service() {
     let _ = sandbox.broker(&["token", "sea"]).ends(3).says("broker login sea");
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn the_service_says_what_it_knows_of_a_token() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
@@ -87,8 +87,8 @@ fn the_service_says_what_it_knows_of_a_token() {
     assert_eq!(said["active"], false);
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_machine_has_a_secret() {
     // With what a header has to have encoded (RFC 6749 section 2.3.1).
     let secret = format!("{MARK}: 50 % of + & =/?, and long enough");
@@ -120,8 +120,8 @@ fn private_key(kind: &str) -> String {
     String::from_utf8(output.stdout).expect("PEM")
 }
 
-#[ignore = "needs node and npm"]
 #[test]
+#[ignore = "needs node and npm"]
 fn a_machine_has_a_key() {
     if Service::start(&Options::default()).is_none() {
         return;

@@ -220,12 +220,14 @@ pub(crate) struct Import {
     pub(crate) json: bool,
 }
 
-/// Add a service of the gallery to your configuration, or list the gallery
+/// Add a service of the gallery to your configuration, list the gallery, or search it
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  broker add                 # list the gallery\n  broker add cdse\n  \
-    broker add cdse --as cdse-work --dry-run")]
+#[command(
+    after_help = "Examples:\n  broker add                 # list the gallery\n  broker add nasa            # search it\n  broker add cdse\n  \
+    broker add cdse --as cdse-work --dry-run"
+)]
 pub(crate) struct Add {
-    /// The service
+    /// The service; a word that is not a service lists the services that match it
     #[arg(add = ArgValueCandidates::new(gallery))]
     pub(crate) service: Option<String>,
     /// The name the provider gets

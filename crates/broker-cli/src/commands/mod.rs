@@ -20,7 +20,7 @@ mod token;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use broker::{Broker, Config, Error, Secret, Setup};
+use broker::{Broker, Config, ConfigWarning, Error, Secret, Setup};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
 
 impl CommandContext<'_> {
     fn setup(&self) -> Setup {
-        let mut setup = Setup::new().person(self.terminal.clone());
+        let mut setup = Setup::new().prompt(self.terminal.clone());
         if let Some(file) = &self.global.config {
             setup = setup.config_file(file);
         }
@@ -95,15 +95,18 @@ impl CommandContext<'_> {
             self.warn(&config, provider.as_ref());
         }
         self.terminal.withhold(config.withheld());
-        if let Some(warning) = config.store_warning() {
-            self.say(&format!("warning: {warning}"));
-        }
+        self.warn_of(config.store_warning());
         Ok(setup.open_with(config)?)
     }
 
     fn warn(&self, config: &Config, provider: &str) {
-        for warning in config.warnings(provider) {
-            self.say(&format!("warning: {warning}"));
+        self.warn_of(config.warnings(provider));
+    }
+
+    /// Warns of secrets that other users can read. Only `config check` names old keys.
+    fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
+        for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
+            self.say(&format!("warning: {warning}: {}", warning.fix()));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is locked_record, without secrets.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -26,16 +28,26 @@ pub struct Status {
     pub tokens: Vec<TokenStatus>,
     /// Whether a grant is held that the service has not refused.
     pub grant: bool,
+    /// Whether a new token needs no login.
+    pub can_renew: bool,
+    /// Whether the provider needs a secret and has none: see [`crate::Provider::check_secret`].
+    pub secret_missing: bool,
     /// Where grants and tokens come from.
     pub issuer: String,
     /// The last failure since a token was given.
     pub last_failure: Option<Failure>,
+    /// The scopes, or the derived credential, that failed last; empty for the usual token.
+    pub last_failed_scope: Option<String>,
     /// Until when the service asked to be left alone, if it did: nobody asks it before.
     pub not_before: Option<DateTime<Utc>>,
     /// What the person should know besides.
     pub note: Option<String>,
     /// Where its login or secret comes from: see [`crate::Provider::sources`].
     pub sources: Vec<String>,
+    /// The file of the service's own tools that the login is shared with.
+    pub login_file: Option<PathBuf>,
+    /// Whether that file cannot be used.
+    pub login_file_invalid: bool,
     /// The hosts that its tokens are offered to: see [`crate::Provider::hosts`].
     pub hosts: Vec<String>,
 }
@@ -48,6 +60,8 @@ pub struct TokenStatus {
     pub scope: String,
     /// In which state it is.
     pub state: State,
+    /// When the request for it was sent.
+    pub issued_at: DateTime<Utc>,
     /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
     /// From when on it is renewed.
@@ -85,7 +99,11 @@ impl Broker {
         let note = unreadable.or(in_fallback).or_else(|| record.why_empty()).or_else(|| of_grant(&record));
         let sources = slot.entry.provider.sources();
         let hosts = slot.entry.hosts.clone();
-        Ok(Status { sources, hosts, ..status(provider, &record, renewable, note, now) })
+        let secret_missing = slot.entry.provider.check_secret().is_err();
+        let login_file = slot.entry.provider.login_file().map(|file| file.path().to_owned());
+        let login_file_invalid = login_file.is_some() && record.has_trouble();
+        let about = status(provider, &record, renewable, note, now);
+        Ok(Status { sources, hosts, secret_missing, login_file, login_file_invalid, ..about })
     }
 }
 
@@ -123,16 +141,22 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
             .map(|(scope, token)| TokenStatus {
                 scope: scope.to_owned(),
                 state: state_of(token),
+                issued_at: token.issued_at(),
                 expires_at: token.expires_at(),
                 renews_at: token.window().renews_at(),
             })
             .collect(),
         grant: record.usable_grant().is_some(),
+        can_renew: renewable,
+        secret_missing: false,
         issuer: record.issuer().endpoint.clone(),
         last_failure: record.last_failure().cloned(),
+        last_failed_scope: record.last_failed_scope().map(str::to_owned),
         not_before: record.throttle(now).map(|(until, _)| until),
         note,
         sources: Vec::new(),
+        login_file: None,
+        login_file_invalid: false,
         hosts: Vec::new(),
     }
 }

@@ -212,6 +212,11 @@ impl Record {
         self.held.failures.values().max_by_key(|failure| failure.at)
     }
 
+    /// The scopes of the newest failure.
+    pub(crate) fn last_failed_scope(&self) -> Option<&str> {
+        self.held.failures.iter().max_by_key(|(_, failure)| failure.at).map(|(scope, _)| scope.as_str())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.held.grant.is_none() && self.held.tokens.is_empty()
     }
