@@ -60,6 +60,32 @@ pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, String) -
     text
 }
 
+/// Returns the text with line breaks at word boundaries, where it is longer than `width`. Further lines are indented. A
+/// word that is longer than the width stays whole, for copying. Only the first line is wrapped: the others are excerpts
+/// of files.
+pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
+    let mut wrapped = String::new();
+    let mut used = 0;
+    for word in first.split(' ') {
+        if used > 0 && used + 1 + length(word) > width {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            used = indent;
+        } else if !wrapped.is_empty() {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped.push_str(word);
+        used += length(word);
+    }
+    rest.map_or(wrapped.clone(), |rest| format!("{wrapped}\n{rest}"))
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
