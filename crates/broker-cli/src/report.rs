@@ -32,7 +32,9 @@ impl From<std::io::Error> for ExitError {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::BrokenPipe;
         }
-        Error::new(ErrorCode::WriteFailed, format!("cannot write to standard output: {error}")).with_source(error).into()
+        Error::new(ErrorCode::WriteFailed, format!("cannot write to standard output: {error}"))
+            .with_source(error)
+            .into()
     }
 }
 

@@ -72,9 +72,8 @@ fn ignored() -> u64 {
 /// Builds a single-threaded runtime.
 pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| {
-        Error::new(ErrorCode::Internal, "cannot start the async runtime").with_source(error)
-    })
+    runtime
+        .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the async runtime").with_source(error))
 }
 
 /// Runs work until it ends or a signal arrives. After a signal it waits until every response is saved.

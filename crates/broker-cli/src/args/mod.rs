@@ -267,7 +267,8 @@ pub(crate) struct Man {
 
 /// Parses `10m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("`{text}` is not a duration: write 90s, 10m, 2h or 7d"))
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is not a duration: write 90s, 10m, 2h or 7d"))
 }
 
 /// Parses `NAME=VALUE`.

@@ -37,7 +37,9 @@ pub(crate) struct Exec {
 
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
-#[command(after_help = "Setup: docs/helpers.md. A token is only sent to the hosts of its provider: `hosts` in the configuration.")]
+#[command(
+    after_help = "Setup: docs/helpers.md. A token is only sent to the hosts of its provider: `hosts` in the configuration."
+)]
 pub(crate) enum Helper {
     /// git: `git config --global credential.https://HOST.helper '!broker helper git'`
     Git {

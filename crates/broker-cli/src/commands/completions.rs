@@ -70,12 +70,15 @@ fn script(shell: Shell) -> Result<String> {
         Some(shell) => shell.write_registration(VARIABLE, "broker", "broker", "broker", &mut script),
         None => Err(std::io::ErrorKind::Unsupported.into()),
     };
-    written.map_err(|error| Error::new(ErrorCode::Internal, "cannot create the completion script").with_source(error))?;
+    written.map_err(|error| {
+        Error::new(ErrorCode::Internal, "cannot create the completion script").with_source(error)
+    })?;
     Ok(format!("{}\n", String::from_utf8_lossy(&script).trim()))
 }
 
 fn install(context: &CommandContext<'_>, shell: Shell, file: Option<PathBuf>) -> CommandResult {
-    let file = file.ok_or_else(|| Error::new(ErrorCode::WriteFailed, "cannot find your home folder: HOME is not set"))?;
+    let file = file
+        .ok_or_else(|| Error::new(ErrorCode::WriteFailed, "cannot find your home folder: HOME is not set"))?;
     let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
     folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?)).map_err(
         |error| {

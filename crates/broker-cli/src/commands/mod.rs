@@ -122,7 +122,8 @@ fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
     let mut text = Zeroizing::new(String::new());
     let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_string(&mut text);
     read.map_err(|error| {
-        Error::new(ErrorCode::ReadFailed, format!("{flag}: cannot read standard input: {error}")).with_source(error)
+        Error::new(ErrorCode::ReadFailed, format!("{flag}: cannot read standard input: {error}"))
+            .with_source(error)
     })?;
     if text.len() as u64 > MAX_SECRET {
         return invalid("is too long for a secret");

@@ -8,10 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;
-use crate::format::{About, Style, print};
-use crate::{humanize, output};
+use crate::format::{Style, TokenInfo, print};
 use crate::report::ExitError;
 use crate::run::run as run_async;
+use crate::{humanize, output};
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     let text =
@@ -31,20 +31,20 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let token = get(context, &broker, args, &request)?;
     let now = SystemClock.now();
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
-    let about = About {
+    let info = TokenInfo {
         provider: &args.provider,
         // The key of a derived credential is not a scope.
-        asked: if style.derived.is_some() { "" } else { request.scopes().as_str() },
+        scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
         hosts: &broker.hosts(&args.provider)?,
         header: &broker.header(&args.provider)?,
         now,
     };
-    let printed = print(&token, &style, &about)?;
-    for note in &printed.notes {
+    let output = print(&token, &style, &info)?;
+    for note in &output.notes {
         context.say(note);
     }
-    Ok(printed.text)
+    Ok(output.text)
 }
 
 /// Returns the refresh token, and explains its use on another host.
@@ -121,7 +121,9 @@ pub(super) fn warn_if_short(
     let remaining = token.window().left(now).unwrap_or_default();
     if min_ttl.is_some_and(|min_ttl| remaining < min_ttl) {
         let remaining = humanize::duration(remaining);
-        context.say(&format!("warning: even a new token is only valid for {remaining}, less than --min-ttl requests"));
+        context.say(&format!(
+            "warning: even a new token is only valid for {remaining}, less than --min-ttl requests"
+        ));
     }
     let issued_at = token.issued_at();
     let issued_for = expires_at - issued_at;
@@ -129,7 +131,9 @@ pub(super) fn warn_if_short(
         && issued_for < end - issued_at - LIFETIME_TOLERANCE.min((end - issued_at) / 2)
     {
         let issued_for = humanize::duration(issued_for.to_std().unwrap_or_default());
-        context.say(&format!("warning: the token was only issued for {issued_for}, less than --expires requests"));
+        context.say(&format!(
+            "warning: the token was only issued for {issued_for}, less than --expires requests"
+        ));
     }
 }
 

@@ -63,8 +63,7 @@ impl DeviceLogin<'_> {
         let spread = || self.code.chars().map(String::from).collect::<Vec<_>>().join(" ");
         let code = if spaced { spread() } else { self.code.to_owned() };
         let bar = "─".repeat(code.chars().count() + 4);
-        let words =
-            if self.complete { "Check that it shows this code:" } else { "Enter this code there:" };
+        let words = if self.complete { "Check that it shows this code:" } else { "Enter this code there:" };
         let width = words.chars().count().max(bar.chars().count() + 2);
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let lines = vec![

@@ -49,6 +49,8 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
         {
             Err(Error::new(ErrorCode::Cancelled, "stopped at the question"))
         }
-        Err(error) => Err(Error::new(ErrorCode::ReadFailed, "cannot read from the terminal").with_source(error)),
+        Err(error) => {
+            Err(Error::new(ErrorCode::ReadFailed, "cannot read from the terminal").with_source(error))
+        }
     }
 }

@@ -138,7 +138,9 @@ impl TokenFile {
                 Err(error) if !reported => {
                     let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
                     let (provider, why) = (&self.token.provider, error.message());
-                    self.terminal.notify(&format!("{provider}: not renewed, the file keeps its old token: {why}{hint}"));
+                    self.terminal.notify(&format!(
+                        "{provider}: not renewed, the file keeps its old token: {why}{hint}"
+                    ));
                     reported = true;
                 }
                 Err(_) => {}
@@ -163,7 +165,6 @@ impl TokenFile {
 fn pause(token: &Token) -> Duration {
     let window = token.window();
     let due = window.renews_at().map(|at| (at - SystemClock.now()).to_std().unwrap_or_default());
-    let min =
-        window.retry_pause(0.0).to_std().unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
+    let min = window.retry_pause(0.0).to_std().unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
     due.unwrap_or(MAX_PAUSE).clamp(min, MAX_PAUSE)
 }

@@ -42,7 +42,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Exec) -> CommandResult {
         Ok(ChildToken { provider: provider.clone(), variable, token })
     });
     let tokens = tokens.collect::<CommandResult<Vec<_>>>()?;
-    if args.file { file::run(context, &broker, &scopes, tokens, command) } else { replace_process(command, &tokens) }
+    if args.file {
+        file::run(context, &broker, &scopes, tokens, command)
+    } else {
+        replace_process(command, &tokens)
+    }
 }
 
 /// Replaces this process with the command, which then has its signals, exit code and terminal.
@@ -71,7 +75,9 @@ fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>
     let named = providers.iter().map(|provider| broker.token_variable(provider));
     let variables = named.collect::<broker::Result<Vec<_>>>()?;
     if let Some(twice) = repeated(providers) {
-        return Err(Error::new(ErrorCode::UsageInvalid, format!("the provider `{twice}` is named twice")).into());
+        return Err(
+            Error::new(ErrorCode::UsageInvalid, format!("the provider `{twice}` is named twice")).into()
+        );
     }
     match repeated(&variables) {
         None => Ok(variables),
@@ -99,6 +105,8 @@ fn not_run(command: &Command, error: std::io::Error) -> ExitError {
     } else {
         "check that it is a program that you may run: ls -l"
     };
-    let error = Error::new(ErrorCode::ProgramFailed, format!("cannot run `{shown}`: {error}")).with_hint(hint).with_source(error);
+    let error = Error::new(ErrorCode::ProgramFailed, format!("cannot run `{shown}`: {error}"))
+        .with_hint(hint)
+        .with_source(error);
     ExitError::Code(if missing { 127 } else { 126 }, Some(error))
 }

@@ -29,7 +29,9 @@ pub(super) fn run(context: &CommandContext<'_>) -> CommandResult {
     send(&json!({ "v": [1] }))?;
     let mut broker = None;
     for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|error| Error::new(ErrorCode::ReadFailed, "cannot read standard input").with_source(error))?;
+        let line = line.map_err(|error| {
+            Error::new(ErrorCode::ReadFailed, "cannot read standard input").with_source(error)
+        })?;
         let answer = match respond(context, &mut broker, &line) {
             Ok(answer) => answer,
             Err(ExitError::Errors(errors)) => fault(&errors),

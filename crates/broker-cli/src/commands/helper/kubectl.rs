@@ -45,8 +45,10 @@ fn request() -> Result<Request> {
     let Some(text) = std::env::var_os(VARIABLE) else {
         return Ok(Request { api_version: VERSIONS[0].to_owned(), spec: Spec::default() });
     };
-    let request: Request = serde_json::from_str(&text.to_string_lossy())
-        .map_err(|error| Error::usage(format!("the environment variable {VARIABLE} is not an ExecCredential")).with_source(error))?;
+    let request: Request = serde_json::from_str(&text.to_string_lossy()).map_err(|error| {
+        Error::usage(format!("the environment variable {VARIABLE} is not an ExecCredential"))
+            .with_source(error)
+    })?;
     if VERSIONS.contains(&request.api_version.as_str()) {
         return Ok(request);
     }
