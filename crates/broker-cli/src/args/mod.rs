@@ -214,7 +214,7 @@ pub(crate) struct Doctor {
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  broker import              # list what was found\n  broker import EDS.env      # import this file\n  \
+    after_help = "Examples:\n  broker import              # list findings      \n  broker import EDS.env      # import this file\n  \
     broker import ~/.earthdaily/credentials --as earthdaily-work"
 )]
 pub(crate) struct Import {
