@@ -21,11 +21,11 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Hint::LogIn => format!("run: broker login {provider}"),
         Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
         Hint::CorrectPassword => {
-            format!("correct the password, or try the same one once more: broker login {provider}")
+            format!("correct the password, then run: broker login {provider}")
         }
         Hint::LogOutLocally => {
             format!(
-                "the login is still stored; to remove it here only, run: broker logout {provider} --local"
+                "to delete the login here without revoking it at the service, run: broker logout {provider} --local"
             )
         }
         Hint::LeaveOut(part) => format!("leave out {}", flag(*part)),
@@ -33,11 +33,11 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     })
 }
 
-/// The flag that asks for a part of a request.
+/// Returns the flag for a part of a request.
 fn flag(part: RequestPart) -> &'static str {
     match part {
         RequestPart::Scope => "--scope",
-        RequestPart::Lifetime => "--expires; to ask for a lifetime that must be left, use --min-ttl",
+        RequestPart::Lifetime => "--expires; to require a remaining lifetime, use --min-ttl",
         RequestPart::Name => "--name",
         RequestPart::AwsRole => "--role",
         RequestPart::AwsKeys => "--format aws and --role",
@@ -45,6 +45,6 @@ fn flag(part: RequestPart) -> &'static str {
         RequestPart::Password => "--password-stdin",
         RequestPart::RefreshToken => "--refresh-token-stdin",
         RequestPart::Introspection => "--introspect",
-        _ => "what this provider does not support",
+        _ => "the part that this provider does not support",
     }
 }

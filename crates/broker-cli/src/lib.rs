@@ -1,4 +1,4 @@
-//! `broker`: words in, words out. What it does is in the crate `broker`; here is how it is asked and told.
+//! The command line of `broker`: arguments, prompts, output and exit codes. The crate `broker` does the work.
 
 mod args;
 mod candidates;
@@ -18,54 +18,76 @@ use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
-/// Runs the command line on this process's arguments, and returns its exit code.
+/// Runs the command line with the arguments of this process, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     harden::harden();
-    if commands::completions::answered() {
+    if commands::completions::complete() {
         return ExitCode::SUCCESS;
     }
     let typed = std::env::args_os().collect::<Vec<_>>();
-    if terminal::opened(&typed) {
+    if terminal::open_page(&typed) {
         return ExitCode::SUCCESS;
     }
-    let args = parse(words(typed));
+    let args = match parse(command_line(typed)) {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
     match commands::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => report::end(&end, args.global.verbose),
     }
 }
 
-/// What was typed; if it is wrong, or help was asked for, that is said and the process ends.
-fn parse(words: Vec<OsString>) -> args::Args {
-    // As `Parser::parse_from`, but that the grammar is not taken apart again: that would cost as much as to make it.
+/// Parses the command line. Prints help and usage errors, and returns their exit code.
+fn parse(words: Vec<OsString>) -> Result<args::Args, ExitCode> {
+    // Not `Parser::parse_from`: it drops the grammar, which takes as long as building it.
     let mut grammar = ManuallyDrop::new(args::Args::command());
-    let read = grammar.try_get_matches_from_mut(words).and_then(|mut matches| {
+    let parsed = grammar.try_get_matches_from_mut(words).and_then(|mut matches| {
         args::Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut grammar))
     });
-    read.unwrap_or_else(|error| error.exit())
+    parsed.map_err(|error| match commands::exec::missing_dashes(&error) {
+        Some(error) => report::end(&error.into(), 0),
+        None => usage_error(error),
+    })
 }
 
-/// The names that programs look for their helper by.
-const CALLING_NAMES: [(&str, &str); 3] = [
+/// Prints clap's error with the code that all usage errors have; or the help, if it was requested.
+fn usage_error(mut error: clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        error.exit();
+    }
+    // "to pass '-x' as a value, use '-- -x'" is wrong advice for nearly all commands.
+    error.remove(ContextKind::Suggested);
+    let text = error.render();
+    let colours = terminal::colours(&std::io::stderr());
+    let text = if colours { text.ansi().to_string() } else { text.to_string() };
+    let code = format!("error[{}]:", broker::ErrorCode::UsageInvalid.name());
+    report::say(text.replacen("error:", &code, 1).trim_end());
+    ExitCode::from(2)
+}
+
+/// The names under which other programs start this one as their helper.
+const HELPER_NAMES: [(&str, &str); 3] = [
     ("git-credential-broker", "git"),
     ("docker-credential-broker", "docker"),
     ("cargo-credential-broker", "cargo"),
 ];
 
-/// The command line, as it would be typed for what this program is called by.
-fn words(typed: Vec<OsString>) -> Vec<OsString> {
-    let name = typed.first().and_then(|called| Path::new(called).file_stem()).unwrap_or_default();
-    let by_name = CALLING_NAMES.iter().find(|(calling, _)| name == *calling).map(|(_, program)| *program);
-    // cargo gives no other words to a credential provider, whatever its configuration names.
-    let by_word = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
-    match by_name.or(by_word) {
+/// Returns the arguments with `helper PROGRAM` added, if another program started this one as its helper.
+fn command_line(typed: Vec<OsString>) -> Vec<OsString> {
+    let name = typed.first().and_then(|path| Path::new(path).file_stem()).unwrap_or_default();
+    let by_name = HELPER_NAMES.iter().find(|(helper, _)| name == *helper).map(|(_, program)| *program);
+    // cargo passes only this flag to a credential provider without arguments in its configuration.
+    let by_flag = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
+    match by_name.or(by_flag) {
         None => typed,
         Some(program) => {
-            let before = ["broker", "helper", program].map(OsString::from);
-            before.into_iter().chain(typed.into_iter().skip(1)).collect()
+            let helper = ["broker", "helper", program].map(OsString::from);
+            helper.into_iter().chain(typed.into_iter().skip(1)).collect()
         }
     }
 }

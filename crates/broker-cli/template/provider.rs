@@ -1,4 +1,4 @@
-//! my-service: what it is for. A person logs in with a password, and refresh tokens keep the login.
+//! my-service: describe the service here. Users log in with a password, and refresh tokens renew the login.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// `kind = "my-service"`.
 pub const KIND: Kind = Kind {
     name: "my-service",
-    about: "my-service: what it is for (password)",
+    about: "my-service: describe the service here (password)",
     keys: &["url", "username"],
     secrets: &[],
     renamed: &[],
@@ -33,7 +33,7 @@ struct Service(Config, Issuer);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
-    // Who gives the tokens: a login is never shown to another issuer.
+    // A login is never sent to another issuer.
     let issuer = Issuer::new(KIND.name, "password", config.url.as_str());
     Ok(Arc::new(Service(config, issuer)))
 }
@@ -52,7 +52,7 @@ impl Provider for Service {
         vec![self.0.url.host()]
     }
 
-    /// One exchange: the grant for a token. What is in `RecordUpdate` is saved before anything else is asked.
+    /// Exchanges the grant for a token. The broker saves the `RecordUpdate` before the next request.
     async fn exchange(
         &self,
         context: &Context,
@@ -60,13 +60,13 @@ impl Provider for Service {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let Some(grant) = record.usable_grant() else {
-            return Err(Error::login_required("there is no login, or it is over"));
+            return Err(Error::login_required("not logged in, or the login has expired"));
         };
         let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
         let response = context.send(&post).await?;
         let change = self.read(&response, grant.secret(), request.scopes());
-        // `invalid_grant` ends the login. If your service says that in other words: `RecordUpdate::grant_refused()`.
+        // `invalid_grant` ends the login. If your service uses another code, return `RecordUpdate::grant_refused()`.
         RecordUpdate::refreshed(change, &response, "refresh_token", grant.secret())
     }
 
@@ -74,18 +74,18 @@ impl Provider for Service {
         let password = match login {
             Login::Usual => context.person().ask_hidden("Password").await?,
             Login::Password(password) => password.clone(),
-            _ => return Err(Error::usage("this service logs in with a password: try --password-stdin")),
+            _ => return Err(Error::usage("this service logs in with a password")),
         };
         let (name, password) = (self.0.username.as_str(), &password);
         let fields = [("grant_type", "password"), ("username", name), ("password", password.expose())];
-        // A wrong password that is sent again may lock an account.
+        // Repeating a wrong password may lock the account.
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::IfNotActed);
         let response = context.send(&post).await?;
         let change = self.read(&response, password, &ScopeKey::default());
         change.map_err(|problem| problem.error("the login failed"))
     }
 
-    /// Leave this out where nothing can be revoked.
+    /// Revokes the login. Delete this function if your service cannot.
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let fields = [("token", grant.secret().expose())];
@@ -98,21 +98,22 @@ impl Provider for Service {
 }
 
 impl Service {
-    /// Where your service writes token, life and refresh token. What was `sent` is never shown.
+    /// Reads token, lifetime and refresh token from a response. Errors never show `sent`.
     fn read(
         &self,
         response: &HttpResponse,
         sent: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate, Problem> {
-        let answer = read_object(response, &self.0.url, &[sent])?;
-        let text = |key: &str| answer.get(key)?.as_str().map(Secret::new);
-        let missing = || Problem::Transient(Error::unavailable(format!("{} gave no token", self.0.url)));
+        let object = read_object(response, &self.0.url, &[sent])?;
+        let text = |key: &str| object.get(key)?.as_str().map(Secret::new);
+        let missing =
+            || Problem::Transient(Error::unavailable(format!("the response of {} has no token", self.0.url)));
         let secret = text("access_token").ok_or_else(missing)?;
-        let life = answer.get("expires_in").and_then(seconds);
-        let token = Token::from_answer(response, secret, life, TimeDelta::hours(1));
-        let change = RecordUpdate::token(scopes, token).and_account(Some(self.0.username.clone()));
-        let Some(refresh_token) = text("refresh_token") else { return Ok(change) };
-        Ok(change.and_grant(refresh_token, response.sent_at))
+        let lifetime = object.get("expires_in").and_then(seconds);
+        let token = Token::from_answer(response, secret, lifetime, TimeDelta::hours(1));
+        let update = RecordUpdate::token(scopes, token).and_account(Some(self.0.username.clone()));
+        let Some(refresh_token) = text("refresh_token") else { return Ok(update) };
+        Ok(update.and_grant(refresh_token, response.sent_at))
     }
 }

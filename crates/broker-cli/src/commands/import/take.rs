@@ -2,7 +2,7 @@
 
 use broker::{Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize};
 
-use super::super::login::say_signed_in;
+use super::super::login::say_logged_in;
 use super::EarthDailyCredentials;
 use super::found::{Found, What};
 use super::table::{Table, quoted};
@@ -143,6 +143,6 @@ fn log_in(context: &CommandContext<'_>, name: &str, token: &Secret) -> CommandRe
             .into());
     }
     let logged_in = run_async(&broker, broker.login(name, Login::RefreshToken(token.clone())))?;
-    say_signed_in(context, name, logged_in);
+    say_logged_in(context, name, logged_in);
     Ok(())
 }
