@@ -18,14 +18,12 @@ pub(super) fn check(config: Option<&Config>, named: Option<&str>, statuses: &[St
         last_failure::check(status, needs_login(status), report);
     }
     let Some(config) = config else { return };
-    let configured = config.configured().unwrap_or_default();
     for status in statuses {
         for (key, source) in config.secret_sources(&status.name).unwrap_or_default() {
             secret(&status.name, &key, &source, report);
         }
         // A built-in provider without a secret is one that the user does not use.
-        let is_built_in = configured.iter().any(|other| other.name == status.name && other.is_built_in);
-        if status.secret_missing && (named.is_some() || !is_built_in) {
+        if status.secret_missing && (named.is_some() || !config.is_built_in(&status.name)) {
             missing(config, &status.name, report);
         }
     }
