@@ -167,7 +167,7 @@ fn quiet_says_nothing_and_verbose_shows_no_secret() {
     assert!(!run.err.contains(&token) && !run.err.contains("standin-api-token"), "{}", run.err);
     let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
     sandbox.write_config(&format!("{config}client_secret = \"standin-api-token\"\n"));
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(0).says("others can read");
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(0).says("`client_secret`");
     let quiet = sandbox.broker(&["token", "earthdaily", "-q"]);
     assert_eq!(quiet.err, "");
     let _ = quiet.token();

@@ -53,7 +53,7 @@ fn credentials_can_go_in_the_body() {
         service.auth_url()
     );
     let sandbox = Sandbox::new().with_config(&config);
-    let run = sandbox.broker(&["token", "earthdaily"]).says("others can read it");
+    let run = sandbox.broker(&["token", "earthdaily"]).says("`client_secret`");
     assert!(service.access_is_live(&run.token()));
     assert_eq!(service.seen()[0].header("authorization"), None);
 }

@@ -108,7 +108,7 @@ fn without_a_token_nothing_is_run() {
     let (_imagery, methane, sandbox) = two();
     let start = |providers: &str| sandbox.broker(&["exec", providers, "--", "touch", "started"]);
     let _ = start("earthdaily,earthscope").ends(3).says("broker login earthscope");
-    let _ = start("nothing").ends(2).says("there is no provider `nothing`");
+    let _ = start("nothing").ends(2).fails_with("provider_unknown");
     let _ = start("earthdaily,earthdaily").ends(2).says("named twice");
     let _ = start("earthdaily,").ends(2);
     methane.fault_always("pair", broker_testkit::Fault::Status(503));

@@ -148,7 +148,7 @@ fn an_end_is_read_told_of_and_kept() {
     assert_eq!(run.json()["expires_at"], json!(end.format("%FT%TZ").to_string()));
     let _ = sandbox.broker(&["token", "lab"]).token();
     let told = sandbox.broker(&["inspect", "lab"]).ends(0).out;
-    assert!(told.contains("stays where it is") && !told.contains("opaque"), "{told}");
+    assert!(told.contains("not stored") && !told.contains("opaque"), "{told}");
     let claims = json!({ "iat": (now - TimeDelta::days(89)).timestamp(), "exp": end.timestamp() });
     let sandbox = with("").with_env("LAB_TOKEN", &jwt(&claims));
     let _ = sandbox.broker(&["token", "lab"]).says("get a new one").token();

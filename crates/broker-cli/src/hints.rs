@@ -13,8 +13,10 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         return Some(format!("run: broker add {}", service.name));
     }
     Some(match error.hint()? {
-        Hint::Text(text) if error.code() == ErrorCode::SecretMissing => {
-            format!("{text}; or import a downloaded file: broker import FILE")
+        Hint::SetOrImport(text) => {
+            format!(
+                "{text}; or use a downloaded file: broker import FILE (once), or --env-file FILE (each time)"
+            )
         }
         Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
         Hint::ChooseStateFolder => "name a folder with --state-dir or BROKER_STATE_DIR".to_owned(),

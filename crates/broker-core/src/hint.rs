@@ -22,6 +22,8 @@ pub enum Hint {
     CorrectConfigPath,
     /// Choose another folder for records.
     ChooseStateFolder,
+    /// Set a secret, in words, or import it from a file of the service.
+    SetOrImport(String),
     /// A setting or a file to change, in words.
     Text(String),
 }
@@ -55,7 +57,7 @@ impl fmt::Display for Hint {
             Self::LeaveOut(part) => write!(f, "leave out {part}"),
             Self::CorrectConfigPath => f.write_str("correct the path of the configuration file"),
             Self::ChooseStateFolder => f.write_str("choose another folder for records"),
-            Self::Text(text) => f.write_str(text),
+            Self::SetOrImport(text) | Self::Text(text) => f.write_str(text),
         }
     }
 }

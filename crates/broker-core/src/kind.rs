@@ -13,7 +13,7 @@ use crate::{Env, Provider, ServiceUrl, SettingsError};
 pub struct Kind {
     /// Its name in `kind = "…"`.
     pub name: &'static str,
-    /// What it is, in a few words.
+    /// A description in a few words.
     pub about: &'static str,
     /// The keys it understands, besides those that every provider has.
     pub keys: &'static [&'static str],

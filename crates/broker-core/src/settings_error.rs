@@ -13,13 +13,13 @@ use serde_json::Value;
 pub struct SettingsError {
     /// The key, dotted where it is nested; `.` for the whole table, empty where the cause is outside the configuration.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// The error and the correction, in words.
     pub message: String,
     /// The same for programs.
     pub problem: SettingsProblem,
 }
 
-/// What is wrong with a setting.
+/// The cause of a [`SettingsError`], for programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsProblem {

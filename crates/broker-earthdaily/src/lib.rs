@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorCode, ErrorKind, Issuer, Kind, Login, Provider, Record, RecordUpdate,
+    Context, Derived, Error, ErrorCode, ErrorKind, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate,
     Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life,
     refuse_scopes,
 };
@@ -127,10 +127,10 @@ fn asks_for_cookie(request: &TokenRequest) -> bool {
 }
 
 fn secret_missing() -> Error {
-    Error::new(ErrorCode::SecretMissing, "no secret is configured, and EDS_SECRET is not set").with_hint(
-        "create an API token at console.earthdaily.com/account and set EDS_SECRET to it, or name its file in \
-         `client_secret`",
-    )
+    let hint = "create an API token at console.earthdaily.com/account and put it into EDS_SECRET, `client_secret` of the \
+                configuration, or ~/.earthdaily/credentials";
+    let why = "no secret is configured, and EDS_SECRET is not set";
+    Error::new(ErrorCode::SecretMissing, why).with_hint(Hint::SetOrImport(hint.to_owned()))
 }
 
 impl EarthDaily {

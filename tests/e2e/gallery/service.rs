@@ -49,7 +49,7 @@ impl Service {
         Self { base, state, thread: Some(thread) }
     }
 
-    /// A configuration with this fake server in the place of every host that is asked something.
+    /// Returns the configuration with this fake server instead of every host.
     pub(super) fn in_place(&self, toml: &str) -> String {
         let line = |line: &str| match line.split_once(" = ") {
             Some((key, _)) if key == "issuer" || key.ends_with("url") => self.url(line),
@@ -166,7 +166,7 @@ impl Sent {
     }
 }
 
-/// Fields of a query or a form. A name that stands twice has both texts, which no list expects.
+/// Fields of a query or a form. A repeated name has both texts.
 pub(super) fn fields(text: &str) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {

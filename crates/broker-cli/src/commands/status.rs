@@ -180,7 +180,7 @@ fn local_minute(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     at.with_timezone(now.with_timezone(&Local).offset()).format("%F %H:%M").to_string()
 }
 
-/// Returns why there is no token, and the command that changes it.
+/// Returns why a token is missing, and the next command.
 fn next_command(status: &Status) -> Option<String> {
     let (why, command) = match status.state {
         State::LoginRequired if status.tokens.is_empty() => ("not logged in", "login"),

@@ -129,7 +129,7 @@ pub(super) fn join(
     Ok(Joined { figment, variables, in_env, renamed })
 }
 
-/// Gives keys with an old name their new one. The new name wins if one layer has both.
+/// Renames keys with an old name. The new name wins if one layer has both.
 fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<Renamed> {
     let mut renamed = Vec::new();
     for kind in kinds.iter().filter(|kind| !kind.renamed.is_empty()) {

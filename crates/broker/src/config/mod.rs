@@ -94,7 +94,7 @@ impl Config {
         names
     }
 
-    /// Returns the tables of the providers, or what is wrong with the form of the configuration.
+    /// Returns the tables of the providers. Fails if the configuration does not have the right form.
     fn read_tables(&self) -> Result<Dict> {
         // Every layer was parsed before: figment's own errors do not happen.
         let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;

@@ -7,7 +7,7 @@ use super::source_span::{Mark, SourceSpan};
 use super::{Config, SECRET_FORMS, show};
 use crate::suggestion;
 
-/// The keys of a table that says where a secret comes from.
+/// The keys of a secret's source.
 const SECRET_KEYS: [&str; 3] = ["env", "file", "command"];
 
 impl Config {
@@ -63,7 +63,7 @@ impl Config {
                 (ErrorCode::ConfigMissingKey, mark, format!("`{key}` is missing{form}"))
             }
             SettingsProblem::Expected(_) | SettingsProblem::UnknownKey { .. } if is_secret => {
-                // The place of the whole secret: what is in its table may be part of it.
+                // The place of the whole secret: its table may contain parts of it.
                 keys.truncate(if keys[2] == "secrets" { 4 } else { 3 });
                 key = keys[2..].join(".");
                 let why = format!("`{key}` must be {SECRET_FORMS}");

@@ -3,7 +3,7 @@
 use broker_core::{Kind, Result};
 use figment::value::{Dict, Value};
 
-use super::layers::of_variable;
+use super::layers::{Text, of_variable};
 use super::secrets::is_source;
 use super::{COMMON_KEYS, Config};
 
@@ -16,8 +16,6 @@ pub struct Configured {
     pub kind: String,
     /// Where it is configured: `built in`, a file, an environment variable.
     pub origin: String,
-    /// Whether no file and no environment variable configures it.
-    pub is_built_in: bool,
 }
 
 /// A value of the configuration.
@@ -42,8 +40,7 @@ impl Config {
     pub fn configured(&self) -> Result<Vec<Configured>> {
         let configured = |name: &String| {
             let kind = self.kind_of(name)?.name.to_owned();
-            let (origin, is_built_in) = self.origin_of(name);
-            Ok(Configured { name: name.clone(), kind, origin, is_built_in })
+            Ok(Configured { name: name.clone(), kind, origin: self.origin_of(name) })
         };
         self.providers.keys().map(configured).collect()
     }
@@ -96,14 +93,20 @@ impl Config {
         }
     }
 
-    /// Returns where a provider is configured, and whether it is built in: the last file that has its table wins.
-    fn origin_of(&self, name: &str) -> (String, bool) {
-        let in_file = self.texts.iter().rev().find(|text| has_table(&text.text, name));
-        let is_built_in = in_file.is_none() && !self.in_env.contains(name);
-        (
-            in_file.map_or_else(|| self.origin(&["providers", name]), |text| text.path.display().to_string()),
-            is_built_in,
-        )
+    /// Whether no file and no environment variable configures a provider.
+    #[must_use]
+    pub fn is_built_in(&self, name: &str) -> bool {
+        !self.in_env.contains(name) && self.text_with(name).is_none()
+    }
+
+    /// Returns where a provider is configured: in the last file that has its table.
+    fn origin_of(&self, name: &str) -> String {
+        let text = self.text_with(name);
+        text.map_or_else(|| self.origin(&["providers", name]), |text| text.path.display().to_string())
+    }
+
+    fn text_with(&self, name: &str) -> Option<&Text> {
+        self.texts.iter().rev().find(|text| has_table(&text.text, name))
     }
 }
 

@@ -12,20 +12,17 @@ use super::last_failure;
 use super::report::Report;
 use crate::hints;
 
-pub(super) fn check(config: Option<&Config>, named: Option<&str>, statuses: &[Status], report: &mut Report) {
+pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
     for status in statuses {
         login(status, report);
         last_failure::check(status, needs_login(status), report);
     }
     let Some(config) = config else { return };
-    let configured = config.configured().unwrap_or_default();
     for status in statuses {
         for (key, source) in config.secret_sources(&status.name).unwrap_or_default() {
             secret(&status.name, &key, &source, report);
         }
-        // A built-in provider without a secret is one that the user does not use.
-        let is_built_in = configured.iter().any(|other| other.name == status.name && other.is_built_in);
-        if status.secret_missing && (named.is_some() || !is_built_in) {
+        if status.secret_missing {
             missing(config, &status.name, report);
         }
     }
@@ -58,12 +55,16 @@ fn login(status: &Status, report: &mut Report) {
     }
 }
 
-/// Reports that a provider has no secret.
+/// Reports that a provider has no secret. That is an error only if the user configured the provider.
 fn missing(config: &Config, name: &str, report: &mut Report) {
     let error = config.entry(name).and_then(|entry| entry.provider.check_secret()).err();
     let Some(error) = error.map(|error| error.for_provider(name)) else { return };
     let fix = hints::hint(&error).unwrap_or_else(|| format!("add a secret to [providers.{name}]"));
-    report.error("login.secret", Some(name), error.message(), fix);
+    if config.is_built_in(name) {
+        report.skipped("login.secret", Some(name), format!("{}: to use it, {fix}", error.message()));
+    } else {
+        report.error("login.secret", Some(name), error.message(), fix);
+    }
 }
 
 /// Checks that a secret can be read, without reading it or running a command, which may prompt.

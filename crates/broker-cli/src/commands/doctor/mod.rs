@@ -27,7 +27,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     let (statuses, errors) = statuses(broker.as_ref(), named);
     state::check(context, &errors, &mut report);
     sealed::check(context, config.as_ref(), &statuses, &mut report);
-    logins::check(config.as_ref(), named, &statuses, &mut report);
+    logins::check(config.as_ref(), &statuses, &mut report);
     network::check(context, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
     tools::check(context, config.as_ref(), named, &statuses, &mut report);
     answer(&if args.json {

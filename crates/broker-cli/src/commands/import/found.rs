@@ -235,7 +235,7 @@ fn of_variables(env: &dyn Env) -> Vec<Found> {
         place: from(TOKEN),
         in_env: env.file_of(TOKEN).is_none(),
         has: vec![TOKEN],
-        what: What::Nothing("used if there is no login; it cannot be renewed".to_owned()),
+        what: What::Nothing("used without a login; it cannot be renewed".to_owned()),
     });
     [refresh, password, token].into_iter().flatten().collect()
 }

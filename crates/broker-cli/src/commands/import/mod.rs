@@ -113,7 +113,7 @@ fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandRe
             Some(note) => note.clone(),
             None if how.importable && how.used => {
                 format!(
-                    "used automatically if there is no login; to log in with it, run: broker import {number}"
+                    "used automatically without a login; to log in with it, run: broker import {number}"
                 )
             }
             None if how.importable => format!("to import it, run: broker import {number}"),

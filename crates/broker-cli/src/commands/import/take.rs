@@ -111,7 +111,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
     Ok(Taken { provider: name, kind, from: found.place.clone() })
 }
 
-/// Fails where the provider would not store the login that a refresh token gives.
+/// Fails where the provider would not store the login of a refresh token.
 fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
     let place = &found.place;
     if is_used_while_set(config, found) {
