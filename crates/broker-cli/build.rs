@@ -73,7 +73,8 @@ fn watch(root: &Path) {
     let existing = |name: &str| path(name).filter(|path| path.exists());
     // The reflog changes at each commit and checkout. Without it, branches are files or packed.
     let log = existing("logs/HEAD");
-    let branches = if log.is_none() { [existing("refs/heads"), existing("packed-refs")] } else { [None, None] };
+    let branches =
+        if log.is_none() { [existing("refs/heads"), existing("packed-refs")] } else { [None, None] };
     for path in [existing("HEAD"), log].into_iter().chain(branches).flatten() {
         println!("cargo::rerun-if-changed={}", path.display());
     }

@@ -1,14 +1,14 @@
-//! What a shell offers at Tab, in the shells themselves; man pages. Shells that are not here are left out.
+//! Completions in real shells, where they are installed; man pages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use broker_e2e::{Sandbox, broker_binary};
 
-/// Runs a shell's script with `broker` on the path; `None` if there is no such shell. Nothing may come on stderr.
+/// Runs a script in a shell with `broker` in PATH, and checks that stderr is empty. `None` without such a shell.
 fn shell(sandbox: &Sandbox, words: &[&str], script: &str) -> Option<String> {
     if !Command::new(words[0]).arg("-c").arg(":").status().is_ok_and(|status| status.success()) {
-        println!("left out: there is no {}", words[0]);
+        println!("skipped: {} is not installed", words[0]);
         return None;
     }
     let folder = broker_binary().parent().expect("a folder").display().to_string();
@@ -38,7 +38,7 @@ fn lab() -> Sandbox {
 const NAMES: [&str; 4] = ["carbonmapper", "earthdaily", "earthscope", "lab"];
 
 #[test]
-fn bash_offers_commands_providers_and_formats() {
+fn bash_completes_commands_providers_and_formats() {
     let sandbox = lab();
     assert_eq!(bash(&sandbox, "broker comp"), ["completions"]);
     for command in ["token", "login", "logout", "inspect", "doctor", "status", "status lab", "exec"] {
@@ -47,18 +47,18 @@ fn bash_offers_commands_providers_and_formats() {
     assert_eq!(bash(&sandbox, "broker token l"), ["lab"]);
     assert_eq!(bash(&sandbox, "broker add eume"), ["eumetsat"]);
     assert_eq!(bash(&sandbox, "broker exec lab,earths"), ["lab,earthscope"]);
-    assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "all programs are no help");
+    assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "too many programs");
     assert!(bash(&sandbox, "broker exec lab -- bas").contains(&"bash".to_owned()), "a program");
     std::fs::write(sandbox.home().join("EDS.env"), "").expect("a file");
     for line in ["import ED", "exec lab -- cat ED", "--env-file ED", "token lab -o ED"] {
         assert_eq!(bash(&sandbox, &format!("broker {line}")), ["EDS.env"], "{line}");
     }
     assert_eq!(bash(&sandbox, "broker token lab --format d"), ["dotenv", "duckdb"]);
-    assert_eq!(bash(&sandbox, "broker token --rej"), ["--rejected"]);
+    assert_eq!(bash(&sandbox, "broker token --rej"), ["--rejected", "--rejected-stdin"]);
 }
 
 #[test]
-fn the_configuration_of_the_line_is_the_one_that_counts() {
+fn completion_reads_the_configuration_of_the_line() {
     let sandbox = lab();
     std::fs::write(sandbox.home().join("other.toml"), "[providers.other]\nkind = \"earthscope\"\n")
         .expect("a file");
@@ -67,7 +67,7 @@ fn the_configuration_of_the_line_is_the_one_that_counts() {
 }
 
 #[test]
-fn a_broken_configuration_disturbs_no_line() {
+fn completion_ignores_a_broken_configuration() {
     let sandbox = Sandbox::new().with_config("[[[");
     assert_eq!(bash(&sandbox, "broker token earth"), [""; 0]);
     assert_eq!(bash(&sandbox, "broker tok"), ["token"]);
@@ -80,13 +80,13 @@ fn a_broken_configuration_disturbs_no_line() {
 }
 
 #[test]
-fn fish_and_zsh_offer_the_same() {
+fn fish_and_zsh_complete_providers() {
     let sandbox = lab();
     let script = "broker completions fish | source; complete -C 'broker token '";
     if let Some(offered) = shell(&sandbox, &["fish", "--no-config"], script) {
         assert_eq!(offered.lines().collect::<Vec<_>>(), NAMES);
     }
-    // The function is run as its completion system would, with what it hands on printed.
+    // Runs the function as zsh's completion system does, and prints the candidates.
     let script = "_describe() { print -l ${(P)@[-1]} }; compdef() { print -r -- $@ }\n\
         source <(broker completions zsh)\nwords=(broker token ''); CURRENT=3\n_clap_dynamic_completer_broker";
     if let Some(offered) = shell(&sandbox, &["zsh", "--no-rcs"], script) {
@@ -96,7 +96,7 @@ fn fish_and_zsh_offer_the_same() {
 }
 
 #[test]
-fn they_are_installed_where_the_shell_looks() {
+fn completions_are_installed_for_bash_and_fish() {
     let sandbox = lab();
     for (shell, file) in [
         ("bash", ".local/share/bash-completion/completions/broker"),
@@ -116,7 +116,7 @@ fn they_are_installed_where_the_shell_looks() {
 }
 
 #[test]
-fn man_pages_are_written() {
+fn man_writes_a_page_for_each_command() {
     let sandbox = Sandbox::new();
     let _ = sandbox.broker(&["man", "share/man/man1"]).ends(0);
     let folder = sandbox.home().join("share/man/man1");
@@ -124,7 +124,7 @@ fn man_pages_are_written() {
         ("broker.1", "broker\\-doctor(1)"),
         ("broker-token.1", "broker token earthscope"),
         ("broker-token.1", "GDAL_HTTP_BEARER"),
-        ("broker-config-show.1", "secrets stay unseen"),
+        ("broker-config-show.1", "without secrets"),
     ] {
         let text = std::fs::read_to_string(folder.join(page)).expect(page);
         assert!(text.contains(says), "{says}: {text}");
@@ -133,7 +133,7 @@ fn man_pages_are_written() {
         Command::new("mandoc").args(["-Tlint", "-W", "error"]).arg(folder.join("broker-token.1")).output();
     match lint {
         Ok(lint) => assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout)),
-        Err(_) => println!("left out: there is no mandoc"),
+        Err(_) => println!("skipped: mandoc is not installed"),
     }
     let file = sandbox.home().join("file");
     std::fs::write(&file, "").expect("a file");

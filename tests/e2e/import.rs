@@ -204,7 +204,7 @@ fn the_file_of_the_older_command_line_is_used_by_itself() {
         (&true.into(), &true.into())
     );
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("where there is no login"));
-    let _ = sandbox.broker(&["import", "1"]).ends(0).says("signed in");
+    let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
     // The login has a file now, which is the first of the list.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
@@ -340,7 +340,7 @@ fn a_login_of_an_older_command_line_becomes_ours() {
         service.issue_refresh_token()
     );
     let path = file(&sandbox, "old/sso_tokens.json", &tokens);
-    let _ = sandbox.broker(&["import", &path]).ends(0).says("signed in");
+    let _ = sandbox.broker(&["import", &path]).ends(0).says("logged in");
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     // A login that is there is not replaced.
     let _ = sandbox.broker(&["import", &path]).ends(1).says("broker logout earthscope");
