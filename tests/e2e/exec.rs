@@ -134,7 +134,7 @@ fn command_does_not_start_without_a_token() {
     let (_imagery, methane, sandbox) = two();
     let start = |providers: &str| sandbox.broker(&["exec", providers, "--", "touch", "started"]);
     let _ = start("earthdaily,earthscope").ends(3).says("broker login earthscope");
-    let _ = start("nothing").ends(2).fails_with("provider_unknown").says("`nothing`");
+    let _ = start("nothing").ends(2).fails_with("provider_unknown").says("nothing");
     let _ = start("earthdaily,earthdaily").ends(2).fails_with("usage_invalid").says("`earthdaily`");
     let _ = start("earthdaily,").ends(2);
     methane.fault_always("pair", broker_testkit::Fault::Status(503));
