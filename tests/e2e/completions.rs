@@ -1,4 +1,4 @@
-//! What a shell offers at Tab, in the shells themselves; man pages.
+//! Completions in real shells, where they are installed; man pages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -36,7 +36,7 @@ const NAMES: [&str; 4] = ["carbonmapper", "earthdaily", "earthscope", "lab"];
 
 #[test]
 #[ignore = "needs bash"]
-fn bash_offers_commands_providers_and_formats() {
+fn bash_completes_commands_providers_and_formats() {
     let sandbox = lab();
     assert_eq!(bash(&sandbox, "broker comp"), ["completions"]);
     for command in ["token", "login", "logout", "inspect", "doctor", "status", "status lab", "exec"] {
@@ -45,19 +45,19 @@ fn bash_offers_commands_providers_and_formats() {
     assert_eq!(bash(&sandbox, "broker token l"), ["lab"]);
     assert_eq!(bash(&sandbox, "broker add eume"), ["eumetsat"]);
     assert_eq!(bash(&sandbox, "broker exec lab,earths"), ["lab,earthscope"]);
-    assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "all programs are no help");
+    assert!(bash(&sandbox, "broker exec lab -- ''").is_empty(), "too many programs");
     assert!(bash(&sandbox, "broker exec lab -- bas").contains(&"bash".to_owned()), "a program");
     std::fs::write(sandbox.home().join("EDS.env"), "").expect("a file");
     for line in ["import ED", "exec lab -- cat ED", "--env-file ED", "token lab -o ED"] {
         assert_eq!(bash(&sandbox, &format!("broker {line}")), ["EDS.env"], "{line}");
     }
     assert_eq!(bash(&sandbox, "broker token lab --format d"), ["dotenv", "duckdb"]);
-    assert_eq!(bash(&sandbox, "broker token --rej"), ["--rejected"]);
+    assert_eq!(bash(&sandbox, "broker token --rej"), ["--rejected", "--rejected-stdin"]);
 }
 
 #[test]
 #[ignore = "needs bash"]
-fn the_configuration_of_the_line_is_the_one_that_counts() {
+fn completion_reads_the_configuration_of_the_line() {
     let sandbox = lab();
     std::fs::write(sandbox.home().join("other.toml"), "[providers.other]\nkind = \"earthscope\"\n")
         .expect("a file");
@@ -67,7 +67,7 @@ fn the_configuration_of_the_line_is_the_one_that_counts() {
 
 #[test]
 #[ignore = "needs bash"]
-fn a_broken_configuration_disturbs_no_line() {
+fn completion_ignores_a_broken_configuration() {
     let sandbox = Sandbox::new().with_config("[[[");
     assert_eq!(bash(&sandbox, "broker token earth"), [""; 0]);
     assert_eq!(bash(&sandbox, "broker tok"), ["token"]);
@@ -81,12 +81,12 @@ fn a_broken_configuration_disturbs_no_line() {
 
 #[test]
 #[ignore = "needs fish and zsh"]
-fn fish_and_zsh_offer_the_same() {
+fn fish_and_zsh_complete_providers() {
     let sandbox = lab();
     let script = "broker completions fish | source; complete -C 'broker token '";
     let offered = shell(&sandbox, &["fish", "--no-config"], script);
     assert_eq!(offered.lines().collect::<Vec<_>>(), NAMES);
-    // The function is run as its completion system would, with what it hands on printed.
+    // Runs the function as zsh's completion system does, and prints the candidates.
     let script = "_describe() { print -l ${(P)@[-1]} }; compdef() { print -r -- $@ }\n\
         source <(broker completions zsh)\nwords=(broker token ''); CURRENT=3\n_clap_dynamic_completer_broker";
     let offered = shell(&sandbox, &["zsh", "--no-rcs"], script);
@@ -95,7 +95,7 @@ fn fish_and_zsh_offer_the_same() {
 }
 
 #[test]
-fn they_are_installed_where_the_shell_looks() {
+fn completions_are_installed_for_bash_and_fish() {
     let sandbox = lab();
     for (shell, file) in [
         ("bash", ".local/share/bash-completion/completions/broker"),
@@ -116,7 +116,7 @@ fn they_are_installed_where_the_shell_looks() {
 
 #[test]
 #[ignore = "needs mandoc"]
-fn man_pages_are_written() {
+fn man_writes_a_page_for_each_command() {
     let sandbox = Sandbox::new();
     let _ = sandbox.broker(&["man", "share/man/man1"]).ends(0);
     let folder = sandbox.home().join("share/man/man1");
@@ -124,7 +124,7 @@ fn man_pages_are_written() {
         ("broker.1", "broker\\-doctor(1)"),
         ("broker-token.1", "broker token earthscope"),
         ("broker-token.1", "GDAL_HTTP_BEARER"),
-        ("broker-config-show.1", "secrets stay unseen"),
+        ("broker-config-show.1", "without secrets"),
     ] {
         let text = std::fs::read_to_string(folder.join(page)).expect(page);
         assert!(text.contains(says), "{says}: {text}");

@@ -203,9 +203,9 @@ fn the_file_of_the_older_command_line_is_used() {
         (&listed["found"][0]["used"], &listed["found"][0]["importable"]),
         (&true.into(), &true.into())
     );
-    assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
-    let _ = sandbox.broker(&["import", "1"]).ends(0).says("signed in");
-    // The new login has a file, which is first in the list.
+    assert!(sandbox.broker(&["import"]).ends(0).out.contains("where there is no login"));
+    let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
+    // The login has a file now, which is the first of the list.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 
@@ -340,7 +340,7 @@ fn import_logs_in_with_a_token_of_an_older_command_line() {
         service.issue_refresh_token()
     );
     let path = file(&sandbox, "old/sso_tokens.json", &tokens);
-    let _ = sandbox.broker(&["import", &path]).ends(0).says("signed in");
+    let _ = sandbox.broker(&["import", &path]).ends(0).says("logged in");
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     // A stored login is not replaced.
     let _ = sandbox.broker(&["import", &path]).ends(1).says("broker logout earthscope");

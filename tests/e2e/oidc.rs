@@ -32,7 +32,7 @@ fn confirm_code(browser: &mut Browser, page: &Page) -> Page {
 
 fn logged_in(service: &Service) -> Sandbox {
     let sandbox = service.sandbox();
-    let run = login(&sandbox, approve).ends(0).says("earthscope: signed in");
+    let run = login(&sandbox, approve).ends(0).says("earthscope: logged in");
     assert_eq!(run.out, "", "nothing for programs");
     sandbox
 }

@@ -18,7 +18,7 @@ fn seismic() -> (EarthScope, Sandbox, String) {
 }
 
 fn reject(sandbox: &Sandbox, token: &str) -> Run {
-    sandbox.broker_reading(&["token", "earthscope", "--rejected"], token)
+    sandbox.broker_reading(&["token", "earthscope", "--rejected-stdin"], token)
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_crowd_with_one_complaint_makes_one_exchange() {
     sandbox.write(&given, &first);
     let all: Vec<_> = (0..16)
         .map(|_| {
-            let words = ["token", "earthscope", "--rejected"];
+            let words = ["token", "earthscope", "--rejected-stdin"];
             let mut command = sandbox.command(&words);
             command.stdin(std::fs::File::open(&given).expect("the file"));
             spawn(command, &words)
@@ -90,8 +90,8 @@ fn a_rejected_token_that_needs_a_login_stays_and_a_login_replaces_it() {
     let _ = reject(&sandbox, &first).ends(3).says("broker login earthscope");
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), first, "it may do elsewhere");
     service.approve_all();
-    let words = ["token", "earthscope", "--rejected", "--login"];
-    let second = sandbox.broker_reading(&words, &first).says("signed in").token();
+    let words = ["token", "earthscope", "--rejected-stdin", "--login"];
+    let second = sandbox.broker_reading(&words, &first).says("logged in").token();
     assert!(second != first && service.access_is_live(&second));
 }
 
@@ -107,7 +107,7 @@ fn only_that_token_is_forgotten() {
         sandbox.broker_reading(&["login", "carbonmapper", "--password-stdin"], "standin-password").ends(0);
     let access = sandbox.broker(&["token", "carbonmapper"]).token();
     let scoped = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();
-    let rejected = ["token", "carbonmapper", "--scope", "stac", "--rejected"];
+    let rejected = ["token", "carbonmapper", "--scope", "stac", "--rejected-stdin"];
     let other = sandbox.broker_reading(&rejected, &scoped).token();
     assert_ne!(other, scoped);
     assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), access);

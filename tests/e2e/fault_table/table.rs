@@ -68,7 +68,7 @@ pub(crate) fn words(err: &str, kind: &str, url: &str) -> String {
     let about = ["error:", "hint:", "warning:", "made a token", kind];
     let lines = err.lines().filter(|line| about.iter().any(|about| line.starts_with(about)));
     let lines = lines.map(|line| {
-        let line = line.split("; the token is good for").next().unwrap_or(line).replace(url, "SERVICE");
+        let line = line.split(". T").next().unwrap_or(line).replace(url, "SERVICE");
         line.split(' ').map(same_each_time).collect::<Vec<_>>().join(" ").replace("TIME TIME UTC", "TIME")
     });
     lines.collect::<Vec<_>>().join(" ⏎ ")

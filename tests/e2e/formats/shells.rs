@@ -1,4 +1,4 @@
-//! Shells, and what reads .env files.
+//! Shells, and programs that read .env files.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::{HARD, Stage, need, printed, python};
 
 #[test]
 #[ignore = "needs bash, zsh and fish"]
-fn shells_take_the_lines_of_env() {
+fn shells_read_env_format() {
     let stage = Stage::with(HARD);
     let show = r#"printf %s "$EDS_TOKEN"; sh -c 'printf %s "$EDS_TOKEN"'"#;
     let twice = HARD.repeat(2);
@@ -25,7 +25,7 @@ fn shells_take_the_lines_of_env() {
 
 #[test]
 #[ignore = "needs fish"]
-fn gdals_variables_are_set() {
+fn shells_read_gdal_format() {
     let stage = Stage::with(HARD);
     let script = "eval \"$(cat)\"\nprintf %s \"$GDAL_HTTP_AUTH $GDAL_HTTP_BEARER\"";
     let seen = printed(Command::new("sh").args(["-c", script]), &stage.format("gdal"));
@@ -37,16 +37,16 @@ fn gdals_variables_are_set() {
     assert_eq!(seen, format!("BEARER {HARD}"));
 }
 
-/// By the rule of `about_Quoting_Rules`: in single quotes two quotes are one, and typographic ones are quotes too.
+/// By `about_Quoting_Rules`: in single quotes two quotes are one, and typographic quotes count too.
 #[test]
-fn powershell_gets_its_own_quotes() {
+fn powershell_quotes_are_doubled() {
     let stage = Stage::with("KANARIE it's $HOME `n \"x\" \\ ‘a’ ‚b‛");
     let lines = stage.token(&["--format", "gdal", "--shell", "pwsh"]).ends(0).out;
     let bearer = "'KANARIE it''s $HOME `n \"x\" \\ ‘‘a’’ ‚‚b‛‛'";
     assert_eq!(lines, format!("$env:GDAL_HTTP_AUTH = 'BEARER'\n$env:GDAL_HTTP_BEARER = {bearer}\n"));
 }
 
-/// A reader's name, and its way to print the variable that is in a .env file.
+/// The name of a program, and a function that reads the variable in a .env file with it.
 type Reader = (&'static str, fn(&Path) -> String);
 
 fn readers() -> Vec<Reader> {
@@ -69,7 +69,7 @@ fn readers() -> Vec<Reader> {
 
 #[test]
 #[ignore = "needs python3 with dotenv, and direnv"]
-fn readers_of_env_files_agree() {
+fn programs_read_dotenv_the_same_way() {
     let readers = readers();
     for (token, line) in [
         ("KANARIE.a-b_c/d+e=:@,%25", "KANARIE.a-b_c/d+e=:@,%25"),
@@ -90,12 +90,12 @@ fn readers_of_env_files_agree() {
 }
 
 #[test]
-fn what_readers_of_env_files_take_differently_is_an_error() {
+fn ambiguous_token_is_not_written_as_dotenv() {
     for token in
         [r"KANARIE\\", r"KANARIE\", r"KANARIE\\x", "KANARIE${HOME}", "KANARIE'$", "KANARIE'`", r"'KANARIE\"]
     {
         let stage = Stage::with(token);
-        let run = stage.token(&["--format", "dotenv"]).ends(1).says("readers of .env files");
+        let run = stage.token(&["--format", "dotenv"]).ends(1).fails_with("format_unsuitable");
         assert_eq!(run.out, "");
     }
 }

@@ -54,7 +54,7 @@ fn host(address: &str) -> &str {
 fn a_browser_on_this_machine_brings_the_login_back() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = seated(service.sandbox_of(CODE));
-    let run = log_in(&sandbox).ends(0).says("sea: signed in");
+    let run = log_in(&sandbox).ends(0).says("sea: logged in");
     assert_eq!(run.out, "", "nothing for programs");
     assert!(!(run.err.clone() + &run.log).contains("code="), "{} {}", run.err, run.log);
     let token = sandbox.broker(&["token", "sea"]).token();
@@ -212,7 +212,7 @@ fn the_page_stands_in_one_piece_on_any_terminal() {
             let page = lines.find(|line| line.starts_with("http://"));
             let page = page.unwrap_or_else(|| panic!("{columns}x{rows}: {seen}"));
             assert!(page.contains("code_challenge=") && page.contains("&scope=openid"), "{page}");
-            assert!(seen.contains("A browser opens to sign in"), "{seen}");
+            assert!(seen.contains("To log in, use the browser"), "{seen}");
             assert!(!seen.contains(['█', '╭']), "a phone could not come back: {seen}");
             let height =
                 seen.lines().take_while(|line| !line.contains("Waiting")).filter(|line| !is_log(line));

@@ -30,7 +30,7 @@ fn a_device_logs_in() {
     let mut browser = Browser::default();
     let page = browser.open(&login.url);
     super::approve(&mut browser, &page);
-    let _ = login.end().ends(0).says("sea: signed in");
+    let _ = login.end().ends(0).says("sea: logged in");
     assert_eq!(service.whose(&token(&sandbox)).1.as_deref(), Some("anna"));
 }
 
