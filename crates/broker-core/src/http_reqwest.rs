@@ -174,7 +174,7 @@ fn code(error: &reqwest::Error) -> ErrorCode {
             return ErrorCode::NameNotFound;
         }
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
             return ErrorCode::TlsUntrusted;
         }
         source = error.source();

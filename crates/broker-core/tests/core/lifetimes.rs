@@ -104,9 +104,11 @@ async fn shorter_token_is_used_if_the_service_fails() {
 
 /// A service that knows no scopes, and refuses with this error.
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
-    Scripted::new(move |_, context, _, request| match request.scopes().is_empty() {
-        true => Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1)))),
-        false => Err(error()),
+    Scripted::new(move |_, context, _, request| {
+        if request.scopes().is_empty() {
+            return Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1))));
+        }
+        Err(error())
     })
 }
 
