@@ -170,8 +170,7 @@ fn help_describes_each_command() {
 #[test]
 fn global_options_end_the_help_of_each_command() {
     let sandbox = Sandbox::new();
-    for words in [&["token"][..], &["exec"], &["status"], &["config", "check"], &["helper", "aws"]]
-    {
+    for words in [&["token"][..], &["exec"], &["status"], &["config", "check"], &["helper", "aws"]] {
         let help = sandbox.broker(&[words, &["-h"]].concat()).ends(0).out;
         let (own, global) = help.split_once("\nGlobal options:\n").expect("a section");
         for flag in ["--config", "--env-file", "--state-dir", "--verbose", "--quiet"] {

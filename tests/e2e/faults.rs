@@ -274,7 +274,7 @@ fn who_waited_for_more_life_than_there_is_takes_what_was_made_meanwhile() {
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     service.forget_seen();
     for child in eight_that_wait(&sandbox, &["token", "earthdaily", "--min-ttl", "9h"]) {
-        let _ = broker_e2e::finish(child).says("less life left").token();
+        let _ = broker_e2e::finish(child).says("--min-ttl").token();
     }
     assert_eq!(service.count("token"), 1);
 }
