@@ -1,4 +1,4 @@
-//! Secrets that tests use, and the places where none of them may be seen.
+//! Recognizes the secrets of tests, and searches output and files for them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// What every secret that a fake server makes has in it, and every secret that a test makes up.
+/// The mark in each secret of the fake servers and of the tests.
 pub const MARK: &str = "KANARIE";
 
-/// The secrets without the mark: those that the fake servers take by default, and those of `bad-config`.
+/// Secrets without the mark: defaults of the fake servers, and those in `bad-config`.
 const OTHERS: [&str; 3] = ["standin-api-token", "standin-password", "hunter"];
 
-/// Marked secrets as they are, and as they look inside of base64 (a Basic header, the claims of a JWT).
+/// The marks as plain text, and inside base64 (Basic headers, JWT claims).
 static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut forms = Vec::new();
     for secret in [MARK].into_iter().chain(OTHERS) {
@@ -25,23 +25,23 @@ static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     forms
 });
 
-/// The characters of base64 that the text alone decides when so many bytes stand before it.
+/// Returns the base64 characters that depend on the text alone when it follows `before` bytes.
 fn encoded(engine: &impl Engine, text: &str, before: usize) -> String {
     let bytes = [&vec![0; before], text.as_bytes()].concat();
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     engine.encode(&bytes)[first..last].to_owned()
 }
 
-/// The marked secret that is in a text, if there is one.
+/// Returns the mark of a secret in the text, if any.
 #[must_use]
 pub fn secret_in(text: &str) -> Option<&'static str> {
     FORMS.iter().find(|form| text.contains(form.as_str())).map(String::as_str)
 }
 
-/// Checks that a text has no secret in it.
+/// Asserts that the text contains no secret.
 ///
 /// # Panics
-/// If it has one.
+/// If it contains one.
 #[track_caller]
 pub fn assert_no_secret(place: &str, text: &str) {
     if let Some(form) = secret_in(text) {
@@ -49,12 +49,12 @@ pub fn assert_no_secret(place: &str, text: &str) {
     }
 }
 
-/// What is wrong with the files in `folder` that hold a secret; `own` are those that the test itself wrote.
+/// Returns the files with secrets that other users can read. `own` lists files that the test wrote itself.
 pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        // Neither links nor pipes are followed or read.
+        // Skips links and pipes.
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
             wrong.extend(open_files(&path, own));
@@ -63,15 +63,19 @@ pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
         else {
             continue;
         };
-        if own.contains(&path) || secret_in(&String::from_utf8_lossy(&bytes)).is_none() {
+        // A copy of the program is large, and slow to search.
+        if bytes.starts_with(b"\x7fELF") || own.contains(&path) {
             continue;
         }
-        let (file, around) = (mode(&path), mode(folder));
-        if file & 0o077 != 0 {
-            wrong.push(format!("{} holds a secret and has mode {file:o}", path.display()));
+        if secret_in(&String::from_utf8_lossy(&bytes)).is_none() {
+            continue;
         }
-        if around & 0o002 != 0 {
-            wrong.push(format!("{} holds a secret, its folder has mode {around:o}", path.display()));
+        let (file, parent) = (mode(&path), mode(folder));
+        if file & 0o077 != 0 {
+            wrong.push(format!("{} contains a secret and has mode {file:o}", path.display()));
+        }
+        if parent & 0o002 != 0 {
+            wrong.push(format!("{} contains a secret, its folder has mode {parent:o}", path.display()));
         }
     }
     wrong

@@ -1,10 +1,10 @@
-//! A place to run the real `broker` in: a home of its own, an environment of its own, and nothing else's.
+//! Runs the real `broker` in a sandbox: its own home folder and environment.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "a test that cannot go on should say so at once"
+    reason = "test support panics at once"
 )]
 
 mod canary;
@@ -12,6 +12,7 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -21,47 +22,41 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use canary::{MARK, assert_no_secret, secret_in};
-use run::Told;
+use run::Invocation;
 pub use run::{Run, Started, is_log, louder};
 
-/// The `broker` binary of this build, made if it is not there or not new.
+/// Returns the path of the `broker` program that was built with this test.
 ///
 /// # Panics
-/// If it cannot be built.
+/// If cargo has not built it: it does for tests, not for examples.
 pub fn broker_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         // target/PROFILE/deps/this-test
-        let this = std::env::current_exe().expect("a path of this test");
-        let profile = this.ancestors().nth(2).expect("a target folder");
-        let target = profile.parent().expect("a target folder");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "broker-cli", "--target-dir"]).arg(target);
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-        // What cargo tells this test of its own package would have build scripts run again, for nothing.
-        for (name, _) in std::env::vars_os() {
-            let told = name.to_str().unwrap_or_default();
-            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"]
-                .iter()
-                .any(|of| told.starts_with(of))
-            {
-                cargo.env_remove(&name);
-            }
+        let this = std::env::current_exe().expect("the path of this test");
+        let profile = this.ancestors().nth(2).expect("the folder of this profile");
+        let built = profile.join("broker-for-tests");
+        assert!(built.exists(), "cargo has not built {}", built.display());
+        let name = profile.file_name().expect("a profile").display();
+        let folder = profile.with_file_name(format!("broker-{name}"));
+        std::fs::create_dir_all(&folder).expect("a folder in target");
+        let link = folder.join("broker");
+        if link.read_link().ok().as_ref() != Some(&built) {
+            // Another test process may link it at the same time.
+            let temporary = folder.join(std::process::id().to_string());
+            symlink(&built, &temporary).expect("a link");
+            std::fs::rename(&temporary, &link).expect("the link named `broker`");
         }
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().expect("cargo runs").success(), "the broker is built");
-        profile.join("broker")
+        link
     })
 }
 
-/// A home and an environment for one test. Whatever runs in it is searched for secrets where none may be: stderr,
-/// stdout unless a token was asked for, and at the end the files that others can read.
+/// A home folder and an environment for one test. Searches for secrets in stderr, in stdout unless a token was
+/// requested, and at the end in files that other users can read.
 pub struct Sandbox {
     folder: TempDir,
     env: BTreeMap<String, String>,
-    /// Files that the test itself wrote, as open as it likes.
+    /// Files that the test wrote itself, with any mode.
     own: Mutex<Vec<PathBuf>>,
 }
 
@@ -72,7 +67,7 @@ impl Default for Sandbox {
 }
 
 impl Sandbox {
-    /// An empty home.
+    /// Creates an empty home folder.
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -85,57 +80,57 @@ impl Sandbox {
         Self { folder, env, own: Mutex::default() }
     }
 
-    /// With a configuration file of the person's.
+    /// Adds the user's configuration file.
     #[must_use]
     pub fn with_config(self, toml: &str) -> Self {
         self.write_config(toml);
         self
     }
 
-    /// With an environment variable.
+    /// Sets an environment variable.
     #[must_use]
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Writes the person's configuration file.
+    /// Writes the user's configuration file.
     pub fn write_config(&self, toml: &str) {
         self.write(&self.config_path(), toml);
     }
 
-    /// Writes a file that may hold a secret though others can read it.
+    /// Writes a file that may contain a secret though other users can read it.
     pub fn write(&self, path: &Path, text: &str) {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("a file");
-        self.own.lock().expect("a list").push(path.to_owned());
+        self.own.lock().expect("the list").push(path.to_owned());
     }
 
-    /// The person's configuration file.
+    /// Returns the path of the user's configuration file.
     #[must_use]
     pub fn config_path(&self) -> PathBuf {
         self.home().join(".config/broker/providers.toml")
     }
 
-    /// The home folder.
+    /// Returns the home folder.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 
-    /// The folder of records.
+    /// Returns the folder of records.
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.home().join(".local/state/broker")
     }
 
-    /// The record file of a provider.
+    /// Returns the path of a provider's record.
     #[must_use]
     pub fn record_path(&self, provider: &str) -> PathBuf {
         self.state().join(format!("{provider}.json"))
     }
 
-    /// The record of a provider, with the login in it that is in a file of the service's own tools.
+    /// Returns the record of a provider, completed with the login from the file of the service's own tools.
     #[must_use]
     pub fn record(&self, provider: &str) -> Value {
         let bytes = std::fs::read(self.record_path(provider)).expect("a record");
@@ -144,32 +139,32 @@ impl Sandbox {
         record
     }
 
-    /// The file that is shared with EarthScope's own tools.
+    /// Returns the path of the login file of EarthScope's own tools.
     #[must_use]
     pub fn tokens_path(&self) -> PathBuf {
         self.home().join(".earthscope/default/tokens.json")
     }
 
-    /// Lets time pass for a record: every moment in it lies that much further back.
+    /// Lets time pass for a record: moves all its timestamps back.
     pub fn age(&self, provider: &str, by: TimeDelta) {
         age_file(&self.record_path(provider), by);
     }
 
-    /// The `broker` command with these words, in this sandbox.
+    /// Returns the `broker` command with these arguments, in this sandbox.
     #[must_use]
     pub fn command(&self, words: &[&str]) -> Command {
         self.inside(Command::new(broker_binary()), words)
     }
 
-    /// The same, started by another program: `timeout`, `strace`.
+    /// Returns the same command, started by another program such as `timeout` or `strace`.
     ///
     /// # Panics
-    /// If no program is named.
+    /// If `program` is empty.
     #[must_use]
     pub fn command_under(&self, program: &[&str], words: &[&str]) -> Command {
-        let (name, its_words) = program.split_first().expect("a program");
+        let (name, its_arguments) = program.split_first().expect("a program");
         let mut command = Command::new(name);
-        command.args(its_words).arg(broker_binary());
+        command.args(its_arguments).arg(broker_binary());
         self.inside(command, words)
     }
 
@@ -184,14 +179,14 @@ impl Sandbox {
         command
     }
 
-    /// Runs `broker` with these words to its end.
+    /// Runs `broker` with these arguments and waits for its end.
     #[track_caller]
     #[must_use]
     pub fn broker(&self, words: &[&str]) -> Run {
-        Run::read(self.command(words).output().expect("the broker runs"), Told::of(words))
+        Run::read(self.command(words).output().expect("the broker runs"), Invocation::of(words))
     }
 
-    /// Runs `broker` with this on its standard input.
+    /// Runs `broker` with this standard input.
     #[track_caller]
     #[must_use]
     pub fn broker_reading(&self, words: &[&str], input: &str) -> Run {
@@ -203,7 +198,7 @@ impl Sandbox {
         child.finish()
     }
 
-    /// Starts `broker` with these words, its output kept for [`finish`].
+    /// Starts `broker` with these arguments. [`finish`] returns its output.
     #[must_use]
     pub fn start(&self, words: &[&str]) -> Started {
         spawn(self.command(words), words)
@@ -212,15 +207,15 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // A test that failed has said why.
+        // A failed test reports its own reason.
         if !std::thread::panicking() {
-            let own = self.own.lock().expect("a list");
+            let own = self.own.lock().expect("the list");
             assert_eq!(canary::open_files(&self.home(), &own), [""; 0]);
         }
     }
 }
 
-/// Puts the login into a record that is in a file of the service's own tools, if the record says that it is there.
+/// Completes a record with the login from the file of the service's own tools, if the record refers to that file.
 pub fn join_shared(record: &mut Value) {
     let Some(path) = record["shared"]["path"].as_str() else { return };
     let login: Option<Value> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -230,7 +225,7 @@ pub fn join_shared(record: &mut Value) {
     }
 }
 
-/// Lets time pass for the record in a file: see [`Sandbox::age`].
+/// Lets time pass for the record in a file, as [`Sandbox::age`] does.
 pub fn age_file(path: &Path, by: TimeDelta) {
     let bytes = std::fs::read(path).expect("a record");
     let mut record = serde_json::from_slice(&bytes).expect("a record in JSON");
@@ -238,27 +233,27 @@ pub fn age_file(path: &Path, by: TimeDelta) {
     std::fs::write(path, record.to_string()).expect("a record written");
 }
 
-/// Starts a command of [`Sandbox::command`] or [`Sandbox::command_under`] that has these words, its output kept for
-/// [`finish`].
+/// Starts a command from [`Sandbox::command`] or [`Sandbox::command_under`] with these arguments. [`finish`] returns its
+/// output.
 #[must_use]
 pub fn spawn(mut command: Command, words: &[&str]) -> Started {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
     started(child, words)
 }
 
-/// A broker that runs already, of these words.
+/// Wraps a running broker that was started with these arguments.
 #[must_use]
 pub fn started(child: Child, words: &[&str]) -> Started {
-    Started::new(child, Told::of(words))
+    Started::new(child, Invocation::of(words))
 }
 
-/// Sends a started broker a signal: `INT`, `TERM`, `HUP`.
+/// Sends a signal to a started broker: `INT`, `TERM`, `HUP`.
 pub fn signal(child: &Child, name: &str) {
     let sent = Command::new("sh").args(["-c", "kill -s $0 $1", name, &child.id().to_string()]).status();
     assert!(sent.expect("kill").success(), "{name} is sent");
 }
 
-/// Waits for a started broker.
+/// Waits for the end of a started broker.
 #[must_use]
 #[track_caller]
 pub fn finish(child: Started) -> Run {

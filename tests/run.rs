@@ -1,4 +1,4 @@
-//! A run of the broker: what it was told, and how it ended.
+//! A finished run of the broker: exit code and output.
 
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Output};
@@ -8,21 +8,21 @@ use serde_json::Value;
 
 use crate::canary::{assert_no_secret, secret_in};
 
-/// How a run of the broker ended.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    /// The exit code; -1 if a signal ended it.
+    /// The exit code; -1 after a signal.
     pub code: i32,
-    /// What it printed.
+    /// Its standard output.
     pub out: String,
-    /// What it told people.
+    /// Its standard error, without the log.
     pub err: String,
-    /// What it logged because of `BROKER_E2E_VVV`.
+    /// The log that `BROKER_E2E_VVV` adds to standard error.
     pub log: String,
 }
 
 impl Run {
-    /// Checks the exit code, and shows everything if it is another.
+    /// Asserts the exit code.
     #[track_caller]
     #[must_use]
     pub fn ends(self, code: i32) -> Self {
@@ -30,7 +30,7 @@ impl Run {
         self
     }
 
-    /// Asserts that it failed with this stable code: `error[CODE]` on stderr.
+    /// Asserts a stable error code: `error[CODE]` on stderr.
     #[track_caller]
     #[must_use]
     pub fn fails_with(self, code: &str) -> Self {
@@ -38,15 +38,15 @@ impl Run {
         self
     }
 
-    /// Checks what was printed.
+    /// Asserts that stdout contains this text.
     #[track_caller]
     #[must_use]
     pub fn prints(self, words: &str) -> Self {
-        assert!(self.out.contains(words), "`{words}` is not printed: {}\nstderr: {}", self.out, self.err);
+        assert!(self.out.contains(words), "`{words}` is not in stdout: {}\nstderr: {}", self.out, self.err);
         self
     }
 
-    /// Checks that it told people this.
+    /// Asserts that stderr contains this text.
     #[track_caller]
     #[must_use]
     pub fn says(self, words: &str) -> Self {
@@ -54,56 +54,55 @@ impl Run {
         self
     }
 
-    /// The printed token: one line.
+    /// Returns the printed token: one line.
     #[track_caller]
     #[must_use]
     pub fn token(self) -> String {
         let run = self.ends(0);
-        let line = run.out.strip_suffix('\n').expect("a line end after the token");
-        assert!(!line.is_empty() && !line.contains(char::is_whitespace), "one word: {line:?}");
+        let line = run.out.strip_suffix('\n').expect("a newline after the token");
+        assert!(!line.is_empty() && !line.contains(char::is_whitespace), "not a token: {line:?}");
         line.to_owned()
     }
 
-    /// The printed JSON.
+    /// Returns the printed JSON.
     #[track_caller]
     #[must_use]
     pub fn json(self) -> Value {
         serde_json::from_str(&self.ends(0).out).expect("JSON on stdout")
     }
 
-    /// Reads what came of a run, and searches it for secrets.
+    /// Reads the output of a run, and searches it for secrets.
     #[track_caller]
-    pub(crate) fn read(output: Output, told: Told) -> Self {
+    pub(crate) fn read(output: Output, invocation: Invocation) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         let (out, all) = (text(output.stdout), text(output.stderr));
         assert_no_secret("stderr", &all);
-        let (log, err) = if told.chatty { split(&all) } else { (String::new(), all) };
+        let (log, err) = if invocation.adds_log { split(&all) } else { (String::new(), all) };
         let code = output.status.code().unwrap_or(-1);
-        // A token is the answer of `token` and of `helper`, and of nothing else.
-        let secret = secret_in(&out).filter(|_| !told.asks_for_a_token || code != 0);
+        let secret = secret_in(&out).filter(|_| !invocation.prints_token || code != 0);
         assert_eq!(secret, None, "a secret is in stdout: {out}");
         Self { code, out, err, log }
     }
 }
 
-/// A broker that runs.
+/// A running broker.
 pub struct Started {
     child: Child,
-    told: Told,
+    invocation: Invocation,
 }
 
 impl Started {
-    pub(crate) fn new(child: Child, told: Told) -> Self {
-        Self { child, told }
+    pub(crate) fn new(child: Child, invocation: Invocation) -> Self {
+        Self { child, invocation }
     }
 
     /// Waits for its end.
     ///
     /// # Panics
-    /// If a secret is seen where none may be.
+    /// If a secret is in its output.
     #[track_caller]
     pub(crate) fn finish(self) -> Run {
-        Run::read(self.child.wait_with_output().expect("the broker ends"), self.told)
+        Run::read(self.child.wait_with_output().expect("the broker ends"), self.invocation)
     }
 }
 
@@ -121,42 +120,41 @@ impl DerefMut for Started {
     }
 }
 
-/// What matters of the words of a command line.
+/// The output that a command line may produce.
 #[derive(Clone, Copy)]
-pub(crate) struct Told {
-    asks_for_a_token: bool,
-    /// It logs, and the test did not ask for that.
-    pub(crate) chatty: bool,
+pub(crate) struct Invocation {
+    /// `token`, `helper` and `inspect` may print secrets to stdout.
+    prints_token: bool,
+    /// [`louder`] adds `-vvv`.
+    pub(crate) adds_log: bool,
 }
 
-impl Told {
+impl Invocation {
     pub(crate) fn of(words: &[&str]) -> Self {
-        // `inspect` shows claims, which the fake servers mark too.
-        let asks_for_a_token =
+        let prints_token =
             words.iter().any(|word| ["token", "inspect"].contains(word)) || words.first() == Some(&"helper");
-        Self { asks_for_a_token, chatty: !louder(words).is_empty() }
+        Self { prints_token, adds_log: !louder(words).is_empty() }
     }
 }
 
-/// `-vvv` for a command that has neither `-v` nor `-q` nor another program's words, if `BROKER_E2E_VVV` is 1: the whole
-/// suite then shows that no log line has a secret in it.
+/// Returns `-vvv` if `BROKER_E2E_VVV` is 1 and the arguments have none of `-v`, `-q` and `--`. The suite then searches
+/// all log lines for secrets.
 #[must_use]
 pub fn louder(words: &[&str]) -> &'static [&'static str] {
     let asked = std::env::var_os("BROKER_E2E_VVV").is_some_and(|value| value == "1");
     let own = |word: &str| word.starts_with("-v") || word.starts_with("-q") || word == "--quiet";
-    // What stands after `--` is another program's.
     let loud = |word: &str| own(word) || word == "--";
     if asked && !words.is_empty() && !words.iter().copied().any(loud) { &["-vvv"] } else { &[] }
 }
 
-/// Whether a line is the log's: it begins with a time, or names a cause.
+/// Returns whether a line belongs to the log: it begins with a timestamp or `because: `.
 #[must_use]
 pub fn is_log(line: &str) -> bool {
     let time = line.split(' ').next().unwrap_or_default();
     line.starts_with("because: ") || DateTime::parse_from_rfc3339(time).is_ok()
 }
 
-/// The log, and what is for people.
+/// Separates the log from the messages.
 fn split(all: &str) -> (String, String) {
     all.split_inclusive('\n').partition(|line| is_log(line))
 }

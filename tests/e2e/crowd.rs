@@ -123,7 +123,7 @@ pub(crate) fn read_until(stderr: &mut PipeReader, words: &str, times: usize) {
     }
 }
 
-/// All rounds in CI, otherwise some of them.
+/// All rounds with `BROKER_E2E_FULL` (CI), otherwise some of them.
 fn rounds(all: usize) -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { all } else { all.div_ceil(8).max(5) }
 }

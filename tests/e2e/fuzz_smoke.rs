@@ -1,12 +1,12 @@
-//! Each fuzz target over its stored corpus, and over cheap changes of each file: the same ones in every run. The
-//! long runs are `cargo fuzz run TARGET` in `fuzz/`.
+//! Runs each fuzz target over its stored corpus and over cheap mutations of each file, the same in every run. Long
+//! runs: `cargo fuzz run TARGET` in `fuzz/`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::fuzzed::{TARGETS, Target};
 
-/// Numbers that look random and are the same in every run (xorshift64*).
+/// A deterministic random generator (xorshift64*).
 struct Dice(u64);
 
 impl Dice {
@@ -19,7 +19,7 @@ impl Dice {
     }
 }
 
-/// What parsers stumble over.
+/// Byte sequences that break parsers.
 const NASTY: [&[u8]; 16] = [
     b"\0",
     b"\"",
@@ -39,8 +39,8 @@ const NASTY: [&[u8]; 16] = [
     b"\x1b[2J",
 ];
 
-/// A few small changes: bits, pieces cut out, doubled, brought in from another file.
-fn changed(file: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
+/// Mutates a file: flips bits; cuts, repeats and inserts pieces, also of another file.
+fn mutated(file: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = file.to_vec();
     for _ in 0..=dice.below(3) {
         let (from, to) = (dice.below(bytes.len() + 1), dice.below(bytes.len() + 1));
@@ -63,7 +63,7 @@ fn changed(file: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// The stored inputs of a target, in one order.
+/// Returns the stored inputs of a target, sorted by name.
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -73,9 +73,9 @@ fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     paths.iter().map(|path| read(path)).collect()
 }
 
-fn run((name, target, changes): Target) {
+fn run((name, target, mutations): Target) {
     let corpus = corpus(name);
-    assert!(corpus.len() >= 5, "{name} has a corpus");
+    assert!(corpus.len() >= 5, "{name} has a small corpus");
     let check = |input: &[u8], what: &str| {
         let ended = catch_unwind(AssertUnwindSafe(|| target(input)));
         assert!(ended.is_ok(), "{name}: {what}: as a Rust literal: b\"{}\"", input.escape_ascii());
@@ -83,9 +83,9 @@ fn run((name, target, changes): Target) {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     for (path, bytes) in &corpus {
         check(bytes, path);
-        for number in 0..changes {
+        for number in 0..mutations {
             let other = &corpus[dice.below(corpus.len())].1;
-            check(&changed(bytes, other, &mut dice), &format!("change {number} of {path}"));
+            check(&mutated(bytes, other, &mut dice), &format!("mutation {number} of {path}"));
         }
     }
 }
@@ -102,7 +102,7 @@ macro_rules! smoke {
         })*
 
         #[test]
-        fn every_target_is_run_and_can_be_fuzzed() {
+        fn every_target_has_a_smoke_run_and_a_fuzz_target() {
             assert_eq!(TARGETS.map(|target| target.0), [$($name),*]);
             for (name, ..) in TARGETS {
                 let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fuzz/fuzz_targets/{name}.rs"));

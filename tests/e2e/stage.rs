@@ -1,4 +1,4 @@
-//! What many tests begin with.
+//! Setups that many tests share.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use broker_e2e::Sandbox;
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
 
-/// A person who is logged in at EarthScope, with a refresh token from elsewhere, and what the configuration has besides.
+/// Logs in to a fake EarthScope with a refresh token. `config` is added to the provider's table.
 pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
     let service = EarthScope::start(options);
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}", service.url());
@@ -17,12 +17,12 @@ pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope
     (service, sandbox)
 }
 
-/// The same, at a service that rotates refresh tokens and takes a spent one `grace` times, after the token's end.
+/// Logs in, and lets the token expire. The service rotates refresh tokens and accepts a used one `grace` times.
 pub(crate) fn expired(rotation: Rotation, grace: usize) -> (EarthScope, Sandbox) {
     expired_with(rotation, grace, "timeout = \"2s\"\n")
 }
 
-/// The same, with more configuration.
+/// Does the same as [`expired`] with more configuration.
 pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (EarthScope, Sandbox) {
     let options = EarthScopeOptions { rotation, refresh_grace: grace, ..EarthScopeOptions::default() };
     let (service, sandbox) = logged_in(options, config);
@@ -30,7 +30,7 @@ pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (E
     (service, sandbox)
 }
 
-/// A program in the sandbox.
+/// Returns a command for any program in the sandbox.
 pub(crate) fn program(sandbox: &Sandbox, name: &str, words: &[&str]) -> Command {
     let as_if = sandbox.command(&[]);
     let env = as_if.get_envs().filter_map(|(name, value)| Some((name, value?)));

@@ -1,11 +1,11 @@
-//! A run looked at, and stopped, at its system calls: by `strace`.
+//! Observes a run at its system calls, or stops it there, with `strace`.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
 use broker_e2e::Sandbox;
 
-/// A system call of the process: the so-manieth of its name, as `strace` counts.
+/// A system call: its name, and its number among calls of that name, as `strace` counts.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) name: String,
@@ -18,7 +18,7 @@ pub(crate) fn need_strace() {
     assert!(run.is_ok_and(|status| status.success()), "install strace, and allow it to trace");
 }
 
-/// The calls of a run that nobody stops, each with its line in the log.
+/// Returns the calls of a complete run, each with its log line.
 pub(crate) fn calls(sandbox: &Sandbox, words: &[&str]) -> Vec<(Call, String)> {
     let log = sandbox.home().join("calls");
     let strace = ["strace", "-f", "-qq", "-o", &log.display().to_string()];
@@ -26,7 +26,7 @@ pub(crate) fn calls(sandbox: &Sandbox, words: &[&str]) -> Vec<(Call, String)> {
     assert!(run.status.success(), "{run:?}");
     let log = std::fs::read_to_string(log).expect("its log");
     let thread = |line: &str| line.split(' ').next().map(str::to_owned);
-    // strace counts by thread: with several, the nth call of a name would be several.
+    // strace counts per thread, so the nth call of a name is unique in one thread only.
     assert!(log.lines().all(|line| thread(line) == log.lines().next().and_then(thread)), "one thread");
 
     let (mut counts, mut all) = (BTreeMap::<_, usize>::new(), Vec::new());
@@ -41,7 +41,7 @@ pub(crate) fn calls(sandbox: &Sandbox, words: &[&str]) -> Vec<(Call, String)> {
     all
 }
 
-/// A run to which something is done at that call: `signal=KILL`, `error=ENOSPC`.
+/// Runs `broker` with a fault at that call: `signal=KILL`, `error=ENOSPC`.
 pub(crate) fn inject(sandbox: &Sandbox, words: &[&str], call: &Call, what: &str) -> Output {
     let inject = format!("inject={}:{what}:when={}", call.name, call.nth);
     let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];

@@ -1,4 +1,4 @@
-//! Answers of token endpoints.
+//! Responses of token endpoints.
 
 use broker_core::{Error, HttpResponse, Phase, Problem, Secret, ServiceUrl, Token, read_object, sanitize};
 use broker_oauth2::{ClientAuth, Refreshed, TokenEndpoint};
@@ -6,13 +6,13 @@ use chrono::TimeDelta;
 
 use super::world::{World, block_on, response, start};
 
-/// What was sent, and must not be shown when a service repeats it.
+/// The sent secret. Messages must not repeat it.
 const SENT: &str = "s3cret-that-was-sent";
 
-/// The longest text of a service that is shown, with the sign that it went on.
+/// The maximum length of a service's text in messages, with the ellipsis.
 const LONGEST_WORDS: usize = 301;
 
-/// One answer, as [`read_object`] reads it and as a refresh does.
+/// Reads a response with [`read_object`] and in a refresh.
 pub fn token_answer(data: &[u8]) {
     let url = ServiceUrl::parse("https://login.example.org/token").unwrap();
     let answer = response(data);
@@ -26,10 +26,10 @@ pub fn token_answer(data: &[u8]) {
             check_token(&granted.token);
             let refresh_token = granted.refresh_token.as_ref().map(Secret::expose);
             assert_ne!(refresh_token, Some(""));
-            assert!(rotated.is_none() || rotated.as_deref() == refresh_token, "the login of now is lost");
+            assert!(rotated.is_none() || rotated.as_deref() == refresh_token, "the new login is lost");
         }
         Ok(Refreshed::OnlyRotated(secret, at)) => {
-            // From an answer that cannot be read as a whole, what is there all the same.
+            // A refresh token from a malformed response.
             let salvaged = answer.json().is_none() && rotated.is_none();
             assert!(salvaged || Some(secret.expose()) == rotated.as_deref());
             assert!(secret.expose() != SENT && !secret.expose().is_empty());
@@ -37,10 +37,10 @@ pub fn token_answer(data: &[u8]) {
         }
         Ok(Refreshed::Refused) => {
             assert!(!answer.is_transient());
-            assert_eq!(error_code(&answer).as_deref(), Some("invalid_grant"), "a login lost without a word");
+            assert_eq!(error_code(&answer).as_deref(), Some("invalid_grant"), "a login is lost without invalid_grant");
         }
         Err(error) => {
-            assert!(rotated.is_none(), "the login of now is lost: {error}");
+            assert!(rotated.is_none(), "the new login is lost: {error}");
             check_error(&error);
         }
     }
@@ -50,10 +50,10 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
     match read_object(answer, url, &[&Secret::new(SENT)]) {
         Ok(_) => assert!((200..300).contains(&answer.status)),
         Err(Problem::Refused(refusal)) => {
-            assert!(!answer.is_transient(), "a service in trouble refuses nothing");
+            assert!(!answer.is_transient(), "a transient fault is not a refusal");
             assert!(
                 answer.json().is_some() || answer.body.trim_ascii().is_empty(),
-                "not the service's words"
+                "a refusal without JSON"
             );
             check_words(&refusal.words);
             assert!(refusal.words.chars().count() <= LONGEST_WORDS);
@@ -65,7 +65,7 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
     }
 }
 
-/// Another refresh token than the sent one in a success, which is the login from now on.
+/// Returns the refresh token of a success if it differs from the sent one: it is the new login.
 fn rotated(answer: &HttpResponse) -> Option<String> {
     let object = answer.json().filter(|_| (200..300).contains(&answer.status))?;
     let rotated = object.get("refresh_token")?.as_str()?.to_owned();
@@ -83,22 +83,22 @@ pub(super) fn check_error(error: &Error) {
 }
 
 fn check_words(words: &str) {
-    assert!(!words.contains(SENT), "the sent secret is shown: {words}");
-    assert_eq!(words, sanitize(words), "this steers a terminal");
+    assert!(!words.contains(SENT), "the sent secret is in a message: {words}");
+    assert_eq!(words, sanitize(words), "control characters in a message");
 }
 
-/// What every token can: it has a secret, a type that a header carries, times that can be counted with and written.
+/// Checks a token: it has a secret, a type that fits into a header, and times that can be computed and written.
 pub(super) fn check_token(token: &Token) {
     assert!(!token.secret().expose().is_empty());
     assert!(!token.token_type().is_empty() && token.token_type().chars().all(|c| c.is_ascii_graphic()));
     let window = token.window();
     for now in [start(), start() + TimeDelta::days(400_000), start() - TimeDelta::days(400_000)] {
-        let over = window.phase(now) == Phase::Expired;
+        let expired = window.phase(now) == Phase::Expired;
         // One from the future is as good as expired, if it is not from the next minute.
         let ahead = token.issued_at() - now;
         let future = ahead > TimeDelta::seconds(60);
         if ahead <= TimeDelta::zero() || future {
-            assert_eq!(over, token.expires_at().is_some_and(|end| end <= now || future));
+            assert_eq!(expired, token.expires_at().is_some_and(|end| end <= now || future));
         }
         assert!(window.left(now).is_none_or(|left| left.as_secs() < 1 << 50));
         assert!(now.checked_add_signed(window.retry_pause(1.0)).is_some());
@@ -109,7 +109,7 @@ pub(super) fn check_token(token: &Token) {
         assert!(!day.is_empty());
     }
     let written = serde_json::to_string(token).expect("a token can be written");
-    let read: Token = serde_json::from_str(&written).expect("and read again");
+    let read: Token = serde_json::from_str(&written).expect("and read");
     assert_eq!(read.expires_at(), token.expires_at());
     assert!(read.secret().same_as(token.secret()));
 }

@@ -1,4 +1,4 @@
-//! Configurations: a file in TOML, and, after a separator, variables of the environment, one a line.
+//! Configurations: a TOML file, a separator, and environment variables, one per line.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use broker::{Config, Error, ErrorKind, ProviderRegistry, Setup};
 
 use super::world::{PART, WorldEnv, in_folder};
 
-/// What no error may show where it is the value of a secret.
+/// A secret value that no message may contain.
 const SECRET: &str = "hunter2hunter2";
 
-/// A configuration is read, or an error says where it is wrong; secrets stay unseen.
+/// Reads a configuration, or checks the position in the error. Messages contain no secrets.
 pub fn config(data: &[u8]) {
     let (text, variables) = match data.iter().position(|byte| *byte == PART) {
         Some(end) => (&data[..end], &data[end + 1..]),
@@ -35,13 +35,13 @@ pub fn config(data: &[u8]) {
 struct Case<'a> {
     path: &'a Path,
     text: &'a str,
-    /// Whether the word stands where it need not stay unseen.
+    /// Whether the text has the secret outside a secret's value, where messages may show it.
     shows: bool,
 }
 
 impl Case<'_> {
     fn check_config(&self, config: &Config) {
-        assert!(config.names().len() >= 3, "the built-in ones are there");
+        assert!(config.names().len() >= 3, "built-in providers are missing");
         if let Err(error) = config.configured() {
             self.check_error(&error);
         }
@@ -59,19 +59,19 @@ impl Case<'_> {
     fn check_error(&self, error: &Error) {
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         let message = error.message();
-        assert!(self.shows || !message.contains(SECRET), "a secret is shown: {message}");
+        assert!(self.shows || !message.contains(SECRET), "a secret is in a message: {message}");
         let Some(rest) = message.strip_prefix(&format!("{}:", self.path.display())) else { return };
         let mut place = rest.split(':').map(str::parse::<usize>);
         let (Some(Ok(line)), Some(Ok(column))) = (place.next(), place.next()) else { return };
-        // After the last line end there is one more line.
+        // The position may be after the last newline.
         let lines: Vec<_> = self.text.split('\n').collect();
         assert!((1..=lines.len()).contains(&line), "line {line} of {}", lines.len());
         assert!((1..=lines[line - 1].chars().count() + 1).contains(&column), "column {column}: {message}");
     }
 }
 
-/// Whether the word stands elsewhere than as the text of a key that is a secret of every kind that has it. Where
-/// the file cannot be read, each of its lines must have it after a `client_secret =`.
+/// Returns whether the text has the secret outside the value of a key that is secret in every provider type. In a file
+/// that cannot be parsed, each line with the secret must start with `client_secret = "`.
 fn shows_secret(text: &str, env: &WorldEnv) -> bool {
     let secret = |key: &str| matches!(key, "client_secret" | "password");
     let in_env = env.0.iter().any(|(name, value)| name.contains(SECRET) || value.contains(SECRET));

@@ -1,4 +1,4 @@
-//! Whole commands against services that answer anything: all that the providers read, and what it does to the record.
+//! Whole commands against services with arbitrary responses. Checks the record after each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use broker_core::{
 use super::answer::check_token;
 use super::world::{PART, World, WorldEnv, block_on, in_folder};
 
-/// What is sent to each service in one place or another.
+/// The secret in each provider's requests.
 const SENT: &str = "s3cret-that-was-sent";
 
 const CONFIG: &str = r#"
@@ -30,7 +30,7 @@ token_list_path = "account/tokens"
 token_delete_path = "account/tokens/{id}"
 "#;
 
-/// The first part names a provider and its commands (`carbonmapper login stac force logout`), the others are answers.
+/// The first part names a provider and commands (`carbonmapper login stac force logout`). The others are responses.
 pub fn exchange(data: &[u8]) {
     let mut parts = data.split(|byte| *byte == PART);
     let commands = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
@@ -42,8 +42,8 @@ pub fn exchange(data: &[u8]) {
     in_folder(|folder| {
         let store = Arc::new(FileStore::new(folder));
         drop(std::fs::remove_file(store.record_path(name)));
-        let catalog = BTreeMap::from([(name.to_owned(), entry.clone())]);
-        let broker = Broker::builder(catalog, store.clone(), world.context.clone()).build();
+        let providers = BTreeMap::from([(name.to_owned(), entry.clone())]);
+        let broker = Broker::builder(providers, store.clone(), world.context.clone()).build();
         let shell = Shell { world, broker, store, name };
         for word in words.take(6) {
             block_on(shell.run(word));
@@ -52,7 +52,7 @@ pub fn exchange(data: &[u8]) {
     });
 }
 
-/// The configured providers, made once.
+/// Returns the configured providers, created once per thread.
 fn entries() -> BTreeMap<String, Entry> {
     thread_local! {
         static ENTRIES: BTreeMap<String, Entry> = in_folder(|folder| {
@@ -65,7 +65,7 @@ fn entries() -> BTreeMap<String, Entry> {
     ENTRIES.with(Clone::clone)
 }
 
-/// One provider, and who works with it.
+/// One provider and its commands.
 struct Shell<'a> {
     world: World,
     broker: Broker,
@@ -79,7 +79,7 @@ impl Shell<'_> {
             "login" => self.login(Login::Usual).await,
             "with" => self.login(Login::RefreshToken(Secret::new(SENT))).await,
             "logout" => {
-                let ended = self.world.clock.patiently(self.broker.logout(self.name, false)).await;
+                let ended = self.world.clock.bounded(self.broker.logout(self.name, false)).await;
                 ended.map_or_else(
                     |error| self.check_error(&error),
                     |out| self.check_words(&out.at_service.note.unwrap_or_default()),
@@ -98,36 +98,36 @@ impl Shell<'_> {
     }
 
     async fn token(&self, request: TokenRequest) {
-        match self.world.clock.patiently(self.broker.token(self.name, &request)).await {
-            Ok(token) => self.check_given(&token),
+        match self.world.clock.bounded(self.broker.token(self.name, &request)).await {
+            Ok(token) => self.check_issued(&token),
             Err(error) => self.check_error(&error),
         }
     }
 
     async fn login(&self, login: Login) {
-        match self.world.clock.patiently(self.broker.login(self.name, login)).await {
-            Ok(given) => {
-                self.check_words(&given.account.unwrap_or_default());
-                if let Some(token) = given.token {
-                    self.check_given(&token);
+        match self.world.clock.bounded(self.broker.login(self.name, login)).await {
+            Ok(login) => {
+                self.check_words(&login.account.unwrap_or_default());
+                if let Some(token) = login.token {
+                    self.check_issued(&token);
                 }
             }
             Err(error) => self.check_error(&error),
         }
     }
 
-    /// What is handed out is in the record.
-    fn check_given(&self, token: &Token) {
+    /// Checks that the issued token is in the record.
+    fn check_issued(&self, token: &Token) {
         check_token(token);
         let Loaded::Record(record) = self.peek() else { panic!("a token and no record") };
-        assert!(record.tokens().any(|(_, held)| held.secret().same_as(token.secret())), "it is not on disk");
+        assert!(record.tokens().any(|(_, stored)| stored.secret().same_as(token.secret())), "it is not on disk");
     }
 
     fn peek(&self) -> Loaded {
-        self.store.peek(self.name).expect("the store can be read")
+        self.store.peek(self.name).expect("a readable store")
     }
 
-    /// Whatever a service sends, the record that is made of it can be read.
+    /// Checks that the record can be read, whatever the service sent.
     fn check(&self) {
         match self.peek() {
             Loaded::Unreadable(why) => panic!("the broker's own record cannot be read: {why}"),
@@ -136,14 +136,13 @@ impl Shell<'_> {
             }
             Loaded::Nothing => {}
         }
-        // Names of the service's are among it.
         self.world
-            .person
+            .prompt
             .0
             .lock()
             .unwrap()
             .drain(..)
-            .for_each(|told| assert!(!told.contains(SENT), "{told}"));
+            .for_each(|notice| assert!(!notice.contains(SENT), "{notice}"));
         let status = self.broker.status(self.name).expect("a status");
         self.check_words(&status.account.unwrap_or_default());
         self.check_words(&status.last_failure.map_or_else(String::new, |failure| failure.message));
@@ -156,14 +155,14 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Others send it in one request of several.
+        // Other providers send it only in some requests.
         let sent = matches!(self.name, "machine" | "earthdaily");
-        assert!(!(sent && words.contains(SENT)), "the sent secret is shown: {words}");
-        assert_eq!(words, sanitize(words), "this steers a terminal");
+        assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
+        assert_eq!(words, sanitize(words), "control characters in a message");
     }
 }
 
-/// A provider that asks nobody.
+/// A provider that sends no request.
 pub(super) struct Idle {
     pub(super) issuer: Issuer,
 }

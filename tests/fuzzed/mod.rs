@@ -1,8 +1,8 @@
-//! What every parser of foreign bytes promises, as functions of these bytes: the targets of `cargo fuzz` (`fuzz/`),
-//! and of a smoke run over the stored corpora on stable Rust (`tests/e2e/fuzz_smoke.rs`).
+//! Checks of every parser of untrusted bytes: the targets of `cargo fuzz` (`fuzz/`), and of a smoke run over the stored
+//! corpora on stable Rust (`tests/e2e/fuzz_smoke.rs`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "tests")]
-#![allow(unreachable_pub, reason = "in `fuzz/` this is a library")]
+#![allow(unreachable_pub, reason = "part of a library in `fuzz/`")]
 
 mod answer;
 mod config;
@@ -17,7 +17,7 @@ pub use exchange::exchange;
 pub use record::record;
 pub use scalars::{duration, jwt, retry_after, seconds};
 
-/// A target: its name, which is that of its corpus, its function, and how often the smoke run changes each file.
+/// A target: its name and corpus, its function, and the number of mutations per file in the smoke run.
 pub type Target = (&'static str, fn(&[u8]), usize);
 
 /// All targets.

@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::answer::check_token;
 use super::world::{PART, response, start};
 
-/// `--expires`: what is read can be counted with, written and read again.
+/// `--expires`: a parsed lifetime can be computed with, written and parsed again.
 pub fn duration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let again = |written: String| written.parse::<Lifetime>().expect("what is written can be read");
+    let again = |written: String| written.parse::<Lifetime>().expect("a written lifetime can be parsed");
     match text.parse::<Lifetime>() {
         Ok(life @ Lifetime::For(duration)) => {
             assert_eq!(again(humantime::format_duration(duration).to_string()), life);
@@ -28,14 +28,14 @@ pub fn duration(data: &[u8]) {
             let end = life.end(start()).expect("a day begins");
             assert_eq!(end.date_naive(), day);
         }
-        Err(why) => assert!(why.contains(text), "it says which: {why}"),
+        Err(why) => assert!(why.contains(text), "the message has the value: {why}"),
     }
     if let Ok(left) = humantime::parse_duration(text) {
         assert_eq!(TokenRequest::new().min_ttl(left).asked_ttl(), Some(left));
     }
 }
 
-/// The payload of a JWT, and, after a separator, the `Date` of its answer; a payload with dots is the token itself.
+/// The payload of a JWT, a separator, and the `Date` of its response. A payload with dots is the whole token.
 pub fn jwt(input: &[u8]) {
     let (payload, date) = parts(input);
     let text = String::from_utf8_lossy(payload);
@@ -56,46 +56,46 @@ pub fn jwt(input: &[u8]) {
         let answer = response(&[b"200\ndate: ", date].concat());
         let token = Token::from_answer(&answer, secret, None, TimeDelta::hours(1));
         check_token(&token);
-        assert!(token.expires_at().is_some(), "the default is a life");
+        assert!(token.expires_at().is_some(), "the default lifetime is missing");
     }
 }
 
-/// `Retry-After` and, after a separator, `Date`: the wait can be told and counted with as the broker does.
+/// `Retry-After`, a separator, and `Date`: the delay can be displayed and added to a time.
 pub fn retry_after(input: &[u8]) {
     let (value, date) = parts(input);
     let answer = response(&[b"429\nretry-after: ", value, b"\ndate: ", date].concat());
     if let Some(date) = answer.date() {
         assert!(!date.to_rfc3339().is_empty());
         let skew = date - answer.sent_at;
-        let again = answer.sent_at.checked_add_signed(skew).expect("a skew leads back");
-        assert!((again - date).abs() <= TimeDelta::seconds(1), "but for a leap second");
+        let back = answer.sent_at.checked_add_signed(skew).expect("a skew can be added");
+        assert!((back - date).abs() <= TimeDelta::seconds(1), "the skew is wrong, beyond a leap second");
     }
     let Some(wait) = answer.retry_after() else { return };
     assert!(!humantime::format_duration(wait).to_string().is_empty());
     assert!(wait >= Duration::ZERO);
-    // As a failure is put on record.
+    // As the record of a failure stores it.
     let wait = TimeDelta::from_std(wait).unwrap_or_default();
     let until: DateTime<Utc> = start().checked_add_signed(wait).unwrap_or(start());
     let written = serde_json::to_string(&until).expect("a time can be written");
-    assert_eq!(serde_json::from_str::<DateTime<Utc>>(&written).expect("and read again"), until);
+    assert_eq!(serde_json::from_str::<DateTime<Utc>>(&written).expect("and read"), until);
 }
 
-/// A number of seconds in an answer: it is the number that stands there, or nothing.
+/// A number of seconds in a response: read exactly, or not at all.
 pub fn seconds(input: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(input) else { return };
     let Some(span) = broker_core::seconds(&value) else { return };
     let number = match &value {
         Value::Number(number) => number.as_f64().unwrap(),
         Value::String(text) => text.trim().parse().unwrap(),
-        other => panic!("{other} is no number"),
+        other => panic!("{other} is not a number"),
     };
     #[expect(
         clippy::cast_precision_loss,
-        reason = "to the millisecond and a part in 2^50, that is what is asked"
+        reason = "compared to the millisecond and 1 in 2^50"
     )]
     let read = span.num_milliseconds() as f64 / 1000.0;
     let near = (read - number).abs() <= 0.001 + number.abs() / f64::from(1 << 30) / f64::from(1 << 20);
-    // Beyond what a span can hold it is the longest span.
+    // Larger numbers become the longest span.
     assert!(near || number.abs() > 9.0e15, "{number} was read as {read}");
     if let Some(end) = start().checked_add_signed(span) {
         check_token(&Token::new(Secret::new("t"), start(), Some(end)));

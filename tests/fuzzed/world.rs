@@ -1,4 +1,4 @@
-//! A world without network, waiting and disk: what a provider is fuzzed in.
+//! An environment for fuzzing, without network, delays and disk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -14,15 +14,15 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
-/// What parts the answers of one input, and the parts of others.
+/// Separates the parts of an input.
 pub(super) const PART: u8 = 0x1e;
 
-/// When every world begins.
+/// Returns the time at the start of each input.
 pub(super) fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_348_800, 0).expect("2026-11-22T12:00:00Z")
 }
 
-/// An answer as it stands in a corpus: the status, header lines, an empty line, the body. What is missing is empty.
+/// Parses a response of a corpus: status, header lines, an empty line, the body. Missing parts are empty.
 pub(super) fn response(bytes: &[u8]) -> HttpResponse {
     let (mut head, body) = match bytes.windows(2).position(|two| two == b"\n\n") {
         Some(end) => (&bytes[..end], &bytes[end + 2..]),
@@ -35,10 +35,10 @@ pub(super) fn response(bytes: &[u8]) -> HttpResponse {
     }
     lines.push(head);
     let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
-    // No client gives another one as the last.
+    // An HTTP client returns no other final status.
     let status =
         text(lines[0]).trim().parse().ok().filter(|status| (200..1000).contains(status)).unwrap_or(200);
-    // As the client does: names in lower case, values of other than visible characters left out.
+    // As in the client: lower-case names, no values with control characters.
     let header = |line: &&[u8]| {
         let line = text(line);
         let (name, value) = line.split_once(':')?;
@@ -49,7 +49,7 @@ pub(super) fn response(bytes: &[u8]) -> HttpResponse {
     HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start() }
 }
 
-/// A service that gives these answers one after the other, then none.
+/// A service that returns these responses in order, then times out.
 #[derive(Default)]
 pub(super) struct Answers {
     left: Mutex<VecDeque<Vec<u8>>>,
@@ -59,23 +59,22 @@ pub(super) struct Answers {
 #[async_trait]
 impl Http for Answers {
     async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
-        // An answer takes its time.
         self.clock.advance(TimeDelta::milliseconds(1300));
         match self.left.lock().unwrap().pop_front() {
             Some(bytes) => Ok(response(&bytes)),
             None => Err(HttpFault {
                 sent: RequestSent::Maybe,
                 code: ErrorCode::Timeout,
-                what: "silence".to_owned(),
+                what: "no response".to_owned(),
             }),
         }
     }
 }
 
-/// How often somebody may sleep in a world. A login whose code lives for years would be waited for forever.
+/// The maximum number of sleeps per input. A device code may be valid for years.
 const MOST_SLEEPS: usize = 300;
 
-/// A clock that whoever sleeps moves, until nobody has patience any more.
+/// A clock that each sleep advances.
 #[derive(Clone, Default)]
 pub(super) struct WorldClock(Arc<Time>);
 
@@ -91,11 +90,11 @@ impl WorldClock {
         *self.0.since_start.lock().unwrap() += by;
     }
 
-    /// Runs until it ends or sleeps too often: then it is given up, as by Ctrl-C.
-    pub(super) async fn patiently<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Runs until it ends. Cancels it, as Ctrl-C does, after too many sleeps.
+    pub(super) async fn bounded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             ended = work => ended,
-            () = self.0.enough.notified() => Err(Error::new(ErrorCode::Cancelled, "given up")),
+            () = self.0.enough.notified() => Err(Error::new(ErrorCode::Cancelled, "too many sleeps")),
         }
     }
 }
@@ -115,7 +114,7 @@ impl Clock for WorldClock {
     }
 }
 
-/// An environment of these variables; its files and commands are all the same.
+/// An environment of these variables. All its files have the same content, and all its commands the same output.
 #[derive(Default)]
 pub(super) struct WorldEnv(pub(super) BTreeMap<String, String>);
 
@@ -139,7 +138,7 @@ impl Env for WorldEnv {
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        // The services' own tools are not here.
+        // The services' own tools are not installed.
         if path.components().any(|part| part.as_os_str().to_string_lossy().contains("earth")) {
             return Err(std::io::ErrorKind::NotFound.into());
         }
@@ -151,12 +150,12 @@ impl Env for WorldEnv {
     }
 }
 
-/// A person who keeps what was said.
+/// A prompt that records the notices.
 #[derive(Default)]
-pub(super) struct Listener(pub(super) Mutex<Vec<String>>);
+pub(super) struct Notices(pub(super) Mutex<Vec<String>>);
 
 #[async_trait]
-impl Prompt for Listener {
+impl Prompt for Notices {
     async fn ask(&self, _question: &str) -> Result<String> {
         Ok("someone@example.org".to_owned())
     }
@@ -174,26 +173,26 @@ impl Prompt for Listener {
     }
 }
 
-/// A world in which a service answers so.
+/// A context whose service returns the given responses.
 pub(super) struct World {
     pub(super) clock: WorldClock,
-    pub(super) person: Arc<Listener>,
+    pub(super) prompt: Arc<Notices>,
     pub(super) context: Context,
 }
 
 impl World {
     pub(super) fn new<'a>(answers: impl Iterator<Item = &'a [u8]>) -> Self {
         let clock = WorldClock::default();
-        let person = Arc::new(Listener::default());
+        let prompt = Arc::new(Notices::default());
         let left = Mutex::new(answers.map(<[u8]>::to_vec).collect());
         let http = Arc::new(Answers { left, clock: clock.clone() });
         let env = Arc::new(WorldEnv::default());
-        let context = Context::new(http, Arc::new(clock.clone()), env, person.clone());
-        Self { clock, person, context }
+        let context = Context::new(http, Arc::new(clock.clone()), env, prompt.clone());
+        Self { clock, prompt, context }
     }
 }
 
-/// Runs on a runtime of its own thread, without threads beside it.
+/// Runs a future on the current thread.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -201,7 +200,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(work))
 }
 
-/// A folder for all inputs of a thread, in memory where the machine has such: it is written to for each.
+/// Passes a folder that all inputs of a thread share, in memory where possible.
 pub(super) fn in_folder<T>(work: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
         static FOLDER: tempfile::TempDir = {

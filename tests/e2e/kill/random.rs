@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN};
 
-/// The number of stopped runs per case: more in CI.
+/// The number of stopped runs per case: more with `BROKER_E2E_FULL` (CI).
 fn stops() -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 80 }
 }
