@@ -1,4 +1,4 @@
-"""Counts instructions, with all that moves the number held still."""
+"""Counts instructions, with everything else kept constant."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ import stage
 
 
 def warm(broker, hello):
-    """The instructions of `broker token earthscope` with a held token, and of hello world."""
+    """Returns the instructions of `broker token earthscope` with a stored token, and of hello world."""
     with stage.Home() as home:
         home.log_in()
         return {
@@ -18,14 +18,13 @@ def warm(broker, hello):
 
 
 def count(home, binary, *words, prints):
-    """The instructions of one run, from the first of the dynamic linker to the last."""
-    # Where a binary is costs too; here that is always as far away, and on a path as long.
+    """Returns the instructions of one run, with the dynamic linker."""
+    # The length of the path affects the number, so the binary always has the same path length.
     here = home.path / "measured"
     shutil.copyfile(binary, here)
     here.chmod(0o700)
     home.prints([str(here), *words], prints)
-    # One processor's features choose among libc's functions, and one seed the order of maps: neither is held still,
-    # both are below a hundredth.
+    # Not constant: libc's functions depend on the processor, the order of maps on a seed. Both change less than 1 %.
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={home.path}/callgrind.out", str(here), *words]
     done = subprocess.run(command, env=home.env, cwd=home.path, capture_output=True, text=True)
     found = re.search(r"Collected : (\d+)", done.stderr)

@@ -1,12 +1,12 @@
-//! What an expired or missing token costs when many ask at once, beside one who asks alone: 1,000 tasks of a process
-//! through the crate, and 64 processes of the binary. `cold BROKER [ROUNDS]` prints one line of JSON; it is run by
-//! `tests/bench/run`. The service is a fake server on loopback that answers after a fixed time and counts.
+//! Measures concurrent requests for a missing token against a single one: 1,000 tasks of a process, and 64 processes of
+//! the binary. `cold BROKER [ROUNDS]` prints one line of JSON. `tests/bench/run` calls it. The service is a fake server on
+//! loopback with a fixed response time.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a measurement that cannot go on should say so at once, and its figures go to stdout"
+    reason = "a benchmark panics at once, and prints to stdout"
 )]
 
 use std::path::{Path, PathBuf};
@@ -20,15 +20,15 @@ use tempfile::TempDir;
 
 const TASKS: usize = 1000;
 const PROCESSES: usize = 64;
-/// How long the service takes for an answer.
+/// The response time of the service.
 const SERVICE: Duration = Duration::from_millis(100);
 
 fn main() {
     let mut words = std::env::args().skip(1);
     let binary = PathBuf::from(words.next().expect("the path of `broker`"));
-    let rounds = words.next().map_or(15, |rounds| rounds.parse().expect("how many rounds"));
+    let rounds = words.next().map_or(15, |rounds| rounds.parse().expect("the number of rounds"));
     let stage = Stage::new(binary);
-    // In turns, so that what else the machine does falls on all.
+    // Alternates, so that other load affects all of them.
     let mut taken = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         taken[0].push(stage.tasks(1));
@@ -47,7 +47,7 @@ fn main() {
     );
 }
 
-/// The service, a configuration that names it, and a folder for what is held.
+/// The service, its configuration, and a folder for records.
 struct Stage {
     service: EarthDaily,
     folder: TempDir,
@@ -73,26 +73,26 @@ impl Stage {
         self.folder.path().join("providers.toml")
     }
 
-    /// So many tasks of a process that has no token yet, from the first question to the last answer.
+    /// Measures concurrent tasks of a process without a token, from the first request to the last token.
     fn tasks(&self, many: usize) -> Value {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         self.cold(|state| {
             let broker = Setup::new().config_file(self.config()).state_dir(state).open().expect("a broker");
             runtime.block_on(async {
-                let asking: Vec<_> = (0..many).map(|_| tokio::spawn(ask(broker.clone()))).collect();
-                for asked in asking {
-                    asked.await.expect("a task");
+                let requests: Vec<_> = (0..many).map(|_| tokio::spawn(request(broker.clone()))).collect();
+                for request in requests {
+                    request.await.expect("a task");
                 }
             });
         })
     }
 
-    /// So many processes with no token held, from the start of the first to the end of the last.
+    /// Measures concurrent processes without a stored token, from the first start to the last end.
     fn processes(&self, many: usize) -> Value {
         self.cold(|state| {
             let all: Vec<_> = (0..many).map(|_| self.start(state)).collect();
             for mut child in all {
-                assert!(child.wait().expect("it ends").success(), "each has a token");
+                assert!(child.wait().expect("broker ends").success(), "a process without a token");
             }
         })
     }
@@ -104,17 +104,17 @@ impl Stage {
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the broker runs")
     }
 
-    /// Times it with nothing held, and counts the exchanges.
-    fn cold(&self, asking: impl FnOnce(&Path)) -> Value {
+    /// Measures the time and the exchanges without a stored token.
+    fn cold(&self, run: impl FnOnce(&Path)) -> Value {
         let state = tempfile::tempdir_in(self.folder.path()).expect("a folder");
         let before = self.service.exchanges();
         let began = Instant::now();
-        asking(state.path());
+        run(state.path());
         let took = began.elapsed();
         json!({ "ms": took.as_secs_f64() * 1e3, "exchanges": self.service.exchanges() - before })
     }
 }
 
-async fn ask(broker: Broker) {
+async fn request(broker: Broker) {
     let _ = broker.token("earthdaily", &TokenRequest::new()).await.expect("a token");
 }

@@ -1,6 +1,6 @@
-"""An issuer for oidc-agent: `issuer.py TOKEN` prints its URL as JSON, and gives that token for any refresh token.
+"""An issuer for oidc-agent: `issuer.py TOKEN` prints its URL as JSON, and returns that token for any refresh token.
 
-It ends with its standard input, so that it does not outlive who started it.
+It ends with its standard input, and so with its parent process.
 """
 
 import http.server
@@ -14,14 +14,14 @@ class Issuer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         url = self.server.url
         names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "registration_endpoint")
-        told = {"issuer": url, **{name: f"{url}/{name}" for name in names}}
-        told["scopes_supported"] = ["openid", "offline_access"]
-        self.answer({**told, "grant_types_supported": ["refresh_token"], "response_types_supported": ["code"]})
+        metadata = {"issuer": url, **{name: f"{url}/{name}" for name in names}}
+        metadata["scopes_supported"] = ["openid", "offline_access"]
+        self.answer({**metadata, "grant_types_supported": ["refresh_token"], "response_types_supported": ["code"]})
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        given = {"access_token": sys.argv[1], "token_type": "Bearer", "expires_in": 86400}
-        self.answer({**given, "refresh_token": "bench", "scope": "openid offline_access"})
+        response = {"access_token": sys.argv[1], "token_type": "Bearer", "expires_in": 86400}
+        self.answer({**response, "refresh_token": "bench", "scope": "openid offline_access"})
 
     def answer(self, value):
         body = json.dumps(value).encode()

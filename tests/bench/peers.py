@@ -1,4 +1,4 @@
-"""The programs of others that hand out a token: EarthScope's `es`, Debian's oidc-agent, a few words of Python."""
+"""Other programs that print a token: EarthScope's `es`, Debian's oidc-agent, a line of Python."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ READS = "import json, sys; print(json.load(open(sys.argv[1]))['access_token'])"
 
 
 def es():
-    """EarthScope's own command line from PyPI, of the version that tests/consumers has."""
+    """EarthScope's command line from PyPI, in the version of tests/consumers."""
     venv = OUT / "venv"
     if not (venv / "bin/es").exists():
         say("installing earthscope-cli from PyPI")
@@ -25,12 +25,12 @@ def es():
 
 
 def python(home):
-    """A script of a person who knows where the token is."""
+    """A script that reads the token from its file."""
     return ["/usr/bin/python3", "-c", READS, str(home.path / ".earthscope/default/tokens.json")]
 
 
 class OidcAgent:
-    """Debian's oidc-agent with a loaded account, whose issuer is on loopback: see issuer.py."""
+    """Debian's oidc-agent with a loaded account of the issuer in issuer.py."""
 
     def __init__(self, home):
         self._home, self._started = home, []
@@ -48,7 +48,7 @@ class OidcAgent:
         issuer = self._start(sys.executable, "-B", REPO / "tests/bench/issuer.py", token())
         url = json.loads(issuer.stdout.readline())["url"]
         (self._home.path / ".config/oidc-agent").mkdir(parents=True)
-        # Of the two only the issuer would end by itself, should this process be killed.
+        # setpriv ends the agent with this process; the issuer ends with its standard input.
         agent = ["/usr/bin/oidc-agent", "--console", "--socket-path", self._home.env["OIDC_SOCK"]]
         self.agent = self._start("/usr/bin/setpriv", "--pdeathsig", "TERM", *agent)
         wait_for(self._home.path / "oidc-agent.sock")
@@ -57,7 +57,7 @@ class OidcAgent:
         self._home.run(["/usr/bin/oidc-gen", "bench", *account, *answers], timeout=30)
 
     def memory_kib(self, field):
-        """The memory of the agent, without which `oidc-token` has nothing to print: `VmHWM`, the peak, or `VmRSS`."""
+        """Returns the memory of the agent: `VmHWM` (peak) or `VmRSS`."""
         with open(f"/proc/{self.agent.pid}/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith(f"{field}:"))
 
@@ -76,7 +76,7 @@ class OidcAgent:
 
 
 def wait_for(path):
-    """Waits until a program has made this."""
+    """Waits until this file exists."""
     ends = time.monotonic() + 30
     while not path.exists():
         if time.monotonic() > ends:

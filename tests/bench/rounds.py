@@ -1,4 +1,4 @@
-"""Times programs in rounds: each once, in another order each time, so that what else the machine does falls on all."""
+"""Measures programs in rounds of random order, so that other load affects all of them."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ import time
 
 
 def measure(programs, env, cwd, rounds):
-    """Milliseconds of each program, a list a program: `programs` is its words by name."""
+    """Returns the milliseconds of each round by program. `programs` has the commands by name."""
     taken = {name: [] for name in programs}
     order, chance = list(programs), random.Random(1)
     before = os.getcwd()
@@ -42,19 +42,19 @@ def _once(words, env, null):
 
 
 def figures(taken, unit):
-    """The median and the ends of what was measured."""
+    """Returns the median, minimum and maximum."""
     figures = {"median": statistics.median(taken), "min": min(taken), "max": max(taken)}
     return {"unit": unit, "rounds": len(taken), **{name: round(value, 4) for name, value in figures.items()}}
 
 
 def ratio(taken, beside):
-    """How often one takes as long as the other: the median over rounds, each with its own pair."""
+    """Returns the median over rounds of one time divided by the other."""
     return round(statistics.median(one / other for one, other in zip(taken, beside, strict=True)), 3)
 
 
 def peak_kib(words, env, cwd, times=5):
-    """The peak memory of a program."""
-    # Not this process's own `wait4`: a child begins with the peak of the one that started it.
+    """Returns the peak memory of a program."""
+    # Not this process's own `wait4`: a child starts with the peak memory of its parent.
     time_it = ["/usr/bin/time", "--format", "%M", "--output", "peak", *words]
     seen = []
     for _ in range(times):

@@ -1,4 +1,4 @@
-"""The rows of the table. Each function measures a group of them, and gives what it saw and what is to be shown."""
+"""The rows of the table. Each function measures a group and returns its data and its rows."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import callgrind
 import peers
 import rounds
-from stage import OUT, REPO, TARGET, Home, broker, cargo, held, hello, need, record, token
+from stage import OUT, REPO, TARGET, Home, broker, cargo, hello, need, record, stored, token
 
 PROVIDERS, SCOPES = 1000, 10
 ASKED = "p0500"
@@ -19,7 +19,7 @@ ASKED = "p0500"
 
 @dataclass
 class Row:
-    """A line of the table; `met` is None where there is no goal."""
+    """A row of the table. `met` is None for a row without a goal."""
 
     what: str
     figure: str
@@ -51,9 +51,9 @@ def seen(taken):
 
 
 def warm(quick):
-    """A held token on the command line, beside what else prints one."""
+    """Prints a stored token, compared with other programs that print one."""
     need(cat="coreutils", oidc_token="oidc-agent-cli")
-    what, ours = "held token, `broker token`", [str(broker()), "token", "earthscope"]
+    what, ours = "stored token, `broker token`", [str(broker()), "token", "earthscope"]
     es = peers.es()
     with Home() as home:
         home.log_in()
@@ -64,7 +64,7 @@ def warm(quick):
             cat = ["/usr/bin/cat", str(home.path / ".local/state/broker/earthscope.json")]
             short = {"broker": ours, "hello world": [str(hello())], "cat": cat, "oidc-token": oidc_token}
             taken = rounds.measure(short, home.env, home.path, 100 if quick else 1500)
-            # Apart: what is large leaves the caches to the next one in another state.
+            # Separate rounds: a large program changes the caches for the next one.
             large = {name: names[name] for name in ("broker", "python", "es")}
             longer = rounds.measure(large, home.env, home.path, 5 if quick else 25)
     ratio = {name: rounds.ratio(taken["broker"], taken[name]) for name in short}
@@ -82,7 +82,7 @@ def warm(quick):
 
 
 def instructions(_):
-    """The same, counted."""
+    """Counts the instructions of the same call."""
     need(valgrind="valgrind")
     counted = callgrind.warm(broker(), hello())
     figure, beside = (f"{counted[name]:,}" for name in ("broker", "hello"))
@@ -91,7 +91,7 @@ def instructions(_):
 
 
 def many(quick):
-    """A held token where much is configured and held, beside where little is."""
+    """Prints a stored token with many providers and tokens, compared with one of each."""
     with Home() as home:
         sets = {
             "one": _lay_out(home, "one", 1, 1),
@@ -104,26 +104,26 @@ def many(quick):
     ratio = {name: rounds.ratio(taken[name], taken["one"]) for name in sets}
     beside = f"one provider, one token: {ms(taken['one'])}"
     rows = [
-        at_most("held token, 1,000 providers with 10 tokens each", ms(taken["many"]), beside, ratio["many"], 1.2),
-        at_most("held token, one of 10,000 in one record", ms(taken["one record"]), beside, ratio["one record"], 1.2),
+        at_most("stored token, 1,000 providers with 10 tokens each", ms(taken["many"]), beside, ratio["many"], 1.2),
+        at_most("stored token, one of 10,000 in one record", ms(taken["one record"]), beside, ratio["one record"], 1.2),
     ]
     return {"rounds": seen(taken), "ratios": ratio}, rows
 
 
 def _lay_out(home, name, providers, scopes):
-    """So many providers with so many tokens each; the words that ask for one of them."""
+    """Writes providers with tokens, and returns the command for one of them."""
     names = [ASKED] if providers == 1 else [f"p{nth:04}" for nth in range(providers)]
     table = "".join(f'[providers.{each}]\nkind = "earthscope"\nshare = false\n' for each in names)
     config = home.write(f"{name}/providers.toml", table)
     for each in names:
-        tokens = {"": held(token(), "offline_access")}
-        tokens |= {f"scope-{nth:05}": held(token(f"{each} {nth}"), f"scope-{nth:05}") for nth in range(1, scopes)}
+        tokens = {"": stored(token(), "offline_access")}
+        tokens |= {f"scope-{nth:05}": stored(token(f"{each} {nth}"), f"scope-{nth:05}") for nth in range(1, scopes)}
         home.keep(record(each, tokens), name)
     return [str(broker()), "--config", str(config), "--state-dir", str(home.path / name), "token", ASKED]
 
 
-def held_rows(quick):
-    """A held token through the crate: a program of its own, beside the caches of other people's crates."""
+def crate_rows(quick):
+    """Gets a stored token through the crate, compared with the caches of other crates, in a separate program."""
     manifest = REPO / "tests/bench/held/Cargo.toml"
     if not manifest.exists():
         return {}, []
@@ -131,10 +131,10 @@ def held_rows(quick):
     words = ["run", "--release", "--quiet", "--locked", "--manifest-path", manifest, "--", "--json", file]
     cargo(*words, *(["--quick"] if quick else []), target=OUT / "target-held", stdout=sys.stderr)
     kept = json.loads(file.read_text())
-    return kept, _held_table([row for row in kept["rows"] if row["row"] == "held"])
+    return kept, _crate_table([row for row in kept["rows"] if row["row"] == "held"])
 
 
-def _held_table(found):
+def _crate_table(found):
     ours = [row for row in found if row["contender"].startswith("broker")]
     others = [row for row in found if row not in ours]
     alone = {row["contender"]: row["median_ns"] for row in ours if row["threads"] == 1}
@@ -152,7 +152,7 @@ def _held_table(found):
         if threads > 1:
             ratio = took / alone[own["contender"]]
             beside = f"one thread {alone[own['contender']]:.0f} ns"
-            # A tenth is what two runs of the same differ by.
+            # Two runs of the same code differ by up to 10 %.
             rows.append(Row(what, _call(own), beside, f"{ratio:.2f}x", "no slower", ratio <= 1.1))
     return rows
 
@@ -163,7 +163,7 @@ def _call(row):
 
 
 def cold(quick):
-    """Nothing held, and many who ask at once."""
+    """Concurrent requests without a stored token."""
     cargo("build", "--release", "--quiet", "--locked", "--package", "broker-e2e", "--example", "cold")
     words = [str(TARGET / "release/examples/cold"), str(broker()), "5" if quick else "25"]
     with Home() as home:
@@ -173,7 +173,7 @@ def cold(quick):
     for one, many, noun, most in (("one task", "tasks", "tasks", 1.2), ("one process", "processes", "processes", None)):
         alone, all_ = ([each["ms"] for each in kept[name]] for name in (one, many))
         exchanges = max(each["exchanges"] for each in kept[many])
-        what, figure = f"no token held, {kept[f'{noun} at once']:,} {noun} at once", ms(all_)
+        what, figure = f"no stored token, {kept[f'{noun} at once']:,} {noun} at once", ms(all_)
         row = at_most(what, figure, f"{one} {ms(alone)}", rounds.ratio(all_, alone), most)
         rows += [Row(what, f"{exchanges} exchange", "", "", "1 exchange", exchanges == 1), row]
     return kept, rows
@@ -190,12 +190,12 @@ def size(quick):
             words = {"broker": [str(binary), "token", "earthscope"], "hello world": [str(hello())]}
             words |= {"oidc-token": oidc_token, "es": peers.es()}
             peak = {name: rounds.peak_kib(each, home.env, home.path, times) for name, each in words.items()}
-            peak["oidc-agent, which it asks"] = [agent.memory_kib("VmHWM")]
+            peak["oidc-agent, its agent"] = [agent.memory_kib("VmHWM")]
             peak["the same later, resident"] = [agent.memory_kib("VmRSS")]
     peak = {name: {"unit": "KiB", "median": sorted(each)[len(each) // 2], "seen": each} for name, each in peak.items()}
     mega = {name: each["median"] * 1024 / 1e6 for name, each in peak.items()}
     own = mega.pop("broker")
-    what, figure = "peak memory, held token", f"{own:.1f} MB"
+    what, figure = "peak memory, stored token", f"{own:.1f} MB"
     rows = [Row(what, figure, "", "", "at most 6 MB", own <= 6)]
     rows += [Row(what, figure, f"{name} {each:.1f} MB", f"{own / each:.2g}x") for name, each in mega.items()]
     bytes_ = {"broker": os.stat(binary).st_size, "hello world": os.stat(hello()).st_size}
@@ -218,19 +218,19 @@ TREES = {
 
 
 def crates(_):
-    """What is built."""
+    """Counts the crates of a build."""
     counted = {}
     for name, words in TREES.items():
         words = ["tree", "--locked", "-e", "normal", "--prefix", "none", *words]
         printed = cargo(*words, stdout=subprocess.PIPE, text=True).stdout
-        # `name v1.2.3`, of those here with their folder, of those seen before with `(*)`.
+        # `name v1.2.3`; local crates also have a folder, repeated ones `(*)`.
         all_ = {tuple(line.split()[:2]) for line in printed.splitlines() if line}
         counted[name] = {"all": len(all_), "own": sum(crate.startswith("broker") for crate, _ in all_)}
-    return counted, [Row(name, f"{each['all']}, {each['own']} of them here", "") for name, each in counted.items()]
+    return counted, [Row(name, f"{each['all']}, {each['own']} of them in this repository", "") for name, each in counted.items()]
 
 
 def build(_):
-    """From nothing to a binary; what is downloaded is there already."""
+    """Measures a build from scratch, without downloads."""
     target, took = OUT / "target-clean", {}
     cargo("fetch", "--quiet", "--locked")
     for name, words in {"debug": [], "release": ["--release"]}.items():
@@ -246,7 +246,7 @@ GROUPS = {
     "warm": warm,
     "instructions": instructions,
     "many": many,
-    "held": held_rows,
+    "held": crate_rows,
     "cold": cold,
     "size": size,
     "crates": crates,

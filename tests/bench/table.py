@@ -1,4 +1,4 @@
-"""The table, for a terminal and for docs/dev/performance.md."""
+"""Formats the table for a terminal and for docs/dev/performance.md."""
 
 from stage import REPO
 
@@ -16,14 +16,14 @@ def _lines(kept):
 def text(kept):
     lines = [HEAD, *_lines(kept)]
     wide = [max(len(line[nth]) for line in lines) for nth in range(len(HEAD))]
-    told = ["  ".join(f"{cell:{width}}" for cell, width in zip(line, wide, strict=True)).rstrip() for line in lines]
+    printed = ["  ".join(f"{cell:{width}}" for cell, width in zip(line, wide, strict=True)).rstrip() for line in lines]
     missed = sum(line[-1] == "no" for line in lines)
-    return "\n".join([*told, f"{missed} goals are not met" if missed else "every goal is met"])
+    return "\n".join([*printed, f"{missed} goals are not met" if missed else "every goal is met"])
 
 
 def markdown(kept):
     lines = [HEAD, ["---"] * len(HEAD), *_lines(kept)]
-    told = ["|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines]
+    printed = ["|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines]
     groups, versions = kept["groups"].values(), kept["versions"]
     machine, programs = versions["machine"], {**versions["tools"], **versions["peers"]}
     programs |= kept["groups"].get("held", {}).get("seen", {}).get("versions", {})
@@ -31,13 +31,13 @@ def markdown(kept):
     about = f"{machine['cores']} cores, {machine['system']}. {named}."
     if any(group["quick"] for group in groups):
         about += " Few rounds (`--quick`)."
-    return "\n".join([*told, "", about, ""])
+    return "\n".join([*printed, "", about, ""])
 
 
 def put(text):
-    """Puts the table in its place in the page."""
+    """Replaces the table in the page."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise SystemExit(f"{PAGE.name} has no place for the table: {BEGIN.strip()} … {END.strip()}")
+        raise SystemExit(f"{PAGE.name} has no markers for the table: {BEGIN.strip()} … {END.strip()}")
     PAGE.write_text(before + BEGIN + "\n" + text + "\n" + END + after)

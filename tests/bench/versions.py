@@ -1,4 +1,4 @@
-"""Of what the figures are: the machine without its name, the tools, the peers."""
+"""The versions of the machine, the tools and the peers."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def _debian(*packages):
 
 
 def _first_line(words):
-    """None: it is not here, and nothing of it was measured."""
+    """Returns None if the program is not installed; then it was not measured."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except OSError:

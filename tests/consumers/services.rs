@@ -1,12 +1,12 @@
-//! The fake servers as a process, for tests in other languages: `services [--rotation rotate] [--life 3600] …` prints
-//! one JSON line with their URLs, answers every line it reads with what the `EarthScope` fake server has counted, and
-//! ends with its standard input.
+//! The fake servers as a process, for tests in other languages. `services [--rotation rotate] [--life 3600] …` prints
+//! one JSON line with their URLs. For each input line it prints the counts of the `EarthScope` fake server. It ends with
+//! its standard input.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test that cannot go on should say so at once, and its answers go to stdout"
+    reason = "test support panics at once, and prints to stdout"
 )]
 
 use std::io::Write;
@@ -21,7 +21,7 @@ fn main() {
     earthscope.approve_all();
     let earthdaily = EarthDaily::start(EarthDailyOptions::default());
     let carbonmapper = CarbonMapper::start(CarbonMapperOptions::default());
-    say(&json!({
+    print(&json!({
         "earthscope": earthscope.url(),
         "earthdaily": earthdaily.url(),
         "auth_url": earthdaily.auth_url(),
@@ -29,7 +29,7 @@ fn main() {
     }));
     for line in std::io::stdin().lines() {
         line.expect("a line");
-        say(&counts(&earthscope));
+        print(&counts(&earthscope));
     }
 }
 
@@ -43,7 +43,7 @@ fn options(mut words: impl Iterator<Item = String>) -> EarthScopeOptions {
             "--aws-life" => options.aws_life = value.parse().expect("seconds"),
             "--subject" => options.user_subject = value,
             "--client-secret" => options.client_secret = Some(value),
-            other => panic!("no flag is called {other}"),
+            other => panic!("unknown flag {other}"),
         }
     }
     options
@@ -55,7 +55,7 @@ fn rotation(name: &str) -> Rotation {
         "omit" => Rotation::Omit,
         "rotate" => Rotation::Rotate,
         "detect-reuse" => Rotation::RotateDetectReuse,
-        other => panic!("no rotation is called {other}"),
+        other => panic!("unknown rotation {other}"),
     }
 }
 
@@ -78,7 +78,7 @@ fn counts(earthscope: &EarthScope) -> Value {
     })
 }
 
-fn say(answer: &Value) {
+fn print(answer: &Value) {
     println!("{answer}");
     std::io::stdout().flush().expect("a reader");
 }

@@ -94,7 +94,7 @@ pub(super) fn check_token(token: &Token) {
     let window = token.window();
     for now in [start(), start() + TimeDelta::days(400_000), start() - TimeDelta::days(400_000)] {
         let expired = window.phase(now) == Phase::Expired;
-        // One from the future is as good as expired, if it is not from the next minute.
+        // A token from the future counts as expired, beyond one minute of clock skew.
         let ahead = token.issued_at() - now;
         let future = ahead > TimeDelta::seconds(60);
         if ahead <= TimeDelta::zero() || future {

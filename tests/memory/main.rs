@@ -1,7 +1,6 @@
-//! What is left of secrets in the memory of a program that embeds the broker, once it has let go of them.
+//! Searches the memory of an embedding program for secrets that it has dropped.
 //!
-//! A test process of its own: it reads all of its memory that can be written, and looks for texts that it never holds
-//! in one piece itself.
+//! A separate test process: it reads all its writable memory, and searches for texts that it never stores in one piece.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
@@ -20,30 +19,30 @@ use broker::{
 };
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
 
-/// What stands for a secret until a process of its own puts that in its place.
+/// A placeholder that another process replaces with a secret.
 const TOKEN: &str = "token-that-is-to-be-replaced";
 
-/// A secret in two pieces that this process never puts together.
+/// A secret in two pieces that this process never joins.
 struct Canary(&'static str, &'static str);
 
-/// In the record on disk; and the client secret, in a file.
+/// The secrets of the record and of the client, both in files.
 const CANARIES: [Canary; 2] =
     [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
 
 impl Canary {
-    /// Has another process write it into a file, in the place of a text.
+    /// Replaces a text in a file with the secret, in another process.
     fn write(&self, file: &Path, instead_of: &str) {
         let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
         let done =
             Command::new("sh").args(["-c", script]).arg(file).args([instead_of, self.0, self.1]).status();
-        assert!(done.expect("it runs").success());
+        assert!(done.expect("the program runs").success());
     }
 
-    /// How often it is in memory.
+    /// Counts its copies in memory.
     fn hits(&self) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let memory = File::open("/proc/self/mem").expect("memory");
-        // It may hold what it has just read: it is not looked into.
+        // The buffer contains what was just read, and is excluded.
         let mut chunk = vec![0; 1 << 20];
         let own = chunk.as_ptr().addr() as u64;
         let mut hits = 0;
@@ -55,8 +54,8 @@ impl Canary {
                 let length = usize::try_from((to - at).min(chunk.len() as u64)).expect("a length");
                 let read = memory.read_at(&mut chunk[..length], at).unwrap_or(0);
                 let outside = |hit: &usize| !(own..own + (1 << 20)).contains(&(at + *hit as u64));
-                hits += self.places(&chunk[..read]).filter(outside).count();
-                // The last ones again: it may begin there.
+                hits += self.positions(&chunk[..read]).filter(outside).count();
+                // Overlaps, because a copy may start at the end of a chunk.
                 at +=
                     if read == length && length == chunk.len() { length as u64 - 64 } else { length as u64 };
             }
@@ -65,7 +64,7 @@ impl Canary {
         hits
     }
 
-    fn places<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    fn positions<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
         let (one, other) = (self.0.as_bytes(), self.1.as_bytes());
         let whole = one.len() + other.len();
         bytes.windows(whole).enumerate().filter_map(move |(at, window)| {
@@ -74,7 +73,7 @@ impl Canary {
     }
 }
 
-/// A network that is down: what is sent is made, and goes nowhere. It counts the client secrets that it saw.
+/// A network that is down. Counts the client secrets in the requests.
 #[derive(Default)]
 struct Down(AtomicUsize);
 
@@ -82,7 +81,7 @@ struct Down(AtomicUsize);
 impl Http for Down {
     async fn send(&self, request: &HttpRequest, _: Duration) -> Result<HttpResponse, HttpFault> {
         let [_, client] = CANARIES;
-        self.0.fetch_add(client.places(request.body()).count(), Ordering::SeqCst);
+        self.0.fetch_add(client.positions(request.body()).count(), Ordering::SeqCst);
         Err(HttpFault { sent: RequestSent::No, code: ErrorCode::Timeout, what: "down".to_owned() })
     }
 }
@@ -107,30 +106,30 @@ fn open(home: &Path, service: &EarthDaily, style: &str, http: Option<Arc<dyn Htt
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_secrets_that_were_let_go() {
+async fn dropped_secrets_leave_no_copies_in_memory() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path();
     let service = EarthDaily::start(EarthDailyOptions::default());
     std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
     service.fault("token", Fault::edit(|answer| answer["access_token"] = TOKEN.into()));
     let request = TokenRequest::new();
-    let given = open(home, &service, "basic", None).token("earthdaily", &request).await.expect("a token");
-    assert_eq!(given.secret().expose(), TOKEN);
-    drop(given);
+    let token = open(home, &service, "basic", None).token("earthdaily", &request).await.expect("a token");
+    assert_eq!(token.secret().expose(), TOKEN);
+    drop(token);
     let [record, client] = CANARIES;
     record.write(&home.join("state/earthdaily.json"), TOKEN);
     for style in ["basic", "body"] {
-        // A record belongs to a client secret too: it is asked for with the one that it was given for.
+        // The record belongs to this client secret.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
-        let held = broker.stored("earthdaily", &request).expect("a record").expect("a token");
-        assert!(held.secret().expose().starts_with(record.0));
-        assert!(record.hits() > 0, "what is held is found");
-        // Renewing fails, and the record is written again with that.
+        let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");
+        assert!(stored.secret().expose().starts_with(record.0));
+        assert!(record.hits() > 0, "the stored token is not found");
+        // The failed renewal writes the record again.
         broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
-        drop((held, broker));
-        assert_eq!(record.hits(), 0, "of the record, {style}");
-        // What frees memory writes over its beginning, so it does not begin with what is looked for.
+        drop((stored, broker));
+        assert_eq!(record.hits(), 0, "copies of the record's token, {style}");
+        // The allocator overwrites the beginning of freed memory, so the secret stands further back.
         let around = ["before-".repeat(99), "-after".repeat(99)];
         std::fs::write(home.join("secret"), around.join("standin-api-token")).expect("a file");
         client.write(&home.join("secret"), "standin-api-token");
@@ -139,9 +138,9 @@ async fn nothing_is_left_of_secrets_that_were_let_go() {
         broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
         drop(broker);
         let was_sent = down.0.load(Ordering::SeqCst) > 0;
-        assert_eq!(was_sent, style == "body", "as it is; a Basic header has it in base64");
-        assert_eq!(client.hits(), 0, "of the client secret, {style}");
+        assert_eq!(was_sent, style == "body", "plain text, except in a Basic header");
+        assert_eq!(client.hits(), 0, "copies of the client secret, {style}");
     }
     let saved = Command::new("grep").arg("-q").arg(record.0).arg(home.join("state/earthdaily.json")).status();
-    assert!(saved.expect("it runs").success(), "the record was read and written all the while");
+    assert!(saved.expect("the program runs").success(), "the record has the secret");
 }

@@ -1,6 +1,6 @@
-//! A token with what an embedding program brings itself: HTTP, store, environment. Run by tests/features/run.
+//! Gets a token with the program's own HTTP client, store and environment. tests/features/run starts it.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it has")]
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 mod memory;
 mod world;
@@ -26,30 +26,30 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(token.secret().expose(), "token-1");
     println!("{token:?}"); // secret: [redacted]
 
-    // The held one, until it is due.
+    // The stored token, until its renewal is due.
     broker.token("earthdaily", &TokenRequest::new()).await?;
     assert_eq!(service.exchanges(), 1);
     let renewed = broker.token("earthdaily", &TokenRequest::new().force()).await?;
     assert_eq!(renewed.secret().expose(), "token-2");
 
-    what_is_left_out_is_said().await
+    missing_features_are_named().await
 }
 
-/// Each feature that this program leaves out is named where it is missed.
-async fn what_is_left_out_is_said() -> Result<(), Box<dyn std::error::Error>> {
+/// Checks that errors name the feature that is missing.
+async fn missing_features_are_named() -> Result<(), Box<dyn std::error::Error>> {
     let service = Arc::new(Service::default());
     let plain = || setup(Variables(&[(KEY, "api-token")]));
-    let no_store = plain().http(service.clone()).open().err().ok_or("a store came from nowhere")?;
+    let no_store = plain().http(service.clone()).open().err().ok_or("no error without a store")?;
     assert!(no_store.to_string().contains("`Setup::store`, or enable the feature `file`"), "{no_store}");
     let no_http =
-        plain().store(Arc::new(Memory::default())).open().err().ok_or("a client came from nowhere")?;
+        plain().store(Arc::new(Memory::default())).open().err().ok_or("no error without an HTTP client")?;
     assert!(no_http.to_string().contains("`Setup::http`, or enable the feature `reqwest`"), "{no_http}");
 
     let broker = setup(Variables(&[(COMMAND_KEY, r#"["echo", "api-token"]"#)]))
         .http(service.clone())
         .store(Arc::new(Memory::default()))
         .open()?;
-    let refused = broker.token("earthdaily", &TokenRequest::new()).await.err().ok_or("a command was run")?;
+    let refused = broker.token("earthdaily", &TokenRequest::new()).await.err().ok_or("no error for a command")?;
     assert_eq!(refused.kind(), ErrorKind::Configuration);
     assert!(refused.to_string().contains("built without the feature `command`"), "{refused}");
     assert_eq!(service.exchanges(), 0);

@@ -1,4 +1,4 @@
-//! A store that lives as long as its process: nothing is on a disk, and nobody else sees it.
+//! A store in the memory of this process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use broker::{Loaded, LockScope, Locked, Locking, Record, Result, Store, StoreAbout};
 use tokio::sync::OwnedMutexGuard;
 
-/// Records by their providers, each under a lock of its own.
+/// Records by provider, each with its own lock.
 #[derive(Default)]
 pub(crate) struct Memory {
     records: Arc<Mutex<HashMap<String, Record>>>,
@@ -24,7 +24,7 @@ impl Store for Memory {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = locks.entry(provider.to_owned()).or_default().clone();
         Ok(match lock.try_lock_owned() {
-            Ok(lock) => Locking::Taken(Box::new(Held {
+            Ok(lock) => Locking::Taken(Box::new(LockedRecord {
                 provider: provider.to_owned(),
                 records: self.records.clone(),
                 _lock: lock,
@@ -44,14 +44,14 @@ impl Store for Memory {
     }
 }
 
-struct Held {
+struct LockedRecord {
     provider: String,
     records: Arc<Mutex<HashMap<String, Record>>>,
     _lock: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
-impl Locked for Held {
+impl Locked for LockedRecord {
     async fn load(&mut self) -> Result<Loaded> {
         Ok(peek(&self.records, &self.provider))
     }

@@ -1,4 +1,4 @@
-//! What the broker sees of the world here: a service that is a function, and a few variables.
+//! The environment of the broker: a service in this process, and a few variables.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use broker::{Env, Http, HttpFault, HttpRequest, HttpResponse, Secret};
 use chrono::Utc;
 
-/// In the place of an HTTP client and of EarthDaily: each request gives the next token.
+/// Replaces the HTTP client and EarthDaily: each response has the next token.
 #[derive(Default)]
 pub(crate) struct Service(AtomicUsize);
 
 impl Service {
-    /// How many requests came.
+    /// Returns the number of requests.
     pub(crate) fn exchanges(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -25,7 +25,7 @@ impl Service {
 impl Http for Service {
     async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
         let sent_at = Utc::now();
-        assert!(request.authorization().is_some(), "the key is sent");
+        assert!(request.authorization().is_some(), "a request without the API token");
         let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
         let body =
             format!("{{\"access_token\":\"token-{number}\",\"token_type\":\"Bearer\",\"expires_in\":3600}}");
@@ -34,7 +34,7 @@ impl Http for Service {
     }
 }
 
-/// An environment of these variables, and no folder, file or command.
+/// An environment of these variables, without folders, files and commands.
 pub(crate) struct Variables(pub(crate) &'static [(&'static str, &'static str)]);
 
 #[async_trait]
@@ -61,7 +61,7 @@ impl Env for Variables {
     }
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
-        // As the machine's own environment does without the feature `command`.
+        // Fails without the feature `command`.
         broker::SystemEnv.run_secret(command, without).await
     }
 }
