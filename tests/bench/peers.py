@@ -16,7 +16,7 @@ def es():
     venv = OUT / "venv"
     if not (venv / "bin/es").exists():
         say("installing earthscope-cli from PyPI")
-        if subprocess.run([sys.executable, "-m", "ensurepip", "--version"], capture_output=True).returncode:
+        if subprocess.run([sys.executable, "-m", "ensurepip", "--version"], capture_output=True, check=False).returncode:
             install("python3-venv")
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
         pip = [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -11,7 +11,19 @@ from dataclasses import asdict, dataclass
 import callgrind
 import peers
 import rounds
-from stage import OUT, REPO, TARGET, Home, broker, cargo, hello, need, record, stored, token
+from stage import (
+    OUT,
+    REPO,
+    TARGET,
+    Home,
+    broker,
+    cargo,
+    hello,
+    need,
+    record,
+    stored,
+    token,
+)
 
 PROVIDERS, SCOPES = 1000, 10
 ASKED = "p0500"

@@ -72,11 +72,14 @@ def hello():
 
 def token(name=""):
     """Returns an access token like EarthScope's, valid until 2100. The name determines it."""
-    part = lambda value: base64.urlsafe_b64encode(value).rstrip(b"=").decode()  # noqa: E731
     claims = {**CLAIMS, "iat": 1767225600, "exp": 4102444800, "scope": "offline_access", "jti": name}
     head = {"alg": "RS256", "typ": "JWT", "kid": "bench"}
     signature = b"".join(hashlib.sha256(f"{name}{nth}".encode()).digest() for nth in range(8))
-    return ".".join([*(part(json.dumps(each).encode()) for each in (head, claims)), part(signature)])
+    return ".".join([*(_base64(json.dumps(each).encode()) for each in (head, claims)), _base64(signature)])
+
+
+def _base64(value):
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def stored(secret, scope=None):
@@ -133,7 +136,14 @@ class Home:
     def run(self, words, **more):
         """Runs a program and returns its output."""
         done = subprocess.run(
-            words, env=self.env, cwd=self.path, stdin=subprocess.DEVNULL, capture_output=True, text=True, **more
+            words,
+            env=self.env,
+            cwd=self.path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            **more,
         )
         if done.returncode:
             raise SystemExit(f"{words[:2]} ended with {done.returncode}: {done.stdout}{done.stderr}")

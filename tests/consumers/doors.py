@@ -1,4 +1,4 @@
-"""Servers on loopback that give a file only to who brings the right credential, and remember who brought what."""
+"""Servers on loopback that return files only for the right credential, and record all requests."""
 
 import base64
 import pathlib
@@ -16,7 +16,7 @@ PROPFIND = """<?xml version="1.0"?>
 <d:resourcetype>{kind}</d:resourcetype>
 </d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response></d:multistatus>
 """
-# Who wants to be asked for a password before it says one.
+# Clients that send a password only after a 401 response.
 BASIC = ("/plumes.git", "/v2/")
 
 
@@ -28,7 +28,7 @@ class Seen:
 
 
 class Door:
-    """A host: the files it serves, the token it wants, and the requests it saw."""
+    """A host: its files, its token, and the requests it received."""
 
     def __init__(self, files, certificate=None):
         self.files = pathlib.Path(files)
@@ -47,14 +47,14 @@ class Door:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def lets_in(self, headers):
-        """Whether a bearer token, a password, a cookie is the right one, or the keys are a stand-in's."""
+        """Returns whether the request has the right token, password or cookie, or keys of a fake server."""
         scheme, _, value = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "basic":
             value = base64.b64decode(value).decode().partition(":")[2]
         if scheme == "AWS4-HMAC-SHA256":
             keys = value.partition("Credential=")[2].partition("/")[0]
             return keys.startswith(f"ASIA{MARK}") and MARK in headers.get("X-Amz-Security-Token", "")
-        if self.refused:  # one token was rejected: any other that the broker gives is right
+        if self.refused:  # one token is rejected: any other token of the broker is right
             return MARK in value and value != self.refused
         return value == self.token or bool(self.cookie) and f"PLATFORM_ASSET={self.cookie}" in headers.get("Cookie", "")
 
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def file(self):
-        """The bytes asked for, or None after an answer that says why not."""
+        """Returns the requested bytes, or None after an error response."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0]
         if not self.door.lets_in(self.headers):
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
         file = self.door.files / path.lstrip("/")
         file = file / "index" if file.is_dir() else file
         if not file.is_file():
-            return self.answer(404, b"nothing here")
+            return self.answer(404, b"not found")
         return file.read_bytes().replace(b"HOST", f"{self.door.scheme}://{self.headers['Host']}".encode())
 
     def do_GET(self):

@@ -1,5 +1,7 @@
-"""Many `es` at once without each loading Python: reads `[WORDS, HOW MANY]` in JSON a line, forks that many processes
-which run the real command line of earthscope-cli, and answers `[[exit code, output], …]`.
+"""Runs many `es` at once without loading Python for each.
+
+Reads lines of JSON, `[ARGUMENTS, PROCESSES]`. Forks processes that run the real command line of earthscope-cli, and
+prints `[[exit code, output], …]`.
 """
 
 import json
@@ -7,7 +9,7 @@ import os
 import sys
 import traceback
 
-import anyio  # noqa: F401 - what the SDK imports late is imported once, before the forks
+import anyio  # noqa: F401 - the SDK imports these late; here they are imported once, before the forks
 import httpx  # noqa: F401
 from earthscope_cli.main import app
 from earthscope_sdk import EarthScopeClient  # noqa: F401
@@ -28,7 +30,7 @@ def fork(words):
         app(words)
     except SystemExit as ended:
         code = ended.code or 0
-    except Exception:  # noqa: BLE001 - shown, as Python itself would
+    except Exception:  # noqa: BLE001 - printed, as Python does
         traceback.print_exc()
     finally:
         sys.stdout.flush()

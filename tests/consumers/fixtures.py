@@ -1,4 +1,4 @@
-"""What the doors serve: small files of each kind that a recipe opens."""
+"""The files of the doors: a small one of each type that a recipe opens."""
 
 import hashlib
 import io
@@ -114,7 +114,7 @@ def repository(root, git):
 
 
 def certificate(folder, openssl):
-    """A certificate of loopback, with its key, in one file."""
+    """Creates a certificate for loopback, with its key, in one file."""
     file = f"{folder}/certificate.pem"
     words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", file, "-out", file + ".crt", "-days", "2"]
     names = ["-subj", "/CN=doors", "-addext", "subjectAltName=IP:127.0.0.1"]

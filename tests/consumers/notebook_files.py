@@ -1,4 +1,4 @@
-"""What the hosts of the notebook serve: days of GNSS data, plumes, cloud masks."""
+"""The files of the notebook's hosts: days of GNSS data, plumes, cloud masks."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ ARCHIVE, DAYS = "archive/gnss/rinex/obs", 7
 PLUMES = ["tan20250603t175511c20s4001-A", "tan20250611t181940c35s4001-C"]
 SCENES = [f"S2B_31TCJ_2024060{day}_0_L2A" for day in (2, 5, 7)]
 SIGNATURE = "X-Amz-Signature=5f1e"
-"""What makes a signed URL a secret."""
+"""The secret part of a signed URL."""
 
 
 def make(folder):
@@ -27,7 +27,7 @@ def make(folder):
 
 
 def searches(folder, bucket):
-    """What the catalogs find; EarthDaily's assets are at that bucket."""
+    """Writes the search results of the catalogs. EarthDaily's assets are in the bucket."""
     write = writer(pathlib.Path(folder))
     write("api/v1/stac/search", found(plume(name) for name in PLUMES))
     write("platform/v1/stac/search", found(scene(name, bucket) for name in SCENES))

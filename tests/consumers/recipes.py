@@ -1,4 +1,4 @@
-"""Every block of docs/recipes.md, run with the real program against doors.py."""
+"""Runs every block of docs/recipes.md with the real program against doors.py."""
 
 import json
 import pathlib
@@ -19,14 +19,14 @@ SHELLS = {
     "powershell": ("pwsh", "-c"),
 }
 STRANGER = "other.example.net"
-# Which host of the page is which door.
+# The door of each host on the page.
 HOSTS = {
     "earthdaily": ["api.earthdaily.com", "git.example.org", "crates.example.org"],
     # docker and kubectl send nothing without TLS.
     "tls": ["registry.example.org", "cluster.example.org"],
     "earthscope": ["api.earthscope.org", "data.earthscope.org", "service.earthscope.org"],
     "carbonmapper": ["api.carbonmapper.org"],
-    # In nobody's `hosts`; they want a credential all the same.
+    # In no provider's `hosts`, but they require a credential.
     "stranger": [STRANGER],
     "tls stranger": ["other.tls.example.net"],
 }
@@ -35,7 +35,7 @@ cases = Cases()
 
 
 def page():
-    """The blocks below each heading, `[(file, language, text), …]`; what stands before the first is not run."""
+    """Returns the blocks below each heading: `[(file, language, text), …]`."""
     sections = re.split(r"^## (.+)$", PAGE.read_text(), flags=re.MULTILINE)[1:]
     block = re.compile(r"^(?:In `(~/\S+)`:\n\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     found = {title: block.findall(text) for title, text in zip(sections[::2], sections[1::2], strict=True)}
@@ -43,7 +43,7 @@ def page():
 
 
 class Kitchen(Home):
-    """Somebody with a login at these providers, and the doors in place of their hosts."""
+    """A user with a login at these providers, and doors instead of their hosts."""
 
     def __init__(self, services, providers):
         urls = services.urls
@@ -65,7 +65,7 @@ class Kitchen(Home):
             """
         super().__init__(config, EDS_SECRET="standin-api-token", CARBONMAPPER_PASSWORD="standin-password")
         self._here = {name: host[door] for door, names in HOSTS.items() for name in names}
-        # Files of .netrc and cookies know no port: there the stranger has another name.
+        # .netrc and cookie files have no ports, so the stranger has another name.
         self._here["netrc.example.org"] = f"localhost:{self.doors['earthdaily'].port}"
         self._here["cookieless.example.net"] = f"localhost:{self.doors['stranger'].port}"
         self.env["AWS_ENDPOINT_URL"] = f"http://{host['earthscope']}"
@@ -76,14 +76,14 @@ class Kitchen(Home):
         self.doors["tls"].token = self.doors["earthdaily"].token
 
     def here(self, text):
-        """The text with the doors in place of the hosts."""
+        """Replaces the hosts of the page with the doors."""
         for name, door in self._here.items():
             scheme = "https" if name in HOSTS["tls"] + HOSTS["tls stranger"] else "http"
             text = text.replace(f"https://{name}", f"{scheme}://{door}").replace(name, door)
         return text
 
     def cook(self, blocks):
-        """Runs the blocks of a recipe; what each of them prints."""
+        """Runs the blocks of a recipe, and returns their outputs."""
         return [self._block(file, language, self.here(text)) for file, language, text in blocks]
 
     def _block(self, file, language, text):
@@ -104,9 +104,9 @@ class Kitchen(Home):
         shell, *words = SHELLS[language]
         ended = self.run(need(shell), *words, self.here(dedented(text)))
         seen = self.doors["stranger"].seen + self.doors["tls stranger"].seen
-        # kubectl asks nobody if it gets no token.
-        assert seen or "kubectl" in text and ended.code, f"the stranger was not asked: {ended.err[-800:]}"
-        assert not [one for one in seen if one.credential], f"the stranger was given something: {seen}"
+        # kubectl sends no request without a token.
+        assert seen or "kubectl" in text and ended.code, f"the stranger got no request: {ended.err[-800:]}"
+        assert not [one for one in seen if one.credential], f"the stranger got a credential: {seen}"
 
     def _notebook(self, text):
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python"}}
@@ -119,10 +119,10 @@ class Kitchen(Home):
 
 
 def recipe(title, prints, door="earthdaily", *, needs=None, prepare=None, stranger=None):
-    """A case for the section of that title: its blocks end well, those that print print this, that door let them in.
+    """A case for the section of that title: its blocks succeed, print this, and the door accepts their requests.
 
-    `needs` is a section whose blocks but the last are run before. `stranger` is what the same program is told to get
-    from a host that is not the provider's: it comes there with nothing.
+    `needs` names a section whose blocks, except the last, run before. `stranger` is a script that sends the same program
+    to a host that is not the provider's: it must send no credential.
     """
 
     def run():
@@ -133,37 +133,37 @@ def recipe(title, prints, door="earthdaily", *, needs=None, prepare=None, strang
             if prepare:
                 prepare(kitchen)
             printed = kitchen.cook(blocks)
-            told = [one for one in printed if one]
-            assert told and all(prints in one for one in told), f"`{prints}` is not what all printed: {told}"
-            assert kitchen.doors[door].let_in(), f"nobody was let in: {kitchen.doors[door].seen}"
+            outputs = [one for one in printed if one]
+            assert outputs and all(prints in one for one in outputs), f"`{prints}` is not in all outputs: {outputs}"
+            assert kitchen.doors[door].let_in(), f"no request was accepted: {kitchen.doors[door].seen}"
             if stranger:
                 kitchen.ask_stranger(*stranger)
 
-    cases.case(title, "its words are served" + ", and no other host's" * bool(stranger))(run)
+    cases.case(title, "works" + ", and sends no credential to another host" * bool(stranger))(run)
 
 
 def rejected(kitchen):
-    """The door does not take the token that is held."""
+    """The door rejects the stored token."""
     door = kitchen.doors["earthdaily"]
     door.refused = door.token
 
 
 def with_cookie(kitchen):
-    """The door takes the asset cookie only."""
+    """The door accepts the asset cookie only."""
     door = kitchen.doors["earthdaily"]
     line = kitchen.broker("token", "earthdaily", "--format", "cookies").ends().out.splitlines()[-1]
     door.cookie, door.token = line.split("\t")[6], "KANARIE-no-token-is-right"
 
 
 def new_kubectl(kitchen):
-    """Debian's speaks an older version of the protocol than everybody's kubeconfig."""
+    """Requires kubectl 1.22: older versions, as in Debian, lack the protocol version of the recipe."""
     client = json.loads(kitchen.run(need("kubectl"), "version", "--client", "-o", "json").ends().out)
     if int(client["clientVersion"]["minor"].strip("+")) < 22:
         raise NotRun(f"kubectl {client['clientVersion']['gitVersion']} is older than 1.22")
 
 
 def duckdb_extension(kitchen):
-    """From PyPI; INSTALL would have it from DuckDB's own server."""
+    """Installs the extension from PyPI; INSTALL would download it from DuckDB's server."""
     (extension,) = VENV.glob("lib/*/site-packages/duckdb_extension_httpfs/extensions/*/httpfs.duckdb_extension")
     folder = kitchen.path / f".duckdb/extensions/{extension.parent.name}/linux_amd64"
     folder.mkdir(parents=True)
@@ -171,7 +171,7 @@ def duckdb_extension(kitchen):
 
 
 def dedented(text):
-    """A block that stands in this file."""
+    """Removes the indentation of a block in this file."""
     return textwrap.dedent(text).strip() + "\n"
 
 
@@ -247,9 +247,9 @@ recipe("PowerShell", CSV)
 
 BLOCKS = page()
 without = set(BLOCKS) ^ set(cases.names())
-assert not without, f"these are not both on the page and here: {without}"
+assert not without, f"on the page or here, but not both: {without}"
 linked = set(re.findall(r"\[([^]]+)\]\(#[\w-]+\)", PAGE.read_text().partition("\n## ")[0]))
-assert linked == set(BLOCKS), f"these are not both in the table at the top and below: {linked ^ set(BLOCKS)}"
+assert linked == set(BLOCKS), f"in the table at the top or below, but not both: {linked ^ set(BLOCKS)}"
 FILES = tempfile.mkdtemp(prefix="doors-")
 try:
     fixtures.make(FILES, need("git"))

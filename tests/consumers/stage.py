@@ -1,4 +1,4 @@
-"""What the consumers' tests share: a home of its own for each case, the stand-ins, and the table at the end."""
+"""Shared by the consumers' tests: a home folder for each case, the fake servers, and the table at the end."""
 
 import base64
 import json
@@ -16,15 +16,15 @@ BROKER = os.environ["CONSUMERS_BROKER"]
 SERVICES = os.environ["CONSUMERS_SERVICES"]
 VENV = pathlib.Path(sys.prefix)
 MARK = "KANARIE"
-"""What every secret of a stand-in has in it."""
+"""The mark in each secret of the fake servers."""
 
 
 class NotRun(Exception):
-    """A program is not here and cannot be installed."""
+    """A program is not installed, and cannot be."""
 
 
 def need(program):
-    """The path of a program, or the case is not run."""
+    """Returns the path of a program, or skips the case."""
     found = shutil.which(program, path=f"{VENV}/bin:{os.environ['PATH']}")
     if not found:
         raise NotRun(f"{program} is not installed")
@@ -33,7 +33,7 @@ def need(program):
 
 @dataclass
 class Ended:
-    """How a program ended."""
+    """The result of a program."""
 
     words: list
     code: int
@@ -41,20 +41,20 @@ class Ended:
     err: str
 
     def ends(self, code=0):
-        said = f"stdout: {self.out.strip()[-1500:]}\nstderr: {self.err.strip()[-1500:]}"
-        assert self.code == code, f"{' '.join(map(str, self.words))[:200]}: exit {self.code}, not {code}\n{said}"
+        output = f"stdout: {self.out.strip()[-1500:]}\nstderr: {self.err.strip()[-1500:]}"
+        assert self.code == code, f"{' '.join(map(str, self.words))[:200]}: exit {self.code}, not {code}\n{output}"
         return self
 
     @property
     def line(self):
-        """The only line of a program that was to print one."""
+        """The output, which must be one line."""
         self.ends()
-        assert self.out.endswith("\n") and self.out.count("\n") == 1, f"one line: {self.out[:300]!r}"
+        assert self.out.endswith("\n") and self.out.count("\n") == 1, f"not one line: {self.out[:300]!r}"
         return self.out[:-1]
 
 
 class Services:
-    """The stand-ins of tests/consumers/services.rs, as a process."""
+    """The fake servers of tests/consumers/services.rs, as a process."""
 
     def __init__(self, *flags):
         pipe = subprocess.PIPE
@@ -62,7 +62,7 @@ class Services:
         self.urls = json.loads(self._process.stdout.readline())
 
     def counts(self):
-        """What the EarthScope stand-in has seen."""
+        """Returns the request counts of the fake EarthScope."""
         print(file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
@@ -75,7 +75,7 @@ class Services:
 
 
 class Home:
-    """An empty home, with `broker` and the programs of the venv in PATH, and nothing of this environment else."""
+    """An empty home folder, with `broker` and the programs of the venv in PATH, and an environment of its own."""
 
     def __init__(self, config="", **env):
         self._folder = tempfile.TemporaryDirectory(prefix="consumers-", ignore_cleanup_errors=True)
@@ -87,7 +87,7 @@ class Home:
             "HOME": str(self.path),
             "PATH": f"{tools}:{VENV}/bin:{os.environ['PATH']}",
             "LANG": "C.UTF-8",
-            # cargo is rustup's, which looks for its toolchains in the home.
+            # rustup looks for its toolchains in the home folder.
             "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(pathlib.Path.home() / ".rustup")),
             **env,
         }
@@ -101,7 +101,7 @@ class Home:
         return file
 
     def start(self, *words, env=None, input=None, **more):
-        """A program whose output is read by `end`."""
+        """Starts a program. `end` returns its output."""
         pipe = subprocess.PIPE
         stdin = subprocess.DEVNULL if input is None else pipe
         env = {**self.env, **(env or {})}
@@ -123,11 +123,11 @@ class Home:
 
 
 class EsCrowd:
-    """`es`, many at once: see es_crowd.py."""
+    """Many `es` at once: see es_crowd.py."""
 
-    def __init__(self, person):
+    def __init__(self, user):
         pipe, words = subprocess.PIPE, [f"{VENV}/bin/python", f"{sys.path[0]}/es_crowd.py"]
-        self._process = subprocess.Popen(words, env=person.env, stdin=pipe, stdout=pipe, text=True)
+        self._process = subprocess.Popen(words, env=user.env, stdin=pipe, stdout=pipe, text=True)
 
     def start(self, many, *words):
         print(json.dumps([words, many]), file=self._process.stdin, flush=True)
@@ -150,7 +150,7 @@ class EsCrowd:
 
 
 def end(process, input=None, timeout=120):
-    """Waits for a started program; no secret is in what a broker tells people."""
+    """Waits for a started program. A broker's stderr must contain no secret."""
     out, err = process.communicate(input, timeout=timeout)
     ended = Ended(process.args, process.returncode, out, err)
     if ended.words[0] == "broker":
@@ -159,7 +159,7 @@ def end(process, input=None, timeout=120):
 
 
 def with_claims(token, **changed):
-    """The JWT with other claims, as a tool that does not look at signatures takes it; None leaves one out."""
+    """Returns the JWT with changed claims (None removes one), for tools that do not check the signature."""
     head, payload, signature = token.split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     claims = {name: value for name, value in {**claims, **changed}.items() if value is not None}
@@ -168,7 +168,7 @@ def with_claims(token, **changed):
 
 
 class Cases:
-    """The cases of a script, run one by one; which ones can be said on the command line."""
+    """The cases of a script. The command line can select some."""
 
     def __init__(self):
         self._all = []
@@ -186,7 +186,7 @@ class Cases:
     def run(self, title):
         wanted = set(sys.argv[1:])
         if wanted - set(self.names()):
-            sys.exit(f"there is no such case; there are {self.names()}")
+            sys.exit(f"unknown case; cases: {', '.join(self.names())}")
         rows = [self._one(*row) for row in self._all if not wanted or row[0] in wanted]
         print(f"\n{title}")
         for name, about, result, why, seconds in rows:
@@ -202,9 +202,9 @@ class Cases:
             function()
         except NotRun as reason:
             result, why = "NOT RUN", str(reason)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other cases are run
+        except Exception as error:  # noqa: BLE001 - the other cases run anyway
             result = "FAIL"
-            told = str(error) if isinstance(error, AssertionError) and str(error) else traceback.format_exc()
-            print(f"-- {name}\n{told}", flush=True)
+            message = str(error) if isinstance(error, AssertionError) and str(error) else traceback.format_exc()
+            print(f"-- {name}\n{message}", flush=True)
         print(f"{result} {name}", flush=True)
         return name, about, result, why, time.monotonic() - began

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""docs/dev/dependencies.md and the tree agree: every direct dependency has its row, every row its dependency, and no tree
-is larger than its ceiling.
+"""Checks docs/dev/dependencies.md: each direct dependency has a row, each row a dependency, and no tree exceeds its ceiling.
 
     tests/deps/check.py            checks
-    tests/deps/check.py --write    first counts anew what each dependency alone brings, in the table
+    tests/deps/check.py --write    first updates the table: the crates that each dependency alone adds
 """
 
 import json
@@ -22,7 +21,7 @@ def cargo(*arguments: str) -> str:
 
 
 def direct() -> tuple[set[str], set[str]]:
-    """The direct dependencies of what is released, and those of tests alone."""
+    """Returns the direct dependencies of released crates, and those of tests only."""
     packages = {p["name"]: p for p in json.loads(cargo("metadata", "--format-version=1", "--no-deps", "--locked"))["packages"]}
     released, waiting = set(), list(ROOTS)
     while waiting:
@@ -40,7 +39,7 @@ def direct() -> tuple[set[str], set[str]]:
 
 
 def brings() -> dict[str, int]:
-    """How many crates would leave the tree with each direct dependency, itself among them."""
+    """Returns the number of crates that each direct dependency alone adds, with itself."""
     edges: dict[str, set[str]] = {"": set()}
     own, path = set(), [""]
     roots = [word for root in ROOTS for word in ("--package", root)]
@@ -62,7 +61,7 @@ def brings() -> dict[str, int]:
 
 
 def reached(edges: dict[str, set[str]], own: set[str], unused: str | None) -> set[str]:
-    """All that is in the tree if our own crates did not name `unused`."""
+    """Returns the crates of the tree without the direct dependency `unused`."""
     seen, waiting = set(), [""]
     while waiting:
         node = waiting.pop()
@@ -91,14 +90,14 @@ def check(page: str) -> list[str]:
     wrong = []
     for title, expected in zip(("What is released", "Tests only"), direct()):
         names = named(section(page, title))
-        wrong += [f"`{name}` has no row under \"{title}\": say there what it is for, or do without it" for name in sorted(expected - set(names))]
-        wrong += [f"`{name}` has a row under \"{title}\", and no crate names it: remove the row" for name in sorted(set(names) - expected)]
+        wrong += [f"`{name}` has no row under \"{title}\": give its reason there, or remove the dependency" for name in sorted(expected - set(names))]
+        wrong += [f"`{name}` has a row under \"{title}\", but no crate has it: remove the row" for name in sorted(set(names) - expected)]
         wrong += [f"`{name}` has two rows under \"{title}\"" for name in sorted(set(names)) if names.count(name) > 1]
     counted = brings()
     for row in rows(section(page, "What is released")):
         name = row[0].strip("`")
         if name in counted and row[3] != str(counted[name]):
-            wrong.append(f"`{name}` alone brings {counted[name]} crates, the table says {row[3]}: tests/deps/check.py --write")
+            wrong.append(f"`{name}` alone adds {counted[name]} crates, the table has {row[3]}: tests/deps/check.py --write")
     return wrong + ceilings(page)
 
 
@@ -111,11 +110,11 @@ def ceilings(page: str) -> list[str]:
         print(f"{count:4} crates, at most {ceiling}: {row[2]}")
         if count > ceiling:
             wrong.append(
-                f"{row[0]} has {count} crates, {count - ceiling} more than its ceiling: turn off features that are not used "
-                "(`cargo tree -e features -i CRATE`), or do without; if it is worth it, say why in that table and raise the ceiling"
+                f"{row[0]} has {count} crates, {count - ceiling} more than its ceiling: turn off unused features "
+                "(`cargo tree -e features -i CRATE`), or remove the dependency; or raise the ceiling, with a reason in that table"
             )
         elif count < ceiling:
-            print(f"     the ceiling can come down to {count}")
+            print(f"     lower the ceiling to {count}")
     return wrong
 
 

@@ -1,5 +1,4 @@
-"""A token service on loopback for one installed broker: prints its port, answers every POST with a token, and ends
-with its standard input."""
+"""A token service on loopback: prints its port, returns a token for every POST, and ends with its standard input."""
 
 import http.server
 import json

@@ -1,4 +1,4 @@
-//! A thousand tasks that ask at once for a token that is not there, beside one.
+//! Measures a thousand concurrent tasks without a stored token, compared with one.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -10,21 +10,21 @@ use tokio::runtime::Runtime;
 use crate::rounds::{median, print};
 use crate::service::{PROVIDERS, World};
 
-/// How long the service takes, as one that is near does.
+/// The response time of the service, like one nearby.
 const EXCHANGE: Duration = Duration::from_millis(50);
 
 const CROWDS: [usize; 2] = [1, 1000];
 
-/// Rows of one caller and of a thousand, in turns.
+/// Returns the rows of one task and of a thousand, in alternating rounds.
 pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     let rounds = if quick { 3 } else { 21 };
     let mut taken = CROWDS.map(|_| Vec::new());
     let mut exchanges = [0; 2];
     for _ in 0..rounds {
         for (nth, tasks) in CROWDS.into_iter().enumerate() {
-            let (time, asked) = ask(runtime, tasks);
+            let (time, count) = request(runtime, tasks);
             taken[nth].push(time.as_secs_f64() * 1e3);
-            exchanges[nth] = exchanges[nth].max(asked);
+            exchanges[nth] = exchanges[nth].max(count);
         }
     }
     println!("\n{:<34} {:>12} {:>12} {:>12}", "cold, tasks at once", "median ms", "min ms", "exchanges");
@@ -37,24 +37,24 @@ pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     rows.collect()
 }
 
-/// Whether a thousand make one exchange.
+/// Returns whether a thousand tasks make one exchange.
 pub fn exchanges_once(runtime: &Runtime) -> bool {
-    let (_, exchanges) = ask(runtime, 1000);
+    let (_, exchanges) = request(runtime, 1000);
     println!("1000 tasks: {exchanges} exchange");
     exchanges == 1
 }
 
-/// How long it takes until the last of so many has the token, and how often the service was asked.
-fn ask(runtime: &Runtime, tasks: usize) -> (Duration, usize) {
+/// Returns the time until the last task has the token, and the number of exchanges.
+fn request(runtime: &Runtime, tasks: usize) -> (Duration, usize) {
     let world = World::new(EXCHANGE);
     let began = Instant::now();
-    let asking: Vec<_> = (0..tasks)
+    let requests: Vec<_> = (0..tasks)
         .map(|_| {
             let broker = world.broker.clone();
             runtime.spawn(async move { broker.token(PROVIDERS[0], &TokenRequest::new()).await })
         })
         .collect();
-    for task in asking {
+    for task in requests {
         let token = runtime.block_on(task).expect("a task");
         assert!(!token.expect("a token").secret().expose().is_empty());
     }

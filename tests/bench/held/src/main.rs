@@ -1,8 +1,8 @@
-//! What a held token costs through the crate, beside the caches of other people's crates and a bare map, with one
-//! thread and with two; and what a thousand tasks that ask at once for a token that is not there cost beside one.
+//! Measures a stored token through the crate, compared with the caches of other crates and a plain map, with one and two
+//! threads. Measures a thousand tasks without a stored token, compared with one.
 //!
-//! `held [--json FILE] [--quick] [--check]`: prints a table, keeps it as JSON. With `--check` nothing is timed: it ends
-//! with 1 if a held token allocates or a thousand tasks make more than one exchange.
+//! `held [--json FILE] [--quick] [--check]` prints a table and writes it as JSON. `--check` measures no time: it exits
+//! with 1 if a stored token allocates, or a thousand tasks make more than one exchange.
 
 mod cold;
 mod contenders;
@@ -13,53 +13,53 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-/// The lock file of this crate: which versions of the peers were measured.
+/// The lock file of this crate, with the versions of the other crates.
 const LOCK: &str = include_str!("../Cargo.lock");
 
 const PEERS: [&str; 5] =
     ["aws-smithy-runtime", "azure_core", "azure_identity", "google-cloud-auth", "broker"];
 
 #[derive(Default)]
-struct Wanted {
+struct Options {
     json: Option<String>,
     quick: bool,
     check: bool,
 }
 
 fn main() -> ExitCode {
-    let Some(wanted) = wanted() else {
+    let Some(options) = options() else {
         eprintln!("usage: held [--json FILE] [--quick] [--check]");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    if wanted.check {
+    if options.check {
         return if rounds::allocates_nothing(&runtime) && cold::exchanges_once(&runtime) {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         };
     }
-    let mut rows = rounds::measure(&runtime, wanted.quick);
-    rows.extend(cold::measure(&runtime, wanted.quick));
-    if let Some(file) = wanted.json {
+    let mut rows = rounds::measure(&runtime, options.quick);
+    rows.extend(cold::measure(&runtime, options.quick));
+    if let Some(file) = options.json {
         let kept = json!({ "rows": rows, "versions": versions() });
         std::fs::write(file, format!("{kept:#}\n")).expect("the file can be written");
     }
     ExitCode::SUCCESS
 }
 
-fn wanted() -> Option<Wanted> {
-    let mut wanted = Wanted::default();
+fn options() -> Option<Options> {
+    let mut options = Options::default();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--json" => wanted.json = Some(args.next()?),
-            "--quick" => wanted.quick = true,
-            "--check" => wanted.check = true,
+            "--json" => options.json = Some(args.next()?),
+            "--quick" => options.quick = true,
+            "--check" => options.check = true,
             _ => return None,
         }
     }
-    Some(wanted)
+    Some(options)
 }
 
 fn versions() -> Value {

@@ -1,4 +1,4 @@
-//! A service in this process: it gives tokens after a while and counts how often it was asked.
+//! A service in this process that returns tokens after a delay, and counts the requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,26 +10,26 @@ use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-/// The providers that the broker has here.
+/// The configured providers.
 pub const PROVIDERS: [&str; 2] = ["earthdaily", "another"];
 
-/// As long as the JWTs of the services are.
+/// Returns a token with the length of a JWT.
 pub fn secret() -> String {
     "s".repeat(1200)
 }
 
-/// What gives the tokens.
+/// The token service.
 pub struct Service {
     pub exchanges: AtomicUsize,
-    takes: Duration,
+    delay: Duration,
 }
 
 #[async_trait]
 impl Http for Service {
     async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
         self.exchanges.fetch_add(1, Ordering::SeqCst);
-        if !self.takes.is_zero() {
-            tokio::time::sleep(self.takes).await;
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
         }
         let body = json!({ "access_token": secret(), "token_type": "Bearer", "expires_in": 86400 });
         Ok(HttpResponse {
@@ -41,7 +41,7 @@ impl Http for Service {
     }
 }
 
-/// A broker as a program opens it, with files and the machine's clock.
+/// A broker with files and the system clock, as in a program.
 pub struct World {
     pub broker: Broker,
     pub service: Arc<Service>,
@@ -49,10 +49,10 @@ pub struct World {
 }
 
 impl World {
-    /// One whose service takes so long for an answer.
-    pub fn new(takes: Duration) -> Self {
+    /// Creates a broker whose service responds after this delay.
+    pub fn new(delay: Duration) -> Self {
         let home = tempfile::tempdir().expect("a folder");
-        let service = Arc::new(Service { exchanges: AtomicUsize::new(0), takes });
+        let service = Arc::new(Service { exchanges: AtomicUsize::new(0), delay });
         let config = home.path().join("providers.toml");
         let entries = PROVIDERS.map(|name| {
             format!(

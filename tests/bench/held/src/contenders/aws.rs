@@ -1,4 +1,4 @@
-//! aws-smithy's identity cache, as the AWS SDK asks it before each request.
+//! aws-smithy's identity cache, as the AWS SDK uses it before each request.
 
 use std::time::{Duration, SystemTime};
 
@@ -54,8 +54,8 @@ impl Contender for Aws {
         "aws-smithy identity cache"
     }
 
-    fn ask(&self, token: usize, calls: u32) {
-        // Its bound of time asks for one.
+    fn get(&self, token: usize, calls: u32) {
+        // Its timeout needs a runtime.
         let _entered = self.runtime.enter();
         repeat(calls, || {
             let resolver = self.resolvers[token].clone();

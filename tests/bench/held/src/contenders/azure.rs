@@ -40,7 +40,7 @@ impl Contender for Azure {
         "azure_identity token cache"
     }
 
-    fn ask(&self, token: usize, calls: u32) {
+    fn get(&self, token: usize, calls: u32) {
         repeat(calls, || {
             ready(self.0[token].get_token(&["https://example.org/.default"], None)).expect("a token")
         });

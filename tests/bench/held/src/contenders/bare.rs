@@ -1,4 +1,4 @@
-//! What a program writes itself: a map behind a lock, without renewal, windows, files or other processes.
+//! A plain map with a lock, without renewal, files and other processes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Contender, repeat};
 use crate::service::{PROVIDERS, secret};
 
-/// `T` is how it keeps the token.
+/// `T` is the type of the token.
 struct Bare<T> {
     name: &'static str,
     tokens: RwLock<HashMap<String, (T, Instant)>>,
@@ -33,11 +33,11 @@ impl<T: Clone + Send + Sync> Contender for Bare<T> {
         self.name
     }
 
-    fn ask(&self, token: usize, calls: u32) {
+    fn get(&self, token: usize, calls: u32) {
         repeat(calls, || {
-            let tokens = self.tokens.read().expect("nobody panicked");
-            let held = tokens.get(PROVIDERS[token]).filter(|(_, until)| Instant::now() < *until);
-            held.map(|(token, _)| token.clone()).expect("it is held")
+            let tokens = self.tokens.read().expect("no panic");
+            let stored = tokens.get(PROVIDERS[token]).filter(|(_, until)| Instant::now() < *until);
+            stored.map(|(token, _)| token.clone()).expect("a stored token")
         });
     }
 }

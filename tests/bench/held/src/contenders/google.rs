@@ -1,4 +1,4 @@
-//! google-cloud-auth's cached token: a user's credentials, from a service on loopback.
+//! google-cloud-auth's cached token, for user credentials from a service on loopback.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,9 +17,9 @@ pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/token", listener.local_addr().expect("an address"));
     std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
-    // Its client wants one, also for loopback.
+    // Its client needs a provider, also for loopback.
     rustls::crypto::ring::default_provider().install_default().expect("the first");
-    // They renew in a task of their own.
+    // They renew in a background task.
     let _entered = runtime.enter();
     Box::new(Google(PROVIDERS.map(|_| {
         let user = json!({ "type": "authorized_user", "client_id": "id", "client_secret": "secret",
@@ -30,10 +30,10 @@ pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
     })))
 }
 
-/// One request, one answer.
+/// Responds to one request.
 fn answer(mut stream: TcpStream) {
     let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
-    // A form of one line comes after the headers.
+    // A form of one line follows the headers.
     while !read.windows(4).any(|end| end == b"\r\n\r\n") || !read.windows(7).any(|text| text == b"refresh") {
         match stream.read(&mut buffer) {
             Ok(1..) => read.extend_from_slice(&buffer),
@@ -45,7 +45,7 @@ fn answer(mut stream: TcpStream) {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    // Who hangs up shows it by an error of its own.
+    // The client reports its own errors.
     drop(stream.write_all((head + &body).as_bytes()));
 }
 
@@ -54,7 +54,7 @@ impl Contender for Google {
         "google-cloud-auth cached token"
     }
 
-    fn ask(&self, token: usize, calls: u32) {
+    fn get(&self, token: usize, calls: u32) {
         repeat(calls, || ready(self.0[token].access_token()).expect("a token"));
     }
 }

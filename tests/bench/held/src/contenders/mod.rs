@@ -1,4 +1,4 @@
-//! Who is measured.
+//! The measured caches.
 
 #[cfg(feature = "peers")]
 mod aws;
@@ -15,16 +15,16 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Runtime;
 
-/// A cache that holds two tokens.
+/// A cache with two tokens.
 pub trait Contender: Sync {
-    /// As it stands in the table.
+    /// Returns its name in the table.
     fn name(&self) -> &'static str;
 
-    /// Asks so often for the token of this number.
-    fn ask(&self, token: usize, calls: u32);
+    /// Gets the token with this number repeatedly.
+    fn get(&self, token: usize, calls: u32);
 }
 
-/// All, the broker first.
+/// Returns all contenders, the broker first.
 pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     let mut all = ours(runtime);
     all.extend(bare::contenders());
@@ -33,22 +33,22 @@ pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     all
 }
 
-/// The broker's.
+/// Returns the broker's contenders.
 pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     ours::contenders(runtime)
 }
 
-/// Asks so often by a call that gives a token.
-fn repeat<T>(calls: u32, mut ask: impl FnMut() -> T) {
+/// Calls a function repeatedly.
+fn repeat<T>(calls: u32, mut get: impl FnMut() -> T) {
     for _ in 0..calls {
-        black_box(ask());
+        black_box(get());
     }
 }
 
-/// What is ready at once.
+/// Returns the result of a future that is ready immediately.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(ready) => ready,
-        Poll::Pending => panic!("a held token is there at once"),
+        Poll::Pending => panic!("a stored token is ready immediately"),
     }
 }

@@ -1,4 +1,4 @@
-//! The broker: a file store, the machine's clock.
+//! The broker with a file store and the system clock.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tokio::runtime::Runtime;
 use super::{Contender, ready, repeat};
 use crate::service::{PROVIDERS, World};
 
-struct Held(World);
+struct Stored(World);
 
 struct Awaited(World);
 
 pub(super) fn contenders(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
-    vec![Box::new(Held(filled(runtime))), Box::new(Awaited(filled(runtime)))]
+    vec![Box::new(Stored(filled(runtime))), Box::new(Awaited(filled(runtime)))]
 }
 
-/// A broker that has the tokens.
+/// Returns a broker with stored tokens.
 fn filled(runtime: &Runtime) -> World {
     let world = World::new(Duration::ZERO);
     for provider in PROVIDERS {
@@ -26,15 +26,15 @@ fn filled(runtime: &Runtime) -> World {
     world
 }
 
-impl Contender for Held {
+impl Contender for Stored {
     fn name(&self) -> &'static str {
-        "broker held"
+        "broker stored()"
     }
 
-    fn ask(&self, token: usize, calls: u32) {
+    fn get(&self, token: usize, calls: u32) {
         let (broker, request) = (&self.0.broker, TokenRequest::new());
         repeat(calls, || -> Token {
-            broker.stored(PROVIDERS[token], &request).expect("a look").expect("it is held")
+            broker.stored(PROVIDERS[token], &request).expect("a readable store").expect("a stored token")
         });
     }
 }
@@ -44,7 +44,7 @@ impl Contender for Awaited {
         "broker token().await"
     }
 
-    fn ask(&self, token: usize, calls: u32) {
+    fn get(&self, token: usize, calls: u32) {
         let (broker, request) = (&self.0.broker, TokenRequest::new());
         repeat(calls, || -> Token { ready(broker.token(PROVIDERS[token], &request)).expect("a token") });
     }
