@@ -112,9 +112,7 @@ fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandRe
         let next = match &how.note {
             Some(note) => note.clone(),
             None if how.importable && how.used => {
-                format!(
-                    "used automatically without a login; to log in with it, run: broker import {number}"
-                )
+                format!("used automatically without a login; to log in with it, run: broker import {number}")
             }
             None if how.importable => format!("to import it, run: broker import {number}"),
             None => "used automatically".to_owned(),
