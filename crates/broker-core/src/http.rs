@@ -76,6 +76,7 @@ pub enum Method {
 }
 
 /// A request. It holds secrets, so its `Debug` shows where it goes and nothing else.
+#[derive(Clone)]
 pub struct HttpRequest {
     method: Method,
     url: ServiceUrl,
