@@ -1,4 +1,4 @@
-//! my-service keeps what the broker promises, with and without rotation of its refresh tokens.
+//! my-service passes the conformance suite, with and without rotation of refresh tokens.
 
 use broker_my_service::KIND;
 use broker_testkit::conformance::{self, TokenSubject};
@@ -8,7 +8,7 @@ use serde_json::json;
 fn subject(rotation: Rotation) -> TokenSubject {
     let options = TokenServiceOptions { rotation, ..TokenServiceOptions::default() };
     let of = |username: &'static str| move |url: &str| json!({ "url": url, "username": username });
-    TokenSubject::new(KIND, options, of("ada"), of("somebody else"))
+    TokenSubject::new(KIND, options, of("ada"), of("eve"))
 }
 
 #[tokio::test]

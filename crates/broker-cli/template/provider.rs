@@ -1,12 +1,12 @@
-//! my-service: what it is for. A person logs in with a password, and refresh tokens keep the login.
+//! my-service: a short description. The user logs in with a password, and refresh tokens renew the login.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record, RecordUpdate,
-    Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
-    read_object, seconds,
+    Context, Error, ErrorCode, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record,
+    RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token,
+    TokenRequest, read_object, seconds,
 };
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// `kind = "my-service"`.
 pub const KIND: Kind = Kind {
     name: "my-service",
-    about: "my-service: what it is for (password)",
+    about: "my-service: a short description (password)",
     keys: &["url", "username"],
     secrets: &[],
     token_variable: "MY_SERVICE_TOKEN",
@@ -32,7 +32,7 @@ struct Service(Config, Issuer);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
-    // Who gives the tokens: a login is never shown to another issuer.
+    // The broker never sends a login to another issuer.
     let issuer = Issuer::new(KIND.name, "password", config.url.as_str());
     Ok(Arc::new(Service(config, issuer)))
 }
@@ -51,7 +51,7 @@ impl Provider for Service {
         vec![self.0.url.host()]
     }
 
-    /// One exchange: the grant for a token. What is in `RecordUpdate` is saved before anything else is asked.
+    /// Exchanges the refresh token for a token. The broker saves the `RecordUpdate` before the next exchange.
     async fn exchange(
         &self,
         context: &Context,
@@ -59,13 +59,13 @@ impl Provider for Service {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let Some(grant) = record.usable_grant() else {
-            return Err(Error::login_required("there is no login, or it is over"));
+            return Err(record.login_missing());
         };
         let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
         let response = context.send(&post).await?;
         let change = self.read(&response, grant.secret(), request.scopes());
-        // `invalid_grant` ends the login. If your service says that in other words: `RecordUpdate::grant_refused()`.
+        // `invalid_grant` ends the login. If your service uses another code, return `RecordUpdate::grant_refused()`.
         RecordUpdate::refreshed(change, &response, "refresh_token", grant.secret())
     }
 
@@ -73,31 +73,36 @@ impl Provider for Service {
         let password = match login {
             Login::Usual => context.person().ask_hidden("Password").await?,
             Login::Password(password) => password.clone(),
-            _ => return Err(Error::usage("this service logs in with a password: try --password-stdin")),
+            _ => {
+                return Err(Error::new(
+                    ErrorCode::LoginUnsupported,
+                    "this service supports password login only",
+                ));
+            }
         };
         let (name, password) = (self.0.username.as_str(), &password);
         let fields = [("grant_type", "password"), ("username", name), ("password", password.expose())];
-        // A wrong password that is sent again may lock an account.
+        // Repeating a wrong password may lock the account.
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::IfNotActed);
         let response = context.send(&post).await?;
         let change = self.read(&response, password, &ScopeKey::default());
-        change.map_err(|problem| problem.error("the login failed"))
+        change.map_err(|problem| problem.error("login failed"))
     }
 
-    /// Leave this out where nothing can be revoked.
+    /// Revokes the refresh token. Delete this function if your service has no revocation.
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let fields = [("token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.0.url.join("revoke"), &fields, Repeat::Safe);
         match context.send(&post).await?.status {
             200 => Ok(Revoked { revoked: true, note: None }),
-            status => Err(Error::unavailable(format!("{} answered HTTP {status}", self.0.url))),
+            status => Err(Error::unavailable(format!("{} responded with HTTP {status}", self.0.url))),
         }
     }
 }
 
 impl Service {
-    /// Where your service writes token, life and refresh token. What was `sent` is never shown.
+    /// Reads token, lifetime and refresh token. Errors never show the secret that was `sent`.
     fn read(
         &self,
         response: &HttpResponse,
@@ -106,10 +111,15 @@ impl Service {
     ) -> Result<RecordUpdate, Problem> {
         let answer = read_object(response, &self.0.url, &[sent])?;
         let text = |key: &str| answer.get(key)?.as_str().map(Secret::new);
-        let missing = || Problem::Transient(Error::unavailable(format!("{} gave no token", self.0.url)));
+        let missing = || {
+            Problem::Transient(Error::new(
+                ErrorCode::BadResponse,
+                format!("the response of {} has no access_token", self.0.url),
+            ))
+        };
         let secret = text("access_token").ok_or_else(missing)?;
-        let life = answer.get("expires_in").and_then(seconds);
-        let token = Token::from_answer(response, secret, life, TimeDelta::hours(1));
+        let lifetime = answer.get("expires_in").and_then(seconds);
+        let token = Token::from_answer(response, secret, lifetime, TimeDelta::hours(1));
         let change = RecordUpdate::token(scopes, token).and_account(Some(self.0.username.clone()));
         let Some(refresh_token) = text("refresh_token") else { return Ok(change) };
         Ok(change.and_grant(refresh_token, response.sent_at))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, ReqwestHttp, RequestSent};
+use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, RequestSent, ReqwestHttp};
 
 use crate::fake::HANG_HEADER;
 

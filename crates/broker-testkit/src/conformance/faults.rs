@@ -5,7 +5,7 @@ use std::time::Duration;
 use broker_core::{Broker, ErrorKind};
 use chrono::TimeDelta;
 
-use super::{Subject, token_of_new_process, is_final, leave, logged_in, make_due, token};
+use super::{Subject, is_final, leave, logged_in, make_due, token, token_of_new_process};
 use crate::Fault;
 
 /// Returns the faults before the service acts.
@@ -63,7 +63,10 @@ async fn pause_is_respected<S: Subject>(subject: &S, name: &str, wait: Duration)
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("too early");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
-    assert!(error.retry_after().is_some_and(|left| left <= wait), "{name}: the error contains the remaining pause");
+    assert!(
+        error.retry_after().is_some_and(|left| left <= wait),
+        "{name}: the error contains the remaining pause"
+    );
     assert_eq!(subject.service().seen().len(), 0, "{name}: no request");
     subject.world().clock.advance(TimeDelta::from_std(wait).expect("a wait"));
 }
@@ -79,7 +82,10 @@ pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str
         let got = got.unwrap_or_else(|error| panic!("{name}: the stored token is used: {error}"));
         assert!(got.secret().same_as(stored.secret()), "{name}: the stored token");
         let sent = subject.service().count(subject.renewal_route());
-        assert!((1..=3).contains(&sent), "{name}: round {round}: one attempt with at most two repeats: {sent}");
+        assert!(
+            (1..=3).contains(&sent),
+            "{name}: round {round}: one attempt with at most two repeats: {sent}"
+        );
     }
 }
 
@@ -108,11 +114,15 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
         Ok(_) => Some(token_of_new_process(subject).await),
     };
     match again {
-        Some(Err(error)) => assert!(may_end && is_final(&error), "{name}: works again without the fault: {error}"),
+        Some(Err(error)) => {
+            assert!(may_end && is_final(&error), "{name}: works again without the fault: {error}")
+        }
         Some(Ok(new)) => assert!(!new.secret().same_as(old.secret()), "{name}: another token"),
         None => {}
     }
-    token(&logged_in(subject).await).await.unwrap_or_else(|error| panic!("{name}: a new login works: {error}"));
+    token(&logged_in(subject).await)
+        .await
+        .unwrap_or_else(|error| panic!("{name}: a new login works: {error}"));
 }
 
 /// Whether the service spends grants: the subject says so, or a renewal shows it. The token has expired afterwards.
@@ -137,7 +147,8 @@ pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
     if let Err(error) = token_of_new_process(subject).await {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "rotated: {error}");
     }
-    let next =
-        token_of_new_process(subject).await.unwrap_or_else(|error| panic!("rotated: the new grant is kept: {error}"));
+    let next = token_of_new_process(subject)
+        .await
+        .unwrap_or_else(|error| panic!("rotated: the new grant is kept: {error}"));
     assert!(!next.secret().same_as(old.secret()), "rotated: another token");
 }

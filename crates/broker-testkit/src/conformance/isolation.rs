@@ -3,7 +3,7 @@
 use broker_core::{Clock, ErrorKind, TokenRequest};
 use chrono::TimeDelta;
 
-use super::{Subject, token_of_new_process, leave, logged_in, token};
+use super::{Subject, leave, logged_in, token, token_of_new_process};
 use crate::World;
 
 pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {

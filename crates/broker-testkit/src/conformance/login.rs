@@ -2,7 +2,7 @@
 
 use broker_core::{Clock, Error, ErrorKind};
 
-use super::{Subject, token_of_new_process, is_final, log_in, logged_in, refusal, token};
+use super::{Subject, is_final, log_in, logged_in, refusal, token, token_of_new_process};
 use crate::Fault;
 
 /// The service or the user denies the login.
@@ -51,10 +51,15 @@ async fn fails_without_loss<S: Subject>(
         assert!(!output.contains(&secret), "login {name}: a secret is in the output: {output}");
     }
     let after = subject.world().record().expect("a record");
-    assert_eq!(before["grant"]["secret"], after["grant"]["secret"], "login {name}: the earlier login is kept");
+    assert_eq!(
+        before["grant"]["secret"], after["grant"]["secret"],
+        "login {name}: the earlier login is kept"
+    );
     subject.service().clear_faults();
     // Waiting for the approval may have advanced the clock until the token is due.
-    let next = token_of_new_process(subject).await.unwrap_or_else(|error| panic!("login {name}: nothing is lost: {error}"));
+    let next = token_of_new_process(subject)
+        .await
+        .unwrap_or_else(|error| panic!("login {name}: nothing is lost: {error}"));
     let now = subject.world().clock.now();
     let valid = stored.window().renews_at().is_some_and(|due| now < due);
     assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: the stored token");

@@ -3,7 +3,7 @@
 use broker_core::ErrorKind;
 use chrono::TimeDelta;
 
-use super::{Subject, token_of_new_process, leave, logged_in, token};
+use super::{Subject, leave, logged_in, token, token_of_new_process};
 use crate::{Fault, World};
 
 pub(super) async fn deletes_record<S: Subject>(subject: &S) {

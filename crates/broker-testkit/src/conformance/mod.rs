@@ -56,7 +56,7 @@ pub trait Subject: Send + Sync {
     /// Returns the route that renews an expired token.
     fn renewal_route(&self) -> &str;
 
-    /// Revokes the grant at the service, as an administrator would. Returns `false` if there is no grant.
+    /// Revokes the grant at the service, as an administrator would. Returns `false` without a grant.
     fn end_grant(&self) -> bool;
 
     /// Returns the secrets that a renewal sends beside the grant.

@@ -3,7 +3,7 @@
 use broker_core::{ErrorKind, Hint, TokenRequest};
 use chrono::TimeDelta;
 
-use super::{Subject, token_of_new_process, is_final, leave, logged_in, make_due, refusal, token};
+use super::{Subject, is_final, leave, logged_in, make_due, refusal, token, token_of_new_process};
 use crate::World;
 
 pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Subject, token_of_new_process, leave, logged_in, token};
+use super::{Subject, leave, logged_in, token, token_of_new_process};
 use crate::Fault;
 
 pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::http::{Reply, Seen};
-use super::refresh::{RefreshTokens, Grant, Rotation};
+use super::refresh::{Grant, RefreshTokens, Rotation};
 use super::server::{Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
 use super::{locked, random};

@@ -87,7 +87,7 @@ fn wrong_secret_and_environment_are_refused() {
 }
 
 #[test]
-fn the_expiry_can_be_in_the_token_only() {
+fn expiry_may_be_in_the_token_only() {
     let clock = Moved::default();
     let service = EarthDaily::start(EarthDailyOptions {
         secret: "s".to_owned(),

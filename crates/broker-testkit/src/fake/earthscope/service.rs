@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
 use super::super::random;
-use super::super::refresh::{RefreshTokens, Grant};
+use super::super::refresh::{Grant, RefreshTokens};
 use super::super::server::{Route, Service};
 use super::super::time::Clock;
 use super::EarthScopeOptions;
