@@ -130,7 +130,7 @@ fn a_logout_revokes_at_the_service() {
     let Some(service) = Service::start(&Options::default()) else { return };
     let sandbox = logged_in(&service);
     let (access, refresh) = (token(&sandbox), refresh_token(&sandbox));
-    let _ = sandbox.broker(&["logout", "earthscope"]).ends(0).says("revoked at the service and forgotten");
+    let _ = sandbox.broker(&["logout", "earthscope"]).ends(0).says("revoked at the service");
     let counts = service.counts();
     assert_eq!((counts.revocations, counts.grants_revoked), (1, 1));
     assert!(!service.is_live(&access) && !sandbox.record_path("earthscope").exists());

@@ -1,4 +1,4 @@
-//! A kind of provider: how a table of configuration becomes a [`Provider`].
+//! Kinds of providers: each builds a [`Provider`] from a table of the configuration.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use serde_json::Value;
 use crate::settings_error::SettingsValue;
 use crate::{Env, Provider, ServiceUrl, SettingsError};
 
-/// An implementation of [`Provider`] that a configuration can name.
+/// A kind of provider that a configuration can name.
 #[derive(Clone, Copy)]
 pub struct Kind {
-    /// Its name in `kind = "…"`.
+    /// The name in `kind = "…"`.
     pub name: &'static str,
-    /// A description in a few words.
+    /// A short description.
     pub about: &'static str,
-    /// The keys it understands, besides those that every provider has.
+    /// Its configuration keys, without those of every provider.
     pub keys: &'static [&'static str],
-    /// Those of its keys whose values are secrets.
+    /// The keys whose values are secrets.
     pub secrets: &'static [&'static str],
     /// Keys that have a new name, as `(old, new)`. The old name is still read.
     pub renamed: &'static [(&'static str, &'static str)],
-    /// The environment variable that programs usually look for its token in.
+    /// The environment variable in which programs usually expect its token.
     pub token_variable: &'static str,
     /// Builds a provider from its settings.
     pub build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Kind {
     }
 }
 
-/// What a provider is built from: its table of the configuration, and the environment.
+/// The settings of one provider: its table of the configuration, and the environment.
 pub struct Settings<'a> {
     name: &'a str,
     table: Value,
@@ -41,7 +41,7 @@ pub struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Settings of a provider of this name, from its table without the keys that every provider has.
+    /// Creates settings from the provider's table without the keys of every provider.
     #[must_use]
     pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
         Self { name, table, env }
@@ -53,7 +53,7 @@ impl<'a> Settings<'a> {
         self.name
     }
 
-    /// Reads the table as a type of the provider.
+    /// Parses the table.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
         serde_path_to_error::deserialize(SettingsValue(&self.table)).map_err(|error| {
             let path = error.path().to_string();
@@ -61,12 +61,12 @@ impl<'a> Settings<'a> {
         })
     }
 
-    /// A configured URL, or the kind's own.
+    /// Returns the configured URL, or the default of the kind.
     pub fn url_or(configured: Option<ServiceUrl>, key: &str, own: &str) -> Result<ServiceUrl, SettingsError> {
         configured.map_or_else(|| ServiceUrl::parse(own).map_err(|why| SettingsError::new(key, why)), Ok)
     }
 
-    /// The environment: some services' own tools keep settings there.
+    /// The environment, where some services' own tools have settings.
     #[must_use]
     pub fn env(&self) -> &'a dyn Env {
         self.env
