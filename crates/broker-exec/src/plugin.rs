@@ -105,7 +105,7 @@ impl Plugin {
         }
         let stored =
             record.filter(|record| record.usable_grant().is_some() || record.tokens().next().is_some());
-        let before = stored.map(|record| record.kept(ISSUER).and_then(Value::as_str).unwrap_or("(none)"));
+        let before = stored.map(|record| record.metadata(ISSUER).and_then(Value::as_str).unwrap_or("(none)"));
         match before {
             Some(before) if before != description.issuer => {
                 let (before, now) = (session.redact(before), session.redact(&description.issuer));
@@ -221,7 +221,7 @@ impl Plugin {
     fn check_supported(&self, description: &Description, request: &TokenRequest) -> Result<()> {
         let (code, problem, part) = if !description.scopes && !request.scopes().is_empty() {
             (ErrorCode::ScopeUnsupported, "has no scopes to choose from", RequestPart::Scope)
-        } else if !description.expires && request.asked_life().is_some() {
+        } else if !description.expires && request.asked_lifetime().is_some() {
             (ErrorCode::RequestUnsupported, "cannot set the lifetime of a token", RequestPart::Lifetime)
         } else if !description.names && request.asked_name().is_some() {
             (ErrorCode::RequestUnsupported, "cannot name a token", RequestPart::Name)
@@ -305,7 +305,7 @@ impl Provider for Plugin {
 
     fn can_renew(&self, record: &Record) -> bool {
         // Before the first exchange, it is unknown whether the plugin has a login.
-        record.usable_grant().is_some() || record.kept(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
+        record.usable_grant().is_some() || record.metadata(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
     }
 
     async fn exchange(

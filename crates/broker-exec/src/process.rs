@@ -145,9 +145,7 @@ impl Process {
         // A process that the plugin has started may keep the pipe open.
         let read = match read {
             Some(read) => read,
-            None => {
-                tokio::time::timeout(DRAIN_TIMEOUT, self.stdout.read(&mut chunk)).await.unwrap_or(Ok(0))
-            }
+            None => tokio::time::timeout(DRAIN_TIMEOUT, self.stdout.read(&mut chunk)).await.unwrap_or(Ok(0)),
         };
         match read {
             Ok(0) | Err(_) => self.stdout_closed = true,

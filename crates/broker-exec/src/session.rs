@@ -3,7 +3,9 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use broker_core::{Context, DeviceCode, Error, ErrorCode, Hint, Result, Secret, ServiceUrl, redact, sanitize};
+use broker_core::{
+    Context, DeviceCode, Error, ErrorCode, Hint, Result, Secret, ServiceUrl, redact, sanitize,
+};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -174,7 +176,7 @@ impl<'a> Session<'a> {
     }
 
     async fn prompt<T>(&mut self, message: Message<T>) -> Result<()> {
-        let prompt = self.context.person();
+        let prompt = self.context.prompt();
         match message {
             Message::Ask(ask) => {
                 let question = self.redact(&ask.question);
@@ -275,11 +277,8 @@ impl<'a> Session<'a> {
     /// nothing about the service. [`Session::close`] adds the exit status and stderr.
     fn broken(&mut self, problem: &str) -> Error {
         (self.is_broken, self.is_abandoned) = (true, true);
-        let code = if self.stage == Stage::Requested {
-            ErrorCode::BadResponse
-        } else {
-            ErrorCode::ProgramFailed
-        };
+        let code =
+            if self.stage == Stage::Requested { ErrorCode::BadResponse } else { ErrorCode::ProgramFailed };
         Error::new(code, format!("plugin `{}` {problem}", self.program.name()))
     }
 
@@ -298,7 +297,7 @@ impl<'a> Session<'a> {
             if result.is_ok() {
                 context.notify_after_save(warning);
             } else {
-                context.person().notify(&warning);
+                context.prompt().notify(&warning);
             }
         }
         result.map_err(|error| if is_broken { with_details(error, status, &lines) } else { error })

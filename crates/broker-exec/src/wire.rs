@@ -115,7 +115,7 @@ impl<'a> Request<'a> {
             sent_at: grant.sent_at().filter(|at| *at < began_at).map(rfc3339),
         });
         let tokens = record.tokens().map(token).collect();
-        let metadata = record.kept(key);
+        let metadata = record.metadata(key);
         self.record = Some(RecordView { account: record.account(), grant, tokens, metadata });
         self
     }
@@ -123,7 +123,7 @@ impl<'a> Request<'a> {
     pub(crate) fn for_token(mut self, request: &'a TokenRequest, now: DateTime<Utc>) -> Self {
         self.request = Some(RequestedToken {
             scopes: request.scopes().iter().collect(),
-            expires: request.asked_life().and_then(|life| life.end(now)).map(rfc3339),
+            expires: request.asked_lifetime().and_then(|life| life.end(now)).map(rfc3339),
             min_ttl: request.asked_ttl().map(|left| left.as_secs()),
             name: request.asked_name(),
             force: request.is_forced(),
@@ -191,7 +191,8 @@ struct RawMessage<T> {
 
 /// Parses a line. `None` means that it is not a message of the protocol.
 pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<Message<T>> {
-    let RawMessage { ok, err, ask, show_code, show_page, waiting, tell } = serde_json::from_slice(line).ok()?;
+    let RawMessage { ok, err, ask, show_code, show_page, waiting, tell } =
+        serde_json::from_slice(line).ok()?;
     let messages = [
         ok.map(Message::Ok),
         err.map(Message::Err),
