@@ -30,6 +30,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
                 "to delete the login here without revoking it at the service, run: broker logout {provider} --local"
             )
         }
+        Hint::ReadProgramOutput => "add -v to see the error output of the program".to_owned(),
+        Hint::RequestAwsKeys => "add --format aws".to_owned(),
+        Hint::MigrateRecords(text) => format!("{text}, then run: broker store migrate"),
         Hint::LeaveOut(part) => format!("leave out {}", flag(*part)),
         other => other.to_string(),
     })

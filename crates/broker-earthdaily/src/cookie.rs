@@ -19,7 +19,7 @@ pub(crate) fn life(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDel
     }
     let until = |life: Lifetime| life.end(now).map(|end| end - now);
     let beyond = || Error::usage("`--expires` or `--min-ttl` is beyond the calendar");
-    let asked = match request.asked_life() {
+    let asked = match request.asked_lifetime() {
         Some(life) => until(life).ok_or_else(beyond)?,
         None => USUAL_LIFE,
     };
@@ -86,7 +86,7 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, asked: TimeDelta) -> Result
     });
     let now = response.date().unwrap_or(response.sent_at);
     let life = cookie.max_age.or_else(|| cookie.expires.map(|at| at - now)).unwrap_or(asked);
-    Ok(Token::from_answer(response, Secret::new(object.to_string()), Some(life), asked)
+    Ok(Token::from_response(response, Secret::new(object.to_string()), Some(life), asked)
         .with_type(Derived::COOKIE))
 }
 

@@ -77,7 +77,7 @@ impl EarthScope {
         // The end is by the service's clock, if that is another.
         let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
         let left = expiration.and_then(time).map(|at| at - date.unwrap_or(response.sent_at));
-        let token = Token::from_answer(&response, keys, left, DEFAULT_LIFE)
+        let token = Token::from_response(&response, keys, left, DEFAULT_LIFE)
             .with_type(Derived::AWS)
             .with_margin(MARGIN);
         Ok(RecordUpdate::token(key, token))
