@@ -85,15 +85,16 @@ impl Run {
     }
 }
 
-/// A running broker.
+/// A running broker. A test that panics kills it.
 pub struct Started {
-    child: Child,
+    /// `None` after [`Started::finish`].
+    child: Option<Child>,
     invocation: Invocation,
 }
 
 impl Started {
     pub(crate) fn new(child: Child, invocation: Invocation) -> Self {
-        Self { child, invocation }
+        Self { child: Some(child), invocation }
     }
 
     /// Waits for its end.
@@ -101,8 +102,9 @@ impl Started {
     /// # Panics
     /// If a secret is in its output.
     #[track_caller]
-    pub(crate) fn finish(self) -> Run {
-        Run::read(self.child.wait_with_output().expect("the broker ends"), self.invocation)
+    pub(crate) fn finish(mut self) -> Run {
+        let child = self.child.take().expect("a running broker");
+        Run::read(child.wait_with_output().expect("the broker ends"), self.invocation)
     }
 }
 
@@ -110,13 +112,21 @@ impl Deref for Started {
     type Target = Child;
 
     fn deref(&self) -> &Child {
-        &self.child
+        self.child.as_ref().expect("a running broker")
     }
 }
 
 impl DerefMut for Started {
     fn deref_mut(&mut self) -> &mut Child {
-        &mut self.child
+        self.child.as_mut().expect("a running broker")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.as_mut().filter(|_| std::thread::panicking()) {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
     }
 }
 

@@ -235,7 +235,7 @@ fn a_secret_is_found_however_it_is_written() {
 }
 
 #[test]
-#[should_panic(expected = "holds a secret and has mode 644")]
+#[should_panic(expected = "contains a secret and has mode 644")]
 fn a_file_with_a_secret_that_others_can_read_is_found() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("copy.json");

@@ -37,7 +37,11 @@ pub fn token_answer(data: &[u8]) {
         }
         Ok(Refreshed::Refused) => {
             assert!(!answer.is_transient());
-            assert_eq!(error_code(&answer).as_deref(), Some("invalid_grant"), "a login is lost without invalid_grant");
+            assert_eq!(
+                error_code(&answer).as_deref(),
+                Some("invalid_grant"),
+                "a login is lost without invalid_grant"
+            );
         }
         Err(error) => {
             assert!(rotated.is_none(), "the new login is lost: {error}");
@@ -51,10 +55,7 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
         Ok(_) => assert!((200..300).contains(&answer.status)),
         Err(Problem::Refused(refusal)) => {
             assert!(!answer.is_transient(), "a transient fault is not a refusal");
-            assert!(
-                answer.json().is_some() || answer.body.trim_ascii().is_empty(),
-                "a refusal without JSON"
-            );
+            assert!(answer.json().is_some() || answer.body.trim_ascii().is_empty(), "a refusal without JSON");
             check_words(&refusal.words);
             assert!(refusal.words.chars().count() <= LONGEST_WORDS);
         }

@@ -120,7 +120,10 @@ impl Shell<'_> {
     fn check_issued(&self, token: &Token) {
         check_token(token);
         let Loaded::Record(record) = self.peek() else { panic!("a token and no record") };
-        assert!(record.tokens().any(|(_, stored)| stored.secret().same_as(token.secret())), "it is not on disk");
+        assert!(
+            record.tokens().any(|(_, stored)| stored.secret().same_as(token.secret())),
+            "it is not on disk"
+        );
     }
 
     fn peek(&self) -> Loaded {

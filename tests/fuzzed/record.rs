@@ -44,10 +44,7 @@ pub fn record(data: &[u8]) {
     }
     let again: Record = serde_json::from_str(&written).expect("a written record can be read");
     let twice = serde_json::to_string_pretty(&again).unwrap();
-    assert!(
-        twice == written || has_floats(&after),
-        "a second write differs:\n{written}\n{twice}"
-    );
+    assert!(twice == written || has_floats(&after), "a second write differs:\n{written}\n{twice}");
     check_broker(&read);
 }
 

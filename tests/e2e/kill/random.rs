@@ -11,7 +11,7 @@ use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN};
 
 /// The number of stopped runs per case: more with `BROKER_E2E_FULL` (CI).
 fn stops() -> usize {
-    if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 80 }
+    if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 40 }
 }
 
 const FORCED: [&str; 3] = ["token", "earthscope", "--force"];

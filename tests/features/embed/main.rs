@@ -49,7 +49,8 @@ async fn missing_features_are_named() -> Result<(), Box<dyn std::error::Error>> 
         .http(service.clone())
         .store(Arc::new(Memory::default()))
         .open()?;
-    let refused = broker.token("earthdaily", &TokenRequest::new()).await.err().ok_or("no error for a command")?;
+    let refused =
+        broker.token("earthdaily", &TokenRequest::new()).await.err().ok_or("no error for a command")?;
     assert_eq!(refused.kind(), ErrorKind::Configuration);
     assert!(refused.to_string().contains("built without the feature `command`"), "{refused}");
     assert_eq!(service.exchanges(), 0);
