@@ -254,7 +254,7 @@ pub fn started(child: Child, words: &[&str]) -> Started {
 
 /// Sends a started broker a signal: `INT`, `TERM`, `HUP`.
 pub fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
+    let sent = Command::new("sh").args(["-c", "kill -s $0 $1", name, &child.id().to_string()]).status();
     assert!(sent.expect("kill").success(), "{name} is sent");
 }
 

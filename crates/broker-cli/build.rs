@@ -1,14 +1,14 @@
-//! What `--version` names: the version, the commit that it is built of, and the kinds that are compiled in. And how the
-//! binary is linked. Nothing in here fails a build: what cannot be found is `unknown`, or linked as usual.
+//! Collects the version, commit and features for `--version`, and links the unwinder statically. It never fails a build:
+//! an unknown commit is `unknown`, and without a static unwinder the default one is linked.
 
-#![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
+#![allow(clippy::print_stdout, reason = "cargo reads standard output")]
 
 use std::env::var;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where this crate is in its repository. In any other one it is a copy, whose commits say nothing of it.
-const PLACE: &str = "crates/broker-cli/";
+/// The path of this crate in its repository. In another repository it is a copy, with unrelated commits.
+const CRATE_PATH: &str = "crates/broker-cli/";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -22,8 +22,8 @@ fn main() {
     }
 }
 
-/// Where the C compiler has its unwinder as an archive. As a library, `libgcc_s.so`, it would be mapped at each start, and
-/// begins by asking the processor what it can do: in a virtual machine that alone takes longer than to read a record.
+/// Returns the folder of the C compiler's static unwinder. The shared one, `libgcc_s.so`, slows each start: it queries
+/// the processor's features, which takes longer in a virtual machine than reading a record.
 fn unwinder() -> Option<PathBuf> {
     let is = |name: &str, value: &str| var(name).is_ok_and(|is| is == value);
     if !is("CARGO_CFG_TARGET_OS", "linux")
@@ -34,12 +34,12 @@ fn unwinder() -> Option<PathBuf> {
     }
     let output = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output().ok()?;
     let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim_end());
-    // What it has not, it names without a folder.
+    // The compiler prints a bare file name if it has no such file.
     let folder = path.parent().filter(|folder| folder.is_absolute())?;
     path.exists().then(|| folder.to_owned())
 }
 
-/// The features that are on, in the order of the alphabet.
+/// Returns the enabled features, sorted.
 fn features() -> String {
     let on =
         std::env::vars().filter_map(|(name, _)| Some(name.strip_prefix("CARGO_FEATURE_")?.to_lowercase()));
@@ -48,7 +48,7 @@ fn features() -> String {
     if on.is_empty() { "none".to_owned() } else { on.join(" ") }
 }
 
-/// The commit that cargo noted when it made the package of crates.io.
+/// Returns the commit that cargo recorded in the package for crates.io.
 fn packaged(root: &Path) -> Option<String> {
     let file = root.join(".cargo_vcs_info.json");
     let text = std::fs::read_to_string(&file).ok()?;
@@ -58,30 +58,31 @@ fn packaged(root: &Path) -> Option<String> {
     commit.is_ascii().then(|| commit.chars().take(10).collect())
 }
 
-/// The commit and its date, of the repository that this crate is in.
+/// Returns the commit and its date from the repository.
 fn in_repository(root: &Path) -> Option<String> {
-    if git(root, &["rev-parse", "--show-prefix"])? != PLACE {
+    if git(root, &["rev-parse", "--show-prefix"])? != CRATE_PATH {
         return None;
     }
     watch(root);
     git(root, &["log", "-1", "--abbrev=10", "--date=short", "--format=%h %cd"])
 }
 
-/// Runs this again when HEAD is another commit. A file that is not there would run it at every build.
+/// Reruns this script when HEAD moves. Only existing files: a missing one would rerun it at every build.
 fn watch(root: &Path) {
     let path = |name: &str| Some(root.join(git(root, &["rev-parse", "--git-path", name])?));
-    let there = |name: &str| path(name).filter(|path| path.exists());
-    // What HEAD was is noted at each commit and checkout; where that is turned off, branches are files or packed.
-    let log = there("logs/HEAD");
-    let branches = if log.is_none() { [there("refs/heads"), there("packed-refs")] } else { [None, None] };
-    for path in [there("HEAD"), log].into_iter().chain(branches).flatten() {
+    let existing = |name: &str| path(name).filter(|path| path.exists());
+    // The reflog changes at each commit and checkout. Without it, branches are files or packed.
+    let log = existing("logs/HEAD");
+    let branches =
+        if log.is_none() { [existing("refs/heads"), existing("packed-refs")] } else { [None, None] };
+    for path in [existing("HEAD"), log].into_iter().chain(branches).flatten() {
         println!("cargo::rerun-if-changed={}", path.display());
     }
 }
 
 fn git(root: &Path, words: &[&str]) -> Option<String> {
     let mut git = Command::new("git");
-    // A hook of another repository may be what builds this.
+    // A git hook of another repository may run this build.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
         git.env_remove(name);
     }

@@ -1,8 +1,8 @@
-"""The table, for a terminal and for docs/performance.md."""
+"""The table, for a terminal and for docs/dev/performance.md."""
 
 from stage import REPO
 
-PAGE = REPO / "docs/performance.md"
+PAGE = REPO / "docs/dev/performance.md"
 BEGIN, END = "<!-- what tests/bench/run --markdown prints -->\n", "<!-- until here -->\n"
 HEAD = ["what", "figure", "beside", "ratio", "goal", "met"]
 

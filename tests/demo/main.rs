@@ -1,5 +1,5 @@
-//! All three services on this machine, without an account: `cargo run --example demo` types the commands for you,
-//! `cargo run --example demo -- --shell` opens a shell to type them in yourself.
+//! All three services on this machine, without an account: `cargo run --example demo` runs the commands for you,
+//! `cargo run --example demo -- --shell` opens a shell to type them yourself.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,11 +8,13 @@
     reason = "a demonstration that cannot go on should say so at once, on the terminal"
 )]
 
-use std::io::IsTerminal;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use broker_e2e::{Sandbox, broker_binary};
+use broker_e2e::Sandbox;
 use broker_testkit::{
     CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation,
 };
@@ -22,25 +24,33 @@ const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 const API_TOKEN: &str = "standin-api-token";
 
-/// The fake servers, and a home whose configuration names them.
-struct Stage {
+/// The fake servers, and a home folder whose configuration names them.
+struct Demo {
     earthscope: EarthScope,
     carbonmapper: CarbonMapper,
     _earthdaily: EarthDaily,
     sandbox: Sandbox,
 }
 
-fn main() {
-    println!("Building the broker and starting fake servers of the three services …");
-    let stage = Stage::set();
-    if std::env::args().any(|word| word == "--shell") { stage.shell() } else { stage.play() }
+fn main() -> ExitCode {
+    let called = std::env::args_os().next().unwrap_or_default();
+    if Path::new(&called).file_name().is_some_and(|name| name == "broker") {
+        return broker_cli::main();
+    }
+    let demo = Demo::start();
+    if std::env::args().any(|word| word == "--shell") {
+        demo.shell()
+    } else {
+        demo.play()
+    }
+    ExitCode::SUCCESS
 }
 
-impl Stage {
-    fn set() -> Self {
+impl Demo {
+    fn start() -> Self {
         let options = EarthScopeOptions {
             rotation: Rotation::RotateDetectReuse,
-            interval: Some(2),
+            interval: Some(1),
             ..Default::default()
         };
         let earthscope = EarthScope::start(options);
@@ -48,92 +58,97 @@ impl Stage {
         let carbonmapper = CarbonMapper::start(CarbonMapperOptions::default());
         let sandbox = Sandbox::new();
         let config = format!(
-            "# The services, played by this machine.\n\
+            "# The three services, played by this machine.\n\
              [providers.earthscope]\ndomain = \"{}\"\nsdk_home = \"{}\"\n\n\
              [providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n\n\
              [providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"{EMAIL}\"\n",
             earthscope.url(),
-            // Even in a shell with the person's home, their own login is left alone.
+            // The shell has the user's home folder: their own login stays untouched.
             sandbox.home().join(".earthscope").display(),
             earthdaily.auth_url(),
             carbonmapper.base_url(),
         );
         let sandbox = sandbox.with_config(&config).with_env("EDS_SECRET", API_TOKEN);
-        let sandbox =
-            ["TERM", "NO_COLOR"].into_iter().fold(sandbox, |sandbox, name| match std::env::var(name) {
-                Ok(value) => sandbox.with_env(name, &value),
-                Err(_) => sandbox,
-            });
-        Self { earthscope, carbonmapper, _earthdaily: earthdaily, sandbox }
+        let demo = Self { earthscope, carbonmapper, _earthdaily: earthdaily, sandbox };
+        let this = std::env::current_exe().expect("the path of this program");
+        symlink(this, demo.broker()).expect("a link named `broker` to this program");
+        demo
     }
 
-    /// The commands a person would type, one after the other.
+    /// This program under the name `broker`: the command line, without a second build.
+    fn broker(&self) -> PathBuf {
+        self.sandbox.home().join("broker")
+    }
+
+    /// Runs the commands that a user would type.
     fn play(&self) {
-        heading("EarthScope: you log in once, in a browser on any device");
-        self.approve_when_polled();
-        self.types(&["token", "earthscope"]);
-        remark(
-            "Held: the same token again, without a request. A day later (the demo turns the record's clock back):",
-        );
+        step("EarthScope: log in once with a browser; the demo approves the code for you");
+        self.log_in_with_browser();
+        self.run(&["token", "earthscope"], "");
+        step("The same token again: stored, no request to the service");
+        self.run(&["token", "earthscope"], "");
         self.sandbox.age("earthscope", TimeDelta::hours(25));
-        self.types(&["status", "earthscope"]);
-        self.types(&["token", "earthscope", "--format", "json"]);
-        remark("Renewed with the refresh token, which this service replaces each time.");
-
-        heading("EarthDaily: a secret in EDS_SECRET is all it takes");
-        self.types(&["token", "earthdaily"]);
-        self.types(&["token", "earthdaily", "--format", "header"]);
-
-        heading("Carbon Mapper: a password once, then scoped tokens that are shown once and kept");
-        self.types_with_input(&["login", "carbonmapper", "--password-stdin"], PASSWORD);
-        self.types(&["token", "carbonmapper", "--scope", "stac", "--expires", "7d"]);
-        remark("Again: reused, nothing new on the account.");
-        self.types(&["token", "carbonmapper", "--scope", "stac", "--expires", "7d"]);
-        println!("(tokens minted at the service: {})", self.carbonmapper.mints());
-
-        heading("What is held, and how it ends");
-        self.types(&["status"]);
-        for provider in ["earthscope", "earthdaily", "carbonmapper"] {
-            self.types(&["logout", provider]);
-        }
-        self.types(&["token", "earthscope"]);
-        remark("Exit code 3: the command that mends it is named. That is all; nothing is left behind.");
+        step("A day later the token has expired: it is renewed automatically");
+        self.run(&["token", "earthscope"], "");
+        step("EarthDaily: a secret in EDS_SECRET, no login");
+        self.run(&["token", "earthdaily"], "");
+        step("Carbon Mapper: a password once, then a scoped token for 7 days");
+        self.run(&["login", "carbonmapper", "--password-stdin"], PASSWORD);
+        let scoped = ["token", "carbonmapper", "--scope", "stac", "--expires", "7d"];
+        self.run(&scoped, "");
+        step("The same scoped token again: the service shows it once, the broker stores it");
+        self.run(&scoped, "");
+        assert_eq!(self.carbonmapper.mints(), 1, "one scoped token for two calls");
+        step("Log out: the login is revoked at the service, and the next call says what to do");
+        self.run(&["logout", "earthscope"], "");
+        self.run(&["token", "earthscope"], "");
     }
 
-    /// `broker login earthscope`, and the click of a person who sees its code.
-    fn approve_when_polled(&self) {
-        show(&["login", "earthscope"]);
-        let mut login =
-            self.sandbox.command(&["login", "earthscope", "--no-browser"]).spawn().expect("it runs");
+    /// `broker login earthscope`, and the click of a user who compares the code.
+    fn log_in_with_browser(&self) {
+        let words = ["login", "earthscope", "--no-browser"];
+        show(&words, "");
+        let mut login = self.command(&words).stderr(Stdio::piped()).spawn().expect("broker runs");
+        let stderr = BufReader::new(login.stderr.take().expect("its stderr"));
         assert!(
             self.earthscope.wait_for("token", 1, Duration::from_mins(1)),
-            "the broker asks for its token"
+            "the broker polls for its token"
         );
         self.earthscope.approve_all();
-        let ended = login.wait().expect("it ends");
-        assert!(ended.success(), "logged in");
-        remark("(The demo clicked \"approve\" for you.)");
+        for line in stderr.lines() {
+            println!("{}", line.expect("a line"));
+        }
+        assert!(login.wait().expect("broker ends").success(), "logged in");
     }
 
-    fn types(&self, words: &[&str]) {
-        show(words);
-        let _ = self.sandbox.command(words).status().expect("it runs");
+    fn run(&self, words: &[&str], input: &str) {
+        show(words, input);
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("broker runs");
+        child.stdin.take().expect("its stdin").write_all(input.as_bytes()).expect("the input is read");
+        let output = child.wait_with_output().expect("broker ends");
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            println!("{}", shortened(line));
+        }
+        print!("{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn types_with_input(&self, words: &[&str], input: &str) {
-        println!("\n$ printf %s \"$PASSWORD\" | broker {}", words.join(" "));
-        let run = self.sandbox.broker_reading(words, input).ends(0);
-        print!("{}{}", run.out, run.err);
+    fn command(&self, words: &[&str]) -> Command {
+        let as_in_sandbox = self.sandbox.command(words);
+        let env = as_in_sandbox.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let mut command = Command::new(self.broker());
+        command.args(words).env_clear().envs(env).current_dir(self.sandbox.home());
+        command
     }
 
-    /// A shell in which `broker` is the one of this build, with the fake servers for services.
+    /// A shell in which `broker` is this program, and the services are the fake servers.
     fn shell(&self) {
-        let folder = broker_binary().parent().expect("a folder").to_owned();
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let paths = std::iter::once(folder).chain(std::env::split_paths(&path));
+        let paths = std::iter::once(self.sandbox.home()).chain(std::env::split_paths(&path));
         let path = std::env::join_paths(paths).expect("a PATH");
         println!("This shell has `broker`, a configuration, and the fake servers. For example:\n");
-        println!("  broker login earthscope      approve at its page, in a browser or from");
+        println!("  broker login earthscope      approve on its page, in a browser or from");
         println!("                               another terminal: curl -X POST 'PAGE'");
         println!("  broker token earthscope");
         println!("  broker token earthdaily      the API token is in $EDS_SECRET");
@@ -149,12 +164,11 @@ impl Stage {
         }
         let status = command
             .env("PATH", path)
-            // EarthScope's first tools kept a login elsewhere; it is not for a fake server.
+            // EarthScope's first tools stored a login elsewhere; the fake server must not get it.
             .env("APP_DIRECTORY", self.sandbox.home())
             .env("BROKER_CONFIG", self.sandbox.config_path())
             .env("BROKER_STATE_DIR", self.sandbox.state())
             .env("EDS_SECRET", API_TOKEN)
-            .stdin(Stdio::inherit())
             .status();
         let _ = status.expect("a shell");
     }
@@ -166,15 +180,20 @@ fn is_of_a_service(name: &str) -> bool {
     families.iter().any(|family| name.starts_with(family))
 }
 
-fn show(words: &[&str]) {
-    println!("\n$ broker {}", words.join(" "));
+/// The ends of a token, enough to compare two.
+fn shortened(line: &str) -> String {
+    match (line.get(..10), line.get(line.len().saturating_sub(6)..)) {
+        (Some(start), Some(end)) if line.len() > 24 => format!("{start}…{end}"),
+        _ => line.to_owned(),
+    }
 }
 
-fn heading(text: &str) {
+fn show(words: &[&str], input: &str) {
+    let input = if input.is_empty() { "" } else { "printf %s \"$PASSWORD\" | " };
+    println!("$ {input}broker {}", words.join(" "));
+}
+
+fn step(text: &str) {
     let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    println!("\n{bold}── {text}{plain}");
-}
-
-fn remark(text: &str) {
-    println!("\n  {text}");
+    println!("{bold}# {text}{plain}");
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""docs/dependencies.md and the tree agree: every direct dependency has its row, every row its dependency, and no tree
+"""docs/dev/dependencies.md and the tree agree: every direct dependency has its row, every row its dependency, and no tree
 is larger than its ceiling.
 
     tests/deps/check.py            checks
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "dependencies.md"
+PAGE = ROOT / "docs" / "dev" / "dependencies.md"
 ROOTS = ("broker", "broker-cli")
 
 
@@ -136,7 +136,7 @@ def main() -> int:
         PAGE.write_text(page, encoding="utf-8")
     wrong = check(page)
     for what in wrong:
-        print(f"docs/dependencies.md: {what}", file=sys.stderr)
+        print(f"docs/dev/dependencies.md: {what}", file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -123,18 +123,10 @@ fn lists(call: &str) -> [Vec<String>; 3] {
     lists
 }
 
-/// Whether programs can be watched here; what cannot is told, and in CI it is an error.
-fn can_watch() -> bool {
-    let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
-    // Root alone sees the words of a process that is not dumpable.
-    if tried.is_ok_and(|status| status.success()) && rustix::process::geteuid().is_root() {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "`strace` does not work on this machine, or not for this user");
-    // Not `eprintln`, which the test harness keeps to itself when a test passes.
-    writeln!(std::io::stderr(), "skipped: `strace` does not work on this machine, or not for this user")
-        .expect("stderr");
-    false
+/// Fails where programs cannot be watched: root alone sees the arguments of a process that is not dumpable.
+fn need_strace() {
+    crate::strace::need_strace();
+    assert!(rustix::process::geteuid().is_root(), "run this test as root");
 }
 
 /// A browser that only has to be started.
@@ -147,10 +139,9 @@ fn with_browser(watched: Watched) -> Watched {
 }
 
 #[test]
+#[ignore = "needs strace and root"]
 fn no_program_is_started_with_a_secret() {
-    if !can_watch() {
-        return;
-    }
+    need_strace();
     let watched = Watched::new();
     let bootstrap = watched.seismic.issue_refresh_token();
     let watched = with_browser(watched.with_env("A_SECRET", "standin-api-token"))

@@ -20,7 +20,7 @@ fn logged_in(service: &CarbonMapper) -> Sandbox {
     let sandbox = with(service).with_env("CARBONMAPPER_EMAIL", EMAIL);
     let login = ["login", "carbonmapper", "--password-stdin"];
     let _ =
-        sandbox.broker_reading(&login, &format!("{PASSWORD}\n")).ends(0).says("signed in as ada@example.org");
+        sandbox.broker_reading(&login, &format!("{PASSWORD}\n")).ends(0).says("logged in as ada@example.org");
     sandbox
 }
 

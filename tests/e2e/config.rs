@@ -1,14 +1,14 @@
-//! Configuration: layers, and errors that name the place and what would be right.
+//! Configuration: layers, and errors with the place and the correction.
 
 use std::path::Path;
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 
-/// Each `NAME.toml` of bad-config is a mistake, and `NAME.err` is what a person is told. To write the latter anew
-/// after a change of words: `UPDATE=1 cargo test -p broker-e2e bad_configurations`, and read the difference.
+/// Each `NAME.toml` of bad-config has a mistake, and `NAME.err` is the message. To update the messages after a change of
+/// words, run `UPDATE=1 cargo test -p broker-e2e bad_config` and review the difference.
 #[test]
-fn bad_configurations_are_told_with_place_and_remedy() {
+fn bad_config_errors_have_place_and_correction() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/bad-config");
     let mut cases = 0;
     for entry in std::fs::read_dir(&folder).expect("the folder") {
@@ -25,18 +25,18 @@ fn bad_configurations_are_told_with_place_and_remedy() {
         assert_eq!(run.out, "");
         assert!(!run.err.contains("hunter"), "{}: a secret is shown: {}", path.display(), run.err);
         let errors: Vec<_> = run.err.lines().filter(|line| !line.starts_with("warning: ")).collect();
-        let told = errors.iter().map(|line| without_kinds(line)).collect::<Vec<_>>();
-        let told = told.join("\n").replace(&config, "providers.toml") + "\n";
+        let message = errors.iter().map(|line| without_kinds(line)).collect::<Vec<_>>();
+        let message = message.join("\n").replace(&config, "providers.toml") + "\n";
         let expected = path.with_extension("err");
         if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&expected, &told).expect("written");
+            std::fs::write(&expected, &message).expect("written");
         }
-        assert_eq!(told, std::fs::read_to_string(&expected).unwrap_or_default(), "{}", path.display());
+        assert_eq!(message, std::fs::read_to_string(&expected).unwrap_or_default(), "{}", path.display());
     }
     assert!(cases >= 19, "{cases}");
 }
 
-/// A line without the list of kinds at its end: a new kind changes no case.
+/// Cuts the list of kinds: a new kind changes no case.
 fn without_kinds(line: &str) -> String {
     let list = line.find("one of `carbonmapper`, ").or_else(|| line.find("the kinds are `carbonmapper`, "));
     let list = list.and_then(|at| Some(at + line[at..].find('`')?));
@@ -44,7 +44,7 @@ fn without_kinds(line: &str) -> String {
 }
 
 #[test]
-fn a_mistake_elsewhere_does_not_stop_a_provider() {
+fn a_mistake_in_another_provider_is_ignored() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{}\"\n[providers.broken]\nkind = \"nothing\"\n",
@@ -52,21 +52,20 @@ fn a_mistake_elsewhere_does_not_stop_a_provider() {
     );
     let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
-    let _ = sandbox.broker(&["token", "broken"]).ends(5).says("there is no kind `nothing`");
+    let _ = sandbox.broker(&["token", "broken"]).ends(5).fails_with("config_unknown_kind");
     let _ = sandbox.broker(&["config", "check"]).ends(5);
 }
 
 #[test]
-fn a_named_file_that_is_not_there_is_an_error() {
+fn a_named_file_must_exist() {
     let sandbox = Sandbox::new();
-    let _ =
-        sandbox.broker(&["list", "--config", "nowhere.toml"]).ends(5).says("nowhere.toml").says("--config");
+    let _ = sandbox.broker(&["list", "--config", "nowhere.toml"]).ends(5).fails_with("config_unreadable");
     let sandbox = sandbox.with_env("BROKER_CONFIG", "/nowhere/at/all.toml");
     let _ = sandbox.broker(&["list"]).ends(5).says("BROKER_CONFIG");
 }
 
 #[test]
-fn the_environment_wins_over_the_file_key_by_key() {
+fn environment_overrides_file_key_by_key() {
     let (in_file, in_env) =
         (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));
     let config = format!(
@@ -87,13 +86,13 @@ fn the_environment_wins_over_the_file_key_by_key() {
         show.contains(&format!("kind = \"earthdaily\"  # {}", sandbox.config_path().display())),
         "{show}"
     );
-    let wrong = sandbox.with_env("BROKER_PROVIDERS__MY_IMAGERY__AUTH_STILE", "body");
+    let wrong = sandbox.with_env("BROKER_PROVIDERS__MY_IMAGERY__CLIENT_AUHT", "body");
     let _ =
-        wrong.broker(&["token", "my-imagery"]).ends(5).says("AUTH_STILE").says("did you mean `auth_style`?");
+        wrong.broker(&["token", "my-imagery"]).ends(5).fails_with("config_unknown_key").says("`client_auth`");
 }
 
 #[test]
-fn variables_of_one_table_are_joined_with_it_and_a_secret_is_replaced_as_a_whole() {
+fn variables_merge_into_tables_and_replace_secrets_whole() {
     let sandbox = Sandbox::new()
         .with_config(
             "[providers.my-lab]\nkind = \"login\"\nsecrets = { a = { file = \"nowhere\" }, b = { env = \"B\" } }\n\
@@ -126,7 +125,7 @@ fn variables_of_one_table_are_joined_with_it_and_a_secret_is_replaced_as_a_whole
 }
 
 #[test]
-fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
+fn a_url_from_the_environment_never_gets_a_secret_from_the_file() {
     let (own, other) =
         (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));
     let config = format!(
@@ -134,7 +133,7 @@ fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
          kind = \"earthdaily\"\nclient_secret = \"KANARIE of its own\"\ntimeout = \"1s\"\n",
         own.auth_url()
     );
-    // What goes outside ends at a proxy that is not there: a test asks no real service.
+    // Requests to other hosts end at a missing proxy: no test contacts a real service.
     let sandbox = Sandbox::new()
         .with_config(&config)
         .with_env("EDS_AUTH_URL", &other.auth_url())
@@ -142,11 +141,11 @@ fn a_url_of_the_environment_never_gets_a_secret_of_the_file() {
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     assert_eq!(own.exchanges(), 1);
     let _ = sandbox.broker(&["token", "second"]).ends(4).says("https://api.earthdaily.com/");
-    assert!(other.seen().is_empty(), "the variable and the file's secret are not joined");
+    assert!(other.seen().is_empty(), "the variable and the secret of the file are not joined");
 }
 
 #[test]
-fn nothing_in_the_working_folder_is_read_by_itself() {
+fn files_in_the_working_folder_are_not_read() {
     let trap = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new();
     let config = format!(
@@ -162,7 +161,7 @@ fn nothing_in_the_working_folder_is_read_by_itself() {
 }
 
 #[test]
-fn secrets_come_from_files_and_commands_too() {
+fn secrets_come_from_files_and_commands() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("secret");
@@ -188,7 +187,7 @@ fn secrets_come_from_files_and_commands_too() {
 }
 
 #[test]
-fn config_path_is_the_file_to_write() {
+fn config_path_prints_the_users_file() {
     let sandbox = Sandbox::new();
     let run = sandbox.broker(&["config", "path"]).ends(0);
     assert_eq!(run.out, format!("{}\n", sandbox.config_path().display()));
@@ -200,9 +199,9 @@ fn config_path_is_the_file_to_write() {
     assert_eq!(run.out, "mine.toml\n");
 }
 
-/// The built-in file says what the defaults are: with them written out, nothing changes.
+/// The built-in file documents the defaults: writing them out changes nothing.
 #[test]
-fn the_commented_defaults_of_the_built_in_file_are_the_defaults() {
+fn commented_defaults_are_the_defaults() {
     let built_in = include_str!("../../providers.toml");
     let mut text = String::new();
     for line in built_in.lines() {
@@ -232,7 +231,7 @@ fn the_commented_defaults_of_the_built_in_file_are_the_defaults() {
 }
 
 #[test]
-fn show_shows_no_secret_however_it_is_mistyped() {
+fn config_show_hides_mistyped_secrets() {
     let sandbox = Sandbox::new().with_config(
         "[providers.carbonmapper]\npasword = \"hunter1\"\npassword = \"hunter2\"\nemail = \"ada@example.org\"\n\
          [providers.earthdaily]\nclient_secret = { text = \"hunter3\" }\nauth_url = \"https://u:hunter4@x.example\"\n\
@@ -247,24 +246,70 @@ fn show_shows_no_secret_however_it_is_mistyped() {
 }
 
 #[test]
-fn a_variable_that_names_no_key_is_a_mistake() {
+fn a_variable_without_a_key_is_an_error() {
     let sandbox = Sandbox::new().with_env("BROKER_PROVIDERS__EARTHDAILY", "x");
     let _ = sandbox.broker(&["config", "check"]).ends(5).says("BROKER_PROVIDERS__EARTHDAILY");
 }
 
 #[test]
-fn one_provider_that_is_wrong_hides_no_other() {
+fn a_wrong_provider_does_not_hide_others() {
     let sandbox = Sandbox::new().with_config("[providers.carbonmapper]\ncolour = \"red\"\n");
     let run = sandbox.broker(&["status"]).ends(5).says("colour");
     assert!(run.out.contains("earthdaily") && run.out.contains("earthscope"), "{}", run.out);
 }
 
 #[test]
-fn a_refresh_token_of_the_environment_belongs_to_one_entry() {
+fn a_refresh_token_from_the_environment_is_for_one_provider() {
     let service = broker_testkit::EarthScope::start(broker_testkit::EarthScopeOptions::default());
     let config = format!("[providers.second]\nkind = \"earthscope\"\ndomain = \"{}\"\n", service.url());
     let token = service.issue_refresh_token();
     let sandbox = Sandbox::new().with_config(&config).with_env("ES_OAUTH2__REFRESH_TOKEN", &token);
     let _ = sandbox.broker(&["token", "second"]).ends(3);
     assert!(service.seen().is_empty());
+}
+
+#[test]
+fn an_old_key_is_read_and_named_by_config_check() {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = |key: &str| {
+        format!(
+            "[providers.earthdaily]\nauth_url = \"{}\"\n{key} = \"body\"\nclient_secret = {{ env = \"SECRET\" }}\n",
+            service.auth_url()
+        )
+    };
+    let sandbox = Sandbox::new().with_env("SECRET", "standin-api-token").with_config(&config("auth_style"));
+    let run = sandbox.broker(&["token", "earthdaily"]).ends(0);
+    assert_eq!(run.err, "", "only `config check` names it");
+    let seen = service.seen();
+    assert!(!seen[0].headers.iter().any(|(name, _)| name == "authorization"), "the secret is in the body");
+    let _ = sandbox.broker(&["config", "check"]).ends(0).says("`auth_style`").says("`client_auth`");
+    sandbox.write_config(&config("client_auth"));
+    assert_eq!(sandbox.broker(&["config", "check"]).ends(0).err, "");
+    let sandbox = sandbox.with_env("BROKER_PROVIDERS__EARTHDAILY__AUTH_STYLE", "basic");
+    let show = sandbox.broker(&["config", "show"]).ends(0).out;
+    assert!(show.contains("client_auth = \"basic\""), "the variable wins: {show}");
+}
+
+#[test]
+fn a_mistyped_source_is_not_a_literal_secret() {
+    let sandbox =
+        Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = { enviroment = \"NOPE\" }\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(sandbox.config_path(), mode).expect("a mode");
+    let run = sandbox.broker(&["token", "earthdaily"]).ends(5).fails_with("config_unknown_key");
+    assert!(!run.err.contains("warning"), "{}", run.err);
+    let _ = run.says("`enviroment`").says("`env`");
+    sandbox.write_config("[providers.earthdaily]\nclient_secret = \"x-KANARIE\"\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(sandbox.config_path(), mode).expect("a mode");
+    let _ = sandbox.broker(&["config", "check"]).ends(0).says("warning: ").says("`client_secret`");
+}
+
+#[test]
+fn an_unknown_provider_is_named_with_the_next_step() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.broker(&["token", "sentinelhub"]).ends(2).fails_with("provider_unknown");
+    let _ = run.says("broker add sentinelhub");
+    let run = sandbox.broker(&["token", "EarthScope"]).ends(2).fails_with("provider_unknown");
+    let _ = run.says("`earthscope`");
 }

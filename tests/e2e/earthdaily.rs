@@ -49,11 +49,11 @@ fn credentials_can_go_in_the_body() {
     let service =
         EarthDaily::start(EarthDailyOptions { accept: Auth::BodyOnly, ..EarthDailyOptions::default() });
     let config = format!(
-        "[providers.earthdaily]\nauth_url = \"{}\"\nauth_style = \"body\"\nclient_secret = \"standin-api-token\"\n",
+        "[providers.earthdaily]\nauth_url = \"{}\"\nclient_auth = \"body\"\nclient_secret = \"standin-api-token\"\n",
         service.auth_url()
     );
     let sandbox = Sandbox::new().with_config(&config);
-    let run = sandbox.broker(&["token", "earthdaily"]).says("others can read it");
+    let run = sandbox.broker(&["token", "earthdaily"]).says("`client_secret`");
     assert!(service.access_is_live(&run.token()));
     assert_eq!(service.seen()[0].header("authorization"), None);
 }

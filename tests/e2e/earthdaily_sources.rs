@@ -149,8 +149,11 @@ fn nothing_of_somebody_else_s_folder_is_read() {
     command.current_dir(sandbox.home().join("theirs"));
     for child in [broker_e2e::spawn(command, &TOKEN), sandbox.start(&TOKEN)] {
         let run = broker_e2e::finish(child).ends(5).says("EDS_SECRET");
-        let _ =
-            run.says("broker import EDS.env").says("--env-file EDS.env").says("~/.earthdaily/credentials");
+        let _ = run
+            .fails_with("secret_missing")
+            .says("broker import")
+            .says("--env-file")
+            .says("~/.earthdaily/credentials");
     }
     assert!(evil.seen().is_empty());
 }
@@ -211,7 +214,7 @@ fn a_file_of_variables_that_cannot_be_used_is_told() {
     for (name, text, says) in [
         ("words.env", "EDS_SECRET=KANARIE\nKANARIE KANARIE\n", "words.env:2"),
         ("json.env", "{\"EDS_SECRET\": \"KANARIE\"}", "json.env:1"),
-        ("none.env", "PATH=KANARIE\n", "no variable of a service"),
+        ("none.env", "PATH=KANARIE\n", "none.env"),
         ("half.env", "EDS_AUTH_URL=https://api.earthdaily.com/\n", "no EDS_SECRET"),
         ("url.env", "EDS_SECRET=x\nEDS_AUTH_URL=http://evil.example/\n", "EDS_AUTH_URL"),
     ] {

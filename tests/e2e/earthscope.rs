@@ -41,7 +41,7 @@ fn a_person_logs_in_and_the_token_is_held() {
     assert_no_secret("stderr", &end.join("\n"));
     let run = finish(login).ends(0);
     assert_eq!(run.out, "", "stdout is for answers");
-    assert!(end.last().is_some_and(|line| line.starts_with("earthscope: signed in as ")), "{end:?}");
+    assert!(end.last().is_some_and(|line| line.starts_with("earthscope: logged in as ")), "{end:?}");
 
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&token));
@@ -63,7 +63,7 @@ fn token_logs_in_if_it_is_told_to() {
     let service = service(Rotation::Keep);
     service.approve_all();
     let sandbox = with(&service);
-    let run = sandbox.broker(&["token", "earthscope", "--login"]).says("signed in");
+    let run = sandbox.broker(&["token", "earthscope", "--login"]).says("logged in");
     assert!(service.access_is_live(&run.token()));
 }
 
@@ -232,7 +232,7 @@ fn logout_revokes_and_forgets() {
     assert_eq!(seen.json(), json!({ "client_id": "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0", "token": held }));
     assert!(!sandbox.record_path("earthscope").exists());
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3);
-    let _ = sandbox.broker(&["logout", "earthscope"]).ends(0).says("nothing is held");
+    let _ = sandbox.broker(&["logout", "earthscope"]).ends(0).says("not logged in");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn min_ttl_and_force_get_new_tokens() {
     assert_ne!(second, third);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), third);
     let _ = sandbox.broker(&["token", "earthscope", "--expires", "7d"]).ends(2).says("--expires");
-    let _ = sandbox.broker(&["token", "earthscope", "--min-ttl", "3h"]).ends(0).says("less life left");
+    let _ = sandbox.broker(&["token", "earthscope", "--min-ttl", "3h"]).ends(0).says("--min-ttl");
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn what_a_service_says_does_not_steer_the_terminal() {
     let sandbox = with(&service);
     let login = log_in(&service, &sandbox);
     let shown = login.err + &sandbox.broker(&["status"]).ends(0).out;
-    assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.contains("signed in as a [31mb"), "{shown:?}");
+    assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.contains("logged in as a [31mb"), "{shown:?}");
 }
 
 #[test]

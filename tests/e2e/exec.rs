@@ -10,7 +10,7 @@ use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOp
 
 use crate::stage::program;
 
-/// Imagery and methane, with what logs in by itself.
+/// Two services with configured secrets, and a sandbox for both.
 fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
     let (imagery, methane) = (
         EarthDaily::start(EarthDailyOptions::default()),
@@ -37,32 +37,31 @@ fn first_line(child: &mut Started) -> String {
     String::from_utf8(line).expect("UTF-8")
 }
 
-/// What a command wrote into a file of the home.
+/// The content of a file that a command wrote.
 fn written(sandbox: &Sandbox, name: &str) -> String {
     std::fs::read_to_string(sandbox.home().join(name)).expect("a file")
 }
 
 #[test]
-fn the_command_has_each_token_in_its_variable_and_nowhere_else() {
+fn command_gets_tokens_only_in_its_variables() {
     let (imagery, _methane, sandbox) = two();
-    // Whatever it prints is searched for secrets: its words are.
+    // Its output is searched for secrets, so it prints its arguments.
     let script = "umask 077; printf '%s %s' $EDS_TOKEN $CARBONMAPPER_TOKEN > seen; tr '\\0' ' ' < /proc/$$/cmdline; \
                   echo \"$1\"; test -n \"$EDS_SECRET\"";
     let words = ["exec", "earthdaily,carbonmapper", "--", "sh", "-c", script, "sh", "--scope"];
     let run = sandbox.broker(&words).ends(0);
-    assert!(run.out.ends_with(" sh --scope --scope\n"), "its words are its own: {}", run.out);
+    assert!(run.out.ends_with(" sh --scope --scope\n"), "arguments are unchanged: {}", run.out);
     let tokens = ["earthdaily", "carbonmapper"].map(|name| sandbox.broker(&["token", name]).token());
     assert_eq!(written(&sandbox, "seen"), tokens.join(" "));
-    assert_eq!(imagery.exchanges(), 1, "held tokens are used");
+    assert_eq!(imagery.exchanges(), 1, "stored tokens are used");
 }
 
-/// What a process has of signals and open files; its number before. The C library ignores signals of its own, after
-/// those that have names.
+/// Prints the process id, signal masks and open files. The C library ignores some signals after the named ones.
 const INHERITED: &str = "echo $$; sed -n 's/^Sig\\(Ign\\|Blk\\):.*\\(........\\)$/\\1 \\2/p' /proc/self/status; \
                          ls /proc/self/fd; exit 7";
 
 #[test]
-fn the_command_is_the_process_itself_with_nothing_changed() {
+fn command_replaces_the_process_unchanged() {
     let (_imagery, _methane, sandbox) = two();
     let inherited = |child: Started| {
         let number = format!("{}\n", child.id());
@@ -71,7 +70,7 @@ fn the_command_is_the_process_itself_with_nothing_changed() {
     };
     let without = inherited(spawn(program(&sandbox, "sh", &["-c", INHERITED]), &[]));
     assert!(without.starts_with("Blk 00000000\nIgn 00000000\n0\n1\n"), "{without}");
-    // Once with a request before it, once with what is held.
+    // First with a request, then with the stored token.
     for _ in 0..2 {
         assert_eq!(inherited(sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", INHERITED])), without);
     }
@@ -80,7 +79,7 @@ fn the_command_is_the_process_itself_with_nothing_changed() {
 }
 
 #[test]
-fn what_is_ignored_stays_so() {
+fn ignored_signals_stay_ignored() {
     let (_imagery, _methane, sandbox) = two();
     for words in [&["exec", "earthdaily"][..], &["exec", "earthdaily"], &["exec", "--file", "earthdaily"]] {
         let words = [words, &["--", "sh", "-c", INHERITED]].concat();
@@ -91,25 +90,52 @@ fn what_is_ignored_stays_so() {
 }
 
 #[test]
-fn a_command_that_cannot_run_has_the_exit_codes_of_shells() {
+fn command_that_cannot_run_exits_as_in_a_shell() {
     let (_imagery, _methane, sandbox) = two();
     let exec = |words: &[&str]| sandbox.broker(&[&["exec", "earthdaily"], words].concat());
-    let _ = exec(&["--", "no-such-command"]).ends(127).says("`no-such-command` cannot be run");
-    let _ = exec(&["--", "ls -l"]).ends(127).says("words of their own");
+    let _ = exec(&["--", "no-such-command"]).ends(127).fails_with("program_failed").says("`no-such-command`");
+    let _ = exec(&["--", "ls -l"]).ends(127).says("sh -c");
     let _ = exec(&["--", "/dev/null"]).ends(126).says("Permission denied");
-    let _ = exec(&["--file", "--", "no-such-command"]).ends(127).says("`no-such-command` cannot be run");
+    let _ = exec(&["--file", "--", "no-such-command"])
+        .ends(127)
+        .fails_with("program_failed")
+        .says("`no-such-command`");
     let _ = exec(&["--file", "--", "/dev/null"]).ends(126);
     let _ = exec(&[]).ends(2).says("COMMAND");
     let _ = exec(&["--"]).ends(2);
 }
 
 #[test]
-fn without_a_token_nothing_is_run() {
+fn missing_dashes_hint_works_when_pasted() {
+    let (_imagery, _methane, sandbox) = two();
+    let bin = sandbox.home().join("bin");
+    std::fs::create_dir(&bin).expect("a folder");
+    std::os::unix::fs::symlink(broker_e2e::broker_binary(), bin.join("broker")).expect("a link");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("PATH"));
+    let sandbox = sandbox.with_env("PATH", &path);
+    let script = "test -n \"$EDS_TOKEN\" && echo \"it's $1\"";
+    for words in [
+        &["exec", "earthdaily", "sh", "-c", script, "sh", "$HOME; a b"][..],
+        &["exec", "earthdaily", "--min-ttl", "1m", "sh", "-ec", script, "sh", "$HOME; a b"],
+    ] {
+        let run = sandbox.broker(words).ends(2).fails_with("usage_invalid");
+        let hint = run.err.lines().last().expect("a hint");
+        let pasted = program(&sandbox, "sh", &["-c", hint]).output().expect("a shell");
+        assert_eq!(String::from_utf8_lossy(&pasted.stdout), "it's $HOME; a b\n", "{hint}");
+    }
+    let run = sandbox.broker(&["exec", "earthdaily", "make", "all"]).ends(2);
+    assert_eq!(run.err.lines().last(), Some("  broker exec earthdaily -- make all"));
+    let run = sandbox.broker(&["exec", "earthdaily", "python3", "--version"]).ends(2);
+    assert_eq!(run.err.lines().last(), Some("  broker exec earthdaily -- python3 --version"));
+}
+
+#[test]
+fn command_does_not_start_without_a_token() {
     let (_imagery, methane, sandbox) = two();
     let start = |providers: &str| sandbox.broker(&["exec", providers, "--", "touch", "started"]);
     let _ = start("earthdaily,earthscope").ends(3).says("broker login earthscope");
-    let _ = start("nothing").ends(2).says("there is no provider `nothing`");
-    let _ = start("earthdaily,earthdaily").ends(2).says("named twice");
+    let _ = start("nothing").ends(2).fails_with("provider_unknown").says("nothing");
+    let _ = start("earthdaily,earthdaily").ends(2).fails_with("usage_invalid").says("`earthdaily`");
     let _ = start("earthdaily,").ends(2);
     methane.fault_always("pair", broker_testkit::Fault::Status(503));
     let _ = start("earthdaily,carbonmapper").ends(4).says("carbonmapper: ");
@@ -121,7 +147,7 @@ fn without_a_token_nothing_is_run() {
 }
 
 #[test]
-fn a_variable_can_be_named_and_has_room_for_one() {
+fn each_provider_needs_its_own_variable() {
     let (imagery, _methane, sandbox) = two();
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{0}\"\n[providers.second]\nkind = \"earthdaily\"\n\
@@ -136,7 +162,7 @@ fn a_variable_can_be_named_and_has_room_for_one() {
 }
 
 #[test]
-fn one_exec_runs_in_another() {
+fn exec_can_be_nested() {
     let (_imagery, _methane, sandbox) = two();
     let inner = sandbox.command(&[]).get_program().to_owned();
     let inner = inner.to_str().expect("a path");
@@ -149,12 +175,12 @@ fn one_exec_runs_in_another() {
 }
 
 #[test]
-fn a_token_of_two_lines_is_in_no_variable_and_no_file() {
+fn token_with_two_lines_is_not_passed_on() {
     let (imagery, _methane, sandbox) = two();
     let two_lines = broker_testkit::Fault::edit(|answer| answer["access_token"] = "a\nb".into());
     imagery.fault_always("token", two_lines);
     for words in [&["exec", "earthdaily", "--", "true"][..], &["exec", "--file", "earthdaily", "--", "true"]]
     {
-        let _ = sandbox.broker(words).ends(4).says("control characters");
+        let _ = sandbox.broker(words).ends(4).fails_with("bad_response");
     }
 }

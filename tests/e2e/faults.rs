@@ -1,4 +1,4 @@
-//! What goes wrong outside: services, networks, disks. Nothing of it is a lost login.
+//! Faults of services, networks and disks: none of them loses a login.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -25,7 +25,7 @@ fn seismic() -> (EarthScope, Sandbox) {
 }
 
 #[test]
-fn a_service_in_trouble_is_exit_4_and_works_again_after() {
+fn service_fault_is_exit_4_until_it_ends() {
     let faults = [
         Fault::Html(200),
         Fault::Empty(200),
@@ -49,42 +49,42 @@ fn a_service_in_trouble_is_exit_4_and_works_again_after() {
 }
 
 #[test]
-fn a_redirect_is_named_and_not_followed() {
+fn redirect_is_refused() {
     let (service, sandbox) = imagery();
     let trap = EarthDaily::start(EarthDailyOptions::default());
     service.fault_always("token", Fault::Redirect(trap.auth_url()));
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).says("redirect");
-    assert!(trap.seen().is_empty(), "the secret goes only where the configuration says");
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).fails_with("redirect_refused");
+    assert!(trap.seen().is_empty(), "the secret is sent only to the configured URL");
 }
 
 #[test]
-fn offline_is_exit_4_and_the_held_token_serves_until_it_expires() {
+fn stored_token_is_used_offline_until_it_expires() {
     let (service, sandbox) = seismic();
-    let held = sandbox.broker(&["token", "earthscope"]).token();
+    let stored = sandbox.broker(&["token", "earthscope"]).token();
     drop(service);
     // In the advisory window, an hour before the end of a day.
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
-    let run = sandbox.broker(&["token", "earthscope"]).says("the held token serves until");
-    assert_eq!(run.token(), held);
-    let rested = sandbox.broker(&["token", "earthscope"]);
-    assert_eq!(rested.err, "", "nobody tries again at once");
-    assert_eq!(rested.token(), held);
+    let run = sandbox.broker(&["token", "earthscope"]).says("earthscope");
+    assert_eq!(run.token(), stored);
+    let second = sandbox.broker(&["token", "earthscope"]);
+    assert_eq!(second.err, "", "no second attempt yet");
+    assert_eq!(second.token(), stored);
     sandbox.age("earthscope", TimeDelta::hours(1));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
     let record = sandbox.record("earthscope");
     assert!(
         record["grant"]["secret"].is_string() && record["grant"]["refused_at"].is_null(),
-        "the login is kept"
+        "the login is stored"
     );
 }
 
 #[test]
-fn retry_after_is_told() {
+fn retry_after_is_obeyed_and_reported() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).says("2m");
-    assert_eq!(service.count("token"), 1, "who asks to be left alone is left alone");
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4).fails_with("rate_limited").says("2m");
+    assert_eq!(service.count("token"), 1, "one request");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn wrong_secret_and_wrong_environment_are_refused() {
 }
 
 #[test]
-fn a_token_that_arrives_expired_names_both_clocks() {
+fn expired_new_token_is_an_error() {
     let options = EarthDailyOptions {
         expires_in_form: broker_testkit::ExpiresIn::Missing,
         jwt: true,
@@ -110,19 +110,19 @@ fn a_token_that_arrives_expired_names_both_clocks() {
     let service = EarthDaily::start(options);
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
     let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
-    // The service's clock is a day behind: known from its Date, so its tokens are taken for what they are.
+    // The service's clock is a day behind; its `Date` header corrects the expiry.
     service.set_date_skew(-86_400);
     let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     assert!((3500..=3605).contains(&json["expires_in"].as_i64().expect("seconds")), "{json}");
-    // A token that is truly over is not handed out.
+    // An expired token is not printed.
     service.set_date_skew(0);
     service.fault_always("token", Fault::edit(|answer| answer["expires_in"] = (-5).into()));
-    let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4).says("this machine's clock");
+    let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4).fails_with("token_expired");
     assert_eq!(run.out, "");
 }
 
 #[test]
-fn unreadable_records_are_kept_aside_never_destroyed() {
+fn unreadable_record_is_quarantined_by_login() {
     let newer = r#"{"version":99,"provider":"earthscope","sealed":"x"}"#;
     let foreign = r#"{"version":1,"provider":"somebody"}"#;
     for content in ["", "{\"version\":1,\"prov", newer, foreign, "not a record at all"] {
@@ -133,19 +133,15 @@ fn unreadable_records_are_kept_aside_never_destroyed() {
         ));
         let path = sandbox.record_path("earthscope");
         std::fs::write(&path, content).expect("a record");
-        let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says("broker login earthscope");
-        assert_eq!(
-            std::fs::read_to_string(&path).expect("still there"),
-            content,
-            "a question destroys nothing"
-        );
+        let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
+        assert_eq!(std::fs::read_to_string(&path).expect("still there"), content, "unchanged");
         let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
         assert_eq!(status["providers"][0]["state"], "login_required", "{content:?}");
         let _ = sandbox.broker(&["login", "earthscope"]).ends(0).says("earthscope.json.aside-1");
         let _ = sandbox.broker(&["token", "earthscope"]).token();
-        let aside =
-            std::fs::read_to_string(sandbox.state().join("earthscope.json.aside-1")).expect("kept aside");
-        assert_eq!(aside, content);
+        let quarantined = std::fs::read_to_string(sandbox.state().join("earthscope.json.aside-1"))
+            .expect("the quarantined record");
+        assert_eq!(quarantined, content);
     }
 }
 
@@ -172,60 +168,67 @@ fn records_are_0600_in_a_folder_of_0700() {
 }
 
 #[test]
-fn links_are_not_followed() {
+fn symbolic_links_are_not_followed() {
     let (service, sandbox) = seismic();
     let path = sandbox.record_path("earthscope");
     let elsewhere = sandbox.home().join("elsewhere.json");
     std::fs::rename(&path, &elsewhere).expect("moved");
     symlink(&elsewhere, &path).expect("a link");
     let before = std::fs::read(&elsewhere).expect("there");
-    let asked = service.seen().len();
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).says("symbolic link");
+    let requests = service.seen().len();
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).fails_with("store_unreadable");
     assert_eq!(std::fs::read(&elsewhere).expect("there"), before);
-    assert_eq!(service.seen().len(), asked);
+    assert_eq!(service.seen().len(), requests);
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_written_is_told_before_anything_is_spent() {
+fn unwritable_state_folder_fails_before_requests() {
     let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
-    let asked = service.seen().len();
-    // A file where the folder should be: true for root too.
+    let requests = service.seen().len();
+    // A file instead of the folder, which stops root too.
     let blocked = sandbox.home().join("blocked");
     std::fs::write(&blocked, "").expect("a file");
     let state = blocked.display().to_string();
-    let _ = sandbox.broker(&["token", "earthscope", "--state-dir", &state]).ends(1).says("--state-dir");
-    assert_eq!(service.seen().len(), asked, "the service was not asked");
+    let _ = sandbox
+        .broker(&["token", "earthscope", "--state-dir", &state])
+        .fails_with("store_unreadable")
+        .ends(1);
+    assert_eq!(service.seen().len(), requests, "no request");
 }
 
 #[test]
-fn a_lock_that_is_held_ends_the_wait_for_those_who_have_a_token() {
+fn caller_with_valid_token_does_not_wait_for_lock() {
     let (service, sandbox) = seismic();
-    let held = sandbox.broker(&["token", "earthscope"]).token();
+    let stored = sandbox.broker(&["token", "earthscope"]).token();
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     service.forget_seen();
-    // One renews and gets no answer for a while; the other goes on with the held token at once.
+    // One process renews slowly; the other uses the stored token at once.
     service.fault("token", Fault::Delay(Duration::from_millis(800)));
     let slow = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
-    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), held);
-    assert_ne!(broker_e2e::finish(slow).token(), held);
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), stored);
+    assert_ne!(broker_e2e::finish(slow).token(), stored);
     assert_eq!(service.count("token"), 1);
 }
 
 #[test]
-fn a_folder_that_everybody_can_write_is_not_used() {
+fn world_writable_state_folder_is_refused() {
     let (service, sandbox) = imagery();
     let open = sandbox.home().join("open");
     std::fs::create_dir(&open).expect("a folder");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).expect("a mode");
     let open = open.display().to_string();
-    let _ = sandbox.broker(&["token", "earthdaily", "--state-dir", &open]).ends(1).says("chmod 700");
+    let _ = sandbox
+        .broker(&["token", "earthdaily", "--state-dir", &open])
+        .ends(1)
+        .fails_with("store_unwritable")
+        .says("chmod 700");
     assert!(service.seen().is_empty());
 }
 
 #[test]
-fn after_a_signal_nothing_more_is_sent() {
+fn no_request_is_sent_after_a_signal() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "2".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -237,31 +240,31 @@ fn after_a_signal_nothing_more_is_sent() {
     assert_eq!(service.count("token"), 1);
 }
 
-/// Starts `broker` eight times while the lock is held, and lets go when all of them wait for it.
-fn eight_that_wait(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
+/// Starts `broker` eight times while the lock is taken, and unlocks when all of them wait for it.
+fn eight_waiting(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
     let lock = std::fs::File::create(sandbox.state().join("earthdaily.lock")).expect("a lock file");
     lock.lock().expect("locked");
     let mut all: Vec<_> = (0..8).map(|_| sandbox.start(words)).collect();
     for child in &mut all {
         let mut stderr = BufReader::new(child.stderr.take().expect("stderr"));
-        let mut told = String::new();
-        while told.is_empty() || is_log(&told) {
-            told.clear();
-            stderr.read_line(&mut told).expect("a line");
+        let mut line = String::new();
+        while line.is_empty() || is_log(&line) {
+            line.clear();
+            stderr.read_line(&mut line).expect("a line");
         }
-        assert!(told.starts_with("waiting for "), "{told}");
+        assert!(line.starts_with("waiting for "), "{line}");
         child.stderr = Some(stderr.into_inner());
     }
     all
 }
 
 #[test]
-fn who_waited_for_a_failure_gets_it_and_does_not_ask_again() {
+fn waiting_processes_share_a_failure() {
     let (service, sandbox) = imagery();
     service.fault_always("token", Fault::Hang);
-    for child in eight_that_wait(&sandbox, &["token", "earthdaily"]) {
-        let _ = broker_e2e::finish(child).ends(4).says("nothing came within 1s");
+    for child in eight_waiting(&sandbox, &["token", "earthdaily"]) {
+        let _ = broker_e2e::finish(child).ends(4).fails_with("timeout");
     }
     assert_eq!(service.count("token"), 1);
     service.clear_faults();
@@ -269,27 +272,28 @@ fn who_waited_for_a_failure_gets_it_and_does_not_ask_again() {
 }
 
 #[test]
-fn who_waited_for_more_life_than_there_is_takes_what_was_made_meanwhile() {
+fn waiting_processes_share_a_token_for_min_ttl() {
     let (service, sandbox) = imagery();
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     service.forget_seen();
-    for child in eight_that_wait(&sandbox, &["token", "earthdaily", "--min-ttl", "9h"]) {
-        let _ = broker_e2e::finish(child).says("less life left").token();
+    for child in eight_waiting(&sandbox, &["token", "earthdaily", "--min-ttl", "9h"]) {
+        let _ = broker_e2e::finish(child).says("--min-ttl").token();
     }
     assert_eq!(service.count("token"), 1);
 }
 
 #[test]
-fn a_secret_is_not_shown_in_any_spelling() {
+fn messages_hide_every_encoding_of_a_secret() {
     let (service, sandbox) = imagery();
     let secret = r#"s3cr/t+va"l\ue&x"#;
     let sandbox = sandbox.with_env("EDS_SECRET", secret);
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(6);
-    // What a service can say back: the header as it came, the form, the text, the text as JSON.
+    // A service can repeat the header, the form, the text, and the text as JSON.
     let header = service.seen()[0].header("authorization").expect("a header").to_owned();
     let encoded = "s3cr%2Ft%2Bva%22l%5Cue%26x";
-    let said = format!("{header} client_secret={encoded} {secret} {}", serde_json::json!({ "s": secret }));
-    let body = serde_json::json!({ "error": "invalid_client", "error_description": said }).to_string();
+    let repeated =
+        format!("{header} client_secret={encoded} {secret} {}", serde_json::json!({ "s": secret }));
+    let body = serde_json::json!({ "error": "invalid_client", "error_description": repeated }).to_string();
     service.fault_always("token", Fault::Answer { status: 401, headers: Vec::new(), body });
     let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(6).says("[redacted]");
     let record = sandbox.record("earthdaily").to_string();
@@ -300,12 +304,35 @@ fn a_secret_is_not_shown_in_any_spelling() {
 }
 
 #[test]
-fn who_waited_with_force_takes_what_was_made_meanwhile() {
+fn waiting_processes_share_a_forced_token() {
     let (service, sandbox) = imagery();
     let old = sandbox.broker(&["token", "earthdaily"]).token();
     service.forget_seen();
-    for child in eight_that_wait(&sandbox, &["token", "earthdaily", "--force"]) {
+    for child in eight_waiting(&sandbox, &["token", "earthdaily", "--force"]) {
         assert_ne!(broker_e2e::finish(child).token(), old);
     }
     assert_eq!(service.count("token"), 1);
+}
+
+#[test]
+fn huge_numbers_in_a_record_do_not_abort() {
+    let (_service, sandbox) = seismic();
+    for key in ["ahead_of", "margin", "clock_skew"] {
+        for number in [i64::MIN, i64::MIN / 1000, i64::MAX / 1000, i64::MAX] {
+            let mut record = sandbox.record("earthscope");
+            for key in ["ahead_of", "margin", "clock_skew"] {
+                record["tokens"][""][key] = serde_json::Value::Null;
+            }
+            record["tokens"][""][key] = number.into();
+            sandbox.write(&sandbox.record_path("earthscope"), &record.to_string());
+            for words in
+                [&["token", "earthscope"][..], &["status"], &["doctor", "--offline"], &["status", "--json"]]
+            {
+                let run = sandbox.broker(words);
+                assert!((0..=6).contains(&run.code), "{key} = {number}: {words:?}: {run:?}");
+                assert!(!run.err.contains("panicked"), "{key} = {number}: {words:?}: {run:?}");
+            }
+            let _ = sandbox.broker(&["token", "earthscope"]).token();
+        }
+    }
 }

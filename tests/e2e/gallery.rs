@@ -1,5 +1,5 @@
-//! The gallery: each service as `broker add` gives it, against a fake server that takes exactly the requests of
-//! `gallery/NAME.json`, which are written from the services' own documents.
+//! The gallery: each service as `broker add` writes it, against a fake server that accepts exactly the requests of
+//! `gallery/NAME.json`. These follow the services' documentation.
 
 mod service;
 
@@ -26,50 +26,50 @@ fn text_of(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file")
 }
 
-/// Where the password of a login is from.
+/// The source of a login's password.
 #[derive(Clone, Copy, PartialEq)]
 enum Password {
-    /// Standard input of `broker login`, with the file as it is.
+    /// Standard input of `broker login`.
     Stdin,
-    /// The environment variable of the file, in the line that is commented out there.
+    /// The environment variable in a commented line of the file.
     Variable,
 }
 
-/// A sandbox that a service was added to, with what its person fills in.
+/// A sandbox with an added service, and the values that its user fills in.
 struct Case {
     name: String,
-    told: Value,
+    spec: Value,
     service: Service,
     sandbox: Sandbox,
-    /// What `login` reads on standard input.
+    /// The standard input of `login`.
     typed: Option<String>,
-    /// The port that the browser comes back to, where the service has a fixed one.
+    /// The port of the redirect URI, where the service has a fixed one.
     port: u16,
 }
 
 impl Case {
-    fn new(name: &str, told: &Value, password: Password) -> Self {
+    fn new(name: &str, spec: &Value, password: Password) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
-        // A fixed port may be another program's here.
+        // Another program may use the fixed port.
         let here = |text: &str| text.replace("localhost:5000", &format!("localhost:{port}"));
-        let told: Value = serde_json::from_str(&here(&told.to_string())).expect("JSON");
+        let spec: Value = serde_json::from_str(&here(&spec.to_string())).expect("JSON");
         let (service, sandbox) = (Service::start(), Sandbox::new());
         let run = sandbox.broker(&["add", name]).ends(0);
         assert_eq!(run.out, "");
         let mut toml = std::fs::read_to_string(sandbox.config_path()).expect("it is added");
-        assert_eq!(toml, text_of(&format!("../docs/gallery/{name}.toml")), "the file as it is");
+        assert_eq!(toml, text_of(&format!("../docs/gallery/{name}.toml")), "the file of the gallery");
         assert!(!toml.contains("http://") || toml.contains("redirect_uri = \"http://localhost"), "{toml}");
-        for (key, value) in texts(&told["blanks"]) {
-            assert!(run.err.contains(&format!("fill in `{key}`")), "it is said: {}", run.err);
+        for (key, value) in texts(&spec["blanks"]) {
+            assert!(run.err.contains(&format!("fill in `{key}`")), "the step is printed: {}", run.err);
             let _ = sandbox.broker(&["config", "check"]).ends(5).says(&format!("`{key}`"));
             toml = replaced(&toml, &format!("{key} = \"\""), &format!("{key} = \"{value}\""));
         }
         let mut typed = None;
-        for (variable, value) in texts(&told["password"]) {
+        for (variable, value) in texts(&spec["password"]) {
             let login = format!("next: broker login {name}");
             let steps: Vec<_> = run.err.lines().filter(|line| line.starts_with("next: ")).collect();
-            assert_eq!(steps, [login], "all else is asked there");
+            assert_eq!(steps, [login], "the login asks for the rest");
             if password == Password::Stdin {
                 typed = Some(format!("{value}\n"));
                 continue;
@@ -81,24 +81,24 @@ impl Case {
         let _ = sandbox.broker(&["config", "check"]).ends(0);
         toml = here(&service.in_place(&toml));
         sandbox.write_config(&toml);
-        // A browser of this machine, which does nothing: the test plays it.
+        // The test acts as the browser.
         let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
-        for (variable, value) in texts(&told["variables"]) {
-            assert!(run.err.contains(&format!("set {variable}")), "what is to be set is said: {}", run.err);
+        for (variable, value) in texts(&spec["variables"]) {
+            assert!(run.err.contains(&format!("set {variable}")), "the variable is named: {}", run.err);
             sandbox = sandbox.with_env(&variable, &value);
         }
-        for (variable, value) in texts(&told["password"]).into_iter().filter(|_| typed.is_none()) {
+        for (variable, value) in texts(&spec["password"]).into_iter().filter(|_| typed.is_none()) {
             sandbox = sandbox.with_env(&variable, &value);
         }
-        for (key, value) in texts(&told["keys"]) {
+        for (key, value) in texts(&spec["keys"]) {
             let provider = name.to_uppercase().replace('-', "_");
             sandbox =
                 sandbox.with_env(&format!("BROKER_PROVIDERS__{provider}__{}", key.to_uppercase()), &value);
         }
-        if let Some(program) = told.get("program") {
+        if let Some(program) = spec.get("program") {
             sandbox = with_program(sandbox, program);
         }
-        Self { name: name.to_owned(), told, service, sandbox, typed, port }
+        Self { name: name.to_owned(), spec, service, sandbox, typed, port }
     }
 
     fn run(&self, run: &Value) {
@@ -130,7 +130,7 @@ impl Case {
         }
     }
 
-    /// Plays the person's browser: opens the page that the broker names, and comes back.
+    /// Acts as the user's browser: opens the login page and follows the redirect.
     fn in_browser(&self, words: &[&str], browser: &Value) -> Run {
         let mut started = self.sandbox.start(words);
         let stderr = started.stderr.take().expect("its stderr");
@@ -146,7 +146,7 @@ impl Case {
         for (name, value) in texts(&browser["back"]["query"]) {
             query.append_pair(&name, &self.service.filled(&value));
         }
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("somebody listens");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the broker listens");
         let request = format!(
             "GET /?{} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\r\n",
             query.finish(),
@@ -161,25 +161,25 @@ impl Case {
     }
 }
 
-/// The runs of a service: with a password, in each of the ways to give it.
+/// Runs a service, once for each source of a password.
 fn test(name: &str) {
-    let told: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
-    let ways = if told["password"].is_object() {
+    let spec: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
+    let ways = if spec["password"].is_object() {
         &[Password::Stdin, Password::Variable][..]
     } else {
         &[Password::Variable]
     };
     for way in ways {
-        let case = Case::new(name, &told, *way);
-        // With a password at hand the broker logs in by itself.
+        let case = Case::new(name, &spec, *way);
+        // With a configured password the broker logs in automatically.
         let fits = |run: &&Value| run["known_password"] != false || *way == Password::Stdin;
-        for run in case.told["runs"].as_array().expect("runs").iter().filter(fits) {
+        for run in case.spec["runs"].as_array().expect("runs").iter().filter(fits) {
             case.run(run);
         }
     }
 }
 
-/// A text with one place changed.
+/// Returns the text with one change.
 fn replaced(text: &str, old: &str, new: &str) -> String {
     assert_eq!(text.matches(old).count(), 1, "{old} in {text}");
     text.replace(old, new)
@@ -190,13 +190,13 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
     object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
 }
 
-/// A program that prints its answer if it is called with the words that are expected, and fails otherwise.
+/// Adds a program that prints its answer for the expected arguments, and fails for others.
 fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
     let folder = sandbox.home().join("bin");
     let path = folder.join(program["name"].as_str().expect("a name"));
     let words: Vec<_> = program["words"].as_array().expect("words").iter().map(Value::to_string).collect();
     let script = format!(
-        "#!/bin/sh\n[ \"$*\" = \"$(echo {})\" ] && [ $# = {} ] || {{ echo \"other words: $*\" >&2; exit 9; }}\ncat <<'END'\n{}\nEND\n",
+        "#!/bin/sh\n[ \"$*\" = \"$(echo {})\" ] && [ $# = {} ] || {{ echo \"other arguments: $*\" >&2; exit 9; }}\ncat <<'END'\n{}\nEND\n",
         words.join(" "),
         words.len(),
         program["prints"]
@@ -208,7 +208,7 @@ fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
     sandbox.with_env("PATH", &path)
 }
 
-/// A test of each service; that none is left out is a test of its own.
+/// A test for each service. Another test checks that the list is complete.
 macro_rules! services {
     ($($test:ident $name:literal)*) => {
         const TESTED: &[&str] = &[$($name),*];
@@ -247,7 +247,7 @@ services! {
 }
 
 #[test]
-fn every_service_is_in_the_list_and_is_tested() {
+fn every_service_is_listed_and_tested() {
     let files = names_in("../docs/gallery", ".toml");
     assert!(files.len() >= 15, "{files:?}");
     assert_eq!(names_in("e2e/gallery", ".json"), files, "a case for each file");
@@ -260,11 +260,10 @@ fn every_service_is_in_the_list_and_is_tested() {
 }
 
 #[test]
-fn every_file_says_where_it_was_read() {
+fn every_file_names_its_documentation() {
     for name in names_in("../docs/gallery", ".toml") {
         let text = text_of(&format!("../docs/gallery/{name}.toml"));
         let comments: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();
-        // As a reader joins the lines.
         let comments = comments.join(" ").replace(" # ", " ");
         assert!(comments.contains("Not run against the live service."), "{name}: {comments}");
         assert!(comments.contains("Read: "), "{name}: {comments}");

@@ -1,4 +1,4 @@
-//! What other processes can see of the broker: its memory, its environment, and what it hands to children.
+//! What other processes can see: memory, environment, and the environment of children.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -11,17 +11,17 @@ use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
 use crate::stage::program;
 use crate::user::User;
 
-/// Imagery that never answers, and a person of an account of their own who asks for it with core dumps allowed.
+/// Starts a broker that waits for a response, with core dumps allowed.
 fn waiting(user: &User, service: &EarthDaily, sandbox: &Sandbox) -> Child {
     service.fault("token", Fault::Hang);
     let mut command = dumping(sandbox, "7", &["token", "earthdaily"]);
     user.runs(&mut command);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it runs");
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)), "the service is asked");
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)), "a request");
     child
 }
 
-/// The broker, started where core dumps of `limit` blocks are allowed.
+/// Returns a command with core dumps of `limit` blocks allowed.
 fn dumping(sandbox: &Sandbox, limit: &str, words: &[&str]) -> Command {
     let script = format!("ulimit -S -c {limit} && exec \"$0\" \"$@\"");
     let binary = sandbox.home().join("broker");
@@ -34,12 +34,12 @@ fn stage() -> (User, EarthDaily, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
     let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
-    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy that everybody can run");
+    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy for every user");
     let user = User::of(&sandbox);
     (user, service, sandbox)
 }
 
-/// Whether a process of the same user can open a file of another.
+/// Whether a process of this user can open the file.
 fn reads(user: &User, path: &str) -> bool {
     let mut command = Command::new("sh");
     command.args(["-c", "exec < \"$0\"", path]).stderr(Stdio::null());
@@ -48,14 +48,14 @@ fn reads(user: &User, path: &str) -> bool {
 }
 
 #[test]
-fn a_waiting_broker_dumps_no_core_and_no_process_of_the_same_user_reads_it() {
+fn waiting_broker_is_not_dumpable_or_readable() {
     let (user, service, sandbox) = stage();
     let mut broker = waiting(&user, &service, &sandbox);
     let of = |child: &Child, file: &str| format!("/proc/{}/{file}", child.id());
     let limits = std::fs::read_to_string(of(&broker, "limits")).expect("limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("its line");
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "the soft limit: {core}");
-    assert_ne!(core.split_whitespace().nth(5), Some("0"), "the hard one is left: {core}");
+    assert_ne!(core.split_whitespace().nth(5), Some("0"), "the hard limit is unchanged: {core}");
     let mut command = Command::new("sleep");
     user.runs(&mut command);
     let mut other = command.arg("60").spawn().expect("it runs");
@@ -70,9 +70,9 @@ fn a_waiting_broker_dumps_no_core_and_no_process_of_the_same_user_reads_it() {
 }
 
 #[test]
-fn what_exec_runs_has_the_limit_that_was_there_and_is_a_process_like_any() {
+fn exec_child_keeps_core_limit_and_is_readable() {
     let (user, _service, sandbox) = stage();
-    // Who reads is another process than who is read.
+    // `cat` is another process than the shell.
     let script = "ulimit -S -c; cat /proc/$$/environ > /dev/null && echo open";
     for words in [
         vec!["exec", "earthdaily", "--", "sh", "-c", script],
@@ -86,9 +86,9 @@ fn what_exec_runs_has_the_limit_that_was_there_and_is_a_process_like_any() {
     }
 }
 
-/// What a person in an account without any rights does in a day.
+/// Uses many commands as a user without any permissions.
 #[test]
-fn nothing_is_missed_by_a_person_without_rights() {
+fn commands_work_for_an_unprivileged_user() {
     let (user, _service, sandbox) = stage();
     let run = |words: &[&str]| {
         let mut command = program(&sandbox, sandbox.home().join("broker").to_str().expect("text"), words);
@@ -96,7 +96,7 @@ fn nothing_is_missed_by_a_person_without_rights() {
         broker_e2e::finish(broker_e2e::spawn(command, words))
     };
     let token = run(&["token", "earthdaily"]).token();
-    let there = |name: &str| sandbox.home().join(name);
+    let path = |name: &str| sandbox.home().join(name);
     for words in [
         vec!["status", "--json"],
         vec!["list"],
@@ -107,13 +107,13 @@ fn nothing_is_missed_by_a_person_without_rights() {
     ] {
         let _ = run(&words).ends(0);
     }
-    // A process that others cannot read still has its own descriptors by name.
+    // A process that is not dumpable can still open its own descriptors by name.
     for (name, redirected) in [
         ("plain", "> \"$1\""),
         ("by-name", "--config /dev/fd/3 3< \"$HOME/.config/broker/providers.toml\" > \"$1\""),
     ] {
         let script = format!("exec \"$0\" token earthdaily {redirected}");
-        let (binary, file) = (there("broker"), there(name));
+        let (binary, file) = (path("broker"), path(name));
         let words = ["-c", &script, binary.to_str().expect("text"), file.to_str().expect("text")];
         let mut command = program(&sandbox, "sh", &words);
         command.process_group(0);
@@ -122,7 +122,7 @@ fn nothing_is_missed_by_a_person_without_rights() {
         let _ = broker_e2e::finish(started(child, &["token"])).ends(0);
         let text = read(&user, &file);
         assert!(text.lines().count() == 1 && text.trim().len() == token.len(), "{name}: {text}");
-        std::fs::remove_file(file).expect("it is there");
+        std::fs::remove_file(file).expect("the file");
     }
 }
 
@@ -132,9 +132,9 @@ fn read(user: &User, path: &Path) -> String {
     String::from_utf8(command.output().expect("it runs").stdout).expect("UTF-8")
 }
 
-pub(crate) fn until(is_so: impl Fn() -> bool, what: &str) {
+pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
     let began = Instant::now();
-    while !is_so() {
+    while !condition() {
         assert!(began.elapsed() < Duration::from_secs(30), "in time: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }

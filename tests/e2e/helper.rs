@@ -1,5 +1,5 @@
-//! `broker helper`: programs that ask for credentials, the real ones where they are installed, against servers on
-//! loopback. The lines of their configuration are those of docs/helpers.md.
+//! `broker helper` with the real programs, where they are installed, and servers on loopback. Their configuration is that
+//! of docs/programs.md.
 
 mod cargo;
 mod git;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::stage::program;
 
-/// Imagery whose tokens are for these hosts too; `broker` and its calling names are in PATH.
+/// A service whose tokens these hosts accept. `broker` and its helper names are in PATH.
 fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config =
@@ -30,38 +30,36 @@ fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
     (service, sandbox.with_env("PATH", &path))
 }
 
-/// Whether a program is there; says so if not.
-fn is_there(name: &str) -> bool {
-    let there = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().expect("a shell");
-    if !there.status.success() {
-        println!("`{name}` is not installed: not run");
-    }
-    there.status.success()
+/// Fails if a program is not installed.
+#[track_caller]
+fn need(name: &str) {
+    let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().expect("a shell");
+    assert!(found.status.success(), "install {name}");
 }
 
-/// What a program printed, and told people; neither has a secret in it.
+/// The stdout and stderr of a program, checked for secrets.
 #[track_caller]
-fn told(output: &Output) -> (String, String) {
+fn texts(output: &Output) -> (String, String) {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    broker_e2e::assert_no_secret("what it printed", &out);
-    broker_e2e::assert_no_secret("what it told", &err);
+    broker_e2e::assert_no_secret("stdout", &out);
+    broker_e2e::assert_no_secret("stderr", &err);
     (out.into_owned(), err.into_owned())
 }
 
-/// A piece of docs/helpers.md, with the host of the test in the place of that of the page.
+/// Part of docs/programs.md, with the host of the test.
 #[track_caller]
 fn documented(text: &str, host: &str) -> String {
-    let page = include_str!("../../docs/helpers.md");
-    assert!(page.contains(text), "docs/helpers.md has not: {text}");
+    let page = include_str!("../../docs/programs.md");
+    assert!(page.contains(text), "not in docs/programs.md: {text}");
     text.replace("https://data.example.org", &format!("http://{host}")).replace("data.example.org", host)
 }
 
 #[test]
-fn docker_gets_a_token_for_a_providers_host_alone() {
+fn docker_gets_tokens_only_for_configured_hosts() {
     let (service, sandbox) = imagery(&["registry.example.org", "*.example.net", "127.0.0.1:5000"]);
     let docker =
         |operation: &str, input: &str| sandbox.broker_reading(&["helper", "docker", operation], input);
-    assert_eq!(docker("list", "").ends(0).out, "{}\n", "nothing is held");
+    assert_eq!(docker("list", "").ends(0).out, "{}\n", "nothing is stored");
     let token = sandbox.broker(&["token", "earthdaily"]).token();
     for server in
         ["registry.example.org", "https://registry.example.org/v2/", "a.example.net:443\n", "127.0.0.1:5000"]
@@ -102,19 +100,22 @@ fn docker_gets_a_token_for_a_providers_host_alone() {
 }
 
 #[test]
-fn docker_finds_it_by_its_name_and_reads_errors_on_stdout() {
+fn docker_helper_prints_errors_on_stdout() {
     let (service, sandbox) = imagery(&["registry.example.org"]);
     let _ = documented("{ \"credHelpers\": { \"data.example.org\": \"broker\" } }", "");
     service.fault_always("token", broker_testkit::Fault::Status(503));
     let script = "echo registry.example.org | docker-credential-broker get";
     let output = program(&sandbox, "sh", &["-c", script]).output().expect("a shell");
-    let (out, err) = told(&output);
+    let (out, err) = texts(&output);
     assert_eq!(output.status.code(), Some(4));
-    assert!(out.starts_with("earthdaily: ") && err.starts_with("error: earthdaily: "), "{out}{err}");
+    assert!(
+        out.starts_with("earthdaily: ") && err.starts_with("error[service_unavailable]: earthdaily: "),
+        "{out}{err}"
+    );
 }
 
 #[test]
-fn aws_is_the_format_of_that_name() {
+fn aws_helper_equals_aws_format() {
     let (_service, sandbox) = imagery(&[]);
     let role = ["--role", "s3-miniseed-v2", "--param", "year=2024", "--param", "network=FDSN:UO"];
     let helper = sandbox.broker(&[&["helper", "aws", "earthdaily"], &role[..]].concat());
@@ -124,7 +125,7 @@ fn aws_is_the_format_of_that_name() {
 }
 
 #[test]
-fn a_provider_that_is_wrong_is_passed_by() {
+fn misconfigured_provider_is_skipped() {
     let (_service, sandbox) = imagery(&["127.0.0.1"]);
     let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
     sandbox.write_config(&(config + "[providers.cluster]\nkind = \"earthscope\"\ndomian = \"x\"\n"));

@@ -1,4 +1,4 @@
-//! `broker inspect`: what a held token says of itself, and never the token; and what `status` tells besides.
+//! `broker inspect` shows the claims of a stored token and never the token. `broker status` shows details.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions};
@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::stage::logged_in;
 
 #[test]
-fn claims_are_shown_and_the_token_is_not() {
+fn inspect_shows_claims_and_hides_the_token() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let token = sandbox.broker(&["token", "earthscope"]).token();
     service.forget_seen();
@@ -22,14 +22,14 @@ fn claims_are_shown_and_the_token_is_not() {
     assert_eq!(json["times"]["exp"], shown.as_str());
     assert!(
         run.out.contains(&format!("{}  {shown}", claims["exp"])),
-        "the time beside the number: {}",
+        "the time is next to the number: {}",
         run.out
     );
     for part in token.split('.') {
         assert!(!run.out.contains(part) && !json.to_string().contains(part), "no part of the token");
     }
     assert!(service.seen().is_empty());
-    // Whatever its age.
+    // An expired token too.
     sandbox.age("earthscope", TimeDelta::days(2));
     let old = sandbox.broker(&["inspect", "earthscope"]).ends(0);
     assert!(old.out.contains("Bearer token, expired 20"), "{}", old.out);
@@ -37,7 +37,7 @@ fn claims_are_shown_and_the_token_is_not() {
 }
 
 #[test]
-fn what_a_service_says_steers_no_terminal() {
+fn inspect_sanitizes_claims() {
     let user_subject = "evil\u{1b}[2J\u{202e}\u{9b}1m".to_owned();
     let (_service, sandbox) =
         logged_in(EarthScopeOptions { user_subject, ..EarthScopeOptions::default() }, "");
@@ -52,18 +52,20 @@ fn what_a_service_says_steers_no_terminal() {
 }
 
 #[test]
-fn without_a_token_there_is_nothing_to_see() {
+fn inspect_without_a_token_names_the_command() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let other = sandbox.broker(&["inspect", "earthscope", "--scope", "openid"]).ends(3);
-    let _ =
-        other.says("there are tokens for: (no scope)\n").says("run: broker token earthscope --scope openid");
+    let _ = other
+        .fails_with("login_required")
+        .says("(no scope)\n")
+        .says("run: broker token earthscope --scope openid");
     let _ = Sandbox::new().broker(&["inspect", "earthscope"]).ends(3).says("run: broker token earthscope\n");
     let _ = sandbox.broker(&["inspect", "none"]).ends(2);
     assert!(service.seen().is_empty());
 }
 
 #[test]
-fn an_opaque_token_is_said_to_be_one() {
+fn inspect_reports_an_opaque_token() {
     let service = EarthDaily::start(EarthDailyOptions { jwt: false, ..EarthDailyOptions::default() });
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = \"standin-secret\"\n",
@@ -73,13 +75,13 @@ fn an_opaque_token_is_said_to_be_one() {
     service.set_secret("standin-secret");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let run = sandbox.broker(&["inspect", "earthdaily"]).ends(0);
-    assert!(run.out.contains("Bearer token, expires 20") && run.out.contains("it is opaque"), "{}", run.out);
+    assert!(run.out.contains("Bearer token, expires 20") && run.out.contains("opaque"), "{}", run.out);
     let json = sandbox.broker(&["inspect", "earthdaily", "--json"]).json();
     assert!(json["claims"].is_null() && json["header"].is_null() && json["expires_in"].is_i64(), "{json}");
 }
 
 #[test]
-fn status_tells_where_to_and_when() {
+fn status_shows_details_of_a_named_provider() {
     let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "hosts = [\"data.example.org\"]\n");
     let status = &sandbox.broker(&["status", "earthscope", "--json"]).json()["providers"][0];
     assert_eq!(status["hosts"][0], "data.example.org");
@@ -92,8 +94,41 @@ fn status_tells_where_to_and_when() {
     );
     let file = sandbox.tokens_path().display().to_string();
     let details =
-        ["offered to            data.example.org\n", "next renewal          20", "EARTHSCOPE_TOKEN\n", &file];
+        ["sent only to          data.example.org\n", "next renewal          20", "EARTHSCOPE_TOKEN\n", &file];
     assert!(details.iter().all(|detail| out.contains(detail)), "{out}");
     let all = sandbox.broker(&["status"]).ends(0).out;
-    assert!(!all.contains("next renewal"), "who asks for all sees the table: {all}");
+    assert!(!all.contains("next renewal"), "without a name only the table: {all}");
+}
+
+#[test]
+fn status_names_the_next_command() {
+    let sandbox = Sandbox::new().with_env("LANG", "C");
+    let row = |sandbox: &Sandbox, name: &str| {
+        let out = sandbox.broker(&["status"]).ends(0).out;
+        let line = out.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{name}: {out}"))
+    };
+    assert_eq!(row(&sandbox, "earthscope"), "not logged in - run: broker login earthscope");
+    assert!(row(&sandbox, "earthdaily").ends_with("run: broker doctor earthdaily"));
+    let sandbox = sandbox.with_env("EDS_SECRET", "x-KANARIE").with_env("LANG", "de_DE.UTF-8");
+    assert_eq!(row(&sandbox, "earthscope"), "not logged in – run: broker login earthscope");
+    assert!(row(&sandbox, "earthdaily").ends_with("run: broker token earthdaily"));
+}
+
+#[test]
+fn status_shows_local_time_and_that_a_token_renews() {
+    let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "");
+    let sandbox = sandbox.with_env("TZ", "Asia/Kathmandu");
+    let expires = sandbox.broker(&["status", "--json"]).json()["providers"].clone();
+    let expires =
+        expires.as_array().and_then(|all| all.iter().find(|one| one["name"] == "earthscope").cloned());
+    let expires = expires.expect("earthscope")["expires_at"].as_str().expect("a time").to_owned();
+    assert!(expires.ends_with('Z'), "UTC in JSON: {expires}");
+    let expires: DateTime<Utc> = expires.parse().expect("a time");
+    let local = expires + TimeDelta::minutes(5 * 60 + 45);
+    let out = sandbox.broker(&["status"]).ends(0).out;
+    assert!(out.contains("EXPIRES (+05:45)") && out.contains(&local.format("%F %H:%M").to_string()), "{out}");
+    sandbox.age("earthscope", TimeDelta::days(2));
+    let out = sandbox.broker(&["status"]).ends(0).out;
+    assert!(out.contains("renews on next use") && !out.contains("expired"), "{out}");
 }

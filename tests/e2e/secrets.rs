@@ -88,11 +88,10 @@ fn a_provider_that_another_derives_from_is_there_and_does_not_derive_in_turn() {
     };
     let missing = Sandbox::new().with_config(&table("derived", "earthscop"));
     let run = missing.broker(&["config", "check"]).ends(5);
-    let _ =
-        run.says("providers.toml:3:").says("there is no provider `earthscop`: did you mean `earthscope`?");
+    let _ = run.says("providers.toml:3:").says("`earthscop`").says("`earthscope`");
     let circle = Sandbox::new().with_config(&(table("one", "two") + &table("two", "one")));
     let run = circle.broker(&["token", "one"]).ends(5);
-    let _ = run.says("providers need each other's tokens: one -> two -> one");
+    let _ = run.says("one -> two -> one");
 }
 
 /// A program that prints what is in a file.

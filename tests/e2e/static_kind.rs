@@ -148,7 +148,7 @@ fn an_end_is_read_told_of_and_kept() {
     assert_eq!(run.json()["expires_at"], json!(end.format("%FT%TZ").to_string()));
     let _ = sandbox.broker(&["token", "lab"]).token();
     let told = sandbox.broker(&["inspect", "lab"]).ends(0).out;
-    assert!(told.contains("stays where it is") && !told.contains("opaque"), "{told}");
+    assert!(told.contains("not stored") && !told.contains("opaque"), "{told}");
     let claims = json!({ "iat": (now - TimeDelta::days(89)).timestamp(), "exp": end.timestamp() });
     let sandbox = with("").with_env("LAB_TOKEN", &jwt(&claims));
     let _ = sandbox.broker(&["token", "lab"]).says("get a new one").token();
@@ -160,11 +160,11 @@ fn an_end_is_read_told_of_and_kept() {
 #[test]
 fn logout_forgets_and_says_what_stays() {
     let sandbox = with("");
-    let run = sandbox.broker(&["login", "lab"]).ends(0).says("lab: the token is there").says("not asked");
-    assert!(!run.err.contains("signed in"), "{}", run.err);
+    let run = sandbox.broker(&["login", "lab"]).ends(0).says("lab: found the key");
+    assert!(!run.err.contains("logged in"), "{}", run.err);
     let _ = sandbox.broker(&["logout", "lab"]).ends(0).says("stays valid").says("LAB_TOKEN");
     assert!(!sandbox.record_path("lab").exists());
-    let _ = sandbox.broker(&["logout", "lab"]).ends(0).says("nothing is held");
+    let _ = sandbox.broker(&["logout", "lab"]).ends(0).says("not logged in");
     for words in [&["--scope", "x"][..], &["--expires", "7d"]] {
         let _ = sandbox.broker(&[&["token", "lab"], words].concat()).ends(2);
     }

@@ -1,4 +1,4 @@
-//! docs/threat-model.md: each claim names a test, and each test that it names is there.
+//! docs/dev/threat-model.md: each claim names a test, and each test that it names is there.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ fn repository() -> &'static Path {
 }
 
 fn document() -> String {
-    std::fs::read_to_string(repository().join("docs/threat-model.md")).expect("the document")
+    std::fs::read_to_string(repository().join("docs/dev/threat-model.md")).expect("the document")
 }
 
 /// What is named as `FILE.rs::TEST` in a text.
@@ -47,7 +47,7 @@ fn every_test_that_is_named_is_there() {
             missing.push(format!("{file}::{test}"));
         }
     }
-    assert_eq!(missing, [""; 0], "named in docs/threat-model.md and not there");
+    assert_eq!(missing, [""; 0], "named in docs/dev/threat-model.md and not there");
 }
 
 #[test]

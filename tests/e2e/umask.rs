@@ -1,4 +1,4 @@
-//! Whatever the umask, what the broker makes has its mode, and works.
+//! Files and folders have the right mode whatever the umask.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use crate::stage::program;
 use crate::user::User;
 
-/// None, the usual one, a careful one, and two that take from the owner too.
+/// No umask, the usual one, a strict one, and two that restrict the owner too.
 const UMASKS: [&str; 5] = ["000", "022", "077", "277", "777"];
 
 struct Stage {
@@ -34,23 +34,23 @@ impl Stage {
         child
     }
 
-    fn runs(&self, words: &[&str]) -> Run {
+    fn run(&self, words: &[&str]) -> Run {
         finish(self.start(words, "")).ends(0)
     }
 }
 
-/// A day: a login, tokens, files, a save that fails, a command, a service that is added, a secret that is taken over.
-fn day(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
+/// Uses many commands: login, tokens, files, a failed save, exec, add, import.
+fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     let home = stage.sandbox.home();
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     let _ = finish(stage.start(&login, &service.issue_refresh_token())).ends(0);
-    let _ = stage.runs(&["token", "earthscope", "--force"]);
+    let _ = stage.run(&["token", "earthscope", "--force"]);
     let out = home.join("out");
-    let _ = stage.runs(&["token", "earthscope", "--output", out.to_str().expect("text")]);
+    let _ = stage.run(&["token", "earthscope", "--output", out.to_str().expect("text")]);
     let list = "stat -c '%a %n' \"$EARTHSCOPE_TOKEN_FILE\" \"${EARTHSCOPE_TOKEN_FILE%/*}\" | sed 's/ .*//' | tr '\\n' ' '";
-    let run = stage.runs(&["exec", "--file", "earthscope", "--", "sh", "-c", list]);
+    let run = stage.run(&["exec", "--file", "earthscope", "--", "sh", "-c", list]);
     assert_eq!(run.out, "600 700 ", "the files of exec");
-    let _ = stage.runs(&["add", "cdse"]);
+    let _ = stage.run(&["add", "cdse"]);
     let env = home.join("EDS.env");
     let text = format!(
         "EDS_CLIENT_ID=EARTHDAILY_API_TOKEN\nEDS_SECRET=standin-api-token\nEDS_AUTH_URL={}\n",
@@ -58,13 +58,13 @@ fn day(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     );
     stage.sandbox.write(&env, &text);
     stage.user.owns(&env);
-    let _ = stage.runs(&["import", env.to_str().expect("text")]);
-    let _ = stage.runs(&["token", "earthdaily"]);
-    cannot_be_saved(stage, imagery);
+    let _ = stage.run(&["import", env.to_str().expect("text")]);
+    let _ = stage.run(&["token", "earthdaily"]);
+    save_to_fallback(stage, imagery);
 }
 
-/// A renewal whose folder is taken away meanwhile goes to the second place.
-fn cannot_be_saved(stage: &Stage, imagery: &EarthDaily) {
+/// Renews a token while the state folder is missing.
+fn save_to_fallback(stage: &Stage, imagery: &EarthDaily) {
     let (here, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
     stage.sandbox.age("earthdaily", TimeDelta::days(2));
     imagery.forget_seen();
@@ -72,13 +72,13 @@ fn cannot_be_saved(stage: &Stage, imagery: &EarthDaily) {
     let child = stage.start(&["token", "earthdaily"], "");
     assert!(imagery.wait_for("token", 1, Duration::from_secs(30)));
     std::fs::rename(&here, &away).expect("moved");
-    std::fs::write(&here, "").expect("a file in its place");
-    let _ = finish(child).ends(0).says("could not be saved in its place");
+    std::fs::write(&here, "").expect("a file instead of the folder");
+    let _ = finish(child).ends(0).says("WARNING");
     std::fs::remove_file(&here).expect("removed");
     std::fs::rename(&away, &here).expect("moved back");
 }
 
-/// Mode and path of each file and folder, but for what the test made.
+/// Collects path and mode of each file and folder.
 fn modes(folder: &Path, home: &Path, found: &mut BTreeMap<String, u32>) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
@@ -92,12 +92,12 @@ fn modes(folder: &Path, home: &Path, found: &mut BTreeMap<String, u32>) {
 }
 
 #[test]
-fn whatever_the_umask_each_file_has_its_mode_and_works() {
+fn every_umask_gives_private_files() {
     for umask in UMASKS {
         let service = EarthScope::start(EarthScopeOptions::default());
         let imagery = EarthDaily::start(EarthDailyOptions::default());
         let sandbox = Sandbox::new();
-        let config = sandbox.home().join("given.toml");
+        let config = sandbox.home().join("extra.toml");
         let runtime = sandbox.home().join("run");
         std::fs::create_dir(&runtime).expect("a folder");
         std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(0o700)).expect("a mode");
@@ -109,10 +109,10 @@ fn whatever_the_umask_each_file_has_its_mode_and_works() {
             .with_env("BROKER_PROVIDERS__EARTHSCOPE__DOMAIN", &domain);
         let user = User::of(&sandbox);
         let stage = Stage { sandbox, user, umask };
-        day(&stage, &service, &imagery);
+        use_commands(&stage, &service, &imagery);
         let mut found = BTreeMap::new();
         modes(&stage.sandbox.home(), &stage.sandbox.home(), &mut found);
-        for own in ["broker", "given.toml", "EDS.env", "run"] {
+        for own in ["broker", "extra.toml", "EDS.env", "run"] {
             assert!(found.remove(own).is_some(), "{own}");
         }
         let folders = [
@@ -145,10 +145,10 @@ fn whatever_the_umask_each_file_has_its_mode_and_works() {
                 "umask {umask}: {name}"
             );
         }
-        // Names with something random in them: the record in the second place, and what the lost folder was to take.
-        let (second, rest): (Vec<_>, Vec<_>) =
+        // Names with random parts: the fallback file, and temporary files of the missing folder.
+        let (fallback, rest): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(name, _)| name.starts_with("run/broker/earthdaily-"));
-        assert!(matches!(&second[..], [(_, 0o600)]), "umask {umask}: {second:?}");
+        assert!(matches!(&fallback[..], [(_, 0o600)]), "umask {umask}: {fallback:?}");
         let is_temporary = |name: &str| name.starts_with(".local/state/broker/.earthdaily.");
         assert!(
             rest.iter().all(|(name, mode)| *mode == 0o600 && is_temporary(name)),
@@ -157,9 +157,9 @@ fn whatever_the_umask_each_file_has_its_mode_and_works() {
     }
 }
 
-/// A lock that was left by a process with an odd umask that was killed before it gave itself its mode.
+/// A process with a strict umask was killed before it set the mode of the lock file.
 #[test]
-fn a_lock_file_without_rights_for_its_owner_is_mended() {
+fn lock_file_without_permissions_is_fixed() {
     let imagery = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
     sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
@@ -170,7 +170,29 @@ fn a_lock_file_without_rights_for_its_owner_is_mended() {
     std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o000)).expect("a mode");
     let user = User::of(&sandbox);
     let stage = Stage { sandbox, user, umask: "022" };
-    let _ = stage.runs(&["token", "earthdaily"]);
+    let _ = stage.run(&["token", "earthdaily"]);
     let mode = std::fs::metadata(&lock).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
+}
+
+#[test]
+fn unwritable_state_folder_is_reported() {
+    let imagery = EarthDaily::start(EarthDailyOptions::default());
+    let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
+    sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
+    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
+    let locked = sandbox.home().join("locked");
+    std::fs::create_dir(&locked).expect("a folder");
+    let user = User::of(&sandbox);
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("a mode");
+    let stage = Stage { sandbox, user, umask: "022" };
+    let new = locked.join("state");
+    // A folder that cannot be created, and one that exists.
+    for (folder, reported) in [(&new, &new), (&locked, &locked)] {
+        let folder = folder.to_str().expect("text");
+        let run = finish(stage.start(&["token", "earthdaily", "--state-dir", folder], "")).ends(1);
+        let _ =
+            run.fails_with("store_unwritable").says(&format!("{}: permission denied", reported.display()));
+    }
+    assert!(imagery.seen().is_empty(), "no request");
 }

@@ -1,4 +1,4 @@
-//! A person in an account without any rights: root is above modes and above what a process keeps to itself.
+//! Runs commands as an unprivileged user, because root ignores file modes and process protection.
 
 use std::os::unix::fs::lchown;
 use std::os::unix::process::CommandExt;
@@ -7,36 +7,36 @@ use std::process::Command;
 
 use broker_e2e::Sandbox;
 
-/// An account that nobody has.
-const NOBODY: u32 = 61_234;
+/// An unused user id.
+const UNPRIVILEGED: u32 = 61_234;
 
-/// Who runs a command: another account if this one is root, else this one.
+/// The user that runs commands: an unprivileged one if the test runs as root, else the current one.
 pub(crate) struct User(Option<u32>);
 
 impl User {
-    /// A person whose sandbox this is.
+    /// Returns the user, and makes it the owner of the sandbox.
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
-        let user = Self(rustix::process::geteuid().is_root().then_some(NOBODY));
+        let user = Self(rustix::process::geteuid().is_root().then_some(UNPRIVILEGED));
         user.owns(sandbox.home().parent().expect("the sandbox"));
         user
     }
 
-    /// Whether it is another account than this one.
+    /// Whether it differs from the current user.
     pub(crate) fn is_another(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Has them run a command.
+    /// Makes the user run a command.
     pub(crate) fn runs(&self, command: &mut Command) {
         if let Some(id) = self.0 {
             command.uid(id).gid(id);
         }
     }
 
-    /// Gives them a file, or a folder with all that is in it.
+    /// Makes the user own a file, or a folder with its content.
     pub(crate) fn owns(&self, path: &Path) {
         let Some(id) = self.0 else { return };
-        lchown(path, Some(id), Some(id)).expect("it is given away");
+        lchown(path, Some(id), Some(id)).expect("the owner changes");
         if path.is_dir() && !path.is_symlink() {
             for entry in std::fs::read_dir(path).expect("a folder") {
                 self.owns(&entry.expect("an entry").path());

@@ -1,4 +1,4 @@
-//! The broker's own secrets in the environment: no child gets them that did not ask.
+//! Secrets in environment variables are not passed to child processes.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOp
 
 use crate::stage::program;
 
-/// Secrets by the broker's own variables, in each way that a variable can hold one; and settings that are none.
+/// Configuration variables with secrets in all their forms, and settings without secrets.
 const SECRETS: [(&str, &str); 5] = [
     ("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "KANARIE-literal"),
     ("BROKER_PROVIDERS__LAB__SECRETS__ONE", "KANARIE-of-several"),
     ("BROKER_PROVIDERS__LAB__LOGIN__HEADERS__X_KEY", "KANARIE-sent"),
     ("BROKER_PROVIDERS__EARTHDAILY__PASWORD", "KANARIE-mistyped"),
-    ("BROKER_PROVIDERS__NOKIND__PASSWORD", "KANARIE-who-knows"),
+    ("BROKER_PROVIDERS__NOKIND__PASSWORD", "KANARIE-unknown"),
 ];
 const SETTINGS: [(&str, &str); 3] = [
     ("BROKER_PROVIDERS__EARTHDAILY__TIMEOUT", "10s"),
@@ -26,8 +26,8 @@ const SETTINGS: [(&str, &str); 3] = [
     ("BROKER_PROVIDERS__EARTHSCOPE__SHARE", "false"),
 ];
 
-/// A program that writes its environment into a file of the home, and then does this.
-fn tells(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
+/// Creates a program that writes its environment to a file, and then runs `then`.
+fn env_dumper(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
     let (program, seen) = (sandbox.home().join(name), sandbox.home().join(format!("{name}.env")));
     let script = format!("#!/bin/sh\nenv > '{0}.part'\nmv '{0}.part' '{0}'\n{then}\n", seen.display());
     sandbox.write(&program, &script);
@@ -62,20 +62,20 @@ fn methane(service: &CarbonMapper, password: &str) -> String {
 }
 
 #[test]
-fn a_secrets_command_gets_no_other_secret() {
+fn secret_command_gets_no_other_secret() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new();
-    let (program, seen) = tells(&sandbox, "pass", "echo standin-password");
+    let (program, seen) = env_dumper(&sandbox, "pass", "echo standin-password");
     let sandbox = with(sandbox, &methane(&service, &format!("{{ command = [\"{}\"] }}", program.display())));
     let _ = sandbox.broker(&["token", "carbonmapper"]).token();
     has_no_secret(&seen, true);
 }
 
 #[test]
-fn what_exec_runs_gets_the_token_and_no_password() {
+fn exec_passes_the_token_but_no_password() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new();
-    let (program, seen) = tells(&sandbox, "work", "");
+    let (program, seen) = env_dumper(&sandbox, "work", "");
     let sandbox = with(sandbox, &methane(&service, "{ env = \"SECRET\" }"))
         .with_env("SECRET", "standin-password")
         .with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
@@ -85,7 +85,7 @@ fn what_exec_runs_gets_the_token_and_no_password() {
         let env = std::fs::read_to_string(&seen).expect("it has run");
         assert!(env.contains("CARBONMAPPER_TOKEN"), "{env}");
         assert!(!env.contains("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD"), "{env}");
-        // The token that it was started for has the mark too.
+        // The token is marked as a secret too.
         let rest: Vec<_> = env.lines().filter(|line| !line.starts_with("CARBONMAPPER_TOKEN=")).collect();
         sandbox.write(&seen, &rest.join("\n"));
         has_no_secret(&seen, true);
@@ -93,7 +93,7 @@ fn what_exec_runs_gets_the_token_and_no_password() {
 }
 
 #[test]
-fn a_broker_in_exec_has_the_held_token_and_the_settings() {
+fn nested_broker_gets_stored_token_and_settings() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new()
         .with_config(&methane(&service, "{ env = \"NOT_SET\" }"))
@@ -104,9 +104,9 @@ fn a_broker_in_exec_has_the_held_token_and_the_settings() {
 }
 
 #[test]
-fn a_plugin_gets_none_of_the_brokers_variables() {
+fn plugin_gets_no_broker_variables() {
     let sandbox = Sandbox::new();
-    let (program, seen) = tells(&sandbox, "plugin", "echo KANARIE-t");
+    let (program, seen) = env_dumper(&sandbox, "plugin", "echo KANARIE-t");
     let config = format!(
         "[providers.other]\nkind = \"exec\"\nspeaks = \"text\"\ncommand = [\"{}\"]\n",
         program.display()
@@ -117,10 +117,10 @@ fn a_plugin_gets_none_of_the_brokers_variables() {
 }
 
 #[test]
-fn a_browser_gets_no_secret() {
+fn browser_gets_no_secret() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let sandbox = Sandbox::new();
-    let (program, seen) = tells(&sandbox, "browser", "");
+    let (program, seen) = env_dumper(&sandbox, "browser", "");
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let sandbox = with(sandbox, &config).with_env("DISPLAY", ":99");
     let sandbox = sandbox.with_env("BROWSER", program.to_str().expect("text"));
@@ -131,12 +131,12 @@ fn a_browser_gets_no_secret() {
     has_no_secret(&seen, true);
 }
 
-/// As an upgrade does while somebody logs in.
+/// As an upgrade during a login.
 #[test]
-fn a_browser_opens_though_the_program_was_removed_meanwhile() {
+fn browser_opens_after_the_program_was_removed() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let sandbox = Sandbox::new();
-    let (browser, seen) = tells(&sandbox, "browser", "");
+    let (browser, seen) = env_dumper(&sandbox, "browser", "");
     let sandbox = sandbox.with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()));
     let sandbox = sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", browser.to_str().expect("text"));
     let copy = sandbox.home().join("broker");
@@ -151,7 +151,7 @@ fn a_browser_opens_though_the_program_was_removed_meanwhile() {
     let _ = broker_e2e::finish(login).ends(0);
 }
 
-/// The environment of a program that embeds the broker, with a secret of its own.
+/// The environment of an embedding program with its own secret.
 struct Embedding;
 
 #[async_trait]
@@ -186,7 +186,7 @@ impl Env for Embedding {
 }
 
 #[test]
-fn what_an_embedding_program_withholds_is_withheld_too() {
+fn variables_withheld_by_embedder_stay_withheld() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("EDS.env");
     sandbox.write(&file, "EDS_SECRET=secret\n");

@@ -91,7 +91,7 @@ fn open(home: &Path, service: &EarthDaily, style: &str, http: Option<Arc<dyn Htt
     let config = home.join("providers.toml");
     let secret = home.join("secret");
     let text = format!(
-        "[providers.earthdaily]\nauth_url = \"{}\"\nauth_style = \"{style}\"\nclient_secret = {{ file = \"{}\" }}\n",
+        "[providers.earthdaily]\nauth_url = \"{}\"\nclient_auth = \"{style}\"\nclient_secret = {{ file = \"{}\" }}\n",
         service.auth_url(),
         secret.display()
     );

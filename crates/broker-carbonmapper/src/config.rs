@@ -59,7 +59,7 @@ pub(crate) struct Routes {
 /// Checks that a path stays below `base_url`, and that a delete path contains `{id}`: without it, it could delete all.
 pub(crate) fn check_path(key: &str, path: Option<&str>, with_id: bool) -> Result<(), SettingsError> {
     let Some(path) = path else { return Ok(()) };
-    let wrong = |message: &str| Err(SettingsError { key: key.to_owned(), message: message.to_owned() });
+    let wrong = |message: &str| Err(SettingsError::new(key, message));
     if path.split('/').any(|part| part == ".." || part == ".") || path.contains(['?', '#', '%', '\\']) {
         return wrong(
             "it must be a path below `base_url` without `.`, `..`, `?`, `#`, `%` or `\\`, such as account/tokens",

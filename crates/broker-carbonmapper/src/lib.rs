@@ -25,6 +25,7 @@ pub const KIND: Kind = Kind {
     about: "Carbon Mapper: methane plumes (password, then scoped tokens)",
     keys: &["base_url", "email", "password", "token_list_path", "token_delete_path"],
     secrets: &["password"],
+    renamed: &[],
     token_variable: "CARBONMAPPER_TOKEN",
     build,
 };

@@ -1,4 +1,4 @@
-//! What a line that is being typed can go on with.
+//! Completions of the command line.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,12 +11,12 @@ use rustix::fs::{Access, access};
 
 use crate::gallery::{GALLERY, Service};
 
-/// The words of the line that is being typed.
+/// Returns the words of the line that the user types.
 pub(crate) fn line() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
 }
 
-/// The names of the providers, of the configuration that the line names.
+/// Returns the providers of the configuration that the line names.
 pub(crate) fn providers() -> Vec<CompletionCandidate> {
     let words = line();
     let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
@@ -29,21 +29,21 @@ pub(crate) fn providers() -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// The services of the gallery.
+/// Returns the services of the gallery.
 pub(crate) fn gallery() -> Vec<CompletionCandidate> {
     let candidate =
         |service: &Service| CompletionCandidate::new(service.name).help(Some(service.about().into()));
     GALLERY.iter().map(candidate).collect()
 }
 
-/// A word of `broker exec`: providers; after `--` a command, then its arguments.
+/// Completes a word of `broker exec`: providers; after `--` a command, then its arguments.
 pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words = line();
     let after = words.iter().skip_while(|word| *word != "--").count();
     let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(typed.as_encoded_bytes());
     match after {
         0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
-        // All programs are no help.
+        // A list of all programs does not help.
         2 if typed.is_empty() => Vec::new(),
         // `--` and the word itself.
         2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
@@ -51,12 +51,12 @@ pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
     }
 }
 
-/// The programs in the folders of `PATH`.
-fn programs(is_meant: impl Fn(&OsStr) -> bool) -> Vec<CompletionCandidate> {
+/// Returns the programs in the folders of `PATH`.
+fn programs(matches: impl Fn(&OsStr) -> bool) -> Vec<CompletionCandidate> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let entries = std::env::split_paths(&folders).filter_map(|folder| folder.read_dir().ok()).flatten();
     let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
-    let found = entries.flatten().filter(|entry| is_meant(&entry.file_name()) && runs(&entry.path()));
+    let found = entries.flatten().filter(|entry| matches(&entry.file_name()) && runs(&entry.path()));
     let names: BTreeSet<_> = found.map(|entry| entry.file_name()).collect();
     names.into_iter().map(CompletionCandidate::new).collect()
 }

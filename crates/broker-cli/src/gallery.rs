@@ -1,13 +1,13 @@
-//! The gallery: services that the generic kinds serve, each a table of configuration.
+//! The gallery: services for the generic kinds, each a table of configuration.
 
 use broker::suggestion;
 use toml::{Table, Value};
 
-/// A service of the gallery, as it is in its file.
+/// A service of the gallery.
 pub(crate) struct Service {
     /// The name of the file, and of its provider.
     pub(crate) name: &'static str,
-    /// The file: comments, of which the first line says what it is, and the provider's tables.
+    /// The file: comments, the first line of which describes the service, and the provider's tables.
     pub(crate) text: &'static str,
 }
 
@@ -44,18 +44,43 @@ pub(crate) const GALLERY: &[Service] = gallery![
 ];
 
 impl Service {
-    /// The service of this name, or else the name that is suggestion.
-    pub(crate) fn find(name: &str) -> Result<&'static Self, Option<&'static str>> {
-        let found = GALLERY.iter().find(|service| service.name == name);
-        found.ok_or_else(|| suggestion(name, GALLERY.iter().map(|service| service.name)))
+    /// Returns the service of this name, in any case.
+    pub(crate) fn find(name: &str) -> Option<&'static Self> {
+        GALLERY.iter().find(|service| service.name.eq_ignore_ascii_case(name))
     }
 
-    /// What it is, in a few words.
+    /// Returns the services whose file has this text, with the best matches first: names, then descriptions, then the
+    /// rest. Without a match, returns the service of the most similar name.
+    pub(crate) fn search(text: &str) -> Vec<&'static Self> {
+        let text = text.to_lowercase();
+        let has = |part: &str| part.to_lowercase().contains(&text);
+        let rank = |service: &Self| match () {
+            () if has(service.name) => Some(0),
+            () if has(service.about()) => Some(1),
+            () if has(service.text) => Some(2),
+            () => None,
+        };
+        let mut found: Vec<_> =
+            GALLERY.iter().filter_map(|service| Some((rank(service)?, service))).collect();
+        found.sort_by_key(|(rank, _)| *rank);
+        let near = || suggestion(&text, GALLERY.iter().map(|service| service.name)).and_then(Self::find);
+        match found.as_slice() {
+            [] => near().into_iter().collect(),
+            found => found.iter().map(|(_, service)| *service).collect(),
+        }
+    }
+
+    /// Returns a line of the gallery's list.
+    pub(crate) fn line(&self) -> String {
+        format!("{:<22}  {:<6}  {}", self.name, self.get("kind"), self.about())
+    }
+
+    /// Returns its description in a few words.
     pub(crate) fn about(&self) -> &'static str {
         self.text.lines().next().unwrap_or_default().trim_start_matches(['#', ' '])
     }
 
-    /// Its tables, for a provider of this name.
+    /// Returns its tables for a provider of this name.
     pub(crate) fn named(&self, name: &str) -> String {
         let own = format!("[providers.{}", self.name);
         let line = |line: &str| match line.strip_prefix(&own) {
@@ -65,7 +90,6 @@ impl Service {
         self.text.split_inclusive('\n').map(line).collect()
     }
 
-    /// Its provider's table.
     fn table(&self) -> Table {
         let mut file: Table = toml::from_str(self.text).unwrap_or_default();
         let Some(Value::Table(mut providers)) = file.remove("providers") else { return Table::new() };
@@ -75,17 +99,17 @@ impl Service {
         }
     }
 
-    /// A text of its table; empty if there is none.
+    /// Returns a text of its table; empty if the table has none.
     pub(crate) fn get(&self, key: &str) -> String {
         self.table().get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// The keys of its secrets, and the environment variables that they are looked for in.
+    /// Returns the keys of its secrets and their environment variables.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         variables(&self.table())
     }
 
-    /// The keys that are the person's to fill in: empty, and needed.
+    /// Returns the empty keys that the user has to fill in.
     pub(crate) fn blanks(&self) -> Vec<String> {
         let empty = |(key, value): (String, Value)| {
             (key != "prefix" && value.as_str().is_some_and(str::is_empty)).then_some(key)
@@ -93,18 +117,18 @@ impl Service {
         self.table().into_iter().filter_map(empty).collect()
     }
 
-    /// Whether a person logs in.
+    /// Whether the user logs in.
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
-            // The name is asked for then.
+            // `broker login` asks for the name.
             "login" => self.text.contains("\n# username = "),
             _ => false,
         }
     }
 }
 
-/// The keys of a provider's secrets that are in the environment, and their variables.
+/// Returns the keys of the secrets that a table reads from environment variables, and the variables.
 pub(crate) fn variables(table: &Table) -> Vec<(String, String)> {
     let nested = table.get("secrets").and_then(Value::as_table);
     let secrets = table.iter().chain(nested.into_iter().flatten());

@@ -1,18 +1,17 @@
-//! What keeps others out of the memory of this process: no core dump, and on Linux no reading by other processes of the
-//! same user (`PR_SET_DUMPABLE`: no debugger, no `/proc/PID/mem`, no `/proc/PID/environ`). There is no way around it
-//! for developers: one who starts the process sees its calls, but only root its memory.
+//! Protects the memory of this process: no core dumps, and on Linux no access by other processes of the same user
+//! (`PR_SET_DUMPABLE`: no debugger, no `/proc/PID/mem`, no `/proc/PID/environ`). This cannot be switched off.
 
-/// Two system calls; a third where core dumps were on. What cannot be had is done without.
+/// Hardens this process as far as the system permits, with at most three system calls.
 pub(crate) fn harden() {
     system::harden();
 }
 
-/// Starts what a person runs, with the limit on core dumps that this process was started with. Whether a process can be
-/// dumped it decides for itself: the kernel forgets ours when it becomes another program.
-pub(crate) fn as_started<T>(start: impl FnOnce() -> T) -> T {
+/// Starts a command of the user with the core dump limit that this process was started with. The kernel resets
+/// `PR_SET_DUMPABLE` itself.
+pub(crate) fn with_original_limits<T>(start: impl FnOnce() -> T) -> T {
     system::restore();
     let started = start();
-    // It did not become it.
+    // Only reached where this process goes on, or where the start failed.
     system::harden();
     started
 }
@@ -23,7 +22,7 @@ mod system {
 
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    /// The limit on core dumps as it was.
+    /// The original limit on core dumps.
     static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
     pub(super) fn harden() {

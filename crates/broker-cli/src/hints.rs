@@ -1,31 +1,48 @@
 //! What to do about an error, in the words of this command line.
 
-use broker::{Error, Hint, RequestPart};
+use broker::{Error, ErrorCode, Hint, RequestPart};
+
+use crate::gallery::Service;
 
 /// Returns the hint that is printed below an error.
 pub(crate) fn hint(error: &Error) -> Option<String> {
     let provider = error.provider().unwrap_or("PROVIDER");
+    if error.code() == ErrorCode::ProviderUnknown
+        && let Some(service) = Service::find(provider)
+    {
+        return Some(format!("run: broker add {}", service.name));
+    }
     Some(match error.hint()? {
+        Hint::SetOrImport(text) => {
+            format!(
+                "{text}; or use a downloaded file: broker import FILE (once), or --env-file FILE (each time)"
+            )
+        }
+        Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
+        Hint::ChooseStateFolder => "name a folder with --state-dir or BROKER_STATE_DIR".to_owned(),
         Hint::LogIn => format!("run: broker login {provider}"),
         Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
         Hint::CorrectPassword => {
-            format!("correct the password, or try the same one once more: broker login {provider}")
+            format!("correct the password, then run: broker login {provider}")
         }
         Hint::LogOutLocally => {
             format!(
-                "the login is still stored; to remove it here only, run: broker logout {provider} --local"
+                "to delete the login here without revoking it at the service, run: broker logout {provider} --local"
             )
         }
+        Hint::ReadProgramOutput => "add -v to see the error output of the program".to_owned(),
+        Hint::RequestAwsKeys => "add --format aws".to_owned(),
+        Hint::MigrateRecords(text) => format!("{text}, then run: broker store migrate"),
         Hint::LeaveOut(part) => format!("leave out {}", flag(*part)),
         other => other.to_string(),
     })
 }
 
-/// The flag that asks for a part of a request.
+/// Returns the flag for a part of a request.
 fn flag(part: RequestPart) -> &'static str {
     match part {
         RequestPart::Scope => "--scope",
-        RequestPart::Lifetime => "--expires; to ask for a lifetime that must be left, use --min-ttl",
+        RequestPart::Lifetime => "--expires; to require a remaining lifetime, use --min-ttl",
         RequestPart::Name => "--name",
         RequestPart::AwsRole => "--role",
         RequestPart::AwsKeys => "--format aws and --role",
@@ -33,6 +50,6 @@ fn flag(part: RequestPart) -> &'static str {
         RequestPart::Password => "--password-stdin",
         RequestPart::RefreshToken => "--refresh-token-stdin",
         RequestPart::Introspection => "--introspect",
-        _ => "what this provider does not support",
+        _ => "the part that this provider does not support",
     }
 }

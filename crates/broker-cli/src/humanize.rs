@@ -1,8 +1,13 @@
-//! Durations as people say them, and tables as terminals show them.
+//! Durations, times, tables and wrapped text for users.
 
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// The two largest units of a duration: `6 d 23 h`, `59 min 12 s`, `12 s`.
+use chrono::{DateTime, Local, Utc};
+use rustix::termios::tcgetwinsize;
+
+/// Returns the two largest units of a duration: `6 d 23 h`, `59 min 12 s`, `12 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -14,7 +19,12 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// What a held token was asked for with, as people say it: scopes, or what a derived credential is.
+/// Returns a time in the local time zone, with the zone: `2027-01-31 14:05 +01:00`.
+pub(crate) fn local(time: DateTime<Utc>) -> String {
+    time.with_timezone(&Local).format("%F %H:%M %:z").to_string()
+}
+
+/// Returns the scopes of a token, or the name of a derived credential.
 pub(crate) fn asked(key: &str) -> String {
     match (key, key.strip_prefix("aws:")) {
         ("", _) => "(no scope)".to_owned(),
@@ -24,33 +34,73 @@ pub(crate) fn asked(key: &str) -> String {
     }
 }
 
-/// What to do where a lock does not reach all hosts.
-pub(crate) const FOLDER_EACH: &str = "give each host a state folder of its own: BROKER_STATE_DIR (EarthScope's login is in \
-                                      ~/.earthscope all the same, unless it has `share = false`)";
+/// The advice where a lock does not reach all hosts.
+pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (EarthScope's login stays \
+                                      in ~/.earthscope unless `share = false`)";
 
-/// The width people can count on.
+/// Whether the locale can show more than ASCII.
+pub(crate) fn is_utf8() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+    let locale = locale.to_ascii_uppercase();
+    locale.contains("UTF-8") || locale.contains("UTF8")
+}
+
+/// Returns the dash between a state and the next command.
+pub(crate) fn dash() -> char {
+    if is_utf8() { '–' } else { '-' }
+}
+
+/// Cells of [`bar`].
+const CELLS: usize = 6;
+
+/// Returns a bar of the remaining lifetime, `left` of `lifetime`.
+pub(crate) fn bar(left: Duration, lifetime: Duration) -> String {
+    let share = left.as_secs_f64() / lifetime.as_secs_f64().max(1.0);
+    let full =
+        (0..CELLS).filter(|cell| share * 6.0 > f64::from(u8::try_from(*cell).unwrap_or(u8::MAX))).count();
+    "▰".repeat(full) + &"▱".repeat(CELLS - full)
+}
+
+/// The width of tables that are not written to a terminal.
 const WIDTH: usize = 80;
 
-/// A table of at most 80 columns, its first row the heads: as wide as its cells need, the last columns cut if that
-/// is too wide. `paint` colours a cell by its row and column.
-pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, String) -> String) -> String {
+/// Columns are not cut to less than this.
+const MIN_WIDTH: usize = 8;
+
+/// Returns a table of at most 80 columns, its first row the heads. The widest columns are cut at whole words if that is
+/// too wide, but never those of `fixed`. The last cell of a short row may be as long as it is. `paint` colours a cell by
+/// its row and column.
+pub(crate) fn table(
+    rows: &[Vec<String>],
+    fixed: &[usize],
+    paint: impl Fn(usize, usize, String) -> String,
+) -> String {
     let columns = rows.first().map_or(0, Vec::len);
-    let length = |text: &String| text.chars().count();
-    let mut widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(length).max().unwrap_or(0))
-        .collect();
-    let gaps = 2 * columns.saturating_sub(1);
-    // The widest column gives way first.
-    while widths.iter().sum::<usize>() + gaps > WIDTH {
-        let Some(widest) = widths.iter_mut().max() else { break };
+    let is_last = |row: &[String], column: usize| row.len() < columns && column + 1 == row.len();
+    let cells = |column: usize| {
+        rows.iter().filter(move |row| !is_last(row, column)).filter_map(move |row| row.get(column))
+    };
+    let mut widths: Vec<usize> =
+        (0..columns).map(|column| cells(column).map(|cell| length(cell)).max().unwrap_or(0)).collect();
+    // The width of a row, whose last cell may be a long one.
+    let needed = |widths: &[usize], row: &Vec<String>| {
+        let last = row.len().saturating_sub(1);
+        let end = if row.len() < columns { row.last().map_or(0, |cell| length(cell)) } else { widths[last] };
+        widths[..last].iter().sum::<usize>() + 2 * last + end
+    };
+    while rows.iter().any(|row| needed(&widths, row) > WIDTH) {
+        let flexible = widths.iter_mut().enumerate().filter(|(column, _)| !fixed.contains(column));
+        let widest = flexible.max_by_key(|(_, width)| **width).filter(|(_, width)| **width > MIN_WIDTH);
+        let Some((_, widest)) = widest else { break };
         *widest -= 1;
     }
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
         let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let shown = cut(cell, *width);
-            let padding = " ".repeat(width - length(&shown) + 2);
+            let shown = if is_last(row, column) { cell.clone() } else { cut(cell, *width) };
+            let padding = " ".repeat(width.saturating_sub(length(&shown)) + 2);
             line.push_str(&paint(number, column, shown));
             line.push_str(&padding);
         }
@@ -60,21 +110,103 @@ pub(crate) fn table(rows: &[Vec<String>], paint: impl Fn(usize, usize, String) -
     text
 }
 
+/// Returns the width of a terminal; none for other streams, and for a terminal that does not know its width.
+pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let size = tcgetwinsize(stream).ok().filter(|_| stream.is_terminal())?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
+/// Returns the text with line breaks at word boundaries, where it is longer than `width`. Further lines are indented. A
+/// word that is longer than the width stays whole, for copying. Only the first line is wrapped: the others are excerpts
+/// of files.
+pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
+    let mut wrapped = String::new();
+    let mut used = 0;
+    for word in first.split(' ') {
+        if used > 0 && used + 1 + length(word) > width {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            used = indent;
+        } else if !wrapped.is_empty() {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped.push_str(word);
+        used += length(word);
+    }
+    rest.map_or(wrapped.clone(), |rest| format!("{wrapped}\n{rest}"))
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Cuts a text after its last whole word that fits, with an ellipsis. A single long word is cut itself.
 fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if length(text) <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    let start: String = text.chars().take(width.saturating_sub(1)).collect();
+    let ends_word = text[start.len()..].starts_with(' ');
+    let whole = if ends_word {
+        start.as_str()
+    } else {
+        start.rsplit_once(' ').map_or(start.as_str(), |(words, _)| words)
+    };
+    format!("{}…", whole.trim_end_matches([' ', ',']))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::asked;
+    use std::time::Duration;
+
+    use super::{asked, bar, cut, table, wrap};
 
     #[test]
-    fn derived_credentials_have_words() {
+    fn derived_credentials_have_names() {
         let keys = ["", "stac", "cookie:", "aws:s3-miniseed-v2", "aws:lab?site=a%26b"];
         let words = ["(no scope)", "stac", "the asset cookie", "keys of s3-miniseed-v2", "keys of lab"];
         assert_eq!(keys.map(asked), words);
+    }
+
+    #[test]
+    fn wrap_breaks_between_words() {
+        assert_eq!(wrap("hint: one two three", 10, 6), "hint: one\n      two\n      three");
+        assert_eq!(wrap("short", 10, 6), "short");
+        assert_eq!(wrap("a/path/longer/than/all and", 10, 2), "a/path/longer/than/all\n  and");
+        assert_eq!(wrap("a b\n  | as it is in the file", 10, 2), "a b\n  | as it is in the file");
+    }
+
+    #[test]
+    fn cut_keeps_whole_words() {
+        assert_eq!(cut("one two three", 13), "one two three");
+        assert_eq!(cut("one two three", 12), "one two…");
+        assert_eq!(cut("one two three", 8), "one two…");
+        assert_eq!(cut("one, two", 6), "one…");
+        assert_eq!(cut("abcdefgh", 4), "abc…");
+    }
+
+    #[test]
+    fn tables_cut_flexible_columns_only() {
+        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+        let rows = [
+            row(&["A", "B", "C"]),
+            row(&["a", &"x".repeat(60), &"word ".repeat(10)]),
+            row(&["b", &"y".repeat(99)]),
+        ];
+        let text = table(&rows, &[0, 1], |_, _, cell| cell);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[1], format!("a  {}  word word word…", "x".repeat(60)));
+        assert_eq!(lines[2], format!("b  {}", "y".repeat(99)));
+    }
+
+    #[test]
+    fn bar_shows_the_remaining_share() {
+        let hour = Duration::from_hours(1);
+        assert_eq!(bar(hour, hour), "▰▰▰▰▰▰");
+        assert_eq!(bar(hour / 2, hour), "▰▰▰▱▱▱");
+        assert_eq!(bar(Duration::from_secs(1), hour), "▰▱▱▱▱▱");
+        assert_eq!(bar(Duration::ZERO, hour), "▱▱▱▱▱▱");
     }
 }

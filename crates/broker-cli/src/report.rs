@@ -1,23 +1,24 @@
-//! What goes to people: stderr, and the exit code.
+//! Errors on stderr, and exit codes.
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use broker::{Error, ErrorKind};
+use broker::{Error, ErrorCode, ErrorKind};
 
 use crate::hints::hint;
+use crate::{humanize, terminal};
 
-/// How a command ends when it does not end well.
+/// Why a command ends without success.
 #[derive(Debug)]
 pub(crate) enum ExitError {
-    /// With errors; the first tells the exit code.
+    /// With errors; the first decides the exit code.
     Errors(Vec<Error>),
     /// By a signal.
     Signal(u8),
-    /// With the exit code of a command that was run, or an error that has one of its own.
+    /// With a fixed exit code, such as that of a command that ran.
     Code(u8, Option<Error>),
-    /// Nobody reads what is printed any more.
-    NobodyReads,
+    /// The reader of standard output is gone.
+    BrokenPipe,
 }
 
 impl From<Error> for ExitError {
@@ -29,34 +30,36 @@ impl From<Error> for ExitError {
 impl From<std::io::Error> for ExitError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self::NobodyReads;
+            return Self::BrokenPipe;
         }
-        Error::failed(format!("cannot print: {error}")).with_source(error).into()
+        Error::new(ErrorCode::WriteFailed, format!("cannot write to standard output: {error}"))
+            .with_source(error)
+            .into()
     }
 }
 
-/// Says how it ended, and gives the exit code.
+/// Prints the errors and returns the exit code.
 pub(crate) fn end(end: &ExitError, verbose: u8) -> ExitCode {
     match end {
         ExitError::Errors(errors) => {
             for error in errors {
-                say_error(error, verbose);
+                print_error(error, verbose);
             }
             errors.first().map_or(ExitCode::FAILURE, |error| ExitCode::from(code(error.kind())))
         }
         ExitError::Signal(number) => ExitCode::from(128 + number),
         ExitError::Code(code, error) => {
             if let Some(error) = error {
-                say_error(error, verbose);
+                print_error(error, verbose);
             }
             ExitCode::from(*code)
         }
-        // As a program that the signal ends.
-        ExitError::NobodyReads => ExitCode::from(128 + 13),
+        // SIGPIPE.
+        ExitError::BrokenPipe => ExitCode::from(128 + 13),
     }
 }
 
-/// The exit codes of the command line's contract.
+/// Returns the exit code of an error, as documented.
 fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Usage => 2,
@@ -64,25 +67,33 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Unavailable => 4,
         ErrorKind::Configuration => 5,
         ErrorKind::Refused => 6,
-        // As a program that Ctrl-C ends.
+        // SIGINT.
         ErrorKind::Cancelled => 130,
         _ => 1,
     }
 }
 
-fn say_error(error: &Error, verbose: u8) {
-    say(&format!("error[{}]: {error}", error.code().name()));
+fn print_error(error: &Error, verbose: u8) {
+    print_wrapped(&format!("error[{}]: {error}", error.code().name()));
     if let Some(hint) = hint(error) {
-        say(&format!("hint: {hint}"));
+        print_wrapped(&format!("hint: {hint}"));
     }
     let mut source = std::error::Error::source(error).filter(|_| verbose > 0);
-    while let Some(beneath) = source {
-        say(&format!("because: {beneath}"));
-        source = beneath.source();
+    while let Some(cause) = source {
+        say(&format!("because: {cause}"));
+        source = cause.source();
     }
 }
 
-/// Says a line on stderr. If nobody listens there, nothing is lost.
+/// Prints text on stderr. On a terminal the first line is wrapped; the others may be commands, and stay whole.
+fn print_wrapped(text: &str) {
+    match terminal::columns() {
+        Some(columns) => say(&humanize::wrap(text, columns, 2)),
+        None => say(text),
+    }
+}
+
+/// Prints a line on stderr. Failures are ignored: no other stream is left to report them.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -1,9 +1,9 @@
-//! Async work, and the signals that may come while it runs.
+//! Runs async work until it ends or a signal arrives.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
-use broker::{Broker, Error, Result};
+use broker::{Broker, Error, ErrorCode, Result};
 use rustix::process::Signal as Raw;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,21 +11,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::report::ExitError;
 use crate::terminal;
 
-/// The signals that would end the process at once.
+/// Handlers for the signals that would end the process.
 pub(crate) struct Signals {
-    heard: Vec<(SignalKind, Signal)>,
-    /// A file that grows beyond a limit: heard, so that the write fails instead, and nothing else.
+    handled: Vec<(SignalKind, Signal)>,
+    /// Handled so that a write beyond the file size limit fails with an error instead.
     _file_too_big: Signal,
 }
 
 impl Signals {
-    /// Hears these and `more`.
+    /// Installs the handlers, and those for `more` signals.
     pub(crate) fn listen(more: &[SignalKind]) -> Result<Self> {
-        Self::hear(more).map_err(|error| Error::failed("signals cannot be heard").with_source(error))
+        Self::install(more).map_err(|error| {
+            Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)
+        })
     }
 
-    fn hear(more: &[SignalKind]) -> std::io::Result<Self> {
-        // Ctrl-C, Ctrl-\, a closed terminal, and what batch systems and limits send.
+    fn install(more: &[SignalKind]) -> std::io::Result<Self> {
+        // From keys, closed terminals, batch systems and resource limits.
         let ending = [
             SignalKind::interrupt(),
             SignalKind::quit(),
@@ -37,21 +39,20 @@ impl Signals {
             SignalKind::from_raw(Raw::XCPU.as_raw()),
         ];
         let ignored = ignored();
-        let heard = ending.iter().chain(more).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
-        let heard = heard.map(|kind| Ok((*kind, signal(*kind)?)));
+        let kinds = ending.iter().chain(more).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
+        let handled = kinds.map(|kind| Ok((*kind, signal(*kind)?)));
         Ok(Self {
-            heard: heard.collect::<std::io::Result<_>>()?,
+            handled: handled.collect::<std::io::Result<_>>()?,
             _file_too_big: signal(SignalKind::from_raw(Raw::XFSZ.as_raw()))?,
         })
     }
 
-    /// Waits for the next, and gives its number.
+    /// Waits for the next signal and returns its number.
     pub(crate) async fn next(&mut self) -> u8 {
         poll_fn(|context| {
-            let mut came = |signal: &mut Signal| signal.poll_recv(context).is_ready();
-            let mut heard = self.heard.iter_mut();
-            match heard.find_map(|(kind, signal)| Some(*kind).filter(|_| came(signal))) {
-                // A signal's number fits a byte on every Unix.
+            let mut arrived = |signal: &mut Signal| signal.poll_recv(context).is_ready();
+            let mut handled = self.handled.iter_mut();
+            match handled.find_map(|(kind, signal)| Some(*kind).filter(|_| arrived(signal))) {
                 Some(kind) => Poll::Ready(u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)),
                 None => Poll::Pending,
             }
@@ -60,21 +61,22 @@ impl Signals {
     }
 }
 
-/// The signals that this process was told to ignore, as bits from the first: a handler in their place would undo
-/// `nohup`, and a program that is run from here would not inherit it.
+/// Returns the signals that this process ignores, as a bit mask. They get no handler: it would undo `nohup`, also for
+/// the command of `broker exec`.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or_default()
 }
 
-/// A runtime of this thread alone.
+/// Builds a single-threaded runtime.
 pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Error::failed("no runtime can be had").with_source(error))
+    runtime
+        .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the async runtime").with_source(error))
 }
 
-/// Runs work to its end, or until a signal that ends it; that waits until what a service gave is saved.
+/// Runs work until it ends or a signal arrives. After a signal it waits until every response is saved.
 pub(crate) fn run<T>(
     broker: &Broker,
     work: impl Future<Output = Result<T>>,
@@ -89,7 +91,7 @@ pub(crate) fn run<T>(
         broker.wait_idle().await;
         Err(ExitError::Signal(number))
     });
-    // A prompt may still wait for an answer in a thread of its own.
+    // A prompt may still block a thread.
     runtime.shutdown_background();
     terminal::restore();
     ended

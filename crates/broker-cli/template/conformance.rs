@@ -8,7 +8,7 @@ use serde_json::json;
 fn subject(rotation: Rotation) -> TokenSubject {
     let options = TokenServiceOptions { rotation, ..TokenServiceOptions::default() };
     let of = |username: &'static str| move |url: &str| json!({ "url": url, "username": username });
-    TokenSubject::new(KIND, options, of("ada"), of("eve"))
+    TokenSubject::new(KIND, options, of("ada"), of("grace"))
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
-//! my-service: a short description. The user logs in with a password, and refresh tokens renew the login.
+//! my-service: describe the service here. Users log in with a password, and refresh tokens renew the login.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, ErrorCode, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record,
-    RecordUpdate, Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token,
-    TokenRequest, read_object, seconds,
+    Context, Error, HttpRequest, HttpResponse, Issuer, Kind, Login, Problem, Provider, Record, RecordUpdate,
+    Repeat, Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
+    read_object, seconds,
 };
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -14,9 +14,10 @@ use serde::Deserialize;
 /// `kind = "my-service"`.
 pub const KIND: Kind = Kind {
     name: "my-service",
-    about: "my-service: a short description (password)",
+    about: "my-service: describe the service here (password)",
     keys: &["url", "username"],
     secrets: &[],
+    renamed: &[],
     token_variable: "MY_SERVICE_TOKEN",
     build,
 };
@@ -32,7 +33,7 @@ struct Service(Config, Issuer);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
-    // The broker never sends a login to another issuer.
+    // A login is never sent to another issuer.
     let issuer = Issuer::new(KIND.name, "password", config.url.as_str());
     Ok(Arc::new(Service(config, issuer)))
 }
@@ -51,7 +52,7 @@ impl Provider for Service {
         vec![self.0.url.host()]
     }
 
-    /// Exchanges the refresh token for a token. The broker saves the `RecordUpdate` before the next exchange.
+    /// Exchanges the grant for a token. The broker saves the `RecordUpdate` before the next request.
     async fn exchange(
         &self,
         context: &Context,
@@ -59,7 +60,7 @@ impl Provider for Service {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let Some(grant) = record.usable_grant() else {
-            return Err(record.login_missing());
+            return Err(Error::login_required("not logged in, or the login has expired"));
         };
         let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
@@ -73,12 +74,7 @@ impl Provider for Service {
         let password = match login {
             Login::Usual => context.person().ask_hidden("Password").await?,
             Login::Password(password) => password.clone(),
-            _ => {
-                return Err(Error::new(
-                    ErrorCode::LoginUnsupported,
-                    "this service supports password login only",
-                ));
-            }
+            _ => return Err(Error::usage("this service logs in with a password")),
         };
         let (name, password) = (self.0.username.as_str(), &password);
         let fields = [("grant_type", "password"), ("username", name), ("password", password.expose())];
@@ -86,42 +82,38 @@ impl Provider for Service {
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::IfNotActed);
         let response = context.send(&post).await?;
         let change = self.read(&response, password, &ScopeKey::default());
-        change.map_err(|problem| problem.error("login failed"))
+        change.map_err(|problem| problem.error("the login failed"))
     }
 
-    /// Revokes the refresh token. Delete this function if your service has no revocation.
+    /// Revokes the login. Delete this function if your service cannot.
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let fields = [("token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.0.url.join("revoke"), &fields, Repeat::Safe);
         match context.send(&post).await?.status {
             200 => Ok(Revoked { revoked: true, note: None }),
-            status => Err(Error::unavailable(format!("{} responded with HTTP {status}", self.0.url))),
+            status => Err(Error::unavailable(format!("{} answered HTTP {status}", self.0.url))),
         }
     }
 }
 
 impl Service {
-    /// Reads token, lifetime and refresh token. Errors never show the secret that was `sent`.
+    /// Reads token, lifetime and refresh token from a response. Errors never show `sent`.
     fn read(
         &self,
         response: &HttpResponse,
         sent: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate, Problem> {
-        let answer = read_object(response, &self.0.url, &[sent])?;
-        let text = |key: &str| answer.get(key)?.as_str().map(Secret::new);
-        let missing = || {
-            Problem::Transient(Error::new(
-                ErrorCode::BadResponse,
-                format!("the response of {} has no access_token", self.0.url),
-            ))
-        };
+        let object = read_object(response, &self.0.url, &[sent])?;
+        let text = |key: &str| object.get(key)?.as_str().map(Secret::new);
+        let missing =
+            || Problem::Transient(Error::unavailable(format!("the response of {} has no token", self.0.url)));
         let secret = text("access_token").ok_or_else(missing)?;
-        let lifetime = answer.get("expires_in").and_then(seconds);
+        let lifetime = object.get("expires_in").and_then(seconds);
         let token = Token::from_answer(response, secret, lifetime, TimeDelta::hours(1));
-        let change = RecordUpdate::token(scopes, token).and_account(Some(self.0.username.clone()));
-        let Some(refresh_token) = text("refresh_token") else { return Ok(change) };
-        Ok(change.and_grant(refresh_token, response.sent_at))
+        let update = RecordUpdate::token(scopes, token).and_account(Some(self.0.username.clone()));
+        let Some(refresh_token) = text("refresh_token") else { return Ok(update) };
+        Ok(update.and_grant(refresh_token, response.sent_at))
     }
 }

@@ -1,4 +1,4 @@
-//! What a service's answer means, before it means anything in particular: an object, a refusal, or a fault.
+//! Classifies responses: a JSON object, a refusal, or a transient problem.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use crate::{Error, HttpResponse, Secret, ServiceUrl};
+use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds};
 
-/// The longest text of a service that is shown.
-const LONGEST_WORDS: usize = 300;
+/// The longest text of a service that is shown, in characters.
+const LONGEST_TEXT: usize = 300;
 
-/// Why an answer is not what was asked for.
+/// Why a response is not a success.
 #[derive(Debug)]
 pub enum Problem {
-    /// The service means it: it understood the request and refused.
+    /// The service understood the request and refused it.
     Refused(Refusal),
-    /// It says nothing about the request: 429, 5xx, a web page, half an answer, none.
+    /// The response says nothing about the request: 429, 5xx, a web page, an incomplete response, none.
     Transient(Error),
 }
 
-/// A refusal in the service's own words.
+/// A refusal by the service.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
     /// The error code, from `error` (RFC 6749 section 5.2) or `code`.
     pub code: Option<String>,
-    /// What the service says of it, without control characters and without the secrets that were sent.
+    /// The service's explanation, without control characters and without the secrets of the request.
     pub words: String,
 }
 
@@ -41,15 +41,24 @@ impl Refusal {
         self.code.as_deref() == Some(code)
     }
 
-    /// The refusal as an error: `what` was refused.
+    /// Returns the refusal as an error; `what` says what was refused.
     #[must_use]
     pub fn error(&self, what: &str) -> Error {
-        Error::refused(format!("{what}: {}", self.words))
+        let code = match self.code.as_deref() {
+            Some("invalid_client") => ErrorCode::ClientRefused,
+            Some("access_denied") => ErrorCode::AccessDenied,
+            _ => ErrorCode::RequestRefused,
+        };
+        let error = Error::new(code, format!("{what}: {}", self.words));
+        if self.is("invalid_scope") {
+            return error.with_hint(Hint::LeaveOut(RequestPart::Scope));
+        }
+        error
     }
 }
 
 impl Problem {
-    /// The problem as an error: `what` was refused, if it was.
+    /// Returns the problem as an error; `what` says what was refused.
     #[must_use]
     pub fn error(self, what: &str) -> Error {
         match self {
@@ -59,10 +68,10 @@ impl Problem {
     }
 }
 
-/// Reads the answer of a service as a JSON object. `secrets` are those that were sent, in case it repeats them.
+/// Reads a response as a JSON object. `secrets` are those of the request, which the response may repeat.
 ///
-/// A refusal is only what the service itself says in JSON, or a bare 401 or 403: a gateway's page is none,
-/// whatever its status, and a service in trouble (429, 5xx) refuses nothing.
+/// Only JSON of the service itself, or a 401 or 403 without content, is a refusal. A gateway's page is not, whatever its
+/// status, and neither is 429 or 5xx.
 pub fn read_object(
     response: &HttpResponse,
     from: &ServiceUrl,
@@ -88,71 +97,85 @@ pub fn read_object(
         _ if response.is_html() => "a web page".to_owned(),
         body if body.trim_ascii().is_empty() => "no content".to_owned(),
         body if response.json().is_none() => format!("{} bytes that are not a JSON object", body.len()),
-        _ => "an error of its own".to_owned(),
+        _ => "an error message".to_owned(),
     };
-    let error = Error::unavailable(format!("{from} answered HTTP {status} with {body}"));
+    let code = match status {
+        429 => ErrorCode::RateLimited,
+        _ if !response.is_transient() && !response.json().as_ref().is_some_and(is_trouble) => {
+            ErrorCode::BadResponse
+        }
+        _ => ErrorCode::ServiceUnavailable,
+    };
+    let error = Error::new(code, format!("{from} answered HTTP {status} with {body}"));
     let retry_after = response.retry_after();
     Err(Problem::Transient(match retry_after {
         Some(wait) if !wait.is_zero() => {
             let shown = wait.min(Duration::from_hours(24));
             error.with_retry_after(retry_after).with_hint(format!(
-                "the service asks to be left alone for {}",
+                "the service asked for a pause: try again in {}",
                 humantime::format_duration(shown)
             ))
         }
-        _ => error.with_hint("try again later"),
+        _ => error.with_hint(Hint::RetryLater),
     }))
 }
 
-/// A number of seconds, however it is written: `3600`, `3600.0`, `"3600"`.
+/// Reads a number of seconds: `3600`, `3600.0`, `"3600"`. It is limited to 100 years in both directions.
 #[must_use]
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
-    let number = match value {
+    let milliseconds = milliseconds(value)?;
+    let longest = bounds::LONGEST.num_milliseconds();
+    TimeDelta::try_milliseconds(milliseconds.clamp(-longest, longest))
+}
+
+/// Reads a number of seconds as milliseconds.
+pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
+    let number: f64 = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
-    #[expect(clippy::cast_possible_truncation, reason = "saturates, and what is out of range is refused")]
-    TimeDelta::try_milliseconds((number * 1000.0) as i64).filter(|_| number.is_finite())
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    number.is_finite().then_some((number * 1000.0) as i64)
 }
 
-/// Text of a service as a terminal can show it: what would steer the terminal, or turn the text around, is blank.
+/// Makes text safe for a terminal: control characters and characters that change the text direction become spaces.
 #[must_use]
 pub fn sanitize(text: &str) -> String {
-    let steers = |c: char| {
+    let is_unsafe = |c: char| {
         c.is_control()
             || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
 }
 
 fn error_code(object: &Map<String, Value>) -> Option<&str> {
     object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty())
 }
 
-/// Codes by which a service says that it is in trouble itself, whatever the status (RFC 6749 section 4.1.2.1).
+/// Whether the error code reports a problem of the service itself, whatever the status (RFC 6749 section 4.1.2.1).
 fn is_trouble(object: &Map<String, Value>) -> bool {
     matches!(error_code(object), Some("temporarily_unavailable" | "server_error"))
 }
 
 fn refusal(status: u16, object: &Map<String, Value>, secrets: &[&Secret]) -> Refusal {
     let code = error_code(object).or_else(|| object.get("code").and_then(Value::as_str)).map(str::to_owned);
-    let told = ["error_description", "message", "detail", "title"]
+    let text = ["error_description", "message", "detail", "title"]
         .iter()
         .filter_map(|key| object.get(*key))
-        .map(told)
-        .find(|words| !words.is_empty());
-    let words = match (&code, told) {
-        (Some(code), Some(told)) => format!("{told} ({code})"),
+        .map(explanation)
+        .find(|text| !text.is_empty());
+    let words = match (&code, text) {
+        (Some(code), Some(text)) => format!("{text} ({code})"),
         (Some(code), None) => code.clone(),
-        (None, Some(told)) => told,
+        (None, Some(text)) => text,
         (None, None) => "no reason given".to_owned(),
     };
     Refusal { status, words: redact(&format!("{words} [HTTP {status}]"), secrets), code }
 }
 
-/// Text, or a list of complaints about fields: `[{"loc": […], "msg": "…"}]`.
-fn told(value: &Value) -> String {
+/// Reads a text, or a list of validation errors: `[{"loc": […], "msg": "…"}]`.
+fn explanation(value: &Value) -> String {
     let complaint = |item: &Value| {
         let place = item.get("loc").and_then(Value::as_array).map(|loc| {
             loc.iter()
@@ -171,13 +194,13 @@ fn told(value: &Value) -> String {
     }
 }
 
-/// Words of a service, or of a program, without the secrets that were sent, however it spells them, as a terminal can
-/// show them; at most 300 characters.
+/// Removes secrets, plain or encoded, from the text of a service or program, and makes it safe for a terminal. The
+/// result has at most 300 characters.
 #[must_use]
-pub fn redact(words: &str, secrets: &[&Secret]) -> String {
-    let mut text = Zeroizing::new(words.to_owned());
+pub fn redact(text: &str, secrets: &[&Secret]) -> String {
+    let mut text = Zeroizing::new(text.to_owned());
     for secret in secrets.iter().map(|secret| secret.expose()) {
-        // Quoted, as JSON in a text has it.
+        // As in a JSON string.
         let quoted = serde_json::to_string(secret).unwrap_or_default();
         let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         let plain = [secret, secret.trim(), quoted.trim_matches('"'), &encoded].map(str::to_owned);
@@ -188,42 +211,42 @@ pub fn redact(words: &str, secrets: &[&Secret]) -> String {
         }
     }
     let mut text = sanitize(&text);
-    if text.chars().count() > LONGEST_WORDS {
-        text = text.chars().take(LONGEST_WORDS).chain(['…']).collect();
+    if text.chars().count() > LONGEST_TEXT {
+        text = text.chars().take(LONGEST_TEXT).chain(['…']).collect();
     }
     text
 }
 
-/// What base64 makes of a secret alone where so many bytes of others stand before it, as in a Basic header.
+/// Returns the base64 characters that depend on the secret alone, after `before` other bytes, as in a Basic header.
 fn in_base64(secret: &str, before: usize) -> String {
     let bytes = Zeroizing::new([&vec![0; before], secret.as_bytes()].concat());
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-    // Of a short one so little is sure that other words have it too.
-    STANDARD.encode(&*bytes).get(first..last).filter(|sure| sure.len() > 7).unwrap_or_default().to_owned()
+    // A short match occurs in other words too.
+    STANDARD.encode(&*bytes).get(first..last).filter(|part| part.len() > 7).unwrap_or_default().to_owned()
 }
 
-/// A text field of a success, also where the answer as a whole is of no use: it has an error beside it, a number out
-/// of range, bytes that are no UTF-8. The service has acted, and a refresh token in it is the login now.
+/// Reads a text field of a success, even if the rest of the response is unusable: an error code, a number out of range,
+/// invalid UTF-8. The service has acted, and a new refresh token replaces the old one.
 #[must_use]
 pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
     if !(200..300).contains(&response.status) {
         return None;
     }
     let found = match response.json() {
-        // Also where the head calls it a web page.
+        // Even if its content type is HTML.
         Some(object) => object.get(key)?.as_str()?.to_owned(),
         None if response.is_html() => return None,
-        None => in_ruins(&response.body, key)?,
+        None => in_malformed(&response.body, key)?,
     };
     (!found.is_empty()).then(|| Secret::new(found))
 }
 
-/// A text field of what is no JSON as a whole.
-fn in_ruins(body: &[u8], key: &str) -> Option<String> {
+/// Reads a text field from malformed JSON.
+fn in_malformed(body: &[u8], key: &str) -> Option<String> {
     let key = format!("\"{key}\"");
     let body = String::from_utf8_lossy(body);
     let value = body.split_once(&key)?.1.trim_start().strip_prefix(':')?.trim_start();
     let found = serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?;
-    // What had to be replaced to be text is not what the service gave.
+    // A replacement character means that the value is damaged.
     (!found.contains('\u{fffd}')).then_some(found)
 }

@@ -1,17 +1,17 @@
-//! Backoff for a lock that somebody else has.
+//! Backoff while another process has the lock.
 
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
-/// Between two looks at a lock that somebody else has: short at first, since most exchanges are.
+/// Pauses between two attempts to lock: short at first, because most exchanges are.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// After this long a person is told what is being waited for.
+/// After this time the user is told about the wait.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
-/// A wait that has a limit.
+/// A wait with a limit.
 pub(crate) struct Backoff {
     limit: Duration,
     waited: Duration,
@@ -19,13 +19,12 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// A wait of at most `limit`.
+    /// Creates a wait of at most `limit`.
     pub(crate) fn up_to(limit: Duration) -> Self {
         Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE }
     }
 
-    /// How long to pause before the next look, and whether it is time to tell a person; an error once `holder` was
-    /// waited for long enough.
+    /// Returns the pause before the next attempt, and whether to tell the user now. Fails after the limit.
     pub(crate) fn next(&mut self, holder: &str) -> Result<(Duration, bool)> {
         if self.waited >= self.limit {
             return Err(lock_timeout(holder, self.limit));
@@ -38,9 +37,9 @@ impl Backoff {
     }
 }
 
-/// Who held a lock for too long.
+/// Returns the error for a lock that `holder` did not release in time.
 pub(crate) fn lock_timeout(holder: &str, limit: Duration) -> Error {
     let limit = humantime::format_duration(limit);
-    Error::unavailable(format!("{holder} has held the lock for longer than {limit}"))
-        .with_hint("it may wait for a login or hang: end it, or try again")
+    Error::new(ErrorCode::LockTimeout, format!("{holder} has locked the record for more than {limit}"))
+        .with_hint("it may be waiting for a login: complete or end it, then try again")
 }

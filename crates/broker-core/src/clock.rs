@@ -1,16 +1,16 @@
-//! Time, injected.
+//! The clock.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-/// Where time comes from. Tests bring their own and move it.
+/// A source of time. Tests use a clock that they move.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// The wall clock.
+    /// Returns the wall-clock time.
     fn now(&self) -> DateTime<Utc>;
-    /// Waits. On a clock that tests move, this moves it.
+    /// Waits. A test clock moves forward instead.
     async fn sleep(&self, duration: Duration);
 }
 

@@ -1,4 +1,4 @@
-//! The world as a provider sees it: everything that is not the record comes from here.
+//! The context: all input and output of providers that is not the record.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,29 +16,29 @@ use crate::{
     Repeat, RequestSent, Result, Token, TokenRequest,
 };
 
-/// A request that gets no answer within this time is given up, unless the configuration says another.
+/// The timeout of a request, unless the configuration sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A service that wants to be left alone for longer than this is told to the caller instead of waited for.
+/// A longer `Retry-After` is returned to the caller instead of being waited for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// HTTP client, clock, environment and the person, injected. Cheap to clone.
+/// HTTP client, clock, environment and user, injected. It is cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     world: Arc<World>,
     timeout: Duration,
     began_at: DateTime<Utc>,
-    section: Arc<InFlight>,
-    trail: Arc<DeliveryStatus>,
-    told: Arc<Mutex<Vec<String>>>,
-    cancelled: Option<watch::Receiver<()>>,
+    in_flight: Arc<InFlight>,
+    delivery: Arc<DeliveryStatus>,
+    notices: Arc<Mutex<Vec<String>>>,
+    caller: Option<watch::Receiver<()>>,
     others: Option<Arc<dyn OtherProviders>>,
 }
 
-/// The tokens of other providers, for one whose tokens are had with another's.
+/// Returns tokens of other providers, for a provider that derives its tokens from them.
 #[async_trait]
 pub(crate) trait OtherProviders: Send + Sync {
-    /// A token, as any caller gets it.
+    /// Returns a token, as [`crate::Broker::token`] does.
     async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
 }
 
@@ -46,55 +46,55 @@ struct World {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
     env: Arc<dyn Env>,
-    person: Arc<dyn Prompt>,
+    prompt: Arc<dyn Prompt>,
 }
 
 impl Context {
-    /// A context of these parts.
+    /// Creates a context from its parts.
     pub fn new(
         http: Arc<dyn Http>,
         clock: Arc<dyn Clock>,
         env: Arc<dyn Env>,
-        person: Arc<dyn Prompt>,
+        prompt: Arc<dyn Prompt>,
     ) -> Self {
-        let section = Arc::new(InFlightOperations::new().section());
+        let in_flight = Arc::new(InFlightOperations::new().operation());
         let began_at = clock.now();
-        let world = Arc::new(World { http, clock, env, person });
-        let (trail, told) = (Arc::default(), Arc::default());
+        let world = Arc::new(World { http, clock, env, prompt });
+        let (delivery, notices) = (Arc::default(), Arc::default());
         Self {
             world,
             timeout: DEFAULT_TIMEOUT,
             began_at,
-            section,
-            trail,
-            told,
-            cancelled: None,
+            in_flight,
+            delivery,
+            notices,
+            caller: None,
             others: None,
         }
     }
 
-    /// The context of one operation: it ends early when the sender of `cancelled` is dropped, but not in its
-    /// section.
+    /// Creates the context of one operation. The operation is cancelled when the sender of `caller` is dropped, but not
+    /// while it is in flight.
     pub(crate) fn of_operation(
         &self,
         timeout: Duration,
-        section: Arc<InFlight>,
-        trail: Arc<DeliveryStatus>,
-        cancelled: watch::Receiver<()>,
+        in_flight: Arc<InFlight>,
+        delivery: Arc<DeliveryStatus>,
+        caller: watch::Receiver<()>,
         others: Arc<dyn OtherProviders>,
     ) -> Self {
-        let (world, began_at, told) = (self.world.clone(), self.now(), Arc::default());
-        let (cancelled, others) = (Some(cancelled), Some(others));
-        Self { world, timeout, began_at, section, trail, told, cancelled, others }
+        let (world, began_at, notices) = (self.world.clone(), self.now(), Arc::default());
+        let (caller, others) = (Some(caller), Some(others));
+        Self { world, timeout, began_at, in_flight, delivery, notices, caller, others }
     }
 
-    /// The wall clock.
+    /// Returns the wall-clock time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.world.clock.now()
     }
 
-    /// When the operation began: what was issued since then is of its own making, or was made while it waited.
+    /// When the operation began. Tokens issued since then are its own, or another caller's while it waited.
     #[must_use]
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
@@ -106,7 +106,7 @@ impl Context {
         self.world.env.as_ref()
     }
 
-    /// A name for a token that a service lists, which a person recognises there: `broker-HOST-DATE-RANDOM`.
+    /// Returns a name for a token that the user recognises in the service's list: `broker-HOST-DATE-RANDOM`.
     #[must_use]
     pub fn token_name(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -115,68 +115,74 @@ impl Context {
         format!("broker-{host}-{}-{:06x}", self.now().format("%Y%m%d"), fastrand::u32(..1 << 24))
     }
 
-    /// The person who may sit there.
+    /// The user.
+    #[must_use]
+    pub fn prompt(&self) -> &dyn Prompt {
+        self.world.prompt.as_ref()
+    }
+
+    #[doc(hidden)]
     #[must_use]
     pub fn person(&self) -> &dyn Prompt {
-        self.world.person.as_ref()
+        self.prompt()
     }
 
-    /// Whether nobody waits for the operation any more.
+    /// Whether the caller no longer waits for the operation.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.as_ref().is_some_and(|cancelled| cancelled.has_changed().is_err())
+        self.caller.as_ref().is_some_and(|caller| caller.has_changed().is_err())
     }
 
-    /// The token of another provider, as any caller gets it: held, or had and saved under that provider's own lock.
+    /// Returns the stored token of another provider, or a new one that is saved under that provider's lock.
     pub async fn token_of(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
         match &self.others {
             Some(others) => others.token(provider, request).await,
-            None => {
-                Err(Error::failed("tokens of other providers are had in an operation of the broker only"))
-            }
+            None => Err(Error::new(
+                ErrorCode::Internal,
+                "tokens of other providers are available only in an operation of the broker",
+            )),
         }
     }
 
-    /// The bound of one exchange: the `timeout` of the configuration.
+    /// The timeout of one exchange, from the configuration.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Waits, or returns at once with [`crate::ErrorKind::Cancelled`] when nobody waits for the operation any more.
+    /// Waits. Fails at once with [`crate::ErrorKind::Cancelled`] when the caller no longer waits.
     pub async fn pause(&self, duration: Duration) -> Result<()> {
         tokio::select! {
             () = self.world.clock.sleep(duration) => Ok(()),
-            error = self.gone() => Err(error),
+            error = self.cancelled() => Err(error),
         }
     }
 
-    /// Waits until nobody waits for the operation any more, and says so.
-    pub(crate) async fn gone(&self) -> Error {
-        match self.cancelled.clone() {
-            // Nothing is ever sent: a change is the sender's end.
-            Some(mut cancelled) => while cancelled.changed().await.is_ok() {},
+    /// Waits until the caller no longer waits, and returns the error for that.
+    pub(crate) async fn cancelled(&self) -> Error {
+        match self.caller.clone() {
+            // Nothing is ever sent: an error means that the sender was dropped.
+            Some(mut caller) => while caller.changed().await.is_ok() {},
             None => std::future::pending().await,
         }
         cancelled()
     }
 
-    /// An error if nobody waits for the operation any more. What is done without a wait lets nobody notice that a signal
-    /// has come: here somebody can.
+    /// Fails if the caller no longer waits. It yields first, so that the runtime can handle a signal.
     pub(crate) async fn check_not_cancelled(&self) -> Result<()> {
         tokio::task::yield_now().await;
         if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
 
-    /// Sends a request and gives the answer whatever its status, but for redirects: they are not followed, so
-    /// that a secret goes only where the configuration says.
+    /// Sends a request and returns the response, whatever its status. Redirects are not followed: a secret is sent only
+    /// to configured URLs.
     ///
-    /// This is the one owner of retries: see [`Repeat`]. From here until the broker has saved what came of
-    /// it, or the provider says [`Context::nothing_issued`], a signal waits.
+    /// Only this method retries: see [`Repeat`]. Signals wait until the broker has saved the result, or the provider
+    /// calls [`Context::nothing_issued`].
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
         self.check_not_cancelled().await?;
-        self.section.begin();
-        let sleeper = self.clone();
+        self.in_flight.begin();
+        let this = self.clone();
         let policy = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(250))
             .with_factor(4.0)
@@ -186,18 +192,18 @@ impl Context {
         let outcome = (|| self.attempt(request))
             .retry(policy)
             .sleep(move |wait| {
-                let context = sleeper.clone();
-                // A cancelled wait ends at once, and the attempt after it sends nothing.
+                let context = this.clone();
+                // After a cancelled pause, the next attempt sends nothing.
                 async move { drop(context.pause(wait).await) }
             })
-            .when(|miss| {
-                cuts += usize::from(miss.is_cut());
-                miss.may_repeat(request.repeat(), cuts)
+            .when(|failure| {
+                cuts += usize::from(failure.is_cut());
+                failure.may_repeat(request.repeat(), cuts)
             })
-            .adjust(|miss, wait| match miss.retry_after() {
+            .adjust(|failure, wait| match failure.retry_after() {
                 Some(asked) if asked > LONGEST_RETRY_AFTER => None,
                 Some(asked) => wait.map(|wait| wait.max(asked)),
-                None if request.repeat() == Repeat::SpendsGrant && miss.is_cut() => {
+                None if request.repeat() == Repeat::SpendsGrant && failure.is_cut() => {
                     wait.map(|_| Duration::ZERO)
                 }
                 None => wait,
@@ -205,7 +211,7 @@ impl Context {
             .await;
         match outcome {
             Ok(response) if (300..400).contains(&response.status) => Err(redirected(request, &response)),
-            Ok(response) | Err(AttemptFailure::Answer(response)) => Ok(response),
+            Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
             Err(AttemptFailure::Fault(fault)) => {
                 let message = format!("cannot reach {}: {fault}", request.url());
@@ -214,7 +220,7 @@ impl Context {
         }
     }
 
-    /// Sends it once, and notes how far it came.
+    /// Sends the request once, and notes its delivery status.
     async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, AttemptFailure> {
         if self.is_cancelled() {
             return Err(AttemptFailure::Cancelled);
@@ -224,9 +230,9 @@ impl Context {
         let mut response = match self.world.http.send(request, self.timeout).await {
             Ok(response) => response,
             Err(fault) => {
-                tracing::debug!(%fault, "no answer");
+                tracing::debug!(%fault, "no response");
                 if fault.sent == RequestSent::Maybe {
-                    self.trail.lose_answer();
+                    self.delivery.lose_response();
                 }
                 return Err(AttemptFailure::Fault(fault));
             }
@@ -234,51 +240,48 @@ impl Context {
         response.sent_at = sent_at;
         tracing::debug!(status = response.status, "answered");
         match response.status {
-            200..300 => self.trail.answer(),
-            // Not even looked at.
+            200..300 => self.delivery.answer(),
+            // The service did not process the request.
             429 | 503 => {}
-            // The service broke down on the way, or a gateway waits no longer while the service acts.
-            500.. => self.trail.lose_answer(),
+            // The service may have acted before it or its gateway failed.
+            500.. => self.delivery.lose_response(),
             _ => {}
         }
-        if response.is_transient() { Err(AttemptFailure::Answer(response)) } else { Ok(response) }
+        if response.is_transient() { Err(AttemptFailure::Response(response)) } else { Ok(response) }
     }
 
-    /// Does an exchange that is no HTTP request: from here until the broker has saved what came of it, or the provider
-    /// says [`Context::nothing_issued`], a signal waits. An error of `work` means that something may have been given
-    /// and its answer is lost, unless it is a refusal.
+    /// Does an exchange that is not an HTTP request. Signals wait until the broker has saved the result, or the provider
+    /// calls [`Context::nothing_issued`]. After an error of `work` that is not a refusal, something may have been issued.
     pub async fn exchange<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.check_not_cancelled().await?;
-        self.section.begin();
+        self.in_flight.begin();
         let done = work.await;
         match &done {
-            Ok(_) => self.trail.answer(),
+            Ok(_) => self.delivery.answer(),
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Failed) => {
-                self.trail.lose_answer();
+                self.delivery.lose_response();
             }
             Err(_) => {}
         }
         done
     }
 
-    /// Says something to the person once what the exchange brought is saved: a terminal that stands still must not stand
-    /// between an answer and its save.
+    /// Shows a message to the user after the save: a blocked terminal must not delay the save.
     pub fn notify_after_save(&self, message: String) {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(message);
     }
 
-    /// Says what waits to be said.
+    /// Shows the waiting messages.
     pub(crate) fn flush_notices(&self) {
-        let told = std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
-        for message in told {
-            self.person().notify(&message);
+        let notices = std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner));
+        for message in notices {
+            self.prompt().notify(&message);
         }
     }
 
-    /// The last answer gave nothing that has to be saved (a poll that is still pending, say): from here a
-    /// signal need not wait.
+    /// Reports that the last response contains nothing to save (such as a pending poll): signals no longer wait.
     pub fn nothing_issued(&self) {
-        self.section.end();
+        self.in_flight.end();
     }
 }
 
@@ -299,46 +302,47 @@ fn cancelled() -> Error {
 }
 
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
-    // Only where to: the rest may repeat what was sent.
+    // Only the origin: the rest may repeat secrets of the request.
     let to = response.header("location").and_then(|to| Url::parse(to).ok());
     let to = to.map_or_else(|| "another page".to_owned(), |to| to.origin().ascii_serialization());
-    Error::unavailable(format!(
-        "{} answered with a redirect to {to}, which is not followed: a secret goes only where the configuration says",
-        request.url()
-    ))
-    .with_hint("if the service has moved, correct its URL in the configuration; if this is a network's sign-in page, sign in there")
+    Error::new(
+        ErrorCode::RedirectRefused,
+        format!("{} answered with a redirect to {to}, which is not followed", request.url()),
+    )
+    .with_hint("if this is a network's sign-in page, sign in there; if the service has moved, correct its URL in the configuration")
 }
 
-/// An attempt without the answer that was hoped for.
+/// A failed attempt to send a request.
 enum AttemptFailure {
-    /// Nobody waits for the operation any more: it was not sent.
+    /// The caller no longer waits: the request was not sent.
     Cancelled,
     Fault(HttpFault),
-    Answer(HttpResponse),
+    /// A transient status.
+    Response(HttpResponse),
 }
 
 impl AttemptFailure {
-    /// `cuts`: how often the connection was cut so far, this time included.
+    /// Whether the request may be sent again; `cuts` counts the lost connections, this one included.
     fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
             (Repeat::Never, _) | (_, Self::Cancelled) => false,
             (_, Self::Fault(fault)) if fault.sent == RequestSent::No => !fault.timed_out(),
-            (_, Self::Answer(response)) if response.status == 429 => true,
-            (Repeat::SpendsGrant, miss) => miss.is_cut() && cuts == 1,
+            (_, Self::Response(response)) if response.status == 429 => true,
+            (Repeat::SpendsGrant, failure) => failure.is_cut() && cuts == 1,
             (Repeat::IfNotActed, _) => false,
             (Repeat::Safe, Self::Fault(fault)) => !fault.timed_out(),
-            (Repeat::Safe, Self::Answer(_)) => true,
+            (Repeat::Safe, Self::Response(_)) => true,
         }
     }
 
-    /// Whether the connection was cut after the request was sent.
+    /// Whether the connection was lost after the request was sent.
     fn is_cut(&self) -> bool {
         matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && !fault.timed_out())
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Answer(response) => response.retry_after(),
+            Self::Response(response) => response.retry_after(),
             Self::Fault(_) | Self::Cancelled => None,
         }
     }

@@ -1,8 +1,9 @@
-//! How far the requests of one exchange came: what the journal of a grant that was sent is closed by.
+//! The delivery status of one exchange: whether its request was sent and answered. It decides whether a sent grant may
+//! be spent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How far the requests of one exchange came.
+/// The delivery status of the requests of one exchange.
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryStatus {
     lost: AtomicBool,
@@ -10,23 +11,23 @@ pub(crate) struct DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    /// A new exchange: nothing was sent yet.
+    /// Begins a new exchange.
     pub(crate) fn begin(&self) {
         self.lost.store(false, Ordering::SeqCst);
         self.answered.store(false, Ordering::SeqCst);
     }
 
-    /// A request may have been acted on, and its answer will not come.
-    pub(crate) fn lose_answer(&self) {
+    /// Notes that the service may have acted and its response is lost.
+    pub(crate) fn lose_response(&self) {
         self.lost.store(true, Ordering::SeqCst);
     }
 
-    /// A request was answered with success, sensibly or not.
+    /// Notes a response with a success status, even if it is malformed.
     pub(crate) fn answer(&self) {
         self.answered.store(true, Ordering::SeqCst);
     }
 
-    pub(crate) fn lost_answer(&self) -> bool {
+    pub(crate) fn lost_response(&self) -> bool {
         self.lost.load(Ordering::SeqCst)
     }
 

@@ -1,4 +1,4 @@
-//! The environment, injected: variables, files that are named, commands that are named.
+//! The environment: variables, and configured files and commands that contain secrets.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -12,41 +12,39 @@ use zeroize::Zeroizing;
 use crate::secret_text::{LONGEST_SECRET, secret_of};
 use crate::{Secret, platform};
 
-/// What the broker sees of the process it runs in.
+/// The environment of the process.
 #[async_trait]
 pub trait Env: Send + Sync {
-    /// An environment variable that is set, is text, and is not empty.
+    /// Returns an environment variable that is set, is text, and is not empty.
     fn var(&self, name: &str) -> Option<String>;
 
-    /// The environment variables whose names begin with this, as name and value.
+    /// Returns the environment variables whose names begin with `prefix`, as name and value.
     fn vars(&self, prefix: &str) -> Vec<(String, String)>;
 
-    /// The names of the environment variables that hold the broker's own secrets: they are for this process alone, and no
-    /// child gets them.
+    /// The names of the environment variables with the broker's own secrets. No child process gets them.
     fn withheld(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The person's home folder.
+    /// The user's home folder.
     fn home(&self) -> Option<PathBuf>;
 
-    /// The file that a person named for this variable to be taken from, if one was: then it is what is meant.
+    /// The file that the user named as the source of this variable.
     fn file_of(&self, _name: &str) -> Option<&Path> {
         None
     }
 
-    /// What this machine is called.
+    /// The name of this machine.
     fn host_name(&self) -> String;
 
-    /// A secret in a file, or in one that a link names: its text, without the line ends after it.
+    /// Reads a secret from a file, without trailing line ends. Links are followed.
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
 
-    /// A secret that a command prints: its text, without the line ends after it. The command does not get the
-    /// environment variables `without`.
+    /// Runs a command without the environment variables `without`, and returns its output without trailing line ends.
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret>;
 }
 
-/// The process's own environment.
+/// The real environment of the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEnv;
 
@@ -59,14 +57,14 @@ impl Env for SystemEnv {
     fn vars(&self, prefix: &str) -> Vec<(String, String)> {
         let begins =
             |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(prefix.as_bytes());
-        // What is not text names no key of ours.
+        // A variable that is not text is not a configuration key.
         let text =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         std::env::vars_os().filter(begins).filter_map(text).collect()
     }
 
     fn home(&self) -> Option<PathBuf> {
-        // A relative one would be the working folder's.
+        // A relative path would depend on the working folder.
         std::env::home_dir().filter(|home| home.is_absolute())
     }
 
@@ -76,7 +74,7 @@ impl Env for SystemEnv {
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
         let file = platform::open_followed(path)?;
-        // With room for all of it: a text that grows leaves copies.
+        // Large enough for all text: growing memory leaves copies.
         let size = file.metadata()?.len().min(LONGEST_SECRET);
         let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
         file.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
@@ -88,7 +86,7 @@ impl Env for SystemEnv {
         return crate::secret_command::run(command, without).await;
         #[cfg(not(feature = "command"))]
         {
-            // The command stays unsaid: people put secrets there.
+            // Not named: its arguments may contain secrets.
             let _ = (command, without);
             Err(IoError::new(IoErrorKind::Unsupported, "this program is built without the feature `command`"))
         }

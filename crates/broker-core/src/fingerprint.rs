@@ -1,14 +1,13 @@
-//! Marks: enough of a hash to see that a secret has changed, not enough to find it.
+//! Fingerprints of secrets: short hashes that show a change but do not reveal the secret.
 
 use sha2::{Digest, Sha256};
 
 use crate::Secret;
 
-/// A short mark of a secret, to notice later that another one is configured.
+/// Returns a short hash of a secret, to notice that another secret is configured.
 ///
-/// `salt` keeps equal secrets of two providers from having equal marks. With `bits` at 16, as for passwords
-/// that people choose, one guess in 65,536 fits by chance, so the mark confirms no guess; machine-made
-/// secrets can take 64.
+/// With different salts, equal secrets of two providers have different fingerprints. Use 16 bits for passwords: one
+/// guess in 65,536 matches by chance, so a match confirms no guess. Random secrets can use 64.
 #[must_use]
 pub fn fingerprint(salt: &str, secret: &Secret, bits: u8) -> String {
     let mut hash = Sha256::new();

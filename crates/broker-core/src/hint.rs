@@ -18,6 +18,18 @@ pub enum Hint {
     RetryLater,
     /// Leave this out of the request.
     LeaveOut(RequestPart),
+    /// Correct the path of the configuration file.
+    CorrectConfigPath,
+    /// Choose another folder for records.
+    ChooseStateFolder,
+    /// Set a secret, in words, or import it from a file of the service.
+    SetOrImport(String),
+    /// Read the error output of the program that failed.
+    ReadProgramOutput,
+    /// Request AWS credentials instead of a token.
+    RequestAwsKeys,
+    /// Convert stored records to the configured format.
+    MigrateRecords(String),
     /// A setting or a file to change, in words.
     Text(String),
 }
@@ -49,7 +61,12 @@ impl fmt::Display for Hint {
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
             Self::RetryLater => f.write_str("try again later"),
             Self::LeaveOut(part) => write!(f, "leave out {part}"),
-            Self::Text(text) => f.write_str(text),
+            Self::CorrectConfigPath => f.write_str("correct the path of the configuration file"),
+            Self::ChooseStateFolder => f.write_str("choose another folder for records"),
+            Self::ReadProgramOutput => f.write_str("read the error output of the program in the log"),
+            Self::RequestAwsKeys => f.write_str("request AWS credentials"),
+            Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records"),
+            Self::SetOrImport(text) | Self::Text(text) => f.write_str(text),
         }
     }
 }

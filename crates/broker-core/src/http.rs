@@ -1,4 +1,4 @@
-//! Requests and answers, without a client: that is injected.
+//! Requests and responses. The client is injected.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,24 +13,25 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::{ErrorCode, Secret, zeroizing};
+use crate::{ErrorCode, Secret, bounds, zeroizing};
 
-/// Sends one request. An implementation follows no redirect, reads at most [`HttpResponse::LONGEST_BODY`] bytes, and ends within `timeout`.
+/// An HTTP client. An implementation follows no redirect, reads at most [`HttpResponse::LONGEST_BODY`] bytes, and
+/// returns within `timeout`.
 #[async_trait]
 pub trait Http: Send + Sync {
-    /// Sends it once.
+    /// Sends a request once.
     async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault>;
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
 pub struct HttpFault {
     /// Whether the service may have acted.
     pub sent: RequestSent,
-    /// What went wrong: a code of [`crate::ErrorKind::Unavailable`].
+    /// The error code, of kind [`crate::ErrorKind::Unavailable`].
     pub code: ErrorCode,
-    /// What happened, in words, without the URL's query.
+    /// A description without the URL's query.
     pub what: String,
 }
 
@@ -45,37 +46,36 @@ impl HttpFault {
 /// Whether a request reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestSent {
-    /// Surely not: no connection was made.
+    /// It did not: no connection was made.
     No,
-    /// It may have, and the service may have acted.
+    /// It may have reached the service, which may have acted.
     Maybe,
 }
 
-/// Whether a request may be sent again by itself.
+/// Whether a request may be repeated automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Only if the service surely did not act: no connection, or 429. For what mints something.
+    /// Only if the service did not act: no connection, or 429. For requests that mint something.
     IfNotActed,
-    /// For what spends a grant. As [`Repeat::IfNotActed`]; and if the connection is cut after it was sent, once more
-    /// at once: if the service acted, the grant is lost without an answer, and many services take a spent refresh token
-    /// again for a moment, for this very case; if it did not act, nothing was spent.
+    /// For requests that spend a grant. Like [`Repeat::IfNotActed`], and once more immediately if the connection is lost
+    /// after the request was sent. For this case many services accept a spent refresh token again for a moment.
     SpendsGrant,
-    /// After any transient fault but a timeout: the request spends nothing, as a client credentials request.
+    /// After any transient failure but a timeout. For requests that spend nothing, such as client credentials.
     Safe,
-    /// Not at all: the caller repeats it in a way of its own.
+    /// Never: the caller repeats it itself.
     Never,
 }
 
 /// A request's method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are what they are called")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Method {
     Get,
     Post,
     Delete,
 }
 
-/// A request. It holds secrets, so its `Debug` shows where it goes and nothing else.
+/// A request. It contains secrets, so its `Debug` output shows only method and URL.
 #[derive(Clone)]
 pub struct HttpRequest {
     method: Method,
@@ -88,17 +88,17 @@ pub struct HttpRequest {
 }
 
 impl HttpRequest {
-    /// A request without a body.
+    /// Creates a request without a body.
     #[must_use]
     pub fn new(method: Method, url: ServiceUrl, repeat: Repeat) -> Self {
         let body = Zeroizing::new(Vec::new());
         Self { method, url, authorization: None, headers: Vec::new(), content_type: None, body, repeat }
     }
 
-    /// A POST of form fields.
+    /// Creates a POST of form fields.
     #[must_use]
     pub fn post_form(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        // At most three characters for each, so that it is not moved.
+        // At most three characters per byte: growing memory leaves copies.
         let longest = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(longest));
         let body = form.extend_pairs(fields).finish().into_bytes();
@@ -106,39 +106,39 @@ impl HttpRequest {
         Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
     }
 
-    /// A POST of a JSON object of texts.
+    /// Creates a POST of a JSON object of texts.
     #[must_use]
     pub fn post_json(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
         Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
-    /// A POST of a JSON object of numbers.
+    /// Creates a POST of a JSON object of numbers.
     #[must_use]
     pub fn post_numbers(url: ServiceUrl, fields: &[(&str, i64)], repeat: Repeat) -> Self {
         Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
-    /// A POST of a JSON value.
+    /// Creates a POST of a JSON value.
     #[must_use]
     pub fn post_value(url: ServiceUrl, value: &Value, repeat: Repeat) -> Self {
         Self::post_body(url, value, repeat)
     }
 
     fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
-        // A map of text to text or to numbers is always JSON, and so is JSON.
+        // Maps of texts and numbers, and JSON values, always serialize.
         let body = zeroizing::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
     }
 
-    /// With a bearer token (RFC 6750 section 2.1).
+    /// Adds a bearer token (RFC 6750 section 2.1).
     #[must_use]
     pub fn with_bearer(mut self, token: &Secret) -> Self {
         self.authorization = Some(Zeroizing::new(["Bearer ", token.expose()].concat()));
         self
     }
 
-    /// With client credentials by HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
+    /// Adds client credentials by HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
     #[must_use]
     pub fn with_basic(mut self, client_id: &str, client_secret: &Secret) -> Self {
         let secret = client_secret.expose();
@@ -151,15 +151,15 @@ impl HttpRequest {
         self
     }
 
-    /// What follows `Basic` for a person's username and password, which are sent as they are (RFC 7617 section 2). The
-    /// username has no colon.
+    /// Returns the value after `Basic` for a username and password, without form encoding (RFC 7617 section 2). The
+    /// username must not contain a colon.
     #[must_use]
     pub fn basic_pair(username: &str, password: &Secret) -> Secret {
         let pair = Zeroizing::new([username, ":", password.expose()].concat());
         Secret::new(STANDARD.encode(pair.as_bytes()))
     }
 
-    /// With one more header, whose value may be a secret.
+    /// Adds a header, whose value may be a secret.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_ascii_lowercase(), Zeroizing::new(value.to_owned())));
@@ -177,7 +177,7 @@ impl HttpRequest {
         self.method
     }
 
-    /// Where it goes.
+    /// The URL.
     #[must_use]
     pub fn url(&self) -> &ServiceUrl {
         &self.url
@@ -201,7 +201,7 @@ impl HttpRequest {
         &self.body
     }
 
-    /// Whether it may be sent again.
+    /// Whether it may be repeated.
     #[must_use]
     pub fn repeat(&self) -> Repeat {
         self.repeat
@@ -214,7 +214,7 @@ impl fmt::Debug for HttpRequest {
     }
 }
 
-/// An answer, whatever its status. It may hold secrets, so its `Debug` shows the status and nothing else.
+/// A response, whatever its status. It may contain secrets, so its `Debug` output shows only the status.
 pub struct HttpResponse {
     /// The status code.
     pub status: u16,
@@ -227,10 +227,10 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// The most bytes a body may have: 1 MiB, which no token answer needs.
+    /// The longest body: 1 MiB.
     pub const LONGEST_BODY: usize = 1024 * 1024;
 
-    /// A header, by its name in lower case.
+    /// Returns a header by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
@@ -239,11 +239,11 @@ impl HttpResponse {
     /// The body as a JSON object.
     #[must_use]
     pub fn json(&self) -> Option<Map<String, Value>> {
-        // Some servers put a byte order mark before it.
+        // Some servers send a byte order mark first.
         serde_json::from_slice(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body)).ok()
     }
 
-    /// Whether the body is a web page: a proxy's, a captive portal's, a gateway's.
+    /// Whether the body is a web page, as of a proxy, captive portal or gateway.
     #[must_use]
     pub fn is_html(&self) -> bool {
         self.header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().contains("html"))
@@ -256,19 +256,19 @@ impl HttpResponse {
         http_date(self.header("date")?)
     }
 
-    /// `Retry-After`, in seconds or as a date (RFC 9110 section 10.2.3).
+    /// The `Retry-After` header, in seconds or as a date (RFC 9110 section 10.2.3); at most 100 years.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?.trim();
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-            // A number too big for the type is a long time all the same.
-            return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+            let longest = bounds::LONGEST.num_seconds().unsigned_abs();
+            return Some(Duration::from_secs(value.parse().unwrap_or(longest).min(longest)));
         }
         (http_date(value)? - self.date().unwrap_or(self.sent_at)).to_std().ok()
     }
 
-    /// Whether the status says "not now": 429 and 5xx; 408 (time is up), 421 (the wrong machine answered), 425 (too
-    /// early) and what proxies call 499 (gone away).
+    /// Whether the status is transient: 429 and 5xx; 408 (timeout), 421 (misdirected), 425 (too early) and 499 (proxies:
+    /// client closed the connection).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self.status, 408 | 421 | 425 | 429 | 499) || self.status >= 500
@@ -281,9 +281,9 @@ impl fmt::Debug for HttpResponse {
     }
 }
 
-/// The one form of HTTP dates that may still be sent (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Parses the preferred form of HTTP dates (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    // Years of more digits lead out of the calendar.
+    // Only years of four digits have this length.
     let text = Some(text).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -302,7 +302,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl ServiceUrl {
-    /// Checks a URL.
+    /// Parses and checks a URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
         let url = Url::parse(text)
@@ -310,22 +310,19 @@ impl ServiceUrl {
         let loopback = is_loopback(&url);
         match url.scheme() {
             _ if !url.username().is_empty() || url.password().is_some() => {
-                Err("a URL with a user or password in it is not used: give them as keys of their own"
-                    .to_owned())
+                Err("the URL contains a user or password: use configuration keys for them instead".to_owned())
             }
-            _ if url.fragment().is_some() => {
-                Err(format!("`{shown}` has a fragment (#…), which is never sent"))
-            }
+            _ if url.fragment().is_some() => Err(format!("`{shown}` has a fragment (#…): remove it")),
             "https" => Ok(Self(url)),
             "http" if loopback => Ok(Self(url)),
             "http" => Err(format!(
-                "`{shown}` would send secrets in clear text: https only (http on loopback alone)"
+                "`{shown}` would send secrets unencrypted: use https (http only for this machine)"
             )),
-            other => Err(format!("`{other}` is not a scheme tokens are had by: https only")),
+            other => Err(format!("the scheme `{other}` is not supported: use https")),
         }
     }
 
-    /// The URL with `path` after its own path, which is taken for a folder.
+    /// Appends `path` to the URL's path.
     #[must_use]
     pub fn join(&self, path: &str) -> Self {
         let mut url = self.0.clone();
@@ -333,7 +330,7 @@ impl ServiceUrl {
         Self(url)
     }
 
-    /// The URL with these parameters in its query.
+    /// Adds parameters to the query.
     #[must_use]
     pub fn with_query<T: AsRef<str>>(mut self, params: &[(String, T)]) -> Self {
         if !params.is_empty() {
@@ -342,14 +339,14 @@ impl ServiceUrl {
         self
     }
 
-    /// Its host, with the port if it names one.
+    /// The host, with the port if the URL has one.
     #[must_use]
     pub fn host(&self) -> String {
         let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", self.0.host_str().unwrap_or_default())
     }
 
-    /// Whether it goes to this machine.
+    /// Whether the host is this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.0)
@@ -361,7 +358,7 @@ impl ServiceUrl {
         self.0.as_str()
     }
 
-    /// Whether it goes to this machine without TLS.
+    /// Whether it uses http, which is allowed for this machine only.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.0.scheme() == "http"
@@ -369,7 +366,7 @@ impl ServiceUrl {
 }
 
 impl fmt::Display for ServiceUrl {
-    /// Without its query, which may have a secret in it.
+    /// Writes the URL without its query, which may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, query) =
             self.as_str().split_once('?').map_or((self.as_str(), ""), |(path, _)| (path, "?…"));

@@ -1,4 +1,4 @@
-//! The usual HTTP client: reqwest, with rustls and the system's roots.
+//! The default HTTP client: reqwest with rustls and the system's root certificates.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -13,18 +13,18 @@ use zeroize::Zeroizing;
 
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
 
-/// Part of a request's time, so that a host that drops packets is told apart from one that is slow.
+/// The timeout of connecting: shorter than a request's, to tell an unreachable host from a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to look once more at what came when time is up.
-const LAST_LOOK: Duration = Duration::from_millis(100);
+/// How long to read once more after the timeout.
+const LAST_READ: Duration = Duration::from_millis(100);
 
-/// An HTTP client that is built at the first request, so that who never sends one never pays for it.
+/// An HTTP client that is built at the first request: stored tokens do not need it.
 #[derive(Debug, Default)]
 pub struct ReqwestHttp {
-    /// For https: by the proxy the environment names, if any.
+    /// For https, through the proxy of the environment.
     outside: OnceLock<Client>,
-    /// For http to this machine: a proxy must not see what is in clear text.
+    /// For http to this machine: a proxy must not see unencrypted secrets.
     loopback: OnceLock<Client>,
 }
 
@@ -37,7 +37,7 @@ impl ReqwestHttp {
         let built = build(plain).map_err(|error| HttpFault {
             sent: RequestSent::No,
             code: ErrorCode::NetworkUnreachable,
-            what: format!("no HTTP client can be built: {error}"),
+            what: format!("cannot build an HTTP client: {error}"),
         })?;
         Ok(cell.get_or_init(|| built))
     }
@@ -73,9 +73,9 @@ impl Http for ReqwestHttp {
         if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
             return answered;
         }
-        // A process that was stopped meanwhile finds that time is up before it has looked at what came.
-        tokio::time::timeout(LAST_LOOK, exchange).await.unwrap_or_else(|_| {
-            let what = format!("nothing came within {}", humantime::format_duration(timeout));
+        // A process that was suspended reaches the timeout before it reads a response that has arrived.
+        tokio::time::timeout(LAST_READ, exchange).await.unwrap_or_else(|_| {
+            let what = format!("no response within {}", humantime::format_duration(timeout));
             Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
         })
     }
@@ -101,19 +101,19 @@ impl ReqwestHttp {
             let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
                 sent: RequestSent::No,
                 code: ErrorCode::BadResponse,
-                what: "the secret has characters that no header can carry".to_owned(),
+                what: "the secret contains characters that a header cannot contain".to_owned(),
             })?;
             value.set_sensitive(true);
             builder = builder.header(name, value);
         }
         let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        // Most answers are not moved as they grow, which would leave copies.
+        // Large enough for most responses: growing memory leaves copies.
         let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                // What is a whole object is an answer, whatever its length was said to be.
+                // A complete object is a response, even if the announced length is wrong.
                 Err(_) if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() => break,
                 Err(error) => return Err(fault(&error)),
             };
@@ -121,7 +121,7 @@ impl ReqwestHttp {
                 return Err(HttpFault {
                     sent: RequestSent::Maybe,
                     code: ErrorCode::BadResponse,
-                    what: "the answer is longer than 1 MiB, which no token answer is".to_owned(),
+                    what: "the response is longer than 1 MiB".to_owned(),
                 });
             }
             body.extend_from_slice(&chunk);
@@ -136,7 +136,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     let mut headers: BTreeMap<_, _> = map.iter().filter_map(text).collect();
-    // The one header that cannot be joined with commas (RFC 9110 section 5.3), and gateways add cookies of their own.
+    // The only header that cannot be joined with commas (RFC 9110 section 5.3); gateways add their own cookies.
     let cookies: Vec<_> = map.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
     if cookies.len() > 1 {
         headers.insert("set-cookie".to_owned(), cookies.join("\n"));
@@ -144,7 +144,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
     headers
 }
 
-/// Says what lies at the bottom: reqwest's own words are about itself.
+/// Describes the root cause: reqwest's own messages do not.
 fn fault(error: &reqwest::Error) -> HttpFault {
     let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
     let mut root: &dyn std::error::Error = error;
@@ -152,14 +152,14 @@ fn fault(error: &reqwest::Error) -> HttpFault {
         root = source;
     }
     let what = match () {
-        () if error.is_timeout() => "no connection in time".to_owned(),
+        () if error.is_timeout() => "no connection before the timeout".to_owned(),
         () if std::ptr::eq(root, error) => "the request failed".to_owned(),
         () => root.to_string(),
     };
     HttpFault { sent, code: code(error), what }
 }
 
-/// Tells faults apart by the errors below reqwest's own.
+/// Finds the code of the root cause.
 fn code(error: &reqwest::Error) -> ErrorCode {
     if error.is_timeout() {
         return ErrorCode::Timeout;
@@ -169,12 +169,12 @@ fn code(error: &reqwest::Error) -> ErrorCode {
         if error.is::<rustls::Error>() {
             return ErrorCode::TlsUntrusted;
         }
-        // hyper-util's own type is private; only its words tell.
+        // hyper-util's error type is private; only its text can be compared.
         if error.to_string() == "dns error" {
             return ErrorCode::NameNotFound;
         }
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
             return ErrorCode::TlsUntrusted;
         }
         source = error.source();

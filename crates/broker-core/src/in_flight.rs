@@ -1,4 +1,4 @@
-//! What must not be interrupted: from the moment a request goes out until its answer is saved (rule 5).
+//! Operations in flight: from a request until its response is saved, nothing may interrupt them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,37 +14,37 @@ impl InFlightOperations {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// A section that has not begun.
-    pub(crate) fn section(&self) -> InFlight {
-        InFlight { sections: self.clone(), begun: AtomicBool::new(false) }
+    /// Creates an operation that has not begun.
+    pub(crate) fn operation(&self) -> InFlight {
+        InFlight { operations: self.clone(), begun: AtomicBool::new(false) }
     }
 
-    /// Waits until none has begun.
+    /// Waits until no operation is in flight.
     pub(crate) async fn wait_idle(&self) {
         // The sender lives as long as `self`.
         let _ = self.0.subscribe().wait_for(|begun| *begun == 0).await;
     }
 }
 
-/// One operation's section. It ends when dropped, which is after the save.
+/// One operation. It ends when dropped, which is after the save.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    sections: InFlightOperations,
+    operations: InFlightOperations,
     begun: AtomicBool,
 }
 
 impl InFlight {
-    /// A request goes out: what comes back may be worth keeping.
+    /// Begins: a request is sent whose response may have to be saved.
     pub(crate) fn begin(&self) {
         if !self.begun.swap(true, Ordering::SeqCst) {
-            self.sections.0.send_modify(|begun| *begun += 1);
+            self.operations.0.send_modify(|begun| *begun += 1);
         }
     }
 
-    /// What came back, if anything, was nothing to keep, or it is saved.
+    /// Ends: the response is saved, or contains nothing to save.
     pub(crate) fn end(&self) {
         if self.begun.swap(false, Ordering::SeqCst) {
-            self.sections.0.send_modify(|begun| *begun -= 1);
+            self.operations.0.send_modify(|begun| *begun -= 1);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a JSON Web Token says of itself (RFC 7519), unverified: the broker holds tokens, it does not trust them.
+//! Claims of JSON Web Tokens (RFC 7519), unverified: the broker stores tokens and does not trust them.
 
 use base64::Engine;
 use base64::alphabet;
@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::Secret;
+use crate::bounds::in_calendar;
 
-/// Servers differ in whether they pad; RFC 7515 says they do not.
+/// With or without padding: RFC 7515 forbids it, and some servers pad.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -19,21 +20,21 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 pub struct Claims(Map<String, Value>);
 
 impl Claims {
-    /// Reads the payload of a JWT in compact form; `None` where the token is something else.
+    /// Reads the payload of a JWT in compact form; `None` if the token is not a JWT.
     #[must_use]
     pub fn read(token: &Secret) -> Option<Self> {
         let [_header, payload, _signature] = parts(token)?;
         object(payload).map(Self)
     }
 
-    /// The header of such a token (RFC 7515 section 4).
+    /// Reads the header of a JWT (RFC 7515 section 4).
     #[must_use]
     pub fn header(token: &Secret) -> Option<Map<String, Value>> {
         let [header, _payload, _signature] = parts(token)?;
         object(header)
     }
 
-    /// All of them, as they stand in the token.
+    /// All claims.
     #[must_use]
     pub fn object(&self) -> &Map<String, Value> {
         &self.0
@@ -45,7 +46,7 @@ impl Claims {
         self.time("exp")
     }
 
-    /// A claim that is text, and not empty.
+    /// A claim that is a text and not empty.
     #[must_use]
     pub fn text(&self, claim: &str) -> Option<&str> {
         self.0.get(claim)?.as_str().filter(|text| !text.is_empty())
@@ -57,23 +58,20 @@ impl Claims {
         self.time("iat")
     }
 
-    /// A claim that is text or a list of texts, such as `aud` (RFC 7519 section 4.1.3).
+    /// The texts of a claim that is a text or a list of texts, such as `aud` (RFC 7519 section 4.1.3).
     pub fn texts(&self, claim: &str) -> impl Iterator<Item = &str> {
         let value = self.0.get(claim);
-        let many = value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        value.and_then(Value::as_str).into_iter().chain(many)
+        let list = value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        value.and_then(Value::as_str).into_iter().chain(list)
     }
 
-    /// A claim that is a time. `NumericDate` may have a fraction (RFC 7519 section 2).
+    /// A claim that is a time with a year of four digits. `NumericDate` may have a fraction (RFC 7519 section 2).
     #[must_use]
     pub fn time(&self, claim: &str) -> Option<DateTime<Utc>> {
         let value = self.0.get(claim)?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a date, and out of range ones are refused below"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, and the calendar is checked below")]
         let seconds = value.as_i64().or_else(|| value.as_f64().map(|s| s as i64))?;
-        DateTime::from_timestamp(seconds, 0)
+        DateTime::from_timestamp(seconds, 0).filter(in_calendar)
     }
 }
 

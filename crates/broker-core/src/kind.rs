@@ -1,24 +1,27 @@
-//! A kind of provider: how a table of configuration becomes a [`Provider`].
+//! Kinds of providers: each builds a [`Provider`] from a table of the configuration.
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Env, Provider, ServiceUrl};
+use crate::settings_error::SettingsValue;
+use crate::{Env, Provider, ServiceUrl, SettingsError};
 
-/// An implementation of [`Provider`] that a configuration can name.
+/// A kind of provider that a configuration can name.
 #[derive(Clone, Copy)]
 pub struct Kind {
-    /// Its name in `kind = "…"`.
+    /// The name in `kind = "…"`.
     pub name: &'static str,
-    /// What it is, in a few words.
+    /// A short description.
     pub about: &'static str,
-    /// The keys it understands, besides those that every provider has.
+    /// Its configuration keys, without those of every provider.
     pub keys: &'static [&'static str],
-    /// Those of its keys whose values are secrets.
+    /// The keys whose values are secrets.
     pub secrets: &'static [&'static str],
-    /// The environment variable that programs usually look for its token in.
+    /// Keys that have a new name, as `(old, new)`. The old name is still read.
+    pub renamed: &'static [(&'static str, &'static str)],
+    /// The environment variable in which programs usually expect its token.
     pub token_variable: &'static str,
     /// Builds a provider from its settings.
     pub build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
@@ -30,7 +33,7 @@ impl std::fmt::Debug for Kind {
     }
 }
 
-/// What a provider is built from: its table of the configuration, and the environment.
+/// The settings of one provider: its table of the configuration, and the environment.
 pub struct Settings<'a> {
     name: &'a str,
     table: Value,
@@ -38,7 +41,7 @@ pub struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Settings of a provider of this name, from its table without the keys that every provider has.
+    /// Creates settings from the provider's table without the keys of every provider.
     #[must_use]
     pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
         Self { name, table, env }
@@ -50,45 +53,22 @@ impl<'a> Settings<'a> {
         self.name
     }
 
-    /// The table as a type of the provider's own.
+    /// Parses the table.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
-        serde_path_to_error::deserialize(&self.table).map_err(|error| {
-            let (path, message) = (error.path().to_string(), error.inner().to_string());
-            let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-            match missing {
-                Some(field) if path == "." => SettingsError::new(field, "it is missing"),
-                Some(field) => SettingsError::new(format!("{path}.{field}"), "it is missing"),
-                None => SettingsError { key: path, message },
-            }
+        serde_path_to_error::deserialize(SettingsValue(&self.table)).map_err(|error| {
+            let path = error.path().to_string();
+            error.into_inner().within(&path)
         })
     }
 
-    /// A configured URL, or the kind's own.
+    /// Returns the configured URL, or the default of the kind.
     pub fn url_or(configured: Option<ServiceUrl>, key: &str, own: &str) -> Result<ServiceUrl, SettingsError> {
-        let wrong = |message| SettingsError { key: key.to_owned(), message };
-        configured.map_or_else(|| ServiceUrl::parse(own).map_err(wrong), Ok)
+        configured.map_or_else(|| ServiceUrl::parse(own).map_err(|why| SettingsError::new(key, why)), Ok)
     }
 
-    /// The environment: some services' own tools keep settings there.
+    /// The environment, where some services' own tools have settings.
     #[must_use]
     pub fn env(&self) -> &'a dyn Env {
         self.env
-    }
-}
-
-/// A setting that does not fit.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct SettingsError {
-    /// The key, dotted where it is nested; `.` for the table as a whole, empty where what is wrong is elsewhere.
-    pub key: String,
-    /// What is wrong with it and what would be right.
-    pub message: String,
-}
-
-impl SettingsError {
-    /// What is wrong at a key.
-    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
     }
 }

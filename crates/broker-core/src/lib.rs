@@ -1,17 +1,15 @@
-//! The heart of the broker: what a record is, who may change it, and when a token is renewed.
+//! The core of the broker: records, who may change them, and when tokens are renewed.
 //!
-//! No service is known here. A service is a [`Provider`]: it answers one question, *given this record and
-//! this request, what is the next exchange?* The [`Broker`] takes the lock, loads the record, asks, saves
-//! what came back, and asks again until the token is there. Everything that touches the world outside the
-//! [`Store`] (HTTP, clock, environment, the person at the terminal) comes in through one [`Context`].
+//! The core knows no service. A service is a [`Provider`], which answers one question: *which exchange comes next for
+//! this record and this request?* The [`Broker`] locks and loads the record, calls the provider, saves the result, and
+//! repeats that until the record has the token. Outside the [`Store`], all I/O (HTTP, clock, environment, user) comes
+//! from one [`Context`].
 
-#![cfg_attr(
-    not(feature = "file"),
-    allow(dead_code, reason = "what the file store alone asks of records and platforms")
-)]
+#![cfg_attr(not(feature = "file"), allow(dead_code, reason = "only the file store uses these parts"))]
 
 mod answer;
 mod backoff;
+mod bounds;
 mod broker;
 mod clock;
 mod context;
@@ -41,6 +39,7 @@ mod secret;
 mod secret_command;
 mod secret_source;
 mod secret_text;
+mod settings_error;
 mod store;
 mod token;
 mod values;
@@ -65,15 +64,16 @@ pub use http::{Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, Reque
 #[cfg(feature = "reqwest")]
 pub use http_reqwest::ReqwestHttp;
 pub use jwt::Claims;
-pub use kind::{Kind, Settings, SettingsError};
+pub use kind::{Kind, Settings};
 pub use login_file::{FileLogin, InvalidLoginFile, LoginFile};
 pub use prompt::{DeviceCode, NonInteractive, Prompt};
-pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_life, refuse_scopes};
+pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_life, refuse_lifetime, refuse_scopes};
 pub use record::{Failure, Grant, Issuer, Record};
 pub use record_update::RecordUpdate;
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};
 pub use secret::Secret;
 pub use secret_source::SecretSource;
+pub use settings_error::{SettingsError, SettingsProblem};
 #[cfg(feature = "file")]
 pub use store::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
 pub use store::{Loaded, LockScope, Locked, Locking, Store, StoreAbout};

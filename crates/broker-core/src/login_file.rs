@@ -1,4 +1,4 @@
-//! A login that a service's own tools keep in a file of theirs.
+//! Files in which a service's own tools store a login.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::{Secret, Token};
 
-/// What such a file holds.
+/// The content of a login file.
 #[derive(Debug, Clone, Default)]
 pub struct FileLogin {
     /// The grant.
@@ -15,43 +15,42 @@ pub struct FileLogin {
     pub access_token: Option<Token>,
     /// The ID token (OpenID Connect Core section 2).
     pub id_token: Option<Secret>,
-    /// Whose it is, if the tokens say.
+    /// The account's name, if the tokens contain it.
     pub account: Option<String>,
-    /// Why it cannot be told that the issuer gave it, if so: then it is used only if the record knows it.
+    /// Why the issuer cannot be verified. Such a login is used only if the record knows it.
     pub unproven: Option<String>,
-    /// Whether another issuer gave it, for which this one stands in: then a login that takes its place keeps it aside.
+    /// Whether another issuer, which this one replaces, issued it. A new login then quarantines it.
     pub of_another: bool,
 }
 
 impl FileLogin {
-    /// Whether there is no login in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.refresh_token.is_none() && self.access_token.is_none()
     }
 }
 
-/// Why a file is not used.
+/// Why a login file cannot be used.
 #[derive(Debug, Clone)]
 pub enum InvalidLoginFile {
-    /// It is not whole: somebody may be writing it now.
+    /// It is incomplete: another program may be writing it now.
     Torn,
-    /// It is something else, or somebody else's; in words after its path.
+    /// It is not a login file, or belongs to another service; the text follows the path in a message.
     Other(String),
 }
 
-/// A file in which a service's own tools keep a login. The broker shares it with them: it is the one place of that
-/// grant. They take no lock and may replace it at any time; what they wrote last is the login.
+/// A file in which a service's own tools store a login. The broker shares it with them, and stores the grant nowhere
+/// else. The tools take no lock and may replace the file at any time; the last login in it counts.
 pub trait LoginFile: Send + Sync {
-    /// Where it is.
+    /// The file's path.
     fn path(&self) -> &Path;
 
-    /// Reads it.
+    /// Parses the content.
     fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile>;
 
-    /// The file's new content. What else is in `before` stays. Whatever would make the tools break is left out, and
-    /// stays in the broker's record alone; `None` if nothing of the login is left then.
+    /// Returns the new content, with everything else in `before` unchanged. Values that would break the tools are left
+    /// out, and stay in the broker's record. `None` if that leaves no login.
     fn write(&self, login: &FileLogin, before: Option<&[u8]>) -> Option<Zeroizing<Vec<u8>>>;
 
-    /// What is left when the login is taken out, if anything.
+    /// Returns the content without the login; `None` if nothing is left.
     fn without_login(&self, before: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
 }

@@ -1,64 +1,64 @@
-//! The person who may sit there.
+//! Questions and messages to the user.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Error, Result, Secret};
+use crate::{Error, ErrorCode, Result, Secret};
 
-/// What a person needs to approve a device (RFC 8628 section 3.2).
+/// The data that a user needs to approve a device (RFC 8628 section 3.2).
 #[derive(Debug, Clone)]
 pub struct DeviceCode {
-    /// Where to go.
+    /// The page to open.
     pub verification_uri: String,
-    /// The same with the code in it, if the service gave one.
+    /// The page with the code in its URL, if the service sends one.
     pub verification_uri_complete: Option<String>,
-    /// What to type there.
+    /// The code to enter.
     pub user_code: String,
-    /// How long the code can be used.
+    /// How long the code is valid.
     pub expires_in: Duration,
 }
 
-/// How the broker speaks with a person: questions during a login, and word of what goes on.
+/// The user: answers questions during a login, and reads messages.
 #[async_trait]
 pub trait Prompt: Send + Sync {
     /// Asks for a line of text.
     async fn ask(&self, question: &str) -> Result<String>;
-    /// Asks for a line of text that is not shown.
+    /// Asks for a line of text without echo.
     async fn ask_hidden(&self, question: &str) -> Result<Secret>;
     /// Shows where to approve a login.
     fn show_code(&self, code: &DeviceCode);
-    /// Shows the page where to log in, and opens it where [`Prompt::browses`] (RFC 8252 section 4.1).
+    /// Shows the login page, and opens it if [`Prompt::browses`] (RFC 8252 section 4.1).
     fn show_page(&self, url: &str) {
         self.notify(&format!("log in here: {url}"));
     }
-    /// Whether a page is opened by a browser on this very machine, so that it can lead back to it; else the person
-    /// is asked for the address that the browser ends at.
+    /// Whether a browser on this machine opens pages, so that it can return to this process; otherwise the user is
+    /// asked for the final address of the browser.
     fn browses(&self) -> bool {
         true
     }
-    /// Called about once a second while a code waits for its approval.
+    /// Reports about once a second that a code waits for approval.
     fn waiting(&self, left: Duration);
-    /// Says something worth knowing: a warning, what is being waited for.
+    /// Shows a message: a warning, or the reason for a wait.
     fn notify(&self, message: &str);
 }
 
-/// Nobody sits there: questions are errors, words go to the log.
+/// No user: questions fail, and messages go to the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NonInteractive;
 
 #[async_trait]
 impl Prompt for NonInteractive {
     async fn ask(&self, question: &str) -> Result<String> {
-        Err(Error::login_required(format!("nobody is here to answer \"{question}\"")))
+        Err(unanswered(question))
     }
 
     async fn ask_hidden(&self, question: &str) -> Result<Secret> {
-        Err(Error::login_required(format!("nobody is here to answer \"{question}\"")))
+        Err(unanswered(question))
     }
 
     fn show_code(&self, code: &DeviceCode) {
-        tracing::warn!(url = code.verification_uri, code = code.user_code, "a login waits for its approval");
+        tracing::warn!(url = code.verification_uri, code = code.user_code, "a login waits for approval");
     }
 
     fn browses(&self) -> bool {
@@ -70,4 +70,11 @@ impl Prompt for NonInteractive {
     fn notify(&self, message: &str) {
         tracing::warn!("{message}");
     }
+}
+
+fn unanswered(question: &str) -> Error {
+    Error::new(
+        ErrorCode::PromptUnavailable,
+        format!("cannot ask \"{question}\": this program runs without a user"),
+    )
 }

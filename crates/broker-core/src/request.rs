@@ -1,10 +1,10 @@
-//! What a caller asks for.
+//! Requests for tokens.
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-/// What a caller asks a token for: scopes, the life it should have, whether a held one will do.
+/// A request for a token: scopes, lifetime, and whether a stored token can be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct TokenRequest {
@@ -17,93 +17,99 @@ pub struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// The provider's usual token; a held one will do.
+    /// Requests the provider's usual token; a stored one can be used.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A token with this scope too.
+    /// Adds a scope.
     pub fn scope(mut self, scope: &str) -> Self {
         self.scopes = ScopeKey::new([self.scopes.as_str(), scope]);
         self
     }
 
-    /// The life to ask for if a token has to be minted; a held one is reused until its window.
-    pub fn expires(mut self, life: Lifetime) -> Self {
-        self.expires = Some(life);
+    /// Sets the lifetime of the token. A stored token is used if it was issued for that lifetime or a longer one, or
+    /// if the service was asked for it and issued less.
+    pub fn expires(mut self, lifetime: Lifetime) -> Self {
+        self.expires = Some(lifetime);
         self
     }
 
-    /// The life that must be left.
+    /// Sets how long the token must still be valid.
     pub fn min_ttl(mut self, left: Duration) -> Self {
         self.min_ttl = Some(left);
         self
     }
 
-    /// A new token, whatever is held.
+    /// Requests a new token, even if the stored one is valid.
     pub fn force(mut self) -> Self {
         self.force = true;
         self
     }
 
-    /// The name a token gets at services that list tokens by name.
+    /// Sets the name of the token, for services that list tokens by name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// A credential that is had with the usual token, in the token's place.
+    /// Requests a credential that the service issues for the usual token.
     pub fn derived(mut self, derived: Derived) -> Self {
         self.scopes = derived.key();
         self.derived = Some(derived);
         self
     }
 
-    /// The derived credential asked for.
+    /// The requested derived credential.
     #[must_use]
     pub fn asked_derived(&self) -> Option<&Derived> {
         self.derived.as_ref()
     }
 
-    /// The scopes, as records keep tokens apart by them; of a derived credential, what it is in one word.
+    /// The key of the token in the record: its scopes, or one word for a derived credential.
     #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
         &self.scopes
     }
 
-    /// The life asked for.
+    /// The requested lifetime.
+    #[must_use]
+    pub fn asked_lifetime(&self) -> Option<Lifetime> {
+        self.expires
+    }
+
+    #[doc(hidden)]
     #[must_use]
     pub fn asked_life(&self) -> Option<Lifetime> {
         self.expires
     }
 
-    /// The life that must be left.
+    /// How long the token must still be valid.
     #[must_use]
     pub fn asked_ttl(&self) -> Option<Duration> {
         self.min_ttl
     }
 
-    /// Whether it asks for scopes and nothing else.
+    /// Whether it requests scopes and nothing else.
     pub(crate) fn is_plain(&self) -> bool {
         let Self { scopes: _, expires, min_ttl, force, name, derived } = self;
         !force && expires.is_none() && min_ttl.is_none() && name.is_none() && derived.is_none()
     }
 
-    /// Whether a held token will not do.
+    /// Whether a stored token cannot be used.
     #[must_use]
     pub fn is_forced(&self) -> bool {
         self.force
     }
 
-    /// The name asked for.
+    /// The requested name.
     #[must_use]
     pub fn asked_name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 }
 
-/// A credential that a service gives for its usual token, such as keys for its storage: its `what`, which one, and
-/// parameters. It is held as a token of its own.
+/// A credential that a service issues for its usual token, such as keys for its storage. It is stored like a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
     what: &'static str,
@@ -112,51 +118,51 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// Keys for Amazon's services, for a role: the token's secret is a JSON object with `AccessKeyId`,
-    /// `SecretAccessKey` and `SessionToken`, its type [`Derived::AWS`].
+    /// AWS keys for a role. The token's secret is a JSON object with `AccessKeyId`, `SecretAccessKey` and
+    /// `SessionToken`; its type is [`Derived::AWS`].
     #[must_use]
     pub fn aws(role: &str, params: Vec<(String, String)>) -> Self {
         Self { what: Self::AWS, which: role.to_owned(), params }
     }
 
-    /// A cookie: the token's secret is a JSON object with `name`, `value`, `domain`, `path` and `secure`, its type
+    /// A cookie. The token's secret is a JSON object with `name`, `value`, `domain`, `path` and `secure`; its type is
     /// [`Derived::COOKIE`].
     #[must_use]
     pub fn cookie() -> Self {
         Self { what: Self::COOKIE, which: String::new(), params: Vec::new() }
     }
 
-    /// The type of keys for Amazon's services.
+    /// The token type of AWS keys.
     pub const AWS: &'static str = "aws";
 
-    /// The type of a cookie.
+    /// The token type of a cookie.
     pub const COOKIE: &'static str = "cookie";
 
-    /// What it is: [`Derived::AWS`] or [`Derived::COOKIE`].
+    /// The type of the credential: [`Derived::AWS`] or [`Derived::COOKIE`].
     #[must_use]
     pub fn what(&self) -> &'static str {
         self.what
     }
 
-    /// Which one: the role.
+    /// The role.
     #[must_use]
     pub fn which(&self) -> &str {
         &self.which
     }
 
-    /// Its parameters, in the order they were given.
+    /// The parameters, in the caller's order.
     #[must_use]
     pub fn params(&self) -> &[(String, String)] {
         &self.params
     }
 
-    /// Whether a scope would be taken for a derived credential, whose keys stand beside the scopes in a record.
+    /// Whether a scope looks like the key of a derived credential in a record.
     #[must_use]
     pub fn is_key(scope: &str) -> bool {
         scope.split_once(':').is_some_and(|(what, _)| [Self::AWS, Self::COOKIE].contains(&what))
     }
 
-    /// One word as the key of a record: `aws:ROLE?NAME=VALUE`.
+    /// Returns the key in the record: `aws:ROLE?NAME=VALUE`.
     fn key(&self) -> ScopeKey {
         let mut params = self.params.clone();
         params.sort_unstable();
@@ -167,21 +173,21 @@ impl Derived {
     }
 }
 
-/// How long a token should live.
+/// The lifetime of a token to request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// For a duration from now.
+    /// This long from now.
     For(Duration),
     /// Until the start of a UTC day.
     Until(NaiveDate),
 }
 
 impl Lifetime {
-    /// When a token minted at `now` should expire; `None` where that is out of all calendars.
+    /// When a token that is issued at `now` should expire; `None` if no calendar has that time.
     #[must_use]
     pub fn end(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Self::For(life) => now.checked_add_signed(TimeDelta::from_std(life).ok()?),
+            Self::For(lifetime) => now.checked_add_signed(TimeDelta::from_std(lifetime).ok()?),
             Self::Until(day) => Some(day.and_hms_opt(0, 0, 0)?.and_utc()),
         }
     }
@@ -190,7 +196,7 @@ impl Lifetime {
 impl std::str::FromStr for Lifetime {
     type Err = String;
 
-    /// `7d`, `36h`, `2w`, `90m`, or a date `2026-12-31`.
+    /// Parses `7d`, `36h`, `2w`, `90m`, or a date `2026-12-31`.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(day) = text.parse::<NaiveDate>() {
             return Ok(Self::Until(day));
@@ -201,13 +207,13 @@ impl std::str::FromStr for Lifetime {
     }
 }
 
-/// Scopes in one order, each once: the key under which a record holds a token. Empty: the usual token.
+/// Sorted, unique scopes: the key of a token in a record. The empty key is the usual token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// None rather than an empty text: to compare two of these takes `memcmp` longer than all else that a held token takes.
+// `None` instead of an empty text: comparing two empty texts calls `memcmp`, the slowest part of a cached lookup.
 pub struct ScopeKey(Option<Box<str>>);
 
 impl ScopeKey {
-    /// From scopes in any order; one text may hold several, separated by spaces (RFC 6749 section 3.3).
+    /// Creates a key from scopes in any order; one text may contain several, separated by spaces (RFC 6749 section 3.3).
     pub fn new<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
         let mut scopes: Vec<_> = scopes.into_iter().flat_map(str::split_whitespace).collect();
         scopes.sort_unstable();
@@ -215,7 +221,7 @@ impl ScopeKey {
         Self::of_text(scopes.join(" "))
     }
 
-    /// Space-separated, sorted.
+    /// The scopes, sorted and separated by spaces.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
@@ -225,13 +231,13 @@ impl ScopeKey {
         Self(Some(text.into_boxed_str()).filter(|text| !text.is_empty()))
     }
 
-    /// Whether no scope was asked for.
+    /// Whether it has no scope.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Each scope.
+    /// Iterates over the scopes.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.as_str().split_whitespace()
     }

@@ -1,4 +1,4 @@
-//! Text that must not be seen.
+//! Secret text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use crate::zeroizing;
 
-/// A secret: it prints as `[redacted]`, is wiped when its last copy is dropped, and is cheap to clone.
+/// A secret. It prints as `[redacted]`, is zeroized when its last clone is dropped, and is cheap to clone.
 ///
-/// There is no `Display` and no `Serialize`: whoever needs the text says so with [`Secret::expose`].
+/// It has no `Display` and no `Serialize`: only [`Secret::expose`] returns the text.
 #[derive(Clone)]
 pub struct Secret(Arc<SecretString>);
 
 impl Secret {
-    /// Takes text over as a secret.
+    /// Creates a secret from text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Arc::new(SecretString::from(zeroizing::exact(text.into()))))
     }
 
-    /// The text itself. What is done with it from here is the caller's responsibility.
+    /// Returns the text. The caller must not log or print it.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether both hold the same text.
+    /// Whether both have the same text.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
 
-    /// For the record file, the one place a secret is written to.
+    /// Serializes the text into a record file, the only file that contains secrets.
     pub(crate) fn write<S: Serializer>(secret: &Self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(secret.expose())
     }

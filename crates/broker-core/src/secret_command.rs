@@ -1,4 +1,4 @@
-//! A command that prints a secret.
+//! Commands that print a secret.
 
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -12,22 +12,23 @@ use zeroize::Zeroizing;
 use crate::Secret;
 use crate::secret_text::{LONGEST_SECRET, secret_of};
 
-/// The most that is taken of what a command prints: what is longer is no secret.
+/// The most output that is read.
 const MOST_PRINTED: usize = 64 * 1024 + 4096;
 
-/// A command may ask a person for a passphrase, so it gets a while.
+/// The time limit of a command, which may ask the user for a passphrase.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How long the rest of what a command has printed may take to arrive once it has ended.
+/// How long the rest of the output may take after the command has ended.
 const REST: Duration = Duration::from_millis(100);
 
-/// Runs it, and takes what it prints. It does not get the variables `without`.
+/// Runs a command without the variables `without`, and returns its output.
 pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret> {
-    let (program, arguments) =
-        command.split_first().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the command is empty"))?;
-    // The working folder may be somebody else's.
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "no command is configured"))?;
+    // A relative path depends on the working folder, which may belong to another user.
     if program.contains('/') && !Path::new(program).is_absolute() {
-        let why = "a program is named by its full path, or its name in PATH";
+        let why = "give the full path of the program, or its name in PATH";
         return Err(Error::new(ErrorKind::InvalidInput, why));
     }
     let mut command = tokio::process::Command::new(program);
@@ -43,17 +44,17 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
             return Err(Error::other(status.to_string()));
         }
         let text = std::str::from_utf8(&printed);
-        let text = text.map_err(|_| Error::new(ErrorKind::InvalidData, "it is no text"))?;
+        let text = text.map_err(|_| Error::new(ErrorKind::InvalidData, "its output is not text"))?;
         secret_of(text)
     };
     tokio::time::timeout(COMMAND_TIMEOUT, run)
         .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::TimedOut, "it did not end within 2 minutes")))
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::TimedOut, "no result within 2 minutes")))
 }
 
-/// What a command prints until it ends. What it leaves running may keep the pipe open, and is not waited for.
+/// Reads the output until the command ends. A child that it leaves running may keep the pipe open; that is not awaited.
 async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
-    // With room for all of it: bytes that grow leave copies.
+    // Large enough for all output: growing memory leaves copies.
     let (mut printed, mut ended) = (Zeroizing::new(Vec::with_capacity(MOST_PRINTED)), None);
     let mut chunk = Zeroizing::new([0; 4096]);
     while printed.len() as u64 <= LONGEST_SECRET {

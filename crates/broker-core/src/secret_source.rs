@@ -1,33 +1,33 @@
-//! Where a configured secret comes from.
+//! Sources of configured secrets.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de};
 
 use crate::platform::expand;
-use crate::{Command, Context, Env, Error, Result, Secret, fingerprint};
+use crate::{Command, Context, Env, Error, ErrorCode, Result, Secret, fingerprint};
 
-/// Where a configured secret comes from: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
-/// `{ command = ["PROGRAM", "ARGUMENT"] }`. A command runs only when an exchange
-/// needs the secret, never for a held token.
+/// The source of a configured secret: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
+/// `{ command = ["PROGRAM", "ARGUMENT"] }`. A command runs only when an exchange needs the secret, never for a
+/// stored token.
 #[derive(Clone)]
 pub enum SecretSource {
-    /// It stands in the configuration.
+    /// The configuration itself.
     Literal(Secret),
     /// An environment variable.
     Env(String),
-    /// A file; `~/` is the home folder.
+    /// A file; `~/` means the home folder.
     File(PathBuf),
-    /// What a command prints.
+    /// The output of a command.
     Command(Vec<String>),
 }
 
 impl SecretSource {
-    /// Reads the secret. `key` is the configuration key it belongs to, for the error.
+    /// Reads the secret of the configuration key `key`.
     pub async fn resolve(&self, context: &Context, key: &str) -> Result<Secret> {
         let problem = |what: String| {
-            Error::configuration(format!("the secret of `{key}` cannot be had: {what}"))
-                .with_hint(format!("correct `{key}` of this provider in the configuration"))
+            Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}"))
+                .with_hint(format!("correct {key} of this provider in the configuration"))
         };
         match self {
             Self::Literal(secret) => Ok(secret.clone()),
@@ -36,9 +36,9 @@ impl SecretSource {
                 .var(name)
                 .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
                 .ok_or_else(|| {
-                    let error = problem(format!("the environment variable {name} is not set"));
+                    let error = problem(format!("environment variable {name} is not set"));
                     error.with_hint(format!(
-                        "set {name}, or mend `{key}` of this provider in the configuration"
+                        "set {name}, or correct {key} of this provider in the configuration"
                     ))
                 }),
             Self::File(path) => {
@@ -49,7 +49,7 @@ impl SecretSource {
                     .map_err(|error| problem(format!("{}: {error}", path.display())))
             }
             Self::Command(command) => {
-                // The arguments stay unsaid: people put secrets there.
+                // Without the arguments, which may contain secrets.
                 let program = command.first().map_or("", String::as_str);
                 context
                     .env()
@@ -60,18 +60,18 @@ impl SecretSource {
         }
     }
 
-    /// Where it comes from, in words for people; `key` is the configuration key it belongs to.
+    /// Describes the source of the configuration key `key` for the user.
     #[must_use]
     pub fn describe(&self, key: &str) -> String {
         match self {
-            Self::Literal(_) => format!("`{key}` of the configuration"),
+            Self::Literal(_) => format!("{key} in the configuration"),
             Self::Env(name) => format!("{name} (environment)"),
             Self::File(path) => path.display().to_string(),
             Self::Command(command) => format!("the command `{}`", command.first().map_or("", String::as_str)),
         }
     }
 
-    /// A [`mark`] of the secret where it can be read at once; of the command where one would have to run.
+    /// Returns a [`fingerprint`] of the secret, or of the command if one would have to run.
     #[must_use]
     pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {

@@ -1,20 +1,20 @@
-//! The text of a secret that a file or a command gives.
+//! The text of a secret from a file or a command.
 
 use std::io::{Error, ErrorKind, Result};
 
 use crate::Secret;
 
-/// The longest secret a file or a command may give.
+/// The longest secret from a file or a command.
 pub(crate) const LONGEST_SECRET: u64 = 64 * 1024;
 
-/// The text without the line ends after it, where it may be a secret.
+/// Returns the text without trailing line ends; fails if it is empty or too long.
 pub(crate) fn secret_of(text: &str) -> Result<Secret> {
     if text.len() as u64 > LONGEST_SECRET {
-        return Err(Error::new(ErrorKind::InvalidData, "more than 64 KiB is no secret"));
+        return Err(Error::new(ErrorKind::InvalidData, "longer than 64 KiB"));
     }
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidData, "it is empty"));
+        return Err(Error::new(ErrorKind::InvalidData, "empty"));
     }
     Ok(Secret::new(text))
 }

@@ -1,15 +1,19 @@
-//! What a caller uses.
+//! Tokens, as callers use them.
 
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::{Claims, HttpResponse, Secret, Window};
+use crate::bounds::{self, in_calendar};
+use crate::{Claims, HttpResponse, Lifetime, Secret, Window};
 
-/// A token as a caller gets it: secret, type, scope, expiry. Cheap to clone; its `Debug` shows no secret.
+/// How much shorter than asked a token may be: services that count whole days round.
+const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
+
+/// A token: secret, type, scope, expiry. It is cheap to clone, and its `Debug` output shows no secret.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Token(Arc<Inner>);
@@ -28,27 +32,32 @@ struct Inner {
     token_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    #[serde(deserialize_with = "bounds::time")]
     issued_at: DateTime<Utc>,
+    #[serde(default, deserialize_with = "bounds::optional_time")]
     expires_at: Option<DateTime<Utc>>,
-    /// How far the service's clock was ahead of this machine's when it gave the token, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The expiry that the caller asked for.
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
+    asked_until: Option<DateTime<Utc>>,
+    /// How far the service's clock was ahead of this machine's when the token was issued, in seconds.
+    #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     clock_skew: Option<i64>,
     /// See [`Window::ahead_of`], in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     ahead_of: Option<i64>,
     /// See [`Window::margin`], in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     margin: Option<i64>,
     /// See [`Token::not_stored`].
     #[serde(skip)]
     not_stored: bool,
-    /// What else the service said of it, and what newer versions of the broker keep here.
+    /// The details, and the fields of newer versions.
     #[serde(flatten)]
     more: Map<String, Value>,
 }
 
 impl Token {
-    /// A bearer token, issued at `issued_at` by this machine's clock.
+    /// Creates a bearer token, issued at `issued_at` by this machine's clock.
     #[must_use]
     pub fn new(secret: Secret, issued_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>) -> Self {
         let token_type = "Bearer".to_owned();
@@ -57,7 +66,8 @@ impl Token {
             token_type,
             scope: None,
             issued_at,
-            expires_at: expires_at.filter(can_be_written),
+            expires_at: expires_at.filter(in_calendar),
+            asked_until: None,
             clock_skew: None,
             ahead_of: None,
             margin: None,
@@ -66,39 +76,49 @@ impl Token {
         }))
     }
 
-    /// A bearer token as it came in an answer. It expires `expires_in` after the request was sent, if the answer
-    /// said so; else when it says itself, if it is a JWT (`exp`, corrected by the service's clock); else after
-    /// `default_life`.
+    /// Creates a bearer token from a response. It expires `expires_in` after the request was sent. If that is
+    /// missing, the `exp` claim of a JWT counts, corrected by the service's clock; else `default_lifetime`.
+    #[must_use]
+    pub fn from_response(
+        response: &HttpResponse,
+        secret: Secret,
+        expires_in: Option<TimeDelta>,
+        default_lifetime: TimeDelta,
+    ) -> Self {
+        let sent_at = response.sent_at;
+        let skew = response.date().map_or(TimeDelta::zero(), |date| date - sent_at);
+        let skew = skew.clamp(-bounds::LONGEST, bounds::LONGEST);
+        // `Date` has whole seconds, and the response took a while: a small difference is no skew.
+        let skew = if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew };
+        let expires_at = expires_in
+            .and_then(|lifetime| sent_at.checked_add_signed(lifetime).filter(in_calendar))
+            .or_else(|| Claims::read(&secret)?.expires_at()?.checked_sub_signed(skew).filter(in_calendar))
+            .or_else(|| sent_at.checked_add_signed(default_lifetime));
+        Self::new(secret, sent_at, expires_at)
+            .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
+    }
+
+    #[doc(hidden)]
     #[must_use]
     pub fn from_answer(
         response: &HttpResponse,
         secret: Secret,
         expires_in: Option<TimeDelta>,
-        default_life: TimeDelta,
+        default_lifetime: TimeDelta,
     ) -> Self {
-        let sent_at = response.sent_at;
-        let skew = response.date().map_or(TimeDelta::zero(), |date| date - sent_at);
-        // `Date` has whole seconds and the answer took a while: less than this is no skew.
-        let skew = if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew };
-        let expires_at = expires_in
-            .and_then(|life| sent_at.checked_add_signed(life).filter(can_be_written))
-            .or_else(|| Claims::read(&secret)?.expires_at()?.checked_sub_signed(skew).filter(can_be_written))
-            .or_else(|| sent_at.checked_add_signed(default_life));
-        Self::new(secret, sent_at, expires_at)
-            .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
+        Self::from_response(response, secret, expires_in, default_lifetime)
     }
 
-    /// That ends then by the service's clock, which may be another than this machine's: see [`Token::from_answer`].
+    /// Sets the expiry, which is converted from the service's clock: see [`Token::from_response`].
     #[must_use]
     pub fn ending(self, at: DateTime<Utc>) -> Self {
         self.edit(|inner| {
             let skew = inner.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
-            inner.expires_at = at.checked_sub_signed(skew).filter(can_be_written);
+            inner.expires_at = at.checked_sub_signed(skew).filter(in_calendar);
         })
     }
 
-    /// With the type the service gave it; `bearer` in any case becomes `Bearer`, as header values are written, and so
-    /// does what no header can carry.
+    /// Sets the type. `bearer` in any case becomes `Bearer`, and so does a type that no header can carry.
     #[must_use]
     pub fn with_type(self, token_type: &str) -> Self {
         let other = !token_type.is_empty() && token_type.chars().all(|c| c.is_ascii_graphic());
@@ -106,35 +126,52 @@ impl Token {
         self.edit(|inner| name.clone_into(&mut inner.token_type))
     }
 
-    /// With the scope the service says it has.
+    /// Sets the scope that the service reports.
     #[must_use]
     pub fn with_scope(self, scope: Option<String>) -> Self {
         self.edit(|inner| inner.scope = scope)
     }
 
-    /// Of which others, who take no lock, renew it so long before its end: see [`Window::ahead_of`].
+    /// Renews before programs that take no lock and renew this long before expiry: see [`Window::ahead_of`].
     #[must_use]
     pub fn ahead_of(self, others: TimeDelta) -> Self {
         self.edit(|inner| inner.ahead_of = Some(others.num_seconds()))
     }
 
-    /// Renewed when less than this is left, and not before: see [`Window::margin`].
+    /// Renews when less than this is left, and not before: see [`Window::margin`].
     #[must_use]
     pub fn with_margin(self, margin: TimeDelta) -> Self {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
     }
 
-    /// Of which the secret is never put on disk, since it can be read again where it is: a record has the rest of it.
+    /// Keeps the secret out of the record, because it can be read again from its source.
     #[must_use]
     pub fn not_stored(self) -> Self {
         self.edit(|inner| inner.not_stored = true)
     }
 
-    /// With what else the service said of it, kept as it came; lists and objects are not.
+    /// Adds the details that the service reports; lists and objects are left out.
     #[must_use]
     pub fn with_details(self, mut details: Map<String, Value>) -> Self {
         details.retain(|_, value| !value.is_array() && !value.is_object());
         self.edit(|inner| inner.more.extend([("details".to_owned(), Value::Object(details))]))
+    }
+
+    /// Notes the lifetime that the caller asked for, so that a service with shorter tokens is not asked each time.
+    pub(crate) fn asked_for(self, lifetime: Option<Lifetime>) -> Self {
+        let asked_until = lifetime.and_then(|lifetime| lifetime.end(self.issued_at())).map(bounds::limit);
+        if asked_until.is_none() { self } else { self.edit(|inner| inner.asked_until = asked_until) }
+    }
+
+    /// Whether the token was issued for this lifetime or a longer one, or the service was asked for it and issued less.
+    pub(crate) fn was_issued_for(&self, lifetime: Lifetime) -> bool {
+        let (Some(expires_at), Some(asked_end)) = (self.expires_at(), lifetime.end(self.issued_at())) else {
+            return true;
+        };
+        let asked = bounds::limit(asked_end) - self.issued_at();
+        let tolerance = LIFETIME_TOLERANCE.min(asked / 2);
+        let longest = self.0.asked_until.map_or(expires_at, |asked_until| asked_until.max(expires_at));
+        longest - self.issued_at() >= asked - tolerance
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -142,8 +179,8 @@ impl Token {
         self
     }
 
-    /// The same, whose clones are counted apart from those of this one.
-    pub(crate) fn apart(&self) -> Self {
+    /// Returns a copy with a reference count of its own.
+    pub(crate) fn unshared(&self) -> Self {
         Self(Arc::new(Inner::clone(&self.0)))
     }
 
@@ -153,19 +190,19 @@ impl Token {
         &self.0.secret
     }
 
-    /// How the token is presented, `Bearer` nearly always (RFC 6750).
+    /// The token type, nearly always `Bearer` (RFC 6750).
     #[must_use]
     pub fn token_type(&self) -> &str {
         &self.0.token_type
     }
 
-    /// The scope the service says it has, space-separated (RFC 6749 section 3.3).
+    /// The scope that the service reports, space-separated (RFC 6749 section 3.3).
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.0.scope.as_deref()
     }
 
-    /// When the request that gave it was sent.
+    /// When the request for the token was sent.
     #[must_use]
     pub fn issued_at(&self) -> DateTime<Utc> {
         self.0.issued_at
@@ -177,13 +214,13 @@ impl Token {
         self.0.expires_at
     }
 
-    /// What else the service said of it: see [`Token::with_details`].
+    /// The details that the service reports: see [`Token::with_details`].
     #[must_use]
     pub fn details(&self) -> Option<&Map<String, Value>> {
         self.0.more.get("details")?.as_object()
     }
 
-    /// The service's clock when this machine's says `now`, as far as the token's answer told.
+    /// Returns the service's clock at `now`, as far as the response showed it.
     pub(crate) fn service_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let skew = self.0.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
         now.checked_add_signed(skew).unwrap_or(now)
@@ -196,11 +233,6 @@ impl Token {
         let (ahead_of, margin) = (seconds(self.0.ahead_of), seconds(self.0.margin));
         Window { issued_at: self.0.issued_at, expires_at: self.0.expires_at, ahead_of, margin }
     }
-}
-
-/// RFC 3339 has years of four digits: what ends later does not end.
-fn can_be_written(at: &DateTime<Utc>) -> bool {
-    (0..=9999).contains(&at.year())
 }
 
 impl fmt::Debug for Token {

@@ -1,64 +1,65 @@
-//! When a token is renewed: early, while it still serves (rule 3 of the design).
+//! When a token is renewed: early, while it is still valid.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::Failure;
+use crate::{Failure, bounds};
 
-/// The life of a token.
+/// The lifetime of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// When the request that gave it was sent.
+    /// When the request for the token was sent.
     pub issued_at: DateTime<Utc>,
     /// When it expires; `None` if it does not.
     pub expires_at: Option<DateTime<Utc>>,
-    /// How long before its end others renew it, who take no lock: the broker is earlier, if it lives longer than that.
+    /// How long before expiry other programs, which take no lock, renew it. The broker renews earlier if the
+    /// lifetime is longer than that.
     pub ahead_of: Option<TimeDelta>,
-    /// If set, it is renewed when less than this is left, and not before.
+    /// If set, the token is renewed when less than this is left, and not before.
     pub margin: Option<TimeDelta>,
 }
 
-/// Where in its life a token is.
+/// The phases of a token's lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// It is used as it is.
     Fresh,
-    /// One caller renews it, the others use it meanwhile.
+    /// One caller renews it while the others use it.
     Advisory,
-    /// Everyone waits for the one who renews it; if that fails, it still serves.
+    /// All callers wait for one renewal; if that fails, the token is still used.
     Blocking,
-    /// It serves no longer.
+    /// It is no longer valid.
     Expired,
 }
 
-/// What a caller does about a token that is held.
+/// What a caller does with a stored token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
     /// It is used as it is.
     Use,
-    /// Whoever gets the lock renews it; it serves everyone else meanwhile.
+    /// The caller that gets the lock renews it; the others use it.
     RenewOne,
-    /// Everyone waits for the one who renews it.
+    /// All callers wait for one renewal.
     Renew,
 }
 
 impl Window {
-    /// What to do at `now`, after the last try to renew failed so, if it did: the one place that decides it. In
-    /// the advisory window nobody tries again before [`Failure::retry_at`].
+    /// Decides what to do at `now`, if the last renewal failed with `last_failure`. In the advisory window no caller
+    /// tries again before [`Failure::retry_at`].
     #[must_use]
     pub fn advice(&self, now: DateTime<Utc>, last_failure: Option<&Failure>) -> Advice {
         match self.phase(now) {
             Phase::Fresh => Advice::Use,
-            Phase::Advisory if last_failure.is_some_and(|failure| failure.rests(now)) => Advice::Use,
+            Phase::Advisory if last_failure.is_some_and(|failure| failure.is_recent(now)) => Advice::Use,
             Phase::Advisory => Advice::RenewOne,
             Phase::Blocking | Phase::Expired => Advice::Renew,
         }
     }
 
-    /// Where in its life the token is at `now`. Of a life L, the last min(L/4, 60 min) are advisory, more where it has to be
-    /// ahead of others, and of these the last min(L/20, 60 s) are blocking. A token from the future (the clock was set back since) counts
-    /// as expired: how old it is cannot be told.
+    /// Returns the phase at `now`. Of a lifetime L, the last min(L/4, 60 min) are advisory, and more with
+    /// [`Window::ahead_of`]. The last min(L/20, 60 s) are blocking. A token from the future counts as expired: the
+    /// clock was set back, and the token's age is unknown.
     #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
         let Some(expires_at) = self.expires_at else { return Phase::Fresh };
@@ -77,43 +78,49 @@ impl Window {
     /// When the advisory window begins.
     #[must_use]
     pub fn renews_at(&self) -> Option<DateTime<Utc>> {
-        self.expires_at.map(|expires_at| expires_at - self.advisory())
+        self.expires_at.map(|at| at.checked_sub_signed(self.advisory()).unwrap_or(DateTime::<Utc>::MIN_UTC))
     }
 
-    /// How much life is left at `now`; `None` for a token that does not expire.
+    /// How long the token is still valid at `now`; `None` if it does not expire.
     #[must_use]
     pub fn left(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.expires_at.map(|expires_at| (expires_at - now).to_std().unwrap_or_default())
     }
 
-    /// How long to leave the service alone after a renewal failed in the advisory window: L/20, but at most
-    /// 5 to 10 minutes by `jitter` in 0..1, so that the processes of a cluster do not come back together.
+    /// Returns the pause after a failed renewal in the advisory window: L/20, at most 5 to 10 minutes by `jitter`
+    /// in 0..1, so that the processes of a cluster do not return together.
     #[must_use]
     pub fn retry_pause(&self, jitter: f64) -> TimeDelta {
         #[expect(clippy::cast_possible_truncation, reason = "300 to 600")]
         let longest = TimeDelta::seconds((300.0 + 300.0 * jitter.clamp(0.0, 1.0)) as i64);
-        (self.life() / 20).min(longest)
+        (self.lifetime() / 20).min(longest)
     }
 
-    fn life(&self) -> TimeDelta {
+    fn lifetime(&self) -> TimeDelta {
         self.expires_at
             .map_or(TimeDelta::MAX, |expires_at| (expires_at - self.issued_at).max(TimeDelta::zero()))
     }
 
     fn blocking(&self) -> TimeDelta {
-        self.margin.unwrap_or_else(|| (self.life() / 20).min(TimeDelta::seconds(60)))
+        self.margin.map_or_else(|| (self.lifetime() / 20).min(TimeDelta::seconds(60)), positive)
     }
 
     fn advisory(&self) -> TimeDelta {
         if let Some(margin) = self.margin {
-            return margin;
+            return positive(margin);
         }
-        let usual = (self.life() / 4).min(TimeDelta::minutes(60));
-        match self.ahead_of {
-            Some(others) if others < self.life() => {
-                usual.max(others + (others / 2).min((self.life() - others) / 2))
+        let lifetime = self.lifetime();
+        let usual = (lifetime / 4).min(TimeDelta::minutes(60));
+        match self.ahead_of.map(positive) {
+            Some(others) if others < lifetime => {
+                usual.max(others + (others / 2).min((lifetime - others) / 2))
             }
             _ => usual,
         }
     }
+}
+
+/// Limits a duration to 0 to 100 years.
+fn positive(duration: TimeDelta) -> TimeDelta {
+    duration.clamp(TimeDelta::zero(), bounds::LONGEST)
 }

@@ -1,11 +1,11 @@
-//! Bytes that hold secrets are wiped when they are dropped, and never moved: memory that grows leaves copies behind.
+//! Buffers for secrets: zeroized when dropped, and never moved, because growing memory leaves copies.
 
 use std::io::{Result, Write};
 
 use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
 
-/// A value as JSON, indented or not, in memory that is as large as it has to be from the start.
+/// Serializes a value as JSON into a buffer of exactly the right size.
 pub(crate) fn json(value: &impl Serialize, indented: bool) -> serde_json::Result<Zeroizing<Vec<u8>>> {
     let mut length = Length(0);
     write(&mut length, value, indented)?;
@@ -18,7 +18,7 @@ fn write(to: impl Write, value: &impl Serialize, indented: bool) -> serde_json::
     if indented { serde_json::to_writer_pretty(to, value) } else { serde_json::to_writer(to, value) }
 }
 
-/// Text in memory of exactly its length; what it took more before is wiped.
+/// Copies text into memory of exactly its length, and zeroizes the larger memory.
 pub(crate) fn exact(mut text: String) -> String {
     if text.len() == text.capacity() {
         return text;
@@ -28,7 +28,7 @@ pub(crate) fn exact(mut text: String) -> String {
     exact
 }
 
-/// How much would be written.
+/// Counts bytes instead of writing them.
 struct Length(usize);
 
 impl Write for Length {

@@ -1,21 +1,25 @@
-//! The core by itself: windows, answers, requests, secrets, records.
+//! Tests of the core: windows, responses, requests, secrets, records.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use broker_core::Issuer;
 
-#[path = "core/answers.rs"]
-mod answers;
+#[path = "core/bounds.rs"]
+mod bounds;
 #[path = "core/broker.rs"]
 mod broker;
 #[path = "core/expiry.rs"]
 mod expiry;
 #[path = "core/hosts.rs"]
 mod hosts;
+#[path = "core/lifetimes.rs"]
+mod lifetimes;
 #[path = "core/record.rs"]
 mod record;
-#[path = "core/journal.rs"]
+#[path = "core/refresh_intent.rs"]
 mod refresh_intent;
+#[path = "core/responses.rs"]
+mod responses;
 #[path = "core/scenarios.rs"]
 mod scenarios;
 #[path = "core/threads.rs"]
@@ -25,7 +29,7 @@ mod together;
 #[path = "core/windows.rs"]
 mod windows;
 
-/// Of providers that only tests have.
+/// The issuer of the test providers.
 fn issuer() -> Issuer {
     Issuer {
         kind: "test".to_owned(),

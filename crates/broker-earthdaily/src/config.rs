@@ -21,13 +21,13 @@ pub(crate) struct Config {
     client_id: Option<String>,
     client_secret: Option<SecretSource>,
     #[serde(default)]
-    auth_style: AuthStyle,
+    client_auth: Authentication,
     api_url: Option<ServiceUrl>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum AuthStyle {
+pub(crate) enum Authentication {
     #[default]
     Basic,
     Body,
@@ -39,7 +39,7 @@ pub(crate) struct Account {
     pub(crate) client_id: String,
     /// `None` if no source has a secret.
     pub(crate) secret: Option<SecretSource>,
-    pub(crate) style: AuthStyle,
+    pub(crate) client_auth: Authentication,
     /// The root of the API's host.
     pub(crate) api: ServiceUrl,
     /// Describes the sources.
@@ -56,7 +56,7 @@ impl Config {
         let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if has_file && configured {
             // Configured URLs belong to the configured secret.
-            self = Self { auth_style: self.auth_style, ..Self::default() };
+            self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {
             Some(source) if in_env(source) => Credentials::in_environment(env),
@@ -87,7 +87,7 @@ impl Config {
             auth_url: Settings::url_or(auth_url, "auth_url", AUTH_URL)?,
             client_id: client_id.unwrap_or_else(|| CLIENT_ID.to_owned()),
             secret: set.map(|set| SecretSource::Literal(set.secret)).or(self.client_secret),
-            style: self.auth_style,
+            client_auth: self.client_auth,
             api: host_root(&Settings::url_or(api_url, "api_url", API_URL)?)?,
             sources,
         })
@@ -96,12 +96,12 @@ impl Config {
 
 /// Returns an error in a source outside the configuration.
 fn source_error(message: String) -> SettingsError {
-    SettingsError { key: String::new(), message }
+    SettingsError::new("", message)
 }
 
 /// Returns the host's root. Clients before 1.0 set the whole STAC root.
 fn host_root(url: &ServiceUrl) -> Result<ServiceUrl, SettingsError> {
     let root = url.as_str().split("/platform/v1").next().unwrap_or_default();
     let root = root.split('?').next().unwrap_or_default();
-    ServiceUrl::parse(root).map_err(|message| SettingsError { key: "api_url".to_owned(), message })
+    ServiceUrl::parse(root).map_err(|message| SettingsError::new("api_url", message))
 }

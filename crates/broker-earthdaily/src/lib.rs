@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, ErrorCode, ErrorKind, Issuer, Kind, Login, Provider, Record, RecordUpdate,
+    Context, Derived, Error, ErrorCode, ErrorKind, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate,
     Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life,
     refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, TokenEndpoint};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use config::{Account, AuthStyle, Config};
+use config::{Account, Authentication, Config};
 
 pub use sources::Credentials;
 
@@ -29,8 +29,9 @@ const HOST: &str = "api.earthdaily.com";
 pub const KIND: Kind = Kind {
     name: "earthdaily",
     about: "EarthDaily: imagery (client credentials)",
-    keys: &["auth_url", "client_id", "client_secret", "auth_style", "api_url"],
+    keys: &["auth_url", "client_id", "client_secret", "client_auth", "api_url"],
     secrets: &["client_secret"],
+    renamed: &[("auth_style", "client_auth")],
     token_variable: "EDS_TOKEN",
     build,
 };
@@ -81,6 +82,10 @@ impl Provider for EarthDaily {
         self.account.sources.clone()
     }
 
+    fn check_secret(&self) -> Result<()> {
+        self.account.secret.as_ref().map(|_| ()).ok_or_else(secret_missing)
+    }
+
     fn can_renew(&self, _record: &Record) -> bool {
         true
     }
@@ -122,20 +127,22 @@ fn wants_cookie(request: &TokenRequest) -> bool {
     request.asked_derived().is_some_and(|derived| derived.what() == Derived::COOKIE)
 }
 
+fn secret_missing() -> Error {
+    let hint = "create an API token at console.earthdaily.com/account and put it into EDS_SECRET, `client_secret` of the \
+                configuration, or ~/.earthdaily/credentials";
+    let why = "no secret is configured, and EDS_SECRET is not set";
+    Error::new(ErrorCode::SecretMissing, why).with_hint(Hint::SetOrImport(hint.to_owned()))
+}
+
 impl EarthDaily {
     /// Requests a token without scope or audience, by HTTP Basic unless configured otherwise.
     async fn request_token(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
-        let Account { auth_url, client_id, secret, style, .. } = &self.account;
-        let source = secret.as_ref().ok_or_else(|| {
-            Error::new(ErrorCode::SecretMissing, "no secret found: EDS_SECRET is not set").with_hint(
-                "put the API token of console.earthdaily.com/account into EDS_SECRET, into `client_secret` of this \
-                 provider in the configuration, or into ~/.earthdaily/credentials",
-            )
-        })?;
+        let Account { auth_url, client_id, secret, client_auth, .. } = &self.account;
+        let source = secret.as_ref().ok_or_else(secret_missing)?;
         let secret = source.resolve(context, "client_secret").await?;
-        let client = match style {
-            AuthStyle::Basic => ClientAuth::Basic(client_id, &secret),
-            AuthStyle::Body => ClientAuth::Body(client_id, &secret),
+        let client = match client_auth {
+            Authentication::Basic => ClientAuth::Basic(client_id, &secret),
+            Authentication::Body => ClientAuth::Body(client_id, &secret),
         };
         let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFETIME);
         let answer = endpoint.client_credentials(context, &[]).await.map_err(|error| match error.kind() {

@@ -32,7 +32,8 @@ fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D:
     match Switch::deserialize(deserializer)? {
         Switch::Bool(on) => Ok(Some(on)),
         Switch::Text(text) => {
-            text.parse().map(Some).map_err(|_| serde::de::Error::custom("expected true or false"))
+            let wrong = serde::de::Unexpected::Other("text");
+            text.parse().map(Some).map_err(|_| serde::de::Error::invalid_value(wrong, &"true or false"))
         }
     }
 }

@@ -44,6 +44,7 @@ pub const KIND: Kind = Kind {
         "share",
     ],
     secrets: &["client_secret"],
+    renamed: &[],
     token_variable: "EARTHSCOPE_TOKEN",
     build,
 };

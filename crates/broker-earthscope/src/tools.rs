@@ -60,7 +60,7 @@ fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
 
 /// Returns an error in the tools' settings.
 pub(crate) fn tools_error(message: String) -> SettingsError {
-    SettingsError { key: String::new(), message }
+    SettingsError::new("", message)
 }
 
 /// A login in a setting.

@@ -1,17 +1,17 @@
-//! The keys of `kind = "exec"`.
+//! The configuration keys of `kind = "exec"`.
 
 use std::collections::BTreeMap;
 
 use broker_core::{Command, ConfigDuration, ExpiresAs, Fields, SecretSource, SettingsError};
 use serde::Deserialize;
 
-/// A provider of the kind; see docs/configuration.md for what each key is.
+/// The settings of a provider; docs/configuration.md describes each key.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) command: Command,
-    #[serde(default)]
-    pub(crate) speaks: Protocol,
+    #[serde(default, rename = "speaks")]
+    pub(crate) protocol: Protocol,
     #[serde(default)]
     pub(crate) secrets: BTreeMap<String, SecretSource>,
     #[serde(default)]
@@ -20,23 +20,24 @@ pub(crate) struct Config {
     pub(crate) expires: Option<String>,
     pub(crate) expires_as: Option<ExpiresAs>,
     pub(crate) registry: Option<String>,
-    pub(crate) life: Option<ConfigDuration>,
+    #[serde(rename = "life")]
+    pub(crate) lifetime: Option<ConfigDuration>,
 }
 
-/// How a program tells its token.
+/// How a program returns its token.
 #[derive(Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
-    /// The protocol of docs/plugin-protocol.md.
+    /// The protocol of docs/dev/plugin-protocol.md.
     #[default]
     Broker,
-    /// `credential_process` of Amazon's tools.
+    /// `credential_process` of AWS tools.
     Aws,
     /// `ExecCredential` of kubectl.
     Kubectl,
     /// The first line is the token.
     Text,
-    /// An object that has it.
+    /// A JSON object that contains the token.
     Json,
     /// A credential provider of cargo.
     Cargo,
@@ -56,34 +57,36 @@ impl Protocol {
 }
 
 impl Config {
-    /// An error at the first key that means nothing for what the program speaks.
+    /// Rejects keys that the protocol does not use.
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
         use Protocol::{Broker, Cargo, Json, Text};
-        let given = [
+        let keys = [
             ("secrets", !self.secrets.is_empty(), &[Broker][..]),
             ("settings", !self.settings.0.is_empty(), &[Broker]),
             ("token", self.token.is_some(), &[Json]),
             ("expires", self.expires.is_some(), &[Json]),
             ("expires_as", self.expires_as.is_some(), &[Json]),
             ("registry", self.registry.is_some(), &[Cargo]),
-            ("life", self.life.is_some(), &[Broker, Text, Json, Cargo]),
+            ("life", self.lifetime.is_some(), &[Broker, Text, Json, Cargo]),
         ];
-        let wrong = |key: &str, message: String| Err(SettingsError { key: key.to_owned(), message });
-        if let Some((key, _, with)) =
-            given.iter().find(|(_, given, with)| *given && !with.contains(&self.speaks))
-        {
-            let with: Vec<_> = with.iter().map(|speaks| format!("\"{}\"", speaks.name())).collect();
-            let with = with.join(" or ");
-            return wrong(key, format!("it has a meaning with `speaks = {with}` only"));
+        let unused =
+            keys.iter().find(|(_, is_set, protocols)| *is_set && !protocols.contains(&self.protocol));
+        if let Some((key, _, protocols)) = unused {
+            let names: Vec<_> = protocols.iter().map(|it| format!("\"{}\"", it.name())).collect();
+            let message = format!("is only used with `speaks = {}`", names.join(" or "));
+            return Err(SettingsError::new(*key, message));
         }
-        if self.speaks == Cargo && self.registry.is_none() {
-            return wrong(
+        if self.protocol == Cargo && self.registry.is_none() {
+            return Err(SettingsError::missing(
                 "registry",
-                "it is needed: the index URL of the registry, \"sparse+https://…\"".to_owned(),
-            );
+                "the index URL of the registry, \"sparse+https://…\"",
+            ));
         }
         if self.expires_as.is_some() && self.expires.is_none() {
-            return wrong("expires_as", "it needs `expires`, the path of what it is the form of".to_owned());
+            return Err(SettingsError::new(
+                "expires_as",
+                "needs the key `expires`, the path of the expiry in the output",
+            ));
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! `kind = "exec"`. A program in any language: a plugin that speaks the protocol of docs/plugin-protocol.md, or
-//! whatever prints a token.
+//! `kind = "exec"`: a program in any language. It is a plugin with the protocol of docs/dev/plugin-protocol.md, or a
+//! program that prints a token.
 
 mod config;
-mod exchange_input;
+mod exchange_response;
 mod plugin;
 mod process;
 mod program;
@@ -20,9 +20,10 @@ use source::Source;
 /// `kind = "exec"`.
 pub const KIND: Kind = Kind {
     name: "exec",
-    about: "a program in any language: a plugin, or whatever prints a token",
+    about: "a program in any language: a plugin, or a program that prints a token",
     keys: &["command", "speaks", "secrets", "settings", "token", "expires", "expires_as", "registry", "life"],
     secrets: &["secrets"],
+    renamed: &[],
     token_variable: "TOKEN",
     build,
 };
@@ -30,7 +31,7 @@ pub const KIND: Kind = Kind {
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     config.check()?;
-    Ok(match config.speaks {
+    Ok(match config.protocol {
         Protocol::Broker => Arc::new(Plugin::new(settings, config)?),
         _ => Arc::new(Source::new(config)?),
     })

@@ -2,26 +2,26 @@
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Context, Derived, Error, ExpiresAs, Issuer, Login, Provider, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
-    fingerprint, refuse_derived, seconds,
+    Claims, Context, Derived, Error, ErrorCode, ExpiresAs, Hint, Issuer, Login, Provider, Record,
+    RecordUpdate, RequestPart, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, Token, TokenRequest, fingerprint, refuse_derived, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::exchange_input::{EnvToken, ExchangeInput, only_grant, scope_key};
+use crate::exchange_response::{ExchangeResponse, IssuedToken, salvage_grant, scope_key};
 use crate::program::Program;
-use crate::session::{Session, Unread};
-use crate::wire::{Described, Request, RevokedThere};
+use crate::session::{Malformed, Session};
+use crate::wire::{Description, Request, RevokeResponse};
 
-/// What is kept for the plugin, what it said who gives its tokens, and whether it has a login.
-const KEPT: &str = "plugin";
-const GIVEN_BY: &str = "issuer";
+/// Keys of the record's metadata: the plugin's own data, its issuer, and whether it has a login.
+const PLUGIN_DATA: &str = "plugin";
+const ISSUER: &str = "issuer";
 const HAS_LOGIN: &str = "login";
 
-/// If neither the answer nor the token tells.
-pub(crate) const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(5);
+/// The lifetime of a token if neither the response nor the token contains one.
+pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
 /// A provider that is a plugin.
 pub(crate) struct Plugin {
@@ -29,7 +29,7 @@ pub(crate) struct Plugin {
     program: Program,
     settings: Map<String, Value>,
     secrets: Vec<(String, SecretSource)>,
-    life: TimeDelta,
+    lifetime: TimeDelta,
     issuer: Issuer,
 }
 
@@ -39,28 +39,29 @@ impl Plugin {
             SecretSource::Env(name) => Some(name.clone()),
             _ => None,
         });
-        let program = Program::new(config.command.0)?.without(variables.collect());
+        let program = Program::new(config.command.0)?.without_variables(variables.collect());
         let secrets: Vec<_> = config.secrets.into_iter().collect();
-        let marks = secrets
+        // None, if one of the secrets cannot be read now.
+        let fingerprints: Option<Vec<_>> = secrets
             .iter()
-            .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)));
-        // One that cannot be read now tells nothing.
-        let marks: Option<Vec<_>> = marks.collect();
-        // Other settings may be another service: what was given with these is not sent there.
-        let chosen = Secret::new(Value::Object(config.settings.0.clone()).to_string());
+            .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)))
+            .collect();
+        // Other settings may mean another service, which must not get this one's tokens.
+        let settings_text = Secret::new(Value::Object(config.settings.0.clone()).to_string());
         let issuer = Issuer {
             kind: "exec".to_owned(),
             flow: "plugin".to_owned(),
             endpoint: program.endpoint(),
             client_id: None,
             audience: (!config.settings.0.is_empty())
-                .then(|| format!("settings {}", fingerprint("settings", &chosen, 64))),
-            secret_fingerprint: marks
-                .filter(|marks| !marks.is_empty())
-                .map(|marks| fingerprint("secrets", &Secret::new(marks.join("\n")), 64)),
+                .then(|| format!("settings {}", fingerprint("settings", &settings_text, 64))),
+            secret_fingerprint: fingerprints
+                .filter(|all| !all.is_empty())
+                .map(|all| fingerprint("secrets", &Secret::new(all.join("\n")), 64)),
         };
-        let (name, life) = (settings.name().to_owned(), config.life.map_or(DEFAULT_LIFE, |life| life.0));
-        Ok(Self { name, program, settings: config.settings.0, secrets, life, issuer })
+        let lifetime = config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
+        let name = settings.name().to_owned();
+        Ok(Self { name, program, settings: config.settings.0, secrets, lifetime, issuer })
     }
 
     async fn secrets(&self, context: &Context) -> Result<Vec<(String, Secret)>> {
@@ -75,223 +76,207 @@ impl Plugin {
         Request::new(action, &self.name, now, &self.settings)
     }
 
-    /// Starts the plugin and has it say what it is. It gets no secret before it is known who gives its tokens.
+    /// Starts the plugin and requests its description. The plugin gets no secret before its issuer is checked.
     async fn begin<'a>(
         &'a self,
         context: &'a Context,
         record: Option<&Record>,
-    ) -> Result<(Session<'a>, Described)> {
+    ) -> Result<(Session<'a>, Description)> {
         let mut session = Session::start(context, &self.program)?;
-        match self.introduce(context, &mut session, record).await {
-            Ok(described) => Ok((session, described)),
+        match self.describe(context, &mut session, record).await {
+            Ok(description) => Ok((session, description)),
             Err(error) => session.close(Err(error)).await,
         }
     }
 
-    async fn introduce(
+    async fn describe(
         &self,
         context: &Context,
         session: &mut Session<'_>,
         record: Option<&Record>,
-    ) -> Result<Described> {
+    ) -> Result<Description> {
         session.greet().await?;
-        let described: Described = session.ask(&self.request("describe", context.now())).await?;
+        let description: Description = session.request(&self.request("describe", context.now())).await?;
         let name = self.program.name();
-        if let Err(why) = ServiceUrl::parse(&described.issuer) {
-            let why = session.redact(&why);
-            return Err(Error::configuration(format!(
-                "plugin `{name}` does not say who gives its tokens: {why}"
-            ))
-            .with_hint("its `describe` has to name the service by its URL, `issuer`"));
+        if let Err(why) = ServiceUrl::parse(&description.issuer) {
+            let message = format!("plugin `{name}` returned an invalid `issuer`: {}", session.redact(&why));
+            return Err(Error::new(ErrorCode::ProtocolMismatch, message)
+                .with_hint("the response to `describe` must contain the service's URL as `issuer`"));
         }
-        let holds =
+        let stored =
             record.filter(|record| record.usable_grant().is_some() || record.tokens().next().is_some());
-        let given_by = holds.map(|record| record.kept(GIVEN_BY).and_then(Value::as_str).unwrap_or("nobody"));
-        match given_by {
-            Some(before) if before != described.issuer => {
-                let (before, now) = (session.redact(before), session.redact(&described.issuer));
+        let before = stored.map(|record| record.metadata(ISSUER).and_then(Value::as_str).unwrap_or("(none)"));
+        match before {
+            Some(before) if before != description.issuer => {
+                let (before, now) = (session.redact(before), session.redact(&description.issuer));
                 Err(Error::configuration(format!(
-                    "plugin `{name}` now names {now} as who gives its tokens; what is held was given by {before}, and is \
-                     not sent there"
+                    "plugin `{name}` changed its issuer from {before} to {now}: the stored login is not sent there, and a \
+                     new issuer needs a new login"
                 ))
-                .with_hint(format!("if that is right, run: broker login {}", self.name)))
+                .with_hint(Hint::LogIn))
             }
-            _ => Ok(described),
+            _ => Ok(description),
         }
     }
 
-    /// What it answered, as a change; also of an answer that is half of use the grant is kept.
-    fn change(
+    /// Converts a response to an update of the record. A grant is saved even if the rest is malformed.
+    fn update(
         &self,
         session: &mut Session<'_>,
-        answer: Result<ExchangeInput, Unread>,
+        response: Result<ExchangeResponse, Malformed>,
         record: &Record,
-        asked: &ScopeKey,
+        requested: &ScopeKey,
         sent_at: DateTime<Utc>,
     ) -> Result<RecordUpdate> {
-        let mut given = match answer {
-            Ok(given) => given,
-            Err(unread) => {
-                let Some(grant) = only_grant(&unread.line) else { return Err(unread.error) };
+        let mut response = match response {
+            Ok(response) => response,
+            Err(malformed) => {
+                let Some(grant) = salvage_grant(&malformed.line) else { return Err(malformed.error) };
                 session.hide(&grant);
-                session.gave();
-                tracing::warn!(plugin = self.program.name(), "only the grant of its answer can be read");
+                session.set_issued();
+                tracing::warn!(plugin = self.program.name(), "malformed response: only its grant is used");
                 return Ok(RecordUpdate::grant(grant, sent_at));
             }
         };
-        given.tokens.iter().for_each(|token| session.hide(&token.secret));
-        given.grant.iter().for_each(|grant| session.hide(grant));
-        given.tidy();
-        if !given.helps(record, asked, sent_at) {
+        response.tokens.iter().for_each(|token| session.hide(&token.secret));
+        response.grant.iter().for_each(|grant| session.hide(grant));
+        response.remove_invalid();
+        if !response.makes_progress(record, requested, sent_at) {
             let name = self.program.name();
-            return Err(if given.grant_refused {
-                Error::login_required(format!("plugin `{name}` has no login that the service takes"))
+            return Err(if response.grant_refused {
+                Error::login_required(format!("plugin `{name}` has no login that the service accepts"))
             } else {
-                Error::failed(format!(
-                    "plugin `{name}` answered with neither the token that was asked for nor a new grant"
-                ))
+                let message = format!("plugin `{name}` returned neither the requested token nor a new grant");
+                Error::new(ErrorCode::ProgramFailed, message)
             });
         }
-        session.gave();
-        Ok(self.taken(given, asked, sent_at))
+        session.set_issued();
+        Ok(self.update_of(response, requested, sent_at))
     }
 
-    fn taken(&self, given: ExchangeInput, asked: &ScopeKey, sent_at: DateTime<Utc>) -> RecordUpdate {
-        let mut change =
-            if given.grant_refused { RecordUpdate::grant_refused() } else { RecordUpdate::default() };
-        if let Some(grant) = given.grant {
-            change = change.and_grant(grant, sent_at);
+    fn update_of(
+        &self,
+        response: ExchangeResponse,
+        requested: &ScopeKey,
+        sent_at: DateTime<Utc>,
+    ) -> RecordUpdate {
+        let mut update =
+            if response.grant_refused { RecordUpdate::grant_refused() } else { RecordUpdate::default() };
+        if let Some(grant) = response.grant {
+            update = update.and_grant(grant, sent_at);
         }
-        for scopes in &given.dropped {
-            change = change.and_dropped(&scope_key(scopes));
+        for scopes in &response.dropped {
+            update = update.and_dropped(&scope_key(scopes));
         }
-        for given in given.tokens {
-            let scopes = given.scopes(asked);
-            change = change.and_token(&scopes, self.token(given, sent_at));
+        for token in response.tokens {
+            let scopes = token.scopes(requested);
+            update = update.and_token(&scopes, self.token(token, sent_at));
         }
-        if let Some(kept) = given.kept {
-            change = change.and_metadata(KEPT, Value::Object(kept));
+        if let Some(metadata) = response.metadata {
+            update = update.and_metadata(PLUGIN_DATA, Value::Object(metadata));
         }
-        change.and_account(given.account.filter(|account| !account.is_empty()))
+        update.and_account(response.account.filter(|account| !account.is_empty()))
     }
 
-    fn token(&self, given: EnvToken, sent_at: DateTime<Utc>) -> Token {
-        let told = match &given.expires_at {
-            Some(Value::Null) if given.expires_in.is_none() => Some(None),
+    fn token(&self, issued: IssuedToken, sent_at: DateTime<Utc>) -> Token {
+        let stated = match &issued.expires_at {
+            Some(Value::Null) if issued.expires_in.is_none() => Some(None),
             Some(at) => ExpiresAs::Rfc3339.read(at, sent_at).map(Some),
             None => None,
         };
-        let life = || Some(sent_at.checked_add_signed(seconds(given.expires_in.as_ref()?)?));
-        let own = || Claims::read(&given.secret)?.expires_at().map(Some);
-        let expires_at =
-            told.or_else(life).or_else(own).unwrap_or_else(|| sent_at.checked_add_signed(self.life));
-        let token = Token::new(given.secret, sent_at, expires_at).with_scope(given.scope);
-        token.with_type(given.token_type.as_deref().unwrap_or("Bearer"))
+        let relative = || Some(sent_at.checked_add_signed(seconds(issued.expires_in.as_ref()?)?));
+        let claimed = || Claims::read(&issued.secret)?.expires_at().map(Some);
+        let expires_at = stated
+            .or_else(relative)
+            .or_else(claimed)
+            .unwrap_or_else(|| sent_at.checked_add_signed(self.lifetime));
+        let token = Token::new(issued.secret, sent_at, expires_at).with_scope(issued.scope);
+        token.with_type(issued.token_type.as_deref().unwrap_or("Bearer"))
     }
 
-    /// One request that may give something, in a session of its own.
-    async fn exchange_once(
-        &self,
-        context: &Context,
-        record: &Record,
-        request: &TokenRequest,
-    ) -> Result<RecordUpdate> {
-        let secrets = self.secrets(context).await?;
-        let (mut session, described) = self.begin(context, Some(record)).await?;
-        let outcome = self.exchanged(context, &mut session, &described, record, request, &secrets).await;
-        let change = session.close(outcome).await?;
-        Ok(Self::signed(change, &described))
-    }
-
-    async fn exchanged(
+    async fn exchange_in(
         &self,
         context: &Context,
         session: &mut Session<'_>,
-        described: &Described,
+        description: &Description,
         record: &Record,
         request: &TokenRequest,
         secrets: &[(String, Secret)],
     ) -> Result<RecordUpdate> {
-        self.fits(described, request)?;
-        session.exchanges()?;
+        self.check_supported(description, request)?;
+        session.begin_exchange()?;
         hide(session, record, secrets);
         let sent_at = context.now();
-        let ask = self.request("exchange", sent_at).with_secrets(secrets);
-        let ask = ask.with_record(record, KEPT, context.began_at()).for_token(request, sent_at);
+        let message = self.request("exchange", sent_at).with_secrets(secrets);
+        let message =
+            message.with_record(record, PLUGIN_DATA, context.began_at()).for_token(request, sent_at);
         context
             .exchange(async {
-                let answer = session.ask_or_unread(&ask).await;
-                self.change(session, answer, record, request.scopes(), sent_at)
+                let response = session.try_request(&message).await;
+                self.update(session, response, record, request.scopes(), sent_at)
             })
             .await
     }
 
-    fn fits(&self, described: &Described, request: &TokenRequest) -> Result<()> {
-        let name = self.program.name();
-        if !described.scopes && !request.scopes().is_empty() {
-            return Err(Error::usage(format!(
-                "the tokens of plugin `{name}` have no scopes to choose: leave out `--scope`"
-            )));
-        }
-        if !described.expires && request.asked_life().is_some() {
-            return Err(Error::usage(format!(
-                "plugin `{name}` cannot set how long a token lives: leave out `--expires`"
-            ))
-            .with_hint("to ask for a life that must be left, use --min-ttl"));
-        }
-        if !described.names && request.asked_name().is_some() {
-            return Err(Error::usage(format!(
-                "the tokens of plugin `{name}` have no name: leave out `--name`"
-            )));
-        }
-        Ok(())
-    }
-
-    fn not_so(&self, login: &Login) -> Error {
-        let name = self.program.name();
-        let (with, flag) = match login {
-            Login::Password(_) => ("a password", "--password-stdin"),
-            _ => ("a refresh token", "--refresh-token-stdin"),
+    fn check_supported(&self, description: &Description, request: &TokenRequest) -> Result<()> {
+        let (code, problem, part) = if !description.scopes && !request.scopes().is_empty() {
+            (ErrorCode::ScopeUnsupported, "has no scopes to choose from", RequestPart::Scope)
+        } else if !description.expires && request.asked_lifetime().is_some() {
+            (ErrorCode::RequestUnsupported, "cannot set the lifetime of a token", RequestPart::Lifetime)
+        } else if !description.names && request.asked_name().is_some() {
+            (ErrorCode::RequestUnsupported, "cannot name a token", RequestPart::Name)
+        } else {
+            return Ok(());
         };
-        Error::usage(format!("plugin `{name}` has no login with {with} from elsewhere: leave out `{flag}`"))
+        let message = format!("plugin `{}` {problem}", self.program.name());
+        Err(Error::new(code, message).with_hint(Hint::LeaveOut(part)))
     }
 
-    /// With who gave it.
-    fn signed(change: RecordUpdate, described: &Described) -> RecordUpdate {
-        change
-            .and_metadata(GIVEN_BY, Value::from(described.issuer.as_str()))
-            .and_metadata(HAS_LOGIN, Value::from(described.can("login")))
+    fn unsupported_login(&self, login: &Login) -> Error {
+        let (with, part) = match login {
+            Login::Password(_) => ("a password", RequestPart::Password),
+            _ => ("a refresh token", RequestPart::RefreshToken),
+        };
+        let message = format!("plugin `{}` does not support a login with {with}", self.program.name());
+        Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LeaveOut(part))
     }
 
-    async fn logged_in(
+    /// Adds what the plugin said about itself.
+    fn with_description(update: RecordUpdate, description: &Description) -> RecordUpdate {
+        update
+            .and_metadata(ISSUER, Value::from(description.issuer.as_str()))
+            .and_metadata(HAS_LOGIN, Value::from(description.supports("login")))
+    }
+
+    async fn log_in(
         &self,
         context: &Context,
         session: &mut Session<'_>,
         login: &Login,
         secrets: &[(String, Secret)],
     ) -> Result<RecordUpdate> {
-        for (_, secret) in secrets {
-            session.hide(secret);
-        }
+        secrets.iter().for_each(|(_, secret)| session.hide(secret));
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
             session.hide(secret);
         }
-        let ask = self.request("login", context.now()).with_secrets(secrets).for_login(login);
-        let answer = session.log_in(&ask).await;
-        // Until here a signal may end it: nothing is held yet that would be lost. From here it waits for the save.
-        let came_at = context.now();
-        if answer.as_ref().is_ok_and(|given: &ExchangeInput| given.grant_refused) {
-            return Err(Error::refused("the service refused what was given to log in with"));
+        let request = self.request("login", context.now()).with_secrets(secrets).for_login(login);
+        let response = session.log_in(&request).await;
+        // A signal may interrupt until here, where nothing can be lost. From here it waits for the save.
+        let received_at = context.now();
+        if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
+            let code = match login {
+                Login::Password(_) => ErrorCode::PasswordRefused,
+                _ => ErrorCode::RequestRefused,
+            };
+            return Err(Error::new(code, "the service refused the login"));
         }
         let (record, scopes) = (Record::new(&self.name, self.issuer.clone()), ScopeKey::default());
-        context.exchange(async { self.change(session, answer, &record, &scopes, came_at) }).await
+        context.exchange(async { self.update(session, response, &record, &scopes, received_at) }).await
     }
 }
 
 fn hide(session: &mut Session<'_>, record: &Record, secrets: &[(String, Secret)]) {
-    for (_, secret) in secrets {
-        session.hide(secret);
-    }
+    secrets.iter().for_each(|(_, secret)| session.hide(secret));
     record.usable_grant().iter().for_each(|grant| session.hide(grant.secret()));
     record.tokens().for_each(|(_, token)| session.hide(token.secret()));
 }
@@ -302,11 +287,13 @@ impl Provider for Plugin {
         &self.issuer
     }
 
-    /// What the plugin can choose is known when it is asked, not here: a held token starts no process.
+    /// Leaves the rest to the exchange: only a running plugin can say what it supports.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().iter().any(Derived::is_key) {
-            return Err(Error::usage("this is no scope: a plugin gives no AWS credentials and no cookie"));
+            let message = "plugins do not issue AWS credentials or cookies";
+            return Err(Error::new(ErrorCode::ScopeUnsupported, message)
+                .with_hint(Hint::LeaveOut(RequestPart::Scope)));
         }
         Ok(())
     }
@@ -317,8 +304,8 @@ impl Provider for Plugin {
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        // Before its first exchange nobody knows whether it has a login.
-        record.usable_grant().is_some() || record.kept(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
+        // Before the first exchange, it is unknown whether the plugin has a login.
+        record.usable_grant().is_some() || record.metadata(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
     }
 
     async fn exchange(
@@ -327,41 +314,46 @@ impl Provider for Plugin {
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        self.exchange_once(context, record, request).await
+        let secrets = self.secrets(context).await?;
+        let (mut session, description) = self.begin(context, Some(record)).await?;
+        let result = self.exchange_in(context, &mut session, &description, record, request, &secrets).await;
+        let update = session.close(result).await?;
+        Ok(Self::with_description(update, &description))
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let secrets = self.secrets(context).await?;
-        let (mut session, described) = self.begin(context, None).await?;
-        let outcome = match login {
-            _ if described.takes(login) => self.logged_in(context, &mut session, login, &secrets).await,
-            // That its secrets work is all there is to see.
-            _ if described.can("login") => Err(self.not_so(login)),
-            Login::Usual => {
+        let (mut session, description) = self.begin(context, None).await?;
+        let result = match login {
+            _ if description.supports_login(login) => {
+                self.log_in(context, &mut session, login, &secrets).await
+            }
+            // Without a login, an exchange shows that the secrets work.
+            Login::Usual if !description.supports("login") => {
                 let record = Record::new(&self.name, self.issuer.clone());
                 let request = TokenRequest::new();
-                self.exchanged(context, &mut session, &described, &record, &request, &secrets).await
+                self.exchange_in(context, &mut session, &description, &record, &request, &secrets).await
             }
-            _ => Err(Error::usage("this plugin has no login: what it needs stands in the configuration")),
+            _ => Err(self.unsupported_login(login)),
         };
-        let change = session.close(outcome).await?;
-        Ok(Self::signed(change, &described))
+        let update = session.close(result).await?;
+        Ok(Self::with_description(update, &description))
     }
 
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let secrets = self.secrets(context).await?;
-        let (mut session, described) = self.begin(context, Some(record)).await?;
-        if !described.can("revoke") {
+        let (mut session, description) = self.begin(context, Some(record)).await?;
+        if !description.supports("revoke") {
             return session.close(Ok(Revoked::default())).await;
         }
         hide(&mut session, record, &secrets);
-        let ask = self.request("revoke", context.now()).with_secrets(&secrets);
-        let ask = ask.with_record(record, KEPT, context.began_at());
-        let outcome = context.exchange(session.ask::<RevokedThere>(&ask)).await;
-        let outcome = outcome.map(|there| {
-            let note = there.note.map(|note| session.redact(&note));
-            Revoked { revoked: there.revoked, note }
+        let request = self.request("revoke", context.now()).with_secrets(&secrets);
+        let request = request.with_record(record, PLUGIN_DATA, context.began_at());
+        let result = context.exchange(session.request::<RevokeResponse>(&request)).await;
+        let result = result.map(|response| {
+            let note = response.note.map(|note| session.redact(&note));
+            Revoked { revoked: response.revoked, note }
         });
-        session.close(outcome).await
+        session.close(result).await
     }
 }

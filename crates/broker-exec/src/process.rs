@@ -1,4 +1,4 @@
-//! A plugin's process: its pipes, its bounds, its end.
+//! The process of a plugin: its pipes, its limits, and its shutdown.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,64 +12,64 @@ use zeroize::Zeroizing;
 
 use crate::program::Program;
 
-/// The longest line, and the most of a session.
-const LONGEST_LINE: usize = 1 << 20;
-const MOST_OUTPUT: usize = 4 << 20;
+/// The limits of one line, and of all output of a session.
+const MAX_LINE: usize = 1 << 20;
+const MAX_OUTPUT: usize = 4 << 20;
 
-/// What is kept of stderr; what is beyond is read and forgotten, so that the plugin does not wait.
-const MOST_STDERR: usize = 64 * 1024;
+/// The limit of stored stderr. The rest is read and discarded, so that the plugin does not block.
+const MAX_STDERR: usize = 64 * 1024;
 
-/// After the last answer a plugin has so long to end by itself, and then so long after SIGTERM.
-const GRACE: Duration = Duration::from_secs(1);
-const TERM_GRACE: Duration = Duration::from_millis(500);
+/// How long a plugin may take to exit after its last response, and then after SIGTERM.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What is in a pipe whose writer has ended comes at once.
-const REST: Duration = Duration::from_millis(100);
+/// How long to read the rest of a pipe after its writer has ended.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The same where something waits to be saved.
-const KILLED_REST: Duration = Duration::from_millis(20);
+/// The same while a result waits to be saved.
+const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How a plugin that is through is ended.
+/// How a plugin is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
-    /// At once: what it gave is not saved yet.
+    /// Kills it, because its result is not saved yet.
     Kill,
-    /// Soon: it did not do as it should.
-    Rest,
-    /// It has time to end by itself.
-    Grace,
+    /// Sends SIGTERM after a violation of the protocol.
+    Terminate,
+    /// Waits for its exit first.
+    Wait,
 }
 
-/// Why a line did not come.
+/// Why no line could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Broke {
+pub(crate) enum ReadError {
     /// The process, or its output, has ended.
     Ended,
-    /// A line of more than 1 MiB, or more than 4 MiB in all.
-    TooMuch,
+    /// The output exceeds a limit.
+    TooLong,
 }
 
-/// A running plugin, in a process group of its own: a Ctrl-C at the terminal is not for it, and what it starts ends
+/// A running plugin in its own process group, so that Ctrl-C does not reach it, and the processes that it starts end
 /// with it.
 pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    stderr: JoinHandle<()>,
-    said: Arc<Mutex<Said>>,
+    stderr_task: JoinHandle<()>,
+    stderr: Arc<Mutex<Stderr>>,
     buffer: Zeroizing<Vec<u8>>,
-    read: usize,
-    closed: bool,
-    over: bool,
+    bytes_read: usize,
+    stdout_closed: bool,
+    killed: bool,
 }
 
-/// What came on stderr.
+/// The output on stderr.
 #[derive(Default)]
-pub(crate) struct Said {
+pub(crate) struct Stderr {
     bytes: Zeroizing<Vec<u8>>,
-    cut: bool,
+    truncated: bool,
 }
 
 impl Process {
@@ -78,20 +78,28 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         command.process_group(0);
-        let mut child = command.spawn().map_err(|error| program.not_started(error))?;
+        let mut child = command.spawn().map_err(|error| program.cannot_start(error))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(program.not_started(std::io::Error::other("no pipes to it")));
+        let (Some(stdin), Some(stdout), Some(stderr_pipe)) = pipes else {
+            return Err(program.cannot_start(std::io::Error::other("no pipes")));
         };
-        let said = Arc::<Mutex<Said>>::default();
-        let stderr = tokio::spawn(collect(stderr, said.clone()));
-        // Big enough not to be moved, which would leave copies of secrets.
-        let buffer = Zeroizing::new(Vec::with_capacity(64 * 1024));
-        let stdin = Some(stdin);
-        Ok(Self { child, stdin, stdout, stderr, said, buffer, read: 0, closed: false, over: false })
+        let stderr = Arc::<Mutex<Stderr>>::default();
+        let stderr_task = tokio::spawn(collect(stderr_pipe, stderr.clone()));
+        Ok(Self {
+            child,
+            stdin: Some(stdin),
+            stdout,
+            stderr_task,
+            stderr,
+            // Large enough not to be reallocated, which would leave copies of secrets.
+            buffer: Zeroizing::new(Vec::with_capacity(64 * 1024)),
+            bytes_read: 0,
+            stdout_closed: false,
+            killed: false,
+        })
     }
 
-    /// Writes a line. That nobody reads it shows in what comes back.
+    /// Writes a line. Errors show in the response.
     pub(crate) async fn write(&mut self, line: &[u8]) {
         if let Some(stdin) = &mut self.stdin {
             let written = stdin.write_all(line).await;
@@ -101,20 +109,20 @@ impl Process {
         }
     }
 
-    /// The next line. May be dropped and called again: nothing is lost.
-    pub(crate) async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, Broke> {
+    /// Reads the next line. It is cancel safe.
+    pub(crate) async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, ReadError> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let rest = Zeroizing::new(self.buffer.split_off(end + 1));
                 return Ok(std::mem::replace(&mut self.buffer, rest));
             }
-            if self.buffer.len() > LONGEST_LINE || self.read > MOST_OUTPUT {
-                return Err(Broke::TooMuch);
+            if self.buffer.len() > MAX_LINE || self.bytes_read > MAX_OUTPUT {
+                return Err(ReadError::TooLong);
             }
-            if self.closed {
-                // The last line may lack its end.
+            if self.stdout_closed {
+                // The last line may lack its line end.
                 return match std::mem::take(&mut self.buffer) {
-                    line if line.trim_ascii().is_empty() => Err(Broke::Ended),
+                    line if line.trim_ascii().is_empty() => Err(ReadError::Ended),
                     line => Ok(line),
                 };
             }
@@ -122,8 +130,8 @@ impl Process {
         }
     }
 
-    /// Whether something was said that nobody has asked for yet.
-    pub(crate) fn has_said_more(&self) -> bool {
+    /// Whether there is output that was not requested.
+    pub(crate) fn has_unread_output(&self) -> bool {
         !self.buffer.trim_ascii().is_empty()
     }
 
@@ -134,67 +142,66 @@ impl Process {
             read = self.stdout.read(&mut chunk) => Some(read),
             () = ended(&self.child) => None,
         };
-        // What it has started may hold the pipe open for ever.
+        // A process that the plugin has started may keep the pipe open.
         let read = match read {
             Some(read) => read,
-            None => tokio::time::timeout(REST, self.stdout.read(&mut chunk)).await.unwrap_or(Ok(0)),
+            None => tokio::time::timeout(DRAIN_TIMEOUT, self.stdout.read(&mut chunk)).await.unwrap_or(Ok(0)),
         };
         match read {
-            Ok(0) | Err(_) => self.closed = true,
+            Ok(0) | Err(_) => self.stdout_closed = true,
             Ok(count) => {
-                self.read += count;
+                self.bytes_read += count;
                 self.buffer.extend_from_slice(&chunk[..count]);
             }
         }
     }
 
-    /// Sees to its end, and that of all it has started. Gives how it ended by itself, if it did, and what it said on
-    /// stderr.
-    pub(crate) async fn end(mut self, pace: Shutdown) -> (Option<ExitStatus>, Said) {
+    /// Ends the process group. Returns the exit status, unless the plugin was killed, and its stderr.
+    pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Stderr) {
         self.stdin = None;
-        let grace = match pace {
+        let timeout = match shutdown {
             Shutdown::Kill => None,
-            Shutdown::Rest => self.closed.then_some(REST),
-            Shutdown::Grace => Some(GRACE),
+            Shutdown::Terminate => self.stdout_closed.then_some(DRAIN_TIMEOUT),
+            Shutdown::Wait => Some(EXIT_TIMEOUT),
         };
-        let alone = match grace {
-            Some(grace) => tokio::time::timeout(grace, ended(&self.child)).await.is_ok(),
+        let exited = match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, ended(&self.child)).await.is_ok(),
             None => false,
         };
-        if !alone && pace != Shutdown::Kill {
-            signal(&mut self.child, End::Term);
-            let _ = tokio::time::timeout(TERM_GRACE, ended(&self.child)).await;
+        if !exited && shutdown != Shutdown::Kill {
+            signal(&mut self.child, GroupSignal::Term);
+            let _ = tokio::time::timeout(TERM_TIMEOUT, ended(&self.child)).await;
         }
-        // Before it is waited for: until then nobody else can have its number.
-        signal(&mut self.child, End::Kill);
-        self.over = true;
-        let rest = if pace == Shutdown::Kill { KILLED_REST } else { REST };
-        let status = tokio::time::timeout(rest, self.child.wait()).await;
-        let status = status.ok().and_then(std::io::Result::ok).filter(|_| alone);
-        // Who left the group may hold the pipe.
-        if tokio::time::timeout(rest, &mut self.stderr).await.is_err() {
-            self.stderr.abort();
+        // Before the process is reaped: until then its id is not used again.
+        signal(&mut self.child, GroupSignal::Kill);
+        self.killed = true;
+        let drain = if shutdown == Shutdown::Kill { KILL_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
+        let status = tokio::time::timeout(drain, self.child.wait()).await;
+        let status = status.ok().and_then(std::io::Result::ok).filter(|_| exited);
+        // A process that has left the group may keep the pipe open.
+        if tokio::time::timeout(drain, &mut self.stderr_task).await.is_err() {
+            self.stderr_task.abort();
         }
-        let said = std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner));
-        (status, said)
+        let stderr = std::mem::take(&mut *self.stderr.lock().unwrap_or_else(PoisonError::into_inner));
+        (status, stderr)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.over {
-            signal(&mut self.child, End::Kill);
-            self.stderr.abort();
+        if !self.killed {
+            signal(&mut self.child, GroupSignal::Kill);
+            self.stderr_task.abort();
         }
     }
 }
 
-impl Said {
-    /// Its lines; without the last if that was cut, since half a secret cannot be told from a word.
+impl Stderr {
+    /// The lines, without a truncated last one: a part of a secret cannot be redacted.
     pub(crate) fn lines(&self) -> Vec<Zeroizing<String>> {
         let text = Zeroizing::new(String::from_utf8_lossy(&self.bytes).into_owned());
         let mut lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
-        if self.cut {
+        if self.truncated {
             lines.pop();
         }
         lines.retain(|line| !line.trim().is_empty());
@@ -202,23 +209,23 @@ impl Said {
     }
 }
 
-async fn collect(mut stderr: ChildStderr, said: Arc<Mutex<Said>>) {
+async fn collect(mut pipe: ChildStderr, stderr: Arc<Mutex<Stderr>>) {
     let mut chunk = Zeroizing::new(vec![0; 16 * 1024]);
-    while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MOST_STDERR - said.bytes.len();
-        said.bytes.extend_from_slice(&chunk[..count.min(room)]);
-        said.cut |= count > room;
+    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+        let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_STDERR - stderr.bytes.len();
+        stderr.bytes.extend_from_slice(&chunk[..count.min(room)]);
+        stderr.truncated |= count > room;
     }
 }
 
 #[derive(Clone, Copy)]
-enum End {
+enum GroupSignal {
     Term,
     Kill,
 }
 
-/// Waits until the process has ended, and leaves it to be waited for, so that its number stays its own.
+/// Waits until the process has exited, without reaping it, so that its id stays reserved.
 #[cfg(unix)]
 async fn ended(child: &Child) {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -227,17 +234,17 @@ async fn ended(child: &Child) {
     while let Some(id) = id
         && let Ok(None) = waitid(WaitId::Pid(id), options)
     {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Signals the whole group.
 #[cfg(unix)]
-fn signal(child: &mut Child, end: End) {
+fn signal(child: &mut Child, signal: GroupSignal) {
     use rustix::process::{Pid, Signal, kill_process_group};
-    let signal = match end {
-        End::Term => Signal::TERM,
-        End::Kill => Signal::KILL,
+    let signal = match signal {
+        GroupSignal::Term => Signal::TERM,
+        GroupSignal::Kill => Signal::KILL,
     };
     if let Some(id) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
         let _ = kill_process_group(id, signal);
@@ -246,13 +253,13 @@ fn signal(child: &mut Child, end: End) {
 
 #[cfg(not(unix))]
 async fn ended(_child: &Child) {
-    // Its output ends with it.
+    // The end of its output shows its exit.
     std::future::pending().await
 }
 
 #[cfg(not(unix))]
-fn signal(child: &mut Child, end: End) {
-    if let End::Kill = end {
+fn signal(child: &mut Child, signal: GroupSignal) {
+    if let GroupSignal::Kill = signal {
         let _ = child.start_kill();
     }
 }

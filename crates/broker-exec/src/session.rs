@@ -1,189 +1,202 @@
-//! One conversation with a plugin, from its hello to its end.
+//! One conversation with a plugin.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use broker_core::{Context, DeviceCode, Error, ErrorCode, Result, Secret, ServiceUrl, redact, sanitize};
+use broker_core::{
+    Context, DeviceCode, Error, ErrorCode, Hint, Result, Secret, ServiceUrl, redact, sanitize,
+};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
-use crate::process::{Broke, Process, Said as Stderr, Shutdown};
+use crate::process::{Process, ReadError, Shutdown, Stderr};
 use crate::program::Program;
-use crate::wire::{self, Answer, Hello, Request, Said, ShowCode, VERSION, line};
+use crate::wire::{self, Answer, Hello, Message, Request, ShowCode, VERSION, line};
 
-/// A login takes no longer, all its silences together.
-const LONGEST_LOGIN: Duration = Duration::from_mins(15);
+/// The limit of a login, without the time that the user takes to answer.
+const MAX_LOGIN: Duration = Duration::from_mins(15);
 
-/// In a login a plugin that waits for a person says so now and then: so many times `timeout` without a word are too
-/// much.
-const SILENCES: u32 = 4;
+/// The limit of silence in a login, as a multiple of `timeout`.
+const LOGIN_TIMEOUTS: u32 = 4;
 
-/// How often to look whether anybody still waits for a login.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often a login checks whether its caller still waits.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The shortest line of a secret that is looked for by itself.
-const SHORTEST_LINE: usize = 8;
+/// The shortest line of a secret that is redacted on its own.
+const MIN_LINE: usize = 8;
 
-/// A running plugin that is spoken with.
+/// A running plugin and the state of the conversation.
 pub(crate) struct Session<'a> {
     context: &'a Context,
     program: &'a Program,
     process: Process,
-    /// When an exchange has taken too long.
-    until: Instant,
-    /// Those that were sent and received: they are shown nowhere.
+    /// When an exchange times out.
+    deadline: Instant,
+    /// Secrets that were sent or received. They are redacted in all output.
     secrets: Vec<Secret>,
-    /// Whether it did not keep to the protocol.
-    broke: bool,
-    /// Whether it still runs for what is known.
-    at_once: bool,
+    /// Whether the plugin violated the protocol.
+    is_broken: bool,
+    /// Whether to end the plugin without waiting for its exit.
+    is_abandoned: bool,
     stage: Stage,
 }
 
-/// How far an exchange has come.
+/// The stage of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing was asked for yet that a service would give.
+    /// No request was sent that makes the service issue something.
     Before,
-    /// It was: what is not said well may have been given all the same.
-    Asked,
-    /// It was given, and is to be saved before all else.
-    ExchangeInput,
+    /// Such a request was sent: something may have been issued even if the response is malformed.
+    Requested,
+    /// Something was issued and has to be saved first.
+    Issued,
 }
 
-/// What a plugin said that is no message of the protocol.
-pub(crate) struct Unread {
-    pub(crate) line: zeroize::Zeroizing<Vec<u8>>,
+/// A line that is not a message of the protocol.
+pub(crate) struct Malformed {
+    pub(crate) line: Zeroizing<Vec<u8>>,
     pub(crate) error: Error,
 }
 
+impl From<Error> for Malformed {
+    fn from(error: Error) -> Self {
+        Self { line: Zeroizing::default(), error }
+    }
+}
+
 impl<'a> Session<'a> {
-    /// Starts the plugin. All it is asked has to be answered within `timeout` from here, but for a login.
+    /// Starts the plugin. Except in a login, all responses have to arrive within `timeout` from here.
     pub(crate) fn start(context: &'a Context, program: &'a Program) -> Result<Self> {
-        let process = Process::start(program, context.env())?;
-        let until = Instant::now() + context.timeout();
-        let (secrets, broke, at_once) = (Vec::new(), false, false);
-        Ok(Self { context, program, process, until, secrets, broke, at_once, stage: Stage::Before })
+        Ok(Self {
+            context,
+            program,
+            process: Process::start(program, context.env())?,
+            deadline: Instant::now() + context.timeout(),
+            secrets: Vec::new(),
+            is_broken: false,
+            is_abandoned: false,
+            stage: Stage::Before,
+        })
     }
 
-    /// The next request may have a service give something.
-    pub(crate) fn exchanges(&mut self) -> Result<()> {
-        self.quiet()?;
-        self.stage = Stage::Asked;
+    /// Notes that the next request may make the service issue something.
+    pub(crate) fn begin_exchange(&mut self) -> Result<()> {
+        self.check_no_output()?;
+        self.stage = Stage::Requested;
         Ok(())
     }
 
-    /// Something was given: the plugin's end does not stand between that and its save.
-    pub(crate) fn gave(&mut self) {
-        self.stage = Stage::ExchangeInput;
+    /// Notes that something was issued, which is saved before the plugin's exit is awaited.
+    pub(crate) fn set_issued(&mut self) {
+        self.stage = Stage::Issued;
     }
 
-    fn quiet(&mut self) -> Result<()> {
-        if self.process.has_said_more() {
-            return Err(self.broken("said something before it was asked"));
+    fn check_no_output(&mut self) -> Result<()> {
+        if self.process.has_unread_output() {
+            return Err(self.broken("sent a message before the request"));
         }
         Ok(())
     }
 
-    /// A secret that is sent or was received, and each line of it.
+    /// Adds a secret to redact, and each line of it.
     pub(crate) fn hide(&mut self, secret: &Secret) {
         self.secrets.push(secret.clone());
         let text = secret.expose();
         if text.contains('\n') {
-            let lines = text.lines().filter(|line| line.len() >= SHORTEST_LINE);
-            self.secrets.extend(lines.map(Secret::new));
+            self.secrets.extend(text.lines().filter(|line| line.len() >= MIN_LINE).map(Secret::new));
         }
     }
 
-    /// What may be seen of a text of the plugin's.
+    /// Redacts a text of the plugin.
     pub(crate) fn redact(&self, text: &str) -> String {
-        let secrets: Vec<_> = self.secrets.iter().collect();
-        redact(text, &secrets)
+        redact(text, &self.secrets.iter().collect::<Vec<_>>())
     }
 
-    /// Waits for the hello, and sees whether there is a version that both speak.
+    /// Reads the plugin's hello and checks its versions.
     pub(crate) async fn greet(&mut self) -> Result<()> {
         let line = self.line().await?;
         let Ok(hello) = serde_json::from_slice::<Hello>(&line) else {
-            return Err(self.broken("did not begin with its versions, {\"v\":[1]}"));
+            return Err(self.broken("did not begin with its protocol versions, {\"v\":[1]}"));
         };
         if hello.v.contains(&VERSION) {
             return Ok(());
         }
-        let theirs: Vec<_> = hello.v.iter().map(u64::to_string).collect();
-        let theirs = if theirs.is_empty() { "none".to_owned() } else { theirs.join(", ") };
+        let versions: Vec<_> = hello.v.iter().map(u64::to_string).collect();
+        let versions = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
         let name = self.program.name();
-        self.at_once = true;
-        Err(Error::configuration(format!(
-            "plugin `{name}` speaks version {theirs} of the protocol, and this broker version {VERSION}"
-        ))
-        .with_hint("update the plugin or the broker"))
+        self.is_abandoned = true;
+        let message = format!(
+            "plugin `{name}` uses version {versions} of the protocol, and this broker uses version {VERSION}"
+        );
+        Err(Error::new(ErrorCode::ProtocolMismatch, message).with_hint("update the plugin or the broker"))
     }
 
-    /// Asks, and gives the answer.
-    pub(crate) async fn ask<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T> {
-        self.ask_or_unread(request).await.map_err(|unread| unread.error)
+    /// Sends a request and returns the response.
+    pub(crate) async fn request<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T> {
+        self.try_request(request).await.map_err(|malformed| malformed.error)
     }
 
-    /// The same; a line that cannot be read is given too, in case it has something that must not be lost.
-    pub(crate) async fn ask_or_unread<T: DeserializeOwned>(
+    /// The same, but returns a malformed line, from which a grant may be salvaged.
+    pub(crate) async fn try_request<T: DeserializeOwned>(
         &mut self,
         request: &Request<'_>,
-    ) -> Result<T, Unread> {
-        let plain = |error| Unread { line: zeroize::Zeroizing::default(), error };
-        self.quiet().map_err(plain)?;
-        self.send(&line(request)).await.map_err(plain)?;
-        let line = self.line().await.map_err(plain)?;
-        match self.read(&line) {
-            Ok(Said::Ok(answer)) => Ok(answer),
-            Ok(Said::Err(told)) => Err(plain(told.error(|text| self.redact(text)))),
-            Ok(_) => Err(plain(self.broken("asks for a person, which only a login may"))),
-            Err(error) => Err(Unread { line, error }),
+    ) -> Result<T, Malformed> {
+        self.check_no_output()?;
+        self.send(&line(request)).await?;
+        let line = self.line().await?;
+        match self.parse(&line) {
+            Ok(Message::Ok(response)) => Ok(response),
+            Ok(Message::Err(error)) => Err(error.error(|text| self.redact(text)).into()),
+            Ok(_) => Err(self.broken("sent a prompt outside a login").into()),
+            Err(error) => Err(Malformed { line, error }),
         }
     }
 
-    /// Asks for a login, and does on the way what the plugin asks of the person.
-    pub(crate) async fn log_in<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T, Unread> {
-        let plain = |error| Unread { line: zeroize::Zeroizing::default(), error };
-        let silence = self.context.timeout().saturating_mul(SILENCES);
-        let mut left = LONGEST_LOGIN;
-        self.quiet().map_err(plain)?;
-        self.send(&line(request)).await.map_err(plain)?;
+    /// Requests a login, and shows the plugin's prompts to the user.
+    pub(crate) async fn log_in<T: DeserializeOwned>(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<T, Malformed> {
+        let silence = self.context.timeout().saturating_mul(LOGIN_TIMEOUTS);
+        let mut left = MAX_LOGIN;
+        self.check_no_output()?;
+        self.send(&line(request)).await?;
         loop {
-            let (began, limit) = (Instant::now(), silence.min(left));
-            let line = self.line_while_wanted(began + limit, limit).await.map_err(plain)?;
-            // Only while it is the plugin's turn.
-            left = left.saturating_sub(began.elapsed());
-            match self.read(&line) {
-                Ok(Said::Ok(answer)) => return Ok(answer),
-                Ok(Said::Err(told)) => return Err(plain(told.error(|text| self.redact(text)))),
-                Ok(said) => self.help(said).await.map_err(plain)?,
-                Err(error) => return Err(Unread { line, error }),
+            let (started, limit) = (Instant::now(), silence.min(left));
+            let line = self.line_unless_cancelled(started + limit, limit).await?;
+            left = left.saturating_sub(started.elapsed());
+            match self.parse(&line) {
+                Ok(Message::Ok(response)) => return Ok(response),
+                Ok(Message::Err(error)) => return Err(error.error(|text| self.redact(text)).into()),
+                Ok(message) => self.prompt(message).await?,
+                Err(error) => return Err(Malformed { line, error }),
             }
         }
     }
 
-    async fn help<T>(&mut self, said: Said<T>) -> Result<()> {
-        let person = self.context.person();
-        match said {
-            Said::Ask(ask) => {
+    async fn prompt<T>(&mut self, message: Message<T>) -> Result<()> {
+        let prompt = self.context.prompt();
+        match message {
+            Message::Ask(ask) => {
                 let question = self.redact(&ask.question);
-                // The colon is the prompt's own.
+                // The prompt adds a colon.
                 let question = question.trim_end_matches(|c: char| c == ':' || c.is_whitespace());
                 let answer = if ask.hidden {
-                    let answer = person.ask_hidden(question).await?;
+                    let answer = prompt.ask_hidden(question).await?;
                     self.hide(&answer);
                     answer
                 } else {
-                    Secret::new(person.ask(question).await?)
+                    Secret::new(prompt.ask(question).await?)
                 };
-                self.until = Instant::now() + self.context.timeout();
+                self.deadline = Instant::now() + self.context.timeout();
                 self.send(&line(&Answer { answer: answer.expose() })).await?;
             }
-            Said::ShowCode(code) => person.show_code(&self.code(&code)?),
-            Said::ShowPage(page) => person.show_page(&self.page(&page.url)?),
-            Said::Waiting(waiting) => person.waiting(Duration::from_secs(waiting.seconds_left.into())),
-            Said::Tell(tell) => person.notify(&self.redact(&tell.message)),
-            Said::Ok(_) | Said::Err(_) => {}
+            Message::ShowCode(code) => prompt.show_code(&self.code(&code)?),
+            Message::ShowPage(page) => prompt.show_page(&self.page(&page.url)?),
+            Message::Waiting(waiting) => prompt.waiting(Duration::from_secs(waiting.seconds_left.into())),
+            Message::Tell(tell) => prompt.notify(&self.redact(&tell.message)),
+            Message::Ok(_) | Message::Err(_) => {}
         }
         Ok(())
     }
@@ -200,112 +213,113 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// A page that a browser is sent to.
+    /// Checks the URL of a page for the browser.
     fn page(&mut self, url: &str) -> Result<String> {
         match ServiceUrl::parse(url) {
             Ok(url) => Ok(url.as_str().to_owned()),
-            Err(_) => Err(self.broken("shows a page that is no https URL")),
+            Err(_) => Err(self.broken("sent a page whose URL is not https")),
         }
     }
 
     async fn send(&mut self, line: &[u8]) -> Result<()> {
-        match tokio::time::timeout_at(self.until, self.process.write(line)).await {
+        match tokio::time::timeout_at(self.deadline, self.process.write(line)).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.silent(self.context.timeout())),
+            Err(_) => Err(self.timed_out(self.context.timeout())),
         }
     }
 
-    async fn line(&mut self) -> Result<zeroize::Zeroizing<Vec<u8>>> {
-        match tokio::time::timeout_at(self.until, self.process.line()).await {
-            Ok(line) => line.map_err(|broke| self.fell_silent(broke)),
-            Err(_) => Err(self.silent(self.context.timeout())),
+    async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>> {
+        match tokio::time::timeout_at(self.deadline, self.process.line()).await {
+            Ok(line) => line.map_err(|error| self.cannot_read(error)),
+            Err(_) => Err(self.timed_out(self.context.timeout())),
         }
     }
 
-    async fn line_while_wanted(
+    async fn line_unless_cancelled(
         &mut self,
-        until: Instant,
+        deadline: Instant,
         limit: Duration,
-    ) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+    ) -> Result<Zeroizing<Vec<u8>>> {
         loop {
             if self.context.is_cancelled() {
-                self.at_once = true;
+                self.is_abandoned = true;
                 return Err(Error::new(ErrorCode::Cancelled, "the caller stopped waiting"));
             }
-            let look = until.min(Instant::now() + LOOK);
-            match tokio::time::timeout_at(look, self.process.line()).await {
-                Ok(line) => return line.map_err(|broke| self.fell_silent(broke)),
-                Err(_) if Instant::now() >= until => return Err(self.silent(limit)),
+            let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
+            match tokio::time::timeout_at(next_poll, self.process.line()).await {
+                Ok(line) => return line.map_err(|error| self.cannot_read(error)),
+                Err(_) if Instant::now() >= deadline => return Err(self.timed_out(limit)),
                 Err(_) => {}
             }
         }
     }
 
-    fn read<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Said<T>> {
-        // The parser's own words would show what it met.
-        wire::read(line).ok_or_else(|| self.broken("answered with what is no message of the protocol"))
+    fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
+        // Errors of the parser would quote secrets.
+        wire::parse(line).ok_or_else(|| self.broken("sent a line that is not a message of the protocol"))
     }
 
-    fn silent(&mut self, limit: Duration) -> Error {
-        self.at_once = true;
+    fn timed_out(&mut self, limit: Duration) -> Error {
+        self.is_abandoned = true;
         let (name, limit) = (self.program.name(), humantime::format_duration(limit));
-        Error::unavailable(format!("plugin `{name}` gave no answer within {limit}"))
-            .with_hint("try again later; `timeout` of this provider is how long it is waited for")
+        Error::new(ErrorCode::Timeout, format!("plugin `{name}` sent no response within {limit}"))
+            .with_hint("try again later, or set a longer `timeout` for this provider")
     }
 
-    fn fell_silent(&mut self, broke: Broke) -> Error {
-        self.broken(match broke {
-            Broke::Ended => "ended without an answer",
-            Broke::TooMuch => "says too much: a line has 1 MiB at most, and all of them 4 MiB",
+    fn cannot_read(&mut self, error: ReadError) -> Error {
+        self.broken(match error {
+            ReadError::Ended => "ended without a response",
+            ReadError::TooLong => "sent more than 1 MiB in a line or 4 MiB in total",
         })
     }
 
-    /// It did not keep to the protocol; [`Session::close`] says more. After the request of an exchange that is half an
-    /// answer as any other: it tells nothing of the service, and passes.
-    fn broken(&mut self, what: &str) -> Error {
-        (self.broke, self.at_once) = (true, true);
-        let code = if self.stage == Stage::Asked { ErrorCode::BadResponse } else { ErrorCode::ProgramFailed };
-        Error::new(code, format!("plugin `{}` {what}", self.program.name()))
+    /// Creates the error of a violated protocol. After the request of an exchange it is transient, because it says
+    /// nothing about the service. [`Session::close`] adds the exit status and stderr.
+    fn broken(&mut self, problem: &str) -> Error {
+        (self.is_broken, self.is_abandoned) = (true, true);
+        let code =
+            if self.stage == Stage::Requested { ErrorCode::BadResponse } else { ErrorCode::ProgramFailed };
+        Error::new(code, format!("plugin `{}` {problem}", self.program.name()))
     }
 
-    /// Sees to the plugin's end, and says what there is to say of it.
-    pub(crate) async fn close<T>(self, outcome: Result<T>) -> Result<T> {
-        let pace = match &outcome {
-            Ok(_) if self.stage == Stage::ExchangeInput => Shutdown::Kill,
-            Err(_) if self.at_once => Shutdown::Rest,
-            _ => Shutdown::Grace,
+    /// Ends the plugin and reports its stderr.
+    pub(crate) async fn close<T>(self, result: Result<T>) -> Result<T> {
+        let shutdown = match &result {
+            Ok(_) if self.stage == Stage::Issued => Shutdown::Kill,
+            Err(_) if self.is_abandoned => Shutdown::Terminate,
+            _ => Shutdown::Wait,
         };
-        let Self { context, program, process, secrets, broke, .. } = self;
-        let (status, said) = process.end(pace).await;
-        let secrets: Vec<_> = secrets.iter().collect();
-        let (lines, leaked) = log(program, &said, &secrets);
+        let Self { context, program, process, secrets, is_broken, .. } = self;
+        let (status, stderr) = process.end(shutdown).await;
+        let (lines, leaked) = log(program, &stderr, &secrets.iter().collect::<Vec<_>>());
         if leaked {
             let warning = format!("warning: plugin `{}` wrote a secret to stderr", program.name());
-            if outcome.is_ok() {
+            if result.is_ok() {
                 context.notify_after_save(warning);
             } else {
-                context.person().notify(&warning);
+                context.prompt().notify(&warning);
             }
         }
-        outcome.map_err(|error| if broke { in_full(&error, status, &lines) } else { error })
+        result.map_err(|error| if is_broken { with_details(error, status, &lines) } else { error })
     }
 }
 
-/// What is said on stderr, line by line, without secrets; and whether there were any.
-fn log(program: &Program, said: &Stderr, secrets: &[&Secret]) -> (Vec<String>, bool) {
+/// Logs stderr without secrets. Returns its lines, and whether it contained secrets.
+fn log(program: &Program, stderr: &Stderr, secrets: &[&Secret]) -> (Vec<String>, bool) {
     let mut leaked = false;
     let mut lines = Vec::new();
-    for line in said.lines() {
-        let words = redact(&line, secrets);
-        leaked |= words != redact(&line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
-        tracing::info!(target: "broker_exec", plugin = program.name(), "{words}");
-        lines.push(words);
+    for line in stderr.lines() {
+        let redacted = redact(&line, secrets);
+        leaked |=
+            redacted != redact(&line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
+        tracing::info!(target: "broker_exec", plugin = program.name(), "{redacted}");
+        lines.push(redacted);
     }
     (lines, leaked)
 }
 
-/// The error with how the plugin ended and what it said last.
-fn in_full(error: &Error, status: Option<std::process::ExitStatus>, lines: &[String]) -> Error {
+/// Adds the exit status and the last line of stderr.
+fn with_details(error: Error, status: Option<ExitStatus>, lines: &[String]) -> Error {
     let mut message = error.message().to_owned();
     if let Some(status) = status.filter(|status| !status.success()) {
         message = format!("{message} ({status})");
@@ -313,8 +327,5 @@ fn in_full(error: &Error, status: Option<std::process::ExitStatus>, lines: &[Str
     if let Some(last) = lines.last() {
         message = format!("{message}: {}", last.trim());
     }
-    error
-        .clone()
-        .with_message(message)
-        .with_hint("what else it says on stderr is shown with -v; docs/plugin-protocol.md has the protocol")
+    error.with_message(message).with_hint(Hint::ReadProgramOutput)
 }

@@ -1,24 +1,24 @@
-//! The messages of the protocol, version 1: docs/plugin-protocol.md says what each means.
+//! The messages of the plugin protocol, version 1. docs/dev/plugin-protocol.md describes them.
 
 use std::collections::BTreeMap;
 
-use broker_core::{Error, ErrorKind, Hint, Login, Record, Secret, TokenRequest, seconds};
+use broker_core::{Error, ErrorCode, Hint, Login, Record, Secret, TokenRequest, seconds};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// The one version that is spoken.
+/// The supported version.
 pub(crate) const VERSION: u64 = 1;
 
-/// What the plugin says first.
+/// The first message of the plugin.
 #[derive(Deserialize)]
 pub(crate) struct Hello {
     pub(crate) v: Vec<u64>,
 }
 
-/// What the broker asks for.
+/// A request of the broker.
 #[derive(Serialize)]
 pub(crate) struct Request<'a> {
     v: u64,
@@ -29,32 +29,32 @@ pub(crate) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     secrets: Option<BTreeMap<&'a str, &'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<Held<'a>>,
+    record: Option<RecordView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "request")]
-    wanted: Option<Wanted<'a>>,
+    request: Option<RequestedToken<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<With<'a>>,
+    login: Option<LoginMethod<'a>>,
 }
 
-/// The record, as a plugin sees it.
+/// The part of the record that a plugin gets.
 #[derive(Serialize)]
-struct Held<'a> {
+struct RecordView<'a> {
     account: Option<&'a str>,
-    grant: Option<HeldGrant<'a>>,
-    tokens: Vec<HeldToken<'a>>,
-    kept: Option<&'a Value>,
+    grant: Option<GrantView<'a>>,
+    tokens: Vec<TokenView<'a>>,
+    #[serde(rename = "kept")]
+    metadata: Option<&'a Value>,
 }
 
 #[derive(Serialize)]
-struct HeldGrant<'a> {
+struct GrantView<'a> {
     secret: &'a str,
-    /// Since when an earlier try may have spent it.
+    /// The time of an earlier request that got no response and may have used it.
     sent_at: Option<String>,
 }
 
 #[derive(Serialize)]
-struct HeldToken<'a> {
+struct TokenView<'a> {
     scopes: Vec<&'a str>,
     secret: &'a str,
     #[serde(rename = "type")]
@@ -65,7 +65,7 @@ struct HeldToken<'a> {
 }
 
 #[derive(Serialize)]
-struct Wanted<'a> {
+struct RequestedToken<'a> {
     scopes: Vec<&'a str>,
     expires: Option<String>,
     min_ttl: Option<u64>,
@@ -73,10 +73,11 @@ struct Wanted<'a> {
     force: bool,
 }
 
-/// How to log in.
+/// The way to log in.
 #[derive(Serialize)]
-struct With<'a> {
-    with: &'static str,
+struct LoginMethod<'a> {
+    #[serde(rename = "with")]
+    method: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
 }
@@ -89,7 +90,7 @@ impl<'a> Request<'a> {
         settings: &'a Map<String, Value>,
     ) -> Self {
         let (v, now) = (VERSION, rfc3339(now));
-        Self { v, action, provider, now, settings, secrets: None, record: None, wanted: None, login: None }
+        Self { v, action, provider, now, settings, secrets: None, record: None, request: None, login: None }
     }
 
     pub(crate) fn with_secrets(mut self, secrets: &'a [(String, Secret)]) -> Self {
@@ -97,9 +98,10 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// `began_at` is when this operation began: that the grant was sent since then says only that it is about to be.
-    pub(crate) fn with_record(mut self, record: &'a Record, kept: &str, began_at: DateTime<Utc>) -> Self {
-        let token = |(scopes, token): (&'a str, &'a broker_core::Token)| HeldToken {
+    /// Adds the record, with the metadata of `key`. A refresh intent noted since `began_at` belongs to this operation and
+    /// is left out.
+    pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
+        let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),
             secret: token.secret().expose(),
             token_type: token.token_type(),
@@ -107,20 +109,21 @@ impl<'a> Request<'a> {
             issued_at: rfc3339(token.issued_at()),
             expires_at: token.expires_at().map(rfc3339),
         };
-        // A grant that was refused is not sent again.
-        let grant = record.usable_grant().map(|grant| HeldGrant {
+        // A refused grant is not sent.
+        let grant = record.usable_grant().map(|grant| GrantView {
             secret: grant.secret().expose(),
             sent_at: grant.sent_at().filter(|at| *at < began_at).map(rfc3339),
         });
         let tokens = record.tokens().map(token).collect();
-        self.record = Some(Held { account: record.account(), grant, tokens, kept: record.kept(kept) });
+        let metadata = record.metadata(key);
+        self.record = Some(RecordView { account: record.account(), grant, tokens, metadata });
         self
     }
 
     pub(crate) fn for_token(mut self, request: &'a TokenRequest, now: DateTime<Utc>) -> Self {
-        self.wanted = Some(Wanted {
+        self.request = Some(RequestedToken {
             scopes: request.scopes().iter().collect(),
-            expires: request.asked_life().and_then(|life| life.end(now)).map(rfc3339),
+            expires: request.asked_lifetime().and_then(|life| life.end(now)).map(rfc3339),
             min_ttl: request.asked_ttl().map(|left| left.as_secs()),
             name: request.asked_name(),
             force: request.is_forced(),
@@ -133,13 +136,13 @@ impl<'a> Request<'a> {
             Login::RefreshToken(secret) | Login::Password(secret) => Some(secret.expose()),
             _ => None,
         };
-        self.login = Some(With { with: with(login), secret });
+        self.login = Some(LoginMethod { method: method(login), secret });
         self
     }
 }
 
-/// The word for how to log in.
-fn with(login: &Login) -> &'static str {
+/// The name of a way to log in.
+fn method(login: &Login) -> &'static str {
     match login {
         Login::RefreshToken(_) => "refresh_token",
         Login::Password(_) => "password",
@@ -147,26 +150,26 @@ fn with(login: &Login) -> &'static str {
     }
 }
 
-/// The answer to a question that was asked through the broker.
+/// The user's answer to a question of the plugin.
 #[derive(Serialize)]
 pub(crate) struct Answer<'a> {
     pub(crate) answer: &'a str,
 }
 
-/// A message as a line.
+/// Writes a message as a line.
 pub(crate) fn line(message: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    // Big enough not to be moved, which would leave copies of secrets.
+    // Large enough not to be reallocated, which would leave copies of secrets.
     let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    // Texts, numbers and maps with text as keys: nothing that cannot be written.
+    // Cannot fail: all keys are text.
     let _ = serde_json::to_writer(&mut *line, message);
     line.push(b'\n');
     line
 }
 
-/// What a plugin says after a request: an answer, or something on the way to it.
-pub(crate) enum Said<T> {
+/// A message of the plugin after a request: the response, or a prompt of a login.
+pub(crate) enum Message<T> {
     Ok(T),
-    Err(Told),
+    Err(PluginError),
     Ask(Ask),
     ShowCode(ShowCode),
     ShowPage(ShowPage),
@@ -174,11 +177,11 @@ pub(crate) enum Said<T> {
     Tell(Tell),
 }
 
-/// The same as it is written: an object with one of these.
+/// A message as it is sent: an object with one of these fields.
 #[derive(Deserialize)]
-struct Message<T> {
+struct RawMessage<T> {
     ok: Option<T>,
-    err: Option<Told>,
+    err: Option<PluginError>,
     ask: Option<Ask>,
     show_code: Option<ShowCode>,
     show_page: Option<ShowPage>,
@@ -186,22 +189,23 @@ struct Message<T> {
     tell: Option<Tell>,
 }
 
-/// Reads a line; `None` if it is no message of the protocol.
-pub(crate) fn read<T: DeserializeOwned>(line: &[u8]) -> Option<Said<T>> {
-    let Message { ok, err, ask, show_code, show_page, waiting, tell } = serde_json::from_slice(line).ok()?;
-    let said = [
-        ok.map(Said::Ok),
-        err.map(Said::Err),
-        ask.map(Said::Ask),
-        show_code.map(Said::ShowCode),
-        show_page.map(Said::ShowPage),
-        waiting.map(Said::Waiting),
-        tell.map(Said::Tell),
+/// Parses a line. `None` means that it is not a message of the protocol.
+pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<Message<T>> {
+    let RawMessage { ok, err, ask, show_code, show_page, waiting, tell } =
+        serde_json::from_slice(line).ok()?;
+    let messages = [
+        ok.map(Message::Ok),
+        err.map(Message::Err),
+        ask.map(Message::Ask),
+        show_code.map(Message::ShowCode),
+        show_page.map(Message::ShowPage),
+        waiting.map(Message::Waiting),
+        tell.map(Message::Tell),
     ];
-    let mut said = said.into_iter().flatten();
-    let first = said.next();
-    // Two things in one message would leave open which is meant.
-    first.filter(|_| said.next().is_none())
+    let mut messages = messages.into_iter().flatten();
+    let first = messages.next();
+    // Two messages in one line are ambiguous.
+    first.filter(|_| messages.next().is_none())
 }
 
 #[derive(Deserialize)]
@@ -237,9 +241,9 @@ pub(crate) struct Tell {
     pub(crate) message: String,
 }
 
-/// The answer to `describe`.
+/// The response to `describe`.
 #[derive(Deserialize)]
-pub(crate) struct Described {
+pub(crate) struct Description {
     pub(crate) issuer: String,
     #[serde(default)]
     pub(crate) actions: Vec<String>,
@@ -253,29 +257,30 @@ pub(crate) struct Described {
     login_with: Vec<String>,
 }
 
-impl Described {
-    pub(crate) fn can(&self, action: &str) -> bool {
-        self.actions.iter().any(|can| can == action)
+impl Description {
+    pub(crate) fn supports(&self, action: &str) -> bool {
+        self.actions.iter().any(|supported| supported == action)
     }
 
-    /// Whether it has a login of this way. The usual one needs no word.
-    pub(crate) fn takes(&self, login: &Login) -> bool {
-        let with = with(login);
-        self.can("login") && (with == "usual" || self.login_with.iter().any(|takes| takes == with))
+    /// Whether the plugin supports this way to log in. The usual one is not listed in `login_with`.
+    pub(crate) fn supports_login(&self, login: &Login) -> bool {
+        let method = method(login);
+        self.supports("login")
+            && (method == "usual" || self.login_with.iter().any(|supported| supported == method))
     }
 }
 
-/// The answer to `revoke`.
+/// The response to `revoke`.
 #[derive(Deserialize)]
-pub(crate) struct RevokedThere {
+pub(crate) struct RevokeResponse {
     #[serde(default)]
     pub(crate) revoked: bool,
     pub(crate) note: Option<String>,
 }
 
-/// A typed error.
+/// An error that the plugin reports.
 #[derive(Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct PluginError {
     kind: String,
     #[serde(default)]
     message: Value,
@@ -284,33 +289,36 @@ pub(crate) struct Told {
     retry_after: Option<Value>,
 }
 
-impl Told {
-    /// As the broker has it; `shown` is what may be seen of a text.
-    pub(crate) fn error(&self, shown: impl Fn(&str) -> String) -> Error {
-        let kind = match self.kind.as_str() {
-            "login-required" => ErrorKind::LoginRequired,
-            "refused" => ErrorKind::Refused,
-            "unavailable" => ErrorKind::Unavailable,
-            "not-supported" | "usage" => ErrorKind::Usage,
-            "configuration" => ErrorKind::Configuration,
-            _ => ErrorKind::Failed,
+impl PluginError {
+    /// Converts it to an error of the broker; `redact` removes secrets from a text.
+    pub(crate) fn error(&self, redact: impl Fn(&str) -> String) -> Error {
+        let wait = self.retry_after.as_ref().and_then(seconds).and_then(|wait| wait.to_std().ok());
+        let code = match self.kind.as_str() {
+            "login-required" => ErrorCode::LoginRequired,
+            "refused" => ErrorCode::RequestRefused,
+            "unavailable" if wait.is_some() => ErrorCode::RateLimited,
+            "unavailable" => ErrorCode::ServiceUnavailable,
+            "not-supported" => ErrorCode::RequestUnsupported,
+            "usage" => ErrorCode::UsageInvalid,
+            "configuration" => ErrorCode::ConfigInvalid,
+            _ => ErrorCode::ProgramFailed,
         };
-        // A status, say, as a number.
+        // A message may be a number, as an HTTP status.
         let message = match &self.message {
             Value::Null => String::new(),
             Value::String(message) => message.trim().to_owned(),
             other => other.to_string(),
         };
         let message = match message.as_str() {
-            "" => format!("the plugin says: {}, and nothing else", shown(&self.kind)),
-            message => shown(message),
+            "" => format!("the plugin reported the error `{}` without a message", redact(&self.kind)),
+            message => redact(message),
         };
-        let wait = self.retry_after.as_ref().and_then(seconds).and_then(|wait| wait.to_std().ok());
-        let wait = wait.filter(|_| kind == ErrorKind::Unavailable);
-        let error = Error::new(kind.general_code(), message).with_retry_after(wait);
+        let error = Error::new(code, message);
+        let is_transient = error.is_transient();
+        let error = error.with_retry_after(wait.filter(|_| is_transient));
         match &self.hint {
-            Some(hint) => error.with_hint(shown(hint)),
-            None if kind == ErrorKind::Unavailable => error.with_hint(Hint::RetryLater),
+            Some(hint) => error.with_hint(redact(hint)),
+            None if is_transient => error.with_hint(Hint::RetryLater),
             None => error,
         }
     }

@@ -34,9 +34,9 @@ pub(crate) struct Requests {
 impl Config {
     pub(crate) fn requests(&mut self) -> Result<Requests, SettingsError> {
         let login = self.login.take().ok_or_else(|| {
-            SettingsError::new(
+            SettingsError::missing(
                 "login",
-                "it is missing: a table of the request that logs in, with `url` and `json` or `form`",
+                "a table of the request that logs in, with `url` and `json` or `form`",
             )
         })?;
         let secrets = &self.secrets;

@@ -36,7 +36,7 @@ impl Node {
     pub(crate) fn of(value: Value, key: &str) -> Result<Self, SettingsError> {
         Ok(match value {
             Value::String(text) => {
-                let wrong = |message| SettingsError { key: key.to_owned(), message };
+                let wrong = |message: String| SettingsError::new(key, message);
                 Self::Text(Template::parse(&text).map_err(wrong)?)
             }
             Value::Array(list) => {

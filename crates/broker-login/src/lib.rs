@@ -33,6 +33,7 @@ pub const KIND: Kind = Kind {
     about: "a login of one or two requests, described in the configuration",
     keys: &["username", "password", "secrets", "login", "refresh", "mint", "revoke", "life"],
     secrets: &["password", "secrets"],
+    renamed: &[],
     token_variable: "TOKEN",
     build,
 };

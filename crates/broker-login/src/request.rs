@@ -89,7 +89,7 @@ impl Request {
             return Err(SettingsError::new(key("auth"), what));
         }
         let url_is = |what: &str| SettingsError::new(key("url"), what);
-        let url = table.url.take().ok_or_else(|| url_is("it is missing: https://HOST/PATH"))?;
+        let url = table.url.take().ok_or_else(|| SettingsError::missing(key("url"), "https://HOST/PATH"))?;
         let url = Template::parse(&url).map_err(|what| url_is(&what))?;
         let sample = sample(&url).map_err(|what| url_is(&what))?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
@@ -101,7 +101,7 @@ impl Request {
         }
         let is_word = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
         if scopes.as_ref().is_some_and(|scopes| scopes.is_empty() || !scopes.iter().all(is_word)) {
-            return Err(SettingsError::new(key("scopes"), "expected a list of words: [\"stac\"]"));
+            return Err(SettingsError::expected(key("scopes"), "a list of words: [\"stac\"]"));
         }
         let scopes = scopes.unwrap_or_default();
         let answer = Answer::new(table, role)?;

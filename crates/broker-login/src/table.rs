@@ -100,7 +100,8 @@ impl<'de> Deserialize<'de> for Statuses {
         let fit = |status: &u16| (400..500).contains(status) && ![408, 421, 425, 429, 499].contains(status);
         let read = read.filter(|list| list.iter().all(fit));
         read.map(Self).ok_or_else(|| {
-            de::Error::custom("expected a list of statuses of HTTP that are refusals: [400, 404]")
+            let form = "a list of HTTP statuses that mean a refusal: [400, 404]";
+            de::Error::invalid_value(de::Unexpected::Other("value"), &form)
         })
     }
 }

@@ -22,8 +22,8 @@ impl Config {
         // RFC 7617 section 2.
         let unfit = |name: &String| name.is_empty() || name.contains(|c: char| c == ':' || c.is_control());
         if config.username.as_ref().is_some_and(unfit) {
-            let message = "it must be a name without a colon, as HTTP Basic sends it".to_owned();
-            return Err(SettingsError { key: "username".to_owned(), message });
+            let message = "it must be a name without a colon, as HTTP Basic sends it";
+            return Err(SettingsError::new("username", message));
         }
         Ok(config)
     }

@@ -20,6 +20,7 @@ pub const KIND: Kind = Kind {
     about: "a key or token that somebody gave, handed out as it is",
     keys: &["token", "username", "life", "expires"],
     secrets: &["token"],
+    renamed: &[],
     token_variable: "TOKEN",
     build,
 };
@@ -32,11 +33,9 @@ const LONG_LIFE: TimeDelta = TimeDelta::days(30);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let Config { token, username, life, expires } = Config::read(settings)?;
-    let token = token.ok_or_else(|| SettingsError {
-        key: "token".to_owned(),
-        message:
-            "it is missing: text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }"
-                .to_owned(),
+    let token = token.ok_or_else(|| {
+        let form = "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }";
+        SettingsError::missing("token", form)
     })?;
     let from = token.describe("token");
     let life = life.map(|life| life.0);

@@ -21,6 +21,7 @@ const KIND: Kind = Kind {
     about: "an observatory's own token service",
     keys: &["url", "key"],
     secrets: &["key"],
+    renamed: &[],
     token_variable: "OBSERVATORY_TOKEN",
     build,
 };

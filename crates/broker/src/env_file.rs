@@ -1,18 +1,17 @@
-//! Variables from a file that a person names: `EDS.env`, as EarthDaily's console gives it.
+//! Variables from a file: `EDS.env`, as EarthDaily's console downloads it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use broker_core::{Env, Error, Result, Secret};
+use broker_core::{Env, Error, ErrorCode, Result, Secret};
 
-/// The variables of the services' own clients, by how their names begin. No others are taken from a file: neither a
-/// proxy nor a configuration comes with a secret.
+/// The prefixes of the services' own variables. A file sets no others, so it cannot set a proxy or a configuration.
 const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
 
-/// An environment where the variables of the services' own clients come from a dotenv file. Of each service that the file
-/// has any variable of, the file's are all there are: a secret of one place never meets a URL of the other.
+/// An environment where the variables of the services' own clients come from a dotenv file. If the file has any variable
+/// of a service, all of that service come from it: a secret is never joined with a URL from elsewhere.
 pub struct EnvFile {
     path: PathBuf,
     variables: BTreeMap<String, Secret>,
@@ -20,25 +19,29 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    /// Reads a file, and lays it over an environment.
+    /// Reads a file and puts it over an environment.
     pub fn read(path: &Path, beneath: Arc<dyn Env>) -> Result<Self> {
-        let wrong = |what: String| {
-            Error::configuration(format!("{}{what}", path.display()))
-                .with_hint("a file of variables has lines such as EDS_SECRET=…")
+        let wrong = |code, why: String| {
+            Error::new(code, why).with_hint("a file of variables has lines such as EDS_SECRET=…")
         };
-        let text =
-            beneath.read_secret(path).map_err(|error| wrong(format!(": {error}")).with_source(error))?;
-        let mut variables =
-            parse(text.expose()).map_err(|line| wrong(format!(":{line}: this is not NAME=VALUE")))?;
+        let shown = path.display();
+        let text = beneath.read_secret(path).map_err(|error| {
+            let why = format!("cannot read {shown}: {error}");
+            wrong(ErrorCode::ConfigUnreadable, why).with_source(error)
+        })?;
+        let mut variables = parse(text.expose()).map_err(|line| {
+            wrong(ErrorCode::ConfigSyntax, format!("{shown}:{line}: this line is not NAME=VALUE"))
+        })?;
         variables.retain(|name, _| family(name).is_some());
         if variables.is_empty() {
             let all = FAMILIES.map(|family| format!("{family}…")).join(", ");
-            return Err(wrong(format!(" has no variable of a service: {all}")));
+            let why = format!("{shown} has no variable of a supported service: {all}");
+            return Err(wrong(ErrorCode::ConfigMissingKey, why));
         }
         Ok(Self { path: path.to_owned(), variables, beneath })
     }
 
-    /// The names of its variables.
+    /// Returns the names of its variables.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str)
     }
@@ -91,14 +94,14 @@ impl Env for EnvFile {
 }
 
 fn family(name: &str) -> Option<&'static str> {
-    // EarthScope's client looks at names in any case.
+    // EarthScope's client ignores the case of names.
     let begins =
         |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
     FAMILIES.into_iter().find(begins)
 }
 
-/// Reads lines as python-dotenv does: `export`, quotes, comments; but nothing is expanded, and what is no variable is
-/// an error. Gives the number of such a line.
+/// Parses lines as python-dotenv does: `export`, quotes, comments. Expands nothing. Fails with the number of a line that
+/// is not a variable.
 fn parse(text: &str) -> Result<BTreeMap<String, Secret>, usize> {
     let mut variables = BTreeMap::new();
     let mut rest = text.trim_start_matches('\u{feff}');
@@ -118,7 +121,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Secret>, usize> {
     }
 }
 
-/// A variable at the beginning of a text, and what comes after its line.
+/// Returns the variable at the start of a text, and the text after its line.
 fn variable(text: &str) -> Option<(&str, String, &str)> {
     let text = match text.strip_prefix("export") {
         Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start_matches([' ', '\t']),
@@ -137,13 +140,13 @@ fn variable(text: &str) -> Option<(&str, String, &str)> {
         return (line.is_empty() || line.starts_with('#')).then(|| (name, value, after_line(after)));
     }
     let line = value.lines().next().unwrap_or_default();
-    // A comment begins with a space before it: a `#` may be part of a secret.
+    // A comment needs a space before it: a `#` may be part of a secret.
     let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with([' ', '\t']));
     let line = comment.map_or(line, |(at, _)| &line[..at]);
     Some((name, line.trim_end().to_owned(), after_line(value)))
 }
 
-/// The text up to a quote, which may be in another line, and what comes after it.
+/// Returns the text up to a quote, which may be in a later line, and the text after it.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -177,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_read_as_python_dotenv_does() {
+    fn lines_parse_as_in_python_dotenv() {
         let text = "\u{feff}# words\r\nA=b\r\nexport B = \"x # \\\"y\\\"\\n\" # comment\nC='it''s'\n";
         assert_eq!(parse(text).err(), Some(4), "text after a quote");
         let text =
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_variable_is_told_by_its_line() {
+    fn parse_fails_with_the_line_number() {
         for (text, line) in [
             ("A=b\nwords", 2),
             ("\n\n=b", 3),

@@ -46,15 +46,15 @@ pub use broker_core::{
     Header, Hint, Http, HttpFault, HttpRequest, HttpResponse, Inspected, Issuer, Kind, Lifetime, Loaded,
     LockScope, Locked, Locking, LoggedIn, LoggedOut, Login, Method, NonInteractive, Problem, Prompt,
     Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result,
-    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, State, Status, Store,
-    StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name, platform,
-    read_object, refuse_derived, refuse_life, refuse_scopes, salvage, sanitize, seconds,
+    Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State,
+    Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name,
+    platform, read_object, refuse_derived, refuse_life, refuse_scopes, salvage, sanitize, seconds,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};
 #[cfg(feature = "earthdaily")]
 pub use broker_earthdaily::Credentials as EarthDailyCredentials;
-pub use config::{Config, Configured, Setting, StoreConfig};
+pub use config::{Config, ConfigWarning, Configured, Setting, StoreConfig};
 pub use env_file::EnvFile;
 pub use probe::{Obstacle, Probed, Prober};
 #[cfg(feature = "file")]

@@ -1,58 +1,59 @@
-//! One harmless request, to see whether a service can be reached and what its clock says.
+//! A request without a secret: whether a service can be reached, and the time of its clock.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Clock, Error, Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, Result, ServiceUrl,
+    Clock, Error, ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, Repeat, RequestSent, Result,
+    ServiceUrl,
 };
 use chrono::TimeDelta;
 
-/// Looks whether services can be reached. Cheap to clone.
+/// Checks whether services can be reached. Cheap to clone.
 #[derive(Clone)]
 pub struct Prober {
     pub(crate) http: Arc<dyn Http>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// What a request without a secret shows of a service.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probed {
-    /// What stands in the way, and in which words; `None` if the service answered, whatever it answered.
+    /// The obstacle and its details; `None` if the service answered, with whatever status.
     pub obstacle: Option<(Obstacle, String)>,
-    /// How far the service's clock is ahead of this machine's, if it told.
+    /// How far the service's clock is ahead of this machine's, if it sent its time.
     pub clock_ahead: Option<TimeDelta>,
 }
 
-/// What can stand between this machine and a service.
+/// An obstacle between this machine and a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// Its name has no address here: no network, no DNS, a mistyped host.
+    /// Its name cannot be resolved: no network, no DNS, a mistyped host.
     Name,
-    /// Nothing listens there.
+    /// No program listens at its port.
     Refused,
-    /// No way leads there.
+    /// There is no route to it.
     Unreachable,
-    /// Its certificate is of an authority that is not trusted here.
+    /// Its certificate is from an authority that this machine does not trust.
     UnknownIssuer,
-    /// TLS comes to nothing for another reason.
+    /// TLS fails for another reason.
     Tls,
-    /// The proxy does not let it through.
+    /// The proxy refuses the connection.
     Proxy,
-    /// No answer in time.
+    /// It does not answer in time.
     Timeout,
-    /// Something else answers in its place: a network's sign-in page.
+    /// Another server answers instead: a network's sign-in page.
     Portal,
-    /// It answers that it is in trouble: 502, 503, 504.
+    /// It answers that it is unavailable: 502, 503, 504.
     Trouble,
-    /// The connection ends without an answer, or anything else.
+    /// Anything else, such as a connection that ends without an answer.
     Other,
 }
 
 impl Prober {
-    /// Sends one GET without a secret, and waits for an answer no longer than `bound`.
+    /// Sends one GET without a secret. Waits for the answer at most for `bound`.
     pub async fn probe(&self, url: &str, bound: Duration) -> Result<Probed> {
         let url = ServiceUrl::parse(url).map_err(Error::configuration)?;
         let request = HttpRequest::new(Method::Get, url, Repeat::Never);
@@ -61,7 +62,7 @@ impl Prober {
         let middle = sent_at + (self.clock.now() - sent_at) / 2;
         Ok(match answered {
             Ok(response) => Probed {
-                obstacle: stands_in(request.url(), &response),
+                obstacle: obstacle_in(request.url(), &response),
                 clock_ahead: response.date().map(|date| date - middle),
             },
             Err(fault) => Probed { obstacle: Some((of_fault(&fault), fault.what)), clock_ahead: None },
@@ -69,31 +70,36 @@ impl Prober {
     }
 }
 
-/// What an answer shows that is not the service's own, or says that it cannot serve.
-fn stands_in(url: &ServiceUrl, response: &HttpResponse) -> Option<(Obstacle, String)> {
+/// Returns the obstacle that a response shows: another server answers, or the service is unavailable.
+fn obstacle_in(url: &ServiceUrl, response: &HttpResponse) -> Option<(Obstacle, String)> {
     let status = response.status;
     match (status, response.header("location")) {
-        (300..400, Some(to)) if leads_away(url, to) => {
+        (300..400, Some(to)) if is_elsewhere(url, to) => {
             let to = ServiceUrl::parse(to).map_or_else(|_| "another page".to_owned(), |to| to.host());
             Some((Obstacle::Portal, format!("HTTP {status}: a redirect to {to}")))
         }
-        (511, _) => Some((Obstacle::Portal, "HTTP 511: the network wants a sign-in".to_owned())),
+        (511, _) => Some((Obstacle::Portal, "HTTP 511: the network requires a sign-in".to_owned())),
         (200, _) if response.is_html() => Some((Obstacle::Portal, "HTTP 200 and a web page".to_owned())),
-        (407, _) => Some((Obstacle::Proxy, "HTTP 407: the proxy wants a login".to_owned())),
+        (407, _) => Some((Obstacle::Proxy, "HTTP 407: the proxy requires a login".to_owned())),
         (502..=504, _) => Some((Obstacle::Trouble, format!("HTTP {status}"))),
         _ => None,
     }
 }
 
-fn leads_away(url: &ServiceUrl, to: &str) -> bool {
+fn is_elsewhere(url: &ServiceUrl, to: &str) -> bool {
     let own_path = to.starts_with('/') && !to.starts_with("//");
     !own_path && ServiceUrl::parse(to).map_or(true, |to| to.host() != url.host())
 }
 
-/// A client tells in words only: those of the system's resolver, its sockets, and rustls.
+/// Classifies a fault by its code, then by the words of the resolver, sockets and rustls, which have no public types.
 fn of_fault(fault: &HttpFault) -> Obstacle {
     let what = fault.what.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| what.contains(word));
+    match fault.code {
+        ErrorCode::Timeout => return Obstacle::Timeout,
+        ErrorCode::NameNotFound => return Obstacle::Name,
+        _ => {}
+    }
     match () {
         () if has(&["unknownissuer", "causedasendentity", "self-signed"]) => Obstacle::UnknownIssuer,
         () if has(&["certificate", "tls", "handshake", "fatal alert", "corrupt message"]) => Obstacle::Tls,
@@ -101,7 +107,6 @@ fn of_fault(fault: &HttpFault) -> Obstacle {
         () if has(&["lookup address", "no such host", "dns"]) => Obstacle::Name,
         () if has(&["refused"]) => Obstacle::Refused,
         () if has(&["unreachable", "no route"]) => Obstacle::Unreachable,
-        () if fault.timed_out() => Obstacle::Timeout,
         () if fault.sent == RequestSent::No => Obstacle::Unreachable,
         () => Obstacle::Other,
     }
@@ -111,9 +116,8 @@ fn of_fault(fault: &HttpFault) -> Obstacle {
 mod tests {
     use super::*;
 
-    /// What the resolver, sockets, hyper and rustls say.
     #[test]
-    fn what_stands_in_the_way_is_told_apart() {
+    fn faults_are_classified_by_foreign_messages() {
         let table = [
             ("failed to lookup address information: Name or service not known", Obstacle::Name),
             ("Connection refused (os error 111)", Obstacle::Refused),
@@ -131,7 +135,7 @@ mod tests {
         for (what, obstacle) in table {
             let fault = HttpFault {
                 sent: RequestSent::Maybe,
-                code: broker_core::ErrorCode::NetworkUnreachable,
+                code: ErrorCode::NetworkUnreachable,
                 what: what.to_owned(),
             };
             assert_eq!(of_fault(&fault), obstacle, "{what}");
@@ -139,12 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn only_another_host_leads_away() {
+    fn only_redirects_to_other_hosts_are_portals() {
         let url = ServiceUrl::parse("https://api.example.org/v1").ok();
-        let leads = |to: &str| url.as_ref().is_some_and(|url| leads_away(url, to));
-        assert!(
-            leads("http://portal.example/") && leads("//portal.example/") && leads("https://example.org/")
-        );
-        assert!(!leads("/login") && !leads("https://api.example.org/docs"));
+        let away = |to: &str| url.as_ref().is_some_and(|url| is_elsewhere(url, to));
+        assert!(away("http://portal.example/") && away("//portal.example/") && away("https://example.org/"));
+        assert!(!away("/login") && !away("https://api.example.org/docs"));
     }
 }

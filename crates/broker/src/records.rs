@@ -1,4 +1,4 @@
-//! The records in files: how each is sealed, and moving them to the configured way.
+//! The records in files: how each is stored, and migrating them to the configured format.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use crate::Config;
 /// How long to wait for another process that renews or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// In which state the OS keyring is.
+/// The state of the OS keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyringState {
-    /// It answers, and is open.
+    /// It answers and is unlocked.
     Unlocked,
-    /// It answers, and is locked.
+    /// It answers and is locked.
     Locked,
-    /// Nobody answers, or this program cannot ask.
+    /// It does not answer, or this program has no support for it.
     Absent,
 }
 
@@ -50,47 +50,47 @@ impl Records {
         self.store
     }
 
-    /// How new logins are kept: `file`, `keyring`, `passphrase` or `key`.
+    /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.
     #[must_use]
     pub fn configured(&self) -> &'static str {
         self.configured
     }
 
-    /// The providers that have a record, and how each is kept, or why that cannot be told; nothing is opened for that.
+    /// Returns the providers that have a record and how each is stored, or why that is unknown. Opens no sealed record.
     #[must_use]
     pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
-        let kept = |name: String| {
-            let kept = self.store.kept(&name).map_err(|error| error.for_provider(&name)).transpose()?;
-            Some((name, kept))
+        let format = |name: String| {
+            let format = self.store.kept(&name).map_err(|error| error.for_provider(&name)).transpose()?;
+            Some((name, format))
         };
-        self.store.names().into_iter().filter_map(kept).collect()
+        self.store.names().into_iter().filter_map(format).collect()
     }
 
-    /// What was set aside because it could not be read, and may be plain text.
+    /// Returns the quarantined files, which may be plain text.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         self.store.plain_quarantined()
     }
 
-    /// Writes a provider's record in the configured way. Whatever ends this, the record is there in the old way or in
-    /// the new. Who has its lock is waited for, up to 2 minutes; `tell` is told who, if that takes long.
-    pub async fn migrate(&self, provider: &str, tell: impl Fn(&str) + Send) -> Result<Migrated> {
-        let migrated = self.store.migrate(provider, WAIT_LIMIT, tell).await;
+    /// Writes a provider's record in the configured format. An interruption leaves it in the old or in the new format.
+    /// Waits up to 2 minutes for the lock; `notify` gets a line that names its holder if that takes long.
+    pub async fn migrate(&self, provider: &str, notify: impl Fn(&str) + Send) -> Result<Migrated> {
+        let migrated = self.store.migrate(provider, WAIT_LIMIT, notify).await;
         migrated.map_err(|error| error.for_provider(provider))
     }
 
-    /// Takes the key of these records out of the OS keyring if none of them needs it; says whether one was there. The
-    /// keyring is only asked if a key was put there.
+    /// Removes the key from the OS keyring if no record needs it; returns whether there was one. Asks the keyring only if
+    /// a key was stored there.
     pub fn forget_unused_key(&self) -> Result<bool> {
         #[cfg(feature = "sealed")]
         if self.vault.may_have_key() {
-            // Who logs in now may be about to seal with it.
+            // A login at the same time may be about to seal with it.
             return Ok(self.store.while_idle(|| self.vault.forget_unused())?.unwrap_or(false));
         }
         Ok(false)
     }
 
-    /// In which state the OS keyring is. Nobody is prompted, and it takes a few seconds at most.
+    /// Returns the state of the OS keyring. Does not prompt, and takes a few seconds at most.
     #[must_use]
     pub fn keyring(&self) -> KeyringState {
         #[cfg(feature = "sealed")]

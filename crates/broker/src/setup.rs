@@ -1,4 +1,4 @@
-//! From nothing to a broker.
+//! Creating a broker.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_core::{
-    Broker, Clock, Context, Env, Error, Http, Kind, NonInteractive, Prompt, Result, Store, SystemClock,
-    SystemEnv, platform,
+    Broker, Clock, Context, Env, Error, ErrorCode, Hint, Http, Kind, NonInteractive, Prompt, Result, Store,
+    SystemClock, SystemEnv, platform,
 };
 
 use crate::config::{Config, Files};
@@ -17,7 +17,7 @@ use crate::probe::Prober;
 #[cfg(feature = "file")]
 use crate::records::Records;
 
-/// Opens a [`Broker`]: with the configuration and the state of the command line, unless told otherwise.
+/// Opens a [`Broker`], by default with the configuration and the records of the command line.
 #[must_use]
 pub struct Setup {
     config_file: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub struct Setup {
     kinds: Vec<Kind>,
     env: Arc<dyn Env>,
     clock: Arc<dyn Clock>,
-    person: Arc<dyn Prompt>,
+    prompt: Arc<dyn Prompt>,
     http: Option<Arc<dyn Http>>,
     store: Option<Arc<dyn Store>>,
     wait_limit: Option<Duration>,
@@ -40,7 +40,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// A setup as the command line has it, with nobody to ask.
+    /// Creates a setup with the defaults of the command line, without a user to ask.
     pub fn new() -> Self {
         Self {
             config_file: None,
@@ -50,87 +50,87 @@ impl Setup {
             kinds: BUILT_IN.to_vec(),
             env: Arc::new(SystemEnv),
             clock: Arc::new(SystemClock),
-            person: Arc::new(NonInteractive),
+            prompt: Arc::new(NonInteractive),
             http: None,
             store: None,
             wait_limit: None,
         }
     }
 
-    /// This file in the place of those of the machine and of the person (`BROKER_CONFIG`).
+    /// Reads this file instead of the system's and the user's (`BROKER_CONFIG`).
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config_file = Some(path.into());
         self
     }
 
-    /// This folder for records (`BROKER_STATE_DIR`).
+    /// Stores records in this folder (`BROKER_STATE_DIR`).
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
         self
     }
 
-    /// The variables of the services' own clients from this file, in the place of the environment's: see [`EnvFile`].
+    /// Reads the variables of the services' own clients from this file instead of the environment: see [`EnvFile`].
     pub fn env_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.env_file = Some(path.into());
         self
     }
 
-    /// Only these providers, and those that they take tokens from, will be asked for: of a long configuration file no
-    /// other tables are read, and what is wrong in those is not found.
+    /// Limits the broker to these providers and those that they take tokens from. Of a long configuration file no other
+    /// table is parsed, and mistakes in other tables are not found.
     pub fn providers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.only = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// One more kind of provider; one of a name that is taken takes its place.
+    /// Adds a kind of provider. It replaces a kind of the same name.
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kinds.retain(|known| known.name != kind.name);
         self.kinds.push(kind);
         self
     }
 
-    /// The names of the kinds that a configuration can name.
+    /// Returns the names of the kinds that a configuration can use.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
         self.kinds.iter().map(|kind| kind.name)
     }
 
-    /// Another environment than the process's.
+    /// Uses another environment than the process's.
     pub fn env(mut self, env: Arc<dyn Env>) -> Self {
         self.env = env;
         self
     }
 
-    /// Another clock than the machine's.
+    /// Uses another clock than the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Somebody who can be asked.
-    pub fn person(mut self, person: Arc<dyn Prompt>) -> Self {
-        self.person = person;
+    /// Asks the user with this prompt.
+    pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
+        self.prompt = prompt;
         self
     }
 
-    /// Another HTTP client than reqwest; without the feature `reqwest`, the one there is.
+    /// Uses another HTTP client than reqwest. Needed without the feature `reqwest`.
     pub fn http(mut self, http: Arc<dyn Http>) -> Self {
         self.http = Some(http);
         self
     }
 
-    /// Another store than files; without the feature `file`, the one there is.
+    /// Uses another store than files. Needed without the feature `file`.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// How long to wait for another process that renews or logs in; 2 minutes if not set.
+    /// Limits how long to wait for another process that renews or logs in. The default is 2 minutes.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = Some(limit);
         self
     }
 
-    /// The configuration.
+    /// Loads the configuration.
     pub fn config(&self) -> Result<Config> {
         let env: Arc<dyn Env> = match &self.env_file {
             Some(path) => Arc::new(EnvFile::read(path, self.env.clone())?),
@@ -139,12 +139,12 @@ impl Setup {
         Config::load(&self.files(), self.kinds.clone(), env, self.only.clone())
     }
 
-    /// The configuration files that are looked for, the last wins, and whether each is there.
+    /// Returns the configuration files in order of priority, the last wins, and whether each exists.
     #[must_use]
     pub fn config_files(&self) -> Vec<(PathBuf, bool)> {
         let paths = match self.files() {
             Files::Named(file) => vec![file],
-            Files::Usual { machine, person } => [Some(machine), person].into_iter().flatten().collect(),
+            Files::Default { system, user } => [Some(system), user].into_iter().flatten().collect(),
         };
         paths.into_iter().map(|path| (path.clone(), path.exists())).collect()
     }
@@ -153,24 +153,23 @@ impl Setup {
         let named = self.config_file.clone().or_else(|| self.env.var("BROKER_CONFIG").map(PathBuf::from));
         match named {
             Some(file) => Files::Named(file),
-            None => Files::Usual {
-                machine: PathBuf::from("/etc/broker/providers.toml"),
-                person: self.person_file(),
-            },
+            None => {
+                Files::Default { system: PathBuf::from("/etc/broker/providers.toml"), user: self.user_file() }
+            }
         }
     }
 
-    /// Where records are.
+    /// Returns the folder for records.
     pub fn state_folder(&self) -> Result<PathBuf> {
         let named = self.state_dir.clone().or_else(|| self.env.var("BROKER_STATE_DIR").map(PathBuf::from));
-        let usual = || Some(platform::state_folder(self.env.as_ref())?.join("broker"));
-        named.or_else(usual).ok_or_else(|| {
-            Error::failed("no folder for records: there is no home folder")
-                .with_hint("name one: --state-dir or BROKER_STATE_DIR")
+        let default = || Some(platform::state_folder(self.env.as_ref())?.join("broker"));
+        named.or_else(default).ok_or_else(|| {
+            let why = "no folder for records: HOME and XDG_STATE_HOME are not set";
+            Error::new(ErrorCode::StoreUnwritable, why).with_hint(Hint::ChooseStateFolder)
         })
     }
 
-    /// The records in files, as what they are kept in: how each is sealed, and moving them.
+    /// Returns the records in files, to see how each is stored and to migrate them.
     #[cfg(feature = "file")]
     pub fn records(&self, config: &Config) -> Result<Records> {
         let folder = self.state_folder()?;
@@ -178,19 +177,19 @@ impl Setup {
         Ok(Records::new(store, folder, config))
     }
 
-    /// The broker.
+    /// Opens the broker.
     pub fn open(self) -> Result<Broker> {
         let config = self.config()?;
         self.open_with(config)
     }
 
-    /// The broker, of a configuration that is loaded already.
+    /// Opens the broker with a loaded configuration.
     pub fn open_with(self, config: Config) -> Result<Broker> {
         let store = match &self.store {
             Some(store) => store.clone(),
-            None => self.usual_store(&config)?,
+            None => self.default_store(&config)?,
         };
-        let context = Context::new(self.client()?, self.clock, config.env.clone(), self.person);
+        let context = Context::new(self.client()?, self.clock, config.env.clone(), self.prompt);
         let builder = Broker::builder(config, store, context);
         Ok(match self.wait_limit {
             Some(limit) => builder.wait_limit(limit).build(),
@@ -198,38 +197,38 @@ impl Setup {
         })
     }
 
-    /// Who looks whether services can be reached.
+    /// Returns a prober with this setup's HTTP client and clock.
     pub fn prober(&self) -> Result<Prober> {
         Ok(Prober { http: self.client()?, clock: self.clock.clone() })
     }
 
     fn client(&self) -> Result<Arc<dyn Http>> {
-        self.http.clone().map_or_else(usual_http, Ok)
+        self.http.clone().map_or_else(default_http, Ok)
     }
 
     #[cfg(feature = "file")]
-    fn usual_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
+    fn default_store(&self, config: &Config) -> Result<Arc<dyn Store>> {
         Ok(Arc::new(self.records(config)?.into_store()))
     }
 
     #[cfg(not(feature = "file"))]
-    #[expect(clippy::unused_self, reason = "with the feature it says where")]
-    fn usual_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
-        Err(Error::failed("no place for records: give one with `Setup::store`, or enable the feature `file`"))
+    #[expect(clippy::unused_self, reason = "the feature `file` needs it")]
+    fn default_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
+        Err(Error::failed("no store for records: call `Setup::store`, or enable the feature `file`"))
     }
 
-    fn person_file(&self) -> Option<PathBuf> {
+    fn user_file(&self) -> Option<PathBuf> {
         Some(platform::config_folder(self.env.as_ref())?.join("broker/providers.toml"))
     }
 }
 
 #[cfg(feature = "reqwest")]
 #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
-fn usual_http() -> Result<Arc<dyn Http>> {
+fn default_http() -> Result<Arc<dyn Http>> {
     Ok(Arc::new(broker_core::ReqwestHttp::default()))
 }
 
 #[cfg(not(feature = "reqwest"))]
-fn usual_http() -> Result<Arc<dyn Http>> {
-    Err(Error::failed("no HTTP client: give one with `Setup::http`, or enable the feature `reqwest`"))
+fn default_http() -> Result<Arc<dyn Http>> {
+    Err(Error::failed("no HTTP client: call `Setup::http`, or enable the feature `reqwest`"))
 }

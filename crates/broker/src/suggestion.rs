@@ -1,6 +1,6 @@
-//! What was meant.
+//! Suggestions for mistyped names.
 
-/// The name nearest to a mistyped one, if one is near.
+/// Returns the name most similar to a mistyped one, if any is similar.
 pub fn suggestion<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
         .into_iter()

@@ -1,4 +1,4 @@
-//! Keys and cookies: credentials that a service gives for its usual token.
+//! Keys and cookies: credentials that a service issues for its usual token.
 
 use std::process::Command;
 
@@ -7,23 +7,24 @@ use broker_testkit::{EarthScope, EarthScopeOptions};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{Stage, printed, python, runs};
+use super::{Stage, need, printed, python};
 
-/// The life that is left of what is held.
+/// The remaining lifetime of the stored credential.
 const LEFT: TimeDelta = TimeDelta::minutes(59);
 
-/// Puts a derived credential into the record, as if the service had given it.
-fn hold(sandbox: &Sandbox, provider: &str, key: &str, secret: &Value) {
+/// Adds a derived credential to the record, as if the service had issued it.
+fn store(sandbox: &Sandbox, provider: &str, key: &str, secret: &Value) {
     let mut record = sandbox.record(provider);
-    let what = key.split(':').next().expect("what it is");
+    let token_type = key.split(':').next().expect("a type");
     record["tokens"][key] = json!({
-        "secret": secret.to_string(), "token_type": what, "issued_at": Utc::now(), "expires_at": Utc::now() + LEFT,
+        "secret": secret.to_string(), "token_type": token_type, "issued_at": Utc::now(), "expires_at": Utc::now() + LEFT,
     });
     std::fs::write(sandbox.record_path(provider), record.to_string()).expect("a record");
 }
 
 #[test]
-fn cookies_are_read_by_python_and_sent_by_curl() {
+#[ignore = "needs python3 and curl"]
+fn python_and_curl_read_the_cookie_file() {
     let stage = Stage::with("KANARIE");
     let _ = stage.token(&[]).token();
     let cookie = |domain: &str| {
@@ -32,7 +33,7 @@ fn cookies_are_read_by_python_and_sent_by_curl() {
             "path": "/platform/v1", "secure": true, "http_only": true,
         })
     };
-    hold(&stage.sandbox, "earthdaily", "cookie:", &cookie(".earthdaily.com"));
+    store(&stage.sandbox, "earthdaily", "cookie:", &cookie(".earthdaily.com"));
     let file = stage.file("cookies");
     let script = "import http.cookiejar, sys, time, urllib.request
 jar = http.cookiejar.MozillaCookieJar(sys.argv[1])
@@ -50,19 +51,20 @@ for url in sys.argv[2:]:
     let seen = python(script, &[&[file.to_str().expect("a path")], &urls[..]].concat());
     assert_eq!(seen, "PLATFORM_ASSET=KANARIE=\"a\"%é\nNone\nNone\nNone\n");
 
-    // Without TLS curl sends none that is secure, but to loopback.
-    hold(&stage.sandbox, "earthdaily", "cookie:", &cookie("127.0.0.1"));
+    // Without TLS, curl sends a secure cookie only to loopback.
+    store(&stage.sandbox, "earthdaily", "cookie:", &cookie("127.0.0.1"));
     let file = stage.file("cookies").display().to_string();
     let _ = printed(Command::new("curl").args(["-sS", "-b", &file, &stage.url()]), "");
     let sent = stage.service.seen().pop().and_then(|seen| seen.header("cookie").map(str::to_owned));
     assert_eq!(sent.as_deref(), Some("PLATFORM_ASSET=KANARIE=\"a\"%é"));
 }
 
-/// What is held, as the readers here print it.
+/// The stored keys, as the programs print them.
 const KEYS: &str = r#"ASIAKANARIE|it's/+"KANARIE"|KANARIE=="#;
 
 #[test]
-fn keys_are_read_by_aws_and_by_shells() {
+#[ignore = "needs python3 with botocore"]
+fn aws_tools_and_shells_read_the_keys() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
@@ -71,12 +73,12 @@ fn keys_are_read_by_aws_and_by_shells() {
     let keys = json!({
         "AccessKeyId": "ASIAKANARIE", "SecretAccessKey": "it's/+\"KANARIE\"", "SessionToken": "KANARIE==",
     });
-    hold(&sandbox, "earthscope", "aws:s3-miniseed-v2?year=2024", &keys);
+    store(&sandbox, "earthscope", "aws:s3-miniseed-v2?year=2024", &keys);
     let format = |format: &[&str]| {
         let words = ["token", "earthscope", "--role", "s3-miniseed-v2", "--param", "year=2024"];
         sandbox.broker(&[&words, format].concat()).ends(0).out
     };
-    let process: Value = serde_json::from_str(&format(&[])).expect("a role says the format too");
+    let process: Value = serde_json::from_str(&format(&[])).expect("a role implies its format");
     assert_eq!(process["Version"], 1);
     assert_eq!(process["SecretAccessKey"], keys["SecretAccessKey"]);
     let json: Value = serde_json::from_str(&format(&["--format", "json"])).expect("JSON");
@@ -84,14 +86,13 @@ fn keys_are_read_by_aws_and_by_shells() {
     let script = "eval \"$(cat)\"\nprintf '%s|%s|%s' \"$AWS_ACCESS_KEY_ID\" \"$AWS_SECRET_ACCESS_KEY\" \"$AWS_SESSION_TOKEN\"";
     let seen = printed(Command::new("sh").args(["-c", script]), &format(&["--format", "env"]));
     assert_eq!(seen, KEYS);
-    if runs(&["python3", "-c", "import botocore"]) {
-        let file = sandbox.home().join("keys");
-        sandbox.write(&file, &format(&["--format", "aws"]));
-        let config = sandbox.home().join("aws");
-        sandbox.write(&config, &format!("[default]\ncredential_process = cat {}\n", file.display()));
-        let script = "import botocore.session, os, sys
+    need(&["python3", "-c", "import botocore"]);
+    let file = sandbox.home().join("keys");
+    sandbox.write(&file, &format(&["--format", "aws"]));
+    let config = sandbox.home().join("aws");
+    sandbox.write(&config, &format!("[default]\ncredential_process = cat {}\n", file.display()));
+    let script = "import botocore.session, os, sys
 os.environ['AWS_CONFIG_FILE'] = sys.argv[1]
 print(*botocore.session.Session().get_credentials().get_frozen_credentials()[:3], sep='|', end='')";
-        assert_eq!(python(script, &[config.to_str().expect("a path")]), KEYS);
-    }
+    assert_eq!(python(script, &[config.to_str().expect("a path")]), KEYS);
 }

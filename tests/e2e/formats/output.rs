@@ -14,12 +14,12 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_is_replaced_in_one_step_and_only_the_user_can_read_it() {
+fn output_replaces_a_file_atomically_and_privately() {
     let stage = Stage::with("KANARIE");
     let folder = stage.sandbox.home().join("out");
     std::fs::create_dir(&folder).expect("a folder");
     let file = folder.join("a token");
-    std::fs::write(&file, "what was there").expect("a file");
+    std::fs::write(&file, "old content").expect("a file");
     let mut old = std::fs::File::open(&file).expect("a file");
     let run = stage.token(&["--format", "header", "-o", file.to_str().expect("a path")]).ends(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
@@ -27,16 +27,16 @@ fn a_file_is_replaced_in_one_step_and_only_the_user_can_read_it() {
     assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o7777, 0o600);
     let mut text = String::new();
     let _ = old.read_to_string(&mut text).expect("a file");
-    assert_eq!(text, "what was there", "who reads the old file reads all of it");
-    assert_eq!(names(&folder), ["a token"], "nothing is left beside it");
-    // A name alone is in the working folder, which is the home here.
+    assert_eq!(text, "old content", "an open file keeps its content");
+    assert_eq!(names(&folder), ["a token"], "no temporary file remains");
+    // A bare name is relative to the working folder: the home.
     let _ = stage.token(&["-o", "here"]).ends(0);
     assert_eq!(std::fs::read_to_string(stage.sandbox.home().join("here")).expect("a file"), "KANARIE\n");
     assert_eq!(stage.token(&["-o", "-"]).token(), "KANARIE");
 }
 
 #[test]
-fn what_is_no_file_is_left_alone() {
+fn output_refuses_links_folders_and_devices() {
     let stage = Stage::with("KANARIE");
     let home = stage.sandbox.home();
     let victim = home.join("victim");
@@ -45,7 +45,7 @@ fn what_is_no_file_is_left_alone() {
     symlink(home.join("nothing"), home.join("dangling")).expect("a link");
     std::fs::create_dir(home.join("folder")).expect("a folder");
     for name in ["link", "dangling", "folder", "folder/", ".", "..", "/dev/null"] {
-        let run = stage.token(&["--output", name]).ends(1).says("is not replaced").says("`-`");
+        let run = stage.token(&["--output", name]).ends(1).fails_with("write_failed");
         assert_eq!(run.out, "", "{name}");
     }
     assert_eq!(std::fs::read_to_string(&victim).expect("a file"), "mine");
@@ -55,16 +55,16 @@ fn what_is_no_file_is_left_alone() {
 }
 
 #[test]
-fn a_token_that_cannot_be_written_is_held() {
+fn token_is_stored_if_output_cannot_be_written() {
     let stage = Stage::with("KANARIE");
     stage.sandbox.write(&stage.sandbox.home().join("file"), "");
     for (path, why) in [
-        ("missing/token", "its folder is not there"),
+        ("missing/token", "hint: "),
         ("file/token", "not a directory"),
         ("new/", "not a directory"),
         ("/proc/token", "cannot write /proc/token: "),
     ] {
-        let run = stage.token(&["--output", path]).ends(1).says(why).says("hint: the folder");
+        let run = stage.token(&["--output", path]).ends(1).fails_with("write_failed").says(path).says(why);
         assert_eq!(run.out, "", "{path}");
     }
     assert_eq!(stage.sandbox.record("earthdaily")["tokens"][""]["secret"], "KANARIE");

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::place::{Answer, Place};
-use super::{documented, imagery, program, told};
+use super::{documented, imagery, program, texts};
 
-/// An index that wants a token for all that it has: one crate.
+/// An index with one crate that requires a token.
 fn index() -> Place {
     Place::start(|path, authorization| {
         let plain = "Content-Type: text/plain";
@@ -24,7 +24,7 @@ fn index() -> Place {
 }
 
 #[test]
-fn cargo_reads_an_index_that_wants_a_token() {
+fn cargo_reads_an_index_with_a_token() {
     let provider = "credential-provider = \"broker\"";
     for provider in [
         provider,
@@ -46,7 +46,7 @@ fn cargo_reads_an_index_that_wants_a_token() {
         let mut command = program(&sandbox, env!("CARGO"), &["generate-lockfile"]);
         command.env("RUSTC", cargo.with_file_name("rustc")).env("CARGO_HOME", home.join(".cargo"));
         let output = command.current_dir(home.join("x")).output().expect("cargo runs");
-        let (_, err) = told(&output);
+        let (_, err) = texts(&output);
         assert!(output.status.success(), "{err}");
         let token = sandbox.broker(&["token", "earthdaily"]).token();
         assert_eq!(place.authorizations().pop(), Some(format!("Bearer {token}")));
@@ -55,7 +55,7 @@ fn cargo_reads_an_index_that_wants_a_token() {
 }
 
 #[test]
-fn what_cargo_says_is_answered_exactly() {
+fn cargo_requests_are_answered_exactly() {
     let (service, sandbox) = imagery(&["data.example.org"]);
     let get =
         |index: &str| json!({"v": 1, "kind": "get", "operation": "read", "registry": {"index-url": index}});
@@ -64,9 +64,9 @@ fn what_cargo_says_is_answered_exactly() {
     login["kind"] = "login".into();
     let mut newer = index.clone();
     newer["v"] = 2.into();
-    let asked =
+    let requests =
         [&index, &get("https://data.example.org/git"), &get("sparse+https://evil.example/"), &login, &newer];
-    let mut input = asked.map(ToString::to_string).join("\n") + "\nno JSON\n";
+    let mut input = requests.map(ToString::to_string).join("\n") + "\nno JSON\n";
     input += &get("sparse+http://data.example.org/").to_string();
     let run = sandbox.broker_reading(&["helper", "cargo", "--cargo-plugin"], &input).ends(0);
     let answers: Vec<Value> = run.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -93,7 +93,7 @@ fn what_cargo_says_is_answered_exactly() {
     let answer: Value = serde_json::from_str(run.out.lines().nth(1).expect("an answer")).expect("JSON");
     assert_eq!(answer["Err"]["kind"], "other");
     assert!(
-        answer["Err"]["message"].as_str().is_some_and(|words| words.starts_with("earthdaily: ")),
+        answer["Err"]["message"].as_str().is_some_and(|message| message.starts_with("earthdaily: ")),
         "{answer}"
     );
 }

@@ -3,12 +3,12 @@
 use broker_e2e::Sandbox;
 
 use super::place::{Answer, Place};
-use super::{documented, imagery, is_there, program, told};
+use super::{documented, imagery, need, program, texts};
 
-/// A server with an empty repository, for who has a token that `takes` is true of.
-fn repository(scheme: &'static str, takes: impl Fn(&str) -> bool + Send + 'static) -> Place {
+/// A server with an empty repository, for clients whose `Authorization` is accepted.
+fn repository(scheme: &'static str, accepts: impl Fn(&str) -> bool + Send + 'static) -> Place {
     Place::start(move |path, authorization| {
-        if !takes(authorization) {
+        if !accepts(authorization) {
             return Answer(401, scheme, String::new());
         }
         assert!(path.contains("/info/refs?service=git-upload-pack"), "{path}");
@@ -22,26 +22,25 @@ fn repository(scheme: &'static str, takes: impl Fn(&str) -> bool + Send + 'stati
 const BEARER: &str = "WWW-Authenticate: Bearer realm=\"x\"";
 const BASIC: &str = "WWW-Authenticate: Basic realm=\"x\"";
 
-/// Runs git, with this file for its own configuration, and gives its exit code and what it told.
+/// Runs git with this configuration, and returns its exit code and stderr.
 fn git(sandbox: &Sandbox, config: &str, url: &str) -> (Option<i32>, String) {
     sandbox.write(&sandbox.home().join(".gitconfig"), config);
     let mut git = program(sandbox, "git", &["ls-remote", url]);
     let output =
         git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CONFIG_NOSYSTEM", "1").output().expect("git runs");
-    (output.status.code(), told(&output).1)
+    (output.status.code(), texts(&output).1)
 }
 
-/// Whether this git can send a bearer token; earlier ones send any as a password.
+/// Whether this git can send a bearer token. Older versions send it as a password.
 fn knows_bearer(sandbox: &Sandbox) -> bool {
     let output = program(sandbox, "git", &["credential", "capability"]).output().expect("git runs");
-    told(&output).0.contains("capability authtype\n")
+    texts(&output).0.contains("capability authtype\n")
 }
 
 #[test]
-fn git_asks_by_name_or_by_command_and_sends_what_the_server_takes() {
-    if !is_there("git") {
-        return;
-    }
+#[ignore = "needs git"]
+fn git_sends_the_scheme_that_the_server_accepts() {
+    need("git");
     let by_command = "[credential \"https://data.example.org\"]\n\thelper = !broker helper git\n";
     for (scheme, config) in
         [(BEARER, by_command), (BASIC, by_command), (BEARER, "[credential]\n\thelper = broker\n")]
@@ -60,10 +59,9 @@ fn git_asks_by_name_or_by_command_and_sends_what_the_server_takes() {
 }
 
 #[test]
-fn git_asks_the_next_helper_about_other_hosts_and_without_a_login() {
-    if !is_there("git") {
-        return;
-    }
+#[ignore = "needs git"]
+fn git_falls_back_to_the_next_helper() {
+    need("git");
     let place = repository(BASIC, |authorization| authorization == "Basic eDp5");
     let next = "[credential]\n\thelper = broker\n\thelper = \"!echo username=x; echo password=y; :\"\n";
     let url = format!("http://{}/project.git", place.host);
@@ -73,19 +71,21 @@ fn git_asks_the_next_helper_about_other_hosts_and_without_a_login() {
     let (service, sandbox) = imagery(&[&place.host]);
     service.fault_always("token", broker_testkit::Fault::Status(503));
     let (code, err) = git(&sandbox, next, &url);
-    assert!(code == Some(0) && err.contains("error: earthdaily: ") && err.contains("hint: "), "{err}");
+    assert!(
+        code == Some(0) && err.contains("error[service_unavailable]: earthdaily: ") && err.contains("hint: "),
+        "{err}"
+    );
 }
 
 #[test]
-fn a_token_that_a_server_refuses_is_replaced_for_the_next_call() {
-    if !is_there("git") {
-        return;
-    }
+#[ignore = "needs git"]
+fn rejected_token_is_replaced_for_the_next_call() {
+    need("git");
     let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();
     let known = good.clone();
     let place = repository(BEARER, move |authorization| {
         let mut known = known.lock().expect("a token");
-        // The first that comes is refused, and any other is taken.
+        // The first token is rejected, and any other is accepted.
         !authorization.is_empty() && *known.get_or_insert_with(|| authorization.to_owned()) != authorization
     });
     let (service, sandbox) = imagery(&[&place.host]);
@@ -100,7 +100,7 @@ fn ask(sandbox: &Sandbox, operation: &str, input: &str) -> broker_e2e::Run {
 }
 
 #[test]
-fn what_git_says_is_answered_exactly() {
+fn git_requests_are_answered_exactly() {
     let (service, sandbox) = imagery(&["*.example.org", "127.0.0.1"]);
     let token = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     let (token, expiry) =
@@ -153,8 +153,8 @@ fn what_git_says_is_answered_exactly() {
         let run = ask(&sandbox, operation, &input);
         assert_eq!(run.out + &run.err, "", "{operation}");
     }
-    assert_eq!(service.exchanges(), 1, "nothing of this was about the held token");
+    assert_eq!(service.exchanges(), 1, "the stored token was not rejected");
     sandbox.age("earthdaily", chrono::TimeDelta::days(1));
     let _ = ask(&sandbox, "erase", &format!("{place}username=oauth2\npassword={token}\n"));
-    assert_eq!(service.exchanges(), 1, "it is no longer held");
+    assert_eq!(service.exchanges(), 1, "it has expired");
 }

@@ -1,4 +1,4 @@
-//! A server on loopback that says what it was sent.
+//! A server on loopback that records requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 /// An answer: status, one header, body.
 pub(super) struct Answer(pub(super) u16, pub(super) &'static str, pub(super) String);
 
-/// It runs until the test's process ends.
+/// A server that runs until the test process ends.
 pub(super) struct Place {
     /// `127.0.0.1:PORT`.
     pub(super) host: String,
@@ -15,36 +15,36 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Starts it; `answer` has the path (with the query), and the value of `Authorization`, empty without.
+    /// Starts it. `answer` gets the path with its query, and `Authorization` or an empty string.
     pub(super) fn start(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
         let seen = Arc::<Mutex<Vec<_>>>::default();
-        let noted = seen.clone();
+        let recorded = seen.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
                 let Some((path, authorization)) = read(&stream) else { continue };
                 let Answer(status, header, body) = answer(&path, &authorization);
-                noted.lock().expect("a list").push((path, authorization));
+                recorded.lock().expect("a list").push((path, authorization));
                 let length = body.len();
                 let head = format!(
                     "HTTP/1.1 {status} x\r\n{header}\r\nContent-Length: {length}\r\nConnection: close"
                 );
-                // Who asked may have gone.
+                // The client may have closed the connection.
                 let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes());
             }
         });
         Self { host, seen }
     }
 
-    /// The values of `Authorization` that came, in order.
+    /// The received values of `Authorization`, in order.
     pub(super) fn authorizations(&self) -> Vec<String> {
         self.seen.lock().expect("a list").iter().map(|(_, authorization)| authorization.clone()).collect()
     }
 }
 
-/// The path and `Authorization` of a request.
+/// Reads the path and `Authorization` of a request.
 fn read(stream: &TcpStream) -> Option<(String, String)> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let path = lines.next()?.split(' ').nth(1)?.to_owned();

@@ -1,4 +1,4 @@
-//! At moments that nobody has chosen: many runs, each stopped at a random one.
+//! Stops many runs at random times.
 
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN};
 
-/// How many runs are stopped for each case: thousands in all where time does not matter, else some hundreds.
+/// The number of stopped runs per case: more in CI.
 fn stops() -> usize {
-    if std::env::var_os("CI").is_some() { 600 } else { 80 }
+    if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 80 }
 }
 
 const FORCED: [&str; 3] = ["token", "earthscope", "--force"];
 
-/// How long a run usually takes: the middle one of some that nobody stops.
-fn usual(scene: &Scene) -> Duration {
+/// The median time of complete runs.
+fn median_time(scene: &Scene) -> Duration {
     let mut times: Vec<_> = (0..5)
         .map(|_| {
             let since = Instant::now();
@@ -35,7 +35,7 @@ fn started(scene: &Scene) -> Child {
 }
 
 fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
-    // No hope in this: any moment is as good.
+    // A random time, not a wait for an event.
     std::thread::sleep(wait);
     if signal == Signal::KILL {
         child.kill().expect("killed");
@@ -45,15 +45,15 @@ fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
     child.wait_with_output().expect("the broker ends")
 }
 
-fn stopped_anywhere(case: Case) {
+fn stop_at_random(case: Case) {
     let seed = fastrand::u64(..);
     let mut rng = Rng::with_seed(seed);
     let mut scene = Scene::new(case);
     let mut longest = Duration::ZERO;
     for nth in 0..stops() {
-        // What else runs on this machine comes and goes.
+        // The load of the machine changes.
         if nth % 100 == 0 {
-            longest = usual(&scene).mul_f64(1.2);
+            longest = median_time(&scene).mul_f64(1.2);
         }
         let signal = [Signal::KILL, Signal::INT, Signal::TERM][rng.usize(..3)];
         let (wait, delay) = (longest.mul_f64(rng.f64()), Duration::from_micros(rng.u64(..=3000)));
@@ -64,7 +64,7 @@ fn stopped_anywhere(case: Case) {
         let ended = stop_after(started(&scene), wait, signal);
         scene.service.clear_faults();
         let stop = Stop { signal, at: format!("after {wait:?} of {longest:?} (stop {nth}, seed {seed})") };
-        scene.look_after(&before, &stop, &ended);
+        scene.check_after(&before, &stop, &ended);
     }
     let _ = scene.expire();
     let _ = scene.sandbox.broker(&TOKEN).token();
@@ -73,15 +73,15 @@ fn stopped_anywhere(case: Case) {
 }
 
 #[test]
-fn stops_at_random_lose_nothing_where_the_refresh_token_stays_or_has_a_grace() {
+fn random_stops_lose_nothing_if_token_stays_or_grace() {
     for case in [KEEP, OMIT, GRACE] {
-        stopped_anywhere(case);
+        stop_at_random(case);
     }
 }
 
 #[test]
-fn stops_at_random_lose_a_rotated_login_only_in_the_window_and_say_so() {
+fn random_stops_lose_rotated_login_only_before_save() {
     for case in [ROTATE, REUSE] {
-        stopped_anywhere(case);
+        stop_at_random(case);
     }
 }

@@ -1,6 +1,6 @@
-//! The words of the command line.
+//! The grammar of the command line.
 
-#![allow(clippy::doc_markdown, reason = "what stands here is shown by --help as it is")]
+#![allow(clippy::doc_markdown, reason = "--help prints these comments")]
 
 mod programs;
 mod token;
@@ -16,9 +16,9 @@ use crate::candidates::{gallery, providers};
 pub(crate) use programs::{DockerOperation, Exec, Helper};
 pub(crate) use token::{Format, ShellKind, Token};
 
-/// Tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper, and any other by configuration.
+/// Access tokens for earth-data services: EarthScope, EarthDaily, Carbon Mapper and others
 ///
-/// A token is held until it is due for renewal, and renewed once, however many ask.
+/// Tokens are stored and renewed automatically. Programs that run at the same time share one renewal.
 #[derive(Debug, Parser)]
 #[command(name = "broker", version, long_version = env!("BROKER_VERSION"))]
 #[command(propagate_version = true, max_term_width = 100)]
@@ -32,88 +32,100 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// Read this configuration file in the place of the usual ones [env: BROKER_CONFIG]
+    /// Read this configuration file instead of the usual ones [env: BROKER_CONFIG]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
-    /// Take the variables of the services' own clients (EDS_…, ES_…, CARBONMAPPER_…) from this file alone
+    /// Read the variables of the services' own clients (EDS_…, ES_…, CARBONMAPPER_…) only from this file
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) env_file: Option<PathBuf>,
-    /// Keep what is held in this folder; EarthScope's login only with `share = false` [env: BROKER_STATE_DIR]
+    /// Store tokens and logins in this folder (EarthScope's login stays in ~/.earthscope unless share = false)
+    /// [env: BROKER_STATE_DIR]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Say more on stderr; again for more
+    /// Print more on stderr; repeat for more: -vv, -vvv
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Say nothing on stderr but errors, their hints, and what a login shows and asks
+    /// Print only errors, and what a login needs, on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }
 
+// Deferred: only the command that runs is built. The descriptions are here because `broker --help` prints them all.
 #[derive(Debug, Subcommand)]
-// Only the command that is typed is made ready.
 #[command(defer = true)]
 pub(crate) enum Command {
+    /// Print a token, and renew it first if needed
     Token(Token),
+    /// Run a command with tokens in its environment
     Exec(Exec),
+    /// Log in to a provider
     Login(Login),
+    /// Log out: revoke the login at the service and delete it here
     Logout(Logout),
+    /// Show logins and tokens, and how long they are valid
     Status(Status),
+    /// List the configured providers
     List(List),
+    /// Show the claims of a stored token (JWT)
     Inspect(Inspect),
+    /// Find problems: configuration, permissions, clock, network, logins
     Doctor(Doctor),
+    /// Find and take over logins and secrets of other tools
     Import(Import),
+    /// Add a service of the gallery to your configuration; list or search the gallery
     Add(Add),
+    /// Create the source code of a new provider
     NewProvider(NewProvider),
-    /// Speak the protocol of a program that asks for credentials
+    /// Answer git, docker, cargo, aws or kubectl in its own protocol
     #[command(subcommand)]
     Helper(Helper),
-    /// Show where the configuration is, check it, or show what is in it
+    /// Find, check or show the configuration
     #[command(subcommand)]
     Config(Config),
-    /// Show how what is held is kept, or keep it in the configured way
+    /// Show or change how logins are stored
     #[command(subcommand)]
     Store(Store),
+    /// Print or install shell completions
     Completions(Completions),
+    /// Write man pages
     Man(Man),
 }
 
-/// Log in: in a browser on any device, or with a password, as the service does it
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  broker login earthscope\n  \
     pass show carbonmapper | broker login carbonmapper --password-stdin")]
 pub(crate) struct Login {
-    /// The provider; `broker list` shows which there are
+    /// Name of the provider (see `broker list`)
     #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
-    /// Do not open a browser; a login that comes back to this machine asks for the address it ended at
+    /// Do not open a browser; print the page's address instead
     #[arg(long)]
     pub(crate) no_browser: bool,
-    /// Read a refresh token from another host on standard input
+    /// Log in with a refresh token from another host, read from standard input
     #[arg(long, conflicts_with = "password_stdin")]
     pub(crate) refresh_token_stdin: bool,
-    /// Read the password on standard input
+    /// Read the password from standard input
     #[arg(long)]
     pub(crate) password_stdin: bool,
 }
 
-/// Log out: revoke at the service what can be revoked there, then forget it
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  broker logout earthscope")]
 pub(crate) struct Logout {
-    /// The provider
+    /// Name of the provider
     #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
-    /// Only forget, without asking the service
+    /// Delete the login here only, without revoking it at the service
     #[arg(long)]
     pub(crate) local: bool,
 }
 
-/// Show what is held and for how long; never a secret
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  broker status\n  broker status earthscope --json")]
 pub(crate) struct Status {
-    /// The providers; all if none is named
+    /// Names of the providers [default: all]
     #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) providers: Vec<String>,
     /// Print JSON
@@ -121,7 +133,6 @@ pub(crate) struct Status {
     pub(crate) json: bool,
 }
 
-/// List the configured providers, their kinds and where each is configured
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  broker list --json")]
 pub(crate) struct List {
@@ -131,55 +142,55 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 #[command(after_help = "Examples:\n  $EDITOR \"$(broker config path)\"\n  broker config check")]
 pub(crate) enum Config {
-    /// Print the path of the configuration file that is yours to write
+    /// Print the path of your configuration file
     Path,
     /// Check the whole configuration
     Check,
-    /// Print what is configured, and where each value is from; secrets stay unseen
+    /// Print the configuration and the source of each value, without secrets
     Show,
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 #[command(
-    after_help = "Examples:\n  broker store status\n  broker store migrate   # after a change of `store`"
+    after_help = "Examples:\n  broker store status\n  broker store migrate   # after you change `store`"
 )]
 pub(crate) enum Store {
-    /// Show how new logins are kept, how each record is, and whether the OS keyring answers
+    /// Show how logins are stored, and whether the OS keyring works
     Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Write every record in the way that `store` says: a file, or sealed; none is lost if this is cut off
+    /// Rewrite all logins as the setting `store` says: plain or sealed. It can be interrupted safely
     Migrate,
 }
 
-/// Print completions for a shell, or install them: commands, flags, formats, and the names of your providers
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  broker completions bash --install\n  source <(broker completions zsh)   # in ~/.zshrc"
 )]
 pub(crate) struct Completions {
-    /// The shell
+    /// Name of the shell
     pub(crate) shell: Shell,
-    /// Put them where bash or fish looks; for other shells print the line that their file needs
+    /// Install for bash or fish; for other shells, print the line to add to their startup file
     #[arg(long)]
     pub(crate) install: bool,
 }
 
-/// Show what a held token says of itself, if it is a JWT: its claims, never its signature
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  broker inspect earthscope --json")]
 pub(crate) struct Inspect {
-    /// The provider
+    /// Name of the provider
     #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
-    /// The token of these scopes; can be given more than once
+    /// Inspect the token with this scope; repeat for more scopes
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
-    /// Ask the service too what it says of the token (RFC 7662)
+    /// Ask the service about the token too (RFC 7662)
     #[arg(long)]
     pub(crate) introspect: bool,
     /// Print JSON
@@ -187,32 +198,30 @@ pub(crate) struct Inspect {
     pub(crate) json: bool,
 }
 
-/// Look for what is wrong: configuration, permissions, clock, network, logins; each with what mends it
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:\n  broker doctor\n  broker doctor earthscope --json --offline")]
 pub(crate) struct Doctor {
-    /// The provider; all if none is named
+    /// Name of the provider [default: all]
     #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Ask no service
+    /// Check only this machine; contact no service
     #[arg(long)]
     pub(crate) offline: bool,
 }
 
-/// Show logins and secrets of the services' own tools on this machine, or take some over; nothing is deleted
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  broker import              # show what is there\n  broker import EDS.env      # take it over\n  \
+    after_help = "Examples:\n  broker import              # list findings      \n  broker import EDS.env      # import this file\n  \
     broker import ~/.earthdaily/credentials --as earthdaily-work"
 )]
 pub(crate) struct Import {
-    /// What to take over: a file, or a number of the list that is shown without
+    /// Files, or numbers from the list that `broker import` prints; the originals stay
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) what: Vec<String>,
-    /// The name the provider gets
+    /// Name of the new provider
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Print JSON
@@ -220,18 +229,19 @@ pub(crate) struct Import {
     pub(crate) json: bool,
 }
 
-/// Add a service of the gallery to your configuration, or list the gallery
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  broker add                 # list the gallery\n  broker add cdse\n  \
-    broker add cdse --as cdse-work --dry-run")]
+#[command(
+    after_help = "Examples:\n  broker add                 # list the gallery\n  broker add nasa            # search it\n  broker add cdse\n  \
+    broker add cdse --as cdse-work --dry-run"
+)]
 pub(crate) struct Add {
-    /// The service
+    /// The service; a word that is not a service lists the services that match it
     #[arg(add = ArgValueCandidates::new(gallery))]
     pub(crate) service: Option<String>,
-    /// The name the provider gets
+    /// Name of the new provider
     #[arg(long = "as", value_name = "NAME", requires = "service")]
     pub(crate) name: Option<String>,
-    /// Only show what would be added
+    /// Show what would be added, and change nothing
     #[arg(long, requires = "service")]
     pub(crate) dry_run: bool,
     /// Print the list as JSON
@@ -239,32 +249,31 @@ pub(crate) struct Add {
     pub(crate) json: bool,
 }
 
-/// Write the crate of a new provider, with tests that pass
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  broker new-provider my-service --into crates")]
 pub(crate) struct NewProvider {
-    /// The kind's name: small letters, digits and `-`
+    /// Name of the provider: lower-case letters, digits and `-`
     pub(crate) name: String,
-    /// The folder that the crate's folder is made in
+    /// Create the crate in this folder
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) into: PathBuf,
 }
 
-/// Write man pages into a folder, which is made if it is not there
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  broker man ~/.local/share/man/man1")]
 pub(crate) struct Man {
-    /// The folder
+    /// Folder for the man pages; it is created if missing
     #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) folder: PathBuf,
 }
 
-/// `10m`.
+/// Parses `10m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("`{text}` is no duration (90s, 10m, 2h, 7d)"))
+    humantime::parse_duration(text)
+        .map_err(|_| format!("`{text}` is not a duration: write 90s, 10m, 2h or 7d"))
 }
 
-/// `NAME=VALUE`.
+/// Parses `NAME=VALUE`.
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),

@@ -1,8 +1,8 @@
-//! `broker completions`: scripts that ask this binary at each Tab, and the answers to that.
+//! `broker completions`: scripts that call this binary at each Tab, and its answers.
 
 use std::path::{Path, PathBuf};
 
-use broker::{Error, Result};
+use broker::{Error, ErrorCode, Result};
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
@@ -11,7 +11,7 @@ use super::{CommandContext, CommandResult, answer};
 use crate::args::{Args, Completions};
 use crate::candidates::line;
 
-/// Set by the scripts to the name of their shell: then the words after `--` are a line to complete.
+/// The scripts set this to the name of their shell. The arguments after `--` are then the line to complete.
 pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandResult {
@@ -29,19 +29,20 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     answer(&format!("{line}\n"))
 }
 
-/// Answers a script, if one asks. Whatever is wrong, a line that is being typed is not disturbed: nothing is said.
-pub(crate) fn answered() -> bool {
+/// Prints candidates, if a completion script called. Returns whether one did. Errors are silent: they would appear in
+/// the line that the user types.
+pub(crate) fn complete() -> bool {
     let Some(shell) = std::env::var_os(VARIABLE) else { return false };
     let shells = Shells::builtins();
     if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell)) {
         let words = line();
-        // An empty line has no word that could be completed.
+        // Without a word there is nothing to complete.
         if !words.is_empty() {
             let folder = std::env::current_dir().ok();
             let flag = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
             let mut command = Args::command();
             if !flag {
-                // Of all commands, not of the one that is typed alone.
+                // All commands: their arguments are built lazily.
                 command.build();
                 command = without_flags(command);
             }
@@ -52,7 +53,7 @@ pub(crate) fn answered() -> bool {
     true
 }
 
-/// Flags are offered where nothing else is: who wants one types its dash.
+/// Hides flags: they are candidates only after a dash.
 fn without_flags(command: Command) -> Command {
     let hidden = |arg: Arg| {
         let flag = !arg.is_positional();
@@ -69,34 +70,37 @@ fn script(shell: Shell) -> Result<String> {
         Some(shell) => shell.write_registration(VARIABLE, "broker", "broker", "broker", &mut script),
         None => Err(std::io::ErrorKind::Unsupported.into()),
     };
-    written.map_err(|error| Error::failed("the script cannot be made").with_source(error))?;
+    written.map_err(|error| {
+        Error::new(ErrorCode::Internal, "cannot create the completion script").with_source(error)
+    })?;
     Ok(format!("{}\n", String::from_utf8_lossy(&script).trim()))
 }
 
 fn install(context: &CommandContext<'_>, shell: Shell, file: Option<PathBuf>) -> CommandResult {
-    let file = file.ok_or_else(|| Error::failed("there is no home folder to install it in"))?;
+    let file = file
+        .ok_or_else(|| Error::new(ErrorCode::WriteFailed, "cannot find your home folder: HOME is not set"))?;
     let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
     folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?)).map_err(
         |error| {
-            Error::failed(format!("cannot write {}: {error}", file.display()))
-                .with_hint(format!("without --install, `broker completions {shell}` prints it"))
+            Error::new(ErrorCode::WriteFailed, format!("cannot write {}: {error}", file.display()))
+                .with_hint(format!("to print the script instead, run: broker completions {shell}"))
                 .with_source(error)
         },
     )?;
-    if shell == Shell::Bash && !bash_looks() {
+    if shell == Shell::Bash && !has_bash_completion() {
         context.say(&format!(
-            "{0} is written, but the package bash-completion, which reads it, is not found: install that, or add this \
-             line to ~/.bashrc: source {0}",
+            "wrote {0}. The package bash-completion, which reads it, is not installed. Install it, or add this line to \
+             ~/.bashrc: source {0}",
             file.display()
         ));
     } else {
-        context.say(&format!("{}: new shells complete `broker`", file.display()));
+        context.say(&format!("wrote {}: new shells complete `broker`", file.display()));
     }
     Ok(())
 }
 
-/// Whether the package bash-completion is there.
-fn bash_looks() -> bool {
+/// Whether the package bash-completion is installed.
+fn has_bash_completion() -> bool {
     let usual = [
         "/usr/share/bash-completion/bash_completion",
         "/etc/bash_completion",
@@ -107,7 +111,7 @@ fn bash_looks() -> bool {
     loaded || usual.iter().any(|file| Path::new(file).is_file())
 }
 
-/// Where the package bash-completion looks.
+/// Returns the file that bash-completion loads.
 fn bash_file() -> Option<PathBuf> {
     let own = absolute("BASH_COMPLETION_USER_DIR");
     let usual = || Some(base("XDG_DATA_HOME", ".local/share")?.join("bash-completion"));

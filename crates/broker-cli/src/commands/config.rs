@@ -17,7 +17,7 @@ pub(super) fn list(context: &CommandContext<'_>, args: &List) -> CommandResult {
     }
     let mut rows = vec![["PROVIDER", "KIND", "CONFIGURED IN"].map(str::to_owned).to_vec()];
     rows.extend(providers.into_iter().map(|provider| vec![provider.name, provider.kind, provider.origin]));
-    answer(&humanize::table(&rows, |_, _, cell| cell))
+    answer(&humanize::table(&rows, &[], |_, _, cell| cell))
 }
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Config) -> CommandResult {
@@ -29,11 +29,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Config) -> CommandResult 
 }
 
 fn path(context: &CommandContext<'_>) -> CommandResult {
-    // Also where a file is wrong its path is known.
+    // The configuration is not parsed: the path is printed even if a file has mistakes.
     let files = context.setup().config_files();
     let Some((last, _)) = files.last() else { return Ok(()) };
-    for (file, there) in &files {
-        context.say(&format!("{}: {}", file.display(), if *there { "is read" } else { "is not there" }));
+    for (file, exists) in &files {
+        context.say(&format!("{}: {}", file.display(), if *exists { "is read" } else { "does not exist" }));
     }
     answer(&format!("{}\n", last.display()))
 }
@@ -44,16 +44,14 @@ fn check(context: &CommandContext<'_>) -> CommandResult {
     let names = broker::ProviderRegistry::names(&config);
     let errors: Vec<_> =
         names.iter().filter_map(|name| broker::ProviderRegistry::entry(&config, name).err()).collect();
-    for name in &names {
-        context.warn(&config, name);
-    }
-    if let Some(warning) = config.store_warning() {
-        context.say(&format!("warning: {warning}"));
+    let warnings = names.iter().flat_map(|name| config.warnings(name)).chain(config.store_warning());
+    for warning in warnings {
+        context.say(&format!("warning: {warning}: {}", warning.fix()));
     }
     if !errors.is_empty() {
         return Err(ExitError::Errors(errors));
     }
-    answer(&format!("the configuration is right: {} providers\n", names.len()))
+    answer(&format!("the configuration is valid: {} providers\n", names.len()))
 }
 
 fn show(context: &CommandContext<'_>) -> CommandResult {

@@ -1,6 +1,6 @@
 //! `broker login`.
 
-use broker::{Broker, Clock, Error, LoggedIn, Secret, SystemClock};
+use broker::{Clock, LoggedIn, SystemClock};
 
 use super::{CommandContext, CommandResult, secret_from_stdin};
 use crate::args::Login;
@@ -9,47 +9,33 @@ use crate::run::run as run_async;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Login) -> CommandResult {
     let broker = context.broker(&args.provider)?;
-    let how = if args.refresh_token_stdin {
-        broker::Login::RefreshToken(from_stdin("--refresh-token-stdin")?)
+    let method = if args.refresh_token_stdin {
+        broker::Login::RefreshToken(secret_from_stdin("--refresh-token-stdin")?)
     } else if args.password_stdin {
-        broker::Login::Password(from_stdin("--password-stdin")?)
+        broker::Login::Password(secret_from_stdin("--password-stdin")?)
     } else {
         broker::Login::Usual
     };
-    log_in(context, &broker, &args.provider, how)
-}
-
-fn log_in(
-    context: &CommandContext<'_>,
-    broker: &Broker,
-    provider: &str,
-    how: broker::Login,
-) -> CommandResult {
-    let ended = run_async(broker, broker.login(provider, how));
+    let result = run_async(&broker, broker.login(&args.provider, method));
     context.terminal.clear();
-    say_signed_in(context, provider, ended?);
+    say_logged_in(context, &args.provider, result?);
     Ok(())
 }
 
-pub(super) fn say_signed_in(context: &CommandContext<'_>, provider: &str, logged_in: LoggedIn) {
-    let whose = logged_in.account.map(|account| format!(" as {account}")).unwrap_or_default();
+pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged_in: LoggedIn) {
+    let account = logged_in.account.map(|account| format!(" as {account}")).unwrap_or_default();
     let status = context.setup().open().and_then(|broker| broker.status(provider)).ok();
     let left = logged_in.token.and_then(|token| token.window().left(SystemClock.now()));
-    let left = left.map(|left| {
-        let renewed = status.as_ref().is_some_and(|status| status.grant);
-        let renewed = if renewed { ", and renewed by itself" } else { "" };
-        format!("; the token is good for {}{renewed}", humanize::duration(left))
-    });
-    let left = left.unwrap_or_default();
-    // Nobody has looked at the key but the broker.
-    if status.is_some_and(|status| status.kind == "static") {
-        return context
-            .say(&format!("{provider}: the token is there{whose}{left}; the service was not asked"));
-    }
-    context.say(&format!("{provider}: signed in{whose}{left}"));
-}
-
-fn from_stdin(flag: &str) -> CommandResult<Secret> {
-    secret_from_stdin(flag)?
-        .ok_or_else(|| Error::usage(format!("{flag}: nothing came on standard input")).into())
+    let validity = match left {
+        _ if status.as_ref().is_some_and(|status| status.grant) => ". Tokens renew automatically".to_owned(),
+        Some(left) => format!(". The token is valid for {}", humanize::duration(left)),
+        None => String::new(),
+    };
+    // For a static key, no request was sent.
+    let result = if status.is_some_and(|status| status.kind == "static") {
+        "found the key, but did not check it with the service"
+    } else {
+        "logged in"
+    };
+    context.say(&format!("{provider}: {result}{account}{validity}"));
 }

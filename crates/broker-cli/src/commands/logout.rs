@@ -9,13 +9,13 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Logout) -> CommandResult 
     let done = run_async(&broker, broker.logout(&args.provider, args.local))?;
     let provider = &args.provider;
     context.say(&match (done.had_login, done.at_service.revoked) {
-        (false, _) => format!("{provider}: nothing is held"),
-        (true, true) => format!("{provider}: revoked at the service and forgotten"),
-        (true, false) => format!("{provider}: forgotten; nothing was revoked at the service"),
+        (false, _) => format!("{provider}: not logged in"),
+        (true, true) => format!("{provider}: logged out, and revoked at the service"),
+        (true, false) => format!("{provider}: logged out here; nothing was revoked at the service"),
     });
     if done.others_forgotten {
         context.say(&format!(
-            "{provider}: logins of an earlier configuration were forgotten too, and not revoked"
+            "{provider}: logins of an earlier configuration were deleted too, but not revoked"
         ));
     }
     if let Some(note) = done.at_service.note {

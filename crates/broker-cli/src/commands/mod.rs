@@ -5,7 +5,7 @@ pub(crate) mod completions;
 mod config;
 mod config_file;
 mod doctor;
-mod exec;
+pub(crate) mod exec;
 mod helper;
 mod import;
 mod inspect;
@@ -20,7 +20,7 @@ mod token;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use broker::{Broker, Config, Error, Secret, Setup};
+use broker::{Broker, Config, ConfigWarning, Error, ErrorCode, Secret, Setup};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -30,13 +30,13 @@ use crate::args::{Args, Command, GlobalArgs};
 use crate::report::{ExitError, say};
 use crate::terminal::Terminal;
 
-/// More than any password or token.
-const LONGEST_SECRET: u64 = 64 * 1024;
+/// Longer than any password or token.
+const MAX_SECRET: u64 = 64 * 1024;
 
-/// How a command ends.
+/// The result of a command.
 pub(crate) type CommandResult<T = ()> = std::result::Result<T, ExitError>;
 
-/// What every command has.
+/// What all commands share: the global arguments and the terminal.
 struct CommandContext<'a> {
     global: &'a GlobalArgs,
     terminal: Arc<Terminal>,
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> CommandResult {
 
 impl CommandContext<'_> {
     fn setup(&self) -> Setup {
-        let mut setup = Setup::new().person(self.terminal.clone());
+        let mut setup = Setup::new().prompt(self.terminal.clone());
         if let Some(file) = &self.global.config {
             setup = setup.config_file(file);
         }
@@ -83,7 +83,7 @@ impl CommandContext<'_> {
         setup
     }
 
-    /// The broker, for work with one provider; says what is not well with its configuration.
+    /// Opens the broker for one provider, and prints the warnings about its configuration.
     fn broker(&self, provider: &str) -> CommandResult<Broker> {
         self.broker_of(self.setup(), &[provider])
     }
@@ -95,19 +95,22 @@ impl CommandContext<'_> {
             self.warn(&config, provider.as_ref());
         }
         self.terminal.withhold(config.withheld());
-        if let Some(warning) = config.store_warning() {
-            self.say(&format!("warning: {warning}"));
-        }
+        self.warn_of(config.store_warning());
         Ok(setup.open_with(config)?)
     }
 
     fn warn(&self, config: &Config, provider: &str) {
-        for warning in config.warnings(provider) {
-            self.say(&format!("warning: {warning}"));
+        self.warn_of(config.warnings(provider));
+    }
+
+    /// Warns of secrets that other users can read. Only `config check` names old keys.
+    fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
+        for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
+            self.say(&format!("warning: {warning}: {}", warning.fix()));
         }
     }
 
-    /// Says something to a person.
+    /// Prints a line on stderr, except with `--quiet`.
     fn say(&self, line: &str) {
         if !self.global.quiet {
             self.terminal.clear();
@@ -116,33 +119,33 @@ impl CommandContext<'_> {
     }
 }
 
-/// A secret from standard input, without the line end after it, if one came.
-fn secret_from_stdin(flag: &str) -> CommandResult<Option<Secret>> {
+/// Reads a secret from standard input: one line.
+fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
+    let invalid = |why: &str| Err(Error::usage(format!("{flag}: standard input {why}")).into());
     let mut text = Zeroizing::new(String::new());
-    let read = std::io::stdin().lock().take(LONGEST_SECRET + 1).read_to_string(&mut text);
+    let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_string(&mut text);
     read.map_err(|error| {
-        Error::failed(format!("{flag}: standard input cannot be read: {error}")).with_source(error)
+        Error::new(ErrorCode::ReadFailed, format!("{flag}: cannot read standard input: {error}"))
+            .with_source(error)
     })?;
-    if text.len() as u64 > LONGEST_SECRET {
-        return Err(Error::usage(format!("{flag}: more came on standard input than any secret has")).into());
+    if text.len() as u64 > MAX_SECRET {
+        return invalid("is too long for a secret");
     }
     match text.trim_end_matches(['\r', '\n']) {
-        "" => Ok(None),
-        text if text.contains(char::is_control) => {
-            Err(Error::usage(format!("{flag}: more than one line came on standard input")).into())
-        }
-        secret => Ok(Some(Secret::new(secret))),
+        "" => invalid("is empty"),
+        text if text.contains(char::is_control) => invalid("has more than one line, or control characters"),
+        secret => Ok(Secret::new(secret)),
     }
 }
 
-/// Prints an answer: all of it, or an error.
+/// Prints the answer of a command on stdout.
 fn answer(text: &str) -> CommandResult {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
 }
 
-/// What the broker does, on stderr. Only its own words: those of other crates may hold more than they should.
+/// Logs to stderr. Only our own crates: messages of others may contain secrets.
 fn log(verbose: u8) {
     let level = match verbose {
         0 => return,

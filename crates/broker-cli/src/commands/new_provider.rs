@@ -1,9 +1,9 @@
-//! `broker new-provider`: the crate of a provider that works, for its author to change, and what is left to do.
+//! `broker new-provider`: writes the crate of a working provider, and lists the steps that are left.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use broker::{Error, Setup};
+use broker::{Error, ErrorCode, Setup};
 use toml::{Table, Value};
 
 use super::{CommandResult, answer};
@@ -13,7 +13,7 @@ const MANIFEST: &str = include_str!("../../template/manifest.toml");
 const PROVIDER: &str = include_str!("../../template/provider.rs");
 const CONFORMANCE: &str = include_str!("../../template/conformance.rs");
 
-/// Crates of this project that are no kinds.
+/// Other crates of this project.
 const TAKEN: [&str; 4] = ["cli", "core", "e2e", "testkit"];
 
 pub(super) fn run(args: &NewProvider) -> CommandResult {
@@ -21,50 +21,50 @@ pub(super) fn run(args: &NewProvider) -> CommandResult {
     check(name)?;
     let folder = args.into.join(format!("broker-{name}"));
     let workspace = workspace_of(&args.into);
-    let manifest = if workspace.is_some() { MANIFEST.to_owned() } else { on_its_own(MANIFEST) };
+    let manifest = if workspace.is_some() { MANIFEST.to_owned() } else { standalone(MANIFEST) };
     write(&folder, name, &manifest).map_err(|error| not_written(&folder, error))?;
-    let left = match &workspace {
-        Some(root) => left_in_workspace(root, &folder, name)?,
-        None => left_elsewhere(&folder, name),
+    let steps = match &workspace {
+        Some(root) => steps_in_workspace(root, &folder, name)?,
+        None => steps_elsewhere(&folder, name),
     };
-    answer(&format!("{}: Cargo.toml, src/lib.rs, tests/{name}.rs\n\n{left}", folder.display()))
+    answer(&format!("{}: Cargo.toml, src/lib.rs, tests/{name}.rs\n\n{steps}", folder.display()))
 }
 
 fn not_written(folder: &Path, error: std::io::Error) -> Error {
-    let told = match error.kind() {
-        ErrorKind::AlreadyExists => Error::failed(format!("{} is there already", folder.display()))
-            .with_hint("nothing was written: take another name, or another folder with --into DIR"),
-        _ => Error::failed(format!("cannot write {}: {error}", folder.display()))
-            .with_hint("name a folder that is there and yours: --into DIR"),
+    let shown = folder.display();
+    let failed = match error.kind() {
+        ErrorKind::AlreadyExists => Error::new(ErrorCode::AlreadyExists, format!("{shown} exists already"))
+            .with_hint("choose another name, or another folder with --into DIR"),
+        _ => Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {error}"))
+            .with_hint("name an existing folder that you can write to, with --into DIR"),
     };
-    told.with_source(error)
+    failed.with_source(error)
 }
 
-/// Whether a kind can be called so.
+/// Checks the name of a new kind.
 fn check(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.len() > 64 {
         let name = broker::sanitize(name);
-        return Err(Error::usage(format!("`{name}` is no name for a kind"))
-            .with_hint("up to 64 small letters, digits and `-`, a letter first: my-service"));
+        return Err(Error::usage(format!("`{name}` is not a valid name for a kind"))
+            .with_hint("use up to 64 lower-case letters, digits and `-`, a letter first: my-service"));
     }
     if Setup::new().kinds().chain(TAKEN).any(|taken| taken == name) {
-        return Err(
-            Error::usage(format!("`{name}` is there already")).with_hint("take another name: my-service")
-        );
+        let why = format!("a kind or crate `{name}` exists already");
+        return Err(Error::usage(why).with_hint("choose another name: my-service"));
     }
     Ok(())
 }
 
-/// The workspace of the broker that a folder is in, if it is in one.
+/// Returns the broker's workspace that a folder is in.
 fn workspace_of(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let root = folder.ancestors().find(|root| root.join("crates/broker-core/Cargo.toml").is_file())?;
     Some(root.to_owned())
 }
 
-/// The manifest for where there is no workspace to inherit from.
-fn on_its_own(manifest: &str) -> String {
+/// Returns the manifest without inheritance from a workspace.
+fn standalone(manifest: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let own = [
         // Before `version`, which it ends with.
@@ -88,7 +88,7 @@ fn on_its_own(manifest: &str) -> String {
 }
 
 fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
-    // Fails where it is there, whatever is in it.
+    // Fails if the folder exists, even if it is empty.
     std::fs::create_dir(folder)?;
     for (path, text) in [
         ("Cargo.toml".to_owned(), manifest),
@@ -102,14 +102,14 @@ fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The template's name in each of its spellings, by the name it gets.
+/// Replaces the template's name in each of its spellings.
 fn named(text: &str, name: &str) -> String {
     let word = name.replace('-', "_");
     text.replace("my-service", name).replace("my_service", &word).replace("MY_SERVICE", &word.to_uppercase())
 }
 
-/// What a kind needs to be compiled in, line by line.
-fn left_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, Error> {
+/// Returns the lines that compile the kind into the broker.
+fn steps_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, Error> {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let below = folder.strip_prefix(root).unwrap_or(&folder).display().to_string();
     let word = name.replace('-', "_");
@@ -121,24 +121,25 @@ fn left_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, E
     };
     let defaults = with_default(root, name)?;
     Ok(format!(
-        "Its tests pass as it is: cargo test -p broker-{name}\n\n\
+        "Its tests pass as written: cargo test -p broker-{name}\n\n\
          To compile it in, add these lines.\n\n{member}\
          Cargo.toml, below [workspace.dependencies]:\n    \
          broker-{name} = {{ path = \"{below}\", version = \"{version}\" }}\n\n\
-         crates/broker/Cargo.toml, below [features], the first in the place of the line that is there:\n    \
+         crates/broker/Cargo.toml, below [features], the first instead of the existing line:\n    \
          default = [{defaults}]\n    {name} = [\"dep:broker-{name}\"]\n\n\
          crates/broker/Cargo.toml, below [dependencies]:\n    \
          broker-{name} = {{ workspace = true, optional = true }}\n\n\
          crates/broker/src/kinds.rs, below BUILT_IN:\n    \
          #[cfg(feature = \"{name}\")]\n    broker_{word}::KIND,\n\n\
-         What to change for your service: docs/writing-a-provider.md\n"
+         What to change for your service: docs/dev/writing-a-provider.md\n"
     ))
 }
 
-/// The default features of the broker and this one.
+/// Returns the default features of the broker with this one.
 fn with_default(root: &Path, name: &str) -> Result<String, Error> {
     let path = root.join("crates/broker/Cargo.toml");
-    let unreadable = |why: String| Error::failed(format!("{}: {why}", path.display()));
+    let unreadable =
+        |why: String| Error::new(ErrorCode::ReadFailed, format!("cannot read {}: {why}", path.display()));
     let text = std::fs::read_to_string(&path).map_err(|error| unreadable(error.to_string()))?;
     let manifest: Table = toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))?;
     let defaults = manifest.get("features").and_then(|features| features.get("default"));
@@ -147,20 +148,20 @@ fn with_default(root: &Path, name: &str) -> Result<String, Error> {
     Ok(names.join(", "))
 }
 
-/// A program that embeds the broker needs no change of the broker.
-fn left_elsewhere(folder: &Path, name: &str) -> String {
+/// Returns the steps outside the broker's workspace.
+fn steps_elsewhere(folder: &Path, name: &str) -> String {
     let word = name.replace('-', "_");
     let folder = folder.display();
     format!(
-        "This folder is not in the broker's workspace, so it asks crates.io for broker-core and broker-testkit. Where\n\
-         they are not published yet, take both from a clone of the broker's repository, at the end of its Cargo.toml:\n    \
+        "This folder is not in the broker's workspace, so cargo gets broker-core and broker-testkit from crates.io. If\n\
+         they are not published yet, use a clone of the broker's repository; add to the end of Cargo.toml:\n    \
          [patch.crates-io]\n    \
          broker-core = {{ path = \"CLONE/crates/broker-core\" }}\n    \
          broker-testkit = {{ path = \"CLONE/crates/broker-testkit\" }}\n\n\
-         Its tests pass then as it is:\n    \
+         Its tests then pass as written:\n    \
          cd {folder} && cargo test\n\n\
-         A program of your own has the kind with\n    \
+         Your own program adds the kind with\n    \
          broker::Setup::new().kind(broker_{word}::KIND)\n\n\
-         To have it in the command line, make the crate in a clone of the broker's repository: --into crates\n"
+         To add it to the command line, create the crate in a clone of the broker's repository: --into crates\n"
     )
 }

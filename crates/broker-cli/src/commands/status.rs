@@ -1,7 +1,7 @@
 //! `broker status`.
 
-use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, sanitize};
-use chrono::{DateTime, Utc};
+use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
+use chrono::{DateTime, Local, Utc};
 use serde_json::{Value, json};
 
 use super::{CommandContext, CommandResult, answer};
@@ -15,7 +15,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &args::Status) -> CommandR
     let setup = context.setup();
     let broker = setup.open()?;
     let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
-    // What is wrong with one provider hides no other.
+    // An error of one provider does not hide the others.
     let (mut statuses, mut errors) = (Vec::new(), Vec::new());
     for name in &names {
         match broker.status(name) {
@@ -38,11 +38,10 @@ fn show(
     let store = broker.store();
     if args.json {
         let providers = statuses.iter().map(object).collect();
-        return answer(&json_of_providers(providers, Some(place(&store)))?);
+        return answer(&json_of_providers(providers, Some(store_object(&store)))?);
     }
-    // Who names a provider sees where it comes from and where it goes.
-    let more = !args.providers.is_empty();
-    let blocks = statuses.iter().filter(|_| more).map(|status| block(broker, status));
+    // Details are for providers that the user named.
+    let blocks = statuses.iter().filter(|_| !args.providers.is_empty()).map(|status| block(broker, status));
     answer(&(table(statuses) + &blocks.collect::<String>()))?;
     for status in statuses {
         notes(context, status);
@@ -53,7 +52,7 @@ fn show(
     Ok(())
 }
 
-fn place(store: &StoreAbout) -> Value {
+fn store_object(store: &StoreAbout) -> Value {
     let reach = match store.reach {
         LockScope::Host => "host",
         LockScope::Hosts => "hosts",
@@ -68,24 +67,22 @@ fn place(store: &StoreAbout) -> Value {
     })
 }
 
-/// Where records are, and who is kept out by their lock.
+/// Says where records are, and which processes their lock reaches.
 fn about(store: &StoreAbout) -> String {
     let lock = store.lock_elsewhere.as_ref();
     let lock = lock.map_or_else(
-        || "beside them".to_owned(),
-        |path| format!("in {path}, since there are no locks there"),
+        || "in the same folder".to_owned(),
+        |path| format!("in {path}, because that file system has no locks"),
     );
     let reach = match store.reach {
-        LockScope::Host if !store.shared => "keeps apart all processes of this host".to_owned(),
-        LockScope::Hosts => "keeps apart all processes of all hosts".to_owned(),
+        LockScope::Host if !store.shared => "reaches all processes of this host".to_owned(),
+        LockScope::Hosts => "reaches all processes of all hosts".to_owned(),
         LockScope::Host => {
-            format!(
-                "keeps apart the processes of this host only: where several hosts renew one login, {FOLDER_EACH}"
-            )
+            format!("reaches processes of this host only: if several hosts renew one login, {FOLDER_EACH}")
         }
         LockScope::Unknown => {
             format!(
-                "keeps apart the processes of this host; whether also those of other hosts cannot be told: to be sure, {FOLDER_EACH}"
+                "reaches processes of this host; whether it reaches other hosts is unknown: to be safe, {FOLDER_EACH}"
             )
         }
     };
@@ -127,35 +124,89 @@ fn object(status: &Status) -> Value {
     })
 }
 
+/// Columns with a state and a time, which are never cut.
+const FIXED: [usize; 2] = [1, 2];
+
+/// Returns a row for each token, and for each provider without one.
 fn table(statuses: &[Status]) -> String {
     let now = SystemClock.now();
-    let mut rows = vec![["PROVIDER", "STATE", "LEFT", "ACCOUNT", "SCOPES"].map(str::to_owned).to_vec()];
+    let stdout = std::io::stdout();
+    let is_terminal = std::io::IsTerminal::is_terminal(&stdout);
+    let zone = now.with_timezone(&Local).format("%:z");
+    let heads = ["PROVIDER", "STATE", &format!("EXPIRES ({zone})"), "SCOPES", "ACCOUNT"].map(str::to_owned);
+    let (mut rows, mut states) = (vec![heads.to_vec()], vec![State::None]);
     for status in statuses {
-        let left = status.expires_at.filter(|at| *at > now).map(|at| (at - now).to_std().unwrap_or_default());
-        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-        rows.push(vec![
-            status.name.clone(),
-            word(status.state).to_owned(),
-            or_dash(left.map(humanize::duration).unwrap_or_default()),
-            or_dash(status.account.clone().unwrap_or_default()),
-            or_dash(
-                status
-                    .scopes
-                    .iter()
-                    .map(|key| sanitize(&humanize::asked(key)))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            ),
-        ]);
-    }
-    let colours = colours(&std::io::stdout());
-    humanize::table(&rows, |row, column, cell| {
-        match (row.checked_sub(1).and_then(|row| statuses.get(row)), column) {
-            (Some(status), 1) if colours => format!("\x1b[{}m{cell}\x1b[0m", colour(status.state)),
-            (None, _) if colours => format!("\x1b[1m{cell}\x1b[0m"),
-            _ => cell,
+        let name = &status.name;
+        let account = status.account.as_ref().map_or_else(|| "-".to_owned(), |account| sanitize(account));
+        match next_command(status) {
+            Some(next) => {
+                rows.push(vec![name.clone(), next]);
+                states.push(status.state);
+            }
+            None if status.tokens.is_empty() => {
+                rows.push(vec![name.clone(), word(status.state).to_owned(), dash(), dash(), account]);
+                states.push(status.state);
+            }
+            None => {
+                for token in &status.tokens {
+                    let bar = if is_terminal && humanize::is_utf8() { bar_of(token, now) } else { None };
+                    let bar = bar.map_or_else(String::new, |bar| format!(" {bar}"));
+                    let scopes = match token.scope.as_str() {
+                        "" => dash(),
+                        scopes => sanitize(&humanize::asked(scopes)),
+                    };
+                    let state = state(token, now) + &bar;
+                    let expires = token.expires_at.map_or_else(dash, |at| local_minute(at, now));
+                    rows.push(vec![name.clone(), state, expires, scopes, account.clone()]);
+                    states.push(token.state);
+                }
+            }
         }
+    }
+    let colours = colours(&stdout);
+    humanize::table(&rows, &FIXED, |row, column, cell| match (row, column) {
+        (0, _) if colours => format!("\x1b[1m{cell}\x1b[0m"),
+        (_, 1) if colours => format!("\x1b[{}m{cell}\x1b[0m", colour(states[row])),
+        _ => cell,
     })
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+/// A time in the zone that the table's head names.
+fn local_minute(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    at.with_timezone(now.with_timezone(&Local).offset()).format("%F %H:%M").to_string()
+}
+
+/// Returns why a token is missing, and the next command.
+fn next_command(status: &Status) -> Option<String> {
+    let (why, command) = match status.state {
+        State::LoginRequired if status.tokens.is_empty() => ("not logged in", "login"),
+        State::LoginRequired => ("login expired", "login"),
+        State::None if status.secret_missing => ("no secret", "doctor"),
+        State::None if status.can_renew => ("no token yet", "token"),
+        State::None => ("not logged in", "login"),
+        _ => return None,
+    };
+    Some(format!("{why} {} run: broker {command} {}", humanize::dash(), status.name))
+}
+
+fn state(token: &TokenStatus, now: DateTime<Utc>) -> String {
+    let left = token.expires_at.and_then(|at| (at - now).to_std().ok());
+    match (token.state, left) {
+        (State::Valid | State::Expiring, Some(left)) => {
+            format!("{}, {}", word(token.state), humanize::duration(left))
+        }
+        (state, _) => word(state).to_owned(),
+    }
+}
+
+fn bar_of(token: &TokenStatus, now: DateTime<Utc>) -> Option<String> {
+    let end = token.expires_at?;
+    let (left, lifetime) = (end - now, end - token.issued_at);
+    Some(humanize::bar(left.to_std().ok()?, lifetime.to_std().ok()?))
 }
 
 fn notes(context: &CommandContext<'_>, status: &Status) {
@@ -163,36 +214,31 @@ fn notes(context: &CommandContext<'_>, status: &Status) {
     if let Some(note) = &status.note {
         context.say(&format!("{name}: {note}"));
     }
-    if status.state == State::LoginRequired {
-        context.say(&format!("{name}: run: broker login {name}"));
-    }
     if let Some(failure) = &status.last_failure {
-        let at = failure.at.format("%F %T UTC");
-        context.say(&format!("{name}: the last try failed at {at}: {}", failure.message));
+        let at = humanize::local(failure.at);
+        context.say(&format!("{name}: the last request failed at {at}: {}", failure.message));
     }
     if let Some(until) = status.not_before {
-        context
-            .say(&format!("{name}: the service asked to be left alone until {}", until.format("%F %T UTC")));
+        context.say(&format!("{name}: the service asked for a pause until {}", humanize::local(until)));
     }
 }
 
-/// When the first of its tokens is due.
+/// When the first token is due for renewal.
 fn renews_at(status: &Status) -> Option<DateTime<Utc>> {
     status.tokens.iter().filter_map(|token| token.renews_at).min()
 }
 
-/// The details of a provider, below its name.
+/// Returns the details of a provider, below its name.
 fn block(broker: &Broker, status: &Status) -> String {
     let line = |(what, value): (&str, String)| format!("  {what:<20}  {}\n", sanitize(&value));
     let lines: String = details(broker, status).into_iter().map(line).collect();
     format!("\n{}\n{lines}", status.name)
 }
 
-/// Where it comes from and where it goes.
 fn details(broker: &Broker, status: &Status) -> Vec<(&'static str, String)> {
     let sources = status.sources.iter().map(|source| ("login or secret from", source.clone()));
-    let renews = renews_at(status).map(|at| ("next renewal", rfc3339(at)));
-    let hosts = Some(("offered to", status.hosts.join(", "))).filter(|_| !status.hosts.is_empty());
+    let renews = renews_at(status).map(|at| ("next renewal", humanize::local(at)));
+    let hosts = Some(("sent only to", status.hosts.join(", "))).filter(|_| !status.hosts.is_empty());
     let variable = broker.token_variable(&status.name).ok().map(|name| ("variable", name));
     let mut details = vec![("tokens from", status.issuer.clone())];
     details.extend(sources.chain(renews).chain(hosts).chain(variable));
@@ -203,8 +249,8 @@ fn word(state: State) -> &'static str {
     match state {
         State::Valid => "valid",
         State::Expiring => "expiring",
-        State::Expired => "expired",
-        State::LoginRequired => "login required",
+        State::Expired => "renews on next use",
+        State::LoginRequired => "login expired",
         _ => "none",
     }
 }

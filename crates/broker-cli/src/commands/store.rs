@@ -1,4 +1,4 @@
-//! `broker store`: how records are kept, and moving them.
+//! `broker store`: how records are stored, and migrating them.
 
 use broker::{Config, Error, KeyringState, Migrated, ProviderRegistry, Records, StorageFormat};
 use serde_json::json;
@@ -11,9 +11,7 @@ use crate::report::ExitError;
 pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
     let setup = context.setup();
     let config = setup.config()?;
-    if let Some(warning) = config.store_warning() {
-        context.say(&format!("warning: {warning}"));
-    }
+    context.warn_of(config.store_warning());
     let records = setup.records(&config)?;
     match args {
         Store::Status { json } => status(&records, &config, *json),
@@ -21,15 +19,15 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
     }
 }
 
-/// How a record is kept, in one word.
-pub(super) fn word(kept: &StorageFormat) -> &str {
-    match kept {
+/// Returns the name of a storage format.
+pub(super) fn word(format: &StorageFormat) -> &str {
+    match format {
         StorageFormat::Plain => "file",
         StorageFormat::Sealed(with) => with,
     }
 }
 
-pub(super) fn of_keyring(state: KeyringState) -> &'static str {
+pub(super) fn keyring_word(state: KeyringState) -> &'static str {
     match state {
         KeyringState::Unlocked => "unlocked",
         KeyringState::Locked => "locked",
@@ -37,16 +35,16 @@ pub(super) fn of_keyring(state: KeyringState) -> &'static str {
     }
 }
 
-/// The records whose way can be told, and what is wrong with the others.
+/// Returns the records whose format is known, and the errors of the others.
 fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
-    let (mut told, mut errors) = (Vec::new(), Vec::new());
-    for (name, kept) in records.list() {
-        match kept {
-            Ok(kept) => told.push((name, kept)),
+    let (mut known, mut errors) = (Vec::new(), Vec::new());
+    for (name, format) in records.list() {
+        match format {
+            Ok(format) => known.push((name, format)),
             Err(error) => errors.push(error),
         }
     }
-    (told, errors)
+    (known, errors)
 }
 
 fn end(errors: Vec<Error>) -> CommandResult {
@@ -56,11 +54,11 @@ fn end(errors: Vec<Error>) -> CommandResult {
 fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let (list, errors) = list(records);
     let configured = records.configured();
-    let asks = configured == "keyring" || list.iter().any(|(_, kept)| word(kept) == "keyring");
-    // Who uses no keyring is not made to start one.
-    let keyring = asks.then(|| of_keyring(records.keyring()));
+    let uses_keyring = configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring");
+    // Asking would start a keyring that no record needs.
+    let keyring = uses_keyring.then(|| keyring_word(records.keyring()));
     if as_json {
-        let object = |(name, kept): &(String, StorageFormat)| json!({ "name": name, "kept": word(kept) });
+        let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
         let all = json!({
             "version": 1,
             "configured": configured,
@@ -70,16 +68,16 @@ fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
         answer(&format!("{all}\n"))?;
         return end(errors);
     }
-    let of_keyring = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();
-    let mut text = format!("new logins: {configured}\n{of_keyring}");
+    let keyring_line = keyring.map(|keyring| format!("OS keyring: {keyring}\n")).unwrap_or_default();
+    let mut text = format!("new logins: {configured}\n{keyring_line}");
     if !list.is_empty() {
-        let mut rows = vec![["PROVIDER", "KEPT IN", ""].map(str::to_owned).to_vec()];
+        let mut rows = vec![["PROVIDER", "STORED IN", ""].map(str::to_owned).to_vec()];
         let names = config.names();
-        rows.extend(list.into_iter().map(|(name, kept)| {
+        rows.extend(list.into_iter().map(|(name, format)| {
             let note = if names.contains(&name) { "" } else { "not configured" };
-            vec![name, word(&kept).to_owned(), note.to_owned()]
+            vec![name, word(&format).to_owned(), note.to_owned()]
         }));
-        text = text + "\n" + &humanize::table(&rows, |_, _, cell| cell);
+        text = text + "\n" + &humanize::table(&rows, &[], |_, _, cell| cell);
     }
     answer(&text)?;
     end(errors)
@@ -90,21 +88,21 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
     let (list, mut errors) = list(records);
     let mut lines = Vec::new();
     for (name, before) in list {
-        match runtime.block_on(records.migrate(&name, |words| context.say(words))) {
+        match runtime.block_on(records.migrate(&name, |line| context.say(line))) {
             Ok(Migrated::Moved) => {
                 lines.push(format!("{name}: {} -> {}\n", word(&before), records.configured()));
             }
             Ok(Migrated::Unreadable(why)) => {
-                context.say(&format!("{name}: {why}: it is left as it is"));
+                context.say(&format!("{name}: {why}: not migrated"));
             }
             Ok(_) => {}
-            // What is wrong with one record keeps no other from being moved.
+            // An error of one record does not stop the others.
             Err(error) => errors.push(error),
         }
     }
     if lines.is_empty() && errors.is_empty() {
         context.say(&format!(
-            "nothing to move: all records are kept in the configured way ({})",
+            "nothing to migrate: all records are stored in the configured format ({})",
             records.configured()
         ));
     }
@@ -113,7 +111,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
         for path in records.plain_quarantined() {
             let path = path.display();
             context.say(&format!(
-                "warning: {path} was set aside and is as it was, not sealed: remove it once nothing in it is needed"
+                "warning: {path} is a quarantined file and is not sealed: remove it if you need nothing in it"
             ));
         }
     }
@@ -123,13 +121,13 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
     end(errors)
 }
 
-/// Takes away a key that nothing needs any more. That it cannot be done is no failure of what was asked for.
+/// Removes a key that no record needs. A failure is only reported: the migration succeeded.
 fn forget(context: &CommandContext<'_>, records: &Records) {
     match records.forget_unused_key() {
-        Ok(true) => context.say("the key of these records was taken out of the OS keyring"),
+        Ok(true) => context.say("the key of these records was removed from the OS keyring"),
         Ok(false) => {}
         Err(error) => {
-            context.say(&format!("the OS keyring may still have a key that nothing needs: {error}"))
+            context.say(&format!("the OS keyring may still have a key that no record needs: {error}"));
         }
     }
 }

@@ -1,18 +1,17 @@
 //! `broker token`.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use broker::{Broker, Clock, ErrorKind, Secret, SystemClock, TokenRequest};
-use chrono::{DateTime, Utc};
+use broker::{Broker, Clock, ErrorKind, Lifetime, SystemClock, TokenRequest};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;
-use crate::format::{About, Style, print};
-use crate::output;
+use crate::format::{Style, TokenInfo, print};
 use crate::report::ExitError;
 use crate::run::run as run_async;
+use crate::{humanize, output};
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     let text =
@@ -24,39 +23,39 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     }
 }
 
-/// The token, as it is asked for.
+/// Returns the token in the requested format.
 fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let style = Style::of(args)?;
     let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;
     let request = request(args, &style);
     let token = get(context, &broker, args, &request)?;
     let now = SystemClock.now();
-    warn_if_short(context, &token, args.min_ttl, now);
-    let about = About {
+    warn_if_short(context, &token, args.min_ttl, args.expires, now);
+    let info = TokenInfo {
         provider: &args.provider,
-        // Of a derived credential it is no scope.
-        asked: if style.derived.is_some() { "" } else { request.scopes().as_str() },
+        // The key of a derived credential is not a scope.
+        scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
         hosts: &broker.hosts(&args.provider)?,
         header: &broker.header(&args.provider)?,
         now,
     };
-    let printed = print(&token, &style, &about)?;
-    for note in &printed.notes {
+    let output = print(&token, &style, &info)?;
+    for note in &output.notes {
         context.say(note);
     }
-    Ok(printed.text)
+    Ok(output.text)
 }
 
-/// The grant itself, for another host.
+/// Returns the refresh token, and explains its use on another host.
 fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<String> {
     let secret = context.broker(provider)?.refresh_token(provider)?;
     for line in [
         format!(
-            "warning: whoever has this refresh token is you at {provider}, until `broker logout {provider}`"
+            "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
         ),
-        format!("on the other host: broker login {provider} --refresh-token-stdin"),
-        "if the service replaces refresh tokens at each use, only one of the two hosts keeps the login"
+        format!("on the other host, run: broker login {provider} --refresh-token-stdin"),
+        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in"
             .to_owned(),
     ] {
         context.say(&line);
@@ -70,64 +69,78 @@ fn get(
     args: &Token,
     request: &TokenRequest,
 ) -> CommandResult<broker::Token> {
-    let ended = if args.rejected {
-        run_async(broker, broker.replace_rejected(&args.provider, request, rejected()?))
+    let rejected = args.rejected || args.rejected_stdin;
+    let result = if rejected {
+        let secret = args.rejected_stdin.then(|| secret_from_stdin("--rejected-stdin")).transpose()?;
+        run_async(broker, broker.replace_rejected(&args.provider, request, secret))
     } else {
-        held_or_new(broker, &args.provider, request)
+        stored_or_new(broker, &args.provider, request)
     };
-    match ended {
+    match result {
         Err(ExitError::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
-            // The one that is rejected may still be held, where no other could be had without a login.
-            let request = if args.rejected { request.clone().force() } else { request.clone() };
-            let ended = run_async(broker, broker.token_or_login(&args.provider, &request));
+            // The rejected token may still be stored: it must not satisfy the request.
+            let request = if rejected { request.clone().force() } else { request.clone() };
+            let result = run_async(broker, broker.token_or_login(&args.provider, &request));
             context.terminal.clear();
-            let (token, logged_in) = ended?;
+            let (token, logged_in) = result?;
             if let Some(logged_in) = logged_in {
-                login::say_signed_in(context, &args.provider, logged_in);
+                login::say_logged_in(context, &args.provider, logged_in);
             }
             Ok(token)
         }
-        ended => ended,
+        result => result,
     }
 }
 
-/// The held token, without a runtime, a client, a lock; or a new one.
-pub(super) fn held_or_new(
+/// Returns the stored token, without a runtime, HTTP client or lock; or else a new one.
+pub(super) fn stored_or_new(
     broker: &Broker,
     provider: &str,
     request: &TokenRequest,
 ) -> CommandResult<broker::Token> {
     match broker.stored(provider, request)? {
-        Some(held) => Ok(held),
+        Some(token) => Ok(token),
         None => run_async(broker, broker.token(provider, request)),
     }
 }
 
-/// Says that a token has less life left than was asked for.
+/// Services may issue tokens until a date, so that they are up to a day shorter than requested.
+const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
+
+/// Warns if the token is valid for less time than requested.
 pub(super) fn warn_if_short(
     context: &CommandContext<'_>,
     token: &broker::Token,
-    asked: Option<Duration>,
+    min_ttl: Option<Duration>,
+    expires: Option<Lifetime>,
     now: DateTime<Utc>,
 ) {
-    if let (Some(asked), Some(left)) = (asked, token.window().left(now))
-        && left < asked
-    {
-        context.say("warning: even a new token of this service has less life left than --min-ttl asks for");
+    let Some(expires_at) = token.expires_at() else { return };
+    let remaining = token.window().left(now).unwrap_or_default();
+    if min_ttl.is_some_and(|min_ttl| remaining < min_ttl) {
+        let remaining = humanize::duration(remaining);
+        context.say(&format!(
+            "warning: even a new token is only valid for {remaining}, less than --min-ttl requests"
+        ));
     }
-}
-
-/// The token that a service did not take, if somebody gives it.
-fn rejected() -> CommandResult<Option<Secret>> {
-    if std::io::stdin().is_terminal() { Ok(None) } else { secret_from_stdin("--rejected") }
+    let issued_at = token.issued_at();
+    let issued_for = expires_at - issued_at;
+    if let Some(end) = expires.and_then(|expires| expires.end(issued_at))
+        && issued_for < end - issued_at - LIFETIME_TOLERANCE.min((end - issued_at) / 2)
+    {
+        let issued_for = humanize::duration(issued_for.to_std().unwrap_or_default());
+        context.say(&format!(
+            "warning: the token was only issued for {issued_for}, less than --expires requests"
+        ));
+    }
 }
 
 fn request(args: &Token, style: &Style<'_>) -> TokenRequest {
     let mut request = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
-    if let Some(life) = args.expires {
-        request = request.expires(life);
+    if let Some(lifetime) = args.expires {
+        request = request.expires(lifetime);
     }
     if let Some(left) = args.min_ttl {
         request = request.min_ttl(left);

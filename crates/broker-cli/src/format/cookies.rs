@@ -1,9 +1,9 @@
 //! The Netscape cookie file.
 
-use broker::{Error, Result, Secret, Token};
+use broker::{Error, ErrorCode, Result, Secret, Token};
 use serde::Deserialize;
 
-/// A cookie, as a token of that type holds it.
+/// A cookie: the content of a token of that type.
 #[derive(Deserialize)]
 struct Cookie {
     name: String,
@@ -15,26 +15,26 @@ struct Cookie {
     http_only: bool,
 }
 
-/// The file: a domain that begins with a dot includes those below it.
+/// Returns the file. A domain with a leading dot includes its subdomains.
 pub(super) fn file(token: &Token) -> Result<String> {
-    // The parser's error would show what it met.
-    let cookie: Cookie = serde_json::from_str(token.secret().expose())
-        .ok()
-        .filter(is_sound)
-        .ok_or_else(|| Error::failed("what the service gave is no cookie that a file can hold"))?;
+    // Without the parser's error: it quotes the secret.
+    let cookie: Cookie =
+        serde_json::from_str(token.secret().expose()).ok().filter(is_valid).ok_or_else(|| {
+            Error::new(ErrorCode::FormatUnsuitable, "the service's cookie cannot be written to a cookie file")
+        })?;
     let (name, value, domain, path) = (&cookie.name, cookie.value.expose(), &cookie.domain, &cookie.path);
     let flag = |yes| if yes { "TRUE" } else { "FALSE" };
     let prefix = if cookie.http_only { "#HttpOnly_" } else { "" };
-    let (below, secure) = (flag(domain.starts_with('.')), flag(cookie.secure));
-    // 0: until the program ends.
+    let (subdomains, secure) = (flag(domain.starts_with('.')), flag(cookie.secure));
+    // 0: a session cookie.
     let expires = token.expires_at().map_or(0, |time| time.timestamp());
     Ok(format!(
-        "# Netscape HTTP Cookie File\n{prefix}{domain}\t{below}\t{path}\t{secure}\t{expires}\t{name}\t{value}\n"
+        "# Netscape HTTP Cookie File\n{prefix}{domain}\t{subdomains}\t{path}\t{secure}\t{expires}\t{name}\t{value}\n"
     ))
 }
 
-/// Whether the fields stay what they are between tabs, and in a header.
-fn is_sound(cookie: &Cookie) -> bool {
+/// Whether the fields can be separated by tabs, and sent in a header.
+fn is_valid(cookie: &Cookie) -> bool {
     let value = cookie.value.expose();
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != ';';
     let is_plain = |text: &str| !text.is_empty() && text.chars().all(plain);
@@ -59,24 +59,24 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_a_line_with_tabs() {
-        let domains = |domain: &str, more: &str| {
+    fn cookie_is_one_line_with_tabs() {
+        let written = |domain: &str, more: &str| {
             let json = format!(r#"{{"name":"A","value":"x=\"é\"%","domain":"{domain}","path":"/p"{more}}}"#);
             file(&token(&json)).expect("a file")
         };
         let head = "# Netscape HTTP Cookie File\n";
         assert_eq!(
-            domains(".e.org", r#","secure":true,"http_only":true"#),
+            written(".e.org", r#","secure":true,"http_only":true"#),
             format!("{head}#HttpOnly_.e.org\tTRUE\t/p\tTRUE\t4000000000\tA\tx=\"é\"%\n")
         );
         assert_eq!(
-            domains("e.org", r#","secure":false"#),
+            written("e.org", r#","secure":false"#),
             format!("{head}e.org\tFALSE\t/p\tFALSE\t4000000000\tA\tx=\"é\"%\n")
         );
     }
 
     #[test]
-    fn what_would_be_another_cookie_is_an_error() {
+    fn cookie_with_separators_is_rejected() {
         for (name, value, domain, path) in [
             ("A", r"x\ty", "e.org", "/"),
             ("A", r"x\n.f.org", "e.org", "/"),

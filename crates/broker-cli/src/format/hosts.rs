@@ -1,74 +1,76 @@
-//! Formats that say for which hosts the token is.
+//! Formats with a statement for each host.
 
 use std::net::{IpAddr, SocketAddr};
 
-use broker::{Error, Result, Token};
+use broker::{Error, ErrorCode, Result, Token};
 
-use super::{About, Printed, header};
+use super::{Output, TokenInfo, header};
 
-/// The user whose password the token is, where there must be one.
+/// The user name, where the format needs one.
 const USER: &str = "oauth2";
 
-/// Secrets for `DuckDB`, each for what begins with its scope: the `/` at the end keeps `example.org.evil.net` out.
-pub(super) fn duckdb(token: &Token, about: &About<'_>) -> Result<Printed> {
-    let secret = sql(header::bearer(token, about.header)?, '\'');
-    statements(about, "DuckDB's scopes have no patterns", is_exact, |host| {
+/// Returns secrets for `DuckDB`. Scopes are prefixes of URLs: the final `/` excludes `example.org.evil.net`.
+pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
+    let secret = sql(header::bearer(token, info.header)?, '\'');
+    statements(info, "DuckDB has no patterns for hosts", is_exact, |host| {
         let scheme = if is_loopback(host) { "http" } else { "https" };
-        let name = sql(&format!("{}@{host}", about.provider), '"');
+        let name = sql(&format!("{}@{host}", info.provider), '"');
         let scope = sql(&format!("{scheme}://{}/", host.to_ascii_lowercase()), '\'');
         format!("CREATE OR REPLACE SECRET {name} (TYPE http, BEARER_TOKEN {secret}, SCOPE {scope});\n")
     })
 }
 
-/// Lines of a .netrc file, whose readers differ in quotes and escapes.
-pub(super) fn netrc(token: &Token, about: &About<'_>) -> Result<Printed> {
+/// Returns lines for a .netrc file. Programs differ in how they read quotes and escapes there.
+pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     let secret = token.secret().expose();
-    let is_basic = about.header.prefix_of(token).eq_ignore_ascii_case("basic");
-    if is_basic || !about.header.name.eq_ignore_ascii_case("authorization") {
-        return Err(Error::failed(
-            "the service does not take the token as a password, as a .netrc file gives it",
+    let is_basic = info.header.prefix_of(token).eq_ignore_ascii_case("basic");
+    if is_basic || !info.header.name.eq_ignore_ascii_case("authorization") {
+        return Err(Error::new(
+            ErrorCode::FormatUnsuitable,
+            "programs send a .netrc entry as a password, which this service does not accept",
         )
-        .with_hint("`--format header` has it as the service takes it"));
+        .with_hint("use: --format header"));
     }
-    let misread = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
-    if secret.contains(misread) || secret.starts_with('#') {
-        return Err(Error::failed(
-            "the service's token has blanks, quotes or the like, which readers of .netrc files take differently",
+    let ambiguous = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
+    if secret.contains(ambiguous) || secret.starts_with('#') {
+        return Err(Error::new(
+            ErrorCode::FormatUnsuitable,
+            "the token has spaces, quotes or other characters that programs read differently in a .netrc file",
         )
-        .with_hint("`--format curl` and `--format wget` can carry it"));
+        .with_hint("use: --format curl, or: --format wget"));
     }
-    let can = |host: &str| is_exact(host) && !host.contains(':');
-    let mut printed = statements(about, "a .netrc file has no patterns and no ports", can, |host| {
+    let supported = |host: &str| is_exact(host) && !host.contains(':');
+    let mut printed = statements(info, "a .netrc file has no patterns and no ports", supported, |host| {
         format!("machine {host} login {USER} password {secret}\n")
     })?;
     printed.notes.push(format!(
-        "note: it is sent as the password of the user `{USER}` (Basic): the service must take that"
+        "note: programs send the token as the password of user `{USER}` (HTTP Basic); check that the service accepts this"
     ));
     Ok(printed)
 }
 
-/// A statement for each host that can have one, and a note on the others.
+/// Returns a statement for each supported host, and a note about the others.
 fn statements(
-    about: &About<'_>,
-    why: &str,
-    can: impl Fn(&str) -> bool,
+    info: &TokenInfo<'_>,
+    reason: &str,
+    supported: impl Fn(&str) -> bool,
     statement: impl Fn(&str) -> String,
-) -> Result<Printed> {
+) -> Result<Output> {
     let (hosts, left_out): (Vec<&str>, Vec<&str>) =
-        about.hosts.iter().map(String::as_str).partition(|host| can(host));
+        info.hosts.iter().map(String::as_str).partition(|host| supported(host));
     let left_out = left_out.join(", ");
     if hosts.is_empty() {
-        let none = match left_out.as_str() {
-            "" => "it has no hosts".to_owned(),
-            all => format!("{why}, and it has no other host: {all}"),
+        let message = match left_out.as_str() {
+            "" => "no hosts are configured, and this format needs one".to_owned(),
+            all => format!("this format cannot be used for its hosts: {reason}: {all}"),
         };
-        return Err(Error::configuration(none)
-            .for_provider(about.provider)
-            .with_hint("name its hosts in the configuration: hosts = [\"api.example.org\"]"));
+        return Err(Error::new(ErrorCode::ConfigMissingKey, message)
+            .for_provider(info.provider)
+            .with_hint("add its hosts to the configuration: hosts = [\"api.example.org\"]"));
     }
-    let mut printed = Printed::from(hosts.into_iter().map(statement).collect::<String>());
+    let mut printed = Output::from(hosts.into_iter().map(statement).collect::<String>());
     if !left_out.is_empty() {
-        printed.notes.push(format!("note: left out, since {why}: {left_out}"));
+        printed.notes.push(format!("note: hosts left out, because {reason}: {left_out}"));
     }
     Ok(printed)
 }
@@ -77,7 +79,7 @@ fn is_exact(host: &str) -> bool {
     !host.starts_with("*.")
 }
 
-/// Where alone a token may go without TLS.
+/// Whether a token may be sent there without TLS.
 fn is_loopback(host: &str) -> bool {
     let without_port = host.trim_matches(['[', ']']).parse::<IpAddr>();
     match host.parse::<SocketAddr>().map(|address| address.ip()).or(without_port) {
@@ -86,7 +88,7 @@ fn is_loopback(host: &str) -> bool {
     }
 }
 
-/// Text in quotes of SQL, which two of a kind in it stand for.
+/// Returns text in quotes for SQL.
 fn sql(text: &str, quote: char) -> String {
     format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
 }

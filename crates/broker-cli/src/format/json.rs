@@ -1,13 +1,13 @@
 //! Formats in JSON.
 
-use broker::{Error, Header, Result, Secret, Token};
+use broker::{Error, ErrorCode, Header, Result, Secret, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{About, header};
+use super::{TokenInfo, header};
 
-/// The promised object; a field more is no break, one less is.
+/// The documented object. New fields may be added; none may be removed.
 #[derive(Serialize)]
 struct Json<'a> {
     version: u8,
@@ -17,45 +17,45 @@ struct Json<'a> {
     scope: Option<&'a str>,
     expires_at: Option<String>,
     expires_in: Option<u64>,
-    /// Only where it is another than usual.
+    /// Only if it differs from `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    header: Option<SentIn<'a>>,
+    header: Option<HeaderName<'a>>,
 }
 
-/// The header that the token goes into, and what stands before it there.
+/// The HTTP header for the token, and the prefix of its value.
 #[derive(Serialize)]
-struct SentIn<'a> {
+struct HeaderName<'a> {
     name: &'a str,
     prefix: &'a str,
 }
 
-/// As programs read it that know the broker.
-pub(super) fn object(token: &Token, about: &About<'_>) -> Result<String> {
+/// Returns the JSON object.
+pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     line(&Json {
         version: 1,
-        provider: about.provider,
+        provider: info.provider,
         token: token.secret().expose(),
         token_type: token.token_type(),
-        scope: scope(token, about),
+        scope: scope(token, info),
         expires_at: token.expires_at().map(rfc3339),
-        expires_in: expires_in(token, about),
-        header: (*about.header != Header::default())
-            .then(|| SentIn { name: &about.header.name, prefix: about.header.prefix_of(token) }),
+        expires_in: expires_in(token, info),
+        header: (*info.header != Header::default())
+            .then(|| HeaderName { name: &info.header.name, prefix: info.header.prefix_of(token) }),
     })
 }
 
-/// What the service says the token has, else what was asked for.
-pub(super) fn scope<'a>(token: &'a Token, about: &About<'a>) -> Option<&'a str> {
-    token.scope().or(Some(about.asked).filter(|asked| !asked.is_empty()))
+/// Returns the scope that the service reported, or else the requested one.
+pub(super) fn scope<'a>(token: &'a Token, info: &TokenInfo<'a>) -> Option<&'a str> {
+    token.scope().or(Some(info.scopes).filter(|scopes| !scopes.is_empty()))
 }
 
-/// The seconds that are left.
-pub(super) fn expires_in(token: &Token, about: &About<'_>) -> Option<u64> {
-    token.window().left(about.now).map(|left| left.as_secs())
+/// Returns the remaining lifetime in seconds.
+pub(super) fn expires_in(token: &Token, info: &TokenInfo<'_>) -> Option<u64> {
+    token.window().left(info.now).map(|left| left.as_secs())
 }
 
-/// As kubectl has it from an exec plugin, in a version.
-pub(crate) fn exec_credential(token: &Token, sent_in: &Header, api_version: &str) -> Result<String> {
+/// Returns the `ExecCredential` for kubectl, in the given API version.
+pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: &str) -> Result<String> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct ExecCredential<'a> {
@@ -74,13 +74,13 @@ pub(crate) fn exec_credential(token: &Token, sent_in: &Header, api_version: &str
         api_version,
         kind: "ExecCredential",
         status: Status {
-            token: header::bearer(token, sent_in)?,
+            token: header::bearer(token, http_header)?,
             expiration_timestamp: token.expires_at().map(rfc3339),
         },
     })
 }
 
-/// Keys for Amazon's services, as a token of that type holds them.
+/// AWS keys: the content of a token of that type.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Keys {
@@ -97,19 +97,19 @@ fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> std::result::Result
 }
 
 impl Keys {
-    /// Those in the token.
+    /// Parses the keys in a token.
     pub(super) fn of(token: &Token) -> Result<Self> {
-        // The parser's error would show what it met.
+        // Without the parser's error: it quotes the secret.
         serde_json::from_str(token.secret().expose())
             .ok()
             .filter(|keys: &Self| {
                 let all = [&keys.access_key_id, &keys.secret_access_key, &keys.session_token];
                 all.iter().all(|key| !key.expose().is_empty() && !key.expose().contains(char::is_control))
             })
-            .ok_or_else(|| Error::failed("what the service gave holds no AWS keys"))
+            .ok_or_else(|| Error::new(ErrorCode::FormatUnsuitable, "the service's response has no AWS keys"))
     }
 
-    /// The environment variables of Amazon's tools and of GDAL.
+    /// Returns the environment variables that AWS tools and GDAL read.
     pub(super) fn variables(self) -> Vec<(&'static str, Secret)> {
         vec![
             ("AWS_ACCESS_KEY_ID", self.access_key_id),
@@ -119,7 +119,7 @@ impl Keys {
     }
 }
 
-/// As Amazon's tools have it from a `credential_process`.
+/// Returns the JSON object of a `credential_process` for AWS tools.
 pub(crate) fn aws(token: &Token) -> Result<String> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
@@ -133,7 +133,7 @@ pub(crate) fn aws(token: &Token) -> Result<String> {
     line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
 }
 
-/// Providers, and the store that was looked into, as one line of JSON.
+/// Returns providers, and optionally the store, as one line of JSON.
 pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
     #[derive(Serialize)]
     struct Answer {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_what_a_credential_process_prints_and_variables() {
+    fn keys_become_credential_process_and_variables() {
         let token = token(r#"{"AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t","other":1}"#);
         let keys = r#""AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t""#;
         let printed = aws(&token).expect("keys");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn half_keys_are_none_and_are_not_shown() {
+    fn incomplete_keys_are_rejected_and_not_shown() {
         for json in [
             "secret-7",
             r#"{"AccessKeyId":"secret-7","SecretAccessKey":7}"#,

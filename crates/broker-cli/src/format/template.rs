@@ -1,10 +1,10 @@
-//! Text of the person's own.
+//! The format of `--template`.
 
 use broker::{Error, Result, Token, sanitize};
 
-use super::{About, json};
+use super::{TokenInfo, json};
 
-/// Text with places for what is known of a token.
+/// Text with placeholders for the fields of a token.
 #[derive(Debug, Default)]
 pub(super) struct Template<'a>(Vec<Piece<'a>>);
 
@@ -24,7 +24,7 @@ enum Field {
     Provider,
 }
 
-/// What can stand in braces.
+/// The placeholders.
 const FIELDS: [(&str, Field); 6] = [
     ("{token}", Field::Token),
     ("{token_type}", Field::TokenType),
@@ -35,7 +35,7 @@ const FIELDS: [(&str, Field); 6] = [
 ];
 
 impl<'a> Template<'a> {
-    /// Reads it: `{{` and `}}` are braces.
+    /// Parses a template. `{{` and `}}` are literal braces.
     pub(super) fn parse(text: &'a str) -> Result<Self> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -56,8 +56,8 @@ impl<'a> Template<'a> {
         Ok(Self(pieces))
     }
 
-    /// With a token in it. What is not known is empty.
-    pub(super) fn fill(&self, token: &Token, about: &About<'_>) -> String {
+    /// Fills in the fields of a token. Unknown fields are empty.
+    pub(super) fn fill(&self, token: &Token, info: &TokenInfo<'_>) -> String {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
@@ -65,17 +65,17 @@ impl<'a> Template<'a> {
                 Piece::Field(Field::Token) => text.push_str(token.secret().expose()),
                 Piece::Field(Field::TokenType) => text.push_str(token.token_type()),
                 Piece::Field(Field::Scope) => {
-                    text.push_str(&sanitize(json::scope(token, about).unwrap_or_default()));
+                    text.push_str(&sanitize(json::scope(token, info).unwrap_or_default()));
                 }
                 Piece::Field(Field::ExpiresAt) => {
                     text.push_str(&token.expires_at().map(json::rfc3339).unwrap_or_default());
                 }
                 Piece::Field(Field::ExpiresIn) => {
                     text.push_str(
-                        &json::expires_in(token, about).map_or_else(String::new, |left| left.to_string()),
+                        &json::expires_in(token, info).map_or_else(String::new, |left| left.to_string()),
                     );
                 }
-                Piece::Field(Field::Provider) => text.push_str(about.provider),
+                Piece::Field(Field::Provider) => text.push_str(info.provider),
             }
         }
         text + "\n"
@@ -85,6 +85,6 @@ impl<'a> Template<'a> {
 fn unknown(from: &str) -> Error {
     let known = FIELDS.map(|(name, _)| name).join(", ");
     let shown = from.split_inclusive('}').next().unwrap_or(from);
-    Error::usage(format!("`--template`: `{}` is not known", sanitize(shown)))
-        .with_hint(format!("there are {known}; {{{{ and }}}} are braces"))
+    Error::usage(format!("--template: unknown placeholder `{}`", sanitize(shown)))
+        .with_hint(format!("use {known}; write {{{{ and }}}} for braces"))
 }

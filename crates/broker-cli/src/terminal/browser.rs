@@ -1,37 +1,37 @@
-//! Opening a page, in a process of its own: what opens it does not get the broker's secrets in its environment.
+//! Opens a page in a separate process, so that the browser does not inherit secrets in the environment.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What this program is called when it is to open a page.
-const CALLED: &str = "broker-open-page";
+/// The name (`argv[0]`) under which this program opens a page.
+const OPENER: &str = "broker-open-page";
 
-/// Opens a page without these environment variables. It may take its time, or the terminal: the login does not wait.
+/// Opens a page in the background, without these environment variables.
 pub(super) fn open(url: &str, without: &[String]) {
-    let Ok(this) = this() else { return };
-    let mut command = Command::new(this);
-    command.arg0(CALLED).arg(url);
+    let Ok(program) = this_program() else { return };
+    let mut command = Command::new(program);
+    command.arg0(OPENER).arg(url);
     for name in without {
         command.env_remove(name);
     }
-    // The page stands on the terminal too.
-    let Ok(mut opens) = command.spawn() else { return };
-    std::thread::spawn(move || opens.wait());
+    // On failure the user opens the printed address.
+    let Ok(mut opener) = command.spawn() else { return };
+    std::thread::spawn(move || opener.wait());
 }
 
-/// This program; on Linux also if its file was removed or replaced since, as by an upgrade.
-fn this() -> std::io::Result<PathBuf> {
+/// Returns the path of this program. On Linux it also works after an upgrade has replaced the file.
+fn this_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
-/// Opens the page that these words name, if this program was called for that.
-pub(crate) fn opened(words: &[OsString]) -> bool {
-    let [called, url] = words else { return false };
-    let is_called = called.as_os_str() == OsStr::new(CALLED);
-    if let Some(url) = url.to_str().filter(|_| is_called) {
+/// Opens the page in the arguments, if this program was started by [`open`]. Returns whether it was.
+pub(crate) fn open_page(words: &[OsString]) -> bool {
+    let [name, url] = words else { return false };
+    let is_opener = name.as_os_str() == OsStr::new(OPENER);
+    if let Some(url) = url.to_str().filter(|_| is_opener) {
         let _ = webbrowser::open(url);
     }
-    is_called
+    is_opener
 }

@@ -1,4 +1,4 @@
-//! The person at the terminal: prompts, the page of a login, the time that is left.
+//! The terminal: prompts, login instructions, the countdown.
 
 mod browser;
 mod page;
@@ -14,64 +14,71 @@ use rustix::termios::tcgetwinsize;
 
 use crate::humanize;
 use crate::report::say;
-pub(crate) use browser::opened;
-use page::{Page, SignIn, Size};
+pub(crate) use browser::open_page;
+use page::{BrowserLogin, DeviceLogin, Size};
 pub(crate) use prompt::restore;
 use prompt::{hide, prompt};
 
-/// What turns while something is waited for.
-const WHEEL: [char; 4] = ['◐', '◓', '◑', '◒'];
+/// The spinner of the countdown.
+const SPINNER: [char; 4] = ['◐', '◓', '◑', '◒'];
 
-/// Whether stderr is a terminal that colours may be used on (`NO_COLOR`).
+/// Whether a stream may get colours: it is a terminal, and `NO_COLOR` is not set.
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stream.is_terminal() && !is_dumb() && !none
 }
 
-/// Whether it only shows one line after another, as an editor's shell does.
+/// Whether the terminal understands no control sequences, as an editor's shell.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// How large the terminal on stderr is, if one is there that can do more than show one line after another.
+/// Returns the width of the terminal on stderr; `None` if stderr is not a terminal.
+pub(crate) fn columns() -> Option<usize> {
+    let stderr = std::io::stderr();
+    let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal())?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Returns the size of the terminal on stderr, if it understands control sequences.
 fn size() -> Option<Size> {
     let stderr = std::io::stderr();
     let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal() && !is_dumb())?;
-    // One that does not tell its size (0) may have any.
-    let any = |size: u16| if size == 0 { usize::MAX } else { usize::from(size) };
-    Some(Size { columns: any(size.ws_col), rows: any(size.ws_row) })
+    // 0 means unknown.
+    let known = |size: u16| if size == 0 { usize::MAX } else { usize::from(size) };
+    Some(Size { columns: known(size.ws_col), rows: known(size.ws_row) })
 }
 
-/// Asks on the terminal, tells on stderr.
+/// Asks on the terminal and prints on stderr.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     quiet: bool,
     browser: bool,
-    /// How often the line of the time that is left was written, while it stands there.
-    counting: Mutex<usize>,
-    /// The environment variables that no browser gets.
+    /// How often the countdown was drawn; 0 if it is not on the screen.
+    drawn: Mutex<usize>,
+    /// Environment variables that no child process gets.
     withheld: OnceLock<Vec<String>>,
 }
 
 impl Terminal {
     pub(crate) fn new(quiet: bool, browser: bool) -> Self {
-        Self { quiet, browser, counting: Mutex::default(), withheld: OnceLock::new() }
+        Self { quiet, browser, drawn: Mutex::default(), withheld: OnceLock::new() }
     }
 
-    /// Whatever is started from here does not get these environment variables.
+    /// Keeps these environment variables from child processes.
     pub(crate) fn withhold(&self, variables: Vec<String>) {
         let _ = self.withheld.set(variables);
     }
 
-    /// The environment variables that children do not get.
+    /// Returns the environment variables that child processes do not get.
     pub(crate) fn withheld(&self) -> &[String] {
         self.withheld.get().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Takes away the line of the time that is left.
+    /// Removes the countdown from the screen.
     pub(crate) fn clear(&self) {
-        if let Ok(mut counting) = self.counting.lock()
-            && std::mem::take(&mut *counting) > 0
+        if let Ok(mut drawn) = self.drawn.lock()
+            && std::mem::take(&mut *drawn) > 0
         {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
@@ -101,12 +108,12 @@ impl Prompt for Terminal {
         answer.map(Secret::new)
     }
 
-    /// Shown even to who wants quiet: without it there is no login.
+    /// Printed also with `--quiet`: the login needs it.
     fn show_code(&self, code: &DeviceCode) {
         let DeviceCode { verification_uri, verification_uri_complete, user_code, .. } = code;
         let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
         let complete = verification_uri_complete.is_some();
-        let page = Page { url: &url, code: &sanitize(user_code), complete };
+        let page = DeviceLogin { url: &url, code: &sanitize(user_code), complete };
         say(&match size() {
             Some(size) => page.picture(size, colours(&std::io::stderr())),
             None => page.line(),
@@ -116,11 +123,11 @@ impl Prompt for Terminal {
         }
     }
 
-    /// Shown even to who wants quiet: without it there is no login.
+    /// Printed also with `--quiet`: the login needs it.
     fn show_page(&self, url: &str) {
         let url = sanitize(url);
         let opens = self.browses() && ServiceUrl::parse(&url).is_ok();
-        let page = SignIn { url: &url, opens };
+        let page = BrowserLogin { url: &url, opens };
         say(&match size() {
             Some(size) => page.lines(size, colours(&std::io::stderr())),
             None => page.line(),
@@ -131,16 +138,16 @@ impl Prompt for Terminal {
     }
 
     fn browses(&self) -> bool {
-        self.browser && browser_is_here()
+        self.browser && has_local_browser()
     }
 
     fn waiting(&self, left: Duration) {
         let Some(size) = size().filter(|_| !self.quiet) else { return };
-        if let Ok(mut counting) = self.counting.lock() {
-            let wheel = WHEEL[*counting % WHEEL.len()];
-            *counting += 1;
-            let line = format!("{wheel} Waiting, {} left (Ctrl-C to stop)", humanize::duration(left));
-            // A line that wraps could not be taken away.
+        if let Ok(mut drawn) = self.drawn.lock() {
+            let spinner = SPINNER[*drawn % SPINNER.len()];
+            *drawn += 1;
+            let line = format!("{spinner} Waiting, {} left (Ctrl-C to stop)", humanize::duration(left));
+            // A wrapped line could not be removed.
             let line: String = line.chars().take(size.columns.saturating_sub(1)).collect();
             let mut stderr = std::io::stderr().lock();
             let _ = write!(stderr, "\r\x1b[K{line}");
@@ -156,10 +163,10 @@ impl Prompt for Terminal {
     }
 }
 
-/// Whether a browser opened here would be seen by whoever typed the command.
-fn browser_is_here() -> bool {
+/// Whether the user would see a browser that opens on this machine.
+fn has_local_browser() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let far = set("SSH_CONNECTION") || set("SSH_TTY");
+    let remote = set("SSH_CONNECTION") || set("SSH_TTY");
     let display = cfg!(not(target_os = "linux")) || set("DISPLAY") || set("WAYLAND_DISPLAY");
-    !far && display
+    !remote && display
 }

@@ -1,41 +1,41 @@
-//! The page of a login: where to go, the code, and a picture of it for a phone.
+//! Login instructions: the address, the code, and a QR code for phones.
 
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
-/// How large a terminal is.
+/// The size of a terminal.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) columns: usize,
     pub(super) rows: usize,
 }
 
-/// What a person needs to sign in.
-pub(super) struct Page<'a> {
+/// Instructions for a login with a code, on any device.
+pub(super) struct DeviceLogin<'a> {
     pub(super) url: &'a str,
     pub(super) code: &'a str,
-    /// Whether the URL has the code in it.
+    /// Whether the URL contains the code.
     pub(super) complete: bool,
 }
 
-/// Longer codes are not spaced out.
-const LONG_CODE: usize = 12;
+/// Longer codes are printed without spaces between their characters.
+const MAX_SPACED: usize = 12;
 
-/// Between the picture and what stands beside it.
+/// Columns between the QR code and the text beside it.
 const GAP: usize = 2;
 
-impl Page<'_> {
-    /// All in one line, for logs, notebooks and pipes.
+impl DeviceLogin<'_> {
+    /// Returns the instructions in one line, for logs, notebooks and pipes.
     pub(super) fn line(&self) -> String {
-        let then = if self.complete { "check that it shows" } else { "enter there" };
-        format!("To sign in, open {} and {then} the code {}", self.url, self.code)
+        let then = if self.complete { "check that it shows" } else { "enter" };
+        format!("To log in, open {} and {then} the code {}", self.url, self.code)
     }
 
-    /// As much as fits: a picture that scrolls or wraps cannot be scanned.
+    /// Returns the instructions for a terminal. The QR code is left out where it does not fit.
     pub(super) fn picture(&self, size: Size, colours: bool) -> String {
         let code = self.code_in_a_box(colours);
         let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
-        // The head, the URL, and the line of the time that is left.
+        // Without the head, the URL and the countdown.
         let room = size.rows.saturating_sub(url_rows + 2);
         let qr = qr(self.url, colours).filter(|qr| qr.width <= size.columns);
         let beside = qr.as_ref().filter(|qr| {
@@ -48,24 +48,22 @@ impl Page<'_> {
             (None, None) => (code.lines, false),
         };
         let head = if scan {
-            "To sign in, scan this, or open on any device:"
+            "To log in, scan this code or open this page:"
         } else {
-            "To sign in, open this page on any device:"
+            "To log in, open this page on any device:"
         };
-        // Where there is room, there is air.
-        let air = if lines.len() + 2 <= room { "\n" } else { "" };
+        let blank = if lines.len() + 2 <= room { "\n" } else { "" };
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        format!("{head}\n{air}{bold}{}{plain}\n{air}{}", self.url, lines.join("\n"))
+        format!("{head}\n{blank}{bold}{}{plain}\n{blank}{}", self.url, lines.join("\n"))
     }
 
-    /// The code, large: what has to be typed stays in one piece, so that it can be copied.
+    /// Returns the code in a box. A code that the user has to type is not spaced, so that it can be copied.
     fn code_in_a_box(&self, colours: bool) -> Block {
-        let spaced = self.complete && self.code.chars().count() <= LONG_CODE;
+        let spaced = self.complete && self.code.chars().count() <= MAX_SPACED;
         let spread = || self.code.chars().map(String::from).collect::<Vec<_>>().join(" ");
         let code = if spaced { spread() } else { self.code.to_owned() };
         let bar = "─".repeat(code.chars().count() + 4);
-        let words =
-            if self.complete { "and check that it shows this code:" } else { "and enter this code there:" };
+        let words = if self.complete { "Check that it shows this code:" } else { "Enter this code there:" };
         let width = words.chars().count().max(bar.chars().count() + 2);
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         let lines = vec![
@@ -78,44 +76,44 @@ impl Page<'_> {
     }
 }
 
-/// The page where a person signs in with a browser that comes back by itself. There is no picture of it: a phone could
-/// not come back to this machine.
-pub(super) struct SignIn<'a> {
+/// Instructions for a login in a browser on this machine. They have no QR code: the service redirects to this machine,
+/// which a phone cannot reach.
+pub(super) struct BrowserLogin<'a> {
     pub(super) url: &'a str,
-    /// Whether a browser is being opened here.
+    /// Whether a browser opens automatically.
     pub(super) opens: bool,
 }
 
-impl SignIn<'_> {
-    /// All in one line, for logs, notebooks and pipes.
+impl BrowserLogin<'_> {
+    /// Returns the instructions in one line, for logs, notebooks and pipes.
     pub(super) fn line(&self) -> String {
-        format!("To sign in, open {}", self.url)
+        format!("To log in, open {}", self.url)
     }
 
-    /// The URL stands in a line of its own, which the terminal alone may wrap: then it can be copied in one piece.
+    /// Returns the instructions for a terminal. The URL is a line of its own, so that it can be copied.
     pub(super) fn lines(&self, size: Size, colours: bool) -> String {
         let words = if self.opens {
-            "A browser opens to sign in; if not, open this page on this machine:"
+            "To log in, use the browser that opens now, or open this page on this machine:"
         } else {
-            "To sign in, open this page in a browser:"
+            "To log in, open this page in a browser:"
         };
         let words_rows = words.chars().count().div_ceil(size.columns.max(1));
         let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
-        // Where there is room, there is air; the last row is for the time that is left, or a question.
-        let air = if words_rows + url_rows + 3 <= size.rows { "\n" } else { "" };
+        // The last row is for the countdown or a question.
+        let blank = if words_rows + url_rows + 3 <= size.rows { "\n" } else { "" };
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        format!("{words}\n{air}{bold}{}{plain}{air}", self.url)
+        format!("{words}\n{blank}{bold}{}{plain}{blank}", self.url)
     }
 }
 
-/// Lines of a known width, which control sequences have no part in.
+/// Lines and their width on the screen, without control sequences.
 struct Block {
     lines: Vec<String>,
     width: usize,
 }
 
 impl Block {
-    /// This, and another in the middle of its right side.
+    /// Returns the lines with another block to the right, centred vertically.
     fn beside(&self, other: &Self) -> Vec<String> {
         let above = self.lines.len().saturating_sub(other.lines.len()) / 2;
         let line = |(number, line): (usize, &String)| {
@@ -126,16 +124,16 @@ impl Block {
     }
 }
 
-/// A QR code that scans on dark and light terminals: its colours are set, not left to the theme.
+/// Renders a QR code in fixed colours, so that it scans on dark and light terminals.
 fn qr(url: &str, colours: bool) -> Option<Block> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
     let (dark, light) = (Dense1x2::Dark, Dense1x2::Light);
-    // Most terminals are dark: without colours what is printed is the light part.
+    // Without colours, assume a dark terminal: printed characters are light.
     let (dark, light) = if colours { (dark, light) } else { (light, dark) };
-    let picture = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
-    // Of the 256 colours that every terminal has these two belong to no theme.
+    let image = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
+    // These two of the 256 colours do not depend on the theme.
     let (before, after) = if colours { ("\x1b[38;5;16;48;5;231m", "\x1b[0m") } else { ("", "") };
-    let lines: Vec<_> = picture.lines().map(|line| format!("{before}{line}{after}")).collect();
-    let width = picture.lines().map(|line| line.chars().count()).max()?;
+    let lines: Vec<_> = image.lines().map(|line| format!("{before}{line}{after}")).collect();
+    let width = image.lines().map(|line| line.chars().count()).max()?;
     Some(Block { lines, width })
 }

@@ -1,5 +1,5 @@
-//! What a process has seen of the records, so that a held token costs no look at the store, nor a wait for another
-//! thread.
+//! The process's cache of records and tokens: a stored token costs neither a read of the store nor a wait for
+//! another thread.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,136 +11,136 @@ use super::decide::{Decision, decide};
 use super::{Inner, Slot};
 use crate::{Loaded, Record, Result, ScopeKey, Token, TokenRequest};
 
-/// How long a process trusts its own copy of a record before it looks at the store again.
-const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
+/// How long a process uses its copy of a record before it reads the store again.
+const RELOAD_AFTER: TimeDelta = TimeDelta::seconds(1);
 
-/// So many threads ask without touching each other's memory; of more, some share.
+/// This many threads share no memory; with more threads, some share a stripe.
 const STRIPES: usize = 16;
 
-/// A record as the store showed it.
+/// A record as it was loaded from the store.
 #[derive(Clone)]
 pub(super) struct CachedRecord {
     pub(super) record: Arc<Record>,
     at: DateTime<Utc>,
-    /// Whether it is in the second place only: then it is not used before somebody has tried to put it back.
+    /// Whether only the fallback file has it: it is used after an attempt to restore it.
     pub(super) in_fallback: bool,
 }
 
-/// What each thread was handed last. It follows from what [`Slot::seen`] has: whoever changes that forgets it.
+/// The last tokens of each thread. They depend on [`Slot::cached`]: a change there clears them.
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
-/// The answers of some threads, on cache lines of their own (processors fetch two at a time).
+/// The tokens of some threads, on cache lines of their own (processors fetch two at a time).
 #[derive(Default)]
 #[repr(align(128))]
-struct Stripe(Mutex<OfProviders>);
+struct Stripe(Mutex<TokensByProvider>);
 
-type OfProviders = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
+type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
-/// A held token, and how long it is the answer to who asks for its scopes and no more.
+/// A token, and how long it is the answer to a plain request.
 struct CachedToken {
-    /// Counted for these threads alone: a count that all change costs more than all else here.
+    /// With a reference count of its own: one that all threads change is the slowest part of a lookup.
     token: Token,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 }
 
 impl Inner {
-    /// The held token, if it needs no renewal.
+    /// Returns the stored token if it needs no renewal.
     pub(super) fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         let now = self.context.now();
         if request.is_plain()
-            && let Some(answers) = self.answers.of_thread().get(provider)
-            && let Some(answer) = answers.get(request.scopes())
-            && answer.stands(now)
+            && let Some(tokens) = self.tokens.of_thread().get(provider)
+            && let Some(cached) = tokens.get(request.scopes())
+            && cached.is_current(now)
         {
-            return Ok(Some(answer.token.clone()));
+            return Ok(Some(cached.token.clone()));
         }
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
-        let mut answers = self.answers.of_thread();
-        // Read while they are locked: what takes its place from here on forgets this answer.
-        let Some(seen) = slot.seen().filter(|seen| !seen.in_fallback) else { return Ok(None) };
-        let Decision::Use(token) = decide(&seen.record, request, now, now) else { return Ok(None) };
-        let answer = seen.answer(token);
-        let token = answer.token.clone();
-        if request.is_plain() && answer.stands(now) {
-            let answers = answers.entry(provider.to_owned()).or_default();
-            answers.insert(request.scopes().clone(), answer);
+        let mut tokens = self.tokens.of_thread();
+        // Read under this lock: a later change of the record clears this entry.
+        let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
+        let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };
+        let entry = cached.token_entry(token);
+        let token = entry.token.clone();
+        if request.is_plain() && entry.is_current(now) {
+            let tokens = tokens.entry(provider.to_owned()).or_default();
+            tokens.insert(request.scopes().clone(), entry);
         }
         Ok(Some(token))
     }
 
-    /// What is locked_record, as this process last saw it or as the store shows it.
+    /// Returns the record from the cache, or from the store if the copy is too old.
     pub(super) fn read_cached(&self, slot: &Slot) -> Result<CachedRecord> {
-        match slot.seen().filter(|seen| seen.is_fresh(self.context.now())) {
-            Some(seen) => Ok(seen),
+        match slot.cached().filter(|cached| cached.is_fresh(self.context.now())) {
+            Some(cached) => Ok(cached),
             None => self.reload(slot),
         }
     }
 
-    /// What is locked_record, as the store shows it; what was remembered while it was looked at is newer.
+    /// Reads the record from the store. A record that was cached during the read is newer.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
-        let before = slot.seen();
-        let shown = slot.store.peek(&slot.name)?;
-        let in_fallback = matches!(shown, Loaded::FromFallback(_));
-        let (record, _) = self.read(slot, shown);
-        let seen = self.seen(record, in_fallback);
+        let before = slot.cached();
+        let loaded = slot.store.peek(&slot.name)?;
+        let in_fallback = matches!(loaded, Loaded::FromFallback(_));
+        let (record, _) = self.read(slot, loaded);
+        let reloaded = self.cached_now(record, in_fallback);
         {
-            let mut last = slot.seen.write().unwrap_or_else(PoisonError::into_inner);
-            let of = |seen: &Option<CachedRecord>| seen.as_ref().map(|seen| Arc::as_ptr(&seen.record));
-            if let Some(newer) = last.as_ref().filter(|_| of(&last) != of(&before)) {
+            let mut cached = slot.cached.write().unwrap_or_else(PoisonError::into_inner);
+            let pointer =
+                |cached: &Option<CachedRecord>| cached.as_ref().map(|cached| Arc::as_ptr(&cached.record));
+            if let Some(newer) = cached.as_ref().filter(|_| pointer(&cached) != pointer(&before)) {
                 return Ok(newer.clone());
             }
-            *last = Some(seen.clone());
+            *cached = Some(reloaded.clone());
         }
-        self.answers.forget(&slot.name);
-        Ok(seen)
+        self.tokens.clear(&slot.name);
+        Ok(reloaded)
     }
 
-    pub(super) fn remember(&self, slot: &Slot, record: Record, in_fallback: bool) -> CachedRecord {
-        let seen = self.seen(record, in_fallback);
-        *slot.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(seen.clone());
-        self.answers.forget(&slot.name);
-        seen
+    pub(super) fn cache(&self, slot: &Slot, record: Record, in_fallback: bool) {
+        let cached = self.cached_now(record, in_fallback);
+        *slot.cached.write().unwrap_or_else(PoisonError::into_inner) = Some(cached);
+        self.tokens.clear(&slot.name);
     }
 
-    fn seen(&self, record: Record, in_fallback: bool) -> CachedRecord {
+    fn cached_now(&self, record: Record, in_fallback: bool) -> CachedRecord {
         CachedRecord { record: Arc::new(record), at: self.context.now(), in_fallback }
     }
 }
 
 impl Slot {
-    fn seen(&self) -> Option<CachedRecord> {
-        self.seen.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn cached(&self) -> Option<CachedRecord> {
+        self.cached.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl CachedRecord {
     fn is_fresh(&self, now: DateTime<Utc>) -> bool {
-        (TimeDelta::zero()..LOOK_AGAIN).contains(&(now - self.at))
+        (TimeDelta::zero()..RELOAD_AFTER).contains(&(now - self.at))
     }
 
-    /// A token that was decided to be used, for as long as that does not hang on the time: until this was seen too long
-    /// ago, or the token's advisory window begins.
-    fn answer(&self, token: &Token) -> CachedToken {
-        let until = self.at + LOOK_AGAIN;
+    /// Returns the entry for a usable token: current until the record must be reloaded, or the token's advisory window
+    /// begins.
+    fn token_entry(&self, token: &Token) -> CachedToken {
+        let until = self.at + RELOAD_AFTER;
         let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));
-        CachedToken { token: token.apart(), from: self.at, until }
+        CachedToken { token: token.unshared(), from: self.at, until }
     }
 }
 
 impl CachedToken {
-    fn stands(&self, now: DateTime<Utc>) -> bool {
-        // A clock that was set back has it looked at again.
+    fn is_current(&self, now: DateTime<Utc>) -> bool {
+        // Not current if the clock was set back.
         self.from <= now && now < self.until
     }
 }
 
 impl TokenCache {
-    /// Those of the running thread.
-    fn of_thread(&self) -> MutexGuard<'_, OfProviders> {
+    /// Locks the stripe of the running thread.
+    fn of_thread(&self) -> MutexGuard<'_, TokensByProvider> {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
             static STRIPE: usize = THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES;
@@ -148,7 +148,7 @@ impl TokenCache {
         self.0[STRIPE.with(|stripe| *stripe)].lock()
     }
 
-    fn forget(&self, provider: &str) {
+    fn clear(&self, provider: &str) {
         for stripe in &self.0 {
             stripe.lock().remove(provider);
         }
@@ -156,7 +156,7 @@ impl TokenCache {
 }
 
 impl Stripe {
-    fn lock(&self) -> MutexGuard<'_, OfProviders> {
+    fn lock(&self) -> MutexGuard<'_, TokensByProvider> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

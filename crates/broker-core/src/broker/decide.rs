@@ -1,4 +1,4 @@
-//! What to do with what is locked_record: the one place that decides.
+//! Decides what to do with a stored token.
 
 use chrono::{DateTime, Utc};
 
@@ -7,42 +7,52 @@ use crate::{Advice, Phase, Record, Token, TokenRequest};
 /// What to do for a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Decision<'r> {
-    /// The held token is handed out as it is.
+    /// The stored token is used as it is.
     Use(&'r Token),
-    /// Whoever gets the lock renews; this token serves everyone else meanwhile.
+    /// The caller that gets the lock renews the token; the others use this one.
     Renew(&'r Token),
-    /// Everyone waits for a new token.
+    /// All callers wait for a new token.
     Need,
 }
 
-/// Decides from what is held at `now`, for who asked at `asked_at`.
+/// Decides for a request that was made at `asked_at`.
 pub(super) fn decide<'r>(
     record: &'r Record,
     request: &TokenRequest,
     asked_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Decision<'r> {
-    let Some(token) = serves(record, request, asked_at, now) else { return Decision::Need };
-    match token.window().advice(now, record.standing_failure(request.scopes(), now)) {
-        Advice::Use => Decision::Use(token),
-        Advice::RenewOne => Decision::Renew(token),
-        Advice::Renew => Decision::Need,
+    let Some(token) = valid_token(record, request, asked_at, now) else { return Decision::Need };
+    let failure = record.waiting_failure(request.scopes(), now);
+    let advice = token.window().advice(now, failure);
+    if is_long_enough(token, request) || failure.is_some_and(|failure| failure.is_recent(now)) {
+        return match advice {
+            Advice::Use => Decision::Use(token),
+            Advice::RenewOne => Decision::Renew(token),
+            Advice::Renew => Decision::Need,
+        };
     }
+    Decision::Need
 }
 
-/// The held token if it truly serves the request at `now`: what is handed out when a renewal fails. A forced
-/// request is served by what was issued after it asked.
-pub(super) fn serves<'r>(
+/// Whether the token was issued for the requested lifetime.
+pub(super) fn is_long_enough(token: &Token, request: &TokenRequest) -> bool {
+    request.asked_lifetime().is_none_or(|lifetime| token.was_issued_for(lifetime))
+}
+
+/// Returns the stored token if it is valid for the request at `now`; it is also used when a renewal fails. For a forced
+/// request, only a token that was issued after the request is valid.
+pub(super) fn valid_token<'r>(
     record: &'r Record,
     request: &TokenRequest,
     asked_at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Option<&'r Token> {
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
-    let made_since = asked_at < token.issued_at() && token.issued_at() <= now;
-    let too_old = request.is_forced() && !made_since;
-    // One that was made since has as much life as the service gives.
-    let too_short = !made_since
+    let is_new = asked_at < token.issued_at() && token.issued_at() <= now;
+    let too_old = request.is_forced() && !is_new;
+    // The service issues no longer tokens than a new one.
+    let too_short = !is_new
         && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)
 }

@@ -1,4 +1,4 @@
-//! What a held token says of itself.
+//! Shows the claims of a stored token.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -6,26 +6,26 @@ use serde_json::{Map, Value};
 use super::Broker;
 use crate::{Claims, Result, ScopeKey};
 
-/// A held token, as it can be shown: never the token, nor its signature.
+/// A stored token in a form that can be shown: without the token itself and its signature.
 #[non_exhaustive]
 pub struct Inspected {
-    /// The type the service gave it.
+    /// The token type that the service reports.
     pub token_type: String,
-    /// When it expires, as the broker counts.
+    /// When it expires by this machine's clock.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether the token itself is locked_record: see [`crate::Token::not_stored`].
+    /// Whether the secret is stored: see [`crate::Token::not_stored`].
     pub kept: bool,
     /// Header and claims, if it is a JWT.
     pub jwt: Option<(Map<String, Value>, Claims)>,
 }
 
 impl Broker {
-    /// What the token that is held for these scopes says of itself, whatever its age; `None` if none is locked_record. This asks no
-    /// service and waits for nobody.
+    /// Describes the stored token for these scopes, even if it has expired; `None` if none is stored. It asks no service
+    /// and does not wait.
     pub fn inspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Inspected>> {
         let slot = self.slot(provider)?;
-        let seen = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
-        Ok(seen.record.token(scopes).map(|token| Inspected {
+        let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
+        Ok(cached.record.token(scopes).map(|token| Inspected {
             token_type: token.token_type().to_owned(),
             expires_at: token.expires_at(),
             kept: !token.secret().expose().is_empty(),
@@ -33,12 +33,12 @@ impl Broker {
         }))
     }
 
-    /// What the service says of the token that is held for these scopes (RFC 7662); `None` if none is locked_record, or the
-    /// service can't be asked.
+    /// Asks the service about the stored token for these scopes (RFC 7662); `None` if none is stored, or the service does
+    /// not support that.
     pub async fn introspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Map<String, Value>>> {
         let slot = self.slot(provider)?;
-        let seen = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
-        let Some(token) = seen.record.token(scopes).cloned() else { return Ok(None) };
+        let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
+        let Some(token) = cached.record.token(scopes).cloned() else { return Ok(None) };
         let work = |operation: super::operation::Operation| async move {
             operation.provider().introspect(&operation.context, &token).await
         };

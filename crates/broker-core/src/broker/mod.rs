@@ -1,4 +1,4 @@
-//! The broker: the one who locks, loads, asks, saves and hands out, in that order.
+//! The broker: it locks, loads, exchanges, saves and returns tokens, in that order.
 
 mod cache;
 mod decide;
@@ -23,8 +23,8 @@ use crate::in_flight::InFlightOperations;
 #[cfg(feature = "file")]
 use crate::store::ExternalLoginStore;
 use crate::{
-    Context, Error, Header, Loaded, Provider, Record, Result, Store, StoreAbout, Token, TokenRequest,
-    sanitize,
+    Context, Error, ErrorCode, Header, Loaded, Provider, Record, Result, Store, StoreAbout, Token,
+    TokenRequest, sanitize,
 };
 
 use cache::{CachedRecord, TokenCache};
@@ -36,37 +36,36 @@ pub use status::{State, Status, TokenStatus};
 /// How long a caller waits for another process that renews or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// Of the map of providers, which is only asked for what a thread has not seen. How many processors there are, as
-/// its default is, would be read from files at each start.
+/// Shards of the provider map. The default depends on the number of processors, which is read from files at each start.
 const SHARDS: usize = 4;
 
-/// The providers a broker knows, by name.
+/// The providers that a broker knows, by name.
 pub trait ProviderRegistry: Send + Sync {
-    /// The names, in the order people should see them.
+    /// The names, in the order in which users see them.
     fn names(&self) -> Vec<String>;
 
-    /// A provider by name: an [`crate::ErrorKind::Usage`] error if there is none of that name, an
-    /// [`crate::ErrorKind::Configuration`] error if its configuration is wrong.
+    /// Returns a provider by name. An unknown name is an [`crate::ErrorKind::Usage`] error, a wrong configuration an
+    /// [`crate::ErrorKind::Configuration`] error.
     fn entry(&self, name: &str) -> Result<Entry>;
 }
 
-/// A provider with what the broker needs to know beside it.
+/// A provider and its settings that the broker needs.
 #[derive(Clone)]
 pub struct Entry {
     /// The provider.
     pub provider: Arc<dyn Provider>,
-    /// The bound of each of its requests.
+    /// The timeout of each request.
     pub timeout: Duration,
-    /// The environment variable that programs usually look for its token in.
+    /// The environment variable in which programs usually expect its token.
     pub token_variable: String,
-    /// The hosts that its tokens are offered to: see [`Provider::hosts`].
+    /// The hosts that accept its tokens: see [`Provider::hosts`].
     pub hosts: Vec<String>,
-    /// The header that its tokens go into.
+    /// The header that carries its tokens.
     pub header: Header,
 }
 
 impl Entry {
-    /// An entry with the usual bound, the provider's own hosts, whose variable is `TOKEN`.
+    /// Creates an entry with the default timeout, the provider's own hosts, and the variable `TOKEN`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         let (hosts, header) = (provider.hosts(), provider.header());
         Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned(), hosts, header }
@@ -79,51 +78,52 @@ impl ProviderRegistry for BTreeMap<String, Entry> {
     }
 
     fn entry(&self, name: &str) -> Result<Entry> {
-        self.get(name).cloned().ok_or_else(|| Error::usage(format!("there is no provider `{name}`")))
+        let unknown = || Error::new(ErrorCode::ProviderUnknown, format!("no provider is named `{name}`"));
+        self.get(name).cloned().ok_or_else(unknown)
     }
 }
 
-/// The broker. Cheap to clone; all clones share what they know. It is `Send + Sync`, and async calls need a
-/// tokio runtime with time (and I/O, for the usual HTTP client).
+/// The broker. It is cheap to clone, and clones share all state. It is `Send + Sync`; async calls need a tokio
+/// runtime with time (and I/O, for the usual HTTP client).
 ///
-/// Work that was begun goes on if a call is dropped, until what the service gave is saved: a login is not lost
-/// by a timeout or a `select!` around a call. Before a process ends by itself, wait for [`Broker::wait_idle`]. The
-/// file store reads, writes and syncs its small files on the thread of the task.
+/// An operation continues if its call is dropped, until the response is saved: a timeout or `select!` around a call
+/// loses no login. Before a process exits, it waits for [`Broker::wait_idle`]. The file store reads, writes and syncs
+/// its small files on the thread of the task.
 #[derive(Clone)]
 pub struct Broker {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    catalog: Box<dyn ProviderRegistry>,
+    registry: Box<dyn ProviderRegistry>,
     store: Arc<dyn Store>,
     context: Context,
-    sections: InFlightOperations,
+    in_flight: InFlightOperations,
     wait_limit: Duration,
     slots: DashMap<String, Arc<Slot>>,
-    answers: TokenCache,
+    tokens: TokenCache,
 }
 
-/// What a process knows of one provider.
+/// The state of one provider in this process.
 struct Slot {
     name: String,
     entry: Entry,
-    /// One task of this process at a time goes for the store's lock.
-    gate: Arc<tokio::sync::Mutex<()>>,
-    seen: RwLock<Option<CachedRecord>>,
-    /// Where its record is.
+    /// One task of this process at a time waits for the store's lock.
+    process_mutex: Arc<tokio::sync::Mutex<()>>,
+    cached: RwLock<Option<CachedRecord>>,
+    /// The store of its record.
     store: Arc<dyn Store>,
-    shares_file: bool,
+    has_login_file: bool,
 }
 
-/// Whether a provider can be called so: up to 64 letters (ASCII), digits, `-` and `_`, the first of them no `-`.
+/// Whether a name is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
 #[must_use]
 pub fn is_provider_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
 }
 
-/// Whether a host (with or without a port) is meant by a pattern of [`Provider::hosts`]. A pattern without a port means
+/// Whether a host (with or without a port) matches a pattern of [`Provider::hosts`]. A pattern without a port matches
 /// every port.
 #[must_use]
 pub fn host_matches(pattern: &str, host: &str) -> bool {
@@ -136,7 +136,7 @@ pub fn host_matches(pattern: &str, host: &str) -> bool {
     };
     let host = match (without_port(&pattern) == pattern, without_port(&host) == host) {
         (true, _) => without_port(&host),
-        // Where no port is said, it is that of https.
+        // The default port is that of https.
         (false, true) => format!("{host}:443"),
         (false, false) => host,
     };
@@ -154,14 +154,14 @@ pub struct BrokerBuilder {
 }
 
 impl BrokerBuilder {
-    /// Sets how long a caller waits for another process that renews or logs in; 2 minutes if not set.
+    /// Sets how long a caller waits for another process that renews or logs in. The default is 2 minutes.
     #[must_use]
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.inner.wait_limit = limit;
         self
     }
 
-    /// The broker.
+    /// Builds the broker.
     #[must_use]
     pub fn build(self) -> Broker {
         Broker { inner: Arc::new(self.inner) }
@@ -169,21 +169,21 @@ impl BrokerBuilder {
 }
 
 impl Broker {
-    /// Builds a broker of these providers, over this store, in this world.
+    /// Creates a builder for these providers, this store and this context.
     pub fn builder(
-        catalog: impl ProviderRegistry + 'static,
+        registry: impl ProviderRegistry + 'static,
         store: Arc<dyn Store>,
         context: Context,
     ) -> BrokerBuilder {
         BrokerBuilder {
             inner: Inner {
-                catalog: Box::new(catalog),
+                registry: Box::new(registry),
                 store,
                 context,
-                sections: InFlightOperations::new(),
+                in_flight: InFlightOperations::new(),
                 wait_limit: WAIT_LIMIT,
                 slots: DashMap::with_shard_amount(SHARDS),
-                answers: TokenCache::default(),
+                tokens: TokenCache::default(),
             },
         }
     }
@@ -191,36 +191,36 @@ impl Broker {
     /// The names of the providers.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.inner.catalog.names()
+        self.inner.registry.names()
     }
 
-    /// The environment variable that programs usually look for a provider's token in.
+    /// The environment variable in which programs usually expect a provider's token.
     pub fn token_variable(&self, provider: &str) -> Result<String> {
         Ok(self.slot(provider)?.entry.token_variable.clone())
     }
 
-    /// The hosts that a provider's tokens are offered to: see [`Provider::hosts`].
+    /// The hosts that accept a provider's tokens: see [`Provider::hosts`].
     pub fn hosts(&self, provider: &str) -> Result<Vec<String>> {
         Ok(self.slot(provider)?.entry.hosts.clone())
     }
 
-    /// The header that a provider's tokens go into.
+    /// The header that carries a provider's tokens.
     pub fn header(&self, provider: &str) -> Result<Header> {
         Ok(self.slot(provider)?.entry.header.clone())
     }
 
-    /// Whether a provider's tokens are offered to `host`, which may have a port.
+    /// Whether a provider's tokens may be sent to `host`, which may include a port.
     pub fn offers_to(&self, provider: &str, host: &str) -> Result<bool> {
         Ok(self.slot(provider)?.entry.hosts.iter().any(|pattern| host_matches(pattern, host)))
     }
 
-    /// The held token, if it needs no renewal. This asks no service, waits for nobody and needs no runtime.
+    /// Returns the stored token if it needs no renewal. It asks no service, does not wait and needs no runtime.
     pub fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         self.inner.stored(provider, request).map_err(|error| error.for_provider(provider))
     }
 
-    /// A token: the held one, or a new one, which is saved before it is returned. However many ask at once, in
-    /// this process and others, one asks the service.
+    /// Returns the stored token, or a new one, which is saved first. For all concurrent callers in this and other
+    /// processes, one asks the service.
     pub async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
         if let Some(token) = self.stored(provider, request)? {
             return Ok(token);
@@ -229,12 +229,12 @@ impl Broker {
         self.run(provider, |operation| async move { operation.renew(&request).await }).await
     }
 
-    /// Waits until nothing is between a request and its save. A process that ends before may lose a login.
+    /// Waits until no operation is between a request and its save. A process that exits earlier may lose a login.
     pub async fn wait_idle(&self) {
-        self.inner.sections.wait_idle().await;
+        self.inner.in_flight.wait_idle().await;
     }
 
-    /// Where records are, and how far the lock reaches that keeps their writers apart.
+    /// Describes the store and the reach of its lock.
     #[must_use]
     pub fn store(&self) -> StoreAbout {
         self.inner.store.about()
@@ -246,20 +246,21 @@ impl Broker {
 }
 
 impl Inner {
-    /// A provider by its name, with what this process knows of it.
+    /// Returns the state of a provider.
     fn slot(&self, name: &str) -> Result<Arc<Slot>> {
-        // A name becomes a file's name.
+        // The name becomes a file name.
         if !is_provider_name(name) {
-            return Err(Error::usage(format!("`{}` is no name for a provider", sanitize(name))));
+            let message = format!("`{}` is not a valid provider name", sanitize(name));
+            return Err(Error::new(ErrorCode::ProviderUnknown, message));
         }
         if let Some(slot) = self.slots.get(name) {
             return Ok(slot.clone());
         }
-        let entry = self.catalog.entry(name)?;
-        let (gate, seen) = (Arc::default(), RwLock::new(None));
+        let entry = self.registry.entry(name)?;
+        let (process_mutex, cached) = (Arc::default(), RwLock::new(None));
         let records = self.store.clone();
         let file = entry.provider.login_file().filter(|_| cfg!(feature = "file"));
-        let shares_file = file.is_some();
+        let has_login_file = file.is_some();
         let store = match file {
             #[cfg(feature = "file")]
             Some(file) => {
@@ -267,7 +268,7 @@ impl Inner {
             }
             _ => records,
         };
-        let slot = Slot { name: name.to_owned(), entry, gate, seen, store, shares_file };
+        let slot = Slot { name: name.to_owned(), entry, process_mutex, cached, store, has_login_file };
         Ok(self.slots.entry(name.to_owned()).or_insert_with(|| Arc::new(slot)).clone())
     }
 }
@@ -277,20 +278,20 @@ impl Slot {
         Record::new(&self.name, self.entry.provider.issuer().clone())
     }
 
-    /// What a store shows, as this provider may use it; and why it could not be read, if so.
+    /// Returns the loaded record for this provider, and why it could not be read.
     fn read(&self, loaded: Loaded, now: DateTime<Utc>) -> (Record, Option<String>) {
         match loaded {
             Loaded::Nothing => (self.empty(), None),
-            Loaded::Record(record) | Loaded::FromFallback(record) => (self.own(*record, now), None),
+            Loaded::Record(record) | Loaded::FromFallback(record) => (self.usable(*record, now), None),
             Loaded::Unreadable(why) => (self.empty(), Some(why)),
         }
     }
 
-    /// The record as this provider may use it.
-    fn own(&self, record: Record, now: DateTime<Utc>) -> Record {
+    /// Limits a record to the parts that this provider may use.
+    fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let provider = &self.entry.provider;
         let mut record = record.of_issuer(provider.issuer(), provider.account(), now);
         record.retain_tokens(|token| provider.accepts(token));
-        if self.shares_file { record } else { record.unshared() }
+        if self.has_login_file { record } else { record.without_external() }
     }
 }

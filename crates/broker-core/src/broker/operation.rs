@@ -1,4 +1,4 @@
-//! One operation under the lock: what renewing, logging in and logging out share.
+//! One operation under the lock: the common parts of renewing, logging in and logging out.
 
 use std::sync::Arc;
 
@@ -11,45 +11,44 @@ use crate::context::OtherProviders;
 use crate::delivery::DeliveryStatus;
 use crate::in_flight::InFlight;
 use crate::{
-    Context, Error, Hint, Loaded, Locked, Locking, Provider, Record, RecordUpdate, Result, Token,
+    Context, Error, ErrorCode, Hint, Loaded, Locked, Locking, Provider, Record, RecordUpdate, Result, Token,
     TokenRequest,
 };
 
-/// What an operation works with. It runs in a task of its own, so that it ends well when its caller does not
-/// wait for it.
+/// The state of one operation. It runs in a task of its own, so that it completes if its caller stops waiting.
 pub(super) struct Operation {
     pub(super) inner: Arc<Inner>,
     pub(super) slot: Arc<Slot>,
     pub(super) context: Context,
-    pub(super) section: Arc<InFlight>,
-    pub(super) trail: Arc<DeliveryStatus>,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) delivery: Arc<DeliveryStatus>,
 }
 
-/// What came of waiting for one's turn.
+/// The result of waiting for the lock.
 pub(super) enum Acquired<T> {
-    /// It came: nobody else changes the record now.
+    /// The lock: no other process changes the record now.
     Lock(Box<LockedRecord>),
-    /// What was wanted was there before.
+    /// Another process saved the result first.
     Found(T),
 }
 
-/// A record under its lock, as its provider may use it.
+/// A record under its lock, limited to the parts that its provider may use.
 pub(super) struct LockedRecord {
     pub(super) locked: Box<dyn Locked>,
     pub(super) record: Record,
-    /// Why what was there could not be read, if so.
+    /// Why the stored record could not be read.
     pub(super) unreadable: Option<String>,
-    /// Whether `record` says something that the store does not.
+    /// Whether `record` has changes that are not in the store.
     pub(super) unsaved: bool,
-    _gate: ProcessLock,
+    _process_lock: ProcessLock,
 }
 
-/// One task of this process at a time has it.
+/// One task of this process at a time owns it.
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {
-    /// The operations that the running task is part of: a provider may ask for the token of another.
-    static ASKING: Vec<(usize, String)>;
+    /// The operations that the running task is part of: a provider may request another provider's token.
+    static OPERATIONS: Vec<(usize, String)>;
 }
 
 #[async_trait]
@@ -60,7 +59,7 @@ impl OtherProviders for Broker {
 }
 
 impl Broker {
-    /// Runs an operation to its end even if the caller goes away; then its waits and polls end early.
+    /// Runs an operation to its end. If the caller stops waiting, its waits and polls end early.
     pub(super) async fn run<T, F, W>(&self, provider: &str, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -68,40 +67,45 @@ impl Broker {
         W: FnOnce(Operation) -> F,
     {
         let slot = self.slot(provider)?;
-        let asking = self.asking(provider)?;
-        let section = Arc::new(self.inner.sections.section());
+        let operations = self.operations(provider)?;
+        let in_flight = Arc::new(self.inner.in_flight.operation());
         // Dropped when the caller no longer waits.
         let (caller, cancelled) = watch::channel(());
-        let trail = Arc::<DeliveryStatus>::default();
+        let delivery = Arc::<DeliveryStatus>::default();
         let (timeout, inner) = (slot.entry.timeout, self.inner.clone());
         let context = inner.context.of_operation(
             timeout,
-            section.clone(),
-            trail.clone(),
+            in_flight.clone(),
+            delivery.clone(),
             cancelled,
             Arc::new(self.clone()),
         );
-        let operation = Operation { inner, slot, context, section, trail };
-        let ended = tokio::spawn(ASKING.scope(asking, work(operation))).await;
+        let operation = Operation { inner, slot, context, in_flight, delivery };
+        let ended = tokio::spawn(OPERATIONS.scope(operations, work(operation))).await;
         drop(caller);
         ended
-            .unwrap_or_else(|error| Err(Error::failed("the operation broke off").with_source(error)))
+            .unwrap_or_else(|error| {
+                Err(Error::new(ErrorCode::Internal, "the operation stopped unexpectedly").with_source(error))
+            })
             .map_err(|error| with_login_hint(error).for_provider(provider))
     }
 
-    /// Who is asking now, this operation included; an error if a provider needs its own token to get one.
-    fn asking(&self, provider: &str) -> Result<Vec<(usize, String)>> {
-        let mut asking = ASKING.try_with(Clone::clone).unwrap_or_default();
+    /// Returns the running operations and this one; fails if a provider needs its own token to get one.
+    fn operations(&self, provider: &str) -> Result<Vec<(usize, String)>> {
+        let mut operations = OPERATIONS.try_with(Clone::clone).unwrap_or_default();
         let this = (Arc::as_ptr(&self.inner) as usize, provider.to_owned());
-        let in_circle = asking.contains(&this);
-        asking.push(this);
-        if in_circle {
-            let names: Vec<_> = asking.iter().map(|(_, name)| name.as_str()).collect();
+        let is_cycle = operations.contains(&this);
+        operations.push(this);
+        if is_cycle {
+            let names: Vec<_> = operations.iter().map(|(_, name)| name.as_str()).collect();
             let names = names.join(" -> ");
-            return Err(Error::configuration(format!("providers need each other's tokens: {names}"))
-                .for_provider(provider));
+            return Err(Error::new(
+                ErrorCode::ConfigInvalid,
+                format!("providers need each other's tokens: {names}"),
+            )
+            .for_provider(provider));
         }
-        Ok(asking)
+        Ok(operations)
     }
 }
 
@@ -119,23 +123,23 @@ impl Operation {
         self.slot.entry.provider.as_ref()
     }
 
-    /// Waits for one's turn and loads the record; what `found` finds meanwhile in what the store shows ends the wait.
+    /// Waits for the lock and loads the record. The wait ends early if `found` returns a result for the stored record.
     pub(super) async fn acquire<T>(
         &self,
         found: impl Fn(&Record) -> Result<Option<T>>,
     ) -> Result<Acquired<T>> {
-        let gate = self.process_lock().await?;
-        self.acquire_with(gate, found).await
+        let process_lock = self.process_lock().await?;
+        self.acquire_with(process_lock, found).await
     }
 
-    /// The same, behind the gate.
+    /// Like [`Self::acquire`], with the process lock.
     pub(super) async fn acquire_with<T>(
         &self,
-        gate: ProcessLock,
+        process_lock: ProcessLock,
         found: impl Fn(&Record) -> Result<Option<T>>,
     ) -> Result<Acquired<T>> {
         Ok(match self.lock(|| found(&self.inner.reload(&self.slot)?.record)).await? {
-            Ok(locked) => Acquired::Lock(Box::new(self.load(locked, gate).await?)),
+            Ok(locked) => Acquired::Lock(Box::new(self.load(locked, process_lock).await?)),
             Err(found) => Acquired::Found(found),
         })
     }
@@ -144,8 +148,8 @@ impl Operation {
     pub(super) async fn process_lock(&self) -> Result<ProcessLock> {
         let limit = self.inner.wait_limit;
         tokio::select! {
-            gate = self.slot.gate.clone().lock_owned() => Ok(gate),
-            error = self.context.gone() => Err(error),
+            process_lock = self.slot.process_mutex.clone().lock_owned() => Ok(process_lock),
+            error = self.context.cancelled() => Err(error),
             () = tokio::time::sleep(limit) => {
                 let task = format!("another task of this process ({})", std::process::id());
                 Err(lock_timeout(&task, limit))
@@ -153,79 +157,79 @@ impl Operation {
         }
     }
 
-    /// Waits for the store's lock. `instead` is asked between two looks: what it gives ends the wait.
-    async fn lock<T>(&self, instead: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
-        let mut waiting = Backoff::up_to(self.inner.wait_limit);
+    /// Waits for the store's lock. After each attempt `found` is called; its result ends the wait.
+    async fn lock<T>(&self, found: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
+        let mut backoff = Backoff::up_to(self.inner.wait_limit);
         loop {
             let holder = match self.slot.store.try_lock(&self.slot.name).await? {
                 Locking::Taken(locked) => return Ok(Ok(locked)),
                 Locking::Busy(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
             };
-            if let Some(found) = instead()? {
+            if let Some(found) = found()? {
                 return Ok(Err(found));
             }
-            let (pause, tell) = waiting.next(&holder)?;
+            let (pause, tell) = backoff.next(&holder)?;
             self.context.pause(pause).await?;
             if tell {
                 let name = &self.slot.name;
-                self.context
-                    .person()
-                    .notify(&format!("waiting for {holder}, which renews {name} or logs in"));
+                self.context.prompt().notify(&format!("waiting for {holder} to renew or log in to {name}"));
             }
         }
     }
 
-    /// A record that is in the second place only goes back to its own, if nobody is in the way and it can be written.
+    /// Restores a record from the fallback file, if the lock is free and the record can be written.
     pub(super) async fn restore(&self) {
-        let in_fallback = self.inner.read_cached(&self.slot).is_ok_and(|seen| seen.in_fallback);
-        if let Some(gate) = self.slot.gate.clone().try_lock_owned().ok().filter(|_| in_fallback)
+        let in_fallback = self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback);
+        if let Some(process_lock) =
+            self.slot.process_mutex.clone().try_lock_owned().ok().filter(|_| in_fallback)
             && let Ok(Locking::Taken(locked)) = self.slot.store.try_lock(&self.slot.name).await
         {
-            drop(self.load(locked, gate).await);
+            drop(self.load(locked, process_lock).await);
         }
     }
 
-    /// Loads the record under its lock. One that is in the second place goes back to its own, if that can be.
-    async fn load(&self, mut locked: Box<dyn Locked>, gate: ProcessLock) -> Result<LockedRecord> {
+    /// Loads the record under its lock, and restores it from the fallback file if possible.
+    async fn load(&self, mut locked: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
         let loaded = locked.load().await?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
         let (record, unreadable) = self.inner.read(&self.slot, loaded);
-        let mut locked_record = LockedRecord { locked, record, unreadable, unsaved: false, _gate: gate };
+        let mut locked_record =
+            LockedRecord { locked, record, unreadable, unsaved: false, _process_lock: process_lock };
         if in_fallback {
             match self.write(&mut locked_record).await {
                 Ok(()) => {
-                    self.inner.remember(&self.slot, locked_record.record.clone(), false);
-                    tracing::info!("what was kept in the second place is in its own again");
+                    self.inner.cache(&self.slot, locked_record.record.clone(), false);
+                    tracing::info!("restored the record from the fallback file");
                 }
-                Err(error) => tracing::info!(%error, "the record stays in the second place"),
+                Err(error) => tracing::info!(%error, "the record stays in the fallback file"),
             }
         }
         Ok(locked_record)
     }
 
-    /// Says where what could not be read is kept now.
-    pub(super) fn notify_quarantined(&self, aside: Option<String>) {
-        if let Some(aside) = aside {
+    /// Reports the path of a quarantined record.
+    pub(super) fn notify_quarantined(&self, path: Option<String>) {
+        if let Some(path) = path {
             let name = &self.slot.name;
             self.context
-                .person()
-                .notify(&format!("{name}: what was held could not be read; it is kept in {aside}"));
+                .prompt()
+                .notify(&format!("{name}: the stored login could not be read; it was moved to {path}"));
         }
     }
 
-    /// Applies what an exchange brought and saves it: from here on it may be used.
-    pub(super) async fn save(&self, locked_record: &mut LockedRecord, change: RecordUpdate) -> Result<()> {
-        let gives = change.gives();
-        change.apply(&mut locked_record.record, self.context.now());
+    /// Applies an update and saves the record; then the update may be used.
+    pub(super) async fn save(&self, locked_record: &mut LockedRecord, update: RecordUpdate) -> Result<()> {
+        let has_secrets = update.has_secrets();
+        update.apply(&mut locked_record.record, self.context.now());
         match self.write(locked_record).await {
-            Err(error) if gives => {
+            Err(error) if has_secrets => {
                 locked_record.unsaved = true;
                 self.save_to_fallback(locked_record, &error).await?;
             }
             written => written?,
         }
-        self.section.end();
-        self.inner.remember(&self.slot, locked_record.record.clone(), locked_record.unsaved);
+        self.in_flight.end();
+        self.inner.cache(&self.slot, locked_record.record.clone(), locked_record.unsaved);
         self.context.flush_notices();
         Ok(())
     }
@@ -233,25 +237,26 @@ impl Operation {
     /// Saves the record as it is.
     pub(super) async fn write(&self, locked_record: &mut LockedRecord) -> Result<()> {
         locked_record.record.revise();
-        let aside = locked_record.locked.save(&locked_record.record).await?;
-        self.notify_quarantined(aside);
+        let quarantined = locked_record.locked.save(&locked_record.record).await?;
+        self.notify_quarantined(quarantined);
         locked_record.unreadable = None;
         locked_record.unsaved = false;
         Ok(())
     }
 
-    /// Saves in the second place what a service gave and the first could not take.
-    async fn save_to_fallback(&self, locked_record: &mut LockedRecord, why: &Error) -> Result<()> {
+    /// Saves the record to the fallback file, after its own file failed with `error`.
+    async fn save_to_fallback(&self, locked_record: &mut LockedRecord, error: &Error) -> Result<()> {
         let name = &self.slot.name;
         let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {
-            Error::failed(format!("what the service gave could not be saved: {}; {}", why.message(), second.message()))
+            let message = format!("cannot save the new token: {}; {}", error.message(), second.message());
+            Error::new(ErrorCode::StoreUnwritable, message)
                 .with_hint("free space on the disk, then repeat the request; if the service has replaced the login, log in again")
                 .with_source(second)
         })?;
-        self.context.person().notify(&format!(
-            "WARNING: {name}: what the service gave could not be saved in its place: {}\n\
-             WARNING: {name}: it is kept in {path}: do not remove that; a later call puts it back",
-            why.message()
+        self.context.prompt().notify(&format!(
+            "WARNING: {name}: cannot save the new token: {}\n\
+             WARNING: {name}: it is stored in the fallback file {path}: keep that file; a later call restores it",
+            error.message()
         ));
         Ok(())
     }

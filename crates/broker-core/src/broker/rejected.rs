@@ -1,23 +1,22 @@
-//! A token that the service it is for does not take (401).
+//! Replaces a token that the service rejects (401).
 
 use chrono::TimeDelta;
 
 use super::Broker;
 use super::operation::{Acquired, Operation};
-use crate::{Error, Record, Result, Secret, Token, TokenRequest};
+use crate::{Error, ErrorCode, Record, Result, Secret, Token, TokenRequest};
 
-/// For this long after a token was made because another was rejected, no third is made for that: the fault is not
-/// the token's.
-const SHORT_TIME: TimeDelta = TimeDelta::seconds(30);
+/// After a rejected token was replaced, the new one is not replaced within this time: the token is not the cause.
+const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 impl Broker {
-    /// A token in the place of one that the service it is for does not take, although it should still be valid (401,
-    /// RFC 6750 section 3.1). `rejected` is that token, or the held one if it is not given.
+    /// Replaces a token that the service rejects although it should still be valid (401, RFC 6750 section 3.1).
+    /// `rejected` is that token; `None` means the stored one.
     ///
-    /// If another is held by now, it is returned. Else exactly that token is forgotten, and one exchange is made for
-    /// all who complain, at most one in 30 seconds. Within these, who complains of the new token by name gets
-    /// [`crate::ErrorKind::Unavailable`], and who names none gets the new token. While the service asks to be left
-    /// alone nothing is forgotten.
+    /// If another token is stored by now, it is returned. Otherwise the rejected token is removed, and one exchange
+    /// replaces it for all callers, at most once in 30 seconds. Within that time a caller that rejects the new token
+    /// by name gets [`ErrorCode::TokenRejected`], and a caller that names none gets the new token. During a pause that
+    /// the service asked for, no token is removed.
     pub async fn replace_rejected(
         &self,
         provider: &str,
@@ -43,8 +42,8 @@ impl Operation {
             return Ok(token);
         }
         let mut bad = rejected.clone();
-        if self.is_meant(&locked_record.record, request, rejected.as_ref()) {
-            // While no other can be had, this one may still do elsewhere.
+        if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
+            // Without a replacement, the token is kept: another host may accept it.
             if let Some(error) = self.throttled(&locked_record.record) {
                 return Err(error);
             }
@@ -55,48 +54,51 @@ impl Operation {
             bad = locked_record.record.token(request.scopes()).map(|token| token.secret().clone());
             locked_record.record.reject_token(request.scopes(), self.context.now());
             self.write(&mut locked_record).await?;
-            self.inner.remember(&self.slot, locked_record.record.clone(), false);
+            self.inner.cache(&self.slot, locked_record.record.clone(), false);
         }
-        let token = self.renew_held(&mut locked_record, request).await?;
+        let token = self.renew_locked(&mut locked_record, request).await?;
         if bad.is_some_and(|bad| bad.same_as(token.secret())) {
-            return Err(Error::unavailable("the service gives the same token again, which is rejected")
-                .with_hint("see whether the account may do this, and whether the service is well"));
+            return Err(Error::new(ErrorCode::TokenRejected, "the service issued the rejected token again")
+                .with_hint("check the permissions of the account, and the status of the service"));
         }
         Ok(token)
     }
 
-    /// The held token, if it is another than the one that is complained of.
+    /// Returns the stored token if it is not the rejected one.
     fn other(
         &self,
         record: &Record,
         request: &TokenRequest,
         rejected: Option<&Secret>,
     ) -> Result<Option<Token>> {
-        if !self.is_meant(record, request, rejected) {
-            return Ok(self.serves(record, request).cloned());
+        if !self.is_rejected(record, request, rejected) {
+            return Ok(self.valid_token(record, request).cloned());
         }
-        if self.is_recent(record, request) {
-            let short = SHORT_TIME.num_seconds();
-            return Err(Error::unavailable(
-                "the token is rejected, and it was made only now because the one before was rejected: another would be no better",
+        if self.was_replaced_recently(record, request) {
+            let seconds = REPLACE_AGAIN_AFTER.num_seconds();
+            return Err(Error::new(
+                ErrorCode::TokenRejected,
+                format!("the token is rejected, although it replaced a rejected one less than {seconds} s ago"),
             )
-            .with_hint(format!("see whether the account may do this and the service is well; after {short} s a new one is made")));
+            .with_hint(format!(
+                "check the permissions of the account, and the status of the service; after {seconds} s the token is replaced again"
+            )));
         }
         Ok(None)
     }
 
-    /// Whether the held token is the one that is complained of.
-    fn is_meant(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
-        record.token(request.scopes()).is_some_and(|held| match rejected {
-            Some(rejected) => held.secret().same_as(rejected),
-            // Who does not name the token may mean the one before.
-            None => !self.is_recent(record, request),
+    /// Whether the stored token is the rejected one.
+    fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
+        record.token(request.scopes()).is_some_and(|stored| match rejected {
+            Some(rejected) => stored.secret().same_as(rejected),
+            // A caller that names no token may mean the one before.
+            None => !self.was_replaced_recently(record, request),
         })
     }
 
-    /// Whether somebody complained a short time ago, and the held token is what was made for that.
-    fn is_recent(&self, record: &Record, request: &TokenRequest) -> bool {
+    /// Whether the stored token replaced a rejected one a short time ago.
+    fn was_replaced_recently(&self, record: &Record, request: &TokenRequest) -> bool {
         let at = record.rejected_at(request.scopes());
-        at.is_some_and(|at| (TimeDelta::zero()..SHORT_TIME).contains(&(self.context.now() - at)))
+        at.is_some_and(|at| (TimeDelta::zero()..REPLACE_AGAIN_AFTER).contains(&(self.context.now() - at)))
     }
 }

@@ -1,35 +1,43 @@
-//! From a record to a new token.
+//! Renewal: from a record to a new token.
 
 use chrono::TimeDelta;
 
-use super::decide::{Decision, decide, serves};
+use super::decide::{Decision, decide, is_long_enough, valid_token};
 use super::operation::{Acquired, LockedRecord, Operation};
-use crate::{Error, ErrorKind, Failure, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest};
+use crate::{
+    Error, ErrorCode, ErrorKind, Failure, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest,
+};
 
-/// The most exchanges between a record and a token (log in again, refresh, mint, with one that is refused
-/// between): a provider that asks for more goes in a circle.
+/// The most exchanges for one token (log in again, refresh, mint, and one after each refusal). A provider that needs
+/// more repeats itself.
 const MOST_EXCHANGES: usize = 6;
 
 impl Operation {
-    /// Gets a token: by an exchange, or because somebody else made one meanwhile. If that fails and the held
-    /// token still serves, it is handed out.
+    /// Gets a token by an exchange, or from another caller's exchange. If that fails and the stored token is still
+    /// valid, it is returned.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
         self.restore().await;
-        let error = match self.try_renew(request).await {
-            Ok(token) => return Ok(token),
-            Err(error) => error,
-        };
-        let seen = self.inner.read_cached(&self.slot).ok();
-        let Some(token) = seen.and_then(|seen| self.serves(&seen.record, request).cloned()) else {
-            return Err(error);
-        };
+        match self.try_renew(request).await {
+            Ok(token) => Ok(token),
+            Err(error) => {
+                let cached = self.inner.read_cached(&self.slot).ok();
+                let token = cached.and_then(|cached| self.valid_token(&cached.record, request).cloned());
+                self.fall_back(token, error)
+            }
+        }
+    }
+
+    /// Returns the stored token after a failed renewal, and reports the error; without a token, fails with it.
+    pub(super) fn fall_back(&self, token: Option<Token>, error: Error) -> Result<Token> {
+        let Some(token) = token else { return Err(error) };
         let until =
             token.expires_at().map_or_else(String::new, |at| format!(" until {}", at.format("%F %T UTC")));
         let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
         let name = &self.slot.name;
-        self.context
-            .person()
-            .notify(&format!("{name}: not renewed, the held token serves{until}: {}{hint}", error.message()));
+        self.context.prompt().notify(&format!(
+            "{name}: cannot renew the token; the stored token is valid{until}: {}{hint}",
+            error.message()
+        ));
         Ok(token)
     }
 
@@ -37,9 +45,14 @@ impl Operation {
         decide(record, request, self.context.began_at(), self.context.now())
     }
 
-    /// The held token if it truly serves who asks.
-    pub(super) fn serves<'r>(&self, record: &'r Record, request: &TokenRequest) -> Option<&'r Token> {
-        serves(record, request, self.context.began_at(), self.context.now())
+    /// Returns the stored token if it is valid for the request.
+    pub(super) fn valid_token<'r>(&self, record: &'r Record, request: &TokenRequest) -> Option<&'r Token> {
+        valid_token(record, request, self.context.began_at(), self.context.now())
+    }
+
+    /// Returns the stored token if it is valid and was issued for the requested lifetime.
+    pub(super) fn fitting_token<'r>(&self, record: &'r Record, request: &TokenRequest) -> Option<&'r Token> {
+        self.valid_token(record, request).filter(|token| is_long_enough(token, request))
     }
 
     async fn try_renew(&self, request: &TokenRequest) -> Result<Token> {
@@ -47,43 +60,43 @@ impl Operation {
             Decision::Use(token) | Decision::Renew(token) => Some(token.clone()),
             Decision::Need => None,
         };
-        // Where a token serves meanwhile, whoever finds the way taken does not wait.
-        let gate = if let Some(spare) = found(&self.inner.read_cached(&self.slot)?.record) {
-            let Ok(gate) = self.slot.gate.clone().try_lock_owned() else { return Ok(spare) };
-            gate
+        // A caller with a valid token does not wait for another task.
+        let process_lock = if let Some(stored) = found(&self.inner.read_cached(&self.slot)?.record) {
+            let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned() else {
+                return Ok(stored);
+            };
+            process_lock
         } else {
-            let gate = self.process_lock().await?;
+            let process_lock = self.process_lock().await?;
             if let Some(token) = found(&self.inner.read_cached(&self.slot)?.record) {
                 return Ok(token);
             }
-            gate
+            process_lock
         };
-        let mut locked_record = match self.acquire_with(gate, |record| Ok(found(record))).await? {
+        let mut locked_record = match self.acquire_with(process_lock, |record| Ok(found(record))).await? {
             Acquired::Lock(locked_record) => locked_record,
             Acquired::Found(token) => return Ok(token),
         };
         match self.decide(&locked_record.record, request) {
             Decision::Use(token) => Ok(token.clone()),
-            Decision::Renew(_) | Decision::Need => self.renew_held(&mut locked_record, request).await,
+            Decision::Renew(_) | Decision::Need => self.renew_locked(&mut locked_record, request).await,
         }
     }
 
-    /// Under the lock: exchanges, unless that is known to be in vain now, and puts a failure on record.
-    pub(super) async fn renew_held(
+    /// Exchanges under the lock, unless another caller's attempt has just failed or the service asked for a pause.
+    pub(super) async fn renew_locked(
         &self,
         locked_record: &mut LockedRecord,
         request: &TokenRequest,
     ) -> Result<Token> {
-        if let Some(error) = self
-            .failed_meanwhile(&locked_record.record, request)
-            .or_else(|| self.throttled(&locked_record.record))
-        {
+        let record = &locked_record.record;
+        if let Some(error) = self.failed_while_waiting(record, request).or_else(|| self.throttled(record)) {
             return Err(error);
         }
         self.exchange(locked_record, request).await
     }
 
-    /// Under the lock: exchanges until the token is there, and puts a failure on record.
+    /// Exchanges under the lock until the record has the token, and stores a failure.
     pub(super) async fn exchange(
         &self,
         locked_record: &mut LockedRecord,
@@ -97,76 +110,76 @@ impl Operation {
         exchanged
     }
 
-    /// While the service wants to be left alone, nobody asks it.
+    /// Returns an error during a pause that the service asked for.
     pub(super) fn throttled(&self, record: &Record) -> Option<Error> {
         let now = self.context.now();
         let (until, failure) = record.throttle(now)?;
-        let error = Error::unavailable(format!(
-            "the service asked to be left alone until {}, and is not asked before ({})",
+        let message = format!(
+            "the service asked for a pause until {} ({})",
             until.format("%F %T UTC"),
             failure.message
-        ));
-        Some(error.with_retry_after((until - now).to_std().ok()).with_hint("try again then"))
+        );
+        let error = Error::new(ErrorCode::RateLimited, message);
+        Some(error.with_retry_after((until - now).to_std().ok()).with_hint(Hint::RetryLater))
     }
 
-    /// The failure of whoever tried while this operation waited: all who asked meanwhile get it, and nobody asks
-    /// again for them.
-    fn failed_meanwhile(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
-        // One from later than now is from before the clock was set back.
-        let meanwhile = |at| self.context.began_at() < at && at <= self.context.now();
-        let failure = record.failure(request.scopes()).filter(|failure| meanwhile(failure.at))?;
+    /// Returns the failure of another caller's attempt, if this caller waited for it.
+    fn failed_while_waiting(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
+        // A failure from the future dates from before the clock was set back.
+        let while_waiting = |at| self.context.began_at() < at && at <= self.context.now();
+        let failure = record.failure(request.scopes()).filter(|failure| while_waiting(failure.at))?;
         let error = failure.error();
         Some(if error.is_transient() { error.with_hint(Hint::RetryLater) } else { error })
     }
 
-    /// Exchanges, saving after each, until the token is there.
+    /// Exchanges, with a save after each, until the record has the token.
     async fn exchanges(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
-        let mut only_rotated = 0;
+        let mut without_token = 0;
         for _ in 0..MOST_EXCHANGES {
-            let whose = self.inner.whose_token(&self.slot);
-            let journal = self.open_refresh_intent(locked_record, request).await?;
+            let source_owner = self.inner.source_owner(&self.slot);
+            let intent = self.open_refresh_intent(locked_record, request).await?;
             let exchanged = self.provider().exchange(&self.context, &locked_record.record, request).await;
-            self.close_refresh_intent(locked_record, journal.as_ref(), &exchanged);
-            let mut change = exchanged?;
-            if change.refuses_grant() && self.changed_meanwhile(locked_record).await? {
+            self.close_refresh_intent(locked_record, intent.as_ref(), &exchanged);
+            let mut update = exchanged?;
+            if update.refuses_grant() && self.reload_changed_grant(locked_record).await? {
                 continue;
             }
-            let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));
-            only_rotated += usize::from(journal.is_some() && change.gives() && change.tokens().is_empty());
-            let given = change.tokens().iter().find(|(scopes, _)| scopes == request.scopes()).cloned();
-            let change = self.inner.note_whose(&self.slot, whose.as_ref(), change);
-            self.save(locked_record, change).await?;
-            if unfit {
-                return Err(arrived_unfit());
+            let (invalid, expired) = (update.take_invalid(), update.take_expired(self.context.now()));
+            without_token += usize::from(intent.is_some() && update.has_secrets() && !update.has_tokens());
+            let requested = update.requested_token(request.scopes(), request.asked_lifetime());
+            let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
+            self.save(locked_record, update).await?;
+            if invalid {
+                return Err(invalid_token());
             }
             if let Some(expired) = expired {
                 return Err(self.arrived_expired(&expired));
             }
-            if let Some((_, token)) = given {
+            if let Some(token) = requested {
                 return Ok(token);
             }
-            if only_rotated > 1 {
+            if without_token > 1 {
                 let issuer = &self.provider().issuer().endpoint;
-                return Err(Error::unavailable(format!("{issuer} renews and gives no token"))
-                    .with_hint("what it gave is kept: try again later"));
+                let message = format!("{issuer} replaced the refresh token but issued no access token");
+                return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
             }
         }
-        Err(Error::unavailable(format!("{MOST_EXCHANGES} exchanges gave no token")))
+        Err(Error::new(ErrorCode::BadResponse, format!("no token after {MOST_EXCHANGES} exchanges")))
     }
 
-    /// Before a refused grant is called lost: whether somebody has put another one there (who takes no lock, as
-    /// the services' own tools).
-    async fn changed_meanwhile(&self, locked_record: &mut LockedRecord) -> Result<bool> {
+    /// Reloads the record before a refused grant counts as lost: a program that takes no lock, such as the service's
+    /// own tools, may have replaced the grant. Returns whether it has.
+    async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
         let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
         else {
             return Ok(false);
         };
-        let record = self.slot.own(*record, self.context.now());
+        let record = self.slot.usable(*record, self.context.now());
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
-            // Logged out elsewhere. What cannot be read now is no logout.
-            (None, Some(_)) => record.grant().is_none() && !record.has_trouble(),
+            // Another program logged out. An unreadable file is not a logout.
+            (None, Some(_)) => record.grant().is_none() && !record.has_login_problem(),
             (None, None) => false,
         };
         if changed {
@@ -175,24 +188,27 @@ impl Operation {
         Ok(changed)
     }
 
-    /// A token that arrives expired is nobody's token: one of the two clocks is wrong.
+    /// Returns the error for a token that arrived expired: one of the two clocks is wrong.
     pub(super) fn arrived_expired(&self, token: &Token) -> Error {
         let now = self.context.now();
-        Error::unavailable(format!(
-            "the new token had already expired when it came ({}); this machine's clock says {}, the service's {}",
-            token.expires_at().unwrap_or_default().format("%F %T UTC"),
-            now.format("%F %T UTC"),
-            token.service_time(now).format("%F %T UTC"),
-        ))
+        Error::new(
+            ErrorCode::TokenExpired,
+            format!(
+                "the new token had already expired ({}); this machine's clock says {}, the service's {}",
+                token.expires_at().unwrap_or_default().format("%F %T UTC"),
+                now.format("%F %T UTC"),
+                token.service_time(now).format("%F %T UTC"),
+            ),
+        )
         .with_hint(if token.service_time(now) == now {
-            "the clocks agree: the service gives tokens that are over at once"
+            "both clocks agree: report this to the service"
         } else {
             "set this machine's clock"
         })
     }
 
-    /// Puts a failure on record, so that it is not repeated at once and `status` can tell of it. That this may
-    /// fail too changes nothing for the caller.
+    /// Stores a failure, for waiting callers, later calls and [`crate::Status`]. An error here does not change the
+    /// caller's result.
     pub(super) async fn note_failure(
         &self,
         locked_record: &mut LockedRecord,
@@ -200,16 +216,16 @@ impl Operation {
         error: &Error,
     ) {
         let by_service = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Refused);
-        let worth =
+        let is_noted =
             by_service || (error.kind() == ErrorKind::LoginRequired && !locked_record.record.is_empty());
-        if locked_record.unreadable.is_some() || !(worth || locked_record.unsaved) {
+        if locked_record.unreadable.is_some() || !(is_noted || locked_record.unsaved) {
             return;
         }
-        // A host that no lock keeps out may have saved something better meanwhile.
-        if !locked_record.unsaved && self.changed_meanwhile(locked_record).await.unwrap_or(false) {
+        // A host that the lock does not reach may have saved a better record.
+        if !locked_record.unsaved && self.reload_changed_grant(locked_record).await.unwrap_or(false) {
             return;
         }
-        if worth {
+        if is_noted {
             let token = locked_record.record.token(request.scopes());
             let pause =
                 token.map_or_else(TimeDelta::zero, |token| token.window().retry_pause(fastrand::f64()));
@@ -218,18 +234,18 @@ impl Operation {
                 .set_failure(request.scopes(), Failure::new(error, self.context.now(), pause));
         }
         if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {
-            tracing::warn!(%error, "the failure could not be put on record");
+            tracing::warn!(%error, "cannot store the failure");
         }
     }
 }
 
-/// A token that cannot be handed on is nobody's token.
-pub(super) fn arrived_unfit() -> Error {
-    Error::unavailable("the new token has control characters in it, which no program can take")
-        .with_hint("what came with it is kept: try again later")
+/// Returns the error for a token with control characters.
+pub(super) fn invalid_token() -> Error {
+    Error::new(ErrorCode::BadResponse, "the new token contains control characters and cannot be used")
+        .with_hint(Hint::RetryLater)
 }
 
-/// Says why what is on the disk was not used, where a login is asked for.
+/// Adds why the stored login cannot be used to an error that asks for a login.
 fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;
@@ -238,14 +254,15 @@ fn explain(error: Error, locked_record: &LockedRecord) -> Error {
         && grant.sent_at().is_some()
         && let Some(refusal_message) = grant.refusal_message()
     {
-        return Error::login_required(format!("the login is over: {refusal_message}"));
+        return Error::new(ErrorCode::GrantRefused, format!("the login has expired: {refusal_message}"));
     }
-    let because = match &locked_record.unreadable {
-        Some(why) => format!("{why}: it is left as it is, and kept aside by the next login"),
+    let why = match &locked_record.unreadable {
+        Some(why) => format!("{why}; the next login moves that file out of the way"),
         None => match locked_record.record.why_empty() {
             Some(why) => why,
             None => return error,
         },
     };
-    Error::login_required(format!("{} ({because})", error.message()))
+    let message = format!("{} ({why})", error.message());
+    error.with_message(message)
 }

@@ -3,39 +3,39 @@
 use chrono::{DateTime, Utc};
 
 use super::Broker;
-use super::derived::of_new_login;
+use super::derived::with_login_id;
 use super::operation::{Acquired, LockedRecord, Operation};
-use super::renew::arrived_unfit;
-use crate::{Error, ErrorKind, Hint, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
+use super::renew::invalid_token;
+use crate::{Error, ErrorCode, ErrorKind, Hint, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
 
-/// What a login brought.
+/// The result of a login.
 #[derive(Debug, Clone)]
 pub struct LoggedIn {
-    /// Whose login it is, if the service says.
+    /// The account's name, if the service reports it.
     pub account: Option<String>,
-    /// The token that came with it, if one did.
+    /// The token that was issued with the login.
     pub token: Option<Token>,
 }
 
-/// What a logout did.
+/// The result of a logout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedOut {
-    /// Whether anything was locked_record.
+    /// Whether a login or a token was stored.
     pub had_login: bool,
-    /// What was done at the service.
+    /// What was revoked at the service.
     pub at_service: Revoked,
-    /// Whether logins that other issuers gave were forgotten too, without being revoked.
+    /// Whether logins of other issuers were removed too, without being revoked.
     pub others_forgotten: bool,
 }
 
 impl Broker {
-    /// Logs in and saves what the service gave. What was held before is kept until then, and gone after.
+    /// Logs in and saves the login. The previous login stays until then.
     pub async fn login(&self, provider: &str, login: Login) -> Result<LoggedIn> {
         self.run(provider, |operation| operation.login(login)).await
     }
 
-    /// A token, by a login if there is no other way. Of all who ask so at once, one begins a login, and the others
-    /// get what comes of it; who logged in gets that too.
+    /// Returns a token, and logs in first if necessary. Of concurrent callers one logs in, and the others get its
+    /// result. The caller that logged in gets the login too.
     pub async fn token_or_login(
         &self,
         provider: &str,
@@ -45,27 +45,30 @@ impl Broker {
         self.run(provider, |operation| async move { operation.token_or_login(&request).await }).await
     }
 
-    /// The refresh token that is locked_record, to log in with on another host. Where the service replaces refresh tokens at each
-    /// use, only one of the two hosts keeps the login.
+    /// Returns the stored refresh token, for a login on another host. If the service replaces refresh tokens at each
+    /// use, only one of the two hosts stays logged in.
     pub fn refresh_token(&self, provider: &str) -> Result<Secret> {
         let named = |error: Error| error.for_provider(provider);
         let slot = self.slot(provider).map_err(named)?;
         if !slot.entry.provider.takes_refresh_token() {
-            return Err(named(Error::usage("this kind has no login to take along"))
-                .with_hint("the other host needs the secret itself, or a login of its own"));
+            return Err(named(Error::new(
+                ErrorCode::RequestUnsupported,
+                "logins of this provider cannot be used on another host",
+            ))
+            .with_hint("configure the secret on the other host, or log in there"));
         }
-        let seen = self.inner.reload(&slot).map_err(named)?;
-        let grant = seen.record.usable_grant().map(|grant| grant.secret().clone());
+        let cached = self.inner.reload(&slot).map_err(named)?;
+        let grant = cached.record.usable_grant().map(|grant| grant.secret().clone());
         grant.ok_or_else(|| {
-            let why = seen.record.why_empty().map(|why| format!(" ({why})")).unwrap_or_default();
-            Error::login_required(format!("no refresh token is held{why}"))
+            let why = cached.record.why_empty().map(|why| format!(" ({why})")).unwrap_or_default();
+            Error::login_required(format!("no refresh token is stored{why}"))
                 .with_hint(Hint::LogIn)
                 .for_provider(provider)
         })
     }
 
-    /// Revokes at the service what can be revoked there, then forgets the record. If the service cannot be
-    /// reached the record stays. With `local` the service is not asked.
+    /// Revokes the login at the service, then removes the record. If the service cannot be reached, the record stays.
+    /// With `local` the service is not asked.
     pub async fn logout(&self, provider: &str, local: bool) -> Result<LoggedOut> {
         self.run(provider, move |operation| operation.logout(local)).await
     }
@@ -73,22 +76,24 @@ impl Broker {
 
 impl Operation {
     async fn login(self, login: Login) -> Result<LoggedIn> {
-        let mut locked_record = self.hold().await?;
+        let mut locked_record = self.acquire_lock().await?;
         self.log_in(&mut locked_record, login).await
     }
 
     async fn token_or_login(self, request: &TokenRequest) -> Result<(Token, Option<LoggedIn>)> {
-        let serves = |record: &Record| self.serves(record, request).cloned();
-        let mut locked_record = match self.acquire(|record| Ok(serves(record))).await? {
+        let fitting = |record: &Record| self.fitting_token(record, request).cloned();
+        let mut locked_record = match self.acquire(|record| Ok(fitting(record))).await? {
             Acquired::Lock(locked_record) => locked_record,
             Acquired::Found(token) => return Ok((token, None)),
         };
-        if let Some(token) = serves(&locked_record.record) {
+        if let Some(token) = fitting(&locked_record.record) {
             return Ok((token, None));
         }
-        match self.renew_held(&mut locked_record, request).await {
-            Err(error) if error.kind() == ErrorKind::LoginRequired => {}
-            renewed => return Ok((renewed?, None)),
+        let shorter = self.valid_token(&locked_record.record, request).cloned();
+        match self.renew_locked(&mut locked_record, request).await {
+            Err(error) if error.kind() == ErrorKind::LoginRequired && shorter.is_none() => {}
+            Err(error) => return Ok((self.fall_back(shorter, error)?, None)),
+            Ok(token) => return Ok((token, None)),
         }
         let logged_in = match self.log_in(&mut locked_record, Login::Usual).await {
             Ok(logged_in) => logged_in,
@@ -97,7 +102,7 @@ impl Operation {
                 return Err(error);
             }
         };
-        let token = match serves(&locked_record.record) {
+        let token = match fitting(&locked_record.record) {
             Some(token) => token,
             None => self.exchange(&mut locked_record, request).await?,
         };
@@ -106,24 +111,24 @@ impl Operation {
 
     async fn log_in(&self, locked_record: &mut LockedRecord, login: Login) -> Result<LoggedIn> {
         locked_record.locked.probe_login().await?;
-        let whose = self.inner.whose_token(&self.slot);
-        let mut change = self.provider().login(&self.context, &login).await?;
-        let (unfit, expired) = (change.take_unfit(), change.take_expired(self.context.now()));
+        let source_owner = self.inner.source_owner(&self.slot);
+        let mut update = self.provider().login(&self.context, &login).await?;
+        let (invalid, expired) = (update.take_invalid(), update.take_expired(self.context.now()));
         locked_record.record = locked_record.record.for_new_login(self.provider().issuer());
-        let change = self.inner.note_whose(&self.slot, whose.as_ref(), change);
-        self.save(locked_record, of_new_login(change)).await?;
-        let error = expired.map(|token| self.arrived_expired(&token)).or_else(|| unfit.then(arrived_unfit));
+        let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
+        self.save(locked_record, with_login_id(update)).await?;
+        let error = expired.map(|token| self.arrived_expired(&token)).or_else(|| invalid.then(invalid_token));
         if let Some(error) = error {
             let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
-            self.context.person().notify(&format!("{}: {}{hint}", self.slot.name, error.message()));
+            self.context.prompt().notify(&format!("{}: {}{hint}", self.slot.name, error.message()));
         }
         let end = |token: &&Token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let newest = locked_record.record.tokens().map(|(_, token)| token).max_by_key(end);
-        Ok(LoggedIn { account: locked_record.record.account().map(str::to_owned), token: newest.cloned() })
+        let longest = locked_record.record.tokens().map(|(_, token)| token).max_by_key(end);
+        Ok(LoggedIn { account: locked_record.record.account().map(str::to_owned), token: longest.cloned() })
     }
 
     async fn logout(self, local: bool) -> Result<LoggedOut> {
-        let mut locked_record = self.hold().await?;
+        let mut locked_record = self.acquire_lock().await?;
         let others_forgotten = locked_record.record.has_other_issuers();
         if locked_record.record.is_empty() && !others_forgotten && locked_record.unreadable.is_none() {
             return Ok(LoggedOut { had_login: false, at_service: Revoked::default(), others_forgotten });
@@ -135,8 +140,7 @@ impl Operation {
         };
         self.notify_quarantined(locked_record.locked.forget().await?);
         self.context.nothing_issued();
-        let nothing = Record::new(&self.slot.name, self.provider().issuer().clone());
-        self.inner.remember(&self.slot, nothing, false);
+        self.inner.cache(&self.slot, self.slot.empty(), false);
         Ok(LoggedOut { had_login: true, at_service, others_forgotten })
     }
 
@@ -146,7 +150,7 @@ impl Operation {
             && locked_record.record.usable_token(request.scopes(), self.context.now()).is_none()
         {
             match self.exchange(locked_record, &request).await {
-                // Without a login nothing can be revoked with it either; the provider says what is left to do.
+                // An expired login cannot revoke; the provider says what else to do.
                 Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
                 Ok(_) | Err(_) => {}
             }
@@ -154,7 +158,7 @@ impl Operation {
         self.provider().revoke(&self.context, &locked_record.record).await
     }
 
-    async fn hold(&self) -> Result<LockedRecord> {
+    async fn acquire_lock(&self) -> Result<LockedRecord> {
         match self.acquire(|_| Ok(None::<std::convert::Infallible>)).await? {
             Acquired::Lock(locked_record) => Ok(*locked_record),
             Acquired::Found(never) => match never {},
@@ -162,7 +166,7 @@ impl Operation {
     }
 }
 
-/// The login stays stored where the service could not revoke it.
+/// The login stays stored if the service could not revoke it.
 fn not_logged_out(error: &Error) -> Error {
     let message = format!("not logged out: {}", error.message());
     error.clone().with_message(message).with_hint(Hint::LogOutLocally)

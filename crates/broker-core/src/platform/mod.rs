@@ -1,8 +1,8 @@
-//! What differs between operating systems in files: permissions, owners, links, locks, folders. No other part of the
-//! libraries asks the system for these; broker-cli's `exec`, signals and terminal are Unix's own.
+//! Differences between operating systems: permissions, owners, links, locks, folders. Among the libraries, only this
+//! module depends on the system.
 //!
-//! On Unix, macOS among them, a file is private by its mode. Elsewhere `std` alone is asked: on Windows a file of the
-//! user's profile is private by the access list that it inherits from there.
+//! On Unix (and macOS) the mode makes a file private. Other systems use `std` alone: on Windows a file in the user's
+//! profile is private because it inherits the profile's access list.
 
 #[cfg(not(all(unix, not(portable))))]
 mod portable;
@@ -32,16 +32,16 @@ pub(crate) use system::{
 };
 pub use system::{everybody_writes, is_own, make_folder, open_lock, others_read};
 
-/// Opens a file to read, or the one that a link names: nothing else, and never waiting for who writes to a pipe.
+/// Opens a regular file for reading. Links are followed, and pipes are not waited for.
 pub fn open_followed(path: &Path) -> Result<File> {
     let file = system::open_followed(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);
     }
-    Err(Error::new(ErrorKind::InvalidInput, "it is no file"))
+    Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
 }
 
-/// A path that a person wrote: `~/` is the home folder.
+/// Expands `~/` in a configured path.
 #[must_use]
 pub fn expand(path: &Path, env: &dyn Env) -> PathBuf {
     match (path.strip_prefix("~"), env.home()) {
@@ -50,19 +50,19 @@ pub fn expand(path: &Path, env: &dyn Env) -> PathBuf {
     }
 }
 
-/// The folder for configuration: `$XDG_CONFIG_HOME`, or where the system has it.
+/// The folder for configuration: `$XDG_CONFIG_HOME`, or the system's default.
 #[must_use]
 pub fn config_folder(env: &dyn Env) -> Option<PathBuf> {
     base(env, "XDG_CONFIG_HOME").or_else(|| system::config_folder(env))
 }
 
-/// The folder for what programs remember: `$XDG_STATE_HOME`, or where the system has it.
+/// The folder for state: `$XDG_STATE_HOME`, or the system's default.
 #[must_use]
 pub fn state_folder(env: &dyn Env) -> Option<PathBuf> {
     base(env, "XDG_STATE_HOME").or_else(|| system::state_folder(env))
 }
 
-/// The XDG base directory specification says that relative ones are to be ignored.
+/// Reads a folder from a variable. The XDG base directory specification ignores relative paths.
 fn base(env: &dyn Env, variable: &str) -> Option<PathBuf> {
     env.var(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -1,4 +1,4 @@
-//! What `std` alone can do, for systems that are no Unix: Windows. Files are private by where they are.
+//! The implementation on `std` alone, for Windows. Files are private because of their folder.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
@@ -7,35 +7,35 @@ use std::time::SystemTime;
 
 use crate::Env;
 
-/// Which version of a file: whatever writes to it makes another.
+/// A version of a file: every write changes it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Version(u64, Option<SystemTime>, Option<SystemTime>);
 
 impl Version {
-    /// Of what is at a path, a link itself.
+    /// The version of the file or link at a path.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let meta = path.symlink_metadata().ok()?;
         Some(Self(meta.len(), meta.modified().ok(), meta.created().ok()))
     }
 
-    /// Whether an open file is the one at a path: an open one cannot be removed here.
+    /// Whether an open file is still at its path; here, open files cannot be removed.
     pub(crate) fn is_at(_path: &Path, _file: &File) -> bool {
         true
     }
 }
 
-/// Opens a file to read, never what a link names.
+/// Opens a file for reading. Links are refused.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     refuse_link(path)?;
     File::open(path)
 }
 
-/// Opens a file to read, or what a link names.
+/// Opens a file for reading. Links are followed.
 pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
     File::open(path)
 }
 
-/// Opens a file to lock, or makes it.
+/// Opens or creates a lock file.
 pub fn open_lock(path: &Path) -> std::io::Result<File> {
     refuse_link(path)?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
@@ -49,70 +49,70 @@ fn refuse_link(path: &Path) -> std::io::Result<()> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("it is a symbolic link")]
+#[error("symbolic links are not followed")]
 struct Link;
 
-/// Whether it was a link that is not followed.
+/// Whether the path was a link, which is not followed.
 pub(crate) fn is_link(error: &Error) -> bool {
     error.get_ref().is_some_and(|error| error.is::<Link>())
 }
 
-/// Replaces what is in a lock file. A locked file cannot be read by others here, so this is for its holder alone.
+/// Replaces the text of a lock file. Here only the lock's owner can read it.
 pub(crate) fn note_in_lock(mut lock: &File, text: &str) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.seek(SeekFrom::Start(0))?;
     lock.write_all(text.as_bytes())
 }
 
-/// Whether a file was removed by somebody else.
+/// Whether another process removed the file.
 pub(crate) fn is_gone(error: &Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
 
-/// Whether the file system has no locks.
+/// Whether the file system does not support locks.
 pub(crate) fn has_no_locks(error: &Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
 
-/// Nobody tells who has a lock.
+/// The owner of a lock is unknown here.
 pub(crate) fn lock_holder(_lock: &File) -> Option<u32> {
     None
 }
 
-/// Whether this user owns it: in their profile, yes.
+/// Whether this user owns the file; assumed in the user's profile.
 #[must_use]
 pub fn is_own(_meta: &Metadata) -> bool {
     true
 }
 
-/// Whether nobody else can look into it: in the user's profile, yes.
+/// Whether only this user has access; assumed in the user's profile.
 pub(crate) fn is_private(_meta: &Metadata) -> bool {
     true
 }
 
-/// Whether others than its owner may do anything with it: in the user's profile, no.
+/// Whether other users have access; never in the user's profile.
 #[must_use]
 pub fn others_read(_meta: &Metadata) -> bool {
     false
 }
 
-/// Whether everybody may replace what is in a folder: in the user's profile, no.
+/// Whether every user can write; never in the user's profile.
 #[must_use]
 pub fn everybody_writes(_meta: &Metadata) -> bool {
     false
 }
 
-/// Makes a folder, and those above it.
+/// Creates a folder and its parents.
 pub fn make_folder(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
-/// Takes a file away from others: it is the user's alone already.
+/// Makes a file private; it already is.
 pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A temporary file: in the user's profile it is theirs alone.
+/// Creates a temporary file, private in the user's profile.
 #[cfg(feature = "file")]
 pub(super) fn temporary_file(
     builder: &mut tempfile::Builder<'_, '_>,
@@ -121,18 +121,18 @@ pub(super) fn temporary_file(
     builder.tempfile_in(folder)
 }
 
-/// Folders cannot be synced; a rename is as durable as it gets.
+/// Does nothing: folders cannot be synced here.
 pub(crate) fn sync_folder(_folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What this machine is called.
+/// The name of this machine.
 pub(crate) fn host_name() -> String {
     let named = ["COMPUTERNAME", "HOSTNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     named.unwrap_or_default()
 }
 
-/// Folders that processes of the user find.
+/// Folders for runtime files of the user.
 pub(crate) fn runtime_folders() -> [PathBuf; 2] {
     let folder = std::env::temp_dir().join("broker");
     [folder.clone(), folder]
@@ -146,12 +146,12 @@ pub(super) fn state_folder(env: &dyn Env) -> Option<PathBuf> {
     env.var("LOCALAPPDATA").map(PathBuf::from).or_else(|| Some(env.home()?.join("AppData/Local")))
 }
 
-/// No mountinfo names it.
+/// The device of a path is unknown here.
 pub(crate) fn device(_path: &Path) -> String {
     String::new()
 }
 
-/// What kind of file system it is cannot be told.
+/// The type of the file system is unknown here.
 pub(crate) fn magic(_path: &Path) -> Option<u64> {
     None
 }

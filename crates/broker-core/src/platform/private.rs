@@ -1,4 +1,4 @@
-//! Files that nobody else can read, put in place whole and to stay.
+//! Private files, written atomically and durably.
 
 use std::io::{Result, Write};
 use std::path::Path;
@@ -8,21 +8,20 @@ use tempfile::NamedTempFile;
 use super::sync_folder;
 use super::system;
 
-/// A temporary file that nobody else can read, in `folder`.
+/// Creates a private temporary file in `folder`.
 pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     system::temporary_file(builder.prefix(prefix).suffix(suffix), folder)
 }
 
-/// Puts bytes into a file that nobody else can read: when this returns all of them are there to stay; if it fails, the
-/// file is what it was. A link at its place is replaced, not followed.
+/// Writes a private file, durably. If it fails, the old file is unchanged. A link at `path` is replaced, not followed.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = temporary_file(folder_of(path), ".broker.", ".tmp")?;
     file.write_all(bytes)?;
     put_in_place(file, path)
 }
 
-/// Puts a temporary file in the place of the one at `path`, in the same folder, to stay.
+/// Replaces the file at `path` with a temporary file of the same folder, durably.
 pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;

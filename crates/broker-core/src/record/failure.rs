@@ -1,35 +1,37 @@
-//! What is remembered of tries that came to nothing.
+//! Failed attempts to get a token, as records store them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorCode, ErrorKind};
+use crate::{Error, ErrorCode, ErrorKind, bounds};
 
-/// The longest that a service is left alone for because it asked so: a day, as quotas by the day need.
-const LONGEST_REST: TimeDelta = TimeDelta::hours(24);
+/// The longest pause that a service can ask for: a day, as daily quotas need.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
-/// A failure from further in the future than this is from before the clock was set back.
+/// A failure that is further in the future dates from before the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
-/// The last try for a token failed.
+/// The last attempt to get a token failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
-    /// When.
+    /// When it failed.
+    #[serde(deserialize_with = "bounds::time")]
     pub at: DateTime<Utc>,
-    /// How.
+    /// The kind of the error.
     pub kind: ErrorKind,
     /// The code of the error; missing in records of older versions.
     #[serde(default, deserialize_with = "known_code", skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
-    /// In words; never with a secret in them.
+    /// The message of the error; it contains no secret.
     pub message: String,
-    /// In the advisory window nobody tries again before.
+    /// In the advisory window no caller tries again before this time.
+    #[serde(deserialize_with = "bounds::time")]
     pub retry_at: DateTime<Utc>,
-    /// Until when the service asked to be left alone (`Retry-After`), if it did: nobody asks before, token or not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The end of the pause that the service asked for (`Retry-After`): no caller asks it before, token or not.
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub resume_at: Option<DateTime<Utc>>,
-    /// A [`crate::fingerprint`] of the password that was refused, so that it is never tried again by itself.
+    /// A [`crate::fingerprint`] of the refused password, which is never tried again automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "secret_mark")]
     pub secret_fingerprint: Option<String>,
@@ -38,12 +40,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure at `now`, after which a caller with a token lets `pause` pass.
+    /// Creates a failure at `now`. Callers with a valid token wait for `pause` before the next attempt.
     pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta) -> Self {
         let asked = error
             .retry_after()
             .filter(|wait| !wait.is_zero())
-            .map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_REST).min(LONGEST_REST));
+            .map(|wait| TimeDelta::from_std(wait).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE));
         let after = |wait| now.checked_add_signed(wait).unwrap_or(now);
         Self {
             at: now,
@@ -59,27 +61,38 @@ impl Failure {
 
     /// Returns the failure as an error.
     pub(crate) fn error(&self) -> Error {
+        Error::new(self.code(), self.message.clone())
+    }
+
+    fn code(&self) -> ErrorCode {
         let code = self.code.filter(|code| code.kind() == self.kind);
-        Error::new(code.unwrap_or_else(|| self.kind.general_code()), self.message.clone())
+        code.unwrap_or_else(|| self.kind.general_code())
     }
 
-    /// Whether it is too early for a caller who has a token to try again.
-    pub(crate) fn rests(&self, now: DateTime<Utc>) -> bool {
-        self.is_of_the_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_REST
+    /// Whether the service refused this request, and not the client, the user or the password.
+    pub(super) fn is_refused_request(&self) -> bool {
+        self.code() == ErrorCode::RequestRefused
+            && self.secret_fingerprint.is_none()
+            && self.resume_at.is_none()
     }
 
-    /// Until when nobody is to ask the service, if that is not over.
+    /// Whether it is too early for a caller with a valid token to try again.
+    pub(crate) fn is_recent(&self, now: DateTime<Utc>) -> bool {
+        self.is_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_PAUSE
+    }
+
+    /// The end of the pause that the service asked for, if it is later than `now`.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // A record is only a file: what is longer was not written here.
-        self.resume_at.filter(|at| self.is_of_the_past(now) && now < *at && *at - self.at <= LONGEST_REST)
+        // A longer pause was not written by the broker.
+        self.resume_at.filter(|at| self.is_past(now) && now < *at && *at - self.at <= LONGEST_PAUSE)
     }
 
-    fn is_of_the_past(&self, now: DateTime<Utc>) -> bool {
+    fn is_past(&self, now: DateTime<Utc>) -> bool {
         self.at - now <= CLOCK_TOLERANCE
     }
 }
 
-/// Reads a code; a code of a newer version counts as none.
+/// Reads a code; a code of a newer version is ignored.
 fn known_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ErrorCode>, D::Error> {
     Ok(ErrorCode::deserialize(Value::deserialize(deserializer)?).ok())
 }

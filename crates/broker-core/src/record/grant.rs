@@ -1,21 +1,22 @@
-//! What was given for the long term.
+//! Long-lived grants.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Secret;
+use crate::{Secret, bounds};
 
-/// What was given for the long term: a refresh token, a stored login.
+/// A long-lived grant: a refresh token or a stored login.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Grant {
     #[serde(serialize_with = "Secret::write")]
     pub(super) secret: Secret,
+    #[serde(deserialize_with = "bounds::time")]
     issued_at: DateTime<Utc>,
-    /// The journal of a renewal: on disk before the grant is sent, gone when the answer is saved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The refresh intent: on disk before the grant is sent, removed when the response is saved.
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(super) sent_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(super) refused_at: Option<DateTime<Utc>>,
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
@@ -30,34 +31,33 @@ impl Grant {
         self.issued_at
     }
 
-    /// The secret that buys tokens.
+    /// The secret that is exchanged for tokens.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// Since when it may have been spent: a renewal sent it, and its answer never came to be saved. Many services
-    /// still take it once more.
+    /// When a renewal sent it whose response was never saved: it may be spent. Many services accept it once more.
     #[must_use]
     pub fn sent_at(&self) -> Option<DateTime<Utc>> {
         self.sent_at
     }
 
-    /// When the service refused it for good, if it did.
+    /// When the service refused it finally.
     #[must_use]
     pub fn refused_at(&self) -> Option<DateTime<Utc>> {
         self.refused_at
     }
 
-    /// Why a login is needed, if this grant was refused.
+    /// Returns why a login is needed, if this grant was refused.
     pub(crate) fn refusal_message(&self) -> Option<String> {
         let refused_at = self.refused_at?;
         Some(match self.sent_at {
             Some(at) => format!(
-                "a renewal was cut off at {}; the service had already replaced the login",
+                "a renewal was interrupted at {}, and the service had already replaced the refresh token",
                 at.format("%F %T UTC")
             ),
-            None => format!("the service refused the login at {}", refused_at.format("%F %T UTC")),
+            None => format!("the service refused the refresh token at {}", refused_at.format("%F %T UTC")),
         })
     }
 }

@@ -1,21 +1,21 @@
-//! Who gives grants and tokens.
+//! Issuers of grants and tokens.
 
 use serde::{Deserialize, Serialize};
 
-/// Who gives grants and tokens. A grant goes only to the issuer that gave it (RFC 9700 section 4.4), so this
-/// is part of the record, and a record of another issuer is not used.
+/// The issuer of grants and tokens. A grant is sent only to its own issuer (RFC 9700 section 4.4): records contain
+/// the issuer, and a record of another issuer is not used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuer {
     /// The provider's kind.
     pub kind: String,
-    /// How grants are had: `device_code`, `client_credentials`, `password`.
+    /// The flow that brings grants: `device_code`, `client_credentials`, `password`.
     pub flow: String,
-    /// Where they are exchanged.
+    /// The URL where grants are exchanged.
     pub endpoint: String,
-    /// Who asks.
+    /// The client's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// For whom.
+    /// The audience of the tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
     /// A [`crate::fingerprint`] of the client's secret: another secret is another account.
@@ -25,14 +25,14 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer that is known by its endpoint alone; what else tells it from others goes into its fields.
+    /// Creates an issuer from its required fields; the others can be set directly.
     #[must_use]
     pub fn new(kind: &str, flow: &str, endpoint: &str) -> Self {
         let [kind, flow, endpoint] = [kind, flow, endpoint].map(str::to_owned);
         Self { kind, flow, endpoint, client_id: None, audience: None, secret_fingerprint: None }
     }
 
-    /// In words: where, as whom, for whom.
+    /// Returns endpoint, flow, client and audience in words.
     pub(super) fn describe(&self) -> String {
         let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
         let audience =
@@ -40,11 +40,11 @@ impl Issuer {
         format!("{} ({}{client}{audience})", self.endpoint, self.flow)
     }
 
-    /// Whether what `other` gave may be used. A mark that is not known on both sides tells nothing.
+    /// Whether grants of `other` may be sent to this issuer. Fingerprints count only if both are known.
     pub(super) fn same_as(&self, other: &Self) -> bool {
-        let marks_differ =
+        let secrets_differ =
             matches!((&self.secret_fingerprint, &other.secret_fingerprint), (Some(a), Some(b)) if a != b);
-        !marks_differ
+        !secrets_differ
             && Self { secret_fingerprint: None, ..self.clone() }
                 == Self { secret_fingerprint: None, ..other.clone() }
     }

@@ -1,117 +1,57 @@
-//! All that is held for one provider: one atomic unit.
+//! The record: everything that is stored for one provider, saved as one atomic unit.
 
 mod external_login;
 mod failure;
 mod grant;
 mod issuer;
-mod wanting;
-
-use std::collections::BTreeMap;
+mod issuer_state;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Phase, ScopeKey, Secret, Token};
-use external_login::Shared;
+use crate::{Error, Hint, Phase, ScopeKey, Secret, Token, TokenRequest, bounds};
+use issuer_state::{IssuerState, Rejection};
 
 pub use failure::Failure;
 pub use grant::Grant;
 pub use issuer::Issuer;
 
-/// The format of record files this version writes. It reads only this one.
+/// The only format of record files that this version reads and writes.
 pub(crate) const FORMAT: u64 = 1;
 
-/// All that is held for one provider: issuer, grant, tokens by scope. Its JSON form is the promised format
-/// of record files; fields that this version does not know survive a rewrite.
+/// Everything that is stored for one provider: issuer, grant, tokens by scope. Its JSON form is the documented
+/// format of record files. Fields that this version does not know survive a rewrite.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Record {
     version: u64,
     provider: String,
-    /// Grows with each save: of two records the higher one is the newer.
-    #[serde(default)]
+    /// Grows with each save: the record with the higher number is newer.
+    #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
     #[serde(flatten)]
-    held: IssuerState,
-    /// What earlier issuers gave, should the configuration name them again.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    parked: Vec<IssuerState>,
-    /// Why a login that should be there cannot be used now.
+    current: IssuerState,
+    /// Logins of earlier issuers, in case the configuration names them again.
+    #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
+    other_issuers: Vec<IssuerState>,
+    /// Why a login that should exist cannot be used now.
     #[serde(skip)]
-    trouble: Option<String>,
-    /// Whether a person has just logged in.
+    login_problem: Option<String>,
     #[serde(skip)]
     new_login: bool,
 }
 
-/// What one issuer gave.
-#[derive(Clone, Serialize, Deserialize)]
-struct IssuerState {
-    issuer: Named,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    account: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    grant: Option<Grant>,
-    /// What came with the login besides; only the service's own tools need it.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "write_secret")]
-    id_token: Option<Secret>,
-    /// The file of the service's own tools that has the login, if one has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    shared: Option<Shared>,
-    #[serde(default)]
-    tokens: BTreeMap<String, Token>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    failures: BTreeMap<String, Failure>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    rejections: BTreeMap<String, Rejection>,
-    /// Tokens that the service lists by name, which were replaced before they expired.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    replaced: Vec<Replaced>,
-    /// What the provider keeps for itself: see [`Record::kept`].
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    kept: Map<String, Value>,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-/// The issuer as it stands in a record.
-#[derive(Clone, Serialize, Deserialize)]
-struct Named {
-    #[serde(flatten)]
-    issuer: Issuer,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-/// A token that still lives at the service, without its secret.
-#[derive(Clone, Serialize, Deserialize)]
-struct Replaced {
-    expires_at: Option<DateTime<Utc>>,
-    details: Map<String, Value>,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-/// When a caller last said that the service does not take its token, and another was made for that.
-#[derive(Clone, Serialize, Deserialize)]
-struct Rejection {
-    at: DateTime<Utc>,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
 impl Record {
-    /// An empty record.
+    /// Creates an empty record.
     #[must_use]
     pub fn new(provider: &str, issuer: Issuer) -> Self {
-        let held = IssuerState::new(issuer);
         Self {
             version: FORMAT,
             provider: provider.to_owned(),
             revision: 0,
-            held,
-            parked: Vec::new(),
-            trouble: None,
+            current: IssuerState::new(issuer),
+            other_issuers: Vec::new(),
+            login_problem: None,
             new_login: false,
         }
     }
@@ -124,8 +64,8 @@ impl Record {
         &self.provider
     }
 
-    /// Of two records the greater is the newer: failures and refusals raise the revision, but only an answer of the
-    /// service gives another grant.
+    /// Orders records by age: the greater is newer. The grant counts first, because failures raise the revision
+    /// but only a response of the service brings a new grant.
     pub(crate) fn age(&self) -> (Option<DateTime<Utc>>, u64) {
         (self.grant().map(Grant::issued_at), self.revision)
     }
@@ -135,22 +75,22 @@ impl Record {
         self.revision = self.revision.saturating_add(1);
     }
 
-    /// Who gave what is in it.
+    /// The issuer of the grant and the tokens.
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
-        &self.held.issuer.issuer
+        &self.current.issuer.issuer
     }
 
-    /// Whose it is, as the person knows it.
+    /// The account's name, as the user knows it.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
-        self.held.account.as_deref()
+        self.current.account.as_deref()
     }
 
-    /// The grant, also one that was refused.
+    /// The grant, even if it was refused.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
-        self.held.grant.as_ref()
+        self.current.grant.as_ref()
     }
 
     /// The grant, unless the service has refused it.
@@ -159,10 +99,10 @@ impl Record {
         self.grant().filter(|grant| grant.refused_at.is_none() && !grant.secret.expose().is_empty())
     }
 
-    /// The token for these scopes, whatever its age.
+    /// The token for these scopes, even if it has expired.
     #[must_use]
     pub fn token(&self, scopes: &ScopeKey) -> Option<&Token> {
-        self.held.tokens.get(scopes.as_str())
+        self.current.tokens.get(scopes.as_str())
     }
 
     /// The token for these scopes if it can be used for a request now: not in its blocking window.
@@ -171,220 +111,237 @@ impl Record {
         self.token(scopes).filter(|token| matches!(token.window().phase(now), Phase::Fresh | Phase::Advisory))
     }
 
-    /// Every token and its scopes.
+    /// Each token with its scopes.
     pub fn tokens(&self) -> impl Iterator<Item = (&str, &Token)> {
-        self.held.tokens.iter().map(|(scopes, token)| (scopes.as_str(), token))
+        self.current.tokens.iter().map(|(scopes, token)| (scopes.as_str(), token))
     }
 
-    /// What the service said of each token that may still live there: see [`Token::with_details`].
+    /// The details of each token that may still be valid at the service: see [`Token::with_details`].
     pub fn details(&self) -> impl Iterator<Item = &Map<String, Value>> {
-        let held = self.held.tokens.values().filter_map(Token::details);
-        held.chain(self.held.replaced.iter().map(|replaced| &replaced.details))
+        let stored = self.current.tokens.values().filter_map(Token::details);
+        stored.chain(self.current.superseded.iter().map(|token| &token.details))
     }
 
-    /// The last failure to get a token for these scopes since one was given.
+    /// The failure to get a token for these scopes since the last one was issued.
     #[must_use]
     pub fn failure(&self, scopes: &ScopeKey) -> Option<&Failure> {
-        self.held.failures.get(scopes.as_str())
+        self.current.failures.get(scopes.as_str())
     }
 
-    /// The failure that tells how long to wait: one after which the service asked to be left alone, whatever the
-    /// scope; else the last one for these scopes.
-    pub(crate) fn standing_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
+    /// The failure that determines how long to wait: one where the service asked for a pause, whatever the scopes;
+    /// else the last one for these scopes.
+    pub(crate) fn waiting_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
         self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
 
-    /// Until when the service asked to be left alone, if that is later than `now`, and on what occasion.
+    /// The end of the pause that the service asked for, if it is later than `now`, and its failure.
     pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &Failure)> {
-        let asked =
-            self.held.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
-        asked.max_by_key(|(until, _)| *until)
+        let pauses =
+            self.current.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
+        pauses.max_by_key(|(until, _)| *until)
     }
 
-    /// When the token for these scopes was last made anew because the service did not take the one before.
+    /// When the token for these scopes was last replaced because the service rejected it.
     pub(crate) fn rejected_at(&self, scopes: &ScopeKey) -> Option<DateTime<Utc>> {
-        self.held.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
+        self.current.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
     }
 
-    /// The newest failure of any scope.
+    /// The newest failure that concerns the login or a stored token. A refused scope for which no token is stored
+    /// says nothing about the login; a failure that is older than the newest token is resolved.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
-        self.held.failures.values().max_by_key(|failure| failure.at)
+        self.last_failed_request().map(|(_, failure)| failure)
+    }
+
+    /// The scopes of the request whose failure is [`Record::last_failure`].
+    pub(crate) fn last_failed_scope(&self) -> Option<&str> {
+        self.last_failed_request().map(|(scopes, _)| scopes.as_str())
+    }
+
+    fn last_failed_request(&self) -> Option<(&String, &Failure)> {
+        let newest_token = self.current.tokens.values().map(Token::issued_at).max();
+        let concerns_login = |(scopes, failure): &(&String, &Failure)| {
+            self.current.tokens.contains_key(*scopes)
+                || (!is_refused_scope(scopes, failure) && newest_token.is_none_or(|at| failure.at >= at))
+        };
+        self.current.failures.iter().filter(concerns_login).max_by_key(|(_, failure)| failure.at)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.held.grant.is_none() && self.held.tokens.is_empty()
+        self.current.grant.is_none() && self.current.tokens.is_empty()
     }
 
-    /// Why no login is there although something is held: another issuer or account gave it, or a file cannot be used.
+    /// Why no login can be used although one is stored: it is of another issuer or account, or in an unusable file.
     pub(crate) fn why_empty(&self) -> Option<String> {
-        if self.trouble.is_some() && self.grant().is_none() {
-            return self.trouble.clone();
+        if self.login_problem.is_some() && self.grant().is_none() {
+            return self.login_problem.clone();
         }
-        let other = self.parked.last().filter(|_| self.is_empty())?;
+        let other = self.other_issuers.last().filter(|_| self.is_empty())?;
         let (theirs, ours) = (other.issuer.issuer.describe(), self.issuer().describe());
         Some(if theirs == ours && !other.issuer.issuer.same_as(self.issuer()) {
-            "what is held was given for another client secret than the configuration has now".to_owned()
+            "the stored login belongs to an older client secret".to_owned()
         } else if theirs == ours {
             format!(
-                "what is held belongs to {}, and the configuration now names another account",
+                "the stored login belongs to {}, and the configuration names another account",
                 other.account.as_deref()?
             )
         } else {
-            format!("what is held was given by {theirs}, and the configuration now names {ours}")
+            format!("the stored login is from {theirs}, and the configuration names {ours}")
         })
     }
 
+    /// Returns a [`crate::ErrorKind::LoginRequired`] error that says why no grant can be used.
+    #[must_use]
+    pub fn login_missing(&self) -> Error {
+        Error::login_required(match self.grant() {
+            Some(_) => "the login has expired: the service no longer accepts its refresh token",
+            None => "not logged in",
+        })
+    }
+
+    /// Fails if the service has refused the password with this [`crate::fingerprint`], unless the request is forced:
+    /// repeated wrong passwords lock accounts.
+    pub fn check_password(&self, secret_fingerprint: &str, request: &TokenRequest) -> crate::Result<()> {
+        let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
+        if request.is_forced() || !self.current.failures.values().any(is_same) {
+            return Ok(());
+        }
+        Err(Error::new(
+            crate::ErrorCode::PasswordRefused,
+            "the service has refused this password before; it is not tried again automatically",
+        )
+        .with_secret_fingerprint(secret_fingerprint.to_owned())
+        .with_hint(Hint::CorrectPassword))
+    }
+
     pub(crate) fn has_other_issuers(&self) -> bool {
-        !self.parked.is_empty()
+        !self.other_issuers.is_empty()
     }
 
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
-        // Whoever has a new grant had a password that works.
-        self.held.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
-        // A rotated grant is the same login: what newer versions keep with it stays.
-        grant.unknown = self.held.grant.take().map(|before| before.unknown).unwrap_or_default();
-        self.held.grant = Some(grant);
+        // A new grant proves that the password was accepted.
+        self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
+        // A rotated grant is the same login: it keeps the fields of newer versions.
+        grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
+        self.current.grant = Some(grant);
     }
 
     pub(crate) fn refuse_grant(&mut self, now: DateTime<Utc>) {
-        if let Some(grant) = &mut self.held.grant {
+        if let Some(grant) = &mut self.current.grant {
             grant.refused_at = Some(now);
         }
     }
 
-    /// Notes that the grant is about to be sent, or that its answer has come (`None`).
+    /// Notes that the grant is about to be sent, or (`None`) that the response has arrived.
     pub(crate) fn set_sent(&mut self, at: Option<DateTime<Utc>>) {
-        if let Some(grant) = &mut self.held.grant {
+        if let Some(grant) = &mut self.current.grant {
             grant.sent_at = at;
         }
     }
 
     pub(crate) fn set_id_token(&mut self, id_token: Secret) {
-        self.held.id_token = Some(id_token);
+        self.current.id_token = Some(id_token);
     }
 
-    /// What [`crate::RecordUpdate::and_metadata`] has kept under this key for the record's issuer.
+    /// The metadata that [`crate::RecordUpdate::and_metadata`] stored under this key for the record's issuer.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&Value> {
+        self.current.metadata.get(key)
+    }
+
+    #[doc(hidden)]
     #[must_use]
     pub fn kept(&self, key: &str) -> Option<&Value> {
-        self.held.kept.get(key)
+        self.metadata(key)
     }
 
-    pub(crate) fn keep(&mut self, key: &str, value: Value) {
-        self.held.kept.insert(key.to_owned(), value);
+    pub(crate) fn set_metadata(&mut self, key: &str, value: Value) {
+        self.current.metadata.insert(key.to_owned(), value);
     }
 
     pub(crate) fn set_account(&mut self, account: Option<String>) {
-        self.held.account = account;
+        self.current.account = account;
     }
 
-    /// Forgets the tokens that may not be handed out any more.
+    /// Removes the tokens for which `keep` is false.
     pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&Token) -> bool) {
-        self.held.tokens.retain(|_, token| keep(token));
+        self.current.tokens.retain(|_, token| keep(token));
     }
 
-    /// Forgets a token that the service does not take; it may still be listed there.
+    /// Removes a token that the service rejects; the service may still list it.
     pub(crate) fn drop_token(&mut self, scopes: &ScopeKey) {
-        let before = self.held.tokens.remove(scopes.as_str());
-        self.held.replace(before);
+        let before = self.current.tokens.remove(scopes.as_str());
+        self.current.supersede(before);
     }
 
-    /// Forgets a token because a caller says that it is not taken.
+    /// Removes a token because a caller reported that the service rejected it.
     pub(crate) fn reject_token(&mut self, scopes: &ScopeKey, now: DateTime<Utc>) {
         self.drop_token(scopes);
-        self.held.rejections.insert(scopes.as_str().to_owned(), Rejection { at: now, unknown: Map::new() });
+        self.current.rejections.insert(scopes.as_str().to_owned(), Rejection::new(now));
     }
 
     pub(crate) fn set_token(&mut self, scopes: &ScopeKey, token: Token) {
-        self.held.failures.remove(scopes.as_str());
+        self.current.failures.remove(scopes.as_str());
         let now = token.issued_at();
-        let before = self.held.tokens.insert(scopes.as_str().to_owned(), token);
-        self.held.replace(before);
-        self.held.replaced.retain(|replaced| replaced.expires_at.is_none_or(|at| at > now));
+        let before = self.current.tokens.insert(scopes.as_str().to_owned(), token);
+        self.current.supersede(before);
+        self.current.superseded.retain(|token| token.expires_at.is_none_or(|at| at > now));
     }
 
+    /// Stores a failure. Of refused scopes without a token only the newest is kept, so that mistyped scopes do not
+    /// accumulate.
     pub(crate) fn set_failure(&mut self, scopes: &ScopeKey, failure: Failure) {
-        self.held.failures.insert(scopes.as_str().to_owned(), failure);
+        let state = &mut self.current;
+        state.failures.retain(|scopes, failure| {
+            state.tokens.contains_key(scopes) || !is_refused_scope(scopes, failure)
+        });
+        state.failures.insert(scopes.as_str().to_owned(), failure);
     }
 
-    /// The record as `issuer` and `account` may use it: what another issuer gave, or what was given to another
-    /// account, is parked, and what was parked of theirs comes back.
+    /// Returns the record with the state of this issuer and account as the current one. The state of other issuers
+    /// and accounts is kept beside it.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
-        if self.held.is_of(issuer, account) {
-            // The mark of the secret may only now be known.
+        if self.current.belongs_to(issuer, account) {
+            // The stored fingerprint may be missing.
             if issuer.secret_fingerprint.is_some() {
-                self.held.issuer.issuer.secret_fingerprint.clone_from(&issuer.secret_fingerprint);
+                self.current.issuer.issuer.secret_fingerprint.clone_from(&issuer.secret_fingerprint);
             }
             return self;
         }
-        let found = self.parked.iter().position(|held| held.is_of(issuer, account));
-        let held = found.map_or_else(|| IssuerState::new(issuer.clone()), |index| self.parked.remove(index));
-        let before = std::mem::replace(&mut self.held, held);
-        self.parked.push(before);
-        self.parked.retain(|held| held.is_worth_keeping(now));
+        let found = self.other_issuers.iter().position(|state| state.belongs_to(issuer, account));
+        let state =
+            found.map_or_else(|| IssuerState::new(issuer.clone()), |index| self.other_issuers.remove(index));
+        let before = std::mem::replace(&mut self.current, state);
+        self.other_issuers.push(before);
+        self.other_issuers.retain(|state| state.is_worth_keeping(now));
         self
     }
 
-    /// A record for a new login: nothing of the old one but what other issuers gave.
+    /// Returns an empty record for a new login, which keeps the state of other issuers.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
-        Self { held: IssuerState::new(issuer.clone()), trouble: None, new_login: true, ..self.clone() }
-    }
-}
-
-impl IssuerState {
-    fn new(issuer: Issuer) -> Self {
         Self {
-            issuer: Named { issuer, unknown: Map::new() },
-            account: None,
-            grant: None,
-            id_token: None,
-            shared: None,
-            tokens: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            rejections: BTreeMap::new(),
-            replaced: Vec::new(),
-            kept: Map::new(),
-            unknown: Map::new(),
+            current: IssuerState::new(issuer.clone()),
+            login_problem: None,
+            new_login: true,
+            ..self.clone()
         }
     }
-
-    /// Keeps what the service lists of a token that is held no longer.
-    fn replace(&mut self, token: Option<Token>) {
-        let listed = token.and_then(|token| {
-            let details = token.details().filter(|details| details.contains_key("name"))?.clone();
-            Some(Replaced { expires_at: token.expires_at(), details, unknown: Map::new() })
-        });
-        self.replaced.extend(listed);
-    }
-
-    fn is_of(&self, issuer: &Issuer, account: Option<&str>) -> bool {
-        let accounts_differ =
-            matches!((account, &self.account), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
-        !accounts_differ && self.issuer.issuer.same_as(issuer)
-    }
-
-    fn is_worth_keeping(&self, now: DateTime<Utc>) -> bool {
-        self.grant.is_some() || self.tokens.values().any(|token| token.window().phase(now) != Phase::Expired)
-    }
 }
 
-#[expect(clippy::ref_option, reason = "as serde calls it")]
-fn write_secret<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-    match secret {
-        Some(secret) => Secret::write(secret, serializer),
-        None => serializer.serialize_none(),
-    }
+/// Whether a failure is a refusal of the scopes rather than of the login.
+fn is_refused_scope(scopes: &str, failure: &Failure) -> bool {
+    !scopes.is_empty() && failure.is_refused_request()
 }
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Unknown fields may hold secrets of newer versions: they are not shown.
+        // Unknown fields may contain secrets of newer versions.
         f.debug_struct("Record")
             .field("provider", &self.provider)
             .field("issuer", self.issuer())
-            .field("account", &self.held.account)
-            .field("grant", &self.held.grant.is_some())
-            .field("tokens", &self.held.tokens)
+            .field("account", &self.current.account)
+            .field("grant", &self.current.grant.is_some())
+            .field("tokens", &self.current.tokens)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! A file that is replaced as one step, in room that was set aside before.
+//! A file that is replaced atomically, in space that was reserved before.
 
 use std::fs::DirEntry;
 use std::io::{ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
@@ -7,87 +7,88 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::bytes::{LONGEST_FILE, cannot};
+use super::bytes::{LONGEST_FILE, cannot_write};
 use super::read::SUFFIX;
-use crate::{Error, Result, platform};
+use crate::{Error, ErrorCode, Result, platform};
 
-/// What is set aside on the disk before an exchange, beyond the size of the file as it is.
-const ROOM: usize = 64 * 1024;
+/// The space to reserve before an exchange, in addition to the size of the current file.
+const SPACE: usize = 64 * 1024;
 
-/// Nobody is between an exchange and its save for longer.
+/// No process takes longer between an exchange and its save.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
-/// A file that only the holder of its lock replaces.
+/// A file that only the owner of its lock replaces.
 pub(super) struct AtomicFile {
     folder: PathBuf,
     path: PathBuf,
-    /// What the names of its temporary files begin with.
+    /// The prefix of its temporary files.
     prefix: String,
     /// Whether other hosts see the folder.
-    elsewhere: bool,
-    /// Rooms set aside by a probe, each for a save.
-    rooms: Vec<NamedTempFile>,
+    on_network: bool,
+    /// Temporary files with reserved space, one for each save.
+    reserved: Vec<NamedTempFile>,
 }
 
 impl AtomicFile {
-    /// The file `name` with the ending `ending` in `folder`.
-    pub(super) fn new(folder: &Path, name: &str, ending: &str, elsewhere: bool) -> Self {
+    /// Creates the file `name` with the suffix `suffix` in `folder`.
+    pub(super) fn new(folder: &Path, name: &str, suffix: &str, on_network: bool) -> Self {
         Self {
             folder: folder.to_owned(),
-            path: folder.join(format!("{name}{ending}")),
+            path: folder.join(format!("{name}{suffix}")),
             prefix: format!(".{name}."),
-            elsewhere,
-            rooms: Vec::new(),
+            on_network,
+            reserved: Vec::new(),
         }
     }
 
-    /// The file at `path`.
-    pub(super) fn of(path: &Path, elsewhere: bool) -> Self {
+    /// Creates the file at `path`.
+    pub(super) fn of(path: &Path, on_network: bool) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self::new(path.parent().unwrap_or(Path::new("/")), &name, "", elsewhere)
+        Self::new(path.parent().unwrap_or(Path::new("/")), &name, "", on_network)
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes sure that it can be replaced so many times.
+    /// Reserves space for this number of replacements.
     pub(super) fn probe(&mut self, saves: usize) -> Result<()> {
-        if self.rooms.is_empty() {
+        if self.reserved.is_empty() {
             self.sweep();
         }
-        while self.rooms.len() < saves {
-            let room = self.make_room().map_err(|error| cannot("write to", &self.folder, error))?;
-            self.rooms.push(room);
+        while self.reserved.len() < saves {
+            let file =
+                self.reserve().map_err(|error| cannot_write("write to the folder", &self.folder, error))?;
+            self.reserved.push(file);
         }
         Ok(())
     }
 
-    /// Replaces it; when this returns, that is durable.
+    /// Replaces the content, durably.
     pub(super) fn replace(&mut self, bytes: &[u8]) -> Result<()> {
         self.probe(1)?;
         if let Err(error) = self.put(bytes) {
             if !platform::is_gone(&error) {
-                return Err(cannot("replace", &self.path, error));
+                return Err(cannot_write("replace", &self.path, error));
             }
-            // Another host, or who cleans up, has removed the room that was set aside.
-            self.rooms.clear();
+            // Another host, or a cleaner of temporary files, has removed the reserved file.
+            self.reserved.clear();
             self.probe(1)?;
-            self.put(bytes).map_err(|error| cannot("replace", &self.path, error))?;
+            self.put(bytes).map_err(|error| cannot_write("replace", &self.path, error))?;
         }
         self.sync_folder()
     }
 
-    /// Removes it, if it is there.
+    /// Removes the file, if it exists.
     pub(super) fn remove(&self) -> Result<()> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(()),
-            Err(error) => Err(cannot("remove", &self.path, error)),
+            Err(error) => Err(cannot_write("remove", &self.path, error)),
             Ok(()) => self.sync_folder(),
         }
     }
 
-    /// Keeps it under a name of its own; says where.
+    /// Renames the file to a free name, and returns the new path.
     pub(super) fn quarantine(&self) -> Result<Option<String>> {
         let free = (1..=u32::MAX)
             .map(|number| {
@@ -95,25 +96,29 @@ impl AtomicFile {
                 name.push(format!(".aside-{number}"));
                 PathBuf::from(name)
             })
-            // Under the lock nobody else takes the name.
-            .find(|aside| aside.symlink_metadata().is_err());
-        let aside =
-            free.ok_or_else(|| Error::failed("no name is free to keep an unreadable record under"))?;
-        match std::fs::rename(&self.path, &aside) {
-            // Somebody has removed it meanwhile.
+            // The lock keeps other processes from using the name.
+            .find(|path| path.symlink_metadata().is_err());
+        let quarantine = free.ok_or_else(|| {
+            Error::new(
+                ErrorCode::StoreUnwritable,
+                format!("cannot rename {}: no name is free", self.path.display()),
+            )
+        })?;
+        match std::fs::rename(&self.path, &quarantine) {
+            // Another process has removed it.
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
-            Err(error) => Err(cannot("move aside", &self.path, error)),
+            Err(error) => Err(cannot_write("rename", &self.path, error)),
             Ok(()) => {
-                // Who wrote it may have left it open to others.
-                let _ = platform::make_private(&aside);
-                Ok(Some(aside.display().to_string()))
+                // The file may be readable by other users.
+                let _ = platform::make_private(&quarantine);
+                Ok(Some(quarantine.display().to_string()))
             }
         }
     }
 
-    /// Writes into a room and puts it in the file's place.
+    /// Writes into a reserved file and renames it.
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let mut file = self.rooms.pop().ok_or_else(|| std::io::Error::other("no room was set aside"))?;
+        let mut file = self.reserved.pop().ok_or_else(|| std::io::Error::other("no space is reserved"))?;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(bytes)?;
         file.as_file().set_len(bytes.len() as u64)?;
@@ -122,18 +127,18 @@ impl AtomicFile {
         Ok(())
     }
 
-    fn make_room(&self) -> std::io::Result<NamedTempFile> {
+    fn reserve(&self) -> std::io::Result<NamedTempFile> {
         let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_FILE));
         let mut file = platform::temporary_file(&self.folder, &self.prefix, SUFFIX)?;
-        let size = usize::try_from(size).unwrap_or(0) + ROOM;
+        let size = usize::try_from(size).unwrap_or(0) + SPACE;
         file.write_all(&vec![0; size])?;
-        // A full disk or quota of a network file system may only show here.
+        // Some network file systems report a full disk or quota only here.
         file.as_file().sync_data()?;
         Ok(file)
     }
 
-    /// Removes what processes that were killed left behind: under the lock, nobody else writes here. Where other hosts
-    /// see the folder, and their locks may not be seen here, only what is old.
+    /// Removes temporary files of killed processes: under the lock, no other process writes here. On a network file
+    /// system, where locks of other hosts may not be visible, only old files are removed.
     fn sweep(&self) {
         let is_old = |entry: &DirEntry| {
             let modified = entry.metadata().and_then(|meta| meta.modified());
@@ -141,18 +146,18 @@ impl AtomicFile {
         };
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let left_behind = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-            if left_behind.is_some_and(|name| name.starts_with(&self.prefix))
-                && (!self.elsewhere || is_old(&entry))
+            let temporary = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+            if temporary.is_some_and(|name| name.starts_with(&self.prefix))
+                && (!self.on_network || is_old(&entry))
             {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
     }
 
-    /// A rename is durable once the folder is.
+    /// Makes a rename durable.
     fn sync_folder(&self) -> Result<()> {
         platform::sync_folder(&self.folder)
-            .map_err(|error| cannot("make a change durable in", &self.folder, error))
+            .map_err(|error| cannot_write("sync the folder", &self.folder, error))
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of a file of the store, and what is said if reading or writing one fails.
+//! Reads files of the store, and describes input and output errors.
 
 use std::io::{ErrorKind as IoErrorKind, Read};
 use std::path::Path;
@@ -6,41 +6,61 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::platform;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
-/// More than any record: a bigger file is something else.
+/// The longest record.
 pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
-/// The same, sealed: base64 makes four bytes of three.
+/// The longest file: a sealed record in base64 has four bytes for three.
 pub(super) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
 
-/// A file of the user's own, without following links; one byte more than the longest, if it is longer.
+/// Reads a file of this user, without following links. Of a file that is too long, it reads one byte more than
+/// allowed.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == IoErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot("read", path, error)),
+        Err(error) => return Err(cannot_read(path, error)),
     };
-    let meta = file.metadata().map_err(|error| cannot("read", path, error))?;
+    let meta = file.metadata().map_err(|error| cannot_read(path, error))?;
     if !meta.is_file() || !platform::is_own(&meta) {
-        return Err(Error::failed(format!("{} is not a file of yours: it is not used", path.display()))
-            .with_hint("move it away"));
+        let message = format!("cannot read {}: it is not a file of this user", path.display());
+        return Err(Error::new(ErrorCode::StoreUnreadable, message).with_hint("move it away"));
     }
-    // With room for all of it, it is read at once.
+    // Large enough to read the file at once.
     let size = usize::try_from(meta.len().min(LONGEST_FILE)).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
-    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| cannot("read", path, error))?;
+    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(path, error))?;
     Ok(Some(bytes))
 }
 
-/// What is said of a file that could not be used.
-pub(super) fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
-    let why = if platform::is_link(&error) {
-        "it is a symbolic link, which is not followed".to_owned()
-    } else {
-        error.to_string()
+/// Returns the error for a file that cannot be read.
+pub(super) fn cannot_read(path: &Path, error: std::io::Error) -> Error {
+    cannot(ErrorCode::StoreUnreadable, "read", path, error)
+}
+
+/// Returns the error for a change that failed: `cannot REPLACE PATH: permission denied`.
+pub(super) fn cannot_write(what: &str, path: &Path, error: std::io::Error) -> Error {
+    cannot(ErrorCode::StoreUnwritable, what, path, error)
+}
+
+/// Returns the error for a lock file that cannot be opened. If its folder cannot be written, that is the problem.
+pub(super) fn cannot_open_lock(path: &Path, error: std::io::Error) -> Error {
+    match path.parent().filter(|_| error.kind() == IoErrorKind::PermissionDenied && !path.exists()) {
+        Some(folder) => cannot_write("write to the folder", folder, error),
+        None => cannot_write("open the lock file", path, error),
+    }
+}
+
+fn cannot(code: ErrorCode, what: &str, path: &Path, error: std::io::Error) -> Error {
+    let why = match error.kind() {
+        _ if platform::is_link(&error) => "symbolic links are not followed".to_owned(),
+        IoErrorKind::PermissionDenied => "permission denied".to_owned(),
+        IoErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        IoErrorKind::StorageFull => "no space left on the disk".to_owned(),
+        _ => error.to_string(),
     };
-    Error::failed(format!("cannot {what} {}: {why}", path.display()))
+    Error::new(code, format!("cannot {what} {}: {why}", path.display()))
         .with_hint("check the permissions of the state folder, or set BROKER_STATE_DIR to another folder")
         .with_source(error)
 }

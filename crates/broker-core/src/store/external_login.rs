@@ -1,4 +1,4 @@
-//! A store over another, where the login of a provider is in a file of the service's own tools.
+//! A store whose logins are in a file of the service's own tools; the rest of each record is in another store.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::atomic_file::AtomicFile;
-use super::bytes::{cannot, read_bytes};
+use super::bytes::{cannot_write, read_bytes};
 use super::filesystem::Filesystem;
 use super::lock::{Attempt, lock};
 use crate::platform::{self, Version};
@@ -18,17 +18,17 @@ use crate::{
     Result, Secret, Store, StoreAbout, sanitize,
 };
 
-/// Older tools write in place: who meets half a file looks again, so often and after this.
-const LOOKS: usize = 20;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// Older tools write in place: an incomplete file is read again this many times, with this pause.
+const REREADS: usize = 20;
+const REREAD_PAUSE: Duration = Duration::from_millis(10);
 
-/// The records of one provider, joined with the file that has its login.
+/// The records of one provider, joined with the file that contains its login.
 pub(crate) struct ExternalLoginStore {
     records: Arc<dyn Store>,
     join: Join,
 }
 
-/// What joins a record and the file.
+/// Joins a record and the file.
 #[derive(Clone)]
 struct Join {
     provider: Arc<dyn Provider>,
@@ -36,18 +36,18 @@ struct Join {
     context: Context,
 }
 
-/// What is in the file.
+/// The content of the file.
 enum Found {
-    /// No login; there may be something else.
+    /// No login; the file may have other content.
     Nothing,
     /// A login.
     Login(FileLogin),
-    /// Something that is not used, and why in words.
+    /// Content that cannot be used, and why.
     Other { why: String, torn: bool },
 }
 
 impl ExternalLoginStore {
-    /// `file` has the login of `provider`, whose records are in `records`.
+    /// Creates the store. `file` contains the login of `provider`, and `records` its records.
     pub(crate) fn new(
         records: Arc<dyn Store>,
         provider: Arc<dyn Provider>,
@@ -61,9 +61,9 @@ impl ExternalLoginStore {
 #[async_trait]
 impl Store for ExternalLoginStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        // The file is written before the record: read after it, it is never the older of the two.
+        // The file is written first and read last: it is never older than the record.
         let record = self.records.peek(provider)?;
-        Ok(self.join.join(provider, record, &self.join.look().found))
+        Ok(self.join.join(provider, record, &self.join.read_file().found))
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
@@ -72,7 +72,7 @@ impl Store for ExternalLoginStore {
             busy @ Locking::Busy(_) => return Ok(busy),
         };
         let path = self.join.file.path();
-        // Two state folders may share the file. Where its folder is not there yet, nobody has a login to lose.
+        // Two state folders may share the file. Without its folder, no login can be lost.
         let lock = match path.parent().filter(|folder| folder.is_dir()) {
             Some(folder) => match lock(&folder.join(LOCK)).map_err(hinted)? {
                 Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
@@ -85,10 +85,10 @@ impl Store for ExternalLoginStore {
         Ok(Locking::Taken(Box::new(LockedExternalLogin {
             records,
             _lock: lock,
-            replaced: AtomicFile::of(path, Filesystem::of(path.parent().unwrap_or(path)).shared),
+            login_file: AtomicFile::of(path, Filesystem::of(path.parent().unwrap_or(path)).is_network),
             join,
             provider,
-            seen: Look { found: Found::Nothing, bytes: None, version: None },
+            content: FileContent { found: Found::Nothing, bytes: None, version: None },
             known: None,
         })))
     }
@@ -98,23 +98,23 @@ impl Store for ExternalLoginStore {
     }
 }
 
-/// The lock file beside a shared file: the service's own tools know nothing of it.
+/// The lock file beside the login file. The service's own tools do not use it.
 const LOCK: &str = ".broker.lock";
 
 struct LockedExternalLogin {
     records: Box<dyn Locked>,
     _lock: Option<File>,
-    replaced: AtomicFile,
+    login_file: AtomicFile,
     join: Join,
     provider: String,
-    /// What is in the file, as it was last looked at or written.
-    seen: Look,
-    /// The grant that the record in hand was joined with, or that was written for it since.
+    /// The file, as it was last read or written.
+    content: FileContent,
+    /// The grant in the file when the record was joined, or that was written since.
     known: Option<Secret>,
 }
 
-/// What is in the file, its bytes, and which version of the file that is.
-struct Look {
+/// The file's content, bytes and version.
+struct FileContent {
     found: Found,
     bytes: Option<Zeroizing<Vec<u8>>>,
     version: Option<Version>,
@@ -123,46 +123,46 @@ struct Look {
 #[async_trait]
 impl Locked for LockedExternalLogin {
     async fn load(&mut self) -> Result<Loaded> {
-        self.seen = self.join.look();
-        for _ in 0..LOOKS {
-            if !matches!(self.seen.found, Found::Other { torn: true, .. }) {
+        self.content = self.join.read_file();
+        for _ in 0..REREADS {
+            if !matches!(self.content.found, Found::Other { torn: true, .. }) {
                 break;
             }
-            self.join.context.pause(BETWEEN_LOOKS).await?;
-            self.seen = self.join.look();
+            self.join.context.pause(REREAD_PAUSE).await?;
+            self.content = self.join.read_file();
         }
-        self.known = grant(&self.seen.found).cloned();
-        Ok(self.join.join(&self.provider, self.records.load().await?, &self.seen.found))
+        self.known = grant(&self.content.found).cloned();
+        Ok(self.join.join(&self.provider, self.records.load().await?, &self.content.found))
     }
 
     async fn probe(&mut self, saves: usize) -> Result<()> {
         self.records.probe(saves).await?;
-        make_folder(self.join.file.path()).and_then(|()| self.replaced.probe(saves)).map_err(hinted)
+        make_folder(self.join.file.path()).and_then(|()| self.login_file.probe(saves)).map_err(hinted)
     }
 
     async fn probe_login(&mut self) -> Result<()> {
         self.records.probe_login().await?;
-        make_folder(self.join.file.path()).and_then(|()| self.replaced.probe(1)).map_err(hinted)
+        make_folder(self.join.file.path()).and_then(|()| self.login_file.probe(1)).map_err(hinted)
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        // Between an answer and its save as little as can be is done: the file is read again only if it has changed.
+        // Between a response and its save, the file is read again only if it has changed.
         let version = Version::of(self.join.file.path());
-        if version.is_none() || version != self.seen.version {
-            self.seen = self.join.look();
+        if version.is_none() || version != self.content.version {
+            self.content = self.join.read_file();
         }
         let login = record.file_login();
         if login.is_empty() {
-            return self.records.save(&record.beside_no_file()).await;
+            return self.records.save(&record.with_login_in_record()).await;
         }
         if !record.is_new_login() {
             if self.is_theirs() {
-                tracing::info!("the service's own tools have logged in or out meanwhile: that counts");
-                return self.save_beside(record, self.known.clone()).await;
+                tracing::info!("the service's own tools have logged in or out; their change is kept");
+                return self.save_record(record, self.known.clone()).await;
             }
-            // Only a login, or one that still is one, takes the place of what is not ours.
-            let other = self.join.is_foreign(&self.seen.found, record);
-            if other || (!record.is_shared() && record.usable_grant().is_none()) {
+            // Only a usable login replaces a foreign one.
+            let other = self.join.is_foreign(&self.content.found, record);
+            if other || (!record.is_external() && record.usable_grant().is_none()) {
                 return self.records.save(record).await;
             }
         }
@@ -174,77 +174,80 @@ impl Locked for LockedExternalLogin {
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {
-        self.seen = self.join.look();
-        let left = match &self.seen.found {
+        self.content = self.join.read_file();
+        let kept = match &self.content.found {
             Found::Other { why, .. } => Some(why.clone()),
-            _ if self.is_theirs() => Some("has another login since".to_owned()),
+            _ if self.is_theirs() => Some("contains another login".to_owned()),
             _ => None,
         };
-        match left {
+        match kept {
             Some(why) => {
                 let path = sanitize(&self.join.path());
                 self.join
                     .context
-                    .person()
-                    .notify(&format!("{}: {path} {why}: it is left as it is", self.provider));
+                    .prompt()
+                    .notify(&format!("{}: {path} {why}; it was not changed", self.provider));
             }
-            None => self.take_out()?,
+            None => self.remove_login()?,
         }
         self.records.forget().await
     }
 }
 
 impl LockedExternalLogin {
-    /// Whether somebody else has logged in there, or out, since the record was joined.
+    /// Whether another program has logged in or out in the file since the record was joined.
     fn is_theirs(&self) -> bool {
-        match (&self.known, grant(&self.seen.found)) {
-            (known, Some(there)) => !known.as_ref().is_some_and(|known| known.same_as(there)),
+        match (&self.known, grant(&self.content.found)) {
+            (known, Some(stored)) => !known.as_ref().is_some_and(|known| known.same_as(stored)),
             (known, None) => {
-                known.is_some() && matches!(self.seen.found, Found::Nothing) && self.join.folder_is_there()
+                known.is_some() && matches!(self.content.found, Found::Nothing) && self.join.folder_exists()
             }
         }
     }
 
-    /// Puts the login into the file, then the rest into the record.
+    /// Writes the login to the file, then the rest to the record.
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
-        // What is of somebody else, or was kept apart until now, is kept aside.
-        let displaces = self.join.is_foreign(&self.seen.found, record)
-            || (!record.is_shared() && !record.is_new_login() && grant(&self.seen.found).is_some())
-            || (record.is_new_login() && matches!(&self.seen.found, Found::Login(login) if login.of_another));
-        let kept = self.seen.bytes.as_ref().filter(|_| !displaces);
-        let Some(content) = self.join.file.write(&login, kept.map(|bytes| bytes.as_slice())) else {
-            // The file can have nothing of it. What the last login left there is not this one.
+        // A login of another issuer, or one that was separate until now, is quarantined.
+        let displaces = self.join.is_foreign(&self.content.found, record)
+            || (!record.is_external() && !record.is_new_login() && grant(&self.content.found).is_some())
+            || (record.is_new_login()
+                && matches!(&self.content.found, Found::Login(login) if login.of_another));
+        let before = self.content.bytes.as_ref().filter(|_| !displaces);
+        let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
+            // The file cannot contain this login. Content of the previous login is removed.
             if record.is_new_login() {
-                self.take_out()?;
-                return self.records.save(&record.beside_no_file()).await;
+                self.remove_login()?;
+                return self.records.save(&record.with_login_in_record()).await;
             }
-            return self.save_beside(record, self.known.clone()).await;
+            return self.save_record(record, self.known.clone()).await;
         };
-        let mut aside = None;
-        if self.seen.bytes.as_ref() != Some(&content) {
-            aside = if displaces { self.replaced.quarantine()? } else { None };
-            self.replaced.replace(&content).map_err(hinted)?;
-            // No version: whoever has written since is noticed by the next save.
+        let mut quarantined = None;
+        if self.content.bytes.as_ref() != Some(&bytes) {
+            quarantined = if displaces { self.login_file.quarantine()? } else { None };
+            self.login_file.replace(&bytes).map_err(hinted)?;
+            // Without a version, the next save reads the file again and notices other writers.
             self.known.clone_from(&login.refresh_token);
-            self.seen = Look { found: Found::Login(login), bytes: Some(content), version: None };
+            self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
-        Ok(aside.or(self.save_beside(record, self.known.clone()).await?))
+        Ok(quarantined.or(self.save_record(record, self.known.clone()).await?))
     }
 
-    /// Saves the record of a login that is in the file, and has this grant there.
-    async fn save_beside(&mut self, record: &Record, grant: Option<Secret>) -> Result<Option<String>> {
-        self.records.save(&record.beside_file(&self.join.path(), grant.as_ref())).await
+    /// Saves the record of a login whose grant is in the file.
+    async fn save_record(&mut self, record: &Record, grant: Option<Secret>) -> Result<Option<String>> {
+        self.records.save(&record.with_login_in_file(&self.join.path(), grant.as_ref())).await
     }
 
-    /// Takes the login out of the file. What is of another issuer, or torn, is not this login.
-    fn take_out(&mut self) -> Result<()> {
-        let (Found::Login(login), Some(bytes)) = (&self.seen.found, &self.seen.bytes) else { return Ok(()) };
+    /// Removes the login from the file, but not one of another issuer.
+    fn remove_login(&mut self) -> Result<()> {
+        let (Found::Login(login), Some(bytes)) = (&self.content.found, &self.content.bytes) else {
+            return Ok(());
+        };
         if login.unproven.is_some() && self.known.is_none() {
             return Ok(());
         }
         match self.join.file.without_login(bytes) {
-            Some(rest) => self.replaced.replace(&rest),
-            None => self.replaced.remove(),
+            Some(rest) => self.login_file.replace(&rest),
+            None => self.login_file.remove(),
         }
         .map_err(hinted)
     }
@@ -255,13 +258,13 @@ impl Join {
         self.file.path().display().to_string()
     }
 
-    fn folder_is_there(&self) -> bool {
+    fn folder_exists(&self) -> bool {
         self.file.path().parent().is_some_and(Path::is_dir)
     }
 
-    /// What is in the file now.
-    fn look(&self) -> Look {
-        // A version from before the bytes: what is written meanwhile makes another.
+    /// Reads the file.
+    fn read_file(&self) -> FileContent {
+        // The version comes first: a write during the read changes it.
         let version = Version::of(self.file.path());
         let (found, bytes) = match read_bytes(self.file.path()) {
             Ok(None) => (Found::Nothing, None),
@@ -270,20 +273,20 @@ impl Join {
                     Ok(login) if login.is_empty() => Found::Nothing,
                     Ok(login) => Found::Login(login),
                     Err(InvalidLoginFile::Torn) => {
-                        Found::Other { why: "is not whole, or no file of tokens".to_owned(), torn: true }
+                        Found::Other { why: "is incomplete, or not a login file".to_owned(), torn: true }
                     }
                     Err(InvalidLoginFile::Other(why)) => Found::Other { why, torn: false },
                 };
                 (found, Some(bytes))
             }
             Err(error) => {
-                (Found::Other { why: format!("cannot be used: {}", error.message()), torn: false }, None)
+                (Found::Other { why: format!("cannot be read: {}", error.message()), torn: false }, None)
             }
         };
-        Look { found, bytes, version }
+        FileContent { found, bytes, version }
     }
 
-    /// Whether what is there is not a login of this record's issuer, as far as can be told.
+    /// Whether the content is not known to be a login of this record's issuer.
     fn is_foreign(&self, found: &Found, record: &Record) -> bool {
         match found {
             Found::Nothing => false,
@@ -292,12 +295,12 @@ impl Join {
         }
     }
 
-    /// A record as its store shows it, with the login of the file in it.
+    /// Joins a loaded record with the login in the file.
     fn join(&self, provider: &str, loaded: Loaded, found: &Found) -> Loaded {
         let now = self.context.now();
         let (issuer, account) = (self.provider.issuer(), self.provider.account());
         let empty = || Box::new(Record::new(provider, issuer.clone()));
-        let (mut record, rescued) = match (loaded, found) {
+        let (mut record, in_fallback) = match (loaded, found) {
             (loaded @ (Loaded::Nothing | Loaded::Unreadable(_)), Found::Nothing) => return loaded,
             (Loaded::Nothing | Loaded::Unreadable(_), _) => (empty(), false),
             (Loaded::Record(record), _) => (record, false),
@@ -306,18 +309,18 @@ impl Join {
         *record = record.of_issuer(issuer, account, now);
         let path = self.path();
         match found {
-            // A disk that is away is no logout.
-            Found::Nothing if record.is_shared() && !self.folder_is_there() => {
-                record.miss_file(&path, "is away, with its folder");
+            // An unmounted disk is not a logout.
+            Found::Nothing if record.is_external() && !self.folder_exists() => {
+                record.set_file_unusable(&path, "is missing, with its folder");
             }
             Found::Nothing => record.join(&path, None, now),
-            Found::Other { why, .. } => record.miss_file(&path, why),
+            Found::Other { why, .. } => record.set_file_unusable(&path, why),
             Found::Login(login) => match &login.unproven {
-                Some(why) if !record.knows(&path, login) => record.miss_file(&path, why),
+                Some(why) if !record.knows(&path, login) => record.set_file_unusable(&path, why),
                 _ => record.join(&path, Some(login.clone()), now),
             },
         }
-        if rescued { Loaded::FromFallback(record) } else { Loaded::Record(record) }
+        if in_fallback { Loaded::FromFallback(record) } else { Loaded::Record(record) }
     }
 }
 
@@ -330,12 +333,12 @@ fn grant(found: &Found) -> Option<&Secret> {
 
 fn make_folder(file: &Path) -> Result<()> {
     let Some(folder) = file.parent() else { return Ok(()) };
-    platform::make_folder(folder).map_err(|error| cannot("make the folder", folder, error))
+    platform::make_folder(folder).map_err(|error| cannot_write("create the folder", folder, error))
 }
 
-/// The usual hint of the store is of no use for this file.
+/// Replaces the hint about the state folder, which does not apply to this file.
 fn hinted(error: Error) -> Error {
     error.with_hint(
-        "to keep this login apart from the service's own tools, set `share = false` for the provider",
+        "to store this login separately from the service's own tools, set `share = false` for the provider",
     )
 }

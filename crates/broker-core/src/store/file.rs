@@ -1,4 +1,4 @@
-//! Records as files: one a provider, a lock file beside it.
+//! Record files: one per provider, with a lock file beside it.
 
 use std::fs::TryLockError;
 use std::path::PathBuf;
@@ -6,60 +6,61 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::bytes::cannot;
+use super::bytes::cannot_write;
 use super::fallback::{self, FallbackStore};
 use super::layout::StoreLayout;
 use super::lock::{Attempt, lock};
 use super::locked::LockedFile;
 use super::sealed::Sealer;
 use crate::platform;
-use crate::{Env, Error, Loaded, LockScope, Locking, Result, Store, StoreAbout};
+use crate::{Env, Error, ErrorCode, Loaded, LockScope, Locking, Result, Store, StoreAbout};
 
-/// Records as files in one folder: `NAME.json` (0600), and `NAME.lock` beside it, locked while it changes.
+/// Record files in one folder: `NAME.json` (0600), and `NAME.lock`, which is locked during changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    pub(super) place: StoreLayout,
+    pub(super) layout: StoreLayout,
 }
 
 impl FileStore {
-    /// A store in `folder`, which is made (0700) when the first record is written. It has no second place.
+    /// Creates a store in `folder`, which is created (0700) with the first record. It has no fallback folder.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
-        let second = FallbackStore::new(Vec::new(), &folder);
-        Self { place: StoreLayout::new(folder, second) }
+        let fallback = FallbackStore::new(Vec::new(), &folder);
+        Self { layout: StoreLayout::new(folder, fallback) }
     }
 
-    /// With the user's runtime folder as the second place, for a record that could not be saved in its own:
-    /// `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker` or `/tmp/broker-UID`.
+    /// Adds the user's runtime folder for fallback files: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker` or
+    /// `/tmp/broker-UID`.
     #[must_use]
     pub fn with_runtime_folder(mut self, env: &dyn Env) -> Self {
-        self.place.second = FallbackStore::new(fallback::folders(env), &self.place.folder);
+        self.layout.fallback = FallbackStore::new(fallback::folders(env), &self.layout.folder);
         self
     }
 
-    /// With somebody who seals records: new ones in the configured way, and those that are there as they are.
+    /// Adds a sealer. New records are sealed as configured; stored records keep their format.
     #[must_use]
     pub fn with_sealer(mut self, sealer: Arc<dyn Sealer>) -> Self {
-        self.place.sealer = Some(sealer);
+        self.layout.sealer = Some(sealer);
         self
     }
 
-    /// Where a provider's record is.
+    /// The path of a provider's record.
     #[must_use]
     pub fn record_path(&self, provider: &str) -> PathBuf {
-        self.place.record_path(provider)
+        self.layout.record_path(provider)
     }
 
     fn make_folder(&self) -> Result<()> {
-        platform::make_folder(&self.place.folder)
-            .map_err(|error| cannot("make the folder", &self.place.folder, error))?;
-        let meta = std::fs::metadata(&self.place.folder)
-            .map_err(|error| cannot("use", &self.place.folder, error))?;
+        let cannot_create = |error| cannot_write("create the state folder", &self.layout.folder, error);
+        platform::make_folder(&self.layout.folder).map_err(cannot_create)?;
+        let meta = std::fs::metadata(&self.layout.folder).map_err(cannot_create)?;
         if platform::everybody_writes(&meta) {
-            let folder = self.place.folder.display();
-            return Err(Error::failed(format!("everybody can write to {folder}: no login is kept there"))
-                .with_hint(format!("run: chmod 700 {folder}")));
+            let folder = self.layout.folder.display();
+            let message = format!("cannot use the state folder {folder}: every user can write to it");
+            return Err(
+                Error::new(ErrorCode::StoreUnwritable, message).with_hint(format!("run: chmod 700 {folder}"))
+            );
         }
         Ok(())
     }
@@ -68,7 +69,7 @@ impl FileStore {
 #[async_trait]
 impl Store for FileStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        Ok(self.place.newest(provider)?.loaded)
+        Ok(self.layout.newest(provider)?.loaded)
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
@@ -79,36 +80,38 @@ impl Store for FileStore {
     }
 
     fn about(&self) -> StoreAbout {
-        let filesystem = self.place.filesystem();
-        // Only a try tells whether a network file system has locks at all.
-        let try_one = || tempfile::tempfile_in(&self.place.folder).map(|file| file.try_lock());
-        let has_none = filesystem.shared
-            && matches!(try_one(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error));
-        let elsewhere = has_none.then(|| self.place.second.lock_path("NAME").display().to_string());
+        let filesystem = self.layout.filesystem();
+        // Only an attempt shows whether a network file system supports locks.
+        let try_lock = || tempfile::tempfile_in(&self.layout.folder).map(|file| file.try_lock());
+        let unsupported = filesystem.is_network
+            && matches!(try_lock(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error));
+        let lock_elsewhere =
+            unsupported.then(|| self.layout.fallback.lock_path("NAME").display().to_string());
         StoreAbout {
-            place: self.place.folder.display().to_string(),
+            place: self.layout.folder.display().to_string(),
             on: filesystem.name.clone(),
-            shared: filesystem.shared,
-            reach: if has_none { LockScope::Host } else { filesystem.reach },
-            lock_elsewhere: elsewhere,
+            shared: filesystem.is_network,
+            reach: if unsupported { LockScope::Host } else { filesystem.reach },
+            lock_elsewhere,
         }
     }
 }
 
 impl FileStore {
-    /// The record under its lock, or who has that.
+    /// Locks the record, or returns the name of the process that has the lock.
     pub(super) fn lock(&self, provider: &str) -> Result<std::result::Result<LockedFile, Option<String>>> {
         self.make_folder()?;
-        let beside = self.place.folder.join(format!("{provider}.lock"));
-        // A network file system may have no locks: the processes of this host are always kept apart by one that works.
-        let on_host = if self.place.filesystem().shared { Some(self.lock_on_host(provider)) } else { None };
+        let beside = self.layout.folder.join(format!("{provider}.lock"));
+        // A network file system may not support locks: a second lock excludes other processes of this host.
+        let on_host =
+            if self.layout.filesystem().is_network { Some(self.lock_on_host(provider)) } else { None };
         if let Some(Ok(Attempt::Busy(holder))) = on_host {
             return Ok(Err(holder));
         }
         let (on_host, beside) = match lock(&beside)? {
             Attempt::Taken(lock) => (on_host.and_then(Result::ok), Some(lock)),
             Attempt::Busy(holder) => return Ok(Err(holder)),
-            // Then the host's is the only one.
+            // Only the lock of this host is left.
             Attempt::Unsupported => (Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?), None),
         };
         let on_host = match on_host {
@@ -118,15 +121,18 @@ impl FileStore {
         };
         let locks: Vec<_> = on_host.into_iter().chain(beside).collect();
         if locks.is_empty() {
-            return Err(Error::failed("no lock can be had on this host"));
+            return Err(Error::new(
+                ErrorCode::StoreUnwritable,
+                "cannot lock the record: no file system of this host supports locks",
+            ));
         }
-        Ok(Ok(LockedFile::new(self.place.clone(), provider, locks)))
+        Ok(Ok(LockedFile::new(self.layout.clone(), provider, locks)))
     }
 
     fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
-        let path = self.place.second.lock_path(provider);
+        let path = self.layout.fallback.lock_path(provider);
         FallbackStore::make_lock_folder()
-            .map_err(|error| cannot("have a lock of this host at", &path, error))?;
+            .map_err(|error| cannot_write("create the lock file", &path, error))?;
         lock(&path)
     }
 }

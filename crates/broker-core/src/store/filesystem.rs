@@ -1,17 +1,17 @@
-//! On which file system a folder is, and how far a lock there reaches.
+//! The file system of a folder, and how far a lock there reaches.
 
 use std::path::Path;
 
 use super::LockScope;
 use crate::platform;
 
-/// What is known of the file system of a folder.
+/// The file system of a folder.
 #[derive(Debug, Clone)]
 pub(super) struct Filesystem {
-    /// As people call it: `ext4`, `nfs4 (server:/home)`.
+    /// The name for the user: `ext4`, `nfs4 (server:/home)`.
     pub(super) name: String,
     /// Whether other hosts may see the same files.
-    pub(super) shared: bool,
+    pub(super) is_network: bool,
     /// How far a lock (`flock`) on a file there reaches.
     pub(super) reach: LockScope,
 }
@@ -20,7 +20,7 @@ pub(super) struct Filesystem {
 struct Mount<'a> {
     kind: &'a str,
     source: &'a str,
-    /// Of the file system: `vers=4.2,local_lock=none,…`.
+    /// The mount options: `vers=4.2,local_lock=none,…`.
     options: &'a str,
 }
 
@@ -45,19 +45,19 @@ const NETWORK: [(u64, &str); 16] = [
 ];
 
 impl Filesystem {
-    /// Of the folder, or of the nearest one above it that is there.
+    /// Finds the file system of a folder, or of its nearest existing parent.
     pub(super) fn of(folder: &Path) -> Self {
-        let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+        let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let magic = platform::magic(there).unwrap_or(UNKNOWN);
-        describe(magic, mount(&mounts, &platform::device(there)).as_ref())
+        let magic = platform::magic(existing).unwrap_or(UNKNOWN);
+        describe(magic, mount(&mounts, &platform::device(existing)).as_ref())
     }
 }
 
-/// Where it cannot be told what it is, it may be anything: as with FUSE.
+/// An unknown type is treated like FUSE.
 const UNKNOWN: u64 = 0x6573_5546;
 
-/// The line of the file system on a device (`8:1`).
+/// Finds the mount of a device (`8:1`).
 fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
     let line = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(device))?;
     let mut rest = line.split_once(" - ")?.1.split(' ');
@@ -68,12 +68,11 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
     let network = NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name);
     let Some(kind) = network else {
         let name = mount.map_or("a local file system", |mount| mount.kind).to_owned();
-        return Filesystem { name, shared: false, reach: LockScope::Host };
+        return Filesystem { name, is_network: false, reach: LockScope::Host };
     };
     let has = |option: &str| mount.is_some_and(|mount| mount.options.split(',').any(|each| each == option));
     let reach = match kind {
-        // flock(2) is a lock of the whole file at the server, by lockd in version 3, unless mounted otherwise
-        // (nfs(5)).
+        // By default flock(2) locks the whole file at the server, in version 3 through lockd (nfs(5)).
         "nfs" if has("local_lock=none") => LockScope::Hosts,
         "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => LockScope::Host,
         "lustre" if has("flock") => LockScope::Hosts,
@@ -85,7 +84,7 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
         Some(mount) if mount.kind.starts_with(kind) => format!("{} ({})", mount.kind, mount.source),
         _ => kind.to_owned(),
     };
-    Filesystem { name, shared: true, reach }
+    Filesystem { name, is_network: true, reach }
 }
 
 #[cfg(test)]
@@ -112,7 +111,7 @@ mod tests {
     ";
 
     #[test]
-    fn how_far_a_lock_reaches_follows_the_table() {
+    fn lock_scope_follows_the_table() {
         for row in TABLE.lines().filter(|row| row.contains('|')) {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");
@@ -120,7 +119,7 @@ mod tests {
             let mounts = format!("{other}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
             let found = describe(magic, mount(&mounts, "0:42").as_ref());
             let reach = match found.reach {
-                LockScope::Host if !found.shared => "this host",
+                LockScope::Host if !found.is_network => "this host",
                 LockScope::Host => "this host, of several",
                 LockScope::Hosts => "all hosts",
                 LockScope::Unknown => "unknown",

@@ -1,4 +1,4 @@
-//! Where the files of a store are.
+//! The paths of a store.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -9,18 +9,18 @@ use super::read::{Found, read};
 use super::sealed::Sealer;
 use crate::{Loaded, Result};
 
-/// The folder of a store, and what is beside it.
+/// The folder of a store, its fallback files and its sealer.
 #[derive(Debug, Clone)]
 pub(super) struct StoreLayout {
     pub(super) folder: PathBuf,
-    pub(super) second: FallbackStore,
+    pub(super) fallback: FallbackStore,
     pub(super) sealer: Option<Arc<dyn Sealer>>,
     filesystem: Arc<OnceLock<Filesystem>>,
 }
 
 impl StoreLayout {
-    pub(super) fn new(folder: PathBuf, second: FallbackStore) -> Self {
-        Self { folder, second, sealer: None, filesystem: Arc::default() }
+    pub(super) fn new(folder: PathBuf, fallback: FallbackStore) -> Self {
+        Self { folder, fallback, sealer: None, filesystem: Arc::default() }
     }
 
     pub(super) fn record_path(&self, provider: &str) -> PathBuf {
@@ -35,17 +35,17 @@ impl StoreLayout {
         self.sealer.as_deref()
     }
 
-    /// The record, or what was saved in the second place since.
+    /// Returns the record, or a newer one from the fallback file.
     pub(super) fn newest(&self, provider: &str) -> Result<Found> {
         let own = read(&self.record_path(provider), provider, self.sealer());
-        match (own, self.second.read(provider, self.sealer())?) {
+        match (own, self.fallback.read(provider, self.sealer())?) {
             (own, None) => own,
-            (Ok(Found { loaded: Loaded::Record(own), with }), Some((other, _)))
+            (Ok(Found { loaded: Loaded::Record(own), sealed_with }), Some((other, _)))
                 if own.age() > other.age() =>
             {
-                Ok(Found { loaded: Loaded::Record(own), with })
+                Ok(Found { loaded: Loaded::Record(own), sealed_with })
             }
-            (_, Some((other, with))) => Ok(Found { loaded: Loaded::FromFallback(other), with }),
+            (_, Some((other, sealed_with))) => Ok(Found { loaded: Loaded::FromFallback(other), sealed_with }),
         }
     }
 }

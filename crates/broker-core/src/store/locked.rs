@@ -1,4 +1,4 @@
-//! A record file under its lock: how it is replaced.
+//! Replaces a record file under its lock.
 
 use std::fs::File;
 
@@ -8,89 +8,94 @@ use zeroize::Zeroizing;
 use super::atomic_file::AtomicFile;
 use super::layout::StoreLayout;
 use super::read::read;
-use super::sealed::cannot_seal;
-use crate::{Error, Loaded, Locked, Migrated, Record, Result, zeroizing};
+use super::sealed::{no_sealer, not_json};
+use crate::{Error, ErrorCode, Loaded, Locked, Migrated, Record, Result, zeroizing};
 
 /// A record under its lock.
 pub(super) struct LockedFile {
-    /// Unlocked when closed.
+    /// Closing the files unlocks them.
     _locks: Vec<File>,
-    place: StoreLayout,
+    layout: StoreLayout,
     file: AtomicFile,
     provider: String,
-    /// Whether what is there could not be read: looked at before an exchange, not between its answer and the save.
+    /// Whether the stored file could not be read: checked at load, not between a response and its save.
     unreadable: bool,
-    /// In which way the record is sealed, and stays so until a new login.
-    with: Option<String>,
+    /// How the record is sealed; it stays so until a new login.
+    sealed_with: Option<String>,
 }
 
 impl LockedFile {
-    /// The record of `provider`, while `locks` are held.
-    pub(super) fn new(place: StoreLayout, provider: &str, locks: Vec<File>) -> Self {
-        let file = AtomicFile::new(&place.folder, provider, ".json", place.filesystem().shared);
-        let mut locked =
-            Self { _locks: locks, place, file, provider: provider.to_owned(), unreadable: false, with: None };
-        locked.with = locked.configured();
+    /// Creates the record of `provider`, whose locks are `locks`.
+    pub(super) fn new(layout: StoreLayout, provider: &str, locks: Vec<File>) -> Self {
+        let file = AtomicFile::new(&layout.folder, provider, ".json", layout.filesystem().is_network);
+        let mut locked = Self {
+            _locks: locks,
+            layout,
+            file,
+            provider: provider.to_owned(),
+            unreadable: false,
+            sealed_with: None,
+        };
+        locked.sealed_with = locked.configured();
         locked
     }
 
-    /// In which way a new record is sealed.
+    /// How new records are sealed.
     fn configured(&self) -> Option<String> {
-        self.place.sealer()?.configured().map(str::to_owned)
+        self.layout.sealer()?.configured().map(str::to_owned)
     }
 
-    /// Makes sure that a record can be sealed this way.
+    /// Checks that a record can be sealed this way.
     fn probe_seal(&self, with: Option<&str>) -> Result<()> {
-        match (with, self.place.sealer()) {
+        match (with, self.layout.sealer()) {
             (Some(with), Some(sealer)) => sealer.probe(with, &self.provider),
             _ => Ok(()),
         }
     }
 
-    /// What goes to the disk: the record, sealed if it is to be.
+    /// Returns the content of the file: the record, sealed if `with` says so.
     fn bytes(&self, record: &Record, with: Option<&str>) -> Result<Zeroizing<Vec<u8>>> {
-        let plain = zeroizing::json(record, true)
-            .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?;
-        match (with, self.place.sealer()) {
+        let plain = zeroizing::json(record, true).map_err(not_json)?;
+        match (with, self.layout.sealer()) {
             (None, _) => Ok(plain),
             (Some(with), Some(sealer)) => sealer.seal(with, &self.provider, &plain)?.bytes(),
-            (Some(with), None) => Err(cannot_seal(with)),
+            (Some(with), None) => Err(no_sealer(with)),
         }
     }
 
-    /// In which way this record is to be sealed: who logs in anew gets the configured one.
-    fn way(&self, record: &Record) -> Option<String> {
-        if record.is_new_login() { self.configured() } else { self.with.clone() }
+    /// How this record is to be sealed: a new login as configured, others as they are.
+    fn seal_for(&self, record: &Record) -> Option<String> {
+        if record.is_new_login() { self.configured() } else { self.sealed_with.clone() }
     }
 
-    /// Writes the record as it is in the configured way.
+    /// Rewrites the record in the configured storage format.
     pub(super) async fn migrate(&mut self) -> Result<Migrated> {
-        let (record, rescued) = match self.load().await? {
+        let (record, in_fallback) = match self.load().await? {
             Loaded::Nothing => return Ok(Migrated::Nothing),
             Loaded::Unreadable(why) => return Ok(Migrated::Unreadable(why)),
             Loaded::Record(record) => (record, false),
             Loaded::FromFallback(record) => (record, true),
         };
         let configured = self.configured();
-        if self.with == configured && !rescued {
-            // An older copy of it may be kept there in the old way.
-            self.clear_second()?;
+        if self.sealed_with == configured && !in_fallback {
+            // The fallback file may have an older copy in the old format.
+            self.clear_fallback()?;
             return Ok(Migrated::Already);
         }
-        self.with = configured;
+        self.sealed_with = configured;
         self.probe(1).await?;
         self.save(&record).await?;
         Ok(Migrated::Moved)
     }
 
-    fn clear_second(&self) -> Result<()> {
-        self.place.second.clear(&self.provider, self.place.sealer()).map_err(|error| {
-            Error::failed(format!("what is kept in the second place cannot be removed: {error}"))
+    fn clear_fallback(&self) -> Result<()> {
+        self.layout.fallback.clear(&self.provider, self.layout.sealer()).map_err(|error| {
+            Error::new(ErrorCode::StoreUnwritable, format!("cannot remove the fallback file: {error}"))
                 .with_source(error)
         })
     }
 
-    /// Keeps what cannot be read under a name of its own.
+    /// Moves an unreadable file to quarantine.
     fn quarantine_unreadable(&mut self) -> Result<Option<String>> {
         if !std::mem::take(&mut self.unreadable) {
             return Ok(None);
@@ -102,24 +107,24 @@ impl LockedFile {
 #[async_trait]
 impl Locked for LockedFile {
     async fn load(&mut self) -> Result<Loaded> {
-        let found = self.place.newest(&self.provider)?;
+        let found = self.layout.newest(&self.provider)?;
         self.unreadable = match &found.loaded {
             Loaded::Nothing | Loaded::Record(_) => false,
             Loaded::Unreadable(_) => true,
             Loaded::FromFallback(_) => {
-                let own = read(self.file.path(), &self.provider, self.place.sealer());
+                let own = read(self.file.path(), &self.provider, self.layout.sealer());
                 own.is_ok_and(|own| matches!(own.loaded, Loaded::Unreadable(_)))
             }
         };
-        self.with = match &found.loaded {
+        self.sealed_with = match &found.loaded {
             Loaded::Nothing | Loaded::Unreadable(_) => self.configured(),
-            Loaded::Record(_) | Loaded::FromFallback(_) => found.with,
+            Loaded::Record(_) | Loaded::FromFallback(_) => found.sealed_with,
         };
         Ok(found.loaded)
     }
 
     async fn probe(&mut self, saves: usize) -> Result<()> {
-        self.probe_seal(self.with.as_deref())?;
+        self.probe_seal(self.sealed_with.as_deref())?;
         self.file.probe(saves)
     }
 
@@ -129,29 +134,31 @@ impl Locked for LockedFile {
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        let with = self.way(record);
+        let with = self.seal_for(record);
         let bytes = self.bytes(record, with.as_deref())?;
         self.file.probe(1)?;
-        let aside = self.quarantine_unreadable()?;
+        let quarantined = self.quarantine_unreadable()?;
         self.file.replace(&bytes)?;
-        self.with = with;
-        if let Err(error) = self.place.second.clear(&self.provider, self.place.sealer()) {
-            tracing::warn!(%error, "an older record stays in the second place");
+        self.sealed_with = with;
+        if let Err(error) = self.layout.fallback.clear(&self.provider, self.layout.sealer()) {
+            tracing::warn!(%error, "an older record stays in the fallback file");
         }
-        Ok(aside)
+        Ok(quarantined)
     }
 
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String> {
-        let bytes = self.bytes(record, self.way(record).as_deref())?;
-        let saved = self.place.second.save(&self.provider, &bytes);
-        let path = saved
-            .map_err(|error| Error::failed(format!("nor in a second place: {error}")).with_source(error))?;
+        let bytes = self.bytes(record, self.seal_for(record).as_deref())?;
+        let saved = self.layout.fallback.save(&self.provider, &bytes);
+        let path = saved.map_err(|error| {
+            let message = format!("cannot write a fallback file: {error}");
+            Error::new(ErrorCode::StoreUnwritable, message).with_source(error)
+        })?;
         Ok(path.display().to_string())
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {
-        let aside = self.quarantine_unreadable()?;
-        self.clear_second()?;
-        self.file.remove().map(|()| aside)
+        let quarantined = self.quarantine_unreadable()?;
+        self.clear_fallback()?;
+        self.file.remove().map(|()| quarantined)
     }
 }

@@ -1,4 +1,4 @@
-//! Moving records to the configured way of keeping them, and which way each has.
+//! Storage formats of records, and migration to the configured one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,46 +9,46 @@ use super::sealed::Envelope;
 use crate::backoff::Backoff;
 use crate::{Result, is_provider_name};
 
-/// How the record of a provider is kept.
+/// The storage format of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageFormat {
-    /// As plain text, or as something that is no record.
+    /// Plain text, or not a record.
     Plain,
-    /// Sealed in this way.
+    /// Sealed with this.
     Sealed(String),
 }
 
-/// What came of [`FileStore::migrate`].
+/// The result of [`FileStore::migrate`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migrated {
-    /// It is kept in the configured way now.
+    /// It was rewritten in the configured format.
     Moved,
-    /// It was so before.
+    /// It was in the configured format already.
     Already,
-    /// There is no record.
+    /// No record is stored.
     Nothing,
-    /// It cannot be read, and is left as it is: why.
+    /// It cannot be read, and is unchanged; the text says why.
     Unreadable(String),
 }
 
 impl FileStore {
-    /// The providers that have a record here or in the second place, whether they are configured or not.
+    /// The providers with a record here or in a fallback file, configured or not.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let files = self.files().into_iter();
         let mut names: Vec<_> =
             files.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect();
-        names.extend(self.place.second.names());
+        names.extend(self.layout.fallback.names());
         names.retain(|name| is_provider_name(name));
         names.sort();
         names.dedup();
         names
     }
 
-    /// How a provider's record is kept; `None` if there is none. Nothing is opened for that.
-    pub fn kept(&self, provider: &str) -> Result<Option<StorageFormat>> {
-        let second = self.place.second.files(provider).collect::<Vec<_>>();
-        for path in second.iter().chain([&self.record_path(provider)]) {
+    /// Returns the storage format of a provider's record, without decrypting it; `None` if no record is stored.
+    pub fn storage_format(&self, provider: &str) -> Result<Option<StorageFormat>> {
+        let fallback = self.layout.fallback.files(provider).collect::<Vec<_>>();
+        for path in fallback.iter().chain([&self.record_path(provider)]) {
             if let Some(bytes) = read_bytes(path)? {
                 let envelope = Envelope::read(&bytes);
                 return Ok(Some(
@@ -59,54 +59,58 @@ impl FileStore {
         Ok(None)
     }
 
-    /// Writes a provider's record in the configured way, under its lock and as one atomic step: whatever ends it,
-    /// the record is there in the old way or in the new. Who has the lock is waited for, up to `limit`; `tell` is
-    /// told who, if that takes long. It needs a tokio runtime with time.
+    #[doc(hidden)]
+    pub fn kept(&self, provider: &str) -> Result<Option<StorageFormat>> {
+        self.storage_format(provider)
+    }
+
+    /// Rewrites a provider's record in the configured format, under its lock and atomically. It waits for the lock up to
+    /// `limit`, and calls `tell` if that takes long. It needs a tokio runtime with time.
     pub async fn migrate(
         &self,
         provider: &str,
         limit: Duration,
         tell: impl Fn(&str) + Send,
     ) -> Result<Migrated> {
-        let mut waiting = Backoff::up_to(limit);
+        let mut backoff = Backoff::up_to(limit);
         loop {
             let holder = match self.lock(provider)? {
                 Ok(mut locked) => return locked.migrate().await,
                 Err(holder) => holder.unwrap_or_else(|| "another process".to_owned()),
             };
-            let (pause, is_long) = waiting.next(&holder)?;
+            let (pause, is_long) = backoff.next(&holder)?;
             tokio::time::sleep(pause).await;
             if is_long {
-                tell(&format!("waiting for {holder}, which renews {provider} or logs in"));
+                tell(&format!("waiting for {holder} to renew or log in to {provider}"));
             }
         }
     }
 
-    /// Does `work` while nobody else changes a record here; `None`, and nothing is done, if somebody does.
+    /// Runs `work` with all records locked. If another process has a lock, returns `None` and does nothing.
     pub fn while_idle<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         let locks = self.files().into_iter().filter_map(|name| name.strip_suffix(".lock").map(str::to_owned));
-        let mut held = Vec::new();
+        let mut all = Vec::new();
         for provider in locks.filter(|name| is_provider_name(name)) {
             match self.lock(&provider)? {
-                Ok(locked) => held.push(locked),
+                Ok(locked) => all.push(locked),
                 Err(_) => return Ok(None),
             }
         }
         work().map(Some)
     }
 
-    /// The records that were set aside in this folder and may be plain text: what could not be read was not sealed.
+    /// The quarantined records in this folder that are not sealed and may be plain text.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
-        let mut asides: Vec<_> =
+        let mut names: Vec<_> =
             self.files().into_iter().filter(|name| name.contains(".json.aside-")).collect();
-        asides.sort();
-        let paths = asides.into_iter().map(|name| self.place.folder.join(name));
+        names.sort();
+        let paths = names.into_iter().map(|name| self.layout.folder.join(name));
         paths.filter(|path| Envelope::of_file(path).is_none()).collect()
     }
 
     fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.place.folder).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(&self.layout.folder).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Where records live.
+//! Stores of records.
 
 #[cfg(feature = "file")]
 mod atomic_file;
@@ -38,50 +38,50 @@ pub use migrate::{Migrated, StorageFormat};
 #[cfg(feature = "file")]
 pub use sealed::{Envelope, Sealer};
 
-/// Where records live. The lock of a record belongs to it: a store that many hosts share locks across hosts.
+/// A store of records and their locks. A store that many hosts share locks across hosts.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// What can be read at once, without lock or waiting: it may be about to change, but it is whole.
+    /// Reads the record without a lock and without waiting. It may be about to change, but it is complete.
     fn peek(&self, provider: &str) -> Result<Loaded>;
 
-    /// Takes the lock of a provider's record if it is free.
+    /// Locks a provider's record, if no other process has the lock.
     async fn try_lock(&self, provider: &str) -> Result<Locking>;
 
-    /// Where it is and how far its lock reaches, for people.
+    /// Describes the store and the reach of its lock.
     fn about(&self) -> StoreAbout;
 }
 
-/// Where a store is and how far its lock reaches.
+/// A description of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreAbout {
-    /// Where records are: a folder, say.
+    /// The location of the records, such as a folder.
     pub place: String,
-    /// On what: the file system, say.
+    /// The storage, such as a file system.
     pub on: String,
     /// Whether other hosts may see the records.
     pub shared: bool,
-    /// Who is kept out by the lock.
+    /// The reach of the lock.
     pub reach: LockScope,
-    /// Where the lock is, if not beside the record.
+    /// The location of the lock, if it is not beside the record.
     pub lock_elsewhere: Option<String>,
 }
 
-/// Who is kept out by a lock.
+/// The processes that a lock excludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockScope {
     /// All processes of this host, and of no other.
     Host,
     /// All processes of all hosts that see the records.
     Hosts,
-    /// All processes of this host; whether those of other hosts cannot be told.
+    /// All processes of this host; for other hosts this is unknown.
     Unknown,
 }
 
-/// What came of [`Store::try_lock`].
+/// The result of [`Store::try_lock`].
 pub enum Locking {
-    /// The lock is held until this is dropped.
+    /// The locked record; dropping it unlocks.
     Taken(Box<dyn Locked>),
-    /// Somebody else has it: who, if that can be told.
+    /// Another process has the lock: its name, if known.
     Busy(Option<String>),
 }
 
@@ -91,38 +91,38 @@ pub trait Locked: Send {
     /// Reads the record.
     async fn load(&mut self) -> Result<Loaded>;
 
-    /// Makes sure that a record can be saved so many times: room is set aside, permissions are there. Called before
-    /// every exchange, so that nothing is spent whose answer could not be kept.
+    /// Checks permissions and reserves space for this number of saves. It is called before every exchange, so that no
+    /// grant is spent whose response could not be saved.
     async fn probe(&mut self, saves: usize) -> Result<()>;
 
-    /// Makes sure that the record of a new login can be saved: it may be written in another way than the one that is
-    /// there. Called before anything is asked of a person or a service.
+    /// Checks that the record of a new login can be saved; its storage format may differ from the stored record's. It
+    /// is called before the user or the service is asked.
     async fn probe_login(&mut self) -> Result<()> {
         self.probe(1).await
     }
 
-    /// Saves the record as one atomic step; when this returns, it is durable. A file that could not be read is
-    /// kept aside, never overwritten: then this says where.
+    /// Saves the record atomically and durably. An unreadable file is quarantined, never overwritten; its new path is
+    /// returned.
     async fn save(&mut self, record: &Record) -> Result<Option<String>>;
 
-    /// Saves the record in a second place, because it could not be saved here although an exchange has changed it;
-    /// says where. From then on [`Store::peek`] and [`Locked::load`] find it there, until it can be saved here.
+    /// Saves the record to a fallback file after [`Locked::save`] failed, and returns the path. [`Store::peek`] and
+    /// [`Locked::load`] read it from there until it is restored.
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String>;
 
-    /// Forgets the record. What could not be read is kept aside: then this says where.
+    /// Removes the record. An unreadable file is quarantined; its new path is returned.
     async fn forget(&mut self) -> Result<Option<String>>;
 }
 
-/// What was there.
+/// The result of reading a record.
 #[derive(Debug)]
 pub enum Loaded {
-    /// Nothing.
+    /// No record is stored.
     Nothing,
     /// A record.
     Record(Box<Record>),
-    /// A record that is in the second place, and should be saved in its own as soon as that can be: see
-    /// [`Locked::rescue`].
+    /// A record from the fallback file, which should be restored as soon as possible: see
+    /// [`Locked::save_to_fallback`].
     FromFallback(Box<Record>),
-    /// Something this version cannot read (torn, empty, foreign, of a newer format), and why in words.
+    /// A file that this version cannot read (incomplete, empty, of a newer format); the text says why.
     Unreadable(String),
 }

@@ -1,4 +1,4 @@
-//! Reading a record file.
+//! Reads record files.
 
 use std::path::Path;
 
@@ -9,27 +9,27 @@ use super::sealed::{Envelope, SEALED_FORMAT, Sealer, open};
 use crate::record::FORMAT;
 use crate::{Loaded, Record, Result};
 
-/// What temporary files end with.
+/// The suffix of temporary files.
 pub(super) const SUFFIX: &str = ".tmp";
 
-/// What was read, and in which way it is sealed.
+/// The content of a record file.
 pub(super) struct Found {
     pub(super) loaded: Loaded,
-    /// None if it is plain text, or no record.
-    pub(super) with: Option<String>,
+    /// How it is sealed; `None` for plain text.
+    pub(super) sealed_with: Option<String>,
 }
 
 impl Found {
-    fn open(loaded: Loaded) -> Self {
-        Self { loaded, with: None }
+    fn plain(loaded: Loaded) -> Self {
+        Self { loaded, sealed_with: None }
     }
 }
 
 pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> Result<Found> {
-    let Some(bytes) = read_bytes(path)? else { return Ok(Found::open(Loaded::Nothing)) };
-    let unreadable = |why: String| Found::open(Loaded::Unreadable(format!("{} {why}", path.display())));
+    let Some(bytes) = read_bytes(path)? else { return Ok(Found::plain(Loaded::Nothing)) };
+    let unreadable = |why: String| Found::plain(Loaded::Unreadable(format!("{} {why}", path.display())));
     let why = match parse(&bytes, provider) {
-        Ok(record) => return Ok(Found::open(Loaded::Record(Box::new(record)))),
+        Ok(record) => return Ok(Found::plain(Loaded::Record(Box::new(record)))),
         Err(why) => why,
     };
     let envelope = Envelope::read(&bytes).filter(|envelope| envelope.provider == provider);
@@ -38,10 +38,10 @@ pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> 
     };
     let envelope = envelope.at(path);
     let Some(plain) = open(&envelope, sealer)? else {
-        return Ok(unreadable("is damaged: its own key does not open it".to_owned()));
+        return Ok(unreadable("is damaged: its key does not decrypt it".to_owned()));
     };
     Ok(match parse(&plain, provider) {
-        Ok(record) => Found { loaded: Loaded::Record(Box::new(record)), with: Some(envelope.with) },
+        Ok(record) => Found { loaded: Loaded::Record(Box::new(record)), sealed_with: Some(envelope.with) },
         Err(why) => unreadable(why),
     })
 }
@@ -51,7 +51,7 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
         return Err("is empty".to_owned());
     }
     if bytes.len() as u64 > LONGEST_RECORD {
-        return Err("is larger than any record".to_owned());
+        return Err("is larger than 16 MiB".to_owned());
     }
     let unreadable = match serde_json::from_slice::<Record>(bytes) {
         Ok(record) if record.version() == FORMAT && record.provider() == provider => return Ok(record),
@@ -62,15 +62,15 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
     Err(match (value.get("version").and_then(Value::as_u64), value.get("provider").and_then(Value::as_str)) {
         (Some(version), _) if version > SEALED_FORMAT => {
             format!(
-                "was written by a newer broker (format {version}, this one reads {FORMAT} and {SEALED_FORMAT})"
+                "was written by a newer version (format {version}, this version reads {FORMAT} and {SEALED_FORMAT})"
             )
         }
         (Some(FORMAT | SEALED_FORMAT), Some(name)) if name != provider => {
             format!("is the record of `{name}`")
         }
         _ => match unreadable {
-            Some(error) if error.is_eof() => "ends in the middle".to_owned(),
-            _ => "is not a record of the broker".to_owned(),
+            Some(error) if error.is_eof() => "is incomplete".to_owned(),
+            _ => "is not a record".to_owned(),
         },
     })
 }

@@ -1,4 +1,4 @@
-//! Records that are sealed on their way to the disk: who seals them, and what then stands in the file.
+//! Sealed (encrypted) records and their file format.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -8,27 +8,25 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::bytes::read_bytes;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
-/// The format of the file of a sealed record. One sequence with that of plain ones: a version that reads no sealed
-/// ones says that a newer one wrote them.
+/// The format number of sealed record files. It continues the numbers of plain records: a version without sealing
+/// reports that a newer version wrote the file.
 pub(crate) const SEALED_FORMAT: u64 = 2;
 
-/// Seals records, and opens them: a file store has one, if it is given one.
+/// Encrypts and decrypts the records of a file store.
 pub trait Sealer: Send + Sync + Debug {
-    /// The way in which new logins are written; none if they stay plain text.
+    /// How new logins are sealed; `None` for plain text.
     fn configured(&self) -> Option<&str>;
 
-    /// Makes sure that the record of a provider can be sealed this way, by a key that can be had again. Called before
-    /// every exchange and before a login, under the lock of the record.
+    /// Checks that a record can be sealed this way, with a key that can be read again. It is called under the record's
+    /// lock, before every exchange and login.
     fn probe(&self, with: &str, provider: &str) -> Result<()>;
 
-    /// Seals the record of a provider, with the key that was found when that was probed: between an exchange and its
-    /// save nobody is asked for one.
+    /// Seals a record with the key from [`Sealer::probe`]: between an exchange and its save the user is not asked.
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope>;
 
-    /// Opens a record; `None` if it is damaged. That its key cannot be had, or is another, is an error: the record is
-    /// whole, and must not be taken for one that is not.
+    /// Decrypts a record; `None` if it is damaged. A missing or different key is an error, because the record is intact.
     fn open(&self, envelope: &Envelope) -> Result<Option<Zeroizing<Vec<u8>>>>;
 }
 
@@ -36,26 +34,26 @@ pub trait Sealer: Send + Sync + Debug {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     version: u64,
-    /// The provider whose record it is.
+    /// The provider of the record.
     pub provider: String,
-    /// In which way it is sealed: what has its key.
+    /// How it is sealed: the source of the key.
     pub with: String,
-    /// Which key sealed it: a mark that tells keys apart.
+    /// A fingerprint of the key.
     pub key: String,
-    /// How the key is made of a passphrase, if it is.
+    /// How the key is derived from a passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kdf: Option<Value>,
     /// The nonce, in base64.
     pub nonce: String,
     /// The sealed record, in base64.
     pub sealed: String,
-    /// The file that it was read from; of a new one none.
+    /// The file that it was read from; empty for a new one.
     #[serde(skip)]
     pub file: PathBuf,
 }
 
 impl Envelope {
-    /// An envelope of this version's format, with nothing in it.
+    /// Creates an empty envelope.
     #[must_use]
     pub fn new(provider: &str, with: &str, key: &str, kdf: Option<Value>) -> Self {
         Self {
@@ -70,7 +68,7 @@ impl Envelope {
         }
     }
 
-    /// What stands open in it and must be what it was when it is opened: so no file can stand in for another.
+    /// The unencrypted fields, authenticated with the record so that one file cannot replace another.
     #[must_use]
     pub fn bound(&self) -> Vec<u8> {
         let kdf = self.kdf.as_ref().map(Value::to_string).unwrap_or_default();
@@ -78,30 +76,28 @@ impl Envelope {
         ["broker record", &version, &self.provider, &self.with, &self.key, &kdf].join("\0").into_bytes()
     }
 
-    /// The envelope in a file's bytes, if it is one.
+    /// Parses an envelope.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Self>(bytes).ok().filter(|envelope| envelope.version == SEALED_FORMAT)
     }
 
-    /// The envelope in a file, if one is there.
+    /// Reads the envelope in a file.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<Self> {
         Some(Self::read(&read_bytes(file).ok().flatten()?)?.at(file))
     }
 
-    /// The same, as read from this file.
+    /// Sets the file that it was read from.
     pub(super) fn at(self, file: &Path) -> Self {
         Self { file: file.to_owned(), ..self }
     }
 
     pub(super) fn bytes(&self) -> Result<Zeroizing<Vec<u8>>> {
-        let bytes = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::failed("the record cannot be written as JSON").with_source(error))?;
+        let bytes = serde_json::to_vec_pretty(self).map_err(not_json)?;
         Ok(Zeroizing::new(bytes))
     }
 
-    /// The sealed records in a folder, those among them that were put aside, by the names of their files. Each is read
-    /// when it is asked for.
+    /// Iterates over the sealed records in a folder, including quarantined ones, by file name. Each is read when needed.
     pub fn all_in(folder: &Path) -> impl Iterator<Item = Self> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -113,18 +109,24 @@ impl Envelope {
     }
 }
 
-/// Opens an envelope, with whoever can; `None` if it is damaged.
+/// Decrypts an envelope; `None` if it is damaged.
 pub(super) fn open(envelope: &Envelope, sealer: Option<&dyn Sealer>) -> Result<Option<Zeroizing<Vec<u8>>>> {
     match sealer {
         Some(sealer) => sealer.open(envelope),
-        None => Err(cannot_seal(&envelope.with)),
+        None => Err(no_sealer(&envelope.with)),
     }
 }
 
-/// Nobody here seals records.
-pub(super) fn cannot_seal(with: &str) -> Error {
-    Error::failed(format!("the record is sealed ({with}), and this program was built without what opens it"))
-        .with_hint(
-            "build it with the feature `sealed` or `keyring`, or use one that has it: broker store status",
-        )
+/// Returns the error for a sealed record in a program without a sealer.
+pub(super) fn no_sealer(with: &str) -> Error {
+    Error::new(
+        ErrorCode::StoreSealed,
+        format!("the record is sealed ({with}), and this program was built without support for that"),
+    )
+    .with_hint("build the program with the feature `sealed` or `keyring`")
+}
+
+/// Returns the error for a record that cannot be serialized.
+pub(super) fn not_json(error: serde_json::Error) -> Error {
+    Error::new(ErrorCode::Internal, "cannot serialize the record as JSON").with_source(error)
 }

@@ -1,12 +1,12 @@
-//! The broker with providers that only tests have.
+//! The broker with test providers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result, Revoked, Secret, Token,
-    TokenRequest,
+    Context, Error, ErrorCode, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result, Revoked,
+    Secret, Token, TokenRequest,
 };
 use broker_testkit::World;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,18 +15,22 @@ use crate::issuer;
 
 type Act = dyn Fn(usize, &Context, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync;
 
-/// A provider whose exchanges are a function of how many there were.
-struct Scripted {
+/// A provider whose exchanges are a function of their number.
+pub(crate) struct Scripted {
     issuer: Issuer,
     exchanges: AtomicUsize,
     act: Box<Act>,
 }
 
 impl Scripted {
-    fn new(
+    pub(crate) fn new(
         act: impl Fn(usize, &Context, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self { issuer: issuer(), exchanges: AtomicUsize::new(0), act: Box::new(act) })
+    }
+
+    pub(crate) fn exchanges(&self) -> usize {
+        self.exchanges.load(Ordering::SeqCst)
     }
 }
 
@@ -58,12 +62,12 @@ impl Provider for Scripted {
     }
 }
 
-fn token(context: &Context, name: &str, life: TimeDelta) -> Token {
-    Token::new(Secret::new(name), context.now(), context.now().checked_add_signed(life))
+pub(crate) fn token(context: &Context, name: &str, lifetime: TimeDelta) -> Token {
+    Token::new(Secret::new(name), context.now(), context.now().checked_add_signed(lifetime))
 }
 
 #[tokio::test]
-async fn each_exchange_is_saved_before_the_next() {
+async fn saves_each_exchange_before_the_next() {
     let world = World::new();
     let path = world.record_path();
     let provider = Scripted::new(move |number, context, record, request| {
@@ -71,8 +75,8 @@ async fn each_exchange_is_saved_before_the_next() {
             return Ok(RecordUpdate::grant(Secret::new("a grant"), context.now()));
         }
         let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
-        assert!(saved.contains("a grant"), "what came before is saved");
-        assert!(record.usable_grant().is_some(), "and shown");
+        assert!(saved.contains("a grant"), "the first exchange is saved");
+        assert!(record.usable_grant().is_some(), "and in the record");
         Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1))))
     });
     let token = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect("a token");
@@ -80,16 +84,16 @@ async fn each_exchange_is_saved_before_the_next() {
 }
 
 #[tokio::test]
-async fn a_provider_that_goes_in_a_circle_is_stopped() {
+async fn provider_without_progress_is_stopped() {
     let provider =
         Scripted::new(|_, context, _, _| Ok(RecordUpdate::grant(Secret::new("again"), context.now())));
     let error = World::new().broker(provider.clone()).token(World::NAME, &TokenRequest::new()).await;
     assert_eq!(error.expect_err("stopped").kind(), ErrorKind::Unavailable);
-    assert!(provider.exchanges.load(Ordering::SeqCst) < 10);
+    assert!(provider.exchanges() < 10);
 }
 
 #[tokio::test]
-async fn a_panicking_provider_is_an_error_and_leaves_no_lock() {
+async fn panicking_provider_is_an_error_and_unlocks() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| match number {
         0 => std::panic::resume_unwind(Box::new(())),
@@ -103,7 +107,7 @@ async fn a_panicking_provider_is_an_error_and_leaves_no_lock() {
 }
 
 #[tokio::test]
-async fn scopes_have_tokens_of_their_own() {
+async fn each_scope_has_its_own_token() {
     let world = World::new();
     let provider = Scripted::new(|_, context, _, request| {
         Ok(RecordUpdate::token(
@@ -116,12 +120,12 @@ async fn scopes_have_tokens_of_their_own() {
         let request = asked.into_iter().fold(TokenRequest::new(), TokenRequest::scope);
         assert_eq!(broker.token(World::NAME, &request).await.expect("a token").secret().expose(), key);
     }
-    assert_eq!(provider.exchanges.load(Ordering::SeqCst), 2);
+    assert_eq!(provider.exchanges(), 2);
     assert_eq!(broker.status(World::NAME).expect("a status").scopes, ["a", "a b"]);
 }
 
 #[tokio::test]
-async fn five_second_tokens_have_windows_too() {
+async fn five_second_tokens_have_windows() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| {
         Ok(RecordUpdate::token(request.scopes(), token(context, &number.to_string(), TimeDelta::seconds(5))))
@@ -140,12 +144,12 @@ async fn five_second_tokens_have_windows_too() {
         );
         world.clock.advance(TimeDelta::seconds(1));
     }
-    // Renewed with a second and a quarter to go: at 4 s, at 8 s.
+    // Renewed 1.25 s before expiry: at 4 s and 8 s.
     assert_eq!(tokens.join(" "), "0 0 0 0 1 1 1 1 2 2");
 }
 
 #[tokio::test]
-async fn a_record_seen_in_memory_is_looked_at_again() {
+async fn cached_record_is_reloaded_after_a_second() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| {
         Ok(RecordUpdate::token(request.scopes(), token(context, &number.to_string(), TimeDelta::hours(1))))
@@ -158,31 +162,30 @@ async fn a_record_seen_in_memory_is_looked_at_again() {
     assert_eq!(get(&first, TokenRequest::new()).await, "0");
     assert_eq!(get(&second, TokenRequest::new().force()).await, "1");
     world.clock.advance(TimeDelta::seconds(2));
-    assert_eq!(get(&first, TokenRequest::new()).await, "1", "what another process did is seen");
+    assert_eq!(get(&first, TokenRequest::new()).await, "1", "the token of the other process");
 }
 
 #[tokio::test]
-async fn a_token_on_the_way_that_arrives_expired_ends_it() {
+async fn expired_intermediate_token_is_an_error() {
     let provider = Scripted::new(|_, context, _, _| {
         Ok(RecordUpdate::token(
             &broker_core::ScopeKey::default(),
-            token(context, "over", TimeDelta::seconds(-1)),
+            token(context, "expired", TimeDelta::seconds(-1)),
         ))
     });
     let world = World::new();
     let request = TokenRequest::new().scope("stac");
     let error = world.broker(provider.clone()).token(World::NAME, &request).await.expect_err("expired");
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(error.message().contains("clock"), "{error}");
-    assert_eq!(provider.exchanges.load(Ordering::SeqCst), 1);
+    assert_eq!(error.code(), ErrorCode::TokenExpired, "{error}");
+    assert_eq!(provider.exchanges(), 1);
 }
 
 #[tokio::test]
-async fn a_name_that_is_no_file_name_names_no_provider() {
+async fn invalid_provider_names_are_refused() {
     let world = World::new();
     let broker = world.broker(Scripted::new(|_, _, _, _| Err(Error::failed("not asked"))));
     for name in ["", "..", "../subject", "a/b", "a\0b", "-a", &"a".repeat(65)] {
         let error = broker.token(name, &TokenRequest::new()).await.expect_err(name);
-        assert_eq!(error.kind(), ErrorKind::Usage, "{name:?}");
+        assert_eq!(error.code(), ErrorCode::ProviderUnknown, "{name:?}");
     }
 }

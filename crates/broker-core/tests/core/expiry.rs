@@ -1,4 +1,4 @@
-//! Times as services write them.
+//! Expiry times in the forms of services.
 
 use broker_core::{ExpiresAs, Pattern, value_at};
 use chrono::{DateTime, TimeZone, Utc};
@@ -13,7 +13,7 @@ fn form(text: &str) -> ExpiresAs {
 }
 
 #[test]
-fn every_form_is_read() {
+fn reads_every_form_of_expiry() {
     let forms = [
         ("seconds", json!(3600), Some(at(11))),
         ("seconds", json!("3600"), Some(at(11))),
@@ -38,7 +38,7 @@ fn every_form_is_read() {
 }
 
 #[test]
-fn what_is_no_form_is_told() {
+fn unknown_form_is_an_error() {
     for text in ["", "iso", "secs", "%Q", "tomorrow"] {
         let error = serde_json::from_value::<ExpiresAs>(Value::from(text)).expect_err(text);
         assert!(error.to_string().contains("MM/DD/YYYY"), "{text}: {error}");
@@ -46,7 +46,7 @@ fn what_is_no_form_is_told() {
 }
 
 #[test]
-fn a_pattern_writes_what_it_reads() {
+fn pattern_writes_what_it_reads() {
     for text in ["MM/DD/YYYY", "%Y-%m-%d", "YYYY/DD/MM HH:mm"] {
         let pattern = Pattern::parse(text).expect(text);
         let read = pattern.read(&pattern.write(at(10))).expect(text);
@@ -56,7 +56,7 @@ fn a_pattern_writes_what_it_reads() {
 }
 
 #[test]
-fn a_path_leads_through_objects_and_lists() {
+fn path_selects_values_in_objects_and_lists() {
     let value = json!({ "data": { "tokens": [{ "token": "a" }, { "token": "b" }] }, "a.b": 1 });
     assert_eq!(value_at(&value, "data.tokens.1.token"), Some(&json!("b")));
     assert_eq!(value_at(&value, "data.tokens.2.token"), None);

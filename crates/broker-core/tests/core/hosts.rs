@@ -1,10 +1,10 @@
-//! To which hosts tokens are offered.
+//! Hosts that accept tokens.
 
 use broker_core::host_matches;
 
 #[test]
-fn a_token_is_offered_to_its_hosts_and_no_other() {
-    let offered = [
+fn host_patterns_match_their_hosts_only() {
+    let matching = [
         ("example.org", "example.org"),
         ("example.org", "EXAMPLE.org:8443"),
         ("example.org:443", "example.org"),
@@ -16,10 +16,10 @@ fn a_token_is_offered_to_its_hosts_and_no_other() {
         ("[::1]:80", "[::1]:80"),
         ("[::1]", "[::1]"),
     ];
-    for (pattern, host) in offered {
+    for (pattern, host) in matching {
         assert!(host_matches(pattern, host), "{pattern} {host}");
     }
-    let kept = [
+    let others = [
         ("example.org", "example.org.evil.net"),
         ("example.org", "evil-example.org"),
         ("example.org", "a.example.org"),
@@ -33,7 +33,7 @@ fn a_token_is_offered_to_its_hosts_and_no_other() {
         ("[::1]", "[::2]"),
         ("example.org", ""),
     ];
-    for (pattern, host) in kept {
+    for (pattern, host) in others {
         assert!(!host_matches(pattern, host), "{pattern} {host}");
     }
 }

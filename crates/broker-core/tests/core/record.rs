@@ -1,4 +1,4 @@
-//! The record under any order of operations by any number of processes: what always holds, after each step.
+//! Invariants of the record under random operations of several processes (proptest).
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use broker_core::{
-    Broker, Clock, Context, Entry, FileStore, Loaded, Login, Result, Store, Token, TokenRequest,
+    Broker, Clock, Context, Entry, ErrorCode, FileStore, Loaded, Login, Result, Store, Token, TokenRequest,
 };
 use broker_testkit::{TestClock, TestEnv, TestPrompt};
 use chrono::TimeDelta;
@@ -30,20 +30,20 @@ enum Call {
     Logout { local: bool },
 }
 
-/// What happens next. Actors are counted modulo how many there are.
+/// One step. The number of an actor is taken modulo their count.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Calls at the same time, and what goes wrong with the first request among them.
+    /// Concurrent calls, and a fault of the first request.
     Calls(Vec<(usize, Call)>, Option<Fault>),
-    /// A call whose caller goes away after so many turns.
+    /// A call that is cancelled after this number of turns.
     Dropped(usize, Call, u8, Option<Fault>),
-    /// The process of an actor ends within a request.
+    /// The process of an actor is killed during a request.
     Dies(usize, Call, Fault),
     /// The clock moves by minutes.
     Clock(i64),
     /// An actor's configuration names this issuer from now on.
     Configured(usize, usize),
-    /// A newer version of the broker, or a person, puts in a field that this one does not know.
+    /// A newer version, or the user, adds a field that this version does not know.
     Edited(u64),
 }
 
@@ -74,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The same cases in every run, unless `PROPTEST_RNG_SEED` or `PROPTEST_CASES` asks for others.
+/// The same cases in every run, unless `PROPTEST_RNG_SEED` or `PROPTEST_CASES` is set.
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
@@ -90,7 +90,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_order_of_operations_by_any_number_of_actors_keeps_its_invariants(
+    fn random_operations_keep_the_invariants(
         actors in 2..5_usize,
         steps in proptest::collection::vec(step(), 1..40),
     ) {
@@ -108,8 +108,8 @@ struct Actor {
     issuer: usize,
 }
 
-/// What one issuer gave, as the file has it.
-struct Held {
+/// The state of one issuer in the record file.
+struct IssuerPart {
     issuer: usize,
     grant: Option<String>,
     refused: bool,
@@ -122,16 +122,16 @@ struct Machine {
     clock: TestClock,
     wire: Wire,
     actors: Vec<Actor>,
-    /// The number of the newest grant of each issuer that was on the disk.
+    /// The number of the newest grant of each issuer on disk so far.
     newest: [u64; 2],
-    /// The foreign field that each issuer's part of the record should have.
+    /// The expected unknown field of each issuer.
     foreign: [Option<u64>; 2],
     _root: tempfile::TempDir,
 }
 
 impl Machine {
     fn new(actors: usize) -> Self {
-        // In memory where the machine has such: each save is synced.
+        // In memory if possible, because each save is synced.
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let folder = root.path().join("state");
         let (clock, wire) = (TestClock::new(), Wire::new(folder.clone()));
@@ -150,18 +150,18 @@ impl Machine {
         machine
     }
 
-    /// A process that has just begun.
+    /// Starts a process.
     fn actor(&self, issuer: usize) -> Actor {
         let http = Arc::new(self.wire.clone());
-        let person = Arc::new(TestPrompt::default());
-        let context = Context::new(http, Arc::new(self.clock.clone()), Arc::new(TestEnv::default()), person);
-        let catalog = BTreeMap::from([(NAME.to_owned(), Entry::new(Arc::new(Subject::new(issuer))))]);
-        let broker = Broker::builder(catalog, Arc::new(FileStore::new(&self.folder)), context).build();
+        let prompt = Arc::new(TestPrompt::default());
+        let context = Context::new(http, Arc::new(self.clock.clone()), Arc::new(TestEnv::default()), prompt);
+        let registry = BTreeMap::from([(NAME.to_owned(), Entry::new(Arc::new(Subject::new(issuer))))]);
+        let broker = Broker::builder(registry, Arc::new(FileStore::new(&self.folder)), context).build();
         Actor { broker, issuer }
     }
 
     fn run(&mut self, step: &Step) -> Result<(), TestCaseError> {
-        let before = self.held()?;
+        let before = self.stored()?;
         let mut calls = Vec::new();
         self.wire.service().begin(None);
         match step {
@@ -187,22 +187,22 @@ impl Machine {
             }
             Step::Edited(number) => self.edit(*number),
         }
-        self.bring_folder_back();
+        self.restore_folder();
         self.check(&before, &calls)
     }
 
-    /// Calls at the same time; but one after the other with a logout, since nobody could say what was on the disk
-    /// when, and with a folder that goes, since another call would make it anew.
+    /// Runs calls concurrently. With a logout they run one after the other, so that the order of changes is known; with a
+    /// removed folder too, because another call would create it again.
     fn together(&self, calls: &[(usize, Call)]) {
         let logout = calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. }));
-        let alone = logout || self.wire.service().fault == Some(Fault::NoFolder);
+        let sequential = logout || self.wire.service().fault == Some(Fault::NoFolder);
         self.runtime.block_on(async {
             let mut running = Vec::new();
             for (who, call) in calls {
                 let work = tokio::spawn(self.call(*who, *call));
-                if alone {
+                if sequential {
                     work.await.unwrap();
-                    self.bring_folder_back();
+                    self.restore_folder();
                 } else {
                     running.push(work);
                 }
@@ -210,7 +210,7 @@ impl Machine {
             for work in running {
                 work.await.unwrap();
             }
-            self.settle().await;
+            self.wait_idle().await;
         });
     }
 
@@ -221,11 +221,11 @@ impl Machine {
                 () = self.call(who, call) => {}
                 () = turn(turns) => {}
             }
-            self.settle().await;
+            self.wait_idle().await;
         });
     }
 
-    /// The runtime goes with all its tasks where they stand, as a process does that is killed.
+    /// Drops the runtime with all its tasks, like a killed process.
     fn dies(&mut self, (who, call): (usize, Call)) {
         let dies = self.wire.dies.clone();
         self.runtime.block_on(async {
@@ -238,16 +238,16 @@ impl Machine {
         self.actors[who] = self.actor(self.actors[who].issuer);
     }
 
-    /// A call; what it hands out is looked at at once.
+    /// Makes a call, and checks its token immediately.
     fn call(&self, who: usize, call: Call) -> impl Future<Output = ()> + Send + 'static {
         let Actor { broker, issuer } = &self.actors[who];
         let (broker, issuer, wire, clock) = (broker.clone(), *issuer, self.wire.clone(), self.clock.clone());
         async move {
-            let given = given(&broker, call).await;
-            wire.service().look_at_disk();
-            match given {
-                Ok(Some(token)) => wire.service().check_given(&token, issuer, clock.now()),
-                Err(error) if error.message().contains("broke off") => {
+            let token = token(&broker, call).await;
+            wire.service().read_disk();
+            match token {
+                Ok(Some(token)) => wire.service().check_token(&token, issuer, clock.now()),
+                Err(error) if error.code() == ErrorCode::Internal => {
                     wire.service().wrong.push("an operation panicked".to_owned());
                 }
                 Ok(None) | Err(_) => {}
@@ -255,7 +255,7 @@ impl Machine {
         }
     }
 
-    async fn settle(&self) {
+    async fn wait_idle(&self) {
         for actor in &self.actors {
             actor.broker.wait_idle().await;
         }
@@ -275,12 +275,12 @@ impl Machine {
         std::fs::write(&path, record.to_string()).unwrap();
     }
 
-    fn bring_folder_back(&self) {
+    fn restore_folder(&self) {
         let away = self.folder.with_extension("away");
         if !away.exists() {
             return;
         }
-        // Whoever made it anew may have saved something there.
+        // A call may have created it again and saved records there.
         if self.folder.exists() {
             for file in std::fs::read_dir(&self.folder).unwrap().flatten() {
                 std::fs::rename(file.path(), away.join(file.file_name())).unwrap();
@@ -290,71 +290,71 @@ impl Machine {
         std::fs::rename(&away, &self.folder).unwrap();
     }
 
-    /// The file as it is: whole, ours alone, and of a version that this one reads.
-    fn held(&self) -> Result<Vec<Held>, TestCaseError> {
+    /// Reads the file and checks that it is complete, private, and of a known version.
+    fn stored(&self) -> Result<Vec<IssuerPart>, TestCaseError> {
         let path = self.record_path();
         let Ok(bytes) = std::fs::read(&path) else { return Ok(Vec::new()) };
         prop_assert_eq!(mode(&path), 0o600);
         let loaded = FileStore::new(&self.folder).peek(NAME).unwrap();
         prop_assert!(matches!(loaded, Loaded::Record(_)), "{loaded:?}");
         let record: Value = serde_json::from_slice(&bytes).unwrap();
-        let parked = record["parked"].as_array().cloned().unwrap_or_default();
-        Ok(std::iter::once(&record).chain(&parked).map(Held::read).collect())
+        let others = record["parked"].as_array().cloned().unwrap_or_default();
+        Ok(std::iter::once(&record).chain(&others).map(IssuerPart::read).collect())
     }
 
-    fn check(&mut self, before: &[Held], calls: &[(usize, Call)]) -> Result<(), TestCaseError> {
-        let after = self.held()?;
+    fn check(&mut self, before: &[IssuerPart], calls: &[(usize, Call)]) -> Result<(), TestCaseError> {
+        let after = self.stored()?;
         prop_assert!(self.wire.service().wrong.is_empty(), "{:?}", self.wire.service().wrong);
-        for held in &after {
-            self.check_grant(held)?;
+        for part in &after {
+            self.check_grant(part)?;
         }
         if calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. })) {
-            // What another issuer gave goes with it; if the service could not be asked, all stays.
+            // A logout also removes other issuers' logins; if the service cannot be reached, all stay.
             for issuer in 0..2 {
                 self.foreign[issuer] =
-                    after.iter().find(|held| held.issuer == issuer).and_then(|held| held.foreign);
+                    after.iter().find(|part| part.issuer == issuer).and_then(|part| part.foreign);
             }
             return Ok(());
         }
-        for was in before.iter().filter(|was| was.grant.is_some()) {
-            let is = after.iter().find(|held| held.issuer == was.issuer);
+        for old in before.iter().filter(|old| old.grant.is_some()) {
+            let new = after.iter().find(|part| part.issuer == old.issuer);
             prop_assert!(
-                is.is_some_and(|held| held.grant.is_some()),
-                "what issuer {} gave is gone",
-                was.issuer
+                new.is_some_and(|part| part.grant.is_some()),
+                "the grant of issuer {} is lost",
+                old.issuer
             );
         }
-        for held in &after {
-            let expected = self.foreign[held.issuer];
-            let begun = calls
+        for part in &after {
+            let expected = self.foreign[part.issuer];
+            let logged_in = calls
                 .iter()
-                .any(|(who, call)| matches!(call, Call::Login) && self.actors[*who].issuer == held.issuer);
-            if begun && held.foreign.is_none() {
-                self.foreign[held.issuer] = None;
+                .any(|(who, call)| matches!(call, Call::Login) && self.actors[*who].issuer == part.issuer);
+            if logged_in && part.foreign.is_none() {
+                self.foreign[part.issuer] = None;
             } else {
-                prop_assert_eq!(held.foreign, expected, "a field that this version does not know");
+                prop_assert_eq!(part.foreign, expected, "an unknown field");
             }
         }
         Ok(())
     }
 
-    /// A grant in the file is the service's good one, unless an answer was lost; and no older one comes back.
-    fn check_grant(&mut self, held: &Held) -> Result<(), TestCaseError> {
-        let Some(grant) = &held.grant else { return Ok(()) };
+    /// Checks that the grant in the file is the current one, unless a response was lost, and never an older one.
+    fn check_grant(&mut self, part: &IssuerPart) -> Result<(), TestCaseError> {
+        let Some(grant) = &part.grant else { return Ok(()) };
         let known = self.wire.service().known(grant);
-        let Some(known) = known else { return Err(TestCaseError::fail(format!("{grant} is no grant"))) };
-        prop_assert_eq!(known.issuer, held.issuer, "{} is of another issuer", grant);
-        prop_assert!(known.current || known.excused, "{grant} on the disk is spent");
-        prop_assert!(held.refused || !known.over || known.excused, "{grant} on the disk is over");
-        prop_assert!(!held.refused || known.over, "{grant} is called refused and is good");
-        let newest = &mut self.newest[held.issuer];
-        prop_assert!(known.number >= *newest, "{grant} is older than {newest}, which was there before");
+        let Some(known) = known else { return Err(TestCaseError::fail(format!("unknown grant {grant}"))) };
+        prop_assert_eq!(known.issuer, part.issuer, "{} is of another issuer", grant);
+        prop_assert!(known.current || known.excused, "{grant} on disk is spent");
+        prop_assert!(part.refused || !known.ended || known.excused, "{grant} on disk has ended");
+        prop_assert!(!part.refused || known.ended, "{grant} is marked as refused but is valid");
+        let newest = &mut self.newest[part.issuer];
+        prop_assert!(known.number >= *newest, "{grant} is older than the earlier {newest}");
         *newest = known.number;
         Ok(())
     }
 }
 
-impl Held {
+impl IssuerPart {
     fn read(value: &Value) -> Self {
         let grant = &value["grant"];
         Self {
@@ -366,13 +366,13 @@ impl Held {
     }
 }
 
-async fn given(broker: &Broker, call: Call) -> Result<Option<Token>> {
+async fn token(broker: &Broker, call: Call) -> Result<Option<Token>> {
     match call {
         Call::Token { scope, force } => {
             let request = ["", "a", "b a"][scope].split(' ').fold(TokenRequest::new(), TokenRequest::scope);
             broker.token(NAME, &if force { request.force() } else { request }).await.map(Some)
         }
-        Call::Login => broker.login(NAME, Login::Usual).await.map(|given| given.token),
+        Call::Login => broker.login(NAME, Login::Usual).await.map(|login| login.token),
         Call::Logout { local } => broker.logout(NAME, local).await.map(|_| None),
     }
 }
@@ -389,7 +389,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// Lets the others have so many turns.
+/// Yields to the other tasks this many times.
 async fn turn(times: u8) {
     for _ in 0..times {
         tokio::task::yield_now().await;

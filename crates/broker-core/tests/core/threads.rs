@@ -1,4 +1,4 @@
-//! What one thread has seen, and another changes.
+//! The token caches of threads when another thread or process changes the record.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::issuer;
 /// A provider whose tokens are numbered.
 struct Numbered {
     issuer: Issuer,
-    given: AtomicUsize,
+    issued: AtomicUsize,
 }
 
 #[async_trait]
@@ -37,37 +37,37 @@ impl Provider for Numbered {
         _record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let secret = Secret::new(self.given.fetch_add(1, Ordering::SeqCst).to_string());
+        let secret = Secret::new(self.issued.fetch_add(1, Ordering::SeqCst).to_string());
         let token = Token::new(secret, context.now(), Some(context.now() + TimeDelta::hours(1)));
         Ok(RecordUpdate::token(request.scopes(), token))
     }
 }
 
-/// A thread that says what it is handed at once, as often as it is asked.
+/// A thread that returns its stored token on request.
 struct Other {
-    asks: Sender<()>,
-    says: Receiver<Option<String>>,
+    requests: Sender<()>,
+    tokens: Receiver<Option<String>>,
 }
 
 impl Other {
     fn new(broker: &Broker) -> Self {
-        let (broker, (asks, asked), (said, says)) = (broker.clone(), channel(), channel());
+        let (broker, (requests, requested), (send, tokens)) = (broker.clone(), channel(), channel());
         std::thread::spawn(move || {
-            while asked.recv().is_ok() {
-                let held = broker.stored(World::NAME, &TokenRequest::new()).expect("a look");
-                said.send(held.map(|token| token.secret().expose().to_owned())).expect("the test listens");
+            while requested.recv().is_ok() {
+                let stored = broker.stored(World::NAME, &TokenRequest::new()).expect("a record");
+                send.send(stored.map(|token| token.secret().expose().to_owned())).expect("the test listens");
             }
         });
-        Self { asks, says }
+        Self { requests, tokens }
     }
 
-    fn held(&self) -> Option<String> {
-        self.asks.send(()).expect("the thread listens");
-        self.says.recv().expect("the thread answers")
+    fn stored(&self) -> Option<String> {
+        self.requests.send(()).expect("the thread listens");
+        self.tokens.recv().expect("the thread answers")
     }
 }
 
-/// More threads than there are stripes, and a broker of them.
+/// A broker, and more threads than cache stripes.
 fn crowd(world: &World, provider: &Arc<Numbered>) -> (Broker, Vec<Other>) {
     let broker = world.broker(provider.clone());
     let others = (0..20).map(|_| Other::new(&broker)).collect();
@@ -75,53 +75,53 @@ fn crowd(world: &World, provider: &Arc<Numbered>) -> (Broker, Vec<Other>) {
 }
 
 fn numbered() -> Arc<Numbered> {
-    Arc::new(Numbered { issuer: issuer(), given: AtomicUsize::new(0) })
+    Arc::new(Numbered { issuer: issuer(), issued: AtomicUsize::new(0) })
 }
 
 #[track_caller]
-fn all_hold(others: &[Other], expected: Option<&str>) {
-    // Twice: what the first look left behind is handed out by the second.
+fn assert_all_stored(others: &[Other], expected: Option<&str>) {
+    // Twice: the second call may use the cache of the first.
     for other in others.iter().chain(others) {
-        assert_eq!(other.held().as_deref(), expected);
+        assert_eq!(other.stored().as_deref(), expected);
     }
 }
 
 #[tokio::test]
-async fn what_one_thread_replaces_no_other_hands_out_afterwards() {
+async fn change_by_one_thread_is_seen_by_all() {
     let world = World::new();
     let (broker, others) = crowd(&world, &numbered());
     let usual = TokenRequest::new();
-    all_hold(&others, None);
+    assert_all_stored(&others, None);
     broker.token(World::NAME, &usual).await.expect("a token");
-    all_hold(&others, Some("0"));
+    assert_all_stored(&others, Some("0"));
     broker.token(World::NAME, &usual.clone().force()).await.expect("another");
-    all_hold(&others, Some("1"));
+    assert_all_stored(&others, Some("1"));
     broker.replace_rejected(World::NAME, &usual, Some(Secret::new("1"))).await.expect("another");
-    all_hold(&others, Some("2"));
+    assert_all_stored(&others, Some("2"));
     broker.logout(World::NAME, true).await.expect("a logout");
-    all_hold(&others, None);
+    assert_all_stored(&others, None);
 }
 
 #[tokio::test]
-async fn what_another_process_replaces_each_thread_sees_after_a_second() {
+async fn change_by_another_process_is_seen_after_a_second() {
     let (world, provider) = (World::new(), numbered());
     let (broker, others) = crowd(&world, &provider);
     let another = world.broker(provider);
     let force = TokenRequest::new().force();
     broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
-    all_hold(&others, Some("0"));
+    assert_all_stored(&others, Some("0"));
     another.token(World::NAME, &force).await.expect("another");
     world.clock.advance(TimeDelta::milliseconds(999));
-    all_hold(&others, Some("0"));
+    assert_all_stored(&others, Some("0"));
     world.clock.advance(TimeDelta::milliseconds(1));
-    all_hold(&others, Some("1"));
-    // What was seen later than now tells nothing.
+    assert_all_stored(&others, Some("1"));
+    // A cache from the future is not used.
     another.token(World::NAME, &force).await.expect("another");
     world.clock.advance(TimeDelta::seconds(-5));
-    all_hold(&others, Some("2"));
+    assert_all_stored(&others, Some("2"));
 }
 
-/// A store that one look takes a while at: what it shows is of before.
+/// A store with one slow read, which returns an old record.
 struct Slow {
     files: FileStore,
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
@@ -130,12 +130,12 @@ struct Slow {
 #[async_trait]
 impl Store for Slow {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        let shown = self.files.peek(provider);
-        if let Some((has_looked, goes_on)) = self.next.lock().expect("a lock").take() {
-            has_looked.send(()).expect("the test listens");
+        let loaded = self.files.peek(provider);
+        if let Some((has_read, goes_on)) = self.next.lock().expect("a lock").take() {
+            has_read.send(()).expect("the test listens");
             goes_on.recv().expect("the test goes on");
         }
-        shown
+        loaded
     }
 
     async fn try_lock(&self, provider: &str) -> Result<Locking> {
@@ -148,21 +148,21 @@ impl Store for Slow {
 }
 
 #[tokio::test]
-async fn a_slow_look_does_not_bring_back_what_was_logged_out_meanwhile() {
+async fn slow_read_does_not_restore_a_removed_login() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let slow = Arc::new(Slow { files: FileStore::new(folder.path()), next: Mutex::default() });
-    let catalog = BTreeMap::from([(World::NAME.to_owned(), Entry::new(numbered()))]);
-    let broker = Broker::builder(catalog, slow.clone(), world.context()).build();
+    let registry = BTreeMap::from([(World::NAME.to_owned(), Entry::new(numbered()))]);
+    let broker = Broker::builder(registry, slow.clone(), world.context()).build();
     broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
     world.clock.advance(TimeDelta::seconds(2));
-    let ((has_looked, looked), (go_on, goes_on)) = (channel(), channel());
-    *slow.next.lock().expect("a lock") = Some((has_looked, goes_on));
+    let ((has_read, read), (go_on, goes_on)) = (channel(), channel());
+    *slow.next.lock().expect("a lock") = Some((has_read, goes_on));
     let other = Other::new(&broker);
-    other.asks.send(()).expect("the thread listens");
-    looked.recv().expect("it looks");
+    other.requests.send(()).expect("the thread listens");
+    read.recv().expect("it reads");
     broker.logout(World::NAME, true).await.expect("a logout");
     go_on.send(()).expect("it waits");
-    // It asked before the logout.
-    let _ = other.says.recv().expect("the thread answers");
-    all_hold(&[other, Other::new(&broker)], None);
+    // This request came before the logout.
+    let _ = other.tokens.recv().expect("the thread answers");
+    assert_all_stored(&[other, Other::new(&broker)], None);
 }

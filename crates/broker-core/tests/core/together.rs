@@ -1,4 +1,4 @@
-//! Providers that need each other, tasks that wait for each other, and a store that fails.
+//! Providers that need each other's tokens, tasks that wait for each other, and a failing store.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Entry, Error, ErrorKind, FileStore, Issuer, Loaded, Locked, Locking, Login, Provider,
-    Record, RecordUpdate, Result, Revoked, Secret, Store, StoreAbout, Token, TokenRequest,
+    Broker, Context, Entry, Error, ErrorCode, ErrorKind, FileStore, Hint, Issuer, Loaded, Locked, Locking,
+    Login, Provider, Record, RecordUpdate, Result, Revoked, Secret, Store, StoreAbout, Token, TokenRequest,
 };
 use broker_testkit::World;
 use chrono::TimeDelta;
@@ -16,17 +16,17 @@ use tokio::sync::Notify;
 
 use crate::issuer;
 
-/// A provider that needs the token of another, if one is named.
+/// A provider that needs the token of another, if `needs` is set.
 struct Derived {
     issuer: Issuer,
     needs: Option<&'static str>,
     broker: Arc<OnceLock<Broker>>,
     exchanges: AtomicUsize,
     hangs: Option<Notify>,
-    /// How often somebody logged in, where a login is needed.
+    /// The number of logins, if a login is needed.
     logins: Option<AtomicUsize>,
-    /// Whether the service says who has logged in.
-    names: bool,
+    /// Whether the service reports the account.
+    names_account: bool,
 }
 
 impl Derived {
@@ -39,14 +39,14 @@ impl Derived {
             exchanges,
             hangs: None,
             logins: None,
-            names: true,
+            names_account: true,
         })
     }
 
-    fn behind_a_login() -> Arc<Self> {
-        let mut behind = Self::new(None, &Arc::default());
-        Arc::get_mut(&mut behind).expect("its only owner").logins = Some(AtomicUsize::new(0));
-        behind
+    fn with_login() -> Arc<Self> {
+        let mut provider = Self::new(None, &Arc::default());
+        Arc::get_mut(&mut provider).expect("its only owner").logins = Some(AtomicUsize::new(0));
+        provider
     }
 
     fn hanging() -> Arc<Self> {
@@ -97,7 +97,7 @@ impl Provider for Derived {
         let Some(logins) = &self.logins else { return Err(Error::usage("no login")) };
         logins.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        let account = self.names.then(|| format!("account {}", logins.load(Ordering::SeqCst)));
+        let account = self.names_account.then(|| format!("account {}", logins.load(Ordering::SeqCst)));
         Ok(RecordUpdate::grant(Secret::new("grant"), context.now()).and_account(account))
     }
 
@@ -106,26 +106,26 @@ impl Provider for Derived {
     }
 }
 
-/// How a provider comes by the token of another.
+/// How a provider gets the token of another.
 #[derive(Clone, Copy)]
 enum By {
-    /// A broker of its own, as an embedder's provider may have it.
+    /// By its own broker, as in an embedding program.
     Broker,
-    /// [`Context::token_of`].
+    /// By [`Context::token_of`].
     Context,
 }
 
-/// A broker of providers that need each other.
+/// A broker of providers that need each other's tokens.
 fn family(world: &World, folder: &std::path::Path, by: By, needs: &[(&str, Option<&'static str>)]) -> Broker {
     let itself = Arc::new(OnceLock::new());
-    let catalog: BTreeMap<_, _> = needs
+    let registry: BTreeMap<_, _> = needs
         .iter()
         .map(|(name, needs)| {
             let provider: Arc<dyn Provider> = Derived::new(*needs, &itself);
             ((*name).to_owned(), Entry::new(provider))
         })
         .collect();
-    let broker = Broker::builder(catalog, Arc::new(FileStore::new(folder)), world.context()).build();
+    let broker = Broker::builder(registry, Arc::new(FileStore::new(folder)), world.context()).build();
     if let By::Broker = by {
         assert!(itself.set(broker.clone()).is_ok());
     }
@@ -133,12 +133,12 @@ fn family(world: &World, folder: &std::path::Path, by: By, needs: &[(&str, Optio
 }
 
 #[tokio::test]
-async fn a_provider_may_ask_for_the_token_of_another() {
+async fn provider_gets_the_token_of_another() {
     for by in [By::Broker, By::Context] {
         let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
         let needs = [("a", Some("b")), ("b", Some("c")), ("c", None)];
         let broker = family(&world, folder.path(), by, &needs);
-        // Also where two ask at once for what needs the same.
+        // Concurrent requests that need the same token.
         let usual = TokenRequest::new();
         let (a, b) = tokio::join!(broker.token("a", &usual), broker.token("b", &usual));
         assert_eq!(a.expect("a token").secret().expose(), "+++");
@@ -147,77 +147,77 @@ async fn a_provider_may_ask_for_the_token_of_another() {
 }
 
 #[tokio::test]
-async fn the_token_of_another_account_is_not_used_for_what_derives_from_it() {
-    for names in [true, false] {
-        of_another_account(names).await;
+async fn tokens_derived_for_another_account_are_not_used() {
+    for names_account in [true, false] {
+        change_account(names_account).await;
     }
 }
 
-/// Somebody logs in, then somebody else; `names`: the service says who.
-async fn of_another_account(names: bool) {
+/// Two accounts log in one after the other; `names_account`: whether the service reports them.
+async fn change_account(names_account: bool) {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
-    let (mut source, derived) = (Derived::behind_a_login(), Derived::new(Some("source"), &Arc::default()));
-    Arc::get_mut(&mut source).expect("its only owner").names = names;
+    let (mut source, derived) = (Derived::with_login(), Derived::new(Some("source"), &Arc::default()));
+    Arc::get_mut(&mut source).expect("its only owner").names_account = names_account;
     let providers: [(&str, Arc<dyn Provider>); 2] = [("source", source), ("derived", derived.clone())];
-    let catalog: BTreeMap<_, _> =
+    let registry: BTreeMap<_, _> =
         providers.into_iter().map(|(name, provider)| (name.to_owned(), Entry::new(provider))).collect();
-    let broker = Broker::builder(catalog, Arc::new(FileStore::new(folder.path())), world.context()).build();
+    let broker = Broker::builder(registry, Arc::new(FileStore::new(folder.path())), world.context()).build();
     let usual = TokenRequest::new();
     let error = broker.token("derived", &usual).await.expect_err("no login");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.to_string().ends_with("broker login source")), "{error:?}");
+    assert_eq!((error.hint(), error.provider()), (Some(&Hint::LogIn), Some("source")), "{error:?}");
     for logins in 1..=2 {
         broker.login("source", Login::Usual).await.expect("a login");
         world.clock.advance(TimeDelta::seconds(2));
-        assert!(broker.stored("derived", &usual).expect("a look").is_none(), "of another account");
+        assert!(broker.stored("derived", &usual).expect("a record").is_none(), "of another account");
         broker.token("derived", &usual).await.expect("a token");
         broker.token("derived", &usual).await.expect("the same token");
-        assert_eq!(derived.exchanges.load(Ordering::SeqCst), 1 + logins, "one for each account, one in vain");
+        assert_eq!(derived.exchanges.load(Ordering::SeqCst), 1 + logins, "one per account, and a failed one");
     }
 }
 
 #[tokio::test]
-async fn providers_that_need_each_other_are_an_error_and_no_deadlock() {
-    let circles = [vec![("a", Some("a"))], vec![("a", Some("b")), ("b", Some("c")), ("c", Some("a"))]];
-    for (needs, by) in circles.iter().flat_map(|needs| [(needs, By::Broker), (needs, By::Context)]) {
+async fn cyclic_providers_fail_without_deadlock() {
+    let cycles = [vec![("a", Some("a"))], vec![("a", Some("b")), ("b", Some("c")), ("c", Some("a"))]];
+    for (needs, by) in cycles.iter().flat_map(|needs| [(needs, By::Broker), (needs, By::Context)]) {
         let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
         let broker = family(&world, folder.path(), by, needs);
         let usual = TokenRequest::new();
-        let asked = tokio::time::timeout(Duration::from_secs(20), broker.token("a", &usual));
-        let error = asked.await.expect("no deadlock").expect_err("a circle");
+        let call = tokio::time::timeout(Duration::from_secs(20), broker.token("a", &usual));
+        let error = call.await.expect("no deadlock").expect_err("a cycle");
         assert_eq!(error.kind(), ErrorKind::Configuration);
-        assert!(error.message().starts_with("providers need each other's tokens: a -> "), "{error}");
+        assert!(error.message().contains(" a -> "), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_task_that_hangs_is_waited_for_only_so_long() {
+async fn waits_for_a_hanging_task_up_to_the_limit() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let provider: Arc<dyn Provider> = Derived::hanging();
-    let catalog = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
+    let registry = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
     let store = Arc::new(FileStore::new(folder.path()));
     let broker =
-        Broker::builder(catalog, store, world.context()).wait_limit(Duration::from_millis(20)).build();
+        Broker::builder(registry, store, world.context()).wait_limit(Duration::from_millis(20)).build();
     let hanging = tokio::spawn({
         let broker = broker.clone();
         async move { broker.token("a", &TokenRequest::new()).await }
     });
     tokio::task::yield_now().await;
     let error = broker.token("a", &TokenRequest::new()).await.expect_err("it waits no longer");
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.code(), ErrorCode::LockTimeout);
     assert!(error.message().contains(&std::process::id().to_string()), "{error}");
     hanging.abort();
 }
 
 #[tokio::test]
-async fn of_many_who_log_in_if_needed_one_does() {
+async fn one_of_many_callers_logs_in() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
-    let provider = Derived::behind_a_login();
-    // As many processes, of two tasks each.
+    let provider = Derived::with_login();
+    // Eight processes with two tasks each.
     let brokers = (0..8).map(|_| {
         let entry: Arc<dyn Provider> = provider.clone();
-        let catalog = BTreeMap::from([("a".to_owned(), Entry::new(entry))]);
-        Broker::builder(catalog, Arc::new(FileStore::new(folder.path())), world.context()).build()
+        let registry = BTreeMap::from([("a".to_owned(), Entry::new(entry))]);
+        Broker::builder(registry, Arc::new(FileStore::new(folder.path())), world.context()).build()
     });
     let all: Vec<_> = brokers
         .flat_map(|broker| [broker.clone(), broker])
@@ -233,7 +233,7 @@ async fn of_many_who_log_in_if_needed_one_does() {
     assert_eq!((logged_in, provider.logins.as_ref().map(seen), seen(&provider.exchanges)), (1, Some(1), 1));
 }
 
-/// A store on which nothing can be saved after all, nor elsewhere.
+/// A store that cannot save records, nor fallback files.
 struct Failing(FileStore);
 
 struct FailingLocked(Box<dyn Locked>);
@@ -280,15 +280,13 @@ impl Locked for FailingLocked {
 }
 
 #[tokio::test]
-async fn what_can_be_saved_nowhere_is_an_error_and_nobodys_token() {
+async fn unsaved_token_is_an_error() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let provider: Arc<dyn Provider> = Derived::new(None, &Arc::default());
-    let catalog = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
+    let registry = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
     let store = Arc::new(Failing(FileStore::new(folder.path())));
-    let broker = Broker::builder(catalog, store, world.context()).build();
-    let error = broker.token("a", &TokenRequest::new()).await.expect_err("it is not on disk");
-    assert_eq!(error.kind(), ErrorKind::Failed);
-    let both = ["could not be saved: the disk is broken", "nor in a second place"];
-    assert!(both.iter().all(|words| error.message().contains(words)), "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.to_string().contains("broker token a")), "{error}");
+    let broker = Broker::builder(registry, store, world.context()).build();
+    let error = broker.token("a", &TokenRequest::new()).await.expect_err("it is not saved");
+    assert_eq!(error.code(), ErrorCode::StoreUnwritable);
+    assert!(error.message().contains("the disk is broken") && error.hint().is_some(), "{error:?}");
 }

@@ -1,9 +1,9 @@
-//! When a token is renewed (rule 3).
+//! Renewal windows.
 
 use broker_core::{Phase, Window};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// life of the token | the last so many seconds are advisory | of them the last so many blocking
+/// lifetime | seconds of the advisory window | seconds of the blocking window
 const TABLE: &str = "
     5 s      | 1.25  | 0.25
     20 min   | 300   | 60
@@ -14,9 +14,9 @@ const TABLE: &str = "
     365 d    | 3600  | 60
 ";
 
-/// `es` renews a token of which less than 600 s are left, and the broker is to be ahead of it wherever that can be.
+/// `es` renews a token 600 s before expiry; the broker renews earlier if the lifetime allows that.
 #[test]
-fn a_token_that_others_renew_is_renewed_before_them() {
+fn renews_before_programs_that_take_no_lock() {
     let issued_at = DateTime::<Utc>::UNIX_EPOCH;
     let window = |life| Window {
         issued_at,
@@ -25,7 +25,7 @@ fn a_token_that_others_renew_is_renewed_before_them() {
         margin: None,
     };
     for (life, left) in [(600, 150), (601, 600), (700, 650), (1800, 900), (3600, 900), (86_400, 3600)] {
-        let begins = window(life).renews_at().expect("it expires") - issued_at;
+        let begins = window(life).renews_at().expect("an expiry") - issued_at;
         assert_eq!((TimeDelta::seconds(life) - begins).num_seconds(), left, "{life}");
     }
 }
@@ -40,18 +40,18 @@ fn windows_follow_the_table() {
     let issued_at: DateTime<Utc> = "2026-11-22T12:00:00Z".parse().expect("a time");
     for row in TABLE.lines().filter(|row| row.contains('|')) {
         let mut cells = row.split('|').map(str::trim);
-        let mut life = cells.next().expect("a life").split(' ');
-        let (number, unit) = (life.next().expect("a number"), life.next().expect("a unit"));
+        let mut lifetime = cells.next().expect("a lifetime").split(' ');
+        let (number, unit) = (lifetime.next().expect("a number"), lifetime.next().expect("a unit"));
         let unit = match unit {
             "s" => 1.0,
             "min" => 60.0,
             "h" => 3600.0,
             _ => 86_400.0,
         };
-        let life = seconds(number.parse::<f64>().expect("a number") * unit);
+        let lifetime = seconds(number.parse::<f64>().expect("a number") * unit);
         let mut window = || seconds(cells.next().expect("a window").parse().expect("a number"));
         let (advisory, blocking) = (window(), window());
-        let end = issued_at + life;
+        let end = issued_at + lifetime;
         let token = Window { issued_at, expires_at: Some(end), ahead_of: None, margin: None };
         let tick = TimeDelta::milliseconds(1);
         for (at, phase) in [
@@ -71,7 +71,7 @@ fn windows_follow_the_table() {
 }
 
 #[test]
-fn a_token_without_an_end_is_always_fresh() {
+fn token_without_expiry_is_always_fresh() {
     let now = Utc::now();
     let token = Window { issued_at: now, expires_at: None, ahead_of: None, margin: None };
     assert_eq!(token.phase(now + TimeDelta::days(10_000)), Phase::Fresh);
@@ -79,7 +79,7 @@ fn a_token_without_an_end_is_always_fresh() {
 }
 
 #[test]
-fn after_a_failure_the_pause_is_a_twentieth_or_5_to_10_minutes() {
+fn retry_pause_is_a_twentieth_up_to_10_minutes() {
     let now = Utc::now();
     let pause = |life, jitter| {
         Window { issued_at: now, expires_at: Some(now + life), ahead_of: None, margin: None }

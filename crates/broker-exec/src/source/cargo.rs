@@ -1,21 +1,21 @@
 //! Credential providers of cargo, version 1 of their protocol.
 
-use broker_core::{Error, Result, Secret, sanitize};
+use broker_core::{Error, ErrorCode, Result, Secret, sanitize};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Ends, Printed};
+use super::PrintedToken;
 
-/// A token that is not to be cached is gone at once.
+/// The lifetime of a token that must not be cached.
 const UNCACHED: TimeDelta = TimeDelta::seconds(1);
 
-/// The one request: a token to read from the registry. Its answer is the line after the hello, which has to be there.
-pub(super) fn get(registry: &str) -> Vec<u8> {
-    let get = json!({
+/// The request of a token to read from the registry. The program's hello precedes its response.
+pub(super) fn request(registry: &str) -> Vec<u8> {
+    let request = json!({
         "v": 1, "registry": { "index-url": registry }, "kind": "get", "operation": "read", "args": [],
     });
-    format!("{get}\n").into_bytes()
+    format!("{request}\n").into_bytes()
 }
 
 #[derive(Deserialize)]
@@ -24,59 +24,64 @@ struct Hello {
 }
 
 #[derive(Deserialize)]
-enum Answer {
-    Ok(Got),
-    Err(Told),
+enum Response {
+    Ok(CachedToken),
+    Err(ReportedError),
 }
 
 #[derive(Deserialize)]
-struct Got {
+struct CachedToken {
     token: Secret,
     cache: Option<String>,
     expiration: Option<i64>,
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct ReportedError {
     kind: String,
     message: Option<String>,
 }
 
-/// Whether an error is said in the protocol.
+/// Whether the output is an error of the protocol.
 pub(super) fn is_error(output: &[u8]) -> bool {
     let text = std::str::from_utf8(output).unwrap_or_default();
-    text.lines().nth(1).is_some_and(|line| matches!(serde_json::from_str(line), Ok(Answer::Err(_))))
+    text.lines().nth(1).is_some_and(|line| matches!(serde_json::from_str(line), Ok(Response::Err(_))))
 }
 
-pub(super) fn read(text: &str, name: &str, now: DateTime<Utc>) -> Result<Result<Printed, &'static str>> {
+pub(super) fn parse(
+    text: &str,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Result<PrintedToken, &'static str>> {
     let mut lines = text.lines();
     let hello = lines.next().and_then(|line| serde_json::from_str::<Hello>(line).ok());
-    let Some(hello) = hello else { return Ok(Err("is no credential provider of cargo: it said no hello")) };
+    let Some(hello) = hello else {
+        return Ok(Err("is not a credential provider of cargo: it did not print its protocol versions"));
+    };
     if !hello.v.contains(&1) {
-        let theirs = Value::from(hello.v);
-        return Err(Error::configuration(format!(
-            "program `{name}` speaks versions {theirs} of cargo's protocol, not 1"
-        )));
+        let versions = Value::from(hello.v);
+        let message = format!("program `{name}` uses versions {versions} of cargo's protocol, not 1");
+        return Err(Error::new(ErrorCode::ProtocolMismatch, message));
     }
-    let answer = lines.next().and_then(|line| serde_json::from_str::<Answer>(line).ok());
-    match answer {
-        None => Ok(Err("gave no answer of cargo's protocol")),
-        Some(Answer::Err(told)) => {
-            let words = sanitize(told.message.as_deref().unwrap_or_default());
-            let words = format!("program `{name}` says: {} {words}", sanitize(&told.kind));
-            Err(match told.kind.as_str() {
-                "not-found" => Error::login_required(words).with_hint(format!("log in with `{name}` itself")),
-                "url-not-supported" | "operation-not-supported" => Error::configuration(words),
-                _ => Error::failed(words),
+    let response = lines.next().and_then(|line| serde_json::from_str::<Response>(line).ok());
+    match response {
+        None => Ok(Err("printed no response of cargo's protocol")),
+        Some(Response::Err(error)) => {
+            let text = sanitize(error.message.as_deref().unwrap_or_default());
+            let text = format!("program `{name}` failed: {} {text}", sanitize(&error.kind));
+            Err(match error.kind.as_str() {
+                "not-found" => Error::login_required(text).with_hint(format!("log in with `{name}`")),
+                "url-not-supported" | "operation-not-supported" => Error::configuration(text),
+                _ => Error::new(ErrorCode::ProgramFailed, text),
             })
         }
-        Some(Answer::Ok(got)) => {
-            let ends = match (got.cache.as_deref(), got.expiration) {
-                (Some("never"), _) => now.checked_add_signed(UNCACHED).map_or(Ends::Unsaid, Ends::At),
-                (Some("expires"), Some(at)) => DateTime::from_timestamp(at, 0).map_or(Ends::Unsaid, Ends::At),
-                _ => Ends::Unsaid,
+        Some(Response::Ok(response)) => {
+            let expires_at = match (response.cache.as_deref(), response.expiration) {
+                (Some("never"), _) => now.checked_add_signed(UNCACHED),
+                (Some("expires"), Some(at)) => DateTime::from_timestamp(at, 0),
+                _ => None,
             };
-            Ok(Ok(Printed { secret: got.token, ends, token_type: None }))
+            Ok(Ok(PrintedToken { secret: response.token, expires_at, token_type: None }))
         }
     }
 }

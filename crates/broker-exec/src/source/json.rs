@@ -1,22 +1,22 @@
-//! An object that has a token: `az account get-access-token`, `gcloud config config-helper --format json`.
+//! A JSON object with a token: `az account get-access-token`, `gcloud config config-helper --format json`.
 
 use broker_core::{ExpiresAs, Secret, seconds, value_at};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Ends, Printed};
+use super::PrintedToken;
 use crate::config::Config;
 
-/// Where a token usually stands; the first that is there.
+/// The usual paths of a token. The first that exists is used.
 const TOKENS: [&str; 6] =
     ["access_token", "accessToken", "token", "credential.access_token", "auth.client_token", "id_token"];
 
-/// Where it says how long it lives.
-const LIVES: [&str; 3] = ["expires_in", "expiresIn", "auth.lease_duration"];
+/// The usual paths of a lifetime.
+const LIFETIMES: [&str; 3] = ["expires_in", "expiresIn", "auth.lease_duration"];
 
-/// Where it says when it ends. az has it twice: `expires_on` in seconds since 1970, and `expiresOn` by the clock on the
-/// wall, which is not to be read.
-const TIMES: [&str; 9] = [
+/// The usual paths of an expiry. `az` prints two: `expires_on` in seconds since 1970 comes before `expiresOn`, which is
+/// in local time.
+const EXPIRIES: [&str; 9] = [
     "expires_on",
     "expires_at",
     "expiresAt",
@@ -28,50 +28,52 @@ const TIMES: [&str; 9] = [
     "credential.token_expiry",
 ];
 
-/// Seconds since 1970 are below this for the next thousands of years, milliseconds above.
-const MILLIS: f64 = 1e11;
+/// Larger numbers are milliseconds since 1970, smaller ones are seconds.
+const MIN_MILLIS: f64 = 1e11;
 
-pub(super) fn read(text: &str, config: &Config, now: DateTime<Utc>) -> Result<Printed, &'static str> {
-    let object: Value = serde_json::from_str(text).map_err(|_| "printed no JSON")?;
-    let word = |path: &str| value_at(&object, path).and_then(Value::as_str).filter(|text| !text.is_empty());
+pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
+    let object: Value = serde_json::from_str(text).map_err(|_| "did not print JSON")?;
+    let text_at =
+        |path: &str| value_at(&object, path).and_then(Value::as_str).filter(|text| !text.is_empty());
     let token = match &config.token {
-        Some(path) => word(path).ok_or("printed an object without a token at the path of `token`")?,
-        None => TOKENS.iter().find_map(|path| word(path)).ok_or(
-            "printed an object without a token at a usual place: `token` of this provider can name the path",
-        )?,
+        Some(path) => text_at(path).ok_or("printed no token at the path of the key `token`")?,
+        None => TOKENS
+            .iter()
+            .find_map(|path| text_at(path))
+            .ok_or("printed JSON without a known token field: set the key `token` to its path")?,
     };
-    let ends = if let Some(path) = &config.expires {
-        let value =
-            value_at(&object, path).ok_or("printed an object without an end at the path of `expires`")?;
-        let at = match &config.expires_as {
-            _ if is_nothing(value) => None,
-            Some(form) => Some(form.read(value, now)),
-            None => Some(moment(value)),
+    let expires_at = if let Some(path) = &config.expires {
+        let value = value_at(&object, path).ok_or("printed no expiry at the path of the key `expires`")?;
+        let expires_at = match &config.expires_as {
+            _ if is_none(value) => None,
+            Some(format) => Some(format.read(value, now)),
+            None => Some(time(value)),
         };
-        let unread = "printed an end that cannot be read: `expires_as` of this provider says its form";
-        at.map(|at| at.ok_or(unread)).transpose()?
+        expires_at
+            .map(|at| at.ok_or("printed an expiry of unknown format: set the key `expires_as` to its format"))
+            .transpose()?
     } else {
-        let said = |path: &str| value_at(&object, path).filter(|value| !is_nothing(value));
-        let life = |path: &&str| now.checked_add_signed(seconds(said(path)?)?);
-        let time = |path: &&str| moment(said(path)?);
-        TIMES.iter().find_map(time).or_else(|| LIVES.iter().find_map(life))
+        let stated = |path: &str| value_at(&object, path).filter(|value| !is_none(value));
+        let by_lifetime = |path: &&str| now.checked_add_signed(seconds(stated(path)?)?);
+        let by_time = |path: &&str| time(stated(path)?);
+        EXPIRIES.iter().find_map(by_time).or_else(|| LIFETIMES.iter().find_map(by_lifetime))
     };
-    Ok(Printed { secret: Secret::new(token), ends: ends.map_or(Ends::Unsaid, Ends::At), token_type: None })
+    Ok(PrintedToken { secret: Secret::new(token), expires_at, token_type: None })
 }
 
-/// Some write so that there is no end, or that nobody knows it: Vault, of a token of its root.
-fn is_nothing(value: &Value) -> bool {
+/// Whether the value means no expiry, or an unknown one: null, or zero as for a root token of Vault.
+fn is_none(value: &Value) -> bool {
     value.is_null() || seconds(value).is_some_and(|number| number.is_zero())
 }
 
-/// A moment in any form that can be told: since 1970, or with its zone.
-fn moment(value: &Value) -> Option<DateTime<Utc>> {
+/// Reads RFC 3339 times with a zone, and seconds or milliseconds since 1970.
+fn time(value: &Value) -> Option<DateTime<Utc>> {
     if let Some(text) = value.as_str()
         && let Ok(at) = DateTime::parse_from_rfc3339(text.trim())
     {
         return Some(at.to_utc());
     }
     let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
-    let form = if number > MILLIS { ExpiresAs::EpochMillis } else { ExpiresAs::Epoch };
-    form.read(value, DateTime::UNIX_EPOCH)
+    let format = if number > MIN_MILLIS { ExpiresAs::EpochMillis } else { ExpiresAs::Epoch };
+    format.read(value, DateTime::UNIX_EPOCH)
 }

@@ -4,9 +4,9 @@ use broker_core::Secret;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{Ends, Printed};
+use super::PrintedToken;
 
-/// What kubectl tells its plugins. Nobody is there for them to ask.
+/// The value of `KUBERNETES_EXEC_INFO`: the program cannot ask the user.
 pub(super) const INFO: &str = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}"#;
 
 #[derive(Deserialize)]
@@ -22,12 +22,13 @@ struct Status {
     expiration_timestamp: Option<DateTime<Utc>>,
 }
 
-pub(super) fn read(text: &str) -> Result<Printed, &'static str> {
-    let answer: ExecCredential = serde_json::from_str(text).map_err(|_| "printed no ExecCredential")?;
-    let status =
-        answer.status.filter(|_| answer.kind == "ExecCredential").ok_or("printed no ExecCredential")?;
+pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
+    let credential: ExecCredential =
+        serde_json::from_str(text).map_err(|_| "did not print an ExecCredential")?;
+    let status = credential
+        .status
+        .filter(|_| credential.kind == "ExecCredential")
+        .ok_or("did not print an ExecCredential with a status")?;
     let secret = status.token.ok_or("printed an ExecCredential without a token")?;
-    // Without it a token lasts until it is refused, so it is asked for again now and then.
-    let ends = status.expiration_timestamp.map_or(Ends::Unsaid, Ends::At);
-    Ok(Printed { secret, ends, token_type: None })
+    Ok(PrintedToken { secret, expires_at: status.expiration_timestamp, token_type: None })
 }

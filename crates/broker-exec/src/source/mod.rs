@@ -1,4 +1,4 @@
-//! Programs that print tokens, and speak no protocol of ours.
+//! Programs that print tokens, and do not use the plugin protocol.
 
 mod aws;
 mod cargo;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Context, Derived, Error, Issuer, Provider, Record, RecordUpdate, Result, Secret, SettingsError,
-    Token, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+    Claims, Context, Derived, Error, ErrorCode, Hint, Issuer, Provider, Record, RecordUpdate, RequestPart,
+    Result, Secret, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime, refuse_scopes,
 };
 use chrono::{DateTime, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,17 +20,17 @@ use tokio::process::ChildStdout;
 use zeroize::Zeroizing;
 
 use crate::config::{Config, Protocol};
-use crate::plugin::DEFAULT_LIFE;
+use crate::plugin::DEFAULT_LIFETIME;
 use crate::program::Program;
 
-/// The most a program may print.
-const MOST_OUTPUT: usize = 1 << 20;
+/// The limit of a program's output.
+const MAX_OUTPUT: usize = 1 << 20;
 
-/// It may ask a person for a passphrase, so it gets a while.
+/// The time limit of a program, which may ask the user for a passphrase.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What is in a pipe whose writer has ended comes at once.
-const REST: Duration = Duration::from_millis(100);
+/// How long to read the rest of a pipe after its writer has ended.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A provider that is a program which prints tokens.
 pub(crate) struct Source {
@@ -39,127 +39,122 @@ pub(crate) struct Source {
     issuer: Issuer,
 }
 
-/// What a program printed.
-struct Printed {
+/// A token that a program printed.
+struct PrintedToken {
     secret: Secret,
-    /// When it ends, as far as it said.
-    ends: Ends,
+    expires_at: Option<DateTime<Utc>>,
     token_type: Option<&'static str>,
 }
 
-enum Ends {
-    At(DateTime<Utc>),
-    Unsaid,
-}
-
-/// Reads what it prints, up to a little more than it may.
-async fn all(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Result<()> {
+/// Reads the output, up to slightly more than its limit.
+async fn read_output(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Result<()> {
     let Some(mut stdout) = stdout else { return Ok(()) };
-    while output.len() <= MOST_OUTPUT && stdout.read_buf(output).await? > 0 {}
+    while output.len() <= MAX_OUTPUT && stdout.read_buf(output).await? > 0 {}
     Ok(())
 }
 
 impl Source {
     pub(crate) fn new(mut config: Config) -> Result<Self, SettingsError> {
         let mut words = std::mem::take(&mut config.command.0);
-        if config.speaks == Protocol::Cargo {
+        if config.protocol == Protocol::Cargo {
             words.push("--cargo-plugin".to_owned());
         }
         let program = Program::new(words)?;
-        // Read otherwise, the same output has another token.
-        let read = [Some(config.speaks.name()), config.token.as_deref(), config.expires.as_deref()];
-        let mut read: Vec<_> = read.into_iter().flatten().map(str::to_owned).collect();
-        read.extend(config.expires_as.as_ref().map(|form| format!("{form:?}")));
-        read.extend(config.registry.clone());
+        // With other settings, the same output may contain another token.
+        let settings = [Some(config.protocol.name()), config.token.as_deref(), config.expires.as_deref()];
+        let mut settings: Vec<_> = settings.into_iter().flatten().map(str::to_owned).collect();
+        settings.extend(config.expires_as.as_ref().map(|format| format!("{format:?}")));
+        settings.extend(config.registry.clone());
         let issuer = Issuer {
             kind: "exec".to_owned(),
             flow: "program".to_owned(),
             endpoint: program.endpoint(),
             client_id: None,
-            audience: Some(read.join(" ")),
+            audience: Some(settings.join(" ")),
             secret_fingerprint: None,
         };
         Ok(Self { program, config, issuer })
     }
 
-    /// Runs it: in the foreground, since it may ask at the terminal.
+    /// Runs the program in the foreground, because it may use the terminal.
     async fn run(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>> {
         let mut command = self.program.command(context.env())?;
-        let talks = self.config.speaks == Protocol::Cargo;
-        command.stdin(if talks { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
-        if self.config.speaks == Protocol::Kubectl {
+        let is_cargo = self.config.protocol == Protocol::Cargo;
+        command.stdin(if is_cargo { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
+        if self.config.protocol == Protocol::Kubectl {
             command.env("KUBERNETES_EXEC_INFO", kubectl::INFO);
         }
-        let mut child = command.spawn().map_err(|error| self.program.not_started(error))?;
+        let mut child = command.spawn().map_err(|error| self.program.cannot_start(error))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let run = async {
             let mut output = Zeroizing::new(Vec::with_capacity(64 * 1024));
             if let (Some(mut stdin), Some(registry)) = (stdin, &self.config.registry) {
-                // One that does not read it shows in what it prints.
-                let _ = stdin.write_all(&cargo::get(registry)).await;
+                // An error shows in the output.
+                let _ = stdin.write_all(&cargo::request(registry)).await;
             }
             let status = {
-                let mut reading = pin!(all(stdout, &mut output));
+                let mut reading = pin!(read_output(stdout, &mut output));
                 tokio::select! {
                     biased;
                     read = &mut reading => read.map(|()| None),
                     status = child.wait() => {
-                        // What it has started may hold the pipe open for ever.
-                        let _ = tokio::time::timeout(REST, reading).await;
+                        // A process that the program has started may keep the pipe open.
+                        let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
                         status.map(Some)
                     }
                 }?
             };
-            Ok(match status {
-                _ if output.len() > MOST_OUTPUT => (output, None),
+            Ok::<_, std::io::Error>(match status {
+                _ if output.len() > MAX_OUTPUT => (output, None),
                 None => (output, Some(child.wait().await?)),
                 status => (output, status),
             })
         };
         let name = self.program.name();
+        let error = |code, problem: &str| Error::new(code, format!("program `{name}` {problem}"));
         match tokio::time::timeout(TIMEOUT, run).await {
-            Err(_) => Err(Error::unavailable(format!("program `{name}` did not end within 2 minutes"))),
-            Ok(Err(error)) => Err(self.program.not_started(error)),
-            Ok(Ok((_, None))) => Err(Error::failed(format!("program `{name}` prints more than 1 MiB"))),
+            Err(_) => Err(error(ErrorCode::Timeout, "did not end within 2 minutes")),
+            Ok(Err(cause)) => {
+                let problem = format!("has unreadable output: {cause}");
+                Err(error(ErrorCode::ProgramFailed, &problem).with_source(cause))
+            }
+            Ok(Ok((_, None))) => Err(error(ErrorCode::ProgramFailed, "printed more than 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
-            // An error of cargo's protocol is said on stdout.
-            Ok(Ok((output, Some(_)))) if talks && cargo::is_error(&output) => Ok(output),
-            Ok(Ok((_, Some(status)))) => Err(Error::failed(format!("program `{name}` failed: {status}"))
-                .with_hint(format!("run `{name}` by hand, as `command` of this provider has it: it may want a login of its own"))),
+            // Errors of cargo's protocol are on stdout.
+            Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
+            Ok(Ok((_, Some(status)))) => Err(error(ErrorCode::ProgramFailed, &format!("failed: {status}"))
+                .with_hint("run the `command` of this provider in a terminal: it may need its own login")),
         }
     }
 
-    fn read(&self, output: &[u8], now: DateTime<Utc>) -> Result<Printed> {
+    fn parse(&self, output: &[u8], now: DateTime<Utc>) -> Result<PrintedToken> {
         let name = self.program.name();
         let text = std::str::from_utf8(output).unwrap_or_default().trim_start_matches('\u{feff}');
-        let printed = match self.config.speaks {
-            Protocol::Json => json::read(text, &self.config, now),
-            Protocol::Aws => aws::read(text),
-            Protocol::Kubectl => kubectl::read(text),
-            Protocol::Cargo => cargo::read(text, &name, now)?,
+        let printed = match self.config.protocol {
+            Protocol::Json => json::parse(text, &self.config, now),
+            Protocol::Aws => aws::parse(text),
+            Protocol::Kubectl => kubectl::parse(text),
+            Protocol::Cargo => cargo::parse(text, &name, now)?,
             Protocol::Text | Protocol::Broker => {
                 let line = text.lines().next().unwrap_or_default().trim();
-                // A sentence or a page is no token.
+                // A sentence or a web page is not a token.
                 let is_token = !line.starts_with('<') && !line.contains(char::is_whitespace);
-                let line = if is_token { line } else { "" };
-                Ok(Printed { secret: Secret::new(line), ends: Ends::Unsaid, token_type: None })
+                let secret = Secret::new(if is_token { line } else { "" });
+                Ok(PrintedToken { secret, expires_at: None, token_type: None })
             }
         };
-        let problem = |what: &str| Error::failed(format!("program `{name}` {what}"));
+        let error = |problem| Error::new(ErrorCode::ProgramFailed, format!("program `{name}` {problem}"));
         match printed {
-            Ok(printed) if printed.secret.expose().is_empty() => Err(problem("printed no token")),
+            Ok(printed) if printed.secret.expose().is_empty() => Err(error("printed no token")),
             Ok(printed) => Ok(printed),
-            Err(what) => Err(problem(what)),
+            Err(problem) => Err(error(problem)),
         }
     }
 
-    fn token(&self, printed: Printed, sent_at: DateTime<Utc>) -> Token {
-        let expires_at = match printed.ends {
-            Ends::At(at) => Some(at),
-            Ends::Unsaid => Claims::read(&printed.secret)
-                .and_then(|claims| claims.expires_at())
-                .or_else(|| sent_at.checked_add_signed(self.config.life.map_or(DEFAULT_LIFE, |life| life.0))),
-        };
+    fn token(&self, printed: PrintedToken, sent_at: DateTime<Utc>) -> Token {
+        let lifetime = self.config.lifetime.map_or(DEFAULT_LIFETIME, |lifetime| lifetime.0);
+        let claimed = || Claims::read(&printed.secret)?.expires_at();
+        let expires_at = printed.expires_at.or_else(claimed).or_else(|| sent_at.checked_add_signed(lifetime));
         let token = Token::new(printed.secret, sent_at, expires_at);
         token.with_type(printed.token_type.unwrap_or("Bearer"))
     }
@@ -172,24 +167,25 @@ impl Provider for Source {
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
+        let unsupported = |message: &str| Error::new(ErrorCode::RequestUnsupported, message);
         match request.asked_derived() {
-            // Its keys are all it gives: there is one role.
-            Some(derived) if self.config.speaks == Protocol::Aws && derived.what() == Derived::AWS => {
+            Some(derived) if self.config.protocol == Protocol::Aws && derived.what() == Derived::AWS => {
                 if !derived.which().is_empty() || !derived.params().is_empty() {
-                    return Err(Error::usage("this program has no roles to choose: leave out `--role`"));
+                    return Err(unsupported("this program has no roles to choose from")
+                        .with_hint(Hint::LeaveOut(RequestPart::AwsRole)));
                 }
             }
-            None if self.config.speaks == Protocol::Aws => {
-                return Err(Error::usage(
-                    "this program gives keys, and no other token: ask with `--format aws`",
-                ));
+            None if self.config.protocol == Protocol::Aws => {
+                return Err(
+                    unsupported("this program issues AWS credentials only").with_hint(Hint::RequestAwsKeys)
+                );
             }
             _ => {
                 refuse_derived(request)?;
                 refuse_scopes(request)?;
             }
         }
-        refuse_life(request)
+        refuse_lifetime(request)
     }
 
     fn sources(&self) -> Vec<String> {
@@ -211,11 +207,11 @@ impl Provider for Source {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let sent_at = context.now();
-        // A tool may renew a login of its own: a signal to the broker alone does not end it half way.
+        // The program may renew its own login, which a signal must not interrupt.
         context
             .exchange(async {
                 let output = self.run(context).await?;
-                let printed = self.read(&output, sent_at)?;
+                let printed = self.parse(&output, sent_at)?;
                 Ok(RecordUpdate::token(request.scopes(), self.token(printed, sent_at)))
             })
             .await

@@ -1,4 +1,4 @@
-//! Every message either way is as the schema of the protocol says, and the schema says something.
+//! The messages of both sides match the JSON schema of the protocol.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use broker_core::{Login, TokenRequest};
 use broker_testkit::{TestPrompt, World};
 use serde_json::{Value, json};
 
-use crate::{ALONE, build, world};
+use crate::{SERIAL, build, world};
 
-/// The schema, and the messages of one side in it.
+/// The schema, with one part for each side.
 struct Protocol {
     schemas: Schemas,
     from_broker: SchemaIndex,
@@ -32,14 +32,14 @@ impl Protocol {
         Self { schemas, from_broker, from_plugin }
     }
 
-    fn fits(&self, side: SchemaIndex, message: &Value) -> bool {
+    fn accepts(&self, side: SchemaIndex, message: &Value) -> bool {
         self.schemas.validate(message, side).is_ok()
     }
 }
 
 #[tokio::test]
-async fn every_message_is_as_the_schema_says() {
-    let _alone = ALONE.lock().await;
+async fn messages_match_the_schema() {
+    let _serial = SERIAL.lock().await;
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("talkative.sh");
     std::fs::write(&script, include_str!("talkative.sh")).expect("a plugin");
@@ -57,8 +57,8 @@ async fn every_message_is_as_the_schema_says() {
     assert!(token.expires_at().is_some());
     let stac = broker.token(World::NAME, &TokenRequest::new().scope("stac")).await.expect("a token");
     assert_eq!((stac.secret().expose(), stac.expires_at()), ("stac-token", None));
-    let out = broker.logout(World::NAME, false).await.expect("a logout");
-    assert_eq!(out.at_service.note.as_deref(), Some("all of it"));
+    let logout = broker.logout(World::NAME, false).await.expect("a logout");
+    assert_eq!(logout.at_service.note.as_deref(), Some("all of it"));
     let told = world.person.told();
     assert_eq!(told, ["good morning", "Name", "Password", "code ABCD"]);
 
@@ -77,11 +77,11 @@ async fn every_message_is_as_the_schema_says() {
         }
     }
     let one_of_each = ["login", "exchange", "revoke"];
-    assert!(one_of_each.iter().all(|action| actions.iter().any(|asked| asked == action)), "{actions:?}");
+    assert!(one_of_each.iter().all(|action| actions.iter().any(|seen| seen == action)), "{actions:?}");
 }
 
 #[test]
-fn the_schema_refuses_what_is_none_of_it() {
+fn schema_rejects_invalid_messages() {
     let protocol = Protocol::read();
     for message in [
         json!({ "v": 1 }),
@@ -92,18 +92,18 @@ fn the_schema_refuses_what_is_none_of_it() {
         json!({ "answer": "none" }),
         json!({ "show_page": { "url": "file:///etc/passwd" } }),
     ] {
-        assert!(!protocol.fits(protocol.from_plugin, &message), "{message}");
+        assert!(!protocol.accepts(protocol.from_plugin, &message), "{message}");
     }
-    let about = json!({ "v": 1, "provider": "p", "now": "2026-11-22T12:00:00Z", "settings": {} });
-    for more in [
+    let base = json!({ "v": 1, "provider": "p", "now": "2026-11-22T12:00:00Z", "settings": {} });
+    for fields in [
         json!({ "action": "dance" }),
         json!({ "action": "describe", "secrets": { "key": "k" } }),
         json!({ "action": "exchange" }),
         json!({ "action": "login", "login": { "with": "usual" } }),
         json!({ "action": "login", "login": { "with": "luck" } }),
     ] {
-        let mut message = about.clone();
-        message.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        assert!(!protocol.fits(protocol.from_broker, &message), "{message}");
+        let mut message = base.clone();
+        message.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
+        assert!(!protocol.accepts(protocol.from_broker, &message), "{message}");
     }
 }

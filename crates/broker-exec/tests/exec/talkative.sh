@@ -1,25 +1,25 @@
-# A plugin that uses every message there is, and notes what is said either way beside itself.
-say() { printf '%s\n' "$1" | tee -a "$0.from_plugin"; }
-hear() { IFS= read -r heard && printf '%s\n' "$heard" >>"$0.from_broker"; }
-say '{"v":[1,2]}'
-while hear; do
-    case $heard in
+# A plugin that sends every kind of message, and records the messages of both sides in files next to itself.
+send() { printf '%s\n' "$1" | tee -a "$0.from_plugin"; }
+receive() { IFS= read -r message && printf '%s\n' "$message" >>"$0.from_broker"; }
+send '{"v":[1,2]}'
+while receive; do
+    case $message in
     *'"action":"describe"'*)
-        say '{"ok":{"issuer":"https://login.example.org","actions":["exchange","login","revoke"],"scopes":true,"expires":true}}' ;;
+        send '{"ok":{"issuer":"https://login.example.org","actions":["exchange","login","revoke"],"scopes":true,"expires":true}}' ;;
     *'"action":"login"'*)
-        say '{"tell":{"message":"good morning"}}'
-        say '{"ask":{"question":"Name: "}}'
-        hear
-        say '{"ask":{"question":"Password: ","hidden":true}}'
-        hear
-        say '{"show_code":{"verification_uri":"https://login.example.org/activate","user_code":"ABCD","expires_in":900}}'
-        say '{"waiting":{"seconds_left":899}}'
-        say '{"ok":{"grant":"the-grant","account":"ada","kept":{"id":7}}}' ;;
+        send '{"tell":{"message":"good morning"}}'
+        send '{"ask":{"question":"Name: "}}'
+        receive
+        send '{"ask":{"question":"Password: ","hidden":true}}'
+        receive
+        send '{"show_code":{"verification_uri":"https://login.example.org/activate","user_code":"ABCD","expires_in":900}}'
+        send '{"waiting":{"seconds_left":899}}'
+        send '{"ok":{"grant":"the-grant","account":"ada","kept":{"id":7}}}' ;;
     *'"action":"exchange"'*'"scopes":["stac"]'*)
-        say '{"ok":{"tokens":[{"scopes":["stac"],"secret":"stac-token","type":"Bearer","expires_at":null,"scope":"stac"}]}}' ;;
+        send '{"ok":{"tokens":[{"scopes":["stac"],"secret":"stac-token","type":"Bearer","expires_at":null,"scope":"stac"}]}}' ;;
     *'"action":"exchange"'*)
-        say '{"ok":{"tokens":[{"secret":"the-token","expires_in":"3600"}]}}' ;;
+        send '{"ok":{"tokens":[{"secret":"the-token","expires_in":"3600"}]}}' ;;
     *'"action":"revoke"'*)
-        say '{"ok":{"revoked":true,"note":"all of it"}}' ;;
+        send '{"ok":{"revoked":true,"note":"all of it"}}' ;;
     esac
 done

@@ -181,7 +181,7 @@ impl Config {
         match self.fields.as_ref().and_then(AnswerFields::empty) {
             Some(field) => {
                 let key = format!("fields.{field}");
-                Err(SettingsError::new(&key, "expected a path in the answer: \"data.token\"".to_owned()))
+                Err(SettingsError::expected(&key, "a path in the answer: \"data.token\""))
             }
             None => Ok(()),
         }

@@ -54,6 +54,7 @@ pub const KIND: Kind = Kind {
         "life",
     ],
     secrets: &["client_secret", "private_key", "password"],
+    renamed: &[],
     token_variable: "TOKEN",
     build,
 };

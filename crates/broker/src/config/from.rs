@@ -1,6 +1,6 @@
-//! Providers that take another provider's tokens: the key `from`.
+//! Providers that exchange another provider's token: the key `from`.
 
-use broker_core::Result;
+use broker_core::{ErrorCode, Result};
 use figment::value::Value;
 
 use super::Config;
@@ -14,28 +14,25 @@ impl Config {
         tables.filter_map(|table| table.get("from")?.as_str()).map(str::to_owned).collect()
     }
 
-    /// Whether the provider that `name` derives from is there, and does not derive from it in turn.
+    /// Checks that the provider `from` is configured, and that no chain of them is a circle.
     pub(super) fn check_from(&self, name: &str, from: &str) -> Result<()> {
-        let at = ["providers", name, "from"];
+        let wrong = |code, why: &str| self.wrong(code, &["providers", name, "from"], Mark::Value, why);
         let mut chain = vec![name, from];
         loop {
             let last = chain.last().copied().unwrap_or_default();
             if !self.providers.contains_key(last) {
                 let names = self.all_names();
-                let meant = suggestion(last, names.iter().map(String::as_str));
-                let meant = meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
-                return Err(self.wrong(&at, Mark::Value, &format!("there is no provider `{last}`{meant}")));
+                let near = suggestion(last, names.iter().map(String::as_str));
+                let near = near.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
+                let why = format!("no provider `{last}` is configured{near}");
+                return Err(wrong(ErrorCode::ConfigInvalidValue, &why));
             }
             let Some(next) = self.table(last)?.get("from").and_then(Value::as_str) else { return Ok(()) };
             let is_circle = chain.contains(&next);
             chain.push(next);
             if is_circle {
-                let chain = chain.join(" -> ");
-                return Err(self.wrong(
-                    &at,
-                    Mark::Value,
-                    &format!("providers need each other's tokens: {chain}"),
-                ));
+                let why = format!("these providers need each other's tokens: {}", chain.join(" -> "));
+                return Err(wrong(ErrorCode::ConfigInvalid, &why));
             }
         }
     }

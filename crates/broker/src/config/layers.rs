@@ -1,9 +1,11 @@
-//! Where values come from: built in, the machine's file, the person's file, the environment. The last wins.
+//! The layers of the configuration: built-in providers, the system's file, the user's file, environment variables. A
+//! later layer wins.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use broker_core::{Env, Error, Result};
+use broker_core::{Env, Error, ErrorCode, Hint, Kind, Result};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
@@ -11,42 +13,53 @@ use super::file;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
 
-/// The built-in providers, which are the example of a configuration too.
+/// The built-in providers. The file is also the commented example of a configuration.
 pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 
-/// Environment variables of this prefix are keys: `BROKER_PROVIDERS__NAME__KEY`.
+/// Environment variables with this prefix are keys: `BROKER_PROVIDERS__NAME__KEY`.
 const PREFIX: &str = "BROKER_PROVIDERS__";
 
-/// A file up to this long, in bytes, is always read as a whole, so that what is wrong in it is found at once.
+/// Files up to this many bytes are parsed whole, so that every mistake in them is found at once.
 const SHORT: usize = 8 * 1024;
 
 /// The configuration files.
 pub(crate) enum Files {
-    /// One that was named, in the place of the others.
+    /// The file that the caller named, instead of the default ones.
     Named(PathBuf),
-    /// The machine's and the person's, each if it is there.
-    Usual { machine: PathBuf, person: Option<PathBuf> },
+    /// The system's and the user's file, each if it exists.
+    Default { system: PathBuf, user: Option<PathBuf> },
 }
 
-/// A file that was read.
+/// A configuration file and its content.
 pub(super) struct Text {
     pub(super) path: PathBuf,
     pub(super) text: String,
 }
 
-/// A layer: its values, and where they are from.
+/// A layer with its origin.
 struct Layer {
     metadata: Metadata,
     values: Dict,
 }
 
-/// The layers joined.
+/// The merged layers.
 pub(super) struct Joined {
     pub(super) figment: Figment,
     /// The environment variables that are keys.
     pub(super) variables: Vec<(String, String)>,
-    /// The providers that these set a key of.
-    pub(super) set: BTreeSet<String>,
+    /// The providers that these variables configure.
+    pub(super) in_env: BTreeSet<String>,
+    /// The keys that have an old name.
+    pub(super) renamed: Vec<Renamed>,
+}
+
+/// A key with an old name.
+pub(super) struct Renamed {
+    pub(super) provider: String,
+    pub(super) old: &'static str,
+    pub(super) new: &'static str,
+    /// The file or the environment variable.
+    pub(super) origin: String,
 }
 
 impl Provider for Layer {
@@ -59,129 +72,177 @@ impl Provider for Layer {
     }
 }
 
-/// Reads the files that are there.
+/// Reads the files that exist. A file that the caller named must exist.
 pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
-    let (paths, must): (Vec<&Path>, bool) = match files {
+    let (paths, is_named): (Vec<&Path>, bool) = match files {
         Files::Named(path) => (vec![path], true),
-        Files::Usual { machine, person } => {
-            ([Some(machine), person.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect(), false)
+        Files::Default { system, user } => {
+            ([Some(system), user.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect(), false)
         }
     };
+    let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
     let mut texts = Vec::new();
     for path in paths {
-        match file::read(path, must) {
+        match file::read(path, is_named) {
             Ok(text) => texts.push(Text { path: path.to_owned(), text }),
-            Err(error)
-                if !must
-                    && matches!(
-                        error.kind(),
-                        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-                    ) => {}
+            Err(error) if !is_named && is_absent(error.kind()) => {}
             Err(error) => {
-                let error = Error::configuration(format!("cannot read {}: {error}", path.display()))
-                    .with_source(error);
-                return Err(if must {
-                    error.with_hint("--config or BROKER_CONFIG named this file")
-                } else {
-                    error
-                });
+                let why = format!("cannot read {}: {error}", path.display());
+                let error = Error::new(ErrorCode::ConfigUnreadable, why).with_source(error);
+                return Err(if is_named { error.with_hint(Hint::CorrectConfigPath) } else { error });
             }
         }
     }
     Ok(texts)
 }
 
-/// Joins the layers; of `only` some providers, if they are named.
-pub(super) fn join(texts: &[Text], env: &dyn Env, only: Option<&BTreeSet<String>>) -> Result<Joined> {
+/// Merges the layers. With `only`, long files are parsed for these providers alone.
+pub(super) fn join(
+    texts: &[Text],
+    env: &dyn Env,
+    kinds: &[Kind],
+    only: Option<&BTreeSet<String>>,
+) -> Result<Joined> {
     let built_in = values(BUILT_IN, only).map_err(|error| Error::failed(error.to_string()))?;
     let mut layers = vec![Layer { metadata: Metadata::named("built in"), values: built_in }];
     for Text { path, text } in texts {
         let only = only.filter(|_| text.len() > SHORT);
         let values = values(text, only).map_err(|error| {
             let place = SourceSpan::at(path, text, error.span().unwrap_or_default(), Mark::Syntax);
-            Error::configuration(format!("{place}: {}{}", error.message(), place.picture()))
+            let why = format!("{place}: {}{}", error.message(), place.excerpt());
+            Error::new(ErrorCode::ConfigSyntax, why)
         })?;
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
-    let (variables, mut set) = (env.vars(PREFIX), BTreeSet::new());
+    let (variables, mut in_env) = (env.vars(PREFIX), BTreeSet::new());
     let names = if variables.is_empty() { BTreeSet::new() } else { names(texts) };
     for (variable, value) in &variables {
         if let Some(values) = of_variable(variable, value.clone(), &names) {
             let metadata = Metadata::named(format!("environment variable {variable}"));
-            set.extend(tables(&values).map(str::to_owned));
+            in_env.extend(tables(&values).map(str::to_owned));
             layers.push(Layer { metadata, values });
         }
     }
-    whole_secrets(&mut layers);
-    Ok(Joined { figment: layers.into_iter().fold(Figment::new(), Figment::merge), variables, set })
+    let renamed = rename_keys(&mut layers, kinds);
+    replace_secrets_whole(&mut layers);
+    let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
+    Ok(Joined { figment, variables, in_env, renamed })
 }
 
-/// The names of all providers that are built in or in a file, also of those whose tables were not read.
+/// Renames keys with an old name. The new name wins if one layer has both.
+fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<Renamed> {
+    let mut renamed = Vec::new();
+    for kind in kinds.iter().filter(|kind| !kind.renamed.is_empty()) {
+        let has_old_key = |name: &str, layer: &Layer| {
+            table(&layer.values, name)
+                .is_some_and(|table| kind.renamed.iter().any(|(old, _)| table.contains_key(*old)))
+        };
+        let is_of_kind = |name: &str| {
+            let set = layers.iter().rev().find_map(|layer| table(&layer.values, name)?.get("kind"));
+            set.map_or(Some(name), Value::as_str) == Some(kind.name)
+        };
+        let affected = layers.iter().flat_map(|layer| {
+            tables(&layer.values).filter(move |name| has_old_key(name, layer) && is_of_kind(name))
+        });
+        let affected: BTreeSet<_> = affected.map(str::to_owned).collect();
+        if affected.is_empty() {
+            continue;
+        }
+        for layer in &mut *layers {
+            let file = layer.metadata.source.as_ref().and_then(Source::file_path);
+            let origin =
+                file.map_or_else(|| layer.metadata.name.to_string(), |file| file.display().to_string());
+            for name in &affected {
+                let Some(table) = table_mut(&mut layer.values, name) else { continue };
+                for (old, new) in kind.renamed {
+                    let Some(value) = table.remove(*old) else { continue };
+                    table.entry((*new).to_owned()).or_insert(value);
+                    renamed.push(Renamed { provider: name.clone(), old, new, origin: origin.clone() });
+                }
+            }
+        }
+    }
+    renamed
+}
+
+fn table<'a>(values: &'a Dict, name: &str) -> Option<&'a Dict> {
+    values.get("providers")?.as_dict()?.get(name)?.as_dict()
+}
+
+fn table_mut<'a>(values: &'a mut Dict, name: &str) -> Option<&'a mut Dict> {
+    let Some(Value::Dict(_, providers)) = values.get_mut("providers") else { return None };
+    match providers.get_mut(name) {
+        Some(Value::Dict(_, table)) => Some(table),
+        _ => None,
+    }
+}
+
+/// The names of all providers, also of those whose tables were not parsed.
 pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
     let texts = texts.iter().map(|text| text.text.as_str()).chain([BUILT_IN]);
     texts.fold(BTreeSet::new(), |mut names, text| {
         if let Some(parts) = Parts::of(text) {
             names.extend(parts.names().map(str::to_owned));
         }
-        // What stands above the tables, or all of it.
+        // The part above the tables, or the whole file if it cannot be cut.
         names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
         names
     })
 }
 
-/// What a text says, of `only` some providers if they are named.
+/// Parses a file. With `only`, parses the tables of these providers alone.
 fn values(text: &str, only: Option<&BTreeSet<String>>) -> Result<Dict, toml::de::Error> {
     let part = only.and_then(|only| Some(Parts::of(text)?.of_providers(only)));
     let part = part.and_then(|part| toml::from_str::<toml::Table>(&part).ok());
-    // What is wrong in a part is said by its place in the whole.
+    // After a mistake in a part the whole file is parsed: the error needs the place in the file.
     let table = part.map_or_else(|| toml::from_str(text), Ok)?;
-    // Whatever TOML can say, a figment value can hold.
+    // A figment value can hold every TOML value.
     Ok(Value::serialize(table).ok().and_then(Value::into_dict).unwrap_or_default())
 }
 
-/// The names of the providers that are in some values.
+/// The names of the providers that have a table.
 fn tables(values: &Dict) -> impl Iterator<Item = &str> {
     let tables = values.get("providers").and_then(Value::as_dict);
     tables.into_iter().flat_map(|table| table.keys().map(String::as_str))
 }
 
-/// So many parts of a variable's name are keys of their own; what follows is one, which no table has.
-const DEEPEST: usize = 16;
+/// The most parts of a variable's name that are keys. The rest becomes one key, which no table has.
+const MAX_DEPTH: usize = 16;
 
-/// `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values are always text: what looks like a number may be a
-/// password. A name is found whatever its case, and with `_` for `-`, which no variable can have.
+/// Reads `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values stay text: digits may be a password. The case of a name
+/// does not matter, and `_` matches `-`, which no variable's name can have.
 pub(super) fn of_variable(variable: &str, value: String, names: &BTreeSet<String>) -> Option<Dict> {
     let rest = variable.strip_prefix(PREFIX)?;
     let (name, keys) = rest.split_once("__").map_or((rest, None), |(name, keys)| (name, Some(keys)));
     let name = Some(name).filter(|name| !name.is_empty())?.to_lowercase();
     let known = names.iter().find(|known| known.to_lowercase().replace('-', "_") == name.replace('-', "_"));
-    let keys: Vec<_> = keys.into_iter().flat_map(|keys| keys.splitn(DEEPEST, "__")).collect();
+    let keys: Vec<_> = keys.into_iter().flat_map(|keys| keys.splitn(MAX_DEPTH, "__")).collect();
     let within = |value, key: &&str| Value::from(Dict::from([(key.to_lowercase(), value)]));
     let nested = keys.iter().rev().fold(Value::from(value), within);
     let table = Dict::from([(known.cloned().unwrap_or(name), nested)]);
     Some(Dict::from([("providers".to_owned(), Value::from(table))]))
 }
 
-/// A secret is replaced as a whole: `{ env = … }` of one layer and `{ file = … }` of the next are not one table. All
-/// other tables are joined key by key.
-fn whole_secrets(layers: &mut [Layer]) {
+/// Makes a later layer replace a secret whole: `{ env = … }` and `{ file = … }` are not merged to one table. All other
+/// tables are merged key by key.
+fn replace_secrets_whole(layers: &mut [Layer]) {
     for upper in (1..layers.len()).rev() {
         let (lower, rest) = layers.split_at_mut(upper);
         let Some(layer) = rest.first() else { continue };
         for below in lower {
-            make_way(&mut below.values, &layer.values);
+            remove_replaced(&mut below.values, &layer.values);
         }
     }
 }
 
-/// Takes out of `lower` what `upper` replaces.
-fn make_way(lower: &mut Dict, upper: &Dict) {
+/// Removes the secrets of `lower` that `upper` replaces.
+fn remove_replaced(lower: &mut Dict, upper: &Dict) {
     lower.retain(|key, below| match (below, upper.get(key)) {
         (_, None) => true,
         (Value::Dict(_, below), Some(Value::Dict(_, above))) => {
-            let replaced = says_where(below) && says_where(above);
+            let replaced = is_secret_table(below) && is_secret_table(above);
             if !replaced {
-                make_way(below, above);
+                remove_replaced(below, above);
             }
             !replaced
         }
@@ -189,12 +250,12 @@ fn make_way(lower: &mut Dict, upper: &Dict) {
     });
 }
 
-/// Whether a table says where a secret comes from.
-pub(super) fn says_where(table: &Dict) -> bool {
-    let says = |(key, value): (&String, &Value)| match key.as_str() {
+/// Whether a table has the form of a secret's source.
+pub(super) fn is_secret_table(table: &Dict) -> bool {
+    let is_source = |(key, value): (&String, &Value)| match key.as_str() {
         "env" | "file" => value.as_str().is_some(),
         "command" => value.as_dict().is_none(),
         _ => false,
     };
-    !table.is_empty() && table.iter().all(says)
+    !table.is_empty() && table.iter().all(is_source)
 }

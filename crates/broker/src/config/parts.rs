@@ -1,27 +1,27 @@
-//! The part of a configuration file that some providers need: to read all of a file with a thousand tables takes longer
-//! than all else that is done for a held token.
+//! The part of a configuration file that some providers need. Parsing a thousand tables takes longer than all other work
+//! for a stored token.
 
 use std::collections::BTreeSet;
 
-/// What a table of a provider begins with, in the one spelling that is understood here.
+/// The start of a provider's header, in the only spelling that is supported here.
 const HEADER: &str = "[providers.";
 
-/// A file, cut at its tables of providers.
+/// A file, cut at the headers of its providers.
 pub(super) struct Parts<'a> {
-    /// What stands before the first table.
+    /// The text before the first table.
     pub(super) head: &'a str,
-    /// The name of a provider, and a table of it with its header.
+    /// The provider's name and the table's text with its header.
     tables: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Parts<'a> {
-    /// Cuts a file; `None` if it is written so that only a whole parser can tell where its tables begin: text over
-    /// several lines, headers with blanks or quotes, other tables.
+    /// Cuts a file. Returns `None` if only a TOML parser can find its tables: text of several lines, headers with blanks
+    /// or quotes, other tables.
     pub(super) fn of(text: &'a str) -> Option<Self> {
-        let several_lines = |quote: char, quotes| {
+        let has_multiline = |quote: char, quotes| {
             text.match_indices(quote).any(|(index, _)| text[index..].starts_with(quotes))
         };
-        if several_lines('"', "\"\"\"") || several_lines('\'', "'''") {
+        if has_multiline('"', "\"\"\"") || has_multiline('\'', "'''") {
             return None;
         }
         let mut starts = Vec::new();
@@ -38,12 +38,12 @@ impl<'a> Parts<'a> {
         Some(Self { head, tables })
     }
 
-    /// The names of all providers that have a table.
+    /// The names of the providers that have a table.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
         self.tables.iter().map(|(name, _)| *name)
     }
 
-    /// The file with the tables of these providers alone, and without the lines that are comments.
+    /// Returns the file with the tables of these providers only, without comment lines.
     pub(super) fn of_providers(&self, names: &BTreeSet<String>) -> String {
         let wanted = self.tables.iter().filter(|(name, _)| names.contains(*name)).map(|(_, table)| *table);
         let lines = [self.head].into_iter().chain(wanted).flat_map(str::lines);

@@ -1,14 +1,14 @@
-//! Which secrets a provider's table names.
+//! The secrets that a provider's table names.
 
 use broker_core::{Result, SecretSource};
 
 use figment::value::{Dict, Value};
 
 use super::Config;
-use super::layers::says_where;
+use super::layers::is_secret_table;
 
 impl Config {
-    /// The secrets that a provider's table names, by their keys, and where each comes from. None is read.
+    /// Returns the secrets of a provider's table: the key and the source of each. Reads none of them.
     pub fn secret_sources(&self, name: &str) -> Result<Vec<(String, SecretSource)>> {
         let (kind, table) = (self.kind_of(name)?, self.table(name)?);
         let source = |key: String, value: &Value| {
@@ -26,7 +26,7 @@ impl Config {
     }
 }
 
-/// Whether the table at this key is a secret's source, and not `secrets`: several by their names.
+/// Whether the table at this key is one secret's source. `secrets` is a table of several.
 pub(super) fn is_source(key: &str, table: &Dict) -> bool {
-    key != "secrets" && table.len() == 1 && says_where(table)
+    key != "secrets" && table.len() == 1 && is_secret_table(table)
 }

@@ -1,4 +1,4 @@
-//! Where in a file: line, column, and a caret under it. Values stay unseen where they may be secrets.
+//! A place in a file: line, column, and a caret under it. Values that may be secrets are not shown.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-/// What a place is shown for.
+/// Why a place is shown, which decides how much of its line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// The key is wrong: what it is set to stays unseen, it may be a mistyped secret.
+    /// The key is wrong. Its value is not shown: it may be a mistyped secret.
     Key,
-    /// The value is wrong, and no secret.
+    /// The value is wrong and not a secret.
     Value,
-    /// The value is wrong, and a secret.
+    /// The value is wrong and a secret.
     Secret,
-    /// The file cannot be read from here on.
+    /// The file is not TOML from here on.
     Syntax,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct SourceSpan {
     shown: String,
 }
 
-/// Whether this is a key of letters, digits, `-`, `_` and dots, and not inside of a text of several lines.
+/// Whether this is a plain key, and not inside a text of several lines.
 fn is_key(key: &str, before: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let open = ["\"\"\"", "'''"].iter().any(|quotes| before.matches(quotes).count() % 2 == 1);
@@ -36,7 +36,7 @@ fn is_key(key: &str, before: &str) -> bool {
 }
 
 impl SourceSpan {
-    /// The place of a range of bytes.
+    /// Returns the place of a range of bytes.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, mark: Mark) -> Self {
         let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -45,7 +45,7 @@ impl SourceSpan {
             // A URL may have a password in it.
             Mark::Value if !line.contains('@') => line.to_owned(),
             _ => match line.split_once('=') {
-                // In a broken file what stands before the sign may be the middle of a secret.
+                // In a broken file the text before the sign may be part of a secret.
                 Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
                     format!("{key}= …")
                 }
@@ -66,7 +66,7 @@ impl SourceSpan {
         }
     }
 
-    /// The place of a key (`["providers", "NAME", "KEY"]`) or of the last part of it that is in the file.
+    /// Returns the place of a key (`["providers", "NAME", "KEY"]`), or of its last part that the file has.
     pub(super) fn of_key(path: &Path, text: &str, keys: &[&str], mark: Mark) -> Option<Self> {
         let root = DeTable::parse(text).ok()?;
         let mut table = root.get_ref();
@@ -82,8 +82,8 @@ impl SourceSpan {
         Some(Self::at(path, text, found?, mark))
     }
 
-    /// The line, and a caret under the place.
-    pub(super) fn picture(&self) -> String {
+    /// Returns the line with carets under the place.
+    pub(super) fn excerpt(&self) -> String {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
         let before = " ".repeat((self.column - 1).min(self.shown.chars().count().saturating_sub(1)));

@@ -1,28 +1,29 @@
-//! The key `store`: how records are kept. It stands above the tables, and the last layer that has it wins as a whole.
+//! The key `store`: how records are stored. It is above all tables, and the last layer that has it wins whole.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use broker_core::{Env, Error, Result, SecretSource, platform};
+use broker_core::{Env, Error, ErrorCode, Result, SecretSource};
 use toml::de::{DeTable, DeValue};
 
 use super::layers::Text;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
-use super::{Config, Setting};
+use super::warning::others_can_read;
+use super::{Config, ConfigWarning, Setting};
 
-/// The environment variable that wins over files.
+/// The environment variable that overrides files.
 const VARIABLE: &str = "BROKER_STORE";
 
-/// What would be right.
+/// The valid forms.
 const FORMS: &str =
     "\"file\", \"keyring\", { passphrase = { env = \"NAME\" } } or { key = { file = \"PATH\" } }";
 
-/// How records are kept, as it is configured.
+/// How records are stored, as configured.
 #[derive(Debug, Clone, Default)]
 pub struct StoreConfig {
-    way: Way,
-    /// Where it is from; none if it is the default.
+    format: Format,
+    /// The file or variable that sets it; none for the default.
     origin: Option<String>,
     file: Option<PathBuf>,
     passphrase: Option<SecretSource>,
@@ -30,7 +31,7 @@ pub struct StoreConfig {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Way {
+enum Format {
     #[default]
     File,
     Keyring,
@@ -42,15 +43,15 @@ impl StoreConfig {
     pub(super) fn read(texts: &[Text], env: &dyn Env) -> Result<Self> {
         let mut config = Self::default();
         for text in texts {
-            config.take(text)?;
+            config.read_file(text)?;
         }
-        if let Some(way) = env.var(VARIABLE) {
-            config.way = match way.as_str() {
-                "file" => Way::File,
-                "keyring" => Way::Keyring,
+        if let Some(value) = env.var(VARIABLE) {
+            config.format = match value.as_str() {
+                "file" => Format::File,
+                "keyring" => Format::Keyring,
                 _ => {
-                    let why = "`BROKER_STORE` must be \"file\" or \"keyring\"";
-                    return Err(Error::configuration(format!("environment variable {VARIABLE}: {why}")));
+                    let why = "environment variable BROKER_STORE must be \"file\" or \"keyring\"";
+                    return Err(Error::new(ErrorCode::ConfigInvalidValue, why));
                 }
             };
             (config.origin, config.file) = (Some(format!("environment variable {VARIABLE}")), None);
@@ -59,23 +60,22 @@ impl StoreConfig {
         Ok(config)
     }
 
-    /// Takes what a file says.
-    fn take(&mut self, Text { path, text }: &Text) -> Result<()> {
-        // It stands above the tables.
+    /// Reads the key from a file.
+    fn read_file(&mut self, Text { path, text }: &Text) -> Result<()> {
         let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
-        // What is no TOML was told before.
+        // A file that is not TOML was reported before.
         let Ok(root) = DeTable::parse(head) else { return Ok(()) };
         let Some((_, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "store") else {
             return Ok(());
         };
         let wrong = |span: Range<usize>, mark: Mark, why: &str| {
             let place = SourceSpan::at(path, text, span, mark);
-            Error::configuration(format!("{place}: {why}{}", place.picture()))
+            Error::new(ErrorCode::ConfigInvalidValue, format!("{place}: {why}{}", place.excerpt()))
         };
         (self.origin, self.file) = (Some(path.display().to_string()), Some(path.clone()));
-        self.way = match value.get_ref() {
-            DeValue::String(way) if way == "file" => Way::File,
-            DeValue::String(way) if way == "keyring" => Way::Keyring,
+        self.format = match value.get_ref() {
+            DeValue::String(text) if text == "file" => Format::File,
+            DeValue::String(text) if text == "keyring" => Format::Keyring,
             DeValue::Table(table) if table.len() == 1 => {
                 let sources = table.iter().map(|(key, source)| (key.get_ref().as_ref(), source)).next();
                 let Some((name @ ("passphrase" | "key"), source)) = sources else {
@@ -87,53 +87,52 @@ impl StoreConfig {
                 })?;
                 if name == "key" {
                     self.key = Some(read);
-                    Way::Key
+                    Format::Key
                 } else {
                     self.passphrase = Some(read);
-                    Way::Passphrase
+                    Format::Passphrase
                 }
             }
-            // What stands there instead may be a passphrase.
+            // The wrong value may be a passphrase: it is not shown.
             _ => return Err(wrong(value.span(), Mark::Secret, &format!("`store` must be {FORMS}"))),
         };
         self.check_built_in().map_err(|why| wrong(value.span(), Mark::Secret, &why))
     }
 
-    /// Whether this program can do it.
+    /// Checks that this program has the needed feature.
     fn check_built_in(&self) -> Result<(), String> {
-        let feature = match self.way {
-            Way::File => return Ok(()),
-            Way::Keyring if cfg!(all(feature = "keyring", target_os = "linux")) => return Ok(()),
-            Way::Keyring if cfg!(feature = "keyring") => {
-                return Err(
-                    "`store = \"keyring\"` is known on Linux only: use \"file\" or { key = … }".to_owned()
-                );
+        let feature = match self.format {
+            Format::File => return Ok(()),
+            Format::Keyring if cfg!(all(feature = "keyring", target_os = "linux")) => return Ok(()),
+            Format::Keyring if cfg!(feature = "keyring") => {
+                return Err("`store = \"keyring\"` is supported on Linux only: use \"file\" or { key = … }"
+                    .to_owned());
             }
-            Way::Passphrase | Way::Key if cfg!(feature = "sealed") => return Ok(()),
-            Way::Keyring => "keyring",
-            Way::Passphrase | Way::Key => "sealed",
+            Format::Passphrase | Format::Key if cfg!(feature = "sealed") => return Ok(()),
+            Format::Keyring => "keyring",
+            Format::Passphrase | Format::Key => "sealed",
         };
-        Err(format!("this program was built without the feature `{feature}`, which this needs: use \"file\""))
+        Err(format!("this program was built without the feature `{feature}`: use \"file\""))
     }
 
-    /// How new logins are kept: `file`, `keyring`, `passphrase` or `key`.
+    /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self.way {
-            Way::File => "file",
-            Way::Keyring => "keyring",
-            Way::Passphrase => "passphrase",
-            Way::Key => "key",
+        match self.format {
+            Format::File => "file",
+            Format::Keyring => "keyring",
+            Format::Passphrase => "passphrase",
+            Format::Key => "key",
         }
     }
 
-    /// Where a passphrase and a key come from, whichever is used: `BROKER_STORE` does not take away what opens records.
+    /// The sources of passphrase and key, also where `BROKER_STORE` overrides the format: old records need them.
     #[cfg(feature = "sealed")]
     pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {
         [self.passphrase.clone(), self.key.clone()]
     }
 
-    /// The environment variables that open records.
+    /// The environment variables with a passphrase or a key.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
         [&self.passphrase, &self.key].into_iter().flatten().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.as_str()),
@@ -142,10 +141,10 @@ impl StoreConfig {
     }
 
     fn source(&self) -> Option<&SecretSource> {
-        match self.way {
-            Way::File | Way::Keyring => None,
-            Way::Passphrase => self.passphrase.as_ref(),
-            Way::Key => self.key.as_ref(),
+        match self.format {
+            Format::File | Format::Keyring => None,
+            Format::Passphrase => self.passphrase.as_ref(),
+            Format::Key => self.key.as_ref(),
         }
     }
 
@@ -156,7 +155,7 @@ impl StoreConfig {
             SecretSource::Literal(_) => "\"[redacted]\"".to_owned(),
             SecretSource::Env(name) => format!("{{ env = {} }}", text(name)),
             SecretSource::File(path) => format!("{{ file = {} }}", text(&path.display().to_string())),
-            // Of a command's arguments any may be secret.
+            // The arguments of a command may be secrets.
             SecretSource::Command(words) => {
                 let program = words.first().map(|word| text(word)).unwrap_or_default();
                 format!("{{ command = [{program}{}] }}", if words.len() > 1 { ", …" } else { "" })
@@ -167,31 +166,26 @@ impl StoreConfig {
 }
 
 impl Config {
-    /// How records are kept.
+    /// Returns how records are stored.
     #[must_use]
     pub fn store(&self) -> &StoreConfig {
         &self.store
     }
 
-    /// The key `store`, if anything sets it.
+    /// Returns the key `store`, if a file or a variable sets it.
     #[must_use]
     pub fn store_setting(&self) -> Option<Setting> {
         let origin = self.store.origin.clone()?;
         Some(Setting { key: "store".to_owned(), value: self.store.value(), origin })
     }
 
-    /// What is not well with it: a secret in a file that others can read.
+    /// Returns a warning if other users can read a literal secret of `store`.
     #[must_use]
-    pub fn store_warning(&self) -> Option<String> {
-        let file = self.store.file.as_deref().filter(|file| others_can_read(file))?;
+    pub fn store_warning(&self) -> Option<ConfigWarning> {
+        let file = self.store.file.clone().filter(|file| others_can_read(file))?;
         let is_literal = matches!(self.store.source(), Some(SecretSource::Literal(_)));
-        is_literal.then(|| {
-            format!(
-                "{} holds the {} of `store`, and others can read it: chmod 600, or use {{ env }}, {{ file }} or {{ command }}",
-                file.display(),
-                self.store.name()
-            )
-        })
+        let key = format!("store.{}", self.store.name());
+        is_literal.then_some(ConfigWarning::SecretReadable { file, provider: None, key })
     }
 }
 
@@ -217,8 +211,4 @@ fn source_of(value: &DeValue<'_>) -> Option<SecretSource> {
         _ => return None,
     };
     serde_json::from_value(json).ok()
-}
-
-fn others_can_read(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|meta| platform::others_read(&meta))
 }

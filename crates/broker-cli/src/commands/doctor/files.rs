@@ -1,26 +1,26 @@
-//! Who owns a file, and who may do what with it.
+//! Permissions of files.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-pub(super) use broker::platform::{is_own as is_ours, others_read as is_open};
+pub(super) use broker::platform::{is_own, others_read};
 
 use crate::format::word;
 
-/// Whether others may change it, its group among them: by its mode, or by its owner, unless that is the system's.
-pub(super) fn others_may_write(meta: &Metadata) -> bool {
-    // Where the sticky bit is set, others cannot replace what is ours.
+/// Whether other users can change it: by its mode, or because another user than root owns it.
+pub(super) fn others_can_write(meta: &Metadata) -> bool {
+    // With the sticky bit, other users cannot replace our files.
     let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
-    (meta.mode() & 0o022 != 0 && !sticky) || !(is_ours(meta) || meta.uid() == 0)
+    (meta.mode() & 0o022 != 0 && !sticky) || !(is_own(meta) || meta.uid() == 0)
 }
 
-/// The mode as chmod(1) has it.
+/// Returns the mode as chmod(1) writes it.
 pub(super) fn mode(meta: &Metadata) -> String {
     format!("{:04o}", meta.mode() & 0o7777)
 }
 
-/// A path as a shell reads it.
+/// Returns a path quoted for a shell.
 pub(super) fn quoted(path: &Path) -> String {
     word(&path.display().to_string())
 }

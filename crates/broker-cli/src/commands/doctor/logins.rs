@@ -1,93 +1,101 @@
-//! Logins and secrets: what is over, what was refused, what cannot be read.
+//! Checks logins and secrets.
 
 use std::path::Path;
 
-use broker::{Config, ErrorKind, SecretSource, State, Status, SystemEnv, platform, sanitize};
+use broker::{
+    Config, ErrorKind, ProviderRegistry, SecretSource, State, Status, SystemEnv, platform, sanitize,
+};
 use rustix::fs::{Access, access};
 
-use super::files::{is_open, mode, quoted};
+use super::files::{mode, others_read, quoted};
 use super::last_failure;
 use super::report::Report;
-use crate::commands::CommandContext;
+use crate::hints;
 
-pub(super) fn check(
-    context: &CommandContext<'_>,
-    config: Option<&Config>,
-    statuses: &[Status],
-    report: &mut Report,
-) {
+pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
     for status in statuses {
         login(status, report);
-        last_failure::check(context, status, is_over(status), report);
+        last_failure::check(status, needs_login(status), report);
     }
     let Some(config) = config else { return };
     for status in statuses {
         for (key, source) in config.secret_sources(&status.name).unwrap_or_default() {
             secret(&status.name, &key, &source, report);
         }
+        if status.secret_missing {
+            missing(config, &status.name, report);
+        }
     }
 }
 
-/// Whether only a new login helps. A token may still be held that serves.
-fn is_over(status: &Status) -> bool {
+/// Whether only a login helps. A valid token may still be stored.
+fn needs_login(status: &Status) -> bool {
     let refused =
         || status.last_failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::LoginRequired);
-    let unusable = |note: &String| status.sources.iter().any(|file| note.contains(file));
     status.state == State::LoginRequired
-        || !status.grant && status.note.as_ref().is_some_and(|note| refused() || unusable(note))
+        || !status.grant && status.note.is_some() && (refused() || status.invalid_login_file.is_some())
 }
 
 fn login(status: &Status, report: &mut Report) {
     let name = Some(status.name.as_str());
     match (status.state, &status.note) {
-        (_, note) if is_over(status) => {
-            let what = note.as_deref().unwrap_or("what is held has expired");
+        (_, note) if needs_login(status) => {
+            let what = note.as_deref().unwrap_or("the stored login has expired");
             let fix = format!("run: broker login {}", status.name);
             report.error("login.required", name, format!("a login is needed: {what}"), fix);
         }
         (_, Some(note)) => {
             report.warning("login.note", name, note, format!("run: broker token {}", status.name));
         }
-        (State::None, None) => report.fine("login.state", name, "nothing is held"),
+        (State::None, None) => report.ok("login.state", name, "no token is stored"),
         (State::Expired, None) => {
-            report.fine("login.state", name, "the token has expired; the next call gets one by itself");
+            report.ok("login.state", name, "the token has expired; the next call renews it automatically");
         }
-        (_, None) => report.fine("login.state", name, "the held token serves"),
+        (_, None) => report.ok("login.state", name, "the stored token is valid"),
     }
 }
 
-/// Whether a secret could be had. It is not read, and no command is run: one may ask for a passphrase.
+/// Reports that a provider has no secret. That is an error only if the user configured the provider.
+fn missing(config: &Config, name: &str, report: &mut Report) {
+    let error = config.entry(name).and_then(|entry| entry.provider.check_secret()).err();
+    let Some(error) = error.map(|error| error.for_provider(name)) else { return };
+    let fix = hints::hint(&error).unwrap_or_else(|| format!("add a secret to [providers.{name}]"));
+    if config.is_built_in(name) {
+        report.skipped("login.secret", Some(name), format!("{}: to use it, {fix}", error.message()));
+    } else {
+        report.error("login.secret", Some(name), error.message(), fix);
+    }
+}
+
+/// Checks that a secret can be read, without reading it or running a command, which may prompt.
 fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
-    let wrong = |what: String| {
-        (
-            format!("the secret of `{key}` cannot be had: {what}"),
-            format!("mend `{key}` of [providers.{name}]"),
-        )
+    let wrong = |why: String| {
+        (format!("cannot read `{key}`: {why}"), format!("correct `{key}` in [providers.{name}]"))
     };
     let (what, fix) = match source {
         SecretSource::Env(variable) if std::env::var_os(variable).is_none_or(|value| value.is_empty()) => {
-            let (what, fix) = wrong(format!("the environment variable {variable} is not set"));
+            let (what, fix) = wrong(format!("environment variable {variable} is not set"));
             (what, format!("set {variable}, or {fix}"))
         }
         SecretSource::File(path) => match file(&platform::expand(path, &SystemEnv)) {
-            Ok(None) => return fine(name, key, report),
+            Ok(None) => return ok(name, key, report),
             Ok(Some((what, fix))) => return report.warning("login.secret", Some(name), what, fix),
             Err(what) => wrong(what),
         },
         SecretSource::Command(words) => match words.first().filter(|program| !is_found(program)) {
-            Some(program) => wrong(format!("there is no program `{}`", sanitize(program))),
-            None => return fine(name, key, report),
+            Some(program) => wrong(format!("program `{}` not found", sanitize(program))),
+            None => return ok(name, key, report),
         },
-        SecretSource::Env(_) | SecretSource::Literal(_) => return fine(name, key, report),
+        SecretSource::Env(_) | SecretSource::Literal(_) => return ok(name, key, report),
     };
     report.error("login.secret", Some(name), what, fix);
 }
 
-fn fine(name: &str, key: &str, report: &mut Report) {
-    report.fine("login.secret", Some(name), format!("what `{key}` is read from is there"));
+fn ok(name: &str, key: &str, report: &mut Report) {
+    report.ok("login.secret", Some(name), format!("the source of `{key}` exists"));
 }
 
-/// What is not well with a file that holds a secret; an error if it cannot be read.
+/// Returns a warning and its fix if other users can read a file with a secret. Fails if the file cannot be read.
 fn file(path: &Path) -> Result<Option<(String, String)>, String> {
     let shown = path.display();
     let meta = path.metadata().map_err(|error| format!("{shown}: {error}"))?;
@@ -95,8 +103,8 @@ fn file(path: &Path) -> Result<Option<(String, String)>, String> {
         return Err(format!("{shown} is not a file"));
     }
     access(path, Access::READ_OK).map_err(|error| format!("{shown}: {error}"))?;
-    Ok(is_open(&meta).then(|| {
-        let what = format!("others can read the secret in {shown} (mode {})", mode(&meta));
+    Ok(others_read(&meta).then(|| {
+        let what = format!("other users can read the secret in {shown} (mode {})", mode(&meta));
         (what, format!("run: chmod 600 {}", quoted(path)))
     }))
 }

@@ -1,4 +1,4 @@
-//! The way to each service: proxy, certificates, the service itself, and its clock.
+//! Checks the way to each service: proxy, certificates, the service, and its clock.
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::commands::{CommandContext, CommandResult};
 use crate::humanize;
 use crate::run::run as run_async;
 
-/// How long a service may take to answer.
+/// The time limit for an answer.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// From here on a token's times are wrong.
+/// A larger difference makes the times of tokens wrong.
 const SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// Without a broker, nothing is asked.
+/// Without a broker, no request is sent.
 pub(super) fn check(
     context: &CommandContext<'_>,
     broker: Option<&Broker>,
@@ -30,34 +30,38 @@ pub(super) fn check(
     certificates(report);
     no_proxy(report);
     let proxy = proxy(report);
-    // A program, or a key that somebody gave, has no address to look for.
+    // Providers without a URL run a program or read a fixed token.
     let (statuses, others): (Vec<_>, Vec<_>) =
         statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
     for status in others {
-        report.skipped("network.service", Some(&status.name), format!("{} is no address", status.issuer));
+        report.skipped("network.service", Some(&status.name), format!("{} is not a URL", status.issuer));
     }
     let Some(broker) = broker else {
         if let Some(proxy) = proxy {
             report.skipped(
                 "network.proxy",
                 None,
-                format!("the proxy {}:{} is not asked", proxy.host, proxy.port),
+                format!("the proxy {}:{} was not contacted", proxy.host, proxy.port),
             );
         }
         for status in &statuses {
-            report.skipped("network.service", Some(&status.name), format!("{} is not asked", status.issuer));
+            report.skipped(
+                "network.service",
+                Some(&status.name),
+                format!("{} was not contacted", status.issuer),
+            );
         }
         return Ok(());
     };
-    let scout = context.setup().prober()?;
+    let client = context.setup().prober()?;
     let (answers, refusal) = run_async(broker, async {
         let mut probes = JoinSet::new();
         for (index, status) in statuses.iter().enumerate() {
-            let (scout, url) = (scout.clone(), status.issuer.clone());
-            probes.spawn(async move { (index, scout.probe(&url, BOUND).await) });
+            let (client, url) = (client.clone(), status.issuer.clone());
+            probes.spawn(async move { (index, client.probe(&url, BOUND).await) });
         }
         let refusal = match proxy.clone() {
-            Some(proxy) => knock(proxy).await,
+            Some(proxy) => connect(proxy).await,
             None => None,
         };
         let mut answers = probes.join_all().await;
@@ -65,26 +69,26 @@ pub(super) fn check(
         Ok((answers, refusal))
     })?;
     if let Some(proxy) = proxy {
-        of_proxy(&proxy, refusal, report);
+        proxy_result(&proxy, refusal, report);
     }
     let answers: Vec<_> = statuses.into_iter().zip(answers.into_iter().map(|(_, probed)| probed)).collect();
-    let nameless: Vec<_> =
-        answers.iter().filter(|(_, probed)| has_no_address(probed)).map(|(status, _)| *status).collect();
+    let unresolved: Vec<_> =
+        answers.iter().filter(|(_, probed)| is_unresolved(probed)).map(|(status, _)| *status).collect();
     for (status, probed) in &answers {
-        if nameless.len() > 1 && has_no_address(probed) {
-            let what = format!("{}: its name has no address", status.issuer);
-            report.told("network.name", Some(&status.name), what);
+        if unresolved.len() > 1 && is_unresolved(probed) {
+            let what = format!("cannot reach {}: name not found", status.issuer);
+            report.summarized("network.name", Some(&status.name), what);
         } else {
-            of_service(status, probed, report);
+            service(status, probed, report);
         }
     }
-    if nameless.len() > 1 {
-        of_nameless(&nameless, report);
+    if unresolved.len() > 1 {
+        all_unresolved(&unresolved, report);
     }
     Ok(())
 }
 
-/// A proxy, and the variable that names it.
+/// A proxy and the variable that names it.
 #[derive(Clone)]
 struct Proxy {
     variable: &'static str,
@@ -92,7 +96,7 @@ struct Proxy {
     port: u16,
 }
 
-/// The proxy for https, if the environment names one that can be used.
+/// Returns the proxy for https that the environment names, if it is usable.
 fn proxy(report: &mut Report) -> Option<Proxy> {
     let (variable, value) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
@@ -103,18 +107,18 @@ fn proxy(report: &mut Report) -> Option<Proxy> {
     if let Some((host, port)) = host.zip(url.as_ref().and_then(Url::port_or_known_default)) {
         return Some(Proxy { variable, host: host.to_owned(), port });
     }
-    // It may hold a password: what it is stays unsaid.
+    // The value may contain a password: it is not shown.
     let fix = format!("set {variable} to http://HOST:PORT, or run: unset {variable}");
     report.error("network.proxy", None, format!("{variable} is not the URL of an http proxy"), fix);
     None
 }
 
-/// Why no connection to the proxy can be made, if so.
-async fn knock(proxy: Proxy) -> Option<String> {
-    // In a thread that is not waited for: an address may take longer to find than anybody wants to wait.
-    let knock = spawn_blocking(move || {
+/// Returns why the proxy cannot be reached, if so.
+async fn connect(proxy: Proxy) -> Option<String> {
+    // Resolving a name may take longer than the limit: the thread is then left behind.
+    let attempt = spawn_blocking(move || {
         let addresses = (proxy.host.trim_matches(['[', ']']), proxy.port).to_socket_addrs()?;
-        let mut last = Err(std::io::Error::other("it has no address"));
+        let mut last = Err(std::io::Error::other("name not found"));
         for address in addresses {
             last = TcpStream::connect_timeout(&address, BOUND / 2).map(drop);
             if last.is_ok() {
@@ -123,22 +127,18 @@ async fn knock(proxy: Proxy) -> Option<String> {
         }
         last
     });
-    match tokio::time::timeout(BOUND, knock).await {
+    match tokio::time::timeout(BOUND, attempt).await {
         Ok(Ok(connected)) => connected.err().map(|error| error.to_string()),
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("no answer in time".to_owned()),
     }
 }
 
-fn of_proxy(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
+fn proxy_result(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
     let Proxy { variable, host, port } = proxy;
     match refusal {
         None => {
-            report.fine(
-                "network.proxy",
-                None,
-                format!("the proxy {host}:{port} ({variable}) can be reached"),
-            );
+            report.ok("network.proxy", None, format!("the proxy {host}:{port} ({variable}) can be reached"));
         }
         Some(why) => {
             let what = format!("the proxy {host}:{port} ({variable}) cannot be reached: {why}");
@@ -155,40 +155,40 @@ fn of_proxy(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
 fn no_proxy(report: &mut Report) {
     let set = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| Some((name, SystemEnv.var(name)?)));
     let Some((name, value)) = set else { return };
-    // An entry with a scheme fits no host.
+    // An entry with a scheme matches no host.
     if value.split(',').any(|entry| entry.contains("://")) {
-        let what = format!("an entry of {name} is a URL, and fits no host");
+        let what = format!("{name} has a URL, which matches no host");
         report.warning(
             "network.no_proxy",
             None,
             what,
-            format!("write hosts into {name}: example.org,.example.net"),
+            format!("set {name} to host names: example.org,.example.net"),
         );
     }
 }
 
-/// Variables that take the place of the system's certificates.
+/// Checks variables that replace the system's certificates.
 fn certificates(report: &mut Report) {
     if let Some(file) = SystemEnv.var("SSL_CERT_FILE") {
         let read = std::fs::read(&file);
         let why = match read {
             Err(error) => Some(error.to_string()),
             Ok(text) => (!text.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----"))
-                .then(|| "there is no certificate in it (PEM)".to_owned()),
+                .then(|| "the file has no certificate (PEM)".to_owned()),
         };
-        of_certificates("SSL_CERT_FILE", &file, why, report);
+        certificate_source("SSL_CERT_FILE", &file, why, report);
     }
     let folders = std::env::var_os("SSL_CERT_DIR").filter(|value| !value.is_empty());
     for folder in folders.iter().flat_map(std::env::split_paths) {
         let why = std::fs::read_dir(&folder).err().map(|error| error.to_string());
-        of_certificates("SSL_CERT_DIR", &folder.display().to_string(), why, report);
+        certificate_source("SSL_CERT_DIR", &folder.display().to_string(), why, report);
     }
 }
 
-fn of_certificates(variable: &str, path: &str, why: Option<String>, report: &mut Report) {
+fn certificate_source(variable: &str, path: &str, why: Option<String>, report: &mut Report) {
     let path = Path::new(path).display();
     match why {
-        None => report.fine("network.certificates", None, format!("{path} ({variable}) can be read")),
+        None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
         Some(why) => {
             let fix = format!("correct {variable}, or run: unset {variable}");
             report.error("network.certificates", None, format!("{path} ({variable}): {why}"), fix);
@@ -196,21 +196,21 @@ fn of_certificates(variable: &str, path: &str, why: Option<String>, report: &mut
     }
 }
 
-fn has_no_address(probed: &Result<Probed, Error>) -> bool {
+fn is_unresolved(probed: &Result<Probed, Error>) -> bool {
     matches!(probed, Ok(Probed { obstacle: Some((Obstacle::Name, _)), .. }))
 }
 
-/// Without a network no host has an address: that is one thing to mend, not one for each.
-fn of_nameless(statuses: &[&Status], report: &mut Report) {
+/// Reports one finding for all hosts: without a network no name can be resolved.
+fn all_unresolved(statuses: &[&Status], report: &mut Report) {
     let host = |status: &&Status| Url::parse(&status.issuer).ok()?.host_str().map(str::to_owned);
     let mut hosts: Vec<_> = statuses.iter().filter_map(host).collect();
     hosts.sort();
     hosts.dedup();
     let (_, _, fix) = words_for(Obstacle::Name);
-    report.error("network.name", None, format!("no address is found for {}", hosts.join(", ")), fix);
+    report.error("network.name", None, format!("name not found: {}", hosts.join(", ")), fix);
 }
 
-fn of_service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
+fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
     let (name, url) = (Some(status.name.as_str()), &status.issuer);
     let probed = match probed {
         Ok(probed) => probed,
@@ -220,60 +220,60 @@ fn of_service(status: &Status, probed: &Result<Probed, Error>, report: &mut Repo
     };
     match &probed.obstacle {
         None => {
-            report.fine("network.service", name, format!("{url} can be reached"));
+            report.ok("network.service", name, format!("{url} can be reached"));
             clock(status, probed, report);
         }
         Some((Obstacle::Trouble, what)) => {
-            let what = format!("{url} is in trouble: {what}");
+            let what = format!("{url} is unavailable: {what}");
             report.warning("network.service", name, what, "try again later");
         }
         Some((obstacle, what)) => {
             let (id, why, fix) = words_for(*obstacle);
-            report.error(id, name, format!("{url} cannot be reached: {why} ({what})"), fix);
+            report.error(id, name, format!("cannot reach {url}: {why} ({what})"), fix);
         }
     }
 }
 
-/// The id of a finding, what it is, and what mends it.
+/// Returns the id, the cause and the fix of a finding.
 fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
     match obstacle {
         Obstacle::Name => (
             "network.name",
-            "its name has no address",
-            "is there a network, and a name server? if the host is mistyped, correct it (`broker config show`)",
+            "name not found",
+            "check the network and the name server; if the host is mistyped, correct it (run: broker config show)",
         ),
         Obstacle::Refused => (
             "network.refused",
-            "the connection is refused",
-            "if a firewall wants a proxy, set HTTPS_PROXY; is the port of the URL right (`broker config show`)?",
+            "connection refused",
+            "check the port of the URL (run: broker config show); behind a proxy, set HTTPS_PROXY",
         ),
         Obstacle::UnknownIssuer => (
             "network.issuer",
-            "its certificate is of an authority that is not trusted here",
-            "if your company has a certificate authority of its own, set SSL_CERT_FILE to a file with it (PEM), \
-             or add it to the system's",
+            "its certificate is from an untrusted authority",
+            "if your organization has its own certificate authority, set SSL_CERT_FILE to its PEM file, or add it to the \
+             system's certificates",
         ),
         Obstacle::Tls => (
             "network.tls",
-            "no TLS connection can be had",
-            "is the clock right? does something between you and the service break TLS? is the URL one of https?",
+            "the TLS connection failed",
+            "check the clock, the URL, and whether a firewall or a proxy intercepts TLS",
         ),
         Obstacle::Proxy => (
             "network.proxy_refused",
-            "the proxy does not let it through",
-            "correct HTTPS_PROXY (with user and password, if it wants a login), or add the host to NO_PROXY",
+            "the proxy refused the connection",
+            "correct HTTPS_PROXY (with user and password if the proxy needs a login), or add the host to NO_PROXY",
         ),
         Obstacle::Timeout => (
             "network.timeout",
-            "no answer came in time",
-            "if a firewall drops it, set HTTPS_PROXY; else try again later",
+            "no answer in time",
+            "behind a proxy, set HTTPS_PROXY; otherwise try again later",
         ),
         Obstacle::Portal => (
             "network.portal",
-            "something else answers in its place",
+            "another server answers instead",
             "if this network has a sign-in page, open it in a browser and sign in",
         ),
-        _ => ("network.service", "there is no way to it", "is there a network? try again later"),
+        _ => ("network.service", "no route", "check the network, then try again"),
     }
 }
 
@@ -282,9 +282,9 @@ fn clock(status: &Status, probed: &Probed, report: &mut Report) {
     let name = Some(status.name.as_str());
     let off = ahead.abs().to_std().unwrap_or_default();
     if ahead.abs() <= SKEW {
-        return report.fine("network.clock", name, "this clock agrees with the service's");
+        return report.ok("network.clock", name, "this clock agrees with the service's clock");
     }
     let side = if ahead > TimeDelta::zero() { "behind" } else { "ahead of" };
-    let what = format!("this clock is {} {side} the service's", humanize::duration(off));
+    let what = format!("this clock is {} {side} the service's clock", humanize::duration(off));
     report.error("network.clock", name, what, "set the clock: timedatectl set-ntp true");
 }

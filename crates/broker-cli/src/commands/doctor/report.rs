@@ -1,14 +1,16 @@
-//! What the doctor found, for people and for programs.
+//! The report of the checks, as text and as JSON.
 
 use broker::sanitize;
 use serde_json::{Value, json};
 
-/// How bad it is.
+use crate::humanize::wrap;
+
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// Something does not work.
+    /// It does not work.
     Error,
-    /// It works, and should be mended all the same.
+    /// It works and should be fixed.
     Warning,
 }
 
@@ -21,46 +23,51 @@ impl Severity {
     }
 }
 
-enum Came {
-    Fine,
+enum Outcome {
+    Ok,
     Skipped,
-    /// Wrong, and told by a finding for several.
-    Told,
-    Wrong {
+    /// Failed, and part of a finding for several checks.
+    Summarized,
+    Finding {
         severity: Severity,
         fix: String,
     },
 }
 
-/// Something that was looked at. What stands before the dot of its id is its group.
+/// A check. The part of its id before the dot is its group.
 struct Check {
     id: &'static str,
     provider: Option<String>,
     message: String,
-    came: Came,
+    outcome: Outcome,
 }
 
-/// All that was looked at.
+/// All checks.
 #[derive(Default)]
 pub(super) struct Report {
     checks: Vec<Check>,
 }
 
 impl Report {
-    pub(super) fn fine(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
-        self.add(id, provider, message.into(), Came::Fine);
+    pub(super) fn ok(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
+        self.add(id, provider, message.into(), Outcome::Ok);
     }
 
     pub(super) fn skipped(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
-        self.add(id, provider, message.into(), Came::Skipped);
+        self.add(id, provider, message.into(), Outcome::Skipped);
     }
 
-    /// Something that does not work, which another finding tells.
-    pub(super) fn told(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
-        self.add(id, provider, message.into(), Came::Told);
+    /// Adds a failed check that another finding summarizes.
+    pub(super) fn summarized(
+        &mut self,
+        id: &'static str,
+        provider: Option<&str>,
+        message: impl Into<String>,
+    ) {
+        self.add(id, provider, message.into(), Outcome::Summarized);
     }
 
-    /// Something that does not work, and what mends it.
+    /// Adds an error and its fix.
     pub(super) fn error(
         &mut self,
         id: &'static str,
@@ -68,10 +75,15 @@ impl Report {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.add(id, provider, message.into(), Came::Wrong { severity: Severity::Error, fix: fix.into() });
+        self.add(
+            id,
+            provider,
+            message.into(),
+            Outcome::Finding { severity: Severity::Error, fix: fix.into() },
+        );
     }
 
-    /// Something that should be mended, and how.
+    /// Adds a warning and its fix.
     pub(super) fn warning(
         &mut self,
         id: &'static str,
@@ -79,60 +91,66 @@ impl Report {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.add(id, provider, message.into(), Came::Wrong { severity: Severity::Warning, fix: fix.into() });
+        self.add(
+            id,
+            provider,
+            message.into(),
+            Outcome::Finding { severity: Severity::Warning, fix: fix.into() },
+        );
     }
 
-    fn add(&mut self, id: &'static str, provider: Option<&str>, message: String, came: Came) {
-        self.checks.push(Check { id, provider: provider.map(str::to_owned), message, came });
+    fn add(&mut self, id: &'static str, provider: Option<&str>, message: String, outcome: Outcome) {
+        self.checks.push(Check { id, provider: provider.map(str::to_owned), message, outcome });
     }
 
     fn count(&self, of: Severity) -> usize {
-        let is = |check: &&Check| matches!(check.came, Came::Wrong { severity, .. } if severity == of);
+        let is =
+            |check: &&Check| matches!(check.outcome, Outcome::Finding { severity, .. } if severity == of);
         self.checks.iter().filter(is).count()
     }
 
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.count(Severity::Error) + self.count(Severity::Warning) == 0
     }
 
     pub(super) fn json(&self) -> Value {
-        let finding = |check: &Check| match &check.came {
-            Came::Wrong { severity, fix } => Some(json!({
+        let finding = |check: &Check| match &check.outcome {
+            Outcome::Finding { severity, fix } => Some(json!({
                 "id": check.id,
                 "severity": severity.word(),
                 "provider": check.provider,
                 "message": check.message,
                 "fix": fix,
             })),
-            Came::Fine | Came::Skipped | Came::Told => None,
+            Outcome::Ok | Outcome::Skipped | Outcome::Summarized => None,
         };
-        let looked_at = |check: &Check| {
-            let ok = match check.came {
-                Came::Fine => Some(true),
-                Came::Skipped => None,
-                Came::Told | Came::Wrong { .. } => Some(false),
+        let check_object = |check: &Check| {
+            let ok = match check.outcome {
+                Outcome::Ok => Some(true),
+                Outcome::Skipped => None,
+                Outcome::Summarized | Outcome::Finding { .. } => Some(false),
             };
             json!({ "id": check.id, "provider": check.provider, "ok": ok, "message": check.message })
         };
         json!({
             "version": 1,
             "findings": self.checks.iter().filter_map(finding).collect::<Vec<_>>(),
-            "checks": self.checks.iter().map(looked_at).collect::<Vec<_>>(),
+            "checks": self.checks.iter().map(check_object).collect::<Vec<_>>(),
         })
     }
 
-    /// A line for each check below the name of its group, and what mends a finding below that.
-    pub(super) fn text(&self, colours: bool) -> String {
+    /// Returns a line for each check below the name of its group, and the fix of each finding.
+    pub(super) fn text(&self, colours: bool, width: Option<usize>) -> String {
         let mut lines = Vec::new();
         let mut last = "";
-        for check in self.checks.iter().filter(|check| !matches!(check.came, Came::Told)) {
+        for check in self.checks.iter().filter(|check| !matches!(check.outcome, Outcome::Summarized)) {
             let group = check.id.split('.').next().unwrap_or_default();
             if group != last {
                 let apart = if last.is_empty() { "" } else { "\n" };
                 lines.push(format!("{apart}{}", painted(colours, 1, group)));
                 last = group;
             }
-            lines.push(line(check, colours));
+            lines.push(line(check, colours, width));
         }
         format!("{}\n\n{}\n", lines.join("\n"), self.sum())
     }
@@ -141,7 +159,7 @@ impl Report {
         let counted =
             |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         match (self.count(Severity::Error), self.count(Severity::Warning)) {
-            (0, 0) => "nothing is wrong".to_owned(),
+            (0, 0) => "no problems found".to_owned(),
             (errors, 0) => counted(errors, "error"),
             (0, warnings) => counted(warnings, "warning"),
             (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
@@ -149,24 +167,28 @@ impl Report {
     }
 }
 
-/// As wide as the widest of the words at the beginning of a line.
+/// The width of the first word of a line.
 const WIDTH: usize = "warning".len();
 
-fn line(check: &Check, colours: bool) -> String {
-    let (word, colour, fix) = match &check.came {
-        Came::Fine => ("ok", 32, None),
-        Came::Skipped | Came::Told => ("skipped", 2, None),
-        Came::Wrong { severity: Severity::Error, fix } => ("error", 31, Some(fix)),
-        Came::Wrong { severity: Severity::Warning, fix } => ("warning", 33, Some(fix)),
+fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
+    let (word, colour, fix) = match &check.outcome {
+        Outcome::Ok => ("ok", 32, None),
+        Outcome::Skipped | Outcome::Summarized => ("skipped", 2, None),
+        Outcome::Finding { severity: Severity::Error, fix } => ("error", 31, Some(fix)),
+        Outcome::Finding { severity: Severity::Warning, fix } => ("warning", 33, Some(fix)),
     };
     let margin = " ".repeat(WIDTH + 4);
     let whose = check.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-    // Names of files and variables are anybody's text.
-    let indented = |text: &str| text.lines().map(sanitize).collect::<Vec<_>>().join(&format!("\n{margin}"));
-    let message = indented(&check.message);
+    // Names of files and variables may contain control characters.
+    let indented = |text: &str| {
+        let text = text.lines().map(sanitize).collect::<Vec<_>>().join("\n");
+        let text = width.map_or(text.clone(), |width| wrap(&text, width.saturating_sub(margin.len()), 0));
+        text.replace('\n', &format!("\n{margin}"))
+    };
+    let message = indented(&format!("{whose}{}", check.message));
     let padding = " ".repeat(WIDTH - word.len());
-    let fix = fix.map(|fix| format!("\n{margin}fix: {}", indented(fix)));
-    format!("  {}{padding}  {whose}{message}{}", painted(colours, colour, word), fix.unwrap_or_default())
+    let fix = fix.map(|fix| format!("\n{margin}{}", indented(&format!("fix: {fix}"))));
+    format!("  {}{padding}  {message}{}", painted(colours, colour, word), fix.unwrap_or_default())
 }
 
 fn painted(colours: bool, colour: u8, text: &str) -> String {

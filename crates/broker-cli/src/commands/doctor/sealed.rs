@@ -1,12 +1,10 @@
-//! How records are kept: that their key can be had, and that all are kept as the configuration says.
-
-use std::path::Path;
+//! Checks how records are stored: that their key is available, and that all have the configured format.
 
 use broker::{Config, KeyringState, ProviderRegistry, Status};
 
 use super::report::Report;
 use crate::commands::CommandContext;
-use crate::commands::store::{of_keyring, word};
+use crate::commands::store::{keyring_word, word};
 
 pub(super) fn check(
     context: &CommandContext<'_>,
@@ -17,54 +15,53 @@ pub(super) fn check(
     let Some(config) = config else { return };
     let Ok(records) = context.setup().records(config) else { return };
     let configured_names = config.names();
-    let (mut list, mut all_told) = (Vec::new(), true);
-    for (name, kept) in records.list() {
-        match kept {
-            Ok(kept) => list.push((name, kept)),
+    let (mut list, mut all_known) = (Vec::new(), true);
+    for (name, format) in records.list() {
+        match format {
+            Ok(format) => list.push((name, format)),
             Err(error) => {
-                all_told = false;
-                // Of a provider that is configured it was told as that.
+                all_known = false;
+                // For a configured provider there is a finding already.
                 if !configured_names.contains(&name) {
-                    report.error("state.sealed", Some(&name), error.message(), "move what is there away");
+                    report.error("state.sealed", Some(&name), error.message(), "move the file away");
                 }
             }
         }
     }
     let configured = records.configured();
-    let sealed = configured != "file" || list.iter().any(|(_, kept)| word(kept) != "file");
-    if configured == "keyring" || list.iter().any(|(_, kept)| word(kept) == "keyring") {
+    let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
+    if configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring") {
         match records.keyring() {
-            KeyringState::Unlocked => report.fine("state.keyring", None, "the OS keyring answers"),
+            KeyringState::Unlocked => report.ok("state.keyring", None, "the OS keyring answers"),
             state => {
                 let what =
-                    format!("the OS keyring is {}, and the key of records is in it", of_keyring(state));
-                let fix = "unlock it, or on a machine without a desktop set store = { key = … } and run: broker store migrate";
+                    format!("the OS keyring is {}, and it has the key of the records", keyring_word(state));
+                let fix = "unlock it; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
                 report.error("state.keyring", None, what, fix);
             }
         }
     }
     let others: Vec<_> = list
         .iter()
-        .filter(|(_, kept)| word(kept) != configured)
-        .map(|(name, kept)| format!("{name} ({})", word(kept)))
+        .filter(|(_, format)| word(format) != configured)
+        .map(|(name, format)| format!("{name} ({})", word(format)))
         .collect();
     if !others.is_empty() {
         let what = format!(
-            "`store` says \"{configured}\", and some records are kept otherwise: {}",
+            "`store` is \"{configured}\", but some records have another format: {}",
             others.join(", ")
         );
         report.warning("state.sealed", None, what, "run: broker store migrate");
-    } else if sealed && all_told && !list.is_empty() {
-        report.fine("state.sealed", None, format!("all records are sealed ({configured})"));
+    } else if sealed && all_known && !list.is_empty() {
+        report.ok("state.sealed", None, format!("all records are sealed ({configured})"));
     }
     for status in statuses.iter().filter(|_| sealed) {
-        if let Some(file) =
-            status.sources.iter().find(|source| source.ends_with("tokens.json") && Path::new(source).exists())
-        {
+        if let Some(file) = status.login_file.as_ref().filter(|file| file.exists()) {
             let what = format!(
-                "its login is in {file}, which is not sealed: the official tools read it; `share = false` keeps it in the record"
+                "its login in {} is not sealed, so that the official tools can read it; `share = false` moves it to the record",
+                file.display()
             );
-            report.fine("state.shared", Some(&status.name), what);
+            report.ok("state.shared", Some(&status.name), what);
         }
     }
 }

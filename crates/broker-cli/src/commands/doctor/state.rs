@@ -1,4 +1,4 @@
-//! The folder of records: that it is there, ours alone, and can be written.
+//! Checks the folder of records: that it exists, is private, and can be written.
 
 use std::fs::Metadata;
 use std::io::Write;
@@ -7,17 +7,17 @@ use std::path::Path;
 use broker::{Error, FileStore, LockScope, Store, SystemEnv, platform};
 use rustix::fs::statvfs;
 
-use super::files::{is_open, is_ours, mode, quoted};
+use super::files::{is_own, mode, others_read, quoted};
 use super::report::Report;
 use crate::commands::CommandContext;
 use crate::hints;
 use crate::humanize::FOLDER_EACH;
 
-/// Less room than this is little for any record.
-const LITTLE: u64 = 1024 * 1024;
+/// Less free space than this is a warning.
+const MIN_SPACE: u64 = 1024 * 1024;
 
-/// What names another folder.
-const ELSEWHERE: &str = "or name another folder: --state-dir or BROKER_STATE_DIR";
+/// The other fix: another folder.
+const ELSEWHERE: &str = "or name another folder with --state-dir or BROKER_STATE_DIR";
 
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
     let folder = match context.setup().state_folder() {
@@ -28,16 +28,16 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         }
     };
     match folder.metadata() {
-        Ok(meta) if meta.is_dir() && !is_ours(&meta) => {
+        Ok(meta) if meta.is_dir() && !is_own(&meta) => {
             let fix = format!("run: sudo chown -R \"$USER\" {}", quoted(&folder));
             report.error("state.owner", None, format!("{} belongs to another user", folder.display()), fix);
-            // What is in it is theirs too.
+            // Its files belong to that user too.
             return filesystem(&folder, report);
         }
         Ok(meta) if meta.is_dir() => {
             permissions(&folder, &meta, report);
             records(&folder, report);
-            // What can be written is no good where nothing is kept.
+            // No record is stored where every user can write.
             if !platform::everybody_writes(&meta) {
                 writable(&folder, report);
             }
@@ -49,39 +49,39 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => creatable(&folder, report),
         Err(error) => {
             let fix = format!("give yourself access to it, {ELSEWHERE}");
-            report.error("state.folder", None, format!("cannot look at {}: {error}", folder.display()), fix);
+            report.error("state.folder", None, format!("cannot read {}: {error}", folder.display()), fix);
         }
     }
     filesystem(&folder, report);
     for error in unread {
-        report.error("state.record", error.provider(), error.message(), of_record(&folder, error));
+        report.error("state.record", error.provider(), error.message(), fix_record(&folder, error));
     }
 }
 
-/// What mends a record that cannot be opened.
-fn of_record(folder: &Path, error: &Error) -> String {
+/// Returns the fix for a record that cannot be opened.
+fn fix_record(folder: &Path, error: &Error) -> String {
     let path = error.provider().map(|name| folder.join(format!("{name}.json")));
-    let there = path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted(&path))));
-    match there {
+    let file = path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted(&path))));
+    match file {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
-        Some((meta, path)) if !is_ours(&meta) => format!("run: sudo chown \"$USER\" {path}"),
+        Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
         _ => hints::hint(error).unwrap_or_else(|| "move the file away, then log in again".to_owned()),
     }
 }
 
-/// Only a folder that is made shows that it can be. It is removed again, unless somebody uses it by now.
+/// Creates the folder to see whether that works, and removes it unless another process uses it.
 fn creatable(folder: &Path, report: &mut Report) {
     let missing: Vec<_> = folder.ancestors().take_while(|path| path.symlink_metadata().is_err()).collect();
     let tried = platform::make_folder(folder).and_then(|()| write_in(folder));
-    for made in missing {
-        let _ = std::fs::remove_dir(made);
+    for created in missing {
+        let _ = std::fs::remove_dir(created);
     }
     let shown = folder.display();
     match tried {
-        Ok(()) => report.fine("state.folder", None, format!("{shown} is not there yet, and can be made")),
+        Ok(()) => report.ok("state.folder", None, format!("{shown} does not exist yet and can be created")),
         Err(error) => {
-            let what = format!("{shown} is not there, and cannot be made: {error}");
-            report.error("state.folder", None, what, format!("make it and own it, {ELSEWHERE}"));
+            let what = format!("{shown} does not exist and cannot be created: {error}");
+            report.error("state.folder", None, what, format!("create it, {ELSEWHERE}"));
         }
     }
 }
@@ -90,17 +90,17 @@ fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
     let (shown, mode) = (folder.display(), mode(meta));
     let fix = format!("run: chmod 700 {}", quoted(folder));
     if platform::everybody_writes(meta) {
-        let what = format!("everybody can write to {shown} (mode {mode}): nothing new is kept there");
+        let what = format!("every user can write to {shown} (mode {mode}): no new record is stored there");
         report.error("state.permissions", None, what, fix);
-    } else if is_open(meta) {
-        let what = format!("others can look into {shown} (mode {mode})");
+    } else if others_read(meta) {
+        let what = format!("other users can list {shown} (mode {mode})");
         report.warning("state.permissions", None, what, fix);
     } else {
-        report.fine("state.permissions", None, format!("{shown} is yours alone"));
+        report.ok("state.permissions", None, format!("{shown} is private"));
     }
 }
 
-/// Records that others can read, and what was set aside because it could not be read.
+/// Finds records that other users can read, and quarantined files.
 fn records(folder: &Path, report: &mut Report) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -108,21 +108,22 @@ fn records(folder: &Path, report: &mut Report) {
     for name in names {
         let path = folder.join(&name);
         if name.contains(".json.aside-") {
-            let what = format!("{} could not be read as a record and was set aside", path.display());
-            let fix = format!("if nothing in it is needed, run: rm {}", quoted(&path));
+            let what = format!("{} is a damaged record that was quarantined", path.display());
+            let fix = format!("if you do not need it, run: rm {}", quoted(&path));
             report.warning("state.aside", None, what, fix);
             continue;
         }
-        let record = path.extension().is_some_and(|ending| ending == "json");
-        let open = path.symlink_metadata().ok().filter(|meta| record && meta.is_file() && is_open(meta));
+        let is_record = path.extension().is_some_and(|ending| ending == "json");
+        let open =
+            path.symlink_metadata().ok().filter(|meta| is_record && meta.is_file() && others_read(meta));
         if let Some(meta) = open {
-            let what = format!("others may read {} (mode {})", path.display(), mode(&meta));
+            let what = format!("other users can read {} (mode {})", path.display(), mode(&meta));
             report.error("state.record_mode", None, what, format!("run: chmod 600 {}", quoted(&path)));
         }
     }
 }
 
-/// Only a file that is written shows that one can be.
+/// Writes a file to see whether that works.
 fn write_in(folder: &Path) -> std::io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".doctor-").suffix(".tmp").tempfile_in(folder)?;
     file.write_all(&[0; 4096])?;
@@ -131,54 +132,54 @@ fn write_in(folder: &Path) -> std::io::Result<()> {
 
 fn writable(folder: &Path, report: &mut Report) {
     match write_in(folder) {
-        Ok(()) => room(folder, report),
+        Ok(()) => space(folder, report),
         Err(error) => {
-            let what = format!("{} cannot be written: {error}", folder.display());
+            let what = format!("cannot write to {}: {error}", folder.display());
             report.error(
                 "state.writable",
                 None,
                 what,
-                format!("make room or give yourself access, {ELSEWHERE}"),
+                format!("free space or give yourself access, {ELSEWHERE}"),
             );
         }
     }
 }
 
-fn room(folder: &Path, report: &mut Report) {
+fn space(folder: &Path, report: &mut Report) {
     let free = statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
     match free {
-        Ok(free) if free < LITTLE => {
+        Ok(free) if free < MIN_SPACE => {
             let what = format!("only {} KiB are free for {}", free / 1024, folder.display());
-            report.warning("state.space", None, what, format!("make room, {ELSEWHERE}"));
+            report.warning("state.space", None, what, format!("free space, {ELSEWHERE}"));
         }
-        _ => report.fine("state.writable", None, "a file can be written there"),
+        _ => report.ok("state.writable", None, "the folder can be written"),
     }
 }
 
 fn filesystem(folder: &Path, report: &mut Report) {
     let about = FileStore::new(folder).with_runtime_folder(&SystemEnv).about();
-    let own = || format!("where several hosts use one login, {FOLDER_EACH}");
+    let separate = || format!("if several hosts use one login, {FOLDER_EACH}");
     let on = format!("{} is on {}", about.place, about.on);
     match (about.lock_elsewhere, about.shared, about.reach) {
         (Some(lock), ..) => {
             let what = format!("{on}, which has no locks: the lock is in {lock} and reaches this host only");
-            report.warning("state.filesystem", None, what, own());
+            report.warning("state.filesystem", None, what, separate());
         }
         (None, true, LockScope::Host) => {
             report.warning(
                 "state.filesystem",
                 None,
                 format!("{on}, where a lock reaches this host only"),
-                own(),
+                separate(),
             );
         }
         (None, true, LockScope::Unknown) => {
-            let what = format!("{on}; whether a lock there reaches other hosts cannot be told");
-            report.warning("state.filesystem", None, what, own());
+            let what = format!("{on}; whether a lock there reaches other hosts is unknown");
+            report.warning("state.filesystem", None, what, separate());
         }
         (None, true, LockScope::Hosts) => {
-            report.fine("state.filesystem", None, format!("{on}, where a lock reaches all hosts"));
+            report.ok("state.filesystem", None, format!("{on}, where a lock reaches all hosts"));
         }
-        (None, false, _) => report.fine("state.filesystem", None, format!("{on}, which is this host's")),
+        (None, false, _) => report.ok("state.filesystem", None, format!("{on}, which is local")),
     }
 }

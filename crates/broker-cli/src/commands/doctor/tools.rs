@@ -1,4 +1,4 @@
-//! The services' own tools: their files and variables, where they stand in the broker's way.
+//! Checks the services' own tools: files and variables that conflict with the broker.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use broker::{Config, Env, Status, SystemEnv, platform};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::files::{is_open, mode, quoted};
+use super::files::{mode, others_read, quoted};
 use super::report::Report;
 use crate::commands::CommandContext;
 
-/// A provider, and the keys that are set for it.
+/// A provider and its configured keys.
 struct Entry {
     name: String,
     kind: String,
@@ -36,7 +36,7 @@ pub(super) fn check(
         return report.skipped(
             "tools.variables",
             None,
-            "the variables of other tools: --env-file takes their place",
+            "the variables of other tools: --env-file replaces them",
         );
     }
     if asked("earthdaily") {
@@ -68,15 +68,16 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     files.retain(|file| file.symlink_metadata().is_ok());
     files.sort();
     for file in &files {
-        // Where it is a provider's login, that a login is needed has been said.
-        let said = |status: &Status| {
-            status.note.as_ref().is_some_and(|note| note.contains(&file.display().to_string()))
-        };
+        // If it is a provider's login, there is a finding for the missing login.
+        let is_reported = |status: &Status| status.invalid_login_file.as_ref() == Some(file);
         match wrong_tokens(file) {
-            Some(_) if statuses.iter().any(said) => {}
-            None => report.fine("tools.earthscope_file", None, format!("{} is right", file.display())),
+            Some(_) if statuses.iter().any(is_reported) => {}
+            None => report.ok("tools.earthscope_file", None, format!("{} is valid", file.display())),
             Some(what) => {
-                let fix = format!("run: mv {0} {0}.aside, then log in with what uses it", quoted(file));
+                let fix = format!(
+                    "run: mv {0} {0}.old, then log in again with the tool that uses it",
+                    quoted(file)
+                );
                 report.error("tools.earthscope_file", None, format!("{} {what}", file.display()), fix);
             }
         }
@@ -88,7 +89,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     }
 }
 
-/// What is wrong with a file of the SDK's.
+/// Returns why a file of the SDK is invalid, if it is.
 fn wrong_tokens(file: &Path) -> Option<String> {
     if !file.symlink_metadata().ok()?.is_file() {
         return Some("is not a regular file".to_owned());
@@ -98,28 +99,28 @@ fn wrong_tokens(file: &Path) -> Option<String> {
         Err(error) => return Some(format!("cannot be read: {error}")),
     };
     let Ok(object) = serde_json::from_slice::<Map<String, Value>>(&text) else {
-        return Some("is not JSON: it may be half written".to_owned());
+        return Some("is not JSON: it may be incomplete".to_owned());
     };
     let has = |key: &str| object.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let empty = !has("access_token") && !has("refresh_token");
     empty.then(|| "has neither an access nor a refresh token".to_owned())
 }
 
-/// The SDK writes 0600 since 1.9.2; before, it also left half files for others to read.
+/// Warns of files of SDKs before 1.9.2, which other users can read.
 fn older_writer(file: &Path, report: &mut Report) {
-    let Some(meta) = file.symlink_metadata().ok().filter(|meta| meta.is_file() && is_open(meta)) else {
+    let Some(meta) = file.symlink_metadata().ok().filter(|meta| meta.is_file() && others_read(meta)) else {
         return;
     };
     let what = format!(
-        "others may read {} (mode {}), as earthscope-sdk before 1.9.2 writes it, without a lock and not in one step \
-         (newer: pip install --upgrade 'earthscope-sdk>=1.9.2')",
+        "other users can read {} (mode {}): earthscope-sdk before 1.9.2 writes it so, and not atomically \
+         (to upgrade, run: pip install --upgrade 'earthscope-sdk>=1.9.2')",
         file.display(),
         mode(&meta)
     );
     report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted(file)));
 }
 
-/// Two logins in one place: each renewal of one ends the other's.
+/// Warns of two providers with one profile: each renewal of one ends the login of the other.
 fn one_profile(entries: &[&Entry], report: &mut Report) {
     let mut users: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for entry in entries {
@@ -134,43 +135,41 @@ fn one_profile(entries: &[&Entry], report: &mut Report) {
         }
     }
     for (profile, names) in users.iter().filter(|(_, names)| names.len() > 1) {
-        let what = format!("{} use one profile of EarthScope's tools: {profile}", names.join(" and "));
-        let fix = format!(
-            "give each a `profile` of its own, or `share = false`: [providers.{}]",
-            names[names.len() - 1]
-        );
+        let what = format!("{} share the profile {profile} of EarthScope's tools", names.join(" and "));
+        let fix =
+            format!("set another `profile`, or `share = false`, in [providers.{}]", names[names.len() - 1]);
         report.warning("tools.earthscope_profile", None, what, fix);
     }
 }
 
-/// The environment wins over the file: whoever logs in sees nothing of it. Names are found whatever their case.
+/// Warns of variables that override the login file. The SDK ignores the case of their names.
 fn shadows(files: &[PathBuf], report: &mut Report) {
     let names = ["ES_OAUTH2__REFRESH_TOKEN", "ES_OAUTH2__ACCESS_TOKEN"];
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     let set = set.filter_map(|(name, _)| name.into_string().ok());
     for name in set.filter(|name| names.iter().any(|known| known.eq_ignore_ascii_case(name))) {
         let file = files.first().map(|file| file.display().to_string()).unwrap_or_default();
-        let what = format!("{name} is set: EarthScope's tools use it in the place of the login in {file}");
+        let what = format!("{name} is set: EarthScope's tools use it instead of the login in {file}");
         report.warning("tools.earthscope_variable", None, what, format!("run: unset {name}"));
     }
 }
 
-/// The variables are one set, whose heart is the secret.
+/// Checks that `EDS_SECRET` is set if the other variables are.
 fn earthdaily(entries: &[&Entry], report: &mut Report) {
-    let own = entries.iter().any(|entry| entry.keys.contains_key("client_secret"));
+    let has_secret = entries.iter().any(|entry| entry.keys.contains_key("client_secret"));
     let sources = ["EDS_SECRET", "EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"];
     let set = |name: &&str| SystemEnv.var(name).is_some();
-    let lonely: Vec<_> = ["EDS_AUTH_URL", "EDS_CLIENT_ID"].into_iter().filter(|name| set(name)).collect();
-    if own || lonely.is_empty() || sources.iter().any(set) {
-        return report.fine("tools.earthdaily_variables", None, "the variables EDS_… fit together");
+    let others: Vec<_> = ["EDS_AUTH_URL", "EDS_CLIENT_ID"].into_iter().filter(|name| set(name)).collect();
+    if has_secret || others.is_empty() || sources.iter().any(set) {
+        return report.ok("tools.earthdaily_variables", None, "the variables EDS_… are complete");
     }
-    let names = lonely.join(" and ");
-    let what = format!("{names} without EDS_SECRET");
+    let names = others.join(" and ");
+    let what = format!("{names} is set, but not EDS_SECRET");
     report.warning(
         "tools.earthdaily_variables",
         None,
         what,
-        format!("set EDS_SECRET too, or run: unset {}", lonely.join(" ")),
+        format!("set EDS_SECRET too, or run: unset {}", others.join(" ")),
     );
 }
 
@@ -178,17 +177,13 @@ fn carbonmapper(entries: &[&Entry], report: &mut Report) {
     let set = |name: &str| SystemEnv.var(name).is_some();
     let email = set("CARBONMAPPER_EMAIL") || entries.iter().any(|entry| entry.keys.contains_key("email"));
     if !set("CARBONMAPPER_PASSWORD") || email {
-        return report.fine(
-            "tools.carbonmapper_variables",
-            None,
-            "the variables CARBONMAPPER_… fit together",
-        );
+        return report.ok("tools.carbonmapper_variables", None, "the variables CARBONMAPPER_… are complete");
     }
-    let fix = "set CARBONMAPPER_EMAIL, or `email` of [providers.carbonmapper]";
+    let fix = "set CARBONMAPPER_EMAIL, or `email` in [providers.carbonmapper]";
     report.warning(
         "tools.carbonmapper_variables",
         None,
-        "CARBONMAPPER_PASSWORD without CARBONMAPPER_EMAIL",
+        "CARBONMAPPER_PASSWORD is set, but not CARBONMAPPER_EMAIL",
         fix,
     );
 }

@@ -1,4 +1,4 @@
-//! `broker exec --file`: the command runs beside the broker, which renews its files.
+//! `broker exec --file`: runs the command as a child, and renews its token files.
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Clock, Error, Prompt, SystemClock, Token, TokenRequest};
+use broker::{Broker, Clock, Error, ErrorCode, Prompt, SystemClock, Token, TokenRequest};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use tokio::process::Child;
@@ -14,129 +14,134 @@ use tokio::signal::unix::SignalKind;
 use tokio::task::JoinSet;
 
 use super::folder::Folder;
-use super::{Given, not_run};
+use super::{ChildToken, not_run};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::plain;
-use crate::harden::as_started;
+use crate::harden::with_original_limits;
 use crate::hints;
 use crate::report::ExitError;
 use crate::run::{Signals, runtime};
 use crate::terminal::Terminal;
 
-/// The longest time between two looks at the clock on the wall, which goes on while the machine sleeps.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
+/// The longest pause. Timers stop while the machine sleeps, so the wall clock is read this often.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
-/// The shortest time between two tries to renew.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// The shortest pause between two attempts to renew.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(
     context: &CommandContext<'_>,
     broker: &Broker,
     request: &TokenRequest,
-    given: Vec<Given>,
+    tokens: Vec<ChildToken>,
     command: Command,
 ) -> CommandResult {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        // From here on a signal leaves no file behind.
+        // First the handlers: a signal must not leave files behind.
         let mut signals = Signals::listen(&[SignalKind::window_change()])?;
-        let folder = Arc::new(Folder::make().map_err(|error| no_files(&error))?);
+        let folder = Arc::new(Folder::make().map_err(|error| cannot_write(&error))?);
         let mut command = command;
-        for Given { provider, variable, token } in &given {
-            folder.write(provider, plain(token)?).map_err(|error| no_files(&error))?;
+        for ChildToken { provider, variable, token } in &tokens {
+            folder.write(provider, plain(token)?).map_err(|error| cannot_write(&error))?;
             command.env(format!("{variable}_FILE"), folder.path_of(provider)).env_remove(variable);
         }
         let mut command = tokio::process::Command::from(command);
-        let child = as_started(|| command.spawn());
+        let child = with_original_limits(|| command.spawn());
         let mut child = child.map_err(|error| not_run(command.as_std(), error))?;
-        let mut keepers = JoinSet::new();
-        for given in given {
-            let keeper = Keeper {
+        let mut renewals = JoinSet::new();
+        for token in tokens {
+            let file = TokenFile {
                 broker: broker.clone(),
                 request: request.clone(),
                 folder: folder.clone(),
                 terminal: context.terminal.clone(),
-                given,
+                token,
             };
-            keepers.spawn(keeper.keep());
+            renewals.spawn(file.renew_forever());
         }
-        let status = attend(&mut child, &mut signals).await;
-        keepers.shutdown().await;
+        let status = wait(&mut child, &mut signals).await;
+        renewals.shutdown().await;
         broker.wait_idle().await;
         if let Some(Err(error)) = Arc::into_inner(folder).map(Folder::remove) {
-            context.say(&format!("warning: the files of the command are not removed: {error}"));
+            context.say(&format!("warning: cannot remove the token files: {error}"));
         }
-        status.map_err(|error| ExitError::from(Error::failed("the command is lost").with_source(error)))
+        status.map_err(|error| {
+            let error = Error::new(ErrorCode::Internal, "cannot wait for the command").with_source(error);
+            ExitError::from(error)
+        })
     });
     runtime.shutdown_background();
     end_as(ended?)
 }
 
-fn no_files(error: &std::io::Error) -> Error {
-    Error::failed(format!("the token's file cannot be made: {error}"))
-        .with_hint("see whether $XDG_RUNTIME_DIR or $TMPDIR is a folder that you can write to")
+fn cannot_write(error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::WriteFailed, format!("cannot write the token's file: {error}"))
+        .with_hint("check that $XDG_RUNTIME_DIR or $TMPDIR is a folder that you can write to")
 }
 
-/// Waits for the command, and hands on signals that it has not got itself.
-async fn attend(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitStatus> {
+/// Waits for the command, and forwards signals to it.
+async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitStatus> {
     loop {
         let number = tokio::select! {
             status = child.wait() => return status,
             number = signals.next() => i32::from(number),
         };
         if let (Some(signal), Some(pid)) = (Signal::from_named_raw(number), child.id())
-            && !(from_keys(signal) && in_foreground())
+            && !(is_from_keys(signal) && in_foreground())
             && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
         {
-            // It may have ended since.
+            // The command may have ended.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-/// Whether a terminal sends it, to each process that it has in its foreground.
-fn from_keys(signal: Signal) -> bool {
+/// Whether a terminal sends this signal to all its foreground processes.
+fn is_from_keys(signal: Signal) -> bool {
     [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&signal)
 }
 
-/// Whether this process and the command are in the foreground of a terminal.
+/// Whether this process is in the foreground of a terminal, and so is the command.
 fn in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
 }
 
-/// Ends as the command has ended, by the same signal if one ended it.
+/// Ends this process as the command ended: with its exit code, or by the same signal.
 fn end_as(status: ExitStatus) -> CommandResult {
     let Some(signal) = status.signal() else {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
     };
-    // A new program in this process has no handlers left; whoever waits for it sees the signal.
+    // A new program has no handlers, so the signal ends it, and the parent sees that.
     let script = "ulimit -c 0; kill -\"$1\" $$; exit $((128 + $1))";
     let _ = Command::new("/bin/sh").args(["-c", script, "sh", &signal.to_string()]).exec();
     Err(ExitError::Signal(u8::try_from(signal).unwrap_or_default()))
 }
 
-/// Who keeps one file new.
-struct Keeper {
+/// The file with one token.
+struct TokenFile {
     broker: Broker,
     request: TokenRequest,
     folder: Arc<Folder>,
     terminal: Arc<Terminal>,
-    given: Given,
+    token: ChildToken,
 }
 
-impl Keeper {
-    async fn keep(mut self) {
-        let mut told = false;
+impl TokenFile {
+    async fn renew_forever(mut self) {
+        let mut reported = false;
         loop {
-            tokio::time::sleep(pause(&self.given.token)).await;
+            tokio::time::sleep(pause(&self.token.token)).await;
             match self.renew().await {
-                Ok(()) => told = false,
-                Err(error) if !told => {
+                Ok(()) => reported = false,
+                Err(error) if !reported => {
                     let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
-                    let (provider, why) = (&self.given.provider, error.message());
-                    self.terminal.notify(&format!("{provider}: the file keeps its old token: {why}{hint}"));
-                    told = true;
+                    let (provider, why) = (&self.token.provider, error.message());
+                    self.terminal.notify(&format!(
+                        "{provider}: not renewed, the file keeps its old token: {why}{hint}"
+                    ));
+                    reported = true;
                 }
                 Err(_) => {}
             }
@@ -144,23 +149,22 @@ impl Keeper {
     }
 
     async fn renew(&mut self) -> broker::Result<()> {
-        let provider = &self.given.provider;
+        let provider = &self.token.provider;
         let token = self.broker.token(provider, &self.request).await?;
-        if !token.secret().same_as(self.given.token.secret()) {
+        if !token.secret().same_as(self.token.token.secret()) {
             let line = plain(&token)?;
             let written = self.folder.write(provider, line);
-            written.map_err(|error| no_files(&error).for_provider(provider))?;
-            self.given.token = token;
+            written.map_err(|error| cannot_write(&error).for_provider(provider))?;
+            self.token.token = token;
         }
         Ok(())
     }
 }
 
-/// How long to leave a token alone. Most looks find it held: the broker knows when a service is asked.
+/// Returns the pause before the next check. The broker then decides whether to renew.
 fn pause(token: &Token) -> Duration {
     let window = token.window();
     let due = window.renews_at().map(|at| (at - SystemClock.now()).to_std().unwrap_or_default());
-    let shortest =
-        window.retry_pause(0.0).to_std().unwrap_or(SHORTEST_PAUSE).clamp(SHORTEST_PAUSE, LOOK_AGAIN);
-    due.unwrap_or(LOOK_AGAIN).clamp(shortest, LOOK_AGAIN)
+    let min = window.retry_pause(0.0).to_std().unwrap_or(MIN_PAUSE).clamp(MIN_PAUSE, MAX_PAUSE);
+    due.unwrap_or(MAX_PAUSE).clamp(min, MAX_PAUSE)
 }

@@ -1,5 +1,6 @@
 //! `broker exec`.
 
+mod dashes;
 mod file;
 mod folder;
 
@@ -7,17 +8,19 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use broker::{Broker, Clock, Error, SystemClock, Token, TokenRequest, sanitize};
+use broker::{Broker, Clock, Error, ErrorCode, SystemClock, Token, TokenRequest, sanitize};
 
-use super::token::{held_or_new, warn_if_short};
+use super::token::{stored_or_new, warn_if_short};
 use super::{CommandContext, CommandResult};
 use crate::args::Exec;
 use crate::format::plain;
-use crate::harden::as_started;
+use crate::harden::with_original_limits;
 use crate::report::ExitError;
+pub(crate) use dashes::missing_dashes;
+use dashes::no_command;
 
-/// A provider's token, and the variable that programs look for it in.
-struct Given {
+/// A provider's token, and the environment variable for it.
+struct ChildToken {
     provider: String,
     variable: String,
     token: Token,
@@ -26,84 +29,84 @@ struct Given {
 pub(super) fn run(context: &CommandContext<'_>, args: &Exec) -> CommandResult {
     let mut command = command(&args.providers, &args.command)?;
     let broker = context.broker_of(context.setup(), &args.providers)?;
-    // It gets the tokens that it was started for, and no password behind them.
+    // The command gets tokens, but no passwords.
     for name in context.terminal.withheld() {
         command.env_remove(name);
     }
     let variables = variables(&broker, &args.providers)?;
-    let usual = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
-    let request = args.min_ttl.iter().fold(usual.clone(), |request, left| request.min_ttl(*left));
-    let given = args.providers.iter().zip(variables).map(|(provider, variable)| {
-        let token = held_or_new(&broker, provider, &request)?;
-        warn_if_short(context, &token, args.min_ttl, SystemClock.now());
-        Ok(Given { provider: provider.clone(), variable, token })
+    let scopes = args.scope.iter().fold(TokenRequest::new(), |request, scope| request.scope(scope));
+    let request = args.min_ttl.iter().fold(scopes.clone(), |request, left| request.min_ttl(*left));
+    let tokens = args.providers.iter().zip(variables).map(|(provider, variable)| {
+        let token = stored_or_new(&broker, provider, &request)?;
+        warn_if_short(context, &token, args.min_ttl, None, SystemClock.now());
+        Ok(ChildToken { provider: provider.clone(), variable, token })
     });
-    let given = given.collect::<CommandResult<Vec<_>>>()?;
-    if args.file { file::run(context, &broker, &usual, given, command) } else { become_it(command, &given) }
+    let tokens = tokens.collect::<CommandResult<Vec<_>>>()?;
+    if args.file {
+        file::run(context, &broker, &scopes, tokens, command)
+    } else {
+        replace_process(command, &tokens)
+    }
 }
 
-/// Gives the process to the command: signals, exit code and terminal are its own then.
-fn become_it(mut command: Command, given: &[Given]) -> CommandResult {
-    for Given { variable, token, .. } in given {
+/// Replaces this process with the command, which then has its signals, exit code and terminal.
+fn replace_process(mut command: Command, tokens: &[ChildToken]) -> CommandResult {
+    for ChildToken { variable, token, .. } in tokens {
         command.env(variable, plain(token)?);
     }
-    let error = as_started(|| command.exec());
+    let error = with_original_limits(|| command.exec());
     Err(not_run(&command, error))
 }
 
 fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
-    let wrong = |what: &str, hint: String| Err(Error::usage(what).with_hint(hint).into());
-    let Some((program, its_words)) = words.split_first() else {
-        // Without `--` the command's words look like more providers; all but the first may be secrets.
-        let typed = providers.get(1).map_or_else(|| "COMMAND".to_owned(), |word| sanitize(word));
-        let provider = providers.first().map(|name| sanitize(name)).unwrap_or_default();
-        return wrong(
-            "no command is given",
-            format!("the command stands after `--`: broker exec {provider} -- {typed} …"),
-        );
-    };
+    let Some((program, arguments)) = words.split_first() else { return Err(no_command().into()) };
     if providers.iter().any(String::is_empty) {
-        let hint = "as in: broker exec earthscope,earthdaily -- COMMAND; `broker list` shows which there are";
-        return wrong("the name of a provider is missing", hint.to_owned());
+        return Err(Error::new(ErrorCode::UsageInvalid, "the name of a provider is missing")
+            .with_hint("separate names with one comma: broker exec earthscope,earthdaily -- COMMAND. To see all names, run: broker list")
+            .into());
     }
     let mut command = Command::new(program);
-    command.args(its_words);
+    command.args(arguments);
     Ok(command)
 }
 
-/// The variable of each provider; two tokens cannot be in one.
+/// Returns the variable of each provider. They must differ.
 fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>> {
     let named = providers.iter().map(|provider| broker.token_variable(provider));
     let variables = named.collect::<broker::Result<Vec<_>>>()?;
     if let Some(twice) = repeated(providers) {
-        return Err(Error::usage(format!("`{twice}` is named twice")).into());
+        return Err(
+            Error::new(ErrorCode::UsageInvalid, format!("the provider `{twice}` is named twice")).into()
+        );
     }
     match repeated(&variables) {
         None => Ok(variables),
         Some(twice) => {
-            Err(Error::usage(format!("the tokens of two providers would be in the same variable, {twice}"))
-                .with_hint("give one of them another in the configuration: env = \"NAME\"")
+            Err(Error::new(ErrorCode::UsageInvalid, format!("two providers use the same variable: {twice}"))
+                .with_hint("set another variable for one of them in the configuration: env = \"NAME\"")
                 .into())
         }
     }
 }
 
-/// What stands in a list a second time.
+/// Returns the first name that repeats an earlier one.
 fn repeated(names: &[String]) -> Option<&String> {
     names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
 }
 
-/// Why a command was not run, with the exit code that shells have for it.
+/// Returns the error for a command that did not start, with the exit code that shells use.
 fn not_run(command: &Command, error: std::io::Error) -> ExitError {
     let (program, missing) = (command.get_program(), error.kind() == std::io::ErrorKind::NotFound);
     let shown = sanitize(&program.to_string_lossy());
     let hint = if missing && shown.contains(char::is_whitespace) {
-        "the command and its arguments are words of their own; for a line of shell: sh -c '…'"
+        "do not quote command and arguments together; for shell syntax use: sh -c '…'"
     } else if missing {
-        "see whether it is in one of the folders of PATH, and what its first line (#!) names"
+        "check that it is in a folder of PATH; for a script, check the program in its first line (#!)"
     } else {
-        "see whether it is a program, and yours to run: ls -l"
+        "check that it is a program that you may run: ls -l"
     };
-    let error = Error::failed(format!("`{shown}` cannot be run: {error}")).with_hint(hint).with_source(error);
+    let error = Error::new(ErrorCode::ProgramFailed, format!("cannot run `{shown}`: {error}"))
+        .with_hint(hint)
+        .with_source(error);
     ExitError::Code(if missing { 127 } else { 126 }, Some(error))
 }

@@ -1,12 +1,12 @@
-//! `credential_process` of Amazon's tools.
+//! AWS: `credential_process`.
 
 use broker::{Derived, TokenRequest};
 
-use crate::commands::token::held_or_new;
+use crate::commands::token::stored_or_new;
 use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::{aws, plain};
 
-/// What `broker token PROVIDER --format aws --role ROLE` does.
+/// Prints the same as `broker token PROVIDER --format aws --role ROLE`.
 pub(super) fn run(
     context: &CommandContext<'_>,
     provider: &str,
@@ -14,7 +14,7 @@ pub(super) fn run(
     params: &[(String, String)],
 ) -> CommandResult {
     let request = TokenRequest::new().derived(Derived::aws(role, params.to_vec()));
-    let keys = held_or_new(&context.broker(provider)?, provider, &request)?;
+    let keys = stored_or_new(&context.broker(provider)?, provider, &request)?;
     plain(&keys)?;
     answer(&aws(&keys)?)
 }

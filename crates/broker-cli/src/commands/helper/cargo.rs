@@ -1,8 +1,8 @@
-//! cargo's credential provider protocol, version 1: a line of JSON for a line of JSON.
+//! cargo's credential provider protocol, version 1: a line of JSON answers a line of JSON.
 
 use std::io::BufRead;
 
-use broker::{Broker, Error};
+use broker::{Broker, Error, ErrorCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,23 +26,25 @@ struct Registry {
 }
 
 pub(super) fn run(context: &CommandContext<'_>) -> CommandResult {
-    say(&json!({ "v": [1] }))?;
+    send(&json!({ "v": [1] }))?;
     let mut broker = None;
     for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|error| Error::failed("standard input cannot be read").with_source(error))?;
+        let line = line.map_err(|error| {
+            Error::new(ErrorCode::ReadFailed, "cannot read standard input").with_source(error)
+        })?;
         let answer = match respond(context, &mut broker, &line) {
             Ok(answer) => answer,
             Err(ExitError::Errors(errors)) => fault(&errors),
             Err(end) => return Err(end),
         };
-        say(&answer)?;
+        send(&answer)?;
     }
     Ok(())
 }
 
 fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str) -> CommandResult<Value> {
     let request: Request = serde_json::from_str(line)
-        .map_err(|error| Error::usage("this is no request of cargo's").with_source(error))?;
+        .map_err(|error| Error::usage("standard input is not a request of cargo").with_source(error))?;
     if request.v != 1 || request.kind != "get" {
         return Ok(json!({ "Err": { "kind": "operation-not-supported" } }));
     }
@@ -58,7 +60,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     let token = token(broker, &provider)?;
     let mut get = json!({
         "kind": "get",
-        // cargo sends it as the header's whole value.
+        // The whole value of the header.
         "token": format!("{} {}", broker.header(&provider)?.prefix_of(&token), plain(&token)?),
         "cache": "session",
         "operation_independent": true,
@@ -70,16 +72,16 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     Ok(json!({ "Ok": get }))
 }
 
-/// cargo shows these, and asks no other provider.
+/// Returns the errors for cargo, which prints them and asks no other provider.
 fn fault(errors: &[Error]) -> Value {
-    let words = |error: &Error| match hints::hint(error) {
+    let text = |error: &Error| match hints::hint(error) {
         Some(hint) => format!("{error} ({hint})"),
         None => error.to_string(),
     };
-    let words: Vec<_> = errors.iter().map(words).collect();
-    json!({ "Err": { "kind": "other", "message": words.join("; "), "caused-by": [] } })
+    let texts: Vec<_> = errors.iter().map(text).collect();
+    json!({ "Err": { "kind": "other", "message": texts.join("; "), "caused-by": [] } })
 }
 
-fn say(message: &Value) -> CommandResult {
+fn send(message: &Value) -> CommandResult {
     answer(&format!("{message}\n"))
 }

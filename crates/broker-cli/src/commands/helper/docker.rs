@@ -1,4 +1,4 @@
-//! The protocol of docker's credential helpers: a server on standard input, JSON on standard output, errors there too.
+//! docker's credential helpers: a server on standard input, JSON or an error on standard output.
 
 use std::collections::BTreeMap;
 
@@ -11,30 +11,30 @@ use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::plain;
 use crate::report::ExitError;
 
-/// What registries that take a token as a password want for a name. (`<token>` would mean a refresh token.)
+/// The user name for registries that take a token as the password. (`<token>` would mean a refresh token.)
 const USERNAME: &str = "oauth2accesstoken";
 
-/// The words that docker knows: it goes on without a credential.
+/// The message after which docker continues without a credential.
 const NOT_FOUND: &str = "credentials not found in native keychain\n";
 
 pub(super) fn run(context: &CommandContext<'_>, operation: DockerOperation) -> CommandResult {
-    let done = match operation {
+    let result = match operation {
         DockerOperation::Get => get(context),
         DockerOperation::List => list(context),
-        // `docker login` and `docker logout` go well; what is held is not theirs to change.
+        // `docker login` and `docker logout` succeed, but change no stored token.
         DockerOperation::Store | DockerOperation::Erase => input().map(drop),
     };
-    if let Err(ExitError::Errors(errors)) = &done {
-        let words: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        answer(&(words.join("; ") + "\n"))?;
+    if let Err(ExitError::Errors(errors)) = &result {
+        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        answer(&(texts.join("; ") + "\n"))?;
     }
-    done
+    result
 }
 
 fn get(context: &CommandContext<'_>) -> CommandResult {
-    let asked = input()?;
-    let server = asked.trim();
-    // A registry is mostly named without a scheme, and https is meant.
+    let input = input()?;
+    let server = input.trim();
+    // The name of a registry usually has no scheme.
     let url = if server.contains("://") { server.to_owned() } else { format!("https://{server}") };
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, &url) else {
@@ -42,11 +42,11 @@ fn get(context: &CommandContext<'_>) -> CommandResult {
         return Err(ExitError::Code(1, None));
     };
     let token = token(&broker, &provider)?;
-    let found = json!({ "ServerURL": server, "Username": USERNAME, "Secret": plain(&token)? });
-    answer(&format!("{found}\n"))
+    let credential = json!({ "ServerURL": server, "Username": USERNAME, "Secret": plain(&token)? });
+    answer(&format!("{credential}\n"))
 }
 
-/// The hosts whose token is held: docker asks for each of them, and takes one that fails for a fault of all.
+/// Prints the hosts with a stored token. docker asks for each of them, and one failure fails all.
 fn list(context: &CommandContext<'_>) -> CommandResult {
     let broker = context.setup().open()?;
     let mut hosts = BTreeMap::new();
@@ -58,7 +58,7 @@ fn list(context: &CommandContext<'_>) -> CommandResult {
 }
 
 fn exact_hosts(broker: &Broker, name: &str) -> Vec<String> {
-    let is_held = matches!(broker.stored(name, &TokenRequest::new()), Ok(Some(_)));
-    let hosts = broker.hosts(name).ok().filter(|_| is_held).unwrap_or_default();
+    let is_stored = matches!(broker.stored(name, &TokenRequest::new()), Ok(Some(_)));
+    let hosts = broker.hosts(name).ok().filter(|_| is_stored).unwrap_or_default();
     hosts.into_iter().filter(|host| !host.starts_with("*.")).collect()
 }

@@ -9,31 +9,31 @@ use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::plain;
 use crate::run::run as run_async;
 
-/// What servers that take a token by HTTP Basic mostly want for a name, if they want one.
+/// The user name that most servers expect with a token in HTTP Basic.
 const USERNAME: &str = "oauth2";
 
 pub(super) fn run(context: &CommandContext<'_>, operation: &str) -> CommandResult {
-    let said = input()?;
-    let said = Said(&said);
-    let Some(url) = said.url() else { return Ok(()) };
+    let input = input()?;
+    let input = Input(&input);
+    let Some(url) = input.url() else { return Ok(()) };
     match operation {
-        "get" => get(context, &said, &url),
-        "erase" => erase(context, &said, &url),
-        // `store`, and what newer versions may say: git wants silence.
+        "get" => get(context, &input, &url),
+        "erase" => erase(context, &input, &url),
+        // `store`, and operations of newer versions, get no answer.
         _ => Ok(()),
     }
 }
 
-fn get(context: &CommandContext<'_>, said: &Said<'_>, url: &str) -> CommandResult {
+fn get(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandResult {
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let token = token(&broker, &provider)?;
     let header = broker.header(&provider)?;
-    let (kind, secret) = (header.prefix_of(&token), plain(&token)?);
-    let mut lines = if said.takes_bearer() {
-        format!("capability[]=authtype\nauthtype={kind}\ncredential={secret}\nephemeral=1\n")
+    let (scheme, secret) = (header.prefix_of(&token), plain(&token)?);
+    let mut lines = if input.takes_bearer() {
+        format!("capability[]=authtype\nauthtype={scheme}\ncredential={secret}\nephemeral=1\n")
     } else {
-        let username = said.value("username").unwrap_or(USERNAME);
+        let username = input.value("username").unwrap_or(USERNAME);
         format!("username={username}\npassword={secret}\n")
     };
     if let Some(expires_at) = token.expires_at() {
@@ -42,28 +42,28 @@ fn get(context: &CommandContext<'_>, said: &Said<'_>, url: &str) -> CommandResul
     answer(&lines)
 }
 
-/// The server did not take a credential. If it is the held token, another is had, for the next call.
-fn erase(context: &CommandContext<'_>, said: &Said<'_>, url: &str) -> CommandResult {
-    let Some(refused) = said.value("credential").or_else(|| said.value("password")) else { return Ok(()) };
+/// Replaces a credential that the server rejected, if it is the stored token.
+fn erase(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandResult {
+    let Some(rejected) = input.value("credential").or_else(|| input.value("password")) else { return Ok(()) };
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
-    let (request, refused) = (TokenRequest::new(), Secret::new(refused));
-    if is_held(&broker, &provider, &request, &refused) {
-        // The next call says what is wrong, if it still is.
-        let _ = run_async(&broker, broker.replace_rejected(&provider, &request, Some(refused)));
+    let (request, rejected) = (TokenRequest::new(), Secret::new(rejected));
+    if is_stored(&broker, &provider, &request, &rejected) {
+        // The next call reports a failure.
+        let _ = run_async(&broker, broker.replace_rejected(&provider, &request, Some(rejected)));
     }
     Ok(())
 }
 
-fn is_held(broker: &Broker, provider: &str, request: &TokenRequest, secret: &Secret) -> bool {
-    let held = broker.stored(provider, request).ok().flatten();
-    held.is_some_and(|held| held.secret().same_as(secret))
+fn is_stored(broker: &Broker, provider: &str, request: &TokenRequest, secret: &Secret) -> bool {
+    let stored = broker.stored(provider, request).ok().flatten();
+    stored.is_some_and(|stored| stored.secret().same_as(secret))
 }
 
-/// What git says.
-struct Said<'a>(&'a str);
+/// The attributes that git sends.
+struct Input<'a>(&'a str);
 
-impl<'a> Said<'a> {
+impl<'a> Input<'a> {
     fn values(&self, key: &str) -> impl Iterator<Item = &'a str> {
         let lines = self.0.lines().take_while(|line| !line.is_empty());
         lines
@@ -82,14 +82,14 @@ impl<'a> Said<'a> {
         (web && host.chars().all(plain)).then(|| format!("{protocol}://{host}/"))
     }
 
-    /// Whether git can send a bearer token (from 2.46 on), to a server that does not ask for Basic alone.
+    /// Whether git can send a bearer token (since 2.46) and the server accepts other schemes than Basic.
     fn takes_bearer(&self) -> bool {
-        let asks = |scheme: &str| {
+        let accepts = |scheme: &str| {
             let is =
-                |asked: &str| asked.get(..scheme.len()).is_some_and(|word| word.eq_ignore_ascii_case(scheme));
+                |value: &str| value.get(..scheme.len()).is_some_and(|word| word.eq_ignore_ascii_case(scheme));
             self.values("wwwauth[]").any(is)
         };
         self.values("capability[]").any(|capability| capability == "authtype")
-            && (asks("Bearer") || !asks("Basic"))
+            && (accepts("Bearer") || !accepts("Basic"))
     }
 }

@@ -1,4 +1,4 @@
-//! `broker helper`: the protocols of programs that ask for credentials.
+//! `broker helper`: credentials for other programs, in their protocols.
 
 mod aws;
 mod cargo;
@@ -8,11 +8,11 @@ mod kubectl;
 
 use std::io::Read;
 
-use broker::{Broker, Error, ServiceUrl, Token, TokenRequest};
+use broker::{Broker, Error, ErrorCode, ServiceUrl, Token, TokenRequest};
 use zeroize::Zeroizing;
 
-use super::token::held_or_new;
-use super::{CommandContext, CommandResult, LONGEST_SECRET};
+use super::token::stored_or_new;
+use super::{CommandContext, CommandResult, MAX_SECRET};
 use crate::args::Helper;
 
 pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResult {
@@ -25,12 +25,12 @@ pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResul
     }
 }
 
-/// The usual token of a provider.
+/// Returns the usual token of a provider.
 fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
-    held_or_new(broker, provider, &TokenRequest::new())
+    stored_or_new(broker, provider, &TokenRequest::new())
 }
 
-/// The first provider that offers its tokens to a URL's host.
+/// Returns the first provider whose tokens may be sent to the host of a URL.
 fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<String> {
     let host = host_of(url)?;
     let offers = |name: &String| match broker.offers_to(name, &host) {
@@ -44,14 +44,13 @@ fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Opt
     match ServiceUrl::parse(url) {
         Ok(_) => Some(provider),
         Err(why) => {
-            context.say(&format!("{provider}: no token: {why}"));
+            context.say(&format!("warning: {provider}: no token for this URL: {why}"));
             None
         }
     }
 }
 
-/// The host of a web page's URL, whether a token may be sent there or not; `None` for what programs read in more than
-/// one way.
+/// Returns the host of an http or https URL. `None` if programs could read the URL in different ways.
 fn host_of(url: &str) -> Option<String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let ambiguous = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
@@ -59,12 +58,12 @@ fn host_of(url: &str) -> Option<String> {
     (!rest.contains(ambiguous)).then(|| read.host())
 }
 
-/// What a program says on standard input: text that may hold a secret.
+/// Reads the request of a program from standard input. It may contain a secret.
 fn input() -> CommandResult<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::new());
-    let read = std::io::stdin().lock().take(LONGEST_SECRET).read_to_end(&mut bytes);
+    let read = std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes);
     read.map_err(|error| {
-        Error::failed(format!("standard input cannot be read: {error}")).with_source(error)
+        Error::new(ErrorCode::ReadFailed, format!("cannot read standard input: {error}")).with_source(error)
     })?;
     Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
 }

@@ -1,9 +1,9 @@
-//! What the services' own tools keep on this machine, and what is in a file that a person names.
+//! Logins and secrets of the services' own tools on this machine, or in a file that the user names.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{Env, EnvFile, Error, Result, Secret, platform, sanitize};
+use broker::{Env, EnvFile, Error, ErrorCode, Result, Secret, platform, sanitize};
 use serde_json::{Map, Value};
 
 use super::EarthDailyCredentials;
@@ -17,14 +17,16 @@ const TOKEN: &str = "CARBONMAPPER_TOKEN";
 pub(super) struct Found {
     pub(super) kind: &'static str,
     pub(super) place: String,
-    /// The names of what it has.
+    /// Whether the place is the environment.
+    pub(super) in_env: bool,
+    /// The names of its values.
     pub(super) has: Vec<&'static str>,
     pub(super) what: What,
 }
 
 impl Found {
-    /// Whether taking it over leaves nothing else of its file that a tool reads there.
-    pub(super) fn is_all(&self) -> bool {
+    /// Whether the file has nothing else that a tool reads.
+    pub(super) fn is_whole_file(&self) -> bool {
         match &self.what {
             What::EarthDaily(set) => set.section.is_none(),
             What::CarbonMapper { .. } | What::RefreshToken(_) => true,
@@ -33,21 +35,21 @@ impl Found {
     }
 }
 
-/// What was found, as it can be taken over.
+/// The importable part of a find.
 pub(super) enum What {
     EarthDaily(EarthDailyCredentials),
     CarbonMapper {
         email: Option<String>,
         password: Secret,
     },
-    /// A profile of EarthScope's SDK, which is used where it is.
+    /// A profile of EarthScope's SDK, which is used in place.
     Profile(String),
     RefreshToken(Secret),
-    /// It cannot be taken over, and why.
+    /// Why it cannot be imported.
     Nothing(String),
 }
 
-/// Everything that is found, in one order.
+/// Returns everything that is found, in a fixed order.
 pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
     let mut found: Vec<_> = EarthDailyCredentials::everywhere(env).into_iter().map(earthdaily).collect();
     found.extend(profiles(env));
@@ -56,18 +58,26 @@ pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
     found
 }
 
-/// What is in a file that a person names; an error if there is nothing.
+/// Returns the logins and secrets of a file, or an error if it has none.
 pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
-    let wrong =
-        |why: String| Error::configuration(why).with_hint("what is there to take over: broker import");
-    let text = env.read_secret(path).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+    let wrong = |code, why: String| {
+        Error::new(code, why).with_hint("run: broker import, to list what can be imported")
+    };
+    let text = env.read_secret(path).map_err(|error| {
+        wrong(ErrorCode::ConfigUnreadable, format!("cannot read {}: {error}", path.display()))
+    })?;
     let begin = text.expose().trim_start_matches('\u{feff}').trim_start();
     if let Some(tokens) = tokens(&text) {
         return Ok(vec![of_tokens(env.as_ref(), path, &tokens)]);
     }
     let is_ini = begin.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
     let found = if begin.starts_with('{') || is_ini.is_some_and(|line| line.starts_with('[')) {
-        one_of(env.as_ref(), path, EarthDailyCredentials::in_text(&text, path).map_err(wrong)?)?
+        one_of(
+            env.as_ref(),
+            path,
+            EarthDailyCredentials::in_text(&text, path)
+                .map_err(|why| wrong(ErrorCode::ConfigInvalid, why))?,
+        )?
     } else {
         let file = EnvFile::read(path, env.clone())?;
         let has_own = |name: &str| file.file_of(name).is_some();
@@ -81,12 +91,13 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     };
     if found.is_empty() {
         let names = "EDS_SECRET, CARBONMAPPER_PASSWORD or ES_OAUTH2__REFRESH_TOKEN";
-        return Err(wrong(format!("{} has no secret to take over: {names}", path.display())));
+        let why = format!("{} has no secret to import: it needs {names}", path.display());
+        return Err(wrong(ErrorCode::SecretMissing, why));
     }
     Ok(found)
 }
 
-/// Of the sections of a file the one that is meant.
+/// Selects the section of a file that `EDS_INI_PROFILE` names.
 fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> Result<Vec<Found>> {
     let profile = env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned());
     if sets.len() > 1 && sets.iter().any(|set| set.section.as_ref() == Some(&profile)) {
@@ -95,7 +106,7 @@ fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> R
     if sets.len() > 1 {
         let names: Vec<_> = sets.iter().filter_map(|set| set.section.as_deref()).map(sanitize).collect();
         let several = format!("{} has several accounts: {}", path.display(), names.join(", "));
-        return Err(Error::usage(several).with_hint("name one: EDS_INI_PROFILE=NAME broker import …"));
+        return Err(Error::usage(several).with_hint("choose one: EDS_INI_PROFILE=NAME broker import FILE"));
     }
     Ok(sets.into_iter().map(Ok).map(earthdaily).collect())
 }
@@ -111,11 +122,12 @@ fn earthdaily(set: std::result::Result<EarthDailyCredentials, String>) -> Found 
                 there("EDS_API_URL", &set.api_url),
             ];
             let has = ["EDS_SECRET"].into_iter().chain(others.into_iter().flatten()).collect();
-            Found { kind, place: sanitize(&set.place), has, what: What::EarthDaily(set) }
+            Found { kind, place: sanitize(&set.place), in_env: false, has, what: What::EarthDaily(set) }
         }
         Err(why) => Found {
             kind,
             place: "a file that cannot be used".to_owned(),
+            in_env: false,
             has: Vec::new(),
             what: What::Nothing(sanitize(&why)),
         },
@@ -147,9 +159,10 @@ fn in_tokens_file(env: &dyn Env, path: &Path) -> Found {
         None => Found {
             kind: "earthscope",
             place: sanitize(&path.display().to_string()),
+            in_env: false,
             has: Vec::new(),
             what: What::Nothing(
-                read.map_or_else(|error| error.to_string(), |_| "there is no token in it".to_owned()),
+                read.map_or_else(|error| error.to_string(), |_| "the file has no token".to_owned()),
             ),
         },
     }
@@ -170,12 +183,21 @@ fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> Found {
     let what = match (profile_of(env, path), token(object, "refresh_token")) {
         (Some(profile), _) => What::Profile(profile),
         (None, Some(refresh)) => What::RefreshToken(Secret::new(refresh)),
-        (None, None) => What::Nothing("an access token alone ends soon: broker login earthscope".to_owned()),
+        (None, None) => What::Nothing(
+            "it has no refresh token, and the access token expires soon: run: broker login earthscope"
+                .to_owned(),
+        ),
     };
-    Found { kind: "earthscope", place: sanitize(&path.display().to_string()), has: has.collect(), what }
+    Found {
+        kind: "earthscope",
+        place: sanitize(&path.display().to_string()),
+        in_env: false,
+        has: has.collect(),
+        what,
+    }
 }
 
-/// The profile whose file this is: `~/.earthscope/PROFILE/tokens.json`.
+/// Returns the profile of a file `~/.earthscope/PROFILE/tokens.json`.
 fn profile_of(env: &dyn Env, path: &Path) -> Option<String> {
     let path = std::path::absolute(path).ok()?;
     let inner = path.strip_prefix(env.home()?.join(".earthscope")).ok()?;
@@ -183,7 +205,7 @@ fn profile_of(env: &dyn Env, path: &Path) -> Option<String> {
     (!profile.is_empty() && !profile.contains('/')).then(|| profile.to_owned())
 }
 
-/// Logins of the other services that are in variables.
+/// Returns the logins of other services in variables.
 fn of_variables(env: &dyn Env) -> Vec<Found> {
     let from = |name: &str| {
         let file = env.file_of(name).map(|path| path.display().to_string());
@@ -192,6 +214,7 @@ fn of_variables(env: &dyn Env) -> Vec<Found> {
     let refresh = env.var(REFRESH_TOKEN).map(|token| Found {
         kind: "earthscope",
         place: from(REFRESH_TOKEN),
+        in_env: env.file_of(REFRESH_TOKEN).is_none(),
         has: vec![REFRESH_TOKEN],
         what: What::RefreshToken(Secret::new(token.trim())),
     });
@@ -202,6 +225,7 @@ fn of_variables(env: &dyn Env) -> Vec<Found> {
         Found {
             kind: "carbonmapper",
             place: from(PASSWORD),
+            in_env: env.file_of(PASSWORD).is_none(),
             has,
             what: What::CarbonMapper { email, password },
         }
@@ -209,8 +233,9 @@ fn of_variables(env: &dyn Env) -> Vec<Found> {
     let token = env.var(TOKEN).map(|_| Found {
         kind: "carbonmapper",
         place: from(TOKEN),
+        in_env: env.file_of(TOKEN).is_none(),
         has: vec![TOKEN],
-        what: What::Nothing("used as it is where there is no login; it cannot be renewed".to_owned()),
+        what: What::Nothing("used without a login; it cannot be renewed".to_owned()),
     });
     [refresh, password, token].into_iter().flatten().collect()
 }

@@ -1,9 +1,9 @@
-//! Lines that are put into the text of a configuration.
+//! Inserting lines into the text of a configuration.
 
 use toml::{Table, Value};
 
-/// The text with these lines in a provider's table, after its header or in a new one at the end, and all else byte for
-/// byte as it was; `None` where that cannot be, as with a dotted or an inline table.
+/// Returns the text with these lines in a provider's table: after its header, or in a new table at the end. All other
+/// bytes stay. Returns `None` where that is impossible, as for a dotted or an inline table.
 pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Option<String> {
     let wanted = extended(before, name, lines)?;
     let header: Table = toml::from_str(&format!("[providers.{name}]")).ok()?;
@@ -20,7 +20,7 @@ pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Opti
         let gap = if line.ends_with('\n') { "" } else { "\n" };
         format!("{start}{gap}{}{rest}", text(lines))
     });
-    // What looks like a header may be part of a text of several lines.
+    // A line that looks like a header may be inside a text of several lines.
     after_header.chain([appended(before, name, lines)]).find(|new| parse(new).as_ref() == Some(&wanted))
 }
 
@@ -42,7 +42,7 @@ fn parse(text: &str) -> Option<Table> {
     toml::from_str(text).ok()
 }
 
-/// What the text says, with the lines.
+/// Returns the parsed text with the lines added.
 fn extended(before: &str, name: &str, lines: &[(&str, String)]) -> Option<Table> {
     let mut all = parse(before)?;
     let mut table = &mut all;

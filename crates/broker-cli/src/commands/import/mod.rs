@@ -25,7 +25,7 @@ use take::Taken;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult {
     if args.name.is_some() && args.what.len() != 1 {
-        return Err(Error::usage("`--as` names the provider that one file or number becomes").into());
+        return Err(Error::usage("`--as` needs exactly one file or number").into());
     }
     let env: Arc<dyn Env> = match &context.global.env_file {
         Some(file) => Arc::new(EnvFile::read(file, Arc::new(SystemEnv))?),
@@ -34,25 +34,26 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if args.what.is_empty() {
         return list(context, env.as_ref(), args.json);
     }
-    // All is looked at before any is taken.
-    let (mut found, mut open) = (Vec::new(), Vec::new());
+    // Every file is read before the first import.
+    let (mut found, mut readable) = (Vec::new(), Vec::new());
     for what in &args.what {
-        let meant = meant(&env, what)?;
+        let selected = select(&env, what)?;
         let others_read = std::fs::metadata(what).is_ok_and(|meta| platform::others_read(&meta));
-        if others_read && number(what).is_none() && meant.iter().all(Found::is_all) {
-            open.push(what);
+        if others_read && number(what).is_none() && selected.iter().all(Found::is_whole_file) {
+            readable.push(what);
         }
-        found.extend(meant);
+        found.extend(selected);
     }
     if args.name.is_some() && found.len() != 1 {
-        return Err(Error::usage("`--as` names one provider, and this file is for several").into());
+        return Err(Error::usage("`--as` names one provider, but this file has logins for several").into());
     }
     let mut taken = Vec::new();
     for found in &found {
         taken.push(take::take(context, found, args.name.as_deref())?);
     }
-    for file in open {
-        context.say(&format!("{file} is not needed any more; others can read it: rm {}", word(file)));
+    for file in readable {
+        context
+            .say(&format!("{file} is no longer needed, and other users can read it; run: rm {}", word(file)));
     }
     for next in &taken {
         context.say(&format!("next: broker token {}", next.provider));
@@ -70,13 +71,15 @@ fn number(what: &str) -> Option<usize> {
     what.parse().ok()
 }
 
-/// What a number of the list or a file stands for.
-fn meant(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
+/// Returns the entry of the list with this number, or the entries of this file.
+fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
     let mut all = found::on_machine(env.as_ref());
     if number == 0 || number > all.len() {
-        let error = Error::usage(format!("there is no number {number} in the list"));
-        return Err(error.with_hint("the list: broker import; a file of that name: ./NAME").into());
+        let error = Error::usage(format!("the list has no number {number}"));
+        return Err(error
+            .with_hint("run: broker import, to see the list; for a file of this name, write ./NAME")
+            .into());
     }
     Ok(vec![all.swap_remove(number - 1)])
 }
@@ -101,18 +104,18 @@ fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandRe
         return answer(&line(&json!({ "version": 1, "found": found }))?);
     }
     if all.is_empty() {
-        context.say("nothing of the services' own tools was found on this machine");
-        context.say("hint: a file that is elsewhere: broker import EDS.env");
+        context.say("no login or secret of another tool was found on this machine");
+        context.say("hint: to import a downloaded file, run: broker import EDS.env");
         return Ok(());
     }
     let lines = (1..).zip(all.iter().zip(&how)).map(|(number, (found, how))| {
         let next = match &how.note {
             Some(note) => note.clone(),
             None if how.importable && how.used => {
-                format!("used by itself where there is no login; to log in with it: broker import {number}")
+                format!("used automatically without a login; to log in with it, run: broker import {number}")
             }
-            None if how.importable => format!("take it over: broker import {number}"),
-            None => "used by itself".to_owned(),
+            None if how.importable => format!("to import it, run: broker import {number}"),
+            None => "used automatically".to_owned(),
         };
         let has = Some(found.has.join(", ")).filter(|has| !has.is_empty());
         let rest = has.into_iter().chain([next]).collect::<Vec<_>>().join("; ");

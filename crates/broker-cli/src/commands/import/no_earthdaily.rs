@@ -1,10 +1,10 @@
-//! In a build without the kind `earthdaily` none of its secrets is found, since nothing could use them.
+//! A build without the kind `earthdaily` finds none of its secrets.
 
 use std::path::Path;
 
 use broker::{Env, Secret};
 
-/// What the kind's own type has, never made.
+/// The fields of the kind's own type. No value is created.
 pub(super) struct EarthDailyCredentials {
     pub(super) place: String,
     pub(super) section: Option<String>,
@@ -20,7 +20,7 @@ impl EarthDailyCredentials {
     }
 
     pub(super) fn in_text(_: &Secret, path: &Path) -> Result<Vec<Self>, String> {
-        Err(format!("{}: this broker is built without the kind `earthdaily`", path.display()))
+        Err(format!("{}: this broker was built without the kind `earthdaily`", path.display()))
     }
 
     pub(super) fn global(_: &dyn Env) -> Vec<Result<Self, String>> {

@@ -1,15 +1,15 @@
-//! A table of the person's configuration that is added to it, and the file that its secret is in.
+//! Adding a provider's table to the user's configuration, and its secret to a file.
 
 use std::path::Path;
 
-use broker::{Config, Env, Error, Result, Secret, Setting, SystemEnv, platform, sanitize};
+use broker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, platform, sanitize};
 
 use super::insert::insert;
-use crate::commands::config_file::{at, beside, check, person_file, text_of, turn};
+use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::word;
 
-/// A key, and its value as it stands in the file.
+/// A key and its value as TOML.
 type Line = (&'static str, String);
 
 /// A table to be added to the configuration.
@@ -18,7 +18,7 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// The keys that belong together, whether they have a value or not.
+    /// The keys that belong together, with or without a value.
     set: Vec<&'static str>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// Keys and values as they stand in the file.
+    /// Returns the keys and values as TOML.
     fn lines(&self, secret_file: &Path) -> Vec<Line> {
         let file = quoted(&secret_file.display().to_string());
         let secret = self.secret.map(|(key, _)| (key, format!("{{ file = {file} }}")));
@@ -47,50 +47,49 @@ impl<'a> Table<'a> {
         texts.chain(secret).collect()
     }
 
-    /// Adds it to the person's configuration, its secret in a file beside it. In a table that is there only keys are
-    /// added; what has another value stays, and is an error.
+    /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table only
+    /// gets missing keys; another value is an error.
     pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
-        let file = person_file(context)?;
+        let file = user_file(context)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
         let secret_file = folder.join("secrets").join(self.name);
         let lines = self.lines(&secret_file);
-        let _turn = turn(&folder)?;
+        let _lock = lock(&folder)?;
         let missing = self.missing(&context.setup().config()?, &lines, &secret_file)?;
         if missing.is_empty() {
-            let told = match self.secret {
+            let done = match self.secret {
                 Some((_, secret)) => {
-                    keep_secret(&secret_file, secret, true)?;
-                    "the secret takes the place of the one before"
+                    write_secret(&secret_file, secret, true)?;
+                    "the new secret replaced the old one"
                 }
-                None => "that is in the configuration already",
+                None => "the configuration has it already",
             };
-            context.say(&format!("{}: taken over from {}: {told}", self.name, from));
+            context.say(&format!("{}: imported from {}: {done}", self.name, from));
             return Ok(());
         }
-        let before = text_of(&file).map_err(|error| at("read", &file, error))?;
+        let before = text_of(&file)?;
         let after = insert(&before, self.name, &missing).ok_or_else(|| {
-            let why =
-                format!("nothing was changed: {} has a form that nothing can be added to", file.display());
-            self.by_hand(Error::configuration, &why, "", &lines, &secret_file)
+            let why = format!("nothing was changed: cannot add a table to the form of {}", file.display());
+            self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
         })?;
-        let new = beside(&file, &after).map_err(|error| at("written", &file, error))?;
+        let new = temporary(&file, &after).map_err(|error| cannot_write(&file, error))?;
         check(&new, &file, self.name)?;
         for (what, url) in self.unusual_urls() {
             context.say(&format!("{}: its {what} {}", self.name, sanitize(url)));
         }
         if let Some((_, secret)) = self.secret {
-            keep_secret(&secret_file, secret, false)?;
+            write_secret(&secret_file, secret, false)?;
         }
-        platform::put_in_place(new, &file).map_err(|error| at("written", &file, error))?;
-        context.say(&format!("{}: taken over from {}, into {}", self.name, from, file.display()));
+        platform::put_in_place(new, &file).map_err(|error| cannot_write(&file, error))?;
+        context.say(&format!("{}: imported from {} into {}", self.name, from, file.display()));
         Ok(())
     }
 
-    /// The lines that a provider of this name has not yet. What it has of the same set must have the same value: a
-    /// secret of one place never meets a URL of the other.
+    /// Returns the lines that the provider does not have yet. Its other keys of the set must have the same values: a
+    /// secret is never joined with a URL from elsewhere.
     fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
-        let there = config.configured()?.into_iter().find(|provider| provider.name == self.name);
-        let Some(there) = there else { return Ok(lines.to_vec()) };
+        let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
+        let Some(existing) = existing else { return Ok(lines.to_vec()) };
         let settings = config.settings(self.name)?;
         let has = |(key, value): &Line| {
             settings.iter().any(|setting| setting.key == *key && setting.value == *value)
@@ -99,66 +98,61 @@ impl<'a> Table<'a> {
             self.set.contains(&setting.key.as_str())
                 && !lines.iter().any(|(key, value)| setting.key == *key && setting.value == *value)
         };
-        if there.kind != self.kind || settings.iter().any(is_other) {
-            let (name, origin) = (self.name, &there.origin);
-            let why = format!("[providers.{name}] is there already ({origin}) and is not changed");
-            let other = format!("as a second account: --as {}-2; or ", self.kind);
-            return Err(self.by_hand(Error::failed, &why, &other, lines, secret_file));
+        if existing.kind != self.kind || settings.iter().any(is_other) {
+            let (name, origin) = (self.name, &existing.origin);
+            let why = format!("[providers.{name}] exists already in {origin}, and was not changed");
+            let other = format!("for a second account add --as {}-2; or ", self.kind);
+            return Err(self.by_hand(ErrorCode::AlreadyExists, &why, &other, lines, secret_file));
         }
         Ok(lines.iter().filter(|line| !has(line)).cloned().collect())
     }
 
-    /// An error that says what the person can do instead.
-    fn by_hand(
-        &self,
-        error: fn(String) -> Error,
-        why: &str,
-        other: &str,
-        lines: &[Line],
-        secret_file: &Path,
-    ) -> Error {
+    /// Returns an error with the lines for the user to add.
+    fn by_hand(&self, code: ErrorCode, why: &str, other: &str, lines: &[Line], secret_file: &Path) -> Error {
         let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
         let secret = self.secret.map_or_else(String::new, |_| {
             let word = |path: &Path| word(&path.display().to_string());
             let (folder, file) = (word(secret_file.parent().unwrap_or(Path::new("/"))), word(secret_file));
             format!(
-                ", and the secret into its file: (umask 077; mkdir -p {folder} && cat > {file}), where it is pasted, \
-                 then Enter and Ctrl-D"
+                "; for the secret, run (umask 077; mkdir -p {folder} && cat > {file}), paste it, and press Enter and \
+                 Ctrl-D"
             )
         });
-        let hint = format!("{other}put these lines into [providers.{}] yourself{secret}", self.name);
-        error(format!("{why}; what would be in it:{}", lines.concat())).with_hint(hint)
+        let hint = format!("{other}add these lines to [providers.{}] yourself{secret}", self.name);
+        Error::new(code, format!("{why}; the lines to add:{}", lines.concat())).with_hint(hint)
     }
 
-    /// Where what is secret goes, if that is not where EarthDaily's usually goes.
+    /// Returns the hosts that get secrets, except EarthDaily's default host.
     fn unusual_urls(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let usual = |url: &str| {
+        let is_default = |url: &str| {
             let rest = url.strip_prefix("https://api.earthdaily.com");
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let said = |(key, url): &(&'static str, &'a str)| match *key {
+        let target = |(key, url): &(&'static str, &'a str)| match *key {
             "auth_url" => Some(("secret goes to", *url)),
             "api_url" => Some(("tokens go to", *url)),
             _ => None,
         };
-        self.texts.iter().filter_map(said).filter(move |(_, url)| !usual(url))
+        self.texts.iter().filter_map(target).filter(move |(_, url)| !is_default(url))
     }
 }
 
-/// Writes a secret to a file that nobody else can read, whole or not at all. One that is there is not overwritten,
-/// unless it is known to be of the same provider.
-fn keep_secret(file: &Path, secret: &Secret, again: bool) -> Result<()> {
+/// Writes a secret to a private file, atomically. Replaces another secret only if `replace`.
+fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    platform::make_folder(folder).map_err(|error| at("made", folder, error))?;
-    let same = SystemEnv.read_secret(file).is_ok_and(|there| there.same_as(secret));
-    if file.symlink_metadata().is_ok() && !again && !same {
-        let error = Error::failed(format!("{} is there already, with another secret", file.display()));
-        return Err(error.with_hint("remove it if nothing needs it, or name another provider: --as NAME"));
+    platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
+    let same = SystemEnv.read_secret(file).is_ok_and(|old| old.same_as(secret));
+    if file.symlink_metadata().is_ok() && !replace && !same {
+        let error =
+            Error::new(ErrorCode::AlreadyExists, format!("{} exists with another secret", file.display()));
+        return Err(
+            error.with_hint("remove it if you do not need it, or name another provider with --as NAME")
+        );
     }
-    platform::write_private(file, secret.expose().as_bytes()).map_err(|error| at("written", file, error))
+    platform::write_private(file, secret.expose().as_bytes()).map_err(|error| cannot_write(file, error))
 }
 
-/// Text as TOML has it: the escapes of JSON are TOML's too.
+/// Returns a text as TOML. TOML has the escapes of JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,22 +1,22 @@
-//! Taking something over: as a table of the configuration, or by a login.
+//! Importing a find: as a table of the configuration, or by a login.
 
-use broker::{Config, Error, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize};
+use broker::{Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize};
 
-use super::super::login::say_signed_in;
+use super::super::login::say_logged_in;
 use super::EarthDailyCredentials;
 use super::found::{Found, What};
 use super::table::{Table, quoted};
 use crate::commands::{CommandContext, CommandResult};
 use crate::run::run as run_async;
 
-/// What was taken over.
+/// An import that succeeded.
 pub(super) struct Taken {
     pub(super) provider: String,
     pub(super) kind: &'static str,
     pub(super) from: String,
 }
 
-/// Whether something is used already, can be taken over, and what else is to say.
+/// Whether a find is used already, whether it can be imported, and a note.
 pub(super) struct How {
     pub(super) used: bool,
     pub(super) importable: bool,
@@ -41,7 +41,7 @@ pub(super) fn how(config: &Config, found: &Found) -> How {
     How { used, importable, note }
 }
 
-/// Where a provider has its login from, if not from a person: it keeps no other.
+/// Returns the source of a provider's login if it is not a login of the user. Such a provider stores no other login.
 fn set_login(config: &Config, name: &str) -> Option<String> {
     let provider = config.entry(name).ok()?.provider;
     let is_set = provider.issuer().flow != "device_code";
@@ -49,13 +49,14 @@ fn set_login(config: &Config, name: &str) -> Option<String> {
 }
 
 fn other_login(config: &Config, name: &str) -> Option<String> {
-    set_login(config, name).map(|place| format!("{name} uses {place}, and keeps no login beside that"))
+    set_login(config, name).map(|place| format!("{name} uses {place} and stores no other login"))
 }
 
-/// Whether it is a variable that the provider of the kind's name uses: its service may take it only once.
+/// Whether the provider of the kind's name uses the refresh token of the environment. The service may accept it only
+/// once.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
-    let variable = found.place.strip_suffix(" (environment)");
-    variable.is_some_and(|name| set_login(config, found.kind).is_some_and(|place| place.contains(name)))
+    let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
+    found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
 }
 
 fn uses_profile(config: &Config, profile: &str) -> bool {
@@ -76,8 +77,8 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
         _ => kind.to_owned(),
     };
     if !is_provider_name(&name) {
-        let error = Error::usage(format!("`{}` is no name for a provider", sanitize(&name)));
-        return Err(error.with_hint("name it: --as NAME, of letters, digits, `-` and `_`").into());
+        let error = Error::usage(format!("`{}` is not a valid provider name", sanitize(&name)));
+        return Err(error.with_hint("choose a name with --as NAME: letters, digits, `-` and `_`").into());
     }
     let table = Table::new(kind, &name);
     match &found.what {
@@ -91,34 +92,37 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
                 .add(context, &found.place)?;
         }
         What::Profile(profile) if profile == "default" && name == kind => {
-            context
-                .say(&format!("{name}: {} is used where it is: there is nothing to take over", found.place));
+            context.say(&format!("{name}: {} is used in place: there is nothing to import", found.place));
         }
         What::Profile(profile) => table.texts(&[("profile", Some(profile))]).add(context, &found.place)?,
         What::RefreshToken(token) => {
             let config = context.setup().config()?;
             refuse_spending(&config, found, &name)?;
             if !config.names().contains(&name) {
-                // A profile of its own: the usual one is somebody's already.
+                // Its own profile: another provider uses the default one.
                 table.texts(&[("profile", Some(&name))]).add(context, &found.place)?;
             }
             log_in(context, &name, token)?;
         }
-        What::Nothing(why) => return Err(Error::failed(format!("{}: {why}", found.place)).into()),
+        What::Nothing(why) => {
+            return Err(Error::new(ErrorCode::ReadFailed, format!("{}: {why}", found.place)).into());
+        }
     }
     Ok(Taken { provider: name, kind, from: found.place.clone() })
 }
 
-/// A refresh token is only sent where what comes of it stays.
+/// Fails where the provider would not store the login of a refresh token.
 fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
     let place = &found.place;
     if is_used_while_set(config, found) {
-        let why = format!("{place}: used by itself as long as it is set: there is nothing to take over");
-        return Err(Error::failed(why).with_hint(format!("run: broker token {}", found.kind)));
+        let why = format!("{place} is used automatically while it is set: there is nothing to import");
+        return Err(
+            Error::new(ErrorCode::AlreadyExists, why).with_hint(format!("run: broker token {}", found.kind))
+        );
     }
     other_login(config, name).map_or(Ok(()), |other| {
-        let error = Error::failed(format!("{place}: {other}"));
-        Err(error.with_hint("take that away first, or name another provider: --as NAME"))
+        let error = Error::new(ErrorCode::AlreadyExists, format!("{place}: {other}"));
+        Err(error.with_hint("remove that source first, or name another provider with --as NAME"))
     })
 }
 
@@ -133,12 +137,12 @@ fn keys_of(set: &EarthDailyCredentials) -> [(&'static str, Option<&str>); 3] {
 fn log_in(context: &CommandContext<'_>, name: &str, token: &Secret) -> CommandResult {
     let broker = context.broker(name)?;
     if broker.status(name)?.grant {
-        let error = Error::failed(format!("{name} has a login already, and is left as it is"));
-        return Err(error
-            .with_hint(format!("log out first (broker logout {name}), or name another: --as NAME"))
+        let why = format!("{name} has a login already, which was not replaced");
+        return Err(Error::new(ErrorCode::AlreadyExists, why)
+            .with_hint(format!("run: broker logout {name}, or name another provider with --as NAME"))
             .into());
     }
     let logged_in = run_async(&broker, broker.login(name, Login::RefreshToken(token.clone())))?;
-    say_signed_in(context, name, logged_in);
+    say_logged_in(context, name, logged_in);
     Ok(())
 }

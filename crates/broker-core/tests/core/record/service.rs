@@ -1,4 +1,4 @@
-//! Two services that rotate refresh tokens and notice a spent one, in one memory; and their provider.
+//! Two fake services that rotate refresh tokens and detect reuse, and their provider.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -15,32 +15,32 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
-/// Where the two services are.
+/// The endpoints of the two services.
 pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.example/token"];
 
-/// How long an access token lives.
-const LIFE: TimeDelta = TimeDelta::hours(1);
+/// The lifetime of an access token.
+const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// What goes wrong with one request.
+/// A fault of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     /// No connection.
     Unreached,
-    /// The service is in trouble and does nothing.
+    /// The service fails and does nothing.
     Busy,
-    /// The service acts, and the answer does not arrive.
+    /// The service acts, and its response is lost.
     Lost,
-    /// The service acts, and half of the answer arrives.
+    /// The service acts, and half of its response arrives.
     Torn,
     /// The service ends the login.
     Ended,
     /// The service refuses, and the login stays.
     Denied,
-    /// A new refresh token and nothing else.
+    /// Only a new refresh token.
     OnlyRotated,
-    /// An access token alone: the refresh token stays.
+    /// Only an access token: the refresh token stays.
     NotRotated,
-    /// The service acts, and meanwhile the folder of the records goes away: nothing can be saved.
+    /// The service acts, and the record folder disappears: nothing can be saved.
     NoFolder,
     /// The process ends before the service acts.
     DiesBefore,
@@ -48,97 +48,97 @@ pub(super) enum Fault {
     DiesAfter,
 }
 
-/// A login at a service: a chain of refresh tokens, of which the last one is good.
+/// A login at a service: a chain of refresh tokens of which the last is valid.
 struct Family {
     issuer: usize,
     current: String,
-    over: bool,
-    /// Whether what the service gave last may not have arrived on the disk, for which nobody here is to blame.
+    ended: bool,
+    /// Whether the last response may have been lost, so that the disk may be out of date.
     excused: bool,
 }
 
-/// Both services, and what they noticed.
+/// Both services, and the errors that they detected.
 #[derive(Default)]
 pub(super) struct Service {
     families: Vec<Family>,
-    given: u64,
+    issued: u64,
     in_flight: usize,
-    /// For the next request.
+    /// The fault of the next request.
     pub(super) fault: Option<Fault>,
-    /// What should not have happened.
+    /// Violations of the invariants.
     pub(super) wrong: Vec<String>,
-    /// Everything that was ever seen in the record file.
+    /// All tokens that the record file ever contained.
     on_disk: BTreeSet<String>,
     folder: PathBuf,
 }
 
-/// What a test knows of a refresh token: when it was given, and what its service says of it.
+/// A refresh token: its number, and its state at the service.
 pub(super) struct Known {
     pub(super) number: u64,
     pub(super) issuer: usize,
     pub(super) current: bool,
-    pub(super) over: bool,
+    pub(super) ended: bool,
     pub(super) excused: bool,
 }
 
 impl Service {
-    /// What the service knows of a grant.
+    /// Finds a grant.
     pub(super) fn known(&self, grant: &str) -> Option<Known> {
         let (number, family) = grant.strip_prefix('r')?.split_once(".f")?;
         let family = self.families.get(family.parse::<usize>().ok()?)?;
-        let Family { issuer, over, excused, .. } = *family;
-        Some(Known { number: number.parse().ok()?, issuer, current: family.current == grant, over, excused })
+        let Family { issuer, ended, excused, .. } = *family;
+        Some(Known { number: number.parse().ok()?, issuer, current: family.current == grant, ended, excused })
     }
 
-    /// A step begins, in whose first request this goes wrong.
+    /// Begins a step whose first request has this fault.
     pub(super) fn begin(&mut self, fault: Option<Fault>) {
-        self.look_at_disk();
+        self.read_disk();
         self.fault = fault;
     }
 
-    /// Looks what is on the disk now.
-    pub(super) fn look_at_disk(&mut self) {
+    /// Notes the tokens that are on disk now.
+    pub(super) fn read_disk(&mut self) {
         let text = std::fs::read_to_string(self.folder.join("subject.json")).unwrap_or_default();
         let words = text.split('"').filter(|word| word.starts_with("t-")).map(str::to_owned);
         self.on_disk.extend(words);
     }
 
-    /// A token as it is handed out to a caller of an issuer.
-    pub(super) fn check_given(&mut self, token: &Token, issuer: usize, now: DateTime<chrono::Utc>) {
+    /// Checks a token that a caller got for an issuer.
+    pub(super) fn check_token(&mut self, token: &Token, issuer: usize, now: DateTime<chrono::Utc>) {
         let secret = token.secret().expose();
         if !self.on_disk.contains(secret) {
-            self.wrong.push(format!("{secret} was handed out and never on the disk"));
+            self.wrong.push(format!("{secret} was returned but never saved"));
         }
         if !secret.ends_with(&format!("-{issuer}")) {
-            self.wrong.push(format!("{secret} was handed out for issuer {issuer}"));
+            self.wrong.push(format!("{secret} was returned for issuer {issuer}"));
         }
         if token.expires_at().is_none_or(|end| end <= now) {
-            self.wrong.push(format!("{secret} was handed out after its end"));
+            self.wrong.push(format!("{secret} was returned after its expiry"));
         }
     }
 
-    fn give(&mut self, family: usize, fault: Option<Fault>) -> Map<String, Value> {
-        self.given += 1;
+    fn issue(&mut self, family: usize, fault: Option<Fault>) -> Map<String, Value> {
+        self.issued += 1;
         let Family { issuer, current, .. } = &mut self.families[family];
-        let access = json!({ "access_token": format!("t-{}-{issuer}", self.given) });
-        let refresh = format!("r{}.f{family}", self.given);
-        let answer = match fault {
+        let access = json!({ "access_token": format!("t-{}-{issuer}", self.issued) });
+        let refresh = format!("r{}.f{family}", self.issued);
+        let response = match fault {
             Some(Fault::NotRotated) if !current.is_empty() => access,
             Some(Fault::OnlyRotated) => json!({ "refresh_token": refresh }),
             _ => json!({ "access_token": access["access_token"], "refresh_token": refresh }),
         };
-        if answer.get("refresh_token").is_some() {
+        if response.get("refresh_token").is_some() {
             *current = refresh;
         }
-        answer.as_object().cloned().unwrap_or_default()
+        response.as_object().cloned().unwrap_or_default()
     }
 
-    /// What the service does on a request, and says.
+    /// Processes a request.
     fn act(&mut self, issuer: usize, form: &HashMap<String, String>, fault: Option<Fault>) -> (u16, Value) {
         let refused = (400, json!({ "error": "invalid_grant" }));
         let Some(grant) = form.get("refresh_token") else {
-            self.families.push(Family { issuer, current: String::new(), over: false, excused: false });
-            return (200, Value::Object(self.give(self.families.len() - 1, fault)));
+            self.families.push(Family { issuer, current: String::new(), ended: false, excused: false });
+            return (200, Value::Object(self.issue(self.families.len() - 1, fault)));
         };
         let Some(known) = self.known(grant) else { return refused };
         if known.issuer != issuer {
@@ -150,23 +150,23 @@ impl Service {
         if !known.current && !known.excused {
             self.wrong.push(format!("{grant} was spent before"));
         }
-        let kept = [Fault::Lost, Fault::Torn, Fault::NoFolder, Fault::DiesAfter];
-        family.excused |= fault.is_some_and(|fault| kept.contains(&fault));
-        family.over |= !known.current || fault == Some(Fault::Ended) || form.contains_key("revoke");
+        let losing = [Fault::Lost, Fault::Torn, Fault::NoFolder, Fault::DiesAfter];
+        family.excused |= fault.is_some_and(|fault| losing.contains(&fault));
+        family.ended |= !known.current || fault == Some(Fault::Ended) || form.contains_key("revoke");
         match fault {
             _ if form.contains_key("revoke") => (200, json!({})),
             Some(Fault::Denied) => (403, json!({ "error": "access_denied" })),
-            _ if family.over => refused,
-            _ => (200, Value::Object(self.give(index, fault))),
+            _ if family.ended => refused,
+            _ => (200, Value::Object(self.issue(index, fault))),
         }
     }
 }
 
-/// The wire to both services. Clones are the same.
+/// The connection to both services; clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Wire {
     service: Arc<Mutex<Service>>,
-    /// Told when the process that sends is to end.
+    /// Notified when the sending process is to be killed.
     pub(super) dies: Arc<Notify>,
 }
 
@@ -194,13 +194,13 @@ impl Wire {
     }
 }
 
-/// A request under way; also one whose process ends is over.
+/// A running request; it ends with its process.
 struct Flight(Wire);
 
 impl Flight {
     fn begin(wire: &Wire) -> (Self, Option<Fault>) {
         let mut service = wire.service();
-        service.look_at_disk();
+        service.read_disk();
         service.in_flight += 1;
         if service.in_flight > 1 {
             service.wrong.push("two exchanges at a time".to_owned());
@@ -269,7 +269,7 @@ impl Subject {
         context.send(&HttpRequest::post_form(self.url.clone(), fields, Repeat::IfNotActed)).await
     }
 
-    /// What an answer changes; the refusal of a grant is `None`.
+    /// Reads the update from a response; `None` if the grant is refused.
     fn read(&self, response: &HttpResponse, request: &TokenRequest) -> Result<Option<RecordUpdate>> {
         let object = match read_object(response, &self.url, &[]) {
             Ok(object) => object,
@@ -277,14 +277,14 @@ impl Subject {
             Err(problem) => return Err(problem.error("the service refused")),
         };
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(Secret::new);
-        let mut change = RecordUpdate::default();
+        let mut update = RecordUpdate::default();
         if let Some(access) = text("access_token") {
-            let token = Token::from_answer(response, access, None, LIFE);
-            change = change.and_token(request.scopes(), token);
+            let token = Token::from_response(response, access, None, LIFETIME);
+            update = update.and_token(request.scopes(), token);
         }
         match text("refresh_token") {
-            Some(grant) => Ok(Some(change.and_grant(grant, response.sent_at))),
-            None => Ok(Some(change)),
+            Some(grant) => Ok(Some(update.and_grant(grant, response.sent_at))),
+            None => Ok(Some(update)),
         }
     }
 }
@@ -305,7 +305,7 @@ impl Provider for Subject {
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let grant = record.usable_grant().ok_or_else(|| Error::login_required("there is no login"))?;
+        let grant = record.usable_grant().ok_or_else(|| Error::login_required("not logged in"))?;
         let response = self.post(context, &[("refresh_token", grant.secret().expose())]).await?;
         Ok(self.read(&response, request)?.unwrap_or_else(RecordUpdate::grant_refused))
     }

@@ -1,4 +1,4 @@
-//! What comes from services and people, read leniently where it may be, and strictly where secrets go.
+//! Responses and user input: lenient parsing, and strict checks of URLs that get secrets.
 
 use broker_core::{
     Claims, HttpRequest, HttpResponse, Lifetime, Method, Problem, Repeat, ScopeKey, Secret, SecretSource,
@@ -21,7 +21,7 @@ fn url() -> ServiceUrl {
 }
 
 #[test]
-fn secrets_go_over_https_or_stay_on_this_machine() {
+fn service_urls_are_https_or_loopback() {
     for good in [
         "https://a.example",
         "http://127.0.0.1:1",
@@ -54,24 +54,24 @@ fn secrets_go_over_https_or_stay_on_this_machine() {
 
 #[test]
 fn retry_after_is_seconds_or_a_date() {
-    let told = |value| response(429, &[("retry-after", value)], "").retry_after().map(|wait| wait.as_secs());
-    assert_eq!(told("120"), Some(120));
-    assert_eq!(told(" 7 "), Some(7));
-    assert_eq!(told("Sun, 22 Nov 2026 12:01:30 GMT"), Some(90));
-    assert_eq!(told("Sun, 22 Nov 2026 11:00:00 GMT"), None, "over already");
-    assert_eq!(told("soon"), None);
-    let by_its_clock =
+    let read = |value| response(429, &[("retry-after", value)], "").retry_after().map(|wait| wait.as_secs());
+    assert_eq!(read("120"), Some(120));
+    assert_eq!(read(" 7 "), Some(7));
+    assert_eq!(read("Sun, 22 Nov 2026 12:01:30 GMT"), Some(90));
+    assert_eq!(read("Sun, 22 Nov 2026 11:00:00 GMT"), None, "in the past");
+    assert_eq!(read("soon"), None);
+    let by_service_clock =
         [("retry-after", "Sun, 22 Nov 2026 14:00:10 GMT"), ("date", "Sun, 22 Nov 2026 14:00:00 GMT")];
-    assert_eq!(response(503, &by_its_clock, "").retry_after().map(|wait| wait.as_secs()), Some(10));
+    assert_eq!(response(503, &by_service_clock, "").retry_after().map(|wait| wait.as_secs()), Some(10));
 }
 
 #[test]
-fn a_refusal_is_only_what_the_service_itself_says() {
+fn only_json_of_the_service_is_a_refusal() {
     let refused = |status, body: &str| {
         matches!(read_object(&response(status, &[], body), &url(), &[]), Err(Problem::Refused(_)))
     };
     assert!(refused(400, r#"{"error":"invalid_grant"}"#));
-    assert!(refused(200, r#"{"error":"invalid_grant"}"#), "some say it with 200");
+    assert!(refused(200, r#"{"error":"invalid_grant"}"#), "some services refuse with 200");
     assert!(refused(401, "") && refused(403, " \n"));
     for (status, body) in [
         (200, ""),
@@ -90,7 +90,7 @@ fn a_refusal_is_only_what_the_service_itself_says() {
 }
 
 #[test]
-fn a_services_words_are_shown_without_secrets_and_control_characters() {
+fn refusals_hide_secrets_and_control_characters() {
     let body =
         json!({ "error": "invalid_client", "error_description": "no \u{1b}[31msuch\r\nthing: s3cret!" });
     let problem = read_object(&response(401, &[], &body.to_string()), &url(), &[&Secret::new("s3cret!")]);
@@ -111,7 +111,7 @@ fn a_services_words_are_shown_without_secrets_and_control_characters() {
 }
 
 #[test]
-fn seconds_are_read_however_they_are_written() {
+fn seconds_parse_numbers_and_texts() {
     assert_eq!(seconds(&json!(3600)), Some(TimeDelta::seconds(3600)));
     assert_eq!(seconds(&json!("3600")), Some(TimeDelta::seconds(3600)));
     assert_eq!(seconds(&json!(0.5)), Some(TimeDelta::milliseconds(500)));
@@ -121,7 +121,7 @@ fn seconds_are_read_however_they_are_written() {
 }
 
 #[test]
-fn expiry_is_expires_in_then_the_jwts_then_the_kinds() {
+fn expiry_prefers_expires_in_then_jwt_then_default() {
     let jwt = |exp: i64| {
         use base64::Engine;
         let payload =
@@ -130,14 +130,16 @@ fn expiry_is_expires_in_then_the_jwts_then_the_kinds() {
     };
     let exp = sent_at() + TimeDelta::minutes(30);
     let expiry = |response: &HttpResponse, secret: Secret, expires_in| {
-        Token::from_answer(response, secret, expires_in, TimeDelta::hours(1)).expires_at().expect("an expiry")
+        Token::from_response(response, secret, expires_in, TimeDelta::hours(1))
+            .expires_at()
+            .expect("an expiry")
             - sent_at()
     };
     let plain = response(200, &[], "");
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&plain, Secret::new("opaque"), None), TimeDelta::hours(1));
-    // Its clock is an hour ahead: what it calls 13:30 is 12:30 here.
+    // The service's clock is an hour ahead: its 13:30 is 12:30 here.
     let ahead = response(200, &[("date", "Sun, 22 Nov 2026 13:00:00 GMT")], "");
     assert_eq!(expiry(&ahead, jwt((exp + TimeDelta::hours(1)).timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&ahead, Secret::new("opaque"), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
@@ -145,7 +147,7 @@ fn expiry_is_expires_in_then_the_jwts_then_the_kinds() {
 }
 
 #[test]
-fn lives_are_durations_or_dates() {
+fn lifetimes_are_durations_or_dates() {
     for good in ["7d", "36h", "2w", "90m", "2026-12-31", "1d 12h"] {
         assert!(good.parse::<Lifetime>().is_ok(), "{good}");
     }
@@ -156,7 +158,7 @@ fn lives_are_durations_or_dates() {
 }
 
 #[test]
-fn scopes_have_one_order() {
+fn scope_keys_are_sorted_and_unique() {
     assert_eq!(ScopeKey::new(["b", "a  c", "b"]).as_str(), "a b c");
     assert!(ScopeKey::new(["", " "]).is_empty());
 }
@@ -170,7 +172,7 @@ fn basic_credentials_are_form_encoded_first() {
 }
 
 #[test]
-fn nothing_that_is_secret_prints() {
+fn debug_output_hides_secrets() {
     let secret = Secret::new("hunter2");
     let token = Token::new(secret.clone(), Utc::now(), None);
     let post = HttpRequest::post_form(url(), &[("password", "hunter2")], Repeat::Never).with_bearer(&secret);

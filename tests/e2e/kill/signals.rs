@@ -1,4 +1,4 @@
-//! Signals wait for the save, also for those who do not like to wait.
+//! Signals wait for the save.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{A_MOMENT, REUSE, Scene, TOKEN, token};
 
 #[test]
-fn who_presses_ctrl_c_again_and_again_loses_nothing() {
+fn repeated_signals_lose_nothing() {
     let scene = Scene::new(REUSE);
     for signals in [[Signal::INT, Signal::INT, Signal::TERM], [Signal::TERM, Signal::INT, Signal::HUP]] {
         let before = scene.expire();
@@ -24,23 +24,23 @@ fn who_presses_ctrl_c_again_and_again_loses_nothing() {
             }
         }
         let run = finish(child);
-        // On a busy machine two may be there before the first is looked at.
+        // On a busy machine two signals may arrive before the first is handled.
         assert!(signals.iter().any(|signal| run.code == 128 + signal.as_raw()), "{run:?}");
-        assert_ne!(token(&scene.whole_record("again and again")), before.token, "saved");
+        assert_ne!(token(&scene.complete_record("repeated signals")), before.token, "saved");
         assert_eq!(scene.service.refreshes(), before.refreshes + 1);
-        scene.check_login_works(scene.sandbox.broker(&TOKEN), "again and again");
+        scene.check_login_works(scene.sandbox.broker(&TOKEN), "repeated signals");
     }
 }
 
 #[test]
-fn a_timeout_around_the_command_loses_nothing() {
+fn timeout_command_loses_nothing() {
     let scene = Scene::new(REUSE);
     for turn in 0..50 {
         let delay = Duration::from_millis(fastrand::u64(30..=80));
         scene.service.fault("token", Fault::Delay(delay));
         let words = ["token", "earthscope", "--force"];
         let ended = scene.sandbox.command_under(&["timeout", "0.05"], &words).output().expect("timeout runs");
-        let what = format!("turn {turn}, an answer after {delay:?}");
+        let what = format!("turn {turn}, a response after {delay:?}");
         assert!(matches!(ended.status.code(), Some(0 | 124 | 143)), "{what}: {ended:?}");
         scene.check_login_works(scene.sandbox.broker(&TOKEN), &what);
     }

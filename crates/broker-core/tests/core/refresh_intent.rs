@@ -1,4 +1,4 @@
-//! The journal of a renewal, where its caller goes away or nothing could be sent at all.
+//! The refresh intent when the caller stops waiting, or nothing is sent.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,33 +18,33 @@ use tokio::task::AbortHandle;
 
 use crate::issuer;
 
-/// A line that is cut after each request; whoever asked is sent away first, if there is somebody.
+/// A connection that is lost after each request. If a caller is set, it is cancelled first.
 #[derive(Clone, Default)]
-struct CutLine {
+struct LostConnection {
     sent: Arc<AtomicUsize>,
     caller: Arc<Mutex<Option<AbortHandle>>>,
 }
 
 #[async_trait]
-impl Http for CutLine {
+impl Http for LostConnection {
     async fn send(&self, _request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
         self.sent.fetch_add(1, Ordering::SeqCst);
         if let Some(caller) = &*self.caller.lock().expect("the caller") {
             caller.abort();
         }
-        // Until the caller is gone.
+        // Until the caller is cancelled.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
         Err(HttpFault {
             sent: RequestSent::Maybe,
             code: ErrorCode::NetworkUnreachable,
-            what: "cut".to_owned(),
+            what: "lost".to_owned(),
         })
     }
 }
 
-/// A provider that refreshes, or is told at once to leave the service alone.
+/// A provider that refreshes, or whose service asks for a pause.
 struct Refreshing {
     issuer: Issuer,
     throttled: bool,
@@ -63,14 +63,14 @@ impl Provider for Refreshing {
         _request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         if record.usable_grant().is_none() {
-            return Err(Error::login_required("there is no login"));
+            return Err(Error::login_required("not logged in"));
         }
         if self.throttled {
             return Err(Error::unavailable("429").with_retry_after(Some(Duration::from_hours(1))));
         }
         let url = ServiceUrl::parse("https://example.org/token").expect("a URL");
         context.send(&HttpRequest::post_form(url, &[], Repeat::SpendsGrant)).await?;
-        Err(Error::unavailable("an answer that cannot come"))
+        Err(Error::unavailable("no response is possible"))
     }
 
     async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
@@ -82,13 +82,14 @@ impl Provider for Refreshing {
     }
 }
 
-fn broker(line: &CutLine, throttled: bool) -> (TempDir, Broker) {
+fn broker(connection: &LostConnection, throttled: bool) -> (TempDir, Broker) {
     let folder = tempfile::tempdir().expect("a folder");
-    let (clock, env, person) = (TestClock::new(), TestEnv::default(), TestPrompt::default());
-    let context = Context::new(Arc::new(line.clone()), Arc::new(clock), Arc::new(env), Arc::new(person));
+    let (clock, env, prompt) = (TestClock::new(), TestEnv::default(), TestPrompt::default());
+    let context =
+        Context::new(Arc::new(connection.clone()), Arc::new(clock), Arc::new(env), Arc::new(prompt));
     let provider: Arc<dyn Provider> = Arc::new(Refreshing { issuer: issuer(), throttled });
-    let catalog = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
-    let broker = Broker::builder(catalog, Arc::new(FileStore::new(folder.path())), context).build();
+    let registry = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
+    let broker = Broker::builder(registry, Arc::new(FileStore::new(folder.path())), context).build();
     (folder, broker)
 }
 
@@ -98,30 +99,30 @@ fn record(folder: &TempDir) -> Value {
 }
 
 #[tokio::test]
-async fn a_lost_answer_stays_noted_when_the_caller_goes_away() {
-    for goes_away in [false, true] {
-        let line = CutLine::default();
-        let (folder, broker) = broker(&line, false);
+async fn lost_response_stays_noted_after_cancellation() {
+    for cancelled in [false, true] {
+        let connection = LostConnection::default();
+        let (folder, broker) = broker(&connection, false);
         broker.login("a", Login::Usual).await.expect("a login");
-        let asking = tokio::spawn({
+        let call = tokio::spawn({
             let broker = broker.clone();
             async move { broker.token("a", &TokenRequest::new()).await }
         });
-        *line.caller.lock().expect("the caller") = goes_away.then(|| asking.abort_handle());
-        assert_eq!(asking.await.is_err(), goes_away);
+        *connection.caller.lock().expect("the caller") = cancelled.then(|| call.abort_handle());
+        assert_eq!(call.await.is_err(), cancelled);
         broker.wait_idle().await;
-        assert!(record(&folder)["grant"]["sent_at"].is_string(), "goes away: {goes_away}");
-        let sent = if goes_away { 1 } else { 2 };
-        assert_eq!(line.sent.load(Ordering::SeqCst), sent, "nothing more for who is gone");
+        assert!(record(&folder)["grant"]["sent_at"].is_string(), "cancelled: {cancelled}");
+        let sent = if cancelled { 1 } else { 2 };
+        assert_eq!(connection.sent.load(Ordering::SeqCst), sent, "a cancelled caller sends no more");
     }
 }
 
 #[tokio::test]
-async fn what_fails_after_a_login_is_put_on_record_too() {
-    let (folder, broker) = broker(&CutLine::default(), true);
+async fn failure_after_login_is_stored() {
+    let (folder, broker) = broker(&LostConnection::default(), true);
     let error = broker.token_or_login("a", &TokenRequest::new()).await.expect_err("too many requests");
     assert!(error.is_transient(), "{error}");
     let record = record(&folder);
-    assert!(record["grant"]["sent_at"].is_null(), "nothing was sent: {record}");
+    assert!(record["grant"]["sent_at"].is_null(), "no request was sent: {record}");
     assert!(record["failures"][""]["resume_at"].is_string(), "{record}");
 }

@@ -1,0 +1,81 @@
+//! The advice for `broker exec PROVIDER COMMAND`: the `--` before the command is missing.
+
+use broker::{Error, ErrorCode};
+use clap::error::ErrorKind;
+
+use crate::format::word;
+
+/// Flags of `broker exec` that take a value.
+const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file", "--state-dir"];
+
+/// The error for a command without `--`.
+pub(super) fn no_command() -> Error {
+    let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
+        // On a line of its own: it is never wrapped.
+        Some(corrected) => format!("put `--` before the command:\n  {corrected}"),
+        None => "put the command after `--`: broker exec PROVIDER -- COMMAND".to_owned(),
+    };
+    Error::new(ErrorCode::UsageInvalid, "no command after `--`").with_hint(hint)
+}
+
+/// Replaces an error of clap about the flags of a command that has no `--` before it.
+pub(crate) fn missing_dashes(error: &clap::Error) -> Option<Error> {
+    let about_flag = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayVersion);
+    let words = std::env::args_os().skip(1).map(|word| word.into_string().ok());
+    (about_flag && corrected(words).is_some()).then(no_command)
+}
+
+/// Returns the command line with `--` before the command, quoted for a shell. `None` if it has no command, already has
+/// `--`, or cannot be pasted.
+fn corrected(words: impl Iterator<Item = Option<String>>) -> Option<String> {
+    let words: Vec<String> = words.collect::<Option<_>>()?;
+    if words.iter().flat_map(|word| word.chars()).any(char::is_control) {
+        return None;
+    }
+    let mut positionals = Vec::new();
+    let mut at = 0;
+    while positionals.len() < 3 {
+        let word = words.get(at)?.as_str();
+        let is_verbose = word.len() > 1 && word[1..].chars().all(|c| c == 'v');
+        match word {
+            _ if WITH_VALUE.contains(&word) => at += 1,
+            "--file" | "--verbose" | "--quiet" | "-q" => {}
+            _ if is_verbose && word.starts_with('-') => {}
+            _ if WITH_VALUE
+                .iter()
+                .any(|flag| word.strip_prefix(flag).is_some_and(|v| v.starts_with('='))) => {}
+            _ if word.starts_with('-') => return None,
+            _ => positionals.push(at),
+        }
+        at += 1;
+    }
+    let (subcommand, command) = (positionals[0], positionals[2]);
+    let quoted = |words: &[String]| words.iter().map(|text| word(text)).collect::<Vec<_>>().join(" ");
+    let (before, after) = words.split_at(command);
+    (words[subcommand] == "exec").then(|| format!("broker {} -- {}", quoted(before), quoted(after)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::corrected;
+
+    #[test]
+    fn dashes_go_before_the_command() {
+        for (typed, advice) in [
+            (&["exec", "a", "make", "all"][..], Some("broker exec a -- make all")),
+            (&["exec", "a", "--min-ttl", "1m", "make"], Some("broker exec a --min-ttl 1m -- make")),
+            (
+                &["-vv", "--config=x", "exec", "--file", "a,b", "sh", "-c", "echo it's $X; ls"],
+                Some(r"broker -vv --config=x exec --file a,b -- sh -c 'echo it'\''s $X; ls'"),
+            ),
+            (&["exec", "a", "-x"], None),
+            (&["exec", "a", "--", "make"], None),
+            (&["exec", "a"], None),
+            (&["token", "a", "b"], None),
+            (&["exec", "a", "sh", "-c", "\u{1b}[2J"], None),
+        ] {
+            let words = typed.iter().map(|word| Some((*word).to_owned()));
+            assert_eq!(corrected(words).as_deref(), advice, "{typed:?}");
+        }
+    }
+}

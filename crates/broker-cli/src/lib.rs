@@ -1,0 +1,93 @@
+//! The command line of `broker`: arguments, prompts, output and exit codes. The crate `broker` does the work.
+
+mod args;
+mod candidates;
+mod commands;
+mod format;
+mod gallery;
+mod harden;
+mod hints;
+mod humanize;
+mod output;
+mod report;
+mod run;
+mod terminal;
+
+use std::ffi::OsString;
+use std::mem::ManuallyDrop;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
+
+/// Runs the command line with the arguments of this process, and returns its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    harden::harden();
+    if commands::completions::complete() {
+        return ExitCode::SUCCESS;
+    }
+    let typed = std::env::args_os().collect::<Vec<_>>();
+    if terminal::open_page(&typed) {
+        return ExitCode::SUCCESS;
+    }
+    let args = match parse(command_line(typed)) {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    match commands::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(end) => report::end(&end, args.global.verbose),
+    }
+}
+
+/// Parses the command line. Prints help and usage errors, and returns their exit code.
+fn parse(words: Vec<OsString>) -> Result<args::Args, ExitCode> {
+    // Not `Parser::parse_from`: it drops the grammar, which takes as long as building it.
+    let mut grammar = ManuallyDrop::new(args::Args::command());
+    let parsed = grammar.try_get_matches_from_mut(words).and_then(|mut matches| {
+        args::Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut grammar))
+    });
+    parsed.map_err(|error| match commands::exec::missing_dashes(&error) {
+        Some(error) => report::end(&error.into(), 0),
+        None => usage_error(error),
+    })
+}
+
+/// Prints clap's error with the code that all usage errors have; or the help, if it was requested.
+fn usage_error(mut error: clap::Error) -> ExitCode {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        error.exit();
+    }
+    // "to pass '-x' as a value, use '-- -x'" is wrong advice for nearly all commands.
+    error.remove(ContextKind::Suggested);
+    let text = error.render();
+    let colours = terminal::colours(&std::io::stderr());
+    let text = if colours { text.ansi().to_string() } else { text.to_string() };
+    let code = format!("error[{}]:", broker::ErrorCode::UsageInvalid.name());
+    report::say(text.replacen("error:", &code, 1).trim_end());
+    ExitCode::from(2)
+}
+
+/// The names under which other programs start this one as their helper.
+const HELPER_NAMES: [(&str, &str); 3] = [
+    ("git-credential-broker", "git"),
+    ("docker-credential-broker", "docker"),
+    ("cargo-credential-broker", "cargo"),
+];
+
+/// Returns the arguments with `helper PROGRAM` added, if another program started this one as its helper.
+fn command_line(typed: Vec<OsString>) -> Vec<OsString> {
+    let name = typed.first().and_then(|path| Path::new(path).file_stem()).unwrap_or_default();
+    let by_name = HELPER_NAMES.iter().find(|(helper, _)| name == *helper).map(|(_, program)| *program);
+    // cargo passes only this flag to a credential provider without arguments in its configuration.
+    let by_flag = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
+    match by_name.or(by_flag) {
+        None => typed,
+        Some(program) => {
+            let helper = ["broker", "helper", program].map(OsString::from);
+            helper.into_iter().chain(typed.into_iter().skip(1)).collect()
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Limits of the numbers and times that are read from records and responses: no later calculation overflows.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Deserializer, de};
+
+/// The longest duration: 100 years.
+pub(crate) const LONGEST: TimeDelta = TimeDelta::days(36_500);
+
+/// The calendar of RFC 3339: years of four digits.
+const FIRST_TIME: i64 = -62_167_219_200;
+const LAST_TIME: i64 = 253_402_300_799;
+
+/// Whether RFC 3339 can write this time.
+pub(crate) fn in_calendar(at: &DateTime<Utc>) -> bool {
+    (FIRST_TIME..=LAST_TIME).contains(&at.timestamp())
+}
+
+/// Reads a time, limited to the calendar.
+pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    DateTime::deserialize(deserializer).map(limit)
+}
+
+/// Reads a time that may be missing, limited to the calendar.
+pub(crate) fn optional_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    Option::deserialize(deserializer).map(|at| at.map(limit))
+}
+
+/// Limits a time to the calendar.
+pub(crate) fn limit(at: DateTime<Utc>) -> DateTime<Utc> {
+    let seconds = at.timestamp().clamp(FIRST_TIME, LAST_TIME);
+    if seconds == at.timestamp() { at } else { DateTime::from_timestamp(seconds, 0).unwrap_or(at) }
+}
+
+/// Reads a number of seconds that may be missing, limited to 100 years in both directions.
+pub(crate) fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let longest = LONGEST.num_seconds();
+    let number: Option<Number> = Option::deserialize(deserializer)?;
+    Ok(number.map(|Number(number)| number.clamp(-longest, longest)))
+}
+
+/// Reads a count; a negative one is 0.
+pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(u64::try_from(Number::deserialize(deserializer)?.0).unwrap_or(0))
+}
+
+/// A number of any size and sign; what does not fit is the nearest `i64`.
+struct Number(i64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
+                Ok(Number(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
+                Ok(Number(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+
+            #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+            fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
+                Ok(Number(number as i64))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}

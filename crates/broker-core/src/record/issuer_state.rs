@@ -1,0 +1,120 @@
+//! The part of a record that belongs to one issuer and account.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::external_login::ExternalLogin;
+use super::{Failure, Grant, Issuer};
+use crate::{Phase, Secret, Token, bounds};
+
+/// Everything that one issuer issued to one account.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct IssuerState {
+    pub(super) issuer: StoredIssuer,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) account: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) grant: Option<Grant>,
+    /// Only the service's own tools need it.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "write_secret")]
+    pub(super) id_token: Option<Secret>,
+    /// The file of the service's own tools that contains the login.
+    #[serde(rename = "shared", default, skip_serializing_if = "Option::is_none")]
+    pub(super) external: Option<ExternalLogin>,
+    #[serde(default)]
+    pub(super) tokens: BTreeMap<String, Token>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) failures: BTreeMap<String, Failure>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) rejections: BTreeMap<String, Rejection>,
+    /// Tokens that the service lists by name, and that were replaced before they expired.
+    #[serde(rename = "replaced", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) superseded: Vec<SupersededToken>,
+    /// See [`super::Record::metadata`].
+    #[serde(rename = "kept", default, skip_serializing_if = "Map::is_empty")]
+    pub(super) metadata: Map<String, Value>,
+    #[serde(flatten)]
+    pub(super) unknown: Map<String, Value>,
+}
+
+/// The issuer, with the fields that newer versions add.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredIssuer {
+    #[serde(flatten)]
+    pub(super) issuer: Issuer,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// A token that is still valid at the service, without its secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct SupersededToken {
+    #[serde(default, deserialize_with = "bounds::optional_time")]
+    pub(super) expires_at: Option<DateTime<Utc>>,
+    pub(super) details: Map<String, Value>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// When a caller last reported that the service rejected the token, and the broker replaced it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Rejection {
+    #[serde(deserialize_with = "bounds::time")]
+    pub(super) at: DateTime<Utc>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+impl Rejection {
+    pub(super) fn new(at: DateTime<Utc>) -> Self {
+        Self { at, unknown: Map::new() }
+    }
+}
+
+impl IssuerState {
+    pub(super) fn new(issuer: Issuer) -> Self {
+        Self {
+            issuer: StoredIssuer { issuer, unknown: Map::new() },
+            account: None,
+            grant: None,
+            id_token: None,
+            external: None,
+            tokens: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            rejections: BTreeMap::new(),
+            superseded: Vec::new(),
+            metadata: Map::new(),
+            unknown: Map::new(),
+        }
+    }
+
+    /// Remembers a replaced token if the service lists it by name.
+    pub(super) fn supersede(&mut self, token: Option<Token>) {
+        let listed = token.and_then(|token| {
+            let details = token.details().filter(|details| details.contains_key("name"))?.clone();
+            Some(SupersededToken { expires_at: token.expires_at(), details, unknown: Map::new() })
+        });
+        self.superseded.extend(listed);
+    }
+
+    pub(super) fn belongs_to(&self, issuer: &Issuer, account: Option<&str>) -> bool {
+        let accounts_differ =
+            matches!((account, &self.account), (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b));
+        !accounts_differ && self.issuer.issuer.same_as(issuer)
+    }
+
+    pub(super) fn is_worth_keeping(&self, now: DateTime<Utc>) -> bool {
+        self.grant.is_some() || self.tokens.values().any(|token| token.window().phase(now) != Phase::Expired)
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde passes this type")]
+fn write_secret<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => Secret::write(secret, serializer),
+        None => serializer.serialize_none(),
+    }
+}

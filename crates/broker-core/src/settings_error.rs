@@ -1,0 +1,174 @@
+//! Errors of settings as data, and the deserializer that creates them.
+
+use std::fmt::Display;
+
+use serde::Deserializer;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
+use serde::de::{self, Expected, IntoDeserializer, Unexpected, Visitor};
+use serde_json::Value;
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct SettingsError {
+    /// The key, dotted where it is nested; `.` for the whole table, empty where the cause is outside the configuration.
+    pub key: String,
+    /// The error and the correction, in words.
+    pub message: String,
+    /// The same for programs.
+    pub problem: SettingsProblem,
+}
+
+/// The cause of a [`SettingsError`], for programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsProblem {
+    /// The table has a key that does not exist.
+    UnknownKey {
+        /// The unknown key.
+        key: String,
+        /// The keys that exist.
+        known: &'static [&'static str],
+    },
+    /// The key is missing. The text says what to write there, and may be empty.
+    MissingKey(String),
+    /// The value does not have this form.
+    Expected(String),
+    /// Only the message says it.
+    Other,
+}
+
+impl SettingsError {
+    /// Creates an error about a key that only its message describes.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into(), problem: SettingsProblem::Other }
+    }
+
+    /// Creates an error about a missing key. `form` says what to write there, and may be empty.
+    pub fn missing(key: impl Into<String>, form: &str) -> Self {
+        let message = if form.is_empty() { "is missing".to_owned() } else { format!("is missing: {form}") };
+        Self { key: key.into(), message, problem: SettingsProblem::MissingKey(form.to_owned()) }
+    }
+
+    /// Creates an error about a value that does not have this form.
+    pub fn expected(key: impl Into<String>, form: impl Into<String>) -> Self {
+        let form = form.into();
+        Self {
+            key: key.into(),
+            message: format!("expected {form}"),
+            problem: SettingsProblem::Expected(form),
+        }
+    }
+
+    /// Adds where in the table the error is. A missing key is named already.
+    pub(crate) fn within(mut self, path: &str) -> Self {
+        self.key = match self.problem {
+            SettingsProblem::MissingKey(_) if path == "." => self.key,
+            SettingsProblem::MissingKey(_) => format!("{path}.{}", self.key),
+            _ => path.to_owned(),
+        };
+        self
+    }
+}
+
+impl de::Error for SettingsError {
+    fn custom<T: Display>(message: T) -> Self {
+        Self::new("", message.to_string())
+    }
+
+    fn invalid_type(_: Unexpected<'_>, form: &dyn Expected) -> Self {
+        Self::expected("", form.to_string())
+    }
+
+    fn invalid_value(_: Unexpected<'_>, form: &dyn Expected) -> Self {
+        Self::expected("", form.to_string())
+    }
+
+    fn invalid_length(_: usize, form: &dyn Expected) -> Self {
+        Self::expected("", form.to_string())
+    }
+
+    fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
+        let known: Vec<_> = known.iter().map(|name| format!("\"{name}\"")).collect();
+        Self::expected("", known.join(" or "))
+    }
+
+    fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
+        let problem = SettingsProblem::UnknownKey { key: field.to_owned(), known };
+        Self { key: String::new(), message: format!("there is no key `{field}`"), problem }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::missing(field, "")
+    }
+}
+
+/// A value of the configuration, deserialized with [`SettingsError`] as its error.
+#[derive(Clone, Copy)]
+pub(crate) struct SettingsValue<'a>(pub(crate) &'a Value);
+
+impl<'de> IntoDeserializer<'de, SettingsError> for SettingsValue<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for SettingsValue<'de> {
+    type Error = SettingsError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
+        match self.0 {
+            Value::Array(list) => {
+                // Unlike `visit_seq`, this fails if elements are left.
+                SeqDeserializer::new(list.iter().map(SettingsValue)).deserialize_any(visitor)
+            }
+            Value::Object(table) => {
+                let entries = table.iter().map(|(key, value)| (key.as_str(), SettingsValue(value)));
+                MapDeserializer::new(entries).deserialize_any(visitor)
+            }
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(number), ..) => visitor.visit_u64(number),
+                (None, Some(number), _) => visitor.visit_i64(number),
+                (None, None, number) => visitor.visit_f64(number.unwrap_or(f64::NAN)),
+            },
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, SettingsError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, SettingsError> {
+        match self.0 {
+            Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
+            Value::Object(table) if table.len() == 1 => {
+                let entries = table.iter().map(|(key, value)| (key.as_str(), SettingsValue(value)));
+                visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(entries)))
+            }
+            _ => Err(SettingsError::expected("", "text")),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
+        tuple tuple_struct map struct identifier ignored_any
+    }
+}

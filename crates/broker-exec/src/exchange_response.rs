@@ -1,0 +1,93 @@
+//! The response of a plugin to `exchange` and `login`.
+
+use broker_core::{Derived, Record, ScopeKey, Secret};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::wire::{Message, parse};
+
+/// The response to `exchange` and `login`.
+#[derive(Deserialize)]
+pub(crate) struct ExchangeResponse {
+    #[serde(default)]
+    pub(crate) tokens: Vec<IssuedToken>,
+    pub(crate) grant: Option<Secret>,
+    #[serde(default)]
+    pub(crate) grant_refused: bool,
+    #[serde(default)]
+    pub(crate) dropped: Vec<Vec<String>>,
+    pub(crate) account: Option<String>,
+    #[serde(rename = "kept")]
+    pub(crate) metadata: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct IssuedToken {
+    /// The requested scopes, if absent.
+    scopes: Option<Vec<String>>,
+    pub(crate) secret: Secret,
+    #[serde(rename = "type")]
+    pub(crate) token_type: Option<String>,
+    /// `null` means that the token never expires.
+    #[serde(default, deserialize_with = "present")]
+    pub(crate) expires_at: Option<Value>,
+    pub(crate) expires_in: Option<Value>,
+    pub(crate) scope: Option<String>,
+}
+
+impl ExchangeResponse {
+    /// Removes empty secrets, and tokens with invalid scopes.
+    pub(crate) fn remove_invalid(&mut self) {
+        let is_valid = |scope: &String| !scope.chars().any(char::is_control) && !Derived::is_key(scope);
+        self.tokens
+            .retain(|token| !token.secret.expose().is_empty() && token.scopes.iter().flatten().all(is_valid));
+        self.grant.take_if(|grant| grant.expose().is_empty());
+    }
+
+    /// Whether the response changes anything that leads to the requested token. Otherwise the broker would repeat the
+    /// same exchange.
+    pub(crate) fn makes_progress(&self, record: &Record, requested: &ScopeKey, now: DateTime<Utc>) -> bool {
+        let stored = record.usable_grant();
+        let is_new = |grant: &Secret| !stored.is_some_and(|stored| stored.secret().same_as(grant));
+        let is_stored = |scopes: &ScopeKey| {
+            record.token(scopes).is_some_and(|token| token.expires_at().is_none_or(|at| at > now))
+        };
+        self.grant.as_ref().is_some_and(is_new)
+            || (self.grant_refused && stored.is_some())
+            || self.dropped.iter().any(|scopes| record.token(&scope_key(scopes)).is_some())
+            || self
+                .tokens
+                .iter()
+                .map(|token| token.scopes(requested))
+                .any(|scopes| scopes == *requested || !is_stored(&scopes))
+    }
+}
+
+impl IssuedToken {
+    /// The scopes of the token; the requested ones if it names none.
+    pub(crate) fn scopes(&self, requested: &ScopeKey) -> ScopeKey {
+        self.scopes.as_deref().map_or_else(|| requested.clone(), scope_key)
+    }
+}
+
+pub(crate) fn scope_key(scopes: &[String]) -> ScopeKey {
+    ScopeKey::new(scopes.iter().map(String::as_str))
+}
+
+/// Returns the grant of a response that is malformed otherwise.
+pub(crate) fn salvage_grant(line: &[u8]) -> Option<Secret> {
+    #[derive(Deserialize)]
+    struct GrantOnly {
+        grant: Secret,
+    }
+    match parse::<GrantOnly>(line)? {
+        Message::Ok(response) if !response.grant.expose().is_empty() => Some(response.grant),
+        _ => None,
+    }
+}
+
+/// Keeps `null` apart from a missing field.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,148 @@
+//! Errors of the configuration: the key and its place in the file.
+
+use broker_core::{Error, ErrorCode, Kind, Result, SettingsError, SettingsProblem};
+use figment::value::{Dict, Value};
+
+use super::source_span::{Mark, SourceSpan};
+use super::{Config, SECRET_FORMS, show};
+use crate::suggestion;
+
+/// The keys of a secret's source.
+const SECRET_KEYS: [&str; 3] = ["env", "file", "command"];
+
+impl Config {
+    /// Checks that the tables of secrets have no unknown key.
+    pub(super) fn check_secrets(&self, name: &str, kind: &Kind) -> Result<()> {
+        let table = self.table(name)?;
+        for key in kind.secrets {
+            let Some(Value::Dict(_, secret)) = table.get(*key) else { continue };
+            if *key != "secrets" {
+                self.check_secret(&[name, key], secret)?;
+                continue;
+            }
+            for (inner, secret) in secret {
+                if let Value::Dict(_, secret) = secret {
+                    self.check_secret(&[name, key, inner], secret)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_secret(&self, path: &[&str], secret: &Dict) -> Result<()> {
+        let Some(unknown) = secret.keys().find(|key| !SECRET_KEYS.contains(&key.as_str())) else {
+            return Ok(());
+        };
+        let near = SECRET_KEYS.into_iter().find(|key| unknown.starts_with(key));
+        let near = near.or_else(|| suggestion(unknown, SECRET_KEYS));
+        let keys: Vec<&str> =
+            ["providers"].into_iter().chain(path.iter().copied()).chain([&**unknown]).collect();
+        let why = unknown_key(&format!("`{}`", path[1..].join(".")), unknown, near, &SECRET_KEYS);
+        Err(self.wrong(ErrorCode::ConfigUnknownKey, &keys, Mark::Key, &why))
+    }
+
+    /// Turns an error of a kind into one with the place in the file.
+    pub(super) fn settings_error(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
+        // Without a key the cause is outside the configuration.
+        if error.key.is_empty() {
+            return Error::configuration(error.message.clone());
+        }
+        // `fields.NAME`, `list[0]`: a place in a list is shown as its list.
+        let path = error.key.split('[').next().unwrap_or_default().split('.').filter(|key| !key.is_empty());
+        let mut keys: Vec<&str> = ["providers", name].into_iter().chain(path).collect();
+        let mut key = keys[2..].join(".");
+        let is_secret = keys.get(2).is_some_and(|key| kind.secrets.contains(key));
+        let mark = match () {
+            () if is_secret => Mark::Secret,
+            () if keys[2..].iter().any(|key| show::SENT.contains(key)) => Mark::Key,
+            () => Mark::Value,
+        };
+        let (code, mark, why) = match &error.problem {
+            SettingsProblem::MissingKey(form) => {
+                let form = if form.is_empty() { String::new() } else { format!(": {form}") };
+                (ErrorCode::ConfigMissingKey, mark, format!("`{key}` is missing{form}"))
+            }
+            SettingsProblem::Expected(_) | SettingsProblem::UnknownKey { .. } if is_secret => {
+                // The place of the whole secret: its table may contain parts of it.
+                keys.truncate(if keys[2] == "secrets" { 4 } else { 3 });
+                key = keys[2..].join(".");
+                let why = format!("`{key}` must be {SECRET_FORMS}");
+                (ErrorCode::ConfigInvalidValue, Mark::Secret, why)
+            }
+            SettingsProblem::UnknownKey { key: unknown, known } => {
+                keys.retain(|key| key != unknown);
+                let table = format!("`{}`", keys[2..].join("."));
+                keys.push(unknown);
+                let near = suggestion(unknown, known.iter().copied());
+                (ErrorCode::ConfigUnknownKey, Mark::Key, unknown_key(&table, unknown, near, known))
+            }
+            SettingsProblem::Expected(form) => {
+                (ErrorCode::ConfigInvalidValue, mark, format!("`{key}` must be {}", plain_form(form)))
+            }
+            _ => (ErrorCode::ConfigInvalid, mark, format!("`{key}`: {}", error.message)),
+        };
+        self.wrong(code, &keys, mark, &why)
+    }
+
+    /// An error about a key: at its place in the file that set it last, else with the name of its other origin.
+    pub(super) fn wrong(&self, code: ErrorCode, keys: &[&str], mark: Mark, why: &str) -> Error {
+        let metadata = self.figment.find_metadata(&keys.join("."));
+        let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
+        // Figment names no file for a table that several files contribute to.
+        let texts = self.texts.iter().rev().filter(|text| path.is_none_or(|path| text.path == path));
+        let is_variable = metadata.is_some_and(|metadata| metadata.name.starts_with("environment"));
+        let place = texts.filter(|_| !is_variable).find_map(|text| {
+            let written = self.written_keys(keys, &text.path.display().to_string());
+            SourceSpan::of_key(&text.path, &text.text, &written, mark)
+        });
+        Error::new(
+            code,
+            match place {
+                Some(place) => format!("{place}: {why}{}", place.excerpt()),
+                None => format!("{}: {why}", self.origin(keys)),
+            },
+        )
+    }
+
+    /// The path of a key as an origin writes it, which may use an old name.
+    fn written_keys<'a>(&self, keys: &[&'a str], origin: &str) -> Vec<&'a str> {
+        let mut keys = keys.to_vec();
+        if let ["providers", name, key, ..] = keys.as_mut_slice() {
+            let is_it = |renamed: &&super::layers::Renamed| {
+                renamed.provider == *name && renamed.new == *key && renamed.origin == origin
+            };
+            if let Some(renamed) = self.renamed.iter().find(is_it) {
+                *key = renamed.old;
+            }
+        }
+        keys
+    }
+}
+
+/// Says that a table has no such key, and which key may be meant.
+pub(super) fn unknown_key(table: &str, key: &str, near: Option<&str>, known: &[&str]) -> String {
+    let help = near.map_or_else(
+        || {
+            format!(
+                "its keys are {}",
+                known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+            )
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
+    format!("{table} has no key `{key}`: {help}")
+}
+
+/// The form that serde expects, in words that need no knowledge of Rust.
+fn plain_form(form: &str) -> &str {
+    match form {
+        "a map" | "map with a single key" => TABLE_FORM,
+        _ if form.starts_with("struct ") => TABLE_FORM,
+        "a sequence" => "a list: [\"one\", \"two\"]",
+        "a string" | "string or map" => "text",
+        "a boolean" => "true or false",
+        other => other,
+    }
+}
+
+const TABLE_FORM: &str = "a table: { name = \"value\" }";

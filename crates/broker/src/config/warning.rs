@@ -1,0 +1,102 @@
+//! Warnings about a configuration that works.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use broker_core::platform;
+use figment::value::Value;
+
+use super::Config;
+use super::secrets::is_source;
+
+/// Something in the configuration that works and should be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigWarning {
+    /// The configuration file has a literal secret, and other users can read the file.
+    SecretReadable {
+        /// The configuration file.
+        file: PathBuf,
+        /// The provider; none for the key `store`.
+        provider: Option<String>,
+        /// The key of the secret.
+        key: String,
+    },
+    /// A key has a new name; the old one is still read.
+    KeyRenamed {
+        /// The file or the environment variable that has the old name.
+        origin: String,
+        /// The provider.
+        provider: String,
+        /// The old name.
+        old: &'static str,
+        /// The new name.
+        new: &'static str,
+    },
+}
+
+impl ConfigWarning {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        match self {
+            Self::SecretReadable { file, .. } => {
+                format!("chmod 600 {}, or use {{ env }}, {{ file }} or {{ command }}", file.display())
+            }
+            Self::KeyRenamed { old, new, .. } => format!("rename `{old}` to `{new}`"),
+        }
+    }
+}
+
+impl fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretReadable { file, provider: Some(provider), key } => {
+                write!(f, "other users can read the secret `{key}` of {provider} in {}", file.display())
+            }
+            Self::SecretReadable { file, provider: None, key } => {
+                write!(f, "other users can read the secret `{key}` in {}", file.display())
+            }
+            Self::KeyRenamed { origin, provider, old, new } => {
+                write!(f, "{origin}: `{old}` of {provider} has the new name `{new}`")
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Returns the warnings about a provider: literal secrets that other users can read, keys under their old names.
+    #[must_use]
+    pub fn warnings(&self, name: &str) -> Vec<ConfigWarning> {
+        let secrets = self.kind_of(name).map(|kind| kind.secrets).unwrap_or_default();
+        let table = self.providers.get(name).and_then(Value::as_dict);
+        let is_literal = |key: &&&str| match table.and_then(|table| table.get(**key)) {
+            Some(Value::String(..)) => true,
+            Some(Value::Dict(_, several)) if **key == "secrets" && !is_source(key, several) => {
+                several.values().any(|value| matches!(value, Value::String(..)))
+            }
+            _ => false,
+        };
+        let readable = |key: &&str| {
+            let metadata = self.figment.find_metadata(&format!("providers.{name}.{key}"))?;
+            let file = metadata.source.as_ref()?.file_path().filter(|file| others_can_read(file))?;
+            Some(ConfigWarning::SecretReadable {
+                file: file.to_owned(),
+                provider: Some(name.to_owned()),
+                key: (*key).to_owned(),
+            })
+        };
+        let renamed = self.renamed.iter().filter(|renamed| renamed.provider == name);
+        let renamed = renamed.map(|renamed| ConfigWarning::KeyRenamed {
+            origin: renamed.origin.clone(),
+            provider: name.to_owned(),
+            old: renamed.old,
+            new: renamed.new,
+        });
+        secrets.iter().filter(is_literal).filter_map(readable).chain(renamed).collect()
+    }
+}
+
+pub(super) fn others_can_read(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|meta| platform::others_read(&meta))
+}

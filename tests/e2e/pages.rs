@@ -1,0 +1,97 @@
+//! The pages of the documentation: links lead somewhere, and the error codes are complete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use broker::{ErrorCode, ErrorKind};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository").to_owned()
+}
+
+fn pages() -> Vec<PathBuf> {
+    let root = repository();
+    let mut pages: Vec<_> =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| root.join(page)).into();
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "md") {
+                pages.push(entry);
+            }
+        }
+    }
+    pages
+}
+
+/// The text outside code blocks.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = prose(text);
+    let headings = headings.lines().filter_map(|line| line.strip_prefix('#'));
+    let mut counts = BTreeMap::new();
+    headings
+        .map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            let anchor = kept.collect::<String>().replace(' ', "-");
+            let count = counts.entry(anchor.clone()).and_modify(|count| *count += 1).or_insert(0);
+            if *count == 0 { anchor } else { format!("{anchor}-{count}") }
+        })
+        .collect()
+}
+
+#[test]
+fn links_of_all_pages_resolve() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        let prose = prose(&text);
+        for link in prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (path, anchor) =
+                link.split_once('#').map_or((link, None), |(path, anchor)| (path, Some(anchor)));
+            let target = if path.is_empty() { page.clone() } else { page.with_file_name("").join(path) };
+            let found = target.exists()
+                && anchor.is_none_or(|anchor| {
+                    std::fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor))
+                });
+            if !found {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn errors_page_lists_each_code_with_its_exit_code() {
+    let page = std::fs::read_to_string(repository().join("docs/errors.md")).expect("the page");
+    let mut listed = BTreeMap::new();
+    for section in page.split("\n## Exit ").skip(1) {
+        let exit = section.split([':', '\n']).next().expect("a code").to_owned();
+        for row in section.lines().filter_map(|line| line.strip_prefix("| `")) {
+            listed.insert(row.split('`').next().expect("a name").to_owned(), exit.clone());
+        }
+    }
+    let exit = |kind| match kind {
+        ErrorKind::Usage => "2",
+        ErrorKind::LoginRequired => "3",
+        ErrorKind::Unavailable => "4",
+        ErrorKind::Configuration => "5",
+        ErrorKind::Refused => "6",
+        ErrorKind::Cancelled => "130",
+        _ => "1",
+    };
+    let codes = ErrorCode::ALL.iter().map(|code| (code.name().to_owned(), exit(code.kind()).to_owned()));
+    assert_eq!(listed, codes.collect());
+}
