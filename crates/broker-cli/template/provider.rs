@@ -67,7 +67,7 @@ impl Provider for Service {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let password = match login {
-            Login::Usual => context.person().ask_hidden("Password").await?,
+            Login::Usual => context.prompt().ask_hidden("Password").await?,
             Login::Password(password) => password.clone(),
             _ => return Err(Error::usage("this service logs in with a password")),
         };
@@ -101,7 +101,7 @@ impl Service {
             || Problem::Transient(Error::unavailable(format!("the response of {} has no token", self.0.url)));
         let secret = text("access_token").ok_or_else(missing)?;
         let lifetime = object.get("expires_in").and_then(seconds);
-        let token = Token::from_answer(response, secret, lifetime, TimeDelta::hours(1));
+        let token = Token::from_response(response, secret, lifetime, TimeDelta::hours(1));
         let update = RecordUpdate::token(key, token).and_account(Some(self.0.username.clone()));
         let Some(refresh_token) = text("refresh_token") else { return Ok(update) };
         Ok(update.and_grant(refresh_token, response.sent_at))
