@@ -247,7 +247,7 @@ fn a_pipe_is_no_file_and_nobody_waits_for_it() {
         path.display().to_string()
     };
     let path = pipe(".earthdaily/credentials");
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says(&path).says("it is no file");
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says(&path).fails_with("config_invalid");
     std::fs::remove_file(&path).expect("it is there");
     let path = pipe("secret");
     for words in [&["token", "earthdaily", "--env-file", &path][..], &["import", &path]] {

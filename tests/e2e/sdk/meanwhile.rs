@@ -150,7 +150,7 @@ fn a_folder_that_is_away_is_no_logout() {
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert_eq!(service.reuse_events(), 0);
     std::fs::rename(&folder, &away).expect("moved");
-    let _ = sandbox.broker(&["token", "earthscope", "--force"]).says("away");
+    let _ = sandbox.broker(&["token", "earthscope", "--force"]).fails_with("login_required");
     std::fs::rename(&away, &folder).expect("moved");
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert_eq!(service.reuse_events(), 0);
