@@ -16,7 +16,7 @@ fn before_a_refresh_token_is_sent_the_record_says_so() {
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     let during = sandbox.record("earthscope");
     assert!(during["grant"]["sent_at"].is_string(), "{during}");
-    let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says("a renewal is under way since");
+    let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says("a renewal started at 20");
     let _ = finish(child).token();
     let after = sandbox.record("earthscope");
     assert!(after["grant"]["sent_at"].is_null(), "{after}");
@@ -39,7 +39,7 @@ fn killed_in_the_gap(service: &EarthScope, sandbox: &Sandbox) {
 fn a_loss_in_the_window_that_nobody_can_close_is_said_as_such() {
     let (service, sandbox) = expired(Rotation::RotateDetectReuse, 0);
     killed_in_the_gap(&service, &sandbox);
-    let said = "a renewal was cut off at 20";
+    let said = "a renewal was interrupted at 20";
     let run = sandbox.broker(&["token", "earthscope"]).ends(3).says(said);
     assert!(run.err.contains("; the service had already replaced the login"), "{}", run.err);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says(said);
@@ -158,7 +158,7 @@ fn who_waited_hears_that_the_renewal_was_cut_off_too() {
     }
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     let told = status["providers"][0]["last_failure"]["message"].as_str().expect("a message");
-    assert!(told.contains("a renewal was cut off at 20"), "{told}");
+    assert!(told.contains("a renewal was interrupted at 20"), "{told}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn the_held_token_serves_whatever_the_plugin_does() {
         // In the advisory window of its hour.
         odd.sandbox.age("odd", TimeDelta::minutes(50));
         let words = words.strip_prefix("error: odd: ").unwrap_or(words);
-        let run = odd.does(mode).token().says("the held token serves").says(words);
+        let run = odd.does(mode).token().says("the stored token is valid until").says(words);
         assert_eq!(run.token(), held, "{mode}");
         let after = odd.sandbox.record("odd");
         assert_eq!(after["grant"]["secret"], before["grant"]["secret"], "{mode}: the grant is kept");

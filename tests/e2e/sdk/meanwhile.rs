@@ -127,7 +127,7 @@ fn a_login_made_during_a_logout_is_left() {
     let theirs = json!({ "refresh_token": service.issue_refresh_token() });
     leave(&sandbox, &theirs);
     drop(hold);
-    let _ = finish(child).ends(0).says("has another login since");
+    let _ = finish(child).ends(0).says("contains another login");
     assert_eq!((left(&sandbox), service.revoked().len()), (theirs, 1));
 }
 
