@@ -82,7 +82,7 @@ fn a_file_that_is_named_has_to_have_a_secret() {
     for (variable, text, says) in [
         ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "has no EDS_SECRET"),
         ("EDS_JSON_PATH", "{\n\"EDS_SECRET\": KANARIE", "line 2 is not valid JSON"),
-        ("EDS_TOML_PATH", "x = 1\nEDS_SECRET = KANARIE\n", "line 2 is not TOML"),
+        ("EDS_TOML_PATH", "x = 1\nEDS_SECRET = KANARIE\n", "line 2 is not valid TOML"),
         ("EDS_INI_PATH", "[default]\n\nKANARIE\n", "line 3 is not INI"),
         ("EDS_INI_PATH", "", "empty"),
     ] {
@@ -251,13 +251,13 @@ fn a_pipe_is_no_file_and_nobody_waits_for_it() {
     std::fs::remove_file(&path).expect("it is there");
     let path = pipe("secret");
     for words in [&["token", "earthdaily", "--env-file", &path][..], &["import", &path]] {
-        let _ = sandbox.broker(words).ends(5).says("it is no file");
+        let _ = sandbox.broker(words).ends(5).fails_with("config_unreadable");
     }
     for variable in ["EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"] {
         let words = ["token", "earthdaily"];
         let mut command = sandbox.command(&words);
         command.env(variable, &path);
-        let _ = broker_e2e::finish(broker_e2e::spawn(command, &words)).ends(5).says("it is no file");
+        let _ = broker_e2e::finish(broker_e2e::spawn(command, &words)).ends(5).fails_with("config_invalid");
     }
     sandbox.write_config(&format!("[providers.earthdaily]\nclient_secret = {{ file = \"{path}\" }}\n"));
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says("it is no file");

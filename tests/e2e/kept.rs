@@ -41,7 +41,7 @@ fn a_loss_in_the_window_that_nobody_can_close_is_said_as_such() {
     killed_in_the_gap(&service, &sandbox);
     let said = "a renewal was interrupted at 20";
     let run = sandbox.broker(&["token", "earthscope"]).ends(3).says(said);
-    assert!(run.err.contains("; the service had already replaced the login"), "{}", run.err);
+    assert!(run.err.contains("the service had already replaced the refresh token"), "{}", run.err);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says(said);
     assert_eq!(service.count("token"), 2, "tried once, and a refused one never again");
     let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says(said);
