@@ -83,7 +83,7 @@ fn a_file_that_is_named_has_to_have_a_secret() {
         ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "has no EDS_SECRET"),
         ("EDS_JSON_PATH", "{\n\"EDS_SECRET\": KANARIE", "line 2 is not valid JSON"),
         ("EDS_TOML_PATH", "x = 1\nEDS_SECRET = KANARIE\n", "line 2 is not valid TOML"),
-        ("EDS_INI_PATH", "[default]\n\nKANARIE\n", "line 3 is not INI"),
+        ("EDS_INI_PATH", "[default]\n\nKANARIE\n", "line 3 is not valid INI"),
         ("EDS_INI_PATH", "", "empty"),
     ] {
         let sandbox = sandbox();
