@@ -243,7 +243,7 @@ fn pipes_are_refused_without_waiting() {
         path.display().to_string()
     };
     let path = pipe(".earthdaily/credentials");
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says(&path);
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says(&path).fails_with("config_invalid");
     std::fs::remove_file(&path).expect("it is there");
     let path = pipe("secret");
     for words in [&["token", "earthdaily", "--env-file", &path][..], &["import", &path]] {

@@ -20,7 +20,7 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
     }
     let until = |lifetime: Lifetime| lifetime.end(now).map(|end| end - now);
     let too_long = || Error::usage("the lifetime is too long for a calendar date");
-    let requested = match request.asked_life() {
+    let requested = match request.asked_lifetime() {
         Some(lifetime) => until(lifetime).ok_or_else(too_long)?,
         None => DEFAULT_LIFETIME,
     };
@@ -86,7 +86,7 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Re
     });
     let now = response.date().unwrap_or(response.sent_at);
     let lifetime = cookie.max_age.or_else(|| cookie.expires.map(|at| at - now)).unwrap_or(requested);
-    Ok(Token::from_answer(response, Secret::new(object.to_string()), Some(lifetime), requested)
+    Ok(Token::from_response(response, Secret::new(object.to_string()), Some(lifetime), requested)
         .with_type(Derived::COOKIE))
 }
 

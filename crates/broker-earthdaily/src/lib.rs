@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Context, Derived, Error, ErrorCode, ErrorKind, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate,
-    Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life,
+    Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_lifetime,
     refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, TokenEndpoint};
@@ -70,7 +70,7 @@ impl Provider for EarthDaily {
         }
         refuse_derived(request)?;
         refuse_scopes(request)?;
-        refuse_life(request)
+        refuse_lifetime(request)
     }
 
     fn hosts(&self) -> Vec<String> {

@@ -82,7 +82,7 @@ impl EarthScope {
         // The expiration is by the service's clock, which may differ.
         let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
         let left = expiration.and_then(time).map(|at| at - date.unwrap_or(response.sent_at));
-        let token = Token::from_answer(&response, keys, left, DEFAULT_LIFETIME)
+        let token = Token::from_response(&response, keys, left, DEFAULT_LIFETIME)
             .with_type(Derived::AWS)
             .with_margin(MARGIN);
         Ok(RecordUpdate::token(key, token))

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use broker_core::{
     Context, Derived, Error, ErrorCode, Hint, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record,
     RecordUpdate, Repeat, RequestPart, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
-    SettingsError, Token, TokenRequest, refuse_life, refuse_scopes,
+    SettingsError, Token, TokenRequest, refuse_lifetime, refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, DeviceFlow, TokenEndpoint, UserLogin, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -80,7 +80,7 @@ impl Provider for EarthScope {
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        refuse_life(request)?;
+        refuse_lifetime(request)?;
         if request.asked_derived().is_some() {
             return aws::check(request);
         }

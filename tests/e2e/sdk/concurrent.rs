@@ -150,7 +150,7 @@ fn missing_folder_is_not_a_logout() {
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert_eq!(service.reuse_events(), 0);
     std::fs::rename(&folder, &moved).expect("moved");
-    let _ = sandbox.broker(&["token", "earthscope", "--force"]).says(".earthscope");
+    let _ = sandbox.broker(&["token", "earthscope", "--force"]).fails_with("login_required");
     std::fs::rename(&moved, &folder).expect("moved");
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert_eq!(service.reuse_events(), 0);
