@@ -255,7 +255,7 @@ impl Plugin {
         login: &Login,
         secrets: &[(String, Secret)],
     ) -> Result<RecordUpdate> {
-        for (_, secret) in &secrets {
+        for (_, secret) in secrets {
             session.hide(secret);
         }
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
