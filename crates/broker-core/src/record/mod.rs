@@ -195,7 +195,7 @@ impl Record {
     pub fn login_missing(&self) -> Error {
         match self.grant() {
             Some(_) => Error::new(
-                ErrorCode::GrantRefused,
+                crate::ErrorCode::GrantRefused,
                 "the login has expired: the service no longer accepts its refresh token",
             ),
             None => Error::login_required("not logged in"),
