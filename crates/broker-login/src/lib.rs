@@ -187,7 +187,7 @@ impl Provider for LoginProvider {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let request = &self.requests.login;
-        // Before any prompt, so that nobody types in vain.
+        // Fails before the prompts if a secret cannot be read.
         let password = match (login, &self.password) {
             (Login::RefreshToken(_), _) => {
                 return Err(unsupported_login("a refresh token", RequestPart::RefreshToken));

@@ -167,7 +167,7 @@ impl Values<'_> {
         };
         value
             .map(Zeroizing::new)
-            .ok_or_else(|| Error::login_required(format!("there is no value for {}", placeholder.text())))
+            .ok_or_else(|| Error::login_required(format!("the value of {} is missing", placeholder.text())))
     }
 
     /// The secrets, which a response may repeat.
