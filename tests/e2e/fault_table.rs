@@ -1,5 +1,5 @@
-//! Every fault at every request of every kind. What comes of each stands in `fault-table.md`; what must never come of
-//! one is checked beside it, whatever stands there.
+//! Every fault at every request of every kind: `fault-table.md` lists the results. Results that are never allowed fail
+//! the test, whatever the table says.
 
 mod cell;
 mod hitch;
@@ -15,26 +15,26 @@ use cell::{Cell, run};
 use hitch::{Hitch, hitches};
 use request::{Request, requests};
 
-/// How many cells run at a time: each has a service and a process of its own.
-const AT_A_TIME: usize = 4;
+/// The number of concurrent cells: each has its own service and process.
+const CONCURRENT: usize = 4;
 
-/// How many faults one login serves, where they leave it as it is.
-const A_LOGIN_SERVES: usize = 6;
+/// The number of faults per login, if they do not change it.
+const FAULTS_PER_LOGIN: usize = 6;
 
-/// To write the table anew after a change: `UPDATE=1 cargo test -p broker-e2e fault_table`, and read the difference.
+/// `UPDATE=1 cargo test -p broker-e2e fault_table` rewrites the table after a change; review the difference.
 #[test]
 #[ignore = "takes a minute"]
-fn every_fault_at_every_request_comes_to_what_the_table_says() {
+fn every_fault_at_every_request_matches_the_table() {
     let (requests, hitches) = (requests(), hitches());
     let cells = run_all(&requests, &hitches);
     let rows: Vec<_> = cells.iter().map(|((r, h), cell)| (&requests[*r], &hitches[*h], cell)).collect();
     let observed = table::text(&rows);
-    // Not `println`, which the test harness keeps to itself when a test passes.
+    // Shown even if the test passes, unlike `println`.
     std::io::stdout().write_all(observed.as_bytes()).expect("stdout");
 
     let broken: String =
-        rows.iter().filter_map(|(request, hitch, cell)| never(request, hitch, cell)).collect();
-    assert!(broken.is_empty(), "what must never be:\n{broken}");
+        rows.iter().filter_map(|(request, hitch, cell)| violations(request, hitch, cell)).collect();
+    assert!(broken.is_empty(), "never allowed:\n{broken}");
 
     let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/fault-table.md");
     if std::env::var_os("UPDATE").is_some() {
@@ -42,14 +42,14 @@ fn every_fault_at_every_request_comes_to_what_the_table_says() {
     }
     let expected = std::fs::read_to_string(&stored).unwrap_or_default();
     let others = table::differences(&expected, &observed);
-    assert!(others.is_empty(), "it is not as fault-table.md says (- is there, + was seen):\n{others}");
+    assert!(others.is_empty(), "the results differ from fault-table.md (- table, + result):\n{others}");
 }
 
-/// What must never be and is in a cell.
-fn never(request: &Request, hitch: &Hitch, cell: &Cell) -> Option<String> {
+/// Lists the results of a cell that are never allowed.
+fn violations(request: &Request, hitch: &Hitch, cell: &Cell) -> Option<String> {
     let place = format!("{} | {} | {}", request.kind, request.name, hitch.name);
     let broken = cell.broken.join("; ");
-    (!broken.is_empty()).then(|| format!("{place}: {broken}\n    {}\n", cell.words))
+    (!broken.is_empty()).then(|| format!("{place}: {broken}\n    {}\n", cell.stderr))
 }
 
 /// The faults of one request that share a login.
@@ -60,8 +60,8 @@ struct Job<'a> {
 
 fn run_all(requests: &[Request], hitches: &[Hitch]) -> BTreeMap<(usize, usize), Cell> {
     let jobs = requests.iter().enumerate().flat_map(|(number, request)| {
-        let fitting = hitches.iter().enumerate().filter(|(_, hitch)| request.meets(hitch));
-        let size = if request.spends_the_login { 1 } else { A_LOGIN_SERVES };
+        let fitting = hitches.iter().enumerate().filter(|(_, hitch)| request.has(hitch));
+        let size = if request.spends_the_login { 1 } else { FAULTS_PER_LOGIN };
         let fitting: Vec<_> = fitting.collect();
         let jobs = fitting.chunks(size).map(|some| Job { request: number, hitches: some.to_vec() });
         jobs.collect::<Vec<_>>()
@@ -80,7 +80,7 @@ fn run_all(requests: &[Request], hitches: &[Hitch]) -> BTreeMap<(usize, usize), 
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
+        for _ in 0..CONCURRENT {
             scope.spawn(work);
         }
     });

@@ -192,7 +192,7 @@ fn unwritable_state_folder_fails_before_requests() {
     let state = blocked.display().to_string();
     let _ = sandbox
         .broker(&["token", "earthscope", "--state-dir", &state])
-        .fails_with("store_unwritable")
+        .fails_with("store_unreadable")
         .ends(1);
     assert_eq!(service.seen().len(), requests, "no request");
 }

@@ -1,21 +1,21 @@
-//! Requests for logins: `token/pair` and `token/refresh`.
+//! The login requests `token/pair` and `token/refresh`.
 
 use broker_core::{
-    Claims, Context, Error, HttpRequest, HttpResponse, Problem, RecordUpdate, Repeat, Result, ScopeKey,
-    Secret, ServiceUrl, Token, read_object, salvage,
+    Claims, Context, Error, ErrorCode, HttpRequest, HttpResponse, Problem, RecordUpdate, Repeat, Result,
+    ScopeKey, Secret, ServiceUrl, Token, read_object, salvage,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-/// If an access token does not tell: the default of the library the service appears to be built on.
-const DEFAULT_LIFE: TimeDelta = TimeDelta::minutes(5);
+/// The lifetime of an access token without `exp`: the default of django-ninja-jwt.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
 /// The service's API.
 pub(crate) struct Api {
     pub(crate) base_url: ServiceUrl,
 }
 
-/// What a login or a refresh gave.
+/// The tokens of a login or a refresh.
 pub(crate) struct Paired {
     access: Option<Token>,
     refresh: Option<(Secret, DateTime<Utc>)>,
@@ -23,44 +23,48 @@ pub(crate) struct Paired {
 }
 
 impl Paired {
-    pub(crate) fn change(self) -> RecordUpdate {
-        let mut change = RecordUpdate::default().and_account(self.account);
+    pub(crate) fn into_update(self) -> RecordUpdate {
+        let mut update = RecordUpdate::default().and_account(self.account);
         if let Some(access) = self.access {
-            change = change.and_token(&ScopeKey::default(), access);
+            update = update.and_token(&ScopeKey::default(), access);
         }
         match self.refresh {
-            Some((refresh, at)) => change.and_grant(refresh, at),
-            None => change,
+            Some((refresh, at)) => update.and_grant(refresh, at),
+            None => update,
         }
     }
 }
 
 impl Api {
-    /// Logs in. Sent again only if the service surely did not look at the password.
+    /// Logs in. Repeats the request only if the service did not see the password.
     pub(crate) async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<Paired> {
         let fields = [("email", email), ("password", password.expose())];
         let response = self.post(context, "token/pair", &fields, Repeat::IfNotActed).await?;
-        let object = self
-            .read(&response, &[password])
-            .map_err(|problem| problem.error("the service refused the email and password"))?;
-        // The email as the person gave it, which is what a configuration is compared with.
+        let object = self.read(&response, &[password]).map_err(|problem| match problem {
+            Problem::Refused(refusal) => {
+                let error = refusal.error("Carbon Mapper refused the email or password");
+                Error::new(ErrorCode::PasswordRefused, error.message())
+            }
+            Problem::Transient(error) => error,
+        })?;
+        // The email as the user typed it: it is compared with the configuration.
         self.paired(&response, &object, None, Some(email.to_owned()))
     }
 
-    /// Refreshes. `None`: the service refused the refresh token for good.
+    /// Refreshes. Returns `None` if the service refused the refresh token.
     pub(crate) async fn refresh(&self, context: &Context, refresh: &Secret) -> Result<Option<Paired>> {
         let fields = [("refresh", refresh.expose())];
         let response = self.post(context, "token/refresh", &fields, Repeat::SpendsGrant).await?;
         match self.read(&response, &[refresh]) {
             Ok(object) => self.paired(&response, &object, Some(refresh), None).map(Some),
-            // The one thing this request can be unauthorized for is its token.
+            // Only the refresh token can be unauthorized here.
             Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(None),
             Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
                 Some(new) => {
                     let refresh = Some((new, response.sent_at));
                     Ok(Some(Paired { access: None, refresh, account: None }))
                 }
-                None => Err(problem.error("the service refused to renew")),
+                None => Err(problem.error("Carbon Mapper refused the refresh")),
             },
         }
     }
@@ -83,8 +87,8 @@ impl Api {
         read_object(response, &self.base_url, secrets)
     }
 
-    /// Reads tokens. A refresh token other than the one that was `sent` is kept even without an access token: the
-    /// old one may be spent, and this is the login now.
+    /// Reads tokens. A refresh token other than the one `sent` is kept even without an access token: the old one may be
+    /// spent.
     fn paired(
         &self,
         response: &HttpResponse,
@@ -96,10 +100,13 @@ impl Api {
         let refresh = text(object, "refresh").map(Secret::new);
         let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if access.is_none() && !rotated {
-            return Err(Error::unavailable(format!("{} answered without an access token", self.base_url)));
+            return Err(Error::new(
+                ErrorCode::BadResponse,
+                format!("the response of {} has no access token", self.base_url),
+            ));
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
-        let access = access.map(|access| Token::from_answer(response, access, None, DEFAULT_LIFE));
+        let access = access.map(|access| Token::from_response(response, access, None, DEFAULT_LIFETIME));
         Ok(Paired { access, refresh: refresh.map(|refresh| (refresh, response.sent_at)), account })
     }
 }

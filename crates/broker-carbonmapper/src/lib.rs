@@ -1,5 +1,5 @@
-//! Carbon Mapper: methane plumes. A password login gives an access token and a refresh token; scoped tokens for
-//! STAC are minted with the access token, and shown once.
+//! Carbon Mapper: methane plumes. A password login returns an access token and a refresh token. The access token mints
+//! scoped tokens for STAC, which the service shows once.
 
 mod api;
 mod config;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked, ScopeKey,
-    Secret, SecretSource, Settings, SettingsError, Token, TokenRequest, fingerprint, refuse_derived,
-    refuse_life,
+    Context, Error, ErrorCode, Grant, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate, RequestPart,
+    Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
+    fingerprint, refuse_derived, refuse_lifetime,
 };
 use chrono::{DateTime, Utc};
 
@@ -30,7 +30,7 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// Where people see and delete their scoped tokens.
+/// The page on which users see and delete their scoped tokens.
 const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
@@ -44,10 +44,10 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         audience: None,
         secret_fingerprint: None,
     };
-    let Account { email, password, password_from } =
+    let Account { email, password, password_origin } =
         Account::new(config.email, config.password, settings.env());
-    // It is one person's token: of several entries only the one named as the kind uses it.
-    let given = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
+    // Of several providers, only the one named like the kind uses the variable: it is the token of one account.
+    let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
     config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
     let routes = Routes { list: config.token_list_path, delete: config.token_delete_path };
@@ -55,11 +55,10 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         api: Api { base_url },
         email,
         password,
-        password_from,
-        given,
+        password_origin,
+        env_token,
         routes,
         issuer,
-        name: settings.name().to_owned(),
     }))
 }
 
@@ -67,12 +66,11 @@ struct CarbonMapper {
     api: Api,
     email: Option<String>,
     password: Option<SecretSource>,
-    password_from: Option<String>,
+    password_origin: Option<String>,
     /// The token in [`env_token::VARIABLE`].
-    given: Option<Secret>,
+    env_token: Option<Secret>,
     routes: Routes,
     issuer: Issuer,
-    name: String,
 }
 
 #[async_trait]
@@ -88,14 +86,16 @@ impl Provider for CarbonMapper {
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().is_empty() {
-            return refuse_life(request)
-                .map_err(|_| Error::usage("the life and the name of a token can be chosen for scoped tokens only: add `--scope stac`"));
+            return refuse_lifetime(request).map_err(|error| {
+                error.with_message("lifetime and name can be chosen for scoped tokens only")
+            });
         }
         match request.scopes().iter().find(|scope| !mint::SCOPES.contains(scope)) {
             None => mint::check(request, now),
             Some(other) => {
                 let known = mint::SCOPES.join("`, `");
-                Err(Error::usage(format!("Carbon Mapper has no scope `{other}`: it has `{known}`")))
+                let message = format!("Carbon Mapper has no scope `{other}`; it has `{known}`");
+                Err(Error::new(ErrorCode::ScopeUnsupported, message))
             }
         }
     }
@@ -105,31 +105,33 @@ impl Provider for CarbonMapper {
     }
 
     fn sources(&self) -> Vec<String> {
-        let login = match (&self.email, &self.password_from) {
-            (Some(_), Some(from)) => from.clone(),
-            (None, Some(from)) => format!("a login (broker login {}), with {from}", self.name),
-            (_, None) => format!("a login (broker login {})", self.name),
+        let login = match (&self.email, &self.password_origin) {
+            (Some(_), Some(origin)) => origin.clone(),
+            (None, Some(origin)) => format!("a login, with {origin}"),
+            (_, None) => "a login".to_owned(),
         };
-        let given =
-            self.given_without(None).map(|_| format!("{} (only without a login)", env_token::VARIABLE));
-        [login].into_iter().chain(given).collect()
+        let env_token =
+            self.env_token_without(None).map(|_| format!("{} (only without a login)", env_token::VARIABLE));
+        [login].into_iter().chain(env_token).collect()
     }
 
     fn accepts(&self, token: &Token) -> bool {
-        let same = |given: &Secret| given.same_as(token.secret());
-        !env_token::is_given(token) || self.given.as_ref().is_some_and(same)
+        let same = |env_token: &Secret| env_token.same_as(token.secret());
+        !env_token::is_from_env(token) || self.env_token.as_ref().is_some_and(same)
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        record.usable_grant().is_some() || self.has_password() || self.given_without(record.grant()).is_some()
+        record.usable_grant().is_some()
+            || self.has_password()
+            || self.env_token_without(record.grant()).is_some()
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
         self.mints_with(record, request, now).is_none() && record.usable_grant().is_some()
     }
 
-    /// A live access token mints; else a refresh token refreshes; else a password at hand logs in; else a token at hand
-    /// serves as it is; else a person.
+    /// Uses the first available: an access token mints, a refresh token refreshes, a configured password logs in, the
+    /// environment's token is returned unchanged.
     async fn exchange(
         &self,
         context: &Context,
@@ -141,27 +143,27 @@ impl Provider for CarbonMapper {
         }
         if let Some(grant) = record.usable_grant() {
             let refreshed = self.api.refresh(context, grant.secret()).await?;
-            return Ok(refreshed.map_or_else(RecordUpdate::grant_refused, Paired::change));
+            return Ok(refreshed.map_or_else(RecordUpdate::grant_refused, Paired::into_update));
         }
         if let (Some(email), Some(source)) = (&self.email, &self.password) {
             let password = source.resolve(context, "password").await?;
-            return self.pair_unasked(context, record, request, email, &password).await;
+            return self.pair_automatically(context, record, request, email, &password).await;
         }
-        if let Some(given) = self.given_without(record.grant()) {
-            return env_token::hand_out(context, given.clone(), request);
+        if let Some(token) = self.env_token_without(record.grant()) {
+            return env_token::update(context, token.clone(), request);
         }
         Err(record.login_missing())
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         if let Login::RefreshToken(_) = login {
-            return Err(Error::usage(
-                "Carbon Mapper logs in with a password: leave out `--refresh-token-stdin`",
-            ));
+            let message = "Carbon Mapper supports password login only";
+            return Err(Error::new(ErrorCode::LoginUnsupported, message)
+                .with_hint(Hint::LeaveOut(RequestPart::RefreshToken)));
         }
         let email = match &self.email {
             Some(email) => email.clone(),
-            None => context.person().ask("Carbon Mapper email").await.map_err(|error| {
+            None => context.prompt().ask("Carbon Mapper email").await.map_err(|error| {
                 error.with_hint("set `email` of this provider in the configuration, or CARBONMAPPER_EMAIL")
             })?,
         };
@@ -169,16 +171,18 @@ impl Provider for CarbonMapper {
             (Login::Password(password), _) => password.clone(),
             (_, Some(source)) => source.resolve(context, "password").await?,
             (_, None) => {
-                let asked = context.person().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
+                let asked = context.prompt().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
                 asked.map_err(|error| {
-                    error.with_hint("give it with --password-stdin, or set CARBONMAPPER_PASSWORD")
+                    error.with_hint(
+                        "set `password` of this provider in the configuration, or CARBONMAPPER_PASSWORD",
+                    )
                 })?
             }
         };
         self.pair(context, &email, &password).await
     }
 
-    /// With a route to delete tokens by, an access token is needed.
+    /// Requests an access token if a route deletes minted tokens.
     fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
         (self.routes.delete.is_some() && record.details().next().is_some()).then(TokenRequest::new)
     }
@@ -194,10 +198,10 @@ impl Provider for CarbonMapper {
         let left: Vec<_> = mint::names(record).filter(|name| !deleted.contains(name)).collect();
         let note = match left.as_slice() {
             [] => format!(
-                "logins end by themselves at Carbon Mapper; scoped tokens are managed at {TOKEN_PAGE}"
+                "Carbon Mapper cannot revoke logins, which expire automatically; manage scoped tokens at {TOKEN_PAGE}"
             ),
             names => {
-                format!("still valid at Carbon Mapper until deleted at {TOKEN_PAGE}: {}", names.join(", "))
+                format!("these tokens stay valid until you delete them at {TOKEN_PAGE}: {}", names.join(", "))
             }
         };
         Ok(Revoked { revoked: !deleted.is_empty(), note: Some(note) })
@@ -205,8 +209,8 @@ impl Provider for CarbonMapper {
 }
 
 impl CarbonMapper {
-    /// The access token that mints the scoped token asked for, if one is asked for and an access token is at hand. Only
-    /// a login's can: the one that a person gave may be a scoped token itself.
+    /// Returns the access token that mints the requested scoped token, if one is requested and available. The
+    /// environment's token cannot mint: it may be a scoped token itself.
     fn mints_with<'a>(
         &self,
         record: &'a Record,
@@ -215,30 +219,30 @@ impl CarbonMapper {
     ) -> Option<&'a Token> {
         let access =
             record.usable_token(&ScopeKey::default(), now).filter(|_| !request.scopes().is_empty())?;
-        let given = self.given.as_ref().is_some_and(|given| given.same_as(access.secret()));
-        (!given).then_some(access)
+        let from_env = self.env_token.as_ref().is_some_and(|token| token.same_as(access.secret()));
+        (!from_env).then_some(access)
     }
 
     fn has_password(&self) -> bool {
         self.email.is_some() && self.password.is_some()
     }
 
-    /// The token that a person gave, where there is no login.
-    fn given_without(&self, login: Option<&Grant>) -> Option<&Secret> {
-        self.given.as_ref().filter(|_| login.is_none() && !self.has_password())
+    /// Returns the environment's token, unless a login or password exists.
+    fn env_token_without(&self, login: Option<&Grant>) -> Option<&Secret> {
+        self.env_token.as_ref().filter(|_| login.is_none() && !self.has_password())
     }
 
     async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<RecordUpdate> {
         let paired = self.api.pair(context, email, password).await.map_err(|error| {
-            // Wrong passwords lock accounts: this one is not tried again by itself.
+            // Wrong passwords lock accounts: this one is not retried automatically.
             let refused = error.kind() == broker_core::ErrorKind::Refused;
             if refused { error.with_secret_fingerprint(self.fingerprint(email, password)) } else { error }
         })?;
-        Ok(paired.change())
+        Ok(paired.into_update())
     }
 
     /// Logs in with the configured password, unless it is known to be wrong.
-    async fn pair_unasked(
+    async fn pair_automatically(
         &self,
         context: &Context,
         record: &Record,
@@ -250,7 +254,7 @@ impl CarbonMapper {
         self.pair(context, email, password).await
     }
 
-    /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
+    /// Returns two bytes only: the fingerprint must not confirm a guessed password.
     fn fingerprint(&self, email: &str, password: &Secret) -> String {
         fingerprint(&format!("{} {email}", self.api.base_url), password, 16)
     }

@@ -1,10 +1,10 @@
-//! Scoped tokens: minted by `account/tokens/create-stac`, shown once, left on the account until deleted there.
+//! Scoped tokens, minted by `account/tokens/create-stac`. They stay on the account until deleted there.
 
 use std::time::Duration;
 
 use broker_core::{
-    Context, Error, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, Token, TokenRequest, sanitize,
+    Context, Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, RecordUpdate,
+    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, sanitize,
 };
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde_json::{Map, Value};
@@ -17,12 +17,12 @@ pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// If nobody asks for a life: what the service's tutorials ask for.
-const USUAL_LIFE: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
+/// The default lifetime, as in the service's tutorials.
+const DEFAULT_LIFETIME: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
 
 impl Api {
-    /// Mints a scoped token. Every mint leaves a token on the account, so this is sent again only if the service
-    /// surely did not act.
+    /// Mints a scoped token. Every mint leaves a token on the account, so the request is repeated only if the service did
+    /// not act.
     pub(crate) async fn mint(
         &self,
         context: &Context,
@@ -36,47 +36,48 @@ impl Api {
         let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
         let url = self.base_url.join("account/tokens/create-stac");
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
-        // After most faults nobody knows.
-        let unknown = |error: Error| match error.kind() {
+        // After most faults, the service may have made a token.
+        let maybe_made = |error: Error| match error.kind() {
             ErrorKind::Unavailable if error.retry_after().is_none() => error.with_hint(format!(
-                "if a token named {name} was made, it is listed at {TOKEN_PAGE}; try again"
+                "try again; a token named {name} may exist at {TOKEN_PAGE}: delete it there"
             )),
             _ => error,
         };
-        let response = context.send(&post).await.map_err(unknown)?;
+        let response = context.send(&post).await.map_err(maybe_made)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // Not the token it should be: forgotten, and the next exchange gets another, unless this is one.
+            // Drops the refused access token, unless it is new. The next exchange gets another.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {
                 return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }
-            Err(problem) => return Err(unknown(problem.error("the service refused to make a scoped token"))),
+            Err(problem) => {
+                return Err(maybe_made(problem.error("Carbon Mapper refused to create a scoped token")));
+            }
         };
         let Some(secret) = text(&object, "token_value").map(Secret::new) else {
-            return Err(unknown(Error::unavailable(format!(
-                "{} answered without `token_value`",
-                self.base_url
-            ))));
+            return Err(maybe_made(Error::new(
+                ErrorCode::BadResponse,
+                format!("the response of {} has no token_value", self.base_url),
+            )));
         };
         object.remove("token_value");
-        // Without a say of its own, it expires when that UTC day begins.
-        let life = start_of(day) - response.sent_at;
+        // Without `exp`, it expires when that UTC day begins.
+        let lifetime = start_of(day) - response.sent_at;
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));
-        let token = Token::from_answer(&response, secret, None, life)
+        let token = Token::from_response(&response, secret, None, lifetime)
             .with_scope(Some(request.scopes().as_str().to_owned()))
             .with_details(object);
         let until = token.expires_at().unwrap_or_else(|| start_of(day));
         let until = until.format("%F %H:%M UTC");
         context.notify_after_save(format!(
-            "made a token named {name}; the service counts whole UTC days: it expires {until}"
+            "created token {name}, which expires {until} (Carbon Mapper counts whole UTC days)"
         ));
         Ok(RecordUpdate::token(request.scopes(), token))
     }
 
-    /// Deletes at the service what the record says was minted, by the routes the configuration names; gives the
-    /// names of what was deleted.
+    /// Deletes the record's minted tokens by the configured routes. Returns the names of the deleted tokens.
     pub(crate) async fn delete_minted(
         &self,
         context: &Context,
@@ -97,15 +98,15 @@ impl Api {
             let url = self.base_url.join(&delete.replace("{id}", &id));
             let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
             let response = context.send(&request).await?;
-            // Gone is gone, by whomever, if it is the service that says so.
+            // A 404 in JSON is from the service: the token is deleted already.
             let gone = response.status == 404 && response.json().is_some();
-            // A network's sign-in page deletes nothing.
+            // A captive portal's page deletes nothing.
             let done = (200..300).contains(&response.status) && !response.is_html();
             if !done && !gone {
-                let refused = format!("the service did not delete the token {name}");
+                let refused = format!("Carbon Mapper did not delete the token {name}");
                 return Err(match self.read(&response, &[access.secret()]) {
                     Err(problem) => problem.error(&refused),
-                    Ok(_) => Error::unavailable(refused),
+                    Ok(_) => Error::new(ErrorCode::BadResponse, refused),
                 });
             }
             deleted.push(sanitize(name));
@@ -113,7 +114,7 @@ impl Api {
         Ok(deleted)
     }
 
-    /// The account's tokens: a list, or an object with one in it.
+    /// Lists the account's tokens: the response is a list, or an object with a list.
     async fn list(&self, context: &Context, access: &Token, path: &str) -> Result<Vec<Map<String, Value>>> {
         let request = HttpRequest::new(Method::Get, self.base_url.join(path), Repeat::Safe)
             .with_bearer(access.secret());
@@ -123,7 +124,7 @@ impl Api {
             _ => {
                 let object = self
                     .read(&response, &[access.secret()])
-                    .map_err(|problem| problem.error("the service did not list the account's tokens"))?;
+                    .map_err(|problem| problem.error("Carbon Mapper did not list the account's tokens"))?;
                 object.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
             }
         };
@@ -134,7 +135,7 @@ impl Api {
     }
 }
 
-/// The names of the scoped tokens in a record.
+/// Returns the names of the scoped tokens in a record.
 pub(crate) fn names(record: &Record) -> impl Iterator<Item = String> {
     record.details().filter_map(|details| text(details, "name").map(sanitize))
 }
@@ -151,33 +152,32 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// An error if the name or the end asked for is one that the service would refuse or a person not recognise.
+/// Checks the requested name and lifetime.
 pub(crate) fn check(request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
     let bad = |name: &str| name.trim().is_empty() || name.chars().any(char::is_control);
     if request.asked_name().is_some_and(bad) {
-        return Err(Error::usage("`--name` must be a line of text"));
+        return Err(Error::usage("the name of a token must be one line of text"));
     }
     expiration_date(request, now).map(drop)
 }
 
-/// The UTC date to ask for. The date has no zone, and must be tomorrow at least; a duration is counted in whole
-/// days, rounded up; where a life must be left, the day begins after it.
+/// Returns the UTC date to request, at least tomorrow. Durations are rounded up to whole days. The token must not expire
+/// before the requested minimum lifetime has passed.
 fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
     let today = now.date_naive();
-    let beyond = || Error::usage("`--expires` or `--min-ttl` is beyond the calendar");
-    let in_days = |days: u64| today.checked_add_days(Days::new(days)).ok_or_else(beyond);
+    let too_long = || Error::usage("the lifetime is too long for a calendar date");
+    let in_days = |days: u64| today.checked_add_days(Days::new(days)).ok_or_else(too_long);
     let tomorrow = in_days(1)?;
-    let day = match request.asked_life().unwrap_or(USUAL_LIFE) {
+    let day = match request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME) {
         Lifetime::Until(day) if day <= today => {
-            let over = format!("`--expires {day}` is over (UTC): the earliest is {tomorrow}");
-            return Err(Error::usage(over));
+            return Err(Error::usage(format!("{day} has passed (UTC); the earliest expiry is {tomorrow}")));
         }
         Lifetime::Until(day) => day,
-        Lifetime::For(life) => in_days(life.as_secs().div_ceil(DAY.as_secs()))?,
+        Lifetime::For(lifetime) => in_days(lifetime.as_secs().div_ceil(DAY.as_secs()))?,
     };
-    let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(beyond)?;
-    let after_it = left.date_naive().succ_opt().ok_or_else(beyond)?;
-    Ok(if request.asked_ttl().is_some() { day.max(after_it) } else { day.max(tomorrow) })
+    let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_long)?;
+    let day_after = left.date_naive().succ_opt().ok_or_else(too_long)?;
+    Ok(if request.asked_ttl().is_some() { day.max(day_after) } else { day.max(tomorrow) })
 }
 
 fn start_of(day: NaiveDate) -> DateTime<Utc> {

@@ -1,4 +1,4 @@
-//! Carbon Mapper against its fake server, on a clock that the tests move.
+//! Carbon Mapper against its fake server, with a test clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -6,7 +6,6 @@
 mod mint;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker_carbonmapper::KIND;
 use broker_core::{Provider, Settings};
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 pub(crate) const EMAIL: &str = "ada@example.org";
 pub(crate) const PASSWORD: &str = "standin-password";
 
-/// A person who types email and password.
+/// A user who types email and password.
 pub(crate) struct Methane {
     pub(crate) world: World,
     pub(crate) service: CarbonMapper,
@@ -26,9 +25,8 @@ pub(crate) struct Methane {
 impl Methane {
     pub(crate) fn new(options: CarbonMapperOptions) -> Self {
         let mut world = World::new();
-        world.timeout = Duration::from_millis(300);
         world.person =
-            (0..4).fold(TestPrompt::default(), |person, _| person.answering(EMAIL).answering(PASSWORD));
+            (0..4).fold(TestPrompt::default(), |prompt, _| prompt.answering(EMAIL).answering(PASSWORD));
         let service = CarbonMapper::start(CarbonMapperOptions { now: world.clock.for_service(), ..options });
         Self { world, service }
     }
@@ -49,7 +47,7 @@ impl Subject for Methane {
     }
 
     fn elsewhere(&self) -> Arc<dyn Provider> {
-        self.build(json!({ "email": "somebody@else.example" }))
+        self.build(json!({ "email": "eve@example.org" }))
     }
 
     fn service(&self) -> &Server {
@@ -86,7 +84,7 @@ async fn conforms_with_rotation() {
 }
 
 #[tokio::test]
-async fn conforms_with_answers_that_leave_the_refresh_token_out() {
+async fn conforms_without_refresh_token_in_responses() {
     let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
     conformance::run(|| Methane::new(options.clone())).await;
 }

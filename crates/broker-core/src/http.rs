@@ -76,6 +76,7 @@ pub enum Method {
 }
 
 /// A request. It contains secrets, so its `Debug` output shows only method and URL.
+#[derive(Clone)]
 pub struct HttpRequest {
     method: Method,
     url: ServiceUrl,

@@ -66,7 +66,7 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    /// Reads an answer. `expires_in` can be a number or text, or be missing; then see [`Token::from_answer`].
+    /// Reads an answer. `expires_in` can be a number or text, or be missing; then see [`Token::from_response`].
     pub(crate) fn read(
         response: &HttpResponse,
         from: &ServiceUrl,
@@ -85,7 +85,7 @@ impl TokenAnswer {
             return Err(Problem::Transient(Error::unavailable(words)));
         };
         let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);
-        let token = Token::from_answer(response, access_token, expires_in, default_life)
+        let token = Token::from_response(response, access_token, expires_in, default_life)
             .with_type(text_at(&answer, &fields.token_type).unwrap_or("Bearer"))
             .with_scope(text_at(&answer, &fields.scope).map(str::to_owned));
         let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));

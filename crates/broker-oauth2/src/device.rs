@@ -100,7 +100,7 @@ impl DeviceFlow<'_> {
         }
         let (code, device_code) = read_code(&object, life)
             .ok_or_else(|| Error::unavailable(format!("{} answered without a code", self.url)))?;
-        context.person().show_code(&code);
+        context.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
             device_code,
@@ -225,7 +225,7 @@ async fn wait(context: &Context, pause: Duration, expires_at: DateTime<Utc>) -> 
         if left.is_zero() {
             return Ok(());
         }
-        context.person().waiting(left);
+        context.prompt().waiting(left);
         let step = rest.min(TICK).min(left);
         context.pause(step).await?;
         rest = rest.saturating_sub(step);

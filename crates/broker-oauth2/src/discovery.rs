@@ -187,7 +187,7 @@ impl Metadata {
 
     /// What a record keeps of this issuer, however old it is.
     pub(crate) fn kept(record: &Record, issuer: Option<&IssuerUrl>) -> Option<Self> {
-        let kept = Self::deserialize(record.kept(Self::KEPT)?).ok()?;
+        let kept = Self::deserialize(record.metadata(Self::KEPT)?).ok()?;
         issuer.is_some_and(|issuer| issuer.0 == kept.issuer).then_some(kept)
     }
 

@@ -1,4 +1,4 @@
-//! A clock that tests move.
+//! A clock that tests advance.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Now;
 
-/// A clock that stands still unless it is moved; whoever sleeps on it moves it. Clones are the same clock.
+/// A clock that tests advance. Sleeping advances it at once. Clones share their time.
 #[derive(Debug, Clone)]
 pub struct TestClock(Arc<Mutex<State>>);
 
@@ -26,24 +26,24 @@ impl Default for TestClock {
 }
 
 impl TestClock {
-    /// A clock that begins with the time that it is.
+    /// Creates a clock at the current time.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(State { now: Utc::now(), slept: Vec::new() })))
     }
 
-    /// Moves it, forward or back.
+    /// Moves the clock forward or back.
     pub fn advance(&self, by: TimeDelta) {
         self.0.lock().unwrap().now += by;
     }
 
-    /// The sleeps so far.
+    /// Returns all sleeps so far.
     #[must_use]
     pub fn slept(&self) -> Vec<Duration> {
         self.0.lock().unwrap().slept.clone()
     }
 
-    /// The same clock for a fake server.
+    /// Returns this clock for a fake server.
     #[must_use]
     pub fn for_service(&self) -> Now {
         let clock = self.clone();

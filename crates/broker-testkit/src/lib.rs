@@ -1,19 +1,20 @@
-//! What the broker and its providers, also those of others, are tested and shown with; no part of the binary.
+//! Tools to test providers: fake servers, a test clock, and the conformance suite.
 //!
-//! [`conformance`] is the suite that every provider runs through, with [`TestClock`], [`TestEnv`] and
-//! [`TestPrompt`] as its world. [`fake`] has the three services, and [`TokenService`] for any
-//! other, as loopback servers, each with faults that a test or a demo injects.
+//! [`conformance`] is the suite that every provider must pass. It runs in a [`World`] of [`TestClock`], [`TestEnv`] and
+//! [`TestPrompt`]. [`fake`] contains loopback servers for the three services and a generic [`TokenService`], with faults
+//! that a test injects.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "a fake server that breaks should fail its test at once"
+    reason = "a broken fake server should fail its test at once"
 )]
 
 mod clock;
 pub mod conformance;
 pub mod fake;
+mod http;
 mod world;
 
 pub use clock::TestClock;

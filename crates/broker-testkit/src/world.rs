@@ -1,4 +1,4 @@
-//! A world for a broker under test: environment, person, store and HTTP client.
+//! The surroundings of a broker under test: environment, prompt, store and HTTP client.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, DeviceCode, Entry, Env, Error, FileStore, Prompt, Provider, ReqwestHttp, Result, Secret,
+    Broker, Context, DeviceCode, Entry, Env, Error, ErrorCode, FileStore, Prompt, Provider, Result, Secret,
     SystemEnv,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::TestClock;
+use crate::http::TestHttp;
 
-/// An environment of these variables and no others.
+/// An environment with only the given variables.
 #[derive(Debug, Clone, Default)]
 pub struct TestEnv(BTreeMap<String, String>);
 
 impl TestEnv {
-    /// With a variable.
+    /// Adds a variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.0.insert(name.to_owned(), value.to_owned());
@@ -58,39 +59,39 @@ impl Env for TestEnv {
 
 type OnCode = Box<dyn Fn(&DeviceCode) + Send + Sync>;
 
-/// A person who knows the answers, and remembers what was said. Clones are the same person.
+/// A prompt with prepared answers that records all messages. Clones share their state.
 #[derive(Clone, Default)]
 pub struct TestPrompt {
     answers: Arc<Mutex<VecDeque<String>>>,
-    told: Arc<Mutex<Vec<String>>>,
+    messages: Arc<Mutex<Vec<String>>>,
     on_code: Arc<Mutex<Option<OnCode>>>,
 }
 
 impl TestPrompt {
-    /// Who answers this to the next question.
+    /// Adds the answer to the next question.
     #[must_use]
     pub fn answering(self, answer: &str) -> Self {
         self.answers.lock().unwrap().push_back(answer.to_owned());
         self
     }
 
-    /// Who does this with a code that is shown.
+    /// Sets a callback for device codes.
     #[must_use]
     pub fn on_code(self, act: impl Fn(&DeviceCode) + Send + Sync + 'static) -> Self {
         *self.on_code.lock().unwrap() = Some(Box::new(act));
         self
     }
 
-    /// What was said so far.
+    /// Returns all questions and messages so far.
     #[must_use]
     pub fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
+        self.messages.lock().unwrap().clone()
     }
 
     fn answer(&self, question: &str) -> Result<String> {
         self.notify(question);
         let answer = self.answers.lock().unwrap().pop_front();
-        answer.ok_or_else(|| Error::login_required("nobody answers"))
+        answer.ok_or_else(|| Error::new(ErrorCode::PromptUnavailable, "the test has no answer"))
     }
 }
 
@@ -114,19 +115,19 @@ impl Prompt for TestPrompt {
     fn waiting(&self, _left: Duration) {}
 
     fn notify(&self, message: &str) {
-        self.told.lock().unwrap().push(message.to_owned());
+        self.messages.lock().unwrap().push(message.to_owned());
     }
 }
 
-/// A world with a folder for records; dropped, it is gone.
+/// The surroundings of a broker, with a temporary folder for records.
 pub struct World {
-    /// Its clock.
+    /// The clock.
     pub clock: TestClock,
-    /// Its environment.
+    /// The environment.
     pub env: TestEnv,
-    /// Who sits there.
+    /// The user's prompt.
     pub person: TestPrompt,
-    /// How long a request may take.
+    /// The timeout of an exchange. A hanging fake server reports it at once.
     pub timeout: Duration,
     folder: TempDir,
 }
@@ -138,10 +139,10 @@ impl Default for World {
 }
 
 impl World {
-    /// The name of the one provider of a broker in this world.
+    /// The name of the broker's only provider.
     pub const NAME: &str = "subject";
 
-    /// An empty world.
+    /// Creates an empty world.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -153,33 +154,33 @@ impl World {
         }
     }
 
-    /// What a provider sees of it.
+    /// Returns the context of a provider.
     #[must_use]
     pub fn context(&self) -> Context {
         Context::new(
-            Arc::new(ReqwestHttp::default()),
+            Arc::new(TestHttp::default()),
             Arc::new(self.clock.clone()),
             Arc::new(self.env.clone()),
             Arc::new(self.person.clone()),
         )
     }
 
-    /// A broker of one provider, as a process that has just begun.
+    /// Creates a broker with one provider, like a new process.
     #[must_use]
     pub fn broker(&self, provider: Arc<dyn Provider>) -> Broker {
         let entry = Entry { timeout: self.timeout, ..Entry::new(provider) };
-        let catalog = BTreeMap::from([(Self::NAME.to_owned(), entry)]);
-        Broker::builder(catalog, Arc::new(FileStore::new(self.folder.path())), self.context()).build()
+        let registry = BTreeMap::from([(Self::NAME.to_owned(), entry)]);
+        Broker::builder(registry, Arc::new(FileStore::new(self.folder.path())), self.context()).build()
     }
 
-    /// The record file, if there is one.
+    /// Reads the record file, if it exists.
     #[must_use]
     pub fn record(&self) -> Option<Value> {
         let bytes = std::fs::read(self.record_path()).ok()?;
         Some(serde_json::from_slice(&bytes).expect("a record in JSON"))
     }
 
-    /// Where the record file is.
+    /// Returns the path of the record file.
     #[must_use]
     pub fn record_path(&self) -> PathBuf {
         self.folder.path().join(format!("{}.json", Self::NAME))

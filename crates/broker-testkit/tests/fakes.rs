@@ -1,4 +1,4 @@
-//! The fake servers behave as the services do, and break as told.
+//! The fake servers behave like the services and apply faults.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -22,7 +22,7 @@ use broker_testkit::Now;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-/// A clock that only the test moves.
+/// A clock that only the test advances.
 #[derive(Clone, Default)]
 struct Moved(Arc<AtomicI64>);
 

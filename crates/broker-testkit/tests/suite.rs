@@ -1,9 +1,9 @@
-//! The conformance suite: the provider that authors begin with passes it, and what is wrong with a provider is found.
+//! The conformance suite passes the crate template and finds the flaws of a provider.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 #[path = "../../broker-cli/template/provider.rs"]
-#[allow(unreachable_pub, reason = "it is a crate's")]
+#[allow(unreachable_pub, reason = "the template is a crate")]
 mod provider;
 
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use broker_testkit::conformance::{self, TokenSubject};
 use broker_testkit::{Rotation, TestEnv, TokenServiceOptions};
 use serde_json::json;
 
-/// What an author may get wrong.
+/// A mistake in a provider.
 #[derive(Clone, Copy, Debug)]
 enum Flaw {
     AnyFaultIsFinal,
     NothingIsFinal,
-    AsksTwice,
+    RequestsTwice,
     LosesRotation,
-    TellsSecrets,
-    RevokesNothing,
+    ShowsSecrets,
+    FakesRevocation,
     IgnoresRevocation,
 }
 
-/// Each flaw, and the words by which its case is known.
+/// Each flaw, and the start of the panic message that reports it.
 const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::AnyFaultIsFinal, "429: "),
     (Flaw::NothingIsFinal, "refused: "),
-    (Flaw::AsksTwice, "all: one exchange"),
+    (Flaw::RequestsTwice, "all: one exchange"),
     (Flaw::LosesRotation, "rotated: "),
-    (Flaw::TellsSecrets, "secrets: "),
-    (Flaw::RevokesNothing, "logout: what is revoked buys nothing"),
-    (Flaw::IgnoresRevocation, "logout: the service was asked"),
+    (Flaw::ShowsSecrets, "secrets: "),
+    (Flaw::FakesRevocation, "logout: the grant is revoked"),
+    (Flaw::IgnoresRevocation, "logout: a failed revocation"),
 ];
 
 /// The provider with a flaw.
@@ -59,23 +59,23 @@ impl Provider for Flawed {
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        if matches!(self.1, Flaw::AsksTwice) {
+        if matches!(self.1, Flaw::RequestsTwice) {
             drop(self.0.exchange(context, record, request).await);
         }
-        let done = self.0.exchange(context, record, request).await;
-        match (self.1, done) {
+        let result = self.0.exchange(context, record, request).await;
+        match (self.1, result) {
             (Flaw::AnyFaultIsFinal, Err(error)) if error.is_transient() => Err(Error::refused("no")),
             (Flaw::NothingIsFinal, Err(error)) if error.kind() == ErrorKind::Refused => {
                 Err(Error::unavailable("no"))
             }
-            (Flaw::TellsSecrets, Err(error)) => {
+            (Flaw::ShowsSecrets, Err(error)) => {
                 let grant = record.grant().map(|grant| grant.secret().expose().to_owned());
                 Err(error.clone().with_message(format!("{error}: {}", grant.unwrap_or_default())))
             }
-            (Flaw::LosesRotation, Ok(change)) if gives_only_a_grant(&change) => {
+            (Flaw::LosesRotation, Ok(change)) if has_only_a_grant(&change) => {
                 Err(Error::unavailable("no token"))
             }
-            (_, done) => done,
+            (_, result) => result,
         }
     }
 
@@ -85,24 +85,24 @@ impl Provider for Flawed {
 
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         match self.1 {
-            Flaw::RevokesNothing => Ok(Revoked { revoked: true, note: None }),
+            Flaw::FakesRevocation => Ok(Revoked { revoked: true, note: None }),
             Flaw::IgnoresRevocation => Ok(self.0.revoke(context, record).await.unwrap_or_default()),
             _ => self.0.revoke(context, record).await,
         }
     }
 }
 
-/// What is left of an answer that is of no use otherwise.
-fn gives_only_a_grant(change: &RecordUpdate) -> bool {
+/// Whether an update contains a grant and no token.
+fn has_only_a_grant(change: &RecordUpdate) -> bool {
     let shown = format!("{change:?}");
     shown.contains("grant: Set(") && shown.contains("tokens: []")
 }
 
-/// The kind, with the flaw that the environment names.
+/// Builds the provider with the flaw that the environment names.
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let provider = (provider::KIND.build)(settings)?;
-    let named = settings.env().var("FLAW");
-    let flaw = FLAWS.iter().map(|(flaw, _)| *flaw).find(|flaw| named == Some(format!("{flaw:?}")));
+    let name = settings.env().var("FLAW");
+    let flaw = FLAWS.iter().map(|(flaw, _)| *flaw).find(|flaw| name == Some(format!("{flaw:?}")));
     Ok(flaw.map_or_else(|| provider.clone(), |flaw| Arc::new(Flawed(provider.clone(), flaw))))
 }
 
@@ -113,38 +113,38 @@ fn subject(rotation: Rotation, elsewhere: &'static str) -> TokenSubject {
 }
 
 fn flawed(flaw: Flaw) -> TokenSubject {
-    // A grant that is spent is missed sooner than what these do.
+    // With rotation, other flaws would lose the grant before their own case.
     let rotation = if matches!(flaw, Flaw::LosesRotation) { Rotation::Rotate } else { Rotation::Keep };
-    let mut subject = subject(rotation, "somebody else");
+    let mut subject = subject(rotation, "eve");
     subject.world.env = TestEnv::default().with("FLAW", &format!("{flaw:?}"));
     subject
 }
 
-/// Runs the suite to the case that fails, and gives its words.
-async fn found(subject: impl Fn() -> TokenSubject + Send + Sync + 'static) -> String {
+/// Runs the suite and returns the panic message of the failed case.
+async fn failure(subject: impl Fn() -> TokenSubject + Send + Sync + 'static) -> String {
     let failed = tokio::spawn(async move { conformance::run(subject).await }).await;
-    let words = failed.expect_err("the suite finds it").into_panic();
-    let text = words.downcast_ref::<String>().cloned();
-    text.or_else(|| words.downcast_ref::<&str>().map(|text| (*text).to_owned())).expect("words")
+    let panic = failed.expect_err("the suite fails").into_panic();
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).expect("a message")
 }
 
 #[tokio::test]
-async fn the_template_conforms() {
+async fn template_passes_the_suite() {
     for rotation in [Rotation::Omit, Rotation::RotateDetectReuse] {
-        conformance::run(|| subject(rotation, "somebody else")).await;
+        conformance::run(|| subject(rotation, "eve")).await;
     }
 }
 
 #[tokio::test]
-async fn each_flaw_is_found_and_named() {
+async fn each_flaw_fails_its_case() {
     for (flaw, case) in FLAWS {
-        let words = found(move || flawed(flaw)).await;
-        assert!(words.contains(case), "{flaw:?}: {words}");
+        let message = failure(move || flawed(flaw)).await;
+        assert!(message.contains(case), "{flaw:?}: {message}");
     }
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_none_is_found() {
-    let words = found(|| subject(Rotation::Keep, "ada")).await;
-    assert!(words.contains("issuer: "), "{words}");
+async fn issuer_without_account_fails() {
+    let message = failure(|| subject(Rotation::Keep, "ada")).await;
+    assert!(message.contains("issuer: "), "{message}");
 }

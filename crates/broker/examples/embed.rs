@@ -1,7 +1,7 @@
-//! A token in a program of your own: `cargo run -p broker --example embed`. The service is a fake server on this
-//! machine; with your own configuration in its usual place, `Setup::new().open()` is all of the setup.
+//! Gets a token in a Rust program: `cargo run -p broker --example embed`. The service is a fake server on this machine.
+//! With your own configuration in the default folder, the setup is only `Setup::new().open()`.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it has")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use broker::{Setup, TokenRequest};
 use broker_testkit::{EarthDaily, EarthDailyOptions};
@@ -24,15 +24,15 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(service.access_is_live(token.secret().expose()));
     println!("{token:?}"); // secret: [redacted]
 
-    // Many tasks, one request: the broker is cheap to clone, and asks once.
-    let asking: Vec<_> = (0..100)
+    // 100 tasks share the stored token: no further request.
+    let calls: Vec<_> = (0..100)
         .map(|_| {
             let broker = broker.clone();
             tokio::spawn(async move { broker.token("earthdaily", &TokenRequest::new()).await })
         })
         .collect();
-    for asked in asking {
-        assert!(asked.await??.secret().same_as(token.secret()));
+    for call in calls {
+        assert!(call.await??.secret().same_as(token.secret()));
     }
     assert_eq!(service.exchanges(), 1);
     Ok(())

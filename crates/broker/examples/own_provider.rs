@@ -1,15 +1,16 @@
-//! A provider of your own, without a change to the broker: `cargo run -p broker --example own_provider`.
-//! What it does is one request; lock, record, windows and saving are the broker's. It has no login and nothing to revoke:
-//! the defaults of the trait are right for that.
+//! Adds a provider without a change to the broker: `cargo run -p broker --example own_provider`.
+//! The provider sends one request; the broker locks, renews and saves. It has no login and no revocation, so the
+//! defaults of the trait are enough.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it has")]
+#![allow(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker::{
-    Context, Error, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Repeat, Result, Secret,
-    SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object, seconds,
+    Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Repeat, Result,
+    Secret, SecretSource, ServiceUrl, Settings, SettingsError, Setup, Token, TokenRequest, read_object,
+    seconds,
 };
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 use chrono::TimeDelta;
@@ -72,11 +73,13 @@ impl Provider for Observatory {
         let answer = read_object(&response, &self.config.url, &[&key])
             .map_err(|problem| problem.error("the observatory refused the key"))?;
         let secret = answer.get("access_token").and_then(|token| token.as_str()).map(Secret::new);
-        let secret = secret.ok_or_else(|| Error::unavailable("the observatory answered without a token"))?;
-        let life = answer.get("expires_in").and_then(seconds);
+        let secret = secret.ok_or_else(|| {
+            Error::new(ErrorCode::BadResponse, "the response of the observatory has no token")
+        })?;
+        let lifetime = answer.get("expires_in").and_then(seconds);
         Ok(RecordUpdate::token(
             request.scopes(),
-            Token::from_answer(&response, secret, life, TimeDelta::hours(1)),
+            Token::from_response(&response, secret, lifetime, TimeDelta::hours(1)),
         ))
     }
 }

@@ -1,8 +1,8 @@
-//! The kinds that are compiled in: a new provider is a crate of its own, and a line here.
+//! The compiled-in provider kinds.
 
 use broker_core::Kind;
 
-/// The kinds that are compiled in.
+/// The compiled-in kinds, ordered by name. A new provider crate adds a line here.
 pub(crate) const BUILT_IN: &[Kind] = &[
     #[cfg(feature = "carbonmapper")]
     broker_carbonmapper::KIND,

@@ -1,5 +1,4 @@
-//! Tokens for earth-data services, from the one place that keeps them: what `broker` on the command line holds,
-//! a program holds too, and the other way round.
+//! Tokens for earth-data services. Programs and the command line share stored tokens and logins.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), broker::Error> {
@@ -13,27 +12,24 @@
 //! # }
 //! ```
 //!
-//! [`Setup`] finds configuration and state as the command line does, unless told otherwise. [`Broker`] is cheap to
-//! clone, `Send + Sync`, and asks a service once, however many tasks and processes want its token. Whatever is
-//! secret prints as `[redacted]`. The examples `embed` and `own_provider` of this crate run without an account.
+//! [`Setup`] uses the configuration and state of the command line unless you set others. [`Broker`] is cheap to clone
+//! and `Send + Sync`. All tasks and processes share one request to the service. Secrets print as `[redacted]`. The
+//! examples `embed` and `own_provider` of this crate run without an account.
 //!
 //! # Features
 //!
-//! All of them are on by default. A program that wants less takes `default-features = false` and names what it uses:
+//! All features are on by default. For a smaller build, set `default-features = false` and list what you need:
 //!
-//! | feature | what it is | without it |
+//! | feature | content | without it |
 //! |---|---|---|
-//! | `earthscope`, `earthdaily`, `carbonmapper` | the kind of that name | configuration cannot name it |
-//! | `oauth2`, `login`, `static`, `exec` | the kinds for any other service | the same |
-//! | `reqwest` | an HTTP client, with TLS by the system's roots | [`Setup::http`] is given one |
-//! | `file` | records in files; EarthScope's `tokens.json` is shared with its own tools | [`Setup::store`] is given one, and that file is left alone |
-//! | `command` | secrets that a command prints | such a secret is an error of configuration |
+//! | `earthscope`, `earthdaily`, `carbonmapper` | the provider kind of this name | configurations cannot use it |
+//! | `oauth2`, `login`, `static`, `exec` | the generic provider kinds | the same |
+//! | `reqwest` | an HTTP client, with TLS by the system's roots | pass a client to [`Setup::http`] |
+//! | `file` | records in files; shares EarthScope's `tokens.json` with its SDK | pass a store to [`Setup::store`]; `tokens.json` is not used |
+//! | `command` | secrets that a command prints | such a secret is a configuration error |
 //!
-//! The tree has 141 crates with the default features, 133 with `oauth2`, `file` and `reqwest`, 89 with `earthdaily` and
-//! nothing else, which builds from clean for debug in 73 s of a processor, where the default takes 142
-//! (docs/dev/dependencies.md).
-//!
-//! The last of these is `tests/features/embed` of the repository: a whole program with its own client and store.
+//! The dependency tree has 141 crates with the default features, and 89 with only `earthdaily`. `tests/features/embed`
+//! in the repository is a program with only `earthdaily`, and its own client and store.
 
 mod config;
 mod env_file;
@@ -52,7 +48,7 @@ pub use broker_core::{
     Provider, ProviderRegistry, Record, RecordUpdate, Refusal, Repeat, RequestPart, RequestSent, Result,
     Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, SettingsProblem, State,
     Status, Store, StoreAbout, SystemClock, SystemEnv, Token, TokenRequest, TokenStatus, is_provider_name,
-    platform, read_object, refuse_derived, refuse_life, refuse_scopes, salvage, sanitize, seconds,
+    platform, read_object, refuse_derived, refuse_lifetime, refuse_scopes, salvage, sanitize, seconds,
 };
 #[cfg(feature = "file")]
 pub use broker_core::{FileStore, Migrated, StorageFormat};

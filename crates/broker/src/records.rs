@@ -60,7 +60,8 @@ impl Records {
     #[must_use]
     pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
         let format = |name: String| {
-            let format = self.store.kept(&name).map_err(|error| error.for_provider(&name)).transpose()?;
+            let format =
+                self.store.storage_format(&name).map_err(|error| error.for_provider(&name)).transpose()?;
             Some((name, format))
         };
         self.store.names().into_iter().filter_map(format).collect()
@@ -94,7 +95,7 @@ impl Records {
     #[must_use]
     pub fn keyring(&self) -> KeyringState {
         #[cfg(feature = "sealed")]
-        return match broker_keyring::Keyring::look() {
+        return match broker_keyring::Keyring::state() {
             broker_keyring::Keyring::Unlocked => KeyringState::Unlocked,
             broker_keyring::Keyring::Locked => KeyringState::Locked,
             broker_keyring::Keyring::Absent => KeyringState::Absent,

@@ -1,4 +1,4 @@
-//! The broker's own secrets in the environment: children that did not ask for them do not get them.
+//! Keeps the broker's secrets in the environment from child processes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,20 +6,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{Env, Secret};
 
-/// An environment some of whose variables are for this process alone.
+/// An environment that withholds some variables from child processes.
 pub(crate) struct Withholding {
-    pub(crate) beneath: Arc<dyn Env>,
+    pub(crate) inner: Arc<dyn Env>,
     pub(crate) names: Vec<String>,
 }
 
 #[async_trait]
 impl Env for Withholding {
     fn var(&self, name: &str) -> Option<String> {
-        self.beneath.var(name)
+        self.inner.var(name)
     }
 
     fn vars(&self, prefix: &str) -> Vec<(String, String)> {
-        self.beneath.vars(prefix)
+        self.inner.vars(prefix)
     }
 
     fn withheld(&self) -> Vec<String> {
@@ -27,22 +27,22 @@ impl Env for Withholding {
     }
 
     fn home(&self) -> Option<PathBuf> {
-        self.beneath.home()
+        self.inner.home()
     }
 
     fn file_of(&self, name: &str) -> Option<&Path> {
-        self.beneath.file_of(name)
+        self.inner.file_of(name)
     }
 
     fn host_name(&self) -> String {
-        self.beneath.host_name()
+        self.inner.host_name()
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        self.beneath.read_secret(path)
+        self.inner.read_secret(path)
     }
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
-        self.beneath.run_secret(command, without).await
+        self.inner.run_secret(command, without).await
     }
 }

@@ -1,4 +1,4 @@
-//! The examples do what they say.
+//! The examples run.
 
 #![allow(clippy::expect_used, reason = "tests")]
 
@@ -8,18 +8,17 @@ mod embed;
 mod own_provider;
 
 #[test]
-fn embed() {
+fn embed_example_runs() {
     embed::main().expect("the example runs");
 }
 
 #[test]
-fn own_provider() {
+fn own_provider_example_runs() {
     own_provider::main().expect("the example runs");
 }
 
-/// What is shared between threads and tasks.
 #[test]
-fn the_broker_is_send_sync_and_clone() {
+fn broker_and_results_are_send_sync_clone() {
     fn check<T: Send + Sync + Clone + 'static>() {}
     check::<broker::Broker>();
     check::<broker::Token>();

@@ -1,4 +1,4 @@
-//! The requests: what is typed for each, and what was there before.
+//! The requests: the command of each, and its state before.
 
 use std::ops::Deref;
 
@@ -16,37 +16,37 @@ pub(crate) struct Request {
     pub(crate) kind: &'static str,
     pub(crate) name: &'static str,
     pub(crate) route: &'static str,
-    /// What is typed to have it sent.
+    /// The command that sends it.
     pub(crate) words: &'static [&'static str],
-    /// What is there before.
+    /// Creates the state before.
     pub(crate) stage: fn() -> Stage,
-    /// A fault meets one request only: those after it are what this is about.
+    /// Whether only the first request has the fault, because later ones are tested.
     pub(crate) once: bool,
-    /// What the service did cannot be had again, so a lost answer may be a lost login: which, the table says.
+    /// Whether a lost response can be a lost login.
     pub(crate) unrepeatable: bool,
-    /// What is done with a login here leaves no other use for it.
+    /// Whether the login cannot be used again.
     pub(crate) spends_the_login: bool,
 }
 
 impl Request {
-    /// Left out is what cannot differ from another cell, and what no answer of the request has.
-    pub(crate) fn meets(&self, hitch: &Hitch) -> bool {
+    /// Whether this fault is tested: not if the result is the same as in another cell.
+    pub(crate) fn has(&self, hitch: &Hitch) -> bool {
         let field = match hitch.name {
             name if name.starts_with("expires_in") => {
                 self.kind != "carbonmapper" && self.words[0] != "logout"
             }
             _ => !hitch.edits() || self.words[0] != "logout",
         };
-        // It takes its 2 s, and every request is sent by the same code.
+        // It takes 2 s, and all requests share this code.
         let waits = hitch.name.contains("Retry-After: 2");
-        let shows_it = [FIRST_POLL, "refresh", "client credentials"].contains(&self.name);
+        let is_tested = [FIRST_POLL, "refresh", "client credentials"].contains(&self.name);
         field
-            && (!waits || shows_it)
+            && (!waits || is_tested)
             && match self.name {
-                // Until the service may be asked again the test would have to wait.
-                FIRST_POLL if hitch.asks_to_be_left_alone() => false,
+                // The test would have to wait for the pause.
+                FIRST_POLL if hitch.asks_for_a_pause() => false,
                 FIRST_POLL => !hitch.once || waits,
-                LAST_POLL => ["429, Retry-After: 120", "503", "no answer, nothing done", "web page, 200"]
+                LAST_POLL => ["429, Retry-After: 120", "503", "no response, not done", "web page, 200"]
                     .contains(&hitch.name),
                 name if name.contains("rotating") => hitch.acts() && !(self.once && hitch.once),
                 _ => true,
@@ -75,24 +75,24 @@ pub(crate) fn requests() -> Vec<Request> {
     let methane = |name, route, words, stage| request("carbonmapper", name, route, words, stage);
     let token = &["token", "earthscope"];
     vec![
-        seismic("device code", "device", LOGIN, nobody as fn() -> Stage),
-        Request { once: true, unrepeatable: true, ..seismic(FIRST_POLL, "token", LOGIN, nobody) },
-        seismic(LAST_POLL, "token", LOGIN, nobody_for_long),
-        seismic("refresh", "token", token, || person(Rotation::Keep, 0)),
+        seismic("device code", "device", LOGIN, no_login as fn() -> Stage),
+        Request { once: true, unrepeatable: true, ..seismic(FIRST_POLL, "token", LOGIN, no_login) },
+        seismic(LAST_POLL, "token", LOGIN, no_login_short_code),
+        seismic("refresh", "token", token, || logged_in(Rotation::Keep, 0)),
         Request {
             once: true,
             spends_the_login: true,
-            ..seismic("refresh, rotating, one grace", "token", token, || person(Rotation::Rotate, 1))
+            ..seismic("refresh, rotating, one grace", "token", token, || logged_in(Rotation::Rotate, 1))
         },
         Request {
             unrepeatable: true,
             spends_the_login: true,
-            ..seismic("refresh, rotating, no grace", "token", token, || person(Rotation::Rotate, 0))
+            ..seismic("refresh, rotating, no grace", "token", token, || logged_in(Rotation::Rotate, 0))
         },
         seismic("client credentials", "token", token, machine),
         Request {
             spends_the_login: true,
-            ..seismic("revoke", "revoke", &["logout", "earthscope"], || person(Rotation::Keep, 0))
+            ..seismic("revoke", "revoke", &["logout", "earthscope"], || logged_in(Rotation::Keep, 0))
         },
         request("earthdaily", "client credentials", "token", &["token", "earthdaily"], imagery),
         methane("pair", "pair", &["token", "carbonmapper"], password),
@@ -113,7 +113,7 @@ pub(crate) fn requests() -> Vec<Request> {
     ]
 }
 
-/// Which service it is.
+/// A fake service.
 pub(crate) enum Service {
     EarthScope(EarthScope),
     EarthDaily(EarthDaily),
@@ -121,7 +121,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// Whether the service takes that access token now.
+    /// Whether the access token is valid.
     pub(crate) fn is_live(&self, access: &str) -> bool {
         match self {
             Self::EarthScope(service) => service.access_is_live(access),
@@ -143,7 +143,7 @@ impl Deref for Service {
     }
 }
 
-/// A service, and a home of which each cell gets a copy.
+/// A service, and a home folder that is copied for each cell.
 pub(crate) struct Stage {
     pub(crate) service: Service,
     config: String,
@@ -158,7 +158,7 @@ impl Stage {
         Self { service, config, env, before }
     }
 
-    /// A home as it was before.
+    /// Copies the home folder.
     pub(crate) fn copy(&self) -> Sandbox {
         use std::os::unix::fs::DirBuilderExt;
         let copy = home(&self.config, self.env);
@@ -168,7 +168,7 @@ impl Stage {
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
             let to = copy.state().join(file.file_name());
             std::fs::copy(file.path(), &to).expect("a copy");
-            // A record says where the login is that is shared.
+            // The record contains the path of the login file.
             let text = std::fs::read_to_string(&to).expect("text");
             let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
             std::fs::write(&to, text.replace(&from, &home)).expect("a copy");
@@ -194,17 +194,17 @@ fn seismic(options: EarthScopeOptions) -> Stage {
     Stage::new(Service::EarthScope(service), config, &[])
 }
 
-/// Nobody is logged in.
-fn nobody() -> Stage {
+/// No login.
+fn no_login() -> Stage {
     seismic(EarthScopeOptions::default())
 }
 
-fn nobody_for_long() -> Stage {
+fn no_login_short_code() -> Stage {
     seismic(EarthScopeOptions { code_life: 2, ..EarthScopeOptions::default() })
 }
 
-/// A person is logged in, and the access token has expired.
-fn person(rotation: Rotation, refresh_grace: usize) -> Stage {
+/// A login with an expired access token.
+fn logged_in(rotation: Rotation, refresh_grace: usize) -> Stage {
     let stage = seismic(EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() });
     let Service::EarthScope(service) = &stage.service else { unreachable!("it was made above") };
     let words = ["login", "earthscope", "--refresh-token-stdin"];
@@ -239,7 +239,7 @@ fn methane(options: CarbonMapperOptions, env: &'static [(&'static str, &'static 
     Stage::new(Service::CarbonMapper(service), config, env)
 }
 
-/// A password is at hand, and nothing is held.
+/// A password, and no login.
 fn password() -> Stage {
     methane(CarbonMapperOptions::default(), &[("CARBONMAPPER_PASSWORD", "standin-password")])
 }
@@ -254,7 +254,7 @@ fn methane_login(rotate_refresh: bool, expired: bool) -> Stage {
     stage
 }
 
-/// A scoped token was made, and can be deleted.
+/// A scoped token that can be deleted.
 fn minted() -> Stage {
     let stage = methane_login(false, false);
     let _ = stage.before.broker(STAC).ends(0);

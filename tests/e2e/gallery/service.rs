@@ -1,4 +1,4 @@
-//! A fake server that takes the requests of a list, in order and exactly, and no other.
+//! A fake server that accepts exactly the requests of a list, in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-/// What the client of HTTP itself puts into a request.
+/// The headers that the HTTP client adds.
 const TRANSPORT: [&str; 7] =
     ["host", "user-agent", "accept", "accept-encoding", "content-length", "content-type", "connection"];
 
@@ -26,7 +26,7 @@ pub(super) struct Service {
 struct State {
     expected: VecDeque<Value>,
     wrong: Vec<String>,
-    /// What stood where the list has a `<name>`: the same again must be the same text.
+    /// The texts for each `<name>` of the list: the same name must have the same text again.
     known: BTreeMap<String, String>,
     ends: bool,
 }
@@ -58,7 +58,7 @@ impl Service {
         toml.split_inclusive('\n').map(line).collect()
     }
 
-    /// A URL in its place.
+    /// Returns a URL on this server.
     pub(super) fn url(&self, url: &str) -> String {
         url.replace("https://", &format!("{}/", self.base))
     }
@@ -67,26 +67,26 @@ impl Service {
         &self.base
     }
 
-    /// The requests that come next.
+    /// Sets the expected requests.
     pub(super) fn expect(&self, requests: &[Value]) {
         self.state.lock().expect("a list").expected.extend(requests.iter().cloned());
     }
 
-    /// Checks a list of names and texts that the broker sent by other ways.
+    /// Compares a list of names and texts that did not arrive as a request.
     pub(super) fn compare(&self, what: &str, wanted: &Value, sent: &BTreeMap<String, String>) {
         let mut state = self.state.lock().expect("a list");
         let wanted = object(wanted).iter().map(|(name, value)| (name.clone(), text(value))).collect();
         compare(&mut state, what, &wanted, sent);
     }
 
-    /// What stood where the list has `<name>`.
+    /// Replaces each `<name>` by its text.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
         let name = wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
         name.map_or(wanted.to_owned(), |name| state.known[name].clone())
     }
 
-    /// Fails if a request was another, or did not come.
+    /// Fails if a request was different or missing.
     #[track_caller]
     pub(super) fn verify(&self, name: &str) {
         let (wrong, left) = {
@@ -127,7 +127,7 @@ fn serve(state: &mut State, base: &str, mut stream: TcpStream) {
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
 }
 
-/// A request as it came.
+/// A received request.
 struct Sent {
     method: String,
     path: String,

@@ -1,6 +1,6 @@
-//! Scoped tokens, and what happens on the way to one.
+//! Scoped tokens.
 
-use broker_core::{Clock, ErrorKind, Lifetime, Login, Token, TokenRequest};
+use broker_core::{Clock, ErrorCode, ErrorKind, Lifetime, Login, Token, TokenRequest};
 use broker_testkit::conformance::Subject;
 use broker_testkit::{CarbonMapperOptions, Fault, World};
 use chrono::{TimeDelta, Utc};
@@ -21,17 +21,17 @@ async fn logged_in(subject: &Methane) -> Token {
     broker.login(World::NAME, Login::Usual).await.expect("a login").token.expect("a token")
 }
 
-/// The mint's expiration date, as days from today (UTC).
+/// Returns the expiration date of the last mint, in days from today (UTC).
 fn days(subject: &Methane) -> i64 {
     let (_, date) = subject.service.minted().pop().expect("a mint");
     (date.parse::<chrono::NaiveDate>().expect("a date") - subject.world.clock.now().date_naive()).num_days()
 }
 
 #[tokio::test]
-async fn a_scoped_token_is_minted_once_and_kept() {
+async fn scoped_token_is_minted_once_and_stored() {
     let subject = methane();
     logged_in(&subject).await;
-    let request = stac().expires("7d".parse().expect("a life"));
+    let request = stac().expires("7d".parse().expect("a lifetime"));
     let token = subject.world.broker(subject.provider()).token(World::NAME, &request).await.expect("a token");
     let again = subject.world.broker(subject.provider()).token(World::NAME, &request).await.expect("a token");
     assert!(token.secret().same_as(again.secret()));
@@ -41,29 +41,33 @@ async fn a_scoped_token_is_minted_once_and_kept() {
     let parts: Vec<_> = name.split('-').collect();
     assert_eq!((parts.len(), parts[0], parts[1], parts[2].len()), (4, "broker", "testhost", 8), "{name}");
     let record = subject.world.record().expect("a record");
-    assert_eq!(record["tokens"]["stac"]["details"]["name"], json!(name), "what came with it is kept");
-    assert!(subject.world.person.told().iter().any(|told| told.contains("whole UTC days")), "and told");
+    assert_eq!(record["tokens"]["stac"]["details"]["name"], json!(name), "the metadata is stored");
+    assert!(
+        subject.world.person.told().iter().any(|notice| notice.contains(&name)),
+        "the user learns the name"
+    );
 }
 
 #[tokio::test]
-async fn lives_become_utc_dates_from_tomorrow_on() {
+async fn lifetimes_become_utc_dates_from_tomorrow() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
-        let request = stac().expires(asked.parse().expect("a life"));
+        let request = stac().expires(asked.parse().expect("a lifetime"));
         subject.world.broker(subject.provider()).token(World::NAME, &request).await.expect("a token");
         assert_eq!(days(&subject), expected, "{asked}");
     }
     let subject = methane();
     logged_in(&subject).await;
-    let over = stac().expires(Lifetime::Until(subject.world.clock.now().date_naive()));
-    let error = subject.world.broker(subject.provider()).token(World::NAME, &over).await.expect_err("over");
+    let expired = stac().expires(Lifetime::Until(subject.world.clock.now().date_naive()));
+    let error =
+        subject.world.broker(subject.provider()).token(World::NAME, &expired).await.expect_err("expired");
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert_eq!(subject.service.mints(), 0);
 }
 
 #[tokio::test]
-async fn the_expiry_is_the_jwts_or_the_start_of_the_day() {
+async fn expiry_is_from_the_jwt_or_the_start_of_the_day() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;
@@ -79,7 +83,7 @@ async fn the_expiry_is_the_jwts_or_the_start_of_the_day() {
 }
 
 #[tokio::test]
-async fn an_expired_access_token_is_refreshed_on_the_way() {
+async fn expired_access_token_is_refreshed_before_minting() {
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));
@@ -88,7 +92,7 @@ async fn an_expired_access_token_is_refreshed_on_the_way() {
 }
 
 #[tokio::test]
-async fn an_access_token_that_is_not_accepted_is_replaced_however_young() {
+async fn refused_access_token_is_replaced_at_any_age() {
     let subject = methane();
     logged_in(&subject).await;
     subject.service.revoke_access_tokens();
@@ -97,7 +101,7 @@ async fn an_access_token_that_is_not_accepted_is_replaced_however_young() {
 }
 
 #[tokio::test]
-async fn a_refused_refresh_logs_in_again_where_a_password_is_at_hand() {
+async fn refused_refresh_logs_in_with_the_configured_password() {
     let subject = methane();
     let with_password = || subject.build(json!({ "email": EMAIL, "password": PASSWORD }));
     let first = subject.world.broker(with_password()).token(World::NAME, &stac()).await;
@@ -111,21 +115,21 @@ async fn a_refused_refresh_logs_in_again_where_a_password_is_at_hand() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_tried_once() {
+async fn wrong_password_is_sent_once() {
     let subject = methane();
     let wrong = || subject.build(json!({ "email": EMAIL, "password": "not this one" }));
     for _ in 0..3 {
         let error = subject.world.broker(wrong()).token(World::NAME, &stac()).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
-    assert_eq!(subject.service.count("pair"), 1, "whatever process asks");
-    // Another one is another try.
+    assert_eq!(subject.service.count("pair"), 1, "by all processes");
+    // Another password is sent.
     let right = subject.build(json!({ "email": EMAIL, "password": PASSWORD }));
     subject.world.broker(right).token(World::NAME, &stac()).await.expect("a token");
 }
 
 #[tokio::test]
-async fn a_mint_whose_fate_is_unknown_is_not_repeated() {
+async fn mint_with_unknown_result_is_not_repeated() {
     for fault in [Fault::CutAfter, Fault::Truncated, Fault::HangAfter, Fault::Status(503), Fault::Html(200)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -140,7 +144,7 @@ async fn a_mint_whose_fate_is_unknown_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn scopes_are_kept_apart_and_unknown_ones_named() {
+async fn scopes_are_isolated_and_unknown_ones_refused() {
     let subject = methane();
     let access = logged_in(&subject).await;
     let broker = subject.world.broker(subject.provider());
@@ -148,14 +152,14 @@ async fn scopes_are_kept_apart_and_unknown_ones_named() {
     let plain = broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
     assert!(plain.secret().same_as(access.secret()) && !plain.secret().same_as(scoped.secret()));
     let error = broker.token(World::NAME, &TokenRequest::new().scope("stack")).await.expect_err("unknown");
-    assert_eq!(error.kind(), ErrorKind::Usage);
-    let life = TokenRequest::new().expires("7d".parse().expect("a life"));
+    assert_eq!(error.code(), ErrorCode::ScopeUnsupported);
+    let life = TokenRequest::new().expires("7d".parse().expect("a lifetime"));
     let error = broker.token(World::NAME, &life).await.expect_err("not without a scope");
     assert_eq!(error.kind(), ErrorKind::Usage);
 }
 
 #[tokio::test]
-async fn logout_deletes_what_was_minted_if_the_routes_are_known() {
+async fn logout_deletes_minted_tokens_by_configured_routes() {
     for routes in [
         json!({ "token_delete_path": "account/tokens/{id}" }),
         json!({ "token_delete_path": "account/tokens/{id}", "token_list_path": "account/tokens" }),
@@ -164,7 +168,7 @@ async fn logout_deletes_what_was_minted_if_the_routes_are_known() {
         logged_in(&subject).await;
         let broker = subject.world.broker(subject.build(routes));
         broker.token(World::NAME, &stac()).await.expect("a token");
-        // The access token has to be refreshed for it.
+        // The access token has expired.
         subject.world.clock.advance(TimeDelta::minutes(10));
         let done = broker.logout(World::NAME, false).await.expect("logged out");
         assert!(done.at_service.revoked);
@@ -184,22 +188,22 @@ async fn logout_deletes_what_was_minted_if_the_routes_are_known() {
 }
 
 #[tokio::test]
-async fn a_life_that_must_be_left_is_asked_for() {
+async fn minimum_lifetime_is_requested() {
     let subject = methane();
     logged_in(&subject).await;
     let request =
-        stac().expires("2d".parse().expect("a life")).min_ttl(std::time::Duration::from_hours(24 * 30));
+        stac().expires("2d".parse().expect("a lifetime")).min_ttl(std::time::Duration::from_hours(24 * 30));
     for _ in 0..3 {
         let broker = subject.world.broker(subject.provider());
         let token = broker.token(World::NAME, &request).await.expect("a token");
         let left = token.window().left(subject.world.clock.now()).expect("an expiry");
         assert!(left >= std::time::Duration::from_hours(24 * 30), "{left:?}");
     }
-    assert_eq!(subject.service.mints(), 1, "so that one is enough");
+    assert_eq!(subject.service.mints(), 1, "one is enough");
 }
 
 #[tokio::test]
-async fn logout_names_also_what_was_replaced_and_still_lives() {
+async fn logout_names_replaced_tokens_too() {
     let subject = methane();
     logged_in(&subject).await;
     let broker = subject.world.broker(subject.provider());
@@ -213,7 +217,7 @@ async fn logout_names_also_what_was_replaced_and_still_lives() {
 }
 
 #[tokio::test]
-async fn a_service_that_accepts_no_access_token_is_told_so() {
+async fn refused_access_tokens_do_not_loop() {
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::seconds(1));
@@ -223,31 +227,31 @@ async fn a_service_that_accepts_no_access_token_is_told_so() {
     let error =
         subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect_err("refused");
     assert!(matches!(error.kind(), ErrorKind::Refused | ErrorKind::Unavailable), "{error}");
-    assert!(subject.service.refreshes() <= 3, "it does not go on for ever");
+    assert!(subject.service.refreshes() <= 3, "the retries end");
     assert!(subject.world.record().expect("a record")["grant"]["refused_at"].is_null(), "the login is kept");
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_shown_is_not_kept() {
+async fn mint_without_token_value_stores_nothing() {
     for value in [json!(""), json!(null), json!(7)] {
         let subject = methane();
         logged_in(&subject).await;
-        let shown = value.clone();
-        let edit = Fault::edit(move |answer| answer["token_value"] = shown.clone());
+        let token_value = value.clone();
+        let edit = Fault::edit(move |answer| answer["token_value"] = token_value.clone());
         subject.service.fault("create-stac", edit);
         let broker = subject.world.broker(subject.provider());
         let error = broker.token(World::NAME, &stac()).await.expect_err("no token");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{value}: {error}");
         assert!(
             error.hint().is_some_and(|hint| hint.to_string().contains("broker-testhost-")),
-            "what may be there is named"
+            "the hint names the token"
         );
         assert!(subject.world.record().expect("a record")["tokens"]["stac"].is_null());
     }
 }
 
 #[tokio::test]
-async fn a_401_ends_the_login_at_refresh_with_or_without_words() {
+async fn refresh_with_401_ends_the_login() {
     for body in ["", "{}", r#"{"detail":"Token is invalid or expired","code":"token_not_valid"}"#] {
         let subject = methane();
         logged_in(&subject).await;
@@ -255,13 +259,13 @@ async fn a_401_ends_the_login_at_refresh_with_or_without_words() {
         let refused = Fault::Answer { status: 401, headers: vec![], body: body.to_owned() };
         subject.service.fault("refresh", refused);
         let error =
-            subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect_err("over");
+            subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect_err("ended");
         assert_eq!(error.kind(), ErrorKind::LoginRequired, "{body}: {error}");
     }
 }
 
 #[test]
-fn paths_stay_below_the_base_and_say_what_they_delete() {
+fn paths_stay_below_the_base_url() {
     let world = World::new();
     let build = |key: &str, path: &str| {
         let table = json!({ key: path });
@@ -275,15 +279,15 @@ fn paths_stay_below_the_base_and_say_what_they_delete() {
 }
 
 #[tokio::test]
-async fn a_rotated_refresh_token_is_kept_without_an_access_token() {
+async fn rotated_refresh_token_is_kept_without_access_token() {
     let subject = Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() });
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::hours(1));
     subject.service.fault("refresh", Fault::edit(|answer| answer["access"] = json!(null)));
-    // The old one is spent: only the one in the odd answer goes on.
+    // The old refresh token is spent: only the new one works.
     subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
     assert_eq!((subject.service.pairs(), subject.service.refreshes()), (1, 2));
-    // Without rotation there is nothing to keep, and nothing to ask again for.
+    // Without rotation, the response contains no new token.
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::hours(1));

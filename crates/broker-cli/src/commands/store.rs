@@ -127,7 +127,7 @@ fn forget(context: &CommandContext<'_>, records: &Records) {
         Ok(true) => context.say("the key of these records was removed from the OS keyring"),
         Ok(false) => {}
         Err(error) => {
-            context.say(&format!("the OS keyring may still have a key that no record needs: {error}"))
+            context.say(&format!("the OS keyring may still have a key that no record needs: {error}"));
         }
     }
 }

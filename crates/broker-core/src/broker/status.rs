@@ -46,8 +46,8 @@ pub struct Status {
     pub sources: Vec<String>,
     /// The file of the service's own tools that the login is shared with.
     pub login_file: Option<PathBuf>,
-    /// Whether that file cannot be used.
-    pub login_file_invalid: bool,
+    /// The same file, if it cannot be used.
+    pub invalid_login_file: Option<PathBuf>,
     /// The hosts that accept its tokens: see [`crate::Provider::hosts`].
     pub hosts: Vec<String>,
 }
@@ -101,9 +101,9 @@ impl Broker {
         let hosts = slot.entry.hosts.clone();
         let secret_missing = slot.entry.provider.check_secret().is_err();
         let login_file = slot.entry.provider.login_file().map(|file| file.path().to_owned());
-        let login_file_invalid = login_file.is_some() && record.has_login_problem();
+        let invalid_login_file = login_file.clone().filter(|_| record.has_login_problem());
         let about = status(provider, &record, renewable, note, now);
-        Ok(Status { sources, hosts, secret_missing, login_file, login_file_invalid, ..about })
+        Ok(Status { secret_missing, sources, login_file, invalid_login_file, hosts, ..about })
     }
 }
 
@@ -156,7 +156,7 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
         note,
         sources: Vec::new(),
         login_file: None,
-        login_file_invalid: false,
+        invalid_login_file: None,
         hosts: Vec::new(),
     }
 }

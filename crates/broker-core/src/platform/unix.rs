@@ -1,7 +1,7 @@
 //! The implementation for Unix, including macOS.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ pub fn open_lock(path: &Path) -> std::io::Result<File> {
     options.read(true).write(true).create(true).mode(0o600).custom_flags(no_follow());
     let file = match options.open(path) {
         // A process with a strict umask created it, and ended before it could set the mode.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let Ok(meta) = path.symlink_metadata() else { return Err(error) };
             restore_mode(path, &meta, 0o600)?;
             options.open(path)?
@@ -132,6 +132,10 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
             Ok(()) => restore_mode(folder, &folder.symlink_metadata()?, 0o700)?,
             // Another process created it first.
             Err(_) if folder.is_dir() => {}
+            // Its parent exists: file systems such as /proc refuse new folders with this error.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(ErrorKind::PermissionDenied.into());
+            }
             Err(error) => return Err(error),
         }
     }

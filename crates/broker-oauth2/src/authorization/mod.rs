@@ -62,8 +62,8 @@ impl CodeFlow<'_> {
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri().to_owned();
         let url = self.request(&redirect_uri, &state, &verifier)?;
-        context.person().show_page(&url);
-        let code = if context.person().browses() {
+        context.prompt().show_page(&url);
+        let code = if context.prompt().browses() {
             wait(context, &mut listener).await?
         } else {
             paste(context, &mut listener).await?
@@ -151,7 +151,7 @@ async fn wait(context: &Context, listener: &mut Listener) -> Result<Secret> {
         if left.is_zero() {
             return Err(nobody_came());
         }
-        context.person().waiting(left);
+        context.prompt().waiting(left);
         tokio::select! {
             code = listener.answer() => return code,
             paused = context.pause(TICK.min(left)) => paused?,
@@ -161,7 +161,7 @@ async fn wait(context: &Context, listener: &mut Listener) -> Result<Secret> {
 
 /// Asks for the address that the browser ended at.
 async fn paste(context: &Context, listener: &mut Listener) -> Result<Secret> {
-    let person = context.person();
+    let person = context.prompt();
     let start = listener.redirect_uri().to_owned();
     person.notify(&format!(
         "After the sign-in the browser goes to an address that begins with {start}. If it is on another machine it \

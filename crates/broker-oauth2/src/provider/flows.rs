@@ -89,7 +89,7 @@ impl Asked {
         if self.begun_elsewhere {
             return self.beginning(scopes);
         }
-        let login = record.kept(LOGIN_SCOPE).and_then(Value::as_str);
+        let login = record.metadata(LOGIN_SCOPE).and_then(Value::as_str);
         let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
         let scope = match scopes.as_str() {
             "" => Some(self.scope.as_str()).filter(|_| changed),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Context, Derived, Error, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked,
-    Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_life,
+    Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -112,7 +112,7 @@ impl Provider for OAuth2 {
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
-        refuse_life(request)?;
+        refuse_lifetime(request)?;
         if request.scopes().iter().any(Derived::is_key) {
             return Err(Error::usage("this is no scope: it would be taken for keys or a cookie"));
         }

@@ -32,7 +32,7 @@ impl OAuth2 {
         let username =
             match &self.config.username {
                 Some(username) => username.clone(),
-                None => context.person().ask("User name").await.map_err(|error| {
+                None => context.prompt().ask("User name").await.map_err(|error| {
                     error.with_hint("set `username` of this provider in the configuration")
                 })?,
             };
@@ -107,6 +107,6 @@ impl OAuth2 {
 }
 
 async fn ask_password(context: &Context, username: &str, hint: &str) -> Result<Secret> {
-    let asked = context.person().ask_hidden(&format!("Password of {username}")).await;
+    let asked = context.prompt().ask_hidden(&format!("Password of {username}")).await;
     asked.map_err(|error| error.with_hint(hint))
 }

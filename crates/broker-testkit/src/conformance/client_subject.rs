@@ -1,4 +1,4 @@
-//! A client's secret for subjects.
+//! Subjects with client credentials.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use broker_core::Provider;
 use super::Subject;
 use crate::{EarthDaily, EarthDailyOptions, Server, World};
 
-/// Builds a provider that asks the fake server with this secret.
+/// Builds a provider for the fake server with this client secret.
 pub type OfSecret = fn(&World, &EarthDaily, &str) -> Arc<dyn Provider>;
 
-/// A provider of a client's secret (RFC 6749 section 4.4), against EarthDaily's fake server.
+/// A provider with client credentials (RFC 6749 section 4.4), against EarthDaily's fake server.
 pub struct ClientSubject {
-    /// Its world.
+    /// The world.
     pub world: World,
     /// The fake server.
     pub service: EarthDaily,
@@ -20,7 +20,7 @@ pub struct ClientSubject {
 }
 
 impl ClientSubject {
-    /// A subject in this world.
+    /// Creates a subject in this world.
     #[must_use]
     pub fn new(world: World, options: EarthDailyOptions, build: OfSecret) -> Self {
         let options = EarthDailyOptions { now: world.clock.for_service(), ..options };

@@ -1,14 +1,14 @@
-//! What is no answer of the service's is transient, and leaves what is held.
+//! Faults are transient and leave the stored token and grant unchanged.
 
 use std::time::Duration;
 
 use broker_core::{Broker, ErrorKind};
 use chrono::TimeDelta;
 
-use super::{Subject, afresh, is_final, leave, logged_in, make_due, token};
+use super::{Subject, is_final, leave, logged_in, make_due, token, token_of_new_process};
 use crate::Fault;
 
-/// What goes wrong before the service acts.
+/// Returns the faults before the service acts.
 pub(super) fn before() -> Vec<(&'static str, Fault)> {
     let later = vec![("retry-after".to_owned(), "3600".to_owned())];
     vec![
@@ -21,10 +21,10 @@ pub(super) fn before() -> Vec<(&'static str, Fault)> {
         ("a web page", Fault::Html(200)),
         ("a web page with 401", Fault::Html(401)),
         ("a web page with 403", Fault::Html(403)),
-        ("nothing", Fault::Empty(200)),
+        ("an empty body", Fault::Empty(200)),
         ("10 MB", Fault::Huge(10_000_000)),
         ("a redirect", Fault::Redirect("https://elsewhere.example/token".to_owned())),
-        ("half an answer", Fault::Answer { status: 200, headers: vec![], body: "{\"access".to_owned() }),
+        ("half a response", Fault::Answer { status: 200, headers: vec![], body: "{\"access".to_owned() }),
         ("an object without a token", Fault::Answer { status: 200, headers: vec![], body: "{}".to_owned() }),
         (
             "invalid_grant with 503",
@@ -44,81 +44,91 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
     let after = subject.world().record().expect("a record");
     for key in ["secret", "issued_at", "refused_at"] {
-        assert_eq!(before["grant"][key], after["grant"][key], "{name}: the grant is as it was: {key}");
+        assert_eq!(before["grant"][key], after["grant"][key], "{name}: the grant is unchanged: {key}");
     }
     if name == "hang" && after["grant"].is_object() {
-        assert!(after["grant"]["sent_at"].is_string(), "{name}: the journal says that the grant was sent");
+        assert!(after["grant"]["sent_at"].is_string(), "{name}: the record says that the grant was sent");
     }
     subject.service().clear_faults();
     if let Some(wait) = error.retry_after() {
-        rest_is_kept(subject, name, wait).await;
+        pause_is_respected(subject, name, wait).await;
     }
-    token(&broker).await.unwrap_or_else(|error| panic!("{name}: works again afterwards: {error}"));
+    token(&broker).await.unwrap_or_else(|error| panic!("{name}: works again without the fault: {error}"));
     let after = subject.world().record().expect("a record");
-    assert!(after["grant"]["sent_at"].is_null(), "{name}: the journal is closed");
+    assert!(after["grant"]["sent_at"].is_null(), "{name}: the refresh intent is cleared");
 }
 
-/// Who asked to be left alone for a while is, also by processes that did not hear it, and not a moment longer.
-async fn rest_is_kept<S: Subject>(subject: &S, name: &str, wait: Duration) {
+/// Other processes respect the pause that the service asked for, and no longer.
+async fn pause_is_respected<S: Subject>(subject: &S, name: &str, wait: Duration) {
     subject.service().forget_seen();
-    let error = afresh(subject).await.expect_err("too early");
+    let error = token_of_new_process(subject).await.expect_err("too early");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
-    assert!(error.retry_after().is_some_and(|left| left <= wait), "{name}: the time is told");
-    assert_eq!(subject.service().seen().len(), 0, "{name}: the service is left alone");
+    assert!(
+        error.retry_after().is_some_and(|left| left <= wait),
+        "{name}: the error contains the remaining pause"
+    );
+    assert_eq!(subject.service().seen().len(), 0, "{name}: no request");
     subject.world().clock.advance(TimeDelta::from_std(wait).expect("a wait"));
 }
 
-pub(super) async fn fault_leaves_the_held_token<S: Subject>(subject: &S, name: &str, fault: Fault) {
+pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let broker = logged_in(subject).await;
-    let held = token(&broker).await.expect("a token");
-    make_due(subject, &held);
+    let stored = token(&broker).await.expect("a token");
+    make_due(subject, &stored);
     subject.service().forget_seen();
     subject.service().fault_always(subject.renewal_route(), fault);
     for round in 0..3 {
-        let got = afresh(subject).await;
-        let got = got.unwrap_or_else(|error| panic!("{name}: the held token serves: {error}"));
-        assert!(got.secret().same_as(held.secret()), "{name}: the held token");
-        let asked = subject.service().count(subject.renewal_route());
-        assert!((1..=3).contains(&asked), "{name}: round {round}: one try, and what it repeats: {asked}");
+        let got = token_of_new_process(subject).await;
+        let got = got.unwrap_or_else(|error| panic!("{name}: the stored token is used: {error}"));
+        assert!(got.secret().same_as(stored.secret()), "{name}: the stored token");
+        let sent = subject.service().count(subject.renewal_route());
+        assert!(
+            (1..=3).contains(&sent),
+            "{name}: round {round}: one attempt with at most two repeats: {sent}"
+        );
     }
 }
 
-/// What goes wrong when the service has acted.
+/// Returns the faults after the service acted.
 pub(super) fn after() -> Vec<(&'static str, Fault)> {
     vec![("cut after", Fault::CutAfter), ("hang after", Fault::HangAfter), ("cut within", Fault::Truncated)]
 }
 
-/// An answer that is lost on the way costs at most what the service has spent, and is never final otherwise.
-pub(super) async fn lost_answer<S: Subject>(subject: &S, name: &str, fault: Fault) {
+/// A lost response ends the login only if the service has spent the grant.
+pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let broker = logged_in(subject).await;
     let old = token(&broker).await.expect("a token");
     leave(subject, &old, TimeDelta::seconds(-1));
-    let may_end = loses_login(subject, &broker).await;
+    let may_end = lost_response_ends_login(subject, &broker).await;
     subject.service().fault(subject.renewal_route(), fault);
-    let first = afresh(subject).await;
+    let first = token_of_new_process(subject).await;
     let again = match &first {
         Err(error) if is_final(error) => {
-            assert!(may_end, "{name}: the login is still good at the service: {error}");
+            assert!(may_end, "{name}: the login is still valid at the service: {error}");
             None
         }
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
-            Some(afresh(subject).await)
+            Some(token_of_new_process(subject).await)
         }
-        Ok(_) => Some(afresh(subject).await),
+        Ok(_) => Some(token_of_new_process(subject).await),
     };
     match again {
-        Some(Err(error)) => assert!(may_end && is_final(&error), "{name}: works again afterwards: {error}"),
+        Some(Err(error)) => {
+            assert!(may_end && is_final(&error), "{name}: works again without the fault: {error}")
+        }
         Some(Ok(new)) => assert!(!new.secret().same_as(old.secret()), "{name}: another token"),
         None => {}
     }
-    token(&logged_in(subject).await).await.unwrap_or_else(|error| panic!("{name}: a login mends: {error}"));
+    token(&logged_in(subject).await)
+        .await
+        .unwrap_or_else(|error| panic!("{name}: a new login works: {error}"));
 }
 
-/// Whether the service spends grants: as the subject says, or as a renewal shows. Leaves an expired token.
-async fn loses_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
-    if let Some(said) = subject.lost_answer_costs_login() {
-        return said;
+/// Whether the service spends grants: the subject says so, or a renewal shows it. The token has expired afterwards.
+async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
+    if let Some(configured) = subject.lost_answer_costs_login() {
+        return configured;
     }
     let grant = || subject.world().record().expect("a record")["grant"]["secret"].clone();
     let before = grant();
@@ -127,17 +137,18 @@ async fn loses_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
     before != grant()
 }
 
-/// A new refresh token beside an error is the login now: the one before may be spent.
+/// A new refresh token in an error response replaces the old one, which may be spent.
 pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
     let old = token(&broker).await.expect("a token");
     leave(subject, &old, TimeDelta::seconds(-1));
-    let troubled = Fault::edit(|answer| answer["error"] = "server_error".into());
-    subject.service().fault(subject.renewal_route(), troubled);
-    if let Err(error) = afresh(subject).await {
+    let fault = Fault::edit(|answer| answer["error"] = "server_error".into());
+    subject.service().fault(subject.renewal_route(), fault);
+    if let Err(error) = token_of_new_process(subject).await {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "rotated: {error}");
     }
-    let next =
-        afresh(subject).await.unwrap_or_else(|error| panic!("rotated: the new grant is kept: {error}"));
+    let next = token_of_new_process(subject)
+        .await
+        .unwrap_or_else(|error| panic!("rotated: the new grant is kept: {error}"));
     assert!(!next.secret().same_as(old.secret()), "rotated: another token");
 }

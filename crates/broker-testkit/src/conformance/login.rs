@@ -1,18 +1,18 @@
-//! A login that does not come about.
+//! Failed logins.
 
 use broker_core::{Clock, Error, ErrorKind};
 
-use super::{Subject, afresh, is_final, log_in, logged_in, refusal, token};
+use super::{Subject, is_final, log_in, logged_in, refusal, token, token_of_new_process};
 use crate::Fault;
 
-/// The service or the person says no.
+/// The service or the user denies the login.
 pub(super) async fn denied<S: Subject>(subject: &S) {
     let secrets = subject.login_secrets().join(" ");
     let denied = refusal(403, "access_denied", &format!("not for you {secrets}"));
     fails_without_loss(subject, "denied", subject.login_route(), denied, is_final).await;
 }
 
-/// A code that nobody approves: it expires on the world's clock. Only logins that show a code have that.
+/// The user does not approve the code until it expires. Applies to device logins only.
 pub(super) async fn never_approved<S: Subject>(subject: &S) {
     logged_in(subject).await;
     if !subject.world().person.told().iter().any(|told| told.starts_with("code ")) {
@@ -20,13 +20,13 @@ pub(super) async fn never_approved<S: Subject>(subject: &S) {
     }
     let route = subject.renewal_route();
     for code in ["authorization_pending", "expired_token"] {
-        let over = |error: &_| Error::kind(error) == ErrorKind::LoginRequired;
-        fails_without_loss(subject, code, route, refusal(400, code, "nobody came"), over).await;
+        let ends_login = |error: &_| Error::kind(error) == ErrorKind::LoginRequired;
+        fails_without_loss(subject, code, route, refusal(400, code, "not approved"), ends_login).await;
     }
     fails_without_loss(subject, "denied late", route, refusal(400, "access_denied", "no"), is_final).await;
 }
 
-/// No answer says nothing about the person.
+/// A missing response does not mean that the login was denied.
 pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let transient = |error: &_| Error::kind(error) == ErrorKind::Unavailable;
     fails_without_loss(subject, name, "*", fault, transient).await;
@@ -39,24 +39,29 @@ async fn fails_without_loss<S: Subject>(
     fault: Fault,
     fits: impl Fn(&Error) -> bool,
 ) {
-    let held = token(&logged_in(subject).await).await.expect("a token");
+    let stored = token(&logged_in(subject).await).await.expect("a token");
     let before = subject.world().record().expect("a record");
     subject.service().fault_always(route, fault);
     let Err(error) = log_in(subject).await else {
-        panic!("login {name}: it succeeds though `{route}` says no: `Subject::login_route` names the route");
+        panic!("login {name}: it succeeds although `{route}` fails: set `Subject::login_route`");
     };
     assert!(fits(&error), "login {name}: {:?}: {error}", error.kind());
-    let seen = format!("{error} {error:?} {:?}", subject.world().person.told());
+    let output = format!("{error} {error:?} {:?}", subject.world().person.told());
     for secret in subject.login_secrets() {
-        assert!(!seen.contains(&secret), "login {name}: a secret is seen in {seen}");
+        assert!(!output.contains(&secret), "login {name}: a secret is in the output: {output}");
     }
     let after = subject.world().record().expect("a record");
-    assert_eq!(before["grant"]["secret"], after["grant"]["secret"], "login {name}: the one before is kept");
+    assert_eq!(
+        before["grant"]["secret"], after["grant"]["secret"],
+        "login {name}: the earlier login is kept"
+    );
     subject.service().clear_faults();
-    // Waiting for an approval may have moved the clock to where it is due.
-    let next = afresh(subject).await.unwrap_or_else(|error| panic!("login {name}: nothing is lost: {error}"));
+    // Waiting for the approval may have advanced the clock until the token is due.
+    let next = token_of_new_process(subject)
+        .await
+        .unwrap_or_else(|error| panic!("login {name}: nothing is lost: {error}"));
     let now = subject.world().clock.now();
-    let lives = held.window().renews_at().is_some_and(|due| now < due);
-    assert!(!lives || next.secret().same_as(held.secret()), "login {name}: the held token");
+    let valid = stored.window().renews_at().is_some_and(|due| now < due);
+    assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: the stored token");
     logged_in(subject).await;
 }

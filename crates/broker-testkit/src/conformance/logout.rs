@@ -1,23 +1,23 @@
-//! Logging out: what can be revoked is revoked, then all is forgotten.
+//! Logout revokes the grant, then deletes the record.
 
 use broker_core::ErrorKind;
 use chrono::TimeDelta;
 
-use super::{Subject, afresh, leave, logged_in, token};
+use super::{Subject, leave, logged_in, token, token_of_new_process};
 use crate::{Fault, World};
 
-pub(super) async fn forgets<S: Subject>(subject: &S) {
+pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
-    let held = token(&broker).await.expect("a token");
+    let stored = token(&broker).await.expect("a token");
     let path = subject.world().record_path();
     let before = std::fs::read(&path).expect("a record");
-    let had_grant = subject.world().record().expect("a record")["grant"].is_object();
+    let has_grant = subject.world().record().expect("a record")["grant"].is_object();
     let out = broker.logout(World::NAME, false).await.expect("a logout");
-    assert!(out.had_login, "logout: something was held");
-    assert!(!path.exists(), "logout: the record is gone");
-    if !had_grant {
-        let next = afresh(subject).await.expect("logout: a configured secret still serves");
-        assert!(!next.secret().same_as(held.secret()), "logout: the token is forgotten");
+    assert!(out.had_login, "logout: a login existed");
+    assert!(!path.exists(), "logout: the record is deleted");
+    if !has_grant {
+        let next = token_of_new_process(subject).await.expect("logout: a configured secret still works");
+        assert!(!next.secret().same_as(stored.secret()), "logout: the token is deleted");
         return;
     }
     let error = token(&broker).await.expect_err("logged out");
@@ -25,28 +25,28 @@ pub(super) async fn forgets<S: Subject>(subject: &S) {
     if !out.at_service.revoked {
         return;
     }
-    // Whoever has copied the record has nothing.
+    // A copy of the record is worthless.
     std::fs::write(&path, before).expect("a record");
-    leave(subject, &held, TimeDelta::seconds(-1));
-    let error = afresh(subject).await.expect_err("logout: what is revoked buys nothing");
+    leave(subject, &stored, TimeDelta::seconds(-1));
+    let error = token_of_new_process(subject).await.expect_err("logout: the grant is revoked");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "logout: {error}");
 }
 
-pub(super) async fn keeps_what_was_not_revoked<S: Subject>(subject: &S) {
+pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
-    let held = token(&broker).await.expect("a token");
+    let stored = token(&broker).await.expect("a token");
     subject.service().forget_seen();
     subject.service().fault_always("*", Fault::Status(503));
     let out = broker.logout(World::NAME, false).await;
-    let asked = !subject.service().seen().is_empty();
+    let requested = !subject.service().seen().is_empty();
     subject.service().clear_faults();
     let Err(error) = out else {
-        assert!(!asked, "logout: the service was asked and did not answer: that is an error");
+        assert!(!requested, "logout: a failed revocation is an error");
         return;
     };
     assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
-    let still = afresh(subject).await.expect("logout: what was not revoked is kept");
-    assert!(still.secret().same_as(held.secret()), "logout: the held token");
-    assert!(broker.logout(World::NAME, true).await.expect("a local logout").had_login, "logout: locally");
-    assert!(subject.world().record().is_none(), "logout: locally, the record is gone");
+    let still = token_of_new_process(subject).await.expect("logout: an unrevoked grant is kept");
+    assert!(still.secret().same_as(stored.secret()), "logout: the stored token");
+    assert!(broker.logout(World::NAME, true).await.expect("a local logout").had_login, "logout: local");
+    assert!(subject.world().record().is_none(), "logout: local: the record is deleted");
 }

@@ -1,4 +1,4 @@
-//! No secret is seen.
+//! No output contains a secret.
 
 use broker_core::Secret;
 use chrono::TimeDelta;
@@ -6,25 +6,25 @@ use chrono::TimeDelta;
 use super::{Subject, leave, logged_in, refusal, token};
 use crate::World;
 
-pub(super) async fn are_not_seen<S: Subject>(subject: &S) {
+pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
-    let held = token(&broker).await.expect("a token");
+    let stored = token(&broker).await.expect("a token");
     let record = subject.world().record().expect("a record");
     let mut secrets = subject.secrets();
     secrets.extend(record["grant"]["secret"].as_str().map(str::to_owned));
-    // A service can only say back what it is told.
+    // The service can only repeat values that it received.
     let echo = secrets.join(" ");
-    secrets.push(held.secret().expose().to_owned());
+    secrets.push(stored.secret().expose().to_owned());
     let status = broker.status(World::NAME).expect("a status");
-    let before = format!("{held:?} {status:?} {:?}", Secret::new(held.secret().expose()));
-    leave(subject, &held, TimeDelta::seconds(-1));
+    let before = format!("{stored:?} {status:?} {:?}", Secret::new(stored.secret().expose()));
+    leave(subject, &stored, TimeDelta::seconds(-1));
     let echo = refusal(400, "invalid_request", &echo);
     subject.service().fault_always("*", echo);
     let error = token(&broker).await.expect_err("refused");
     let failures = subject.world().record().expect("a record")["failures"].to_string();
-    let told = subject.world().person.told();
-    let seen = format!("{before} {error} {error:?} {failures} {told:?}");
+    let messages = subject.world().person.told();
+    let output = format!("{before} {error} {error:?} {failures} {messages:?}");
     for secret in secrets {
-        assert!(!seen.contains(&secret), "secrets: one is seen in {seen}");
+        assert!(!output.contains(&secret), "secrets: a secret is in the output: {output}");
     }
 }

@@ -1,7 +1,6 @@
 //! A subject whose service is the generic token service.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker_core::{Kind, Provider, Settings};
 use serde_json::Value;
@@ -9,10 +8,10 @@ use serde_json::Value;
 use super::Subject;
 use crate::{Server, TestPrompt, TokenService, TokenServiceOptions, World};
 
-/// More logins than any case has.
+/// More logins than any case makes.
 const LOGINS: usize = 8;
 
-/// A kind against [`TokenService`]: with the person's name and password at hand, whichever of them a login asks for.
+/// A provider kind against [`TokenService`], with prepared answers for logins.
 pub struct TokenSubject {
     /// The world.
     pub world: World,
@@ -26,8 +25,8 @@ pub struct TokenSubject {
 }
 
 impl TokenSubject {
-    /// A subject with two tables of settings, each made of the service's URL: one for the service's account, and one
-    /// for another issuer or account. A person is asked for a password only.
+    /// Creates a subject from two functions that build settings from the service's URL: for the service's account, and
+    /// for another issuer or account. The prompt answers with the password only.
     #[must_use]
     pub fn new(
         kind: Kind,
@@ -36,7 +35,6 @@ impl TokenSubject {
         elsewhere: impl Fn(&str) -> Value,
     ) -> Self {
         let mut world = World::new();
-        world.timeout = Duration::from_millis(300);
         world.person =
             (0..LOGINS).fold(TestPrompt::default(), |person, _| person.answering(&options.password));
         let (password, client_secret) = (options.password.clone(), options.client_secret.clone());
@@ -46,10 +44,10 @@ impl TokenSubject {
         Self { world, service, kind, table, elsewhere, secrets: secrets.into_iter().collect(), password }
     }
 
-    /// The provider of a table.
+    /// Builds the provider from its settings.
     ///
     /// # Panics
-    /// If the kind does not take the table.
+    /// If the kind rejects the settings.
     #[must_use]
     pub fn build(&self, table: &Value) -> Arc<dyn Provider> {
         let settings = Settings::new(self.kind.name, table.clone(), &self.world.env);

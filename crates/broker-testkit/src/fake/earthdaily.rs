@@ -1,4 +1,4 @@
-//! `EarthDaily`: client credentials for an API token, and the STAC root (facts: `EarthDaily`).
+//! `EarthDaily`: client credentials with an API token, the asset cookie, and the STAC root.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -13,10 +13,10 @@ use super::server::{Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
 use super::{locked, random};
 
-/// Which client authentication the token endpoint takes (RFC 6749 section 2.3.1).
+/// The client authentication that the token endpoint accepts (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// Basic or the body, but not both in one request.
+    /// Basic or body, but not both in one request.
     #[default]
     Either,
     /// HTTP Basic only.
@@ -25,16 +25,16 @@ pub enum Auth {
     BodyOnly,
 }
 
-/// How the `EarthDaily` fake server behaves.
+/// The behavior of the `EarthDaily` fake server.
 #[derive(Clone)]
 pub struct EarthDailyOptions {
-    /// The client id; the new login has the same for all.
+    /// The client id. The new login uses one id for all accounts.
     pub client_id: String,
     /// The API token of the account.
     pub secret: String,
-    /// Where the client's credentials are taken from.
+    /// Where client credentials are accepted.
     pub accept: Auth,
-    /// Life of an access token in seconds.
+    /// Lifetime of an access token in seconds.
     pub life: u64,
     /// The form of `expires_in`.
     pub expires_in_form: ExpiresIn,
@@ -42,7 +42,7 @@ pub struct EarthDailyOptions {
     pub jwt: bool,
     /// The API token belongs to another environment: 403.
     pub environment_mismatch: bool,
-    /// What follows the value of the asset cookie; `{host}` and `{max_age}` are filled in.
+    /// The attributes of the asset cookie, with the placeholders `{host}` and `{max_age}`.
     pub cookie: String,
     /// The service's clock.
     pub now: Now,
@@ -79,10 +79,10 @@ impl Deref for EarthDaily {
 }
 
 impl EarthDaily {
-    /// The secret that it takes, unless its options say another.
+    /// The default API token.
     pub const SECRET: &str = "standin-api-token";
 
-    /// Starts it.
+    /// Starts the server.
     #[must_use]
     pub fn start(options: EarthDailyOptions) -> Self {
         let now = options.now.clone();
@@ -96,30 +96,30 @@ impl EarthDaily {
         Self { server, state }
     }
 
-    /// The token URL of the new login, `EDS_AUTH_URL`.
+    /// Returns the token URL of the new login, `EDS_AUTH_URL`.
     #[must_use]
     pub fn auth_url(&self) -> String {
         self.url().to_owned() + EXCHANGE
     }
 
-    /// Another API token from now on; access tokens given before stay good.
+    /// Changes the API token. Access tokens stay valid.
     pub fn set_secret(&self, secret: &str) {
         secret.clone_into(&mut locked(&self.state).options.secret);
     }
 
-    /// How many access tokens were given.
+    /// Counts the issued access tokens.
     #[must_use]
     pub fn exchanges(&self) -> usize {
         locked(&self.state).exchanges
     }
 
-    /// Whether STAC takes that access token now.
+    /// Whether STAC accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).is_live(token)
     }
 
-    /// Makes every access token given so far invalid.
+    /// Revokes all access tokens issued so far.
     pub fn revoke_access_tokens(&self) {
         locked(&self.state).tokens.clear();
     }
@@ -176,7 +176,7 @@ impl State {
         let body = form.remove("client_id").zip(form.remove("client_secret"));
         let found = match (self.options.accept, call.basic(), body) {
             (Auth::Either, Some(_), Some(_)) => {
-                return Err(bad_request("two ways of client authentication at once"));
+                return Err(bad_request("two client authentications in one request"));
             }
             (Auth::Either, basic, body) => basic.or(body),
             (Auth::BasicOnly, basic, _) => basic,
@@ -219,7 +219,7 @@ impl State {
             return Reply::json(401, &json!({"message": "Unauthorized"}));
         }
         let Some(max_age) = call.json()["max_age"].as_i64() else {
-            return Reply::json(422, &json!({"detail": "max_age is a number"}));
+            return Reply::json(422, &json!({"detail": "max_age must be a number"}));
         };
         let host = self.issuer.trim_start_matches("http://").split(':').next().unwrap_or_default();
         let attributes = self.options.cookie.replace("{host}", host);
@@ -227,7 +227,7 @@ impl State {
         let value = random::opaque("asset-");
         Reply::empty(204)
             .with_header("set-cookie", format!("PLATFORM_ASSET={value}; {attributes}"))
-            // As load balancers add one.
+            // Load balancers add such a cookie.
             .with_header("set-cookie", format!("AWSALB={value}; Path=/"))
     }
 

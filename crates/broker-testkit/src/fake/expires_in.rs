@@ -1,16 +1,16 @@
-//! How `expires_in` is written in a token answer.
+//! The form of `expires_in` in token responses.
 
 use serde_json::Value;
 
-/// The forms of `expires_in` met in the wild; RFC 6749 section 5.1 only recommends it.
+/// The form of `expires_in`. RFC 6749 section 5.1 only recommends the field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExpiresIn {
-    /// A number, as the RFC shows it.
+    /// A number, as in the RFC.
     #[default]
     Number,
     /// A number in quotes.
     String,
-    /// Not there.
+    /// Missing.
     Missing,
 }
 

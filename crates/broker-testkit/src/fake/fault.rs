@@ -1,4 +1,4 @@
-//! What can go wrong between a caller and a service, and which request it happens to.
+//! Faults between a client and a fake server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -10,53 +10,53 @@ use serde_json::Value;
 
 use super::http::Reply;
 
-/// One thing that goes wrong with one request.
+/// A fault of one request.
 #[derive(Clone)]
 pub enum Fault {
-    /// That status and its name as plain text; the service did not act.
+    /// This status and its name as plain text; the service did not act.
     Status(u16),
-    /// That answer, literally; the service did not act.
+    /// This response, literally; the service did not act.
     Answer {
-        /// Its status.
+        /// The status.
         status: u16,
-        /// Its headers.
+        /// The headers.
         headers: Vec<(String, String)>,
-        /// Its body.
+        /// The body.
         body: String,
     },
-    /// The service waits that long, then acts and answers as always, also when the caller has hung up meanwhile.
+    /// The service waits, then acts and responds, even if the client has disconnected.
     Delay(Duration),
-    /// No answer before the server stops; the service did not act.
+    /// No response until the server stops; the service did not act.
     Hang,
-    /// The service acted; no answer before the server stops.
+    /// The service acted; no response until the server stops.
     HangAfter,
     /// The connection is closed without a byte; the service did not act.
     CutBefore,
     /// The service acted, then the connection is closed without a byte.
     CutAfter,
-    /// The service acted; the head promises the whole body, half of it comes, then the connection is closed.
+    /// The service acted; the connection is closed after half of the body.
     Truncated,
     /// 200 and bytes that are neither JSON nor text; the service did not act.
     Garbage,
-    /// An HTML page with that status, as a proxy or a captive portal sends it; the service did not act.
+    /// An HTML page with this status, like a captive portal's; the service did not act.
     Html(u16),
-    /// That status and no body; the service did not act.
+    /// This status and no body; the service did not act.
     Empty(u16),
-    /// 200 and that many bytes that begin like JSON; the service did not act.
+    /// 200 and a body of this size that begins like JSON; the service did not act.
     Huge(usize),
-    /// 302 to that address; the service did not act.
+    /// 302 to this address; the service did not act.
     Redirect(String),
-    /// The service acted; its JSON answer is changed.
+    /// The service acted; its JSON response is changed.
     Edit(Arc<dyn Fn(&mut Value) + Send + Sync>),
 }
 
 impl Fault {
-    /// [`Fault::Edit`] of a closure.
+    /// Creates a [`Fault::Edit`] from a closure.
     pub fn edit(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
         Self::Edit(Arc::new(change))
     }
 
-    /// The answer given in place of the service's, for the faults that are one.
+    /// Returns the response that replaces the service's, if the fault has one.
     pub(super) fn answer(&self) -> Option<Reply> {
         Some(match self {
             Self::Status(status) => Reply::text(*status, status_name(*status)),
@@ -72,7 +72,7 @@ impl Fault {
         })
     }
 
-    /// Whether the service acts though the caller does not get its answer as it was.
+    /// Whether the service acts before its response is lost or changed.
     pub(super) fn acts(&self) -> bool {
         matches!(self, Self::HangAfter | Self::CutAfter | Self::Truncated | Self::Edit(_))
     }
@@ -121,7 +121,7 @@ fn huge(len: usize) -> Vec<u8> {
     body
 }
 
-/// The faults that wait for requests.
+/// The faults of the next requests.
 #[derive(Default)]
 pub(super) struct Faults {
     once: BTreeMap<String, VecDeque<Fault>>,
@@ -137,11 +137,11 @@ impl Faults {
         self.always.insert(route.to_owned(), fault);
     }
 
-    /// The fault of this request: what is queued comes before what is lasting, a route's own before that of all.
+    /// Takes the fault of this request. Queued faults come first, and a route's own before those of `*`.
     pub(super) fn next(&mut self, route: &str) -> Option<Fault> {
         let queue = |name: &str| self.once.get_mut(name)?.pop_front();
         let queued = [route, "*"].into_iter().find_map(queue);
-        let lasting = || [route, "*"].into_iter().find_map(|name| self.always.get(name));
-        queued.or_else(|| lasting().cloned())
+        let permanent = || [route, "*"].into_iter().find_map(|name| self.always.get(name));
+        queued.or_else(|| permanent().cloned())
     }
 }

@@ -1,4 +1,4 @@
-//! What the fake servers share of HTTP: a request as it was seen, an answer, and the credentials in a request.
+//! Recorded requests, responses and form data of the fake servers.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+/// A header by which a client asks to be told that the server hangs. It is not recorded.
+pub(crate) const HANG_HEADER: &str = "x-fake-server-hang";
+
 /// A request that reached a fake server.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The name of the route, `none` for a path that no route has.
+    /// The name of the route, `none` if no route matches.
     pub route: String,
     /// The method.
     pub method: String,
     /// The path, without the query.
     pub path: String,
-    /// What follows `?`, empty without.
+    /// The text after `?`, or empty.
     pub query: String,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -36,18 +39,18 @@ impl Seen {
             method: head.method.to_string(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
-            headers: head.headers.iter().map(header).collect(),
+            headers: head.headers.iter().filter(|(name, _)| *name != HANG_HEADER).map(header).collect(),
             body: String::from_utf8_lossy(body).into_owned(),
         }
     }
 
-    /// The fields of a form body; of a field sent twice the last one.
+    /// Returns the fields of a form body. The last of repeated fields wins.
     #[must_use]
     pub fn form(&self) -> BTreeMap<String, String> {
         form_fields(&self.body)
     }
 
-    /// The JSON body.
+    /// Parses the JSON body.
     ///
     /// # Panics
     /// When the body is not JSON.
@@ -56,17 +59,17 @@ impl Seen {
         serde_json::from_str(&self.body).expect("the request has a JSON body")
     }
 
-    /// The first header of that name, in whatever case.
+    /// Returns the first header of that name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
-        all.find(|(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        all.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// What follows the scheme in `Authorization`; scheme names know no case (RFC 9110 section 11.1).
+    /// Returns the credentials in `Authorization`. Schemes are case-insensitive (RFC 9110 section 11.1).
     fn authorization(&self, scheme: &str) -> Option<&str> {
-        let (given, value) = self.header("authorization")?.split_once(' ')?;
-        given.eq_ignore_ascii_case(scheme).then(|| value.trim())
+        let (sent, value) = self.header("authorization")?.split_once(' ')?;
+        sent.eq_ignore_ascii_case(scheme).then(|| value.trim())
     }
 
     /// The bearer token (RFC 6750 section 2.1).
@@ -83,7 +86,7 @@ impl Seen {
     }
 }
 
-/// An answer of a fake server.
+/// A response of a fake server.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -127,7 +130,7 @@ impl Reply {
         self
     }
 
-    /// The JSON body after `edit`; another body stays as it is.
+    /// Applies `edit` to a JSON body. Other bodies stay unchanged.
     pub(super) fn edited(mut self, edit: &dyn Fn(&mut Value)) -> Self {
         if let Ok(mut value) = serde_json::from_slice(&self.body) {
             edit(&mut value);
@@ -136,7 +139,7 @@ impl Reply {
         self
     }
 
-    /// The answer as it goes over the wire, whole in its head, its body cut in half.
+    /// Returns the bytes of the response: the whole head and half of the body.
     pub(super) fn first_half(&self) -> Vec<u8> {
         let reason = StatusCode::from_u16(self.status).unwrap();
         let header = |(name, value): &(String, String)| format!("{name}: {value}\r\n");

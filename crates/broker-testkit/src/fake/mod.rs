@@ -1,15 +1,15 @@
-//! Fake servers for the three services, and one for any other, on loopback.
+//! Fake servers on loopback: the three services, and a generic token service.
 //!
-//! Each runs on a thread of its own with a runtime of its own, so that sync and async tests use it alike, listens on
-//! `127.0.0.1` at a free port, and stops when dropped. "Facts" are the notes on how the real services behave.
+//! Each runs a runtime on its own thread, so sync and async tests can use it. It listens on a free port of `127.0.0.1`
+//! and stops when dropped.
 
 mod carbonmapper;
+mod connection;
 mod earthdaily;
 mod earthscope;
 mod expires_in;
 mod fault;
 mod http;
-mod line;
 mod random;
 mod refresh;
 mod server;
@@ -21,15 +21,16 @@ pub use earthdaily::{Auth, EarthDaily, EarthDailyOptions};
 pub use earthscope::{EarthScope, EarthScopeOptions};
 pub use expires_in::ExpiresIn;
 pub use fault::Fault;
+pub(crate) use http::HANG_HEADER;
 pub use http::Seen;
 pub use refresh::Rotation;
-pub use server::{Held, Server};
+pub use server::{HoldGuard, Server};
 pub use time::{Now, system_clock};
 pub use token_service::{TokenService, TokenServiceOptions};
 
 use std::sync::{Mutex, MutexGuard};
 
-/// Locks; a panic of another thread while it held the lock fails this one too.
+/// Locks the mutex, and panics if another thread panicked while it had the lock.
 fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("another thread of the fake server broke")
+    mutex.lock().expect("another thread of the fake server panicked")
 }

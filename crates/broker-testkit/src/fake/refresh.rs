@@ -1,56 +1,56 @@
-//! The refresh tokens an authorization server holds, and what it does when one is used (RFC 6749 section 6).
+//! The refresh tokens of an authorization server (RFC 6749 section 6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::random;
 
-/// What the answer to a refresh says about the refresh token.
+/// The refresh token in the response to a refresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
-    /// It repeats the one that was sent.
+    /// The same token again.
     #[default]
     Keep,
-    /// Nothing: the one that was sent stays good.
+    /// None: the old token stays valid.
     Omit,
-    /// A new one each time; the one that was sent is spent.
+    /// A new token each time; the old one is spent.
     Rotate,
-    /// As `Rotate`, and a spent one revokes all that came from the same login (RFC 9700 section 4.14.2).
+    /// Like `Rotate`, and reuse of a spent token revokes the whole login (RFC 9700 section 4.14.2).
     RotateDetectReuse,
 }
 
-/// What a refresh token stands for.
+/// The scope and audience of a login.
 #[derive(Clone)]
 pub(super) struct Grant {
     pub(super) scope: String,
     pub(super) audience: String,
 }
 
-struct Held {
+struct StoredToken {
     grant: Grant,
     family: usize,
     spent: bool,
     grace: usize,
 }
 
-/// All refresh tokens, spent and revoked ones too.
-pub(super) struct Book {
+/// All refresh tokens, including spent and revoked ones.
+pub(super) struct RefreshTokens {
     rotation: Rotation,
     grace: usize,
-    tokens: BTreeMap<String, Held>,
-    dead: BTreeSet<usize>,
+    tokens: BTreeMap<String, StoredToken>,
+    revoked_families: BTreeSet<usize>,
     families: usize,
     pub(super) refreshes: usize,
     pub(super) reuses: usize,
     pub(super) revoked: Vec<String>,
 }
 
-impl Book {
+impl RefreshTokens {
     pub(super) fn new(rotation: Rotation, grace: usize) -> Self {
         Self {
             rotation,
             grace,
             tokens: BTreeMap::new(),
-            dead: BTreeSet::new(),
+            revoked_families: BTreeSet::new(),
             families: 0,
             refreshes: 0,
             reuses: 0,
@@ -58,7 +58,7 @@ impl Book {
         }
     }
 
-    /// A first refresh token, of a new login.
+    /// Issues the first refresh token of a new login.
     pub(super) fn issue(&mut self, grant: Grant) -> String {
         self.families += 1;
         self.add(grant, self.families)
@@ -66,22 +66,22 @@ impl Book {
 
     fn add(&mut self, grant: Grant, family: usize) -> String {
         let token = random::opaque("v1.");
-        let held = Held { grant, family, spent: false, grace: self.grace };
-        self.tokens.insert(token.clone(), held);
+        let stored = StoredToken { grant, family, spent: false, grace: self.grace };
+        self.tokens.insert(token.clone(), stored);
         token
     }
 
-    /// What a token that would be taken now stands for.
+    /// Returns the grant of a token that is valid now.
     pub(super) fn peek(&self, token: &str) -> Option<Grant> {
-        let held = self.tokens.get(token).filter(|held| self.takes(held))?;
-        Some(held.grant.clone())
+        let stored = self.tokens.get(token).filter(|stored| self.accepts(stored))?;
+        Some(stored.grant.clone())
     }
 
-    fn takes(&self, held: &Held) -> bool {
-        !self.dead.contains(&held.family) && (!held.spent || held.grace > 0)
+    fn accepts(&self, stored: &StoredToken) -> bool {
+        !self.revoked_families.contains(&stored.family) && (!stored.spent || stored.grace > 0)
     }
 
-    /// Uses a token that [`peek`](Self::peek) found: the refresh token for the answer, if it has one.
+    /// Uses a token that [`peek`](Self::peek) found. Returns the refresh token of the response, if any.
     pub(super) fn renew(&mut self, token: &str) -> Option<String> {
         self.refreshes += 1;
         match self.rotation {
@@ -89,35 +89,35 @@ impl Book {
             Rotation::Keep => return Some(token.to_owned()),
             Rotation::Rotate | Rotation::RotateDetectReuse => {}
         }
-        let held = self.tokens.get_mut(token).unwrap();
-        if held.spent {
-            held.grace -= 1;
+        let stored = self.tokens.get_mut(token).unwrap();
+        if stored.spent {
+            stored.grace -= 1;
         }
-        held.spent = true;
-        let (grant, family) = (held.grant.clone(), held.family);
+        stored.spent = true;
+        let (grant, family) = (stored.grant.clone(), stored.family);
         Some(self.add(grant, family))
     }
 
-    /// Takes note of a token that was refused: a spent one is reuse.
+    /// Records a refused token: a spent one counts as reuse.
     pub(super) fn refuse(&mut self, token: &str) {
-        let Some(held) = self.tokens.get(token).filter(|held| held.spent) else {
+        let Some(stored) = self.tokens.get(token).filter(|stored| stored.spent) else {
             return;
         };
         self.reuses += 1;
         if self.rotation == Rotation::RotateDetectReuse {
-            self.dead.insert(held.family);
+            self.revoked_families.insert(stored.family);
         }
     }
 
-    /// Ends the login a token came from; an unknown one is no error (RFC 7009 section 2.2).
+    /// Revokes the login of a token. An unknown token is not an error (RFC 7009 section 2.2).
     pub(super) fn revoke(&mut self, token: &str) {
-        if let Some(held) = self.tokens.get(token) {
-            self.dead.insert(held.family);
+        if let Some(stored) = self.tokens.get(token) {
+            self.revoked_families.insert(stored.family);
             self.revoked.push(token.to_owned());
         }
     }
 
     pub(super) fn revoke_all(&mut self) {
-        self.dead.extend(1..=self.families);
+        self.revoked_families.extend(1..=self.families);
     }
 }

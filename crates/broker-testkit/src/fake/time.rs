@@ -1,20 +1,20 @@
-//! The clock a fake server goes by.
+//! The clock of a fake server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Where a fake server gets the time from.
+/// A source of the current time.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// The system's time.
+/// Returns the system's clock.
 #[must_use]
 pub fn system_clock() -> Now {
     Arc::new(Utc::now)
 }
 
-/// A service's own clock, which can be wrong by a skew.
+/// A service's clock, with a skew.
 #[derive(Clone)]
 pub(super) struct Clock {
     now: Now,
@@ -34,12 +34,12 @@ impl Clock {
         (self.now)() + TimeDelta::seconds(self.skew.load(Ordering::SeqCst))
     }
 
-    /// The time `seconds` from now.
+    /// Returns the time `seconds` from now.
     pub(super) fn after(&self, seconds: u64) -> DateTime<Utc> {
         self.now() + TimeDelta::seconds(i64::try_from(seconds).unwrap())
     }
 
-    /// The value of a `Date` header (RFC 9110 section 5.6.7).
+    /// Returns the value of a `Date` header (RFC 9110 section 5.6.7).
     pub(super) fn http_date(&self) -> String {
         self.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }

@@ -1,4 +1,4 @@
-//! A token service like many: a password or a client secret for tokens, refresh, revocation, and something to read.
+//! A generic token service: password and client credentials grants, refresh, revocation, and data to read.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -8,25 +8,25 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::http::{Reply, Seen};
-use super::refresh::{Book, Grant, Rotation};
+use super::refresh::{Grant, RefreshTokens, Rotation};
 use super::server::{Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
 use super::{locked, random};
 
-/// How the token service behaves.
+/// The behavior of the token service.
 #[derive(Clone)]
 pub struct TokenServiceOptions {
     /// The account's name, for a login with a password (RFC 6749 section 4.3).
     pub username: String,
     /// The account's password.
     pub password: String,
-    /// The client that may ask for itself (RFC 6749 section 4.4).
+    /// The client that may use client credentials (RFC 6749 section 4.4).
     pub client_id: String,
-    /// Its secret, taken from Basic or from the body.
+    /// Its secret, accepted by Basic or in the body.
     pub client_secret: String,
     /// What a refresh does to the refresh token (RFC 6749 section 6).
     pub rotation: Rotation,
-    /// Life of an access token in seconds.
+    /// Lifetime of an access token in seconds.
     pub life: u64,
     /// The service's clock.
     pub now: Now,
@@ -61,12 +61,12 @@ impl Deref for TokenService {
 }
 
 impl TokenService {
-    /// Starts it.
+    /// Starts the service.
     #[must_use]
     pub fn start(options: TokenServiceOptions) -> Self {
         let now = options.now.clone();
         let (server, state) = Server::start(now, |_, clock| State {
-            book: Book::new(options.rotation, 0),
+            refresh_tokens: RefreshTokens::new(options.rotation, 0),
             options,
             clock,
             access: BTreeMap::new(),
@@ -75,24 +75,24 @@ impl TokenService {
         Self { server, state }
     }
 
-    /// How many logins with a password succeeded.
+    /// Counts the successful password logins.
     #[must_use]
     pub fn logins(&self) -> usize {
         locked(&self.state).logins
     }
 
-    /// How many refreshes succeeded.
+    /// Counts the successful refreshes.
     #[must_use]
     pub fn refreshes(&self) -> usize {
-        locked(&self.state).book.refreshes
+        locked(&self.state).refresh_tokens.refreshes
     }
 
-    /// Makes every refresh token given so far invalid, as an administrator would.
+    /// Revokes all refresh tokens issued so far, as an administrator would.
     pub fn revoke_refresh_tokens(&self) {
-        locked(&self.state).book.revoke_all();
+        locked(&self.state).refresh_tokens.revoke_all();
     }
 
-    /// Whether `data` takes that access token now.
+    /// Whether `data` accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).is_live(token)
@@ -102,7 +102,7 @@ impl TokenService {
 struct State {
     options: TokenServiceOptions,
     clock: Clock,
-    book: Book,
+    refresh_tokens: RefreshTokens,
     access: BTreeMap<String, DateTime<Utc>>,
     logins: usize,
 }
@@ -120,7 +120,7 @@ impl Service for State {
         match call.route.as_str() {
             "token" => self.token(call).unwrap_or_else(|refusal| refusal),
             "revoke" => {
-                self.book.revoke(&field(&fields(call), "token"));
+                self.refresh_tokens.revoke(&field(&fields(call), "token"));
                 Reply::empty(200)
             }
             _ if call.bearer().is_some_and(|token| self.is_live(token)) => {
@@ -133,13 +133,13 @@ impl Service for State {
 
 impl State {
     fn token(&mut self, call: &Seen) -> Result<Reply, Reply> {
-        let given = fields(call);
-        let scope = field(&given, "scope");
-        let refresh_token = match field(&given, "grant_type").as_str() {
-            "password" => Some(self.log_in(&given, &scope)?),
-            "refresh_token" => self.refresh(&field(&given, "refresh_token"))?,
+        let form = fields(call);
+        let scope = field(&form, "scope");
+        let refresh_token = match field(&form, "grant_type").as_str() {
+            "password" => Some(self.log_in(&form, &scope)?),
+            "refresh_token" => self.refresh(&field(&form, "refresh_token"))?,
             "client_credentials" => {
-                let in_body = (field(&given, "client_id"), field(&given, "client_secret"));
+                let in_body = (field(&form, "client_id"), field(&form, "client_secret"));
                 let own = (self.options.client_id.clone(), self.options.client_secret.clone());
                 if call.basic().unwrap_or(in_body) != own {
                     return Err(refused(401, "invalid_client"));
@@ -160,21 +160,21 @@ impl State {
         Ok(Reply::json(200, &answer))
     }
 
-    fn log_in(&mut self, given: &Fields, scope: &str) -> Result<String, Reply> {
+    fn log_in(&mut self, form: &Fields, scope: &str) -> Result<String, Reply> {
         let own = (self.options.username.clone(), self.options.password.clone());
-        if (field(given, "username"), field(given, "password")) != own {
+        if (field(form, "username"), field(form, "password")) != own {
             return Err(refused(400, "invalid_grant"));
         }
         self.logins += 1;
-        Ok(self.book.issue(Grant { scope: scope.to_owned(), audience: String::new() }))
+        Ok(self.refresh_tokens.issue(Grant { scope: scope.to_owned(), audience: String::new() }))
     }
 
     fn refresh(&mut self, token: &str) -> Result<Option<String>, Reply> {
-        if self.book.peek(token).is_none() {
-            self.book.refuse(token);
+        if self.refresh_tokens.peek(token).is_none() {
+            self.refresh_tokens.refuse(token);
             return Err(refused(400, "invalid_grant"));
         }
-        Ok(self.book.renew(token))
+        Ok(self.refresh_tokens.renew(token))
     }
 
     fn is_live(&self, token: &str) -> bool {
@@ -182,7 +182,7 @@ impl State {
     }
 }
 
-/// The fields of the body, whichever of the two it is.
+/// Returns the fields of a form or JSON body.
 fn fields(call: &Seen) -> Fields {
     if call.header("content-type").is_some_and(|kind| kind.contains("json")) {
         let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
@@ -192,8 +192,8 @@ fn fields(call: &Seen) -> Fields {
     call.form()
 }
 
-fn field(given: &Fields, name: &str) -> String {
-    given.get(name).cloned().unwrap_or_default()
+fn field(form: &Fields, name: &str) -> String {
+    form.get(name).cloned().unwrap_or_default()
 }
 
 fn refused(status: u16, code: &str) -> Reply {

@@ -38,9 +38,8 @@ fn at(clock: &Moved) -> CarbonMapperOptions {
     CarbonMapperOptions { now: clock.now(), ..CarbonMapperOptions::default() }
 }
 
-/// Login, mint, use, expiry of access, refresh, mint; then a refused refresh and a login again.
 #[test]
-fn the_whole_state_machine() {
+fn scoped_tokens_outlive_login_tokens() {
     let clock = Moved::default();
     let service = CarbonMapper::start(at(&clock));
     let (access, refresh_token) = login(&service);
@@ -73,7 +72,7 @@ fn the_whole_state_machine() {
 }
 
 #[test]
-fn a_refresh_token_can_rotate_or_stay_unsaid() {
+fn refresh_rotates_or_omits_the_refresh_token() {
     let service =
         CarbonMapper::start(CarbonMapperOptions { rotate_refresh: true, ..CarbonMapperOptions::default() });
     let (_, old) = login(&service);
@@ -93,7 +92,7 @@ fn a_refresh_token_can_rotate_or_stay_unsaid() {
 }
 
 #[test]
-fn refusals_read_as_the_library_writes_them() {
+fn refusals_look_like_the_librarys() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     service.set_password("other");
     let wrong = pair(&service, "standin-password");
@@ -123,7 +122,7 @@ fn refusals_read_as_the_library_writes_them() {
 }
 
 #[test]
-fn both_tokens_of_a_login_can_be_verified() {
+fn verify_accepts_both_tokens_of_a_login() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let (access, refresh) = login(&service);
     let url = service.base_url() + "token/verify";
@@ -134,7 +133,7 @@ fn both_tokens_of_a_login_can_be_verified() {
 }
 
 #[test]
-fn the_date_has_to_be_a_day_ahead() {
+fn expiration_date_must_be_in_the_future() {
     let clock = Moved::default();
     let service =
         CarbonMapper::start(CarbonMapperOptions { max_days: 30, scoped_is_jwt: true, ..at(&clock) });
@@ -159,7 +158,7 @@ fn the_date_has_to_be_a_day_ahead() {
 }
 
 #[test]
-fn scoped_tokens_are_listed_without_themselves_and_deleted() {
+fn scoped_tokens_are_listed_and_deleted() {
     let clock = Moved::default();
     let service = CarbonMapper::start(at(&clock));
     let (access, _) = login(&service);

@@ -1,4 +1,4 @@
-//! As much of an HTTP client as these tests need.
+//! A minimal HTTP client for these tests.
 
 use std::io::{Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// An answer; `body` can be shorter than its head promised.
+/// A response. `body` may be shorter than `content-length`.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -24,20 +24,20 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(held, _)| *held == name).map(|(_, value)| value)
+        lines.find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
     pub(crate) fn promised(&self) -> usize {
         self.header("content-length").unwrap().parse().unwrap()
     }
 
-    /// The `error` of an OAuth answer with its status.
+    /// Returns the status and the `error` of an OAuth response.
     pub(crate) fn error(&self) -> (u16, String) {
         (self.status, self.json()["error"].as_str().unwrap().to_owned())
     }
 }
 
-/// Sends a request on a connection of its own and reads to the end of it.
+/// Sends a request on a new connection and reads the response.
 pub(crate) fn try_send(
     url: &str,
     method: &str,
@@ -54,7 +54,7 @@ pub(crate) fn try_send(
     Ok(Answer { status: head[9..12].parse().unwrap(), head, body: raw[end + 4..].to_vec() })
 }
 
-/// Sends a request and leaves the answer to the caller.
+/// Sends a request without reading the response.
 pub(crate) fn send_only(url: &str, method: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_at(rest.find('/').unwrap());

@@ -5,7 +5,7 @@ use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
 use super::client::{Answer, FORM, get, post_form, send};
 use super::{Moved, claims};
 
-/// A secret that only arrives whole when each side encodes and decodes it.
+/// A secret with characters that need form encoding.
 const SECRET: &str = "a+b c%:/ü";
 const ENCODED: &str = "a%2Bb+c%25%3A%2F%C3%BC";
 
@@ -28,7 +28,7 @@ fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
 }
 
 #[test]
-fn credentials_come_by_basic_or_in_the_body() {
+fn credentials_are_accepted_by_basic_or_body() {
     let status = |accept| {
         let service = with(accept);
         (by_basic(&service, ENCODED).status, by_body(&service, ENCODED).status)
@@ -48,7 +48,7 @@ fn credentials_come_by_basic_or_in_the_body() {
 }
 
 #[test]
-fn the_token_opens_stac_until_it_expires() {
+fn stac_accepts_the_token_until_it_expires() {
     let clock = Moved::default();
     let service = EarthDaily::start(EarthDailyOptions {
         secret: SECRET.to_owned(),
@@ -68,7 +68,7 @@ fn the_token_opens_stac_until_it_expires() {
 }
 
 #[test]
-fn a_wrong_secret_and_another_environment_are_refused() {
+fn wrong_secret_and_environment_are_refused() {
     let service = with(Auth::Either);
     service.set_secret("new");
     let refused = by_basic(&service, ENCODED);
@@ -87,7 +87,7 @@ fn a_wrong_secret_and_another_environment_are_refused() {
 }
 
 #[test]
-fn the_expiry_can_be_in_the_token_only() {
+fn expiry_may_be_in_the_token_only() {
     let clock = Moved::default();
     let service = EarthDaily::start(EarthDailyOptions {
         secret: "s".to_owned(),

@@ -44,7 +44,7 @@ fn new_token(answer: &Answer) -> String {
 }
 
 #[test]
-fn a_device_is_pending_then_approved_once() {
+fn device_code_is_redeemed_once() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let device = start_device(&service, "offline_access");
     assert_eq!(device["interval"], 5);
@@ -77,7 +77,7 @@ fn a_device_is_pending_then_approved_once() {
 }
 
 #[test]
-fn a_device_can_be_denied_expire_or_be_approved_for_good() {
+fn device_codes_are_denied_expired_or_approved() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let device = start_device(&service, "offline_access");
     service.deny(device["user_code"].as_str().unwrap());
@@ -101,7 +101,7 @@ fn a_device_can_be_denied_expire_or_be_approved_for_good() {
 }
 
 #[test]
-fn polling_too_fast_is_slowed_down_and_widens_the_interval() {
+fn fast_polls_get_slow_down_and_a_longer_interval() {
     let clock = Moved::default();
     let service = EarthScope::start(EarthScopeOptions {
         strict_polling: true,
@@ -127,7 +127,7 @@ fn polling_too_fast_is_slowed_down_and_widens_the_interval() {
 }
 
 #[test]
-fn slow_down_can_come_first() {
+fn first_polls_may_get_slow_down() {
     let service = EarthScope::start(EarthScopeOptions { slow_down_polls: 1, ..EarthScopeOptions::default() });
     service.approve_all();
     let device = start_device(&service, "offline_access");
@@ -136,7 +136,7 @@ fn slow_down_can_come_first() {
 }
 
 #[test]
-fn a_person_approves_on_the_page() {
+fn user_approves_on_the_page() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let device = start_device(&service, "offline_access");
     let page = device["verification_uri_complete"].as_str().unwrap();
@@ -152,7 +152,7 @@ fn a_person_approves_on_the_page() {
 }
 
 #[test]
-fn keep_repeats_the_refresh_token_and_omit_says_nothing() {
+fn keep_repeats_and_omit_drops_the_refresh_token() {
     let service = with(Rotation::Keep);
     let token = service.issue_refresh_token();
     assert_eq!(new_token(&refresh(&service, &token)), token);
@@ -169,7 +169,7 @@ fn keep_repeats_the_refresh_token_and_omit_says_nothing() {
 }
 
 #[test]
-fn rotation_spends_the_old_token_only() {
+fn rotation_spends_only_the_old_token() {
     let service = with(Rotation::Rotate);
     let old = service.issue_refresh_token();
     let new = new_token(&refresh(&service, &old));
@@ -180,7 +180,7 @@ fn rotation_spends_the_old_token_only() {
 }
 
 #[test]
-fn reuse_revokes_the_family_and_no_other() {
+fn reuse_revokes_only_its_login() {
     let service = with(Rotation::RotateDetectReuse);
     let (old, other) = (service.issue_refresh_token(), service.issue_refresh_token());
     let new = new_token(&refresh(&service, &old));
@@ -191,7 +191,7 @@ fn reuse_revokes_the_family_and_no_other() {
 }
 
 #[test]
-fn a_spent_token_is_taken_again_in_its_grace() {
+fn spent_token_is_accepted_within_its_grace() {
     let service = EarthScope::start(EarthScopeOptions {
         rotation: Rotation::RotateDetectReuse,
         refresh_grace: 1,
@@ -207,7 +207,7 @@ fn a_spent_token_is_taken_again_in_its_grace() {
 }
 
 #[test]
-fn logout_and_administrators_end_logins() {
+fn revocation_ends_logins() {
     let service = with(Rotation::Rotate);
     let token = service.issue_refresh_token();
     let answer = refresh(&service, &token).json();
@@ -229,7 +229,7 @@ fn logout_and_administrators_end_logins() {
 }
 
 #[test]
-fn a_machine_gets_a_token_without_a_refresh_token() {
+fn client_credentials_return_no_refresh_token() {
     let service = EarthScope::start(EarthScopeOptions {
         client_secret: Some("s3".to_owned()),
         expires_in_form: ExpiresIn::String,
@@ -244,14 +244,14 @@ fn a_machine_gets_a_token_without_a_refresh_token() {
     assert_eq!(claims(answer["access_token"].as_str().unwrap())["sub"], format!("{id}@clients"));
     let wrong = post_form(&url, &format!("{form}&client_secret=x"));
     assert_eq!(wrong.error(), error(401, "invalid_client"));
-    let person = EarthScope::start(EarthScopeOptions::default());
-    let url = format!("{}/oauth/token", person.url());
+    let without_secret = EarthScope::start(EarthScopeOptions::default());
+    let url = format!("{}/oauth/token", without_secret.url());
     let refused = post_form(&url, &format!("{form}&client_secret=s3"));
     assert_eq!(refused.error(), error(403, "unauthorized_client"));
 }
 
 #[test]
-fn wrong_requests_are_refused_as_the_rfc_says() {
+fn invalid_requests_are_refused_as_in_the_rfc() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let id = EarthScopeOptions::default().client_id;
     let url = format!("{}/oauth/token", service.url());
@@ -271,7 +271,7 @@ fn wrong_requests_are_refused_as_the_rfc_says() {
 }
 
 #[test]
-fn keys_for_amazon_come_with_a_token() {
+fn aws_keys_need_a_token() {
     let service = EarthScope::start(EarthScopeOptions { aws_life: 900, ..Default::default() });
     let token = service.issue_refresh_token();
     let answer = refresh(&service, &token).json();

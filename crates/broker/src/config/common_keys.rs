@@ -56,13 +56,9 @@ impl Config {
             Value::Array(_, hosts) => hosts.iter().map(|host| host.as_str().map(str::to_owned)).collect(),
             _ => None,
         };
-        match hosts.filter(|hosts| hosts.iter().all(|host| is_host(host))) {
-            Some(hosts) => Ok(Some(hosts)),
-            None => {
-                let form = "a list of hosts: [\"example.org\", \"*.example.org\", \"127.0.0.1:8080\"]";
-                Err(self.wrong_form(name, "hosts", form))
-            }
-        }
+        let form = "a list of hosts: [\"example.org\", \"*.example.org\", \"127.0.0.1:8080\"]";
+        let hosts = hosts.filter(|hosts| hosts.iter().all(|host| is_host(host)));
+        hosts.map(Some).ok_or_else(|| self.wrong_form(name, "hosts", form))
     }
 
     /// The header that carries the token, from `header` and `prefix`; `own` is the provider's default.

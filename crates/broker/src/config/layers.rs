@@ -133,17 +133,26 @@ pub(super) fn join(
 fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<Renamed> {
     let mut renamed = Vec::new();
     for kind in kinds.iter().filter(|kind| !kind.renamed.is_empty()) {
-        let names: BTreeSet<_> = layers.iter().flat_map(|layer| tables(&layer.values)).collect();
-        let is_of_kind = |name: &&str| {
-            let named = layers.iter().rev().find_map(|layer| table(&layer.values, name)?.get("kind"));
-            named.map_or(Some(*name), Value::as_str) == Some(kind.name)
+        let has_old_key = |name: &str, layer: &Layer| {
+            table(&layer.values, name)
+                .is_some_and(|table| kind.renamed.iter().any(|(old, _)| table.contains_key(*old)))
         };
-        let names: Vec<_> = names.into_iter().filter(is_of_kind).map(str::to_owned).collect();
+        let is_of_kind = |name: &str| {
+            let set = layers.iter().rev().find_map(|layer| table(&layer.values, name)?.get("kind"));
+            set.map_or(Some(name), Value::as_str) == Some(kind.name)
+        };
+        let affected = layers.iter().flat_map(|layer| {
+            tables(&layer.values).filter(move |name| has_old_key(name, layer) && is_of_kind(name))
+        });
+        let affected: BTreeSet<_> = affected.map(str::to_owned).collect();
+        if affected.is_empty() {
+            continue;
+        }
         for layer in &mut *layers {
             let file = layer.metadata.source.as_ref().and_then(Source::file_path);
             let origin =
                 file.map_or_else(|| layer.metadata.name.to_string(), |file| file.display().to_string());
-            for name in &names {
+            for name in &affected {
                 let Some(table) = table_mut(&mut layer.values, name) else { continue };
                 for (old, new) in kind.renamed {
                     let Some(value) = table.remove(*old) else { continue };

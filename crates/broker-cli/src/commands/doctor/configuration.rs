@@ -82,9 +82,9 @@ fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
             _ => None,
         }
     };
-    let names = config.names();
-    let names = names.iter().filter(|name| named.is_none_or(|named| named == *name));
-    names.flat_map(|name| config.warnings(name)).filter_map(leak).collect()
+    let all = config.names();
+    let checked = all.iter().filter(|name| named.is_none_or(|named| named == *name));
+    checked.flat_map(|name| config.warnings(name)).filter_map(leak).collect()
 }
 
 /// Checks the permissions of the files: another user who can write them can send the secrets anywhere.

@@ -33,7 +33,7 @@ fn needs_login(status: &Status) -> bool {
     let refused =
         || status.last_failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::LoginRequired);
     status.state == State::LoginRequired
-        || !status.grant && status.note.is_some() && (refused() || status.login_file_invalid)
+        || !status.grant && status.note.is_some() && (refused() || status.invalid_login_file.is_some())
 }
 
 fn login(status: &Status, report: &mut Report) {

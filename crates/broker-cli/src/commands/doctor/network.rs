@@ -53,12 +53,12 @@ pub(super) fn check(
         }
         return Ok(());
     };
-    let prober = context.setup().prober()?;
+    let client = context.setup().prober()?;
     let (answers, refusal) = run_async(broker, async {
         let mut probes = JoinSet::new();
         for (index, status) in statuses.iter().enumerate() {
-            let (prober, url) = (prober.clone(), status.issuer.clone());
-            probes.spawn(async move { (index, prober.probe(&url, BOUND).await) });
+            let (client, url) = (client.clone(), status.issuer.clone());
+            probes.spawn(async move { (index, client.probe(&url, BOUND).await) });
         }
         let refusal = match proxy.clone() {
             Some(proxy) => connect(proxy).await,

@@ -69,8 +69,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     files.sort();
     for file in &files {
         // If it is a provider's login, there is a finding for the missing login.
-        let is_reported =
-            |status: &Status| status.login_file_invalid && status.login_file.as_ref() == Some(file);
+        let is_reported = |status: &Status| status.invalid_login_file.as_ref() == Some(file);
         match wrong_tokens(file) {
             Some(_) if statuses.iter().any(is_reported) => {}
             None => report.ok("tools.earthscope_file", None, format!("{} is valid", file.display())),
@@ -155,7 +154,7 @@ fn shadows(files: &[PathBuf], report: &mut Report) {
     }
 }
 
-/// Checks that EDS_SECRET is set if the other variables are.
+/// Checks that `EDS_SECRET` is set if the other variables are.
 fn earthdaily(entries: &[&Entry], report: &mut Report) {
     let has_secret = entries.iter().any(|entry| entry.keys.contains_key("client_secret"));
     let sources = ["EDS_SECRET", "EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"];

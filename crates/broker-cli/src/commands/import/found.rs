@@ -97,7 +97,7 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Selects the section of a file that EDS_INI_PROFILE names.
+/// Selects the section of a file that `EDS_INI_PROFILE` names.
 fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> Result<Vec<Found>> {
     let profile = env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned());
     if sets.len() > 1 && sets.iter().any(|set| set.section.as_ref() == Some(&profile)) {

@@ -1,4 +1,4 @@
-//! The scoped tokens of the account: made, listed, deleted, used (facts: Carbon Mapper).
+//! The scoped tokens of the account: create, list, delete, use.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde_json::{Value, json};
@@ -18,12 +18,12 @@ struct Scoped {
 }
 
 impl Scoped {
-    /// The date has no zone; the service reads it as the start of that UTC day.
+    /// The date has no time zone: the token expires when that UTC day begins.
     fn expiry(&self) -> DateTime<Utc> {
         self.date.and_time(NaiveTime::MIN).and_utc()
     }
 
-    fn shown(&self) -> Value {
+    fn metadata(&self) -> Value {
         json!({
             "id": self.id,
             "name": self.name,
@@ -33,7 +33,7 @@ impl Scoped {
     }
 }
 
-/// Every scoped token ever made, also the deleted ones.
+/// All scoped tokens, including deleted ones.
 pub(super) struct Account {
     clock: Clock,
     tokens: Vec<Scoped>,
@@ -65,7 +65,7 @@ impl Account {
             token: self.token(options, date),
             deleted: false,
         };
-        let mut answer = scoped.shown();
+        let mut answer = scoped.metadata();
         answer["token_value"] = scoped.token.clone().into();
         self.tokens.push(scoped);
         Ok(Reply::json(201, &answer))
@@ -101,15 +101,15 @@ impl Account {
         }))
     }
 
-    /// Without the tokens themselves: each was shown once.
+    /// Lists the tokens' metadata, without their values.
     pub(super) fn list(&self) -> Reply {
-        let held = self.tokens.iter().filter(|scoped| !scoped.deleted);
-        Reply::json(200, &held.map(Scoped::shown).collect())
+        let active = self.tokens.iter().filter(|scoped| !scoped.deleted);
+        Reply::json(200, &active.map(Scoped::metadata).collect())
     }
 
     pub(super) fn delete(&mut self, id: &str) -> Reply {
-        let mut held = self.tokens.iter_mut().filter(|scoped| !scoped.deleted);
-        match held.find(|scoped| scoped.id.to_string() == id) {
+        let mut active = self.tokens.iter_mut().filter(|scoped| !scoped.deleted);
+        match active.find(|scoped| scoped.id.to_string() == id) {
             Some(scoped) => {
                 scoped.deleted = true;
                 Reply::empty(204)
@@ -119,8 +119,8 @@ impl Account {
     }
 
     pub(super) fn is_live(&self, token: &str) -> bool {
-        let mut held = self.tokens.iter().filter(|scoped| !scoped.deleted);
-        held.any(|scoped| scoped.token == token && scoped.expiry() > self.clock.now())
+        let mut active = self.tokens.iter().filter(|scoped| !scoped.deleted);
+        active.any(|scoped| scoped.token == token && scoped.expiry() > self.clock.now())
     }
 
     pub(super) fn minted(&self) -> Vec<(String, String)> {
@@ -129,7 +129,7 @@ impl Account {
     }
 }
 
-/// One entry of pydantic's list of errors.
+/// Returns one entry of pydantic's list of errors.
 fn problem(kind: &str, field: &str, msg: &str) -> Value {
     json!({"type": kind, "loc": ["body", "payload", field], "msg": msg})
 }

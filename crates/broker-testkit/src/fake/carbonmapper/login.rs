@@ -1,4 +1,4 @@
-//! Logins and their two tokens, as django-ninja-jwt gives them (facts: Carbon Mapper).
+//! Logins and their two tokens, like django-ninja-jwt's.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::super::random;
 use super::super::time::Clock;
 use super::CarbonMapperOptions;
 
-/// Which of the two tokens of a login.
+/// The kind of a login's token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Access,
@@ -103,22 +103,22 @@ impl Logins {
     }
 
     pub(super) fn is_live(&self, token: &str, wanted: Kind) -> bool {
-        let held = self.tokens.get(token);
-        held.is_some_and(|(kind, expiry)| *kind == wanted && *expiry > self.clock.now())
+        let stored = self.tokens.get(token);
+        stored.is_some_and(|(kind, expiry)| *kind == wanted && *expiry > self.clock.now())
     }
 
     pub(super) fn revoke(&mut self, kind: Kind) {
-        self.tokens.retain(|_, (held, _)| *held != kind);
+        self.tokens.retain(|_, (stored, _)| *stored != kind);
     }
 }
 
-/// The JSON object of a body.
+/// Parses a body as a JSON object.
 pub(super) fn object(call: &Seen) -> Result<Map<String, Value>, Reply> {
     serde_json::from_str(&call.body)
         .map_err(|_| Reply::json(400, &json!({"detail": "Cannot parse request body"})))
 }
 
-/// A field that is text and not empty.
+/// Returns a field that is a non-empty text.
 pub(super) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     let value = body.get(name).and_then(Value::as_str);
     value.filter(|value| !value.is_empty())

@@ -1,4 +1,4 @@
-//! Carbon Mapper: login by password, refresh, and scoped tokens made with a login (facts: Carbon Mapper).
+//! Carbon Mapper: password login, refresh, and scoped tokens.
 
 mod account;
 mod login;
@@ -15,27 +15,27 @@ use super::locked;
 use super::server::{Route, Server, Service};
 use super::time::{Now, system_clock};
 
-/// How the Carbon Mapper fake server behaves.
+/// The behavior of the Carbon Mapper fake server.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct CarbonMapperOptions {
-    /// The account's address.
+    /// The account's email address.
     pub email: String,
     /// The account's password.
     pub password: String,
-    /// Life of an access token in seconds.
+    /// Lifetime of an access token in seconds.
     pub access_life: u64,
-    /// Life of a refresh token in seconds.
+    /// Lifetime of a refresh token in seconds.
     pub refresh_life: u64,
-    /// A refresh gives a new refresh token and spends the old one, if the answer has one at all.
+    /// A refresh spends the old refresh token and returns a new one, if the response contains one.
     pub rotate_refresh: bool,
-    /// The answer to a refresh has a refresh token.
+    /// The response to a refresh contains a refresh token.
     pub return_refresh_on_refresh: bool,
     /// Scoped tokens are JWTs with `exp`, not opaque.
     pub scoped_is_jwt: bool,
-    /// `expiration_date` has to be tomorrow (UTC) or later, and within [`max_days`](Self::max_days).
+    /// `expiration_date` must be tomorrow (UTC) or later, and within [`max_days`](Self::max_days).
     pub require_future_date: bool,
-    /// How many days ahead a scoped token may expire.
+    /// The longest lifetime of a scoped token in days.
     pub max_days: u64,
     /// The service's clock.
     pub now: Now,
@@ -73,7 +73,7 @@ impl Deref for CarbonMapper {
 }
 
 impl CarbonMapper {
-    /// Starts it.
+    /// Starts the server.
     #[must_use]
     pub fn start(options: CarbonMapperOptions) -> Self {
         let now = options.now.clone();
@@ -85,52 +85,52 @@ impl CarbonMapper {
         Self { server, state }
     }
 
-    /// The API's base, ending in `/api/v1/`.
+    /// Returns the API's base URL, which ends in `/api/v1/`.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("{}/api/v1/", self.url())
     }
 
-    /// Name and expiration date of every scoped token made, in order, also of deleted ones.
+    /// Returns name and expiration date of every scoped token in order, including deleted ones.
     #[must_use]
     pub fn minted(&self) -> Vec<(String, String)> {
         locked(&self.state).account.minted()
     }
 
-    /// How many scoped tokens were made.
+    /// Counts the scoped tokens, including deleted ones.
     #[must_use]
     pub fn mints(&self) -> usize {
         self.minted().len()
     }
 
-    /// How many logins succeeded.
+    /// Counts the successful logins.
     #[must_use]
     pub fn pairs(&self) -> usize {
         locked(&self.state).logins.pairs
     }
 
-    /// How many refreshes succeeded.
+    /// Counts the successful refreshes.
     #[must_use]
     pub fn refreshes(&self) -> usize {
         locked(&self.state).logins.refreshes
     }
 
-    /// Another password from now on; tokens given before stay good.
+    /// Changes the password. Tokens stay valid.
     pub fn set_password(&self, password: &str) {
         password.clone_into(&mut locked(&self.state).options.password);
     }
 
-    /// Makes every refresh token given so far invalid.
+    /// Revokes all refresh tokens issued so far.
     pub fn revoke_refresh_tokens(&self) {
         locked(&self.state).logins.revoke(Kind::Refresh);
     }
 
-    /// Makes every access token given so far invalid; scoped tokens stay good.
+    /// Revokes all access tokens issued so far. Scoped tokens stay valid.
     pub fn revoke_access_tokens(&self) {
         locked(&self.state).logins.revoke(Kind::Access);
     }
 
-    /// Whether STAC takes that token, plain or scoped, now.
+    /// Whether STAC accepts this token now, an access token or a scoped token.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).may_read(token)
@@ -193,7 +193,7 @@ impl State {
     }
 }
 
-/// The account's tokens are managed with a login only, not with a scoped token.
+/// Checks for an access token: scoped tokens cannot manage the account's tokens.
 fn logged_in(logins: &Logins, call: &Seen) -> Result<(), Reply> {
     match call.bearer() {
         Some(token) if logins.is_live(token, Kind::Access) => Ok(()),

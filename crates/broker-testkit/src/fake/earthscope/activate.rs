@@ -1,9 +1,9 @@
-//! The page on which a person approves a device.
+//! The page on which the user approves a device.
 
 use super::super::http::{Reply, Seen, form_fields};
 use super::device::{Codes, Decision};
 
-/// `GET` shows the page, `POST` decides; `user_code` is taken from the query or the form.
+/// Shows the page on `GET`, decides on `POST`. `user_code` is in the query or the form.
 pub(super) fn activate(codes: &mut Codes, call: &Seen) -> Reply {
     let mut fields = form_fields(&call.query);
     fields.extend(call.form());
@@ -15,17 +15,17 @@ pub(super) fn activate(codes: &mut Codes, call: &Seen) -> Reply {
     let (decision, done) = if deny {
         (Decision::Denied, "Access denied.")
     } else {
-        (Decision::Approved, "Device approved. You can go back to it.")
+        (Decision::Approved, "Device approved. You can close this page.")
     };
     if codes.decide(&user_code, decision) {
         Reply::html(200, &page(done))
     } else {
-        Reply::html(404, &page("There is no such code."))
+        Reply::html(404, &page("Unknown code."))
     }
 }
 
 fn question(user_code: &str) -> String {
-    // What is not part of a code is left out, so that nothing needs escaping.
+    // Other characters are dropped, so nothing needs escaping.
     let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
     let user_code: String = user_code.chars().filter(known).collect();
     page(&format!(

@@ -1,4 +1,4 @@
-//! Device codes and what a poll of one is answered (RFC 8628 section 3.5).
+//! Device codes and the results of polls (RFC 8628 section 3.5).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::super::refresh::Grant;
 use super::super::time::Clock;
 use super::EarthScopeOptions;
 
-/// What a poll comes to.
+/// The result of a poll.
 pub(super) enum Poll {
     Granted(Grant),
     Pending,
@@ -19,7 +19,7 @@ pub(super) enum Poll {
     Unknown,
 }
 
-/// What happens to codes nobody decided on one by one.
+/// The decision on codes without a decision of their own.
 #[derive(Clone, Copy)]
 pub(super) enum Policy {
     Wait,
@@ -33,7 +33,7 @@ pub(super) enum Decision {
     Denied,
 }
 
-/// A new code, as the answer shows it.
+/// A new code, as in the response.
 pub(super) struct Code {
     pub(super) device_code: String,
     pub(super) user_code: String,
@@ -50,7 +50,7 @@ struct Device {
 }
 
 impl Device {
-    /// Whether the client polls too fast; it then has to wait 5 s longer from now on.
+    /// Whether the client polls too fast. If so, its interval grows by 5 s.
     fn too_fast(&mut self, at: DateTime<Utc>, slow_down_polls: usize, strict: bool) -> bool {
         let last = self.last_poll.replace(at);
         self.polls += 1;
@@ -71,7 +71,7 @@ pub(super) struct Codes {
     slow_down_polls: usize,
     strict: bool,
     policy: Policy,
-    /// By device code; redeemed ones are gone.
+    /// By device code, without redeemed ones.
     devices: BTreeMap<String, Device>,
     issued: Vec<String>,
 }
@@ -132,7 +132,7 @@ impl Codes {
         }
     }
 
-    /// Decides on one code; `false` when there is no such code.
+    /// Decides on one code. Returns `false` if the code is unknown.
     pub(super) fn decide(&mut self, user_code: &str, decision: Decision) -> bool {
         let wanted = plain(user_code);
         let mut devices = self.devices.values_mut();
@@ -140,7 +140,7 @@ impl Codes {
         found.map(|device| device.decision = Some(decision)).is_some()
     }
 
-    /// From now on for every code, also those decided on before.
+    /// Sets the policy for all codes, including decided ones.
     pub(super) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
         for device in self.devices.values_mut() {
@@ -160,7 +160,7 @@ impl Codes {
     }
 }
 
-/// Letters that cannot be mistaken or make words (RFC 8628 section 6.1).
+/// Returns a code of unambiguous letters without vowels (RFC 8628 section 6.1).
 fn user_code() -> String {
     const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
     let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);
@@ -168,7 +168,7 @@ fn user_code() -> String {
     format!("{}-{}", &all[..4], &all[4..])
 }
 
-/// What counts of a user code: neither case nor punctuation (RFC 8628 section 6.1).
+/// Normalizes case and punctuation of a user code (RFC 8628 section 6.1).
 fn plain(user_code: &str) -> String {
     let letters = user_code.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|letter| letter.to_ascii_uppercase()).collect()

@@ -1,4 +1,4 @@
-//! `EarthScope`: device login, refresh, client credentials, revocation and the profile (facts: `EarthScope`).
+//! `EarthScope`: device login, refresh, client credentials, revocation, AWS keys and the profile.
 
 mod activate;
 mod device;
@@ -16,42 +16,42 @@ use super::locked;
 use super::server::Server;
 use super::time::{Now, system_clock};
 
-/// How the `EarthScope` fake server behaves.
+/// The behavior of the `EarthScope` fake server.
 #[derive(Clone)]
 pub struct EarthScopeOptions {
-    /// The only client it knows.
+    /// The only known client.
     pub client_id: String,
-    /// The only audience it knows.
+    /// The only known audience.
     pub audience: String,
-    /// With one, the client may ask for tokens without a person (RFC 6749 section 4.4).
+    /// If set, the client may use client credentials (RFC 6749 section 4.4).
     pub client_secret: Option<String>,
     /// What a refresh does to the refresh token.
     pub rotation: Rotation,
-    /// How often a spent refresh token is still taken.
+    /// How often a spent refresh token is still accepted.
     pub refresh_grace: usize,
-    /// Life of an access token in seconds.
+    /// Lifetime of an access token in seconds.
     pub token_life: u64,
-    /// Life of keys for Amazon's services in seconds.
+    /// Lifetime of AWS keys in seconds.
     pub aws_life: u64,
-    /// The form of `expires_in` in token answers.
+    /// The form of `expires_in` in token responses.
     pub expires_in_form: ExpiresIn,
-    /// Seconds between polls; `None` leaves it out, which means 5 (RFC 8628 section 3.2).
+    /// Seconds between polls; `None` omits the field, which means 5 (RFC 8628 section 3.2).
     pub interval: Option<u64>,
-    /// The device answer has `verification_uri_complete`.
+    /// The device response contains `verification_uri_complete`.
     pub complete_uri: bool,
-    /// Life of a device code in seconds.
+    /// Lifetime of a device code in seconds.
     pub code_life: u64,
-    /// How many polls of each code are answered `slow_down` first.
+    /// How many first polls of each code get `slow_down`.
     pub slow_down_polls: usize,
-    /// A poll sooner than the interval after the one before, by the service's clock, is answered `slow_down`.
+    /// Answers `slow_down` to polls that do not wait for the interval, by the service's clock.
     pub strict_polling: bool,
-    /// Status of the other answers to polls; the RFC says 400, Auth0 says 403. `slow_down` comes with 429.
+    /// Status of other poll errors: 400 in the RFC, 403 at Auth0. `slow_down` has 429.
     pub pending_status: u16,
-    /// Status of `invalid_grant`; the RFC says 400, Auth0 says 403.
+    /// Status of `invalid_grant`: 400 in the RFC, 403 at Auth0.
     pub invalid_grant_status: u16,
-    /// `sub` of the person's tokens; one with `???` gives a JWT payload with `_`, which breaks old SDKs.
+    /// `sub` of the user's tokens. `???` in it causes a `_` in the JWT payload, which breaks old SDKs.
     pub user_subject: String,
-    /// The person's address.
+    /// The user's email address.
     pub email: String,
     /// The service's clock.
     pub now: Now,
@@ -84,7 +84,7 @@ impl Default for EarthScopeOptions {
 
 /// A running `EarthScope` fake server; routes `device`, `token`, `revoke`, `profile`, `aws` and `activate`.
 ///
-/// It is login domain and API in one.
+/// It serves both the login domain and the API.
 pub struct EarthScope {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -99,7 +99,7 @@ impl Deref for EarthScope {
 }
 
 impl EarthScope {
-    /// Starts it.
+    /// Starts the server.
     #[must_use]
     pub fn start(options: EarthScopeOptions) -> Self {
         let now = options.now.clone();
@@ -107,38 +107,38 @@ impl EarthScope {
         Self { server, state }
     }
 
-    /// The person approves that code.
+    /// Approves a code, as the user would.
     ///
     /// # Panics
-    /// When there is no such code.
+    /// When the code is unknown.
     pub fn approve(&self, user_code: &str) {
         self.decide(user_code, Decision::Approved);
     }
 
-    /// The person denies that code.
+    /// Denies a code, as the user would.
     ///
     /// # Panics
-    /// When there is no such code.
+    /// When the code is unknown.
     pub fn deny(&self, user_code: &str) {
         self.decide(user_code, Decision::Denied);
     }
 
     fn decide(&self, user_code: &str, decision: Decision) {
         let known = locked(&self.state).codes.decide(user_code, decision);
-        assert!(known, "no device waits with the code {user_code}");
+        assert!(known, "unknown user code {user_code}");
     }
 
-    /// Every code is approved, present and future.
+    /// Approves every code, present and future.
     pub fn approve_all(&self) {
         self.set_policy(Policy::Decide(Decision::Approved));
     }
 
-    /// Every code is denied, present and future.
+    /// Denies every code, present and future.
     pub fn deny_all(&self) {
         self.set_policy(Policy::Decide(Decision::Denied));
     }
 
-    /// Every code is approved once it was polled so many times in vain.
+    /// Approves every code after this number of polls.
     pub fn approve_after(&self, polls: usize) {
         self.set_policy(Policy::ApproveAfter(polls));
     }
@@ -147,55 +147,55 @@ impl EarthScope {
         locked(&self.state).codes.set_policy(policy);
     }
 
-    /// Every present code expires now.
+    /// Expires every present code.
     pub fn expire_codes(&self) {
         locked(&self.state).codes.expire_all();
     }
 
-    /// Every user code given so far, in order.
+    /// Returns all issued user codes in order.
     #[must_use]
     pub fn user_codes(&self) -> Vec<String> {
         locked(&self.state).codes.user_codes()
     }
 
-    /// Makes every refresh token given so far invalid, as an administrator would.
+    /// Revokes all refresh tokens issued so far, as an administrator would.
     pub fn revoke_everything(&self) {
-        locked(&self.state).book.revoke_all();
+        locked(&self.state).refresh_tokens.revoke_all();
     }
 
-    /// How many refresh exchanges succeeded.
+    /// Counts the successful refreshes.
     #[must_use]
     pub fn refreshes(&self) -> usize {
-        locked(&self.state).book.refreshes
+        locked(&self.state).refresh_tokens.refreshes
     }
 
-    /// How many times a spent refresh token was refused, whatever came of it.
+    /// Counts the refused spent refresh tokens.
     #[must_use]
     pub fn reuse_events(&self) -> usize {
-        locked(&self.state).book.reuses
+        locked(&self.state).refresh_tokens.reuses
     }
 
-    /// The refresh tokens that were revoked over HTTP, in order.
+    /// Returns the refresh tokens revoked by HTTP, in order.
     #[must_use]
     pub fn revoked(&self) -> Vec<String> {
-        locked(&self.state).book.revoked.clone()
+        locked(&self.state).refresh_tokens.revoked.clone()
     }
 
-    /// A refresh token for scope `offline_access`, as if from a login elsewhere.
+    /// Issues a refresh token for the scope `offline_access`, like a login on another host.
     #[must_use]
     pub fn issue_refresh_token(&self) -> String {
         let mut state = locked(&self.state);
         let grant = Grant { scope: "offline_access".to_owned(), audience: state.options.audience.clone() };
-        state.book.issue(grant)
+        state.refresh_tokens.issue(grant)
     }
 
-    /// Whether a refresh with that token would succeed now.
+    /// Whether a refresh with this token would succeed now.
     #[must_use]
     pub fn is_live(&self, refresh: &str) -> bool {
-        locked(&self.state).book.peek(refresh).is_some()
+        locked(&self.state).refresh_tokens.peek(refresh).is_some()
     }
 
-    /// Whether the API takes that access token now.
+    /// Whether the API accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).is_live(token)

@@ -1,4 +1,4 @@
-//! The endpoints of the fake server and the access tokens it gives.
+//! The endpoints of the fake server and its access tokens.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
 use super::super::random;
-use super::super::refresh::{Book, Grant};
+use super::super::refresh::{Grant, RefreshTokens};
 use super::super::server::{Route, Service};
 use super::super::time::Clock;
 use super::EarthScopeOptions;
@@ -17,10 +17,10 @@ use super::device::{Codes, Poll};
 pub(super) struct State {
     pub(super) options: EarthScopeOptions,
     pub(super) codes: Codes,
-    pub(super) book: Book,
+    pub(super) refresh_tokens: RefreshTokens,
     url: String,
     clock: Clock,
-    /// Access tokens and when they expire.
+    /// Access tokens and their expiry.
     access: BTreeMap<String, DateTime<Utc>>,
 }
 
@@ -54,7 +54,7 @@ impl State {
     pub(super) fn new(options: EarthScopeOptions, url: &str, clock: Clock) -> Self {
         Self {
             codes: Codes::new(&options, clock.clone()),
-            book: Book::new(options.rotation, options.refresh_grace),
+            refresh_tokens: RefreshTokens::new(options.rotation, options.refresh_grace),
             options,
             url: url.to_owned(),
             clock,
@@ -110,11 +110,11 @@ impl State {
         Err(Reply::oauth_error(status, code, "the device code was polled"))
     }
 
-    /// The answer to an approved device, the only one with an ID token.
+    /// Returns the response to an approved device, the only one with an ID token.
     fn login(&mut self, grant: &Grant) -> Reply {
-        let asked = |scope: &str| grant.scope.split(' ').any(|one| one == scope);
-        let id_token = asked("openid").then(|| self.id_token());
-        let refresh_token = asked("offline_access").then(|| self.book.issue(grant.clone()));
+        let requested = |scope: &str| grant.scope.split(' ').any(|one| one == scope);
+        let id_token = requested("openid").then(|| self.id_token());
+        let refresh_token = requested("offline_access").then(|| self.refresh_tokens.issue(grant.clone()));
         let subject = self.options.user_subject.clone();
         let mut answer = self.access_token(&subject, grant);
         put(&mut answer, "refresh_token", refresh_token);
@@ -122,31 +122,31 @@ impl State {
         Reply::json(200, &answer)
     }
 
-    /// RFC 6749 section 6; the SDK says `scopes` where the RFC says `scope`.
+    /// RFC 6749 section 6. The SDK sends `scopes` instead of `scope`.
     fn refresh(&mut self, form: &Form) -> Result<Reply, Reply> {
         let token = field(form, "refresh_token")?;
-        let Some(mut grant) = self.book.peek(token) else {
-            self.book.refuse(token);
+        let Some(mut grant) = self.refresh_tokens.peek(token) else {
+            self.refresh_tokens.refuse(token);
             let why = "Unknown or invalid refresh token.";
             let status = self.options.invalid_grant_status;
             return Err(Reply::oauth_error(status, "invalid_grant", why));
         };
         if let Some(scope) = form.get("scopes").or_else(|| form.get("scope")) {
-            let granted = |one| grant.scope.split(' ').any(|held| held == one);
+            let granted = |one| grant.scope.split(' ').any(|known| known == one);
             if !scope.split_whitespace().all(granted) {
-                let why = "wider than what was granted";
+                let why = "the scope is wider than granted";
                 return Err(Reply::oauth_error(400, "invalid_scope", why));
             }
             grant.scope.clone_from(scope);
         }
-        let renewed = self.book.renew(token);
+        let renewed = self.refresh_tokens.renew(token);
         let subject = self.options.user_subject.clone();
         let mut answer = self.access_token(&subject, &grant);
         put(&mut answer, "refresh_token", renewed);
         Ok(Reply::json(200, &answer))
     }
 
-    /// RFC 6749 section 4.4; credentials in the body.
+    /// RFC 6749 section 4.4, with credentials in the body.
     fn machine(&mut self, form: &Form) -> Result<Reply, Reply> {
         let Some(secret) = &self.options.client_secret else {
             let why = "Grant type 'client_credentials' not allowed for the client.";
@@ -161,18 +161,18 @@ impl State {
         Ok(Reply::json(200, &answer))
     }
 
-    /// RFC 7009, but with a JSON body as Auth0 takes it.
+    /// RFC 7009, but with a JSON body like Auth0's.
     fn revoke(&mut self, call: &Seen) -> Result<Reply, Reply> {
         let body: Value = serde_json::from_str(&call.body)
             .map_err(|why| Reply::oauth_error(400, "invalid_request", &why.to_string()))?;
         self.check_client(body["client_id"].as_str())?;
         let missing = || Reply::oauth_error(400, "invalid_request", "token is missing");
         let token = body["token"].as_str().ok_or_else(missing)?;
-        self.book.revoke(token);
+        self.refresh_tokens.revoke(token);
         Ok(Reply::empty(200))
     }
 
-    /// All that the SDK's `UserProfile` wants.
+    /// Returns all fields of the SDK's `UserProfile`.
     fn profile(&self, call: &Seen) -> Result<Reply, Reply> {
         self.check_bearer(call)?;
         let profile = json!({
@@ -190,7 +190,7 @@ impl State {
         Ok(Reply::json(200, &profile))
     }
 
-    /// Keys for the role in the path; what the query says is seen by the test.
+    /// Returns AWS keys for the role in the path. The query is only recorded.
     fn aws(&self, call: &Seen) -> Result<Reply, Reply> {
         const ROLES: [&str; 3] = ["s3-miniseed", "s3-miniseed-v2", "s3-dropoff"];
         self.check_bearer(call)?;

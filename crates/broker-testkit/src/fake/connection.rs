@@ -1,4 +1,4 @@
-//! Connections that can be ended in the middle of an answer.
+//! Connections that can be closed in the middle of a response.
 
 use std::io;
 use std::pin::Pin;
@@ -12,49 +12,51 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::locked;
 
-/// The handler's hold on the connection it answers.
+/// A handle by which a request handler can cut its connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line(Arc<Mutex<Option<Vec<u8>>>>);
+pub(super) struct CutHandle(Arc<Mutex<Option<Vec<u8>>>>);
 
-impl Line {
-    /// In place of what the HTTP server writes next, `bytes` are sent and the connection is closed.
-    pub(super) fn end_with(&self, bytes: Vec<u8>) {
+impl CutHandle {
+    /// Sends `bytes` instead of what the HTTP server writes next, then closes the connection.
+    pub(super) fn close_after(&self, bytes: Vec<u8>) {
         *locked(&self.0) = Some(bytes);
     }
 }
 
 /// The listening socket.
-pub(super) struct Door(pub(super) TcpListener);
+pub(super) struct CuttableListener(pub(super) TcpListener);
 
-impl Listener for Door {
-    type Io = Wire;
-    type Addr = Line;
+impl Listener for CuttableListener {
+    type Io = Connection;
+    type Addr = CutHandle;
 
-    async fn accept(&mut self) -> (Wire, Line) {
+    async fn accept(&mut self) -> (Connection, CutHandle) {
         let (stream, _) = Listener::accept(&mut self.0).await;
-        let line = Line::default();
-        let wire = Wire { stream, line: line.clone() };
-        (wire, line)
+        // Without this, a response may wait 40 ms for the client's delayed ACK.
+        let _ = stream.set_nodelay(true);
+        let cut = CutHandle::default();
+        let connection = Connection { stream, cut: cut.clone() };
+        (connection, cut)
     }
 
-    fn local_addr(&self) -> io::Result<Line> {
-        Ok(Line::default())
+    fn local_addr(&self) -> io::Result<CutHandle> {
+        Ok(CutHandle::default())
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+impl Connected<IncomingStream<'_, CuttableListener>> for CutHandle {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
         stream.remote_addr().clone()
     }
 }
 
-/// A connection that does as its [`Line`] says.
-pub(super) struct Wire {
+/// A connection that its [`CutHandle`] can close.
+pub(super) struct Connection {
     stream: TcpStream,
-    line: Line,
+    cut: CutHandle,
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -64,11 +66,11 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { stream, line } = self.get_mut();
-        let mut last = locked(&line.0);
-        let Some(rest) = last.as_mut() else {
+        let Self { stream, cut } = self.get_mut();
+        let mut pending = locked(&cut.0);
+        let Some(rest) = pending.as_mut() else {
             return Pin::new(stream).poll_write(cx, buf);
         };
         while !rest.is_empty() {

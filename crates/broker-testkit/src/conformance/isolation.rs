@@ -1,0 +1,68 @@
+//! Tokens of one issuer or scope are not used for another.
+
+use broker_core::{Clock, ErrorKind, TokenRequest};
+use chrono::TimeDelta;
+
+use super::{Subject, leave, logged_in, token, token_of_new_process};
+use crate::World;
+
+pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
+    let broker = logged_in(subject).await;
+    let stored = token(&broker).await.expect("a token");
+    subject.service().forget_seen();
+    let elsewhere = subject.world().broker(subject.elsewhere());
+    if let Ok(got) = token(&elsewhere).await {
+        assert!(!got.secret().same_as(stored.secret()), "issuer: another token than the first issuer's");
+    }
+    let sent = format!("{:?}", subject.service().seen());
+    assert!(!sent.contains(stored.secret().expose()), "issuer: the first issuer's token is not sent");
+    // The first issuer's token is still stored.
+    let back = token_of_new_process(subject).await.expect("the stored token");
+    assert!(back.secret().same_as(stored.secret()), "issuer: the first issuer's token is still stored");
+}
+
+/// A scope that no service knows.
+const UNKNOWN: &str = "conformance-unknown";
+
+/// A scoped token is stored beside the usual one, under its scope only.
+pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
+    let broker = logged_in(subject).await;
+    let usual = token(&broker).await.expect("a token");
+    let mut tokens = vec![usual.clone()];
+    for scope in subject.scopes().unwrap_or(&[UNKNOWN]) {
+        let request = TokenRequest::new().scope(scope);
+        let accepted = subject.provider().check(&request, subject.world().clock.now());
+        subject.service().forget_seen();
+        match (accepted, broker.token(World::NAME, &request).await) {
+            (Ok(()), Ok(new)) => {
+                assert!(
+                    tokens.iter().all(|old| !old.secret().same_as(new.secret())),
+                    "scope {scope}: a token of its own"
+                );
+                subject.service().forget_seen();
+                let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
+                let again = again.unwrap_or_else(|error| panic!("scope {scope}: stored: {error}"));
+                assert!(again.secret().same_as(new.secret()), "scope {scope}: the stored token");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: stored: no request");
+                tokens.push(new);
+            }
+            (Ok(()), Err(error)) => {
+                assert!(subject.scopes().is_none(), "scope {scope}: {error}");
+                // A plugin's abilities are unknown before its first exchange.
+                let refused = matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage);
+                assert!(refused, "scope {scope}: {error}");
+            }
+            (Err(_), got) => {
+                assert!(subject.scopes().is_none(), "scope {scope}: `check` refuses it");
+                let error = got.expect_err("a scope that `check` refuses");
+                assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: no request");
+            }
+        }
+    }
+    let still = token_of_new_process(subject).await.expect("scopes: the usual token is still there");
+    assert!(still.secret().same_as(usual.secret()), "scopes: the usual token is unchanged");
+    leave(subject, &usual, TimeDelta::seconds(-1));
+    let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
+    assert!(tokens.iter().all(|old| !old.secret().same_as(renewed.secret())), "scopes: a new token");
+}

@@ -1,0 +1,28 @@
+//! The HTTP client of tests.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, RequestSent, ReqwestHttp};
+
+use crate::fake::HANG_HEADER;
+
+/// The bound of a request, also on a busy machine: only a broken test reaches it.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// An HTTP client that reports a hanging fake server as a timeout at once, so that no test depends on real time.
+#[derive(Debug, Default)]
+pub(crate) struct TestHttp(ReqwestHttp);
+
+#[async_trait]
+impl Http for TestHttp {
+    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        let request = request.clone().with_header(HANG_HEADER, "report");
+        let response = self.0.send(&request, LONGEST).await?;
+        if response.header(HANG_HEADER).is_none() {
+            return Ok(response);
+        }
+        let what = format!("no response within {timeout:?}");
+        Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
+    }
+}
