@@ -274,7 +274,7 @@ fn finished_migration_deletes_the_key() {
     assert_eq!(desktop.items(), 1, "an unreadable record may need the key");
     std::fs::remove_file(link).expect("removed");
     let _ =
-        desktop.migrate_to_file().ends(0).says("the key of these records was taken out of the OS keyring");
+        desktop.migrate_to_file().ends(0).says("the key of these records was removed from the OS keyring");
     assert_eq!((desktop.items(), desktop.sandbox.broker(&TOKEN).token()), (0, token));
     // Then the keyring is not called any more.
     let run = desktop.migrate_to_file().ends(0);
