@@ -92,14 +92,14 @@ fn a_domain_of_the_environment_gets_no_secret_of_another_source() {
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
     let tokens = [
-        (json!({ "refresh_token": "KANARIE-mine" }), "does not tell who gave its login"),
+        (json!({ "refresh_token": "KANARIE-mine" }), "has a token without an issuer"),
         (
             json!({ "access_token": expired(names_no_issuer), "refresh_token": "KANARIE-mine" }),
-            "does not tell who",
+            "has a token without an issuer",
         ),
         (
             json!({ "access_token": expired(|claims| claims["iss"] = "issuer".into()), "refresh_token": "KANARIE-mine" }),
-            "does not tell who",
+            "has a token without an issuer",
         ),
         (json!({ "access_token": expired(|_| {}), "refresh_token": "KANARIE-mine" }), evil.url()),
     ];
@@ -115,7 +115,7 @@ fn a_domain_of_the_environment_gets_no_secret_of_another_source() {
         // Nor does the login of the tools' first version, nor one that a person gives.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
-        let _ = sandbox.broker(&TOKEN).ends(3).says("there is no login");
+        let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
         let words = ["login", "earthscope", "--refresh-token-stdin"];
         let _ = sandbox.broker_reading(&words, "KANARIE-given").ends(5).says("`domain`");
     }
