@@ -172,7 +172,7 @@ impl LoginProvider {
         }
         let username = self.username_of(record);
         let secrets = self.secrets_of(context, request).await?;
-        let values = Values { username, token, refresh_token, secrets, ..Values::default() };
+        let values = Values { username, refresh_token, token, secrets, ..Values::default() };
         match self.send(context, request, &values).await {
             Ok(_) => Ok(Revoked { revoked: true, note: left }),
             // Successful responses are often empty or a word.

@@ -171,8 +171,8 @@ impl Request {
 
     /// The names of the `secrets` that the request sends.
     pub(crate) fn secrets(&self) -> BTreeSet<String> {
-        let name = |(_, placeholder)| match placeholder {
-            &Placeholder::Secret(ref name) => Some(name.clone()),
+        let name = |(_, placeholder): (String, &Placeholder)| match placeholder {
+            Placeholder::Secret(name) => Some(name.clone()),
             _ => None,
         };
         self.placeholders().into_iter().filter_map(name).collect()

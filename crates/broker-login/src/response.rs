@@ -95,7 +95,7 @@ impl ResponseFormat {
         let error = response.json().and_then(|object| self.error_in(&object));
         let result = match error {
             Some(error) if !response.is_html() => {
-                read_object(&with_usual_error(response, error), from, secrets)
+                read_object(&with_usual_error(response, &error), from, secrets)
             }
             _ if self.is_bare_refusal(response) => {
                 read_object(&with_body(response, b"{}".to_vec()), from, secrets)
@@ -252,7 +252,7 @@ pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
 }
 
 /// Replaces the body by an error in the usual format, which [`read_object`] reads.
-fn with_usual_error(response: &HttpResponse, error: Value) -> HttpResponse {
+fn with_usual_error(response: &HttpResponse, error: &Value) -> HttpResponse {
     with_body(response, error.to_string().into_bytes())
 }
 
