@@ -255,7 +255,9 @@ impl Plugin {
         login: &Login,
         secrets: &[(String, Secret)],
     ) -> Result<RecordUpdate> {
-        secrets.iter().for_each(|(_, secret)| session.hide(secret));
+        for (_, secret) in secrets {
+            session.hide(secret);
+        }
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
             session.hide(secret);
         }
@@ -276,7 +278,9 @@ impl Plugin {
 }
 
 fn hide(session: &mut Session<'_>, record: &Record, secrets: &[(String, Secret)]) {
-    secrets.iter().for_each(|(_, secret)| session.hide(secret));
+    for (_, secret) in secrets {
+        session.hide(secret);
+    }
     record.usable_grant().iter().for_each(|grant| session.hide(grant.secret()));
     record.tokens().for_each(|(_, token)| session.hide(token.secret()));
 }
@@ -287,7 +291,7 @@ impl Provider for Plugin {
         &self.issuer
     }
 
-    /// Leaves the rest to the exchange: only a running plugin can say what it supports.
+    /// Leaves the rest to the exchange: only a running plugin can name its features.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().iter().any(Derived::is_key) {

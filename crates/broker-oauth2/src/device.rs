@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, HttpFault, Problem, Repeat, RequestSent, Result, Secret, ServiceUrl,
-    read_object, seconds,
+    Context, DeviceCode, Error, ErrorCode, HttpFault, Problem, Repeat, RequestSent, Result, Secret,
+    ServiceUrl, read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -156,7 +156,7 @@ impl Pending {
                 Ok(Poll::Again(self.interval))
             }
             Some("access_denied") => {
-                Err(Error::refused("the login was denied by whoever was asked to approve it"))
+                Err(Error::new(ErrorCode::AccessDenied, "the login was denied on its page"))
             }
             Some("expired_token") => Err(expired()),
             Some("invalid_grant") if self.lost => Err(Error::login_required(
@@ -186,7 +186,7 @@ impl Pending {
 
     /// Polls that time out get rarer (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
-        if fault(error).is_some_and(|fault| fault.timed_out()) {
+        if fault(error).is_some_and(HttpFault::timed_out) {
             self.timeouts += 1;
             return (self.interval * 2_u32.saturating_pow(self.timeouts))
                 .min(LONGEST_BACKOFF.max(self.interval));
@@ -234,5 +234,5 @@ async fn wait(context: &Context, pause: Duration, expires_at: DateTime<Utc>) -> 
 }
 
 fn expired() -> Error {
-    Error::login_required("the code expired before anyone approved it")
+    Error::new(ErrorCode::LoginTimeout, "the code expired before the login was approved")
 }
