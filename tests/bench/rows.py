@@ -136,14 +136,14 @@ def _lay_out(home, name, providers, scopes):
 
 def crate_rows(quick):
     """Gets a stored token through the crate, compared with the caches of other crates, in a separate program."""
-    manifest = REPO / "tests/bench/held/Cargo.toml"
+    manifest = REPO / "tests/bench/stored/Cargo.toml"
     if not manifest.exists():
         return {}, []
-    file = OUT / "held.json"
+    file = OUT / "stored.json"
     words = ["run", "--release", "--quiet", "--locked", "--manifest-path", manifest, "--", "--json", file]
-    cargo(*words, *(["--quick"] if quick else []), target=OUT / "target-held", stdout=sys.stderr)
+    cargo(*words, *(["--quick"] if quick else []), target=OUT / "target-stored", stdout=sys.stderr)
     kept = json.loads(file.read_text())
-    return kept, _crate_table([row for row in kept["rows"] if row["row"] == "held"])
+    return kept, _crate_table([row for row in kept["rows"] if row["row"] == "stored"])
 
 
 def _crate_table(found):
@@ -258,7 +258,7 @@ GROUPS = {
     "warm": warm,
     "instructions": instructions,
     "many": many,
-    "held": crate_rows,
+    "stored": crate_rows,
     "cold": cold,
     "size": size,
     "crates": crates,

@@ -26,7 +26,7 @@ def markdown(kept):
     printed = ["|" + "".join(f" {cell} |" if cell else " |" for cell in line) for line in lines]
     groups, versions = kept["groups"].values(), kept["versions"]
     machine, programs = versions["machine"], {**versions["tools"], **versions["peers"]}
-    programs |= kept["groups"].get("held", {}).get("seen", {}).get("versions", {})
+    programs |= kept["groups"].get("stored", {}).get("seen", {}).get("versions", {})
     named = ", ".join(f"{name} {version}" for name, version in programs.items() if version and name != "broker")
     about = f"{machine['cores']} cores, {machine['system']}. {named}."
     if any(group["quick"] for group in groups):

@@ -182,7 +182,7 @@ impl Provider for Idle {
         _record: &Record,
         _request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        Err(Error::login_required("there is no login"))
+        Err(Error::login_required("not logged in"))
     }
 
     async fn login(&self, _context: &Context, _login: &Login) -> Result<RecordUpdate> {

@@ -42,7 +42,7 @@ impl Canary {
     fn hits(&self) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let memory = File::open("/proc/self/mem").expect("memory");
-        // The buffer contains what was just read, and is excluded.
+        // Excludes the buffer, which contains the last read.
         let mut chunk = vec![0; 1 << 20];
         let own = chunk.as_ptr().addr() as u64;
         let mut hits = 0;

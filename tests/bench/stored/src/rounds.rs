@@ -47,7 +47,7 @@ pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
             let per_call = *allocations as f64 / f64::from(FIRST);
             print(contender.name(), median, min, per_call);
             rows.push(json!({
-                "row": "held", "contender": contender.name(), "threads": callers.threads,
+                "row": "stored", "contender": contender.name(), "threads": callers.threads,
                 "tokens": if callers.apart { callers.threads } else { 1 },
                 "median_ns": median, "min_ns": min, "allocations_per_call": per_call,
             }));

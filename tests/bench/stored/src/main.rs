@@ -1,7 +1,7 @@
 //! Measures a stored token through the crate, compared with the caches of other crates and a plain map, with one and two
 //! threads. Measures a thousand tasks without a stored token, compared with one.
 //!
-//! `held [--json FILE] [--quick] [--check]` prints a table and writes it as JSON. `--check` measures no time: it exits
+//! `stored [--json FILE] [--quick] [--check]` prints a table and writes it as JSON. `--check` measures no time: it exits
 //! with 1 if a stored token allocates, or a thousand tasks make more than one exchange.
 
 mod cold;
@@ -28,7 +28,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
-        eprintln!("usage: held [--json FILE] [--quick] [--check]");
+        eprintln!("usage: stored [--json FILE] [--quick] [--check]");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
