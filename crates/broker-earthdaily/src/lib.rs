@@ -152,6 +152,6 @@ impl EarthDaily {
             )),
             _ => error,
         })?;
-        Ok(answer.change(scopes))
+        Ok(answer.into_update(scopes))
     }
 }

@@ -196,7 +196,7 @@ impl EarthScope {
         let secret = secret.resolve(context, "client_secret").await?;
         let endpoint = self.endpoint(ClientAuth::Body(&self.client_id, &secret));
         let answer = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
-        Ok(answer.change(scopes))
+        Ok(answer.into_update(scopes))
     }
 
     /// The token that is shared is renewed before the official tools would.
