@@ -22,6 +22,9 @@ use super::tab::Tab;
 /// How long a connection may take to send a request, and to read the response.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the page waits for the result of the login.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The number of open connections: browsers open some that they may never use.
 const MOST_CONNECTIONS: usize = 16;
 
@@ -179,7 +182,7 @@ async fn serve(mut stream: TcpStream, callback: Arc<Callback>) -> Option<Arrival
     let mut head = Zeroizing::new(Vec::new());
     let complete = timeout(CONNECTION_TIMEOUT, read_head(&mut stream, &mut head)).await.ok()?.ok()??;
     let page = match if complete { callback.read(&head) } else { Err(Page::TooLong) } {
-        Ok(code) => return Some((code, Tab::new(stream))),
+        Ok(code) => return Some((code, Tab::new(stream, PAGE_TIMEOUT))),
         Err(page) => page,
     };
     tracing::debug!(?page, "answered the browser");
