@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Result, Revoked,
-    ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
+    Claims, Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Result,
+    Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
