@@ -71,7 +71,7 @@ fn keys_that_cannot_be_had_say_why() {
         Fault::Answer { status: 403, headers: vec![], body: "{\"detail\":\"not your role\"}".to_owned() },
     );
     let _ = sandbox.broker(&forced).says("not your role").says("s3-miniseed-v2");
-    let _ = sandbox.broker(&["token", "earthscope", "--role", "../x"]).ends(2).says("--role");
+    let _ = sandbox.broker(&["token", "earthscope", "--role", "../x"]).ends(2).fails_with("usage_invalid");
     let _ = sandbox.broker(&["token", "earthscope", "--format", "aws"]).ends(2).says("--role");
     let _ = sandbox.broker(&["token", "carbonmapper", "--role", "r"]).ends(2).says("no AWS credentials");
     let _ = sandbox.broker(&["token", "earthscope", "--format", "cookies"]).ends(2).says("no cookie");

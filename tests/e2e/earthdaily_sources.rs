@@ -81,7 +81,7 @@ fn a_file_that_is_named_has_to_have_a_secret() {
     let service = service();
     for (variable, text, says) in [
         ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "has no EDS_SECRET"),
-        ("EDS_JSON_PATH", "{\n\"EDS_SECRET\": KANARIE", "line 2 is not JSON"),
+        ("EDS_JSON_PATH", "{\n\"EDS_SECRET\": KANARIE", "line 2 is not valid JSON"),
         ("EDS_TOML_PATH", "x = 1\nEDS_SECRET = KANARIE\n", "line 2 is not TOML"),
         ("EDS_INI_PATH", "[default]\n\nKANARIE\n", "line 3 is not INI"),
         ("EDS_INI_PATH", "", "empty"),
@@ -215,7 +215,7 @@ fn a_file_of_variables_that_cannot_be_used_is_told() {
         ("words.env", "EDS_SECRET=KANARIE\nKANARIE KANARIE\n", "words.env:2"),
         ("json.env", "{\"EDS_SECRET\": \"KANARIE\"}", "json.env:1"),
         ("none.env", "PATH=KANARIE\n", "none.env"),
-        ("half.env", "EDS_AUTH_URL=https://api.earthdaily.com/\n", "no EDS_SECRET"),
+        ("half.env", "EDS_AUTH_URL=https://api.earthdaily.com/\n", "not EDS_SECRET"),
         ("url.env", "EDS_SECRET=x\nEDS_AUTH_URL=http://evil.example/\n", "EDS_AUTH_URL"),
     ] {
         let path = file(&sandbox, name, text);
@@ -247,7 +247,7 @@ fn a_pipe_is_no_file_and_nobody_waits_for_it() {
         path.display().to_string()
     };
     let path = pipe(".earthdaily/credentials");
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says(&path).says("it is no file");
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says(&path).fails_with("config_invalid");
     std::fs::remove_file(&path).expect("it is there");
     let path = pipe("secret");
     for words in [&["token", "earthdaily", "--env-file", &path][..], &["import", &path]] {

@@ -86,7 +86,7 @@ fn docker_gets_tokens_only_for_configured_hosts() {
             "{server}"
         );
     }
-    let run = docker("get", "http://registry.example.org").ends(1).says("https only");
+    let run = docker("get", "http://registry.example.org").ends(1).says("http://registry.example.org");
     assert_eq!(run.out, "credentials not found in native keychain\n");
     let json = docker("list", "").json();
     let user = Value::from("oauth2accesstoken");

@@ -67,8 +67,8 @@ fn who_reads_while_it_is_written_sees_the_whole() {
         meanwhile(&|| {
             let status = status(sandbox);
             assert_eq!(status["state"], "valid", "{status}");
-            let note = status["note"].as_str().unwrap_or("a renewal is under way");
-            assert!(note.starts_with("a renewal is under way"), "{status}");
+            let note = status["note"].as_str().unwrap_or("a renewal started");
+            assert!(note.starts_with("a renewal started"), "{status}");
         });
     });
     assert_eq!((service.refreshes(), service.reuse_events()), (40, 0));

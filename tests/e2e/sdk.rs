@@ -194,7 +194,7 @@ fn a_rest_that_a_service_asks_for_outlives_a_login_that_is_not_there() {
     let _ = sandbox.broker(&TOKEN).ends(4);
     leave(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
     let asked = service.count("token");
-    let _ = sandbox.broker(&TOKEN).ends(4).says("left alone until");
+    let _ = sandbox.broker(&TOKEN).ends(4).fails_with("rate_limited");
     assert_eq!(service.count("token"), asked, "whoever logged in");
 }
 

@@ -27,7 +27,7 @@ fn what_a_command_leaves_running_is_not_waited_for() {
 fn a_variable_that_is_not_set_is_named() {
     let run = key("{ env = \"LAB_KEY\" }").broker(&["token", "key"]).ends(5);
     let _ =
-        run.says("the environment variable LAB_KEY is not set").says("hint: set LAB_KEY, or mend `token`");
+        run.fails_with("secret_unreadable").says("hint: set LAB_KEY, or mend `token`");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_token_that_no_program_can_take_is_not_kept() {
     let _ = sandbox
         .broker(&["token", "lab"])
         .ends(4)
-        .says("error: lab: the new token has control characters in it");
+        .fails_with("bad_response");
     sandbox.write(&sandbox.home().join("answer.json"), r#"{"access_token": "abcd", "expires_in": 3600}"#);
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "abcd");
 }

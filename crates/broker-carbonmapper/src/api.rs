@@ -106,7 +106,7 @@ impl Api {
             ));
         }
         let account = account.or_else(|| Claims::read(access.as_ref()?)?.text("email").map(str::to_owned));
-        let access = access.map(|access| Token::from_answer(response, access, None, DEFAULT_LIFETIME));
+        let access = access.map(|access| Token::from_response(response, access, None, DEFAULT_LIFETIME));
         Ok(Paired { access, refresh: refresh.map(|refresh| (refresh, response.sent_at)), account })
     }
 }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use broker_core::{
     Context, Error, ErrorCode, Grant, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate, RequestPart,
     Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
-    fingerprint, refuse_derived, refuse_life,
+    fingerprint, refuse_derived, refuse_lifetime,
 };
 use chrono::{DateTime, Utc};
 
@@ -86,7 +86,7 @@ impl Provider for CarbonMapper {
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().is_empty() {
-            return refuse_life(request).map_err(|error| {
+            return refuse_lifetime(request).map_err(|error| {
                 error.with_message("lifetime and name can be chosen for scoped tokens only")
             });
         }
@@ -163,7 +163,7 @@ impl Provider for CarbonMapper {
         }
         let email = match &self.email {
             Some(email) => email.clone(),
-            None => context.person().ask("Carbon Mapper email").await.map_err(|error| {
+            None => context.prompt().ask("Carbon Mapper email").await.map_err(|error| {
                 error.with_hint("set `email` of this provider in the configuration, or CARBONMAPPER_EMAIL")
             })?,
         };
@@ -171,7 +171,7 @@ impl Provider for CarbonMapper {
             (Login::Password(password), _) => password.clone(),
             (_, Some(source)) => source.resolve(context, "password").await?,
             (_, None) => {
-                let asked = context.person().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
+                let asked = context.prompt().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
                 asked.map_err(|error| {
                     error.with_hint(
                         "set `password` of this provider in the configuration, or CARBONMAPPER_PASSWORD",

@@ -66,7 +66,7 @@ impl Api {
         // Without `exp`, it expires when that UTC day begins.
         let lifetime = start_of(day) - response.sent_at;
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));
-        let token = Token::from_answer(&response, secret, None, lifetime)
+        let token = Token::from_response(&response, secret, None, lifetime)
             .with_scope(Some(request.scopes().as_str().to_owned()))
             .with_details(object);
         let until = token.expires_at().unwrap_or_else(|| start_of(day));
@@ -168,7 +168,7 @@ fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDa
     let too_long = || Error::usage("the lifetime is too long for a calendar date");
     let in_days = |days: u64| today.checked_add_days(Days::new(days)).ok_or_else(too_long);
     let tomorrow = in_days(1)?;
-    let day = match request.asked_life().unwrap_or(DEFAULT_LIFETIME) {
+    let day = match request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME) {
         Lifetime::Until(day) if day <= today => {
             return Err(Error::usage(format!("{day} has passed (UTC); the earliest expiry is {tomorrow}")));
         }

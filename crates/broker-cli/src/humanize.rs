@@ -89,8 +89,12 @@ pub(crate) fn table(
         let end = if row.len() < columns { row.last().map_or(0, |cell| length(cell)) } else { widths[last] };
         widths[..last].iter().sum::<usize>() + 2 * last + end
     };
-    while rows.iter().any(|row| needed(&widths, row) > WIDTH) {
-        let flexible = widths.iter_mut().enumerate().filter(|(column, _)| !fixed.contains(column));
+    loop {
+        // The columns whose width changes the width of a row that is too long.
+        let long = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
+        let end =
+            long.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);
+        let flexible = widths.iter_mut().take(end).enumerate().filter(|(column, _)| !fixed.contains(column));
         let widest = flexible.max_by_key(|(_, width)| **width).filter(|(_, width)| **width > MIN_WIDTH);
         let Some((_, widest)) = widest else { break };
         *widest -= 1;

@@ -53,26 +53,21 @@ impl Provider for Service {
     }
 
     /// Exchanges the grant for a token. The broker saves the `RecordUpdate` before the next request.
-    async fn exchange(
-        &self,
-        context: &Context,
-        record: &Record,
-        request: &TokenRequest,
-    ) -> Result<RecordUpdate> {
+    async fn exchange(&self, context: &Context, record: &Record, req: &TokenRequest) -> Result<RecordUpdate> {
         let Some(grant) = record.usable_grant() else {
             return Err(Error::login_required("not logged in, or the login has expired"));
         };
         let fields = [("grant_type", "refresh_token"), ("refresh_token", grant.secret().expose())];
         let post = HttpRequest::post_form(self.0.url.join("token"), &fields, Repeat::SpendsGrant);
         let response = context.send(&post).await?;
-        let change = self.read(&response, grant.secret(), request.scopes());
+        let change = self.read(&response, grant.secret(), req.scopes());
         // `invalid_grant` ends the login. If your service uses another code, return `RecordUpdate::grant_refused()`.
         RecordUpdate::refreshed(change, &response, "refresh_token", grant.secret())
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let password = match login {
-            Login::Usual => context.person().ask_hidden("Password").await?,
+            Login::Usual => context.prompt().ask_hidden("Password").await?,
             Login::Password(password) => password.clone(),
             _ => return Err(Error::usage("this service logs in with a password")),
         };
@@ -99,20 +94,15 @@ impl Provider for Service {
 
 impl Service {
     /// Reads token, lifetime and refresh token from a response. Errors never show `sent`.
-    fn read(
-        &self,
-        response: &HttpResponse,
-        sent: &Secret,
-        scopes: &ScopeKey,
-    ) -> Result<RecordUpdate, Problem> {
+    fn read(&self, response: &HttpResponse, sent: &Secret, key: &ScopeKey) -> Result<RecordUpdate, Problem> {
         let object = read_object(response, &self.0.url, &[sent])?;
         let text = |key: &str| object.get(key)?.as_str().map(Secret::new);
         let missing =
             || Problem::Transient(Error::unavailable(format!("the response of {} has no token", self.0.url)));
         let secret = text("access_token").ok_or_else(missing)?;
         let lifetime = object.get("expires_in").and_then(seconds);
-        let token = Token::from_answer(response, secret, lifetime, TimeDelta::hours(1));
-        let update = RecordUpdate::token(scopes, token).and_account(Some(self.0.username.clone()));
+        let token = Token::from_response(response, secret, lifetime, TimeDelta::hours(1));
+        let update = RecordUpdate::token(key, token).and_account(Some(self.0.username.clone()));
         let Some(refresh_token) = text("refresh_token") else { return Ok(update) };
         Ok(update.and_grant(refresh_token, response.sent_at))
     }

@@ -126,12 +126,6 @@ impl Context {
         self.world.prompt.as_ref()
     }
 
-    #[doc(hidden)]
-    #[must_use]
-    pub fn person(&self) -> &dyn Prompt {
-        self.prompt()
-    }
-
     /// Whether the caller no longer waits for the operation.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

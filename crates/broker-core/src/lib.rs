@@ -67,7 +67,7 @@ pub use jwt::Claims;
 pub use kind::{Kind, Settings};
 pub use login_file::{FileLogin, InvalidLoginFile, LoginFile};
 pub use prompt::{DeviceCode, NonInteractive, Prompt};
-pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_life, refuse_lifetime, refuse_scopes};
+pub use provider::{Login, Provider, Revoked, refuse_derived, refuse_lifetime, refuse_scopes};
 pub use record::{Failure, Grant, Issuer, Record};
 pub use record_update::RecordUpdate;
 pub use request::{Derived, Lifetime, ScopeKey, TokenRequest};

@@ -213,11 +213,6 @@ pub fn refuse_lifetime(request: &TokenRequest) -> Result<()> {
     }
 }
 
-#[doc(hidden)]
-pub fn refuse_life(request: &TokenRequest) -> Result<()> {
-    refuse_lifetime(request)
-}
-
 fn unsupported(message: &str, part: RequestPart) -> Error {
     Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part))
 }

@@ -78,12 +78,6 @@ impl TokenRequest {
         self.expires
     }
 
-    #[doc(hidden)]
-    #[must_use]
-    pub fn asked_life(&self) -> Option<Lifetime> {
-        self.expires
-    }
-
     /// How long the token must still be valid.
     #[must_use]
     pub fn asked_ttl(&self) -> Option<Duration> {

@@ -98,17 +98,6 @@ impl Token {
             .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
     }
 
-    #[doc(hidden)]
-    #[must_use]
-    pub fn from_answer(
-        response: &HttpResponse,
-        secret: Secret,
-        expires_in: Option<TimeDelta>,
-        default_lifetime: TimeDelta,
-    ) -> Self {
-        Self::from_response(response, secret, expires_in, default_lifetime)
-    }
-
     /// Sets the expiry, which is converted from the service's clock: see [`Token::from_response`].
     #[must_use]
     pub fn ending(self, at: DateTime<Utc>) -> Self {

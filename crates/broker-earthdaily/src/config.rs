@@ -1,4 +1,4 @@
-//! The keys of `kind = "earthdaily"`, and what they and the sources outside come to.
+//! The keys of `kind = "earthdaily"`, and how they combine with other sources.
 
 use broker_core::{Env, SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
 const API_URL: &str = "https://api.earthdaily.com";
 
-/// A provider of the kind; see `providers.toml` for what each key is.
+/// The keys of a provider; `providers.toml` describes each.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -33,53 +33,55 @@ pub(crate) enum Authentication {
     Body,
 }
 
-/// Whose tokens, and where from.
+/// The resolved settings.
 pub(crate) struct Account {
     pub(crate) auth_url: ServiceUrl,
     pub(crate) client_id: String,
-    /// `None` if no source has one.
+    /// `None` if no source has a secret.
     pub(crate) secret: Option<SecretSource>,
     pub(crate) client_auth: Authentication,
     /// The root of the API's host.
     pub(crate) api: ServiceUrl,
-    /// In words for people.
+    /// Describes the sources.
     pub(crate) sources: Vec<String>,
 }
 
 impl Config {
-    /// The configuration's own keys win over the set that is found outside; a file that a person names for this call
-    /// wins over them.
+    /// Resolves the settings. Configuration keys win over other sources; a variable file named for this call wins over
+    /// both.
     pub(crate) fn account(mut self, env: &dyn Env) -> Result<Account, SettingsError> {
-        let named = env.file_of(sources::SECRET).is_some();
+        let has_file = env.file_of(sources::SECRET).is_some();
         let in_env =
             |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
-        let own = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
-        if named && own {
-            // The URLs beside a secret are for that secret.
+        let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
+        if has_file && configured {
+            // Configured URLs belong to the configured secret.
             self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {
             Some(source) if in_env(source) => Credentials::in_environment(env),
             Some(_) => None,
-            None => sources::find(env).map_err(of_source)?,
+            None => sources::find(env).map_err(source_error)?,
         };
         let url = |own: Option<ServiceUrl>, variable, of: fn(&Credentials) -> Option<&String>| {
-            let theirs = set.as_ref().and_then(|set| Some((of(set)?, &set.place)));
-            match theirs.filter(|_| named || own.is_none()) {
+            let found = set.as_ref().and_then(|set| Some((of(set)?, &set.place)));
+            match found.filter(|_| has_file || own.is_none()) {
                 Some((text, place)) => ServiceUrl::parse(text).map(Some).map_err(|why| {
-                    of_source(format!("{variable}, which goes with the secret from {place}: {why}"))
+                    source_error(format!(
+                        "invalid {variable}, which belongs to the secret from {place}: {why}"
+                    ))
                 }),
                 None => Ok(own),
             }
         };
         let auth_url = url(self.auth_url, "EDS_AUTH_URL", |set| set.auth_url.as_ref())?;
         let api_url = url(self.api_url, "EDS_API_URL", |set| set.api_url.as_ref())?;
-        let theirs = set.as_ref().and_then(|set| set.client_id.clone());
-        let client_id = if named { theirs.or(self.client_id) } else { self.client_id.or(theirs) };
+        let found = set.as_ref().and_then(|set| set.client_id.clone());
+        let client_id = if has_file { found.or(self.client_id) } else { self.client_id.or(found) };
         let sources = match (&set, &self.client_secret) {
             (Some(set), _) => vec![set.place.clone()],
             (None, Some(source)) => vec![source.describe("client_secret")],
-            (None, None) => sources::looked_for(env),
+            (None, None) => sources::searched(env),
         };
         Ok(Account {
             auth_url: Settings::url_or(auth_url, "auth_url", AUTH_URL)?,
@@ -92,12 +94,12 @@ impl Config {
     }
 }
 
-/// What is wrong outside of the configuration.
-fn of_source(message: String) -> SettingsError {
+/// Returns an error in a source outside the configuration.
+fn source_error(message: String) -> SettingsError {
     SettingsError::new("", message)
 }
 
-/// Clients from 1.0 on name the host's root, older ones the whole STAC root.
+/// Returns the host's root. Clients before 1.0 set the whole STAC root.
 fn host_root(url: &ServiceUrl) -> Result<ServiceUrl, SettingsError> {
     let root = url.as_str().split("/platform/v1").next().unwrap_or_default();
     let root = root.split('?').next().unwrap_or_default();

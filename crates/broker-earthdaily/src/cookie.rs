@@ -1,49 +1,50 @@
-//! The asset cookie: what GDAL and curl send to read assets, had with a token.
+//! The asset cookie, which GDAL and curl send to read assets.
 
 use broker_core::{
-    Context, Derived, Error, HttpRequest, HttpResponse, Lifetime, Problem, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, ServiceUrl, Token, TokenRequest, read_object,
+    Context, Derived, Error, ErrorCode, Hint, HttpRequest, HttpResponse, Lifetime, Problem, RecordUpdate,
+    Repeat, RequestPart, Result, ScopeKey, Secret, ServiceUrl, Token, TokenRequest, read_object,
 };
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::json;
 
 const PATH: &str = "platform/v1/asset/cookie";
 
-/// The life that EarthDaily's own client asks for.
-const USUAL_LIFE: TimeDelta = TimeDelta::seconds(3600);
+/// The default lifetime, as in EarthDaily's own client.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
-/// The life to ask for: the one that is asked for, but not less than must be left.
-pub(crate) fn life(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDelta> {
+/// Returns the lifetime to request: at least the requested minimum.
+pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDelta> {
     if request.asked_name().is_some() {
-        return Err(Error::usage("a cookie has no name: leave out `--name`"));
+        return Err(Error::new(ErrorCode::RequestUnsupported, "cookies have no name")
+            .with_hint(Hint::LeaveOut(RequestPart::Name)));
     }
-    let until = |life: Lifetime| life.end(now).map(|end| end - now);
-    let beyond = || Error::usage("`--expires` or `--min-ttl` is beyond the calendar");
-    let asked = match request.asked_life() {
-        Some(life) => until(life).ok_or_else(beyond)?,
-        None => USUAL_LIFE,
+    let until = |lifetime: Lifetime| lifetime.end(now).map(|end| end - now);
+    let too_long = || Error::usage("the lifetime is too long for a calendar date");
+    let requested = match request.asked_lifetime() {
+        Some(lifetime) => until(lifetime).ok_or_else(too_long)?,
+        None => DEFAULT_LIFETIME,
     };
-    if asked < TimeDelta::seconds(1) {
-        return Err(Error::usage("`--expires` is over: a cookie lives for a second at least"));
+    if requested < TimeDelta::seconds(1) {
+        return Err(Error::usage("the requested expiry has passed: a cookie needs at least one second"));
     }
-    let left = until(Lifetime::For(request.asked_ttl().unwrap_or_default())).ok_or_else(beyond)?;
-    Ok(asked.max(left))
+    let minimum = until(Lifetime::For(request.asked_ttl().unwrap_or_default())).ok_or_else(too_long)?;
+    Ok(requested.max(minimum))
 }
 
-/// Asks for the cookie; a token that is not taken is forgotten, and the next exchange gets another.
-pub(crate) async fn ask(
+/// Requests the cookie. Drops a refused access token; the next exchange gets another.
+pub(crate) async fn request_cookie(
     context: &Context,
     api: &ServiceUrl,
     access: &Token,
     request: &TokenRequest,
 ) -> Result<RecordUpdate> {
-    let life = life(request, context.now())?;
+    let lifetime = lifetime(request, context.now())?;
     let url = api.join(PATH);
-    // A cookie more or less spends nothing.
-    let post = HttpRequest::post_numbers(url.clone(), &[("max_age", life.num_seconds())], Repeat::Safe);
+    // Another cookie costs nothing.
+    let post = HttpRequest::post_numbers(url.clone(), &[("max_age", lifetime.num_seconds())], Repeat::Safe);
     let response = context.send(&post.with_bearer(access.secret())).await?;
     if (200..300).contains(&response.status) && !response.is_html() {
-        return Ok(RecordUpdate::token(request.scopes(), cookie(&response, &url, life)?));
+        return Ok(RecordUpdate::token(request.scopes(), cookie(&response, &url, lifetime)?));
     }
     Err(match read_object(&response, &url, &[access.secret()]) {
         Err(Problem::Refused(refusal))
@@ -51,30 +52,29 @@ pub(crate) async fn ask(
         {
             return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
         }
-        Err(Problem::Refused(refusal)) if refusal.status == 403 => {
-            refusal.error("the service refused the asset cookie").with_hint(
-                "HTTP 403: the account's subscription does not include assets; a new token will not help",
-            )
-        }
-        Err(problem) => problem.error("the service refused the asset cookie"),
-        Ok(_) => Error::unavailable(format!("{url} answered with a web page")).with_hint("try again later"),
+        Err(Problem::Refused(refusal)) if refusal.status == 403 => refusal
+            .error("EarthDaily refused the asset cookie (HTTP 403)")
+            .with_hint("check the account: its subscription does not include assets"),
+        Err(problem) => problem.error("EarthDaily refused the asset cookie"),
+        Ok(_) => Error::new(ErrorCode::BadResponse, format!("{url} responded with a web page"))
+            .with_hint(Hint::RetryLater),
     })
 }
 
-/// The cookie of an answer as a token: the one for EarthDaily's assets, should a gateway have added others.
-fn cookie(response: &HttpResponse, url: &ServiceUrl, asked: TimeDelta) -> Result<Token> {
-    let given: Vec<_> = response.header("set-cookie").unwrap_or_default().lines().collect();
-    let cookies = || given.iter().filter_map(|line| Cookie::read(line));
+/// Returns the asset cookie of a response as a token. Gateways may have added other cookies.
+fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Result<Token> {
+    let headers: Vec<_> = response.header("set-cookie").unwrap_or_default().lines().collect();
+    let cookies = || headers.iter().filter_map(|line| Cookie::read(line));
     let found = cookies().find(|cookie| cookie.name == "PLATFORM_ASSET").or_else(|| cookies().next());
     let cookie = found.ok_or_else(|| {
-        Error::unavailable(format!("{url} answered HTTP {} without a cookie", response.status))
-            .with_hint("try again later")
+        let message = format!("the response of {url} (HTTP {}) has no cookie", response.status);
+        Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater)
     })?;
     let host = url.host();
     let port = host.rsplit_once(':').filter(|(_, port)| port.chars().all(|c| c.is_ascii_digit()));
     let host = port.map_or(host.as_str(), |(name, _)| name);
     let domain = cookie.domain_for(host).ok_or_else(|| {
-        Error::refused(format!("{url} gave a cookie for another domain than its own, which is not used"))
+        Error::refused(format!("{url} returned a cookie for another domain, which is not accepted"))
     })?;
     let object = json!({
         "name": cookie.name,
@@ -85,8 +85,8 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, asked: TimeDelta) -> Result
         "http_only": cookie.http_only,
     });
     let now = response.date().unwrap_or(response.sent_at);
-    let life = cookie.max_age.or_else(|| cookie.expires.map(|at| at - now)).unwrap_or(asked);
-    Ok(Token::from_answer(response, Secret::new(object.to_string()), Some(life), asked)
+    let lifetime = cookie.max_age.or_else(|| cookie.expires.map(|at| at - now)).unwrap_or(requested);
+    Ok(Token::from_response(response, Secret::new(object.to_string()), Some(lifetime), requested)
         .with_type(Derived::COOKIE))
 }
 
@@ -104,7 +104,7 @@ struct Cookie<'a> {
 }
 
 impl<'a> Cookie<'a> {
-    /// `None` where it is no cookie that a cookie file can hold.
+    /// Parses a cookie. Returns `None` if a cookie file cannot contain it.
     fn read(line: &'a str) -> Option<Self> {
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next()?.split_once('=')?;
@@ -132,11 +132,11 @@ impl<'a> Cookie<'a> {
         Some(cookie)
     }
 
-    /// The domain as a cookie file has it, with a dot before it where hosts below it are meant too; `None` if it is
-    /// not one that this host may set.
+    /// Returns the domain as in a cookie file: a leading dot includes subdomains. Returns `None` if this host may not set
+    /// the domain.
     fn domain_for(&self, host: &str) -> Option<String> {
         let Some(own) = self.domain.map(str::to_ascii_lowercase) else { return Some(host.to_owned()) };
-        // Nothing is above or below an address.
+        // IP addresses have no parent domains.
         if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
             return (own == host).then_some(own);
         }
@@ -145,9 +145,9 @@ impl<'a> Cookie<'a> {
     }
 }
 
-/// `Wed, 21 Oct 2026 07:28:00 GMT`, and with dashes as of old.
+/// Parses `Wed, 21 Oct 2026 07:28:00 GMT`, or the old form with dashes.
 fn date(text: &str) -> Option<DateTime<Utc>> {
-    // Years of more digits lead out of the calendar.
+    // Longer years exceed the calendar.
     let text = Some(text.replace('-', " ")).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(&text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_domain_is_the_host_s_own_or_one_above_it() {
+    fn domain_is_the_host_or_a_parent() {
         let domain = |attribute: &str, host| {
             let line = format!("a=b; {attribute}");
             Cookie::read(&line).and_then(|cookie| cookie.domain_for(host))
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cookie_file_cannot_hold_is_no_cookie() {
+    fn cookies_invalid_for_a_cookie_file_are_ignored() {
         for line in ["", "a", "=b", "a=", "a=b\tc", "a b=c", "a=\u{e9}", "a=b c"] {
             assert!(Cookie::read(line).is_none(), "{line:?}");
         }

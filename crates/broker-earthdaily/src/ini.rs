@@ -1,15 +1,14 @@
-//! INI files as Python's `configparser` writes them: sections, `key = value` or `key: value`, comments in lines of
-//! their own.
+//! INI files of Python's `configparser`: sections, `key = value` or `key: value`, and comment lines.
 
-/// A section: its name, its keys and values.
-pub(crate) struct InFlight {
+/// A section with its keys and values.
+pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) values: Vec<(String, String)>,
 }
 
-/// Reads the sections; the number of the first line that is none of INI if there is one.
-pub(crate) fn read(text: &str) -> Result<Vec<InFlight>, usize> {
-    let mut sections: Vec<InFlight> = Vec::new();
+/// Parses the sections. Returns the number of the first invalid line as an error.
+pub(crate) fn read(text: &str) -> Result<Vec<Section>, usize> {
+    let mut sections: Vec<Section> = Vec::new();
     for (number, line) in (1_usize..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with(['#', ';']) {
@@ -17,7 +16,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<InFlight>, usize> {
         }
         if let Some(name) = line.strip_prefix('[') {
             let name = name.strip_suffix(']').ok_or(number)?.trim();
-            sections.push(InFlight { name: name.to_owned(), values: Vec::new() });
+            sections.push(Section { name: name.to_owned(), values: Vec::new() });
             continue;
         }
         let (key, value) = line.split_once(['=', ':']).filter(|(key, _)| is_key(key.trim())).ok_or(number)?;
@@ -32,7 +31,7 @@ fn is_key(key: &str) -> bool {
     !key.is_empty() && key.chars().all(plain)
 }
 
-/// Older clients left quotes around values.
+/// Removes quotes, which older clients wrote around values.
 fn unquoted(value: &str) -> &str {
     let inside = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
     inside('"').or_else(|| inside('\'')).unwrap_or(value)
@@ -44,7 +43,7 @@ mod tests {
 
     fn values(text: &str) -> Vec<(String, String, String)> {
         let sections = read(text).unwrap_or_else(|line| panic!("line {line}"));
-        let of = |section: InFlight| {
+        let of = |section: Section| {
             let name = section.name;
             section.values.into_iter().map(move |(key, value)| (name.clone(), key, value))
         };
@@ -52,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn sections_values_comments_and_quotes() {
+    fn reads_sections_values_comments_and_quotes() {
         let text = "\u{feff}# words\r\n[default]\r\n a = \"x # y\"\r\nB: 'p=q'\n; more\n\n[ work ]\nempty =\nhalf = \"z\n";
         let expected = [
             ("default", "a", "x # y"),
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ini_is_told_by_its_line() {
+    fn invalid_ini_is_reported_by_line() {
         for (text, line) in
             [("a = b", 1), ("[x]\njust words", 2), ("[x\n", 1), ("[x]\n= y", 2), ("[x]\n{\"a\": 1}", 2)]
         {

@@ -1,4 +1,4 @@
-//! EarthDaily: imagery. Tokens by client credentials (RFC 6749 section 4.4), no login.
+//! EarthDaily: imagery. Tokens by client credentials (RFC 6749 section 4.4), without a login.
 
 mod config;
 mod cookie;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Context, Derived, Error, ErrorCode, ErrorKind, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate,
-    Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_life,
+    Result, Revoked, ScopeKey, Settings, SettingsError, TokenRequest, refuse_derived, refuse_lifetime,
     refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, TokenEndpoint};
@@ -20,8 +20,8 @@ use config::{Account, Authentication, Config};
 
 pub use sources::Credentials;
 
-/// If an answer does not tell how long its token lives.
-const DEFAULT_LIFE: TimeDelta = TimeDelta::seconds(3600);
+/// The lifetime of a token without `expires_in`.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 const HOST: &str = "api.earthdaily.com";
 
@@ -65,12 +65,12 @@ impl Provider for EarthDaily {
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        if asks_for_cookie(request) {
-            return cookie::life(request, now).map(drop);
+        if wants_cookie(request) {
+            return cookie::lifetime(request, now).map(drop);
         }
         refuse_derived(request)?;
         refuse_scopes(request)?;
-        refuse_life(request)
+        refuse_lifetime(request)
     }
 
     fn hosts(&self) -> Vec<String> {
@@ -90,7 +90,7 @@ impl Provider for EarthDaily {
         true
     }
 
-    /// A cookie is had with a token: first that.
+    /// Gets an access token first, then the cookie with it.
     async fn exchange(
         &self,
         context: &Context,
@@ -98,31 +98,32 @@ impl Provider for EarthDaily {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let usual = ScopeKey::default();
-        match record.usable_token(&usual, context.now()).filter(|_| asks_for_cookie(request)) {
-            Some(access) => cookie::ask(context, &self.account.api, access, request).await,
-            None if asks_for_cookie(request) => self.ask(context, &usual).await,
-            None => self.ask(context, request.scopes()).await,
+        match record.usable_token(&usual, context.now()).filter(|_| wants_cookie(request)) {
+            Some(access) => cookie::request_cookie(context, &self.account.api, access, request).await,
+            None if wants_cookie(request) => self.request_token(context, &usual).await,
+            None => self.request_token(context, request.scopes()).await,
         }
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
-            // There is no login; this shows that the secret works.
-            Login::Usual => self.ask(context, &ScopeKey::default()).await,
-            _ => Err(Error::usage(
-                "EarthDaily has no login: its secret is `client_secret` of the configuration, or EDS_SECRET",
-            )),
+            // A new token proves that the secret works.
+            Login::Usual => self.request_token(context, &ScopeKey::default()).await,
+            _ => Err(Error::new(
+                ErrorCode::LoginUnsupported,
+                "EarthDaily has no login with a password or refresh token",
+            )
+            .with_hint("set `client_secret` of this provider in the configuration, or EDS_SECRET")),
         }
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        let note =
-            "EarthDaily has nothing to revoke: the API token is managed at console.earthdaily.com/account";
+        let note = "EarthDaily cannot revoke tokens; manage the API token at console.earthdaily.com/account";
         Ok(Revoked { revoked: false, note: Some(note.to_owned()) })
     }
 }
 
-fn asks_for_cookie(request: &TokenRequest) -> bool {
+fn wants_cookie(request: &TokenRequest) -> bool {
     request.asked_derived().is_some_and(|derived| derived.what() == Derived::COOKIE)
 }
 
@@ -134,8 +135,8 @@ fn secret_missing() -> Error {
 }
 
 impl EarthDaily {
-    /// No scope, no audience; Basic unless the configuration says otherwise.
-    async fn ask(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
+    /// Requests a token without scope or audience, by HTTP Basic unless configured otherwise.
+    async fn request_token(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let Account { auth_url, client_id, secret, client_auth, .. } = &self.account;
         let source = secret.as_ref().ok_or_else(secret_missing)?;
         let secret = source.resolve(context, "client_secret").await?;
@@ -143,11 +144,11 @@ impl EarthDaily {
             Authentication::Basic => ClientAuth::Basic(client_id, &secret),
             Authentication::Body => ClientAuth::Body(client_id, &secret),
         };
-        let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFE);
+        let endpoint = TokenEndpoint::new(auth_url, client, DEFAULT_LIFETIME);
         let answer = endpoint.client_credentials(context, &[]).await.map_err(|error| match error.kind() {
             ErrorKind::Refused => error.with_hint(format!(
-                "HTTP 401: the secret is wrong or revoked; 403: it belongs to another environment than `auth_url`. \
-                 It is from {}; new ones are made at console.earthdaily.com/account",
+                "check the secret from {}: with HTTP 401 it is wrong or revoked, with HTTP 403 it belongs to another \
+                 environment than `auth_url`. Create a new one at console.earthdaily.com/account",
                 self.account.sources.join(", ")
             )),
             _ => error,

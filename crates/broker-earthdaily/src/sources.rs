@@ -1,5 +1,5 @@
-//! Where EarthDaily's own tools keep a secret. A source is one set: a secret, and where that is sent. Sets are never
-//! joined, so that nobody who writes one of them gets the secret of another.
+//! Secrets of EarthDaily's own tools. A source is a set of a secret and its URLs. Sets are never joined, so a writer of one
+//! source cannot redirect the secret of another.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -12,25 +12,25 @@ use crate::ini;
 
 pub(crate) const SECRET: &str = "EDS_SECRET";
 
-/// A set of credentials as EarthDaily's own tools keep it.
+/// A set of credentials of EarthDaily's own tools.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Where it is, in words for people.
+    /// Describes where the set is.
     pub place: String,
-    /// The section of an INI file that it is.
+    /// The section of an INI file.
     pub section: Option<String>,
     /// The API token, or the secret of a legacy client.
     pub secret: Secret,
     /// A legacy client's id.
     pub client_id: Option<String>,
-    /// Where tokens come from, as it is written there.
+    /// The token URL, unparsed.
     pub auth_url: Option<String>,
-    /// Where the API is, as it is written there.
+    /// The API URL, unparsed.
     pub api_url: Option<String>,
 }
 
 impl Credentials {
-    /// The set of these values, if a secret is among them.
+    /// Creates a set, if the values contain a secret.
     fn of(place: String, section: Option<String>, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let get = |name| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let secret = Secret::new(get(SECRET)?);
@@ -38,7 +38,7 @@ impl Credentials {
         Some(Self { place, section, secret, client_id, auth_url, api_url })
     }
 
-    /// The set in the environment.
+    /// Returns the set in the environment.
     #[must_use]
     pub fn in_environment(env: &dyn Env) -> Option<Self> {
         let file = env.file_of(SECRET).map(|path| path.display().to_string());
@@ -46,14 +46,14 @@ impl Credentials {
         Self::of(place, None, |name| env.var(name))
     }
 
-    /// The sets in a file's text: one of a flat JSON object, each section of INI.
+    /// Parses a file: a flat JSON object is one set, each section of an INI file is another.
     pub fn in_text(text: &Secret, path: &Path) -> Result<Vec<Self>, String> {
         let begin = text.expose().trim_start_matches('\u{feff}').trim_start();
         let form = if begin.starts_with('{') { Form::Json } else { Form::Ini };
         form.sets(text, &path.display().to_string(), "")
     }
 
-    /// Every set that is on this machine, the one that is used first; and what is wrong with files that have none.
+    /// Returns all sets on this machine in order of use, and the errors of files without one.
     #[must_use]
     pub fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
         let mut found: Vec<_> = Self::in_environment(env).into_iter().map(Ok).collect();
@@ -72,7 +72,7 @@ impl Credentials {
     }
 }
 
-/// The first set that has a secret. A file that a variable names has to have one.
+/// Returns the first set with a secret. A file that a variable names must have one.
 pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     if let Some(set) = Credentials::in_environment(env) {
         return Ok(Some(set));
@@ -87,14 +87,14 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
         };
     }
     if let Some(file) = env.file_of(SECRET) {
-        return Err(format!("{} has variables of EarthDaily, but no {SECRET}", file.display()));
+        return Err(format!("{} sets variables of EarthDaily, but not {SECRET}", file.display()));
     }
     Ok(in_home(env)?.into_iter().find(|set| set.section.as_ref() == Some(&section)))
 }
 
-/// What was looked for, where nothing was found.
-pub(crate) fn looked_for(env: &dyn Env) -> Vec<String> {
-    let file = home_file(env).map(|path| format!("{} [{}] (no secret there)", path.display(), profile(env)));
+/// Describes the searched sources when no secret was found.
+pub(crate) fn searched(env: &dyn Env) -> Vec<String> {
+    let file = home_file(env).map(|path| format!("{} [{}] (no secret)", path.display(), profile(env)));
     [Some(format!("{SECRET} (not set)")), file].into_iter().flatten().collect()
 }
 
@@ -110,7 +110,7 @@ fn home_file(env: &dyn Env) -> Option<PathBuf> {
     Some(env.home()?.join(".earthdaily/credentials"))
 }
 
-/// The sets of the file that older clients keep.
+/// Returns the sets in the file of older clients.
 fn in_home(env: &dyn Env) -> Result<Vec<Credentials>, String> {
     let Some(path) = home_file(env) else { return Ok(Vec::new()) };
     let place = path.display().to_string();
@@ -131,7 +131,7 @@ enum Form {
 }
 
 impl Form {
-    /// The sets of a file that a variable names.
+    /// Returns the sets of a file that a variable names.
     fn file(self, env: &dyn Env, variable: &str, path: &str) -> Result<Vec<Credentials>, String> {
         let text =
             env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
@@ -139,9 +139,9 @@ impl Form {
         if sets.is_empty() { Err(format!("{path} ({variable}) has no {SECRET}")) } else { Ok(sets) }
     }
 
-    /// The sets in a text. What is wrong is told by its line: the line itself may be a secret.
+    /// Parses the sets. Errors contain line numbers only: a line may contain a secret.
     fn sets(self, text: &Secret, path: &str, named_by: &str) -> Result<Vec<Credentials>, String> {
-        let bad = |what: &str, line: usize| format!("{path}{named_by}: line {line} is not {what}");
+        let bad = |what: &str, line: usize| format!("{path}{named_by}: line {line} is not valid {what}");
         let text = text.expose().trim_start_matches('\u{feff}');
         let values: BTreeMap<String, Value> = match self {
             Self::Json => serde_json::from_str(text).map_err(|error| bad("JSON", error.line()))?,
@@ -151,7 +151,7 @@ impl Form {
             })?,
             Self::Ini => {
                 let sections = ini::read(text).map_err(|line| bad("INI", line))?;
-                let set = |section: ini::InFlight| {
+                let set = |section: ini::Section| {
                     let place = format!("{path} [{}]{named_by}", section.name);
                     Credentials::of(place, Some(section.name), |name| {
                         let mut values = section.values.iter().rev();

@@ -5,8 +5,6 @@
 #[path = "earthdaily/cookie.rs"]
 mod cookie;
 
-use std::time::Duration;
-
 use broker_core::Settings;
 use broker_earthdaily::KIND;
 use broker_testkit::conformance::{self, ClientSubject};
@@ -14,10 +12,9 @@ use broker_testkit::{EarthDailyOptions, World};
 use serde_json::json;
 
 pub(crate) fn imagery(options: EarthDailyOptions) -> ClientSubject {
-    let mut world = World::new();
-    world.timeout = Duration::from_millis(300);
+    let world = World::new();
     ClientSubject::new(world, options, |world, service, secret| {
-        // The whole STAC root, as older clients have it.
+        // The whole STAC root, as older clients set it.
         let api_url = format!("{}/platform/v1/stac", service.url());
         let table = json!({ "auth_url": service.auth_url(), "client_secret": secret, "api_url": api_url });
         (KIND.build)(&Settings::new(KIND.name, table, &world.env)).expect("settings")
@@ -30,8 +27,8 @@ async fn conforms() {
 }
 
 #[test]
-fn sources_and_hosts_are_told() {
-    let told = |world: World, table: serde_json::Value| {
+fn reports_sources_and_hosts() {
+    let resolved = |world: World, table: serde_json::Value| {
         let provider = (KIND.build)(&Settings::new("lab", table, &world.env)).expect("settings");
         (provider.sources(), provider.hosts())
     };
@@ -42,16 +39,17 @@ fn sources_and_hosts_are_told() {
     };
     let usual = vec!["api.earthdaily.com".to_owned()];
     let secret = with("EDS_SECRET", "s");
-    assert_eq!(told(secret, json!({})), (vec!["EDS_SECRET (environment)".to_owned()], usual.clone()));
+    assert_eq!(resolved(secret, json!({})), (vec!["EDS_SECRET (environment)".to_owned()], usual.clone()));
     let own = json!({ "client_secret": { "file": "/nowhere/secret" } });
-    assert_eq!(told(with("EDS_SECRET", "s"), own), (vec!["/nowhere/secret".to_owned()], usual.clone()));
-    let (sources, hosts) = told(with("EDS_API_URL", "https://imagery.example/"), json!({}));
+    assert_eq!(resolved(with("EDS_SECRET", "s"), own), (vec!["/nowhere/secret".to_owned()], usual.clone()));
+    let (sources, hosts) = resolved(with("EDS_API_URL", "https://imagery.example/"), json!({}));
     assert!(sources[1].contains("/nowhere/.earthdaily/credentials [default]"), "{sources:?}");
-    assert_eq!(hosts, usual, "a URL without its secret is not used");
+    assert_eq!(hosts, usual, "a URL without a secret is not used");
     for url in ["https://imagery.example", "https://imagery.example/platform/v1/stac/?x=y"] {
-        let (_, hosts) = told(with("EDS_API_URL", url), json!({ "client_secret": { "env": "EDS_SECRET" } }));
+        let (_, hosts) =
+            resolved(with("EDS_API_URL", url), json!({ "client_secret": { "env": "EDS_SECRET" } }));
         assert_eq!(hosts, usual);
-        let (_, hosts) = told(with("X", "y"), json!({ "client_secret": "s", "api_url": url }));
+        let (_, hosts) = resolved(with("X", "y"), json!({ "client_secret": "s", "api_url": url }));
         assert_eq!(hosts, [usual[0].as_str(), "imagery.example"]);
     }
 }

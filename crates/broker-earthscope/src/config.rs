@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use broker_core::{SecretSource, ServiceUrl};
 use serde::{Deserialize, Deserializer};
 
-/// A provider of the kind; see `providers.toml` for what each key is.
+/// The keys of a provider; `providers.toml` describes each.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -21,7 +21,7 @@ pub(crate) struct Config {
     pub(crate) share: Option<bool>,
 }
 
-/// An environment layer has text only.
+/// Reads a boolean, or its text from an environment variable.
 fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "true or false")]
@@ -40,7 +40,7 @@ fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D:
 
 pub(crate) const AUDIENCE: &str = "https://api.earthscope.org";
 
-/// The public client of the SDK.
+/// The SDK's public client.
 pub(crate) const CLIENT_ID: &str = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0";
 
 pub(crate) const SCOPE: &str = "offline_access";

@@ -1,4 +1,4 @@
-//! EarthScope: seismic and GNSS data. A person logs in by device code; a client with a secret asks for itself.
+//! EarthScope: seismic and GNSS data. Users log in by device code; clients with a secret use client credentials.
 
 mod aws;
 mod config;
@@ -10,23 +10,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record, RecordUpdate,
-    Repeat, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings, SettingsError, Token,
-    TokenRequest, refuse_life, refuse_scopes,
+    Context, Derived, Error, ErrorCode, Hint, HttpRequest, Issuer, Kind, Login, LoginFile, Provider, Record,
+    RecordUpdate, Repeat, RequestPart, Result, Revoked, ScopeKey, Secret, SecretSource, ServiceUrl, Settings,
+    SettingsError, Token, TokenRequest, refuse_lifetime, refuse_scopes,
 };
 use broker_oauth2::{ClientAuth, DeviceFlow, TokenEndpoint, UserLogin, revoked};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
 use resolved::ResolvedSettings;
-use tokens_file::{RENEWED_BY_TOOLS, TokensFile};
-use tools::Given;
+use tokens_file::{TOOLS_RENEW_AT, TokensFile};
+use tools::SettingsLogin;
 
-/// Where people log in.
+/// The login domain.
 const DOMAIN: &str = "https://login.earthscope.org";
 
-/// Access tokens live for a day, should an answer not tell.
-const DEFAULT_LIFE: TimeDelta = TimeDelta::hours(24);
+/// The lifetime of an access token without `expires_in`.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
 /// `kind = "earthscope"`.
 pub const KIND: Kind = Kind {
@@ -56,7 +56,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 
 struct EarthScope {
     domain: ServiceUrl,
-    /// Whether a secret may be sent there that comes without a domain of its own.
+    /// Whether secrets without a domain of their own may be sent there.
     domain_is_own: bool,
     token_url: ServiceUrl,
     api_url: ServiceUrl,
@@ -65,9 +65,9 @@ struct EarthScope {
     audience: String,
     scope: String,
     issuer: Issuer,
-    /// Logins that somebody put into a setting of EarthScope's own tools: one that goes before all others, or those that
-    /// are used where no other is.
-    given: Vec<Given>,
+    /// Logins in settings of EarthScope's own tools: one that wins over the stored login, or several that are used without
+    /// one.
+    settings_logins: Vec<SettingsLogin>,
     file: Option<Arc<TokensFile>>,
     sources: Vec<String>,
     hosts: Vec<String>,
@@ -80,12 +80,15 @@ impl Provider for EarthScope {
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        refuse_life(request)?;
+        refuse_lifetime(request)?;
         if request.asked_derived().is_some() {
             return aws::check(request);
         }
         if request.scopes().iter().any(Derived::is_key) {
-            return Err(Error::usage("this is no scope: keys for Amazon's services are had with `--role`"));
+            return Err(Error::new(
+                ErrorCode::ScopeUnsupported,
+                "AWS keys are not a scope: request them by their role",
+            ));
         }
         if self.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }
     }
@@ -107,7 +110,9 @@ impl Provider for EarthScope {
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        self.client_secret.is_some() || record.usable_grant().is_some() || self.next_given(record).is_some()
+        self.client_secret.is_some()
+            || record.usable_grant().is_some()
+            || self.next_settings_login(record).is_some()
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
@@ -124,32 +129,36 @@ impl Provider for EarthScope {
         if let Some((derived, token)) = aws::derives_with(record, request, context.now()) {
             return self.derive(context, derived, token, request.scopes()).await;
         }
-        // A derived credential begins with the usual token.
+        // A derived credential needs the access token first.
         let usual = ScopeKey::default();
         let scopes = if request.asked_derived().is_some() { &usual } else { request.scopes() };
         if let Some(secret) = &self.client_secret {
-            return self.ask_as_machine(context, secret, scopes).await;
+            return self.client_credentials(context, secret, scopes).await;
         }
         if let Some(grant) = record.usable_grant() {
             return self.refresh(context, record, grant.secret(), scopes).await;
         }
-        if let Some(given) = self.next_given(record) {
-            return given.begin(context, scopes);
+        if let Some(login) = self.next_settings_login(record) {
+            return login.begin(context, scopes);
         }
         Err(record.login_missing())
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match (login, &self.client_secret) {
-            // A machine has no login; this shows that its secret works.
-            (Login::Usual, Some(secret)) => self.ask_as_machine(context, secret, &ScopeKey::default()).await,
-            (Login::Usual, None) => self.log_in(context).await,
-            (Login::RefreshToken(_), Some(_)) => {
-                Err(Error::usage("`client_secret` is set, so this is a machine's entry: a person's refresh token has no place in it")
-                    .with_hint("make a second entry with `kind = \"earthscope\"` for the person"))
+            // A new token proves that the secret works.
+            (Login::Usual, Some(secret)) => {
+                self.client_credentials(context, secret, &ScopeKey::default()).await
             }
+            (Login::Usual, None) => self.log_in(context).await,
+            (Login::RefreshToken(_), Some(_)) => Err(Error::new(
+                ErrorCode::LoginUnsupported,
+                "this provider uses `client_secret`, not a refresh token",
+            )
+            .with_hint("for a user's login, add another provider with `kind = \"earthscope\"`")),
             (Login::RefreshToken(token), None) => self.begin_with(context, token).await,
-            _ => Err(Error::usage("EarthScope logs in in a browser: leave out `--password-stdin`")),
+            _ => Err(Error::new(ErrorCode::LoginUnsupported, "EarthScope does not support password login")
+                .with_hint(Hint::LeaveOut(RequestPart::Password))),
         }
     }
 
@@ -157,37 +166,37 @@ impl Provider for EarthScope {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let url = self.domain.join("oauth/revoke");
         let fields = [("client_id", self.client_id.as_str()), ("token", grant.secret().expose())];
-        // Revoking twice is revoking once.
+        // Revocation is idempotent.
         let response = context.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
         revoked(&response, &url, grant.secret())?;
-        let given = self.given.iter().find(|given| given.refresh_token.is_some());
-        let note = given.map(|given| format!("{} still has a login: the next call uses it", given.origin));
+        let login = self.settings_logins.iter().find(|login| login.refresh_token.is_some());
+        let note = login.map(|login| format!("{} has another login, which the next call uses", login.origin));
         Ok(Revoked { revoked: true, note })
     }
 }
 
 impl EarthScope {
-    /// The login in a setting that is next where the record has none. What was refused is not tried again.
-    fn next_given(&self, record: &Record) -> Option<&Given> {
+    /// Returns the next login in a setting, when the record has none. A refused login is not used again.
+    fn next_settings_login(&self, record: &Record) -> Option<&SettingsLogin> {
         let refused = record.grant().map(broker_core::Grant::secret);
-        let fresh = |given: &&Given| match (&given.refresh_token, refused) {
-            (Some(given), Some(refused)) => !given.same_as(refused),
+        let not_refused = |login: &&SettingsLogin| match (&login.refresh_token, refused) {
+            (Some(token), Some(refused)) => !token.same_as(refused),
             (None, Some(_)) => false,
             _ => true,
         };
-        self.given.iter().find(fresh)
+        self.settings_logins.iter().find(not_refused)
     }
 
     fn endpoint<'a>(&'a self, client: ClientAuth<'a>) -> TokenEndpoint<'a> {
-        TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFE)
+        TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFETIME)
     }
 
-    fn as_person(&self) -> TokenEndpoint<'_> {
+    fn public_client(&self) -> TokenEndpoint<'_> {
         self.endpoint(ClientAuth::Public(&self.client_id))
     }
 
-    /// Client credentials with the audience; no scope, no Basic, no refresh token.
-    async fn ask_as_machine(
+    /// Requests a token by client credentials in the body, with the audience and no scope.
+    async fn client_credentials(
         &self,
         context: &Context,
         secret: &SecretSource,
@@ -195,15 +204,15 @@ impl EarthScope {
     ) -> Result<RecordUpdate> {
         let secret = secret.resolve(context, "client_secret").await?;
         let endpoint = self.endpoint(ClientAuth::Body(&self.client_id, &secret));
-        let answer = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
-        Ok(answer.into_update(scopes))
+        let response = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
+        Ok(response.into_update(scopes))
     }
 
-    /// The token that is shared is renewed before the official tools would.
+    /// Returns a function that renews a shared token earlier than the official tools.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
         let shared = self.file.is_some();
         move |token, scopes| {
-            if shared && scopes.is_empty() { token.ahead_of(RENEWED_BY_TOOLS) } else { token }
+            if shared && scopes.is_empty() { token.ahead_of(TOOLS_RENEW_AT) } else { token }
         }
     }
 
@@ -214,18 +223,18 @@ impl EarthScope {
         refresh_token: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        // The SDK spells it `scopes`; the RFC's `scope` is sent when somebody asks for one.
+        // The SDK sends `scopes`. The RFC's `scope` is sent for requested scopes.
         let mut fields = vec![("scopes", self.scope.as_str())];
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));
         }
-        let login = UserLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
+        let login = UserLogin { token: self.public_client(), fields: &fields, finish: &self.finish() };
         login.refresh(context, record, refresh_token, scopes).await
     }
 
     async fn log_in(&self, context: &Context) -> Result<RecordUpdate> {
         let fields = [("scope", self.scope.as_str()), ("audience", &self.audience)];
-        let (url, token) = (self.domain.join("oauth/device/code"), self.as_person());
+        let (url, token) = (self.domain.join("oauth/device/code"), self.public_client());
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &[] };
         let approved = flow.run(context).await?;
         Ok(UserLogin { token, fields: &[], finish: &self.finish() }.approved(context, approved))
@@ -234,13 +243,14 @@ impl EarthScope {
     async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         if !self.domain_is_own {
             let domain = self.domain.as_str();
-            return Err(Error::configuration(format!(
-                "a refresh token is not sent to {domain}, which only the environment names"
-            ))
+            return Err(Error::new(
+                ErrorCode::HostNotAllowed,
+                format!("refresh token not sent to {domain}: only the environment names this domain"),
+            )
             .with_hint("set `domain` of this provider in the configuration"));
         }
         let fields = [("scopes", self.scope.as_str())];
-        let login = UserLogin { token: self.as_person(), fields: &fields, finish: &self.finish() };
+        let login = UserLogin { token: self.public_client(), fields: &fields, finish: &self.finish() };
         login.begin_with(context, refresh_token).await
     }
 }

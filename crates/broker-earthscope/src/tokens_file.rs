@@ -1,4 +1,4 @@
-//! `~/.earthscope/PROFILE/tokens.json`, which EarthScope's SDK and `es` read and write too.
+//! `~/.earthscope/PROFILE/tokens.json`, which EarthScope's SDK and `es` also read and write.
 
 use std::path::{Path, PathBuf};
 
@@ -12,37 +12,36 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// As the SDK decodes the payload of a token: the standard alphabet, for what is written in the other.
-const AS_THE_SDK: GeneralPurpose = GeneralPurpose::new(
+/// The SDK's decoder of JWT payloads: it wrongly uses the standard alphabet instead of the URL-safe one.
+const SDK_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// `es` renews when less is left, the SDK when less than a minute is.
-pub(crate) const RENEWED_BY_TOOLS: TimeDelta = TimeDelta::seconds(600);
+/// `es` renews tokens in their last 10 minutes, the SDK in their last minute.
+pub(crate) const TOOLS_RENEW_AT: TimeDelta = TimeDelta::seconds(600);
 
-/// The keys that are a login's.
+/// The keys of a login.
 const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
 
-/// Who gave a login.
+/// The issuer of a login in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Giver {
-    /// Who the configuration says.
-    Issuer,
-    /// Another, for which that one stands in.
-    Another,
-    /// The token does not tell.
-    Untold,
+enum FileIssuer {
+    /// The configured issuer.
+    Configured,
+    /// Another issuer; the configured one is a test server on this machine.
+    Other,
+    /// The token does not name its issuer.
+    Unknown,
 }
 
-/// The file of a profile.
+/// The login file of a profile.
 pub(crate) struct TokensFile {
     pub(crate) path: PathBuf,
-    /// Who the configuration says gives the tokens.
+    /// The configured issuer.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
-    /// Whether the domain is the person's own choice for this provider, or EarthScope's: a login that does not tell who
-    /// gave it goes to no other.
+    /// Whether the domain is EarthScope's or in the user's own files. A login of unknown issuer goes to no other domain.
     pub(crate) domain_is_own: bool,
 }
 
@@ -59,18 +58,18 @@ impl LoginFile for TokensFile {
             return Ok(FileLogin::default());
         }
         let claims = access.as_ref().and_then(Claims::read);
-        let giver = self.giver(claims.as_ref()).map_err(InvalidLoginFile::Other)?;
+        let issuer = self.file_issuer(claims.as_ref()).map_err(InvalidLoginFile::Other)?;
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
-            // Without an end there is no telling whether it still serves.
+            // Without an expiry, the token may be invalid.
             let expires_at = claims.expires_at()?;
-            let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFE);
-            Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(RENEWED_BY_TOOLS))
+            let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFETIME);
+            Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(TOOLS_RENEW_AT))
         });
-        let of_another = giver == Giver::Another;
-        let unproven = (giver == Giver::Untold && !self.domain_is_own).then(|| {
+        let of_another = issuer == FileIssuer::Other;
+        let unproven = (issuer == FileIssuer::Unknown && !self.domain_is_own).then(|| {
             let domain = self.domain.as_str();
-            format!("does not tell who gave its login, and {domain} is not set for this provider itself")
+            format!("has a token without an issuer, and `domain` of this provider is not set in the configuration ({domain})")
         });
         Ok(FileLogin { refresh_token, access_token, id_token, account, unproven, of_another })
     }
@@ -80,55 +79,55 @@ impl LoginFile for TokensFile {
         if access.is_none() && login.refresh_token.is_none() {
             return None;
         }
-        let ours = [access, login.id_token.as_ref(), login.refresh_token.as_ref()];
+        let login = [access, login.id_token.as_ref(), login.refresh_token.as_ref()];
         let known =
             |(key, secret): (&str, Option<&Secret>)| Some((key.to_owned(), Value::from(secret?.expose())));
-        let ours = KEYS.into_iter().zip(ours).filter_map(known);
-        Some(pretty(&ours.chain(before.into_iter().flat_map(others)).collect()))
+        let entries = KEYS.into_iter().zip(login).filter_map(known);
+        Some(pretty(&entries.chain(before.into_iter().flat_map(other_entries)).collect()))
     }
 
     fn without_login(&self, before: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let rest: Ordered = others(before).collect();
+        let rest: Ordered = other_entries(before).collect();
         (!rest.0.is_empty()).then(|| pretty(&rest))
     }
 }
 
 impl TokensFile {
-    /// A login goes only to who gave it (RFC 9700 section 4.4), as far as its token tells.
-    fn giver(&self, claims: Option<&Claims>) -> Result<Giver, String> {
-        let Some(claims) = claims else { return Ok(Giver::Untold) };
+    /// Checks that the login is from the configured issuer (RFC 9700 section 4.4), as far as its token says.
+    fn file_issuer(&self, claims: Option<&Claims>) -> Result<FileIssuer, String> {
+        let Some(claims) = claims else { return Ok(FileIssuer::Unknown) };
         let client = ["client_id", "azp"].into_iter().find_map(|name| claims.text(name));
         if let (Some(theirs), Some(ours)) = (client, &self.issuer.client_id)
             && theirs != ours
         {
             let theirs = broker_core::sanitize(theirs);
-            return Err(format!("has the login of another client ({theirs}), ours is {ours}"));
+            return Err(format!("has a login of another client: {theirs} instead of {ours}"));
         }
         let ours = self.issuer.audience.as_deref().unwrap_or_default().trim_end_matches('/');
         let audiences: Vec<_> = claims.texts("aud").map(|audience| audience.trim_end_matches('/')).collect();
         if !audiences.is_empty() && !audiences.contains(&ours) {
-            return Err(format!("has a token for another audience, ours is {ours}"));
+            return Err(format!("has a token for another audience than {ours}"));
         }
         match claims.text("iss").map(ServiceUrl::parse) {
-            Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(Giver::Issuer),
-            // What runs on this machine may stand in for another.
+            Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(FileIssuer::Configured),
+            // A server on this machine may be a test server.
             Some(Ok(issuer)) if self.domain.is_loopback() && self.domain_is_own && !issuer.is_loopback() => {
-                Ok(Giver::Another)
+                Ok(FileIssuer::Other)
             }
             Some(Ok(issuer)) => {
                 let (theirs, ours) = (issuer.as_str(), self.domain.as_str());
-                Err(format!("has a login that {theirs} gave, and the configuration names {ours}"))
+                Err(format!("has a login of {theirs}, but the configured domain is {ours}"))
             }
-            Some(Err(_)) | None => Ok(Giver::Untold),
+            Some(Err(_)) | None => Ok(FileIssuer::Unknown),
         }
     }
 }
 
-/// Whether the SDK can read this token: another in its file makes every command of its tools break.
+/// Whether the SDK can read this token. All commands of the SDK fail on other tokens.
 fn sdk_reads(token: &Secret) -> bool {
     let mut parts = token.expose().splitn(3, '.');
     let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };
-    let Ok(bytes) = AS_THE_SDK.decode(payload) else { return false };
+    let Ok(bytes) = SDK_BASE64.decode(payload) else { return false };
     let Ok(claims) = serde_json::from_slice::<Map<String, Value>>(&bytes) else { return false };
     let is_text = |name: &str| claims.get(name).is_some_and(Value::is_string);
     let is_time = |name: &str| claims.get(name).is_some_and(Value::is_number);
@@ -137,9 +136,10 @@ fn sdk_reads(token: &Secret) -> bool {
         Some(Value::Array(all)) => all.iter().all(Value::is_string),
         _ => false,
     };
-    // These may be missing, and some null.
-    let optional =
-        |name: &str, null: bool| claims.get(name).is_none_or(|it| it.is_string() || (null && it.is_null()));
+    // Optional claims, some of which may be null.
+    let optional = |name: &str, null: bool| {
+        claims.get(name).is_none_or(|value| value.is_string() || (null && value.is_null()))
+    };
     audience
         && is_text("iss")
         && is_text("sub")
@@ -151,13 +151,13 @@ fn sdk_reads(token: &Secret) -> bool {
         && optional("jti", true)
 }
 
-/// What else is in the file.
-fn others(before: &[u8]) -> impl Iterator<Item = (String, Value)> + use<> {
+/// Returns the entries that are not part of a login.
+fn other_entries(before: &[u8]) -> impl Iterator<Item = (String, Value)> + use<> {
     let object: Map<String, Value> = serde_json::from_slice(before).unwrap_or_default();
     object.into_iter().filter(|(key, _)| !KEYS.contains(&key.as_str()))
 }
 
-/// An object whose keys stay in their order.
+/// An object that keeps the order of its keys.
 struct Ordered(Vec<(String, Value)>);
 
 impl FromIterator<(String, Value)> for Ordered {
@@ -172,8 +172,8 @@ impl Serialize for Ordered {
     }
 }
 
-/// As the SDK writes it: indented by 2, without a line end at the end.
+/// Formats JSON like the SDK: indented by 2, without a final newline.
 fn pretty(object: &Ordered) -> Zeroizing<Vec<u8>> {
-    // Text and JSON values only: this cannot fail.
+    // This cannot fail: the values are strings and JSON values.
     Zeroizing::new(serde_json::to_vec_pretty(object).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! EarthScope against its fake server, on a clock that the tests move.
+//! EarthScope against its fake server, with a test clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -8,7 +8,6 @@ mod crowd;
 mod device;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use broker_core::{Provider, Settings};
 use broker_earthscope::KIND;
@@ -16,7 +15,7 @@ use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation, Server, World};
 use serde_json::{Value, json};
 
-/// A person's entry, with a service that everybody approves.
+/// A user's provider against the fake server.
 pub(crate) struct Seismic {
     pub(crate) world: World,
     pub(crate) service: EarthScope,
@@ -24,8 +23,7 @@ pub(crate) struct Seismic {
 
 impl Seismic {
     pub(crate) fn new(options: EarthScopeOptions) -> Self {
-        let mut world = World::new();
-        world.timeout = Duration::from_millis(300);
+        let world = World::new();
         let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
         Self { world, service }
     }
@@ -74,12 +72,12 @@ fn approved(rotation: Rotation) -> Seismic {
 }
 
 #[tokio::test]
-async fn conforms_with_a_refresh_token_that_stays() {
+async fn conforms_with_repeated_refresh_token() {
     conformance::run(|| approved(Rotation::Keep)).await;
 }
 
 #[tokio::test]
-async fn conforms_with_answers_that_leave_it_out() {
+async fn conforms_without_refresh_token_in_responses() {
     conformance::run(|| approved(Rotation::Omit)).await;
 }
 
@@ -88,7 +86,7 @@ async fn conforms_with_rotation_and_reuse_detection() {
     conformance::run(|| approved(Rotation::RotateDetectReuse)).await;
 }
 
-/// A machine's entry, with a secret.
+/// A provider with a client secret.
 struct Machine(Seismic);
 
 impl Machine {
@@ -129,6 +127,6 @@ impl Subject for Machine {
 }
 
 #[tokio::test]
-async fn conforms_as_a_machine() {
+async fn conforms_with_client_credentials() {
     conformance::run(Machine::new).await;
 }

@@ -193,10 +193,10 @@ impl Answer {
         let end = self.end(answer, sent_at);
         match (end, &self.expires) {
             (Some(end), Some((_, ExpiresAs::Seconds))) => {
-                Token::from_answer(response, secret, Some(end - sent_at), life)
+                Token::from_response(response, secret, Some(end - sent_at), life)
             }
-            (Some(end), _) => Token::from_answer(response, secret, None, life).ending(end),
-            (None, _) => Token::from_answer(response, secret, None, life),
+            (Some(end), _) => Token::from_response(response, secret, None, life).ending(end),
+            (None, _) => Token::from_response(response, secret, None, life),
         }
     }
 

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Context, Error, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked, ScopeKey, Secret,
-    SecretSource, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+    SecretSource, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime,
+    refuse_scopes,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -124,7 +125,7 @@ impl Provider for LoginProvider {
         }
         refuse_derived(request)?;
         refuse_scopes(request)?;
-        refuse_life(request)
+        refuse_lifetime(request)
     }
 
     fn hosts(&self) -> Vec<String> {
@@ -254,7 +255,7 @@ impl LoginProvider {
     }
 
     async fn ask_username(&self, context: &Context, asks_password: bool) -> Result<String> {
-        let asked = context.person().ask(&format!("{} username", self.name)).await;
+        let asked = context.prompt().ask(&format!("{} username", self.name)).await;
         let name = asked.map_err(|error| {
             let hint = "set `username` of this provider in the configuration".to_owned();
             let password =
@@ -269,7 +270,7 @@ impl LoginProvider {
 
     async fn ask_password(&self, context: &Context, username: Option<&str>) -> Result<Secret> {
         let of = username.map(|name| format!(" of {name}")).unwrap_or_default();
-        let asked = context.person().ask_hidden(&format!("{} password{of}", self.name)).await;
+        let asked = context.prompt().ask_hidden(&format!("{} password{of}", self.name)).await;
         asked.map_err(|error| error.with_hint(self.ways_of_password()))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use broker_core::{
-    Error, Lifetime, Pattern, Record, Result, TokenRequest, refuse_derived, refuse_life, refuse_scopes,
+    Error, Lifetime, Pattern, Record, Result, TokenRequest, refuse_derived, refuse_lifetime, refuse_scopes,
     sanitize,
 };
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
@@ -57,19 +57,19 @@ impl Choice {
         {
             return Err(Error::usage(format!("there is no scope `{other}` here: there are `{known}`")));
         }
-        let chosen = request.asked_life().is_some() || request.asked_name().is_some();
+        let chosen = request.asked_lifetime().is_some() || request.asked_name().is_some();
         if !self.covers(request) && chosen {
             let example = self.scopes.first().map_or("", String::as_str);
             return Err(Error::usage(format!(
                 "the life and the name of a token can be chosen for scoped tokens only: add `--scope {example}`"
             )));
         }
-        if self.expires.is_none() && request.asked_life().is_some() {
-            return refuse_life(request);
+        if self.expires.is_none() && request.asked_lifetime().is_some() {
+            return refuse_lifetime(request);
         }
         if let Some(name) = request.asked_name() {
             if !self.named {
-                return refuse_life(&TokenRequest::new().name(name));
+                return refuse_lifetime(&TokenRequest::new().name(name));
             }
             if name.trim().is_empty() || name.chars().any(char::is_control) {
                 return Err(Error::usage("`--name` must be a line of text"));
@@ -91,7 +91,7 @@ impl Choice {
             return Ok(None);
         }
         let usual = Lifetime::For(self.life.to_std().unwrap_or(DAY));
-        let life = request.asked_life().unwrap_or(usual);
+        let life = request.asked_lifetime().unwrap_or(usual);
         let end = life.end(now).ok_or_else(beyond)?;
         let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(beyond)?;
         if end <= now {

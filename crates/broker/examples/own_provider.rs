@@ -79,7 +79,7 @@ impl Provider for Observatory {
         let lifetime = answer.get("expires_in").and_then(seconds);
         Ok(RecordUpdate::token(
             request.scopes(),
-            Token::from_answer(&response, secret, lifetime, TimeDelta::hours(1)),
+            Token::from_response(&response, secret, lifetime, TimeDelta::hours(1)),
         ))
     }
 }

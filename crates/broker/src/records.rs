@@ -60,7 +60,8 @@ impl Records {
     #[must_use]
     pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
         let format = |name: String| {
-            let format = self.store.kept(&name).map_err(|error| error.for_provider(&name)).transpose()?;
+            let format =
+                self.store.storage_format(&name).map_err(|error| error.for_provider(&name)).transpose()?;
             Some((name, format))
         };
         self.store.names().into_iter().filter_map(format).collect()

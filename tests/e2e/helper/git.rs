@@ -141,7 +141,7 @@ fn git_requests_are_answered_exactly() {
         let run = ask(&sandbox, "get", other);
         assert_eq!(run.out + &run.err, "", "{other}");
     }
-    let run = ask(&sandbox, "get", "protocol=http\nhost=a.example.org\n").says("https only");
+    let run = ask(&sandbox, "get", "protocol=http\nhost=a.example.org\n").says("http://a.example.org/");
     assert_eq!(run.out, "");
     for (operation, input) in [
         ("store", format!("{place}username=oauth2\npassword={token}\n")),

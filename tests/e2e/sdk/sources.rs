@@ -92,7 +92,7 @@ fn a_domain_of_the_environment_gets_no_secret_of_another_source() {
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
     let tokens = [
-        (json!({ "refresh_token": "KANARIE-mine" }), "does not tell who gave its login"),
+        (json!({ "refresh_token": "KANARIE-mine" }), "has a token without an issuer"),
         (
             json!({ "access_token": expired(names_no_issuer), "refresh_token": "KANARIE-mine" }),
             "does not tell who",

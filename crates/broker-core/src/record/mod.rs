@@ -249,12 +249,6 @@ impl Record {
         self.current.metadata.get(key)
     }
 
-    #[doc(hidden)]
-    #[must_use]
-    pub fn kept(&self, key: &str) -> Option<&Value> {
-        self.metadata(key)
-    }
-
     pub(crate) fn set_metadata(&mut self, key: &str, value: Value) {
         self.current.metadata.insert(key.to_owned(), value);
     }

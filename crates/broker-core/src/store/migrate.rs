@@ -59,11 +59,6 @@ impl FileStore {
         Ok(None)
     }
 
-    #[doc(hidden)]
-    pub fn kept(&self, provider: &str) -> Result<Option<StorageFormat>> {
-        self.storage_format(provider)
-    }
-
     /// Rewrites a provider's record in the configured format, under its lock and atomically. It waits for the lock up to
     /// `limit`, and calls `tell` if that takes long. It needs a tokio runtime with time.
     pub async fn migrate(

@@ -1,10 +1,8 @@
-//! A thousand tasks of one process on an expired token, at a service that ends a login whose refresh token comes
-//! twice.
+//! A thousand tasks of one process with an expired token, at a service that detects reuse of refresh tokens.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
 
 use broker_core::{Broker, ErrorKind, Login, Result, Token, TokenRequest};
 use broker_testkit::conformance::Subject;
@@ -19,19 +17,18 @@ const TASKS: usize = 1000;
 struct Crowd {
     subject: Seismic,
     broker: Broker,
-    /// The service gives no answer while this is locked.
-    door: Arc<Mutex<()>>,
+    /// The service waits while this is locked.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Crowd {
     async fn new() -> Self {
         let mut subject = Seismic::new(EarthScopeOptions::default());
-        subject.world.timeout = Duration::from_secs(30);
-        let (door, clock) = (Arc::<Mutex<()>>::default(), subject.world.clock.clone());
-        let entrance = door.clone();
-        // Time passes while it answers: what comes of it is later than the question.
+        let (gate, clock) = (Arc::<Mutex<()>>::default(), subject.world.clock.clone());
+        let service_gate = gate.clone();
+        // Every reading of the service's clock advances it: a response is later than its request.
         let now = Arc::new(move || {
-            drop(entrance.lock());
+            drop(service_gate.lock());
             clock.advance(TimeDelta::milliseconds(1));
             broker_core::Clock::now(&clock)
         });
@@ -40,51 +37,55 @@ impl Crowd {
         subject.service.approve_all();
         let broker = subject.world.broker(subject.provider());
         broker.login(World::NAME, Login::Usual).await.expect("a login");
-        Self { subject, broker, door }
+        Self { subject, broker, gate }
     }
 
-    /// An expiry: all have asked before the service answers.
+    /// Expires the token, and returns the results of all tasks, which call before the service responds.
     async fn expiry(&self) -> Vec<Result<Token>> {
         self.subject.world.clock.advance(TimeDelta::days(2));
         self.subject.service.forget_seen();
-        let all = self.all_have_asked();
-        let mut got = Vec::with_capacity(TASKS);
-        for asked in all {
-            got.push(asked.await.expect("a task"));
+        let calls = self.calls();
+        let mut results = Vec::with_capacity(TASKS);
+        for call in calls {
+            results.push(call.await.expect("a task"));
         }
-        got
+        results
     }
 
-    fn all_have_asked(&self) -> Vec<JoinHandle<Result<Token>>> {
-        let _answered_later = self.door.lock().expect("the door");
-        let (asked, asking) = mpsc::channel();
-        let all = (0..TASKS).map(|_| tokio::spawn(ask(self.broker.clone(), asked.clone()))).collect();
-        assert_eq!(asking.iter().take(TASKS).count(), TASKS);
-        all
+    fn calls(&self) -> Vec<JoinHandle<Result<Token>>> {
+        let _waits = self.gate.lock().expect("the gate");
+        let (started, starts) = mpsc::channel();
+        let calls = (0..TASKS).map(|_| tokio::spawn(call(self.broker.clone(), started.clone()))).collect();
+        assert_eq!(starts.iter().take(TASKS).count(), TASKS);
+        calls
     }
 }
 
-/// Asks for a token, and tells when it is asked for.
-async fn ask(broker: Broker, asked: mpsc::Sender<()>) -> Result<Token> {
+/// Gets a token, and reports when the call has started.
+async fn call(broker: Broker, started: mpsc::Sender<()>) -> Result<Token> {
     let request = TokenRequest::new();
     let mut call = pin!(broker.token(World::NAME, &request));
-    let mut asked = Some(asked);
+    let mut started = Some(started);
     poll_fn(|context| {
         let polled = call.as_mut().poll(context);
-        let told = asked.take().map(|asked| asked.send(()));
-        assert!(told.is_none_or(|told| told.is_ok()));
+        let sent = started.take().map(|started| started.send(()));
+        assert!(sent.is_none_or(|sent| sent.is_ok()));
         polled
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn at_every_expiry_one_of_1000_tasks_asks() {
+async fn one_of_1000_tasks_refreshes_at_every_expiry() {
     let crowd = Crowd::new().await;
     let slept = crowd.subject.world.clock.slept().len();
     for expiry in 1..=50 {
-        let tokens: Vec<_> = crowd.expiry().await.into_iter().map(|got| got.expect("a token")).collect();
-        assert!(tokens.iter().all(|token| token.secret().same_as(tokens[0].secret())), "the same for all");
+        let tokens: Vec<_> =
+            crowd.expiry().await.into_iter().map(|result| result.expect("a token")).collect();
+        assert!(
+            tokens.iter().all(|token| token.secret().same_as(tokens[0].secret())),
+            "the same token for all"
+        );
         let service = &crowd.subject.service;
         assert!(service.access_is_live(tokens[0].secret().expose()));
         assert_eq!((service.count("token"), service.refreshes(), service.reuse_events()), (1, expiry, 0));
@@ -92,18 +93,18 @@ async fn at_every_expiry_one_of_1000_tasks_asks() {
     assert_eq!(
         crowd.subject.world.clock.slept().len(),
         slept,
-        "nobody polls the lock that a task of the same process has"
+        "tasks do not poll a lock of their own process"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_failure_of_one_is_that_of_1000_and_the_service_is_asked_once() {
+async fn one_failure_is_shared_by_1000_tasks() {
     let crowd = Crowd::new().await;
     let service = &crowd.subject.service;
     for (refreshes, fault) in [Fault::Status(503), Fault::Garbage, Fault::Html(200)].into_iter().enumerate() {
         service.fault("token", fault.clone());
         let errors: Vec<_> =
-            crowd.expiry().await.into_iter().map(|got| got.expect_err("a failure")).collect();
+            crowd.expiry().await.into_iter().map(|result| result.expect_err("a failure")).collect();
         assert!(
             errors.iter().all(|error| error.kind() == ErrorKind::Unavailable),
             "{fault:?}: {}",
@@ -111,7 +112,7 @@ async fn the_failure_of_one_is_that_of_1000_and_the_service_is_asked_once() {
         );
         assert!(errors.iter().all(|error| error.message() == errors[0].message()), "{fault:?}: one failure");
         assert_eq!((service.count("token"), service.refreshes()), (1, refreshes), "{fault:?}");
-        assert!(crowd.expiry().await.iter().all(Result::is_ok), "{fault:?}: the next time all is well");
+        assert!(crowd.expiry().await.iter().all(Result::is_ok), "{fault:?}: the next call works");
         assert_eq!((service.count("token"), service.reuse_events()), (1, 0), "{fault:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Polling (RFC 8628 section 3.5): how often, for how long, and what ends it.
+//! Polls of device codes (RFC 8628 section 3.5).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn log_in(subject: &Seismic) -> Result<LoggedIn> {
     subject.world.broker(subject.provider()).login(World::NAME, Login::Usual).await
 }
 
-/// The time between polls, from the clock that sleeping moves.
+/// Returns the total time between polls, by the test clock.
 fn slept(subject: &Seismic) -> Duration {
     subject.world.clock.slept().iter().sum()
 }
@@ -22,7 +22,7 @@ fn answer(status: u16, body: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn polls_every_five_seconds_if_the_service_names_no_interval() {
+async fn polls_every_five_seconds_without_an_interval() {
     let subject =
         Seismic::new(EarthScopeOptions { interval: None, strict_polling: true, ..Default::default() });
     subject.service.approve_after(3);
@@ -33,24 +33,24 @@ async fn polls_every_five_seconds_if_the_service_names_no_interval() {
 }
 
 #[tokio::test]
-async fn slow_down_adds_five_seconds_for_good() {
+async fn slow_down_adds_five_seconds_permanently() {
     let subject =
         Seismic::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
     subject.service.approve_after(4);
     log_in(&subject).await.expect("a login");
-    // 2, then 7 and from the second on 12 seconds.
+    // 2 seconds, 7 seconds, then always 12 seconds.
     let polls = subject.service.count("token") as u64;
     assert_eq!(slept(&subject), Duration::from_secs(2 + 7 + 12 * (polls - 2)));
 }
 
 #[tokio::test]
-async fn the_first_request_is_what_the_sdk_sends() {
+async fn requests_are_like_the_sdks() {
     let subject = Seismic::new(EarthScopeOptions::default());
     subject.service.approve_all();
     log_in(&subject).await.expect("a login");
-    let seen = subject.service.seen();
-    let (device, poll) = (seen[0].form(), seen.last().expect("a poll").form());
-    assert_eq!(seen[0].path, "/oauth/device/code");
+    let requests = subject.service.seen();
+    let (device, poll) = (requests[0].form(), requests.last().expect("a poll").form());
+    assert_eq!(requests[0].path, "/oauth/device/code");
     assert_eq!(device["client_id"], "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0");
     assert_eq!(device["scope"], "offline_access");
     assert_eq!(device["audience"], "https://api.earthscope.org");
@@ -61,8 +61,8 @@ async fn the_first_request_is_what_the_sdk_sends() {
 }
 
 #[tokio::test]
-async fn blips_are_waited_out() {
-    let blips = [
+async fn polls_continue_after_faults() {
+    let faults = [
         Fault::CutBefore,
         Fault::Hang,
         Fault::Status(500),
@@ -76,26 +76,26 @@ async fn blips_are_waited_out() {
     ];
     let subject = Seismic::new(EarthScopeOptions::default());
     subject.service.approve_all();
-    for blip in blips.clone() {
-        subject.service.fault("token", blip);
+    for fault in faults.clone() {
+        subject.service.fault("token", fault);
     }
     log_in(&subject).await.expect("a login");
-    assert_eq!(subject.service.count("token"), blips.len() + 1);
+    assert_eq!(subject.service.count("token"), faults.len() + 1);
 }
 
 #[tokio::test]
-async fn a_service_that_stays_away_ends_it_when_the_code_expires() {
+async fn lasting_fault_ends_the_login_at_code_expiry() {
     let subject = Seismic::new(EarthScopeOptions { code_life: 600, ..Default::default() });
     subject.service.approve_all();
     subject.service.fault_always("token", Fault::Status(502));
     let error = log_in(&subject).await.expect_err("expired");
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "it may have been approved: {error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "the code may have been approved: {error}");
     assert!(error.message().contains("502"), "{error}");
     assert_eq!(slept(&subject), Duration::from_mins(10));
 }
 
 #[tokio::test]
-async fn denied_and_expired_are_told_apart_whatever_the_status() {
+async fn denied_and_expired_are_distinct_at_any_status() {
     for status in [400, 401, 403, 429, 500] {
         for (code, kind) in
             [("access_denied", ErrorKind::Refused), ("expired_token", ErrorKind::LoginRequired)]
@@ -105,13 +105,13 @@ async fn denied_and_expired_are_told_apart_whatever_the_status() {
             subject.service.fault("token", answer(status, &format!("{{\"error\":\"{code}\"}}")));
             let error = log_in(&subject).await.expect_err(code);
             assert_eq!(error.kind(), kind, "{status} {code}: {error}");
-            assert!(subject.world.record().is_none(), "nothing is held");
+            assert!(subject.world.record().is_none(), "nothing is stored");
         }
     }
 }
 
 #[tokio::test]
-async fn pending_and_slow_down_are_understood_whatever_the_status() {
+async fn pending_and_slow_down_are_read_at_any_status() {
     for status in [400, 401, 403, 428, 429] {
         let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
         subject.service.approve_all();
@@ -123,7 +123,7 @@ async fn pending_and_slow_down_are_understood_whatever_the_status() {
 }
 
 #[tokio::test]
-async fn polls_that_time_out_get_rarer() {
+async fn polls_slow_down_after_timeouts() {
     let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
     subject.service.approve_all();
     subject.service.fault("token", Fault::Hang);
@@ -133,15 +133,20 @@ async fn polls_that_time_out_get_rarer() {
 }
 
 #[tokio::test]
-async fn who_gives_up_ends_the_login_and_leaves_nothing() {
+async fn dropped_login_stores_nothing() {
     let subject = Seismic::new(EarthScopeOptions::default());
     let broker = subject.world.broker(subject.provider());
-    let waiting =
-        tokio::time::timeout(Duration::from_millis(100), broker.login(World::NAME, Login::Usual)).await;
-    assert!(waiting.is_err(), "nobody approved");
+    let (hold, caller) = (subject.service.hold("token"), broker.clone());
+    let call = tokio::spawn(async move { caller.login(World::NAME, Login::Usual).await });
+    while subject.service.count("token") == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    call.abort();
+    assert!(call.await.is_err(), "not approved");
+    drop(hold);
     broker.wait_idle().await;
     assert!(subject.world.record().is_none());
-    // The lock is free again: another login goes on at once.
+    // The lock is free again.
     subject.service.approve_all();
     log_in(&subject).await.expect("a login");
 }

@@ -83,7 +83,7 @@ impl Config {
         let mut names = config.secret_variables(variables);
         names.extend(config.store.variables().map(str::to_owned));
         names.extend(config.env.withheld());
-        config.env = Arc::new(Withholding { beneath: config.env, names });
+        config.env = Arc::new(Withholding { inner: config.env, names });
         Ok(config)
     }
 
