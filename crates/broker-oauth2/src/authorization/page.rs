@@ -71,7 +71,7 @@ impl Page {
             }
             Self::Pending => {
                 let text = format!("The login is being completed. {GO_BACK} to see the result.");
-                return ("wait", "Please wait", text);
+                return ("wait", "Almost done", text);
             }
             Self::Unknown => {
                 let text = format!("The result of the login is not known here. {GO_BACK} to see it.");

@@ -77,7 +77,7 @@ fn settings_errors_name_the_key() {
         (
             json!({ "flow": "refresh_token", "token_url": "http://login.example.org/", "client_id": "me" }),
             "token_url",
-            "https only",
+            "https",
         ),
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "redirect_uri": "https://evil.example/" }),
