@@ -27,7 +27,7 @@ impl UserLogin<'_> {
             context.notify_after_save("the service issued no refresh token, so this login ends when its token expires (is `offline_access` in `scope`?)".to_owned());
         }
         let account = account_of(&answer);
-        self.into_update(*answer, &ScopeKey::default()).and_account(account)
+        self.update(*answer, &ScopeKey::default()).and_account(account)
     }
 
     /// Gets the next token for these scopes with the refresh token of the record. `fields` names the requested scopes.
@@ -43,7 +43,7 @@ impl UserLogin<'_> {
                 // Only an ID token names the user reliably; otherwise the account of the login stays.
                 let is_known = answer.id_token.is_some() || record.account().is_none();
                 let account = account_of(&answer).filter(|_| is_known);
-                self.into_update(*answer, scopes).and_account(account)
+                self.update(*answer, scopes).and_account(account)
             }
             // The broker saves the update and calls again.
             Refreshed::OnlyRotated(rotated, at) => RecordUpdate::grant(rotated, at),
@@ -62,7 +62,7 @@ impl UserLogin<'_> {
             Refreshed::Granted(answer) => {
                 let (account, at) = (account_of(&answer), answer.token.issued_at());
                 let grant = answer.refresh_token.clone().unwrap_or_else(|| refresh_token.clone());
-                Ok(self.into_update(*answer, &ScopeKey::default()).and_grant(grant, at).and_account(account))
+                Ok(self.update(*answer, &ScopeKey::default()).and_grant(grant, at).and_account(account))
             }
             Refreshed::OnlyRotated(rotated, at) => Ok(RecordUpdate::grant(rotated, at)),
             Refreshed::Refused => Err(Error::refused("the service refused this refresh token")
@@ -70,7 +70,7 @@ impl UserLogin<'_> {
         }
     }
 
-    fn into_update(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> RecordUpdate {
+    fn update(&self, mut answer: TokenAnswer, scopes: &ScopeKey) -> RecordUpdate {
         answer.token = (self.finish)(answer.token, scopes);
         answer.into_update(scopes)
     }
