@@ -55,7 +55,7 @@ impl UserLogin<'_> {
     /// login.
     pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
-            let hint = "the service may have replaced the refresh token: try it once more; if it is refused, get a new one where it is from";
+            let hint = "the service may have replaced the refresh token: try it once more; if it is refused, get a new one from the other host";
             if error.is_transient() { error.with_hint(hint) } else { error }
         });
         match refreshed? {
@@ -66,7 +66,7 @@ impl UserLogin<'_> {
             }
             Refreshed::OnlyRotated(rotated, at) => Ok(RecordUpdate::grant(rotated, at)),
             Refreshed::Refused => Err(Error::refused("the service refused this refresh token")
-                .with_hint("get a new refresh token where it is from")),
+                .with_hint("get a new refresh token from the other host")),
         }
     }
 
