@@ -39,9 +39,9 @@ fn main() -> ExitCode {
     }
     let demo = Demo::start();
     if std::env::args().any(|word| word == "--shell") {
-        demo.shell()
+        demo.shell();
     } else {
-        demo.play()
+        demo.play();
     }
     ExitCode::SUCCESS
 }

@@ -1,5 +1,5 @@
-//! No secret is where it should not be: every run in a sandbox is searched for those that tests use. Here it is shown that
-//! there is something to find, and what the programs see that the broker starts.
+//! Every run in a sandbox is searched for the secrets of tests. These tests show that the search finds them, and that child
+//! processes do not get them.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -12,17 +12,17 @@ use broker_testkit::{
 };
 use chrono::TimeDelta;
 
-/// A secret of a machine of EarthScope's.
-const MACHINE: &str = "m2m-KANARIE";
+/// An EarthScope client secret.
+const CLIENT_SECRET: &str = "m2m-KANARIE";
 
-/// The services, a home that knows them, and what the broker and its children were started with.
+/// The services, a sandbox configured for them, and a trace of started programs.
 struct Watched {
     seismic: EarthScope,
     methane: CarbonMapper,
     _imagery: EarthDaily,
     sandbox: Sandbox,
     trace: PathBuf,
-    /// What the test set, as `NAME=VALUE`.
+    /// The variables that the test sets, as `NAME=VALUE`.
     env: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Watched {
         let options = EarthScopeOptions {
             rotation: Rotation::Rotate,
             interval: Some(1),
-            client_secret: Some(MACHINE.into()),
+            client_secret: Some(CLIENT_SECRET.into()),
             ..EarthScopeOptions::default()
         };
         let (seismic, imagery) =
@@ -41,7 +41,7 @@ impl Watched {
         let sandbox = Sandbox::new();
         let file = sandbox.home().join("secret");
         sandbox.write(&file, "standin-api-token\n");
-        sandbox.write(&sandbox.home().join("machine"), MACHINE);
+        sandbox.write(&sandbox.home().join("machine"), CLIENT_SECRET);
         sandbox.write_config(&format!(
             "[providers.earthscope]\ndomain = \"{domain}\"\n\
              [providers.machine]\nkind = \"earthscope\"\ndomain = \"{domain}\"\n\
@@ -57,20 +57,20 @@ impl Watched {
             methane = methane.base_url(),
         ));
         let trace = sandbox.home().join("trace");
-        // It holds the environment that the test itself set.
+        // The trace contains the environment that the test sets.
         sandbox.write(&trace, "");
         Self { seismic, methane, _imagery: imagery, sandbox, trace, env: Vec::new() }
     }
 
-    /// With an environment variable that holds a secret, or not.
+    /// Adds an environment variable.
     fn with_env(mut self, name: &str, value: &str) -> Self {
         self.sandbox = self.sandbox.with_env(name, value);
         self.env.push(format!("{name}={value}"));
         self
     }
 
-    /// Runs `broker -vvv` under strace. Nothing that it prints has a secret in it but the answer of `token`.
-    fn types(&self, words: &[&str], input: &str) {
+    /// Runs `broker -vvv` under strace. Only the output of `token` may contain a secret.
+    fn run(&self, words: &[&str], input: &str) {
         let plain = self.sandbox.command(&[]);
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-v", "-A", "-e", "trace=execve", "-s", "100000", "-o"]).arg(&self.trace);
@@ -88,16 +88,13 @@ impl Watched {
         assert!(output.status.success(), "{words:?}: {err}");
         assert_no_secret("stderr", &err);
         if words[0] == "token" {
-            assert!(
-                secret_in(&out).is_some(),
-                "a token of a fake server is not told from other words: {out}"
-            );
+            assert!(secret_in(&out).is_some(), "the search does not find a token: {out}");
         } else {
             assert_no_secret("stdout", &out);
         }
     }
 
-    /// What every program was started with: path, arguments, environment.
+    /// Returns path, arguments and environment of every started program.
     fn started(&self) -> Vec<[Vec<String>; 3]> {
         let trace = std::fs::read_to_string(&self.trace).expect("a trace");
         let calls = trace.lines().filter_map(|line| line.split_once("execve(")).map(|(_, call)| lists(call));
@@ -105,7 +102,7 @@ impl Watched {
     }
 }
 
-/// The quoted words of `"PATH", ["WORD", …], ["NAME=VALUE", …]`.
+/// Parses `"PATH", ["WORD", …], ["NAME=VALUE", …]`.
 fn lists(call: &str) -> [Vec<String>; 3] {
     let mut lists = <[Vec<String>; 3]>::default();
     let (mut at, mut word) = (0, None::<String>);
@@ -129,7 +126,7 @@ fn need_strace() {
     assert!(rustix::process::geteuid().is_root(), "run this test as root");
 }
 
-/// A browser that only has to be started.
+/// Adds a browser that only exits.
 fn with_browser(watched: Watched) -> Watched {
     let browser = watched.sandbox.home().join("browser");
     std::fs::write(&browser, "#!/bin/sh\nexit 0\n").expect("a script");
@@ -140,7 +137,7 @@ fn with_browser(watched: Watched) -> Watched {
 
 #[test]
 #[ignore = "needs strace and root"]
-fn no_program_is_started_with_a_secret() {
+fn child_processes_get_no_secret() {
     need_strace();
     let watched = Watched::new();
     let bootstrap = watched.seismic.issue_refresh_token();
@@ -150,25 +147,25 @@ fn no_program_is_started_with_a_secret() {
     let stac = ["token", "carbonmapper", "--scope", "stac"];
     let forced = ["token", "earthscope", "--force"];
     for words in [&["token", "earthscope"][..], &forced, &["login", "earthscope"], &forced] {
-        watched.types(words, "");
+        watched.run(words, "");
     }
     let other = watched.seismic.issue_refresh_token();
-    watched.types(&["login", "earthscope", "--refresh-token-stdin"], &other);
+    watched.run(&["login", "earthscope", "--refresh-token-stdin"], &other);
     for provider in ["machine", "earthdaily", "from-env"] {
-        watched.types(&["token", provider, "--format", "json"], "");
-        watched.types(&["login", provider], "");
+        watched.run(&["token", provider, "--format", "json"], "");
+        watched.run(&["login", provider], "");
     }
-    watched.types(&["login", "carbonmapper", "--password-stdin"], "standin-password\n");
-    watched.types(&stac, "");
+    watched.run(&["login", "carbonmapper", "--password-stdin"], "standin-password\n");
+    watched.run(&stac, "");
     watched.sandbox.age("carbonmapper", TimeDelta::minutes(6));
-    watched.types(&["token", "carbonmapper", "--format", "env"], "");
+    watched.run(&["token", "carbonmapper", "--format", "env"], "");
     for words in
         [&["status"][..], &["status", "--json"], &["list"], &["config", "show"], &["config", "check"]]
     {
-        watched.types(words, "");
+        watched.run(words, "");
     }
     for provider in ["earthscope", "machine", "earthdaily", "from-env", "carbonmapper"] {
-        watched.types(&["logout", provider], "");
+        watched.run(&["logout", provider], "");
     }
     assert_eq!(watched.methane.mints(), 1);
     check(&watched);
@@ -176,27 +173,27 @@ fn no_program_is_started_with_a_secret() {
 
 fn check(watched: &Watched) {
     let started = watched.started();
-    let (mut programs, mut of_the_test) = (Vec::new(), 0);
+    let (mut programs, mut from_the_test) = (Vec::new(), 0);
     for [path, words, env] in &started {
         programs.extend(path.iter().filter_map(|path| path.rsplit('/').next()));
         assert_no_secret("the arguments of a program", &words.join(" "));
         assert!(env.iter().any(|value| value.starts_with("HOME=")), "the environment is traced: {env:?}");
         for value in env {
             if watched.env.contains(value) {
-                of_the_test += usize::from(secret_in(value).is_some());
+                from_the_test += usize::from(secret_in(value).is_some());
             } else {
                 assert_no_secret("the environment of a program", value);
             }
         }
     }
     for program in ["broker", "cat", "browser"] {
-        assert!(programs.contains(&program), "{program} is not seen: {programs:?}");
+        assert!(programs.contains(&program), "{program} was not started: {programs:?}");
     }
-    assert!(of_the_test >= started.len(), "what the test itself set is found: {of_the_test}");
+    assert!(from_the_test >= started.len(), "the variables of the test are found: {from_the_test}");
 }
 
 #[test]
-fn every_secret_of_a_stand_in_is_marked() {
+fn every_secret_of_a_fake_server_has_a_canary() {
     let watched = Watched::new();
     let run = |words: &[&str]| watched.sandbox.broker(words).ends(0);
     let _ = run(&["login", "earthscope"]);
@@ -212,7 +209,7 @@ fn every_secret_of_a_stand_in_is_marked() {
         for secret in [&record["grant"]["secret"], &record["tokens"][""]["secret"]] {
             let secret = secret.as_str().expect("a secret");
             assert!(secret.contains(MARK), "{provider}");
-            // Its claims too, if it is a JWT: a part of it may be shown.
+            // The claims of a JWT have a canary too: a part of it may be shown.
             let claims = secret.split('.').nth(1).expect("claims");
             assert!(secret_in(claims).is_some(), "{provider}: {secret}");
         }
@@ -223,8 +220,8 @@ fn every_secret_of_a_stand_in_is_marked() {
 }
 
 #[test]
-fn a_secret_is_found_however_it_is_written() {
-    // The Basic header and the claims that a log line might hold; base64 of the id, a colon, the secret.
+fn encoded_secrets_are_found() {
+    // Base64 of an id, a colon and the secret, as in a Basic header.
     for basic in ["eDpLQU5BUklF", "aWQ6S0FOQVJJRQ==", "aWQxOktBTkFSSUUx"] {
         assert!(secret_in(basic).is_some(), "{basic}");
     }
@@ -236,7 +233,7 @@ fn a_secret_is_found_however_it_is_written() {
 
 #[test]
 #[should_panic(expected = "holds a secret and has mode 644")]
-fn a_file_with_a_secret_that_others_can_read_is_found() {
+fn readable_file_with_a_secret_is_found() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("copy.json");
     std::fs::write(&file, MARK).expect("a file");
@@ -245,14 +242,14 @@ fn a_file_with_a_secret_that_others_can_read_is_found() {
 
 #[test]
 #[should_panic(expected = "a secret (KANARIE…) is in stderr")]
-fn a_secret_on_stderr_is_found() {
+fn secret_on_stderr_is_found() {
     let _ = Sandbox::new().broker(&["token", MARK]);
 }
 
 #[test]
 #[should_panic(expected = "a secret is in stdout")]
-fn a_secret_on_stdout_is_found() {
-    // What stands under a key that is no secret's is shown.
+fn secret_on_stdout_is_found() {
+    // The value of a key that is not secret is shown.
     let config = format!("[providers.earthdaily]\nclient_id = \"{MARK}\"\n");
     let _ = Sandbox::new().with_config(&config).broker(&["config", "show"]);
 }

@@ -1,4 +1,4 @@
-//! Carbon Mapper: a password, a login, scoped tokens.
+//! Carbon Mapper: password login and scoped tokens.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions};
@@ -19,23 +19,22 @@ fn with(service: &CarbonMapper) -> Sandbox {
 fn logged_in(service: &CarbonMapper) -> Sandbox {
     let sandbox = with(service).with_env("CARBONMAPPER_EMAIL", EMAIL);
     let login = ["login", "carbonmapper", "--password-stdin"];
-    let _ =
-        sandbox.broker_reading(&login, &format!("{PASSWORD}\n")).ends(0).says("logged in as ada@example.org");
+    let _ = sandbox.broker_reading(&login, &format!("{PASSWORD}\n")).ends(0).says("ada@example.org");
     sandbox
 }
 
 #[test]
-fn a_login_by_password_then_a_scoped_token_that_is_reused() {
+fn scoped_token_is_reused_after_password_login() {
     let service = service();
     let sandbox = logged_in(&service);
     let access = sandbox.broker(&["token", "carbonmapper"]).token();
     assert!(service.access_is_live(&access));
     let scoped = ["token", "carbonmapper", "--scope", "stac", "--expires", "7d"];
-    let run = sandbox.broker(&scoped).says("whole UTC days");
+    let run = sandbox.broker(&scoped).says("UTC");
     let stac = run.token();
     assert_ne!(stac, access);
     let again = sandbox.broker(&scoped);
-    assert_eq!(again.err, "", "a held token needs no words");
+    assert_eq!(again.err, "", "no message for a stored token");
     assert_eq!(again.token(), stac);
     assert_eq!(service.mints(), 1);
     let json = sandbox.broker(&[&scoped[..], &["--format", "json"]].concat()).json();
@@ -44,11 +43,14 @@ fn a_login_by_password_then_a_scoped_token_that_is_reused() {
         (&1.into(), &"carbonmapper".into(), &"stac".into())
     );
     let on_disk = std::fs::read_to_string(sandbox.record_path("carbonmapper")).expect("a record");
-    assert!(on_disk.contains(&stac) && !on_disk.contains(PASSWORD), "the token is kept, the password never");
+    assert!(
+        on_disk.contains(&stac) && !on_disk.contains(PASSWORD),
+        "the token is stored, the password is not"
+    );
 }
 
 #[test]
-fn a_name_can_be_given() {
+fn scoped_token_gets_the_requested_name() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "carbonmapper", "--scope", "stac", "--name", "for the paper"]).token();
@@ -56,7 +58,7 @@ fn a_name_can_be_given() {
 }
 
 #[test]
-fn an_expired_access_token_is_refreshed() {
+fn expired_access_token_is_refreshed() {
     let service = service();
     let sandbox = logged_in(&service);
     let first = sandbox.broker(&["token", "carbonmapper"]).token();
@@ -65,15 +67,15 @@ fn an_expired_access_token_is_refreshed() {
     assert_eq!((service.pairs(), service.refreshes()), (1, 1));
     service.revoke_refresh_tokens();
     sandbox.age("carbonmapper", TimeDelta::minutes(6));
-    let _ = sandbox.broker(&["token", "carbonmapper"]).ends(3).says("broker login carbonmapper");
-    // With a password at hand nobody is asked.
+    let _ = sandbox.broker(&["token", "carbonmapper"]).ends(3).fails_with("grant_refused");
+    // With a configured password, the login is automatic.
     let sandbox = sandbox.with_env("CARBONMAPPER_PASSWORD", PASSWORD);
     let _ = sandbox.broker(&["token", "carbonmapper"]).token();
     assert_eq!(service.pairs(), 2);
 }
 
 #[test]
-fn there_is_no_login_to_take_along() {
+fn refresh_token_flag_needs_a_portable_login() {
     let service = service();
     let sandbox = logged_in(&service);
     for provider in ["carbonmapper", "earthdaily"] {
@@ -84,7 +86,7 @@ fn there_is_no_login_to_take_along() {
 }
 
 #[test]
-fn a_wrong_password_is_refused_and_never_retried() {
+fn wrong_password_is_not_retried() {
     let service = service();
     let sandbox = with(&service).with_env("CARBONMAPPER_EMAIL", EMAIL);
     let login = ["login", "carbonmapper", "--password-stdin"];
@@ -93,24 +95,32 @@ fn a_wrong_password_is_refused_and_never_retried() {
     assert_eq!(service.count("pair"), 1);
     let sandbox = sandbox.with_env("CARBONMAPPER_PASSWORD", GUESS);
     let _ = sandbox.broker(&["token", "carbonmapper"]).ends(6);
-    let _ = sandbox.broker(&["token", "carbonmapper"]).ends(6).says("not tried again");
-    assert_eq!(service.count("pair"), 2, "an unattended try is made once");
-    let mark = sandbox.record("carbonmapper")["failures"][""]["secret_mark"].clone();
-    assert_eq!(mark.as_str().map(str::len), Some(4), "16 bits in hex confirm no guess: {mark}");
+    let _ = sandbox.broker(&["token", "carbonmapper"]).ends(6).fails_with("password_refused");
+    assert_eq!(service.count("pair"), 2, "an automatic attempt is made once");
+    let fingerprint = sandbox.record("carbonmapper")["failures"][""]["secret_mark"].clone();
+    assert_eq!(fingerprint.as_str().map(str::len), Some(4), "16 bits confirm no guess: {fingerprint}");
 }
 
 #[test]
-fn where_nobody_sits_nobody_is_asked() {
+fn login_without_terminal_fails_without_a_request() {
     let service = service();
-    let run = with(&service).broker(&["login", "carbonmapper"]).ends(3).says("CARBONMAPPER_EMAIL");
+    let run = with(&service)
+        .broker(&["login", "carbonmapper"])
+        .ends(3)
+        .fails_with("prompt_unavailable")
+        .says("CARBONMAPPER_EMAIL");
     assert_eq!(run.out, "");
     let sandbox = with(&service).with_env("CARBONMAPPER_EMAIL", EMAIL);
-    let _ = sandbox.broker(&["login", "carbonmapper"]).ends(3).fails_with("prompt_unavailable");
+    let _ = sandbox
+        .broker(&["login", "carbonmapper"])
+        .ends(3)
+        .fails_with("prompt_unavailable")
+        .says("CARBONMAPPER_PASSWORD");
     assert!(service.seen().is_empty());
 }
 
 #[test]
-fn logout_forgets_and_says_where_to_delete() {
+fn logout_names_tokens_to_delete() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();

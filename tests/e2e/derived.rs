@@ -1,4 +1,4 @@
-//! Credentials that are had with the usual token: keys for S3, a cookie for assets.
+//! Credentials derived from an access token: AWS keys and the asset cookie.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
@@ -10,7 +10,7 @@ use crate::stage::expired_with;
 const AWS: [&str; 6] = ["token", "earthscope", "--format", "aws", "--role", "s3-miniseed-v2"];
 const COOKIES: [&str; 4] = ["token", "earthdaily", "--format", "cookies"];
 
-/// A person whose usual token is over.
+/// A user's login whose access token has expired.
 fn seismic() -> (EarthScope, Sandbox) {
     let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "");
     let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
@@ -30,24 +30,24 @@ fn key(sandbox: &Sandbox, words: &[&str]) -> String {
 }
 
 #[test]
-fn keys_are_had_with_the_usual_token_and_held_until_a_minute_before_their_end() {
+fn aws_keys_are_stored_until_their_last_minute() {
     let (service, sandbox) = seismic();
     let first = key(&sandbox, &AWS);
-    assert_eq!((service.count("token"), service.count("aws")), (1, 1), "the usual token first");
+    assert_eq!((service.count("token"), service.count("aws")), (1, 1), "the access token first");
     assert_eq!(key(&sandbox, &AWS), first);
     assert_eq!(key(&sandbox, &["helper", "aws", "earthscope", "--role", "s3-miniseed-v2"]), first);
-    // Of another role or parameter they are others.
+    // Other parameters get other keys.
     let year = [&AWS[..], &["--param", "network=FDSN:UO", "--param", "year=2024"]].concat();
     let of_year = key(&sandbox, &year);
     assert_ne!(of_year, first);
-    let asked = service.seen().pop().expect("a request");
+    let request = service.seen().pop().expect("a request");
     assert_eq!(
-        (asked.path.as_str(), asked.query.as_str()),
+        (request.path.as_str(), request.query.as_str()),
         ("/beta/user/credentials/aws/s3-miniseed-v2", "network=FDSN%3AUO&year=2024")
     );
-    let turned = [&AWS[..], &["--param", "year=2024", "--param", "network=FDSN:UO"]].concat();
-    assert_eq!((key(&sandbox, &turned), service.count("aws")), (of_year, 2));
-    // Of an hour, the last minute blocks.
+    let reordered = [&AWS[..], &["--param", "year=2024", "--param", "network=FDSN:UO"]].concat();
+    assert_eq!((key(&sandbox, &reordered), service.count("aws")), (of_year, 2));
+    // The last minute of an hour is blocking.
     sandbox.age("earthscope", TimeDelta::seconds(3600 - 50));
     assert_ne!(key(&sandbox, &AWS), first);
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
@@ -61,7 +61,7 @@ fn keys_are_had_with_the_usual_token_and_held_until_a_minute_before_their_end() 
 }
 
 #[test]
-fn keys_that_cannot_be_had_say_why() {
+fn refused_aws_keys_name_the_role() {
     let (service, sandbox) = seismic();
     service.fault("aws", Fault::Status(503));
     let _ = key(&sandbox, &AWS);
@@ -72,13 +72,17 @@ fn keys_that_cannot_be_had_say_why() {
     );
     let _ = sandbox.broker(&forced).says("not your role").says("s3-miniseed-v2");
     let _ = sandbox.broker(&["token", "earthscope", "--role", "../x"]).ends(2).fails_with("usage_invalid");
-    let _ = sandbox.broker(&["token", "earthscope", "--format", "aws"]).ends(2).says("--role");
-    let _ = sandbox.broker(&["token", "carbonmapper", "--role", "r"]).ends(2).says("no AWS credentials");
-    let _ = sandbox.broker(&["token", "earthscope", "--format", "cookies"]).ends(2).says("no cookie");
+    let _ = sandbox.broker(&["token", "earthscope", "--format", "aws"]).ends(2).fails_with("usage_invalid");
+    let _ =
+        sandbox.broker(&["token", "carbonmapper", "--role", "r"]).ends(2).fails_with("request_unsupported");
+    let _ = sandbox
+        .broker(&["token", "earthscope", "--format", "cookies"])
+        .ends(2)
+        .fails_with("request_unsupported");
 }
 
 #[test]
-fn a_usual_token_that_is_not_taken_is_replaced_once() {
+fn refused_access_token_is_replaced_once() {
     let (service, sandbox) = seismic();
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     let before = service.refreshes();
@@ -89,23 +93,22 @@ fn a_usual_token_that_is_not_taken_is_replaced_once() {
     assert_eq!((service.refreshes() - before, service.count("aws")), (1, 2));
     service.fault_always("aws", refused);
     let _ = sandbox.broker(&[&AWS[..], &["--force"]].concat()).says("expired");
-    assert!(service.count("aws") <= 4 && service.reuse_events() == 0, "it goes in no circle");
+    assert!(service.count("aws") <= 4 && service.reuse_events() == 0, "the retries end");
 }
 
-/// The bearer token goes to no host that only the environment names.
 #[test]
-fn an_api_of_the_environment_gets_no_token() {
+fn api_url_in_environment_gets_no_token() {
     let evil = EarthScope::start(EarthScopeOptions::default());
     let (service, sandbox) = expired_with(Rotation::Rotate, 0, "");
     let sandbox = sandbox.with_env("ES_RESOURCES__API_URL", evil.url());
     let host = evil.url().trim_start_matches("http://");
-    let _ = sandbox.broker(&AWS).ends(5).says(host).says("api_url");
+    let _ = sandbox.broker(&AWS).ends(5).fails_with("host_not_allowed").says(host);
     assert!(evil.seen().is_empty() && service.count("token") <= 1);
     assert!(service.access_is_live(&sandbox.broker(&["token", "earthscope"]).token()));
 }
 
 #[test]
-fn a_cookie_is_had_held_and_written_for_gdal() {
+fn cookie_is_stored_and_written_for_gdal() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{}\"\napi_url = \"{}\"\n",
@@ -120,6 +123,6 @@ fn a_cookie_is_had_held_and_written_for_gdal() {
     let fields: Vec<_> = text.lines().last().expect("a line").split('\t').collect();
     assert!(text.starts_with("# Netscape HTTP Cookie File\n") && fields.len() == 7, "{text}");
     assert_eq!((fields[2], fields[5]), ("/platform/v1/asset", "PLATFORM_ASSET"));
-    assert_eq!(sandbox.broker(&COOKIES).ends(0).out, text, "it is held");
+    assert_eq!(sandbox.broker(&COOKIES).ends(0).out, text, "it is stored");
     assert_eq!((service.count("token"), service.count("cookie")), (1, 1));
 }

@@ -9,17 +9,17 @@ fn with(service: &EarthDaily) -> Sandbox {
 }
 
 #[test]
-fn a_secret_in_the_environment_is_all_the_new_login_needs() {
+fn secret_in_environment_is_enough() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = with(&service).with_env("EDS_SECRET", "standin-api-token");
     let token = sandbox.broker(&["token", "earthdaily"]).token();
     assert!(service.access_is_live(&token));
     assert_eq!(sandbox.broker(&["token", "earthdaily"]).token(), token);
-    assert_eq!(service.exchanges(), 1, "the held token is used");
+    assert_eq!(service.exchanges(), 1, "the stored token is used");
 }
 
 #[test]
-fn the_variables_of_the_services_own_client_are_found() {
+fn variables_of_the_official_client_are_read() {
     let options = EarthDailyOptions {
         client_id: "legacy:id".into(),
         secret: "s p%c/é KANARIE".into(),
@@ -45,7 +45,7 @@ fn the_variables_of_the_services_own_client_are_found() {
 }
 
 #[test]
-fn credentials_can_go_in_the_body() {
+fn client_auth_body_sends_credentials_in_the_body() {
     let service =
         EarthDaily::start(EarthDailyOptions { accept: Auth::BodyOnly, ..EarthDailyOptions::default() });
     let config = format!(
@@ -59,8 +59,8 @@ fn credentials_can_go_in_the_body() {
 }
 
 #[test]
-fn a_life_is_read_from_number_text_jwt_or_taken_for_an_hour() {
-    for (form, jwt, life) in [
+fn lifetime_is_from_expires_in_jwt_or_one_hour() {
+    for (form, jwt, lifetime) in [
         (ExpiresIn::Number, false, 7200),
         (ExpiresIn::String, false, 7200),
         (ExpiresIn::Missing, true, 7200),
@@ -72,8 +72,8 @@ fn a_life_is_read_from_number_text_jwt_or_taken_for_an_hour() {
         let sandbox = with(&service).with_env("EDS_SECRET", "standin-api-token");
         let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
         let left = json["expires_in"].as_i64().expect("seconds");
-        assert!((life - 60..=life).contains(&left), "{form:?} jwt {jwt}: {left}");
-        sandbox.age("earthdaily", TimeDelta::seconds(life));
+        assert!((lifetime - 60..=lifetime).contains(&left), "{form:?} jwt {jwt}: {left}");
+        sandbox.age("earthdaily", TimeDelta::seconds(lifetime));
         assert_ne!(
             sandbox.broker(&["token", "earthdaily"]).token(),
             json["token"],

@@ -1,4 +1,4 @@
-//! EarthDaily and Carbon Mapper: where their secrets come from, and that no two sources are joined.
+//! Sources of secrets of EarthDaily and Carbon Mapper, which are never joined.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
 }
 
-/// What goes outside ends at a proxy that is not there: a test asks no real service.
+/// A sandbox whose proxy does not exist: no test reaches a real service.
 fn sandbox() -> Sandbox {
     Sandbox::new().with_env("HTTPS_PROXY", "http://127.0.0.1:9")
 }
@@ -30,7 +30,7 @@ fn credentials(sandbox: &Sandbox, text: &str) -> PathBuf {
 }
 
 #[test]
-fn each_source_of_the_services_own_tools_is_enough() {
+fn each_source_of_the_official_tools_is_enough() {
     let service = service();
     let url = service.auth_url();
     for (name, variable, text) in [
@@ -61,7 +61,7 @@ fn each_source_of_the_services_own_tools_is_enough() {
 }
 
 #[test]
-fn a_profile_is_a_section() {
+fn profile_selects_an_ini_section() {
     let service = service();
     let text = format!(
         "[default]\nEDS_SECRET = wrong-KANARIE\nEDS_AUTH_URL = {0}\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {0}\n",
@@ -77,13 +77,13 @@ fn a_profile_is_a_section() {
 }
 
 #[test]
-fn a_file_that_is_named_has_to_have_a_secret() {
+fn named_file_without_secret_is_an_error() {
     let service = service();
     for (variable, text, says) in [
-        ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "has no EDS_SECRET"),
-        ("EDS_JSON_PATH", "{\n\"EDS_SECRET\": KANARIE", "line 2 is not valid JSON"),
-        ("EDS_TOML_PATH", "x = 1\nEDS_SECRET = KANARIE\n", "line 2 is not TOML"),
-        ("EDS_INI_PATH", "[default]\n\nKANARIE\n", "line 3 is not INI"),
+        ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "EDS_SECRET"),
+        ("EDS_JSON_PATH", "{\n\"EDS_SECRET\": KANARIE", "line 2"),
+        ("EDS_TOML_PATH", "x = 1\nEDS_SECRET = KANARIE\n", "line 2"),
+        ("EDS_INI_PATH", "[default]\n\nKANARIE\n", "line 3"),
         ("EDS_INI_PATH", "", "empty"),
     ] {
         let sandbox = sandbox();
@@ -96,11 +96,11 @@ fn a_file_that_is_named_has_to_have_a_secret() {
         let _ = run.says(says);
     }
     let _ = sandbox().with_env("EDS_JSON_PATH", "/nowhere.json").broker(&TOKEN).ends(5).says("/nowhere.json");
-    assert!(service.seen().is_empty(), "nothing further down is used in its place");
+    assert!(service.seen().is_empty(), "no later source is used");
 }
 
 #[test]
-fn the_first_source_with_a_secret_is_used_whole() {
+fn first_source_with_a_secret_is_not_joined() {
     let (first, second) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -120,7 +120,7 @@ fn the_first_source_with_a_secret_is_used_whole() {
 }
 
 #[test]
-fn a_url_of_the_environment_never_gets_a_secret_of_a_file() {
+fn url_in_environment_never_gets_a_files_secret() {
     let (own, evil) = (service(), service());
     let sandbox = sandbox();
     let text = format!(
@@ -131,14 +131,14 @@ fn a_url_of_the_environment_never_gets_a_secret_of_a_file() {
     let sandbox = sandbox.with_env("EDS_AUTH_URL", &evil.auth_url()).with_env("EDS_CLIENT_ID", "evil");
     let _ = sandbox.broker(&TOKEN).token();
     assert_eq!(own.exchanges(), 1);
-    // One without a URL goes to the service's own, not to the environment's.
+    // A secret without a URL goes to the default URL, not to the environment's.
     let sandbox = sandbox.with_env("EDS_INI_PROFILE", "bare");
     let _ = sandbox.broker(&TOKEN).ends(4).says("https://api.earthdaily.com/");
     assert!(evil.seen().is_empty());
 }
 
 #[test]
-fn nothing_of_somebody_else_s_folder_is_read() {
+fn files_in_the_working_folder_are_not_read() {
     let evil = service();
     let sandbox = sandbox();
     let text = format!("EDS_SECRET=x-KANARIE\nEDS_AUTH_URL={}\n", evil.auth_url());
@@ -148,18 +148,14 @@ fn nothing_of_somebody_else_s_folder_is_read() {
     let mut command = sandbox.command(&TOKEN);
     command.current_dir(sandbox.home().join("theirs"));
     for child in [broker_e2e::spawn(command, &TOKEN), sandbox.start(&TOKEN)] {
-        let run = broker_e2e::finish(child).ends(5).says("EDS_SECRET");
-        let _ = run
-            .fails_with("secret_missing")
-            .says("broker import")
-            .says("--env-file")
-            .says("~/.earthdaily/credentials");
+        let run = broker_e2e::finish(child).ends(5).fails_with("secret_missing").says("EDS_SECRET");
+        let _ = run.fails_with("secret_missing").says("~/.earthdaily/credentials");
     }
     assert!(evil.seen().is_empty());
 }
 
 #[test]
-fn a_file_of_variables_is_a_whole_set() {
+fn env_file_is_a_complete_source() {
     let (own, other) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -181,12 +177,12 @@ fn a_file_of_variables_is_a_whole_set() {
         .broker(&["token", "earthdaily", "--env-file", &bare])
         .ends(4)
         .says("https://api.earthdaily.com/");
-    assert!(other.seen().is_empty(), "the variables of the environment are not there");
+    assert!(other.seen().is_empty(), "variables of the environment are ignored");
 }
 
-/// The configuration's own secret is left aside with the URLs that go with it; what the other one was given is kept apart.
+/// The configured secret and its URLs are ignored, and tokens of both secrets are stored separately.
 #[test]
-fn a_file_that_is_named_for_a_call_wins_over_the_configuration() {
+fn env_file_wins_over_the_configuration() {
     let (configured, named) = (service(), service());
     let config =
         |secret: &str| format!("[providers.earthdaily]\nauth_url = \"{}\"\n{secret}", configured.auth_url());
@@ -199,23 +195,23 @@ fn a_file_that_is_named_for_a_call_wins_over_the_configuration() {
     let other = sandbox.broker(&with_file).token();
     assert!(configured.access_is_live(&first) && named.access_is_live(&other));
     assert_eq!((sandbox.broker(&TOKEN).token(), sandbox.broker(&with_file).token()), (first, other));
-    assert_eq!((configured.exchanges(), named.exchanges()), (1, 1), "each is held beside the other");
+    assert_eq!((configured.exchanges(), named.exchanges()), (1, 1), "both tokens are stored");
     let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\n"));
     let with_bare = ["token", "earthdaily", "--env-file", &bare];
     let _ = sandbox.broker(&with_bare).ends(4).says("https://api.earthdaily.com/");
-    // Without a secret of its own the configuration says where secrets go.
+    // Without a configured secret, the configured URL is used.
     sandbox.write_config(&config(""));
     assert!(configured.access_is_live(&sandbox.broker(&with_bare).token()));
 }
 
 #[test]
-fn a_file_of_variables_that_cannot_be_used_is_told() {
+fn invalid_env_file_is_reported() {
     let sandbox = sandbox().with_env("EDS_SECRET", SECRET);
     for (name, text, says) in [
         ("words.env", "EDS_SECRET=KANARIE\nKANARIE KANARIE\n", "words.env:2"),
         ("json.env", "{\"EDS_SECRET\": \"KANARIE\"}", "json.env:1"),
         ("none.env", "PATH=KANARIE\n", "none.env"),
-        ("half.env", "EDS_AUTH_URL=https://api.earthdaily.com/\n", "not EDS_SECRET"),
+        ("half.env", "EDS_AUTH_URL=https://api.earthdaily.com/\n", "EDS_SECRET"),
         ("url.env", "EDS_SECRET=x\nEDS_AUTH_URL=http://evil.example/\n", "EDS_AUTH_URL"),
     ] {
         let path = file(&sandbox, name, text);
@@ -225,7 +221,7 @@ fn a_file_of_variables_that_cannot_be_used_is_told() {
 }
 
 #[test]
-fn two_accounts_have_a_set_each() {
+fn two_providers_use_separate_sources() {
     let (first, second) = (service(), service());
     let config = format!(
         "[providers.second]\nkind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = {{ env = \"OWN\" }}\n",
@@ -238,7 +234,7 @@ fn two_accounts_have_a_set_each() {
 }
 
 #[test]
-fn a_pipe_is_no_file_and_nobody_waits_for_it() {
+fn pipes_are_refused_without_waiting() {
     let sandbox = sandbox();
     let pipe = |name: &str| {
         let path = sandbox.home().join(name);
@@ -251,17 +247,17 @@ fn a_pipe_is_no_file_and_nobody_waits_for_it() {
     std::fs::remove_file(&path).expect("it is there");
     let path = pipe("secret");
     for words in [&["token", "earthdaily", "--env-file", &path][..], &["import", &path]] {
-        let _ = sandbox.broker(words).ends(5).says("it is no file");
+        let _ = sandbox.broker(words).ends(5).says(&path);
     }
     for variable in ["EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"] {
         let words = ["token", "earthdaily"];
         let mut command = sandbox.command(&words);
         command.env(variable, &path);
-        let _ = broker_e2e::finish(broker_e2e::spawn(command, &words)).ends(5).says("it is no file");
+        let _ = broker_e2e::finish(broker_e2e::spawn(command, &words)).ends(5).says(&path);
     }
     sandbox.write_config(&format!("[providers.earthdaily]\nclient_secret = {{ file = \"{path}\" }}\n"));
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says("it is no file");
-    // A link to a file is one.
+    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).fails_with("secret_unreadable").says(&path);
+    // A link to a file is accepted.
     let (file, link) = (sandbox.home().join("real"), sandbox.home().join("link"));
     sandbox.write(&file, "KANARIE");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
@@ -276,46 +272,46 @@ fn carbonmapper(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn a_token_in_the_environment_is_the_last_resort() {
+fn token_in_environment_is_used_last() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let given = "opaque-KANARIE-token";
-    let sandbox = carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", given);
-    assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), given);
-    assert_eq!(sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token(), given);
-    assert!(service.seen().is_empty(), "it is neither renewed nor used to mint");
+    let env_token = "opaque-KANARIE-token";
+    let sandbox = carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", env_token);
+    assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), env_token);
+    assert_eq!(sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token(), env_token);
+    assert!(service.seen().is_empty(), "it is not renewed and mints nothing");
     let json = sandbox.broker(&["token", "carbonmapper", "--format", "json"]).json();
     assert!(json["expires_in"].as_i64().is_some_and(|left| left <= 30), "{json}");
     let sandbox = sandbox.with_env("CARBONMAPPER_TOKEN", "another-KANARIE");
     assert_eq!(
         sandbox.broker(&["token", "carbonmapper"]).token(),
         "another-KANARIE",
-        "not the one from before"
+        "not the earlier token"
     );
-    // It is nobody's grant, and a login takes its place.
+    // It is not a grant, and a login replaces it.
     assert!(sandbox.record("carbonmapper").get("grant").is_none());
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let login = ["login", "carbonmapper", "--password-stdin"];
     let _ = sandbox.broker_reading(&login, "standin-password").ends(0);
     assert!(service.access_is_live(&sandbox.broker(&["token", "carbonmapper"]).token()));
     let stac = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();
-    assert!(stac != given && service.mints() == 1, "a login mints");
+    assert!(stac != env_token && service.mints() == 1, "a login mints");
     let second = sandbox.broker(&["token", "other"]);
     assert_eq!(second.code, 2);
 }
 
 #[test]
-fn a_token_that_has_expired_is_no_login() {
+fn expired_token_in_environment_is_not_used() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
-    // Its claims are {"exp":1500000000}.
+    // The claims are {"exp":1500000000}.
     let sandbox =
         carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", "e30.eyJleHAiOjE1MDAwMDAwMDB9.KANARIE");
     let run =
         sandbox.broker(&["token", "carbonmapper"]).ends(3).says("2017-07-14").says("CARBONMAPPER_TOKEN");
-    let _ = run.says("broker login carbonmapper");
+    let _ = run.fails_with("login_required");
 }
 
 #[test]
-fn a_token_in_the_environment_belongs_to_one_entry() {
+fn token_in_environment_is_for_one_provider() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config =
         format!("[providers.second]\nkind = \"carbonmapper\"\nbase_url = \"{}\"\n", service.base_url());
@@ -324,7 +320,7 @@ fn a_token_in_the_environment_belongs_to_one_entry() {
 }
 
 #[test]
-fn a_password_in_a_file_of_variables_wins_over_the_configured_one() {
+fn password_in_env_file_wins_over_configured_one() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!(
         "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"else@example.org\"\npassword = {{ env = \"OWN\" }}\n",

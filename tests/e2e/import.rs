@@ -203,7 +203,7 @@ fn the_file_of_the_older_command_line_is_used() {
         (&listed["found"][0]["used"], &listed["found"][0]["importable"]),
         (&true.into(), &true.into())
     );
-    assert!(sandbox.broker(&["import"]).ends(0).out.contains("where no login"));
+    assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
     // The login has a file now, which is the first of the list.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");

@@ -1,4 +1,4 @@
-//! A login is kept: the journal of a renewal, lost answers, records of other versions.
+//! Logins survive interrupted renewals, lost responses and records of other versions.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use chrono::TimeDelta;
 use crate::stage::{expired, logged_in};
 
 #[test]
-fn before_a_refresh_token_is_sent_the_record_says_so() {
+fn refresh_intent_is_saved_before_the_request() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
     let child = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     let during = sandbox.record("earthscope");
-    assert!(during["grant"]["sent_at"].is_string(), "{during}");
-    let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says("a renewal started at 20");
+    let sent_at = during["grant"]["sent_at"].as_str().expect("a time")[..19].replace('T', " ");
+    let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says(&sent_at);
     let _ = finish(child).token();
     let after = sandbox.record("earthscope");
     assert!(after["grant"]["sent_at"].is_null(), "{after}");
     assert!(after["revision"].as_u64() > during["revision"].as_u64());
 }
 
-/// Kills a renewal after the service has replaced the refresh token, before it answers.
-fn killed_in_the_gap(service: &EarthScope, sandbox: &Sandbox) {
+/// Kills a renewal after the service has replaced the refresh token, before the response.
+fn kill_before_response(service: &EarthScope, sandbox: &Sandbox) {
     service.fault("token", Fault::HangAfter);
     let child = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
@@ -36,40 +36,39 @@ fn killed_in_the_gap(service: &EarthScope, sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_loss_in_the_window_that_nobody_can_close_is_said_as_such() {
+fn login_lost_by_a_kill_is_reported() {
     let (service, sandbox) = expired(Rotation::RotateDetectReuse, 0);
-    killed_in_the_gap(&service, &sandbox);
-    let said = "a renewal was interrupted at 20";
-    let run = sandbox.broker(&["token", "earthscope"]).ends(3).says(said);
-    assert!(run.err.contains("; the service had already replaced the login"), "{}", run.err);
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says(said);
-    assert_eq!(service.count("token"), 2, "tried once, and a refused one never again");
-    let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says(said);
+    kill_before_response(&service, &sandbox);
+    let interrupted_at = " at 20";
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused").says(interrupted_at);
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says(interrupted_at);
+    assert_eq!(service.count("token"), 2, "sent once more, then never again");
+    let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says(interrupted_at);
 }
 
 #[test]
-fn a_period_of_grace_mends_a_kill_in_the_window() {
+fn grace_period_recovers_from_a_kill() {
     let (service, sandbox) = expired(Rotation::RotateDetectReuse, 1);
-    killed_in_the_gap(&service, &sandbox);
+    kill_before_response(&service, &sandbox);
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&token));
     assert!(sandbox.record("earthscope")["grant"]["sent_at"].is_null());
 }
 
 #[test]
-fn a_login_ended_by_others_is_not_taken_for_a_cut_off_renewal() {
+fn revoked_login_is_not_reported_as_interrupted() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.revoke_everything();
-    let run = sandbox.broker(&["token", "earthscope"]).ends(3).says("no longer accepts");
-    assert!(!run.err.contains("cut off"), "{}", run.err);
+    let run = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused");
+    assert!(!run.err.contains(" at 20"), "no time of an interruption: {}", run.err);
 }
 
 #[test]
-fn a_request_that_surely_did_nothing_leaves_no_journal() {
+fn failed_request_clears_the_refresh_intent() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault_always("token", Fault::Status(429));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
-    assert!(sandbox.record("earthscope")["grant"]["sent_at"].is_null(), "it was not even looked at");
+    assert!(sandbox.record("earthscope")["grant"]["sent_at"].is_null(), "the service did not act");
     let url = service.url().to_owned();
     drop(service);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4).says(&url);
@@ -77,7 +76,7 @@ fn a_request_that_surely_did_nothing_leaves_no_journal() {
 }
 
 #[test]
-fn a_lost_answer_is_asked_for_once_more_at_once() {
+fn lost_response_is_requested_once_more() {
     for (rotation, grace) in [(Rotation::Keep, 0), (Rotation::Omit, 0), (Rotation::RotateDetectReuse, 1)] {
         let (service, sandbox) = expired(rotation, grace);
         service.fault("token", Fault::CutAfter);
@@ -88,7 +87,7 @@ fn a_lost_answer_is_asked_for_once_more_at_once() {
 }
 
 #[test]
-fn answers_that_are_always_lost_are_no_loop() {
+fn lost_responses_do_not_loop() {
     let (service, sandbox) = expired(Rotation::Keep, 0);
     service.fault_always("token", Fault::CutAfter);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
@@ -98,18 +97,18 @@ fn answers_that_are_always_lost_are_no_loop() {
 }
 
 #[test]
-fn a_lost_answer_that_cannot_be_had_again_is_said_as_such() {
+fn login_lost_by_a_lost_response_is_reported() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault("token", Fault::CutAfter);
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused");
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused").says(" at 20");
     assert_eq!(service.count("token"), 2);
 }
 
 #[test]
-fn a_record_of_the_first_version_is_read_and_what_it_does_not_know_is_kept() {
+fn records_of_other_versions_keep_unknown_fields() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let mut record = sandbox.record("earthscope");
-    // As version 0.1.0 wrote it.
+    // Version 0.1.0 wrote no revision.
     record.as_object_mut().expect("an object").remove("revision");
     record["failures"] = serde_json::json!({ "stac": {
         "at": "2026-11-22T01:00:00Z", "kind": "unavailable", "message": "m", "retry_at": "2026-11-22T01:00:00Z",
@@ -122,24 +121,24 @@ fn a_record_of_the_first_version_is_read_and_what_it_does_not_know_is_kept() {
     assert!(service.access_is_live(&token));
     let record = sandbox.record("earthscope");
     for place in ["", "/issuer", "/grant", "/failures/stac"] {
-        let kept = &record.pointer(place).expect("an object")["of_a_newer_version"];
-        assert_eq!(kept, place, "{record}");
+        let field = &record.pointer(place).expect("an object")["of_a_newer_version"];
+        assert_eq!(field, place, "{record}");
     }
 }
 
 #[test]
-fn a_refresh_token_in_the_ruins_of_an_answer_is_the_login_now() {
-    let ruins = [r#""expires_in":1e400"#, "\"scope\":\"\\ud800\"", r#""a":[[[[["#];
-    for ruin in ruins {
+fn refresh_token_in_a_malformed_response_is_kept() {
+    let malformed = [r#""expires_in":1e400"#, "\"scope\":\"\\ud800\"", r#""a":[[[[["#];
+    for part in malformed {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         let next = service.issue_refresh_token();
-        let body = format!(r#"{{"access_token":"KANARIE-a","refresh_token" : "{next}",{ruin}}}"#);
+        let body = format!(r#"{{"access_token":"KANARIE-a","refresh_token" : "{next}",{part}}}"#);
         service.fault("token", Fault::Answer { status: 200, headers: Vec::new(), body });
         let token = sandbox.broker(&["token", "earthscope"]).token();
-        assert!(service.access_is_live(&token), "{ruin}");
-        assert_eq!(service.count("token"), 2, "{ruin}: asked again with what was saved");
+        assert!(service.access_is_live(&token), "{part}");
+        assert_eq!(service.count("token"), 2, "{part}: sent again with the saved refresh token");
     }
-    // A refusal may repeat what was sent.
+    // A refusal may repeat the request.
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let body = r#"{"refresh_token":"KANARIE-b","error":1e400}"#.to_owned();
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
@@ -148,25 +147,25 @@ fn a_refresh_token_in_the_ruins_of_an_answer_is_the_login_now() {
 }
 
 #[test]
-fn who_waited_hears_that_the_renewal_was_cut_off_too() {
+fn waiting_processes_report_the_interruption_too() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
-    killed_in_the_gap(&service, &sandbox);
+    kill_before_response(&service, &sandbox);
     service.fault_always("token", Fault::Delay(Duration::from_millis(200)));
     let all: Vec<_> = (0..4).map(|_| sandbox.start(&["token", "earthscope"])).collect();
     for child in all {
-        let _ = finish(child).ends(3).fails_with("grant_refused");
+        let _ = finish(child).ends(3).fails_with("grant_refused").says(" at 20");
     }
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
-    let told = status["providers"][0]["last_failure"]["message"].as_str().expect("a message");
-    assert!(told.contains("a renewal was interrupted at 20"), "{told}");
+    let message = status["providers"][0]["last_failure"]["message"].as_str().expect("a message");
+    assert!(message.contains(" at 20"), "{message}");
 }
 
 #[test]
-fn a_process_that_was_stopped_takes_the_answer_that_came_meanwhile() {
+fn stopped_process_reads_the_response_when_continued() {
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() };
     let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));
-    // Who waits twice as long for an answer that never comes.
+    // Another process waits twice as long for a response that never comes.
     let silent = EarthDaily::start(EarthDailyOptions::default());
     silent.fault_always("token", Fault::Hang);
     let config =
@@ -176,7 +175,7 @@ fn a_process_that_was_stopped_takes_the_answer_that_came_meanwhile() {
     let child = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     signal(&child, "STOP");
-    // Longer than `timeout`, as a batch system or a person may.
+    // Longer than `timeout`, like a batch system.
     let _ = other.broker(&["token", "earthdaily"]).ends(4).fails_with("timeout");
     signal(&child, "CONT");
     let token = finish(child).token();
@@ -184,7 +183,7 @@ fn a_process_that_was_stopped_takes_the_answer_that_came_meanwhile() {
 }
 
 #[test]
-fn signals_of_batch_systems_wait_for_the_save_too() {
+fn batch_system_signals_wait_for_the_save() {
     for (name, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)] {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         service.fault("token", Fault::Delay(Duration::from_millis(200)));
@@ -199,7 +198,7 @@ fn signals_of_batch_systems_wait_for_the_save_too() {
 }
 
 #[test]
-fn a_service_that_renews_and_gives_no_token_is_not_asked_on_and_on() {
+fn refresh_without_a_token_does_not_loop() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault_always("token", Fault::edit(|answer| answer["access_token"] = serde_json::Value::Null));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4).fails_with("bad_response");

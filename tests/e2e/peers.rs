@@ -1,4 +1,4 @@
-//! What other clients got wrong, each with the issue that tells of it: none of it must happen here.
+//! Bugs of other clients, each with its issue, that must not happen here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::crowd::{read_until, same, start_with_one_stderr};
 
 const TOKEN: &[&str] = &["token", "earthscope"];
 
-/// A service and a home that knows it, with these lines of configuration beside.
+/// Starts a service and a sandbox configured for it, with more lines of configuration.
 fn seismic(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..options });
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}\n", service.url());
@@ -41,17 +41,17 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// aws/aws-cli#10628: the cache was cut short and written in place, and who read meanwhile saw half of it.
+/// aws/aws-cli#10628: the cache was written in place, and readers saw half of it.
 #[test]
-fn who_reads_while_it_is_written_sees_the_whole() {
+fn readers_never_see_a_half_written_record() {
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), "");
     log_in(&service, &sandbox);
-    // Dropped when the writer ends, however it ends.
+    // Dropped when the writer ends, also by a panic.
     let writing = Arc::new(());
-    let goes_on = Arc::downgrade(&writing);
-    let meanwhile = |look: &dyn Fn()| {
-        while goes_on.strong_count() > 0 {
-            look();
+    let running = Arc::downgrade(&writing);
+    let until_done = |read: &dyn Fn()| {
+        while running.strong_count() > 0 {
+            read();
         }
     };
     std::thread::scope(|scope| {
@@ -62,26 +62,25 @@ fn who_reads_while_it_is_written_sees_the_whole() {
             }
             drop(writing);
         });
-        scope.spawn(|| meanwhile(&|| assert!(grant(sandbox).is_string())));
-        scope.spawn(|| meanwhile(&|| drop(sandbox.broker(TOKEN).token())));
-        meanwhile(&|| {
+        scope.spawn(|| until_done(&|| assert!(grant(sandbox).is_string())));
+        scope.spawn(|| until_done(&|| drop(sandbox.broker(TOKEN).token())));
+        until_done(&|| {
             let status = status(sandbox);
             assert_eq!(status["state"], "valid", "{status}");
-            let note = status["note"].as_str().unwrap_or("a renewal started");
-            assert!(note.starts_with("a renewal started"), "{status}");
+            assert!(status["note"].as_str().is_none_or(|note| note.contains("renewal")), "{status}");
         });
     });
     assert_eq!((service.refreshes(), service.reuse_events()), (40, 0));
 }
 
-/// databricks/cli#6759: the record was read again under the lock, and the refresh token read before was sent.
+/// databricks/cli#6759: a process sent the refresh token that it read before it waited for the lock.
 #[test]
-fn who_waited_sends_the_refresh_token_that_is_there_now() {
+fn waiting_process_sends_the_current_refresh_token() {
     let scopes = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let config = format!("scope = \"offline_access {}\"", scopes.join(" "));
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), &config);
     log_in(&service, &sandbox);
-    // Each wants a token of its own, so each who waited must ask, with what the one before left.
+    // Each scope needs its own token, so each process refreshes with the token of the one before.
     service.fault_always("token", Fault::Delay(Duration::from_millis(50)));
     let start = |scope: &&str| sandbox.start(&["token", "earthscope", "--scope", scope]);
     let all: Vec<_> = scopes.iter().map(start).collect();
@@ -91,9 +90,9 @@ fn who_waited_sends_the_refresh_token_that_is_there_now() {
     assert_eq!((service.refreshes(), service.reuse_events()), (scopes.len(), 0));
 }
 
-/// souz#711: an answer without a refresh token overwrote the stored one.
+/// souz#711: a response without a refresh token overwrote the stored one.
 #[test]
-fn an_answer_without_a_refresh_token_leaves_the_stored_one() {
+fn response_without_refresh_token_keeps_the_stored_one() {
     for left_out in [None, Some(Value::Null), Some(json!(""))] {
         let (service, sandbox) = seismic(rotating(Rotation::Omit), "");
         log_in(&service, &sandbox);
@@ -109,12 +108,12 @@ fn an_answer_without_a_refresh_token_leaves_the_stored_one() {
     }
 }
 
-/// Somebody's ID token: `{"email":"a@example.org"}`, `{"email":"b@example.org"}`.
+/// ID tokens with `{"email":"a@example.org"}` and `{"email":"b@example.org"}`.
 const OF_A: &str = "e30.eyJlbWFpbCI6ImFAZXhhbXBsZS5vcmcifQ.c2ln";
 const OF_B: &str = "e30.eyJlbWFpbCI6ImJAZXhhbXBsZS5vcmcifQ.c2ln";
 
-/// A's login with all that a record can hold: two tokens, a failure, fields of newer versions. What is A's in it.
-fn held_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
+/// Stores A's login with two tokens, a failure and fields of newer versions. Returns all that belongs to A.
+fn store_login_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
     service.fault("token", Fault::edit(|answer| answer["id_token"] = OF_A.into()));
     log_in(service, sandbox);
     assert_eq!(status(sandbox)["account"], "a@example.org");
@@ -132,19 +131,19 @@ fn held_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
     secrets.into_iter().chain(words).collect()
 }
 
-/// java-questdb-client#52: after a new login, things of whoever was logged in before were still in effect.
+/// java-questdb-client#52: after a new login, state of the earlier login was still used.
 #[test]
-fn a_login_as_somebody_else_leaves_nothing_of_the_first() {
+fn login_of_another_user_removes_the_first() {
     type Edit = fn(&mut Value);
     let answers: [(&str, Edit, Value); 3] = [
         ("all", |answer| answer["id_token"] = OF_B.into(), json!("b@example.org")),
-        ("nobody", |answer| answer["access_token"] = "opaque".into(), Value::Null),
+        ("no account", |answer| answer["access_token"] = "opaque".into(), Value::Null),
         ("no refresh token", |answer| answer["refresh_token"] = Value::Null, json!("auth0|5f1e")),
     ];
     for (case, edit, account) in answers {
         let (service, sandbox) =
             seismic(rotating(Rotation::RotateDetectReuse), "scope = \"offline_access a\"");
-        let of_a = held_of_a(&service, &sandbox);
+        let of_a = store_login_of_a(&service, &sandbox);
         service.fault("token", Fault::edit(edit));
         log_in(&service, &sandbox);
         service.forget_seen();
@@ -169,22 +168,22 @@ fn a_login_as_somebody_else_leaves_nothing_of_the_first() {
 
 /// kubelogin#904: each process that found no login opened a browser of its own.
 #[test]
-fn many_who_log_in_if_needed_begin_one_login() {
+fn processes_with_login_flag_start_one_login() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
     service.approve_all();
-    // That several find no login before the first of them begins one takes luck: it is there in half of the rounds.
+    // The race happens in about half of the rounds.
     for round in 1..=6 {
         let all: Vec<_> = (0..8).map(|_| sandbox.start(&["token", "earthscope", "--login"])).collect();
         let runs: Vec<_> = all.into_iter().map(finish).collect();
-        assert_eq!(service.count("device"), round, "the others use what the one login gave");
+        assert_eq!(service.count("device"), round, "the others use the token of the one login");
         assert!(service.access_is_live(&same(runs)));
         let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
     }
 }
 
-/// kubelogin#904, of logins that were asked for: a person sees one code, then the next.
+/// kubelogin#904, for explicit logins: the user sees one code after the other.
 #[test]
-fn logins_go_one_at_a_time() {
+fn explicit_logins_run_one_at_a_time() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
     let (mut told, all) = start_with_one_stderr(&sandbox, &["login", "earthscope"], 3);
     read_until(&mut told, "waiting for process", 2);
@@ -195,32 +194,32 @@ fn logins_go_one_at_a_time() {
     }
 }
 
-/// Whether a token of that life is served as it is at once after it was made; `None` if this took too long to tell.
-fn is_held_at_once(service: &EarthScope, sandbox: &Sandbox, life: u64) -> Option<bool> {
+/// Whether a new token of this lifetime is reused. Returns `None` if the check took too long.
+fn is_reused(service: &EarthScope, sandbox: &Sandbox, lifetime: u64) -> Option<bool> {
     let (began, before) = (Instant::now(), service.count("token"));
     let made = sandbox.broker(&["token", "earthscope", "--force"]).token();
     let again: Vec<_> = (0..3).map(|_| sandbox.broker(TOKEN).token()).collect();
-    let held = again.iter().all(|token| *token == made) && service.count("token") == before + 1;
-    (began.elapsed() < Duration::from_secs(life) / 2).then_some(held)
+    let reused = again.iter().all(|token| *token == made) && service.count("token") == before + 1;
+    (began.elapsed() < Duration::from_secs(lifetime) / 2).then_some(reused)
 }
 
-/// deadline-cloud#431: the window was as long as the life, so every call asked for a new token.
+/// deadline-cloud#431: the refresh window was as long as the lifetime, so every call got a new token.
 #[test]
-fn a_token_of_a_short_life_is_held_too() {
-    for life in [5, 20, 60] {
-        let options = EarthScopeOptions { token_life: life, ..rotating(Rotation::RotateDetectReuse) };
+fn short_lived_token_is_reused() {
+    for lifetime in [5, 20, 60] {
+        let options = EarthScopeOptions { token_life: lifetime, ..rotating(Rotation::RotateDetectReuse) };
         let (service, sandbox) = seismic(options, "");
         log_in(&service, &sandbox);
-        let held =
-            std::iter::repeat_with(|| is_held_at_once(&service, &sandbox, life)).take(10).flatten().next();
-        assert_eq!(held, Some(true), "a life of {life} s");
+        let reused =
+            std::iter::repeat_with(|| is_reused(&service, &sandbox, lifetime)).take(10).flatten().next();
+        assert_eq!(reused, Some(true), "a lifetime of {lifetime} s");
     }
 }
 
-/// gumroad-cli#175: a blip of the service or the network ended the login.
+/// gumroad-cli#175: a temporary fault of the service or the network ended the login.
 #[test]
-fn a_blip_at_a_renewal_is_no_lost_login() {
-    let blips = [
+fn temporary_fault_keeps_the_login() {
+    let faults = [
         Fault::Status(500),
         Fault::Status(503),
         Fault::Html(200),
@@ -228,9 +227,9 @@ fn a_blip_at_a_renewal_is_no_lost_login() {
         Fault::Html(403),
         Fault::Garbage,
         Fault::Hang,
-        // The service acted: the refresh token is spent, and its grace is needed.
+        // The service acted: the spent refresh token needs its grace period.
         Fault::HangAfter,
-        // Sent once more at once.
+        // These requests are repeated at once.
         Fault::CutBefore,
         Fault::CutAfter,
         Fault::Truncated,
@@ -238,20 +237,20 @@ fn a_blip_at_a_renewal_is_no_lost_login() {
     let options = EarthScopeOptions { refresh_grace: 1, ..rotating(Rotation::RotateDetectReuse) };
     let (service, sandbox) = seismic(options, "timeout = \"1s\"");
     log_in(&service, &sandbox);
-    for blip in blips {
+    for fault in faults {
         sandbox.age("earthscope", TimeDelta::days(2));
         let kept = grant(&sandbox);
-        service.fault("token", blip.clone());
+        service.fault("token", fault.clone());
         let run = sandbox.broker(TOKEN);
-        if matches!(blip, Fault::CutBefore | Fault::CutAfter | Fault::Truncated) {
-            assert!(service.access_is_live(&run.token()), "{blip:?}");
+        if matches!(fault, Fault::CutBefore | Fault::CutAfter | Fault::Truncated) {
+            assert!(service.access_is_live(&run.token()), "{fault:?}");
             continue;
         }
         let run = run.ends(4);
-        assert!(!run.err.contains("login"), "{blip:?}: {}", run.err);
-        assert_eq!(grant(&sandbox), kept, "{blip:?}");
+        assert!(!run.err.contains("login"), "{fault:?}: {}", run.err);
+        assert_eq!(grant(&sandbox), kept, "{fault:?}");
         let status = status(&sandbox);
-        assert_eq!((&status["state"], &status["grant"]), (&json!("expired"), &json!(true)), "{blip:?}");
+        assert_eq!((&status["state"], &status["grant"]), (&json!("expired"), &json!(true)), "{fault:?}");
         let _ = sandbox.broker(TOKEN).token();
     }
     assert_eq!(service.reuse_events(), 0);

@@ -219,7 +219,8 @@ fn no_sealed_file_stands_in_for_another_and_a_newer_format_is_left_alone() {
     let _ = sandbox.broker(&["status", "other"]).ends(0).says("is damaged");
     let newer = text.replace("\"version\": 2", "\"version\": 3");
     std::fs::write(sandbox.record_path("earthdaily"), &newer).expect("written");
-    let _ = sandbox.broker(&["status", "earthdaily"]).ends(0).says("was written by a newer broker (format 3");
+    let _ =
+        sandbox.broker(&["status", "earthdaily"]).ends(0).says("was written by a newer version (format 3");
     let _ = sandbox.broker(&["store", "migrate"]).ends(0);
     assert_eq!(bytes(&sandbox.record_path("earthdaily")), newer.as_bytes());
 }

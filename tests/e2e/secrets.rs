@@ -1,17 +1,17 @@
-//! Where secrets come from, and where they are not shown.
+//! Sources of secrets, and outputs that must not show them.
 
 use std::process::Stdio;
 
 use broker_e2e::{MARK, Sandbox};
 
-/// A key whose source is this TOML.
+/// Configures a static key with this source, in TOML.
 fn key(source: &str) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.key]\nkind = \"static\"\ntoken = {source}\n"))
 }
 
 #[test]
-fn what_a_command_leaves_running_is_not_waited_for() {
-    // Who holds the pipe ends only with this test.
+fn background_process_of_a_command_is_not_awaited() {
+    // The background process runs as long as this test.
     let (reader, writer) = std::io::pipe().unwrap();
     let sandbox = key("{ command = [\"sh\", \"-c\", \"echo out; cat <&3 2>/dev/null & exit 0\"] }");
     let script = "exec 3<&0; exec \"$@\" </dev/null";
@@ -24,14 +24,13 @@ fn what_a_command_leaves_running_is_not_waited_for() {
 }
 
 #[test]
-fn a_variable_that_is_not_set_is_named() {
+fn unset_variable_is_named() {
     let run = key("{ env = \"LAB_KEY\" }").broker(&["token", "key"]).ends(5);
-    let _ =
-        run.fails_with("secret_unreadable").says("hint: set LAB_KEY, or mend `token`");
+    let _ = run.fails_with("secret_unreadable").says("LAB_KEY");
 }
 
 #[test]
-fn what_is_sent_is_not_shown() {
+fn config_show_redacts_sent_values() {
     let secret = format!("{MARK}-literal");
     let config = format!(
         r#"
@@ -72,7 +71,7 @@ fn what_is_sent_is_not_shown() {
 }
 
 #[test]
-fn a_wrong_value_of_what_is_sent_is_not_shown() {
+fn invalid_param_is_not_shown() {
     let config = "[providers.m]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"me\"\n\
         token_url = \"https://lab.example.org/token\"\nclient_secret = { env = \"S\" }\nparams = { client_secret = \"KANARIE-x\" }\n";
     let run = Sandbox::new().with_config(config).broker(&["config", "check"]).ends(5);
@@ -80,7 +79,7 @@ fn a_wrong_value_of_what_is_sent_is_not_shown() {
 }
 
 #[test]
-fn a_provider_that_another_derives_from_is_there_and_does_not_derive_in_turn() {
+fn derived_provider_needs_an_existing_acyclic_source() {
     let table = |name: &str, from: &str| {
         format!(
             "[providers.{name}]\nkind = \"oauth2\"\nfrom = \"{from}\"\ntoken_url = \"https://lab.example.org/token\"\n"
@@ -94,7 +93,7 @@ fn a_provider_that_another_derives_from_is_there_and_does_not_derive_in_turn() {
     let _ = run.says("one -> two -> one");
 }
 
-/// A program that prints what is in a file.
+/// Configures a program that prints a file.
 fn program(answer: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("answer.json");
@@ -105,19 +104,19 @@ fn program(answer: &str) -> Sandbox {
 }
 
 #[test]
-fn a_token_that_no_program_can_take_is_not_kept() {
+fn token_with_control_characters_is_not_stored() {
     let sandbox = program(r#"{"access_token": "ab\u001bcd", "expires_in": 3600}"#);
-    let _ = sandbox
-        .broker(&["token", "lab"])
-        .ends(4)
-        .fails_with("bad_response");
+    let _ = sandbox.broker(&["token", "lab"]).ends(4).fails_with("bad_response");
     sandbox.write(&sandbox.home().join("answer.json"), r#"{"access_token": "abcd", "expires_in": 3600}"#);
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "abcd");
 }
 
 #[test]
-fn what_ends_after_all_calendars_does_not_end() {
+fn expiry_is_at_most_100_years_ahead() {
     let sandbox = program(r#"{"access_token": "abcd", "expires_in": 300000000000}"#);
     let token = sandbox.broker(&["token", "lab", "--format", "json"]).json();
-    assert!(token["expires_at"].is_null(), "9,500 years: {token}");
+    assert!(
+        token["expires_in"].as_i64().is_some_and(|left| left <= 100 * 365 * 86_400),
+        "9,500 years: {token}"
+    );
 }

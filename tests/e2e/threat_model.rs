@@ -1,4 +1,4 @@
-//! docs/dev/threat-model.md: each claim names a test, and each test that it names is there.
+//! docs/dev/threat-model.md: each claim names a test, and each named test exists.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ fn document() -> String {
     std::fs::read_to_string(repository().join("docs/dev/threat-model.md")).expect("the document")
 }
 
-/// What is named as `FILE.rs::TEST` in a text.
-fn named(text: &str) -> impl Iterator<Item = (&str, &str)> {
+/// Finds `FILE.rs::TEST` in a text.
+fn tests_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let code = text.split('`').skip(1).step_by(2);
     code.filter_map(|code| code.split_once("::"))
         .filter(|(file, _)| Path::new(file).extension().is_some_and(|ending| ending == "rs"))
 }
 
-/// Where a file of tests may be.
-fn places(file: &str) -> Vec<PathBuf> {
+/// Returns the possible paths of a test file.
+fn paths(file: &str) -> Vec<PathBuf> {
     let tests = repository().join("tests");
     let of_crate = file
         .split_once('/')
@@ -26,7 +26,7 @@ fn places(file: &str) -> Vec<PathBuf> {
     [tests.join("e2e").join(file), tests.join(file)].into_iter().chain(of_crate).collect()
 }
 
-/// Whether a text has this test: a function of the name, with the attribute of a test before it.
+/// Whether a source contains this test.
 fn has_test(text: &str, name: &str) -> bool {
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let is_it = |line: &str| line.trim_start_matches("async ").starts_with(&format!("fn {name}("));
@@ -38,25 +38,25 @@ fn has_test(text: &str, name: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_is_named_is_there() {
+fn named_tests_exist() {
     let document = document();
     let mut missing = Vec::new();
-    for (file, test) in named(&document) {
-        let text = places(file).iter().find_map(|path| std::fs::read_to_string(path).ok());
+    for (file, test) in tests_in(&document) {
+        let text = paths(file).iter().find_map(|path| std::fs::read_to_string(path).ok());
         if !text.is_some_and(|text| has_test(&text, test)) {
             missing.push(format!("{file}::{test}"));
         }
     }
-    assert_eq!(missing, [""; 0], "named in docs/dev/threat-model.md and not there");
+    assert_eq!(missing, [""; 0], "named in docs/dev/threat-model.md, but missing");
 }
 
 #[test]
-fn every_claim_names_a_test_and_every_section_what_is_not_covered() {
+fn claims_name_tests_and_sections_name_limits() {
     let document = document();
     let claims: Vec<_> =
         document.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| shown by |")).collect();
     assert!(claims.len() > 40, "the tables are found: {}", claims.len());
-    let bare: Vec<_> = claims.iter().filter(|line| named(line).next().is_none()).collect();
+    let bare: Vec<_> = claims.iter().filter(|line| tests_in(line).next().is_none()).collect();
     assert!(bare.is_empty(), "claims without a test: {bare:?}");
     for section in document.split("\n## ").skip(1) {
         assert!(section.contains("\nNot covered"), "{}", section.lines().next().unwrap_or_default());

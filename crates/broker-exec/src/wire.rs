@@ -31,7 +31,8 @@ pub(crate) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<RecordView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<RequestedToken<'a>>,
+    #[serde(rename = "request")]
+    requested: Option<RequestedToken<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     login: Option<LoginMethod<'a>>,
 }
@@ -90,7 +91,7 @@ impl<'a> Request<'a> {
         settings: &'a Map<String, Value>,
     ) -> Self {
         let (v, now) = (VERSION, rfc3339(now));
-        Self { v, action, provider, now, settings, secrets: None, record: None, request: None, login: None }
+        Self { v, action, provider, now, settings, secrets: None, record: None, requested: None, login: None }
     }
 
     pub(crate) fn with_secrets(mut self, secrets: &'a [(String, Secret)]) -> Self {
@@ -121,7 +122,7 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn for_token(mut self, request: &'a TokenRequest, now: DateTime<Utc>) -> Self {
-        self.request = Some(RequestedToken {
+        self.requested = Some(RequestedToken {
             scopes: request.scopes().iter().collect(),
             expires: request.asked_lifetime().and_then(|life| life.end(now)).map(rfc3339),
             min_ttl: request.asked_ttl().map(|left| left.as_secs()),

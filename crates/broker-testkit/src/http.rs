@@ -8,7 +8,7 @@ use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Request
 use crate::fake::HANG_HEADER;
 
 /// The bound of a request, also on a busy machine: only a broken test reaches it.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// An HTTP client that reports a hanging fake server as a timeout at once, so that no test depends on real time.
 #[derive(Debug, Default)]

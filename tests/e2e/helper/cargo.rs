@@ -86,7 +86,7 @@ fn cargo_requests_are_answered_exactly() {
     ];
     assert_eq!(answers[..6], expected);
     assert_eq!((&answers[6]["Err"]["kind"], &answers[7]), (&"other".into(), &err("url-not-supported")));
-    assert!(run.err.contains("https only"), "{}", run.err);
+    assert!(run.err.contains("http://data.example.org/"), "{}", run.err);
     service.fault_always("token", broker_testkit::Fault::Status(503));
     sandbox.age("earthdaily", chrono::TimeDelta::days(1));
     let run = sandbox.broker_reading(&["--cargo-plugin"], &index.to_string()).ends(0);

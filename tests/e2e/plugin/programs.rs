@@ -59,7 +59,7 @@ fn an_object_is_read_as_az_and_gcloud_write_it() {
     let named = "speaks = \"json\"\nexpires = \"auth.lease_duration\"\nexpires_as = \"seconds\"";
     assert!((290..=300).contains(&lives(vault, named)));
     let _ = token(&printing("<html>", json), &[]).ends(1).fails_with("program_failed");
-    let _ = token(&printing("{}", json), &[]).ends(1).says("without a token at a usual place");
+    let _ = token(&printing("{}", json), &[]).ends(1).fails_with("program_failed");
 }
 
 #[test]
@@ -78,7 +78,8 @@ fn keys_of_a_credential_process_are_keys_again() {
     let _ = token(&sandbox, &["--format", "aws", "--role", "field"]).ends(2).says("no roles to choose");
     let _ = token(&sandbox, &[]).ends(2).fails_with("request_unsupported");
     let aws = ["--format", "aws"];
-    let _ = token(&printing(r#"{"Version":2}"#, "speaks = \"aws\""), &aws).ends(1).says("printed no keys");
+    let _ =
+        token(&printing(r#"{"Version":2}"#, "speaks = \"aws\""), &aws).ends(1).fails_with("program_failed");
     let of_the_wall = printing(&keys.replace("00Z", "00"), "speaks = \"aws\"");
     assert_eq!(
         token(&of_the_wall, &aws).json()["Expiration"],
@@ -133,7 +134,7 @@ fn a_program_that_fails_says_how() {
 fn keys_that_mean_nothing_are_errors() {
     for (keys, words) in [
         ("speaks = \"text\"\ntoken = \"a\"", "`token`: is only used with `speaks = \"json\"`"),
-        ("speaks = \"cargo\"", "`registry`: it is needed"),
+        ("speaks = \"cargo\"", "`registry` is missing"),
         ("speaks = \"perl\"", "`speaks` must be"),
         ("speaks = \"text\"\nlife = \"soon\"", "`life` must be a duration"),
     ] {

@@ -1,14 +1,14 @@
-//! Which of the tools' files and settings count, and whose login it is.
+//! The tools' files and settings: their order, and the issuer of their logins.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{Fault, Rotation};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{CLIENT, Edit, TOKEN, jwt, leave, left, sandbox, service};
+use super::{CLIENT, Edit, TOKEN, jwt, read_login, sandbox, service, write_login};
 
 #[test]
-fn a_login_of_another_issuer_goes_nowhere_and_is_kept_aside_by_a_login() {
+fn login_of_another_issuer_is_quarantined_by_a_login() {
     let service = service(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
         ("another client", |claims| claims["azp"] = "another".into()),
@@ -18,23 +18,23 @@ fn a_login_of_another_issuer_goes_nowhere_and_is_kept_aside_by_a_login() {
     for (what, edit) in others {
         let sandbox = sandbox(&service);
         let access = jwt(service.url(), TimeDelta::days(1), edit);
-        leave(&sandbox, &json!({ "access_token": access, "refresh_token": "KANARIE-theirs" }));
+        write_login(&sandbox, &json!({ "access_token": access, "refresh_token": "KANARIE-theirs" }));
         service.forget_seen();
-        let before = left(&sandbox);
+        let before = read_login(&sandbox);
         let _ = sandbox.broker(&TOKEN).ends(3).says(what);
         let _ = sandbox.broker(&["logout", "earthscope"]).ends(0);
-        assert_eq!((left(&sandbox), service.seen().len()), (before.clone(), 0), "{what}");
+        assert_eq!((read_login(&sandbox), service.seen().len()), (before.clone(), 0), "{what}");
         service.approve_all();
         let _ = sandbox.broker(&["login", "earthscope"]).ends(0).says("tokens.json.aside-1");
-        let aside = sandbox.tokens_path().with_extension("json.aside-1");
-        let aside: Value = serde_json::from_slice(&std::fs::read(aside).expect("kept")).expect("JSON");
-        assert_eq!(aside, before, "{what}");
+        let path = sandbox.tokens_path().with_extension("json.aside-1");
+        let quarantined: Value = serde_json::from_slice(&std::fs::read(path).expect("kept")).expect("JSON");
+        assert_eq!(quarantined, before, "{what}");
         assert!(service.access_is_live(&sandbox.broker(&TOKEN).token()));
     }
 }
 
 #[test]
-fn the_environment_goes_before_the_file_and_the_file_before_the_first_version() {
+fn environment_wins_over_the_file_and_its_old_version() {
     let service = service(Rotation::Rotate);
     let old = |sandbox: &Sandbox, token: &str| {
         let path = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
@@ -44,32 +44,28 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_first_version() 
         );
     };
     let sent = || service.seen().pop().expect("a request").form().remove("refresh_token");
-    let (of_env, of_file, of_old) =
+    let (env_token, file_token, old_token) =
         (service.issue_refresh_token(), service.issue_refresh_token(), service.issue_refresh_token());
-    let sandbox = sandbox(&service).with_env("es_oauth2__refresh_token", &of_env);
-    leave(&sandbox, &json!({ "refresh_token": of_file }));
-    old(&sandbox, &of_old);
+    let sandbox = sandbox(&service).with_env("es_oauth2__refresh_token", &env_token);
+    write_login(&sandbox, &json!({ "refresh_token": file_token }));
+    old(&sandbox, &old_token);
     let _ = sandbox.broker(&TOKEN).token();
-    assert_eq!(sent().as_ref(), Some(&of_env));
-    assert_eq!(
-        left(&sandbox),
-        json!({ "refresh_token": of_file }),
-        "what is given by the environment is kept apart"
-    );
+    assert_eq!(sent().as_ref(), Some(&env_token));
+    assert_eq!(read_login(&sandbox), json!({ "refresh_token": file_token }), "the file is unchanged");
     let sandbox = sandbox.with_env("es_oauth2__refresh_token", "");
     let _ = sandbox.broker(&TOKEN).token();
-    assert_eq!(sent().as_ref(), Some(&of_file));
+    assert_eq!(sent().as_ref(), Some(&file_token));
     std::fs::remove_file(sandbox.tokens_path()).expect("removed");
     let _ = sandbox.broker(&TOKEN).token();
-    assert_eq!(sent().as_ref(), Some(&of_old));
-    assert!(left(&sandbox)["refresh_token"].is_string(), "from then on it is in the file of today");
+    assert_eq!(sent().as_ref(), Some(&old_token));
+    assert!(read_login(&sandbox)["refresh_token"].is_string(), "the login moves to the current file");
 }
 
 #[test]
-fn a_profile_has_its_own_file_and_settings() {
+fn profile_has_its_own_file_and_settings() {
     let service = service(Rotation::Rotate);
     let config = format!(
-        "[default.oauth2]\ndomain = \"{url}\"\nclient_id = \"nobody\"\n[profile.\"My Lab\".oauth2]\nclient_id = \"{CLIENT}\"\n",
+        "[default.oauth2]\ndomain = \"{url}\"\nclient_id = \"unused\"\n[profile.\"My Lab\".oauth2]\nclient_id = \"{CLIENT}\"\n",
         url = service.url()
     );
     let sandbox = Sandbox::new().with_env("ES_PROFILE", "My Lab");
@@ -85,21 +81,21 @@ fn a_profile_has_its_own_file_and_settings() {
     assert_eq!(sources["providers"][0]["sources"][0], path.display().to_string());
 }
 
-/// The environment may be somebody else's: a login that does not tell who gave it goes nowhere that only it names.
+/// Others may set the environment: a login of unknown issuer is not sent to a domain that only the environment names.
 #[test]
-fn a_domain_of_the_environment_gets_no_secret_of_another_source() {
+fn domain_in_environment_gets_no_secret() {
     let evil = service(Rotation::Rotate);
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
     let tokens = [
-        (json!({ "refresh_token": "KANARIE-mine" }), "has a token without an issuer"),
+        (json!({ "refresh_token": "KANARIE-mine" }), "token without an issuer"),
         (
             json!({ "access_token": expired(names_no_issuer), "refresh_token": "KANARIE-mine" }),
-            "does not tell who",
+            "token without an issuer",
         ),
         (
             json!({ "access_token": expired(|claims| claims["iss"] = "issuer".into()), "refresh_token": "KANARIE-mine" }),
-            "does not tell who",
+            "token without an issuer",
         ),
         (json!({ "access_token": expired(|_| {}), "refresh_token": "KANARIE-mine" }), evil.url()),
     ];
@@ -108,33 +104,33 @@ fn a_domain_of_the_environment_gets_no_secret_of_another_source() {
     for (name, value) in [("ES_OAUTH2__DOMAIN", evil.url()), ("ES_BOOTSTRAP_SETTINGS", &bootstrap)] {
         let sandbox = by_variable(name, value);
         for (login, why) in &tokens {
-            leave(&sandbox, login);
+            write_login(&sandbox, login);
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // Nor does the login of the tools' first version, nor one that a person gives.
+        // The same applies to the old file, and to a refresh token from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
-        let _ = sandbox.broker(&TOKEN).ends(3).says("there is no login");
+        let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
         let words = ["login", "earthscope", "--refresh-token-stdin"];
-        let _ = sandbox.broker_reading(&words, "KANARIE-given").ends(5).says("`domain`");
+        let _ = sandbox.broker_reading(&words, "KANARIE-stdin").ends(5).fails_with("host_not_allowed");
     }
     let file = Sandbox::new();
-    leave(&file, &tokens[0].0);
+    write_login(&file, &tokens[0].0);
     file.write(&file.home().join("theirs.env"), &format!("ES_OAUTH2__DOMAIN={}\n", evil.url()));
     let _ = file.broker(&["token", "earthscope", "--env-file", "theirs.env"]).ends(3);
     assert!(evil.seen().is_empty());
 }
 
 #[test]
-fn a_secret_and_a_domain_of_two_places_are_not_joined() {
+fn secret_and_domain_of_two_sources_are_not_joined() {
     let (ours, evil) = (service(Rotation::Rotate), service(Rotation::Rotate));
     let config =
         |text: &str, sandbox: &Sandbox| sandbox.write(&sandbox.home().join(".earthscope/config.toml"), text);
     let sandbox = Sandbox::new().with_env("ES_OAUTH2__DOMAIN", evil.url());
     config("[default.oauth2]\nclient_secret = \"KANARIE\"\n", &sandbox);
-    let _ = sandbox.broker(&TOKEN).ends(5).says("set `domain`").says("ES_OAUTH2__DOMAIN");
-    // The tables of one file are one place: the SDK joins them too.
+    let _ = sandbox.broker(&TOKEN).ends(5).says("ES_OAUTH2__DOMAIN");
+    // The tables of one file are one source: the SDK joins them too.
     let text = format!(
         "[default.oauth2]\ndomain = \"{}\"\n[profile.default.oauth2]\nclient_secret = \"KANARIE\"\n",
         ours.url()
@@ -144,17 +140,17 @@ fn a_secret_and_a_domain_of_two_places_are_not_joined() {
     assert_eq!((ours.count("token"), evil.seen().len()), (1, 0));
 }
 
-/// Two persons whose files differ in nothing but the access token, or have the same grant by mistake.
+/// Two users whose files differ only in the access token, or have the same grant by mistake.
 #[test]
-fn who_it_is_is_told_by_the_token() {
+fn account_is_from_the_access_token() {
     let service = service(Rotation::Keep);
     let sandbox = sandbox(&service);
     let config = format!("[providers.earthscope]\ndomain = \"{0}\"\napi_url = \"{0}\"\n", service.url());
     sandbox.write_config(&config);
-    let of = |who: &str| {
+    let token = |who: &str| {
         let edit = |claims: &mut Value| {
             claims["sub"] = who.into();
-            claims["name"] = "A. Prompt".into();
+            claims["name"] = "A. User".into();
         };
         jwt(service.url(), TimeDelta::days(1), edit)
     };
@@ -162,9 +158,9 @@ fn who_it_is_is_told_by_the_token() {
     for second in [Value::Null, json!(refresh), json!(other)] {
         let first = if second.is_null() { Value::Null } else { json!(refresh) };
         for (who, grant) in [("ada", &first), ("bob", &second)] {
-            let mut login = json!({ "access_token": of(who), "refresh_token": grant });
+            let mut login = json!({ "access_token": token(who), "refresh_token": grant });
             login.as_object_mut().expect("a login").retain(|_, value| !value.is_null());
-            leave(&sandbox, &login);
+            write_login(&sandbox, &login);
             let keys = json!({
                 "aws_access_key_id": who, "aws_secret_access_key": "KANARIE", "aws_session_token": "KANARIE",
             });

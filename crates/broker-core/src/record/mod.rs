@@ -193,10 +193,13 @@ impl Record {
     /// Returns a [`crate::ErrorKind::LoginRequired`] error that says why no grant can be used.
     #[must_use]
     pub fn login_missing(&self) -> Error {
-        Error::login_required(match self.grant() {
-            Some(_) => "the login has expired: the service no longer accepts its refresh token",
-            None => "not logged in",
-        })
+        match self.grant() {
+            Some(_) => Error::new(
+                crate::ErrorCode::GrantRefused,
+                "the login has expired: the service no longer accepts its refresh token",
+            ),
+            None => Error::login_required("not logged in"),
+        }
     }
 
     /// Fails if the service has refused the password with this [`crate::fingerprint`], unless the request is forced:

@@ -115,7 +115,7 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     };
     match again {
         Some(Err(error)) => {
-            assert!(may_end && is_final(&error), "{name}: works again without the fault: {error}")
+            assert!(may_end && is_final(&error), "{name}: works again without the fault: {error}");
         }
         Some(Ok(new)) => assert!(!new.secret().same_as(old.secret()), "{name}: another token"),
         None => {}
