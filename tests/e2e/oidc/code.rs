@@ -58,7 +58,7 @@ fn browser_on_this_machine_completes_the_login() {
     assert_eq!(run.out, "", "a login prints nothing on stdout");
     assert!(!(run.err.clone() + &run.log).contains("code="), "{} {}", run.err, run.log);
     let token = sandbox.broker(&["token", "sea"]).token();
-    assert_eq!(service.whose(&token), (Some("broker-native".to_owned()), Some("anna".to_owned())));
+    assert_eq!(service.owner_of(&token), (Some("broker-native".to_owned()), Some("anna".to_owned())));
     assert_eq!(service.counts().token_requests, 1, "the stored token is used");
 }
 
@@ -182,7 +182,7 @@ fn address_of_a_remote_browser_is_pasted() {
     let (code, seen) = screen.ends();
     assert_eq!(code, Some(0), "{seen}");
     let token = sandbox.broker(&["token", "sea"]).token();
-    assert_eq!(service.whose(&token).1.as_deref(), Some("anna"));
+    assert_eq!(service.owner_of(&token).1.as_deref(), Some("anna"));
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn device_flow_logs_in() {
     let page = browser.open(&login.url);
     super::approve(&mut browser, &page);
     let _ = login.end().ends(0);
-    assert_eq!(service.whose(&token(&sandbox)).1.as_deref(), Some("anna"));
+    assert_eq!(service.owner_of(&token(&sandbox)).1.as_deref(), Some("anna"));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn rotated_login_is_refreshed_once_for_all_callers() {
         sandbox.age("sea", LIFETIME);
         let (new_access, new_refresh) = (token(&sandbox), refresh_token(&sandbox));
         assert!(new_access != access && new_refresh != refresh, "round {round}");
-        assert_eq!(service.whose(&new_access).0.as_deref(), Some("broker-native"));
+        assert_eq!(service.owner_of(&new_access).0.as_deref(), Some("broker-native"));
         assert_eq!(service.counts().refreshes, round);
         (access, refresh) = (new_access, new_refresh);
     }
@@ -65,7 +65,7 @@ fn logout_revokes_at_the_service() {
     let (access, refresh) = (token(&sandbox), refresh_token(&sandbox));
     let _ = sandbox.broker(&["logout", "sea"]).ends(0);
     assert!(service.counts().revocations >= 1);
-    assert_eq!(service.whose(&access).0, None, "the grant is revoked with its tokens");
+    assert_eq!(service.owner_of(&access).0, None, "the grant is revoked with its tokens");
     let replayed = service.replay_as("broker-native", &refresh);
     assert_eq!((replayed.status, &replayed.json()["error"]), (400, &"invalid_grant".into()));
     let _ = sandbox.broker(&["token", "sea"]).ends(3).fails_with("login_required");
@@ -103,7 +103,7 @@ fn client_secret_is_sent_by_basic_or_body() {
         let sandbox = service
             .sandbox_of(&format!("{lines}client_secret = {{ env = \"SEA\" }}\n"))
             .with_env("SEA", &secret);
-        assert_eq!(service.whose(&token(&sandbox)), (Some(client.to_owned()), None), "{lines}");
+        assert_eq!(service.owner_of(&token(&sandbox)), (Some(client.to_owned()), None), "{lines}");
         let wrong = sandbox.with_env("SEA", &format!("{MARK} of another"));
         let _ = wrong.broker(&["token", "sea", "--force"]).ends(6);
     }
@@ -136,7 +136,7 @@ fn client_key_signs_with_each_algorithm() {
             "flow = \"client_credentials\"\nclient_id = \"by-key\"\nclient_auth = \"private_key_jwt\"\n";
         let sandbox = service.sandbox_of(&format!("{lines}{more}private_key = {{ env = \"SEA_KEY\" }}\n"));
         let sandbox = sandbox.with_env("SEA_KEY", &key);
-        assert_eq!(service.whose(&token(&sandbox)).0.as_deref(), Some("by-key"), "{kind} {more}");
+        assert_eq!(service.owner_of(&token(&sandbox)).0.as_deref(), Some("by-key"), "{kind} {more}");
         let other = sandbox.with_env("SEA_KEY", &private_key(kind));
         let _ = other.broker(&["token", "sea", "--force"]).ends(6);
     }

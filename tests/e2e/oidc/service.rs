@@ -99,7 +99,7 @@ impl Service {
     }
 
     /// Returns the client and the account of an access token, from the service.
-    pub(crate) fn whose(&self, token: &str) -> (Option<String>, Option<String>) {
+    pub(crate) fn owner_of(&self, token: &str) -> (Option<String>, Option<String>) {
         let owner = browser::get(&format!("{}/__whose?token={token}", self.url)).json();
         let text = |name: &str| owner[name].as_str().map(str::to_owned);
         (text("client"), text("account"))
