@@ -156,7 +156,7 @@ async fn password_is_asked_for_if_none_is_configured() {
     lab.answers(TOKEN, |_| (400, json!({ "error": "invalid_grant" })));
     lab.world.clock.advance(TimeDelta::hours(2));
     let error = token(&lab.broker(table)).await.expect_err("no password");
-    assert_eq!(error.code(), ErrorCode::LoginRequired, "{error}");
+    assert_eq!(error.code(), ErrorCode::GrantRefused, "{error}");
 }
 
 #[tokio::test]
