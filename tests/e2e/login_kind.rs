@@ -1,4 +1,4 @@
-//! A login described in the configuration, `kind = "login"`: Carbon Mapper, as the documentation writes it.
+//! `kind = "login"` with the Carbon Mapper configuration of the documentation.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault};
@@ -15,33 +15,33 @@ fn service() -> CarbonMapper {
     CarbonMapper::start(CarbonMapperOptions::default())
 }
 
-/// The provider `methane`, whose service is at this base, with more keys.
-fn at(base: &str, keys: &str) -> Sandbox {
+/// A configuration of the provider `methane` with this base URL and more keys.
+fn sandbox_at(base: &str, keys: &str) -> Sandbox {
     let tables = TABLES.replace("https://api.carbonmapper.org/api/v1/", base);
     let tables =
         tables.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);
     Sandbox::new().with_config(&format!("[providers.methane]\nkind = \"login\"\n{keys}\n{tables}"))
 }
 
-fn with(service: &CarbonMapper) -> Sandbox {
-    at(&service.base_url(), &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""))
+fn sandbox(service: &CarbonMapper) -> Sandbox {
+    sandbox_at(&service.base_url(), &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""))
 }
 
 fn logged_in(service: &CarbonMapper) -> Sandbox {
-    let sandbox = with(service);
+    let sandbox = sandbox(service);
     let login = ["login", "methane", "--password-stdin"];
     let _ = sandbox.broker_reading(&login, &format!("{PASSWORD}\n")).ends(0).says(EMAIL);
     sandbox
 }
 
 #[test]
-fn a_login_then_a_token_then_one_with_a_scope_and_a_life() {
+fn login_issues_usual_and_scoped_tokens() {
     let service = service();
     let sandbox = logged_in(&service);
     let access = sandbox.broker(&["token", "methane"]).token();
     assert!(service.access_is_live(&access));
     let scoped = ["token", "methane", "--scope", "stac", "--expires", "7d"];
-    let stac = sandbox.broker(&scoped).says("whole UTC days").token();
+    let stac = sandbox.broker(&scoped).says("UTC").token();
     assert!(stac != access && service.access_is_live(&stac));
     let again = sandbox.broker(&scoped);
     assert_eq!((again.err.as_str(), again.out.trim_end()), ("", stac.as_str()));
@@ -49,15 +49,22 @@ fn a_login_then_a_token_then_one_with_a_scope_and_a_life() {
     let minted: Vec<_> = service.minted().into_iter().map(|(_, day)| day).collect();
     assert_eq!(minted, [day]);
     let on_disk = std::fs::read_to_string(sandbox.record_path("methane")).expect("a record");
-    assert!(on_disk.contains(&stac) && !on_disk.contains(PASSWORD), "the token is kept, the password never");
+    assert!(
+        on_disk.contains(&stac) && !on_disk.contains(PASSWORD),
+        "the token is stored, the password is not"
+    );
     let status = sandbox.broker(&["status", "methane"]).ends(0).out;
     assert!(status.contains(EMAIL) && status.contains("valid"), "{status}");
     let _ = sandbox.broker(&["logout", "methane"]).ends(0).says("broker-");
-    let _ = sandbox.broker(&["token", "methane"]).ends(3).says("broker login methane");
+    let _ = sandbox
+        .broker(&["token", "methane"])
+        .ends(3)
+        .fails_with("login_required")
+        .says("broker login methane");
 }
 
 #[test]
-fn an_expired_token_is_renewed_and_a_login_that_is_over_is_one_command_away() {
+fn ended_login_is_replaced_if_the_password_is_configured() {
     let service = service();
     let sandbox = logged_in(&service);
     let first = sandbox.broker(&["token", "methane"]).token();
@@ -66,7 +73,7 @@ fn an_expired_token_is_renewed_and_a_login_that_is_over_is_one_command_away() {
     service.revoke_refresh_tokens();
     sandbox.age("methane", TimeDelta::minutes(6));
     let _ = sandbox.broker(&["token", "methane"]).ends(3).says("broker login methane");
-    // With a password at hand nobody is asked.
+    // A configured password needs no prompt.
     let sandbox = sandbox
         .with_env("BROKER_PROVIDERS__METHANE__PASSWORD__ENV", "METHANE_PASSWORD")
         .with_env("METHANE_PASSWORD", PASSWORD);
@@ -75,22 +82,26 @@ fn an_expired_token_is_renewed_and_a_login_that_is_over_is_one_command_away() {
 }
 
 #[test]
-fn a_wrong_password_is_refused_and_not_tried_again() {
+fn wrong_password_is_sent_once() {
     let service = service();
-    let sandbox = with(&service);
+    let sandbox = sandbox(&service);
     let login = ["login", "methane", "--password-stdin"];
-    let _ = sandbox.broker_reading(&login, GUESS).ends(6).says("No active account");
+    let _ = sandbox
+        .broker_reading(&login, GUESS)
+        .ends(6)
+        .fails_with("password_refused")
+        .says("No active account");
     let sandbox = sandbox
         .with_env("BROKER_PROVIDERS__METHANE__PASSWORD__ENV", "METHANE_PASSWORD")
         .with_env("METHANE_PASSWORD", GUESS);
     let _ = sandbox.broker(&["token", "methane"]).ends(6);
-    let _ =
-        sandbox.broker(&["token", "methane"]).ends(6).says("not tried again").says("broker login methane");
-    assert_eq!(service.count("pair"), 2, "an unattended try is made once");
+    let again = sandbox.broker(&["token", "methane"]).ends(6).fails_with("password_refused");
+    let _ = again.says("broker login methane");
+    assert_eq!(service.count("pair"), 2, "one automatic attempt");
 }
 
 #[test]
-fn a_service_that_cannot_be_had_is_no_refusal() {
+fn unreachable_service_is_transient() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "methane"]).token();
@@ -104,16 +115,17 @@ fn a_service_that_cannot_be_had_is_no_refusal() {
     let _ = sandbox.broker(&["token", "methane"]).token();
     let login = ["login", "methane", "--password-stdin"];
     service.fault_always("pair", Fault::Html(200));
-    let _ = sandbox.broker_reading(&login, PASSWORD).ends(4).says("a web page");
-    let nobody = at("http://127.0.0.1:9/", &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""));
-    let _ = nobody.broker_reading(&login, PASSWORD).ends(4).says("127.0.0.1:9");
+    let _ = sandbox.broker_reading(&login, PASSWORD).ends(4).fails_with("bad_response");
+    let unreachable = sandbox_at("http://127.0.0.1:9/", &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""));
+    let run = unreachable.broker_reading(&login, PASSWORD).ends(4);
+    let _ = run.fails_with("network_unreachable").says("127.0.0.1:9");
 }
 
 #[test]
 #[ignore = "needs script"]
-fn a_password_whose_variable_is_not_set_is_asked_for() {
+fn unset_password_variable_causes_a_prompt() {
     let service = service();
-    let sandbox = at(&service.base_url(), "password = { env = \"METHANE_PASSWORD\" }");
+    let sandbox = sandbox_at(&service.base_url(), "password = { env = \"METHANE_PASSWORD\" }");
     let mut screen = Screen::run(&sandbox, "login methane");
     screen.wait_for("methane username");
     screen.types(&format!("{EMAIL}\n"));
@@ -121,34 +133,33 @@ fn a_password_whose_variable_is_not_set_is_asked_for() {
     screen.types(&format!("{PASSWORD}\n"));
     let (code, seen) = screen.ends();
     assert_eq!(code, Some(0), "{seen}");
-    // What cannot be had is said before anybody types.
-    let sandbox = at(&service.base_url(), "password = { file = \"nowhere\" }");
+    // An unreadable file is an error before the prompt.
+    let sandbox = sandbox_at(&service.base_url(), "password = { file = \"nowhere\" }");
     let (code, seen) = Screen::run(&sandbox, "login methane").ends();
     assert!(code == Some(5) && !seen.contains("username"), "{seen}");
 }
 
 #[test]
-fn where_nobody_sits_nobody_is_asked() {
+fn login_without_terminal_names_the_settings() {
     let service = service();
-    let run = at(&service.base_url(), "").broker(&["login", "methane"]).ends(3).says("`username`");
+    let run = sandbox_at(&service.base_url(), "").broker(&["login", "methane"]).ends(3).says("`username`");
     let run = run.says("--password-stdin").says("`password`");
     assert_eq!(run.out, "");
-    // The variable of a password need not be set where somebody sits.
+    // The hint names the variable of the password.
     let keys = format!("username = \"{EMAIL}\"\npassword = {{ env = \"METHANE_PASSWORD\" }}");
-    let run = at(&service.base_url(), &keys).broker(&["login", "methane"]).ends(3);
-    let _ = run.says("set METHANE_PASSWORD").says("--password-stdin");
-    let _ = with(&service).broker(&["login", "methane"]).ends(3).says("--password-stdin");
+    let run = sandbox_at(&service.base_url(), &keys).broker(&["login", "methane"]).ends(3);
+    let _ = run.says("METHANE_PASSWORD").says("--password-stdin");
+    let _ = sandbox(&service).broker(&["login", "methane"]).ends(3).says("--password-stdin");
     for words in [&["--scope", "stack"][..], &["--expires", "7d"]] {
-        let _ = with(&service).broker(&[&["token", "methane"], words].concat()).ends(2);
+        let _ = sandbox(&service).broker(&[&["token", "methane"], words].concat()).ends(2);
     }
     assert!(service.seen().is_empty());
 }
 
-/// What the documentation shows is what the tests run.
 #[test]
-fn the_documentation_s_example_is_this_one() {
+fn documentation_contains_this_configuration() {
     let docs = include_str!("../../docs/configuration.md");
     let tables =
         TABLES.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);
-    assert!(docs.contains(&tables), "docs/configuration.md has not:\n{tables}");
+    assert!(docs.contains(&tables), "docs/configuration.md does not contain:\n{tables}");
 }

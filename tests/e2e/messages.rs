@@ -16,14 +16,14 @@ struct Transcript(String);
 
 impl Transcript {
     fn run(&mut self, sandbox: &Sandbox, args: &[&str]) {
-        self.add(sandbox, &args.join(" "), sandbox.broker(args));
+        self.add(sandbox, &args.join(" "), &sandbox.broker(args));
     }
 
     fn run_reading(&mut self, sandbox: &Sandbox, args: &[&str], input: &str) {
-        self.add(sandbox, &format!("{} < INPUT", args.join(" ")), sandbox.broker_reading(args, input));
+        self.add(sandbox, &format!("{} < INPUT", args.join(" ")), &sandbox.broker_reading(args, input));
     }
 
-    fn add(&mut self, sandbox: &Sandbox, args: &str, run: Run) {
+    fn add(&mut self, sandbox: &Sandbox, args: &str, run: &Run) {
         let text = format!("$ broker {args}\n{}{}[exit {}]\n\n", run.out, run.err, run.code);
         let text = text.replace(&sandbox.home().display().to_string(), "~");
         self.0.push_str(&without_changing_parts(&text));

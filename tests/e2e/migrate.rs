@@ -9,7 +9,7 @@ use std::time::Duration;
 use broker_e2e::{Sandbox, finish};
 use broker_testkit::Fault;
 
-use crate::sealed::{assert_sealed, imagery, kept, seismic, with_key};
+use crate::sealed::{assert_sealed, imagery, seismic, stored_format, with_key};
 use crate::strace::{self, Call};
 
 const MIGRATE: [&str; 2] = ["store", "migrate"];
@@ -31,12 +31,12 @@ fn at_each_call(
     for (call, _) in calls[lock..].iter().filter(|(call, _)| selects(call)) {
         sandbox = sandbox.with_env("BROKER_STORE", back);
         let _ = sandbox.broker(&MIGRATE).ends(0);
-        let before = kept(&sandbox, "earthscope");
+        let before = stored_format(&sandbox, "earthscope");
         sandbox = sandbox.with_env("BROKER_STORE", there);
         let ended = strace::inject(&sandbox, &MIGRATE, call, what);
         let at = format!("{what} at {} {}: {ended:?}", call.name, call.nth);
         assert_eq!(sandbox.broker(&TOKEN).token(), token, "{at}");
-        if kept(&sandbox, "earthscope") == before {
+        if stored_format(&sandbox, "earthscope") == before {
             unchanged += 1;
             let reported = String::from_utf8_lossy(&ended.stdout).contains("->");
             assert!(!reported && ended.status.code() != Some(0), "{at}: not moved, but no error");
@@ -44,7 +44,7 @@ fn at_each_call(
             moved += 1;
         }
         let _ = sandbox.broker(&MIGRATE).ends(0);
-        assert_ne!(kept(&sandbox, "earthscope"), before, "{at}: the next run completes it");
+        assert_ne!(stored_format(&sandbox, "earthscope"), before, "{at}: the next run completes it");
         for entry in std::fs::read_dir(sandbox.state()).expect("a folder").flatten() {
             let name = entry.file_name();
             let known = ["earthscope.json", "earthscope.lock"].iter().any(|known| name == *known);
@@ -116,7 +116,7 @@ fn migrate_seals_a_fallback_copy() {
     std::fs::set_permissions(&fallback, mode).expect("a mode");
     let _ = sandbox.broker(&MIGRATE).ends(0);
     assert!(!fallback.exists(), "the older copy is plain text");
-    assert_eq!(kept(&sandbox, "earthscope"), "key");
+    assert_eq!(stored_format(&sandbox, "earthscope"), "key");
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
 }
 
@@ -168,7 +168,7 @@ fn migrate_waits_for_the_lock_and_names_its_holder() {
     let mut stderr = BufReader::new(child.stderr.take().expect("its stderr"));
     stderr.read_line(&mut line).expect("a line");
     assert!(line.contains(&std::process::id().to_string()), "{line}");
-    assert_eq!(kept(&sandbox, "earthdaily"), "file");
+    assert_eq!(stored_format(&sandbox, "earthdaily"), "file");
     drop(lock);
     let ended = child.wait_with_output().expect("it ends");
     assert_eq!(String::from_utf8_lossy(&ended.stdout), "earthdaily: file -> key\n");
@@ -189,7 +189,7 @@ fn migrate_seals_a_large_record() {
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthdaily: file -> key");
     assert_eq!(sandbox.broker(&["token", "earthdaily"]).token(), token);
-    assert_eq!(kept(&sandbox, "earthdaily"), "key");
+    assert_eq!(stored_format(&sandbox, "earthdaily"), "key");
 }
 
 #[test]

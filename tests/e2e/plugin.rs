@@ -1,4 +1,4 @@
-//! Plugins as they are when they are bad: each is bounded, named, and leaves neither a process nor a loss behind.
+//! Faulty plugins: each error is bounded, and leaves neither a process nor a lost grant.
 
 #[path = "plugin/programs.rs"]
 mod programs;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use broker_e2e::{Run, Sandbox, finish, signal};
 use chrono::TimeDelta;
 
-/// A sandbox with one plugin, which does what is said next.
+/// A sandbox with one plugin, whose behaviour is set by a mode.
 struct Odd {
     sandbox: Sandbox,
     script: PathBuf,
@@ -33,12 +33,13 @@ impl Odd {
         ));
     }
 
-    fn beside(&self, what: &str) -> PathBuf {
-        PathBuf::from(format!("{}.{what}", self.script.display()))
+    /// A file next to the script.
+    fn file(&self, suffix: &str) -> PathBuf {
+        PathBuf::from(format!("{}.{suffix}", self.script.display()))
     }
 
-    fn does(&self, mode: &str) -> &Self {
-        self.sandbox.write(&self.beside("mode"), mode);
+    fn set_mode(&self, mode: &str) -> &Self {
+        self.sandbox.write(&self.file("mode"), mode);
         self
     }
 
@@ -47,99 +48,104 @@ impl Odd {
     }
 
     fn processes(&self) -> Vec<String> {
-        let pids = std::fs::read_to_string(self.beside("pids")).unwrap_or_default();
+        let pids = std::fs::read_to_string(self.file("pids")).unwrap_or_default();
         pids.lines().map(str::to_owned).collect()
     }
 
-    /// Checks that none of its processes lives; one that is dead may wait for its parent.
+    /// Asserts that no process of the plugin runs. Zombies are allowed.
     #[track_caller]
-    fn is_gone(&self) {
+    fn assert_no_process(&self) {
         let until = Instant::now() + Duration::from_secs(5);
-        let lives = |pid: &String| {
+        let runs = |pid: &String| {
             let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
         };
-        while self.processes().iter().any(lives) {
+        while self.processes().iter().any(runs) {
             assert!(Instant::now() < until, "a process is left of {:?}", self.processes());
             std::thread::yield_now();
         }
     }
 }
 
-/// What a plugin does, the exit code, and the error code.
-const BAD: [(&str, i32, &str); 21] = [
-    ("no-hello", 1, "program_failed"),
-    ("versions", 5, "protocol_mismatch"),
-    ("crash-first", 1, "program_failed"),
-    ("hang-first", 4, "timeout"),
-    ("unasked", 1, "program_failed"),
-    ("hang", 4, "timeout"),
-    ("crash", 4, "bad_response"),
-    ("killed", 4, "bad_response"),
-    ("garbage", 4, "bad_response"),
-    ("half", 4, "bad_response"),
-    ("nothing", 1, "program_failed"),
-    ("empty", 1, "program_failed"),
-    ("steers", 1, "program_failed"),
-    ("number", 4, "rate_limited"),
-    ("asks", 4, "bad_response"),
-    ("long-line", 4, "bad_response"),
-    ("many-lines", 4, "bad_response"),
-    ("closes", 4, "bad_response"),
-    ("forks", 4, "bad_response"),
-    (r#"{"kind":"refused","message":"no KANARIE-key\u001b[31m"}"#, 6, "request_refused"),
-    (r#"{"kind":"unavailable","message":"busy","retry_after":90}"#, 4, "rate_limited"),
+/// The mode of the plugin, the exit code, the error code, and data in the message.
+const BAD: [(&str, i32, &str, &str); 21] = [
+    ("no-hello", 1, "program_failed", "`odd.sh`"),
+    ("versions", 5, "protocol_mismatch", "7, 8"),
+    ("crash-first", 1, "program_failed", "(exit status: 3): no such module: planets"),
+    ("hang-first", 4, "timeout", "1s"),
+    ("unasked", 1, "program_failed", "`odd.sh`"),
+    ("hang", 4, "timeout", "1s"),
+    ("crash", 4, "bad_response", "(exit status: 7): the planets do not align"),
+    ("killed", 4, "bad_response", "(signal: 9 (SIGKILL))"),
+    ("garbage", 4, "bad_response", "`odd.sh`"),
+    ("half", 4, "bad_response", "`odd.sh`"),
+    ("nothing", 1, "program_failed", "`odd.sh`"),
+    ("empty", 1, "program_failed", "`odd.sh`"),
+    ("control-scope", 1, "program_failed", "`odd.sh`"),
+    ("number", 4, "rate_limited", "odd: 503"),
+    ("asks", 4, "bad_response", "`odd.sh`"),
+    ("long-line", 4, "bad_response", "1 MiB"),
+    ("many-lines", 4, "bad_response", "`odd.sh`"),
+    ("closes", 4, "bad_response", "`odd.sh`"),
+    ("forks", 4, "bad_response", "`odd.sh`"),
+    (
+        r#"{"kind":"refused","message":"no KANARIE-key\u001b[31m"}"#,
+        6,
+        "request_refused",
+        "no [redacted] [31m",
+    ),
+    (r#"{"kind":"unavailable","message":"busy","retry_after":90}"#, 4, "rate_limited", "busy"),
 ];
 
 #[test]
-fn bad_plugins_are_bounded_and_named() {
-    for (mode, code, error) in BAD {
+fn bad_plugins_fail_in_bounded_time() {
+    for (mode, exit, code, data) in BAD {
         let odd = Odd::new();
         let began = Instant::now();
-        let _ = odd.does(mode).token().ends(code).fails_with(error);
+        let _ = odd.set_mode(mode).token().ends(exit).fails_with(code).says(data);
         assert!(began.elapsed() < Duration::from_secs(20), "{mode}: bounded");
-        odd.is_gone();
+        odd.assert_no_process();
     }
 }
 
 #[test]
-fn the_held_token_serves_whatever_the_plugin_does() {
-    for (mode, _, _) in BAD {
+fn stored_token_is_used_if_the_plugin_fails() {
+    for (mode, _, _, data) in BAD {
         let odd = Odd::new();
-        let held = odd.does("good").token().token();
+        let stored = odd.set_mode("good").token().token();
         let before = odd.sandbox.record("odd");
-        // In the advisory window of its hour.
+        // In the advisory window of one hour.
         odd.sandbox.age("odd", TimeDelta::minutes(50));
-        let run = odd.does(mode).token().says("the stored token is valid until");
-        assert_eq!(run.token(), held, "{mode}");
+        let run = odd.set_mode(mode).token().says(data.trim_start_matches("odd: "));
+        assert_eq!(run.token(), stored, "{mode}");
         let after = odd.sandbox.record("odd");
         assert_eq!(after["grant"]["secret"], before["grant"]["secret"], "{mode}: the grant is kept");
         assert!(after["grant"]["refused_at"].is_null(), "{mode}: and not refused");
-        odd.is_gone();
+        odd.assert_no_process();
     }
 }
 
 #[test]
-fn a_held_token_starts_no_process() {
+fn stored_token_starts_no_process() {
     let odd = Odd::new();
-    let first = odd.does("good").token().token();
+    let first = odd.set_mode("good").token().token();
     assert_eq!(odd.processes().len(), 1);
-    assert_eq!(odd.does("crash").token().token(), first);
+    assert_eq!(odd.set_mode("crash").token().token(), first);
     let _ = odd.sandbox.broker(&["status", "odd"]).ends(0);
     assert_eq!(odd.processes().len(), 1, "neither of the two started it");
 }
 
 #[test]
-fn what_is_odd_and_harmless_is_taken() {
+fn harmless_deviations_are_accepted() {
     for mode in ["twice", "stays", "stderr"] {
         let odd = Odd::new();
-        let token = odd.does(mode).token().token();
+        let token = odd.set_mode(mode).token().token();
         assert!(token.starts_with("KANARIE-token-"), "{mode}");
-        odd.is_gone();
+        odd.assert_no_process();
     }
 }
 
-/// Waits for what a process does.
+/// Waits for a condition.
 #[track_caller]
 fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
     let until = Instant::now() + limit;
@@ -150,96 +156,102 @@ fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn what_a_plugin_gives_is_saved_before_the_plugin_has_ended() {
+fn response_is_saved_before_the_plugin_exits() {
     let odd = Odd::new();
-    let mut child = odd.does("stays").sandbox.start(&["token", "odd"]);
-    until("it answers", Duration::from_secs(20), || odd.beside("answered").exists());
-    // It stays for ten minutes, and would have a second to end by itself.
+    let mut child = odd.set_mode("stays").sandbox.start(&["token", "odd"]);
+    until("no response", Duration::from_secs(20), || odd.file("answered").exists());
+    // The plugin runs for ten minutes.
     let is_saved =
         || odd.sandbox.record_path("odd").exists() && odd.sandbox.record("odd")["grant"].is_object();
-    until("it is saved at once", Duration::from_millis(900), is_saved);
+    until("not saved at once", Duration::from_millis(900), is_saved);
     child.kill().expect("killed");
     let _ = child.wait();
-    let held = odd.does("crash").token().token();
-    assert!(held.starts_with("KANARIE-token-"), "nothing was only in memory");
-    odd.is_gone();
+    let stored = odd.set_mode("crash").token().token();
+    assert!(stored.starts_with("KANARIE-token-"), "the token is on disk");
+    odd.assert_no_process();
 }
 
 #[test]
-fn a_token_without_an_end_is_held_for_life() {
+fn token_without_expiry_has_the_configured_lifetime() {
     let odd = Odd::new();
     odd.configure("life = \"10m\"");
-    let json = odd.does("jwt").sandbox.broker(&["token", "odd", "--format", "json"]).json();
-    let left = json["expires_in"].as_i64().expect("an end");
+    let json = odd.set_mode("jwt").sandbox.broker(&["token", "odd", "--format", "json"]).json();
+    let left = json["expires_in"].as_i64().expect("an expiry");
     assert!((500..=600).contains(&left), "{left}");
 }
 
 #[test]
-fn what_brings_nobody_nearer_is_not_asked_for_again() {
+fn response_without_progress_ends_the_exchange() {
     let odd = Odd::new();
-    let _ = odd.does("refuses").token().ends(3).fails_with("login_required");
-    assert_eq!(odd.processes().len(), 1, "nothing was sent that could be refused");
-    let _ = odd.does("empty").token().ends(1);
+    let _ = odd.set_mode("refuses").token().ends(3).fails_with("login_required");
+    assert_eq!(odd.processes().len(), 1, "no grant was sent");
+    let _ = odd.set_mode("empty").token().ends(1);
     assert_eq!(odd.processes().len(), 2);
-    let _ = odd.does("other-scope").token().ends(1).says("nor a new grant");
-    assert_eq!(odd.processes().len(), 4, "one that was not there may have been a step");
+    let _ = odd.set_mode("other-scope").token().ends(1).fails_with("program_failed");
+    assert_eq!(odd.processes().len(), 4, "a new token is progress");
 }
 
 #[test]
-fn what_a_plugin_does_not_declare_it_is_not_asked_for() {
+fn undeclared_requests_are_refused() {
     let odd = Odd::new();
-    odd.does("good");
-    let _ = odd.sandbox.broker(&["token", "odd", "--name", "n"]).ends(2).fails_with("request_unsupported");
+    odd.set_mode("good");
+    let _ = odd
+        .sandbox
+        .broker(&["token", "odd", "--name", "n"])
+        .ends(2)
+        .fails_with("request_unsupported")
+        .says("--name");
     let _ = odd.sandbox.broker(&["token", "odd", "--scope", "aws:x"]).ends(2).fails_with("scope_unsupported");
-    odd.does("logs-in");
+    odd.set_mode("logs-in");
     let login = |flag: &str| odd.sandbox.broker_reading(&["login", "odd", flag], "KANARIE-secret");
-    let _ = login("--refresh-token-stdin").ends(2).fails_with("login_unsupported");
-    let _ = login("--password-stdin").ends(2).fails_with("login_unsupported");
+    let _ =
+        login("--refresh-token-stdin").ends(2).fails_with("login_unsupported").says("--refresh-token-stdin");
+    let _ = login("--password-stdin").ends(2).fails_with("login_unsupported").says("--password-stdin");
 }
 
 #[test]
-fn nothing_is_taken_that_was_said_before_it_was_asked() {
+fn message_before_the_request_is_an_error() {
     let odd = Odd::new();
-    let run = odd.does("logs-in-early").sandbox.broker(&["login", "odd"]).ends(1);
-    let _ = run.fails_with("program_failed");
+    let run = odd.set_mode("logs-in-early").sandbox.broker(&["login", "odd"]).ends(1);
+    let _ = run.fails_with("program_failed").says("odd.sh");
 }
 
 #[test]
-fn a_variable_that_has_a_secret_is_not_the_plugins() {
-    let _ = Odd::new().does("env").token().token();
+fn plugin_gets_no_variables_with_secrets() {
+    let _ = Odd::new().set_mode("env").token().token();
 }
 
 #[test]
-fn words_of_the_command_are_in_no_record() {
+fn records_do_not_contain_arguments() {
     let odd = Odd::new();
     odd.sandbox.write_config(&format!(
         "[providers.odd]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\", \"--key=KANARIE-word\"]\n",
         odd.script.display()
     ));
-    let _ = odd.does("good").token().token();
+    let _ = odd.set_mode("good").token().token();
     let record = odd.sandbox.record("odd")["issuer"].to_string();
     assert!(record.contains("odd.sh") && !record.contains("KANARIE-word"), "{record}");
 }
 
 #[test]
-fn a_plugin_sees_whether_an_earlier_try_had_no_answer() {
+fn plugin_gets_the_time_of_a_lost_request() {
     let odd = Odd::new();
     let sent_at = || {
-        let noted = std::fs::read_to_string(odd.beside("noted")).expect("a request");
-        let asked: serde_json::Value = serde_json::from_str(&noted).expect("JSON");
+        let saved = std::fs::read_to_string(odd.file("saved-request")).expect("a request");
+        let asked: serde_json::Value = serde_json::from_str(&saved).expect("JSON");
         asked["record"]["grant"]["sent_at"].clone()
     };
-    let _ = odd.does("good").token().token();
+    let _ = odd.set_mode("good").token().token();
     let forced = ["token", "odd", "--force"];
-    let _ = odd.does("notes").sandbox.broker(&forced).ends(0);
-    assert!(sent_at().is_null(), "that it is sent now is no news");
-    let _ = odd.does("hang").sandbox.broker(&forced).ends(4);
-    let _ = odd.does("notes").sandbox.broker(&forced).ends(0);
-    assert!(sent_at().is_string(), "the last one had no answer");
+    let _ = odd.set_mode("saves-request").sandbox.broker(&forced).ends(0);
+    assert!(sent_at().is_null(), "not the time of this request");
+    let _ = odd.set_mode("hang").sandbox.broker(&forced).ends(4);
+    let _ = odd.set_mode("saves-request").sandbox.broker(&forced).ends(0);
+    assert!(sent_at().is_string(), "the last request had no response");
 }
 
 #[test]
-fn the_first_program_in_path_that_can_run_is_run() {
+fn first_executable_in_path_is_used() {
     let home = Sandbox::new();
     let folders = ["one", "two"].map(|name| home.home().join(name));
     for folder in &folders {
@@ -256,74 +268,70 @@ fn the_first_program_in_path_that_can_run_is_run() {
 }
 
 #[test]
-fn a_secret_on_stderr_is_not_shown_and_is_told() {
+fn secrets_on_stderr_are_redacted_with_a_warning() {
     let odd = Odd::new();
-    odd.does("leaks");
+    odd.set_mode("leaks");
     let run = odd.sandbox.broker(&["token", "odd", "-v"]).ends(0);
     let run =
-        run.says("warning: plugin `odd.sh` wrote a secret to stderr").says("[redacted]").says("asked: ");
+        run.says("warning: plugin `odd.sh` wrote a secret to stderr").says("[redacted]").says("request: ");
     assert_eq!(run.err.matches("wrote a secret").count(), 1, "{}", run.err);
 }
 
 #[test]
-fn a_grant_in_an_answer_that_cannot_be_read_is_kept() {
+fn grant_of_a_malformed_response_is_saved() {
     let odd = Odd::new();
-    let _ = odd.does("only-grant").token().ends(4);
+    let _ = odd.set_mode("only-grant").token().ends(4);
     assert_eq!(odd.sandbox.record("odd")["grant"]["secret"], "KANARIE-grant-new");
-    let _ = odd.does("good").token().token();
+    let _ = odd.set_mode("good").token().token();
 }
 
 #[test]
-fn a_plugin_that_names_another_issuer_gets_no_grant() {
+fn plugin_with_another_issuer_gets_no_grant() {
     let odd = Odd::new();
-    let held = odd.does("good").token().token();
+    let stored = odd.set_mode("good").token().token();
     let forced = ["token", "odd", "--force"];
-    let run = odd.does("elsewhere").sandbox.broker(&forced).ends(5);
-    let _ = run.fails_with("config_invalid").says("broker login odd");
-    assert_eq!(odd.token().token(), held, "what is held is kept");
+    let run = odd.set_mode("elsewhere").sandbox.broker(&forced).ends(5);
+    let _ = run.fails_with("config_invalid").says("https://login.example.com").says("broker login odd");
+    assert_eq!(odd.token().token(), stored, "the token is still stored");
     let _ = odd.sandbox.broker(&["login", "odd"]).ends(0);
-    assert_ne!(odd.token().token(), held, "a login mends it");
+    assert_ne!(odd.token().token(), stored, "a login solves it");
 }
 
 #[test]
-fn other_settings_are_another_service() {
+fn other_settings_identify_another_service() {
     let odd = Odd::new();
     odd.configure("settings = { url = \"https://a.example\" }");
-    let first = odd.does("good").token().token();
+    let first = odd.set_mode("good").token().token();
     odd.configure("settings = { url = \"https://b.example\" }");
     assert_ne!(odd.token().token(), first);
     odd.configure("settings = { url = \"https://a.example\" }");
-    assert_eq!(odd.token().token(), first, "what was held is still held");
+    assert_eq!(odd.token().token(), first, "the first token is still stored");
 }
 
 #[test]
-fn a_signal_waits_for_the_answer_and_its_save() {
+fn signal_waits_for_the_save() {
     let odd = Odd::new();
-    let child = odd.does("waits").sandbox.start(&["token", "odd"]);
-    let until = Instant::now() + Duration::from_secs(10);
-    while !odd.beside("asked").exists() {
-        assert!(Instant::now() < until, "it is asked");
-        std::thread::yield_now();
-    }
+    let child = odd.set_mode("waits").sandbox.start(&["token", "odd"]);
+    until("no request", Duration::from_secs(20), || odd.file("asked").exists());
     signal(&child, "INT");
-    std::fs::write(odd.beside("go"), "").expect("a file");
+    std::fs::write(odd.file("go"), "").expect("a file");
     let _ = finish(child).ends(130);
-    let token = odd.does("crash").token().token();
-    assert!(token.starts_with("KANARIE-token-"), "it was saved");
+    let token = odd.set_mode("crash").token().token();
+    assert!(token.starts_with("KANARIE-token-"), "the token is saved");
 }
 
 #[test]
-fn a_program_that_is_not_there_or_cannot_run_is_named() {
+fn missing_programs_are_named() {
     let odd = Odd::new();
     let config = |command: &str| {
         odd.sandbox.write_config(&format!("[providers.odd]\nkind = \"exec\"\ncommand = [\"{command}\"]\n"));
     };
     config("/nowhere/plugin");
-    let _ = odd.token().ends(5).fails_with("program_not_found");
-    config("broker-plugin-of-nobody");
-    let _ = odd.token().ends(5).fails_with("program_not_found");
+    let _ = odd.token().ends(5).fails_with("program_not_found").says("/nowhere/plugin");
+    config("no-such-plugin");
+    let _ = odd.token().ends(5).fails_with("program_not_found").says("no-such-plugin");
     config(&odd.script.display().to_string());
-    let _ = odd.token().ends(5).fails_with("program_not_found").says("chmod +x");
+    let _ = odd.token().ends(5).fails_with("program_not_found").says("odd.sh").says("chmod +x");
     config("./odd.sh");
-    let _ = odd.token().ends(5).fails_with("config_invalid_value");
+    let _ = odd.token().ends(5).fails_with("config_invalid_value").says("`command`");
 }

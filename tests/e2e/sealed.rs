@@ -1,4 +1,4 @@
-//! Records sealed with a passphrase or a key: what is on the disk, who can open it, and how records are moved.
+//! Records sealed with a passphrase or a key: storage, opening and migration.
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::Value;
 const PASSPHRASE: &str = "store = { passphrase = { env = \"BROKER_PASSPHRASE\" } }\n";
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
 
-/// A key: 32 bytes as hexadecimal digits, all alike.
+/// A key of 32 bytes: the hexadecimal digit, repeated.
 fn key(digit: &str) -> String {
     digit.repeat(64)
 }
@@ -32,7 +32,7 @@ pub(crate) fn imagery() -> (EarthDaily, String, Sandbox) {
     (service, config, sandbox)
 }
 
-/// A login of EarthScope's in the broker's own record, and its configuration.
+/// A login of EarthScope in the broker's record, and its configuration.
 pub(crate) fn seismic() -> (EarthScope, String, Sandbox) {
     let service =
         EarthScope::start(EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..Default::default() });
@@ -48,15 +48,15 @@ fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).expect("a file")
 }
 
-/// Checks that no file below has a secret in plain text.
+/// Asserts that no file in the folder contains a secret in plain text.
 pub(crate) fn assert_sealed(folder: &Path) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let text = String::from_utf8_lossy(&bytes(&entry.path())).into_owned();
-        assert!(secret_in(&text).is_none(), "{} has a secret in it", entry.path().display());
+        assert!(secret_in(&text).is_none(), "{} contains a secret", entry.path().display());
     }
 }
 
-pub(crate) fn kept(sandbox: &Sandbox, provider: &str) -> Value {
+pub(crate) fn stored_format(sandbox: &Sandbox, provider: &str) -> Value {
     let status = sandbox.broker(&["store", "status", "--json"]).ends(0);
     let status: Value = serde_json::from_str(&status.out).expect("JSON");
     let records = status["records"].as_array().expect("a list").clone();
@@ -64,94 +64,95 @@ pub(crate) fn kept(sandbox: &Sandbox, provider: &str) -> Value {
 }
 
 #[test]
-fn a_sealed_record_is_held_and_nothing_of_it_is_on_the_disk() {
-    for way in ["passphrase", "key"] {
+fn sealed_record_contains_no_plain_secrets() {
+    for source in ["passphrase", "key"] {
         let (service, config, sandbox) = imagery();
-        let store = if way == "key" { with_key(&sandbox, "a") } else { PASSPHRASE.to_owned() };
+        let store = if source == "key" { with_key(&sandbox, "a") } else { PASSPHRASE.to_owned() };
         sandbox.write_config(&(store + &config));
         let token = sandbox.broker(&TOKEN).token();
         assert_eq!(sandbox.broker(&TOKEN).token(), token);
-        assert_eq!(service.exchanges(), 1, "{way}");
+        assert_eq!(service.exchanges(), 1, "{source}");
         let record = sandbox.record("earthdaily");
-        assert_eq!((&record["version"], &record["with"]), (&Value::from(2), &Value::from(way)));
-        assert_eq!(record["kdf"].is_object(), way == "passphrase");
+        assert_eq!((&record["version"], &record["with"]), (&Value::from(2), &Value::from(source)));
+        assert_eq!(record["kdf"].is_object(), source == "passphrase");
         assert_sealed(&sandbox.state());
-        let _ = sandbox.broker(&["config", "show"]).ends(0).prints(&format!("store = {{ {way} = {{ "));
+        let _ = sandbox.broker(&["config", "show"]).ends(0).prints(&format!("store = {{ {source} = {{ "));
         let _ = sandbox.broker(&["logout", "earthdaily"]).ends(0);
         assert!(!sandbox.record_path("earthdaily").exists());
     }
 }
 
-/// A fault of its own: neither a login that is over nor a record that is put aside.
-fn assert_refused(run: Run, code: i32, says: &str, sandbox: &Sandbox, before: &[u8]) {
-    let _ = run.ends(code).says(says);
+/// Asserts this error, and that the record is neither changed nor quarantined.
+fn assert_unchanged(run: Run, exit: i32, code: &str, sandbox: &Sandbox, before: &[u8]) {
+    let _ = run.ends(exit).fails_with(code);
     assert_eq!(bytes(&sandbox.record_path("earthdaily")), before);
-    let aside = std::fs::read_dir(sandbox.state()).expect("a folder").flatten();
-    assert!(!aside.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("aside")));
+    let files = std::fs::read_dir(sandbox.state()).expect("a folder").flatten();
+    assert!(!files.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("aside")));
 }
 
 #[test]
-fn a_wrong_passphrase_or_key_is_told_and_changes_nothing() {
+fn wrong_passphrase_changes_nothing() {
     let (service, config, sandbox) = imagery();
     sandbox.write_config(&(PASSPHRASE.to_owned() + &config));
     let _ = sandbox.broker(&TOKEN).token();
     let before = bytes(&sandbox.record_path("earthdaily"));
-    let check = |sandbox: &Sandbox, code, says: &str| {
+    let check = |sandbox: &Sandbox, exit, code: &str| {
         for words in [
             &TOKEN[..],
             &["login", "earthdaily"],
             &["token", "earthdaily", "--force"],
             &["logout", "earthdaily"],
         ] {
-            assert_refused(sandbox.broker(words), code, says, sandbox, &before);
+            assert_unchanged(sandbox.broker(words), exit, code, sandbox, &before);
         }
     };
     let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "incorrect horse");
-    check(&sandbox, 1, "another passphrase");
+    check(&sandbox, 1, "store_sealed");
     let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "");
-    check(&sandbox, 5, "BROKER_PASSPHRASE is not set");
+    check(&sandbox, 5, "secret_unreadable");
+    let _ = sandbox.broker(&TOKEN).ends(5).says("BROKER_PASSPHRASE");
     sandbox.write_config(&config);
-    check(&sandbox, 1, "the configuration names none");
+    check(&sandbox, 1, "store_sealed");
     assert_eq!(service.exchanges(), 1);
-    // Nor is another record sealed with a passphrase that does not open the first.
+    // A passphrase that does not open the first record seals no other one.
     let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "incorrect horse");
     let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
     sandbox.write_config(&(PASSPHRASE.to_owned() + &config + &other));
-    let _ = sandbox.broker(&["token", "other"]).ends(1).says("another passphrase");
-    assert_eq!(service.exchanges(), 1, "that was known before the exchange");
-    // A key that is none is a mistake in the configuration.
+    let _ = sandbox.broker(&["token", "other"]).ends(1).fails_with("store_sealed");
+    assert_eq!(service.exchanges(), 1, "checked before the exchange");
+    // An invalid key is an error of the configuration.
     sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other).replace("broker.key", "short.key"));
     sandbox.write(&sandbox.home().join("short.key"), "abc");
-    let _ = sandbox.broker(&["token", "other"]).ends(5).says("must be 32 bytes");
+    let _ = sandbox.broker(&["token", "other"]).ends(5).fails_with("config_invalid_value").says("store.key");
 }
 
 #[test]
-fn another_key_is_told() {
+fn other_key_changes_nothing() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let token = sandbox.broker(&TOKEN).token();
     let before = bytes(&sandbox.record_path("earthdaily"));
     let _ = with_key(&sandbox, "b");
-    assert_refused(sandbox.broker(&TOKEN), 1, "another key", &sandbox, &before);
+    assert_unchanged(sandbox.broker(&TOKEN), 1, "store_sealed", &sandbox, &before);
     let _ = with_key(&sandbox, "a");
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
 }
 
 #[test]
-fn records_are_moved_there_and_back_and_only_by_migrate() {
+fn only_migrate_changes_the_format() {
     let (service, config, sandbox) = seismic();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     let plain = sandbox.record("earthscope");
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
-    assert_eq!(kept(&sandbox, "earthscope"), "file", "what is there stays as it is");
+    assert_eq!(stored_format(&sandbox, "earthscope"), "file", "existing records do not change");
     let _ = sandbox.broker(&["store", "migrate"]).ends(0).prints("earthscope: file -> key");
-    assert_eq!(kept(&sandbox, "earthscope"), "key");
+    assert_eq!(stored_format(&sandbox, "earthscope"), "key");
     assert_sealed(&sandbox.state());
     let sandbox = sandbox.with_env("BROKER_STORE", "file");
     let renewed = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert!(renewed != token);
-    assert_eq!(kept(&sandbox, "earthscope"), "key", "a renewal does not open what was sealed");
+    assert_eq!(stored_format(&sandbox, "earthscope"), "key", "a renewal keeps the format");
     assert_sealed(&sandbox.state());
     let _ = sandbox.broker(&["store", "migrate"]).ends(0).prints("earthscope: key -> file");
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), renewed);
@@ -162,11 +163,12 @@ fn records_are_moved_there_and_back_and_only_by_migrate() {
         .with_env("BROKER_STORE", "ring")
         .broker(&["token", "earthscope"])
         .ends(5)
+        .fails_with("config_invalid_value")
         .says("BROKER_STORE");
 }
 
 #[test]
-fn a_crowd_renews_a_sealed_record_once() {
+fn concurrent_processes_renew_a_sealed_record_once() {
     let (service, config, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
@@ -176,11 +178,11 @@ fn a_crowd_renews_a_sealed_record_once() {
     let crowd: Vec<_> = (0..16).map(|_| sandbox.start(&["token", "earthscope"])).collect();
     let tokens: std::collections::BTreeSet<_> = crowd.into_iter().map(|one| finish(one).token()).collect();
     assert_eq!((tokens.len(), service.refreshes() - before, service.reuse_events()), (1, 1, 0));
-    assert_eq!(kept(&sandbox, "earthscope"), "key");
+    assert_eq!(stored_format(&sandbox, "earthscope"), "key");
 }
 
 #[test]
-fn what_goes_to_the_fallback_is_sealed_too() {
+fn fallback_file_is_sealed() {
     let (service, config, sandbox) = seismic();
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");
@@ -194,21 +196,21 @@ fn what_goes_to_the_fallback_is_sealed_too() {
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     let away = sandbox.state().with_extension("away");
     std::fs::rename(sandbox.state(), &away).expect("moved");
-    std::fs::write(sandbox.state(), "").expect("a file in its place");
+    std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
     let token = finish(child).says("WARNING").token();
     assert_sealed(&runtime.join("broker"));
-    std::fs::remove_file(sandbox.state()).expect("the file is away");
+    std::fs::remove_file(sandbox.state()).expect("the file is removed");
     std::fs::rename(&away, sandbox.state()).expect("the folder is back");
-    // Who cannot open what was kept does not go on with the older record beside it.
+    // The older record is not used if the fallback file cannot be opened.
     let _ = with_key(&sandbox, "b");
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).says("another key");
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(1).fails_with("store_sealed");
     let _ = with_key(&sandbox, "a");
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
     assert_eq!(service.reuse_events(), 0);
 }
 
 #[test]
-fn no_sealed_file_stands_in_for_another_and_a_newer_format_is_left_alone() {
+fn renamed_and_newer_sealed_files_are_not_used() {
     let (_service, config, sandbox) = imagery();
     let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
     sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other));
@@ -216,36 +218,35 @@ fn no_sealed_file_stands_in_for_another_and_a_newer_format_is_left_alone() {
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
     std::fs::write(sandbox.record_path("other"), text.replace("\"earthdaily\"", "\"other\""))
         .expect("written");
-    let _ = sandbox.broker(&["status", "other"]).ends(0).says("is damaged");
+    let _ = sandbox.broker(&["status", "other"]).ends(0).says("damaged");
     let newer = text.replace("\"version\": 2", "\"version\": 3");
     std::fs::write(sandbox.record_path("earthdaily"), &newer).expect("written");
-    let _ =
-        sandbox.broker(&["status", "earthdaily"]).ends(0).says("was written by a newer version (format 3");
+    let _ = sandbox.broker(&["status", "earthdaily"]).ends(0).says("format 3");
     let _ = sandbox.broker(&["store", "migrate"]).ends(0);
     assert_eq!(bytes(&sandbox.record_path("earthdaily")), newer.as_bytes());
 }
 
 #[test]
-fn a_held_token_of_a_plain_file_opens_no_bus() {
+fn stored_token_of_a_plain_file_opens_no_bus() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&config);
     let token = sandbox.broker(&TOKEN).token();
     let path = sandbox.home().join("bus");
     let bus = UnixListener::bind(&path).expect("a socket");
-    bus.set_nonblocking(true).expect("it does not wait");
+    bus.set_nonblocking(true).expect("nonblocking");
     let sandbox = sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", path.display()));
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
     let _ = sandbox.broker(&["store", "status"]).ends(0).prints("new logins: file");
-    assert!(bus.accept().is_err(), "nobody has called");
-    // And it would be seen: where the key is in a keyring that never answers, a first login ends within its bound.
+    assert!(bus.accept().is_err(), "no connection");
+    // A first login with a keyring that never responds connects to the bus, and times out.
     sandbox.write_config(&format!("store = \"keyring\"\n{config}"));
-    let _ = sandbox.broker(&["login", "earthdaily"]).ends(1).says("no answer within 5 s");
+    let _ = sandbox.broker(&["login", "earthdaily"]).ends(1).fails_with("keyring_unavailable").says("5 s");
     assert!(bus.accept().is_ok());
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
 }
 
 #[test]
-fn a_plain_record_is_taken_as_it_is_and_doctor_says_which_are_not_sealed() {
+fn doctor_names_records_that_are_not_sealed() {
     let (service, config, sandbox) = imagery();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let token = sandbox.broker(&TOKEN).token();
@@ -263,12 +264,12 @@ fn a_plain_record_is_taken_as_it_is_and_doctor_says_which_are_not_sealed() {
 }
 
 #[test]
-fn every_command_works_with_a_sealed_record() {
+fn all_commands_work_with_a_sealed_record() {
     let (service, config, sandbox) = seismic();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
-    assert_eq!(kept(&sandbox, "earthscope"), "key", "a new login is sealed");
+    assert_eq!(stored_format(&sandbox, "earthscope"), "key", "a new login is sealed");
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     assert_eq!(status["providers"][0]["state"], "valid");
@@ -276,14 +277,11 @@ fn every_command_works_with_a_sealed_record() {
     let refresh = sandbox.broker(&["token", "earthscope", "--refresh-token"]).token();
     assert!(service.is_live(&refresh));
     assert_sealed(&sandbox.state());
-    // The wrong key: each says so, and none takes it for a login that is over.
+    // With the wrong key, no command reports an ended login.
     let _ = with_key(&sandbox, "b");
     for words in ["status", "inspect", "logout"] {
         let run = sandbox.broker(&[words, "earthscope"]);
-        assert!(
-            (run.err.clone() + &run.out).contains("another key than the configured one"),
-            "{words}: {run:?}"
-        );
+        assert!((run.err.clone() + &run.out).contains("another key"), "{words}: {run:?}");
     }
     let _ = with_key(&sandbox, "a");
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
@@ -291,7 +289,7 @@ fn every_command_works_with_a_sealed_record() {
 }
 
 #[test]
-fn a_keyring_that_never_answers_is_waited_for_once_and_not_for_each_record() {
+fn keyring_without_response_is_called_once() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let _ = sandbox.broker(&TOKEN).token();
@@ -307,9 +305,9 @@ fn a_keyring_that_never_answers_is_waited_for_once_and_not_for_each_record() {
     sandbox.write_config(&(with_key(&sandbox, "a") + &config + &others));
     let path = sandbox.home().join("bus");
     let bus = UnixListener::bind(&path).expect("a socket");
-    bus.set_nonblocking(true).expect("it does not wait");
+    bus.set_nonblocking(true).expect("nonblocking");
     let sandbox = sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", path.display()));
     let run = sandbox.broker(&["status", "one", "two", "three", "--json"]);
-    assert!((run.err.clone() + &run.out).contains("no answer within 5 s"), "{run:?}");
-    assert!(bus.accept().is_ok() && bus.accept().is_err(), "it was asked once");
+    assert!((run.err.clone() + &run.out).contains("within 5 s"), "{run:?}");
+    assert!(bus.accept().is_ok() && bus.accept().is_err(), "one connection");
 }

@@ -1,4 +1,4 @@
-//! docs/dev/writing-a-provider.md: each way from its text to a token.
+//! docs/dev/writing-a-provider.md: each example gets a token.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,19 +7,19 @@ use broker_testkit::{TokenService, TokenServiceOptions};
 
 const PAGE: &str = include_str!("../../docs/dev/writing-a-provider.md");
 
-/// The one block of a language that has these words.
-pub(crate) fn block(language: &str, words: &str) -> String {
+/// The code block in this language that contains `text`.
+pub(crate) fn block(language: &str, text: &str) -> String {
     let fence = format!("```{language}\n");
     let blocks = PAGE.split(&fence).skip(1).filter_map(|rest| rest.split("```\n").next());
-    let [found] = blocks.filter(|block| block.contains(words)).collect::<Vec<_>>()[..] else {
-        panic!("one block of {language} with {words}");
+    let [found] = blocks.filter(|block| block.contains(text)).collect::<Vec<_>>()[..] else {
+        panic!("one block of {language} with {text}");
     };
     found.to_owned()
 }
 
-/// A home with the configuration of a block, its service in the place of the page's.
-fn sandbox(words: &str, service: &TokenService) -> Sandbox {
-    let table = block("toml", words).replace("https://auth.example.org", service.url());
+/// A sandbox with the configuration of a block, and the fake server's URL.
+fn sandbox(text: &str, service: &TokenService) -> Sandbox {
+    let table = block("toml", text).replace("https://auth.example.org", service.url());
     let sandbox = Sandbox::new().with_config(&table);
     assert_eq!(sandbox.broker(&["config", "check"]).ends(0).err.lines().count(), 0, "no warning");
     sandbox
@@ -30,13 +30,13 @@ fn service() -> TokenService {
 }
 
 #[track_caller]
-fn is_of(service: &TokenService, run: Run) {
+fn assert_issued_by(service: &TokenService, run: Run) {
     let token = run.token();
-    assert!(service.access_is_live(&token), "the service knows {token}");
+    assert!(service.access_is_live(&token), "issued by the service: {token}");
 }
 
 #[test]
-fn a_key_from_a_web_page() {
+fn static_key_is_used() {
     let service = service();
     let key = format!("{MARK}-tiles");
     let sandbox = sandbox("[providers.tiles]", &service).with_env("TILES_KEY", &key);
@@ -46,26 +46,26 @@ fn a_key_from_a_web_page() {
 }
 
 #[test]
-fn a_machine_with_a_client_secret() {
+fn client_secret_gets_a_token() {
     let service = service();
     let sandbox = sandbox("[providers.radar]", &service).with_env("RADAR_SECRET", "standin-secret");
-    is_of(&service, sandbox.broker(&["token", "radar"]));
+    assert_issued_by(&service, sandbox.broker(&["token", "radar"]));
 }
 
 #[test]
-fn requests_of_the_services_own() {
+fn configured_login_gets_a_token() {
     let service = service();
     let sandbox = sandbox("[providers.buoys]", &service);
     let login = sandbox.broker_reading(&["login", "buoys", "--password-stdin"], "standin-password\n");
     let _ = login.ends(0);
-    is_of(&service, sandbox.broker(&["token", "buoys"]));
-    is_of(&service, sandbox.broker(&["token", "buoys", "--force"]));
+    assert_issued_by(&service, sandbox.broker(&["token", "buoys"]));
+    assert_issued_by(&service, sandbox.broker(&["token", "buoys", "--force"]));
     assert_eq!((service.logins(), service.refreshes()), (1, 1), "one login, and a refresh");
 }
 
 #[test]
 #[ignore = "needs python3"]
-fn a_plugin() {
+fn python_plugin_gets_a_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("tides.py");
     std::fs::write(&program, block("python", "import json, sys")).expect("a program");

@@ -26,6 +26,8 @@ pub enum Hint {
     ChooseStateFolder,
     /// Set a secret, in words, or import it from a file of the service.
     SetOrImport(String),
+    /// Set the password in the configuration, in words, or send it with the login.
+    SetPassword(String),
     /// Read the error output of the program that failed.
     ReadProgramOutput,
     /// Request AWS credentials instead of a token.
@@ -71,7 +73,7 @@ impl fmt::Display for Hint {
             Self::ReadProgramOutput => f.write_str("read the error output of the program in the log"),
             Self::RequestAwsKeys => f.write_str("request AWS credentials"),
             Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records"),
-            Self::SetOrImport(text) | Self::Text(text) => f.write_str(text),
+            Self::SetOrImport(text) | Self::SetPassword(text) | Self::Text(text) => f.write_str(text),
         }
     }
 }

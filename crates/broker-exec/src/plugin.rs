@@ -291,7 +291,7 @@ impl Provider for Plugin {
         &self.issuer
     }
 
-    /// Leaves the rest to the exchange: only a running plugin can say what it supports.
+    /// Leaves the rest to the exchange: only a running plugin can name its features.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().iter().any(Derived::is_key) {

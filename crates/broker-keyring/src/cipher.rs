@@ -1,30 +1,30 @@
-//! Sealing and opening, once there is a key.
+//! The cipher of sealed records.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use broker_core::{Envelope, Error, Result};
+use broker_core::{Envelope, Error, ErrorCode, Result};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::key::{DataKey, random};
 
-/// So long that random ones do not repeat.
+/// The length of a nonce. Random nonces of this length do not repeat.
 const NONCE: usize = 24;
 
-/// Seals `plain` into an envelope whose open part is written.
+/// Seals `plain` into the envelope. The other fields of the envelope are authenticated.
 pub(crate) fn seal(key: &DataKey, mut envelope: Envelope, plain: &[u8]) -> Result<Envelope> {
     let mut nonce = [0; NONCE];
     random(&mut nonce)?;
     let bound = envelope.bound();
     let sealed = cipher(key).encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &bound });
-    let sealed = sealed.map_err(|_| Error::failed("the record cannot be sealed"))?;
+    let sealed = sealed.map_err(|_| Error::new(ErrorCode::Internal, "cannot encrypt the record"))?;
     envelope.nonce = STANDARD.encode(nonce);
     envelope.sealed = STANDARD.encode(sealed);
     Ok(envelope)
 }
 
-/// What is in an envelope; `None` if it is not what was sealed with this key.
+/// Opens an envelope. `None` means that it was changed, or sealed with another key.
 pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u8>>> {
     let nonce = <[u8; NONCE]>::try_from(STANDARD.decode(&envelope.nonce).ok()?).ok()?;
     let sealed = STANDARD.decode(&envelope.sealed).ok()?;
@@ -33,7 +33,7 @@ pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u
 }
 
 fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
-    // The cipher wipes its own copy.
+    // The cipher zeroizes its own copy.
     let bytes = Zeroizing::new(*key.bytes());
     XChaCha20Poly1305::new(<&Key>::from(&*bytes))
 }
@@ -48,16 +48,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_is_opened_by_its_key_alone() {
+    fn only_the_same_key_opens_an_envelope() {
         let (key, other) = (DataKey::new().expect("a key"), DataKey::new().expect("a key"));
         let envelope = sealed(&key);
         assert_eq!(open(&key, &envelope).expect("opened").as_slice(), b"the record");
         assert!(open(&other, &envelope).is_none());
-        assert_ne!(sealed(&key).sealed, envelope.sealed, "no nonce comes twice");
+        assert_ne!(sealed(&key).sealed, envelope.sealed, "another nonce");
     }
 
     #[test]
-    fn whatever_is_changed_in_the_file_it_is_not_opened() {
+    fn changed_envelopes_are_not_opened() {
         let key = DataKey::new().expect("a key");
         let changes: [fn(&mut Envelope); 6] = [
             |it| it.provider = "b".to_owned(),

@@ -1,17 +1,17 @@
-//! The key that seals records.
+//! Keys that seal records.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use broker_core::{Error, Result};
+use broker_core::{Error, ErrorCode, Result};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// How long a key is.
+/// The length of a key in bytes.
 pub(crate) const LENGTH: usize = 32;
 
-/// A key, wiped when dropped.
+/// A key, which is zeroized when dropped.
 #[derive(Clone)]
 pub(crate) struct DataKey(Zeroizing<[u8; LENGTH]>);
 
@@ -26,8 +26,8 @@ impl DataKey {
         Self(bytes)
     }
 
-    /// A key as text: 32 bytes in base64 or as hexadecimal digits.
-    pub(crate) fn read(text: &str) -> Option<Self> {
+    /// Parses 32 bytes in base64 or hexadecimal.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let bytes = Zeroizing::new(if text.len() == 2 * LENGTH {
             let digit = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
@@ -40,7 +40,7 @@ impl DataKey {
         Some(Self(Zeroizing::new(key)))
     }
 
-    /// As text, for the place that keeps it.
+    /// The key in base64, for the keyring.
     #[cfg(all(feature = "keyring", target_os = "linux"))]
     pub(crate) fn text(&self) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(self.bytes()))
@@ -50,7 +50,7 @@ impl DataKey {
         &self.0
     }
 
-    /// A mark that tells it from other keys, and nothing else of it.
+    /// The fingerprint of the key.
     pub(crate) fn id(&self) -> String {
         let hash = Sha256::new().chain_update("broker data key\0").chain_update(self.bytes()).finalize();
         format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|at| hash[at])))
@@ -63,10 +63,10 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Fills `bytes` with what nobody can guess.
+/// Fills `bytes` with secure random numbers.
 pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes)
-        .map_err(|error| Error::failed(format!("the system gives no random numbers: {error}")))
+        .map_err(|error| Error::new(ErrorCode::Internal, format!("cannot get random numbers: {error}")))
 }
 
 #[cfg(test)]
@@ -75,17 +75,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_as_base64_or_digits_and_as_nothing_else() {
+    fn keys_are_parsed_from_base64_and_hexadecimal() {
         let bytes: [u8; LENGTH] = std::array::from_fn(|at| u8::try_from(at * 8 + 3).expect("a byte"));
         let digits = bytes.map(|byte| format!("{byte:02X}")).concat();
         let id = DataKey::of(Zeroizing::new(bytes)).id();
         let (usual, in_urls) = (STANDARD.encode(bytes), URL_SAFE.encode(bytes));
         let bare = usual.trim_end_matches('=').to_owned();
         for text in [&digits, &usual, &in_urls, &bare, &format!(" {usual}\n")] {
-            assert_eq!(DataKey::read(text).expect("a key").id(), id, "{text}");
+            assert_eq!(DataKey::parse(text).expect("a key").id(), id, "{text}");
         }
         let wrong = ["", "short", &digits[1..], &format!("{digits}00"), &usual[4..], &"ä".repeat(32)];
-        assert!(wrong.iter().all(|text| DataKey::read(text).is_none()));
+        assert!(wrong.iter().all(|text| DataKey::parse(text).is_none()));
         assert_eq!(format!("{:?}", DataKey::of(Zeroizing::new(bytes))), "[redacted]");
     }
 }

@@ -1,11 +1,11 @@
-//! The keyring of the desktop session: the Secret Service of freedesktop.org, by D-Bus. It keeps one small item a
-//! folder. Nobody is ever prompted: what is locked is said to be locked.
+//! The keyring of the desktop session: the Secret Service of freedesktop.org, called by D-Bus. It stores one item for
+//! each folder. A locked keyring is an error, without a prompt.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use broker_core::{Error, Result};
+use broker_core::{Error, ErrorCode, Hint, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::connection::Builder;
@@ -14,30 +14,30 @@ use zeroize::Zeroizing;
 
 use crate::key::DataKey;
 
-/// How long it may take to answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of a call.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "/org/freedesktop/secrets";
 
-/// What our items are found by, beside the folder or the key.
+/// An attribute of all our items.
 const OURS: (&str, &str) = ("service", "broker");
 
-/// The keyring of the desktop session.
+/// The state of the desktop session's keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keyring {
-    /// It answers, and is open.
+    /// The keyring is open.
     Unlocked,
-    /// It answers, and is locked.
+    /// The keyring is locked.
     Locked,
-    /// Nobody answers.
+    /// The keyring does not respond.
     Absent,
 }
 
-/// Why nothing was had.
+/// Why a call failed.
 enum Fault {
     Locked,
-    /// Nobody answers, or not as the specification says: why.
+    /// There is no response, or an invalid one.
     Absent(String),
 }
 
@@ -52,26 +52,27 @@ impl From<zbus::Error> for Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Locked => Error::failed("the OS keyring is locked: the key of the records is in it").with_hint(
-                "unlock it (log in to the desktop, or use its password manager) and try again; on a machine without \
-                 a desktop keep the key yourself: store = { key = { file = \"PATH\" } }, then: broker store migrate",
+        let (message, action) = match fault {
+            Fault::Locked => {
+                ("the OS keyring is locked".to_owned(), "unlock it in the desktop's password manager")
+            }
+            Fault::Absent(why) => (
+                format!("the OS keyring does not respond: {why}"),
+                "run this in the desktop session of the keyring",
             ),
-            Fault::Absent(why) => Error::failed(format!("the OS keyring does not answer: {why}")).with_hint(
-                "run this in the desktop session whose keyring it is; on a machine without one keep the key \
-                 yourself: store = { key = { file = \"PATH\" } }, then: broker store migrate",
-            ),
-        }
+        };
+        let hint = format!("{action}; without a desktop set store = {{ key = {{ file = \"PATH\" }} }}");
+        Error::new(ErrorCode::KeyringUnavailable, message).with_hint(Hint::MigrateRecords(hint))
     }
 }
 
-type Came<T> = std::result::Result<T, Fault>;
+type BusResult<T> = std::result::Result<T, Fault>;
 
 impl Keyring {
-    /// In which state it is. This prompts nobody, and takes a few seconds at most.
+    /// Returns the state of the keyring, without a prompt, within a few seconds.
     #[must_use]
-    pub fn look() -> Self {
-        match ask(async |bus: Bus| bus.collection().await.map(drop)) {
+    pub fn state() -> Self {
+        match call(async |bus: Bus| bus.collection().await.map(drop)) {
             Ok(()) => Self::Unlocked,
             Err(Fault::Locked) => Self::Locked,
             Err(Fault::Absent(_)) => Self::Absent,
@@ -79,95 +80,95 @@ impl Keyring {
     }
 }
 
-fn too_long() -> Fault {
-    Fault::Absent(format!("no answer within {} s", PATIENCE.as_secs()))
+fn no_response() -> Fault {
+    Fault::Absent(format!("no response within {} s", TIMEOUT.as_secs()))
 }
 
-/// What is said of one that did not answer a moment ago.
-pub(crate) fn silent() -> Error {
-    too_long().into()
+/// The error of a keyring that timed out.
+pub(crate) fn timed_out() -> Error {
+    no_response().into()
 }
 
-/// The key with this mark, whatever the folder was called when it was kept.
+/// Returns the key with this id, also if its folder was renamed.
 pub(crate) fn key_of_id(id: &str) -> Result<Option<DataKey>> {
     find(&[OURS, ("key", id)])
 }
 
-/// The key that was kept for a folder.
+/// Returns the key of a folder.
 pub(crate) fn key_of_folder(folder: &Path) -> Result<Option<DataKey>> {
-    find(&[OURS, ("username", &spelled(folder))])
+    find(&[OURS, ("username", &canonical(folder))])
 }
 
-/// Keeps the key of a folder.
-pub(crate) fn keep(folder: &Path, key: &DataKey) -> Result<()> {
-    let (folder, id, text) = (spelled(folder), key.id(), key.text());
+/// Saves the key of a folder.
+pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
+    let (folder, id, text) = (canonical(folder), key.id(), key.text());
     let attributes = HashMap::from([OURS, ("username", &folder), ("key", &id)]);
     let label = format!("broker: the key of the records in {folder}");
-    Ok(ask(async |bus: Bus| bus.create(&label, attributes.clone(), text.as_bytes()).await)?)
+    Ok(call(async |bus: Bus| bus.create(&label, attributes.clone(), text.as_bytes()).await)?)
 }
 
-/// Takes a folder's key out; says whether one was there.
-pub(crate) fn forget(folder: &Path) -> Result<bool> {
-    let folder = spelled(folder);
-    let forget = async |bus: Bus| {
+/// Deletes the key of a folder. Returns whether it existed.
+pub(crate) fn delete(folder: &Path) -> Result<bool> {
+    let folder = canonical(folder);
+    let delete = async |bus: Bus| {
         let (open, locked) = bus.search(&[OURS, ("username", &folder)]).await?;
         for item in &open {
             let _: OwnedObjectPath = bus.call(item, "Item", "Delete", &()).await?;
         }
         match (open.is_empty(), locked.is_empty()) {
             (true, false) => Err(Fault::Locked),
-            (none, _) => Ok(!none),
+            (is_empty, _) => Ok(!is_empty),
         }
     };
-    Ok(ask(forget)?)
+    Ok(call(delete)?)
 }
 
-/// A folder, however it is spelled.
-fn spelled(folder: &Path) -> String {
+/// The canonical path of a folder.
+fn canonical(folder: &Path) -> String {
     let path = folder.canonicalize().or_else(|_| std::path::absolute(folder));
     path.as_deref().unwrap_or(folder).display().to_string()
 }
 
 fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
-    let found = ask(async |bus: Bus| {
+    let found = call(async |bus: Bus| {
         let (open, locked) = bus.search(attributes).await?;
         match (open.first(), locked.is_empty()) {
             (Some(item), _) => bus.secret(item).await.map(Some),
             (None, false) => Err(Fault::Locked),
-            // Not in an open one; whether in a locked one cannot be told.
+            // Fails if the default collection is locked, which may have the key.
             (None, true) => bus.collection().await.map(|_| None),
         }
     })?;
     let Some(text) = found else { return Ok(None) };
-    let key = std::str::from_utf8(&text).ok().and_then(DataKey::read);
+    let key = std::str::from_utf8(&text).ok().and_then(DataKey::parse);
     key.map(Some).ok_or_else(|| {
-        Error::failed("what the OS keyring has for the broker is no key")
-            .with_hint("look at it in the password manager")
+        Error::new(ErrorCode::StoreSealed, "the broker's item in the OS keyring is not a key")
+            .with_hint("check the item in the password manager")
     })
 }
 
-/// Asks on a thread of its own, with a runtime of its own: who asks may be in one, or in none. The connection ends with it.
-fn ask<T: Send>(work: impl AsyncFnOnce(Bus) -> Came<T> + Send) -> Came<T> {
-    let answer = || {
+/// Calls the keyring in a thread with its own runtime, because the caller may be in another one.
+fn call<T: Send>(work: impl AsyncFnOnce(Bus) -> BusResult<T> + Send) -> BusResult<T> {
+    let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Fault::Absent(error.to_string()))?;
         runtime.block_on(async {
-            let asked = async { work(Bus(Builder::session().build().await?)).await };
-            tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(too_long()))
+            let call = async { work(Bus(Builder::session().build().await?)).await };
+            tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err(no_response()))
         })
     };
-    std::thread::scope(|scope| scope.spawn(answer).join())
-        .unwrap_or_else(|_| Err(Fault::Absent("the request broke off".to_owned())))
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .unwrap_or_else(|_| Err(Fault::Absent("the thread panicked".to_owned())))
 }
 
 /// A connection to the session bus.
 struct Bus(Connection);
 
-/// A secret as it goes over the bus: session, parameters, value, content type.
-type Sent = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
+/// A secret on the bus: session, parameters, value, content type.
+type BusSecret = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
 
 impl Bus {
-    async fn call<B, T>(&self, path: &ObjectPath<'_>, interface: &str, method: &str, body: &B) -> Came<T>
+    async fn call<B, T>(&self, path: &ObjectPath<'_>, interface: &str, method: &str, body: &B) -> BusResult<T>
     where
         B: Serialize + Type,
         T: DeserializeOwned + Type,
@@ -176,11 +177,11 @@ impl Bus {
             Some(_) => interface.to_owned(),
             None => format!("org.freedesktop.Secret.{interface}"),
         };
-        let answer = self.0.call_method(Some(NAME), path, Some(interface.as_str()), method, body).await?;
-        Ok(answer.body().deserialize()?)
+        let reply = self.0.call_method(Some(NAME), path, Some(interface.as_str()), method, body).await?;
+        Ok(reply.body().deserialize()?)
     }
 
-    async fn service<B, T>(&self, method: &str, body: &B) -> Came<T>
+    async fn service<B, T>(&self, method: &str, body: &B) -> BusResult<T>
     where
         B: Serialize + Type,
         T: DeserializeOwned + Type,
@@ -188,31 +189,31 @@ impl Bus {
         self.call(&path(SERVICE)?, "Service", method, body).await
     }
 
-    /// The items with these attributes: the open ones, and the locked ones.
+    /// Finds the unlocked and the locked items with these attributes.
     async fn search(
         &self,
         attributes: &[(&str, &str)],
-    ) -> Came<(Vec<OwnedObjectPath>, Vec<OwnedObjectPath>)> {
+    ) -> BusResult<(Vec<OwnedObjectPath>, Vec<OwnedObjectPath>)> {
         let attributes: HashMap<&str, &str> = attributes.iter().copied().collect();
         self.service("SearchItems", &attributes).await
     }
 
-    /// A session in which secrets go over the bus as they are: it is a socket of this user alone, and who could listen
-    /// there could ask for them too.
-    async fn session(&self) -> Came<OwnedObjectPath> {
+    /// Opens a session without encryption. The bus is a socket of this user: a process that could listen there could also
+    /// request the secrets.
+    async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;
         Ok(session)
     }
 
-    async fn secret(&self, item: &ObjectPath<'_>) -> Came<Zeroizing<Vec<u8>>> {
+    async fn secret(&self, item: &ObjectPath<'_>) -> BusResult<Zeroizing<Vec<u8>>> {
         let session = self.session().await?;
-        let ((_, _, value, _),): (Sent,) = self.call(item, "Item", "GetSecret", &(session,)).await?;
+        let ((_, _, value, _),): (BusSecret,) = self.call(item, "Item", "GetSecret", &(session,)).await?;
         Ok(Zeroizing::new(value))
     }
 
-    /// The collection that new items go to, if it is open.
-    async fn collection(&self) -> Came<OwnedObjectPath> {
+    /// Returns the default collection, if it is unlocked.
+    async fn collection(&self) -> BusResult<OwnedObjectPath> {
         let collection: OwnedObjectPath = self.service("ReadAlias", &"default").await?;
         if collection.as_str() == "/" {
             return Err(Fault::Absent("it has no default collection".to_owned()));
@@ -226,7 +227,7 @@ impl Bus {
         }
     }
 
-    async fn create(&self, label: &str, attributes: HashMap<&str, &str>, secret: &[u8]) -> Came<()> {
+    async fn create(&self, label: &str, attributes: HashMap<&str, &str>, secret: &[u8]) -> BusResult<()> {
         let collection = self.collection().await?;
         let session = self.session().await?;
         let properties = HashMap::from([
@@ -236,11 +237,11 @@ impl Bus {
         let secret = (session, Vec::<u8>::new(), secret, "text/plain");
         let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
             self.call(&collection, "Collection", "CreateItem", &(properties, secret, true)).await?;
-        // A prompt would be for somebody who may not be there.
+        // The user may not be present for a prompt.
         if prompt.as_str() == "/" { Ok(()) } else { Err(Fault::Locked) }
     }
 }
 
-fn path(text: &str) -> Came<ObjectPath<'_>> {
+fn path(text: &str) -> BusResult<ObjectPath<'_>> {
     ObjectPath::try_from(text).map_err(Fault::from)
 }

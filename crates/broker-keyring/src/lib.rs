@@ -1,8 +1,8 @@
-//! Records sealed on their way to the disk, by XChaCha20-Poly1305. The key comes from one of three places: the
-//! keyring of the desktop session, which holds nothing else of ours; a passphrase; or a key that somebody keeps.
+//! Seals records with XChaCha20-Poly1305 before they are written. The key is in the keyring of the desktop session, is
+//! derived from a passphrase, or is stored by the user.
 //!
-//! All records of a folder that are sealed in one way have one key. It is had once a process, and only if there is
-//! something to open or to seal.
+//! All records of a folder with the same key source have the same key. A process reads it once, when it opens or seals
+//! the first record.
 
 mod cipher;
 mod key;
@@ -16,4 +16,4 @@ mod secret;
 mod vault;
 
 pub use keyring::Keyring;
-pub use vault::{Vault, With};
+pub use vault::{KeySource, Vault};

@@ -1,56 +1,58 @@
-//! Where no keyring can be asked: a program without the feature, or another system.
+//! Replaces the keyring in programs without the feature, and on other systems.
 
 use std::path::Path;
 use std::time::Duration;
 
-use broker_core::{Error, Result};
+use broker_core::{Error, ErrorCode, Result};
 
 use crate::key::DataKey;
 
-/// Nobody is waited for.
-pub(crate) const PATIENCE: Duration = Duration::MAX;
+/// The keyring is never called.
+pub(crate) const TIMEOUT: Duration = Duration::MAX;
 
-/// The keyring of the desktop session.
+/// The state of the desktop session's keyring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keyring {
-    /// It answers, and is open.
+    /// The keyring is open.
     Unlocked,
-    /// It answers, and is locked.
+    /// The keyring is locked.
     Locked,
-    /// Nobody answers.
+    /// The keyring does not respond.
     Absent,
 }
 
 impl Keyring {
-    /// In which state it is.
+    /// Returns the state of the keyring.
     #[must_use]
-    pub fn look() -> Self {
+    pub fn state() -> Self {
         Self::Absent
     }
 }
 
 pub(crate) fn key_of_id(_id: &str) -> Result<Option<DataKey>> {
-    Err(none())
+    Err(unsupported())
 }
 
 pub(crate) fn key_of_folder(_folder: &Path) -> Result<Option<DataKey>> {
-    Err(none())
+    Err(unsupported())
 }
 
-pub(crate) fn keep(_folder: &Path, _key: &DataKey) -> Result<()> {
-    Err(none())
+pub(crate) fn save(_folder: &Path, _key: &DataKey) -> Result<()> {
+    Err(unsupported())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a keyring may not answer")]
-pub(crate) fn forget(_folder: &Path) -> Result<bool> {
+#[expect(clippy::unnecessary_wraps, reason = "same signature as with a keyring")]
+pub(crate) fn delete(_folder: &Path) -> Result<bool> {
     Ok(false)
 }
 
-pub(crate) fn silent() -> Error {
-    none()
+pub(crate) fn timed_out() -> Error {
+    unsupported()
 }
 
-fn none() -> Error {
-    Error::failed("the OS keyring cannot be used: this program was built without the feature `keyring`, or for a system whose keyring it does not know")
-        .with_hint("use a program that can, or a key that you keep: store = { key = { file = \"PATH\" } }")
+fn unsupported() -> Error {
+    let message = "this program does not support the OS keyring: it was built without the feature `keyring`, or not for \
+                   Linux";
+    Error::new(ErrorCode::KeyringUnavailable, message)
+        .with_hint("use another program, or a key in a file: store = { key = { file = \"PATH\" } }")
 }

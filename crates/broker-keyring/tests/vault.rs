@@ -1,20 +1,20 @@
-//! Keys are had once, and one key serves a folder.
+//! Keys of a folder: sharing, caching and replacement.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 use std::path::Path;
 use std::sync::Arc;
 
-use broker_core::{Envelope, ErrorKind, Sealer, Secret, SecretSource, SystemEnv};
-use broker_keyring::{Vault, With};
+use broker_core::{Envelope, ErrorCode, Sealer, Secret, SecretSource, SystemEnv};
+use broker_keyring::{KeySource, Vault};
 
-fn vault(folder: &Path, with: With) -> Vault {
-    Vault::new(folder.to_owned(), Some(with), Arc::new(SystemEnv))
+fn vault(folder: &Path, source: KeySource) -> Vault {
+    Vault::new(folder.to_owned(), Some(source), Arc::new(SystemEnv))
 }
 
 fn with_passphrase(folder: &Path, text: &str) -> Vault {
     let literal = SecretSource::Literal(Secret::new(text));
-    vault(folder, With::Passphrase).with_passphrase(Some(literal))
+    vault(folder, KeySource::Passphrase).with_passphrase(Some(literal))
 }
 
 fn write(folder: &Path, envelope: &Envelope) {
@@ -23,23 +23,23 @@ fn write(folder: &Path, envelope: &Envelope) {
 }
 
 #[test]
-fn all_records_of_a_folder_have_one_key() {
+fn records_of_a_folder_have_the_same_key() {
     let folder = tempfile::tempdir().unwrap();
     let first = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     write(folder.path(), &first);
     let other = with_passphrase(folder.path(), "horse");
     let second = other.seal("passphrase", "b", b"two").unwrap();
-    assert_eq!((&first.key, &first.kdf), (&second.key, &second.kdf), "also of another process");
+    assert_eq!((&first.key, &first.kdf), (&second.key, &second.kdf), "also in another process");
     assert_eq!(other.open(&first).unwrap().unwrap().as_slice(), b"one");
     let wrong = with_passphrase(folder.path(), "cow");
-    for refused in [wrong.open(&first).unwrap_err(), wrong.probe("passphrase", "b").unwrap_err()] {
-        assert_eq!(refused.kind(), ErrorKind::Failed, "{refused}");
+    for error in [wrong.open(&first).unwrap_err(), wrong.probe("passphrase", "b").unwrap_err()] {
+        assert_eq!(error.code(), ErrorCode::StoreSealed, "{error}");
     }
     assert!(wrong.seal("passphrase", "b", b"two").is_err());
 }
 
 #[test]
-fn a_salt_that_was_made_weak_is_not_used_again() {
+fn weak_derivation_is_not_reused() {
     let folder = tempfile::tempdir().unwrap();
     let mut weak = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     weak.kdf.as_mut().unwrap()["memory"] = 8.into();
@@ -49,13 +49,13 @@ fn a_salt_that_was_made_weak_is_not_used_again() {
 }
 
 #[test]
-fn a_key_is_asked_for_once() {
+fn key_is_read_once() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count");
     let script = format!("echo x >> '{}'; printf %064d 7", count.display());
     let command = SecretSource::Command(["sh", "-c", &script].map(str::to_owned).to_vec());
-    let vault = vault(folder.path(), With::Key).with_key(Some(command));
-    assert!(!count.exists(), "nor before there is something to seal");
+    let vault = vault(folder.path(), KeySource::Key).with_key(Some(command));
+    assert!(!count.exists(), "not before the first record");
     let envelopes = ["a", "b", "c"].map(|name| {
         vault.probe("key", name).unwrap();
         let envelope = vault.seal("key", name, b"it").unwrap();
@@ -70,15 +70,15 @@ fn a_key_is_asked_for_once() {
 }
 
 #[test]
-fn a_key_that_was_replaced_seals_nothing_any_more() {
+fn replaced_key_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("the.key");
-    let with_key = || vault(folder.path(), With::Key).with_key(Some(SecretSource::File(file.clone())));
+    let with_key = || vault(folder.path(), KeySource::Key).with_key(Some(SecretSource::File(file.clone())));
     std::fs::write(&file, "a".repeat(64)).unwrap();
     let long_lived = with_key();
     long_lived.probe("key", "a").unwrap();
     write(folder.path(), &long_lived.seal("key", "a", b"one").unwrap());
-    // Somebody moves the records to another key, and the old one is gone.
+    // Another process seals the records with another key, and the old key is deleted.
     std::fs::write(&file, "b".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     let moved = with_key().seal("key", "a", b"two").unwrap();
@@ -90,7 +90,7 @@ fn a_key_that_was_replaced_seals_nothing_any_more() {
         assert_eq!(sealed.key, moved.key, "{name}");
         assert_eq!(with_key().open(&sealed).unwrap().unwrap().as_slice(), b"three");
     }
-    // Nor does it where no record says what its key is.
+    // The same without a record that has a key.
     std::fs::write(&file, "c".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     long_lived.probe("key", "a").unwrap();
@@ -99,14 +99,14 @@ fn a_key_that_was_replaced_seals_nothing_any_more() {
 }
 
 #[test]
-fn what_is_said_to_be_removed_is_the_file_that_cannot_be_opened() {
+fn hint_names_the_file_that_cannot_be_opened() {
     let folder = tempfile::tempdir().unwrap();
     let old = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
-    let aside = folder.path().join("a.json.aside-1");
-    std::fs::write(&aside, serde_json::to_string(&old).unwrap()).unwrap();
-    let refused = with_passphrase(folder.path(), "cow").probe("passphrase", "b").unwrap_err();
+    let quarantine = folder.path().join("a.json.aside-1");
+    std::fs::write(&quarantine, serde_json::to_string(&old).unwrap()).unwrap();
+    let error = with_passphrase(folder.path(), "cow").probe("passphrase", "b").unwrap_err();
     assert!(
-        refused.hint().unwrap().to_string().contains(&format!("remove {} and", aside.display())),
-        "{refused:?}"
+        error.hint().unwrap().to_string().contains(&format!("remove {} and", quarantine.display())),
+        "{error:?}"
     );
 }

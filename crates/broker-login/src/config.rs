@@ -1,4 +1,4 @@
-//! The keys of `kind = "login"`, as they are written.
+//! The configuration keys of `kind = "login"`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::request::{NO_COLON, Request};
 use crate::table::{Role, Table};
 
-/// A provider of the kind.
+/// The settings of a provider.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -20,7 +20,8 @@ pub(crate) struct Config {
     refresh: Option<Table>,
     mint: Option<Table>,
     revoke: Option<Table>,
-    pub(crate) life: Option<ConfigDuration>,
+    #[serde(rename = "life")]
+    pub(crate) lifetime: Option<ConfigDuration>,
 }
 
 /// The requests of a provider.
@@ -34,18 +35,15 @@ pub(crate) struct Requests {
 impl Config {
     pub(crate) fn requests(&mut self) -> Result<Requests, SettingsError> {
         let login = self.login.take().ok_or_else(|| {
-            SettingsError::missing(
-                "login",
-                "a table of the request that logs in, with `url` and `json` or `form`",
-            )
+            SettingsError::missing("login", "the table of the login request, with `url` and `json` or `form`")
         })?;
         let secrets = &self.secrets;
-        let other =
+        let optional =
             |table: Option<Table>, role| table.map(|table| Request::new(table, role, secrets)).transpose();
         let requests = Requests {
-            refresh: other(self.refresh.take(), Role::Refresh)?,
-            mint: other(self.mint.take(), Role::Mint)?,
-            revoke: other(self.revoke.take(), Role::Revoke)?,
+            refresh: optional(self.refresh.take(), Role::Refresh)?,
+            mint: optional(self.mint.take(), Role::Mint)?,
+            revoke: optional(self.revoke.take(), Role::Revoke)?,
             login: Request::new(login, Role::Login, secrets)?,
         };
         let has_colon = self.username.as_ref().is_some_and(|name| name.contains(':'));
@@ -59,7 +57,7 @@ impl Config {
         let mut config: Self = settings.parse()?;
         config.username = config.username.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
         if config.username.as_ref().is_some_and(|name| name.chars().any(char::is_control)) {
-            return Err(SettingsError::new("username", "it must be a line of text"));
+            return Err(SettingsError::expected("username", "one line of text"));
         }
         Ok(config)
     }

@@ -1,242 +1,247 @@
-//! The four requests, each one exchange.
+//! The exchanges: login, refresh, mint and revoke.
 
 use std::collections::BTreeMap;
 
 use broker_core::{
-    Context, Error, ErrorKind, Grant, HttpResponse, Problem, Record, RecordUpdate, Result, Revoked, ScopeKey,
-    Secret, Token, TokenRequest, fingerprint, sanitize,
+    Context, Error, ErrorCode, ErrorKind, Grant, Hint, HttpResponse, Problem, Record, RecordUpdate, Result,
+    Revoked, ScopeKey, Secret, Token, TokenRequest, fingerprint, sanitize,
 };
 use serde_json::{Map, Value};
 
 use crate::LoginProvider;
-use crate::answer::is_without_object;
-use crate::mint::{Choice, names};
+use crate::mint::{MintOptions, names};
 use crate::request::Request;
+use crate::response::has_no_object;
 use crate::template::Values;
 
-/// Who logs in.
-pub(crate) struct Who<'a> {
+pub(crate) struct Credentials<'a> {
     pub(crate) username: Option<&'a str>,
     pub(crate) password: Option<&'a Secret>,
 }
 
-/// An answer that was read.
-struct Read {
+/// A response and its parsed body.
+struct Parsed {
     response: HttpResponse,
-    answer: Value,
+    body: Value,
 }
 
-/// Why there is none.
-enum Unread {
-    /// It is not what was asked for.
-    Not(HttpResponse, Problem),
+enum SendError {
+    /// The response is a refusal or malformed.
+    Problem(HttpResponse, Problem),
     Error(Error),
 }
 
 impl LoginProvider {
-    /// Logs in; with what a person said, or by itself where `record` does not say that the service has refused that.
+    /// Logs in. `automatic` is set if no user started the login: a password that the service has refused is then not
+    /// sent again.
     pub(crate) async fn log_in(
         &self,
         context: &Context,
-        who: &Who<'_>,
-        known: Option<(&Record, &TokenRequest)>,
+        credentials: &Credentials<'_>,
+        automatic: Option<(&Record, &TokenRequest)>,
     ) -> Result<RecordUpdate> {
         let request = &self.requests.login;
+        let Credentials { username, password } = *credentials;
         let secrets = self.secrets_of(context, request).await?;
-        let values = Values { username: who.username, password: who.password, secrets, ..Values::default() };
-        let mark = self.fingerprint(&values);
-        if let Some((record, request)) = known {
-            record.check_password(&mark, request)?;
+        let values = Values { username, password, secrets, ..Values::default() };
+        let fingerprint = self.fingerprint(&values);
+        if let Some((record, request)) = automatic {
+            record.check_password(&fingerprint, request)?;
         }
-        let read = self.ask(context, request, &values).await.map_err(|unread| match unread {
-            Unread::Not(_, problem) => problem.error("the service refused the login"),
-            Unread::Error(error) => error,
+        let parsed = self.send(context, request, &values).await.map_err(|error| match error {
+            SendError::Problem(_, problem) => login_refused(problem, password.is_some()),
+            SendError::Error(error) => error,
         });
-        let read = read.map_err(|error| match error.kind() {
-            // Wrong passwords lock accounts: this one is not tried again by itself.
-            ErrorKind::Refused => error.with_secret_fingerprint(mark),
+        let parsed = parsed.map_err(|error| match error.kind() {
+            // Repeated wrong passwords lock accounts.
+            ErrorKind::Refused => error.with_secret_fingerprint(fingerprint),
             _ => error,
         })?;
-        let account = who.username.map(str::to_owned).or_else(|| request.answer.account(&read.answer));
-        Ok(self.taken(context, request, &read, None)?.and_account(account))
+        let account = username.map(str::to_owned).or_else(|| request.format.account(&parsed.body));
+        Ok(self.update(context, request, &parsed, None)?.and_account(account))
     }
 
-    /// Renews. A grant that is refused for good is no error.
-    pub(crate) async fn renew(
+    /// Refreshes the login's token.
+    pub(crate) async fn refresh(
         &self,
         context: &Context,
         request: &Request,
         record: &Record,
         grant: &Grant,
     ) -> Result<RecordUpdate> {
-        let refresh = grant.secret();
+        let sent = grant.secret();
         let secrets = self.secrets_of(context, request).await?;
-        let values = Values {
-            username: self.username_of(record),
-            refresh_token: Some(refresh),
-            secrets,
-            ..Values::default()
-        };
-        match self.ask(context, request, &values).await {
-            Ok(read) => self.taken(context, request, &read, Some(refresh)),
-            Err(Unread::Error(error)) => Err(error),
-            Err(Unread::Not(response, problem)) => {
+        let username = self.username_of(record);
+        let values = Values { username, refresh_token: Some(sent), secrets, ..Values::default() };
+        match self.send(context, request, &values).await {
+            Ok(parsed) => self.update(context, request, &parsed, Some(sent)),
+            Err(SendError::Error(error)) => Err(error),
+            Err(SendError::Problem(response, problem)) => {
                 let ends_grant = |problem: &Problem| match problem {
-                    Problem::Refused(refusal) => request.answer.ends_grant(refusal),
+                    Problem::Refused(refusal) => request.format.ends_grant(refusal),
                     Problem::Transient(_) => false,
                 };
-                let stray = request.answer.stray_refresh_token(&response);
-                match stray.filter(|new| !new.same_as(refresh)) {
-                    // The service has acted, and this is the login now.
+                let salvaged = request.format.salvage_refresh_token(&response);
+                match salvaged.filter(|new| !new.same_as(sent)) {
+                    // The old refresh token may be invalid already.
                     Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
                     None if ends_grant(&problem) => Ok(RecordUpdate::grant_refused()),
-                    None => Err(problem.error("the service refused to renew")),
+                    None => Err(problem.error("the service refused to refresh the login")),
                 }
             }
         }
     }
 
-    /// Mints with the login's token.
+    /// Mints a token with the login's token.
     pub(crate) async fn mint(
         &self,
         context: &Context,
-        (request, choice): (&Request, &Choice),
+        (request, options): (&Request, &MintOptions),
         record: &Record,
-        access: &Token,
-        asked: &TokenRequest,
+        login_token: &Token,
+        requested: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let now = context.now();
-        let end = choice.end(asked, now)?;
-        let name = asked.asked_name().map_or_else(|| context.token_name(), str::to_owned);
+        let expiry = options.expiry(requested, context.now())?;
+        let name = requested.asked_name().map_or_else(|| context.token_name(), str::to_owned);
         let values = Values {
             username: self.username_of(record),
-            token: Some(access.secret()),
-            scope: asked.scopes().as_str(),
+            token: Some(login_token.secret()),
+            scope: requested.scopes().as_str(),
             name: &name,
-            expires: end,
+            expires: expiry,
             secrets: self.secrets_of(context, request).await?,
             ..Values::default()
         };
-        let Read { response, answer } = match self.ask(context, request, &values).await {
-            Ok(read) => read,
-            // Not the token it should be: forgotten, and the next exchange gets another, unless this is one.
-            Err(Unread::Not(_, Problem::Refused(refusal)))
-                if request.answer.is_over(&refusal) && access.issued_at() <= context.began_at() =>
+        let Parsed { response, body } = match self.send(context, request, &values).await {
+            Ok(parsed) => parsed,
+            // The next exchange gets another login token, unless this one is new.
+            Err(SendError::Problem(_, Problem::Refused(refusal)))
+                if request.format.rejects_token(&refusal)
+                    && login_token.issued_at() <= context.began_at() =>
             {
                 return Ok(RecordUpdate::drop_token(&self.login_key));
             }
-            Err(Unread::Not(_, problem)) => {
-                return Err(unknown(problem.error("the service refused to make a token"), choice, &name));
+            Err(SendError::Problem(_, problem)) => {
+                let error = problem.error("the service refused to create a token");
+                return Err(mint_error(error, options, &name));
             }
-            Err(Unread::Error(error)) => return Err(unknown(error, choice, &name)),
+            Err(SendError::Error(error)) => return Err(mint_error(error, options, &name)),
         };
-        let Some(secret) = request.answer.token(&answer) else {
-            return Err(unknown(request.answer.without_token(&request.place()), choice, &name));
+        let Some(secret) = request.format.token(&body) else {
+            return Err(mint_error(request.format.missing_token(&request.sample_url()), options, &name));
         };
-        let life = end.map(|end| end - response.sent_at).or(request.answer.life).or(self.life);
-        let mut token = request.answer.dated(&response, &answer, secret, life);
-        self.tell_of_end(context, request, &answer, &token);
-        if !asked.scopes().is_empty() {
-            token = token.with_scope(Some(asked.scopes().as_str().to_owned()));
+        let lifetime = expiry.map(|at| at - response.sent_at).or(self.lifetime_of(request));
+        let mut token = request.format.token_from(&response, &body, secret, lifetime);
+        self.warn_of_expiry(context, request, &body, &token);
+        if !requested.scopes().is_empty() {
+            token = token.with_scope(Some(requested.scopes().as_str().to_owned()));
         }
         let mut details = Map::new();
-        if choice.named {
-            details = request.answer.beside(&answer);
+        if options.has_name {
+            details = request.format.details(&body);
             details.entry("name").or_insert_with(|| Value::from(name.as_str()));
             let until = token
                 .expires_at()
-                .map_or_else(String::new, |at| at.format(", until %F %H:%M UTC").to_string());
-            let days = if choice.in_days() { "; the service counts whole UTC days" } else { "" };
-            context.notify_after_save(format!("made a token named {}{until}{days}", sanitize(&name)));
+                .map_or_else(String::new, |at| at.format(", valid until %F %H:%M UTC").to_string());
+            let days = if options.in_days() { " (the service rounds to UTC days)" } else { "" };
+            context.notify_after_save(format!("created token {}{until}{days}", sanitize(&name)));
         }
-        Ok(RecordUpdate::token(asked.scopes(), self.marks.noted(token, details, true)))
+        Ok(RecordUpdate::token(requested.scopes(), self.fingerprints.add_to(token, details, true)))
     }
 
-    /// Ends the login at the service, if the configuration says how.
-    pub(crate) async fn end(&self, context: &Context, record: &Record) -> Result<Revoked> {
+    /// Revokes the login at the service, if `revoke` is configured.
+    pub(crate) async fn revoke_login(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let left = match names(record).as_slice() {
             [] => None,
-            names => Some(format!("still valid at the service, if not deleted there: {}", names.join(", "))),
+            names => Some(format!("still valid at the service, unless deleted there: {}", names.join(", "))),
         };
         let note = |note: &str| match &left {
             Some(left) => Some(format!("{note}; {left}")),
             None => Some(note.to_owned()),
         };
-        let nothing = |why: &str| Ok(Revoked { revoked: false, note: note(why) });
+        let not_revoked = |why: &str| Ok(Revoked { revoked: false, note: note(why) });
         let Some(request) = &self.requests.revoke else {
-            return nothing("no `revoke` is configured: what was given ends by itself at the service");
+            return not_revoked("no `revoke` request is configured: tokens stay valid until they expire");
         };
-        let access = record.usable_token(&self.login_key, context.now());
-        let refresh = record.usable_grant().map(Grant::secret);
-        if request.needs_token() && access.is_none() || request.needs_refresh_token() && refresh.is_none() {
-            return nothing("what the service would revoke is over already");
+        let token = record.usable_token(&self.login_key, context.now()).map(Token::secret);
+        let refresh_token = record.usable_grant().map(Grant::secret);
+        if request.needs_token() && token.is_none()
+            || request.needs_refresh_token() && refresh_token.is_none()
+        {
+            return not_revoked("the login has expired already");
         }
-        let values = Values {
-            username: self.username_of(record),
-            token: access.map(Token::secret),
-            refresh_token: refresh,
-            secrets: self.secrets_of(context, request).await?,
-            ..Values::default()
-        };
-        match self.ask(context, request, &values).await {
+        let username = self.username_of(record);
+        let secrets = self.secrets_of(context, request).await?;
+        let values = Values { username, refresh_token, token, secrets, ..Values::default() };
+        match self.send(context, request, &values).await {
             Ok(_) => Ok(Revoked { revoked: true, note: left }),
-            // Answers to this are often empty, or a word.
-            Err(Unread::Not(response, _))
-                if (200..300).contains(&response.status) && is_without_object(&response) =>
+            // Successful responses are often empty or a word.
+            Err(SendError::Problem(response, _))
+                if (200..300).contains(&response.status) && has_no_object(&response) =>
             {
                 Ok(Revoked { revoked: true, note: left })
             }
-            Err(Unread::Not(_, Problem::Refused(refusal)))
-                if refusal.status == 404 || request.answer.is_over(&refusal) =>
+            Err(SendError::Problem(_, Problem::Refused(refusal)))
+                if refusal.status == 404 || request.format.rejects_token(&refusal) =>
             {
-                nothing("the service knew it no longer")
+                not_revoked("the login was not valid at the service any more")
             }
-            Err(Unread::Not(_, problem)) => Err(problem.error("the service did not revoke it")),
-            Err(Unread::Error(error)) => Err(error),
+            Err(SendError::Problem(_, problem)) => {
+                Err(problem.error("the service refused to revoke the login"))
+            }
+            Err(SendError::Error(error)) => Err(error),
         }
     }
 
-    async fn ask(&self, context: &Context, request: &Request, values: &Values<'_>) -> Result<Read, Unread> {
-        let (filled, pair) = request.fill(values).map_err(Unread::Error)?;
-        let response = context.send(&filled).await.map_err(Unread::Error)?;
-        let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
-        match request.answer.read(&response, &request.place(), &secrets) {
-            Ok(answer) => Ok(Read { response, answer }),
-            Err(problem) => Err(Unread::Not(response, problem)),
-        }
-    }
-
-    /// Reads what a login or a refresh gave. A refresh token other than the one that was `sent` is kept even without a
-    /// token: the old one may be spent, and this is the login now.
-    fn taken(
+    async fn send(
         &self,
         context: &Context,
         request: &Request,
-        Read { response, answer }: &Read,
+        values: &Values<'_>,
+    ) -> Result<Parsed, SendError> {
+        let (filled, pair) = request.fill(values).map_err(SendError::Error)?;
+        let response = context.send(&filled).await.map_err(SendError::Error)?;
+        let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
+        match request.format.read(&response, &request.sample_url(), &secrets) {
+            Ok(body) => Ok(Parsed { response, body }),
+            Err(problem) => Err(SendError::Problem(response, problem)),
+        }
+    }
+
+    /// Converts the response to a login or a refresh. A refresh token other than the one that was `sent` is kept even
+    /// without a token, because the old one may be invalid.
+    fn update(
+        &self,
+        context: &Context,
+        request: &Request,
+        Parsed { response, body }: &Parsed,
         sent: Option<&Secret>,
     ) -> Result<RecordUpdate> {
-        let access = request.answer.token(answer);
-        let refresh = self.requests.refresh.as_ref().and_then(|_| request.answer.refresh_token(answer));
-        let rotated = refresh.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
-        if access.is_none() && !rotated {
-            return Err(request.answer.without_token(&request.place()));
+        let token = request.format.token(body);
+        let refresh_token = self.requests.refresh.as_ref().and_then(|_| request.format.refresh_token(body));
+        let is_new = refresh_token.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
+        if token.is_none() && !is_new {
+            return Err(request.format.missing_token(&request.sample_url()));
         }
-        let mut change = RecordUpdate::default();
-        if let Some(access) = access {
-            let life = request.answer.life.or(self.life);
-            let token = request.answer.dated(response, answer, access, life);
-            self.tell_of_end(context, request, answer, &token);
-            change = change.and_token(&self.login_key, self.marks.noted(token, Map::new(), false));
+        let mut update = RecordUpdate::default();
+        if let Some(token) = token {
+            let token = request.format.token_from(response, body, token, self.lifetime_of(request));
+            self.warn_of_expiry(context, request, body, &token);
+            update = update.and_token(&self.login_key, self.fingerprints.add_to(token, Map::new(), false));
         }
-        Ok(match refresh {
-            Some(refresh) => change.and_grant(refresh, response.sent_at),
-            None => change,
+        Ok(match refresh_token {
+            Some(refresh_token) => update.and_grant(refresh_token, response.sent_at),
+            None => update,
         })
     }
 
-    fn tell_of_end(&self, context: &Context, request: &Request, answer: &Value, token: &Token) {
-        let has_life = request.answer.life.or(self.life).is_some();
-        if let Some(warning) = request.answer.without_end(answer, token, has_life) {
+    fn lifetime_of(&self, request: &Request) -> Option<chrono::TimeDelta> {
+        request.format.lifetime.or(self.lifetime)
+    }
+
+    fn warn_of_expiry(&self, context: &Context, request: &Request, body: &Value, token: &Token) {
+        let has_lifetime = self.lifetime_of(request).is_some();
+        if let Some(warning) = request.format.expiry_warning(body, token, has_lifetime) {
             context.notify_after_save(format!("{}: {warning}", self.name));
         }
     }
@@ -256,7 +261,7 @@ impl LoginProvider {
         self.username.as_deref().or(record.account())
     }
 
-    /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
+    /// Uses 16 bits only, so that it does not confirm a guessed password.
     fn fingerprint(&self, values: &Values<'_>) -> String {
         let salt = format!("{} {}", self.issuer.endpoint, values.username.unwrap_or_default());
         let all: Vec<_> = values.secrets().into_iter().map(Secret::expose).collect();
@@ -264,17 +269,29 @@ impl LoginProvider {
     }
 }
 
-/// The key of the login's token, where what callers get is minted with it. No scope can be asked for there.
-pub(crate) fn key_of_first() -> ScopeKey {
+/// The key of the login's token if all requested tokens are minted with it. No request can have this scope.
+pub(crate) fn login_only_key() -> ScopeKey {
     ScopeKey::new(["(login)"])
 }
 
-/// After most faults nobody knows whether a token was made.
-fn unknown(error: Error, choice: &Choice, name: &str) -> Error {
-    let silent = error.kind() == ErrorKind::Unavailable && error.retry_after().is_none();
-    if silent && choice.named {
+fn login_refused(problem: Problem, has_password: bool) -> Error {
+    let error = problem.error("the service refused the login");
+    match error.code() {
+        ErrorCode::RequestRefused if has_password => {
+            Error::new(ErrorCode::PasswordRefused, error.message()).with_hint(Hint::CorrectPassword)
+        }
+        _ => error,
+    }
+}
+
+/// Adds a hint if it is unknown whether a token was created.
+fn mint_error(error: Error, options: &MintOptions, name: &str) -> Error {
+    let is_unknown = error.kind() == ErrorKind::Unavailable && error.retry_after().is_none();
+    if is_unknown && options.has_name {
         let name = sanitize(name);
-        return error.with_hint(format!("if a token named {name} was made, the account lists it; try again"));
+        return error.with_hint(format!(
+            "try again; the account at the service may already have a token named {name}"
+        ));
     }
     error
 }

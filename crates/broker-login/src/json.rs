@@ -1,4 +1,4 @@
-//! Bodies of JSON.
+//! JSON bodies.
 
 use broker_core::{Result, SettingsError};
 use serde_json::{Map, Value};
@@ -6,25 +6,25 @@ use zeroize::Zeroize;
 
 use crate::template::{Placeholder, Template, Values};
 
-/// A body with values in it, of which no copy stays.
-pub(crate) struct Wiped(pub(crate) Value);
+/// A filled body, which is zeroized when dropped.
+pub(crate) struct ZeroizingJson(pub(crate) Value);
 
-impl Drop for Wiped {
+impl Drop for ZeroizingJson {
     fn drop(&mut self) {
-        wipe(&mut self.0);
+        zeroize(&mut self.0);
     }
 }
 
-fn wipe(value: &mut Value) {
+fn zeroize(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
-        Value::Array(list) => list.iter_mut().for_each(wipe),
-        Value::Object(table) => table.values_mut().for_each(wipe),
+        Value::Array(list) => list.iter_mut().for_each(zeroize),
+        Value::Object(table) => table.values_mut().for_each(zeroize),
         _ => {}
     }
 }
 
-/// JSON with placeholders in its texts.
+/// JSON with placeholders.
 pub(crate) enum Node {
     Text(Template),
     List(Vec<Node>),
@@ -36,8 +36,8 @@ impl Node {
     pub(crate) fn of(value: Value, key: &str) -> Result<Self, SettingsError> {
         Ok(match value {
             Value::String(text) => {
-                let wrong = |message: String| SettingsError::new(key, message);
-                Self::Text(Template::parse(&text).map_err(wrong)?)
+                let error = |message: String| SettingsError::new(key, message);
+                Self::Text(Template::parse(&text).map_err(error)?)
             }
             Value::Array(list) => {
                 Self::List(list.into_iter().map(|value| Self::of(value, key)).collect::<Result<_, _>>()?)
@@ -53,14 +53,14 @@ impl Node {
         })
     }
 
-    /// Every placeholder, and the key that it is in.
-    pub(crate) fn holes<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Placeholder)>) {
+    /// Collects each placeholder with its key.
+    pub(crate) fn placeholders<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Placeholder)>) {
         match self {
-            Self::Text(text) => all.extend(text.holes().map(|hole| (key.to_owned(), hole))),
-            Self::List(list) => list.iter().for_each(|node| node.holes(key, all)),
+            Self::Text(text) => all.extend(text.placeholders().map(|it| (key.to_owned(), it))),
+            Self::List(list) => list.iter().for_each(|node| node.placeholders(key, all)),
             Self::Table(table) => {
                 for (name, node) in table {
-                    node.holes(&format!("{key}.{name}"), all);
+                    node.placeholders(&format!("{key}.{name}"), all);
                 }
             }
             Self::Other(_) => {}

@@ -1,13 +1,12 @@
-//! `kind = "login"`. A login of one or two requests, described in the configuration: where it goes, what is in it, and
-//! where in the answer the token stands.
+//! `kind = "login"`: a login whose requests and responses the configuration describes.
 
-mod answer;
 mod config;
 mod exchanges;
+mod fingerprints;
 mod json;
-mod marks;
 mod mint;
 mod request;
+mod response;
 mod table;
 mod template;
 
@@ -16,16 +15,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked, ScopeKey, Secret,
-    SecretSource, Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime,
-    refuse_scopes,
+    Context, Error, ErrorCode, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate, RequestPart,
+    Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
+    refuse_derived, refuse_lifetime, refuse_scopes,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
 use config::{Config, Requests};
-use exchanges::{Who, key_of_first};
-use marks::Marks;
-use mint::Choice;
+use exchanges::{Credentials, login_only_key};
+use fingerprints::TableFingerprints;
+use mint::MintOptions;
 use request::Request;
 
 /// `kind = "login"`.
@@ -39,59 +38,60 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// Between the broker's question and the exchange that it is about.
-const SOON: TimeDelta = TimeDelta::minutes(1);
+/// The longest time between [`Provider::spends_grant`] and its exchange.
+const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let mut config = Config::read(settings)?;
     let requests = config.requests()?;
-    let life = config.life.map(|life| life.0);
-    let endpoint = requests.login.endpoint();
+    let lifetime = config.lifetime.map(|lifetime| lifetime.0);
     let others = [&requests.refresh, &requests.mint, &requests.revoke].into_iter().flatten();
     let others: Vec<_> = others.map(Request::path).collect();
     let issuer = Issuer {
         kind: KIND.name.to_owned(),
         flow: "login".to_owned(),
-        endpoint: endpoint.clone(),
+        endpoint: requests.login.endpoint(),
         client_id: None,
-        // What is held is sent there: never to another host than it was had for.
+        // The other requests send what this login issued, which must not go to other hosts.
         audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
         secret_fingerprint: secret_fingerprint(&config, &requests, settings),
     };
-    let choice = requests.mint.as_ref().map(|mint| Choice::of(mint, life));
-    let login_key = match &choice {
-        Some(choice) if choice.scopes.is_empty() => key_of_first(),
+    let mint_options = requests.mint.as_ref().map(|mint| MintOptions::of(mint, lifetime));
+    let login_key = match &mint_options {
+        Some(options) if options.scopes.is_empty() => login_only_key(),
         _ => ScopeKey::default(),
     };
-    let marks = Marks::of(settings, login_key != ScopeKey::default())?;
+    let fingerprints = TableFingerprints::of(settings, login_key != ScopeKey::default())?;
     Ok(Arc::new(LoginProvider {
         name: settings.name().to_owned(),
         username: config.username,
         password: config.password,
         secrets: config.secrets,
         requests,
-        choice,
-        life,
+        mint_options,
+        lifetime,
         login_key,
-        marks,
+        fingerprints,
         issuer,
     }))
 }
 
-/// Another secret is another account, where a login has no more than that.
+/// Identifies the account by the login's secrets, and by the password if the login has no username.
 fn secret_fingerprint(config: &Config, requests: &Requests, settings: &Settings<'_>) -> Option<String> {
-    let (salt, env) = (requests.login.endpoint(), settings.env());
-    let mut marks = Vec::new();
-    for name in requests.login.secrets() {
-        marks.push(config.secrets.get(&name)?.fingerprint(&salt, env)?);
+    let (login, env) = (&requests.login, settings.env());
+    let salt = login.endpoint();
+    let mut fingerprints = Vec::new();
+    for name in login.secrets() {
+        fingerprints.push(config.secrets.get(&name)?.fingerprint(&salt, env)?);
     }
-    if requests.login.needs() == (false, true)
+    if !login.needs_username()
+        && login.needs_password()
         && let Some(password) = &config.password
     {
-        // A person may have chosen it: few bits, which confirm no guess.
-        marks.push(password.fingerprint(&salt, env)?.chars().take(4).collect());
+        // 16 bits only, so that it does not confirm a guessed password.
+        fingerprints.push(password.fingerprint(&salt, env)?.chars().take(4).collect());
     }
-    Some(marks.concat()).filter(|marks| !marks.is_empty())
+    Some(fingerprints.concat()).filter(|all| !all.is_empty())
 }
 
 struct LoginProvider {
@@ -100,12 +100,11 @@ struct LoginProvider {
     password: Option<SecretSource>,
     secrets: BTreeMap<String, SecretSource>,
     requests: Requests,
-    /// What can be chosen, if there is a request that mints.
-    choice: Option<Choice>,
-    life: Option<TimeDelta>,
-    /// Under which the login's token is held.
+    mint_options: Option<MintOptions>,
+    lifetime: Option<TimeDelta>,
+    /// The key of the login's token in the record.
     login_key: ScopeKey,
-    marks: Marks,
+    fingerprints: TableFingerprints,
     issuer: Issuer,
 }
 
@@ -120,8 +119,8 @@ impl Provider for LoginProvider {
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-        if let Some(choice) = &self.choice {
-            return choice.check(request, now);
+        if let Some(options) = &self.mint_options {
+            return options.check(request, now);
         }
         refuse_derived(request)?;
         refuse_scopes(request)?;
@@ -133,95 +132,88 @@ impl Provider for LoginProvider {
     }
 
     fn sources(&self) -> Vec<String> {
-        let (_, needs_password) = self.requests.login.needs();
-        let password =
-            self.password.as_ref().filter(|_| needs_password).map(|source| source.describe("password"));
-        let secrets = self.requests.login.secrets();
-        let secret = |name: &String| Some(self.secrets.get(name)?.describe(&format!("secrets.{name}")));
-        let own: Vec<_> = password.into_iter().chain(secrets.iter().filter_map(secret)).collect();
-        if self.logs_in_by_itself() {
-            own
-        } else {
-            [vec![format!("a login (broker login {})", self.name)], own].concat()
-        }
+        let login = &self.requests.login;
+        let prompts = (!self.logs_in_automatically()).then(|| "a login".to_owned());
+        let password = self.password.as_ref().filter(|_| login.needs_password());
+        let password = password.map(|source| source.describe("password"));
+        let secret = |name: String| Some(self.secrets.get(&name)?.describe(&format!("secrets.{name}")));
+        let secrets = login.secrets().into_iter().filter_map(secret);
+        prompts.into_iter().chain(password).chain(secrets).collect()
     }
 
     fn accepts(&self, token: &Token) -> bool {
-        self.marks.accept(token)
+        self.fingerprints.accept(token)
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        self.requests.refresh.is_some() && record.usable_grant().is_some() || self.logs_in_by_itself()
+        self.requests.refresh.is_some() && record.usable_grant().is_some() || self.logs_in_automatically()
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        // The exchange decides a little later: what is about to end then may not mint any more.
-        self.mints_with(record, request, now + SOON).is_none()
+        // The login's token may expire before the exchange.
+        self.mint_inputs(record, request, now + EXCHANGE_DELAY).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()
     }
 
-    /// The login's token mints, if one is to be minted; else a refresh token refreshes; else what is configured logs
-    /// in; else a person.
+    /// Mints with the login's token, else refreshes, else logs in with the configured secrets, else fails.
     async fn exchange(
         &self,
         context: &Context,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        if let Some((mint, access)) = self.mints_with(record, request, context.now()) {
-            return self.mint(context, mint, record, access, request).await;
+        if let Some((mint, login_token)) = self.mint_inputs(record, request, context.now()) {
+            return self.mint(context, mint, record, login_token, request).await;
         }
         if let (Some(refresh), Some(grant)) = (&self.requests.refresh, record.usable_grant()) {
-            return self.renew(context, refresh, record, grant).await;
+            return self.refresh(context, refresh, record, grant).await;
         }
-        if self.logs_in_by_itself() {
+        if self.logs_in_automatically() {
             let password = match &self.password {
-                Some(source) if self.requests.login.needs().1 => {
+                Some(source) if self.requests.login.needs_password() => {
                     Some(source.resolve(context, "password").await?)
                 }
                 _ => None,
             };
-            let who = Who { username: self.username.as_deref(), password: password.as_ref() };
-            return self.log_in(context, &who, Some((record, request))).await;
+            let credentials = Credentials { username: self.username.as_deref(), password: password.as_ref() };
+            return self.log_in(context, &credentials, Some((record, request))).await;
         }
         Err(match (record.grant(), record.token(&self.login_key)) {
-            (None, Some(_)) => {
-                Error::login_required("the login is over: its token has ended, and nothing renews it")
-            }
+            (None, Some(_)) => Error::login_required("the login has expired and has no refresh token"),
             _ => record.login_missing(),
         })
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
-        let (needs_username, needs_password) = self.requests.login.needs();
-        // What can be had without a person comes first: nobody types for nothing.
+        let request = &self.requests.login;
+        // Fails before the prompts if a secret cannot be read.
         let password = match (login, &self.password) {
             (Login::RefreshToken(_), _) => {
-                return Err(Error::usage("this kind logs in anew: leave out `--refresh-token-stdin`"));
+                return Err(unsupported_login("a refresh token", RequestPart::RefreshToken));
             }
-            (Login::Password(_), _) if !needs_password => {
-                return Err(Error::usage("this login has no password: leave out `--password-stdin`"));
+            (Login::Password(_), _) if !request.needs_password() => {
+                return Err(unsupported_login("a password", RequestPart::Password));
             }
             (Login::Password(password), _) => Some(password.clone()),
             (_, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => None,
-            (_, Some(source)) if needs_password => Some(source.resolve(context, "password").await?),
+            (_, Some(source)) if request.needs_password() => Some(source.resolve(context, "password").await?),
             _ => None,
         };
-        let asks_password = needs_password && password.is_none();
+        let asks_password = request.needs_password() && password.is_none();
         let username = match &self.username {
             Some(username) => Some(username.clone()),
-            None if needs_username => Some(self.ask_username(context, asks_password).await?),
+            None if request.needs_username() => Some(self.ask_username(context, asks_password).await?),
             None => None,
         };
         let password = match password {
             None if asks_password => Some(self.ask_password(context, username.as_deref()).await?),
             password => password,
         };
-        self.log_in(context, &Who { username: username.as_deref(), password: password.as_ref() }, None).await
+        let credentials = Credentials { username: username.as_deref(), password: password.as_ref() };
+        self.log_in(context, &credentials, None).await
     }
 
-    /// A refresh token that can be revoked is worth a token to do it with.
     fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
         let revoke = self.requests.revoke.as_ref()?;
         let needed = revoke.needs_token() && revoke.needs_refresh_token() && record.usable_grant().is_some();
@@ -229,57 +221,63 @@ impl Provider for LoginProvider {
     }
 
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
-        self.end(context, record).await
+        self.revoke_login(context, record).await
     }
 }
 
 impl LoginProvider {
-    /// The request that mints what is asked for and the login's token for it, if one is to be minted and the token is
-    /// at hand.
-    fn mints_with<'a>(
+    /// Returns the mint request and the login's token, if the requested token is minted and the login's token is valid.
+    fn mint_inputs<'a>(
         &'a self,
         record: &'a Record,
         request: &TokenRequest,
         now: DateTime<Utc>,
-    ) -> Option<((&'a Request, &'a Choice), &'a Token)> {
-        let (mint, choice) = self.requests.mint.as_ref().zip(self.choice.as_ref())?;
-        let minted = choice.covers(request) && *request.scopes() != self.login_key;
-        let access = record.usable_token(&self.login_key, now).filter(|_| minted)?;
-        Some(((mint, choice), access))
+    ) -> Option<((&'a Request, &'a MintOptions), &'a Token)> {
+        let (mint, options) = self.requests.mint.as_ref().zip(self.mint_options.as_ref())?;
+        let is_minted = options.covers(request) && *request.scopes() != self.login_key;
+        let login_token = record.usable_token(&self.login_key, now).filter(|_| is_minted)?;
+        Some(((mint, options), login_token))
     }
 
-    /// Whether no person is needed: all that a login needs is configured.
-    fn logs_in_by_itself(&self) -> bool {
-        let (username, password) = self.requests.login.needs();
-        (!username || self.username.is_some()) && (!password || self.password.is_some())
+    /// Whether the configuration contains all that a login needs.
+    fn logs_in_automatically(&self) -> bool {
+        let login = &self.requests.login;
+        (!login.needs_username() || self.username.is_some())
+            && (!login.needs_password() || self.password.is_some())
     }
 
     async fn ask_username(&self, context: &Context, asks_password: bool) -> Result<String> {
-        let asked = context.prompt().ask(&format!("{} username", self.name)).await;
-        let name = asked.map_err(|error| {
-            let hint = "set `username` of this provider in the configuration".to_owned();
-            let password =
-                if asks_password { format!("; {}", self.ways_of_password()) } else { String::new() };
-            error.with_hint(hint + &password)
+        let answer = context.prompt().ask(&format!("{} username", self.name)).await;
+        let name = answer.map_err(|error| {
+            let hint = "set `username` of this provider in the configuration";
+            if asks_password {
+                error.with_hint(Hint::SetPassword(format!("{hint}; {}", self.set_password())))
+            } else {
+                error.with_hint(hint)
+            }
         })?;
         match name.trim() {
-            "" => Err(Error::usage("a username is needed")),
+            "" => Err(Error::usage("the username is empty")),
             name => Ok(name.to_owned()),
         }
     }
 
     async fn ask_password(&self, context: &Context, username: Option<&str>) -> Result<Secret> {
         let of = username.map(|name| format!(" of {name}")).unwrap_or_default();
-        let asked = context.prompt().ask_hidden(&format!("{} password{of}", self.name)).await;
-        asked.map_err(|error| error.with_hint(self.ways_of_password()))
+        let answer = context.prompt().ask_hidden(&format!("{} password{of}", self.name)).await;
+        answer.map_err(|error| error.with_hint(Hint::SetPassword(self.set_password())))
     }
 
-    /// How the password can be given where nobody sits.
-    fn ways_of_password(&self) -> String {
-        let other = match &self.password {
-            Some(SecretSource::Env(name)) => format!("set {name}"),
+    /// How to configure the password, for a hint.
+    fn set_password(&self) -> String {
+        match &self.password {
+            Some(SecretSource::Env(name)) => format!("set the environment variable {name}"),
             _ => "set `password` of this provider in the configuration".to_owned(),
-        };
-        format!("give the password with --password-stdin, or {other}")
+        }
     }
+}
+
+fn unsupported_login(with: &str, part: RequestPart) -> Error {
+    Error::new(ErrorCode::LoginUnsupported, format!("this provider does not support a login with {with}"))
+        .with_hint(Hint::LeaveOut(part))
 }

@@ -1,10 +1,10 @@
-//! Tokens that are minted with the login's token: their scopes, their life, their names.
+//! Options of minted tokens: scopes, lifetime, name.
 
 use std::time::Duration;
 
 use broker_core::{
-    Error, Lifetime, Pattern, Record, Result, TokenRequest, refuse_derived, refuse_lifetime, refuse_scopes,
-    sanitize,
+    Error, ErrorCode, Hint, Lifetime, Pattern, Record, RequestPart, Result, TokenRequest, refuse_derived,
+    refuse_lifetime, refuse_scopes, sanitize,
 };
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 
@@ -13,102 +13,112 @@ use crate::template::Placeholder;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// If neither a person nor the configuration says how long.
-const USUAL_LIFE: TimeDelta = TimeDelta::days(7);
+/// The lifetime if neither the request nor the configuration sets one.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(7);
 
-/// What can be chosen of minted tokens.
-pub(crate) struct Choice {
-    /// For `--scope`; empty: every token is minted.
+/// The options that a request for a minted token has.
+pub(crate) struct MintOptions {
+    /// The scopes that are minted; empty means that every token is minted.
     pub(crate) scopes: Vec<String>,
-    /// How the request says when it ends, if it does.
+    /// The format of the requested expiry, if the request contains one.
     expires: Option<Pattern>,
-    pub(crate) named: bool,
-    life: TimeDelta,
+    pub(crate) has_name: bool,
+    lifetime: TimeDelta,
 }
 
-impl Choice {
-    pub(crate) fn of(mint: &Request, life: Option<TimeDelta>) -> Self {
-        let holes = mint.all_holes();
-        let pattern = |hole: &&Placeholder| {
-            if let Placeholder::Expires(pattern) = hole { Some(pattern.clone()) } else { None }
+impl MintOptions {
+    pub(crate) fn of(mint: &Request, lifetime: Option<TimeDelta>) -> Self {
+        let placeholders = mint.all_placeholders();
+        let pattern = |placeholder: &&Placeholder| match placeholder {
+            Placeholder::Expires(pattern) => Some(pattern.clone()),
+            _ => None,
         };
         Self {
             scopes: mint.scopes.clone(),
-            expires: holes.iter().find_map(pattern),
-            named: holes.contains(&&Placeholder::Name),
-            life: mint.answer.life.or(life).unwrap_or(USUAL_LIFE),
+            expires: placeholders.iter().find_map(pattern),
+            has_name: placeholders.contains(&&Placeholder::Name),
+            lifetime: mint.format.lifetime.or(lifetime).unwrap_or(DEFAULT_LIFETIME),
         }
     }
 
-    /// Whether such a token is minted, rather than the login's own.
+    /// Whether the requested token is minted. Otherwise it is the login's token.
     pub(crate) fn covers(&self, request: &TokenRequest) -> bool {
         self.scopes.is_empty() || !request.scopes().is_empty()
     }
 
-    /// An error if the scopes, the life or the name asked for are none that can be had.
+    /// Fails if the service cannot issue the requested scopes, lifetime or name.
     pub(crate) fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if self.scopes.is_empty() {
             refuse_scopes(request)?;
         }
-        let known = self.scopes.join("`, `");
-        if let Some(other) =
-            request.scopes().iter().find(|scope| !self.scopes.iter().any(|known| known == scope))
-        {
-            return Err(Error::usage(format!("there is no scope `{other}` here: there are `{known}`")));
+        let is_known = |scope: &&str| self.scopes.iter().any(|known| known == scope);
+        if let Some(unknown) = request.scopes().iter().find(|scope| !is_known(scope)) {
+            let known = self.scopes.join("`, `");
+            let message = format!("unknown scope `{unknown}`: this provider has `{known}`");
+            return Err(Error::new(ErrorCode::ScopeUnsupported, message));
         }
-        let chosen = request.asked_lifetime().is_some() || request.asked_name().is_some();
-        if !self.covers(request) && chosen {
-            let example = self.scopes.first().map_or("", String::as_str);
-            return Err(Error::usage(format!(
-                "the life and the name of a token can be chosen for scoped tokens only: add `--scope {example}`"
-            )));
+        if !self.covers(request) {
+            let part = match (request.asked_lifetime(), request.asked_name()) {
+                (None, None) => None,
+                (Some(_), _) => Some((RequestPart::Lifetime, "lifetime")),
+                (None, Some(_)) => Some((RequestPart::Name, "name")),
+            };
+            if let Some((part, name)) = part {
+                let known = self.scopes.join("`, `");
+                let message = format!("only tokens with a scope can have a {name}: `{known}`");
+                return Err(
+                    Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part))
+                );
+            }
         }
         if self.expires.is_none() && request.asked_lifetime().is_some() {
             return refuse_lifetime(request);
         }
         if let Some(name) = request.asked_name() {
-            if !self.named {
+            if !self.has_name {
                 return refuse_lifetime(&TokenRequest::new().name(name));
             }
             if name.trim().is_empty() || name.chars().any(char::is_control) {
-                return Err(Error::usage("`--name` must be a line of text"));
+                return Err(Error::usage("the name of a token must be one line of text"));
             }
         }
-        self.end(request, now).map(drop)
+        self.expiry(request, now).map(drop)
     }
 
-    /// Whether the service is told a day and no time.
+    /// Whether the expiry in the request is a date without a time.
     pub(crate) fn in_days(&self) -> bool {
         let (midnight, later) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::seconds(45_296));
         self.expires.as_ref().is_some_and(|pattern| pattern.write(midnight) == pattern.write(later))
     }
 
-    /// When a token minted now should end; `None` where the service alone says it.
-    pub(crate) fn end(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        let beyond = || Error::usage("`--expires` or `--min-ttl` is beyond the calendar");
+    /// The expiry to request for a token minted now; `None` if the service decides.
+    pub(crate) fn expiry(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let too_late = || Error::usage("the requested lifetime ends after the last supported date");
         if self.expires.is_none() {
             return Ok(None);
         }
-        let usual = Lifetime::For(self.life.to_std().unwrap_or(DAY));
-        let life = request.asked_lifetime().unwrap_or(usual);
-        let end = life.end(now).ok_or_else(beyond)?;
-        let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(beyond)?;
+        let default = Lifetime::For(self.lifetime.to_std().unwrap_or(DAY));
+        let lifetime = request.asked_lifetime().unwrap_or(default);
+        let end = lifetime.end(now).ok_or_else(too_late)?;
+        let min_end = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_late)?;
         if end <= now {
-            let over = format!("`--expires` is over (UTC): it is {} now", now.format("%F %H:%M"));
-            return Err(Error::usage(over));
+            let now = now.format("%F %H:%M UTC");
+            return Err(Error::usage(format!("the requested expiry is in the past: it is {now}")));
         }
         if !self.in_days() {
-            return Ok(Some(end.max(left)));
+            return Ok(Some(end.max(min_end)));
         }
-        // A day that begins after it; the date has no zone, so tomorrow at least, and lives are counted in days.
+        // The date has no zone, so the token ends tomorrow at the earliest. Lifetimes are rounded up to days.
         let today = now.date_naive();
-        let day = match life {
+        let day = match lifetime {
             Lifetime::Until(day) => Some(day),
-            Lifetime::For(life) => today.checked_add_days(Days::new(life.as_secs().div_ceil(DAY.as_secs()))),
+            Lifetime::For(lifetime) => {
+                today.checked_add_days(Days::new(lifetime.as_secs().div_ceil(DAY.as_secs())))
+            }
         };
-        let after = if request.asked_ttl().is_some() { left.date_naive() } else { today };
-        Ok(Some(start_of(day.ok_or_else(beyond)?.max(after.succ_opt().ok_or_else(beyond)?))))
+        let after = if request.asked_ttl().is_some() { min_end.date_naive() } else { today };
+        Ok(Some(start_of(day.ok_or_else(too_late)?.max(after.succ_opt().ok_or_else(too_late)?))))
     }
 }
 
@@ -116,7 +126,7 @@ fn start_of(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc()
 }
 
-/// The names of the minted tokens in a record.
+/// Returns the names of the minted tokens in a record.
 pub(crate) fn names(record: &Record) -> Vec<String> {
     let name =
         |details: &serde_json::Map<String, serde_json::Value>| Some(sanitize(details.get("name")?.as_str()?));

@@ -1,22 +1,23 @@
-//! A request that the configuration describes: checked once, filled each time.
+//! Requests that the configuration describes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker_core::{
-    Error, Fields, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl, SettingsError,
+    Error, ErrorCode, Fields, HttpRequest, Method, Repeat, Result, Secret, SecretSource, ServiceUrl,
+    SettingsError,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::answer::Answer;
-use crate::json::{Node, Wiped};
+use crate::json::{Node, ZeroizingJson};
+use crate::response::ResponseFormat;
 use crate::table::{Auth, Role, Table, Verb};
 use crate::template::{Placeholder, Template, Values};
 
 impl Role {
-    /// Whether it is there when this request is made.
-    fn has(self, hole: &Placeholder) -> bool {
-        match hole {
+    /// Whether the request can use the placeholder.
+    fn allows(self, placeholder: &Placeholder) -> bool {
+        match placeholder {
             Placeholder::Username | Placeholder::Secret(_) => true,
             Placeholder::Password => self == Self::Login,
             Placeholder::RefreshToken => matches!(self, Self::Refresh | Self::Revoke),
@@ -25,7 +26,6 @@ impl Role {
         }
     }
 
-    /// What it may be repeated after.
     fn repeat(self) -> Repeat {
         match self {
             Self::Login | Self::Mint => Repeat::IfNotActed,
@@ -35,20 +35,20 @@ impl Role {
     }
 }
 
-/// A request, and how its answer is read.
+/// A request and the format of its response.
 pub(crate) struct Request {
     role: Role,
     method: Method,
     url: Template,
-    /// The URL with something harmless in the place of each placeholder.
+    /// The URL with harmless values.
     sample: ServiceUrl,
     query: Vec<(String, Template)>,
     headers: Vec<(String, Template)>,
     body: Body,
     auth: Auth,
-    /// For which scopes it mints; for all that is asked if there are none.
+    /// The scopes that are minted; empty means that every token is minted.
     pub(crate) scopes: Vec<String>,
-    pub(crate) answer: Answer,
+    pub(crate) format: ResponseFormat,
 }
 
 enum Body {
@@ -66,158 +66,152 @@ impl Request {
         let key = |name: &str| format!("{}.{name}", role.key());
         let body = match (table.json.take(), table.form.take()) {
             (Some(_), Some(_)) => {
-                return Err(SettingsError::new(key("form"), "a body is `json` or `form`, not both"));
+                return Err(SettingsError::new(key("form"), "`json` and `form` exclude each other"));
             }
             (Some(_), _) | (_, Some(_)) if table.method != Verb::Post => {
                 let name = role.key();
-                let what =
-                    format!("only a POST has a body: set `{name}.method`, or put it into `{name}.query`");
-                return Err(SettingsError::new(key("method"), what));
+                let message =
+                    format!("only a POST request has a body: use `{name}.query` for the fields, or POST");
+                return Err(SettingsError::new(key("method"), message));
             }
             (Some(json), None) => Body::Json(Node::of(Value::Object(json.0), &key("json"))?),
             (None, Some(form)) => Body::Form(texts(form, &key("form"))?),
             (None, None) => Body::None,
         };
-        let fits = match table.auth {
+        let is_allowed = match table.auth {
             Auth::None => true,
             Auth::Bearer => matches!(role, Role::Mint | Role::Revoke),
             Auth::Basic => role == Role::Login,
         };
-        if !fits {
-            let what = "\"bearer\" sends the login's token, for `mint` and `revoke`; \"basic\" sends username \
-                        and password, for `login`";
-            return Err(SettingsError::new(key("auth"), what));
+        if !is_allowed {
+            let message = "\"bearer\" (the login's token) is for `mint` and `revoke`, \"basic\" (username and \
+                           password) is for `login`";
+            return Err(SettingsError::new(key("auth"), message));
         }
-        let url_is = |what: &str| SettingsError::new(key("url"), what);
+        let invalid_url = |message: String| SettingsError::new(key("url"), message);
         let url = table.url.take().ok_or_else(|| SettingsError::missing(key("url"), "https://HOST/PATH"))?;
-        let url = Template::parse(&url).map_err(|what| url_is(&what))?;
-        let sample = sample(&url).map_err(|what| url_is(&what))?;
+        let url = Template::parse(&url).map_err(invalid_url)?;
+        let sample = sample(&url).map_err(invalid_url)?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
         let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
         let (method, auth) = (table.method.method(), table.auth);
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
-            return Err(SettingsError::new(key("scopes"), "only `mint` has scopes"));
+            return Err(SettingsError::new(key("scopes"), "only allowed in `mint`"));
         }
         let is_word = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
         if scopes.as_ref().is_some_and(|scopes| scopes.is_empty() || !scopes.iter().all(is_word)) {
             return Err(SettingsError::expected(key("scopes"), "a list of words: [\"stac\"]"));
         }
         let scopes = scopes.unwrap_or_default();
-        let answer = Answer::new(table, role)?;
-        let request = Self { role, method, url, sample, query, headers, body, auth, scopes, answer };
-        request.check_holes(secrets)?;
+        let format = ResponseFormat::new(table, role)?;
+        let request = Self { role, method, url, sample, query, headers, body, auth, scopes, format };
+        request.check_placeholders(secrets)?;
         Ok(request)
     }
 
-    fn check_holes(&self, secrets: &BTreeMap<String, SecretSource>) -> Result<(), SettingsError> {
+    fn check_placeholders(&self, secrets: &BTreeMap<String, SecretSource>) -> Result<(), SettingsError> {
         let name = self.role.key();
-        for (part, hole) in self.holes() {
+        for (part, placeholder) in self.placeholders() {
             let key = format!("{name}.{part}");
-            if !self.role.has(hole) {
-                let what =
-                    format!("there is no {} yet when `{name}` is asked, or it is not for it", hole.shown());
-                return Err(SettingsError::new(&key, what));
+            if !self.role.allows(placeholder) {
+                let message = format!("`{name}` cannot use {}", placeholder.text());
+                return Err(SettingsError::new(&key, message));
             }
-            if let Placeholder::Secret(secret) = hole
+            if let Placeholder::Secret(secret) = placeholder
                 && !secrets.contains_key(secret)
             {
-                let what =
-                    format!("`secrets` has no `{secret}`: secrets = {{ {secret} = {{ env = \"NAME\" }} }}");
-                return Err(SettingsError::new(&key, what));
+                let message =
+                    format!("`secrets.{secret}` is missing: secrets = {{ {secret} = {{ env = \"NAME\" }} }}");
+                return Err(SettingsError::new(&key, message));
             }
         }
         if self.role == Role::Refresh && !self.needs_refresh_token() {
-            return Err(SettingsError::new(name, "{refresh_token} stands nowhere in it"));
+            return Err(SettingsError::new(name, "the request must contain {refresh_token}"));
         }
         Ok(())
     }
 
-    /// Every placeholder, and the key that it is in.
-    fn holes(&self) -> Vec<(String, &Placeholder)> {
-        let mut all: Vec<_> = self.url.holes().map(|hole| ("url".to_owned(), hole)).collect();
+    /// All placeholders with their keys.
+    fn placeholders(&self) -> Vec<(String, &Placeholder)> {
+        let mut all: Vec<_> = self.url.placeholders().map(|it| ("url".to_owned(), it)).collect();
         let form: &[_] = if let Body::Form(form) = &self.body { form } else { &[] };
         for (part, texts) in [("query", &*self.query), ("headers", &*self.headers), ("form", form)] {
             for (name, text) in texts {
-                all.extend(text.holes().map(|hole| (format!("{part}.{name}"), hole)));
+                all.extend(text.placeholders().map(|it| (format!("{part}.{name}"), it)));
             }
         }
         if let Body::Json(node) = &self.body {
-            node.holes("json", &mut all);
+            node.placeholders("json", &mut all);
         }
         all
     }
 
-    /// Whether such a placeholder stands in it.
-    pub(crate) fn uses(&self, wanted: impl Fn(&Placeholder) -> bool) -> bool {
-        self.holes().iter().any(|(_, hole)| wanted(hole))
+    fn uses(&self, wanted: &Placeholder) -> bool {
+        self.placeholders().iter().any(|(_, placeholder)| *placeholder == wanted)
     }
 
-    /// Whether it needs a username, a password.
-    pub(crate) fn needs(&self) -> (bool, bool) {
-        let basic = self.auth == Auth::Basic;
-        let username = basic || self.uses(|hole| *hole == Placeholder::Username);
-        (username, basic || self.uses(|hole| *hole == Placeholder::Password))
+    pub(crate) fn needs_username(&self) -> bool {
+        self.is_basic() || self.uses(&Placeholder::Username)
     }
 
-    /// Whether username and password go by HTTP Basic.
+    pub(crate) fn needs_password(&self) -> bool {
+        self.is_basic() || self.uses(&Placeholder::Password)
+    }
+
+    /// Whether the request sends username and password in HTTP Basic.
     pub(crate) fn is_basic(&self) -> bool {
         self.auth == Auth::Basic
     }
 
-    /// Whether it needs the login's token.
+    /// Whether the request sends the login's token.
     pub(crate) fn needs_token(&self) -> bool {
-        self.auth == Auth::Bearer || self.uses(|hole| *hole == Placeholder::Token)
+        self.auth == Auth::Bearer || self.uses(&Placeholder::Token)
     }
 
-    /// The `secrets` that it needs.
-    pub(crate) fn secrets(&self) -> Vec<String> {
-        let mut names: Vec<_> = self
-            .holes()
-            .into_iter()
-            .filter_map(
-                |(_, hole)| if let Placeholder::Secret(name) = hole { Some(name.clone()) } else { None },
-            )
-            .collect();
-        names.sort();
-        names.dedup();
-        names
+    /// The names of the `secrets` that the request sends.
+    pub(crate) fn secrets(&self) -> BTreeSet<String> {
+        let name = |(_, placeholder): (String, &Placeholder)| match placeholder {
+            Placeholder::Secret(name) => Some(name.clone()),
+            _ => None,
+        };
+        self.placeholders().into_iter().filter_map(name).collect()
     }
 
     pub(crate) fn needs_refresh_token(&self) -> bool {
-        self.uses(|hole| *hole == Placeholder::RefreshToken)
+        self.uses(&Placeholder::RefreshToken)
     }
 
-    pub(crate) fn all_holes(&self) -> Vec<&Placeholder> {
-        self.holes().into_iter().map(|(_, hole)| hole).collect()
+    pub(crate) fn all_placeholders(&self) -> Vec<&Placeholder> {
+        self.placeholders().into_iter().map(|(_, placeholder)| placeholder).collect()
     }
 
-    /// Where it goes, without what is put into it.
-    pub(crate) fn place(&self) -> ServiceUrl {
+    /// The URL for messages, with harmless values.
+    pub(crate) fn sample_url(&self) -> ServiceUrl {
         self.sample.clone()
     }
 
-    /// Where it goes, as it is configured: part of who gives the tokens.
+    /// The configured URL, which is part of the issuer.
     pub(crate) fn endpoint(&self) -> String {
-        self.url.written()
+        self.url.source()
     }
 
-    /// Likewise, without the query.
+    /// The configured URL without its query.
     pub(crate) fn path(&self) -> String {
-        self.url.written().split('?').next().unwrap_or_default().to_owned()
+        self.url.source().split('?').next().unwrap_or_default().to_owned()
     }
 
     pub(crate) fn host(&self) -> String {
         self.sample.host()
     }
 
-    /// The request with these values in it, and the secrets that a service may repeat besides those.
+    /// Fills in the values. Also returns the pair of HTTP Basic, which a response may repeat.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<(HttpRequest, Option<Secret>)> {
         let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
         let repeat = self.role.repeat();
         let mut request = match &self.body {
             Body::None => HttpRequest::new(self.method, url, repeat),
-            Body::Json(node) => HttpRequest::post_value(url, &Wiped(node.fill(values)?).0, repeat),
+            Body::Json(node) => HttpRequest::post_value(url, &ZeroizingJson(node.fill(values)?).0, repeat),
             Body::Form(fields) => {
                 let fields = fill_all(fields, values)?;
                 let fields: Vec<_> =
@@ -227,10 +221,10 @@ impl Request {
         };
         for (name, text) in &self.headers {
             let value = text.fill(values)?;
-            // A line end would begin a header of its own.
+            // A line end would begin another header.
             if !value.chars().all(|c| matches!(c, ' '..='~')) {
-                let what = format!("the header `{name}` would have characters that no header can carry");
-                return Err(Error::configuration(what));
+                let message = format!("the value of header `{name}` has characters that HTTP does not allow");
+                return Err(Error::new(ErrorCode::ConfigInvalidValue, message));
             }
             request = request.with_header(name, &value);
         }
@@ -245,26 +239,28 @@ impl Request {
         })
     }
 
-    /// A value changes neither the host nor the path around it.
+    /// Fills in the URL. A value must change neither the host nor the other parts of the path.
     fn fill_url(&self, values: &Values<'_>) -> Result<ServiceUrl> {
-        let text = self.url.map(|hole| Ok(Zeroizing::new(percent_encoded(&values.of(hole)?))))?;
-        let unfit =
-            || Error::configuration(format!("a value does not fit into the URL of `{}`", self.role.key()));
-        let url = ServiceUrl::parse(&text).map_err(|_| unfit())?;
-        // `.` and `..` are no values but ways, also where they are encoded.
+        let text = self.url.map(|it| Ok(Zeroizing::new(percent_encoded(&values.get(it)?))))?;
+        let invalid = || {
+            let message = format!("a value changes the path of `{}.url`", self.role.key());
+            Error::new(ErrorCode::ConfigInvalidValue, message)
+        };
+        let url = ServiceUrl::parse(&text).map_err(|_| invalid())?;
+        // `.` and `..` remove parts of the path, also if they are encoded.
         let same = url.host() == self.sample.host() && depth(&url) == depth(&self.sample);
-        if same { Ok(url) } else { Err(unfit()) }
+        if same { Ok(url) } else { Err(invalid()) }
     }
 }
 
-/// Fields that are texts, numbers or booleans.
+/// Converts fields, which are texts, numbers or booleans.
 fn texts(fields: Fields, key: &str) -> Result<Vec<(String, Template)>, SettingsError> {
     let text = |(name, value)| {
         let key = format!("{key}.{name}");
         let text = match value {
-            Value::String(text) => Template::parse(&text).map_err(|what| SettingsError::new(&key, what))?,
-            Value::Number(_) | Value::Bool(_) => Template::plain(value.to_string()),
-            _ => return Err(SettingsError::new(&key, "it must be text, a number or a boolean")),
+            Value::String(text) => Template::parse(&text).map_err(|why| SettingsError::new(&key, why))?,
+            Value::Number(_) | Value::Bool(_) => Template::literal(value.to_string()),
+            _ => return Err(SettingsError::expected(&key, "text, a number or a boolean")),
         };
         Ok((name, text))
     };
@@ -274,16 +270,16 @@ fn texts(fields: Fields, key: &str) -> Result<Vec<(String, Template)>, SettingsE
 fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Template)>, SettingsError> {
     let headers = texts(fields, key)?;
     for (name, _) in &headers {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let ours = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
-        let what = match name.to_ascii_lowercase().as_str() {
-            "" => "a header has a name",
-            lower if !lower.chars().all(plain) => "this is no name of a header",
-            lower if ours.contains(&lower) => "this header follows from the request",
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let reserved = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
+        let message = match name.to_ascii_lowercase().as_str() {
+            "" => "the name of a header is empty",
+            lower if !lower.chars().all(is_allowed) => "not a valid header name",
+            lower if reserved.contains(&lower) => "this header is set automatically",
             "authorization" if auth != Auth::None => "`auth` sets this header",
             _ => continue,
         };
-        return Err(SettingsError::new(format!("{key}.{name}"), what));
+        return Err(SettingsError::new(format!("{key}.{name}"), message));
     }
     Ok(headers)
 }
@@ -292,39 +288,38 @@ fn fill_all(texts: &[(String, Template)], values: &Values<'_>) -> Result<Vec<(St
     texts.iter().map(|(name, text)| Ok((name.clone(), text.fill(values)?))).collect()
 }
 
-/// What follows `Basic` (RFC 7617 section 2).
+/// The credentials of HTTP Basic (RFC 7617 section 2).
 fn basic(values: &Values<'_>) -> Result<Secret> {
-    let [username, password] = [Placeholder::Username, Placeholder::Password].map(|hole| values.of(&hole));
+    let [username, password] = [Placeholder::Username, Placeholder::Password].map(|it| values.get(&it));
     let (username, password) = (username?, Secret::new(password?.as_str()));
     if username.contains(':') {
-        return Err(Error::configuration(NO_COLON));
+        return Err(Error::new(ErrorCode::ConfigInvalidValue, NO_COLON));
     }
     Ok(HttpRequest::basic_pair(&username, &password))
 }
 
 /// RFC 7617 section 2.
-pub(crate) const NO_COLON: &str = "a username with a colon in it cannot be sent by HTTP Basic";
+pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the username";
 
-/// Something that no URL has by itself.
+/// Sample values, of which the second one is a secret.
 const SAMPLE: (&str, &str) = ("x", "0-a-secret-0");
 
-/// The URL with harmless values; an error if it is none, or if values could say where it goes, or secrets be seen.
+/// Fills in harmless values. Fails if values could change the host, or if the path contains secrets.
 fn sample(url: &Template) -> Result<ServiceUrl, String> {
     let (head, _) =
-        url.written().split_once('{').map(|(head, tail)| (head.to_owned(), tail.to_owned())).unzip();
+        url.source().split_once('{').map(|(head, tail)| (head.to_owned(), tail.to_owned())).unzip();
     let names_host = |head: &str| head.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
     if head.is_some_and(|head| !names_host(&head)) {
-        return Err("no placeholder can stand before the path: it says where secrets go".to_owned());
+        return Err("placeholders are only allowed in the path and the query".to_owned());
     }
-    let value = |hole: &Placeholder| {
-        Ok(Zeroizing::new(if hole.is_secret() { SAMPLE.1 } else { SAMPLE.0 }.to_owned()))
+    let value = |placeholder: &Placeholder| {
+        Ok(Zeroizing::new(if placeholder.is_secret() { SAMPLE.1 } else { SAMPLE.0 }.to_owned()))
     };
     let text = url.map(value).map_err(|error| error.message().to_owned())?;
     let sample = ServiceUrl::parse(&text)?;
     if path(&sample).contains(SAMPLE.1) {
         return Err(
-            "a secret cannot stand in the path, which is seen in messages: put it into `query`, `headers` \
-                    or the body"
+            "the path must not contain secrets, because messages show it: use `query`, `headers` or the body"
                 .to_owned(),
         );
     }
@@ -339,11 +334,11 @@ fn depth(url: &ServiceUrl) -> usize {
     path(url).matches('/').count()
 }
 
-/// All but what is unreserved (RFC 3986 section 2.3).
+/// Encodes all characters that are not unreserved (RFC 3986 section 2.3).
 fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     text.bytes().fold(String::new(), |text, byte| match byte {
-        byte if plain(byte) => text + char::from(byte).encode_utf8(&mut [0; 4]),
+        byte if is_unreserved(byte) => text + char::from(byte).encode_utf8(&mut [0; 4]),
         byte => text + &format!("%{byte:02X}"),
     })
 }

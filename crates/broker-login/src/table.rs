@@ -1,10 +1,10 @@
-//! A table of a request and of its answer, as it is written.
+//! The configuration table of a request and its response.
 
 use broker_core::{ConfigDuration, ExpiresAs, Fields, Method, Words};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Login,
@@ -24,7 +24,7 @@ impl Role {
     }
 }
 
-/// A table of a request and of its answer.
+/// The configuration table of a request and its response.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
@@ -49,7 +49,8 @@ pub(crate) struct Table {
     pub(crate) refused: Statuses,
     #[serde(default)]
     pub(crate) error_final: Words,
-    pub(crate) life: Option<ConfigDuration>,
+    #[serde(rename = "life")]
+    pub(crate) lifetime: Option<ConfigDuration>,
     pub(crate) scopes: Option<Words>,
 }
 
@@ -72,34 +73,35 @@ impl Verb {
     }
 }
 
-/// How a request says who asks.
+/// The authentication of a request.
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Auth {
     #[default]
     None,
-    /// With the login's token (RFC 6750 section 2.1).
+    /// Sends the login's token (RFC 6750 section 2.1).
     Bearer,
-    /// With username and password (RFC 7617).
+    /// Sends username and password (RFC 7617).
     Basic,
 }
 
-/// Statuses of HTTP that are no trouble of the service's own.
+/// HTTP statuses that mean a refusal. Statuses of transient errors are not allowed.
 #[derive(Default)]
 pub(crate) struct Statuses(pub(crate) Vec<u16>);
 
 impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read: Option<Vec<u16>> = match Value::deserialize(deserializer)? {
+        let statuses: Option<Vec<u16>> = match Value::deserialize(deserializer)? {
             Value::String(text) => {
-                let apart = text.trim_matches(['[', ']']).split([' ', ',']).filter(|word| !word.is_empty());
-                apart.map(|word| word.parse().ok()).collect()
+                let words = text.trim_matches(['[', ']']).split([' ', ',']).filter(|word| !word.is_empty());
+                words.map(|word| word.parse().ok()).collect()
             }
             list => serde_json::from_value(list).ok(),
         };
-        let fit = |status: &u16| (400..500).contains(status) && ![408, 421, 425, 429, 499].contains(status);
-        let read = read.filter(|list| list.iter().all(fit));
-        read.map(Self).ok_or_else(|| {
+        let is_allowed =
+            |status: &u16| (400..500).contains(status) && ![408, 421, 425, 429, 499].contains(status);
+        let statuses = statuses.filter(|list| list.iter().all(is_allowed));
+        statuses.map(Self).ok_or_else(|| {
             let form = "a list of HTTP statuses that mean a refusal: [400, 404]";
             de::Error::invalid_value(de::Unexpected::Other("value"), &form)
         })

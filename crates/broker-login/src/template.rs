@@ -1,4 +1,4 @@
-//! Texts with placeholders: `{username}`, `{secrets.NAME}`, `{expires:MM/DD/YYYY}`; `{{` and `}}` are braces.
+//! Texts with placeholders: `{username}`, `{secrets.NAME}`, `{expires:MM/DD/YYYY}`. `{{` and `}}` are literal braces.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use broker_core::{Error, Pattern, Result, Secret};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-/// What a placeholder stands for.
+/// A placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Placeholder {
     Username,
@@ -23,7 +23,7 @@ pub(crate) enum Placeholder {
 
 impl Placeholder {
     fn parse(text: &str) -> Result<Self, String> {
-        let of = |prefix| text.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
+        let after = |prefix| text.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
         Ok(match text {
             "username" => Self::Username,
             "password" => Self::Password,
@@ -31,22 +31,22 @@ impl Placeholder {
             "token" => Self::Token,
             "scope" => Self::Scope,
             "name" => Self::Name,
-            _ => match (of("expires:"), of("secrets.")) {
+            _ => match (after("expires:"), after("secrets.")) {
                 (Some(pattern), _) => Self::Expires(Pattern::parse(pattern)?),
                 (_, Some(name)) => Self::Secret(name.to_owned()),
                 _ => {
                     return Err(format!(
-                        "there is no placeholder {{{text}}}: there are {{username}}, {{password}}, \
-                         {{refresh_token}}, {{token}}, {{scope}}, {{name}}, {{expires:MM/DD/YYYY}} and \
-                         {{secrets.NAME}}; braces are {{{{ and }}}}"
+                        "unknown placeholder {{{text}}}: use {{username}}, {{password}}, \
+                         {{refresh_token}}, {{token}}, {{scope}}, {{name}}, {{expires:MM/DD/YYYY}} or \
+                         {{secrets.NAME}}, and for literal braces {{{{ and }}}}"
                     ));
                 }
             },
         })
     }
 
-    /// As it is written.
-    pub(crate) fn shown(&self) -> String {
+    /// The placeholder as it is written.
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Username => "{username}".to_owned(),
             Self::Password => "{password}".to_owned(),
@@ -70,7 +70,7 @@ enum Piece {
     Placeholder(Placeholder),
 }
 
-/// A text with placeholders. What is put into them is never read for placeholders again.
+/// A text with placeholders. Placeholders in values are not replaced.
 #[derive(Debug, Clone)]
 pub(crate) struct Template(Vec<Piece>);
 
@@ -87,7 +87,7 @@ impl Template {
             }
             let inside = brace.strip_prefix('{').and_then(|inside| inside.split_once('}'));
             let Some((name, after)) = inside else {
-                return Err("a brace has no partner; a brace itself is {{ or }}".to_owned());
+                return Err("unmatched brace: write {{ or }} for a literal one".to_owned());
             };
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
             pieces.push(Piece::Placeholder(Placeholder::parse(name)?));
@@ -98,45 +98,48 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// A text without placeholders.
-    pub(crate) fn plain(text: String) -> Self {
+    /// Creates a text without placeholders.
+    pub(crate) fn literal(text: String) -> Self {
         Self(vec![Piece::Text(text)])
     }
 
-    /// As it is written, but for braces that are doubled there.
-    pub(crate) fn written(&self) -> String {
+    /// The text as it is written, with single braces instead of doubled ones.
+    pub(crate) fn source(&self) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
-            Piece::Placeholder(hole) => hole.shown(),
+            Piece::Placeholder(placeholder) => placeholder.text(),
         };
         self.0.iter().map(piece).collect()
     }
 
-    pub(crate) fn holes(&self) -> impl Iterator<Item = &Placeholder> {
-        self.0.iter().filter_map(|piece| if let Piece::Placeholder(hole) = piece { Some(hole) } else { None })
+    pub(crate) fn placeholders(&self) -> impl Iterator<Item = &Placeholder> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Placeholder(placeholder) => Some(placeholder),
+            Piece::Text(_) => None,
+        })
     }
 
-    /// The text with what `put` makes of each placeholder.
+    /// Replaces each placeholder by the result of `replace`.
     pub(crate) fn map(
         &self,
-        put: impl Fn(&Placeholder) -> Result<Zeroizing<String>>,
+        replace: impl Fn(&Placeholder) -> Result<Zeroizing<String>>,
     ) -> Result<Zeroizing<String>> {
         self.0.iter().try_fold(Zeroizing::new(String::new()), |mut text, piece| {
             match piece {
                 Piece::Text(plain) => text.push_str(plain),
-                Piece::Placeholder(hole) => text.push_str(&put(hole)?),
+                Piece::Placeholder(placeholder) => text.push_str(&replace(placeholder)?),
             }
             Ok(text)
         })
     }
 
-    /// The text with the values as they are.
+    /// Replaces each placeholder by its value.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Zeroizing<String>> {
-        self.map(|hole| values.of(hole))
+        self.map(|placeholder| values.get(placeholder))
     }
 }
 
-/// What is put into placeholders.
+/// The values of the placeholders.
 #[derive(Default)]
 pub(crate) struct Values<'a> {
     pub(crate) username: Option<&'a str>,
@@ -150,9 +153,9 @@ pub(crate) struct Values<'a> {
 }
 
 impl Values<'_> {
-    pub(crate) fn of(&self, hole: &Placeholder) -> Result<Zeroizing<String>> {
+    pub(crate) fn get(&self, placeholder: &Placeholder) -> Result<Zeroizing<String>> {
         let secret = |secret: Option<&Secret>| secret.map(|secret| secret.expose().to_owned());
-        let value = match hole {
+        let value = match placeholder {
             Placeholder::Username => self.username.map(str::to_owned),
             Placeholder::Password => secret(self.password),
             Placeholder::RefreshToken => secret(self.refresh_token),
@@ -162,12 +165,12 @@ impl Values<'_> {
             Placeholder::Expires(pattern) => self.expires.map(|at| pattern.write(at)),
             Placeholder::Secret(name) => secret(self.secrets.get(name)),
         };
-        value.map(Zeroizing::new).ok_or_else(|| {
-            Error::login_required(format!("there is nothing to put in the place of {}", hole.shown()))
-        })
+        value
+            .map(Zeroizing::new)
+            .ok_or_else(|| Error::login_required(format!("the value of {} is missing", placeholder.text())))
     }
 
-    /// The secrets that may be repeated by a service.
+    /// The secrets, which a response may repeat.
     pub(crate) fn secrets(&self) -> Vec<&Secret> {
         let usual = [self.password, self.refresh_token, self.token].into_iter().flatten();
         usual.chain(self.secrets.values()).collect()
@@ -186,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn values_are_put_in_as_they_are_and_not_read_again() {
+    fn values_are_inserted_without_expansion() {
         assert_eq!(filled("a{username}b{password}c"), "a{password}b{token}}\"\n&{c");
         assert_eq!(filled("{{username}} {{}} {{{username}}}"), "{username} {} {{password}}");
         assert_eq!(filled("é{{é"), "é{é");
     }
 
     #[test]
-    fn what_is_no_placeholder_is_an_error() {
+    fn invalid_placeholders_are_errors() {
         for text in ["{", "}", "{usrname}", "a}b", "{}", "{secrets.}", "{expires:nothing}", "{user name"] {
             assert!(Template::parse(text).is_err(), "{text}");
         }

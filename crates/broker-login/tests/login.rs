@@ -2,18 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "login/answers.rs"]
-mod answers;
 #[path = "login/carbonmapper.rs"]
 mod carbonmapper;
 #[path = "login/mint.rs"]
 mod mint;
+#[path = "login/recording_server.rs"]
+mod recording_server;
 #[path = "login/requests.rs"]
 mod requests;
+#[path = "login/responses.rs"]
+mod responses;
 #[path = "login/settings.rs"]
 mod settings;
-#[path = "login/stand.rs"]
-mod stand;
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use broker_login::KIND;
 use broker_testkit::World;
 use serde_json::Value;
 
-/// A provider of a table of TOML.
+/// Builds a provider from TOML.
 fn build(world: &World, toml: &str) -> Result<Arc<dyn Provider>, SettingsError> {
     let table: toml::Table = toml::from_str(toml).expect("TOML");
     let table: Value = serde_json::to_value(table).expect("JSON");

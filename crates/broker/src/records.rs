@@ -95,7 +95,7 @@ impl Records {
     #[must_use]
     pub fn keyring(&self) -> KeyringState {
         #[cfg(feature = "sealed")]
-        return match broker_keyring::Keyring::look() {
+        return match broker_keyring::Keyring::state() {
             broker_keyring::Keyring::Unlocked => KeyringState::Unlocked,
             broker_keyring::Keyring::Locked => KeyringState::Locked,
             broker_keyring::Keyring::Absent => KeyringState::Absent,

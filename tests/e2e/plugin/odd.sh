@@ -1,4 +1,4 @@
-# A plugin that does what the file beside it says, and notes each process that it starts.
+# A plugin whose behaviour the file $0.mode selects. It records the id of each process in $0.pids.
 echo $$ >>"$0.pids"
 mode=$(cat "$0.mode")
 case $mode in
@@ -7,17 +7,17 @@ versions) echo '{"v":[7,8]}' ;;
 crash-first) echo 'no such module: planets' >&2; exit 3 ;;
 hang-first) sleep 600 ;;
 esac
-echo '{"v":[1],"since":"all that is unknown is ignored"}'
-IFS= read -r asked || exit
+echo '{"v":[1],"since":"unknown fields are ignored"}'
+IFS= read -r request || exit
 issuer=https://login.example.org
 actions='"exchange","revoke"'
 case $mode in logs-in*) actions='"exchange","login"' ;; esac
 [ "$mode" = elsewhere ] && issuer=https://login.example.com
-# In one piece, so that it is there before anything is asked.
+# In one write, so that it arrives before the request.
 early=
 case $mode in unasked | logs-in-early) early='{"ok":{"grant":"KANARIE-early"}}' ;; esac
 printf '%s\n' '{"ok":{"issuer":"'$issuer'","actions":['"$actions"'],"mood":"fine"}}' ${early:+"$early"}
-IFS= read -r asked || exit
+IFS= read -r request || exit
 good='{"v":1,"ok":{"tokens":[{"secret":"KANARIE-token-'$$'","expires_in":3600}],"grant":"KANARIE-grant-'$$'"}}'
 case $mode in
 good | elsewhere) echo "$good" ;;
@@ -35,14 +35,14 @@ forks) sleep 600 & echo $! >>"$0.pids" ;;
 stays) : >"$0.answered"; echo "$good"; trap '' TERM; sleep 600 & echo $! >>"$0.pids"; wait; wait ;;
 twice) echo "$good"; echo "$good" ;;
 stderr) head -c 100000000 /dev/zero | tr '\0' a >&2; echo "$good" ;;
-leaks) printf 'asked: %s\nanswer: %s\n' "$asked" "$good" >&2; echo "$good" ;;
+leaks) printf 'request: %s\nresponse: %s\n' "$request" "$good" >&2; echo "$good" ;;
 waits) : >"$0.asked"; until [ -e "$0.go" ]; do sleep 0.02; done; echo "$good" ;;
 env) [ -z "${PLUGIN_KEY+set}" ] && echo "$good" ;;
-notes) umask 077; printf '%s\n' "$asked" >"$0.noted"; echo "$good" ;;
+saves-request) umask 077; printf '%s\n' "$request" >"$0.saved-request"; echo "$good" ;;
 jwt) echo '{"ok":{"tokens":[{"secret":"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.KANARIE"}]}}' ;;
 refuses) echo '{"ok":{"grant_refused":true}}' ;;
 empty) echo '{"ok":{"tokens":[{"secret":""}],"grant":""}}' ;;
-steers) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["a\u001bb"]}]}}' ;;
+control-scope) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["a\u001bb"]}]}}' ;;
 other-scope) echo '{"ok":{"tokens":[{"secret":"KANARIE-t","scopes":["other"],"expires_in":3600}]}}' ;;
 number) echo '{"err":{"kind":"unavailable","message":503,"retry_after":"90"}}' ;;
 only-grant) echo '{"ok":{"tokens":[{"secret":7}],"grant":"KANARIE-grant-new"}}' ;;

@@ -1,10 +1,10 @@
-//! Programs that print tokens: `speaks`.
+//! Programs that print tokens: the key `speaks`.
 
 use std::time::{Duration, Instant};
 
 use broker_e2e::{Run, Sandbox, finish, signal};
 
-/// What a program prints becomes a token by these keys.
+/// A provider whose program prints this output.
 fn printing(output: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("printed");
@@ -19,51 +19,48 @@ fn token(sandbox: &Sandbox, more: &[&str]) -> Run {
     sandbox.broker(&[&["token", "other"], more].concat())
 }
 
-/// How long it lives, for what the program printed.
+/// The remaining lifetime of the printed token.
 #[track_caller]
-fn lives(output: &str, keys: &str) -> i64 {
+fn lifetime(output: &str, keys: &str) -> i64 {
     let json = token(&printing(output, keys), &["--format", "json"]).json();
     assert_eq!(json["token"], "KANARIE-t", "{output}");
-    json["expires_in"].as_i64().expect("an end")
+    json["expires_in"].as_i64().expect("an expiry")
 }
 
 #[test]
-fn the_first_line_of_a_text_is_the_token() {
+fn first_line_of_text_is_the_token() {
     let text = "speaks = \"text\"";
-    assert!((290..=300).contains(&lives("KANARIE-t\nuser: ada\n", text)), "five minutes if nobody says");
-    assert!((3500..=3600).contains(&lives("KANARIE-t\n", "speaks = \"text\"\nlife = \"1h\"")));
-    assert!(
-        (290..=300).contains(&lives("\u{feff}KANARIE-t\n", text)),
-        "some begin with a mark of the order of bytes"
-    );
-    for none in ["\n", "please log in first\n", "<html>\n"] {
-        let _ = token(&printing(none, text), &[]).ends(1).says("program `printed` printed no token");
+    assert!((290..=300).contains(&lifetime("KANARIE-t\nuser: ada\n", text)), "five minutes by default");
+    assert!((3500..=3600).contains(&lifetime("KANARIE-t\n", "speaks = \"text\"\nlife = \"1h\"")));
+    assert!((290..=300).contains(&lifetime("\u{feff}KANARIE-t\n", text)), "a byte order mark");
+    for output in ["\n", "please log in first\n", "<html>\n"] {
+        let _ = token(&printing(output, text), &[]).ends(1).fails_with("program_failed").says("`printed`");
     }
 }
 
 #[test]
-fn an_object_is_read_as_az_and_gcloud_write_it() {
+fn json_of_az_gcloud_and_vault_is_read() {
     let json = "speaks = \"json\"";
-    // In seconds since 1970; the other is the wall's clock, wherever that hangs.
+    // `expiresOn` is in local time.
     let az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000","expires_on":4102444800,"tokenType":"Bearer"}"#;
-    assert!(lives(az, json) > 1_000_000_000);
+    assert!(lifetime(az, json) > 1_000_000_000);
     let old_az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000"}"#;
-    assert!((290..=300).contains(&lives(old_az, json)), "a time without a zone says nothing");
+    assert!((290..=300).contains(&lifetime(old_az, json)), "a time without a zone is ignored");
     let gcloud = r#"{"credential":{"access_token":"KANARIE-t","token_expiry":"2100-01-01T00:00:00Z"}}"#;
-    assert!(lives(gcloud, json) > 1_000_000_000);
-    assert!((7100..=7200).contains(&lives(r#"{"access_token":"KANARIE-t","expires_in":"7200"}"#, json)));
+    assert!(lifetime(gcloud, json) > 1_000_000_000);
+    assert!((7100..=7200).contains(&lifetime(r#"{"access_token":"KANARIE-t","expires_in":"7200"}"#, json)));
     let own = "speaks = \"json\"\ntoken = \"a.0\"\nexpires = \"end\"\nexpires_as = \"MM/DD/YYYY\"";
-    assert!(lives(r#"{"a":["KANARIE-t"],"end":"01/01/2100"}"#, own) > 1_000_000_000);
+    assert!(lifetime(r#"{"a":["KANARIE-t"],"end":"01/01/2100"}"#, own) > 1_000_000_000);
     let vault = r#"{"auth":{"client_token":"KANARIE-t","lease_duration":0},"expires_at":0}"#;
-    assert!((290..=300).contains(&lives(vault, json)), "nothing is no end");
+    assert!((290..=300).contains(&lifetime(vault, json)), "zero means unknown");
     let named = "speaks = \"json\"\nexpires = \"auth.lease_duration\"\nexpires_as = \"seconds\"";
-    assert!((290..=300).contains(&lives(vault, named)));
+    assert!((290..=300).contains(&lifetime(vault, named)));
     let _ = token(&printing("<html>", json), &[]).ends(1).fails_with("program_failed");
-    let _ = token(&printing("{}", json), &[]).ends(1).fails_with("program_failed");
+    let _ = token(&printing("{}", json), &[]).ends(1).fails_with("program_failed").says("`token`");
 }
 
 #[test]
-fn keys_of_a_credential_process_are_keys_again() {
+fn credential_process_returns_aws_credentials() {
     let keys = r#"{"Version":1,"AccessKeyId":"AK","SecretAccessKey":"KANARIE-s","SessionToken":"KANARIE-t","Expiration":"2100-01-01T00:00:00Z"}"#;
     let sandbox = printing(keys, "speaks = \"aws\"");
     let printed = token(&sandbox, &["--format", "aws"]).json();
@@ -75,38 +72,41 @@ fn keys_of_a_credential_process_are_keys_again() {
         "{}",
         run.out
     );
-    let _ = token(&sandbox, &["--format", "aws", "--role", "field"]).ends(2).says("no roles to choose");
-    let _ = token(&sandbox, &[]).ends(2).fails_with("request_unsupported");
+    let _ = token(&sandbox, &["--format", "aws", "--role", "field"])
+        .ends(2)
+        .fails_with("request_unsupported")
+        .says("--role");
+    let _ = token(&sandbox, &[]).ends(2).fails_with("request_unsupported").says("--format aws");
     let aws = ["--format", "aws"];
     let _ =
         token(&printing(r#"{"Version":2}"#, "speaks = \"aws\""), &aws).ends(1).fails_with("program_failed");
-    let of_the_wall = printing(&keys.replace("00Z", "00"), "speaks = \"aws\"");
+    let without_zone = printing(&keys.replace("00Z", "00"), "speaks = \"aws\"");
     assert_eq!(
-        token(&of_the_wall, &aws).json()["Expiration"],
+        token(&without_zone, &aws).json()["Expiration"],
         "2100-01-01T00:00:00Z",
-        "without a zone it is UTC"
+        "a time without a zone is UTC"
     );
 }
 
 #[test]
-fn an_exec_credential_is_read() {
-    let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"KANARIE-t","expirationTimestamp":"2100-01-01T00:00:00Z"}}"#;
-    assert!(lives(answer, "speaks = \"kubectl\"") > 1_000_000_000);
+fn exec_credential_is_read() {
+    let output = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"KANARIE-t","expirationTimestamp":"2100-01-01T00:00:00Z"}}"#;
+    assert!(lifetime(output, "speaks = \"kubectl\"") > 1_000_000_000);
     let without = r#"{"kind":"ExecCredential","status":{"clientCertificateData":"…"}}"#;
-    let _ = token(&printing(without, "speaks = \"kubectl\""), &[]).ends(1).says("without a token");
+    let _ = token(&printing(without, "speaks = \"kubectl\""), &[]).ends(1).fails_with("program_failed");
 }
 
-/// A credential provider that answers this, if it is asked as cargo asks.
-fn cargo(answer: &str) -> Sandbox {
+/// A credential provider that checks the request and prints this response.
+fn cargo(response: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let script = sandbox.home().join("provider");
     let lines = [
         "[ \"$1\" = --cargo-plugin ] || exit 9",
         "echo '{\"v\":[1]}'",
-        "IFS= read -r asked",
-        "case $asked in *'\"index-url\":\"sparse+https://crates.example/\"'*) ;; *) exit 8 ;; esac",
+        "IFS= read -r request",
+        "case $request in *'\"index-url\":\"sparse+https://crates.example/\"'*) ;; *) exit 8 ;; esac",
     ];
-    sandbox.write(&script, &format!("{}\necho '{answer}'\n", lines.join("\n")));
+    sandbox.write(&script, &format!("{}\necho '{response}'\n", lines.join("\n")));
     let config = format!(
         "[providers.other]\nkind = \"exec\"\nspeaks = \"cargo\"\ncommand = [\"sh\", \"{}\"]\nregistry = \"sparse+https://crates.example/\"\n",
         script.display()
@@ -116,29 +116,30 @@ fn cargo(answer: &str) -> Sandbox {
 }
 
 #[test]
-fn a_credential_provider_of_cargo_is_asked_as_cargo_asks() {
+fn cargo_credential_provider_gets_the_request_of_cargo() {
     let got = r#"{"Ok":{"kind":"get","token":"KANARIE-t","cache":"expires","expiration":4102444800,"operation_independent":true}}"#;
     assert_eq!(token(&cargo(got), &[]).token(), "KANARIE-t");
     let none = r#"{"Err":{"kind":"not-found"}}"#;
-    let _ = token(&cargo(none), &[]).ends(3).fails_with("login_required");
+    let _ = token(&cargo(none), &[]).ends(3).fails_with("login_required").says("`provider`");
 }
 
 #[test]
-fn a_program_that_fails_says_how() {
+fn failed_program_is_reported_with_its_status() {
     let sandbox = printing("", "speaks = \"text\"");
     std::fs::remove_file(sandbox.home().join("printed")).expect("removed");
-    let _ = token(&sandbox, &[]).ends(1).says("program `printed` failed: exit status: 1");
+    let _ =
+        token(&sandbox, &[]).ends(1).fails_with("program_failed").says("`printed`").says("exit status: 1");
 }
 
 #[test]
-fn keys_that_mean_nothing_are_errors() {
-    for (keys, words) in [
-        ("speaks = \"text\"\ntoken = \"a\"", "`token`: is only used with `speaks = \"json\"`"),
-        ("speaks = \"cargo\"", "`registry` is missing"),
-        ("speaks = \"perl\"", "`speaks` must be"),
-        ("speaks = \"text\"\nlife = \"soon\"", "`life` must be a duration"),
+fn keys_of_other_protocols_are_errors() {
+    for (keys, code, key) in [
+        ("speaks = \"text\"\ntoken = \"a\"", "config_invalid", "`token`"),
+        ("speaks = \"cargo\"", "config_missing_key", "`registry`"),
+        ("speaks = \"perl\"", "config_invalid_value", "`speaks`"),
+        ("speaks = \"text\"\nlife = \"soon\"", "config_invalid_value", "`life`"),
     ] {
-        let _ = token(&printing("KANARIE-t", keys), &[]).ends(5).says(words);
+        let _ = token(&printing("KANARIE-t", keys), &[]).ends(5).fails_with(code).says(key);
     }
 }
 
@@ -154,28 +155,28 @@ fn script(text: &str, keys: &str) -> Sandbox {
 }
 
 #[test]
-fn what_a_program_leaves_running_is_not_waited_for() {
+fn background_processes_are_not_waited_for() {
     let began = Instant::now();
     let sandbox = script("sleep 30 2>/dev/null & echo KANARIE-t\n", "speaks = \"text\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t");
-    assert!(began.elapsed() < Duration::from_secs(20), "it holds the pipe for half a minute");
+    assert!(began.elapsed() < Duration::from_secs(20), "the background process keeps the pipe open");
 }
 
 #[test]
-fn a_signal_waits_for_a_program_that_may_renew_its_own_login() {
+fn signal_waits_for_the_program() {
     let waits = ": >\"$0.asked\"; until [ -e \"$0.go\" ]; do sleep 0.02; done; echo KANARIE-t\n";
     let sandbox = script(waits, "speaks = \"text\"");
     let child = sandbox.start(&["token", "other"]);
-    super::until("it is asked", Duration::from_secs(20), || sandbox.home().join("script.asked").exists());
+    super::until("not started", Duration::from_secs(20), || sandbox.home().join("script.asked").exists());
     signal(&child, "TERM");
     std::fs::write(sandbox.home().join("script.go"), "").expect("a file");
     let _ = finish(child).ends(143);
     sandbox.write(&sandbox.home().join("script"), "exit 1\n");
-    assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t", "it was saved");
+    assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t", "the token is saved");
 }
 
 #[test]
-fn what_was_read_otherwise_is_not_used() {
+fn other_token_path_gets_a_new_token() {
     let both = r#"{"id_token":"KANARIE-id","access_token":"KANARIE-access"}"#;
     let sandbox = printing(both, "speaks = \"json\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-access");
@@ -185,7 +186,7 @@ fn what_was_read_otherwise_is_not_used() {
 }
 
 #[test]
-fn a_path_may_have_a_blank() {
+fn paths_may_contain_spaces() {
     let sandbox = Sandbox::new();
     let folder = sandbox.home().join("My Tools");
     std::fs::create_dir(&folder).expect("a folder");
@@ -196,5 +197,5 @@ fn a_path_may_have_a_blank() {
     sandbox.write_config(&config(&format!("[\"{}/a tool\"]", folder.display())));
     let _ = token(&sandbox, &[]).ends(0);
     sandbox.write_config(&config("\"pass show eds\""));
-    let _ = token(&sandbox, &[]).ends(5).says("list of words");
+    let _ = token(&sandbox, &[]).ends(5).fails_with("config_invalid_value").says("`command`");
 }

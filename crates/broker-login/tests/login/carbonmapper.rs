@@ -1,4 +1,4 @@
-//! Carbon Mapper without its crate: the same suite, and the mint's tests that are not of its crate alone.
+//! Carbon Mapper as a configured login: the conformance suite, and tests of minting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use serde_json::json;
 
 use crate::provider;
 
-/// As the documentation shows it.
+/// The configuration from the documentation.
 const TOML: &str = include_str!("carbonmapper.toml");
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 
-/// A person who types username and password.
+/// Carbon Mapper with a user who types username and password.
 struct Methane {
     world: World,
     service: CarbonMapper,
@@ -55,7 +55,7 @@ impl Subject for Methane {
     }
 
     fn elsewhere(&self) -> Arc<dyn Provider> {
-        self.with("username = \"somebody@else.example\"")
+        self.with("username = \"grace@example.org\"")
     }
 
     fn service(&self) -> &Server {
@@ -84,7 +84,7 @@ async fn conforms_with_rotation() {
 }
 
 #[tokio::test]
-async fn conforms_with_answers_that_leave_the_refresh_token_out() {
+async fn conforms_if_refresh_returns_no_refresh_token() {
     let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
     conformance::run(|| Methane::new(options.clone())).await;
 }
@@ -106,7 +106,7 @@ async fn token(subject: &Methane, request: &TokenRequest) -> Token {
 }
 
 #[tokio::test]
-async fn a_scoped_token_is_minted_once_and_kept() {
+async fn scoped_token_is_minted_once_and_stored() {
     let subject = methane();
     let access = logged_in(&subject).await;
     let request = stac().expires("7d".parse().expect("a life"));
@@ -120,16 +120,16 @@ async fn a_scoped_token_is_minted_once_and_kept() {
     assert_eq!(*date, day.to_string());
     assert!(name.starts_with("broker-testhost-"), "{name}");
     let record = subject.world.record().expect("a record");
-    assert_eq!(record["tokens"]["stac"]["details"]["name"], json!(name), "what came with it is kept");
-    assert!(record["tokens"]["stac"]["details"]["token_value"].is_null(), "once");
-    assert!(subject.world.person.told().iter().any(|told| told.contains("whole UTC days")), "and told");
+    assert_eq!(record["tokens"]["stac"]["details"]["name"], json!(name), "other fields are stored");
+    assert!(record["tokens"]["stac"]["details"]["token_value"].is_null(), "the token is stored once");
+    assert!(subject.world.person.told().iter().any(|told| told.contains("UTC days")));
     let seen = subject.service.seen();
     let body = seen.iter().find(|seen| seen.route == "create-stac").expect("a mint").json();
-    assert_eq!(body, json!({ "expiration_date": date, "name": name }), "the request is the crate's");
+    assert_eq!(body, json!({ "expiration_date": date, "name": name }), "the same request as the crate's");
 }
 
 #[tokio::test]
-async fn lives_become_utc_dates_from_tomorrow_on() {
+async fn lifetimes_become_utc_dates_from_tomorrow_on() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -147,7 +147,7 @@ async fn lives_become_utc_dates_from_tomorrow_on() {
 }
 
 #[tokio::test]
-async fn the_expiry_is_the_jwts_or_the_start_of_the_day() {
+async fn expiry_is_the_claim_or_the_start_of_the_day() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;
@@ -161,24 +161,24 @@ async fn the_expiry_is_the_jwts_or_the_start_of_the_day() {
 }
 
 #[tokio::test]
-async fn on_the_way_to_a_mint_the_login_is_renewed() {
+async fn mint_refreshes_an_expired_login_first() {
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));
     token(&subject, &stac()).await;
     assert_eq!((subject.service.pairs(), subject.service.refreshes(), subject.service.mints()), (1, 1, 1));
-    // However young: one that the service does not take is replaced.
+    // A rejected login token is replaced, even a new one.
     subject.service.revoke_access_tokens();
     token(&subject, &stac().force()).await;
     assert_eq!((subject.service.refreshes(), subject.service.mints()), (2, 2));
 }
 
 #[tokio::test]
-async fn with_a_password_at_hand_nobody_is_asked() {
+async fn configured_password_needs_no_prompt() {
     let subject = methane();
     let keys = format!("username = \"{EMAIL}\"\npassword = \"{PASSWORD}\"");
     let broker = || subject.world.broker(subject.with(&keys));
-    broker().token(World::NAME, &stac()).await.expect("no login is needed");
+    broker().token(World::NAME, &stac()).await.expect("a token without a login");
     subject.service.revoke_refresh_tokens();
     subject.world.clock.advance(TimeDelta::days(30));
     broker().token(World::NAME, &stac()).await.expect("a token");
@@ -188,7 +188,7 @@ async fn with_a_password_at_hand_nobody_is_asked() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_tried_once() {
+async fn wrong_password_is_sent_once() {
     let subject = methane();
     let wrong = format!("username = \"{EMAIL}\"\npassword = \"not this one\"");
     for _ in 0..3 {
@@ -196,14 +196,14 @@ async fn a_wrong_password_is_tried_once() {
         let error = error.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
-    assert_eq!(subject.service.count("pair"), 1, "whatever process asks");
-    // Another one is another try.
+    assert_eq!(subject.service.count("pair"), 1, "also by other processes");
+    // Another password is sent.
     let right = format!("username = \"{EMAIL}\"\npassword = \"{PASSWORD}\"");
     subject.world.broker(subject.with(&right)).token(World::NAME, &stac()).await.expect("a token");
 }
 
 #[tokio::test]
-async fn a_mint_whose_fate_is_unknown_is_not_repeated() {
+async fn mint_without_response_is_not_repeated() {
     for fault in [Fault::CutAfter, Fault::Truncated, Fault::HangAfter, Fault::Status(503), Fault::Html(200)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -212,7 +212,7 @@ async fn a_mint_whose_fate_is_unknown_is_not_repeated() {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(
             error.hint().is_some_and(|hint| hint.to_string().contains("broker-testhost-")),
-            "what may be there is named"
+            "the hint names the token"
         );
         assert_eq!(subject.service.count("create-stac"), 1);
         subject.service.clear_faults();
@@ -221,7 +221,7 @@ async fn a_mint_whose_fate_is_unknown_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_chosen_is_said() {
+async fn unsupported_requests_are_errors() {
     let subject = methane();
     logged_in(&subject).await;
     let life = || TokenRequest::new().expires("7d".parse().expect("a life"));
@@ -235,7 +235,7 @@ async fn what_cannot_be_chosen_is_said() {
 }
 
 #[tokio::test]
-async fn logout_names_what_lives_on() {
+async fn logout_names_tokens_that_stay_valid() {
     let subject = methane();
     logged_in(&subject).await;
     for _ in 0..2 {
@@ -250,12 +250,12 @@ async fn logout_names_what_lives_on() {
 }
 
 #[tokio::test]
-async fn a_rotated_refresh_token_in_a_broken_answer_is_kept() {
+async fn rotated_refresh_token_of_malformed_response_is_kept() {
     let subject = Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() });
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));
-    subject.service.fault("refresh", Fault::edit(|answer| answer["error"] = json!("what is this")));
-    // The old one is spent: only with the new one does this work.
+    subject.service.fault("refresh", Fault::edit(|answer| answer["error"] = json!("unknown_error")));
+    // The old one is not valid any more.
     token(&subject, &TokenRequest::new()).await;
     assert_eq!((subject.service.pairs(), subject.service.count("refresh")), (1, 2));
 }

@@ -1,4 +1,4 @@
-//! Requests go out as they are described, whatever is in the values.
+//! Requests match their configuration, whatever the values contain.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,20 +8,20 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::provider;
-use crate::stand::{Asked, Stand};
+use crate::recording_server::{ReceivedRequest, RecordingServer};
 
-/// What would break out of JSON, forms, paths, queries and headers, and be a placeholder.
+/// Text with the special characters of JSON, forms, paths, queries and headers, and a placeholder.
 const EVIL: &str = "KANARIE\"'\\\n\r&a=b;{token}{{secrets.other}} %2F+/?#é\u{1f30d}";
 
-/// What a login with these keys and values sent; the values are from the environment, where they can be anything.
-async fn sent(username: &str, password: &str, keys: &str) -> Result<Asked, Error> {
+/// Returns the request of a login with these keys and values.
+async fn sent(username: &str, password: &str, keys: &str) -> Result<ReceivedRequest, Error> {
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", password);
     world.person = world.person.answering(username);
-    let stand = Stand::saying(200, r#"{"access_token":"KANARIE-1"}"#).await;
-    let toml = format!("password = {{ env = \"PASSWORD\" }}\n[login]\n{}", keys.replace("HOST", &stand.url));
+    let server = RecordingServer::returning(200, r#"{"access_token":"KANARIE-1"}"#).await;
+    let toml = format!("password = {{ env = \"PASSWORD\" }}\n[login]\n{}", keys.replace("HOST", &server.url));
     world.broker(provider(&world, &toml)).login(World::NAME, Login::Usual).await?;
-    Ok(stand.only())
+    Ok(server.only())
 }
 
 fn form(text: &str) -> Vec<(String, String)> {
@@ -49,39 +49,39 @@ fn decoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn json_has_values_as_they_are() {
+async fn json_contains_exact_values() {
     let keys = "url = \"HOST/login\"\n\
                 json = { user = { name = \"{username}\", pass = \"a{password}b\" }, n = 7, l = [\"{username}\", true] }";
-    let asked = sent("ada\"}", EVIL, keys).await.expect("a login");
+    let request = sent("ada\"}", EVIL, keys).await.expect("a login");
     let pass = format!("a{EVIL}b");
     let body = json!({ "user": { "name": "ada\"}", "pass": pass }, "n": 7, "l": ["ada\"}", true] });
-    assert_eq!(asked.json(), body);
-    assert_eq!((asked.method.as_str(), asked.header("content-type")), ("POST", Some("application/json")));
+    assert_eq!(request.json(), body);
+    assert_eq!((request.method.as_str(), request.header("content-type")), ("POST", Some("application/json")));
 }
 
 #[tokio::test]
-async fn forms_and_queries_have_values_as_they_are() {
+async fn forms_and_queries_contain_exact_values() {
     let keys = "url = \"HOST/login?v=1\"\nform = { user = \"{username}\", pass = \"{password}\", n = 7, t = true }\n\
                 query = { key = \"{password}\", braces = \"{{}}\" }";
-    let asked = sent("ada&admin=1", EVIL, keys).await.expect("a login");
+    let request = sent("ada&admin=1", EVIL, keys).await.expect("a login");
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let mut fields = form(&asked.body);
+    let mut fields = form(&request.body);
     fields.sort();
     assert_eq!(fields, [pair("n", "7"), pair("pass", EVIL), pair("t", "true"), pair("user", "ada&admin=1")]);
-    let mut query = form(&asked.query);
+    let mut query = form(&request.query);
     query.sort();
     assert_eq!(query, [pair("braces", "{}"), pair("key", EVIL), pair("v", "1")]);
-    assert_eq!(asked.path, "/login");
+    assert_eq!(request.path, "/login");
 }
 
 #[tokio::test]
-async fn a_value_changes_no_path() {
+async fn values_do_not_change_the_path() {
     let keys = "url = \"HOST/users/{username}/token?user={username}\"";
     for name in ["a/b", "a?b=c", "a#b", "a%2Fb", "../admin", "é", "a\\b", "@evil.example/"] {
-        let asked = sent(name, "x", keys).await.expect("a login");
-        assert_eq!(asked.path.matches('/').count(), 3, "{name}: {}", asked.path);
-        assert_eq!(decoded(&asked.path), format!("/users/{name}/token"), "{name}");
-        assert_eq!(form(&asked.query), [("user".to_owned(), name.to_owned())], "{name}");
+        let request = sent(name, "x", keys).await.expect("a login");
+        assert_eq!(request.path.matches('/').count(), 3, "{name}: {}", request.path);
+        assert_eq!(decoded(&request.path), format!("/users/{name}/token"), "{name}");
+        assert_eq!(form(&request.query), [("user".to_owned(), name.to_owned())], "{name}");
     }
     for way in ["..", "."] {
         let error = sent(way, "x", keys).await.expect_err(way);
@@ -90,11 +90,11 @@ async fn a_value_changes_no_path() {
 }
 
 #[tokio::test]
-async fn headers_carry_no_line_end() {
+async fn headers_reject_line_ends() {
     let keys = "url = \"HOST/login\"\nheaders = { X-Api-Key = \"key {password}\", Accept = \"text/x\" }";
-    let asked = sent("", "{token} \"x\"", keys).await.expect("a login");
-    assert_eq!(asked.header("x-api-key"), Some("key {token} \"x\""));
-    assert_eq!(asked.header("accept"), Some("text/x"));
+    let request = sent("", "{token} \"x\"", keys).await.expect("a login");
+    assert_eq!(request.header("x-api-key"), Some("key {token} \"x\""));
+    assert_eq!(request.header("accept"), Some("text/x"));
     for bad in ["a\nX-Evil: 1", "a\rb", "\0", "é"] {
         let error = sent("", bad, keys).await;
         let error = error.expect_err("no header");
@@ -104,43 +104,44 @@ async fn headers_carry_no_line_end() {
 }
 
 #[tokio::test]
-async fn basic_is_the_pair_as_it_is() {
-    // As NASA's Earthdata Login gives tokens: an empty POST, and the end as a date.
+async fn basic_sends_exact_credentials() {
+    // The request and response of NASA's Earthdata Login.
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", "pa:ss wörd+KANARIE");
     let answer =
         json!({ "access_token": "KANARIE-1", "token_type": "Bearer", "expiration_date": "05/06/2031" });
-    let stand = Stand::saying(200, &answer.to_string()).await;
+    let server = RecordingServer::returning(200, &answer.to_string()).await;
     let toml = format!(
         "username = \"ada\"\npassword = {{ env = \"PASSWORD\" }}\n[login]\n\
          url = \"{}/api/users/find_or_create_token\"\nauth = \"basic\"\n\
          expires = \"expiration_date\"\nexpires_as = \"MM/DD/YYYY\"\n",
-        stand.url
+        server.url
     );
     let broker = world.broker(provider(&world, &toml));
     let token =
         broker.token(World::NAME, &TokenRequest::new()).await.expect("a token, without a login command");
     assert_eq!(token.expires_at().map(|at| at.to_string()).as_deref(), Some("2031-05-06 00:00:00 UTC"));
-    let asked = stand.only();
+    let request = server.only();
     let basic = format!("Basic {}", STANDARD.encode("ada:pa:ss wörd+KANARIE"));
-    assert_eq!(asked.header("authorization"), Some(basic.as_str()));
-    assert_eq!((asked.method.as_str(), asked.body.as_str()), ("POST", ""));
+    assert_eq!(request.header("authorization"), Some(basic.as_str()));
+    assert_eq!((request.method.as_str(), request.body.as_str()), ("POST", ""));
 }
 
 #[tokio::test]
-async fn what_a_service_says_back_is_redacted() {
+async fn secrets_in_error_responses_are_redacted() {
     for auth in ["auth = \"basic\"", "json = { p = \"{password}\", k = \"{secrets.key}\" }"] {
         let mut world = World::new();
         world.env = world.env.with("PASSWORD", "KANARIE & \"co\"").with("KEY", "second-KANARIE");
-        let stand = Stand::start(|asked| {
-            let heard = format!("{} {}", asked.header("authorization").unwrap_or_default(), asked.body);
-            (401, json!({ "message": heard }).to_string())
+        let server = RecordingServer::start(|request| {
+            let received =
+                format!("{} {}", request.header("authorization").unwrap_or_default(), request.body);
+            (401, json!({ "message": received }).to_string())
         })
         .await;
         let toml = format!(
             "username = \"ada\"\npassword = {{ env = \"PASSWORD\" }}\nsecrets = {{ key = {{ env = \"KEY\" }} }}\n\
              [login]\nurl = \"{}/login\"\n{auth}\n",
-            stand.url
+            server.url
         );
         let error =
             world.broker(provider(&world, &toml)).login(World::NAME, Login::Usual).await.expect_err("no");
@@ -152,25 +153,24 @@ async fn what_a_service_says_back_is_redacted() {
 }
 
 #[tokio::test]
-async fn a_secret_in_a_query_is_not_shown() {
+async fn secret_in_a_query_is_not_shown() {
     let mut world = World::new();
     world.env = world.env.with("KEY", "KANARIE");
     world.timeout = std::time::Duration::from_millis(500);
-    // Nobody listens there.
+    // No server listens there.
     let toml = "secrets = { key = { env = \"KEY\" } }\n[login]\nmethod = \"GET\"\n\
                 url = \"http://127.0.0.1:9/login?key={secrets.key}\"\nquery = { again = \"{secrets.key}\" }\n";
     let error = world.broker(provider(&world, toml)).token(World::NAME, &TokenRequest::new()).await;
-    let error = error.expect_err("nobody");
+    let error = error.expect_err("no server");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("127.0.0.1:9/login"), "{error}");
     assert!(!format!("{error} {error:?} {:?}", error.hint()).contains("KANARIE"), "{error}");
 }
 
-/// What was had for one host is not sent to another that the configuration names later.
 #[tokio::test]
-async fn a_refresh_token_goes_to_no_other_host() {
+async fn refresh_token_is_not_sent_to_another_host() {
     let service = || {
-        Stand::start(|asked| match asked.path.as_str() {
+        RecordingServer::start(|request| match request.path.as_str() {
             "/login" => {
                 (200, json!({ "access_token": "a-KANARIE", "refresh_token": "r-KANARIE" }).to_string())
             }
@@ -192,47 +192,47 @@ async fn a_refresh_token_goes_to_no_other_host() {
     let usual = TokenRequest::new();
     let error = world.broker(provider(&world, &toml(&other.url))).token(World::NAME, &usual).await;
     assert_eq!(error.expect_err("no login there").kind(), ErrorKind::LoginRequired);
-    assert!(other.asked().is_empty(), "{:?}", other.asked());
+    assert!(other.requests().is_empty(), "{:?}", other.requests());
     let token = world.broker(provider(&world, &toml(&own.url))).token(World::NAME, &usual).await;
     assert_eq!(token.expect("the login is kept").secret().expose(), "b-KANARIE");
 }
 
 #[tokio::test]
-async fn a_corrected_table_does_not_serve_the_old_token() {
-    let stand = Stand::start(|asked| {
-        let token = if asked.path == "/login" { "login" } else { "minted" };
+async fn corrected_table_gets_a_new_token() {
+    let server = RecordingServer::start(|request| {
+        let token = if request.path == "/login" { "login" } else { "minted" };
         (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())
     })
     .await;
     let world = World::new();
-    let mint = format!("[mint]\nurl = \"{}/mint\"\nauth = \"bearer\"\n", stand.url);
+    let mint = format!("[mint]\nurl = \"{}/mint\"\nauth = \"bearer\"\n", server.url);
     for (keys, expected) in [
         (String::new(), "login-1"),
         ("token = \"id\"\n".to_owned(), "login-2"),
-        // Of what changes nothing of it, the token stays.
+        // This key does not change the token.
         ("token = \"id\"\nrefused = [400]\n".to_owned(), "login-2"),
         (format!("token = \"id\"\n{mint}"), "minted-1"),
         (format!("token = \"id\"\n{mint}token = \"id\"\n"), "minted-2"),
         (String::new(), "login-1"),
     ] {
-        let toml = format!("username = \"ada\"\n[login]\nurl = \"{}/login\"\n{keys}", stand.url);
+        let toml = format!("username = \"ada\"\n[login]\nurl = \"{}/login\"\n{keys}", server.url);
         let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
         assert_eq!(token.expect("a token").secret().expose(), expected, "{keys}");
     }
-    let paths: Vec<_> = stand.asked().into_iter().map(|asked| asked.path).collect();
+    let paths: Vec<_> = server.requests().into_iter().map(|request| request.path).collect();
     assert_eq!(paths.iter().filter(|path| *path == "/mint").count(), 2, "{paths:?}");
 }
 
 #[tokio::test]
-async fn another_password_without_a_username_is_another_account() {
-    let stand = Stand::start(|asked| {
-        (200, json!({ "access_token": format!("for-{}", asked.json()["k"]) }).to_string())
+async fn password_without_username_identifies_the_account() {
+    let server = RecordingServer::start(|request| {
+        (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
     })
     .await;
     let mut world = World::new();
     let toml = format!(
         "password = {{ env = \"KEY\" }}\n[login]\nurl = \"{}/login\"\njson = {{ k = \"{{password}}\" }}\n",
-        stand.url
+        server.url
     );
     for key in ["one", "two"] {
         world.env = world.env.clone().with("KEY", key);
@@ -242,28 +242,28 @@ async fn another_password_without_a_username_is_another_account() {
 }
 
 #[tokio::test]
-async fn a_date_of_toml_is_sent_as_text() {
+async fn toml_dates_are_sent_as_text() {
     let keys =
         "url = \"HOST/login\"\njson = { user = \"{username}\", day = 2027-01-31, l = [{ d = 2027-01-31 }] }";
-    let asked = sent("ada", "x", keys).await.expect("a login");
-    assert_eq!(asked.json(), json!({ "user": "ada", "day": "2027-01-31", "l": [{ "d": "2027-01-31" }] }));
+    let request = sent("ada", "x", keys).await.expect("a login");
+    assert_eq!(request.json(), json!({ "user": "ada", "day": "2027-01-31", "l": [{ "d": "2027-01-31" }] }));
 }
 
 #[tokio::test]
-async fn another_key_is_another_account() {
-    let stand = Stand::start(|asked| {
-        (200, json!({ "access_token": format!("for-{}", asked.json()["k"]) }).to_string())
+async fn secret_without_username_identifies_the_account() {
+    let server = RecordingServer::start(|request| {
+        (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
     })
     .await;
     let mut world = World::new();
     let toml = format!(
         "secrets = {{ key = {{ env = \"KEY\" }} }}\n[login]\nurl = \"{}/login\"\njson = {{ k = \"{{secrets.key}}\" }}\n",
-        stand.url
+        server.url
     );
     for key in ["one", "two", "one"] {
         world.env = world.env.clone().with("KEY", key);
         let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
         assert_eq!(token.expect("a token").secret().expose(), format!("for-\"{key}\""));
     }
-    assert_eq!(stand.asked().len(), 2, "what was given for the first is still held");
+    assert_eq!(server.requests().len(), 2, "the first token is still stored");
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration is said of the key that it is in.
+//! Errors of the configuration name the key.
 
 use broker_testkit::World;
 
@@ -7,7 +7,7 @@ use crate::build;
 const LOGIN: &str = "[login]\nurl = \"https://a.example/login\"\n";
 
 #[test]
-fn mistakes_are_named() {
+fn errors_name_the_key() {
     let refresh = "[refresh]\nurl = \"https://a.example/r\"\n";
     let mint = "[mint]\nurl = \"https://a.example/m\"\n";
     for (toml, key) in [
@@ -56,9 +56,9 @@ fn mistakes_are_named() {
     }
 }
 
-/// In layers of the environment everything is text.
+/// Settings of environment variables are text.
 #[test]
-fn text_stands_for_lists_and_tables() {
+fn text_is_parsed_as_lists_and_tables() {
     let toml = format!(
         "{LOGIN}json = '{{\"user\":{{\"name\":\"{{username}}\"}}}}'\nrefused = \"400, 404\"\nheaders = '{{\"A\":\"b\"}}'\n\
          [mint]\nurl = \"https://a.example/m\"\nscopes = \"stac catalog:read\"\n"

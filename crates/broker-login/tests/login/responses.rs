@@ -1,4 +1,4 @@
-//! What answers say: where the token is, when it ends, and that it is refused.
+//! Reading responses: token, expiry and refusals.
 
 use broker_core::{Broker, Clock, ErrorKind, Login, Token, TokenRequest};
 use broker_testkit::World;
@@ -6,20 +6,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::provider;
-use crate::stand::Stand;
+use crate::recording_server::RecordingServer;
 
 const KEYS: &str = "username = \"ada\"\npassword = \"KANARIE\"\n";
 
-/// A broker of one login with these keys.
-fn broker(world: &World, stand: &Stand, keys: &str) -> Broker {
+/// Builds a broker whose login table has these keys.
+fn broker(world: &World, server: &RecordingServer, keys: &str) -> Broker {
     let body = "json = { user = \"{username}\", pass = \"{password}\" }";
-    let toml = format!("{KEYS}[login]\nurl = \"{}/login\"\n{body}\n{keys}\n", stand.url);
+    let toml = format!("{KEYS}[login]\nurl = \"{}/login\"\n{body}\n{keys}\n", server.url);
     world.broker(provider(world, &toml))
 }
 
 async fn token(world: &World, keys: &str, answer: &str) -> Result<Token, broker_core::Error> {
-    let stand = Stand::saying(200, answer).await;
-    broker(world, &stand, keys).token(World::NAME, &TokenRequest::new()).await
+    let server = RecordingServer::returning(200, answer).await;
+    broker(world, &server, keys).token(World::NAME, &TokenRequest::new()).await
 }
 
 async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTime<Utc> {
@@ -29,7 +29,7 @@ async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTi
 }
 
 #[tokio::test]
-async fn an_end_is_read_as_it_is_written() {
+async fn expiry_is_read_in_every_format() {
     let end = DateTime::parse_from_rfc3339("2031-05-06T07:08:09Z").expect("a time").to_utc();
     let day = DateTime::parse_from_rfc3339("2031-05-06T00:00:00Z").expect("a time").to_utc();
     for (form, written, expected) in [
@@ -51,7 +51,7 @@ async fn an_end_is_read_as_it_is_written() {
 }
 
 #[tokio::test]
-async fn seconds_are_counted_from_when_it_was_asked() {
+async fn lifetime_starts_when_request_is_sent() {
     for written in [json!(3600), json!("3600"), json!(3600.0)] {
         let world = World::new();
         let answer = json!({ "access_token": "KANARIE-1", "expires_in": written });
@@ -61,11 +61,11 @@ async fn seconds_are_counted_from_when_it_was_asked() {
 }
 
 #[tokio::test]
-async fn without_an_end_a_life_is_configured_or_short() {
+async fn missing_expiry_uses_configured_or_default_lifetime() {
     for (keys, expires, minutes) in [
         ("life = \"12h\"", json!(null), 12 * 60),
         ("", json!(null), 5),
-        // What cannot be read says nothing.
+        // An expiry of another format is ignored.
         ("life = \"1h\"\nexpires = \"end\"\nexpires_as = \"MM/DD/YYYY\"", json!("31.12.2030"), 60),
     ] {
         let world = World::new();
@@ -76,7 +76,7 @@ async fn without_an_end_a_life_is_configured_or_short() {
 }
 
 #[tokio::test]
-async fn a_token_is_found_where_the_path_says() {
+async fn token_is_read_at_the_configured_path() {
     for (keys, answer) in [
         ("", r#"{"access_token":"KANARIE-1"}"#),
         ("token = \"data\"", r#"{"requestId":1,"data":"KANARIE-1","errorCode":null,"errorMessage":null}"#),
@@ -93,7 +93,7 @@ async fn a_token_is_found_where_the_path_says() {
 }
 
 #[tokio::test]
-async fn what_has_no_token_there_is_transient() {
+async fn response_without_token_is_transient() {
     for (keys, answer) in [
         ("", r#"{"token":"KANARIE-1"}"#),
         ("", r#"{"access_token":7}"#),
@@ -115,26 +115,26 @@ async fn what_has_no_token_there_is_transient() {
 }
 
 #[tokio::test]
-async fn an_error_with_200_is_a_refusal_in_the_service_s_words() {
+async fn final_error_with_status_200_is_a_refusal() {
     let answer = json!({ "errorCode": "AUTH_INVALID", "errorMessage": "KANARIE is wrong\u{1b}[2J", "access_token": "x" });
     let world = World::new();
-    let stand = Stand::saying(200, &answer.to_string()).await;
+    let server = RecordingServer::returning(200, &answer.to_string()).await;
     let keys = "error = \"errorCode\"\nerror_final = [\"AUTH_INVALID\"]";
     for _ in 0..3 {
-        let broker = broker(&world, &stand, keys);
+        let broker = broker(&world, &server, keys);
         let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         assert!(!error.to_string().contains("KANARIE") && !error.to_string().contains('\u{1b}'), "{error}");
     }
-    assert_eq!(stand.asked().len(), 1, "a wrong password is tried once");
-    let error = broker(&world, &stand, keys).login(World::NAME, Login::Usual).await;
+    assert_eq!(server.requests().len(), 1, "a wrong password is tried once");
+    let error = broker(&world, &server, keys).login(World::NAME, Login::Usual).await;
     let error = error.expect_err("refused").to_string();
     assert!(error.contains("AUTH_INVALID") && error.contains("[redacted] is wrong"), "{error}");
 }
 
-/// A service in trouble says so with 200 too: that marks no password, and the next call asks again.
+/// Such an error does not count as a refusal of the password, and the next call sends another request.
 #[tokio::test]
-async fn an_error_with_200_that_may_pass_is_transient() {
+async fn other_error_with_status_200_is_transient() {
     for (keys, answer) in [
         (
             "error = \"errorCode\"\nerror_final = \"AUTH_INVALID\"",
@@ -144,9 +144,9 @@ async fn an_error_with_200_that_may_pass_is_transient() {
         ("", r#"{"error":"RATE_LIMIT"}"#),
     ] {
         let world = World::new();
-        let stand = Stand::saying(200, answer).await;
+        let server = RecordingServer::returning(200, answer).await;
         for n in 1..3 {
-            let error = broker(&world, &stand, keys).token(World::NAME, &TokenRequest::new()).await;
+            let error = broker(&world, &server, keys).token(World::NAME, &TokenRequest::new()).await;
             let error = error.expect_err(answer);
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{keys} {answer}: {error}");
             assert!(error.to_string().contains("RATE_LIMIT"), "{error}");
@@ -154,14 +154,14 @@ async fn an_error_with_200_that_may_pass_is_transient() {
                 error.hint().is_some_and(|hint| hint.to_string().contains("login.error_final")),
                 "{error}"
             );
-            assert_eq!(stand.asked().len(), n, "it is asked again");
+            assert_eq!(server.requests().len(), n, "another request");
         }
     }
 }
 
 #[tokio::test]
-async fn an_end_that_cannot_be_read_is_told_of() {
-    for (keys, end, told) in [
+async fn unreadable_expiry_causes_a_warning() {
+    for (keys, end, warns) in [
         ("expires = \"end\"\nexpires_as = \"MM/DD/YYYY\"\nlife = \"1h\"", json!("31.12.2030"), true),
         ("expires = \"end\"", json!("soon"), true),
         ("expires = \"ends\"", json!(3600), true),
@@ -172,14 +172,14 @@ async fn an_end_that_cannot_be_read_is_told_of() {
         let world = World::new();
         let answer = json!({ "access_token": "KANARIE-1", "end": end });
         let _ = expiry(&world, keys, &answer).await;
-        let words = world.person.told().join("\n");
-        assert_eq!(words.contains("`login.expires`"), told, "{keys}: {words}");
-        assert!(!words.contains("31.12"), "{words}");
+        let notices = world.person.told().join("\n");
+        assert_eq!(notices.contains("`login.expires`"), warns, "{keys}: {notices}");
+        assert!(!notices.contains("31.12"), "{notices}");
     }
 }
 
 #[tokio::test]
-async fn which_statuses_are_refusals() {
+async fn refusals_depend_on_status_and_body() {
     for (keys, status, body, kind) in [
         ("", 401, "", ErrorKind::Refused),
         ("", 400, r#"{"message":"no"}"#, ErrorKind::Refused),
@@ -196,15 +196,15 @@ async fn which_statuses_are_refusals() {
         ("error = \"errorCode\"", 503, r#"{"errorCode":"DOWN"}"#, ErrorKind::Unavailable),
         ("", 429, r#"{"message":"no"}"#, ErrorKind::Unavailable),
     ] {
-        let stand = Stand::saying(status, body).await;
+        let server = RecordingServer::returning(status, body).await;
         let error =
-            broker(&World::new(), &stand, keys).login(World::NAME, Login::Usual).await.expect_err("no");
+            broker(&World::new(), &server, keys).login(World::NAME, Login::Usual).await.expect_err("no");
         assert_eq!(error.kind(), kind, "{keys} {status} {body}: {error}");
     }
 }
 
 #[tokio::test]
-async fn only_what_means_the_grant_ends_it() {
+async fn only_refusal_of_the_grant_ends_the_login() {
     for (keys, status, body, kind) in [
         ("", 401, "{}", ErrorKind::LoginRequired),
         ("", 400, r#"{"error":"invalid_grant"}"#, ErrorKind::LoginRequired),
@@ -227,7 +227,7 @@ async fn only_what_means_the_grant_ends_it() {
     ] {
         let world = World::new();
         let refused = body.to_owned();
-        let stand = Stand::start(move |asked| match asked.path.as_str() {
+        let server = RecordingServer::start(move |request| match request.path.as_str() {
             "/login" => {
                 (200, json!({ "access_token": "KANARIE-1", "refresh_token": "KANARIE-2" }).to_string())
             }
@@ -236,12 +236,12 @@ async fn only_what_means_the_grant_ends_it() {
         .await;
         let refresh = format!(
             "\n[refresh]\nurl = \"{}/refresh\"\nform = {{ token = \"{{refresh_token}}\" }}\n{keys}\n",
-            stand.url
+            server.url
         );
-        // Without a password, nothing but the refresh token renews.
+        // Without a stored password, only the refresh token can renew.
         let toml = format!(
             "[login]\nurl = \"{}/login\"\nform = {{ u = \"{{username}}\", p = \"{{password}}\" }}\n{refresh}",
-            stand.url
+            server.url
         );
         let mut world = world;
         world.person = broker_testkit::TestPrompt::default().answering("ada").answering("KANARIE");
@@ -250,7 +250,7 @@ async fn only_what_means_the_grant_ends_it() {
         world.clock.advance(TimeDelta::hours(1));
         let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("no");
         assert_eq!(error.kind(), kind, "{keys} {status} {body}: {error}");
-        let sent = stand.asked().pop().expect("a request").body;
+        let sent = server.requests().pop().expect("a request").body;
         assert_eq!(sent, "token=KANARIE-2");
     }
 }

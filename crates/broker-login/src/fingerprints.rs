@@ -1,0 +1,50 @@
+//! Fingerprints of the request tables: after a correction of the configuration, tokens of the old one are not used.
+
+use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
+use serde_json::{Map, Value};
+
+/// The key of the fingerprint in a token's details.
+const DETAIL: &str = "tables";
+
+/// Keys that do not change which token is returned.
+const IGNORED: [&str; 4] = ["account", "error", "error_final", "refused"];
+
+/// The fingerprints of the configured tables.
+pub(crate) struct TableFingerprints {
+    login: String,
+    mint: String,
+}
+
+impl TableFingerprints {
+    /// `is_first` is whether the login's token only mints other tokens.
+    pub(crate) fn of(settings: &Settings<'_>, is_first: bool) -> Result<Self, SettingsError> {
+        let tables: Value = settings.parse()?;
+        let of_tables = |keys: &[&str]| {
+            let table = |key: &&str| {
+                let mut table = tables.get(*key).cloned().unwrap_or_default();
+                if let Some(table) = table.as_object_mut() {
+                    table.retain(|key, _| !IGNORED.contains(&key.as_str()));
+                }
+                table.to_string()
+            };
+            // 16 bits only, because a table may contain a password.
+            fingerprint(settings.name(), &Secret::new(keys.iter().map(table).collect::<String>()), 16)
+        };
+        let suffix = if is_first { "-first" } else { "" };
+        let login = format!("{}{suffix}", of_tables(&["login", "refresh"]));
+        Ok(Self { login, mint: of_tables(&["login", "refresh", "mint"]) })
+    }
+
+    /// Adds these details and the fingerprint to a token.
+    pub(crate) fn add_to(&self, token: Token, mut details: Map<String, Value>, is_minted: bool) -> Token {
+        let fingerprint = if is_minted { &self.mint } else { &self.login };
+        details.insert(DETAIL.to_owned(), Value::from(fingerprint.as_str()));
+        token.with_details(details)
+    }
+
+    /// Whether a token was issued with these tables.
+    pub(crate) fn accept(&self, token: &Token) -> bool {
+        let fingerprint = token.details().and_then(|details| details.get(DETAIL)?.as_str());
+        fingerprint.is_none_or(|value| value == self.login || value == self.mint)
+    }
+}

@@ -1,0 +1,262 @@
+//! Reading responses: the paths of the token, its expiry and other values.
+
+use broker_core::{
+    Claims, Error, ErrorCode, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError,
+    Token, read_object, salvage, value_at,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value, json};
+
+use crate::table::{Role, Table};
+
+/// The lifetime of a token if the response, the token and the configuration contain none.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+
+/// The format of a response: paths of keys, and the meaning of errors.
+pub(crate) struct ResponseFormat {
+    token: String,
+    refresh_token: String,
+    expires: Option<(String, ExpiresAs)>,
+    error: Option<String>,
+    account: Option<String>,
+    refused: Vec<u16>,
+    /// The codes at `error` that mean a refusal.
+    error_final: Vec<String>,
+    /// The name of the request's table.
+    name: &'static str,
+    pub(crate) lifetime: Option<TimeDelta>,
+}
+
+impl ResponseFormat {
+    pub(crate) fn new(table: Table, role: Role) -> Result<Self, SettingsError> {
+        let login = matches!(role, Role::Login | Role::Refresh);
+        let token = login || role == Role::Mint;
+        for (key, is_set, is_allowed) in [
+            ("token", table.token.is_some(), token),
+            ("refresh_token", table.refresh_token.is_some(), login),
+            ("expires", table.expires.is_some(), token),
+            ("expires_as", table.expires_as.is_some(), table.expires.is_some()),
+            ("account", table.account.is_some(), role == Role::Login),
+            ("life", table.lifetime.is_some(), token),
+        ] {
+            if is_set && !is_allowed {
+                let name = role.key();
+                let what = match key {
+                    "expires_as" => format!("this is the format of `{name}.expires`, which is missing"),
+                    _ => format!("not read from the response to `{name}`"),
+                };
+                return Err(SettingsError::new(format!("{name}.{key}"), what));
+            }
+        }
+        for (key, path) in [
+            ("token", table.token.as_ref().filter(|path| !path.is_empty())),
+            ("refresh_token", table.refresh_token.as_ref()),
+            ("expires", table.expires.as_ref()),
+            ("error", table.error.as_ref()),
+            ("account", table.account.as_ref()),
+        ] {
+            if path.is_some_and(|path| path.split('.').any(str::is_empty)) {
+                let form = "keys joined by dots: \"data.token\"";
+                return Err(SettingsError::expected(format!("{}.{key}", role.key()), form));
+            }
+        }
+        let expires_as = table.expires_as.unwrap_or(ExpiresAs::Seconds);
+        Ok(Self {
+            token: table.token.unwrap_or_else(|| "access_token".to_owned()),
+            refresh_token: table.refresh_token.unwrap_or_else(|| "refresh_token".to_owned()),
+            expires: table.expires.map(|path| (path, expires_as)),
+            error: table.error,
+            account: table.account,
+            refused: table.refused.0,
+            error_final: table.error_final.0,
+            name: role.key(),
+            lifetime: table.lifetime.map(|lifetime| lifetime.0),
+        })
+    }
+
+    /// Reads a response. `secrets` are those of the request, which an error may repeat.
+    pub(crate) fn read(
+        &self,
+        response: &HttpResponse,
+        from: &ServiceUrl,
+        secrets: &[&Secret],
+    ) -> Result<Value, Problem> {
+        let succeeded = (200..300).contains(&response.status) && !response.is_html();
+        let value = if succeeded { parse(response) } else { None };
+        // A response that is not an object needs a matching path.
+        let is_expected = match &value {
+            Some(Value::String(_)) => self.token.is_empty(),
+            Some(Value::Array(_)) => self.token.starts_with(|c: char| c.is_ascii_digit()),
+            _ => false,
+        };
+        if let Some(value) = value.filter(|_| is_expected) {
+            return Ok(value);
+        }
+        let error = response.json().and_then(|object| self.error_in(&object));
+        let result = match error {
+            Some(error) if !response.is_html() => {
+                read_object(&with_usual_error(response, &error), from, secrets)
+            }
+            _ if self.is_bare_refusal(response) => {
+                read_object(&with_body(response, b"{}".to_vec()), from, secrets)
+            }
+            _ => read_object(response, from, secrets),
+        };
+        result.map(Value::Object).map_err(|problem| self.check_final(problem, from))
+    }
+
+    /// Makes a refusal transient if it has a success status, or if its code is not one of the configured final codes.
+    fn check_final(&self, problem: Problem, from: &ServiceUrl) -> Problem {
+        match problem {
+            Problem::Refused(refusal) if !self.is_final(&refusal) => {
+                let name = self.name;
+                let message = format!("{from} returned an error: {}", refusal.words);
+                Problem::Transient(Error::unavailable(message).with_hint(format!(
+                    "try again later; if this error is final, add its code to `{name}.error_final`"
+                )))
+            }
+            problem => problem,
+        }
+    }
+
+    fn is_final(&self, refusal: &Refusal) -> bool {
+        let by_codes = self.error.is_some() && !self.error_final.is_empty() && refusal.code.is_some();
+        self.ends_grant(refusal) || !by_codes && !(200..300).contains(&refusal.status)
+    }
+
+    /// Whether a refusal means that the refresh token is invalid, not only the request.
+    pub(crate) fn ends_grant(&self, refusal: &Refusal) -> bool {
+        refusal.is("invalid_grant") || self.rejects_token(refusal)
+    }
+
+    /// Whether the status or the code means that the token in the request is invalid.
+    pub(crate) fn rejects_token(&self, refusal: &Refusal) -> bool {
+        refusal.status == 401
+            || self.refused.contains(&refusal.status)
+            || self.error_final.iter().any(|code| refusal.is(code))
+    }
+
+    /// Whether the response is a refusal by its status alone: its body is not JSON.
+    fn is_bare_refusal(&self, response: &HttpResponse) -> bool {
+        self.refused.contains(&response.status) && has_no_object(response)
+    }
+
+    /// The error at the path `error`, in the format of [`read_object`].
+    fn error_in(&self, object: &Map<String, Value>) -> Option<Value> {
+        let object = Value::Object(object.clone());
+        let code = match value_at(&object, self.error.as_deref()?)? {
+            Value::Null | Value::Bool(false) => return None,
+            Value::String(text) if text.is_empty() => return None,
+            Value::String(text) => text.clone(),
+            Value::Array(list) if list.is_empty() => return None,
+            Value::Number(number) if number.as_f64() == Some(0.0) => return None,
+            other => other.to_string(),
+        };
+        let keys = ["errorMessage", "error_message", "error_description", "message", "detail", "msg"];
+        let message = keys.iter().filter_map(|key| object.get(*key)?.as_str()).find(|text| **text != code);
+        Some(json!({ "error": code, "message": message }))
+    }
+
+    pub(crate) fn token(&self, body: &Value) -> Option<Secret> {
+        text_at(body, &self.token).map(Secret::new)
+    }
+
+    pub(crate) fn refresh_token(&self, body: &Value) -> Option<Secret> {
+        text_at(body, &self.refresh_token).map(Secret::new)
+    }
+
+    /// Returns the refresh token of a malformed response.
+    pub(crate) fn salvage_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
+        let succeeded = (200..300).contains(&response.status);
+        let body = parse(response).filter(|_| succeeded);
+        let key = self.refresh_token.rsplit('.').next().unwrap_or_default();
+        body.and_then(|body| self.refresh_token(&body)).or_else(|| salvage(response, key))
+    }
+
+    pub(crate) fn account(&self, body: &Value) -> Option<String> {
+        text_at(body, self.account.as_deref()?).map(str::to_owned)
+    }
+
+    /// Creates the token. It expires as the response says, else as its JWT claims, else after `lifetime`.
+    pub(crate) fn token_from(
+        &self,
+        response: &HttpResponse,
+        body: &Value,
+        secret: Secret,
+        lifetime: Option<TimeDelta>,
+    ) -> Token {
+        let lifetime = lifetime.unwrap_or(DEFAULT_LIFETIME);
+        let sent_at = response.sent_at;
+        match (self.expiry(body, sent_at), &self.expires) {
+            (Some(at), Some((_, ExpiresAs::Seconds))) => {
+                Token::from_response(response, secret, Some(at - sent_at), lifetime)
+            }
+            (Some(at), _) => Token::from_response(response, secret, None, lifetime).ending(at),
+            (None, _) => Token::from_response(response, secret, None, lifetime),
+        }
+    }
+
+    /// Returns a warning if the response lacks the configured expiry. `has_lifetime` is whether the configuration
+    /// contains a lifetime.
+    pub(crate) fn expiry_warning(&self, body: &Value, token: &Token, has_lifetime: bool) -> Option<String> {
+        let (path, _) = self.expires.as_ref()?;
+        let is_stated = value_at(body, path).is_some_and(|value| !value.is_null());
+        let is_known = !is_stated && (has_lifetime || Claims::read(token.secret()).is_some());
+        if is_known || self.expiry(body, token.issued_at()).is_some() {
+            return None;
+        }
+        let until = token.expires_at().map(|at| at.format("; using %F %H:%M UTC").to_string());
+        let (name, until) = (self.name, until.unwrap_or_default());
+        let problem = if is_stated { "has another format than" } else { "is missing in the response: check" };
+        Some(format!("the token's expiry {problem} `{name}.expires` and `{name}.expires_as`{until}"))
+    }
+
+    fn expiry(&self, body: &Value, sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (path, format) = self.expires.as_ref()?;
+        format.read(value_at(body, path)?, sent_at)
+    }
+
+    /// The other fields of the object that contains the token.
+    pub(crate) fn details(&self, body: &Value) -> Map<String, Value> {
+        let (parent, key) = self.token.rsplit_once('.').unwrap_or(("", &self.token));
+        let object = if parent.is_empty() { Some(body) } else { value_at(body, parent) };
+        let mut details = object.and_then(Value::as_object).cloned().unwrap_or_default();
+        details.remove(key);
+        details
+    }
+
+    /// The error of a response without a token.
+    pub(crate) fn missing_token(&self, from: &ServiceUrl) -> Error {
+        let message = match self.token.as_str() {
+            "" => format!("the response of {from} is not a token"),
+            path => format!("the response of {from} has no token at `{path}`"),
+        };
+        Error::new(ErrorCode::BadResponse, message)
+    }
+}
+
+/// The text at a path; an empty path is the whole body.
+fn text_at<'a>(body: &'a Value, path: &str) -> Option<&'a str> {
+    let value = if path.is_empty() { body } else { value_at(body, path)? };
+    value.as_str().filter(|text| !text.is_empty())
+}
+
+/// Parses the body as JSON, after an optional byte order mark.
+fn parse(response: &HttpResponse) -> Option<Value> {
+    serde_json::from_slice(response.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&response.body)).ok()
+}
+
+/// Whether the body is neither a web page nor a JSON object, nor the beginning of one.
+pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
+    !response.is_html() && !response.body.trim_ascii_start().starts_with(b"{")
+}
+
+/// Replaces the body by an error in the usual format, which [`read_object`] reads.
+fn with_usual_error(response: &HttpResponse, error: &Value) -> HttpResponse {
+    with_body(response, error.to_string().into_bytes())
+}
+
+fn with_body(response: &HttpResponse, body: Vec<u8>) -> HttpResponse {
+    let HttpResponse { status, headers, sent_at, .. } = response;
+    HttpResponse { status: *status, headers: headers.clone(), body: body.into(), sent_at: *sent_at }
+}
