@@ -26,14 +26,14 @@ fn authorization_server(account: Option<&'static str>) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Browsers open connections that they never use.
-            std::thread::spawn(move || answer(stream, account));
+            std::thread::spawn(move || answer(&stream, account));
         }
     });
     url
 }
 
-fn answer(stream: TcpStream, account: Option<&str>) -> Option<()> {
-    let mut reader = BufReader::new(&stream);
+fn answer(mut stream: &TcpStream, account: Option<&str>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     let mut head = Vec::new();
     loop {
         let mut line = String::new();
@@ -67,7 +67,7 @@ fn answer(stream: TcpStream, account: Option<&str>) -> Option<()> {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{tokens}"
         )
     };
-    (&stream).write_all(response.as_bytes()).ok()
+    stream.write_all(response.as_bytes()).ok()
 }
 
 /// The redirect to the broker.
