@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 
 mod add;
+mod browser_login;
 mod canary;
 mod carbonmapper;
 mod cli;

@@ -1,9 +1,9 @@
-//! A login service that nobody here wrote, npm's `oidc-provider`: in `EarthScope`'s place, and by configuration alone.
+//! Logins at an independent server, npm's `oidc-provider`: as `EarthScope`'s service, and by `kind = "oauth2"`.
 
 mod browser;
-mod code;
+pub(crate) mod code;
 mod issuer;
-mod service;
+pub(crate) mod service;
 
 use broker_e2e::{Sandbox, finish};
 use chrono::TimeDelta;
@@ -11,10 +11,10 @@ use chrono::TimeDelta;
 use browser::{Browser, Page};
 use service::{Options, Service, login};
 
-/// The life of the service's tokens.
-const LIFE: TimeDelta = TimeDelta::hours(1);
+/// The lifetime of the service's tokens.
+const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// What a person does who wants to log in.
+/// Approves a login, as the user.
 fn approve(browser: &mut Browser, page: &Page) {
     let confirm = confirm_code(browser, page);
     let sign_in = browser.submit(&confirm, &[]);
@@ -23,7 +23,7 @@ fn approve(browser: &mut Browser, page: &Page) {
     assert!(done.status == 200 && done.shows("Sign-in Success"), "{done:?}");
 }
 
-/// The page has sent its form by itself where scripts run; then it asks whether the code is the right one.
+/// Submits the form that a script would submit, and returns the page that asks to confirm the code.
 fn confirm_code(browser: &mut Browser, page: &Page) -> Page {
     let confirm = browser.submit(page, &[]);
     assert!(confirm.shows("Confirm Device"), "{confirm:?}");
@@ -32,8 +32,8 @@ fn confirm_code(browser: &mut Browser, page: &Page) -> Page {
 
 fn logged_in(service: &Service) -> Sandbox {
     let sandbox = service.sandbox();
-    let run = login(&sandbox, approve).ends(0).says("earthscope: logged in");
-    assert_eq!(run.out, "", "nothing for programs");
+    let run = login(&sandbox, approve).ends(0);
+    assert_eq!(run.out, "", "a login prints nothing on stdout");
     sandbox
 }
 
@@ -47,10 +47,10 @@ fn refresh_token(sandbox: &Sandbox) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn an_approved_login_is_used_without_another_request() {
-    // This one polls as the service leaves it to do.
+fn stored_token_needs_no_request() {
+    // Without an interval of the service, the broker polls at its own.
     let options = Options { interval: None, ..Options::default() };
-    let Some(service) = Service::start(&options) else { return };
+    let service = Service::start(&options);
     let sandbox = logged_in(&service);
     let before = service.counts();
     assert_eq!(before.refreshes, 0);
@@ -58,43 +58,43 @@ fn an_approved_login_is_used_without_another_request() {
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     assert_eq!(status["providers"][0]["name"], "earthscope");
     assert_eq!(status["providers"][0]["state"], "valid");
-    assert_eq!(service.counts(), before, "what is held is used");
+    assert_eq!(service.counts(), before, "the stored token is used");
 }
 
 #[test]
 #[ignore = "needs node and npm"]
-fn rotating_refresh_tokens_are_renewed_again_and_again_and_once_for_all() {
-    let Some(service) = Service::start(&Options::default()) else { return };
+fn rotating_refresh_token_is_used_once_by_all_callers() {
+    let service = Service::start(&Options::default());
     let sandbox = logged_in(&service);
     let (mut access, mut refresh) = (token(&sandbox), refresh_token(&sandbox));
     for round in 1..=4 {
-        sandbox.age("earthscope", LIFE);
+        sandbox.age("earthscope", LIFETIME);
         let (new_access, new_refresh) = (token(&sandbox), refresh_token(&sandbox));
         assert!(service.is_live(&new_access) && new_access != access && new_refresh != refresh);
         assert_eq!(service.counts().refreshes, round);
         (access, refresh) = (new_access, new_refresh);
     }
     let before = service.counts();
-    sandbox.age("earthscope", LIFE);
+    sandbox.age("earthscope", LIFETIME);
     let all: Vec<_> = (0..16).map(|_| sandbox.start(&["token", "earthscope"])).collect();
     let tokens: Vec<_> = all.into_iter().map(|child| finish(child).token()).collect();
     assert!(tokens.iter().all(|token| *token == tokens[0] && *token != access), "{tokens:?}");
     let after = service.counts();
     assert_eq!(after.refreshes, before.refreshes + 1);
-    assert_eq!(after.token_requests, before.token_requests + 1, "nor did one that failed ask");
+    assert_eq!(after.token_requests, before.token_requests + 1, "one request in all");
     assert!(service.is_live(&tokens[0]));
     assert_eq!(after.grants_revoked, 0);
 }
 
 #[test]
 #[ignore = "needs node and npm"]
-fn a_refresh_token_that_does_not_rotate_is_kept() {
+fn refresh_token_without_rotation_is_kept() {
     let options = Options { rotate: false, ..Options::default() };
-    let Some(service) = Service::start(&options) else { return };
+    let service = Service::start(&options);
     let sandbox = logged_in(&service);
     let (mut access, refresh) = (token(&sandbox), refresh_token(&sandbox));
     for round in 1..=3 {
-        sandbox.age("earthscope", LIFE);
+        sandbox.age("earthscope", LIFETIME);
         let new = token(&sandbox);
         assert!(service.is_live(&new) && new != access);
         assert_eq!(refresh_token(&sandbox), refresh);
@@ -105,57 +105,57 @@ fn a_refresh_token_that_does_not_rotate_is_kept() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn a_denied_login_is_refused() {
-    let Some(service) = Service::start(&Options::default()) else { return };
+fn denied_device_login_fails() {
+    let service = Service::start(&Options::default());
     let sandbox = service.sandbox();
-    let at_the_code = |browser: &mut Browser, page: &Page| {
+    let deny_at_code = |browser: &mut Browser, page: &Page| {
         let confirm = confirm_code(browser, page);
         let aborted = browser.submit(&confirm, &[("abort", "yes")]);
         assert!(aborted.shows("interrupted"), "{aborted:?}");
     };
-    let at_the_sign_in = |browser: &mut Browser, page: &Page| {
+    let deny_at_sign_in = |browser: &mut Browser, page: &Page| {
         let confirm = confirm_code(browser, page);
         let sign_in = browser.submit(&confirm, &[]);
         let aborted = browser.click(&sign_in, "[ Cancel ]");
         assert!(aborted.shows("interrupted"), "{aborted:?}");
     };
-    let _ = login(&sandbox, at_the_code).ends(6).says("denied");
-    let _ = login(&sandbox, at_the_sign_in).ends(6).says("denied");
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says("broker login earthscope");
+    let _ = login(&sandbox, deny_at_code).ends(6).fails_with("access_denied");
+    let _ = login(&sandbox, deny_at_sign_in).ends(6).fails_with("access_denied");
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
 }
 
 #[test]
 #[ignore = "needs node and npm"]
-fn a_logout_revokes_at_the_service() {
-    let Some(service) = Service::start(&Options::default()) else { return };
+fn logout_revokes_the_login_at_the_service() {
+    let service = Service::start(&Options::default());
     let sandbox = logged_in(&service);
     let (access, refresh) = (token(&sandbox), refresh_token(&sandbox));
-    let _ = sandbox.broker(&["logout", "earthscope"]).ends(0).says("revoked at the service");
+    let _ = sandbox.broker(&["logout", "earthscope"]).ends(0);
     let counts = service.counts();
     assert_eq!((counts.revocations, counts.grants_revoked), (1, 1));
     assert!(!service.is_live(&access) && !sandbox.record_path("earthscope").exists());
     let words = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&words, &refresh).ends(6).says("does not accept this refresh token");
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).says("broker login earthscope");
+    let _ = sandbox.broker_reading(&words, &refresh).ends(6).fails_with("request_refused");
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
 }
 
 #[test]
 #[ignore = "needs node and npm"]
-fn a_refresh_token_that_somebody_else_used_again_ends_the_login() {
-    let Some(service) = Service::start(&Options::default()) else { return };
+fn replayed_refresh_token_ends_the_login() {
+    let service = Service::start(&Options::default());
     let sandbox = logged_in(&service);
     let stolen = refresh_token(&sandbox);
-    sandbox.age("earthscope", LIFE);
-    let held = token(&sandbox);
+    sandbox.age("earthscope", LIFETIME);
+    let current = token(&sandbox);
     let replayed = service.replay(&stolen);
     assert_eq!((replayed.status, &replayed.json()["error"]), (400, &"invalid_grant".into()));
-    assert!(service.counts().grants_revoked == 1 && !service.is_live(&held));
-    sandbox.age("earthscope", LIFE);
-    let over = || sandbox.broker(&["token", "earthscope"]).ends(3).says("the login is over");
-    let _ = over().says("broker login earthscope");
-    let asked = service.counts().token_requests;
-    let _ = over();
-    assert_eq!(service.counts().token_requests, asked, "what was refused is not sent again");
+    assert!(service.counts().grants_revoked == 1 && !service.is_live(&current));
+    sandbox.age("earthscope", LIFETIME);
+    let fails = || sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused");
+    let _ = fails();
+    let requests = service.counts().token_requests;
+    let _ = fails();
+    assert_eq!(service.counts().token_requests, requests, "a refused refresh token is not sent again");
     let _ = login(&sandbox, approve).ends(0);
-    assert!(service.is_live(&token(&sandbox)), "a new login mends it");
+    assert!(service.is_live(&token(&sandbox)), "a new login works");
 }

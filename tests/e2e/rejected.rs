@@ -87,7 +87,7 @@ fn rejected_token_stays_until_a_login_replaces_it() {
     let (service, sandbox, first) = seismic();
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);
-    let _ = reject(&sandbox, &first).ends(3).fails_with("login_required");
+    let _ = reject(&sandbox, &first).ends(3).fails_with("grant_refused");
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), first, "another host may accept it");
     service.approve_all();
     let words = ["token", "earthscope", "--rejected", "--login"];

@@ -22,6 +22,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Hint::ChooseStateFolder => "name a folder with --state-dir or BROKER_STATE_DIR".to_owned(),
         Hint::LogIn => format!("run: broker login {provider}"),
         Hint::LogInWithRefreshToken => format!("run: broker login {provider} --refresh-token-stdin"),
+        Hint::LogInWithoutBrowser => format!(
+            "run: broker login {provider}; with a browser on another machine: broker login {provider} --no-browser"
+        ),
         Hint::CorrectPassword => {
             format!("correct the password, then run: broker login {provider}")
         }

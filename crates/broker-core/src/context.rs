@@ -31,6 +31,7 @@ pub struct Context {
     in_flight: Arc<InFlight>,
     delivery: Arc<DeliveryStatus>,
     notices: Arc<Mutex<Vec<String>>>,
+    after_save: Arc<Mutex<Vec<AfterSave>>>,
     caller: Option<watch::Receiver<()>>,
     others: Option<Arc<dyn OtherProviders>>,
 }
@@ -41,6 +42,9 @@ pub(crate) trait OtherProviders: Send + Sync {
     /// Returns a token, as [`crate::Broker::token`] does.
     async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
 }
+
+/// Work that waits for the save.
+type AfterSave = Box<dyn FnOnce() + Send>;
 
 struct World {
     http: Arc<dyn Http>,
@@ -60,7 +64,7 @@ impl Context {
         let in_flight = Arc::new(InFlightOperations::new().operation());
         let began_at = clock.now();
         let world = Arc::new(World { http, clock, env, prompt });
-        let (delivery, notices) = (Arc::default(), Arc::default());
+        let (delivery, notices, after_save) = (Arc::default(), Arc::default(), Arc::default());
         Self {
             world,
             timeout: DEFAULT_TIMEOUT,
@@ -68,6 +72,7 @@ impl Context {
             in_flight,
             delivery,
             notices,
+            after_save,
             caller: None,
             others: None,
         }
@@ -84,8 +89,8 @@ impl Context {
         others: Arc<dyn OtherProviders>,
     ) -> Self {
         let (world, began_at, notices) = (self.world.clone(), self.now(), Arc::default());
-        let (caller, others) = (Some(caller), Some(others));
-        Self { world, timeout, began_at, in_flight, delivery, notices, caller, others }
+        let (caller, others, after_save) = (Some(caller), Some(others), Arc::default());
+        Self { world, timeout, began_at, in_flight, delivery, notices, after_save, caller, others }
     }
 
     /// Returns the wall-clock time.
@@ -265,8 +270,16 @@ impl Context {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(message);
     }
 
-    /// Shows the waiting messages.
+    /// Runs `work` after the save. It must not block. If nothing is saved, it is dropped with the operation.
+    pub fn after_save(&self, work: impl FnOnce() + Send + 'static) {
+        self.after_save.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(work));
+    }
+
+    /// Runs the work that waits for the save, then shows the waiting messages.
     pub(crate) fn flush_notices(&self) {
+        for work in std::mem::take(&mut *self.after_save.lock().unwrap_or_else(PoisonError::into_inner)) {
+            work();
+        }
         let notices = std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner));
         for message in notices {
             self.prompt().notify(&message);

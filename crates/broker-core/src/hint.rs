@@ -10,6 +10,8 @@ pub enum Hint {
     LogIn,
     /// Log in with a refresh token from another host.
     LogInWithRefreshToken,
+    /// Log in again, without opening a browser here if the browser is on another machine.
+    LogInWithoutBrowser,
     /// Correct the password; a login with the same password tries it once more.
     CorrectPassword,
     /// Log out without asking the service.
@@ -59,6 +61,9 @@ impl fmt::Display for Hint {
             Self::LogInWithRefreshToken => {
                 f.write_str("log in to this provider with a refresh token from another host")
             }
+            Self::LogInWithoutBrowser => f.write_str(
+                "log in again; if the browser is on another machine, do not open one here and paste its address",
+            ),
             Self::CorrectPassword => f.write_str("correct the password, then log in again"),
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
             Self::RetryLater => f.write_str("try again later"),

@@ -153,6 +153,6 @@ impl EarthDaily {
             )),
             _ => error,
         })?;
-        Ok(answer.change(scopes))
+        Ok(answer.into_update(scopes))
     }
 }

@@ -205,7 +205,7 @@ impl EarthScope {
         let secret = secret.resolve(context, "client_secret").await?;
         let endpoint = self.endpoint(ClientAuth::Body(&self.client_id, &secret));
         let response = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
-        Ok(response.change(scopes))
+        Ok(response.into_update(scopes))
     }
 
     /// Returns a function that renews a shared token earlier than the official tools.

@@ -1,14 +1,14 @@
-//! The answer of a token endpoint (RFC 6749 section 5.1).
+//! The response of a token endpoint (RFC 6749 section 5.1).
 
 use broker_core::{
-    Error, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object, salvage,
-    seconds, value_at,
+    Error, ErrorCode, HttpResponse, Problem, RecordUpdate, ScopeKey, Secret, ServiceUrl, Token, read_object,
+    salvage, seconds, value_at,
 };
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Where the fields stand in an answer: names, or paths with dots between (`data.token`).
+/// The paths of the fields in a response, such as `data.token`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AnswerFields {
@@ -31,7 +31,7 @@ impl Default for AnswerFields {
 }
 
 impl AnswerFields {
-    /// A field whose path is empty, which leads to no field.
+    /// A field whose path is empty, which is invalid.
     pub(crate) fn empty(&self) -> Option<&'static str> {
         let all = [
             ("access_token", &self.access_token),
@@ -44,7 +44,7 @@ impl AnswerFields {
         all.into_iter().find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
     }
 
-    /// A refresh token in a success that is of no other use: see [`given`].
+    /// A refresh token in a response that is otherwise unusable: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         if let Some(found) = salvage(response, &self.refresh_token) {
             return Some(found);
@@ -54,24 +54,24 @@ impl AnswerFields {
     }
 }
 
-/// What a token endpoint gave.
+/// The tokens that a token endpoint issued.
 #[derive(Debug)]
 pub struct TokenAnswer {
     /// The access token.
     pub token: Token,
-    /// The refresh token, if there is a new one (RFC 6749 section 6).
+    /// The new refresh token, if any (RFC 6749 section 6).
     pub refresh_token: Option<Secret>,
-    /// The ID token, if there is one (OpenID Connect Core section 3.1.3.3).
+    /// The ID token, if any (OpenID Connect Core section 3.1.3.3).
     pub id_token: Option<Secret>,
 }
 
 impl TokenAnswer {
-    /// Reads an answer. `expires_in` can be a number or text, or be missing; then see [`Token::from_response`].
+    /// Reads a response. `expires_in` may be a number, a text, or missing: see [`Token::from_response`].
     pub(crate) fn read(
         response: &HttpResponse,
         from: &ServiceUrl,
         secrets: &[&Secret],
-        default_life: TimeDelta,
+        default_lifetime: TimeDelta,
         fields: &AnswerFields,
     ) -> Result<Self, Problem> {
         let answer = Value::Object(read_object(response, from, secrets)?);
@@ -81,35 +81,34 @@ impl TokenAnswer {
                 "access_token" => String::new(),
                 path => format!(" at `{path}` (`fields.access_token` of this provider)"),
             };
-            let words = format!("{from} answered without an access token{place}");
-            return Err(Problem::Transient(Error::unavailable(words)));
+            let message = format!("{from} answered without an access token{place}");
+            return Err(Problem::Transient(Error::new(ErrorCode::BadResponse, message)));
         };
         let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);
-        let token = Token::from_response(response, access_token, expires_in, default_life)
+        let token = Token::from_response(response, access_token, expires_in, default_lifetime)
             .with_type(text_at(&answer, &fields.token_type).unwrap_or("Bearer"))
             .with_scope(text_at(&answer, &fields.scope).map(str::to_owned));
         let (refresh_token, id_token) = (secret(&fields.refresh_token), secret(&fields.id_token));
         Ok(Self { token, refresh_token, id_token })
     }
 
-    /// What it changes in a record: a token for these scopes, and the refresh token if there is a new one.
-    pub fn change(self, scopes: &ScopeKey) -> RecordUpdate {
+    /// Returns the record update: a token for these scopes, and the new refresh token if any.
+    pub fn into_update(self, scopes: &ScopeKey) -> RecordUpdate {
         let issued_at = self.token.issued_at();
-        let change = RecordUpdate::token(scopes, self.token);
-        let change = change.and_id_token(self.id_token);
+        let update = RecordUpdate::token(scopes, self.token).and_id_token(self.id_token);
         match self.refresh_token {
-            Some(refresh_token) => change.and_grant(refresh_token, issued_at),
-            None => change,
+            Some(refresh_token) => update.and_grant(refresh_token, issued_at),
+            None => update,
         }
     }
 }
 
-/// A text that is there and not empty.
+/// A text that is present and not empty.
 pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// A text at a path that is there and not empty.
+/// A text at a path that is present and not empty.
 fn text_at<'a>(answer: &'a Value, path: &str) -> Option<&'a str> {
     value_at(answer, path)?.as_str().filter(|text| !text.is_empty())
 }

@@ -1,19 +1,19 @@
-//! How a client says who it is (RFC 6749 section 2.3, RFC 7523 section 2.2).
+//! Client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2).
 
 use broker_core::{HttpRequest, Secret};
 
 use crate::ClientKey;
 
-/// How a client says who it is.
+/// The client and its authentication.
 #[derive(Debug, Clone, Copy)]
 pub enum ClientAuth<'a> {
-    /// A public client: `client_id` alone; nothing if that is empty.
+    /// A public client: only `client_id`, or nothing if it is empty.
     Public(&'a str),
     /// `client_id` and `client_secret` in an HTTP Basic header (RFC 6749 section 2.3.1).
     Basic(&'a str, &'a Secret),
     /// `client_id` and `client_secret` in the body (RFC 6749 section 2.3.1).
     Body(&'a str, &'a Secret),
-    /// `client_id` and what its key has signed (`private_key_jwt`, RFC 7523 section 2.2).
+    /// `client_id` and a signed assertion (`private_key_jwt`, RFC 7523 section 2.2).
     Key(&'a str, &'a ClientKey),
 }
 
@@ -26,7 +26,7 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
-    /// The secret that is sent, if one is.
+    /// The secret in the request, if any.
     pub(crate) fn secret(&self) -> Option<&'a Secret> {
         match self {
             Self::Basic(_, secret) | Self::Body(_, secret) => Some(secret),
@@ -34,7 +34,7 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
-    /// Its fields in a body.
+    /// The fields in the body.
     pub(crate) fn fields<'f>(&self, assertion: Option<&'f Secret>) -> Vec<(&'f str, &'f str)>
     where
         'a: 'f,
@@ -58,13 +58,13 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
-    /// The keys of the configuration that say who it is.
+    /// Which configuration keys to check.
     pub(crate) fn keys(&self) -> &'static str {
         match self {
-            Self::Public(_) => "see `client_id`; a client with a secret needs `client_secret`",
-            Self::Basic(..) => "see `client_id`, `client_secret` and `client_auth` (\"basic\" now)",
-            Self::Body(..) => "see `client_id`, `client_secret` and `client_auth` (\"body\" now)",
-            Self::Key(..) => "see `client_id`, `private_key`, `key_id` and `algorithm`",
+            Self::Public(_) => "check `client_id`; a client with a secret needs `client_secret`",
+            Self::Basic(..) => "check `client_id`, `client_secret` and `client_auth` (now \"basic\")",
+            Self::Body(..) => "check `client_id`, `client_secret` and `client_auth` (now \"body\")",
+            Self::Key(..) => "check `client_id`, `private_key`, `key_id` and `algorithm`",
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The device authorization grant (RFC 8628): a person approves in a browser, wherever that is.
+//! The device authorization grant (RFC 8628): the user approves the login in any browser.
 
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, ErrorCode, HttpFault, Problem, Repeat, RequestSent, Result, Secret,
+    Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, Problem, Repeat, RequestSent, Result, Secret,
     ServiceUrl, read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,67 +13,67 @@ use crate::answer::text;
 use crate::token::Polled;
 use crate::{Approved, TokenEndpoint};
 
-/// If the service names none (RFC 8628 section 3.2).
+/// The poll interval if the service sends none (RFC 8628 section 3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How much slower every poll gets after a `slow_down` (RFC 8628 section 3.5).
-const SLOWER: Duration = Duration::from_secs(5);
+/// How much each `slow_down` adds to the interval (RFC 8628 section 3.5).
+const SLOW_DOWN: Duration = Duration::from_secs(5);
 
-/// If the service names none, although it must.
-const DEFAULT_CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
+/// The lifetime of a code if the service sends none, although it must.
+const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// Nobody waits longer for an approval.
-const LONGEST_CODE_LIFE: TimeDelta = TimeDelta::hours(1);
+/// The longest wait for an approval.
+const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// How often a person sees the time that is left.
+/// The interval at which the user sees the remaining time.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The longest pause after polls that found no connection.
+/// The longest pause after polls that timed out.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
-/// A device flow about to begin.
+/// A login by the device flow.
 #[derive(Debug, Clone, Copy)]
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
-    /// Where to poll, and who asks.
+    /// The token endpoint, which is polled, and the client.
     pub token: TokenEndpoint<'a>,
-    /// `scope`, `audience` and the like: the fields of the first request, beside the client's own.
+    /// Fields of the first request, such as `scope` and `audience`, without the client's.
     pub fields: &'a [(&'a str, &'a str)],
     /// Extra fields of the polls.
     pub token_fields: &'a [(&'a str, &'a str)],
 }
 
-/// Where a flow stands.
+/// The state of a flow.
 struct Pending {
     device_code: Secret,
     expires_at: DateTime<Utc>,
     interval: Duration,
-    /// Polls in a row that timed out.
+    /// The number of consecutive polls that timed out.
     timeouts: u32,
-    /// Why the last poll got no answer of use, if so.
+    /// The error of the last poll, if it failed.
     fault: Option<Error>,
-    /// Whether the answer to a poll was lost: it may have been the approval.
+    /// Whether the response to a poll was lost; it may have contained the tokens.
     lost: bool,
 }
 
-/// What a poll means.
+/// The meaning of a poll's response.
 enum Poll {
     Approved(Approved),
-    /// Not yet: wait at least this long.
+    /// Not approved yet: wait at least this long.
     Again(Duration),
 }
 
 impl DeviceFlow<'_> {
-    /// Shows a person the code and waits for the approval. Network faults, 429, 5xx and web pages are waited out
-    /// until the code expires.
+    /// Shows the code and polls until the user approves it or the code expires. Network faults, 429, 5xx and web pages
+    /// do not end the flow.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
         let mut pending = self.begin(context).await?;
         let mut pause = pending.interval;
         loop {
             wait(context, pause, pending.expires_at).await?;
             if context.now() >= pending.expires_at {
-                return Err(pending.ran_out());
+                return Err(pending.timed_out());
             }
             match self.poll(context, &mut pending).await? {
                 Poll::Approved(approved) => return Ok(approved),
@@ -85,26 +85,29 @@ impl DeviceFlow<'_> {
         }
     }
 
-    /// Asks for a code (RFC 8628 section 3.1): it gives nothing yet, so it may be repeated.
+    /// Requests a code (RFC 8628 section 3.1). No token is issued yet, so this is safe to repeat.
     async fn begin(&self, context: &Context) -> Result<Pending> {
         let response = self.token.send_to(context, self.url, self.fields, Repeat::Safe).await?;
         context.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
-            .map_err(|problem| self.token.error(problem, "the service refused to begin a login"))?;
-        let life =
-            object.get("expires_in").and_then(seconds).unwrap_or(DEFAULT_CODE_LIFE).min(LONGEST_CODE_LIFE);
-        if life <= TimeDelta::zero() {
-            let url = self.url;
-            return Err(Error::unavailable(format!("the code of {url} is over as it comes (`expires_in`)"))
-                .with_hint("try again later"));
+            .map_err(|problem| self.token.error(problem, "the service refused to start a login"))?;
+        let lifetime = object
+            .get("expires_in")
+            .and_then(seconds)
+            .unwrap_or(DEFAULT_CODE_LIFETIME)
+            .min(LONGEST_CODE_LIFETIME);
+        if lifetime <= TimeDelta::zero() {
+            let message = format!("{} sent a code that has already expired (`expires_in`)", self.url);
+            return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
         }
-        let (code, device_code) = read_code(&object, life)
-            .ok_or_else(|| Error::unavailable(format!("{} answered without a code", self.url)))?;
+        let (code, device_code) = read_code(&object, lifetime).ok_or_else(|| {
+            Error::new(ErrorCode::BadResponse, format!("{} answered without a code", self.url))
+        })?;
         context.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
         Ok(Pending {
             device_code,
-            expires_at: response.sent_at.checked_add_signed(life).unwrap_or(DateTime::<Utc>::MAX_UTC),
+            expires_at: response.sent_at.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC),
             interval: interval.map_or(DEFAULT_INTERVAL, |interval| interval.max(Duration::from_secs(1))),
             timeouts: 0,
             fault: None,
@@ -119,7 +122,7 @@ impl DeviceFlow<'_> {
                 pending.read(polled)
             }
             Err(error) if error.is_transient() => {
-                tracing::info!(%error, "a poll failed, the login goes on");
+                tracing::info!(%error, "a poll failed; the login continues");
                 let pause = pending.backoff(&error);
                 pending.lost |= may_have_been_answered(&error);
                 pending.fault = Some(error);
@@ -131,15 +134,14 @@ impl DeviceFlow<'_> {
 }
 
 impl Pending {
-    /// What the service says, by its error code, whatever the HTTP status (RFC 8628 section 3.5; Auth0 sends
-    /// 403 and 429).
+    /// Reads a response by its error code, whatever the HTTP status (RFC 8628 section 3.5; Auth0 sends 403 and 429).
     fn read(&mut self, polled: Polled) -> Result<Poll> {
         let Polled { response, answer, refresh_token } = polled;
         self.fault = None;
-        let (code, words, fault) = match answer {
+        let (code, reason, fault) = match answer {
             Ok(answer) => return Ok(Poll::Approved(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
-            // A 429 or 5xx may still say what it means; half an answer may hold the login.
+            // A 429 or 5xx may have an error code; a malformed response may have the refresh token.
             Err(Problem::Transient(fault)) => {
                 if let Some(refresh_token) = refresh_token {
                     let only = Approved::OnlyRefreshToken(refresh_token, response.sent_at);
@@ -152,39 +154,42 @@ impl Pending {
         match code.as_deref() {
             Some("authorization_pending") => Ok(Poll::Again(self.interval)),
             Some("slow_down") => {
-                self.interval += SLOWER;
+                self.interval += SLOW_DOWN;
                 Ok(Poll::Again(self.interval))
             }
-            Some("access_denied") => {
-                Err(Error::new(ErrorCode::AccessDenied, "the login was denied on its page"))
-            }
+            Some("access_denied") => Err(Error::new(ErrorCode::AccessDenied, "the login was denied")),
             Some("expired_token") => Err(expired()),
             Some("invalid_grant") if self.lost => Err(Error::login_required(
-                "the login was approved, it seems, but the answer that said so was lost on the way",
+                "the response with the tokens was lost on the network, and the service sends it only once",
             )),
             _ if fault.is_some() => {
-                // These were not even looked at.
+                // The service does not process requests that it answers with these.
                 self.lost |= !matches!(response.status, 429 | 503);
-                tracing::info!(status = response.status, "a poll got no answer of use, the login goes on");
+                tracing::info!(
+                    status = response.status,
+                    "a poll got no usable response; the login continues"
+                );
                 self.fault = fault;
                 Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))
             }
-            _ => Err(Error::refused(format!("the login failed: {words}"))),
+            _ => Err(Error::refused(format!("the service refused the login: {reason}"))),
         }
     }
 
-    /// The code has expired: because nobody approved it, or because nobody could be asked.
-    fn ran_out(&self) -> Error {
+    /// The error for an expired code: not approved, or the service did not answer.
+    fn timed_out(&self) -> Error {
         match &self.fault {
             Some(fault) => {
-                Error::unavailable(format!("the code expired while there was no answer: {}", fault.message()))
-                    .with_hint("approved or not, log in again")
+                let message =
+                    format!("the code expired while the service did not answer: {}", fault.message());
+                Error::new(fault.code(), message)
+                    .with_hint("log in again, even if you have approved the login")
             }
             None => expired(),
         }
     }
 
-    /// Polls that time out get rarer (RFC 8628 section 3.5).
+    /// Doubles the pause after each timeout (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
         if fault(error).is_some_and(HttpFault::timed_out) {
             self.timeouts += 1;
@@ -199,25 +204,25 @@ fn fault(error: &Error) -> Option<&HttpFault> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Whether a poll without an answer may have been the one that was granted.
+/// Whether the service may have answered a failed poll with the tokens.
 fn may_have_been_answered(error: &Error) -> bool {
     fault(error).is_some_and(|fault| fault.sent == RequestSent::Maybe)
 }
 
-fn read_code(object: &Map<String, Value>, life: TimeDelta) -> Option<(DeviceCode, Secret)> {
+fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(DeviceCode, Secret)> {
     let code = DeviceCode {
-        // `verification_url` is what it was called before the RFC, and still is here and there.
+        // Some services use the older name `verification_url`.
         verification_uri: text(object, "verification_uri")
             .or_else(|| text(object, "verification_url"))?
             .to_owned(),
         verification_uri_complete: text(object, "verification_uri_complete").map(str::to_owned),
         user_code: text(object, "user_code")?.to_owned(),
-        expires_in: life.to_std().ok()?,
+        expires_in: lifetime.to_std().ok()?,
     };
     Some((code, Secret::new(text(object, "device_code")?)))
 }
 
-/// Waits in steps, so that a person sees the time pass.
+/// Waits in steps, and shows the remaining time.
 async fn wait(context: &Context, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
     let mut rest = pause;
     while !rest.is_zero() {

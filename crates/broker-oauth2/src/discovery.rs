@@ -1,24 +1,24 @@
-//! Where a service has its endpoints: OpenID Connect Discovery 1.0 and RFC 8414.
+//! Discovery of endpoints by the issuer: OpenID Connect Discovery 1.0 and RFC 8414.
 
 use broker_core::{
-    Context, Error, HttpRequest, HttpResponse, Method, Problem, Record, Repeat, Result, ServiceUrl,
-    read_object, sanitize,
+    Context, Error, ErrorCode, HttpRequest, HttpResponse, Method, Problem, Record, Repeat, Result,
+    ServiceUrl, read_object, sanitize,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-/// What a service says of itself is asked for again after a day.
+/// The metadata of an issuer is requested again after a day.
 const FRESH: TimeDelta = TimeDelta::hours(24);
 
-/// Where it could not be had, what was known before serves for so long until the next try.
-const RESPITE: TimeDelta = TimeDelta::minutes(10);
+/// After a failed request, the older metadata is used for this time.
+const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// So long nobody asks again who wants everything anew: one exchange comes after the other.
-const JUST_NOW: TimeDelta = TimeDelta::minutes(1);
+/// A forced request reuses metadata of this age: discovery and exchange are separate steps of one request.
+const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
-/// An issuer as it is configured (RFC 8414 section 2): its text is compared, not its meaning.
+/// A configured issuer (RFC 8414 section 2). Issuers are compared as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IssuerUrl(String);
 
@@ -26,7 +26,7 @@ impl IssuerUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let url = ServiceUrl::parse(text)?;
         if url.as_str().contains('?') {
-            return Err(format!("`{text}` has a query (?…), which no issuer has"));
+            return Err(format!("`{text}` has a query (?…), which an issuer must not have"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -35,8 +35,8 @@ impl IssuerUrl {
         &self.0
     }
 
-    /// Where its metadata is: OpenID Connect Discovery section 4.1, then RFC 8414 section 3.1.
-    fn places(&self) -> Result<[ServiceUrl; 2], String> {
+    /// The URLs of its metadata: OpenID Connect Discovery section 4.1, then RFC 8414 section 3.1.
+    fn metadata_urls(&self) -> Result<[ServiceUrl; 2], String> {
         let root = self.0.trim_end_matches('/');
         let mut inserted = Url::parse(root).map_err(|error| error.to_string())?;
         let path =
@@ -47,25 +47,25 @@ impl IssuerUrl {
     }
 }
 
-/// What a service says of itself, as far as it is needed; and as a record keeps it.
+/// The used metadata of an issuer, as the record stores it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Metadata {
-    /// Who said it.
+    /// The issuer that sent it.
     issuer: String,
-    /// When it was last asked, by this machine's clock.
+    /// When it was last requested, by the clock of this machine.
     asked_at: DateTime<Utc>,
-    /// Until when nobody asks again, later than usual where the service could not be had.
+    /// When it is requested again; postponed if the issuer could not be reached.
     fresh_until: DateTime<Utc>,
     token_endpoint: Option<String>,
     device_authorization_endpoint: Option<String>,
     authorization_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     introspection_endpoint: Option<String>,
-    /// RFC 9207 section 3.
+    /// Whether responses have `iss` (RFC 9207 section 3).
     pub(crate) sends_issuer: bool,
 }
 
-/// An endpoint that a service can have.
+/// An endpoint of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Token,
@@ -76,7 +76,7 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// The key of the configuration that names it.
+    /// The configuration key of its URL.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Token => "token_url",
@@ -88,14 +88,14 @@ impl Endpoint {
     }
 }
 
-/// Why nothing was found.
-pub(crate) enum Undiscovered {
-    /// Another issuer answers there: nothing of its own is used, nor what was known before.
+/// Why the endpoints are unknown.
+pub(crate) enum DiscoveryError {
+    /// Another issuer answered: neither its metadata nor the older one is used.
     OtherIssuer(Error),
     Other(Error),
 }
 
-impl Undiscovered {
+impl DiscoveryError {
     pub(crate) fn error(self) -> Error {
         match self {
             Self::OtherIssuer(error) | Self::Other(error) => error,
@@ -104,75 +104,77 @@ impl Undiscovered {
 }
 
 impl Metadata {
-    /// The key of a record that it is kept under.
-    pub(crate) const KEPT: &str = "discovery";
+    /// Its key in the record's metadata.
+    pub(crate) const KEY: &str = "discovery";
 
-    /// Asks the service.
-    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self, Undiscovered> {
-        let places = issuer.places().map_err(|why| Undiscovered::Other(Error::configuration(why)))?;
-        let mut why = Vec::new();
+    /// Requests the metadata from the issuer.
+    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self, DiscoveryError> {
+        let urls = issuer.metadata_urls();
+        let urls =
+            urls.map_err(|why| DiscoveryError::Other(Error::new(ErrorCode::ConfigInvalidValue, why)))?;
+        let mut causes = Vec::new();
         let mut transient = None;
-        for place in &places {
-            let request = HttpRequest::new(Method::Get, place.clone(), Repeat::Safe);
+        for url in &urls {
+            let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
             let response = match context.send(&request).await {
                 Ok(response) => response,
-                // No fault beneath it: a redirect, the one answer that is not handed on.
+                // An error without a source is a refused redirect.
                 Err(error) if error.is_transient() && std::error::Error::source(&error).is_none() => {
                     transient = Some(error);
                     continue;
                 }
-                Err(error) => return Err(Undiscovered::Other(error)),
+                Err(error) => return Err(DiscoveryError::Other(error)),
             };
             context.nothing_issued();
-            match read_object(&response, place, &[]) {
-                Ok(object) => match Self::read(&response, &object, issuer, place)? {
+            match read_object(&response, url, &[]) {
+                Ok(object) => match Self::read(&response, &object, issuer, url)? {
                     Some(found) => return Ok(found),
-                    None => why.push(format!("{place}: an answer without `issuer`")),
+                    None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
-                Err(Problem::Refused(refusal)) => why.push(format!("{place}: {}", refusal.words)),
-                // Frameworks say so in words of their own, and networks in pages of theirs.
+                Err(Problem::Refused(refusal)) => causes.push(format!("{url}: {}", refusal.words)),
+                // Web frameworks answer 404 with their own text.
                 Err(Problem::Transient(_)) if is_absent(&response) => {
-                    why.push(format!("{place}: HTTP {}", response.status));
+                    causes.push(format!("{url}: HTTP {}", response.status));
                 }
                 Err(Problem::Transient(error)) if response.is_transient() => {
-                    return Err(Undiscovered::Other(error));
+                    return Err(DiscoveryError::Other(error));
                 }
-                // A page for every address: what is sought may be at the other place.
+                // Some services answer every URL with a page: the other URL may have the metadata.
                 Err(Problem::Transient(error)) => transient = Some(error),
             }
         }
-        Err(Undiscovered::Other(match transient {
-            Some(error) => error.with_hint("is `issuer` right? if it is, try again later"),
-            None => Error::configuration(format!(
-                "the issuer does not say where its endpoints are ({})",
-                why.join("; ")
-            ))
-            .with_hint("correct `issuer`, or set `token_url` and what else the flow needs in its place"),
+        Err(DiscoveryError::Other(match transient {
+            Some(error) => error.with_hint("check `issuer`; if it is correct, try again later"),
+            None => Error::new(
+                ErrorCode::ConfigInvalid,
+                format!("the issuer does not publish its endpoints ({})", causes.join("; ")),
+            )
+            .with_hint("correct `issuer`, or set `token_url` and the other URLs of the flow"),
         }))
     }
 
-    /// The issuer that answers must be the one that was asked, to the letter (RFC 8414 section 3.3). `None`: it does not
-    /// say who it is.
+    /// Reads metadata of exactly this issuer (RFC 8414 section 3.3). `None` if it names no issuer.
     fn read(
         response: &HttpResponse,
         object: &Map<String, Value>,
         issuer: &IssuerUrl,
-        place: &ServiceUrl,
-    ) -> Result<Option<Self>, Undiscovered> {
+        url: &ServiceUrl,
+    ) -> Result<Option<Self>, DiscoveryError> {
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
-        let Some(theirs) = text("issuer") else { return Ok(None) };
-        if theirs != issuer.0 {
-            let (theirs, ours) = (sanitize(&theirs), &issuer.0);
-            let error = Error::configuration(format!(
-                "{place} belongs to the issuer {theirs}, and the configuration names {ours}"
-            ));
-            return Err(Undiscovered::OtherIssuer(error.with_hint(format!(
-                "they must be the same to the letter: if that is who you mean, set issuer = \"{theirs}\""
+        let Some(found) = text("issuer") else { return Ok(None) };
+        if found != issuer.0 {
+            let (found, configured) = (sanitize(&found), &issuer.0);
+            let error = Error::new(
+                ErrorCode::ConfigInvalidValue,
+                format!("{url} belongs to the issuer {found}, but `issuer` is {configured}"),
+            );
+            return Err(DiscoveryError::OtherIssuer(error.with_hint(format!(
+                "both must be identical: to use that issuer, set issuer = \"{found}\""
             ))));
         }
         let asked_at = response.sent_at;
         Ok(Some(Self {
-            issuer: theirs,
+            issuer: found,
             asked_at,
             fresh_until: asked_at + FRESH,
             token_endpoint: text("token_endpoint"),
@@ -185,30 +187,30 @@ impl Metadata {
         }))
     }
 
-    /// What a record keeps of this issuer, however old it is.
-    pub(crate) fn kept(record: &Record, issuer: Option<&IssuerUrl>) -> Option<Self> {
-        let kept = Self::deserialize(record.metadata(Self::KEPT)?).ok()?;
-        issuer.is_some_and(|issuer| issuer.0 == kept.issuer).then_some(kept)
+    /// The stored metadata of this issuer, of any age.
+    pub(crate) fn stored(record: &Record, issuer: Option<&IssuerUrl>) -> Option<Self> {
+        let stored = Self::deserialize(record.metadata(Self::KEY)?).ok()?;
+        issuer.is_some_and(|issuer| issuer.0 == stored.issuer).then_some(stored)
     }
 
-    /// Whether it need not be asked for at `now`; by who wants everything anew, if it was not asked for just now.
-    pub(crate) fn is_fresh(&self, now: DateTime<Utc>, anew: bool) -> bool {
-        let until = if anew { self.fresh_until.min(self.asked_at + JUST_NOW) } else { self.fresh_until };
-        // What is from the future is from before the clock was set back.
+    /// Whether it can be used at `now`. A forced request uses only metadata that was just read.
+    pub(crate) fn is_fresh(&self, now: DateTime<Utc>, forced: bool) -> bool {
+        let until = if forced { self.fresh_until.min(self.asked_at + JUST_READ) } else { self.fresh_until };
+        // A time in the future means that the clock was set back.
         now < until && now >= self.asked_at - TimeDelta::minutes(1)
     }
 
-    /// For a while longer, since nothing better was had from the service when it was asked at `now`.
-    pub(crate) fn with_respite(self, now: DateTime<Utc>) -> Self {
-        Self { asked_at: now, fresh_until: now + RESPITE, ..self }
+    /// Postpones the next request after one that failed at `now`.
+    pub(crate) fn postponed(self, now: DateTime<Utc>) -> Self {
+        Self { asked_at: now, fresh_until: now + RETRY_INTERVAL, ..self }
     }
 
-    /// As a record keeps it.
-    pub(crate) fn keep(&self) -> Value {
+    /// The value for the record.
+    pub(crate) fn to_value(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Where an endpoint is, if the service has it.
+    /// The URL of an endpoint, if the service has it.
     pub(crate) fn url(&self, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
         let text = match endpoint {
             Endpoint::Token => &self.token_endpoint,
@@ -220,13 +222,13 @@ impl Metadata {
         let Some(text) = text else { return Ok(None) };
         ServiceUrl::parse(text).map(Some).map_err(|why| {
             let key = endpoint.key();
-            Error::configuration(format!("the issuer names an endpoint that is not used: {}", sanitize(&why)))
-                .with_hint(format!("set `{key}` of this provider"))
+            let message = format!("the issuer publishes an invalid endpoint: {}", sanitize(&why));
+            Error::new(ErrorCode::ConfigInvalid, message).with_hint(format!("set `{key}` of this provider"))
         })
     }
 }
 
-/// Whether there is nothing at that place, in the service's own words.
+/// Whether the service has nothing at this URL.
 fn is_absent(response: &HttpResponse) -> bool {
     matches!(response.status, 404 | 405 | 410) && !response.is_html()
 }

@@ -1,10 +1,10 @@
-//! A client's key, and what is signed with it: `private_key_jwt` (RFC 7523 section 2.2).
+//! A client's private key and its assertions: `private_key_jwt` (RFC 7523 section 2.2).
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use broker_core::{Error, Result, Secret, ServiceUrl};
+use broker_core::{Error, ErrorCode, Result, Secret, ServiceUrl};
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{
@@ -16,16 +16,16 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
 use serde_json::json;
 
-/// How long an assertion can be used.
-const ASSERTION_LIFE: TimeDelta = TimeDelta::seconds(60);
+/// The lifetime of an assertion.
+const ASSERTION_LIFETIME: TimeDelta = TimeDelta::seconds(60);
 
-/// A clock that is wrong by less does not make an assertion wrong.
+/// Services accept assertions if the clocks differ by less.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
-/// What mends a key that no other form makes fit.
-const ANOTHER: &str = "make one, and give the service its public key: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem";
+/// The hint for a key that cannot be converted.
+const NEW_KEY: &str = "create a key, and register its public key at the service: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem";
 
-/// How an assertion is signed (RFC 7518 section 3.1, RFC 8037 section 3.1).
+/// The signature algorithm of an assertion (RFC 7518 section 3.1, RFC 8037 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
@@ -42,7 +42,7 @@ pub(crate) enum Algorithm {
     EdDsa,
 }
 
-/// A client's private key, and what is said with it.
+/// A client's private key, which signs its assertions.
 pub struct ClientKey {
     pair: Pair,
     algorithm: Algorithm,
@@ -63,13 +63,13 @@ impl fmt::Debug for ClientKey {
 }
 
 impl ClientKey {
-    /// A key in PEM (PKCS#8): RSA of 2048 bits or more, P-256 or Ed25519. Without `algorithm` that is by the key:
-    /// RS256, ES256 or `EdDSA`. An [`broker_core::ErrorKind::Configuration`] error where it is none of them.
+    /// Parses a key in PEM (PKCS#8): RSA of 2048 bits or more, P-256 or Ed25519. The default algorithm follows from the
+    /// key: RS256, ES256 or `EdDSA`.
     pub(crate) fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
         let pkcs8 = pkcs8(pem)?;
         let pair = pair(pkcs8.secret_pkcs8_der()).ok_or_else(|| {
             wrong("is neither an RSA key of 2048 to 4096 bits nor a P-256 nor an Ed25519 key")
-                .with_hint(ANOTHER)
+                .with_hint(NEW_KEY)
         })?;
         let algorithm = match (&pair, algorithm) {
             (Pair::Rsa(_), None | Some(Algorithm::Rs256)) => Algorithm::Rs256,
@@ -78,23 +78,21 @@ impl ClientKey {
             (Pair::Ed25519(_), None | Some(Algorithm::EdDsa)) => Algorithm::EdDsa,
             (pair, Some(other)) => {
                 let right = pair.algorithms();
-                return Err(Error::configuration(format!(
-                    "`algorithm` does not go with the key in `private_key`: that signs {right}, not {}",
-                    other.name()
-                ))
-                .with_hint("leave `algorithm` out, or give another key"));
+                let message = format!("the key in `private_key` can sign {right}, not {}", other.name());
+                return Err(Error::new(ErrorCode::ConfigInvalidValue, message)
+                    .with_hint("remove `algorithm`, or set another `private_key`"));
             }
         };
         Ok(Self { pair, algorithm, key_id, audience: None })
     }
 
-    /// For an issuer, which is whom its assertions are for; else they are for the token endpoint.
+    /// Sets the audience of the assertions; without an issuer it is the token endpoint.
     #[must_use]
     pub(crate) fn for_issuer(self, issuer: Option<&str>) -> Self {
         Self { audience: issuer.map(str::to_owned), ..self }
     }
 
-    /// A signed statement of who asks (RFC 7523 section 3), good for a minute and one use.
+    /// Signs an assertion of the client's identity (RFC 7523 section 3) for one use within a minute.
     pub(crate) fn assertion(
         &self,
         client_id: &str,
@@ -107,14 +105,16 @@ impl ClientKey {
         }
         let random = SystemRandom::new();
         let mut id = [0; 16];
-        random.fill(&mut id).map_err(|_| Error::failed("this machine gives no random bytes"))?;
+        random.fill(&mut id).map_err(|_| {
+            Error::new(ErrorCode::Internal, "cannot get random numbers from the operating system")
+        })?;
         let claims = json!({
             "iss": client_id,
             "sub": client_id,
             "aud": self.audience.as_deref().unwrap_or(token_url.as_str()),
             "jti": URL_SAFE_NO_PAD.encode(id),
             "iat": now.timestamp(),
-            "exp": (now + ASSERTION_LIFE).timestamp(),
+            "exp": (now + ASSERTION_LIFETIME).timestamp(),
         });
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let signed =
@@ -124,7 +124,7 @@ impl ClientKey {
     }
 
     fn sign(&self, message: &[u8], random: &SystemRandom) -> Result<Vec<u8>> {
-        let failed = |_| Error::failed("the key in `private_key` could not sign");
+        let failed = |_| Error::new(ErrorCode::Internal, "cannot sign with the key in `private_key`");
         match &self.pair {
             Pair::Rsa(pair) => {
                 let padding: &dyn ring::signature::RsaEncoding =
@@ -138,14 +138,14 @@ impl ClientKey {
         }
     }
 
-    /// Whether an assertion of that time may be refused because the clocks differ.
-    pub(crate) fn is_out_of_time(services: DateTime<Utc>, ours: DateTime<Utc>) -> bool {
-        (services - ours).abs() > CLOCK_TOLERANCE
+    /// Whether the service may refuse an assertion because the clocks differ.
+    pub(crate) fn is_clock_wrong(service: DateTime<Utc>, local: DateTime<Utc>) -> bool {
+        (service - local).abs() > CLOCK_TOLERANCE
     }
 }
 
 impl Algorithm {
-    /// As `alg` has it.
+    /// The value of `alg`.
     fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -157,7 +157,7 @@ impl Algorithm {
 }
 
 impl Pair {
-    /// What it can sign.
+    /// The algorithms of the key.
     fn algorithms(&self) -> &'static str {
         match self {
             Self::Rsa(_) => "RS256 or PS256",
@@ -169,13 +169,13 @@ impl Pair {
 
 fn pkcs8(pem: &Secret) -> Result<PrivatePkcs8KeyDer<'static>> {
     if pem.expose().contains("BEGIN PUBLIC KEY") {
-        return Err(wrong("is a public key: that is for the service, and the private one for the broker")
-            .with_hint(ANOTHER));
+        return Err(wrong("is a public key, which belongs at the service; a private key is needed")
+            .with_hint(NEW_KEY));
     }
     match PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()) {
         Ok(PrivateKeyDer::Pkcs8(key)) => Ok(key),
-        Ok(_) => Err(wrong("is in an older form than PKCS#8 (`BEGIN PRIVATE KEY`)")),
-        Err(_) => Err(wrong("is no private key in PEM (`BEGIN PRIVATE KEY`), or has a passphrase")),
+        Ok(_) => Err(wrong("is not in the format PKCS#8 (`BEGIN PRIVATE KEY`)")),
+        Err(_) => Err(wrong("is not a PEM private key (`BEGIN PRIVATE KEY`) without passphrase")),
     }
 }
 
@@ -187,11 +187,11 @@ fn pair(pkcs8: &[u8]) -> Option<Pair> {
     {
         return Some(Pair::Ecdsa(Box::new(pair)));
     }
-    // OpenSSL writes Ed25519 keys without the public one.
+    // OpenSSL writes Ed25519 keys without the public key.
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok().map(|pair| Pair::Ed25519(Box::new(pair)))
 }
 
-fn wrong(what: &str) -> Error {
-    Error::configuration(format!("the key in `private_key` {what}"))
-        .with_hint("make it one: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem")
+fn wrong(problem: &str) -> Error {
+    Error::new(ErrorCode::ConfigInvalidValue, format!("the key in `private_key` {problem}"))
+        .with_hint("convert it: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem")
 }

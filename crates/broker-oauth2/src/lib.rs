@@ -1,12 +1,9 @@
-//! OAuth 2.0 as far as a client of several services needs it: device code (RFC 8628), authorization code, client
-//! credentials, password and refresh (RFC 6749), token exchange (RFC 8693), revocation (RFC 7009), introspection
-//! (RFC 7662), and where a service has all that (RFC 8414). A handful of form posts; what real servers send is read
-//! leniently. With the feature `provider`, `KIND` is a provider of any such service, by configuration.
+//! An OAuth 2.0 client: device code (RFC 8628), authorization code, client credentials, password and refresh
+//! (RFC 6749), token exchange (RFC 8693), revocation (RFC 7009), introspection (RFC 7662), discovery (RFC 8414).
+//! It reads responses leniently, as real servers require. With the feature `provider`, `KIND` is a configurable provider
+//! for any such service.
 
-#![cfg_attr(
-    not(feature = "provider"),
-    allow(dead_code, reason = "some of what the flows share is for `KIND` alone")
-)]
+#![cfg_attr(not(feature = "provider"), allow(dead_code, reason = "`KIND` alone uses some of it"))]
 
 mod answer;
 #[cfg(feature = "provider")]

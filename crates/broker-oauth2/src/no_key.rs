@@ -1,11 +1,11 @@
-//! Without the feature `provider` there is no [`ClientKey`]: nothing signs.
+//! An empty [`ClientKey`] for builds without the feature `provider`.
 
 use std::convert::Infallible;
 
 use broker_core::{Result, Secret, ServiceUrl};
 use chrono::{DateTime, Utc};
 
-/// A client's private key: with the feature `provider`.
+/// A client's private key. It exists only with the feature `provider`.
 #[derive(Debug)]
 pub struct ClientKey(Infallible);
 
@@ -19,7 +19,7 @@ impl ClientKey {
         match self.0 {}
     }
 
-    pub(crate) fn is_out_of_time(_services: DateTime<Utc>, _ours: DateTime<Utc>) -> bool {
+    pub(crate) fn is_clock_wrong(_service: DateTime<Utc>, _local: DateTime<Utc>) -> bool {
         false
     }
 }

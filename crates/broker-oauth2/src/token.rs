@@ -1,8 +1,8 @@
-//! Requests to a token endpoint, and to those beside it: revocation (RFC 7009) and introspection (RFC 7662).
+//! Requests to a token endpoint, and to revocation (RFC 7009) and introspection endpoints (RFC 7662).
 
 use broker_core::{
-    Context, Error, HttpRequest, HttpResponse, Problem, Refusal, Repeat, Result, Secret, ServiceUrl,
-    read_object,
+    Context, Error, ErrorCode, Hint, HttpRequest, HttpResponse, Problem, Refusal, Repeat, Result, Secret,
+    ServiceUrl, read_object,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -10,35 +10,35 @@ use serde_json::{Map, Value};
 use crate::answer::AnswerFields;
 use crate::{ClientAuth, ClientKey, TokenAnswer};
 
-/// A token endpoint and who asks there.
+/// A token endpoint and the client.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenEndpoint<'a> {
     /// Its URL.
     pub url: &'a ServiceUrl,
-    /// Who asks.
+    /// The client and its authentication.
     pub client: ClientAuth<'a>,
-    /// How long a token lives whose answer does not tell and which is no JWT.
+    /// The lifetime of a token if neither the response nor a JWT says it.
     pub default_life: TimeDelta,
-    /// Where the fields stand in its answers, if not where RFC 6749 has them.
+    /// The paths of the fields in its responses, if not those of RFC 6749.
     pub(crate) answer: Option<&'a AnswerFields>,
 }
 
 impl<'a> TokenEndpoint<'a> {
-    /// One that answers as RFC 6749 section 5.1 says.
+    /// Creates an endpoint whose responses follow RFC 6749 section 5.1.
     #[must_use]
     pub fn new(url: &'a ServiceUrl, client: ClientAuth<'a>, default_life: TimeDelta) -> Self {
         Self { url, client, default_life, answer: None }
     }
 
-    /// The client credentials grant (RFC 6749 section 4.4). It spends nothing, so it is repeated after a fault.
+    /// Requests a token by the client credentials grant (RFC 6749 section 4.4). It is safe to repeat.
     pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
         let response = self.send(context, &fields, Repeat::Safe).await?;
         self.read(&response, &[])
-            .map_err(|problem| self.error(problem, "the service refused the client's credentials"))
+            .map_err(|problem| self.error(problem, "the service refused the client credentials"))
     }
 
-    /// The token exchange (RFC 8693 section 2): a token for the `subject` token. It spends nothing.
+    /// Exchanges the `subject` token (RFC 8693 section 2). It is safe to repeat.
     pub(crate) async fn token_exchange(
         &self,
         context: &Context,
@@ -54,14 +54,14 @@ impl<'a> TokenEndpoint<'a> {
             .map_err(|problem| self.error(problem, "the service refused to exchange the token"))
     }
 
-    /// The password grant (RFC 6749 section 4.3). Wrong passwords lock accounts, so it is sent again only if the service
-    /// surely did not look at it; `mark` is put on the error if it is this that was refused.
+    /// Requests tokens by the password grant (RFC 6749 section 4.3). Wrong passwords lock accounts, so the request is
+    /// repeated only if the service cannot have processed it. The error for a refused password has its `fingerprint`.
     pub(crate) async fn password(
         &self,
         context: &Context,
         username: &str,
         password: &Secret,
-        mark: String,
+        fingerprint: String,
         extra: &[(&str, &str)],
     ) -> Result<Approved> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
@@ -72,14 +72,19 @@ impl<'a> TokenEndpoint<'a> {
                 if let Some(refresh_token) = self.salvaged_refresh_token(&response) {
                     return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
                 }
-                let is_it = matches!(&problem, Problem::Refused(refusal) if self.hint(refusal).is_none());
-                let error = self.error(problem, "the service refused the password");
-                Err(if is_it { error.with_secret_fingerprint(mark) } else { error })
+                match problem {
+                    Problem::Refused(refusal) if self.hint(&refusal).is_none() => {
+                        let message = format!("the service refused the password: {}", refusal.words);
+                        let error = Error::new(ErrorCode::PasswordRefused, message);
+                        Err(error.with_hint(Hint::CorrectPassword).with_secret_fingerprint(fingerprint))
+                    }
+                    problem => Err(self.error(problem, "the service refused the login")),
+                }
             }
         }
     }
 
-    /// The refresh grant (RFC 6749 section 6), which may spend the refresh token: see [`Repeat::SpendsGrant`].
+    /// Refreshes the token (RFC 6749 section 6). This may use up the refresh token: see [`Repeat::SpendsGrant`].
     pub async fn refresh(
         &self,
         context: &Context,
@@ -92,20 +97,20 @@ impl<'a> TokenEndpoint<'a> {
         match self.read(&response, &[refresh_token]) {
             Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
             Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => {
-                tracing::debug!(words = refusal.words, "the refresh token was refused");
+                tracing::debug!(reason = refusal.words, "the refresh token was refused");
                 Ok(Refreshed::Refused)
             }
-            // Whatever is wrong with the rest, the old one may be spent and this is the login now.
+            // The old refresh token may be used up, so a new one is saved even if the rest is unusable.
             Err(problem) => {
                 match self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
                     Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
-                    None => Err(self.error(problem, "the service refused to renew")),
+                    None => Err(self.error(problem, "the service refused to refresh the token")),
                 }
             }
         }
     }
 
-    /// One poll of the device flow (RFC 8628 section 3.4). Whoever polls repeats it.
+    /// Sends one poll of the device flow (RFC 8628 section 3.4). The device flow repeats it.
     pub(crate) async fn poll(
         &self,
         context: &Context,
@@ -122,7 +127,7 @@ impl<'a> TokenEndpoint<'a> {
         Ok(Polled { response, answer, refresh_token })
     }
 
-    /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Revoking twice is revoking once.
+    /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. It is safe to repeat.
     pub(crate) async fn revoke(
         &self,
         context: &Context,
@@ -137,11 +142,11 @@ impl<'a> TokenEndpoint<'a> {
             Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => {
                 Ok(Revocation::Unsupported)
             }
-            Err(problem) => Err(self.error(problem, "the service refused to revoke")),
+            Err(problem) => Err(self.error(problem, "the service refused to revoke the token")),
         }
     }
 
-    /// What the service says of a token (RFC 7662 section 2) at the endpoint `url`.
+    /// Introspects a token (RFC 7662 section 2) at the endpoint `url`.
     pub(crate) async fn introspect(
         &self,
         context: &Context,
@@ -151,10 +156,10 @@ impl<'a> TokenEndpoint<'a> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
         let response = self.send_to(context, url, &fields, Repeat::Safe).await?;
         read_object(&response, url, &self.secrets(&[token]))
-            .map_err(|problem| self.error(problem, "the service refused to say anything of the token"))
+            .map_err(|problem| self.error(problem, "the service refused the introspection"))
     }
 
-    /// Sends fields to the token endpoint, as this client.
+    /// Sends a request to the token endpoint, as this client.
     pub(crate) async fn send(
         &self,
         context: &Context,
@@ -164,7 +169,7 @@ impl<'a> TokenEndpoint<'a> {
         self.send_to(context, self.url, fields, repeat).await
     }
 
-    /// Sends fields to another endpoint of the same service, as this client.
+    /// Sends a request to another endpoint of the service, as this client.
     pub(crate) async fn send_to(
         &self,
         context: &Context,
@@ -181,8 +186,8 @@ impl<'a> TokenEndpoint<'a> {
         let ClientAuth::Key(client_id, key) = self.client else { return context.send(&post(None)).await };
         let assertion = key.assertion(client_id, self.url, context.now())?;
         let response = context.send(&post(Some(&assertion))).await?;
-        // Only where its times were wrong by the service's own clock; a client that is refused spends nothing.
-        match response.date().filter(|date| ClientKey::is_out_of_time(*date, response.sent_at)) {
+        // If the clocks differ, the refused assertion is signed again by the service's clock; nothing was issued.
+        match response.date().filter(|date| ClientKey::is_clock_wrong(*date, response.sent_at)) {
             Some(date) if self.is_client_refused(&response) => {
                 let assertion = key.assertion(client_id, self.url, date)?;
                 context.send(&post(Some(&assertion))).await
@@ -196,14 +201,14 @@ impl<'a> TokenEndpoint<'a> {
         matches!(read, Err(Problem::Refused(refusal)) if refusal.is("invalid_client"))
     }
 
-    /// Reads what this endpoint answered; `sent` are the secrets that were sent beside the client's own.
+    /// Reads a response of this endpoint. `sent` are the secrets of the request, without the client's.
     pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
-        let usual = AnswerFields::default();
-        let fields = self.answer.unwrap_or(&usual);
+        let standard = AnswerFields::default();
+        let fields = self.answer.unwrap_or(&standard);
         TokenAnswer::read(response, self.url, &self.secrets(sent), self.default_life, fields)
     }
 
-    /// A refresh token in a success that is of no other use.
+    /// The refresh token of a response that is otherwise unusable.
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         self.answer.unwrap_or(&AnswerFields::default()).salvaged_refresh_token(response)
     }
@@ -212,7 +217,7 @@ impl<'a> TokenEndpoint<'a> {
         sent.iter().copied().chain(self.client.secret()).collect()
     }
 
-    /// The problem as an error, with the key that mends it where the service says what it refuses.
+    /// Returns the problem as an error. The hint names the configuration key, if the service says what it refused.
     pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
         let hint = match &problem {
             Problem::Refused(refusal) => self.hint(refusal),
@@ -225,64 +230,65 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// RFC 6749 section 5.2, RFC 8707 section 2.
+    /// The hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
     fn hint(&self, refusal: &Refusal) -> Option<String> {
         let key = match refusal.code.as_deref()? {
             "invalid_client" => {
-                return Some(format!("the service does not know this client: {}", self.client.keys()));
+                return Some(format!("the service does not accept this client: {}", self.client.keys()));
             }
-            "unauthorized_client" => "this client may not use this `flow`: see `client_id` and `flow`",
+            "unauthorized_client" => "this client may not use this `flow`: check `client_id` and `flow`",
             "invalid_scope" => {
-                "see `scope` of this provider, or `--scope`; a login gives no more than it was asked for"
+                "check the requested scope and `scope` of this provider; a login has only the scopes that it started with"
             }
-            "invalid_target" => "see `audience` and `resource` of this provider",
-            "unsupported_grant_type" => "the service does not have this `flow`",
+            "invalid_target" => "check `audience` and `resource` of this provider",
+            "unsupported_grant_type" => "the service does not support this `flow`: set another",
             _ => return None,
         };
         Some(key.to_owned())
     }
 }
 
-/// What an approval brought.
+/// The result of an approval.
 #[derive(Debug)]
 pub enum Approved {
-    /// Tokens.
+    /// The tokens of a complete response.
     Granted(Box<TokenAnswer>),
-    /// A refresh token, when it was sent for, and nothing else of use.
+    /// Only a refresh token, of an otherwise unusable response; with the time of the request.
     OnlyRefreshToken(Secret, DateTime<Utc>),
 }
 
-/// What came of a refresh.
+/// The result of a refresh.
 #[derive(Debug)]
 pub enum Refreshed {
-    /// Tokens.
+    /// The tokens of a complete response.
     Granted(Box<TokenAnswer>),
-    /// A new refresh token, when it was sent for, and nothing else of use.
+    /// Only a new refresh token, of an otherwise unusable response; with the time of the request.
     OnlyRotated(Secret, DateTime<Utc>),
-    /// The service refused the refresh token for good (`invalid_grant`).
+    /// The service permanently refused the refresh token (`invalid_grant`).
     Refused,
 }
 
-/// What came of a revocation.
+/// The result of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Revocation {
-    /// The token is revoked, or was not known.
+    /// The token is revoked, or unknown to the service.
     Done,
     /// The service does not revoke tokens of this type (RFC 7009 section 2.2.1).
     Unsupported,
 }
 
-/// The answer to a poll.
+/// The response to a poll.
 pub(crate) struct Polled {
     pub(crate) response: HttpResponse,
     pub(crate) answer: Result<TokenAnswer, Problem>,
-    /// A refresh token, also where the answer is of no other use.
+    /// The refresh token, even if the response is otherwise unusable.
     pub(crate) refresh_token: Option<Secret>,
 }
 
-/// Reads the answer of a revocation endpoint: any 2xx is success (RFC 7009 section 2.2), also without a body.
+/// Reads the response of a revocation endpoint. Any 2xx status is a success (RFC 7009 section 2.2).
 pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<()> {
-    read_revoked(response, from, token).map_err(|problem| problem.error("the service refused to revoke"))
+    read_revoked(response, from, token)
+        .map_err(|problem| problem.error("the service refused to revoke the token"))
 }
 
 fn read_revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<(), Problem> {
@@ -290,6 +296,7 @@ fn read_revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> R
         return Ok(());
     }
     read_object(response, from, &[token]).and_then(|_| {
-        Err(Problem::Transient(Error::unavailable(format!("{from} answered HTTP {}", response.status))))
+        let message = format!("{from} answered HTTP {} with a web page", response.status);
+        Err(Problem::Transient(Error::new(ErrorCode::BadResponse, message)))
     })
 }

@@ -1,12 +1,14 @@
-//! The authorization code flow, with a test that plays the browser and a token endpoint that answers as it is told.
+//! The authorization code flow against a fake token endpoint; the tests act as the browser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "authorization/exchange.rs"]
 mod exchange;
+#[path = "authorization/login.rs"]
+mod login;
 #[path = "authorization/loopback.rs"]
 mod loopback;
+#[path = "authorization/page.rs"]
+mod page;
 #[path = "authorization/paste.rs"]
 mod paste;
-#[path = "authorization/stage.rs"]
-mod stage;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "oauth2/conforms.rs"]
-mod conforms;
+#[path = "oauth2/conformance.rs"]
+mod conformance;
 #[path = "oauth2/discovery.rs"]
 mod discovery;
 #[path = "oauth2/flows.rs"]

@@ -1,5 +1,5 @@
-//! `kind = "static"`. A key or token that somebody gave, handed out as it is. It stays where it is: the broker's record
-//! has when it ends and never the token itself, unless `life` says for how long what was read is to be kept.
+//! `kind = "static"`: a fixed key or token, returned as it is. The record has its expiry, and the token itself only if
+//! `life` says how long to cache it.
 
 mod config;
 
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Claims, Context, Error, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Result, Revoked,
-    ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
+    Claims, Context, Error, ErrorCode, HttpRequest, Issuer, Kind, Provider, Record, RecordUpdate, Result,
+    Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -17,7 +17,7 @@ use config::Config;
 /// `kind = "static"`.
 pub const KIND: Kind = Kind {
     name: "static",
-    about: "a key or token that somebody gave, handed out as it is",
+    about: "a fixed key or token, returned as it is",
     keys: &["token", "username", "life", "expires"],
     secrets: &["token"],
     renamed: &[],
@@ -25,11 +25,11 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// So long before its end a person is told to get a new one.
-const WARNED: TimeDelta = TimeDelta::days(7);
+/// How long before the expiry the user is warned.
+const WARNING_PERIOD: TimeDelta = TimeDelta::days(7);
 
-/// Of tokens that live shorter than this, people know that they end soon.
-const LONG_LIFE: TimeDelta = TimeDelta::days(30);
+/// Tokens with a shorter lifetime expire without a warning.
+const LONG_LIFETIME: TimeDelta = TimeDelta::days(30);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let Config { token, username, life, expires } = Config::read(settings)?;
@@ -37,26 +37,27 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         let form = "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\"] }";
         SettingsError::missing("token", form)
     })?;
-    let from = token.describe("token");
+    let source = token.describe("token");
     let life = life.map(|life| life.0);
     let issuer = Issuer {
         kind: KIND.name.to_owned(),
         flow: "static".to_owned(),
-        endpoint: from.clone(),
+        endpoint: source.clone(),
         client_id: username.clone(),
         audience: None,
-        // What is kept is of this very secret; what is not kept needs no mark.
+        // Only a cached token needs the fingerprint.
         secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };
     let name = settings.name().to_owned();
-    Ok(Arc::new(Static { name, token, from, username, life, expires: expires.map(|end| end.0), issuer }))
+    let expires = expires.map(|expiry| expiry.0);
+    Ok(Arc::new(Static { name, token, source, username, life, expires, issuer }))
 }
 
 struct Static {
     name: String,
     token: SecretSource,
-    /// Where it is, in words for people.
-    from: String,
+    /// The description of the token's source.
+    source: String,
     username: Option<String>,
     life: Option<TimeDelta>,
     expires: Option<DateTime<Utc>>,
@@ -74,16 +75,16 @@ impl Provider for Static {
     }
 
     fn sources(&self) -> Vec<String> {
-        vec![self.from.clone()]
+        vec![self.source.clone()]
     }
 
-    /// A token that ends by itself has to be put there anew by somebody.
+    /// The user must replace a token that expires.
     fn can_renew(&self, record: &Record) -> bool {
-        let held = record.token(&ScopeKey::default());
-        self.life.is_some() || held.is_none_or(|token| token.expires_at().is_none())
+        let stored = record.token(&ScopeKey::default());
+        self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
     }
 
-    /// Reads it where it is.
+    /// Reads the token from its source.
     async fn exchange(
         &self,
         context: &Context,
@@ -93,67 +94,68 @@ impl Provider for Static {
         let secret = self.read(&self.token.resolve(context, "token").await?)?;
         let now = context.now();
         let claims = Claims::read(&secret);
-        let ends = [self.expires, claims.as_ref().and_then(Claims::expires_at)].into_iter().flatten().min();
-        let begins = claims.as_ref().and_then(Claims::issued_at).filter(|_| self.expires.is_none());
-        if let Some(ends) = ends {
-            self.look_ahead(context, begins, ends)?;
+        let expiry = [self.expires, claims.as_ref().and_then(Claims::expires_at)].into_iter().flatten().min();
+        let issued_at = claims.as_ref().and_then(Claims::issued_at).filter(|_| self.expires.is_none());
+        if let Some(expiry) = expiry {
+            self.check_expiry(context, issued_at, expiry)?;
         }
         let read_again = self.life.and_then(|life| now.checked_add_signed(life));
-        let expires_at = [ends, read_again].into_iter().flatten().min();
-        let token = Token::new(self.presented(&secret), now, expires_at);
+        let expires_at = [expiry, read_again].into_iter().flatten().min();
+        let token = Token::new(self.credential(&secret), now, expires_at);
         let token = if self.username.is_some() { token.with_type("Basic") } else { token };
         let token = if self.life.is_some() { token } else { token.not_stored() };
         Ok(RecordUpdate::token(request.scopes(), token).and_account(self.username.clone()))
     }
 
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        let from = &self.from;
-        let note = format!("the token stays valid at the service, and where it is from: {from}");
+        let note = format!("the token stays valid at the service and is still in {}", self.source);
         Ok(Revoked { revoked: false, note: Some(note) })
     }
 }
 
 impl Static {
-    /// The token in what was read: one line, without what editors put around it.
+    /// Returns the token in the text: one line, without byte order mark and white space around it.
     fn read(&self, text: &Secret) -> Result<Secret> {
         let token = text.expose().trim_start_matches('\u{feff}').trim();
-        let problem =
-            |what: &str| Err(Error::configuration(format!("there is no token in {}: {what}", self.from)));
+        let problem = |what: &str| {
+            let message = format!("cannot use {} as a token: {what}", self.source);
+            Err(Error::new(ErrorCode::SecretUnreadable, message))
+        };
         match token {
             "" => problem("it is empty"),
             token if token.contains(['\n', '\r']) => problem("it has several lines").map_err(|error| {
                 error.with_hint(
-                    "`token` must give one line; kind `exec` with `speaks = \"text\"` takes the first",
+                    "store only the token there; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
                 )
             }),
-            token if token.contains(char::is_control) => problem("there are control characters in it"),
+            token if token.contains(char::is_control) => problem("it contains control characters"),
             token => Ok(Secret::new(token)),
         }
     }
 
-    /// What is handed out: the token, or what follows `Basic` (RFC 7617 section 2).
-    fn presented(&self, secret: &Secret) -> Secret {
+    /// The token, or the credentials of HTTP Basic (RFC 7617 section 2).
+    fn credential(&self, secret: &Secret) -> Secret {
         let Some(username) = &self.username else { return secret.clone() };
         HttpRequest::basic_pair(username, secret)
     }
 
-    /// An error if it has ended, a word to the person if it soon will.
-    fn look_ahead(
+    /// Fails if the token has expired, and warns the user if it expires soon.
+    fn check_expiry(
         &self,
         context: &Context,
-        begins: Option<DateTime<Utc>>,
-        ends: DateTime<Utc>,
+        issued_at: Option<DateTime<Utc>>,
+        expiry: DateTime<Utc>,
     ) -> Result<()> {
-        let (now, from) = (context.now(), &self.from);
-        let at = ends.format("%F %H:%M UTC");
-        let says = if self.expires == Some(ends) { ", and `expires`" } else { "" };
-        let mend = format!("get a new one from the service and put it there: {from}{says}");
-        if ends <= now {
-            return Err(Error::login_required(format!("the token has expired at {at}")).with_hint(mend));
+        let now = context.now();
+        let at = expiry.format("%F %H:%M UTC");
+        let setting = if self.expires == Some(expiry) { ", then correct `expires`" } else { "" };
+        let hint = format!("get a new token from the service and store it in {}{setting}", self.source);
+        if expiry <= now {
+            return Err(Error::login_required(format!("the token expired at {at}")).with_hint(hint));
         }
-        let lives_long = begins.is_some_and(|begins| ends - begins >= LONG_LIFE);
-        if ends - now <= WARNED && (self.expires.is_some() || lives_long) {
-            context.notify_after_save(format!("{}: the token expires at {at}: {mend}", self.name));
+        let is_long = issued_at.is_some_and(|issued_at| expiry - issued_at >= LONG_LIFETIME);
+        if expiry - now <= WARNING_PERIOD && (self.expires.is_some() || is_long) {
+            context.notify_after_save(format!("{}: the token expires at {at}: {hint}", self.name));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! As much of a browser as a login page needs: cookies, redirects, forms.
+//! A small browser with cookies, redirects and forms.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// More than any login takes.
+/// The largest number of redirects in a row.
 const MOST_REDIRECTS: usize = 10;
 
-/// What was answered.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Page {
     url: String,
@@ -23,24 +23,24 @@ impl Page {
         serde_json::from_str(&self.body).expect("a JSON answer")
     }
 
-    /// Whether these words are on it.
-    pub(crate) fn shows(&self, words: &str) -> bool {
-        self.body.contains(words)
+    /// Whether the page contains this text.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.body.contains(text)
     }
 
-    /// Where it leads on to, if it was not followed.
-    pub(crate) fn leads_to(&self) -> Option<String> {
+    /// The target of a redirect.
+    pub(crate) fn location(&self) -> Option<String> {
         self.headers("location").next().map(|to| self.absolute(to))
     }
 
-    /// The address behind a link with this text.
+    /// The target of the link with this text.
     fn link(&self, text: &str) -> String {
         let before = self.body.split(&format!("\">{text}</a>")).next().filter(|part| *part != self.body);
         let before = before.unwrap_or_else(|| panic!("no link `{text}` on {self:?}"));
         self.absolute(&unescaped(before.rsplit("href=\"").next().expect("an address")))
     }
 
-    /// Where its form goes, and the fields that are filled in already.
+    /// The target of its form, and the fields with a value.
     fn form(&self) -> (String, Vec<(String, String)>) {
         let form = between(&self.body, "<form", "</form>").unwrap_or_else(|| panic!("no form on {self:?}"));
         let fields = form.split("<input").skip(1).filter_map(|input| {
@@ -52,7 +52,7 @@ impl Page {
 
     fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines.filter(move |(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        lines.filter(move |(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     fn absolute(&self, address: &str) -> String {
@@ -69,21 +69,21 @@ struct Cookie {
     value: String,
 }
 
-/// A person's browser, with nothing in it at first.
+/// A browser, without cookies at first.
 #[derive(Default)]
 pub(crate) struct Browser {
     cookies: Vec<Cookie>,
-    /// On another machine: what leads to another server than the first does not get there.
-    far: bool,
+    /// Whether it is on another machine, so that it does not reach the broker.
+    is_remote: bool,
 }
 
 impl Browser {
-    /// One on another machine than the broker's.
-    pub(crate) fn far() -> Self {
-        Self { far: true, ..Self::default() }
+    /// Creates a browser on another machine.
+    pub(crate) fn remote() -> Self {
+        Self { is_remote: true, ..Self::default() }
     }
 
-    /// Opens a page, also one behind redirects.
+    /// Opens a page, and follows redirects.
     pub(crate) fn open(&mut self, url: &str) -> Page {
         let page = self.visit("GET", url, "");
         self.follow(page)
@@ -94,7 +94,7 @@ impl Browser {
         self.open(&page.link(text))
     }
 
-    /// Sends the form of a page, with these fields besides those that are filled in already.
+    /// Submits the form of a page, with these additional fields.
     pub(crate) fn submit(&mut self, page: &Page, typed: &[(&str, &str)]) -> Page {
         let (action, filled) = page.form();
         let filled = filled.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -108,8 +108,8 @@ impl Browser {
             if !(300..400).contains(&page.status) {
                 return page;
             }
-            let next = page.leads_to().expect("where to go");
-            if self.far && split(&next).0 != split(&page.url).0 {
+            let next = page.location().expect("where to go");
+            if self.is_remote && split(&next).0 != split(&page.url).0 {
                 return page;
             }
             page = self.visit("GET", &next, "");
@@ -119,45 +119,45 @@ impl Browser {
 
     fn visit(&mut self, method: &str, url: &str, body: &str) -> Page {
         let path = split(url).1.split('?').next().expect("a path").to_owned();
-        let fitting = self.cookies.iter().filter(|cookie| path.starts_with(&cookie.path));
-        let cookies: Vec<_> = fitting.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        let matching = self.cookies.iter().filter(|cookie| path.starts_with(&cookie.path));
+        let cookies: Vec<_> = matching.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         let page = send(method, url, &format!("Cookie: {}\r\n", cookies.join("; ")), body);
         for set in page.headers("set-cookie") {
-            self.keep(set);
+            self.set_cookie(set);
         }
         page
     }
 
-    fn keep(&mut self, set: &str) {
+    fn set_cookie(&mut self, set: &str) {
         let mut parts = set.split("; ");
         let (name, value) = parts.next().and_then(|pair| pair.split_once('=')).expect("a cookie");
         let path = parts.find_map(|part| part.strip_prefix("path=")).unwrap_or("/");
         self.cookies.retain(|cookie| (cookie.name.as_str(), cookie.path.as_str()) != (name, path));
-        // A cookie is taken back by an empty one.
+        // An empty value deletes the cookie.
         if !value.is_empty() {
             self.cookies.push(Cookie { name: name.into(), path: path.into(), value: value.into() });
         }
     }
 }
 
-/// A GET without cookies.
+/// Sends a GET without cookies.
 pub(crate) fn get(url: &str) -> Page {
     send("GET", url, "", "")
 }
 
-/// A POST of form fields without cookies.
+/// Sends a POST of form fields without cookies.
 pub(crate) fn post(url: &str, fields: &[(&str, &str)]) -> Page {
     send("POST", url, "", &encoded(fields))
 }
 
-/// Sends a request on a connection of its own and reads to the end of it.
+/// Sends a request on a new connection, and reads until it closes.
 fn send(method: &str, url: &str, headers: &str, body: &str) -> Page {
     let (host, path) = split(url);
     let mut stream = TcpStream::connect(host).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a bound");
     let form = if body.is_empty() { "" } else { "Content-Type: application/x-www-form-urlencoded\r\n" };
     let length = body.len();
-    // HTTP/1.0, so that the answer comes in one piece and the connection ends with it.
+    // With HTTP/1.0 the connection closes after the response.
     let request = format!(
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}{form}Content-Length: {length}\r\n\r\n{body}"
     );
@@ -169,7 +169,7 @@ fn send(method: &str, url: &str, headers: &str, body: &str) -> Page {
     Page { url: url.to_owned(), status, head: head.to_owned(), body: body.to_owned() }
 }
 
-/// Host with port, and path with query.
+/// Returns the host with port, and the path with query.
 fn split(url: &str) -> (&str, &str) {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("not a page of the service: {url}"));
     rest.split_at(rest.find('/').unwrap_or(rest.len()))

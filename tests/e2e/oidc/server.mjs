@@ -1,13 +1,12 @@
-// oidc-provider in EarthScope's place: its own endpoints and pages, at EarthScope's paths. Its discovery document
-// names them, so that it serves as any other service too.
+// oidc-provider with EarthScope's paths. Its discovery document names them, so it also serves as any other service.
 //
 // Options: `node server.mjs '{"rotate": true, "accessTokenLife": 3600, "interval": 1, "secret": "of the clients
 // that have one", "key": "PEM of the client that has one"}'`. The first line on stdout is
-// `{"url": "http://127.0.0.1:PORT"}`. It ends when its stdin does, so it never outlives a test.
+// `{"url": "http://127.0.0.1:PORT"}`. It stops at the end of its stdin, so it never outlives a test.
 import { createPublicKey } from 'node:crypto';
 import { createServer } from 'node:http';
 
-// The package tells on the console that this is no place for production; stdout is for the one line above.
+// The package writes warnings to the console; stdout is only for the line above.
 console.info = () => {};
 console.warn = () => {};
 const { Provider } = await import('oidc-provider');
@@ -43,7 +42,7 @@ const configuration = {
       token_endpoint_auth_method: 'none',
       application_type: 'native',
       grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
-      // Of a native app any port of it is taken (RFC 8252 section 7.3).
+      // For native apps any port is accepted (RFC 8252 section 7.3).
       redirect_uris: ['http://127.0.0.1/callback'],
       response_types: ['code'],
     },
@@ -66,7 +65,7 @@ const configuration = {
   },
   findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   issueRefreshToken: () => true,
-  // Left alone, the package rotates for a public client, and a token used twice ends its grant.
+  // By default the package rotates refresh tokens of public clients, and ends the grant of a reused one.
   ...(rotate ? {} : { rotateRefreshToken: false }),
   routes: { device_authorization: paths.device, token: paths.token, revocation: paths.revoke },
   scopes: ['openid', 'offline_access'],
@@ -87,13 +86,13 @@ async function bodyOf(request) {
   return Buffer.concat(chunks).toString();
 }
 
-// What the test reads, outside of OAuth.
+// The counts, for the tests.
 async function tellCounts(ctx, next) {
   if (ctx.path !== '/__counts') return next();
   ctx.body = counts;
 }
 
-// Whose an access token is, if it is good.
+// The owner of a valid access token, for the tests.
 async function tellWhose(ctx, next) {
   if (ctx.path !== '/__whose') return next();
   const { AccessToken, ClientCredentials } = provider;
@@ -108,8 +107,8 @@ async function count(ctx, next) {
   if (ctx.path === paths.revoke && ctx.status === 200) counts.revocations += 1;
 }
 
-// EarthScope (Auth0) takes a revocation as JSON, RFC 7009 and this package as a form. A body that was read
-// already is taken from `request.body`.
+// EarthScope (Auth0) accepts a revocation as JSON; RFC 7009 and this package need a form. The package uses
+// `request.body` if the body was read before.
 async function revokeByJson(ctx, next) {
   if (ctx.path === paths.revoke && ctx.is('application/json')) {
     ctx.req.body = JSON.parse(await bodyOf(ctx.req));
@@ -118,7 +117,7 @@ async function revokeByJson(ctx, next) {
   await next();
 }
 
-// The package names no interval, which means five seconds: tests that log in on their way elsewhere ask for less.
+// The package sends no interval, which means five seconds; most tests set a shorter one.
 async function pollEvery(ctx, next) {
   await next();
   if (interval && ctx.path === paths.device && ctx.status === 200) ctx.body = { ...ctx.body, interval };

@@ -1,33 +1,32 @@
-//! npm's `oidc-provider`: installed once below the target folder, and started by each test for itself.
+//! npm's `oidc-provider`: installed once below the target folder, and started by each test.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Lines, Write};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::OnceLock;
 
 use broker_e2e::{Run, Sandbox, Started, assert_no_secret, finish, is_log};
 use serde_json::{Value, json};
 
 use super::browser::{self, Browser, Page};
 
-/// The service knows no other.
+/// The client of `EarthScope`'s configuration.
 const CLIENT_ID: &str = "broker-e2e";
 
-/// What it is run from.
+/// The files of the server.
 const FILES: [(&str, &str); 3] = [
     ("package.json", include_str!("package.json")),
     ("package-lock.json", include_str!("package-lock.json")),
     ("server.mjs", include_str!("server.mjs")),
 ];
 
-/// How the service behaves.
+/// The behaviour of the service.
 pub(crate) struct Options {
-    /// A refresh token is good for one use, as is usual for public clients.
+    /// Whether refresh tokens rotate, as usual for public clients.
     pub(crate) rotate: bool,
-    /// Seconds between polls; `None`: the service names none.
+    /// Seconds between polls, if the service sends an interval.
     pub(crate) interval: Option<u64>,
-    /// The secret of the clients `by-basic` and `by-body`, which are there if it is.
+    /// The secret of the clients `by-basic` and `by-body`, which exist only with it.
     pub(crate) secret: Option<String>,
     /// The key of the client `by-key`, as PEM.
     pub(crate) key: Option<String>,
@@ -39,13 +38,13 @@ impl Default for Options {
     }
 }
 
-/// A running service; it ends when this is dropped.
+/// A running service. It stops when dropped.
 pub(crate) struct Service {
     child: Child,
     url: String,
 }
 
-/// What the service was asked so far.
+/// The requests so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) token_requests: u64,
@@ -55,15 +54,8 @@ pub(crate) struct Counts {
 }
 
 impl Service {
-    /// Starts one. `None`, and a word on stderr: this machine has no node or no npm, and it is not CI.
-    pub(crate) fn start(options: &Options) -> Option<Self> {
-        if let Some(missing) = missing() {
-            let message = format!("`{missing}` is not on this machine: oidc-provider cannot be had");
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{message}");
-            // Not `eprintln`, which the test harness keeps to itself when a test passes.
-            writeln!(std::io::stderr(), "skipped: {message}").expect("stderr");
-            return None;
-        }
+    /// Starts a service. Panics if node or npm is missing.
+    pub(crate) fn start(options: &Options) -> Self {
         let Options { rotate, interval, secret, key } = options;
         let options = json!({ "rotate": rotate, "interval": interval, "secret": secret, "key": key });
         let mut child = Command::new("node")
@@ -72,15 +64,15 @@ impl Service {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("node runs");
+            .expect("node is missing: install node and npm");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its stdout")).read_line(&mut line).expect("a line");
-        let told: Value = serde_json::from_str(&line).expect("the service tells where it is");
-        let url = told["url"].as_str().expect("a URL").to_owned();
-        Some(Self { child, url })
+        let started: Value = serde_json::from_str(&line).expect("the address of the service");
+        let url = started["url"].as_str().expect("a URL").to_owned();
+        Self { child, url }
     }
 
-    /// A home whose broker takes this service for `EarthScope`'s.
+    /// A sandbox with this service as `EarthScope`'s.
     pub(crate) fn sandbox(&self) -> Sandbox {
         let url = &self.url;
         Sandbox::new().with_config(&format!(
@@ -92,13 +84,13 @@ impl Service {
         &self.url
     }
 
-    /// Ends a grant as its owner can at the service.
+    /// Revokes a grant at the service, as its owner can.
     pub(crate) fn revoke_as(&self, client_id: &str, refresh_token: &str) {
         let fields = [("client_id", client_id), ("token", refresh_token)];
         assert_eq!(browser::post(&format!("{}/oauth/revoke", self.url), &fields).status, 200);
     }
 
-    /// A home with the provider `sea`: this service by its issuer, and these lines of configuration.
+    /// A sandbox with the provider `sea`: this service by its issuer, and these lines of configuration.
     pub(crate) fn sandbox_of(&self, lines: &str) -> Sandbox {
         let sandbox = Sandbox::new();
         let url = &self.url;
@@ -106,10 +98,10 @@ impl Service {
         sandbox
     }
 
-    /// The client and the account that an access token is good for, as the service has it.
-    pub(crate) fn whose(&self, token: &str) -> (Option<String>, Option<String>) {
-        let told = browser::get(&format!("{}/__whose?token={token}", self.url)).json();
-        let text = |name: &str| told[name].as_str().map(str::to_owned);
+    /// Returns the client and the account of an access token, from the service.
+    pub(crate) fn owner_of(&self, token: &str) -> (Option<String>, Option<String>) {
+        let owner = browser::get(&format!("{}/__whose?token={token}", self.url)).json();
+        let text = |name: &str| owner[name].as_str().map(str::to_owned);
         (text("client"), text("account"))
     }
 
@@ -124,19 +116,19 @@ impl Service {
         }
     }
 
-    /// Whether the service itself calls a token good (RFC 7662).
+    /// Whether the service accepts a token (RFC 7662).
     pub(crate) fn is_live(&self, token: &str) -> bool {
         let fields = [("client_id", CLIENT_ID), ("token", token)];
         let answer = browser::post(&format!("{}/token/introspection", self.url), &fields);
         answer.json()["active"].as_bool().expect("active or not")
     }
 
-    /// Uses a refresh token as somebody else who has it would.
+    /// Uses a refresh token without the broker, as a thief would.
     pub(crate) fn replay(&self, refresh_token: &str) -> Page {
         self.replay_as(CLIENT_ID, refresh_token)
     }
 
-    /// The same, of another client's.
+    /// Does the same as another client.
     pub(crate) fn replay_as(&self, client_id: &str, refresh_token: &str) -> Page {
         let fields =
             [("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", refresh_token)];
@@ -146,50 +138,50 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have stopped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Runs `broker login`, and lets `person` do what people do with the page it names.
-pub(crate) fn login(sandbox: &Sandbox, person: impl FnOnce(&mut Browser, &Page)) -> Run {
+/// Runs `broker login` while `user` acts on the login page.
+pub(crate) fn login(sandbox: &Sandbox, user: impl FnOnce(&mut Browser, &Page)) -> Run {
     let login = Login::begin(sandbox, &["login", "earthscope", "--no-browser"]);
     let mut browser = Browser::default();
     let page = browser.open(&login.url);
-    person(&mut browser, &page);
+    user(&mut browser, &page);
     login.end()
 }
 
-/// A `broker login` that has named its page.
+/// A `broker login` that has printed the URL of its login page.
 pub(crate) struct Login {
     pub(crate) child: Started,
     pub(crate) url: String,
-    told: Lines<BufReader<ChildStderr>>,
+    lines: Lines<BufReader<ChildStderr>>,
     err: String,
 }
 
 impl Login {
-    /// Runs it until it names a page.
+    /// Starts it, and reads the URL.
     pub(crate) fn begin(sandbox: &Sandbox, words: &[&str]) -> Self {
         let mut child = sandbox.start(words);
-        let mut told = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+        let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
         let mut err = String::new();
         loop {
-            let line = told.next().unwrap_or_else(|| panic!("no page was named: {err}")).expect("UTF-8");
-            let named = line.split(' ').find(|word| word.starts_with("http://"));
-            let url = named.filter(|_| !is_log(&line)).map(str::to_owned);
+            let line = lines.next().unwrap_or_else(|| panic!("no URL was printed: {err}")).expect("UTF-8");
+            let word = line.split(' ').find(|word| word.starts_with("http://"));
+            let url = word.filter(|_| !is_log(&line)).map(str::to_owned);
             err += &(line + "\n");
             if let Some(url) = url {
-                return Self { child, url, told, err };
+                return Self { child, url, lines, err };
             }
         }
     }
 
-    /// How it ended.
+    /// Waits for its end.
     pub(crate) fn end(self) -> Run {
-        let Self { child, told, mut err, .. } = self;
-        for line in told {
+        let Self { child, lines, mut err, .. } = self;
+        for line in lines {
             err += &(line.expect("UTF-8") + "\n");
         }
         assert_no_secret("stderr", &err);
@@ -198,17 +190,7 @@ impl Login {
     }
 }
 
-/// The tool that is not on this machine, if one is not.
-fn missing() -> Option<&'static str> {
-    static MISSING: OnceLock<Option<&str>> = OnceLock::new();
-    let is_missing = |tool: &&str| {
-        let asked = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        asked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
-    };
-    *MISSING.get_or_init(|| ["node", "npm"].into_iter().find(is_missing))
-}
-
-/// The folder it is installed in. One process installs, the others wait; done once for one state of [`FILES`].
+/// Installs the server once for each version of [`FILES`], and returns its folder. Other processes wait.
 fn installed() -> PathBuf {
     // target/PROFILE/deps/this-test
     let this = std::env::current_exe().expect("a path of this test");
@@ -231,6 +213,10 @@ fn installed() -> PathBuf {
 
 fn install(folder: &Path) {
     let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    let output = Command::new("npm").args(words).current_dir(folder).output().expect("npm runs");
+    let output = Command::new("npm")
+        .args(words)
+        .current_dir(folder)
+        .output()
+        .expect("npm is missing: install node and npm");
     assert!(output.status.success(), "npm ci: {}", String::from_utf8_lossy(&output.stderr));
 }

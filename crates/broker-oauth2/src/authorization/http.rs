@@ -1,18 +1,19 @@
-//! As much of an HTTP server as a browser needs that comes back from a login.
+//! The part of an HTTP server that a browser needs when it returns from a login.
 
-use std::fmt::Write as _;
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// More than any browser sends: cookies of other programs on this host may be among it.
+use super::page::Page;
+
+/// The longest head of a request. Browsers may send cookies of other programs on this host.
 const LONGEST_HEAD: usize = 32 * 1024;
 
-/// What is read of a request that is too long, so that its sender gets to see the answer.
+/// How much of a longer request is read after the response, so that the browser can read the response.
 const LONGEST_REST: u64 = 256 * 1024;
 
-/// The head of a request, as far as it matters.
+/// The parts of a request's head that matter here.
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -21,7 +22,7 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a head (RFC 9112). `None`: it is none, or has not exactly one host.
+    /// Parses a head (RFC 9112). `None` if it is malformed, or does not have exactly one host.
     pub(super) fn read(head: &'a [u8]) -> Option<Self> {
         let mut lines = str::from_utf8(head).ok()?.split("\r\n");
         let mut words = lines.next()?.split(' ');
@@ -37,96 +38,20 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Page {
-    /// The code is here; whether it is good only the exchange tells.
-    Done,
-    /// The service sent no code.
-    Failed,
-    /// Another login's.
-    NotThisLogin,
-    NotFound,
-    NotAllowed,
-    /// Sent under another name than this server's: a page elsewhere may have had that name lead here.
-    OtherHost,
-    TooLong,
-    Broken,
+/// Sends a page, and ends the connection.
+pub(super) async fn send(page: &Page, stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(page.response().as_bytes()).await?;
+    stream.shutdown().await?;
+    if *page == Page::TooLong {
+        // Closing a connection with unread data resets it, and the browser loses the response.
+        tokio::io::copy(&mut stream.take(LONGEST_REST), &mut tokio::io::sink()).await?;
+    }
+    Ok(())
 }
 
-impl Page {
-    const fn words(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Done => (
-                "200 OK",
-                "Back to the terminal",
-                "The login has reached broker, which says in the terminal how it ended. This window can be closed.",
-            ),
-            Self::Failed => (
-                "200 OK",
-                "Not signed in",
-                "The login did not work: broker says in the terminal why. This window can be closed.",
-            ),
-            Self::NotThisLogin => (
-                "400 Bad Request",
-                "Not this login",
-                "This page does not belong to the login that broker waits for, which goes on waiting. Use the address \
-                 that the terminal shows.",
-            ),
-            Self::NotFound => ("404 Not Found", "Not found", "There is nothing here."),
-            Self::NotAllowed => ("405 Method Not Allowed", "Not allowed", "Only GET is answered here."),
-            Self::OtherHost => {
-                ("421 Misdirected Request", "Not here", "This is not the server of that name.")
-            }
-            Self::TooLong => {
-                ("431 Request Header Fields Too Large", "Too long", "The request is longer than any login.")
-            }
-            Self::Broken => ("400 Bad Request", "Not understood", "That is no request of a browser."),
-        }
-    }
-
-    /// The whole answer: without scripts, without anything from elsewhere, and nowhere in it what the request said.
-    fn answer(self) -> String {
-        let (status, title, words) = self.words();
-        let body = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>broker: {title}</title>\n<h1>{title}</h1>\n<p>{words}</p>\n</html>\n"
-        );
-        let mut head = format!("HTTP/1.1 {status}\r\n");
-        let length = body.len().to_string();
-        for (name, value) in [
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Length", &length),
-            ("Connection", "close"),
-            ("Cache-Control", "no-store"),
-            ("Referrer-Policy", "no-referrer"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-            ("Allow", "GET"),
-        ] {
-            // Writing to a text does not fail.
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        format!("{head}\r\n{body}")
-    }
-
-    /// Answers, and ends the connection.
-    pub(super) async fn send(self, stream: &mut TcpStream) -> io::Result<()> {
-        stream.write_all(self.answer().as_bytes()).await?;
-        stream.shutdown().await?;
-        if self == Self::TooLong {
-            // A connection that is closed with something unread in it is cut, and the answer is lost with it.
-            tokio::io::copy(&mut stream.take(LONGEST_REST), &mut tokio::io::sink()).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Reads the head of a request into `head`: whether it is there, or too long; `None` if the connection ended before.
+/// Reads the head of a request into `head`. Returns whether it is complete, or `None` if the connection ended first.
 pub(super) async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Option<bool>> {
-    // Room for all of it, so that no copy with a code in it is left behind.
+    // Reserved at once: a reallocation would leave a copy of the code in memory.
     head.reserve_exact(LONGEST_HEAD);
     while head.len() < LONGEST_HEAD {
         let room = LONGEST_HEAD - head.len();
@@ -148,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_has_a_method_a_target_and_one_host() {
+    fn head_needs_method_target_and_one_host() {
         let head = b"GET /callback?code=c HTTP/1.1\r\nAccept: */*\r\nhOST:  127.0.0.1:1 ";
         let request = Request::read(head).unwrap();
         assert_eq!((request.method, request.path, request.query), ("GET", "/callback", "code=c"));

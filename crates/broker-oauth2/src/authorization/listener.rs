@@ -1,4 +1,4 @@
-//! The loopback redirect of a native app (RFC 8252 section 7.3): one good request, then it is gone.
+//! The loopback redirect of a native app (RFC 8252 section 7.3): it listens until one valid response arrives.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -7,88 +7,103 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use broker_core::{Error, Result, Secret, ServiceUrl};
+use broker_core::{Error, ErrorCode, Result, Secret, ServiceUrl};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::http::{Page, Request, read_head};
+use super::http::{Request, read_head, send};
+use super::page::Page;
 use super::response::{Expected, InvalidCallback};
+use super::tab::Tab;
 
-/// How long a connection may take to send a request, and how long to take the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may take to send a request, and to read the response.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many connections are open at a time: browsers open some that they may never use.
-const MOST_VISITS: usize = 16;
+/// How long the page waits for the result of the login.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is there for the browser to come back to.
+/// The number of open connections: browsers open some that they may never use.
+const MOST_CONNECTIONS: usize = 16;
+
+/// The code of a login, or its error, and the browser tab that waits for the result.
+pub(super) type Arrival = (Result<Secret>, Option<Tab>);
+
+/// Listens for the browser on the loopback interface.
 pub(super) struct Listener {
     sockets: Vec<TcpListener>,
     redirect_uri: String,
-    place: Arc<Place>,
-    visits: JoinSet<Option<Result<Secret>>>,
+    callback: Arc<Callback>,
+    connections: JoinSet<Option<Arrival>>,
 }
 
-/// What a request must be for.
-struct Place {
-    /// What the `Host` header may say. A page elsewhere can have its own name lead here (DNS rebinding).
+/// The properties of a valid request.
+struct Callback {
+    /// The accepted `Host` headers. Another host name may be DNS rebinding.
     hosts: Vec<String>,
     path: String,
     expected: Expected,
 }
 
 impl Listener {
-    /// Listens where `redirect_uri` leads to, on a free port if it has none, for what is expected.
+    /// Listens at `redirect_uri`, on a free port if it has none.
     pub(super) async fn bind(redirect_uri: &ServiceUrl, expected: Expected) -> Result<Self> {
-        let elsewhere = || {
-            Error::configuration(format!("`redirect_uri` {redirect_uri} does not lead to this machine"))
-                .with_hint("write http://127.0.0.1/PATH, with :PORT where the service asks for one")
+        let not_local = || {
+            let message = format!("`redirect_uri` {redirect_uri} is not an address of this machine");
+            Error::new(ErrorCode::ConfigInvalidValue, message).with_hint(
+                "set `redirect_uri` to http://127.0.0.1/PATH, with :PORT if the service requires one",
+            )
         };
-        let mut url = Url::parse(redirect_uri.as_str()).map_err(|_| elsewhere())?;
-        let addresses = loopback(redirect_uri).ok_or_else(elsewhere)?;
-        let wanted = url.port();
-        let sockets = listen(addresses, wanted.unwrap_or(0)).await;
-        let (sockets, port) = sockets.map_err(|error| cannot_listen(wanted, error))?;
+        let mut url = Url::parse(redirect_uri.as_str()).map_err(|_| not_local())?;
+        let addresses = loopback(redirect_uri).ok_or_else(not_local)?;
+        let requested = url.port();
+        let sockets = listen(addresses, requested.unwrap_or(0)).await;
+        let (sockets, port) = sockets.map_err(|error| cannot_listen(requested, error))?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let mut hosts = vec![format!("{host}:{port}")];
         if port == 80 {
             hosts.push(host);
         }
-        url.set_port(Some(port)).map_err(|()| elsewhere())?;
-        let place = Place { hosts, path: url.path().to_owned(), expected };
-        Ok(Self { sockets, redirect_uri: url.into(), place: Arc::new(place), visits: JoinSet::new() })
+        url.set_port(Some(port)).map_err(|()| not_local())?;
+        let callback = Callback { hosts, path: url.path().to_owned(), expected };
+        Ok(Self {
+            sockets,
+            redirect_uri: url.into(),
+            callback: Arc::new(callback),
+            connections: JoinSet::new(),
+        })
     }
 
-    /// Where the browser is to come back to, with the port.
+    /// The redirect URI with the port.
     pub(super) fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// Reads an address that a person pasted: see [`Expected::pasted`].
-    pub(super) fn pasted(&self, text: &Secret) -> Result<Result<Secret>, InvalidCallback> {
-        self.place.expected.pasted(text.expose())
+    /// Parses an address that the user pasted: see [`Expected::parse_pasted`].
+    pub(super) fn parse_pasted(&self, text: &Secret) -> Result<Result<Secret>, InvalidCallback> {
+        self.callback.expected.parse_pasted(text.expose())
     }
 
-    /// Waits for the code, or for why there is none. A wait that is dropped can be begun again.
-    pub(super) async fn answer(&mut self) -> Result<Secret> {
+    /// Waits for the browser. A dropped wait can be started again.
+    pub(super) async fn wait(&mut self) -> Arrival {
         loop {
             tokio::select! {
-                Some(visit) = self.visits.join_next() => {
-                    if let Ok(Some(code)) = visit {
-                        return code;
+                Some(done) = self.connections.join_next() => {
+                    if let Ok(Some(arrival)) = done {
+                        return arrival;
                     }
                 }
-                came = accept(&self.sockets), if self.visits.len() < MOST_VISITS => match came {
+                accepted = accept(&self.sockets), if self.connections.len() < MOST_CONNECTIONS => match accepted {
                     Ok(stream) => {
-                        self.visits.spawn(visit(stream, self.place.clone()));
+                        self.connections.spawn(serve(stream, self.callback.clone()));
                     }
-                    // It was gone before it was let in.
+                    // The browser closed it before it was accepted.
                     Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        let words = format!("{}: nobody can be let in: {error}", self.redirect_uri);
-                        return Err(Error::failed(words).with_source(error));
+                        let message = format!("cannot accept connections at {}: {error}", self.redirect_uri);
+                        return (Err(Error::new(ErrorCode::Internal, message).with_source(error)), None);
                     }
                 }
             }
@@ -96,14 +111,14 @@ impl Listener {
     }
 }
 
-/// What is listened on so that a browser can come back to `redirect_uri`; `None` if that does not lead to this machine.
+/// The addresses to listen on for `redirect_uri`; `None` if it is not on this machine.
 pub(crate) fn loopback(redirect_uri: &ServiceUrl) -> Option<&'static [IpAddr]> {
     let url = Url::parse(redirect_uri.as_str()).ok()?;
-    // No browser goes to port 0.
+    // Browsers refuse port 0.
     match url.host().filter(|_| redirect_uri.is_plain() && url.port() != Some(0))? {
         Host::Ipv4(Ipv4Addr::LOCALHOST) => Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]),
         Host::Ipv6(Ipv6Addr::LOCALHOST) => Some(&[IpAddr::V6(Ipv6Addr::LOCALHOST)]),
-        // A browser may take either, so nobody else may have one of the two.
+        // A browser may use either address, so another program must not listen on one of them.
         Host::Domain("localhost") => {
             Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
         }
@@ -130,66 +145,64 @@ async fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>
 }
 
 fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
-    let words = match port {
-        Some(port) => format!("port {port} of `redirect_uri` cannot be listened on: {error}"),
-        None => format!("no port can be listened on: {error}"),
+    let message = match port {
+        Some(port) => format!("cannot listen on port {port} of `redirect_uri`: {error}"),
+        None => format!("cannot listen on any port: {error}"),
     };
-    let hint = match error.kind() {
-        ErrorKind::AddrInUse => {
-            "end the program that has it, or set `redirect_uri` to a port that is free and that the service takes"
+    let (code, hint) = match error.kind() {
+        // The port may be free in a moment.
+        ErrorKind::AddrInUse => (
+            ErrorCode::ServiceUnavailable,
+            "stop the program that uses this port, or set `redirect_uri` to a free port that the service accepts",
+        ),
+        ErrorKind::PermissionDenied => {
+            (ErrorCode::Internal, "set `redirect_uri` to a port above 1023 that the service accepts")
         }
-        ErrorKind::PermissionDenied => "set `redirect_uri` to a port above 1023 that the service takes",
-        _ => "is there a loopback interface?",
+        _ => (ErrorCode::Internal, "check that this machine has a loopback interface"),
     };
-    // It may be free in a moment.
-    let error = if error.kind() == ErrorKind::AddrInUse {
-        Error::unavailable(words).with_source(error)
-    } else {
-        Error::failed(words).with_source(error)
-    };
-    error.with_hint(hint)
+    Error::new(code, message).with_source(error).with_hint(hint)
 }
 
 async fn accept(sockets: &[TcpListener]) -> io::Result<TcpStream> {
     poll_fn(|context| {
-        let mut came = sockets.iter().map(|socket| socket.poll_accept(context));
-        came.find_map(|came| match came {
-            Poll::Ready(came) => Some(came.map(|(stream, _)| stream)),
-            Poll::Pending => None,
-        })
-        .map_or(Poll::Pending, Poll::Ready)
+        let mut polls = sockets.iter().map(|socket| socket.poll_accept(context));
+        polls
+            .find_map(|poll| match poll {
+                Poll::Ready(accepted) => Some(accepted.map(|(stream, _)| stream)),
+                Poll::Pending => None,
+            })
+            .map_or(Poll::Pending, Poll::Ready)
     })
     .await
 }
 
-/// One connection: what it sent, if that is the response; the rest gets a page and changes nothing.
-async fn visit(mut stream: TcpStream, place: Arc<Place>) -> Option<Result<Secret>> {
-    // Dropped as a secret is: the code is in it.
+/// Serves one connection. Keeps it open if it sent the response of the login; all others get a page and change nothing.
+async fn serve(mut stream: TcpStream, callback: Arc<Callback>) -> Option<Arrival> {
+    // The head contains the code.
     let mut head = Zeroizing::new(Vec::new());
-    let complete = timeout(PATIENCE, read_head(&mut stream, &mut head)).await.ok()?.ok()??;
-    let (page, code) = if complete { place.answer(&head) } else { (Page::TooLong, None) };
-    tracing::debug!(?page, "a browser came");
-    // A browser that does not wait for the page has brought what it brought.
-    let _ = timeout(PATIENCE, page.send(&mut stream)).await;
-    code
+    let complete = timeout(CONNECTION_TIMEOUT, read_head(&mut stream, &mut head)).await.ok()?.ok()??;
+    let page = match if complete { callback.read(&head) } else { Err(Page::TooLong) } {
+        Ok(code) => return Some((code, Tab::new(stream, PAGE_TIMEOUT))),
+        Err(page) => page,
+    };
+    tracing::debug!(?page, "answered the browser");
+    let _ = timeout(CONNECTION_TIMEOUT, send(&page, &mut stream)).await;
+    None
 }
 
-impl Place {
-    fn answer(&self, head: &[u8]) -> (Page, Option<Result<Secret>>) {
-        let Some(request) = Request::read(head) else { return (Page::Broken, None) };
+impl Callback {
+    /// Reads the response of the login; the error is the page for any other request.
+    fn read(&self, head: &[u8]) -> Result<Result<Secret>, Page> {
+        let request = Request::read(head).ok_or(Page::Malformed)?;
         if !self.hosts.iter().any(|host| host.eq_ignore_ascii_case(request.host)) {
-            return (Page::OtherHost, None);
+            return Err(Page::OtherHost);
         }
         if request.path != self.path {
-            return (Page::NotFound, None);
+            return Err(Page::NotFound);
         }
         if request.method != "GET" {
-            return (Page::NotAllowed, None);
+            return Err(Page::MethodNotAllowed);
         }
-        match self.expected.read(request.query) {
-            Ok(Ok(code)) => (Page::Done, Some(Ok(code))),
-            Ok(Err(error)) => (Page::Failed, Some(Err(error))),
-            Err(_) => (Page::NotThisLogin, None),
-        }
+        self.expected.read(request.query).map_err(|_| Page::OtherLogin)
     }
 }

@@ -2,78 +2,96 @@
 
 mod http;
 mod listener;
+mod page;
 mod pkce;
 mod response;
+mod tab;
 
 use std::time::Duration;
 
-use broker_core::{Context, Error, ErrorKind, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl};
+use broker_core::{
+    Context, Error, ErrorCode, ErrorKind, Hint, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use url::Url;
 
+use crate::login::account_of;
 use crate::{Approved, TokenEndpoint};
 pub(crate) use listener::loopback;
 
-use listener::Listener;
+use listener::{Arrival, Listener};
+use page::Page;
 use pkce::{Verifier, random};
 use response::Expected;
 
-/// Nobody waits longer for a browser to come back.
+/// How long the flow waits for the browser.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 
-/// How often a person sees the time that is left.
+/// The interval at which the user sees the remaining time.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often a person may paste an address that is not the right one.
+/// How often the user may paste a wrong address.
 const TRIES: usize = 3;
 
-/// More of a line no terminal gives (`MAX_CANON`, without the line's end).
+/// The longest line that a terminal delivers (`MAX_CANON`, without the line end).
 const LONGEST_LINE: usize = 4095;
 
-/// An authorization code flow about to begin.
+/// A login by the authorization code flow.
 #[derive(Debug, Clone, Copy)]
 pub struct CodeFlow<'a> {
-    /// The authorization endpoint, where a browser goes.
+    /// The authorization endpoint, which the browser opens.
     pub url: &'a ServiceUrl,
-    /// Where the code is exchanged, and who asks.
+    /// The token endpoint, where the code is exchanged, and the client.
     pub token: TokenEndpoint<'a>,
-    /// What `iss` of the answer must be (RFC 9207), if the issuer is known.
+    /// The expected `iss` of the response (RFC 9207), if the issuer is known.
     pub issuer: Option<&'a str>,
-    /// Whether the service says that it always sends `iss` (`authorization_response_iss_parameter_supported`).
+    /// Whether the service always sends `iss` (`authorization_response_iss_parameter_supported`).
     pub sends_issuer: bool,
-    /// Where the browser comes back to on this machine: `http://127.0.0.1:PORT/PATH`; without a port, a free one.
+    /// The redirect URI on this machine: `http://127.0.0.1:PORT/PATH`; without a port, a free port is used.
     pub redirect_uri: &'a ServiceUrl,
-    /// `scope`, `audience`, `resource` and extra parameters of the first request.
+    /// `scope`, `audience`, `resource` and extra parameters of the authorization request.
     pub fields: &'a [(&'a str, &'a str)],
     /// Extra parameters of the token request.
     pub token_fields: &'a [(&'a str, &'a str)],
 }
 
 impl CodeFlow<'_> {
-    /// Sends a person's browser to the service and exchanges the code that it comes back with.
+    /// Opens the authorization endpoint in the browser, and exchanges the code that the browser returns.
     ///
-    /// Where no browser is opened on this machine, the person is asked for the address that one elsewhere ended at;
-    /// a browser that comes back by itself, through a tunnel say, is taken too.
+    /// If no browser opens on this machine, the user is asked for the final address of a browser elsewhere. A browser
+    /// that reaches this machine through a tunnel is accepted too. The browser shows the result after the save.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
         let (state, verifier) = (random()?, Verifier::new()?);
         let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
-        // Listening comes first: a browser may be quick.
+        // Listen before the browser opens: it may return at once.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri().to_owned();
         let url = self.request(&redirect_uri, &state, &verifier)?;
         context.prompt().show_page(&url);
-        let code = if context.prompt().browses() {
+        let (code, tab) = if context.prompt().browses() {
             wait(context, &mut listener).await?
         } else {
             paste(context, &mut listener).await?
         };
         drop(listener);
-        self.exchange(context, &code, &verifier, &redirect_uri).await
+        let result = match code {
+            Ok(code) => self.exchange(context, &code, &verifier, &redirect_uri).await,
+            Err(error) => Err(error),
+        };
+        match (tab, &result) {
+            (Some(tab), Ok(approved)) => {
+                let page = Page::LoggedIn(account(approved));
+                context.after_save(move || tab.show(&page));
+            }
+            (Some(tab), Err(error)) => tab.show(&Page::Failed(error.code())),
+            (None, _) => {}
+        }
+        result
     }
 
-    /// The authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3). A parameter must not come twice: those
-    /// that protect the flow are its own, and what the endpoint has in its query gives way.
+    /// Builds the authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3). The flow's own parameters
+    /// replace those in `fields` and in the query of the endpoint, because none may be repeated.
     fn request(&self, redirect_uri: &str, state: &Secret, verifier: &Verifier) -> Result<String> {
         let challenge = verifier.challenge();
         let own = [
@@ -87,8 +105,8 @@ impl CodeFlow<'_> {
         let extra = self.fields.iter().filter(|(name, _)| own.iter().all(|(own, _)| own != name));
         let params = own.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let params: Vec<_> = params.collect();
-        let mut url =
-            Url::parse(self.url.as_str()).map_err(|error| Error::configuration(error.to_string()))?;
+        let mut url = Url::parse(self.url.as_str())
+            .map_err(|error| Error::new(ErrorCode::ConfigInvalidValue, error.to_string()))?;
         let own =
             url.query_pairs().into_owned().filter(|(name, _)| params.iter().all(|(ours, _)| ours != name));
         let own: Vec<_> = own.collect();
@@ -96,8 +114,8 @@ impl CodeFlow<'_> {
         Ok(url.into())
     }
 
-    /// Exchanges the code (RFC 6749 section 4.1.3). It is good for one use, so it is sent again only if it surely did
-    /// not arrive.
+    /// Exchanges the code (RFC 6749 section 4.1.3). A code works once, so the request is repeated only if the service
+    /// cannot have processed it.
     async fn exchange(
         &self,
         context: &Context,
@@ -112,87 +130,97 @@ impl CodeFlow<'_> {
             ("code_verifier", verifier.secret().expose()),
         ];
         let fields = [&own, self.token_fields].concat();
-        let response = self.token.send(context, &fields, Repeat::IfNotActed).await.map_err(in_vain)?;
+        let response = self.token.send(context, &fields, Repeat::IfNotActed).await.map_err(with_used_code)?;
         match self.token.read(&response, &[code, verifier.secret()]) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
-            Err(problem) => self.rescued(&response, problem),
+            Err(problem) => self.salvage(&response, problem),
         }
     }
 
-    /// An answer without a token: half of one may hold the login all the same.
-    fn rescued(&self, response: &HttpResponse, problem: Problem) -> Result<Approved> {
+    /// Returns the refresh token of a response without a usable token, or the error.
+    fn salvage(&self, response: &HttpResponse, problem: Problem) -> Result<Approved> {
         if let Some(refresh_token) = self.token.salvaged_refresh_token(response) {
-            tracing::info!("of an answer without a token the refresh token is kept");
+            tracing::info!("saved the refresh token of a response without an access token");
             return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
         }
         match problem {
-            Problem::Refused(refusal) if refusal.is("invalid_grant") => {
-                Err(Error::login_required(format!("the service does not take the code: {}", refusal.words))
-                    .with_hint("it was used or came too late: log in again"))
+            Problem::Refused(refusal) if refusal.is("invalid_grant") => Err(Error::new(
+                ErrorCode::LoginRequired,
+                format!("the service does not accept the authorization code: {}", refusal.words),
+            )
+            .with_hint("the code was used before or has expired: log in again")),
+            problem => {
+                Err(with_used_code(self.token.error(problem, "the service refused the authorization code")))
             }
-            problem => Err(in_vain(self.token.error(problem, "the service refused to exchange the code"))),
         }
     }
 }
 
-/// A code whose exchange got no answer of use may be spent.
-fn in_vain(error: Error) -> Error {
+fn account(approved: &Approved) -> Option<String> {
+    match approved {
+        Approved::Granted(answer) => account_of(answer),
+        Approved::OnlyRefreshToken(..) => None,
+    }
+}
+
+/// Adds the hint for a code that was sent in vain: the service may count it as used.
+fn with_used_code(error: Error) -> Error {
     if !error.is_transient() {
         return error;
     }
-    error.with_hint("a code is good for one try: log in again")
+    error.with_hint("an authorization code works only once: log in again")
 }
 
-/// Waits for the browser, so that a person sees the time pass.
-async fn wait(context: &Context, listener: &mut Listener) -> Result<Secret> {
-    let ends_at = end(context);
+/// Waits for the browser, and shows the remaining time.
+async fn wait(context: &Context, listener: &mut Listener) -> Result<Arrival> {
+    let deadline = deadline(context);
     loop {
-        let left = (ends_at - context.now()).to_std().unwrap_or_default();
+        let left = (deadline - context.now()).to_std().unwrap_or_default();
         if left.is_zero() {
-            return Err(nobody_came());
+            return Err(timed_out());
         }
         context.prompt().waiting(left);
         tokio::select! {
-            code = listener.answer() => return code,
+            arrival = listener.wait() => return Ok(arrival),
             paused = context.pause(TICK.min(left)) => paused?,
         }
     }
 }
 
-/// Asks for the address that the browser ended at.
-async fn paste(context: &Context, listener: &mut Listener) -> Result<Secret> {
-    let person = context.prompt();
+/// Asks for the final address of the browser.
+async fn paste(context: &Context, listener: &mut Listener) -> Result<Arrival> {
+    let prompt = context.prompt();
     let start = listener.redirect_uri().to_owned();
-    person.notify(&format!(
-        "After the sign-in the browser goes to an address that begins with {start}. If it is on another machine it \
-         cannot open that, and says so: copy the whole address from its address bar."
+    prompt.notify(&format!(
+        "After the login, the browser opens an address that begins with {start}. A browser on another machine \
+         cannot open it and shows an error: copy the whole address from its address bar."
     ));
-    let ends_at = end(context);
+    let deadline = deadline(context);
     for _ in 0..TRIES {
-        let left = (ends_at - context.now()).to_std().unwrap_or_default();
+        let left = (deadline - context.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
-            // A test's clock lets no time pass: what is there already goes first.
+            // With a test clock no time passes, so the browser goes first.
             biased;
-            code = listener.answer() => {
-                person.notify("the browser has come back by itself");
-                return code;
+            arrival = listener.wait() => {
+                prompt.notify("the browser has returned; no address is needed");
+                return Ok(arrival);
             }
-            typed = person.ask("Address that the browser ended at") => Secret::new(typed.or_else(unanswered)?),
-            paused = context.pause(left) => return Err(paused.err().unwrap_or_else(nobody_came)),
+            typed = prompt.ask("Address in the browser") => Secret::new(typed.or_else(unanswered)?),
+            paused = context.pause(left) => return Err(paused.err().unwrap_or_else(timed_out)),
         };
-        match listener.pasted(&typed) {
-            Ok(code) => return code,
-            Err(_) if typed.expose().len() >= LONGEST_LINE => person.notify(&format!(
-                "a terminal takes {LONGEST_LINE} characters of a line, and the address is longer: log in where the \
-                 browser is, or let its port of this machine lead here (ssh -L), {start}"
+        match listener.parse_pasted(&typed) {
+            Ok(code) => return Ok((code, None)),
+            Err(_) if typed.expose().len() >= LONGEST_LINE => prompt.notify(&format!(
+                "the address is longer than {LONGEST_LINE} characters, which a terminal cannot read in one line: log \
+                 in on the machine with the browser, or forward the port of {start} to this machine (ssh -L)"
             )),
-            Err(unfit) => person.notify(&format!("{unfit}: copy the whole address, {start}?…")),
+            Err(invalid) => prompt.notify(&format!("{invalid}: copy the whole address, {start}?…")),
         }
     }
-    Err(Error::login_required("no address with this login in it was pasted").with_hint("log in again"))
+    Err(Error::login_required("no valid address was pasted").with_hint("log in again"))
 }
 
-/// An empty line is an answer that does not fit.
+/// Turns an empty line into an invalid address, and adds the hint where no terminal is attached.
 fn unanswered(error: Error) -> Result<String> {
     let blank = std::error::Error::source(&error)
         .and_then(|source| source.downcast_ref::<std::io::Error>())
@@ -200,19 +228,18 @@ fn unanswered(error: Error) -> Result<String> {
     match error.kind() {
         ErrorKind::Cancelled if blank => Ok(String::new()),
         ErrorKind::LoginRequired => Err(error.with_hint(
-            "run this at a terminal, where the address can be pasted, or where a browser is, without --no-browser",
+            "log in at a terminal, where the address can be pasted, or on a machine with a browser",
         )),
         _ => Err(error),
     }
 }
 
-fn end(context: &Context) -> DateTime<Utc> {
+fn deadline(context: &Context) -> DateTime<Utc> {
     context.now().checked_add_signed(LONGEST_WAIT).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn nobody_came() -> Error {
+fn timed_out() -> Error {
     let minutes = LONGEST_WAIT.num_minutes();
-    Error::login_required(format!("no browser came back with a login within {minutes} minutes")).with_hint(
-        "log in again; where the browser is on another machine, with --no-browser the address can be pasted",
-    )
+    Error::new(ErrorCode::LoginTimeout, format!("the browser did not return within {minutes} minutes"))
+        .with_hint(Hint::LogInWithoutBrowser)
 }

@@ -1,8 +1,8 @@
-//! What only this login knows: `state` (RFC 6749 section 10.12) and the code verifier (RFC 7636).
+//! The secrets of one login: `state` (RFC 6749 section 10.12) and the code verifier (RFC 7636).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use broker_core::{Error, Result, Secret};
+use broker_core::{Error, ErrorCode, Result, Secret};
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -10,16 +10,16 @@ use zeroize::Zeroizing;
 /// 256 bits (RFC 7636 section 4.1): 43 characters.
 const BYTES: usize = 32;
 
-/// A text that nobody guesses.
+/// Returns a random text that cannot be guessed.
 pub(super) fn random() -> Result<Secret> {
     let mut bytes = Zeroizing::new([0; BYTES]);
-    SystemRandom::new()
-        .fill(&mut *bytes)
-        .map_err(|_| Error::failed("this machine gives no random numbers: no login can be protected"))?;
+    SystemRandom::new().fill(&mut *bytes).map_err(|_| {
+        Error::new(ErrorCode::Internal, "cannot get random numbers from the operating system")
+    })?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
-/// A code verifier. The browser's command line has its challenge only, so that who reads that cannot use the code.
+/// A code verifier. The browser gets only its challenge, so the code is useless to a reader of the browser's command line.
 pub(super) struct Verifier(Secret);
 
 impl Verifier {
@@ -31,13 +31,13 @@ impl Verifier {
         &self.0
     }
 
-    /// `S256` (RFC 7636 section 4.2).
+    /// The challenge by `S256` (RFC 7636 section 4.2).
     pub(super) fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(Sha256::digest(self.0.expose()))
     }
 }
 
-/// Whether both are the same, in a time that does not tell how much of them is.
+/// Compares in constant time.
 pub(super) fn same(one: &str, other: &str) -> bool {
     let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (one, other)| differs | (one ^ other));
     one.len() == other.len() && std::hint::black_box(differs) == 0
@@ -50,20 +50,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_challenge_is_that_of_the_rfc() {
+    fn challenge_matches_the_rfc() {
         // RFC 7636 appendix B
         let verifier = Verifier(Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn every_login_has_its_own() {
+    fn random_texts_differ() {
         let (one, other) = (random().unwrap(), random().unwrap());
         assert!(one.expose().len() == 43 && !one.same_as(&other));
     }
 
     #[test]
-    fn same_is_same() {
+    fn same_compares_whole_texts() {
         assert!(same("abc", "abc"));
         for other in ["", "ab", "abcd", "abd", "bbc", "ABC"] {
             assert!(!same("abc", other), "{other}");

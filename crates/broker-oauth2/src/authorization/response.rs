@@ -1,49 +1,47 @@
-//! What the browser comes back with (RFC 6749 sections 4.1.2 and 4.1.2.1, RFC 9207).
+//! The authorization response (RFC 6749 sections 4.1.2 and 4.1.2.1, RFC 9207).
 
 use std::fmt;
 
-use broker_core::{Error, Result, Secret, sanitize};
+use broker_core::{Error, ErrorCode, Hint, Result, Secret, sanitize};
 use url::form_urlencoded;
 
 use super::pkce::same;
 
-/// The longest text of a service that is shown.
-const LONGEST_WORDS: usize = 300;
+/// The longest text of a service in a message.
+const LONGEST_TEXT: usize = 300;
 
-/// What the response to this very request must have.
+/// The properties of the response to one authorization request.
 pub(super) struct Expected {
     state: Secret,
     issuer: Option<String>,
     sends_issuer: bool,
 }
 
-/// Why something is not the response to this request: it is left alone, and the flow goes on.
+/// Why a request or a pasted text is not the response of this login. The login continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InvalidCallback {
     /// Neither a code nor an error.
     NoResponse,
     /// No `state`.
     NoState,
-    /// Another `state`: another login's, or somebody else's doing.
+    /// The `state` of another login, or a forged one.
     OtherState,
-    /// A parameter that must not be repeated is.
+    /// A parameter is repeated.
     Repeated,
 }
 
 impl fmt::Display for InvalidCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoResponse => "no login is in that",
-            Self::NoState => {
-                "that is not the whole address: without its `state` nobody knows whose login it is"
-            }
-            Self::OtherState => "that belongs to another login, an earlier one perhaps",
-            Self::Repeated => "that says the same thing twice",
+            Self::NoResponse => "this text has no login response",
+            Self::NoState => "this is not the whole address: its `state` is missing",
+            Self::OtherState => "this address belongs to another login, perhaps an earlier one",
+            Self::Repeated => "this address repeats a parameter",
         })
     }
 }
 
-/// The parameters of a response that matter.
+/// The used parameters of a response.
 #[derive(Default)]
 struct Parameters {
     state: Option<Secret>,
@@ -78,7 +76,7 @@ impl Expected {
         Self { state, issuer: issuer.map(str::to_owned), sends_issuer }
     }
 
-    /// Reads a query: the code, or why there is none.
+    /// Reads a query. Returns the code, or the error that the service sent.
     pub(super) fn read(&self, query: &str) -> Result<Result<Secret>, InvalidCallback> {
         let Parameters { state, code, iss, error, description } = Parameters::read(query)?;
         let code = code.filter(|code| !code.expose().is_empty());
@@ -91,13 +89,14 @@ impl Expected {
         }
         Ok(self.check_issuer(iss.as_deref()).and_then(|()| match (error, code) {
             (Some(error), _) => Err(failure(&error, description.as_deref())),
-            (None, code) => code.ok_or_else(|| Error::unavailable("the browser came back without a code")),
+            (None, code) => code
+                .ok_or_else(|| Error::new(ErrorCode::BadResponse, "the service sent no authorization code")),
         }))
     }
 
-    /// Reads what a person pasted: the whole address, or what follows its `?`. A bare code is not taken: without its
-    /// `state` and `iss` it may be somebody else's (RFC 9700 section 2.1).
-    pub(super) fn pasted(&self, text: &str) -> Result<Result<Secret>, InvalidCallback> {
+    /// Parses a pasted text: the whole address, or its query. A bare code is refused: without `state` and `iss` it may
+    /// belong to another login (RFC 9700 section 2.1).
+    pub(super) fn parse_pasted(&self, text: &str) -> Result<Result<Secret>, InvalidCallback> {
         let text = text.trim().trim_matches(['"', '\'', '<', '>']);
         let text = text.split_once('#').map_or(text, |(before, _)| before);
         let query = text.split_once('?').map_or(text, |(_, query)| query);
@@ -109,46 +108,45 @@ impl Expected {
         }
     }
 
-    /// RFC 9207 section 2.4: a code of another issuer goes nowhere.
+    /// Rejects the code of another issuer (RFC 9207 section 2.4).
     fn check_issuer(&self, iss: Option<&str>) -> Result<()> {
-        let words = match (iss, &self.issuer) {
+        let message = match (iss, &self.issuer) {
             (Some(iss), Some(issuer)) if iss != issuer => {
-                format!("the login came from {}, not from {issuer}", shown(iss))
+                format!("the login response is from {}, not from {issuer}", shorten(iss))
             }
             (None, _) if self.sends_issuer => {
-                "the login does not say which service it came from, and this one always does".to_owned()
+                "the login response does not name its issuer (`iss`), although this service always sends it"
+                    .to_owned()
             }
             _ => return Ok(()),
         };
-        Err(Error::refused(format!("{words}: its code is not used")).with_hint(
-            "log in again; if that does not help, somebody may be in the way, or `issuer` is not the service's own",
+        Err(Error::refused(message).with_hint(
+            "log in again; if it fails again, check `issuer`, or ask whether the network is attacked",
         ))
     }
 }
 
-/// The service's own words (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
+/// The error of the service (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
 fn failure(code: &str, description: Option<&str>) -> Error {
-    let about = description.filter(|text| !text.is_empty()).map(|text| format!(" ({})", shown(text)));
-    let about = about.unwrap_or_default();
+    let reason = description.filter(|text| !text.is_empty()).map(|text| format!(" ({})", shorten(text)));
+    let reason = reason.unwrap_or_default();
     match code {
-        "access_denied" => Error::refused(format!("the login was denied{about}")),
+        "access_denied" => Error::new(ErrorCode::AccessDenied, format!("the login was denied{reason}")),
         "server_error" | "temporarily_unavailable" => {
-            Error::unavailable(format!("the service cannot log anybody in now: {code}{about}"))
-                .with_hint("log in again later")
+            Error::unavailable(format!("the service cannot log in users now: {code}{reason}"))
+                .with_hint(Hint::RetryLater)
         }
-        code => Error::refused(format!("the login failed: {}{about}", shown(code))),
+        code => Error::refused(format!("the service refused the login: {}{reason}", shorten(code))),
     }
 }
 
-fn shown(words: &str) -> String {
-    sanitize(words).chars().take(LONGEST_WORDS).collect()
+fn shorten(text: &str) -> String {
+    sanitize(text).chars().take(LONGEST_TEXT).collect()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use broker_core::ErrorKind;
 
     use super::*;
 
@@ -167,11 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn a_response_has_the_state_and_says_nothing_twice() {
+    fn response_needs_state_and_no_repeats() {
         let expected = expected(None, false);
         assert_eq!(code(expected.read("state=right&code=c%2Fd&scope=a")), "c/d");
         assert_eq!(code(expected.read("code=c&state=right&iss=anyone")), "c");
-        for (query, unfit) in [
+        for (query, invalid) in [
             ("", InvalidCallback::NoResponse),
             ("state=right", InvalidCallback::NoResponse),
             ("state=right&code=", InvalidCallback::NoResponse),
@@ -183,41 +181,41 @@ mod tests {
             ("code=c&state=right&state=right", InvalidCallback::Repeated),
             ("code=c&code=d&state=right", InvalidCallback::Repeated),
         ] {
-            assert_eq!(expected.read(query).err(), Some(unfit), "{query}");
+            assert_eq!(expected.read(query).err(), Some(invalid), "{query}");
         }
     }
 
     #[test]
-    fn the_issuer_is_compared_exactly() {
+    fn issuer_is_compared_exactly() {
         let with = |iss: &str| format!("code=c&state=right&iss={iss}");
         assert_eq!(code(expected(Some(ISSUER), true).read(&with(ISSUER))), "c");
         assert_eq!(code(expected(Some(ISSUER), false).read("code=c&state=right")), "c");
-        for (query, words) in [
-            (with("https://login.example.org/"), "came from https://login.example.org/, not from"),
-            (with("https://evil.example"), "came from https://evil.example, not from"),
-            (with(""), "not from https://login.example.org"),
-            ("code=c&state=right".to_owned(), "does not say which service"),
-            ("error=access_denied&state=right".to_owned(), "does not say which service"),
+        for (query, data) in [
+            (with("https://login.example.org/"), "https://login.example.org/, "),
+            (with("https://evil.example"), "https://evil.example, "),
+            (with(""), ISSUER),
+            ("code=c&state=right".to_owned(), "`iss`"),
+            ("error=access_denied&state=right".to_owned(), "`iss`"),
         ] {
             let error = error(expected(Some(ISSUER), true).read(&query));
-            assert_eq!(error.kind(), ErrorKind::Refused);
-            assert!(error.message().contains(words), "{query}: {error}");
+            assert_eq!(error.code(), ErrorCode::RequestRefused);
+            assert!(error.message().contains(data), "{query}: {error}");
         }
     }
 
     #[test]
-    fn errors_say_whether_to_try_again() {
+    fn errors_of_the_service_have_codes() {
         let read = |query: &str| error(expected(None, false).read(&format!("{query}&state=right")));
-        assert_eq!(read("error=access_denied").kind(), ErrorKind::Refused);
-        assert_eq!(read("error=invalid_scope&code=c").kind(), ErrorKind::Refused);
-        assert_eq!(read("error=server_error").kind(), ErrorKind::Unavailable);
-        assert_eq!(read("error=temporarily_unavailable").kind(), ErrorKind::Unavailable);
+        assert_eq!(read("error=access_denied").code(), ErrorCode::AccessDenied);
+        assert_eq!(read("error=invalid_scope&code=c").code(), ErrorCode::RequestRefused);
+        assert_eq!(read("error=server_error").code(), ErrorCode::ServiceUnavailable);
+        assert_eq!(read("error=temporarily_unavailable").code(), ErrorCode::ServiceUnavailable);
         let long = read(&format!("error=invalid_scope&error_description=%1B[2J{}", "x".repeat(4000)));
         assert!(!long.message().contains('\u{1b}') && long.message().len() < 400, "{long}");
     }
 
     #[test]
-    fn what_is_pasted_is_the_address_or_its_query() {
+    fn pasted_text_is_the_address_or_its_query() {
         let expected = expected(None, false);
         for text in [
             "http://127.0.0.1:4711/callback?code=c&state=right",
@@ -226,9 +224,9 @@ mod tests {
             "code=c&state=right",
             "?code=c&state=right",
         ] {
-            assert_eq!(code(expected.pasted(text)), "c", "{text}");
+            assert_eq!(code(expected.parse_pasted(text)), "c", "{text}");
         }
-        for (text, unfit) in [
+        for (text, invalid) in [
             ("c", InvalidCallback::NoState),
             ("http://127.0.0.1:4711/callback?code=c", InvalidCallback::NoState),
             ("http://127.0.0.1:4711/callback?code=c&state=wrong", InvalidCallback::OtherState),
@@ -236,7 +234,7 @@ mod tests {
             ("I do not know", InvalidCallback::NoResponse),
             ("", InvalidCallback::NoResponse),
         ] {
-            assert_eq!(expected.pasted(text).err(), Some(unfit), "{text}");
+            assert_eq!(expected.parse_pasted(text).err(), Some(invalid), "{text}");
         }
     }
 }

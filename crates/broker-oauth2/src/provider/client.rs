@@ -1,19 +1,19 @@
-//! The client with its secret at hand.
+//! The client with its secret.
 
-use broker_core::{Context, Error, Result, Secret, ServiceUrl};
+use broker_core::{Context, Error, ErrorCode, Result, Secret, ServiceUrl};
 
 use super::OAuth2;
 use super::config::Auth;
 use crate::discovery::IssuerUrl;
 use crate::{ClientAuth, ClientKey, TokenEndpoint};
 
-/// Who asks, for one operation.
+/// The client of one operation.
 pub(super) struct Client {
     id: String,
-    proof: Proof,
+    credential: Credential,
 }
 
-enum Proof {
+enum Credential {
     None,
     Basic(Secret),
     Body(Secret),
@@ -21,40 +21,40 @@ enum Proof {
 }
 
 impl Client {
-    /// Reads the secret, or the key.
+    /// Reads the secret or the key.
     pub(super) async fn resolve(provider: &OAuth2, context: &Context) -> Result<Self> {
         let config = &provider.config;
-        let none = |key: &str| Error::configuration(format!("there is no `{key}`"));
+        let missing = |key: &str| Error::new(ErrorCode::SecretMissing, format!("`{key}` is not set"));
         let secret = async || {
-            let source = config.client_secret.as_ref().ok_or_else(|| none("client_secret"))?;
+            let source = config.client_secret.as_ref().ok_or_else(|| missing("client_secret"))?;
             source.resolve(context, "client_secret").await
         };
-        let proof = match provider.auth {
-            Auth::None => Proof::None,
-            Auth::Basic => Proof::Basic(secret().await?),
-            Auth::Body => Proof::Body(secret().await?),
+        let credential = match provider.auth {
+            Auth::None => Credential::None,
+            Auth::Basic => Credential::Basic(secret().await?),
+            Auth::Body => Credential::Body(secret().await?),
             Auth::PrivateKeyJwt => {
-                let source = config.private_key.as_ref().ok_or_else(|| none("private_key"))?;
+                let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
                 let pem = source.resolve(context, "private_key").await?;
                 let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
-                Proof::Key(Box::new(key.for_issuer(config.issuer.as_ref().map(IssuerUrl::as_str))))
+                Credential::Key(Box::new(key.for_issuer(config.issuer.as_ref().map(IssuerUrl::as_str))))
             }
         };
-        Ok(Self { id: config.client_id.clone().unwrap_or_default(), proof })
+        Ok(Self { id: config.client_id.clone().unwrap_or_default(), credential })
     }
 
     fn auth(&self) -> ClientAuth<'_> {
-        match &self.proof {
-            Proof::None => ClientAuth::Public(&self.id),
-            Proof::Basic(secret) => ClientAuth::Basic(&self.id, secret),
-            Proof::Body(secret) => ClientAuth::Body(&self.id, secret),
-            Proof::Key(key) => ClientAuth::Key(&self.id, key),
+        match &self.credential {
+            Credential::None => ClientAuth::Public(&self.id),
+            Credential::Basic(secret) => ClientAuth::Basic(&self.id, secret),
+            Credential::Body(secret) => ClientAuth::Body(&self.id, secret),
+            Credential::Key(key) => ClientAuth::Key(&self.id, key),
         }
     }
 
-    /// It, at a token endpoint.
+    /// Returns the token endpoint of this client.
     pub(super) fn endpoint<'a>(&'a self, provider: &'a OAuth2, url: &'a ServiceUrl) -> TokenEndpoint<'a> {
-        let default_life = provider.config.life();
+        let default_life = provider.config.default_lifetime();
         TokenEndpoint { url, client: self.auth(), default_life, answer: provider.config.fields.as_ref() }
     }
 }

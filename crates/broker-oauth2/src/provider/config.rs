@@ -1,4 +1,4 @@
-//! The keys of `kind = "oauth2"`, and whether they are enough for the flow.
+//! The configuration keys of `kind = "oauth2"`, and the checks for each flow.
 
 use broker_core::{
     ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, SettingsError, Words, fingerprint,
@@ -13,13 +13,13 @@ use crate::authorization::loopback;
 use crate::discovery::{Endpoint, IssuerUrl};
 use crate::key::Algorithm;
 
-/// How long a token lives whose answer does not tell and which is no JWT.
-const DEFAULT_LIFE: TimeDelta = TimeDelta::hours(1);
+/// The lifetime of a token if neither the response nor a JWT says it.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// Where a browser comes back to: a free port of this machine (RFC 8252 section 7.3).
+/// The default redirect URI: a free port of this machine (RFC 8252 section 7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
-/// What a flow says itself, or has a key of its own for.
+/// Parameters that the flow sets, or that have a configuration key.
 const OWN_PARAMS: [&str; 25] = [
     "grant_type",
     "client_id",
@@ -48,7 +48,7 @@ const OWN_PARAMS: [&str; 25] = [
     "token_type_hint",
 ];
 
-/// A provider of the kind, as it is written.
+/// The table of a provider.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
@@ -83,7 +83,7 @@ pub(super) struct Config {
     life: Option<ConfigDuration>,
 }
 
-/// How tokens are had.
+/// The flow that gets tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Flow {
@@ -107,13 +107,13 @@ impl Flow {
         }
     }
 
-    /// Whether a person logs in, and a refresh token is held.
-    pub(super) fn is_persons(self) -> bool {
+    /// Whether a user logs in, and the refresh token is stored.
+    pub(super) fn has_user_login(self) -> bool {
         !matches!(self, Self::ClientCredentials | Self::TokenExchange)
     }
 
-    /// The endpoint that a login begins at, beside the token endpoint.
-    pub(super) fn begins_at(self) -> Option<Endpoint> {
+    /// The endpoint that starts a login, in addition to the token endpoint.
+    pub(super) fn login_endpoint(self) -> Option<Endpoint> {
         match self {
             Self::Device => Some(Endpoint::Device),
             Self::AuthorizationCode => Some(Endpoint::Authorization),
@@ -122,7 +122,7 @@ impl Flow {
     }
 }
 
-/// How the client says who it is.
+/// The client authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Auth {
@@ -133,16 +133,16 @@ pub(super) enum Auth {
 }
 
 impl Config {
-    /// The flow and the client's authentication, if what they need is there.
+    /// Returns the flow and the client authentication, if their keys are set.
     pub(super) fn check(&self) -> Result<(Flow, Auth), SettingsError> {
         let flow = self.flow()?;
         let named = format!("`flow = \"{}\"`", flow.name());
-        for endpoint in [Some(Endpoint::Token), flow.begins_at()].into_iter().flatten() {
+        for endpoint in [Some(Endpoint::Token), flow.login_endpoint()].into_iter().flatten() {
             if self.url(endpoint).is_none() && self.issuer.is_none() {
                 let key = endpoint.key();
                 return Err(SettingsError::new(
                     "flow",
-                    format!("{named} needs `{key}`, or `issuer` to find it by"),
+                    format!("{named} needs `{key}`, or `issuer` to discover it"),
                 ));
             }
         }
@@ -156,13 +156,11 @@ impl Config {
                 format!("{named} needs `from`, the provider whose token is exchanged"),
             ));
         }
-        for (key, of_password) in
-            [("username", self.username.is_some()), ("password", self.password.is_some())]
-        {
-            if of_password && flow != Flow::Password {
+        for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
+            if is_set && flow != Flow::Password {
                 return Err(SettingsError::new(
                     key,
-                    format!("only `flow = \"password\"` takes a password, and this is {named}"),
+                    format!("only `flow = \"password\"` uses a password; this is {named}"),
                 ));
             }
         }
@@ -170,12 +168,12 @@ impl Config {
         Ok((flow, self.auth(flow)?))
     }
 
-    /// `params` and `fields`. Of a parameter no value is shown, so the key is that of the table: it may be a secret.
+    /// Checks `params` and `fields`. Errors name the table only, because values of parameters may be secrets.
     fn check_tables(&self) -> Result<(), SettingsError> {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
             return Err(SettingsError::new(
                 "params",
-                format!("`{key}`: the flow itself, or a key of its own, says this"),
+                format!("`{key}` is set by the flow or by another key"),
             ));
         }
         match self.fields.as_ref().and_then(AnswerFields::empty) {
@@ -189,34 +187,34 @@ impl Config {
 
     fn flow(&self) -> Result<Flow, SettingsError> {
         if let Some(from) = self.from.as_ref().filter(|from| !is_provider_name(from)) {
-            return Err(SettingsError::new("from", format!("`{from}` is no name of a provider")));
+            return Err(SettingsError::new("from", format!("`{from}` is not a valid provider name")));
         }
         match (self.flow, &self.from) {
             (None | Some(Flow::TokenExchange), Some(_)) => Ok(Flow::TokenExchange),
             (Some(flow), None) => Ok(flow),
             (Some(flow), Some(_)) => Err(SettingsError::new(
                 "from",
-                format!("a token of another provider is exchanged, which is no `flow = \"{}\"`: leave `flow` out", flow.name()),
+                format!("the token of another provider is exchanged, which is not `flow = \"{}\"`: remove `flow`", flow.name()),
             )),
             (None, None) => Err(SettingsError::new(
                 "flow",
-                "one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \"password\" is \
-                 needed, or `from` of another provider"
+                "set it to one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
+                 \"password\"; or set `from` to another provider"
                     .to_owned(),
             )),
         }
     }
 
     fn auth(&self, flow: Flow) -> Result<Auth, SettingsError> {
-        let usual = match (&self.private_key, &self.client_secret) {
+        let default = match (&self.private_key, &self.client_secret) {
             (Some(_), _) => Auth::PrivateKeyJwt,
             (None, Some(_)) => Auth::Basic,
             (None, None) => Auth::None,
         };
-        let auth = self.client_auth.unwrap_or(usual);
+        let auth = self.client_auth.unwrap_or(default);
         let missing = match auth {
             Auth::None if flow == Flow::ClientCredentials => {
-                Some("`client_secret` or `private_key`: a client without one has no token of its own")
+                Some("`client_secret` or `private_key`: this flow authenticates the client")
             }
             Auth::Basic | Auth::Body if self.client_secret.is_none() => Some("`client_secret`"),
             Auth::PrivateKeyJwt if self.private_key.is_none() => Some("`private_key`"),
@@ -225,10 +223,10 @@ impl Config {
         match missing {
             Some(what) => {
                 let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
-                Err(SettingsError::new(key, format!("this needs {what}")))
+                Err(SettingsError::new(key, format!("it needs {what}")))
             }
             None if self.client_id.is_none() && auth != Auth::None => {
-                Err(SettingsError::new("client_auth", "this needs `client_id`".to_owned()))
+                Err(SettingsError::new("client_auth", "it needs `client_id`"))
             }
             None => Ok(auth),
         }
@@ -256,17 +254,17 @@ impl Config {
         Err(SettingsError::new(
             "redirect_uri",
             format!(
-                "the browser must come back to this machine: {REDIRECT_URI}, with :PORT where the service asks for one"
+                "it must be an address of this machine: {REDIRECT_URI}, with :PORT if the service requires one"
             ),
         ))
     }
 
-    /// RFC 8707 section 2.
+    /// The resources (RFC 8707 section 2).
     pub(super) fn resources(&self) -> &[String] {
         &self.resource.0
     }
 
-    /// Space-separated (RFC 6749 section 3.3).
+    /// The scope, space-separated (RFC 6749 section 3.3).
     pub(super) fn scope(&self) -> String {
         self.scope.0.join(" ")
     }
@@ -276,20 +274,20 @@ impl Config {
         let text = |(key, value): (&String, &Value)| match value {
             Value::String(text) => Ok((key.clone(), text.clone())),
             Value::Number(_) | Value::Bool(_) => Ok((key.clone(), value.to_string())),
-            _ => Err(SettingsError::new("params", format!("`{key}`: expected text"))),
+            _ => Err(SettingsError::expected("params", format!("text for `{key}`"))),
         };
         self.params.0.iter().map(text).collect()
     }
 
-    /// A mark of what else decides which token a request gives. It is no plain text: people put secrets anywhere.
+    /// The fingerprint of the other settings that decide which token is issued. They may contain secrets.
     pub(super) fn fingerprint(&self) -> String {
         let types = (&self.subject_token_type, &self.requested_token_type);
         let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();
         fingerprint("request", &Secret::new(all), 64)
     }
 
-    pub(super) fn life(&self) -> TimeDelta {
-        self.life.map_or(DEFAULT_LIFE, |life| life.0)
+    pub(super) fn default_lifetime(&self) -> TimeDelta {
+        self.life.map_or(DEFAULT_LIFETIME, |life| life.0)
     }
 }
 

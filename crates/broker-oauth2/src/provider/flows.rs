@@ -1,8 +1,8 @@
-//! What each flow sends, and what comes of it.
+//! The requests of each flow, and their results.
 
 use broker_core::{
-    Context, Error, ErrorKind, Login, Record, RecordUpdate, Result, ScopeKey, Secret, SettingsError, Token,
-    TokenRequest,
+    Context, Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey,
+    Secret, SettingsError, Token, TokenRequest,
 };
 use serde_json::Value;
 
@@ -13,144 +13,149 @@ use super::endpoints::Endpoints;
 use crate::discovery::{Endpoint, IssuerUrl};
 use crate::{CodeFlow, DeviceFlow, UserLogin};
 
-/// The detail of a usual token that says which configured scope it was asked for with.
-const USUAL: &str = "usual_scope";
+/// The detail of a default token: the configured scope at the time of its request.
+const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// The detail of a token that has a mark of what it was asked for with besides.
-const MARK: &str = "asked_with";
+/// The detail of a token with the fingerprint of the other settings of its request.
+const FINGERPRINT: &str = "asked_with";
 
-/// What a record keeps of a login: the scope it was asked for with.
+/// The record's metadata of a login: the scope of its request.
 const LOGIN_SCOPE: &str = "login_scope";
 
-/// RFC 8693 section 3.
+/// The token type of an access token (RFC 8693 section 3).
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// What requests ask for besides.
-pub(super) struct Asked {
+/// The parameters of requests, from the configuration.
+pub(super) struct Parameters {
     scope: String,
     audience: Option<String>,
     resource: Vec<String>,
     params: Vec<(String, String)>,
-    /// Of what else makes a token another one: see [`Config::mark`].
-    mark: String,
-    /// Whether the login was begun elsewhere, with who knows what scope and audience.
-    begun_elsewhere: bool,
+    /// See [`Config::fingerprint`].
+    fingerprint: String,
+    /// Whether the login started on another host, with unknown scope and audience.
+    started_elsewhere: bool,
 }
 
-impl Asked {
+impl Parameters {
     pub(super) fn new(config: &Config, flow: Flow) -> Result<Self, SettingsError> {
         Ok(Self {
             scope: config.scope(),
             audience: config.audience.clone(),
             resource: config.resources().to_vec(),
             params: config.params()?,
-            mark: config.fingerprint(),
-            begun_elsewhere: flow == Flow::RefreshToken,
+            fingerprint: config.fingerprint(),
+            started_elsewhere: flow == Flow::RefreshToken,
         })
     }
 
-    /// A token that was asked for otherwise than now is not handed out any more, nor one for another configured scope
-    /// as the usual one.
+    /// Whether a token was requested with the current settings; a default token, with the current configured scope.
     pub(super) fn accepts(&self, token: &Token) -> bool {
-        let noted = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
+        let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
         let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
-        noted(MARK).is_none_or(|mark| mark == self.mark) && noted(USUAL).is_none_or(same_scope)
+        detail(FINGERPRINT).is_none_or(|fingerprint| fingerprint == self.fingerprint)
+            && detail(DEFAULT_SCOPE).is_none_or(same_scope)
     }
 
-    /// With the notes that make [`Asked::accepts`] work.
-    pub(super) fn note(&self, token: Token, scopes: &ScopeKey) -> Token {
-        let usual = scopes.is_empty().then(|| (USUAL.to_owned(), Value::from(self.scope.as_str())));
-        let mark = (MARK.to_owned(), Value::from(self.mark.as_str()));
-        token.with_details(usual.into_iter().chain([mark]).collect())
+    /// Adds the details that [`Parameters::accepts`] compares.
+    pub(super) fn annotate(&self, token: Token, scopes: &ScopeKey) -> Token {
+        let scope = scopes.is_empty().then(|| (DEFAULT_SCOPE.to_owned(), Value::from(self.scope.as_str())));
+        let fingerprint = (FINGERPRINT.to_owned(), Value::from(self.fingerprint.as_str()));
+        token.with_details(scope.into_iter().chain([fingerprint]).collect())
     }
 
-    /// With what the login was asked for with.
-    pub(super) fn keep_in(&self, change: RecordUpdate) -> RecordUpdate {
-        change.and_metadata(LOGIN_SCOPE, Value::from(self.scope.as_str()))
+    /// Adds the scope of a login to its update.
+    pub(super) fn add_login_scope(&self, update: RecordUpdate) -> RecordUpdate {
+        update.and_metadata(LOGIN_SCOPE, Value::from(self.scope.as_str()))
     }
 
-    /// `resource` (RFC 8707 section 2) and the extra parameters, which every request has.
-    fn always(&self) -> Vec<(&str, &str)> {
+    /// The parameters of every request: `resource` (RFC 8707 section 2) and the extra ones.
+    fn common(&self) -> Vec<(&str, &str)> {
         let resource = self.resource.iter().map(|resource| ("resource", resource.as_str()));
         resource.chain(self.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
     }
 
-    /// Those of a request that begins something, with the scopes asked for or the usual ones.
-    pub(super) fn beginning<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+    /// The parameters of a login or a client credentials request, with the requested or the configured scopes.
+    pub(super) fn initial<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
         let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes.as_str() };
         let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
         let audience = self.audience.as_deref().map(|audience| ("audience", audience));
-        [scope, audience].into_iter().flatten().chain(self.always()).collect()
+        [scope, audience].into_iter().flatten().chain(self.common()).collect()
     }
 
-    /// Those of a refresh. Without a scope it gives what the login was asked for with (RFC 6749 section 6), which is not
-    /// known of one from elsewhere.
-    fn renewing<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
-        if self.begun_elsewhere {
-            return self.beginning(scopes);
+    /// The parameters of a refresh. Without a scope, the token gets the scope of the login (RFC 6749 section 6), which is
+    /// unknown if the login started elsewhere.
+    fn refresh<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+        if self.started_elsewhere {
+            return self.initial(scopes);
         }
         let login = record.metadata(LOGIN_SCOPE).and_then(Value::as_str);
         let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
         let scope = match scopes.as_str() {
             "" => Some(self.scope.as_str()).filter(|_| changed),
-            chosen => Some(chosen),
+            requested => Some(requested),
         };
-        scope.map(|scope| ("scope", scope)).into_iter().chain(self.always()).collect()
+        scope.map(|scope| ("scope", scope)).into_iter().chain(self.common()).collect()
     }
 }
 
 impl OAuth2 {
-    /// Whether this flow can begin so.
+    /// Fails if this flow does not support the login.
     pub(super) fn check_login(&self, login: &Login) -> Result<()> {
         let flow = self.flow.name();
         match login {
             Login::Usual if self.flow == Flow::RefreshToken => {
-                Err(Error::usage("`flow = \"refresh_token\"` begins with a refresh token from elsewhere")
-                    .with_hint(format!("run: broker login {} --refresh-token-stdin", self.name)))
+                let message = "`flow = \"refresh_token\"` needs a refresh token from elsewhere to log in";
+                Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LogInWithRefreshToken))
             }
-            Login::RefreshToken(_) if !self.flow.is_persons() => Err(Error::usage(format!(
-                "`flow = \"{flow}\"` has no login: a refresh token has no place in it"
-            ))),
-            Login::Password(_) if self.flow != Flow::Password => Err(Error::usage(format!(
-                "`flow = \"{flow}\"` takes no password: leave out `--password-stdin`"
-            ))),
+            Login::RefreshToken(_) if !self.flow.has_user_login() => {
+                let message = format!("`flow = \"{flow}\"` uses no refresh token");
+                Err(Error::new(ErrorCode::LoginUnsupported, message)
+                    .with_hint(Hint::LeaveOut(RequestPart::RefreshToken)))
+            }
+            Login::Password(_) if self.flow != Flow::Password => {
+                let message = format!("`flow = \"{flow}\"` uses no password");
+                Err(Error::new(ErrorCode::LoginUnsupported, message)
+                    .with_hint(Hint::LeaveOut(RequestPart::Password)))
+            }
             _ => Ok(()),
         }
     }
 
-    /// A machine's token: by its own credentials, or for another provider's token.
-    pub(super) async fn ask(
+    /// Gets a token without a user: by client credentials, or for another provider's token.
+    pub(super) async fn request_token(
         &self,
         context: &Context,
         client: &Client,
         endpoints: &Endpoints,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let url = endpoints.need(self, Endpoint::Token)?;
+        let url = endpoints.require(self, Endpoint::Token)?;
         let endpoint = client.endpoint(self, &url);
-        let mut fields = self.asked.beginning(scopes);
+        let mut fields = self.parameters.initial(scopes);
         let mut answer = match &self.config.from {
             Some(from) => {
-                let subject = context.token_of(from, &TokenRequest::new()).await.map_err(of_other)?;
-                let of = self.config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
-                fields.push(("subject_token_type", of));
+                let subject = context.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
+                let subject_type = self.config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
+                fields.push(("subject_token_type", subject_type));
                 fields.extend(
-                    self.config.requested_token_type.as_deref().map(|of| ("requested_token_type", of)),
+                    self.config.requested_token_type.as_deref().map(|kind| ("requested_token_type", kind)),
                 );
                 endpoint.token_exchange(context, subject.secret(), &fields).await?
             }
             None => endpoint.client_credentials(context, &fields).await?,
         };
-        // These are had again without a refresh token, which would only be one more thing to lose.
+        // The same request gets the next token, so a refresh token is not needed.
         answer.refresh_token = None;
-        // What is no access token has no type (RFC 8693 section 2.2.1): it is presented as one.
+        // A token that is not an access token has the type `N_A` (RFC 8693 section 2.2.1); it is sent as Bearer.
         if answer.token.token_type().eq_ignore_ascii_case("N_A") {
             answer.token = answer.token.with_type("Bearer");
         }
-        answer.token = self.asked.note(answer.token, scopes);
-        Ok(answer.change(scopes))
+        answer.token = self.parameters.annotate(answer.token, scopes);
+        Ok(answer.into_update(scopes))
     }
 
+    /// Refreshes the token.
     pub(super) async fn refresh(
         &self,
         context: &Context,
@@ -160,14 +165,15 @@ impl OAuth2 {
         refresh_token: &Secret,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let url = endpoints.need(self, Endpoint::Token)?;
-        let fields = self.asked.renewing(record, request.scopes());
+        let url = endpoints.require(self, Endpoint::Token)?;
+        let fields = self.parameters.refresh(record, request.scopes());
         let finish = self.finish();
         let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
-        let change = login.refresh(context, record, refresh_token, request.scopes()).await?;
-        Ok(self.as_named(change, record.account()))
+        let update = login.refresh(context, record, refresh_token, request.scopes()).await?;
+        Ok(self.with_username(update, record.account()))
     }
 
+    /// Starts with a refresh token from elsewhere.
     pub(super) async fn begin_with(
         &self,
         context: &Context,
@@ -175,17 +181,20 @@ impl OAuth2 {
         endpoints: &Endpoints,
         refresh_token: &Secret,
     ) -> Result<RecordUpdate> {
-        let url = endpoints.need(self, Endpoint::Token)?;
-        let usual = ScopeKey::default();
-        let fields =
-            if self.asked.begun_elsewhere { self.asked.beginning(&usual) } else { self.asked.always() };
+        let url = endpoints.require(self, Endpoint::Token)?;
+        let no_scopes = ScopeKey::default();
+        let fields = if self.parameters.started_elsewhere {
+            self.parameters.initial(&no_scopes)
+        } else {
+            self.parameters.common()
+        };
         let finish = self.finish();
         let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
-        let change = login.begin_with(context, refresh_token).await?;
-        Ok(self.as_named(change, self.config.username.as_deref()))
+        let update = login.begin_with(context, refresh_token).await?;
+        Ok(self.with_username(update, self.config.username.as_deref()))
     }
 
-    /// The device authorization grant (RFC 8628).
+    /// Logs in by the device authorization grant (RFC 8628).
     pub(super) async fn device(
         &self,
         context: &Context,
@@ -193,9 +202,9 @@ impl OAuth2 {
         endpoints: &Endpoints,
     ) -> Result<RecordUpdate> {
         let (url, token_url) =
-            (endpoints.need(self, Endpoint::Device)?, endpoints.need(self, Endpoint::Token)?);
-        let usual = ScopeKey::default();
-        let (fields, token_fields) = (self.asked.beginning(&usual), self.asked.always());
+            (endpoints.require(self, Endpoint::Device)?, endpoints.require(self, Endpoint::Token)?);
+        let no_scopes = ScopeKey::default();
+        let (fields, token_fields) = (self.parameters.initial(&no_scopes), self.parameters.common());
         let token = client.endpoint(self, &token_url);
         let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &token_fields };
         let approved = flow.run(context).await?;
@@ -203,17 +212,17 @@ impl OAuth2 {
         Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
     }
 
-    /// The authorization code grant with PKCE (RFC 8252).
+    /// Logs in by the authorization code grant with PKCE (RFC 8252).
     pub(super) async fn authorization_code(
         &self,
         context: &Context,
         client: &Client,
         endpoints: &Endpoints,
     ) -> Result<RecordUpdate> {
-        let url = endpoints.need(self, Endpoint::Authorization)?;
-        let token_url = endpoints.need(self, Endpoint::Token)?;
-        let usual = ScopeKey::default();
-        let (fields, token_fields) = (self.asked.beginning(&usual), self.asked.always());
+        let url = endpoints.require(self, Endpoint::Authorization)?;
+        let token_url = endpoints.require(self, Endpoint::Token)?;
+        let no_scopes = ScopeKey::default();
+        let (fields, token_fields) = (self.parameters.initial(&no_scopes), self.parameters.common());
         let token = client.endpoint(self, &token_url);
         let flow = CodeFlow {
             url: &url,
@@ -229,22 +238,22 @@ impl OAuth2 {
         Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
     }
 
-    /// What a usual token is noted with.
+    /// Returns the function that completes a new token.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
-        |token, scopes| self.asked.note(token, scopes)
+        |token, scopes| self.parameters.annotate(token, scopes)
     }
 
-    /// With a password the account is the user name, by which the configuration and the record are compared.
-    fn as_named(&self, change: RecordUpdate, account: Option<&str>) -> RecordUpdate {
-        if self.flow == Flow::Password { change.and_account(account.map(str::to_owned)) } else { change }
+    /// Sets the account to the username, for the flow with a password: configuration and record must agree on it.
+    fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
+        if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
     }
 }
 
-/// The one who asks does not name the other provider: if there is none, that is the configuration's doing.
-fn of_other(error: Error) -> Error {
+/// Turns a wrong request to the other provider into an error of the key `from`, which named it.
+fn name_from(error: Error) -> Error {
     if error.kind() != ErrorKind::Usage {
         return error;
     }
-    Error::configuration(format!("`from`: {}", error.message()))
-        .with_hint("name a provider of this configuration (`broker config show`) in `from`")
+    Error::new(ErrorCode::ConfigInvalidValue, format!("`from`: {}", error.message()))
+        .with_hint("set `from` to the name of a provider in this configuration")
 }

@@ -1,4 +1,4 @@
-//! `kind = "oauth2"`: any service of OAuth 2.0, by configuration.
+//! `kind = "oauth2"`: any OAuth 2.0 service, by configuration.
 
 mod client;
 mod config;
@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Derived, Error, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result, Revoked,
-    Settings, SettingsError, Token, TokenRequest, refuse_derived, refuse_lifetime,
+    Context, Derived, Error, ErrorCode, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result,
+    Revoked, ScopeKey, ServiceUrl, Settings, SettingsError, Token, TokenRequest, refuse_derived,
+    refuse_lifetime,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -20,12 +21,12 @@ use crate::discovery::Endpoint;
 use crate::token::Revocation;
 use client::Client;
 use config::{Auth, Config, Flow};
-use flows::Asked;
+use flows::Parameters;
 
 /// `kind = "oauth2"`.
 pub const KIND: Kind = Kind {
     name: "oauth2",
-    about: "any service of OAuth 2.0, by configuration",
+    about: "any OAuth 2.0 service, by configuration",
     keys: &[
         "flow",
         "issuer",
@@ -63,20 +64,19 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let (flow, auth) = config.check()?;
     let issuer = issuer(&config, flow, settings);
-    let asked = Asked::new(&config, flow)?;
+    let parameters = Parameters::new(&config, flow)?;
     let redirect_uri = config.redirect_uri()?;
-    let name = settings.name().to_owned();
-    Ok(Arc::new(OAuth2 { config, flow, auth, issuer, asked, redirect_uri, name }))
+    Ok(Arc::new(OAuth2 { config, flow, auth, issuer, parameters, redirect_uri }))
 }
 
-/// Who gives the tokens: where they are exchanged, who asks, and for whom.
+/// The issuer of the tokens: token endpoint, client and audience.
 fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
-    let of_issuer = || config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned());
-    let endpoint = config.url(Endpoint::Token).map(|url| url.as_str().to_owned()).or_else(of_issuer);
+    let issuer_url = || config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned());
+    let endpoint = config.url(Endpoint::Token).map(|url| url.as_str().to_owned()).or_else(issuer_url);
     let endpoint = endpoint.unwrap_or_default();
     let audience: Vec<_> = config.audience.iter().chain(config.resources()).map(String::as_str).collect();
-    // A person's login outlives a new secret of the client.
-    let secret = config.client_secret.as_ref().filter(|_| !flow.is_persons());
+    // A user's login stays valid when the client secret changes.
+    let secret = config.client_secret.as_ref().filter(|_| !flow.has_user_login());
     Issuer {
         kind: KIND.name.to_owned(),
         flow: match &config.from {
@@ -95,9 +95,8 @@ struct OAuth2 {
     flow: Flow,
     auth: Auth,
     issuer: Issuer,
-    asked: Asked,
-    redirect_uri: broker_core::ServiceUrl,
-    name: String,
+    parameters: Parameters,
+    redirect_uri: ServiceUrl,
 }
 
 #[async_trait]
@@ -114,7 +113,8 @@ impl Provider for OAuth2 {
         refuse_derived(request)?;
         refuse_lifetime(request)?;
         if request.scopes().iter().any(Derived::is_key) {
-            return Err(Error::usage("this is no scope: it would be taken for keys or a cookie"));
+            let message = "this scope is reserved for AWS keys and cookies";
+            return Err(Error::new(ErrorCode::ScopeUnsupported, message));
         }
         Ok(())
     }
@@ -124,14 +124,14 @@ impl Provider for OAuth2 {
     }
 
     fn sources(&self) -> Vec<String> {
-        let of = |key: &str| match key {
+        let source = |key: &str| match key {
             "private_key" => self.config.private_key.as_ref(),
             "password" => self.config.password.as_ref(),
             _ => self.config.client_secret.as_ref(),
         };
-        let described = |key: &str| of(key).map(|source| source.describe(key));
-        let login = self.flow.is_persons().then(|| format!("a login (broker login {})", self.name));
-        let from = self.config.from.as_ref().map(|from| format!("the token of `{from}`"));
+        let described = |key: &str| source(key).map(|source| source.describe(key));
+        let login = self.flow.has_user_login().then(|| "a login".to_owned());
+        let from = self.config.from.as_ref().map(|from| format!("the token of {from}"));
         let own = if self.flow == Flow::Password { described("password") } else { None };
         let client = match self.auth {
             Auth::None => None,
@@ -142,54 +142,55 @@ impl Provider for OAuth2 {
     }
 
     fn accepts(&self, token: &Token) -> bool {
-        self.asked.accepts(token)
+        self.parameters.accepts(token)
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        !self.flow.is_persons() || record.usable_grant().is_some() || self.has_password()
+        !self.flow.has_user_login() || record.usable_grant().is_some() || self.has_password()
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        let sends = self.flow.is_persons() && record.usable_grant().is_some();
+        let sends = self.flow.has_user_login() && record.usable_grant().is_some();
         sends && !self.discovers_first(record, now, request.is_forced())
     }
 
-    /// First where the endpoints are, if that is of any use; then a grant is used, a secret, another provider's token, or a password at hand.
+    /// Discovers the endpoints first if needed. Then it uses the refresh token, a configured password, the client's
+    /// credentials, or another provider's token.
     async fn exchange(
         &self,
         context: &Context,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let grant = record.usable_grant().map(Grant::secret).filter(|_| self.flow.is_persons());
-        if self.flow.is_persons() && grant.is_none() && !self.has_password() {
+        let grant = record.usable_grant().map(Grant::secret).filter(|_| self.flow.has_user_login());
+        if self.flow.has_user_login() && grant.is_none() && !self.has_password() {
             return Err(record.login_missing());
         }
         if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;
         }
         let client = Client::resolve(self, context).await?;
-        let endpoints = self.kept_endpoints(record);
+        let endpoints = self.stored_endpoints(record);
         match grant {
             Some(refresh_token) => {
                 self.refresh(context, &client, &endpoints, record, refresh_token, request).await
             }
-            None if self.flow.is_persons() => {
-                self.log_in_unasked(context, &client, &endpoints, record, request).await
+            None if self.flow.has_user_login() => {
+                self.log_in_configured(context, &client, &endpoints, record, request).await
             }
-            None => self.ask(context, &client, &endpoints, request.scopes()).await,
+            None => self.request_token(context, &client, &endpoints, request.scopes()).await,
         }
     }
 
     fn takes_refresh_token(&self) -> bool {
-        self.flow.is_persons()
+        self.flow.has_user_login()
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         self.check_login(login)?;
-        let endpoints = self.all_endpoints(context).await?;
+        let endpoints = self.login_endpoints(context).await?;
         let client = Client::resolve(self, context).await?;
-        let change = match (login, self.flow) {
+        let update = match (login, self.flow) {
             (Login::RefreshToken(token), _) => self.begin_with(context, &client, &endpoints, token).await,
             (_, Flow::Device) => self.device(context, &client, &endpoints).await,
             (_, Flow::AuthorizationCode) => self.authorization_code(context, &client, &endpoints).await,
@@ -197,17 +198,17 @@ impl Provider for OAuth2 {
                 self.log_in_with(context, &client, &endpoints, Some(password)).await
             }
             (_, Flow::Password) => self.log_in_with(context, &client, &endpoints, None).await,
-            // A machine has no login; this shows that its secret works.
-            _ => self.ask(context, &client, &endpoints, &broker_core::ScopeKey::default()).await,
+            // Without a user, a token shows that the credentials work.
+            _ => self.request_token(context, &client, &endpoints, &ScopeKey::default()).await,
         }?;
-        Ok(endpoints.keep_in(self.asked.keep_in(change)))
+        Ok(endpoints.add_to(self.parameters.add_login_scope(update)))
     }
 
-    /// The refresh token first; what else is held then may be over already.
+    /// Revokes the refresh token first: many services then revoke its access tokens.
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
-        let endpoints = self.endpoints_to_leave(context, record).await?;
+        let endpoints = self.logout_endpoints(context, record).await?;
         let Some(url) = endpoints.find(self, Endpoint::Revocation)? else {
-            let note = "the service names no way to revoke tokens (`revocation_url`): they end by themselves";
+            let note = "no `revocation_url` is known, so the tokens stay valid until they expire";
             return Ok(Revoked { revoked: false, note: Some(note.to_owned()) });
         };
         let client = Client::resolve(self, context).await?;
@@ -223,13 +224,14 @@ impl Provider for OAuth2 {
         for (_, token) in live {
             match endpoint.revoke(context, &url, token.secret(), "access_token").await {
                 Ok(done) => revoked |= done == Revocation::Done,
-                // With the refresh token the login is over.
+                // The refresh token is revoked, which ends the login.
                 Err(error) if revoked => tracing::info!(%error, "an access token was not revoked"),
                 Err(error) => return Err(error),
             }
         }
-        let note =
-            (!revoked).then(|| "the service does not revoke such tokens: they end by themselves".to_owned());
+        let note = (!revoked).then(|| {
+            "the service does not revoke these tokens; they stay valid until they expire".to_owned()
+        });
         Ok(Revoked { revoked, note })
     }
 

@@ -1,4 +1,4 @@
-//! The password grant (RFC 6749 section 4.3), which is there for services that have nothing else.
+//! The password grant (RFC 6749 section 4.3), for services that support nothing better.
 
 use broker_core::{
     Context, Record, RecordUpdate, Result, ScopeKey, Secret, SecretSource, TokenRequest, fingerprint,
@@ -11,49 +11,50 @@ use super::endpoints::Endpoints;
 use crate::Approved;
 use crate::discovery::Endpoint;
 
-/// RFC 9700 section 2.4.
-const WARNING: &str = "WARNING: `flow = \"password\"` hands your password to this program and the service's token endpoint; \
-     it must not be used where the service has another flow (RFC 9700 section 2.4)";
+/// The warning of RFC 9700 section 2.4.
+const WARNING: &str = "WARNING: `flow = \"password\"` gives your password to this program; \
+     use another flow if the service supports one (RFC 9700 section 2.4)";
 
 impl OAuth2 {
-    /// Whether it can log in without a person.
+    /// Whether it can log in without the user.
     pub(super) fn has_password(&self) -> bool {
         self.flow == Flow::Password && self.config.username.is_some() && self.config.password.is_some()
     }
 
-    /// Logs in with a password: the one that is given, configured, or asked for.
+    /// Logs in with the password of the caller, of the configuration, or of the user at the prompt.
     pub(super) async fn log_in_with(
         &self,
         context: &Context,
         client: &Client,
         endpoints: &Endpoints,
-        given: Option<&Secret>,
+        password: Option<&Secret>,
     ) -> Result<RecordUpdate> {
         let username =
             match &self.config.username {
                 Some(username) => username.clone(),
-                None => context.prompt().ask("User name").await.map_err(|error| {
+                None => context.prompt().ask("Username").await.map_err(|error| {
                     error.with_hint("set `username` of this provider in the configuration")
                 })?,
             };
-        let password = match (given, &self.config.password) {
+        let password = match (password, &self.config.password) {
             (Some(password), _) => password.clone(),
-            // Whoever sits there knows what the variable would say.
+            // The user at the prompt knows the password.
             (None, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => {
-                let hint = format!("set the environment variable {name}, or give it with --password-stdin");
+                let hint =
+                    format!("set the environment variable {name}, or pass the password with the login");
                 ask_password(context, &username, &hint).await?
             }
             (None, Some(source)) => source.resolve(context, "password").await?,
             (None, None) => {
-                let hint = "give it with --password-stdin, or set `password` of this provider";
+                let hint = "pass the password with the login, or set `password` of this provider";
                 ask_password(context, &username, hint).await?
             }
         };
         self.send_password(context, client, endpoints, &username, &password, &ScopeKey::default()).await
     }
 
-    /// Logs in with the configured password, unless it is known to be wrong.
-    pub(super) async fn log_in_unasked(
+    /// Logs in with the configured password, unless the service has refused it before.
+    pub(super) async fn log_in_configured(
         &self,
         context: &Context,
         client: &Client,
@@ -65,11 +66,11 @@ impl OAuth2 {
             return Err(record.login_missing());
         };
         let password = source.resolve(context, "password").await?;
-        let mark = self.password_mark(username, &password);
-        record.check_password(&mark, request)?;
-        let change =
+        let fingerprint = self.password_fingerprint(username, &password);
+        record.check_password(&fingerprint, request)?;
+        let update =
             self.send_password(context, client, endpoints, username, &password, request.scopes()).await?;
-        Ok(if request.scopes().is_empty() { self.asked.keep_in(change) } else { change })
+        Ok(if request.scopes().is_empty() { self.parameters.add_login_scope(update) } else { update })
     }
 
     async fn send_password(
@@ -81,32 +82,32 @@ impl OAuth2 {
         password: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let url = endpoints.need(self, Endpoint::Token)?;
+        let url = endpoints.require(self, Endpoint::Token)?;
         let endpoint = client.endpoint(self, &url);
-        let fields = self.asked.beginning(scopes);
+        let fields = self.parameters.initial(scopes);
         context.notify_after_save(WARNING.to_owned());
-        // Wrong passwords lock accounts: one that is refused is not tried again by itself.
-        let mark = self.password_mark(username, password);
-        let approved = endpoint.password(context, username, password, mark, &fields).await?;
-        let change = match approved {
+        // Wrong passwords lock accounts: a refused one is not tried again automatically.
+        let fingerprint = self.password_fingerprint(username, password);
+        let approved = endpoint.password(context, username, password, fingerprint, &fields).await?;
+        let update = match approved {
             Approved::Granted(mut answer) => {
-                answer.token = self.asked.note(answer.token, scopes);
-                // A refresh token of some scopes only is not the login.
+                answer.token = self.parameters.annotate(answer.token, scopes);
+                // The refresh token of some scopes must not replace the login.
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
-                answer.change(scopes)
+                answer.into_update(scopes)
             }
             Approved::OnlyRefreshToken(refresh_token, at) => RecordUpdate::grant(refresh_token, at),
         };
-        Ok(change.and_account(Some(username.to_owned())))
+        Ok(update.and_account(Some(username.to_owned())))
     }
 
-    /// Two bytes: people's passwords can be guessed, and this must confirm no guess.
-    fn password_mark(&self, username: &str, password: &Secret) -> String {
+    /// Returns a fingerprint of only two bytes, so that it does not confirm a guessed password.
+    fn password_fingerprint(&self, username: &str, password: &Secret) -> String {
         fingerprint(&format!("{} {username}", self.issuer.endpoint), password, 16)
     }
 }
 
 async fn ask_password(context: &Context, username: &str, hint: &str) -> Result<Secret> {
-    let asked = context.prompt().ask_hidden(&format!("Password of {username}")).await;
-    asked.map_err(|error| error.with_hint(hint))
+    let password = context.prompt().ask_hidden(&format!("Password of {username}")).await;
+    password.map_err(|error| error.with_hint(hint))
 }

@@ -1,22 +1,22 @@
-//! The browser comes back to this machine.
+//! The browser returns to this machine.
 
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use broker_core::ErrorKind;
+use broker_core::{ErrorCode, Hint};
 use broker_oauth2::Approved;
 use broker_testkit::TestClock;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::stage::{ISSUER, Plan, begin};
+use super::login::{ISSUER, Plan, start};
 
 #[tokio::test]
-async fn the_code_is_exchanged_with_the_verifier_of_its_challenge() {
-    let mut login = begin(Plan::default());
+async fn code_is_exchanged_with_the_pkce_verifier() {
+    let mut login = start(Plan::default());
     let request = login.request().await;
-    // The `client_id` that the endpoint has in its query gives way.
+    // The flow replaces the `client_id` in the query of the endpoint.
     assert!(request.url.as_str().starts_with("https://login.example.org/authorize?tenant=t&"));
     let fixed =
         [("response_type", "code"), ("client_id", "me"), ("scope", "openid data"), ("audience", "api")];
@@ -25,8 +25,8 @@ async fn the_code_is_exchanged_with_the_verifier_of_its_challenge() {
     }
     assert_eq!((request.redirect.host_str(), request.redirect.path()), (Some("127.0.0.1"), "/callback"));
     assert!(request.params["state"].len() >= 43);
-    let page = request.come_back("state=STATE&code=the%2Fcode").await;
-    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("can be closed"), "{page}");
+    let page = request.follow("state=STATE&code=the%2Fcode").await;
+    assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("You can close this tab."), "{page}");
     assert!(matches!(login.end().await, Ok(Approved::Granted(_))));
     let form = login.form();
     assert_eq!((form["grant_type"].as_str(), form["code"].as_str()), ("authorization_code", "the/code"));
@@ -38,12 +38,12 @@ async fn the_code_is_exchanged_with_the_verifier_of_its_challenge() {
     let hashed = URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"]));
     assert_eq!(hashed, request.params["code_challenge"]);
     assert!(form["code_verifier"].len() >= 43 && form["code_verifier"] != request.params["state"]);
-    assert!(TcpStream::connect(request.host()).await.is_err(), "the listener is gone");
+    assert!(TcpStream::connect(request.host()).await.is_err(), "the listener has stopped");
 }
 
 #[tokio::test]
-async fn two_logins_have_nothing_in_common() {
-    let (mut one, mut other) = (begin(Plan::default()), begin(Plan::default()));
+async fn two_logins_share_no_secret() {
+    let (mut one, mut other) = (start(Plan::default()), start(Plan::default()));
     let (one, other) = (one.request().await, other.request().await);
     for name in ["state", "code_challenge", "redirect_uri"] {
         assert_ne!(one.params[name], other.params[name], "{name}");
@@ -51,11 +51,11 @@ async fn two_logins_have_nothing_in_common() {
 }
 
 #[tokio::test]
-async fn the_page_says_nothing_of_the_request_and_loads_nothing() {
-    let mut login = begin(Plan::default());
+async fn page_repeats_nothing_and_loads_nothing() {
+    let mut login = start(Plan::default());
     let request = login.request().await;
-    let wrong = request.come_back("state=%3Cscript%3E&code=abc123").await;
-    let right = request.come_back("state=STATE&code=abc123&error_description=%3Cscript%3E").await;
+    let wrong = request.follow("state=%3Cscript%3E&code=abc123").await;
+    let right = request.follow("state=STATE&code=abc123&error_description=%3Cscript%3E").await;
     for page in [wrong, right] {
         for header in
             ["Cache-Control: no-store\r\n", "Referrer-Policy: no-referrer\r\n", "default-src 'none'"]
@@ -70,12 +70,12 @@ async fn the_page_says_nothing_of_the_request_and_loads_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_response_changes_nothing() {
-    let mut login = begin(Plan::default());
+async fn other_requests_do_not_end_the_login() {
+    let mut login = start(Plan::default());
     let request = login.request().await;
     let good = format!("/callback?state={}&code=good", request.params["state"]);
     let port = request.redirect.port().unwrap();
-    // Open, and silent: a browser's preconnect, a port scanner.
+    // Open connections without a request: a browser's preconnect, a port scanner.
     let mut silent = Vec::new();
     for _ in 0..8 {
         silent.push(TcpStream::connect(request.host()).await.unwrap());
@@ -96,23 +96,23 @@ async fn what_is_not_the_response_changes_nothing() {
         ("GET", &good, &format!("localhost:{port}"), 421),
         ("GET", &good, "127.0.0.1", 421),
     ] {
-        let answer = request.send(method, target, host).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {target} {host}: {answer}");
+        let page = request.send(method, target, host).await;
+        assert!(page.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {target} {host}: {page}");
     }
     let long = format!("GET {good}&x={} HTTP/1.1\r\nHost: {host}\r\n\r\n", "x".repeat(60_000));
     assert!(request.send_raw(&long).await.starts_with("HTTP/1.1 431 "));
     assert!(request.send_raw("\u{16}\u{3}\u{1} hello\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
-    assert!(began.elapsed().as_secs() < 5, "nobody waits for the silent ones");
-    assert!(login.service.seen().is_empty() && !login.ended.is_finished());
+    assert!(began.elapsed().as_secs() < 5, "open connections delay nothing");
+    assert!(login.service.seen().is_empty() && !login.result.is_finished());
     request.send("GET", &good, &host).await;
     login.end().await.expect("a login");
     assert_eq!(login.form()["code"], "good");
 }
 
 #[tokio::test]
-async fn a_head_may_come_in_pieces() {
+async fn head_may_arrive_in_pieces() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut login = begin(Plan::default());
+    let mut login = start(Plan::default());
     let request = login.request().await;
     let mut stream = TcpStream::connect(request.host()).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -129,78 +129,85 @@ async fn a_head_may_come_in_pieces() {
 }
 
 #[tokio::test]
-async fn a_response_of_another_issuer_ends_the_login() {
+async fn response_of_another_issuer_ends_the_login() {
     let iss = url::form_urlencoded::byte_serialize(ISSUER.as_bytes()).collect::<String>();
-    for (query, kind) in [
+    for (query, code) in [
         (format!("state=STATE&code=c&iss={iss}"), None),
-        ("state=STATE&code=c&iss=https%3A%2F%2Fevil.example".to_owned(), Some(ErrorKind::Refused)),
-        ("state=STATE&code=c".to_owned(), Some(ErrorKind::Refused)),
-        (format!("state=STATE&error=access_denied&iss={iss}"), Some(ErrorKind::Refused)),
-        (format!("state=STATE&error=server_error&iss={iss}"), Some(ErrorKind::Unavailable)),
+        ("state=STATE&code=c&iss=https%3A%2F%2Fevil.example".to_owned(), Some(ErrorCode::RequestRefused)),
+        ("state=STATE&code=c".to_owned(), Some(ErrorCode::RequestRefused)),
+        (format!("state=STATE&error=access_denied&iss={iss}"), Some(ErrorCode::AccessDenied)),
+        (format!("state=STATE&error=server_error&iss={iss}"), Some(ErrorCode::ServiceUnavailable)),
     ] {
-        let mut login = begin(Plan { sends_issuer: true, ..Plan::default() });
-        let page = login.request().await.come_back(&query).await;
-        let ended = login.end().await;
-        assert_eq!(ended.as_ref().err().map(broker_core::Error::kind), kind, "{query}: {ended:?}");
-        assert_eq!(page.contains("Not signed in"), kind.is_some(), "{page}");
-        assert_eq!(login.service.seen().len(), usize::from(kind.is_none()), "{query}");
+        let mut login = start(Plan { sends_issuer: true, ..Plan::default() });
+        let page = login.request().await.follow(&query).await;
+        let result = login.end().await;
+        assert_eq!(result.as_ref().err().map(broker_core::Error::code), code, "{query}: {result:?}");
+        assert_eq!(page.contains("Login failed"), code.is_some(), "{page}");
+        assert_eq!(login.service.seen().len(), usize::from(code.is_none()), "{query}");
     }
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = taken.local_addr().unwrap().port();
+async fn used_port_is_named() {
+    let used = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = used.local_addr().unwrap().port();
     for host in ["127.0.0.1", "localhost"] {
         let mut login =
-            begin(Plan { redirect_uri: format!("http://{host}:{port}/callback"), ..Plan::default() });
-        let error = login.end().await.expect_err("taken");
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        assert!(error.message().contains(&format!("port {port} of `redirect_uri`")), "{error}");
-        assert!(error.hint().unwrap().to_string().contains("redirect_uri"), "{error:?}");
+            start(Plan { redirect_uri: format!("http://{host}:{port}/callback"), ..Plan::default() });
+        let error = login.end().await.expect_err("used");
+        assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
+        assert!(error.message().contains(&port.to_string()), "{error}");
+        assert!(error.hint().unwrap().to_string().contains("`redirect_uri`"), "{error:?}");
     }
-    drop(taken);
-    // Free again: the very port is used.
-    let mut login = begin(Plan { redirect_uri: format!("http://127.0.0.1:{port}/cb"), ..Plan::default() });
+    drop(used);
+    // The port is free again.
+    let mut login = start(Plan { redirect_uri: format!("http://127.0.0.1:{port}/cb"), ..Plan::default() });
     let request = login.request().await;
     assert_eq!(request.params["redirect_uri"], format!("http://127.0.0.1:{port}/cb"));
-    request.come_back("state=STATE&code=c").await;
+    request.follow("state=STATE&code=c").await;
     login.end().await.expect("a login");
 }
 
 #[tokio::test]
-async fn localhost_is_both_addresses_and_others_are_not_listened_on() {
-    let mut login = begin(Plan { redirect_uri: "http://localhost/".to_owned(), ..Plan::default() });
+async fn localhost_listens_on_ipv4_and_ipv6_only() {
+    let mut login = start(Plan { redirect_uri: "http://localhost/".to_owned(), ..Plan::default() });
     let request = login.request().await;
     let port = request.redirect.port().unwrap();
-    let sixth = TcpListener::bind(("::1", 0)).await.is_ok();
-    assert_eq!(TcpStream::connect(("::1", port)).await.is_ok(), sixth);
-    TcpStream::connect(("127.0.0.1", port)).await.expect("somebody listens");
-    request.come_back("state=STATE&code=c").await;
+    let has_ipv6 = TcpListener::bind(("::1", 0)).await.is_ok();
+    assert_eq!(TcpStream::connect(("::1", port)).await.is_ok(), has_ipv6);
+    TcpStream::connect(("127.0.0.1", port)).await.expect("a listener");
+    request.follow("state=STATE&code=c").await;
     login.end().await.expect("a login");
     for elsewhere in ["https://127.0.0.1/callback", "https://example.org/callback"] {
-        let mut login = begin(Plan { redirect_uri: elsewhere.to_owned(), ..Plan::default() });
+        let mut login = start(Plan { redirect_uri: elsewhere.to_owned(), ..Plan::default() });
         let error = login.end().await.expect_err(elsewhere);
-        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_listener_that_nobody_waits_for_is_gone() {
-    let mut login = begin(Plan::default());
+async fn listener_stops_when_the_caller_goes_away() {
+    let mut login = start(Plan::default());
     let request = login.request().await;
-    TcpStream::connect(request.host()).await.expect("somebody listens");
-    login.ended.abort();
-    assert!((&mut login.ended).await.unwrap_err().is_cancelled());
-    assert!(TcpStream::connect(request.host()).await.is_err());
+    TcpStream::connect(request.host()).await.expect("a listener");
+    login.result.abort();
+    assert!((&mut login.result).await.unwrap_err().is_cancelled());
+    // The operation notices it on its own task.
+    while TcpStream::connect(request.host()).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever() {
-    // On this clock whoever waits moves the time.
+async fn login_times_out_after_ten_minutes() {
+    // Waiting advances this clock.
     let clock = TestClock::new();
-    let mut login = begin(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });
+    let mut login = start(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });
     let error = login.end().await.expect_err("too late");
-    assert_eq!(error.kind(), ErrorKind::LoginRequired, "{error}");
+    assert_eq!(
+        (error.code(), error.hint()),
+        (ErrorCode::LoginTimeout, Some(&Hint::LogInWithoutBrowser)),
+        "{error}"
+    );
     assert_eq!(clock.slept().iter().sum::<std::time::Duration>().as_secs(), 600);
 }

@@ -1,10 +1,10 @@
-//! `private_key_jwt` (RFC 7523): what is signed, and by which key.
+//! `private_key_jwt` (RFC 7523): assertions and keys.
 
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use broker_core::{Claims, ErrorKind, Secret};
+use broker_core::{Claims, ErrorCode, Secret};
 use chrono::TimeDelta;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -18,7 +18,7 @@ use crate::lab::{Lab, secret, token};
 
 const TOKEN: &str = "https://login.example.org/oauth/token";
 
-/// For these tests alone.
+/// A key only for these tests.
 const RSA: &str = include_str!("rsa.pem");
 
 fn pem(pkcs8: &[u8]) -> String {
@@ -50,18 +50,19 @@ fn table(key: &str) -> Value {
     })
 }
 
-fn checked(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> Claims {
+/// Verifies the signature, and returns the claims.
+fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> Claims {
     let (signed, signature) = assertion.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url without padding");
     UnparsedPublicKey::new(algorithm, public).verify(signed.as_bytes(), &signature).expect("its signature");
     Claims::read(&Secret::new(assertion)).expect("a JWT")
 }
 
-/// A key, the algorithm that is configured and the one that is used, and what verifies its signature.
+/// A key, the configured and the used algorithm, and the public key to verify with.
 type Case<'a> = (&'a str, Option<&'a str>, &'a str, &'static dyn VerificationAlgorithm, Vec<u8>);
 
 #[tokio::test]
-async fn each_algorithm_signs_what_can_be_verified() {
+async fn each_algorithm_signs_valid_assertions() {
     let ((p256, of_p256), (ed25519, of_ed25519)) = (p256(), ed25519());
     let cases: [Case<'_>; 4] = [
         (RSA, None, "RS256", &RSA_PKCS1_2048_8192_SHA256, rsa_public()),
@@ -69,20 +70,23 @@ async fn each_algorithm_signs_what_can_be_verified() {
         (&p256, None, "ES256", &ECDSA_P256_SHA256_FIXED, of_p256),
         (&ed25519, Some("EdDSA"), "EdDSA", &ED25519, of_ed25519),
     ];
-    for (key, named, alg, algorithm, public) in cases {
+    for (key, configured, alg, algorithm, public) in cases {
         let lab = Lab::new();
-        lab.gives_tokens(TOKEN, "token");
+        lab.issues_tokens(TOKEN, "token");
         let mut table = table(key);
-        if let Some(named) = named {
-            table["algorithm"] = json!(named);
+        if let Some(configured) = configured {
+            table["algorithm"] = json!(configured);
         }
         assert_eq!(secret(&lab.broker(table)).await, "token-1");
         let call = lab.calls().remove(0);
         let assertion = call.field("client_assertion").expect("an assertion");
         let kind = call.field("client_assertion_type").unwrap();
         assert_eq!(kind, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-        assert!(call.authorization.is_none() && call.field("client_secret").is_none(), "{alg}: nothing else");
-        let claims = checked(assertion, algorithm, &public);
+        assert!(
+            call.authorization.is_none() && call.field("client_secret").is_none(),
+            "{alg}: no other authentication"
+        );
+        let claims = verify(assertion, algorithm, &public);
         let header = Claims::header(&Secret::new(assertion)).unwrap();
         assert_eq!((&header["alg"], &header["kid"]), (&json!(alg), &json!("k1")));
         let text = |name| claims.text(name).unwrap_or_default().to_owned();
@@ -94,9 +98,9 @@ async fn each_algorithm_signs_what_can_be_verified() {
 }
 
 #[tokio::test]
-async fn each_assertion_is_good_for_one_use_and_for_the_issuer() {
+async fn assertions_are_unique_and_for_the_issuer() {
     let lab = Lab::new();
-    lab.gives_tokens(TOKEN, "token");
+    lab.issues_tokens(TOKEN, "token");
     let mut table = table(&p256().0);
     table["issuer"] = json!("https://login.example.org/");
     let broker = lab.broker(table);
@@ -116,38 +120,41 @@ async fn each_assertion_is_good_for_one_use_and_for_the_issuer() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_wrong_is_corrected_by_the_service_s() {
+async fn wrong_clock_is_corrected_by_the_service() {
     let lab = Lab::new();
-    let services = lab.now() + TimeDelta::minutes(10);
-    lab.dated(services);
-    let seen = Arc::new(Mutex::new(0));
-    let count = seen.clone();
+    let service_time = lab.now() + TimeDelta::minutes(10);
+    lab.dated(service_time);
+    let requests = Arc::new(Mutex::new(0));
+    let count = requests.clone();
     lab.answers(TOKEN, move |call| {
         *count.lock().unwrap() += 1;
         let claims = Claims::read(&Secret::new(call.field("client_assertion").unwrap())).unwrap();
-        if claims.expires_at().unwrap() < services {
-            return (401, json!({ "error": "invalid_client", "error_description": "the assertion is over" }));
+        if claims.expires_at().unwrap() < service_time {
+            return (
+                401,
+                json!({ "error": "invalid_client", "error_description": "the assertion has expired" }),
+            );
         }
         (200, json!({ "access_token": "token-1", "expires_in": 3600 }))
     });
     assert_eq!(secret(&lab.broker(table(&p256().0))).await, "token-1");
-    assert_eq!(*seen.lock().unwrap(), 2);
+    assert_eq!(*requests.lock().unwrap(), 2);
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_used_says_what_is_needed() {
+async fn unusable_key_has_a_hint_with_the_command() {
     let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
     for key in ["no key at all", sec1] {
         let lab = Lab::new();
-        lab.gives_tokens(TOKEN, "token");
+        lab.issues_tokens(TOKEN, "token");
         let error = token(&lab.broker(table(key))).await.expect_err("no key");
-        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
         assert!(error.hint().unwrap().to_string().contains("openssl pkcs8 -topk8"), "{error:?}");
         assert!(lab.calls().is_empty());
     }
     let public = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n";
     for key in [public, &pem(b"garbage")] {
-        let error = token(&Lab::new().broker(table(key))).await.expect_err("no key that signs");
+        let error = token(&Lab::new().broker(table(key))).await.expect_err("no private key");
         assert!(error.hint().unwrap().to_string().contains("openssl genpkey"), "{error:?}");
     }
     let lab = Lab::new();

@@ -1,4 +1,4 @@
-//! A service in this process, whose answers a test chooses request by request.
+//! A service in this process. The tests set its responses.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,13 +14,13 @@ use broker_testkit::World;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-/// A request as the service saw it.
+/// A request that the service received.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// Without the query.
+    /// The URL without the query.
     pub(crate) url: String,
     pub(crate) authorization: Option<String>,
-    /// The fields of the form, in their order.
+    /// The fields of the form, in order.
     pub(crate) form: Vec<(String, String)>,
 }
 
@@ -32,7 +32,7 @@ impl Call {
 
 type Answer = Box<dyn FnMut(&Call) -> (u16, Value) + Send>;
 
-/// The service: answers by URL.
+/// The service with its responses by URL.
 #[derive(Default)]
 pub(crate) struct Service {
     answers: Mutex<BTreeMap<String, Answer>>,
@@ -60,7 +60,7 @@ impl Http for Service {
     }
 }
 
-/// A world with such a service.
+/// A world with this service.
 pub(crate) struct Lab {
     pub(crate) world: World,
     pub(crate) service: Arc<Service>,
@@ -71,36 +71,36 @@ impl Lab {
         Self { world: World::new(), service: Arc::default() }
     }
 
-    /// Somebody has logged in with the refresh token `refresh-0`; the calls of that are forgotten.
+    /// Logs in with the refresh token `refresh-0`, and discards the calls.
     pub(crate) async fn logged_in(token_url: &str, table: Value) -> Self {
         let lab = Self::new();
-        lab.gives_tokens(token_url, "token");
+        lab.issues_tokens(token_url, "token");
         let login = Login::RefreshToken(Secret::new("refresh-0"));
         lab.broker(table).login(World::NAME, login).await.expect("a login");
         lab.calls();
         lab
     }
 
-    /// From now on this is answered there.
+    /// Sets the response at this URL.
     pub(crate) fn answers(&self, url: &str, answer: impl FnMut(&Call) -> (u16, Value) + Send + 'static) {
         self.service.answers.lock().unwrap().insert(url.to_owned(), Box::new(answer));
     }
 
-    /// A token endpoint that gives `PREFIX-1`, `PREFIX-2` and so on for an hour, with a refresh token each.
-    pub(crate) fn gives_tokens(&self, url: &str, prefix: &'static str) {
-        let mut given = 0;
+    /// Adds a token endpoint that issues `PREFIX-1`, `PREFIX-2` and so on for an hour, with a refresh token each.
+    pub(crate) fn issues_tokens(&self, url: &str, prefix: &'static str) {
+        let mut issued = 0;
         self.answers(url, move |_| {
-            given += 1;
-            (200, json!({ "access_token": format!("{prefix}-{given}"), "expires_in": 3600, "refresh_token": format!("refresh-{prefix}-{given}") }))
+            issued += 1;
+            (200, json!({ "access_token": format!("{prefix}-{issued}"), "expires_in": 3600, "refresh_token": format!("refresh-{prefix}-{issued}") }))
         });
     }
 
-    /// Every answer has this `Date`.
+    /// Sets the `Date` of every response.
     pub(crate) fn dated(&self, date: DateTime<Utc>) {
         *self.service.date.lock().unwrap() = Some(date);
     }
 
-    /// The requests since the last time.
+    /// Returns the requests since the last call.
     pub(crate) fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.service.calls.lock().unwrap())
     }
@@ -109,7 +109,7 @@ impl Lab {
         (KIND.build)(&Settings::new(World::NAME, table, &self.world.env))
     }
 
-    /// A broker, as of a new process, with one provider.
+    /// Returns a broker with one provider, as in a new process.
     pub(crate) fn broker(&self, table: Value) -> Broker {
         self.broker_of(vec![(World::NAME, table)])
     }
@@ -119,7 +119,7 @@ impl Lab {
             let provider = (KIND.build)(&Settings::new(name, table, &self.world.env)).expect("settings");
             (name.to_owned(), Entry::new(provider))
         };
-        let catalog: BTreeMap<_, _> = tables.into_iter().map(entry).collect();
+        let providers: BTreeMap<_, _> = tables.into_iter().map(entry).collect();
         let folder = self.world.record_path().parent().unwrap().to_owned();
         let context = Context::new(
             self.service.clone(),
@@ -127,7 +127,7 @@ impl Lab {
             Arc::new(self.world.env.clone()),
             Arc::new(self.world.person.clone()),
         );
-        Broker::builder(catalog, Arc::new(FileStore::new(folder)), context).build()
+        Broker::builder(providers, Arc::new(FileStore::new(folder)), context).build()
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -135,12 +135,12 @@ impl Lab {
     }
 }
 
-/// The usual token.
+/// Requests the default token.
 pub(crate) async fn token(broker: &Broker) -> Result<Token, Error> {
     broker.token(World::NAME, &TokenRequest::new()).await
 }
 
-/// The usual token's secret.
+/// Returns the secret of the default token.
 pub(crate) async fn secret(broker: &Broker) -> String {
     token(broker).await.expect("a token").secret().expose().to_owned()
 }

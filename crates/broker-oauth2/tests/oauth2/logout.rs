@@ -1,6 +1,6 @@
 //! Revocation (RFC 7009) and introspection (RFC 7662).
 
-use broker_core::{ErrorKind, ScopeKey};
+use broker_core::{ErrorCode, ScopeKey};
 use broker_testkit::World;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn table() -> Value {
 }
 
 #[tokio::test]
-async fn a_logout_revokes_the_refresh_token_first() {
+async fn logout_revokes_the_refresh_token_first() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (200, json!({})));
     let out = lab.broker(table()).logout(World::NAME, false).await.expect("a logout");
@@ -30,24 +30,24 @@ async fn a_logout_revokes_the_refresh_token_first() {
         tokens,
         [(Some("refresh-token-1"), Some("refresh_token")), (Some("token-1"), Some("access_token"))]
     );
-    assert!(calls.iter().all(|call| call.authorization.is_some()), "as this client");
+    assert!(calls.iter().all(|call| call.authorization.is_some()), "authenticated as this client");
     assert!(lab.world.record().is_none_or(|record| record["grant"].is_null()));
 }
 
 #[tokio::test]
-async fn a_logout_that_fails_keeps_the_login() {
+async fn failed_logout_keeps_the_login() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (503, json!({})));
     let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("away");
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.code(), ErrorCode::ServiceUnavailable, "{error}");
     lab.answers(REVOKE, |_| (401, json!({ "error": "invalid_client" })));
     let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("refused");
-    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert_eq!(error.code(), ErrorCode::ClientRefused, "{error}");
     assert_eq!(lab.world.record().unwrap()["grant"]["secret"], "refresh-token-1");
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_revoked_it_is_said() {
+async fn logout_without_revocation_endpoint_has_a_note() {
     let mut table = table();
     table.as_object_mut().unwrap().remove("revocation_url");
     let lab = Lab::logged_in(TOKEN, table.clone()).await;
@@ -56,22 +56,22 @@ async fn where_nothing_can_be_revoked_it_is_said() {
 }
 
 #[tokio::test]
-async fn the_service_says_what_it_knows_of_a_token() {
+async fn introspection_returns_the_response() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(INTROSPECT, |call| (200, json!({ "active": call.field("token") == Some("token-1") })));
     let broker = lab.broker(table());
     assert_eq!(secret(&broker).await, "token-1");
-    let said = broker.introspect(World::NAME, &ScopeKey::default()).await.expect("an answer");
-    assert_eq!(said.expect("something")["active"], true);
-    assert!(lab.calls()[0].authorization.is_some(), "as this client");
+    let response = broker.introspect(World::NAME, &ScopeKey::default()).await.expect("a response");
+    assert_eq!(response.expect("an object")["active"], true);
+    assert!(lab.calls()[0].authorization.is_some(), "authenticated as this client");
     let mut without = table();
     without.as_object_mut().unwrap().remove("introspection_url");
-    let said = lab.broker(without).introspect(World::NAME, &ScopeKey::default()).await.expect("no error");
-    assert!(said.is_none());
+    let response = lab.broker(without).introspect(World::NAME, &ScopeKey::default()).await.expect("no error");
+    assert!(response.is_none());
 }
 
 #[tokio::test]
-async fn without_a_refresh_token_the_access_token_is_revoked() {
+async fn logout_without_refresh_token_revokes_the_access_token() {
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (200, json!({ "access_token": "only", "expires_in": 3600 })));
     lab.answers(REVOKE, |_| (200, json!({})));

@@ -1,4 +1,4 @@
-//! Configurations that cannot work say which key is missing.
+//! Errors of incomplete or contradictory configurations.
 
 use broker_core::{Login, Secret};
 use broker_testkit::World;
@@ -9,15 +9,11 @@ use crate::lab::Lab;
 const TOKEN: &str = "https://login.example.org/oauth/token";
 
 #[test]
-fn what_a_flow_needs_is_named() {
+fn settings_errors_name_the_key() {
     let cases: [(Value, &str, &str); 21] = [
-        (json!({}), "flow", "or `from`"),
-        (
-            json!({ "flow": "device", "token_url": TOKEN, "client_id": "me" }),
-            "flow",
-            "needs `device_url`, or `issuer`",
-        ),
-        (json!({ "flow": "device", "client_id": "me" }), "flow", "needs `token_url`, or `issuer`"),
+        (json!({}), "flow", "`from`"),
+        (json!({ "flow": "device", "token_url": TOKEN, "client_id": "me" }), "flow", "`device_url`"),
+        (json!({ "flow": "device", "client_id": "me" }), "flow", "`token_url`"),
         (
             json!({ "flow": "authorization_code", "token_url": TOKEN, "client_id": "me" }),
             "flow",
@@ -30,7 +26,7 @@ fn what_a_flow_needs_is_named() {
             "`client_secret`",
         ),
         (json!({ "flow": "token_exchange", "token_url": TOKEN }), "flow", "`from`"),
-        (json!({ "flow": "device", "from": "base", "token_url": TOKEN }), "from", "`flow` out"),
+        (json!({ "flow": "device", "from": "base", "token_url": TOKEN }), "from", "`flow`"),
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "client_auth": "basic" }),
             "client_auth",
@@ -44,7 +40,7 @@ fn what_a_flow_needs_is_named() {
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "grant_type": "x" } }),
             "params",
-            "`grant_type`: the flow itself, or a key of its own",
+            "`grant_type`",
         ),
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "actor_token": "KANARIE" } }),
@@ -59,15 +55,15 @@ fn what_a_flow_needs_is_named() {
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "params": { "list": ["KANARIE"] } }),
             "params",
-            "`list`: expected text",
+            "text for `list`",
         ),
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "fields": { "scope": " " } }),
             "fields.scope",
             "a path",
         ),
-        (json!({ "from": "", "token_url": TOKEN }), "from", "no name"),
-        (json!({ "flow": "token_exchange", "from": "a b", "token_url": TOKEN }), "from", "no name"),
+        (json!({ "from": "", "token_url": TOKEN }), "from", "provider name"),
+        (json!({ "flow": "token_exchange", "from": "a b", "token_url": TOKEN }), "from", "provider name"),
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "redirect_uri": "http://127.0.0.2/cb" }),
             "redirect_uri",
@@ -81,7 +77,7 @@ fn what_a_flow_needs_is_named() {
         (
             json!({ "flow": "refresh_token", "token_url": "http://login.example.org/", "client_id": "me" }),
             "token_url",
-            "https only",
+            "https",
         ),
         (
             json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "redirect_uri": "https://evil.example/" }),
@@ -90,16 +86,16 @@ fn what_a_flow_needs_is_named() {
         ),
     ];
     let lab = Lab::new();
-    for (table, key, words) in cases {
+    for (table, key, data) in cases {
         let error = lab.build(table.clone()).err().unwrap_or_else(|| panic!("{table} is wrong"));
         assert_eq!(error.key, key, "{table}: {error}");
-        assert!(error.message.contains(words), "{table}: {error}");
+        assert!(error.message.contains(data), "{table}: {error}");
         assert!(!error.message.contains("KANARIE"), "{error}");
     }
 }
 
 #[test]
-fn the_environment_has_texts_only() {
+fn settings_may_be_texts_of_the_environment() {
     let table = json!({
         "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "scope": "a b", "life": "30m",
         "resource": "[\"https://a.example\"]", "params": "{\"tenant\": \"t\"}",
@@ -109,18 +105,18 @@ fn the_environment_has_texts_only() {
 }
 
 #[tokio::test]
-async fn a_login_that_the_flow_does_not_have_is_a_wrong_use() {
+async fn unsupported_login_is_an_error() {
     let lab = Lab::new();
-    let machine =
+    let client =
         json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s" });
-    let held = json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me" });
+    let refresh_token = json!({ "flow": "refresh_token", "token_url": TOKEN, "client_id": "me" });
     for (table, login) in [
-        (machine, Login::RefreshToken(Secret::new("r"))),
-        (held.clone(), Login::Usual),
-        (held, Login::Password(Secret::new("pw"))),
+        (client, Login::RefreshToken(Secret::new("r"))),
+        (refresh_token.clone(), Login::Usual),
+        (refresh_token, Login::Password(Secret::new("pw"))),
     ] {
         let error = lab.broker(table).login(World::NAME, login).await.expect_err("no such login");
-        assert_eq!(error.kind(), broker_core::ErrorKind::Usage, "{error}");
+        assert_eq!(error.code(), broker_core::ErrorCode::LoginUnsupported, "{error}");
     }
     assert!(lab.calls().is_empty());
 }

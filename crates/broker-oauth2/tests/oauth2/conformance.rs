@@ -1,4 +1,4 @@
-//! The suite that every provider runs through, with the fake servers of EarthScope and EarthDaily by configuration.
+//! The conformance suite, with the fake servers of EarthScope and EarthDaily by configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn build(world: &World, table: Value) -> Arc<dyn Provider> {
     (KIND.build)(&Settings::new(World::NAME, table, &world.env)).expect("settings")
 }
 
-/// A person's login by device code.
+/// A login by device code.
 struct Device {
     world: World,
     service: EarthScope,
@@ -76,17 +76,17 @@ impl Subject for Device {
 }
 
 #[tokio::test]
-async fn a_device_login_with_rotation_and_reuse_detection() {
+async fn device_login_with_rotation_conforms() {
     conformance::run(|| Device::approved(Rotation::RotateDetectReuse)).await;
 }
 
 #[tokio::test]
-async fn a_device_login_whose_refresh_token_stays() {
+async fn device_login_without_rotation_conforms() {
     conformance::run(|| Device::approved(Rotation::Omit)).await;
 }
 
-/// A machine's secret.
-fn machine() -> ClientSubject {
+/// A token by client credentials.
+fn client_credentials() -> ClientSubject {
     ClientSubject::new(world(), EarthDailyOptions::default(), |world, service, secret| {
         let table = json!({
             "flow": "client_credentials",
@@ -99,6 +99,6 @@ fn machine() -> ClientSubject {
 }
 
 #[tokio::test]
-async fn a_machine_s_secret() {
-    conformance::run(machine).await;
+async fn client_credentials_conform() {
+    conformance::run(client_credentials).await;
 }

@@ -1,0 +1,261 @@
+//! The pages that the browser shows after a login.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use broker_core::{ErrorCode, ErrorKind, sanitize};
+use sha2::{Digest, Sha256};
+
+/// The style of every page. The Content-Security-Policy allows it by its hash, and nothing else.
+const STYLE: &str = "\
+:root{color-scheme:light dark;--back:#f4f6f8;--card:#fff;--text:#1c2430;--good:#1a7f37;--bad:#c62828;--wait:#57606a}\
+@media(prefers-color-scheme:dark){:root{--back:#14181d;--card:#20262e;--text:#e8ecf1;--good:#56d364;--bad:#ff7b72;\
+--wait:#a5b0bc}}\
+body{margin:0;min-height:100vh;display:flex;align-items:center;justify-content:center;background:var(--back);\
+color:var(--text);font:1.0625rem/1.5 system-ui,sans-serif}\
+main{box-sizing:border-box;width:30rem;max-width:calc(100% - 2rem);margin:1rem;padding:1.75rem 2rem;\
+border-radius:.75rem;border-top:.375rem solid var(--wait);background:var(--card);box-shadow:0 1px 4px #0003}\
+main.good{border-color:var(--good)}main.bad{border-color:var(--bad)}\
+h1{margin:0 0 .5rem;font-size:1.375rem}.good h1{color:var(--good)}.bad h1{color:var(--bad)}\
+p{margin:0;overflow-wrap:anywhere}";
+
+/// The longest account name on a page, in characters.
+const LONGEST_ACCOUNT: usize = 100;
+
+/// Where the user finds more.
+const GO_BACK: &str = "Go back to the program that started the login";
+
+/// A page for the browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Page {
+    /// The login is saved; with the account, if it is known.
+    LoggedIn(Option<String>),
+    /// The login failed.
+    Failed(ErrorCode),
+    /// The exchange takes longer than the page waits.
+    Pending,
+    /// The login ended before its result was known: it was stopped, or could not be saved.
+    Unknown,
+    /// The request belongs to another login.
+    OtherLogin,
+    NotFound,
+    MethodNotAllowed,
+    /// Sent under another host name, perhaps by DNS rebinding.
+    OtherHost,
+    TooLong,
+    Malformed,
+}
+
+impl Page {
+    fn status(&self) -> &'static str {
+        match self {
+            Self::LoggedIn(_) | Self::Failed(_) | Self::Pending | Self::Unknown => "200 OK",
+            Self::OtherLogin | Self::Malformed => "400 Bad Request",
+            Self::NotFound => "404 Not Found",
+            Self::MethodNotAllowed => "405 Method Not Allowed",
+            Self::OtherHost => "421 Misdirected Request",
+            Self::TooLong => "431 Request Header Fields Too Large",
+        }
+    }
+
+    /// The class of the style, the title, and the text as HTML.
+    fn content(&self) -> (&'static str, &'static str, String) {
+        let text = match self {
+            Self::LoggedIn(account) => {
+                let account = account.as_deref().map(escape).filter(|account| !account.is_empty());
+                let account = account.map_or_else(String::new, |account| format!(" as {account}"));
+                return ("good", "Login complete", format!("Logged in{account}. You can close this tab."));
+            }
+            Self::Failed(code) => {
+                let (cause, action) = explain(*code);
+                return ("bad", "Not logged in", format!("Login failed: {cause}. {GO_BACK}{action}."));
+            }
+            Self::Pending => {
+                let text = format!("The login is being completed. {GO_BACK} to see the result.");
+                return ("wait", "Almost done", text);
+            }
+            Self::Unknown => {
+                let text = format!("The result of the login is not known here. {GO_BACK} to see it.");
+                return ("wait", "Login ended", text);
+            }
+            Self::OtherLogin => {
+                "This address does not belong to the current login, which still waits for you. Open the address that \
+                 the program shows."
+            }
+            Self::NotFound => "There is no page at this address.",
+            Self::MethodNotAllowed => "Only GET requests are answered here.",
+            Self::OtherHost => "This server does not have this host name.",
+            Self::TooLong => "The request is too long.",
+            Self::Malformed => "The request is not valid HTTP.",
+        };
+        ("bad", "Not a login", text.to_owned())
+    }
+
+    /// The whole HTTP response. Nothing in it is from the request, and it loads nothing.
+    pub(super) fn response(&self) -> String {
+        let (class, title, text) = self.content();
+        let body = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
+             <body>\n<main class=\"{class}\">\n<h1>{title}</h1>\n<p>{text}</p>\n</main>\n</body>\n</html>\n"
+        );
+        let (status, length) = (self.status(), body.len());
+        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {length}\r\n\
+             Connection: close\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n\
+             X-Content-Type-Options: nosniff\r\nAllow: GET\r\n\
+             Content-Security-Policy: default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'\r\n\r\n{body}"
+        )
+    }
+}
+
+/// What failed, and what to do, without words of the service: those may repeat the request.
+fn explain(code: ErrorCode) -> (&'static str, &'static str) {
+    const AGAIN: &str = " and log in again";
+    const LATER: &str = " and try again later";
+    const SETTINGS: &str = " to see which setting to correct";
+    match (code, code.kind()) {
+        (ErrorCode::AccessDenied, _) => {
+            ("the service denied the login", " and log in again if this was a mistake")
+        }
+        (ErrorCode::ClientRefused, _) => {
+            ("the service does not accept the settings of this program", SETTINGS)
+        }
+        (_, ErrorKind::Configuration) => ("a setting of the program is wrong", SETTINGS),
+        (_, ErrorKind::LoginRequired) => {
+            ("the service no longer accepts this login; perhaps it took too long", AGAIN)
+        }
+        (ErrorCode::ServiceUnavailable | ErrorCode::RateLimited, _) => {
+            ("the service is not available now", LATER)
+        }
+        (ErrorCode::BadResponse, _) => ("the service sent an unexpected response", LATER),
+        (ErrorCode::TlsUntrusted, _) => {
+            ("the certificate of the service is not trusted", " to see what to do")
+        }
+        (_, ErrorKind::Unavailable) => ("the program could not reach the service", LATER),
+        (_, ErrorKind::Refused) => ("the service refused the login", " to see why"),
+        (_, ErrorKind::Cancelled) => ("the login was stopped", AGAIN),
+        _ => ("an error occurred on this computer", " to see why"),
+    }
+}
+
+/// An account name as HTML text.
+fn escape(account: &str) -> String {
+    let mut escaped = String::new();
+    for c in sanitize(account).trim().chars().take(LONGEST_ACCOUNT) {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+        text.split_once(start).unwrap().1.split_once(end).unwrap().0
+    }
+
+    fn pages() -> Vec<Page> {
+        let own = [
+            Page::LoggedIn(None),
+            Page::LoggedIn(Some("ada@example.org".to_owned())),
+            Page::Pending,
+            Page::Unknown,
+            Page::OtherLogin,
+            Page::NotFound,
+            Page::MethodNotAllowed,
+            Page::OtherHost,
+            Page::TooLong,
+            Page::Malformed,
+        ];
+        own.into_iter().chain(ErrorCode::ALL.iter().map(|code| Page::Failed(*code))).collect()
+    }
+
+    #[test]
+    fn policy_allows_only_the_style_by_hash() {
+        for page in pages() {
+            let response = page.response();
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            let hash = STANDARD.encode(Sha256::digest(between(body, "<style>", "</style>")));
+            let policy =
+                head.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: ")).unwrap();
+            let expected = format!(
+                "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            );
+            assert_eq!(policy, expected);
+            assert_eq!(body.matches("<style").count(), 1);
+            for part in ["<script", "src=", "href=", "url(", "@import", "style=", "<form"] {
+                assert!(!body.contains(part), "{part}: {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn headers_keep_the_page_private() {
+        for page in pages() {
+            let response = page.response();
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            for header in [
+                "Content-Type: text/html; charset=utf-8",
+                "Connection: close",
+                "Cache-Control: no-store",
+                "Referrer-Policy: no-referrer",
+                "X-Content-Type-Options: nosniff",
+                &format!("Content-Length: {}", body.len()),
+            ] {
+                assert!(head.lines().any(|line| line == header), "{header}: {head}");
+            }
+        }
+    }
+
+    #[test]
+    fn pages_are_readable_in_dark_and_on_telephones() {
+        let page = Page::LoggedIn(None).response();
+        for part in [
+            "color-scheme:light dark",
+            "prefers-color-scheme:dark",
+            "name=\"viewport\" content=\"width=device-width",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn account_is_escaped_and_shortened() {
+        let account = format!("<b>&\"'\u{202e}\u{1b}[2J{}", "x".repeat(500));
+        let page = Page::LoggedIn(Some(account)).response();
+        let text = between(&page, "<p>", "</p>");
+        assert!(text.starts_with("Logged in as &lt;b&gt;&amp;&quot;&#39;  [2Jxxx"), "{text}");
+        assert!(text.len() < 200 && text.ends_with("x. You can close this tab."), "{text}");
+        for (account, text) in [
+            (Some("ada@example.org"), "Logged in as ada@example.org. You can close this tab."),
+            (Some("\u{1b}"), "Logged in. You can close this tab."),
+            (None, "Logged in. You can close this tab."),
+        ] {
+            let page = Page::LoggedIn(account.map(str::to_owned)).response();
+            assert_eq!(between(&page, "<p>", "</p>"), text);
+        }
+    }
+
+    #[test]
+    fn failures_say_the_cause_and_the_next_step() {
+        for code in ErrorCode::ALL {
+            let page = Page::Failed(*code).response();
+            let text = between(&page, "<p>", "</p>");
+            assert!(text.starts_with("Login failed: the ") || text.starts_with("Login failed: a"), "{text}");
+            assert!(text.contains(". Go back to the program that started the login "), "{text}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The browser tab that waits for the result of a login.
+
+use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::page::Page;
+
+type Connection = Arc<Mutex<Option<TcpStream>>>;
+
+/// The connection of a browser tab with the response of the login. It gets one page: the result, or after a timeout or when
+/// dropped a page without it. Sending does not block, and its errors are ignored: a closed tab changes nothing.
+pub(super) struct Tab(Connection);
+
+impl Tab {
+    /// Takes the connection. `None` if it is unusable, such as after a reset.
+    pub(super) fn new(stream: tokio::net::TcpStream, timeout: Duration) -> Option<Self> {
+        let connection = Arc::new(Mutex::new(Some(stream.into_std().ok()?)));
+        let late = Arc::downgrade(&connection);
+        tokio::spawn(async move {
+            tokio::time::sleep(timeout).await;
+            if let Some(connection) = late.upgrade() {
+                send(&connection, &Page::Pending);
+            }
+        });
+        Some(Self(connection))
+    }
+
+    /// Shows the page.
+    pub(super) fn show(self, page: &Page) {
+        send(&self.0, page);
+    }
+}
+
+impl Drop for Tab {
+    fn drop(&mut self) {
+        send(&self.0, &Page::Unknown);
+    }
+}
+
+/// Sends the page, unless one was sent before.
+fn send(connection: &Connection, page: &Page) {
+    let stream = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(mut stream) = stream {
+        // The page fits in the empty send buffer of the connection, which is non-blocking.
+        let sent =
+            stream.write_all(page.response().as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
+        tracing::debug!(?page, ?sent, "answered the browser");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    async fn tab(timeout: Duration) -> (TcpStream, Tab) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let browser = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (browser, Tab::new(listener.accept().await.unwrap().0, timeout).unwrap())
+    }
+
+    async fn read(mut browser: TcpStream) -> String {
+        let mut page = String::new();
+        browser.read_to_string(&mut page).await.unwrap();
+        page
+    }
+
+    #[tokio::test]
+    async fn tab_shows_the_result_once() {
+        let (browser, tab) = tab(LONG).await;
+        tab.show(&Page::LoggedIn(None));
+        assert_eq!(read(browser).await, Page::LoggedIn(None).response());
+    }
+
+    #[tokio::test]
+    async fn tab_stops_waiting_after_the_timeout() {
+        let (browser, tab) = tab(Duration::from_millis(20)).await;
+        assert_eq!(read(browser).await, Page::Pending.response());
+        tab.show(&Page::LoggedIn(None));
+    }
+
+    #[tokio::test]
+    async fn dropped_tab_says_that_the_result_is_unknown() {
+        let (browser, tab) = tab(LONG).await;
+        drop(tab);
+        assert_eq!(read(browser).await, Page::Unknown.response());
+    }
+
+    #[tokio::test]
+    async fn closed_tab_is_ignored() {
+        let (browser, tab) = tab(LONG).await;
+        drop(browser);
+        tab.show(&Page::LoggedIn(None));
+    }
+}

@@ -1,0 +1,153 @@
+//! A whole login in headless Chromium: the real binary, a fake authorization server, and the page that the user sees.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use broker_e2e::Sandbox;
+use serde_json::json;
+use url::{Url, form_urlencoded};
+
+use crate::oidc::code::seated;
+use crate::oidc::service::Login;
+
+/// The longest time for one page in Chromium.
+const LONGEST_VISIT: Duration = Duration::from_mins(2);
+
+/// Starts an authorization server that logs every browser in as `account`, or denies the login. Returns its URL.
+fn authorization_server(account: Option<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // Browsers open connections that they never use.
+            std::thread::spawn(move || answer(&stream, account));
+        }
+    });
+    url
+}
+
+fn answer(mut stream: &TcpStream, account: Option<&str>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        if line.trim().is_empty() {
+            break;
+        }
+        head.push(line);
+    }
+    let length =
+        head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    let target = head.first()?.split(' ').nth(1)?.to_owned();
+    let response = if let Some(query) = target.strip_prefix("/authorize?") {
+        let location = redirect(&form_urlencoded::parse(query.as_bytes()).into_owned().collect(), account);
+        format!(
+            "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    } else {
+        let form: BTreeMap<_, _> = form_urlencoded::parse(&body).into_owned().collect();
+        assert_eq!((form["code"].as_str(), form["code_verifier"].len()), ("the-code", 43));
+        let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let id_token = format!("{}.{}.", part(json!({ "alg": "none" })), part(json!({ "email": account })));
+        let tokens = json!({
+            "access_token": "a", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r", "id_token": id_token,
+        });
+        let tokens = tokens.to_string();
+        let length = tokens.len();
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{tokens}"
+        )
+    };
+    stream.write_all(response.as_bytes()).ok()
+}
+
+/// The redirect to the broker.
+fn redirect(params: &BTreeMap<String, String>, account: Option<&str>) -> Url {
+    let mut url = Url::parse(&params["redirect_uri"]).expect("a redirect URI");
+    let result = if account.is_some() { ("code", "the-code") } else { ("error", "access_denied") };
+    url.query_pairs_mut().extend_pairs([result, ("state", &params["state"])]);
+    url
+}
+
+fn sandbox(server: &str) -> Sandbox {
+    seated(Sandbox::new().with_config(&format!(
+        "[providers.sea]\nkind = \"oauth2\"\nflow = \"authorization_code\"\nclient_id = \"native\"\n\
+         authorization_url = \"{server}/authorize\"\ntoken_url = \"{server}/token\"\n"
+    )))
+}
+
+/// Opens the URL in headless Chromium, and returns the text of the final page.
+fn visit(sandbox: &Sandbox, url: &str) -> String {
+    let home = sandbox.home();
+    let [page, log] = ["page.html", "chromium.log"].map(|name| home.join(name));
+    let mut chromium = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", home.join("chromium").display()))
+        .arg(url)
+        .env("HOME", home)
+        .stdout(File::create(&page).expect("a file"))
+        .stderr(File::create(&log).expect("a file"))
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("chromium is missing: apt-get install chromium");
+    let start = Instant::now();
+    let done = loop {
+        match chromium.try_wait().expect("the state of chromium") {
+            Some(status) => break status.success(),
+            None if start.elapsed() > LONGEST_VISIT => {
+                let _ = chromium.kill();
+                break chromium.wait().is_ok_and(|status| status.success());
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    let log = std::fs::read_to_string(log).expect("the log");
+    assert!(done, "chromium failed: {log}");
+    assert!(!log.contains("Content Security Policy"), "the page violates its own policy: {log}");
+    text(&std::fs::read_to_string(page).expect("the page"))
+}
+
+/// The visible text of a page, with single spaces.
+fn text(page: &str) -> String {
+    let body = page.split_once("<body>").unwrap_or_else(|| panic!("no body: {page}")).1;
+    let text: String =
+        body.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn browser_shows_the_account_after_the_login() {
+    let sandbox = sandbox(&authorization_server(Some("ada@example.org")));
+    let login = Login::begin(&sandbox, &["login", "sea"]);
+    let text = visit(&sandbox, &login.url);
+    assert_eq!(text, "Login complete Logged in as ada@example.org. You can close this tab.");
+    let _ = login.end().ends(0);
+    assert_eq!(sandbox.record("sea")["account"], "ada@example.org");
+    assert_eq!(sandbox.broker(&["token", "sea"]).token(), "a");
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn browser_shows_why_the_login_failed() {
+    let sandbox = sandbox(&authorization_server(None));
+    let login = Login::begin(&sandbox, &["login", "sea"]);
+    let text = visit(&sandbox, &login.url);
+    assert!(
+        text.starts_with("Not logged in Login failed: the service denied the login. Go back to "),
+        "{text}"
+    );
+    let _ = login.end().ends(6).fails_with("access_denied");
+    let _ = sandbox.broker(&["token", "sea"]).ends(3).fails_with("login_required");
+}
