@@ -154,7 +154,9 @@ pub fn louder(words: &[&str]) -> &'static [&'static str] {
     let asked = std::env::var_os("BROKER_E2E_VVV").is_some_and(|value| value == "1");
     let own = |word: &str| word.starts_with("-v") || word.starts_with("-q") || word == "--quiet";
     let loud = |word: &str| own(word) || word == "--";
-    if asked && !words.is_empty() && !words.iter().copied().any(loud) { &["-vvv"] } else { &[] }
+    // `help` takes only names of commands, and `exec` without `--` takes every flag as one of its command.
+    let takes_flags = !matches!(words.first(), None | Some(&"help" | &"exec"));
+    if asked && takes_flags && !words.iter().copied().any(loud) { &["-vvv"] } else { &[] }
 }
 
 /// Returns whether a line belongs to the log: it begins with a timestamp or `because: `.
