@@ -33,7 +33,7 @@ fn rejected_token_is_replaced_once_for_all() {
 }
 
 #[test]
-fn replacement_is_not_replaced_within_30_seconds() {
+fn new_token_is_not_replaced_again_within_30_seconds() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &first).token();
     let _ = reject(&sandbox, &second).ends(4).fails_with("token_rejected");

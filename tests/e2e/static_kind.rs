@@ -93,7 +93,7 @@ fn token_is_not_stored() {
 }
 
 #[test]
-fn life_limits_how_long_a_token_is_cached() {
+fn life_key_limits_how_long_a_token_is_cached() {
     let sandbox = Sandbox::new();
     let (secret, count) = (sandbox.home().join("secret"), sandbox.home().join("count"));
     sandbox.write(&secret, TOKEN);

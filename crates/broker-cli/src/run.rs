@@ -14,7 +14,7 @@ use crate::terminal;
 /// Handlers for the signals that would end the process.
 pub(crate) struct Signals {
     handled: Vec<(SignalKind, Signal)>,
-    /// Handled so that a write beyond the file size limit fails with an error instead.
+    /// Catches SIGXFSZ: a write beyond the file size limit then returns an error.
     _file_too_big: Signal,
 }
 

@@ -76,7 +76,7 @@ impl EarthScope {
             }
         };
         let keys = keys(&object).ok_or_else(|| {
-            Error::new(ErrorCode::BadResponse, format!("the response of {url} has no keys"))
+            Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"))
         })?;
         let expiration = object.get("expiration").and_then(Value::as_str);
         // The expiration is by the service's clock, which may differ.

@@ -87,7 +87,7 @@ impl Provider for EarthScope {
         if request.scopes().iter().any(Derived::is_key) {
             return Err(Error::new(
                 ErrorCode::ScopeUnsupported,
-                "AWS keys are not a scope: request them by their role",
+                "AWS keys cannot be requested as a scope: name their role",
             ));
         }
         if self.client_secret.is_some() { refuse_scopes(request) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Formats with a statement for each host.
+//! Formats that print one entry per host: netrc, DuckDB.
 
 use std::process::Command;
 

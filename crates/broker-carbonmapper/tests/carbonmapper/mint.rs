@@ -67,7 +67,7 @@ async fn lifetimes_become_utc_dates_from_tomorrow() {
 }
 
 #[tokio::test]
-async fn expiry_is_from_the_jwt_or_the_start_of_the_day() {
+async fn expiry_is_from_the_jwt_or_the_configured_date() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;

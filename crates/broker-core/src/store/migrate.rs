@@ -32,7 +32,7 @@ pub enum Migrated {
 }
 
 impl FileStore {
-    /// The providers with a record here or in a fallback file, configured or not.
+    /// The providers that have a record in this store or in a fallback file, configured or not.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let files = self.files().into_iter();

@@ -158,7 +158,7 @@ fn lifetimes_are_durations_or_dates() {
 }
 
 #[test]
-fn scope_keys_are_sorted_and_unique() {
+fn scopes_of_a_request_are_sorted_and_unique() {
     assert_eq!(ScopeKey::new(["b", "a  c", "b"]).as_str(), "a b c");
     assert!(ScopeKey::new(["", " "]).is_empty());
 }

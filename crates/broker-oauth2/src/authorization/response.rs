@@ -10,7 +10,7 @@ use super::pkce::same;
 /// The longest text of a service in a message.
 const LONGEST_TEXT: usize = 300;
 
-/// The properties of the response to one authorization request.
+/// The values that the response to one authorization request must have.
 pub(super) struct Expected {
     state: Secret,
     issuer: Option<String>,

@@ -173,7 +173,7 @@ impl Config {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
             return Err(SettingsError::new(
                 "params",
-                format!("`{key}` is set by the flow or by another key"),
+                format!("`{key}` cannot be set here: the flow or another key sets it"),
             ));
         }
         match self.fields.as_ref().and_then(AnswerFields::empty) {

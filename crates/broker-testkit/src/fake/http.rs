@@ -59,7 +59,7 @@ impl Seen {
         serde_json::from_str(&self.body).expect("the request has a JSON body")
     }
 
-    /// Returns the first header of that name, in any case.
+    /// Returns the first header with this name, ignoring upper and lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();

@@ -36,7 +36,7 @@ pub(super) struct Text {
     pub(super) text: String,
 }
 
-/// A layer with its origin.
+/// A layer of the configuration and its origin.
 struct Layer {
     metadata: Metadata,
     values: Dict,

@@ -23,7 +23,7 @@ impl EarthDailyCredentials {
         Err(format!("{}: this broker was built without the kind `earthdaily`", path.display()))
     }
 
-    pub(super) fn global(_: &dyn Env) -> Vec<Result<Self, String>> {
+    pub(super) fn everywhere(_: &dyn Env) -> Vec<Result<Self, String>> {
         Vec::new()
     }
 }
