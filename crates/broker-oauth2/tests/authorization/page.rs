@@ -101,6 +101,8 @@ async fn page_does_not_claim_a_login_that_was_not_saved() {
     std::fs::write(&folder, "").unwrap();
     let page = request.follow("state=STATE&code=c").await;
     login.end().await.expect_err("not saved");
+    // The temporary folder removes folders only.
+    std::fs::remove_file(&folder).unwrap();
     assert!(page.contains("The result of the login is not known here"), "{page}");
     assert!(!page.contains("Logged in"), "{page}");
 }
