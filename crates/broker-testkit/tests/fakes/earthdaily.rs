@@ -5,7 +5,7 @@ use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
 use super::client::{Answer, FORM, get, post_form, send};
 use super::{Moved, claims};
 
-/// A secret with characters that need form encoding.
+/// A client secret with characters that form encoding must escape.
 const SECRET: &str = "a+b c%:/ü";
 const ENCODED: &str = "a%2Bb+c%25%3A%2F%C3%BC";
 

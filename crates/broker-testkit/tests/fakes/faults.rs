@@ -27,7 +27,7 @@ fn try_refresh(service: &EarthScope, token: &str) -> std::io::Result<Answer> {
     try_send(&url, "POST", &[FORM], &refresh_form(token))
 }
 
-/// Refreshes under a fault, and checks whether the token is spent.
+/// Refreshes under a fault, and checks whether the service has processed the request.
 fn refresh_under(fault: Fault, acted: bool) -> Answer {
     let service = rotating();
     let token = service.issue_refresh_token();
@@ -114,7 +114,7 @@ fn delayed_service_acts_after_the_client_disconnects() {
     let stream = send_only(&url, "POST", &[FORM], &refresh_form(&token));
     assert!(service.wait_for("token", 1, SOON));
     drop(stream);
-    // A later and slower request ends after the first one.
+    // This request takes longer than the first, so the service has processed both when it ends.
     service.fault("revoke", Fault::Delay(Duration::from_millis(200)));
     let revoke = format!("{}/oauth/revoke", service.url());
     let _ = try_send(&revoke, "POST", &[], "").unwrap();
