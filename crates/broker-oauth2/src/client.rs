@@ -58,7 +58,7 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
-    /// Returns the configuration keys that a hint names when the service refuses the client.
+    /// Returns the hint for a refused client, which names the configuration keys to check.
     pub(crate) fn keys(&self) -> &'static str {
         match self {
             Self::Public(_) => "check `client_id`; a client with a secret needs `client_secret`",

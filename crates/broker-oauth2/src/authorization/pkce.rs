@@ -19,7 +19,7 @@ pub(super) fn random() -> Result<Secret> {
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
-/// A PKCE code verifier. The browser gets only its hash, so a stolen authorization code cannot be exchanged.
+/// A PKCE code verifier. The browser gets only the verifier's hash, so a stolen authorization code is useless.
 pub(super) struct Verifier(Secret);
 
 impl Verifier {
