@@ -1,4 +1,4 @@
-//! Signals wait for the save.
+//! Tests that a signal does not stop `broker` between a response and its save.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn repeated_signals_lose_nothing() {
             }
         }
         let run = finish(child);
-        // On a busy machine two signals may arrive before the first is handled.
+        // On a busy machine, a second signal may arrive before the first is handled.
         assert!(signals.iter().any(|signal| run.code == 128 + signal.as_raw()), "{run:?}");
         assert_ne!(token(&scene.complete_record("repeated signals")), before.token, "saved");
         assert_eq!(scene.service.refreshes(), before.refreshes + 1);
