@@ -168,14 +168,14 @@ mod tests {
     use super::{asked, bar, cut, table, wrap};
 
     #[test]
-    fn derived_credentials_have_names() {
+    fn derived_credentials_are_shown_by_name() {
         let keys = ["", "stac", "cookie:", "aws:s3-miniseed-v2", "aws:lab?site=a%26b"];
         let words = ["(no scope)", "stac", "the asset cookie", "keys of s3-miniseed-v2", "keys of lab"];
         assert_eq!(keys.map(asked), words);
     }
 
     #[test]
-    fn wrap_breaks_between_words() {
+    fn long_line_is_wrapped_between_words() {
         assert_eq!(wrap("hint: one two three", 10, 6), "hint: one\n      two\n      three");
         assert_eq!(wrap("short", 10, 6), "short");
         assert_eq!(wrap("a/path/longer/than/all and", 10, 2), "a/path/longer/than/all\n  and");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_keeps_whole_words() {
+    fn long_table_cell_is_cut_after_a_whole_word() {
         assert_eq!(cut("one two three", 13), "one two three");
         assert_eq!(cut("one two three", 12), "one two…");
         assert_eq!(cut("one two three", 8), "one two…");
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_cut_flexible_columns_only() {
+    fn wide_table_cuts_only_flexible_columns() {
         let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
         let rows = [
             row(&["A", "B", "C"]),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn bar_shows_the_remaining_share() {
+    fn bar_shows_the_remaining_share_of_a_lifetime() {
         let hour = Duration::from_hours(1);
         assert_eq!(bar(hour, hour), "▰▰▰▰▰▰");
         assert_eq!(bar(hour / 2, hour), "▰▰▰▱▱▱");

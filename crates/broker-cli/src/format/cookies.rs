@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn cookie_is_one_line_with_tabs() {
+    fn cookie_is_written_as_one_line_with_tabs() {
         let written = |domain: &str, more: &str| {
             let json = format!(r#"{{"name":"A","value":"x=\"é\"%","domain":"{domain}","path":"/p"{more}}}"#);
             file(&token(&json)).expect("a file")
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn cookie_with_separators_is_rejected() {
+    fn cookie_with_invalid_fields_is_rejected() {
         for (name, value, domain, path) in [
             ("A", r"x\ty", "e.org", "/"),
             ("A", r"x\n.f.org", "e.org", "/"),

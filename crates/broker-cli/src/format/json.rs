@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_become_credential_process_and_variables() {
+    fn aws_keys_become_credential_process_json_and_variables() {
         let token = token(r#"{"AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t","other":1}"#);
         let keys = r#""AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t""#;
         let printed = aws(&token).expect("keys");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_keys_are_rejected_and_not_shown() {
+    fn incomplete_aws_keys_are_rejected_and_not_shown() {
         for json in [
             "secret-7",
             r#"{"AccessKeyId":"secret-7","SecretAccessKey":7}"#,

@@ -60,7 +60,7 @@ mod tests {
     use super::corrected;
 
     #[test]
-    fn dashes_go_before_the_command() {
+    fn missing_dashes_are_added_before_the_command() {
         for (typed, advice) in [
             (&["exec", "a", "make", "all"][..], Some("broker exec a -- make all")),
             (&["exec", "a", "--min-ttl", "1m", "make"], Some("broker exec a --min-ttl 1m -- make")),
