@@ -1,4 +1,4 @@
-//! Keys in gnome-keyring, on a session bus of the test: unlocked, locked and absent.
+//! Tests records sealed with a key in gnome-keyring. Each test has its own session bus.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ const TOKEN: [&str; 2] = ["token", "earthdaily"];
 const TIMEOUT: Duration = Duration::from_secs(30);
 const COLLECTION: &str = "/org/freedesktop/secrets/collection/login";
 
-/// A session bus with a keyring.
+/// A D-Bus session bus with gnome-keyring.
 struct Desktop {
     service: EarthDaily,
     sandbox: Sandbox,
@@ -44,7 +44,7 @@ impl Desktop {
         let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
         let runtime = sandbox.home().join("runtime");
         std::fs::create_dir(&runtime).expect("a folder");
-        // The bus must not start services itself.
+        // D-Bus activation is off, so that only the test starts the keyring.
         let bus = sandbox.home().join("bus.conf");
         let rules = "<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>\
              <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\
@@ -111,7 +111,7 @@ impl Desktop {
         self.wait_until("locked");
     }
 
-    /// The number of the broker's items in the keyring.
+    /// Counts the broker's items in the keyring.
     fn items(&self) -> usize {
         let words = [
             "--session",
@@ -125,7 +125,7 @@ impl Desktop {
         String::from_utf8_lossy(&found.stdout).matches(COLLECTION).count()
     }
 
-    /// Runs `store migrate` with `store = "file"`.
+    /// Configures `store = "file"` and runs `broker store migrate`.
     fn migrate_to_file(&self) -> Run {
         let words = ["store", "migrate"];
         let mut command = self.sandbox.command(&words);
@@ -133,7 +133,7 @@ impl Desktop {
         finish(spawn(command, &words))
     }
 
-    /// Adds providers of the same service with these names.
+    /// Adds providers with these names, all for the same service.
     fn add(&self, names: &[String]) {
         let config = std::fs::read_to_string(self.sandbox.config_path()).expect("a file");
         let auth_url = self.service.auth_url();
@@ -161,7 +161,7 @@ fn keyring_stores_the_key_of_sealed_records() {
     assert_eq!(sandbox.record("earthdaily")["with"], "keyring");
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
     assert!(secret_in(&text).is_none());
-    // A migration to plain files deletes the key from the keyring.
+    // A migration to unsealed files deletes the key from the keyring.
     let items = || desktop.items();
     assert_eq!(items(), 1);
     let back = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
@@ -195,7 +195,7 @@ fn unavailable_keyring_is_an_error_before_requests() {
     let _ = desktop.sandbox.broker(&["doctor", "--offline"]).ends(1).prints("the OS keyring is locked");
     desktop.stop_keyring();
     check(&desktop);
-    // After the keyring is unlocked, the token is available.
+    // When the user unlocks the keyring, the token is available again.
     desktop.start_keyring();
     assert_eq!(desktop.sandbox.broker(&TOKEN).token(), token);
 }
@@ -258,7 +258,7 @@ fn key_of_a_running_login_is_not_deleted() {
     drop(hold);
     let token = finish(child).token();
     assert_eq!(desktop.sandbox.broker(&["token", "other"]).token(), token);
-    // The key is deleted with its last record.
+    // The key is deleted when the last record is no longer sealed with it.
     let _ = desktop.migrate_to_file().ends(0).prints("other: keyring -> file");
     assert_eq!(desktop.items(), 0);
 }
@@ -276,7 +276,7 @@ fn finished_migration_deletes_the_key() {
     let _ =
         desktop.migrate_to_file().ends(0).says("the key of these records was removed from the OS keyring");
     assert_eq!((desktop.items(), desktop.sandbox.broker(&TOKEN).token()), (0, token));
-    // Then the keyring is not called any more.
+    // After the migration, the broker does not call the keyring.
     let run = desktop.migrate_to_file().ends(0);
     assert_eq!(run.err.lines().count(), 1, "one line, and no error of the keyring: {}", run.err);
 }
@@ -304,7 +304,7 @@ fn record_without_its_keyring_is_an_error() {
     let mut desktop = Desktop::new();
     let _ = desktop.sandbox.broker(&TOKEN).token();
     let before = std::fs::read(desktop.sandbox.record_path("earthdaily")).expect("a record");
-    // As if the files were copied to another machine.
+    // Without the keyring, as if the files were copied to another machine.
     desktop.stop_keyring();
     std::fs::remove_dir_all(desktop.sandbox.home().join(".local/share/keyrings")).expect("removed");
     desktop.start_keyring();

@@ -1,5 +1,5 @@
-//! Stops `broker` anywhere in an exchange. The record must be complete and the login must work. If a rotated refresh token
-//! is lost before it could be saved, the next call must say so.
+//! Stops `broker` anywhere in an exchange. The record must be complete and the login must work. If a rotated refresh
+//! token is lost before the save, the next call must say so.
 
 mod points;
 mod random;

@@ -1,4 +1,4 @@
-//! `broker exec --file`: files that are renewed while the command runs.
+//! Tests `broker exec --file`, which renews token files while the command runs.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
 use super::{first_line, two, written};
 use crate::terminal::Screen;
 
-/// A service whose tokens are valid for `lifetime` seconds, and a sandbox with `XDG_RUNTIME_DIR`.
+/// Returns a service whose tokens are valid for `lifetime` seconds, and a sandbox with `XDG_RUNTIME_DIR`.
 fn imagery(lifetime: u64) -> (EarthDaily, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions { life: lifetime, ..EarthDailyOptions::default() });
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
@@ -22,20 +22,20 @@ fn imagery(lifetime: u64) -> (EarthDaily, Sandbox) {
     (service, sandbox)
 }
 
-/// The folders for token files that exist.
+/// Returns the existing folders of token files.
 fn folders(sandbox: &Sandbox) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(sandbox.home().join("session")).expect("a folder");
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// Starts a script with a token file, and waits for its first line.
+/// Starts a script with a token file, and waits until the script prints its first line.
 fn start(sandbox: &Sandbox, script: &str) -> Started {
     let mut child = sandbox.start(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]);
     assert_eq!(first_line(&mut child), "ready");
     child
 }
 
-/// Waits for a trapped signal.
+/// A shell loop that waits for a trapped signal.
 const WAIT: &str = "while :; do sleep 0.05; done";
 
 #[test]
@@ -66,7 +66,7 @@ fn files_are_temporary_without_xdg_runtime_dir() {
 #[test]
 fn file_is_renewed_while_the_command_runs() {
     let (service, sandbox) = imagery(4);
-    // Reads all the time, to find a file that is written in place.
+    // The script reads the file continuously, to notice a file that is written in place.
     let script = "first=$(cat $EDS_TOKEN_FILE); now=$first; while [ $now = $first ]; do now=$(cat $EDS_TOKEN_FILE); \
                   [ ${#now} = ${#first} ] || exit 9; done; umask 077; echo $now > seen";
     let _ = sandbox.broker(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]).ends(0);
@@ -81,7 +81,7 @@ fn unavailable_service_keeps_file_and_is_retried() {
     let child = start(&sandbox, script);
     service.forget_seen();
     service.fault_always("token", Fault::Status(503));
-    // Before, at and after expiry.
+    // The broker retries before, at and after the token's expiry.
     assert!(service.wait_for("token", 8, Duration::from_secs(30)), "it is tried again");
     service.clear_faults();
     let run = finish(child).ends(0).says("try again later");
@@ -122,7 +122,7 @@ fn next_run_removes_files_of_a_killed_run_only() {
     assert!(folders(&sandbox).is_empty());
 }
 
-/// A script that ends when its standard input does.
+/// Starts a script that ends when its standard input is closed.
 fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
     let words = ["exec", "--file", "earthdaily", "--", "sh", "-c", script];
     let mut command = sandbox.command(&words);
@@ -136,7 +136,7 @@ fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
 #[ignore = "needs script"]
 fn terminal_signal_is_not_forwarded() {
     let (_service, sandbox) = imagery(3600);
-    // In its own session, so that only the broker could interrupt it.
+    // The script runs in its own session, so that only the broker could forward an interrupt.
     let script = "trap 'count=again' INT; trap 'echo $count; exit 5' USR1; count=never; echo ready $PPID.; while :; do sleep 0.05; done";
     sandbox.write(&sandbox.home().join("script"), script);
     let mut screen = Screen::run(&sandbox, "exec --file earthdaily -- setsid sh script");

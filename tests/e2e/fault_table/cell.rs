@@ -18,7 +18,7 @@ pub(crate) struct Cell {
     pub(crate) stderr: String,
     pub(crate) disk: String,
     pub(crate) next: String,
-    /// Results that fail the test even if the table lists them, such as a leaked secret.
+    /// Results that fail the test even if the table lists them, such as a lost login.
     pub(crate) broken: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ fn is_unavoidable(request: &Request, hitch: &Hitch) -> bool {
     request.unrepeatable && hitch.loses_the_response()
 }
 
-/// Returns results of the command that no fault may cause.
+/// Returns descriptions of results that no fault may cause, such as a leaked or invalid token.
 fn broken_by(run: &Run, request: &Request, hitch: &Hitch, service: &Service) -> Vec<String> {
     let is_token = request.words[0] == "token";
     let err = run.err.to_lowercase();
@@ -92,7 +92,7 @@ fn broken_by(run: &Run, request: &Request, hitch: &Hitch, service: &Service) -> 
     broken
 }
 
-/// Returns results of the next command that no fault may cause.
+/// Returns descriptions of results that the next command, without the fault, may never have.
 fn broken_after(
     run: &Run,
     command: &str,

@@ -24,7 +24,7 @@ pub(crate) struct Request {
     pub(crate) once: bool,
     /// Whether a lost response can end the login, because the refresh token rotates.
     pub(crate) unrepeatable: bool,
-    /// Whether this request makes the stored login unusable.
+    /// Whether the request makes the login unusable, so that each test needs a new one.
     pub(crate) spends_the_login: bool,
 }
 
