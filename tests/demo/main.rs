@@ -75,7 +75,7 @@ impl Demo {
         demo
     }
 
-    /// Links this program as `broker`, because it also contains the command line.
+    /// Returns the path of a link named `broker` to this program, which contains the command line too.
     fn broker(&self) -> PathBuf {
         self.sandbox.home().join("broker")
     }

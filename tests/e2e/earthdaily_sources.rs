@@ -1,4 +1,4 @@
-//! Sources of secrets of EarthDaily and Carbon Mapper, which are never joined.
+//! Tests where EarthDaily and Carbon Mapper secrets come from. Values of different sources are never combined.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
 }
 
-/// A sandbox whose proxy does not exist: no test reaches a real service.
+/// Returns a sandbox with an unreachable proxy, so that no request reaches a real service.
 fn sandbox() -> Sandbox {
     Sandbox::new().with_env("HTTPS_PROXY", "http://127.0.0.1:9")
 }
@@ -131,7 +131,7 @@ fn url_in_environment_never_gets_a_files_secret() {
     let sandbox = sandbox.with_env("EDS_AUTH_URL", &evil.auth_url()).with_env("EDS_CLIENT_ID", "evil");
     let _ = sandbox.broker(&TOKEN).token();
     assert_eq!(own.exchanges(), 1);
-    // A secret without a URL goes to the default URL, not to the environment's.
+    // A secret from a file without a URL goes to the default URL, not to the environment's URL.
     let sandbox = sandbox.with_env("EDS_INI_PROFILE", "bare");
     let _ = sandbox.broker(&TOKEN).ends(4).says("https://api.earthdaily.com/");
     assert!(evil.seen().is_empty());
@@ -180,7 +180,7 @@ fn env_file_is_a_complete_source() {
     assert!(other.seen().is_empty(), "variables of the environment are ignored");
 }
 
-/// The configured secret and its URLs are ignored, and tokens of both secrets are stored separately.
+/// The env file's secret and URL replace the configured ones. Tokens of the two secrets are stored separately.
 #[test]
 fn env_file_wins_over_the_configuration() {
     let (configured, named) = (service(), service());
@@ -199,7 +199,7 @@ fn env_file_wins_over_the_configuration() {
     let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\n"));
     let with_bare = ["token", "earthdaily", "--env-file", &bare];
     let _ = sandbox.broker(&with_bare).ends(4).says("https://api.earthdaily.com/");
-    // Without a configured secret, the configured URL is used.
+    // If only the env file has a secret, the configured URL is used.
     sandbox.write_config(&config(""));
     assert!(configured.access_is_live(&sandbox.broker(&with_bare).token()));
 }
@@ -257,7 +257,7 @@ fn pipes_are_refused_without_waiting() {
     }
     sandbox.write_config(&format!("[providers.earthdaily]\nclient_secret = {{ file = \"{path}\" }}\n"));
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).fails_with("secret_unreadable").says(&path);
-    // A link to a file is accepted.
+    // A symbolic link to a regular file is accepted.
     let (file, link) = (sandbox.home().join("real"), sandbox.home().join("link"));
     sandbox.write(&file, "KANARIE");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
@@ -287,7 +287,7 @@ fn token_in_environment_is_used_last() {
         "another-KANARIE",
         "not the earlier token"
     );
-    // It is not a grant, and a login replaces it.
+    // A token from the environment is not stored as a grant, and a login takes precedence.
     assert!(sandbox.record("carbonmapper").get("grant").is_none());
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let login = ["login", "carbonmapper", "--password-stdin"];
@@ -302,7 +302,7 @@ fn token_in_environment_is_used_last() {
 #[test]
 fn expired_token_in_environment_is_not_used() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
-    // The claims are {"exp":1500000000}.
+    // The JWT's claims are {"exp":1500000000}, a time in 2017.
     let sandbox =
         carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", "e30.eyJleHAiOjE1MDAwMDAwMDB9.KANARIE");
     let run =

@@ -1,4 +1,4 @@
-//! EarthScope: device login, client credentials, renewal and logout.
+//! Tests EarthScope: device login, client credentials, renewal and logout.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn device_login_stores_the_token() {
     let sandbox = with(&service);
     let mut login = sandbox.start(&["login", "earthscope"]);
     let mut lines = BufReader::new(login.stderr.take().expect("stderr")).lines().map_while(Result::ok);
-    // URL and code are shown without a terminal too.
+    // Without a terminal, `login` prints URL and code on stderr.
     let url = lines.find(|line| line.contains("/activate")).expect("the page");
     let code = service.user_codes().pop().expect("a code");
     assert!(url.contains(service.url()) && url.ends_with(&format!(" the code {code}")), "{url}");
@@ -103,7 +103,6 @@ fn refused_refresh_token_is_not_sent_again() {
     assert_eq!(service.seen().len(), requests);
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     assert_eq!(status["providers"][0]["state"], "login_required");
-    // A new login works.
     let _ = log_in(&service, &sandbox);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
 }
@@ -157,7 +156,7 @@ fn user_login_and_client_secret_are_isolated() {
     sandbox.write_config(&with_secret);
     let client_token = sandbox.broker(&["token", "earthscope"]).token();
     assert_ne!(user_token, client_token);
-    // The user's login is still stored.
+    // The client credentials have not replaced the user's login.
     sandbox.write_config(&with_login);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), user_token);
     sandbox.age("earthscope", TimeDelta::days(2));
@@ -192,7 +191,7 @@ fn login_accepts_a_refresh_token_from_stdin() {
         .broker_reading(&["login", "earthscope", "--refresh-token-stdin"], &format!("{token}\n"))
         .ends(0);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
-    // A refused refresh token replaces nothing.
+    // A refresh token that the service refuses does not replace the stored login.
     let _ =
         sandbox.broker_reading(&["login", "earthscope", "--refresh-token-stdin"], "wrong-KANARIE").ends(6);
     sandbox.age("earthscope", TimeDelta::days(2));
@@ -211,7 +210,7 @@ fn refresh_token_in_environment_starts_a_record() {
         sandbox.age("earthscope", TimeDelta::days(2));
     }
     assert_eq!(service.reuse_events(), 0);
-    // A refused refresh token is not sent again.
+    // After the service has refused the refresh token, the broker does not send it again.
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3);
     let requests = service.seen().len();
@@ -226,7 +225,7 @@ fn logout_revokes_and_deletes() {
     let _ = log_in(&service, &sandbox);
     let stored =
         sandbox.record("earthscope")["grant"]["secret"].as_str().expect("a refresh token").to_owned();
-    // Revocation fails: the login is kept.
+    // If the revocation fails, the login is kept.
     service.fault_always("revoke", Fault::CutBefore);
     let _ = sandbox.broker(&["logout", "earthscope"]).ends(4).fails_with("network_unreachable");
     assert!(sandbox.record_path("earthscope").exists());
@@ -272,7 +271,7 @@ fn signal_waits_until_tokens_are_saved() {
         let _ = log_in(&service, &sandbox);
         sandbox.age("earthscope", TimeDelta::days(2));
         service.forget_seen();
-        // The service rotates the refresh token, and its response is slow.
+        // The response with the new refresh token is slow, so the signal arrives before.
         service.fault("token", Fault::Delay(Duration::from_millis(300)));
         let child = sandbox.start(&["token", "earthscope"]);
         assert!(service.wait_for("token", 1, A_MOMENT));

@@ -1,4 +1,4 @@
-//! `broker exec`: a command with tokens in its environment.
+//! Tests `broker exec`, which runs a command with tokens in its environment.
 
 mod file;
 
@@ -10,7 +10,7 @@ use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOp
 
 use crate::stage::program;
 
-/// Two services with configured secrets, and a sandbox for both.
+/// Returns two services, and a sandbox with secrets for both.
 fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
     let (imagery, methane) = (
         EarthDaily::start(EarthDailyOptions::default()),
@@ -27,7 +27,6 @@ fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
     (imagery, methane, sandbox)
 }
 
-/// Reads the first line that the command prints.
 fn first_line(child: &mut Started) -> String {
     let (mut line, mut byte) = (Vec::new(), [0]);
     let stdout = child.stdout.as_mut().expect("its stdout");
@@ -37,7 +36,7 @@ fn first_line(child: &mut Started) -> String {
     String::from_utf8(line).expect("UTF-8")
 }
 
-/// The content of a file that a command wrote.
+/// Returns the content of a file that the command wrote.
 fn written(sandbox: &Sandbox, name: &str) -> String {
     std::fs::read_to_string(sandbox.home().join(name)).expect("a file")
 }
@@ -45,7 +44,7 @@ fn written(sandbox: &Sandbox, name: &str) -> String {
 #[test]
 fn command_gets_tokens_only_in_its_variables() {
     let (imagery, _methane, sandbox) = two();
-    // Its output is searched for secrets, so it prints its arguments.
+    // The sandbox searches stdout for secrets, so the script prints the command line there and the tokens to a file.
     let script = "umask 077; printf '%s %s' $EDS_TOKEN $CARBONMAPPER_TOKEN > seen; tr '\\0' ' ' < /proc/$$/cmdline; \
                   echo \"$1\"; test -n \"$EDS_SECRET\"";
     let words = ["exec", "earthdaily,carbonmapper", "--", "sh", "-c", script, "sh", "--scope"];
@@ -56,7 +55,7 @@ fn command_gets_tokens_only_in_its_variables() {
     assert_eq!(imagery.exchanges(), 1, "stored tokens are used");
 }
 
-/// Prints the process id, signal masks and open files. The C library ignores some signals after the named ones.
+/// Prints process id, signal masks and open files. Omits the real-time signals, some of which the C library uses.
 const INHERITED: &str = "echo $$; sed -n 's/^Sig\\(Ign\\|Blk\\):.*\\(........\\)$/\\1 \\2/p' /proc/self/status; \
                          ls /proc/self/fd; exit 7";
 
@@ -70,7 +69,7 @@ fn command_replaces_the_process_unchanged() {
     };
     let without = inherited(spawn(program(&sandbox, "sh", &["-c", INHERITED]), &[]));
     assert!(without.starts_with("Blk 00000000\nIgn 00000000\n0\n1\n"), "{without}");
-    // First with a request, then with the stored token.
+    // The first run requests the token, the second uses the stored token.
     for _ in 0..2 {
         assert_eq!(inherited(sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", INHERITED])), without);
     }

@@ -1,4 +1,4 @@
-//! Fallback files: a record that cannot be saved, and its restoration.
+//! Tests fallback files: records that could not be saved in the state folder, and their restoration.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::stage::expired_with;
 
-/// A renewal whose state folder was replaced by a file before the response.
+/// A renewed token in a fallback file, because a file replaced the state folder before the response.
 struct FallbackSave {
     service: EarthScope,
     sandbox: Sandbox,
@@ -19,7 +19,7 @@ struct FallbackSave {
 }
 
 fn fallback_save() -> FallbackSave {
-    // Without the login file of other tools.
+    // With `share = false`, the login is stored only in the record.
     let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");
@@ -39,7 +39,7 @@ impl FallbackSave {
         std::fs::rename(&self.away, self.sandbox.state()).expect("the folder is back");
     }
 
-    /// The fallback file.
+    /// Returns the path of the fallback file.
     fn file(&self) -> PathBuf {
         let mut files = std::fs::read_dir(self.runtime.join("broker")).expect("a folder");
         files.next().expect("a file").expect("a file").path()
@@ -51,7 +51,7 @@ fn unsaved_record_goes_to_fallback_and_is_restored() {
     let save = fallback_save();
     let FallbackSave { service, sandbox, runtime, .. } = &save;
     let token = save.run.clone().says(&runtime.join("broker").display().to_string()).token();
-    // Without the state folder, the fallback file is read.
+    // While the state folder is missing, the broker reads the fallback file.
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
     save.restore_folder();
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "not the older record");
@@ -67,7 +67,7 @@ fn unsaved_record_goes_to_fallback_and_is_restored() {
     assert_eq!((service.refreshes(), service.reuse_events()), (3, 0));
 }
 
-/// A fallback file, and an older record in the state folder.
+/// Returns a sandbox with a fallback file, and an older record in the state folder.
 fn fallback_and_older() -> (EarthScope, Sandbox, PathBuf) {
     let save = fallback_save();
     save.restore_folder();
@@ -84,7 +84,7 @@ fn edit(path: &Path, change: impl Fn(&mut serde_json::Value)) {
 #[test]
 fn record_with_newer_grant_wins() {
     let (service, sandbox, fallback) = fallback_and_older();
-    // Failures have raised the revision of the older record.
+    // Recorded failures may raise the revision of the older record, so revisions cannot decide which is newer.
     edit(&sandbox.record_path("earthscope"), |record| record["revision"] = 99.into());
     age_file(&fallback, TimeDelta::hours(25));
     let token = sandbox.broker(&["token", "earthscope"]).token();
@@ -101,7 +101,7 @@ fn newer_login_wins_over_older_fallback() {
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
     let token = sandbox.broker(&["token", "earthscope"]).token();
-    // As if the logout had not known this folder.
+    // The test restores the fallback file, as if the logout had not found its folder.
     sandbox.write(&fallback, &String::from_utf8(old).expect("text"));
     edit(&fallback, |record| record["revision"] = 99.into());
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);

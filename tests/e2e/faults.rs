@@ -1,4 +1,4 @@
-//! Faults of services, networks and disks: none of them loses a login.
+//! Tests that faults of services, networks and disks lose no login.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -62,7 +62,7 @@ fn stored_token_is_used_offline_until_it_expires() {
     let (service, sandbox) = seismic();
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     drop(service);
-    // In the advisory window, an hour before the end of a day.
+    // In the last hour of its day, the token is due for renewal but still valid.
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     let run = sandbox.broker(&["token", "earthscope"]).says("earthscope");
     assert_eq!(run.token(), stored);
@@ -110,11 +110,11 @@ fn expired_new_token_is_an_error() {
     let service = EarthDaily::start(options);
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
     let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
-    // The service's clock is a day behind; its `Date` header corrects the expiry.
+    // The service's clock is a day behind. The broker reads its `Date` header to correct the expiry.
     service.set_date_skew(-86_400);
     let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     assert!((3500..=3605).contains(&json["expires_in"].as_i64().expect("seconds")), "{json}");
-    // An expired token is not printed.
+    // A new token that has already expired is an error.
     service.set_date_skew(0);
     service.fault_always("token", Fault::edit(|answer| answer["expires_in"] = (-5).into()));
     let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4).fails_with("token_expired");
@@ -186,7 +186,7 @@ fn unwritable_state_folder_fails_before_requests() {
     let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
     let requests = service.seen().len();
-    // A file instead of the folder, which stops root too.
+    // A file instead of the folder also stops root, who ignores modes.
     let blocked = sandbox.home().join("blocked");
     std::fs::write(&blocked, "").expect("a file");
     let state = blocked.display().to_string();
@@ -203,7 +203,7 @@ fn caller_with_valid_token_does_not_wait_for_lock() {
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     service.forget_seen();
-    // One process renews slowly; the other uses the stored token at once.
+    // One process waits for a slow renewal. The other must print the stored token at once.
     service.fault("token", Fault::Delay(Duration::from_millis(800)));
     let slow = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
@@ -240,7 +240,7 @@ fn no_request_is_sent_after_a_signal() {
     assert_eq!(service.count("token"), 1);
 }
 
-/// Starts `broker` eight times while the lock is taken, and unlocks when all of them wait for it.
+/// Starts `broker` eight times while the test holds the lock. Releases the lock when all of them wait.
 fn eight_waiting(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
     let lock = std::fs::File::create(sandbox.state().join("earthdaily.lock")).expect("a lock file");
@@ -288,7 +288,7 @@ fn messages_hide_every_encoding_of_a_secret() {
     let secret = r#"s3cr/t+va"l\ue&x"#;
     let sandbox = sandbox.with_env("EDS_SECRET", secret);
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(6);
-    // A service can repeat the header, the form, the text, and the text as JSON.
+    // The service's error repeats the secret in all encodings in which the broker sent it.
     let header = service.seen()[0].header("authorization").expect("a header").to_owned();
     let encoded = "s3cr%2Ft%2Bva%22l%5Cue%26x";
     let repeated =

@@ -1,4 +1,4 @@
-//! Tests each service of the gallery with the configuration that `broker add` writes. The fake server accepts exactly the
+//! Tests each service of the gallery with the configuration that `broker add` writes. A fake server accepts exactly the
 //! requests in `gallery/NAME.json`, which follow the service's documentation.
 
 mod service;

@@ -1,4 +1,4 @@
-//! Faulty plugins: each error is bounded, and leaves neither a process nor a lost grant.
+//! Tests that faulty plugins fail within a time limit, leave no process, and lose no grant.
 
 #[path = "plugin/programs.rs"]
 mod programs;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use broker_e2e::{Run, Sandbox, finish, signal};
 use chrono::TimeDelta;
 
-/// A sandbox with one plugin, whose behaviour is set by a mode.
+/// A sandbox with the test plugin, whose fault the test selects by a mode.
 struct Odd {
     sandbox: Sandbox,
     script: PathBuf,
@@ -33,7 +33,7 @@ impl Odd {
         ));
     }
 
-    /// A file next to the script.
+    /// Returns the path of a file next to the plugin's script.
     fn file(&self, suffix: &str) -> PathBuf {
         PathBuf::from(format!("{}.{suffix}", self.script.display()))
     }
@@ -52,7 +52,7 @@ impl Odd {
         pids.lines().map(str::to_owned).collect()
     }
 
-    /// Asserts that no process of the plugin runs. Zombies are allowed.
+    /// Asserts that no process of the plugin is left. Zombies are allowed.
     #[track_caller]
     fn assert_no_process(&self) {
         let until = Instant::now() + Duration::from_secs(5);
@@ -67,7 +67,7 @@ impl Odd {
     }
 }
 
-/// The mode of the plugin, the exit code, the error code, and data in the message.
+/// Each mode of the plugin with the expected exit code, error code, and text in the message.
 const BAD: [(&str, i32, &str, &str); 21] = [
     ("no-hello", 1, "program_failed", "`odd.sh`"),
     ("versions", 5, "protocol_mismatch", "7, 8"),
@@ -114,7 +114,7 @@ fn stored_token_is_used_if_the_plugin_fails() {
         let odd = Odd::new();
         let stored = odd.set_mode("good").token().token();
         let before = odd.sandbox.record("odd");
-        // In the advisory window of one hour.
+        // In the last hour before expiry, the token is due for renewal but still valid.
         odd.sandbox.age("odd", TimeDelta::minutes(50));
         let run = odd.set_mode(mode).token().says(data.trim_start_matches("odd: "));
         assert_eq!(run.token(), stored, "{mode}");
@@ -145,7 +145,6 @@ fn harmless_deviations_are_accepted() {
     }
 }
 
-/// Waits for a condition.
 #[track_caller]
 fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
     let until = Instant::now() + limit;
@@ -160,7 +159,7 @@ fn response_is_saved_before_the_plugin_exits() {
     let odd = Odd::new();
     let mut child = odd.set_mode("stays").sandbox.start(&["token", "odd"]);
     until("no response", Duration::from_secs(20), || odd.file("answered").exists());
-    // The plugin runs for ten minutes.
+    // The plugin would run for ten minutes after its response.
     let is_saved =
         || odd.sandbox.record_path("odd").exists() && odd.sandbox.record("odd")["grant"].is_object();
     until("not saved at once", Duration::from_millis(900), is_saved);

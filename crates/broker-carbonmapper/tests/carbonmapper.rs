@@ -73,18 +73,18 @@ impl Subject for Methane {
 }
 
 #[tokio::test]
-async fn conforms() {
+async fn provider_passes_the_conformance_suite() {
     conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
 }
 
 #[tokio::test]
-async fn conforms_with_rotation() {
+async fn conformance_suite_passes_with_rotated_refresh_tokens() {
     conformance::run(|| Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() }))
         .await;
 }
 
 #[tokio::test]
-async fn conforms_without_refresh_token_in_responses() {
+async fn conformance_suite_passes_if_refresh_token_is_omitted() {
     let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
     conformance::run(|| Methane::new(options.clone())).await;
 }

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domain_is_the_host_or_a_parent() {
+    fn cookie_domain_may_be_the_host_or_a_parent() {
         let domain = |attribute: &str, host| {
             let line = format!("a=b; {attribute}");
             Cookie::read(&line).and_then(|cookie| cookie.domain_for(host))

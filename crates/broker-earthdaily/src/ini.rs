@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_sections_values_comments_and_quotes() {
+    fn ini_parser_reads_sections_comments_and_quotes() {
         let text = "\u{feff}# words\r\n[default]\r\n a = \"x # y\"\r\nB: 'p=q'\n; more\n\n[ work ]\nempty =\nhalf = \"z\n";
         let expected = [
             ("default", "a", "x # y"),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_ini_is_reported_by_line() {
+    fn invalid_ini_error_is_the_line_number() {
         for (text, line) in
             [("a = b", 1), ("[x]\njust words", 2), ("[x\n", 1), ("[x]\n= y", 2), ("[x]\n{\"a\": 1}", 2)]
         {

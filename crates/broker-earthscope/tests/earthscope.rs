@@ -72,17 +72,17 @@ fn approved(rotation: Rotation) -> Seismic {
 }
 
 #[tokio::test]
-async fn conforms_with_repeated_refresh_token() {
+async fn conformance_suite_passes_if_refresh_token_is_unchanged() {
     conformance::run(|| approved(Rotation::Keep)).await;
 }
 
 #[tokio::test]
-async fn conforms_without_refresh_token_in_responses() {
+async fn conformance_suite_passes_if_refresh_token_is_omitted() {
     conformance::run(|| approved(Rotation::Omit)).await;
 }
 
 #[tokio::test]
-async fn conforms_with_rotation_and_reuse_detection() {
+async fn conformance_suite_passes_with_token_reuse_detection() {
     conformance::run(|| approved(Rotation::RotateDetectReuse)).await;
 }
 
@@ -127,6 +127,6 @@ impl Subject for Machine {
 }
 
 #[tokio::test]
-async fn conforms_with_client_credentials() {
+async fn client_credentials_pass_the_conformance_suite() {
     conformance::run(Machine::new).await;
 }

@@ -93,14 +93,14 @@ impl Subject for Refreshing {
 
 #[tokio::test]
 #[ignore = "needs python3"]
-async fn python_plugin_conforms() {
+async fn python_plugin_passes_the_conformance_suite() {
     let _serial = SERIAL.lock().await;
     conformance::run(|| Refreshing::new(EarthScopeOptions::default())).await;
 }
 
 #[tokio::test]
 #[ignore = "needs python3"]
-async fn python_plugin_conforms_with_rotation() {
+async fn python_plugin_passes_conformance_with_rotation() {
     let _serial = SERIAL.lock().await;
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..EarthScopeOptions::default() };
     conformance::run(|| Refreshing::new(options.clone())).await;
@@ -120,7 +120,7 @@ async fn python_plugin_logs_in_with_refresh_token() {
 }
 
 #[tokio::test]
-async fn unused_plugin_may_renew_without_login() {
+async fn plugin_without_a_stored_login_can_renew() {
     let plugin = client().provider();
     assert!(plugin.can_renew(&Record::new(World::NAME, plugin.issuer().clone())));
 }
@@ -138,7 +138,7 @@ fn client() -> ClientSubject {
 
 #[tokio::test]
 #[ignore = "needs curl and jq"]
-async fn sh_plugin_conforms() {
+async fn sh_plugin_passes_the_conformance_suite() {
     let _serial = SERIAL.lock().await;
     conformance::run(client).await;
 }

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_inserted_without_expansion() {
+    fn placeholders_in_values_are_not_expanded() {
         assert_eq!(filled("a{username}b{password}c"), "a{password}b{token}}\"\n&{c");
         assert_eq!(filled("{{username}} {{}} {{{username}}}"), "{username} {} {{password}}");
         assert_eq!(filled("é{{é"), "é{é");

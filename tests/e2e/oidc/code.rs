@@ -21,7 +21,7 @@ pub(crate) fn seated(sandbox: Sandbox) -> Sandbox {
     sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", &browser)
 }
 
-/// Enters the user's account at the service. Returns the broker's final page, or the last page that the browser reached.
+/// Logs in on the service's page. Returns the broker's final page, or the last page that the browser reached.
 pub(super) fn sign_in(browser: &mut Browser, url: &str) -> Page {
     let sign_in = browser.open(url);
     let consent = browser.submit(&sign_in, &[("login", "anna"), ("password", "any")]);

@@ -49,7 +49,7 @@ async fn scoped_token_is_minted_once_and_stored() {
 }
 
 #[tokio::test]
-async fn lifetimes_become_utc_dates_from_tomorrow() {
+async fn lifetime_is_rounded_up_to_a_utc_date() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -67,7 +67,7 @@ async fn lifetimes_become_utc_dates_from_tomorrow() {
 }
 
 #[tokio::test]
-async fn expiry_is_from_the_jwt_or_the_configured_date() {
+async fn minted_token_expires_by_jwt_or_requested_date() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;
@@ -92,7 +92,7 @@ async fn expired_access_token_is_refreshed_before_minting() {
 }
 
 #[tokio::test]
-async fn refused_access_token_is_replaced_at_any_age() {
+async fn refused_access_token_is_replaced_before_expiry() {
     let subject = methane();
     logged_in(&subject).await;
     subject.service.revoke_access_tokens();
@@ -144,7 +144,7 @@ async fn mint_with_unknown_result_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn scopes_are_isolated_and_unknown_ones_refused() {
+async fn scoped_tokens_are_separate_and_unknown_scopes_fail() {
     let subject = methane();
     let access = logged_in(&subject).await;
     let broker = subject.world.broker(subject.provider());
@@ -188,7 +188,7 @@ async fn logout_deletes_minted_tokens_by_configured_routes() {
 }
 
 #[tokio::test]
-async fn minimum_lifetime_is_requested() {
+async fn minted_token_lasts_the_requested_minimum_lifetime() {
     let subject = methane();
     logged_in(&subject).await;
     let request =
@@ -203,7 +203,7 @@ async fn minimum_lifetime_is_requested() {
 }
 
 #[tokio::test]
-async fn logout_names_replaced_tokens_too() {
+async fn logout_note_names_replaced_minted_tokens() {
     let subject = methane();
     logged_in(&subject).await;
     let broker = subject.world.broker(subject.provider());
@@ -217,7 +217,7 @@ async fn logout_names_replaced_tokens_too() {
 }
 
 #[tokio::test]
-async fn refused_access_tokens_do_not_loop() {
+async fn mint_retries_end_if_access_tokens_are_refused() {
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::seconds(1));
@@ -265,7 +265,7 @@ async fn refresh_with_401_ends_the_login() {
 }
 
 #[test]
-fn paths_stay_below_the_base_url() {
+fn configured_paths_must_stay_below_the_base_url() {
     let world = World::new();
     let build = |key: &str, path: &str| {
         let table = json!({ key: path });

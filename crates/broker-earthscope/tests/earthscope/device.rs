@@ -22,7 +22,7 @@ fn answer(status: u16, body: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn polls_every_five_seconds_without_an_interval() {
+async fn device_flow_polls_every_5_seconds_by_default() {
     let subject =
         Seismic::new(EarthScopeOptions { interval: None, strict_polling: true, ..Default::default() });
     subject.service.approve_after(3);
@@ -44,7 +44,7 @@ async fn slow_down_adds_five_seconds_permanently() {
 }
 
 #[tokio::test]
-async fn requests_are_like_the_sdks() {
+async fn device_login_requests_equal_those_of_the_sdk() {
     let subject = Seismic::new(EarthScopeOptions::default());
     subject.service.approve_all();
     log_in(&subject).await.expect("a login");
@@ -61,7 +61,7 @@ async fn requests_are_like_the_sdks() {
 }
 
 #[tokio::test]
-async fn polls_continue_after_faults() {
+async fn polls_continue_after_transient_errors() {
     let faults = [
         Fault::CutBefore,
         Fault::Hang,
@@ -84,7 +84,7 @@ async fn polls_continue_after_faults() {
 }
 
 #[tokio::test]
-async fn lasting_fault_ends_the_login_at_code_expiry() {
+async fn login_fails_at_code_expiry_if_every_poll_fails() {
     let subject = Seismic::new(EarthScopeOptions { code_life: 600, ..Default::default() });
     subject.service.approve_all();
     subject.service.fault_always("token", Fault::Status(502));
@@ -95,7 +95,7 @@ async fn lasting_fault_ends_the_login_at_code_expiry() {
 }
 
 #[tokio::test]
-async fn denied_and_expired_are_distinct_at_any_status() {
+async fn denied_and_expired_differ_whatever_the_http_status() {
     for status in [400, 401, 403, 429, 500] {
         for (code, kind) in
             [("access_denied", ErrorKind::Refused), ("expired_token", ErrorKind::LoginRequired)]
@@ -111,7 +111,7 @@ async fn denied_and_expired_are_distinct_at_any_status() {
 }
 
 #[tokio::test]
-async fn pending_and_slow_down_are_read_at_any_status() {
+async fn pending_and_slow_down_work_with_any_http_status() {
     for status in [400, 401, 403, 428, 429] {
         let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
         subject.service.approve_all();
@@ -133,7 +133,7 @@ async fn polls_slow_down_after_timeouts() {
 }
 
 #[tokio::test]
-async fn dropped_login_stores_nothing() {
+async fn cancelled_login_stores_nothing() {
     let subject = Seismic::new(EarthScopeOptions::default());
     let broker = subject.world.broker(subject.provider());
     let (hold, caller) = (subject.service.hold("token"), broker.clone());

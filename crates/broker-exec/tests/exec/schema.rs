@@ -38,7 +38,7 @@ impl Protocol {
 }
 
 #[tokio::test]
-async fn messages_match_the_schema() {
+async fn plugin_messages_match_the_json_schema() {
     let _serial = SERIAL.lock().await;
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("talkative.sh");
@@ -81,7 +81,7 @@ async fn messages_match_the_schema() {
 }
 
 #[test]
-fn schema_rejects_invalid_messages() {
+fn json_schema_rejects_invalid_messages() {
     let protocol = Protocol::read();
     for message in [
         json!({ "v": 1 }),

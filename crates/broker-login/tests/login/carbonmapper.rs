@@ -73,18 +73,18 @@ impl Subject for Methane {
 }
 
 #[tokio::test]
-async fn conforms() {
+async fn provider_passes_the_conformance_suite() {
     conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
 }
 
 #[tokio::test]
-async fn conforms_with_rotation() {
+async fn conformance_suite_passes_with_rotated_refresh_tokens() {
     conformance::run(|| Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() }))
         .await;
 }
 
 #[tokio::test]
-async fn conforms_if_refresh_returns_no_refresh_token() {
+async fn conformance_suite_passes_if_refresh_token_is_omitted() {
     let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
     conformance::run(|| Methane::new(options.clone())).await;
 }
@@ -129,7 +129,7 @@ async fn scoped_token_is_minted_once_and_stored() {
 }
 
 #[tokio::test]
-async fn lifetimes_become_utc_dates_from_tomorrow_on() {
+async fn lifetime_is_rounded_up_to_a_utc_date() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -147,7 +147,7 @@ async fn lifetimes_become_utc_dates_from_tomorrow_on() {
 }
 
 #[tokio::test]
-async fn expiry_is_the_claim_or_the_start_of_the_day() {
+async fn minted_token_expires_by_jwt_or_at_start_of_the_day() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;
@@ -161,7 +161,7 @@ async fn expiry_is_the_claim_or_the_start_of_the_day() {
 }
 
 #[tokio::test]
-async fn mint_refreshes_an_expired_login_first() {
+async fn expired_login_token_is_refreshed_before_minting() {
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));
@@ -174,7 +174,7 @@ async fn mint_refreshes_an_expired_login_first() {
 }
 
 #[tokio::test]
-async fn configured_password_needs_no_prompt() {
+async fn login_with_a_configured_password_needs_no_prompt() {
     let subject = methane();
     let keys = format!("username = \"{EMAIL}\"\npassword = \"{PASSWORD}\"");
     let broker = || subject.world.broker(subject.with(&keys));
@@ -203,7 +203,7 @@ async fn wrong_password_is_sent_once() {
 }
 
 #[tokio::test]
-async fn mint_without_response_is_not_repeated() {
+async fn mint_with_unknown_result_is_not_repeated() {
     for fault in [Fault::CutAfter, Fault::Truncated, Fault::HangAfter, Fault::Status(503), Fault::Html(200)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -221,7 +221,7 @@ async fn mint_without_response_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn unsupported_requests_are_errors() {
+async fn unsupported_scope_lifetime_or_name_is_an_error() {
     let subject = methane();
     logged_in(&subject).await;
     let life = || TokenRequest::new().expires("7d".parse().expect("a life"));

@@ -41,7 +41,7 @@ fn paths(server: &RecordingServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn usual_token_is_minted_if_no_scopes_are_configured() {
+async fn default_token_is_minted_if_no_scopes_are_configured() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
     let broker = || world.broker(provider(&world, &toml));
@@ -70,7 +70,7 @@ async fn usual_token_is_minted_if_no_scopes_are_configured() {
 }
 
 #[tokio::test]
-async fn token_after_login_is_the_minted_one() {
+async fn token_call_after_login_returns_the_minted_token() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
     world.broker(provider(&world, &toml)).login(World::NAME, Login::Usual).await.expect("a login");
@@ -80,7 +80,7 @@ async fn token_after_login_is_the_minted_one() {
 }
 
 #[tokio::test]
-async fn requested_expiry_with_time_is_exact() {
+async fn mint_request_with_time_contains_the_exact_expiry() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "query = { until = \"{expires:YYYY-MM-DD HH:mm:ss}\" }\nlife = \"3h\"\n");
     let broker = world.broker(provider(&world, &toml));
@@ -97,7 +97,7 @@ async fn requested_expiry_with_time_is_exact() {
 }
 
 #[tokio::test]
-async fn requested_expiry_uses_the_configured_pattern() {
+async fn mint_request_contains_expiry_in_configured_pattern() {
     let (world, server) = (World::new(), service().await);
     let toml =
         toml(&server, "query = { d = \"{expires:MM/DD/YYYY}\", s = \"{scope}\" }\nscopes = [\"a\", \"b\"]\n");
@@ -110,7 +110,7 @@ async fn requested_expiry_uses_the_configured_pattern() {
 
 /// The exchange starts shortly after `spends_grant`, when the session may have expired.
 #[tokio::test]
-async fn spends_grant_before_the_session_expires() {
+async fn spends_grant_is_true_before_the_session_expires() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
         "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
         _ => (200, json!({ "access_token": "t" }).to_string()),
@@ -129,7 +129,7 @@ async fn spends_grant_before_the_session_expires() {
 }
 
 #[tokio::test]
-async fn logout_revokes_the_stored_login() {
+async fn logout_sends_the_configured_revoke_request() {
     let (world, server) = (World::new(), service().await);
     let revoke =
         format!("[revoke]\nurl = \"{}/logout\"\nheaders = {{ X-Session = \"{{token}}\" }}\n", server.url);
@@ -165,7 +165,7 @@ async fn revoking(status: u16, body: &'static str) -> (RecordingServer, String) 
 }
 
 #[tokio::test]
-async fn empty_success_is_a_revocation() {
+async fn success_without_json_object_counts_as_revocation() {
     for (body, revoked) in [
         ("", true),
         ("OK", true),

@@ -49,7 +49,7 @@ fn decoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn json_contains_exact_values() {
+async fn json_body_contains_values_unchanged() {
     let keys = "url = \"HOST/login\"\n\
                 json = { user = { name = \"{username}\", pass = \"a{password}b\" }, n = 7, l = [\"{username}\", true] }";
     let request = sent("ada\"}", EVIL, keys).await.expect("a login");
@@ -60,7 +60,7 @@ async fn json_contains_exact_values() {
 }
 
 #[tokio::test]
-async fn forms_and_queries_contain_exact_values() {
+async fn forms_and_queries_contain_values_unchanged() {
     let keys = "url = \"HOST/login?v=1\"\nform = { user = \"{username}\", pass = \"{password}\", n = 7, t = true }\n\
                 query = { key = \"{password}\", braces = \"{{}}\" }";
     let request = sent("ada&admin=1", EVIL, keys).await.expect("a login");
@@ -75,7 +75,7 @@ async fn forms_and_queries_contain_exact_values() {
 }
 
 #[tokio::test]
-async fn values_do_not_change_the_path() {
+async fn values_cannot_add_or_remove_path_segments() {
     let keys = "url = \"HOST/users/{username}/token?user={username}\"";
     for name in ["a/b", "a?b=c", "a#b", "a%2Fb", "../admin", "é", "a\\b", "@evil.example/"] {
         let request = sent(name, "x", keys).await.expect("a login");
@@ -90,7 +90,7 @@ async fn values_do_not_change_the_path() {
 }
 
 #[tokio::test]
-async fn headers_reject_line_ends() {
+async fn header_values_with_line_ends_are_rejected() {
     let keys = "url = \"HOST/login\"\nheaders = { X-Api-Key = \"key {password}\", Accept = \"text/x\" }";
     let request = sent("", "{token} \"x\"", keys).await.expect("a login");
     assert_eq!(request.header("x-api-key"), Some("key {token} \"x\""));
@@ -104,7 +104,7 @@ async fn headers_reject_line_ends() {
 }
 
 #[tokio::test]
-async fn basic_sends_exact_credentials() {
+async fn http_basic_contains_credentials_unchanged() {
     // The request and response of NASA's Earthdata Login.
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", "pa:ss wörd+KANARIE");
@@ -153,7 +153,7 @@ async fn secrets_in_error_responses_are_redacted() {
 }
 
 #[tokio::test]
-async fn secret_in_a_query_is_not_shown() {
+async fn error_does_not_show_a_secret_in_the_query() {
     let mut world = World::new();
     world.env = world.env.with("KEY", "KANARIE");
     world.timeout = std::time::Duration::from_millis(500);
@@ -198,7 +198,7 @@ async fn refresh_token_is_not_sent_to_another_host() {
 }
 
 #[tokio::test]
-async fn corrected_table_gets_a_new_token() {
+async fn changed_request_table_gets_a_new_token() {
     let server = RecordingServer::start(|request| {
         let token = if request.path == "/login" { "login" } else { "minted" };
         (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())
@@ -224,7 +224,7 @@ async fn corrected_table_gets_a_new_token() {
 }
 
 #[tokio::test]
-async fn password_without_username_identifies_the_account() {
+async fn changed_password_without_username_is_a_new_account() {
     let server = RecordingServer::start(|request| {
         (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
     })
@@ -250,7 +250,7 @@ async fn toml_dates_are_sent_as_text() {
 }
 
 #[tokio::test]
-async fn secret_without_username_identifies_the_account() {
+async fn changed_secret_without_username_is_a_new_account() {
     let server = RecordingServer::start(|request| {
         (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
     })

@@ -29,7 +29,7 @@ async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTi
 }
 
 #[tokio::test]
-async fn expiry_is_read_in_every_format() {
+async fn expiry_is_parsed_in_every_configurable_format() {
     let end = DateTime::parse_from_rfc3339("2031-05-06T07:08:09Z").expect("a time").to_utc();
     let day = DateTime::parse_from_rfc3339("2031-05-06T00:00:00Z").expect("a time").to_utc();
     for (form, written, expected) in [
@@ -51,7 +51,7 @@ async fn expiry_is_read_in_every_format() {
 }
 
 #[tokio::test]
-async fn lifetime_starts_when_request_is_sent() {
+async fn token_lifetime_starts_when_the_request_is_sent() {
     for written in [json!(3600), json!("3600"), json!(3600.0)] {
         let world = World::new();
         let answer = json!({ "access_token": "KANARIE-1", "expires_in": written });
@@ -134,7 +134,7 @@ async fn final_error_with_status_200_is_a_refusal() {
 
 /// Such an error does not count as a refusal of the password, and the next call sends another request.
 #[tokio::test]
-async fn other_error_with_status_200_is_transient() {
+async fn unlisted_error_with_status_200_is_transient() {
     for (keys, answer) in [
         (
             "error = \"errorCode\"\nerror_final = \"AUTH_INVALID\"",
@@ -179,7 +179,7 @@ async fn unreadable_expiry_causes_a_warning() {
 }
 
 #[tokio::test]
-async fn refusals_depend_on_status_and_body() {
+async fn error_kind_depends_on_status_and_body() {
     for (keys, status, body, kind) in [
         ("", 401, "", ErrorKind::Refused),
         ("", 400, r#"{"message":"no"}"#, ErrorKind::Refused),
@@ -204,7 +204,7 @@ async fn refusals_depend_on_status_and_body() {
 }
 
 #[tokio::test]
-async fn only_refusal_of_the_grant_ends_the_login() {
+async fn only_a_refused_refresh_token_ends_the_login() {
     for (keys, status, body, kind) in [
         ("", 401, "{}", ErrorKind::LoginRequired),
         ("", 400, r#"{"error":"invalid_grant"}"#, ErrorKind::LoginRequired),

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_needs_method_target_and_one_host() {
+    fn request_head_needs_method_target_and_one_host() {
         let head = b"GET /callback?code=c HTTP/1.1\r\nAccept: */*\r\nhOST:  127.0.0.1:1 ";
         let request = Request::read(head).unwrap();
         assert_eq!((request.method, request.path, request.query), ("GET", "/callback", "code=c"));

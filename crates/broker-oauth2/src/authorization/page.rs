@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_allows_only_the_style_by_hash() {
+    fn content_security_policy_allows_only_the_style_hash() {
         for page in pages() {
             let response = page.response();
             let (head, body) = response.split_once("\r\n\r\n").unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_keep_the_page_private() {
+    fn page_headers_forbid_caching_and_referrers() {
         for page in pages() {
             let response = page.response();
             let (head, body) = response.split_once("\r\n\r\n").unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_readable_in_dark_and_on_telephones() {
+    fn pages_support_dark_mode_and_small_screens() {
         let page = Page::LoggedIn(None).response();
         for part in [
             "color-scheme:light dark",
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn account_is_escaped_and_shortened() {
+    fn account_on_the_page_is_escaped_and_shortened() {
         let account = format!("<b>&\"'\u{202e}\u{1b}[2J{}", "x".repeat(500));
         let page = Page::LoggedIn(Some(account)).response();
         let text = between(&page, "<p>", "</p>");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_say_the_cause_and_the_next_step() {
+    fn failure_page_says_the_cause_and_the_next_step() {
         for code in ErrorCode::ALL {
             let page = Page::Failed(*code).response();
             let text = between(&page, "<p>", "</p>");

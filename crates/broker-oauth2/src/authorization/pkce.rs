@@ -50,20 +50,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn challenge_matches_the_rfc() {
+    fn code_challenge_matches_the_example_of_rfc_7636() {
         // The example of RFC 7636 appendix B.
         let verifier = Verifier(Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn random_texts_differ() {
+    fn random_secrets_differ() {
         let (one, other) = (random().unwrap(), random().unwrap());
         assert!(one.expose().len() == 43 && !one.same_as(&other));
     }
 
     #[test]
-    fn same_compares_whole_texts() {
+    fn same_is_true_only_for_equal_texts() {
         assert!(same("abc", "abc"));
         for other in ["", "ab", "abcd", "abd", "bbc", "ABC"] {
             assert!(!same("abc", other), "{other}");

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn response_needs_state_and_no_repeats() {
+    fn response_without_state_or_with_repeats_is_invalid() {
         let expected = expected(None, false);
         assert_eq!(code(expected.read("state=right&code=c%2Fd&scope=a")), "c/d");
         assert_eq!(code(expected.read("code=c&state=right&iss=anyone")), "c");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn issuer_is_compared_exactly() {
+    fn response_issuer_is_compared_exactly() {
         let with = |iss: &str| format!("code=c&state=right&iss={iss}");
         assert_eq!(code(expected(Some(ISSUER), true).read(&with(ISSUER))), "c");
         assert_eq!(code(expected(Some(ISSUER), false).read("code=c&state=right")), "c");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_service_have_codes() {
+    fn each_oauth_error_maps_to_an_error_code() {
         let read = |query: &str| error(expected(None, false).read(&format!("{query}&state=right")));
         assert_eq!(read("error=access_denied").code(), ErrorCode::AccessDenied);
         assert_eq!(read("error=invalid_scope&code=c").code(), ErrorCode::RequestRefused);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn pasted_text_is_the_address_or_its_query() {
+    fn pasted_address_or_query_is_parsed() {
         let expected = expected(None, false);
         for text in [
             "http://127.0.0.1:4711/callback?code=c&state=right",

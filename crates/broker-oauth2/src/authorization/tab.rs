@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closed_tab_is_ignored() {
+    async fn closed_tab_causes_no_error() {
         let (browser, tab) = tab(LONG).await;
         drop(browser);
         tab.show(&Page::LoggedIn(None));

@@ -42,7 +42,7 @@ async fn code_is_exchanged_with_the_pkce_verifier() {
 }
 
 #[tokio::test]
-async fn two_logins_share_no_secret() {
+async fn each_login_has_new_state_challenge_and_port() {
     let (mut one, mut other) = (start(Plan::default()), start(Plan::default()));
     let (one, other) = (one.request().await, other.request().await);
     for name in ["state", "code_challenge", "redirect_uri"] {
@@ -51,7 +51,7 @@ async fn two_logins_share_no_secret() {
 }
 
 #[tokio::test]
-async fn page_repeats_nothing_and_loads_nothing() {
+async fn page_contains_no_request_text_and_loads_nothing() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     let wrong = request.follow("state=%3Cscript%3E&code=abc123").await;
@@ -70,7 +70,7 @@ async fn page_repeats_nothing_and_loads_nothing() {
 }
 
 #[tokio::test]
-async fn other_requests_do_not_end_the_login() {
+async fn invalid_requests_to_the_listener_do_not_end_the_login() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     let good = format!("/callback?state={}&code=good", request.params["state"]);
@@ -110,7 +110,7 @@ async fn other_requests_do_not_end_the_login() {
 }
 
 #[tokio::test]
-async fn head_may_arrive_in_pieces() {
+async fn request_head_sent_byte_by_byte_is_read() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut login = start(Plan::default());
     let request = login.request().await;
@@ -148,7 +148,7 @@ async fn response_of_another_issuer_ends_the_login() {
 }
 
 #[tokio::test]
-async fn used_port_is_named() {
+async fn error_names_the_port_that_is_already_in_use() {
     let used = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = used.local_addr().unwrap().port();
     for host in ["127.0.0.1", "localhost"] {
@@ -169,7 +169,7 @@ async fn used_port_is_named() {
 }
 
 #[tokio::test]
-async fn localhost_listens_on_ipv4_and_ipv6_only() {
+async fn localhost_redirect_listens_on_ipv4_and_ipv6_loopback() {
     let mut login = start(Plan { redirect_uri: "http://localhost/".to_owned(), ..Plan::default() });
     let request = login.request().await;
     let port = request.redirect.port().unwrap();
@@ -186,7 +186,7 @@ async fn localhost_listens_on_ipv4_and_ipv6_only() {
 }
 
 #[tokio::test]
-async fn listener_stops_when_the_caller_goes_away() {
+async fn listener_stops_when_the_login_is_cancelled() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     TcpStream::connect(request.host()).await.expect("a listener");

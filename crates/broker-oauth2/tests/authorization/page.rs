@@ -38,7 +38,7 @@ async fn open_tab(request: &Request) -> TcpStream {
 }
 
 #[tokio::test]
-async fn page_names_the_account_after_the_save() {
+async fn page_names_the_account_after_login_is_saved() {
     let (page, mut login) = page_after(tokens_of("ada@example.org"), "state=STATE&code=c").await;
     assert!(login.world.record().is_some(), "saved before the page is sent");
     assert!(page.contains("<p>Logged in as ada@example.org. You can close this tab.</p>"), "{page}");
@@ -55,7 +55,7 @@ async fn page_without_account_says_logged_in() {
 }
 
 #[tokio::test]
-async fn page_of_a_failed_login_says_why_without_foreign_words() {
+async fn page_of_failed_login_omits_the_services_error_text() {
     for (fault, query, code, cause) in [
         (
             Fault::Status(500),
@@ -83,7 +83,7 @@ async fn page_of_a_failed_login_says_why_without_foreign_words() {
 }
 
 #[tokio::test]
-async fn closed_tab_does_not_change_the_login() {
+async fn login_succeeds_if_the_browser_tab_is_closed() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     drop(open_tab(&request).await);
@@ -92,7 +92,7 @@ async fn closed_tab_does_not_change_the_login() {
 }
 
 #[tokio::test]
-async fn page_does_not_claim_a_login_that_was_not_saved() {
+async fn page_says_result_unknown_if_the_save_fails() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     // A file instead of the folder of the record.

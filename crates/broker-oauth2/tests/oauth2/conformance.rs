@@ -76,12 +76,12 @@ impl Subject for Device {
 }
 
 #[tokio::test]
-async fn device_login_with_rotation_conforms() {
+async fn device_login_with_rotation_passes_conformance_suite() {
     conformance::run(|| Device::approved(Rotation::RotateDetectReuse)).await;
 }
 
 #[tokio::test]
-async fn device_login_without_rotation_conforms() {
+async fn device_login_without_rotation_passes_conformance_suite() {
     conformance::run(|| Device::approved(Rotation::Omit)).await;
 }
 
@@ -99,6 +99,6 @@ fn client_credentials() -> ClientSubject {
 }
 
 #[tokio::test]
-async fn client_credentials_conform() {
+async fn client_credentials_pass_the_conformance_suite() {
     conformance::run(client_credentials).await;
 }

@@ -98,7 +98,7 @@ async fn each_algorithm_signs_valid_assertions() {
 }
 
 #[tokio::test]
-async fn assertions_are_unique_and_for_the_issuer() {
+async fn assertions_have_unique_jti_and_the_issuer_as_aud() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let mut table = table(&p256().0);
@@ -120,7 +120,7 @@ async fn assertions_are_unique_and_for_the_issuer() {
 }
 
 #[tokio::test]
-async fn wrong_clock_is_corrected_by_the_service() {
+async fn assertion_is_signed_again_by_the_services_clock() {
     let lab = Lab::new();
     let service_time = lab.now() + TimeDelta::minutes(10);
     lab.dated(service_time);
@@ -142,7 +142,7 @@ async fn wrong_clock_is_corrected_by_the_service() {
 }
 
 #[tokio::test]
-async fn unusable_key_has_a_hint_with_the_command() {
+async fn unusable_key_error_hints_at_the_openssl_command() {
     let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
     for key in ["no key at all", sec1] {
         let lab = Lab::new();
