@@ -66,13 +66,11 @@ fn in_repository(root: &Path) -> Option<String> {
     git(root, &["log", "-1", "--abbrev=10", "--date=short", "--format=%h %cd"])
 }
 
-/// Reruns this script when HEAD moves. Only existing files are watched, because a missing one reruns the script at
-/// every build.
+/// Reruns this script when HEAD moves. Watches existing files only: a missing file reruns the script at every build.
 fn watch(root: &Path) {
     let path = |name: &str| Some(root.join(git(root, &["rev-parse", "--git-path", name])?));
     let existing = |name: &str| path(name).filter(|path| path.exists());
-    // The reflog changes at each commit and checkout. Without a reflog, the branches are watched: files, or one
-    // packed file.
+    // The reflog changes at each commit and checkout. Without a reflog, the files with branches are watched.
     let log = existing("logs/HEAD");
     let branches =
         if log.is_none() { [existing("refs/heads"), existing("packed-refs")] } else { [None, None] };

@@ -29,7 +29,6 @@ pub(crate) fn providers() -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Returns the services of the gallery.
 pub(crate) fn gallery() -> Vec<CompletionCandidate> {
     let candidate =
         |service: &Service| CompletionCandidate::new(service.name).help(Some(service.about().into()));

@@ -1,6 +1,5 @@
-//! Protects the memory of this process, and cannot be switched off. Core dumps are disabled. On Linux
-//! `PR_SET_DUMPABLE` keeps out other processes of the same user: no debugger, no `/proc/PID/mem`, no
-//! `/proc/PID/environ`.
+//! Protects the memory of this process, and cannot be switched off. Core dumps are disabled. On Linux, other
+//! processes of the same user have no access (`PR_SET_DUMPABLE`): no debugger, no `/proc/PID/mem`.
 
 /// Hardens this process as far as the system permits, with at most three system calls.
 pub(crate) fn harden() {

@@ -38,7 +38,6 @@ pub(crate) fn asked(key: &str) -> String {
 pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (EarthScope's login stays \
                                       in ~/.earthscope unless `share = false`)";
 
-/// Whether the locale can display more than ASCII.
 pub(crate) fn is_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
@@ -46,7 +45,7 @@ pub(crate) fn is_utf8() -> bool {
     locale.contains("UTF-8") || locale.contains("UTF8")
 }
 
-/// Returns the dash between a state and the next command.
+/// Returns a dash that the locale can display.
 pub(crate) fn dash() -> char {
     if is_utf8() { '–' } else { '-' }
 }

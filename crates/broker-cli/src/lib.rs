@@ -1,4 +1,4 @@
-//! The command line of `broker`: arguments, prompts, output and exit codes. The crate `broker` does the work.
+//! The command line of `broker`: arguments, prompts, output and exit codes. All other work is in the crate `broker`.
 
 mod args;
 mod candidates;

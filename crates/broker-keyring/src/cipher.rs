@@ -24,7 +24,7 @@ pub(crate) fn seal(key: &DataKey, mut envelope: Envelope, plain: &[u8]) -> Resul
     Ok(envelope)
 }
 
-/// Decrypts an envelope. Returns `None` if it was changed, or sealed with another key.
+/// Decrypts an envelope. Returns `None` if the envelope was changed, or sealed with another key.
 pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u8>>> {
     let nonce = <[u8; NONCE]>::try_from(STANDARD.decode(&envelope.nonce).ok()?).ok()?;
     let sealed = STANDARD.decode(&envelope.sealed).ok()?;

@@ -100,7 +100,7 @@ impl KeyCache {
         self.by_id(source, self.selected.get(&(provider.to_owned(), source))?)
     }
 
-    /// Calls the keyring, unless it timed out recently.
+    /// Calls the keyring, unless an earlier call timed out recently.
     fn call_keyring<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.keyring_timeout.is_some_and(|since| since.elapsed() < KEYRING_BACKOFF) {
             return Err(keyring::timed_out());
@@ -129,8 +129,7 @@ impl SealingKey {
 }
 
 impl Vault {
-    /// Creates a vault for the records in `folder`. `configured` is the source of the key for new records. Without a
-    /// source, new records are plain text.
+    /// Creates a vault for the records in `folder`. Without a `configured` key source, new records are plain text.
     #[must_use]
     pub fn new(folder: PathBuf, configured: Option<KeySource>, env: Arc<dyn Env>) -> Self {
         Self { folder, configured, passphrase: None, key: None, env, keys: Mutex::default() }
@@ -156,7 +155,7 @@ impl Vault {
         self.lock_path().metadata().is_ok_and(|meta| meta.len() > 0)
     }
 
-    /// Deletes the folder's key from the keyring if no record needs it. Returns whether a key was deleted.
+    /// Deletes the folder's key from the keyring if no record needs that key. Returns whether a key was deleted.
     pub fn forget_unused(&self) -> Result<bool> {
         let lock = self.lock()?;
         if Envelope::all_in(&self.folder).any(|envelope| envelope.with == KeySource::Keyring.name()) {
@@ -245,8 +244,7 @@ impl Vault {
         let started = Instant::now();
         loop {
             match lock.try_lock() {
-                // Some file systems have no locks. The vault then works without one, because two first logins at once
-                // are rare.
+                // Some file systems have no locks. Two first logins at once are rare, so none is needed.
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
                 Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(5));
@@ -323,7 +321,7 @@ impl Sealer for Vault {
     }
 }
 
-/// Whether the record's key derivation is strong enough to reuse its key for other records.
+/// Whether the record's key derivation is strong enough to reuse the record's key.
 fn is_strong(envelope: &Envelope) -> bool {
     envelope.with != KeySource::Passphrase.name()
         || Kdf::read(envelope.kdf.as_ref()).is_some_and(|kdf| kdf.is_strong())

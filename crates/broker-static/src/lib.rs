@@ -78,13 +78,13 @@ impl Provider for Static {
         vec![self.source.clone()]
     }
 
-    /// With `life`, an expired token is read again from its source. Otherwise the user must replace it.
+    /// With `life`, an expired token is read again from its source. Otherwise the user must replace the token.
     fn can_renew(&self, record: &Record) -> bool {
         let stored = record.token(&ScopeKey::default());
         self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
     }
 
-    /// Reads the token from its source.
+    /// Reads the token from its configured source.
     async fn exchange(
         &self,
         context: &Context,
@@ -114,8 +114,7 @@ impl Provider for Static {
 }
 
 impl Static {
-    /// Returns the token in the text, without byte order mark and surrounding white space. Fails if several lines are
-    /// left.
+    /// Returns the token without byte order mark and surrounding white space. Fails if the text has several lines.
     fn read(&self, text: &Secret) -> Result<Secret> {
         let token = text.expose().trim_start_matches('\u{feff}').trim();
         let problem = |what: &str| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{Env, Error, ErrorCode, Result, Secret};
 
-/// The prefixes of the variables that a dotenv file may set. A proxy or the broker's configuration is not among them.
+/// The prefixes of the variables that a dotenv file may set. Others, such as a proxy, are ignored.
 const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
 
 /// An environment where a dotenv file sets the variables of the services' own clients. All variables of a service

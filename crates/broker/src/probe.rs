@@ -22,7 +22,7 @@ pub struct Prober {
 pub struct Probed {
     /// The obstacle and its details; `None` if the service answered.
     pub obstacle: Option<(Obstacle, String)>,
-    /// How far the service's clock is ahead of this machine's, if it sent its time.
+    /// How far the service's clock is ahead of this machine's clock, if the service sent its time.
     pub clock_ahead: Option<TimeDelta>,
 }
 

@@ -56,8 +56,7 @@ impl Records {
         self.configured
     }
 
-    /// Returns each provider that has a record, and the record's format or why the format is unknown. Opens no sealed
-    /// record.
+    /// Returns the storage format of each provider's record, or why it is unknown. Opens no sealed record.
     #[must_use]
     pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
         let format = |name: String| {

@@ -57,14 +57,13 @@ impl Setup {
         }
     }
 
-    /// Reads this configuration file instead of the default ones. The environment variable for this is
-    /// `BROKER_CONFIG`.
+    /// Reads this configuration file instead of the default ones. Overrides `BROKER_CONFIG`.
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config_file = Some(path.into());
         self
     }
 
-    /// Stores records in this folder. The environment variable for this is `BROKER_STATE_DIR`.
+    /// Stores records in this folder. Overrides `BROKER_STATE_DIR`.
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
         self

@@ -1,4 +1,4 @@
-//! `broker add`.
+//! The command `broker add`.
 
 use std::path::Path;
 
@@ -92,8 +92,7 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
 }
 
-/// Returns notes on environment variables that another provider in the file reads too. A second account needs
-/// variables of its own.
+/// Returns notes on environment variables that another provider reads too. A second account needs its own variables.
 fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
     let file: Table = toml::from_str(before).unwrap_or_default();
     let providers = file.get("providers").and_then(Value::as_table);

@@ -1,4 +1,4 @@
-//! `broker list` and `broker config`.
+//! The commands `broker list` and `broker config`.
 
 use broker::Configured;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `broker inspect`.
+//! The command `broker inspect`.
 
 use broker::{
     Broker, Claims, Clock, Error, ErrorCode, Hint, Inspected, RequestPart, ScopeKey, SystemClock,
@@ -48,7 +48,7 @@ fn introspect(broker: &Broker, provider: &str, scopes: &ScopeKey) -> CommandResu
     })?)
 }
 
-/// Returns the error for a token that is not stored, with the scopes of the stored ones.
+/// Returns the error for a scope without a stored token, with the scopes of all stored tokens.
 fn none_stored(broker: &Broker, provider: &str, scopes: &str) -> Error {
     let others = broker.status(provider).map(|status| status.tokens).unwrap_or_default();
     let others: Vec<_> = others.iter().map(|token| humanize::asked(&token.scope)).collect();
@@ -110,8 +110,7 @@ fn text(provider: &str, token: &Inspected, now: DateTime<Utc>) -> String {
     format!("{title}\n\nheader\n{}\nclaims\n{}", lines(header, &Map::new()), lines(claims.object(), &times))
 }
 
-/// Returns a line for each member. A number that is a time is also shown as a date. The service's values are
-/// sanitized.
+/// Returns a line for each member. A number that is a time is also shown as a date. Values are sanitized.
 fn lines(object: &Map<String, Value>, times: &Map<String, Value>) -> String {
     let width = object.keys().map(|name| sanitize(name).chars().count()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {

@@ -1,4 +1,4 @@
-//! `broker login`.
+//! The command `broker login`.
 
 use broker::{Clock, LoggedIn, SystemClock};
 

@@ -1,4 +1,4 @@
-//! `broker man`.
+//! The command `broker man`.
 
 use std::path::Path;
 

@@ -143,7 +143,7 @@ fn answer(text: &str) -> CommandResult {
     Ok(stdout.flush()?)
 }
 
-/// Logs to stderr. Only crates of this project log, because messages of others may contain secrets.
+/// Logs to stderr. Only crates of this project log, because messages of other crates may contain secrets.
 fn log(verbose: u8) {
     let level = match verbose {
         0 => return,

@@ -41,7 +41,6 @@ fn not_written(folder: &Path, error: std::io::Error) -> Error {
     failed.with_source(error)
 }
 
-/// Checks the name of a new kind.
 fn check(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.len() > 64 {
@@ -67,7 +66,7 @@ fn workspace_of(folder: &Path) -> Option<PathBuf> {
 fn standalone(manifest: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let own = [
-        // `rust-version` is replaced first, because it ends with `version`.
+        // `rust-version` is replaced first, because that key ends with `version`.
         ("rust-version.workspace = true", format!("rust-version = \"{}\"", env!("CARGO_PKG_RUST_VERSION"))),
         ("version.workspace = true", "version = \"0.1.0\"".to_owned()),
         ("edition.workspace = true", "edition = \"2024\"".to_owned()),

@@ -1,4 +1,4 @@
-//! `broker status`.
+//! The command `broker status`.
 
 use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
 use chrono::{DateTime, Local, Utc};

@@ -55,7 +55,7 @@ fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let (list, errors) = list(records);
     let configured = records.configured();
     let uses_keyring = configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring");
-    // The keyring is not called if no record needs it, because a call would start it.
+    // The keyring is not called if no record needs it, because a call would start the keyring.
     let keyring = uses_keyring.then(|| keyring_word(records.keyring()));
     if as_json {
         let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
@@ -121,7 +121,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
     end(errors)
 }
 
-/// Removes the key of migrated records from the OS keyring. A failure is only reported, because the migration
+/// Removes the migrated records' key from the OS keyring. A failure is only reported, because the migration
 /// succeeded.
 fn forget(context: &CommandContext<'_>, records: &Records) {
     match records.forget_unused_key() {

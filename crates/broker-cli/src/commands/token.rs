@@ -1,4 +1,4 @@
-//! `broker token`.
+//! The command `broker token`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,6 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     }
 }
 
-/// Returns the token in the requested format.
 fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let style = Style::of(args)?;
     let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;

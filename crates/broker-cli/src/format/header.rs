@@ -23,7 +23,6 @@ pub(super) fn wget(token: &Token, header: &Header) -> Result<Output> {
     Ok(Output { text, notes: vec![every_host_warning("wget")] })
 }
 
-/// Returns the content of a header file for GDAL.
 pub(super) fn gdal(token: &Token, header: &Header) -> Result<Output> {
     Ok(Output { text: line(token, header)?, notes: vec![every_host_warning("GDAL")] })
 }
@@ -48,7 +47,7 @@ pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
     .with_hint("use: --format header"))
 }
 
-/// Returns the secret. Fails if white space surrounds the secret, because HTTP removes it (RFC 9110 section 5.5).
+/// Returns the secret. Fails on surrounding white space, which HTTP removes (RFC 9110 section 5.5).
 fn value(token: &Token) -> Result<&str> {
     let secret = token.secret().expose();
     if secret == secret.trim() {

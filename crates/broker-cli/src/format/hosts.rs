@@ -89,7 +89,6 @@ fn is_loopback(host: &str) -> bool {
     }
 }
 
-/// Quotes text for SQL.
 fn sql(text: &str, quote: char) -> String {
     format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
 }

@@ -48,7 +48,6 @@ pub(super) fn scope<'a>(token: &'a Token, info: &TokenInfo<'a>) -> Option<&'a st
     token.scope().or(Some(info.scopes).filter(|scopes| !scopes.is_empty()))
 }
 
-/// Returns the token's remaining lifetime in seconds.
 pub(super) fn expires_in(token: &Token, info: &TokenInfo<'_>) -> Option<u64> {
     token.window().left(info.now).map(|left| left.as_secs())
 }

@@ -27,7 +27,6 @@ fn line(shell: ShellKind, name: &str, value: &str) -> String {
     }
 }
 
-/// Quotes text for a POSIX shell.
 fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -40,11 +40,11 @@ pub(crate) fn columns() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Returns the size of the terminal on stderr, if it understands control sequences.
+/// Returns the size of the terminal on stderr, if the terminal understands control sequences.
 fn size() -> Option<Size> {
     let stderr = std::io::stderr();
     let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal() && !is_dumb())?;
-    // Terminals report the size 0 if they do not know it.
+    // A terminal that does not know its size reports 0.
     let known = |size: u16| if size == 0 { usize::MAX } else { usize::from(size) };
     Some(Size { columns: known(size.ws_col), rows: known(size.ws_row) })
 }
@@ -108,7 +108,7 @@ impl Prompt for Terminal {
         answer.map(Secret::new)
     }
 
-    /// Prints the code even with `--quiet`, because the login needs it.
+    /// Prints the code even with `--quiet`, because the user needs the code to log in.
     fn show_code(&self, code: &DeviceCode) {
         let DeviceCode { verification_uri, verification_uri_complete, user_code, .. } = code;
         let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
@@ -123,7 +123,7 @@ impl Prompt for Terminal {
         }
     }
 
-    /// Prints the page's address even with `--quiet`, because the login needs it.
+    /// Prints the page's address even with `--quiet`, because the user needs the address to log in.
     fn show_page(&self, url: &str) {
         let url = sanitize(url);
         let opens = self.browses() && ServiceUrl::parse(&url).is_ok();

@@ -37,7 +37,7 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
     let answer =
         tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match answer {
-        // This source tells callers that the answer was empty, so that they can ask again. The input has not ended.
+        // This source marks an empty answer, so that callers can ask again. At the end of the input they cannot.
         Ok(text) if text.is_empty() => Err(Error::new(ErrorCode::Cancelled, "nothing was typed")
             .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
         Ok(text) => Ok(text),

@@ -47,8 +47,7 @@ impl Config {
         }
     }
 
-    /// Returns the value of `hosts`: the hosts that may receive the token. An environment variable lists them with
-    /// commas.
+    /// Returns the hosts that may receive the token, from `hosts`. An environment variable lists hosts with commas.
     pub(super) fn hosts(&self, name: &str) -> Result<Option<Vec<String>>> {
         let Some(value) = self.table(name)?.get("hosts") else { return Ok(None) };
         let hosts: Option<Vec<String>> = match value {

@@ -180,7 +180,7 @@ pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
         if let Some(parts) = Parts::of(text) {
             names.extend(parts.names().map(str::to_owned));
         }
-        // The part above the tables, or the whole file if it cannot be cut.
+        // With an empty `only`, just the head of a file is parsed, or the whole file if it cannot be cut.
         names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
         names
     })

@@ -51,8 +51,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration. With `only`, reads just these providers and the providers that their `from` keys
-    /// name.
+    /// Reads the configuration, or with `only`, just these providers and those that their `from` keys name.
     pub(crate) fn load(
         files: &Files,
         kinds: Vec<Kind>,
@@ -72,8 +71,7 @@ impl Config {
             config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
-            // Providers that environment variables configure are read too: only their kind tells which variables are
-            // secrets.
+            // Only a provider's kind tells which of the provider's environment variables are secrets.
             only.extend(config.in_env.iter().cloned());
             if only.len() == before {
                 break;
@@ -96,8 +94,7 @@ impl Config {
         names
     }
 
-    /// Returns the providers' tables. Fails if the configuration has unknown top-level keys or values of the wrong
-    /// type.
+    /// Returns the providers' tables. Fails on unknown top-level keys and values of the wrong type.
     fn read_tables(&self) -> Result<Dict> {
         // Every layer was parsed before, so figment's own errors do not occur.
         let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
@@ -129,8 +126,7 @@ impl Config {
                 let why = format!("`providers.{name}` is not a table: write [providers.{name}]");
                 return Err(wrong(&["providers", name], Mark::Key, &why));
             };
-            // TOML assigns a key after a table's header to that table. A misplaced `store` would leave records
-            // unsealed.
+            // TOML reads `store` below a table's header as a key of that table. Records would then stay unsealed.
             if table.contains_key("store") && !self.kinds.iter().any(|kind| kind.keys.contains(&"store")) {
                 let why = "`store` must be above all tables: move it to the top of the file";
                 return Err(wrong(&["providers", name, "store"], Mark::Key, why));

@@ -83,8 +83,7 @@ impl Config {
         self.wrong(code, &keys, mark, &why)
     }
 
-    /// Returns an error about a key, with the position in the last file that sets the key, or else the name of the
-    /// key's origin.
+    /// Returns an error about a key, with the position in the last file that sets the key, or else the key's origin.
     pub(super) fn wrong(&self, code: ErrorCode, keys: &[&str], mark: Mark, why: &str) -> Error {
         let metadata = self.figment.find_metadata(&keys.join("."));
         let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());

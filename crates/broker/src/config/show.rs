@@ -117,8 +117,7 @@ enum Redacted {
     No,
 }
 
-/// Returns a value as TOML, without secrets. The value of an unknown key is redacted, because the key may be a
-/// mistyped secret's.
+/// Returns a value as TOML, without secrets. An unknown key may be a mistyped secret, so its value is redacted.
 fn display(kind: &Kind, key: &str, value: &Value) -> (String, Redacted) {
     let is_old_name = || kind.renamed.iter().any(|(old, _)| *old == key);
     let is_known = COMMON_KEYS.contains(&key) || kind.keys.contains(&key) || is_old_name();

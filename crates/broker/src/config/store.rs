@@ -125,7 +125,7 @@ impl StoreConfig {
         }
     }
 
-    /// Returns the sources of passphrase and key. Old records need them even if `BROKER_STORE` selects another
+    /// Returns the sources of passphrase and key. Old records need both, even if `BROKER_STORE` selects another
     /// format.
     #[cfg(feature = "sealed")]
     pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {

@@ -22,7 +22,7 @@ pub enum ConfigWarning {
         /// The key of the secret.
         key: String,
     },
-    /// A key has a new name; the old one is still read.
+    /// A key is set under its old name, which is still valid.
     KeyRenamed {
         /// The file or the environment variable that has the old name.
         origin: String,

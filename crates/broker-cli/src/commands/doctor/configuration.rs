@@ -12,7 +12,7 @@ use crate::hints;
 /// The broker's environment variables, besides `BROKER_PROVIDERS__…`.
 const VARIABLES: [&str; 3] = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
 
-/// Returns the configuration if it is valid. Fails if `named` is not configured.
+/// Returns the configuration if it is valid. Fails if the provider `named` is not configured.
 pub(super) fn check(
     context: &CommandContext<'_>,
     named: Option<&str>,
@@ -105,7 +105,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted(path));
             report.error("configuration.writable", None, what, fix);
         }
-        // The fix for a writable file also fixes a readable one.
+        // The file was reported as writable by other users, and the fix also stops them from reading the secret.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
                 let fix = format!("run: chmod 600 {}", quoted(file));
@@ -118,8 +118,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     }
 }
 
-/// Reports environment variables with a mistyped name. Other programs also use `BROKER_`, so only similar names
-/// count.
+/// Reports mistyped environment variables. Only similar names count, because other programs use `BROKER_` too.
 fn variables(report: &mut Report) {
     let set = SystemEnv.vars("BROKER_");
     let is_own = |name: &str| VARIABLES.contains(&name) || name.starts_with("BROKER_PROVIDERS__");

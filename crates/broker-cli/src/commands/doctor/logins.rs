@@ -95,8 +95,7 @@ fn ok(name: &str, key: &str, report: &mut Report) {
     report.ok("login.secret", Some(name), format!("the source of `{key}` exists"));
 }
 
-/// Checks a file that contains a secret. Fails if it cannot be read. Returns a warning and its fix if other users can
-/// read it.
+/// Checks a file that contains a secret. Returns a warning and its fix if other users can read the file.
 fn file(path: &Path) -> Result<Option<(String, String)>, String> {
     let shown = path.display();
     let meta = path.metadata().map_err(|error| format!("{shown}: {error}"))?;

@@ -88,7 +88,6 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A proxy, and the environment variable that names it.
 #[derive(Clone)]
 struct Proxy {
     variable: &'static str,

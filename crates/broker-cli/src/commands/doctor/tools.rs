@@ -11,7 +11,6 @@ use super::files::{mode, others_read, quoted};
 use super::report::Report;
 use crate::commands::CommandContext;
 
-/// A provider and its configured keys.
 struct Entry {
     name: String,
     kind: String,

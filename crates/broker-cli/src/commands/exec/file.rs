@@ -1,4 +1,4 @@
-//! `broker exec --file`: runs the command as a child, and renews its token files.
+//! `broker exec --file`: runs the command as a child process, and renews the command's token files.
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};

@@ -39,7 +39,7 @@ impl Folder {
             let folder = builder.prefix(PREFIX).permissions(permissions.clone()).tempdir_in(base)?;
             // The umask may have removed permissions from the new folder.
             let _ = std::fs::set_permissions(folder.path(), permissions);
-            // Before the folder is locked, another process may delete it as abandoned.
+            // Before the folder is locked, another process may delete the folder as abandoned.
             let lock = match open(folder.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened?,

@@ -1,4 +1,4 @@
-//! `broker exec`.
+//! The command `broker exec`.
 
 mod dashes;
 mod file;

@@ -40,8 +40,7 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     answer(&exec_credential(&token, &broker.header(provider)?, &request.api_version)?)
 }
 
-/// Reads the request from the environment. If a user runs the command by hand, returns a request of the newest
-/// version.
+/// Reads the request from the environment. Without a request (a call by hand), uses the newest version.
 fn request() -> Result<Request> {
     let Some(text) = std::env::var_os(VARIABLE) else {
         return Ok(Request { api_version: VERSIONS[0].to_owned(), spec: Spec::default() });

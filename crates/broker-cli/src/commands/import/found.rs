@@ -58,7 +58,7 @@ pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
     found
 }
 
-/// Returns the logins and secrets of a file, or an error if it has none.
+/// Returns the logins and secrets in a file. Fails if the file has none.
 pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     let wrong = |code, why: String| {
         Error::new(code, why).with_hint("run: broker import, to list what can be imported")

@@ -1,4 +1,4 @@
-//! `broker import`.
+//! The command `broker import`.
 
 mod found;
 mod insert;

@@ -18,7 +18,7 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// Keys that must all come from the same source, even if they have no value there.
+    /// Keys that belong to one secret, such as a URL. Their values must all come from the same source.
     set: Vec<&'static str>,
 }
 
@@ -85,8 +85,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Returns the lines that the provider's table lacks. Fails if its other keys of the set differ, because a secret
-    /// must not be combined with a URL from elsewhere.
+    /// Returns the lines that the provider's table lacks. Fails if a key in `set` has another value in the table,
+    /// because a secret must not be combined with a URL from elsewhere.
     fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };

@@ -9,7 +9,6 @@ use super::table::{Table, quoted};
 use crate::commands::{CommandContext, CommandResult};
 use crate::run::run as run_async;
 
-/// A successful import.
 pub(super) struct Taken {
     pub(super) provider: String,
     pub(super) kind: &'static str,
@@ -41,8 +40,7 @@ pub(super) fn how(config: &Config, found: &Found) -> How {
     How { used, importable, note }
 }
 
-/// Returns where a provider reads its login, if it is not one by `broker login`. Such a provider stores no other
-/// login.
+/// Returns where a provider reads its login, if `broker login` does not store the provider's login.
 fn set_login(config: &Config, name: &str) -> Option<String> {
     let provider = config.entry(name).ok()?.provider;
     let is_set = provider.issuer().flow != "device_code";
@@ -53,8 +51,7 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
     set_login(config, name).map(|place| format!("{name} uses {place} and stores no other login"))
 }
 
-/// Whether the built-in provider already uses this refresh token in the environment. A service may accept it only
-/// once.
+/// Whether the built-in provider uses this refresh token of the environment. A service may accept it only once.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
     let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
     found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
@@ -100,7 +97,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
             let config = context.setup().config()?;
             refuse_spending(&config, found, &name)?;
             if !config.names().contains(&name) {
-                // The new provider gets its own profile, because another provider uses the default one.
+                // The new provider gets its own profile, because another provider uses the default profile.
                 table.texts(&[("profile", Some(&name))]).add(context, &found.place)?;
             }
             log_in(context, &name, token)?;
