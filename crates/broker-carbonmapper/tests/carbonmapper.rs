@@ -1,4 +1,4 @@
-//! Carbon Mapper against its fake server, with a test clock.
+//! Tests of `kind = "carbonmapper"` with a fake server and a test clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub(crate) const EMAIL: &str = "ada@example.org";
 pub(crate) const PASSWORD: &str = "standin-password";
 
-/// A user who types email and password.
+/// An account whose user types email and password.
 pub(crate) struct Methane {
     pub(crate) world: World,
     pub(crate) service: CarbonMapper,

@@ -1,4 +1,4 @@
-//! Scoped tokens.
+//! Tests of scoped tokens.
 
 use broker_core::{Clock, ErrorCode, ErrorKind, Lifetime, Login, Token, TokenRequest};
 use broker_testkit::conformance::Subject;
@@ -21,7 +21,7 @@ async fn logged_in(subject: &Methane) -> Token {
     broker.login(World::NAME, Login::Usual).await.expect("a login").token.expect("a token")
 }
 
-/// Returns the expiration date of the last mint, in days from today (UTC).
+/// Returns the expiration date of the last minted token, in days from today (UTC).
 fn days(subject: &Methane) -> i64 {
     let (_, date) = subject.service.minted().pop().expect("a mint");
     (date.parse::<chrono::NaiveDate>().expect("a date") - subject.world.clock.now().date_naive()).num_days()
@@ -123,7 +123,7 @@ async fn wrong_password_is_sent_once() {
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
     assert_eq!(subject.service.count("pair"), 1, "by all processes");
-    // Another password is sent.
+    // A password that was not refused before is sent.
     let right = subject.build(json!({ "email": EMAIL, "password": PASSWORD }));
     subject.world.broker(right).token(World::NAME, &stac()).await.expect("a token");
 }
@@ -168,7 +168,7 @@ async fn logout_deletes_minted_tokens_by_configured_routes() {
         logged_in(&subject).await;
         let broker = subject.world.broker(subject.build(routes));
         broker.token(World::NAME, &stac()).await.expect("a token");
-        // The access token has expired.
+        // The access token has expired, so the logout must refresh first.
         subject.world.clock.advance(TimeDelta::minutes(10));
         let done = broker.logout(World::NAME, false).await.expect("logged out");
         assert!(done.at_service.revoked);
@@ -284,10 +284,10 @@ async fn rotated_refresh_token_is_kept_without_access_token() {
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::hours(1));
     subject.service.fault("refresh", Fault::edit(|answer| answer["access"] = json!(null)));
-    // The old refresh token is spent: only the new one works.
+    // The service has rotated the refresh token, so the next refresh must use the new one.
     subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
     assert_eq!((subject.service.pairs(), subject.service.refreshes()), (1, 2));
-    // Without rotation, the response contains no new token.
+    // Without rotation, the response contains neither an access token nor a new refresh token.
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::hours(1));

@@ -1,4 +1,4 @@
-//! The asset cookie, a credential derived from a token.
+//! Tests of the asset cookie.
 
 use broker_core::{Clock, Derived, Error, ErrorKind, Result, Token, TokenRequest};
 use broker_testkit::conformance::{ClientSubject, Subject};
@@ -80,7 +80,7 @@ async fn refused_access_token_is_replaced_for_the_cookie() {
     subject.world.clock.advance(TimeDelta::seconds(1));
     get(&subject, &cookie()).await.expect("a cookie");
     assert_eq!((subject.service.exchanges(), subject.service.count("cookie")), (2, 2));
-    // The service refuses new tokens too: the retries end.
+    // The service refuses every access token, so the retries must end.
     subject.service.fault_always("cookie", Fault::Empty(401));
     let refused = error(&subject, &cookie().force()).await;
     assert!(matches!(refused.kind(), ErrorKind::Refused | ErrorKind::Unavailable), "{refused}");

@@ -1,4 +1,4 @@
-//! Polls of device codes (RFC 8628 section 3.5).
+//! Tests of the device flow's polls (RFC 8628 section 3.5).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn log_in(subject: &Seismic) -> Result<LoggedIn> {
     subject.world.broker(subject.provider()).login(World::NAME, Login::Usual).await
 }
 
-/// Returns the total time between polls, by the test clock.
+/// Returns the total pause between polls, by the test clock.
 fn slept(subject: &Seismic) -> Duration {
     subject.world.clock.slept().iter().sum()
 }
@@ -38,7 +38,7 @@ async fn slow_down_adds_five_seconds_permanently() {
         Seismic::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
     subject.service.approve_after(4);
     log_in(&subject).await.expect("a login");
-    // 2 seconds, 7 seconds, then always 12 seconds.
+    // The pauses are 2 seconds, 7 seconds, then always 12 seconds.
     let polls = subject.service.count("token") as u64;
     assert_eq!(slept(&subject), Duration::from_secs(2 + 7 + 12 * (polls - 2)));
 }
@@ -146,7 +146,7 @@ async fn cancelled_login_stores_nothing() {
     drop(hold);
     broker.wait_idle().await;
     assert!(subject.world.record().is_none());
-    // The lock is free again.
+    // The cancelled login has released the lock, so another login can start.
     subject.service.approve_all();
     log_in(&subject).await.expect("a login");
 }

@@ -1,4 +1,4 @@
-//! The messages of both sides match the JSON schema of the protocol.
+//! The broker's and the plugin's messages match the JSON schema of the plugin protocol.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{SERIAL, build, world};
 
-/// The schema, with one part for each side.
+/// The JSON schema, with one part for the broker's messages and one for the plugin's.
 struct Protocol {
     schemas: Schemas,
     from_broker: SchemaIndex,

@@ -1,4 +1,4 @@
-//! Carbon Mapper as a configured login: the conformance suite, and tests of minting.
+//! Tests of `kind = "login"` with Carbon Mapper: the conformance suite, and minting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use serde_json::json;
 
 use crate::provider;
 
-/// The configuration from the documentation.
+/// The example configuration in the documentation.
 const TOML: &str = include_str!("carbonmapper.toml");
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 
-/// Carbon Mapper with a user who types username and password.
+/// A Carbon Mapper account whose user types username and password.
 struct Methane {
     world: World,
     service: CarbonMapper,
@@ -33,7 +33,7 @@ impl Methane {
         Self { world, service }
     }
 
-    /// The provider, with these lines before its tables.
+    /// Builds the provider. The configuration has these keys before the first table.
     fn with(&self, keys: &str) -> Arc<dyn Provider> {
         let real = "https://api.carbonmapper.org/api/v1/";
         assert_eq!(TOML.matches(real).count(), 3);
@@ -167,7 +167,7 @@ async fn expired_login_token_is_refreshed_before_minting() {
     subject.world.clock.advance(TimeDelta::minutes(10));
     token(&subject, &stac()).await;
     assert_eq!((subject.service.pairs(), subject.service.refreshes(), subject.service.mints()), (1, 1, 1));
-    // A rejected login token is replaced, even a new one.
+    // A login token that the service rejects is replaced, even a new one.
     subject.service.revoke_access_tokens();
     token(&subject, &stac().force()).await;
     assert_eq!((subject.service.refreshes(), subject.service.mints()), (2, 2));
@@ -197,7 +197,7 @@ async fn wrong_password_is_sent_once() {
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
     assert_eq!(subject.service.count("pair"), 1, "also by other processes");
-    // Another password is sent.
+    // A password that was not refused before is sent.
     let right = format!("username = \"{EMAIL}\"\npassword = \"{PASSWORD}\"");
     subject.world.broker(subject.with(&right)).token(World::NAME, &stac()).await.expect("a token");
 }
@@ -255,7 +255,7 @@ async fn rotated_refresh_token_of_malformed_response_is_kept() {
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));
     subject.service.fault("refresh", Fault::edit(|answer| answer["error"] = json!("unknown_error")));
-    // The old one is not valid any more.
+    // After the rotation, only the new refresh token is valid.
     token(&subject, &TokenRequest::new()).await;
     assert_eq!((subject.service.pairs(), subject.service.count("refresh")), (1, 2));
 }

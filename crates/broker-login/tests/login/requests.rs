@@ -1,4 +1,4 @@
-//! Requests match their configuration, whatever the values contain.
+//! Tests that requests match the configuration, whatever characters the inserted values contain.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::provider;
 use crate::recording_server::{ReceivedRequest, RecordingServer};
 
-/// Text with the special characters of JSON, forms, paths, queries and headers, and a placeholder.
+/// A value with special characters of JSON, forms, paths, queries and headers, and with a placeholder.
 const EVIL: &str = "KANARIE\"'\\\n\r&a=b;{token}{{secrets.other}} %2F+/?#é\u{1f30d}";
 
-/// Returns the request of a login with these keys and values.
+/// Logs in with a login table of these keys, and returns the request.
 async fn sent(username: &str, password: &str, keys: &str) -> Result<ReceivedRequest, Error> {
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", password);
@@ -105,7 +105,7 @@ async fn header_values_with_line_ends_are_rejected() {
 
 #[tokio::test]
 async fn http_basic_contains_credentials_unchanged() {
-    // The request and response of NASA's Earthdata Login.
+    // This configuration is the one for NASA's Earthdata Login.
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", "pa:ss wörd+KANARIE");
     let answer =
@@ -157,7 +157,7 @@ async fn error_does_not_show_a_secret_in_the_query() {
     let mut world = World::new();
     world.env = world.env.with("KEY", "KANARIE");
     world.timeout = std::time::Duration::from_millis(500);
-    // No server listens there.
+    // No server listens on this port.
     let toml = "secrets = { key = { env = \"KEY\" } }\n[login]\nmethod = \"GET\"\n\
                 url = \"http://127.0.0.1:9/login?key={secrets.key}\"\nquery = { again = \"{secrets.key}\" }\n";
     let error = world.broker(provider(&world, toml)).token(World::NAME, &TokenRequest::new()).await;
@@ -209,7 +209,7 @@ async fn changed_request_table_gets_a_new_token() {
     for (keys, expected) in [
         (String::new(), "login-1"),
         ("token = \"id\"\n".to_owned(), "login-2"),
-        // This key does not change the token.
+        // The key `refused` does not change the issued token.
         ("token = \"id\"\nrefused = [400]\n".to_owned(), "login-2"),
         (format!("token = \"id\"\n{mint}"), "minted-1"),
         (format!("token = \"id\"\n{mint}token = \"id\"\n"), "minted-2"),

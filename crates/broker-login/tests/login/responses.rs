@@ -1,4 +1,4 @@
-//! Reading responses: token, expiry and refusals.
+//! Tests of reading responses: token, expiry and refusals.
 
 use broker_core::{Broker, Clock, ErrorKind, Login, Token, TokenRequest};
 use broker_testkit::World;
@@ -10,7 +10,7 @@ use crate::recording_server::RecordingServer;
 
 const KEYS: &str = "username = \"ada\"\npassword = \"KANARIE\"\n";
 
-/// Builds a broker whose login table has these keys.
+/// Builds a broker whose `login` table contains these keys.
 fn broker(world: &World, server: &RecordingServer, keys: &str) -> Broker {
     let body = "json = { user = \"{username}\", pass = \"{password}\" }";
     let toml = format!("{KEYS}[login]\nurl = \"{}/login\"\n{body}\n{keys}\n", server.url);
@@ -65,7 +65,7 @@ async fn missing_expiry_uses_configured_or_default_lifetime() {
     for (keys, expires, minutes) in [
         ("life = \"12h\"", json!(null), 12 * 60),
         ("", json!(null), 5),
-        // An expiry of another format is ignored.
+        // An expiry that does not match the configured format is ignored.
         ("life = \"1h\"\nexpires = \"end\"\nexpires_as = \"MM/DD/YYYY\"", json!("31.12.2030"), 60),
     ] {
         let world = World::new();
@@ -132,7 +132,7 @@ async fn final_error_with_status_200_is_a_refusal() {
     assert!(error.contains("AUTH_INVALID") && error.contains("[redacted] is wrong"), "{error}");
 }
 
-/// Such an error does not count as a refusal of the password, and the next call sends another request.
+/// A transient error does not count as a refused password, so the next call sends another request.
 #[tokio::test]
 async fn unlisted_error_with_status_200_is_transient() {
     for (keys, answer) in [
@@ -238,7 +238,7 @@ async fn only_a_refused_refresh_token_ends_the_login() {
             "\n[refresh]\nurl = \"{}/refresh\"\nform = {{ token = \"{{refresh_token}}\" }}\n{keys}\n",
             server.url
         );
-        // Without a stored password, only the refresh token can renew.
+        // Without a configured password, only the refresh token can get a new token.
         let toml = format!(
             "[login]\nurl = \"{}/login\"\nform = {{ u = \"{{username}}\", p = \"{{password}}\" }}\n{refresh}",
             server.url

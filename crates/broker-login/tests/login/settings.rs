@@ -1,4 +1,4 @@
-//! Errors of the configuration name the key.
+//! Tests of errors in the settings of `kind = "login"`.
 
 use broker_testkit::World;
 
@@ -56,7 +56,7 @@ fn settings_error_names_the_configuration_key() {
     }
 }
 
-/// Settings of environment variables are text.
+/// A setting in an environment variable is a text.
 #[test]
 fn settings_given_as_text_become_lists_and_tables() {
     let toml = format!(

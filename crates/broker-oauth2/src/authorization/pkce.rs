@@ -51,7 +51,6 @@ mod tests {
 
     #[test]
     fn code_challenge_matches_the_example_of_rfc_7636() {
-        // The example of RFC 7636 appendix B.
         let verifier = Verifier(Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }

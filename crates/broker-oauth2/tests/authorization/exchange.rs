@@ -1,4 +1,4 @@
-//! The exchange of the code at the token endpoint.
+//! Tests of the exchange of the authorization code at the token endpoint.
 
 use broker_core::{ErrorCode, ErrorKind};
 use broker_oauth2::Approved;

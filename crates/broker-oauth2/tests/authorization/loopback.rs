@@ -1,4 +1,4 @@
-//! The browser returns to this machine.
+//! Tests of the loopback listener that receives the browser's redirect.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::login::{ISSUER, Plan, start};
 async fn code_is_exchanged_with_the_pkce_verifier() {
     let mut login = start(Plan::default());
     let request = login.request().await;
-    // The flow replaces the `client_id` in the query of the endpoint.
+    // The flow's `client_id` replaces the one in the endpoint's query.
     assert!(request.url.as_str().starts_with("https://login.example.org/authorize?tenant=t&"));
     let fixed =
         [("response_type", "code"), ("client_id", "me"), ("scope", "openid data"), ("audience", "api")];
@@ -75,7 +75,7 @@ async fn invalid_requests_to_the_listener_do_not_end_the_login() {
     let request = login.request().await;
     let good = format!("/callback?state={}&code=good", request.params["state"]);
     let port = request.redirect.port().unwrap();
-    // Open connections without a request: a browser's preconnect, a port scanner.
+    // A browser's spare connections send no request.
     let mut silent = Vec::new();
     for _ in 0..8 {
         silent.push(TcpStream::connect(request.host()).await.unwrap());
@@ -160,7 +160,6 @@ async fn error_names_the_port_that_is_already_in_use() {
         assert!(error.hint().unwrap().to_string().contains("`redirect_uri`"), "{error:?}");
     }
     drop(used);
-    // The port is free again.
     let mut login = start(Plan { redirect_uri: format!("http://127.0.0.1:{port}/cb"), ..Plan::default() });
     let request = login.request().await;
     assert_eq!(request.params["redirect_uri"], format!("http://127.0.0.1:{port}/cb"));
@@ -192,7 +191,7 @@ async fn listener_stops_when_the_login_is_cancelled() {
     TcpStream::connect(request.host()).await.expect("a listener");
     login.result.abort();
     assert!((&mut login.result).await.unwrap_err().is_cancelled());
-    // The operation notices it on its own task.
+    // The listener closes in a separate task, after the abort.
     while TcpStream::connect(request.host()).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -200,7 +199,7 @@ async fn listener_stops_when_the_login_is_cancelled() {
 
 #[tokio::test]
 async fn login_times_out_after_ten_minutes() {
-    // Waiting advances this clock.
+    // A pause of the login advances the test clock.
     let clock = TestClock::new();
     let mut login = start(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });
     let error = login.end().await.expect_err("too late");

@@ -1,4 +1,4 @@
-//! The page that the browser shows after the login.
+//! Tests of the page that the browser shows at the end of a login.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ fn response(status: u16, body: &str) -> Fault {
     Fault::Answer { status, headers: vec![], body: body.to_owned() }
 }
 
-/// A token response with an ID token of this account.
+/// A token response whose ID token contains this email.
 fn tokens_of(email: &str) -> Fault {
     let claims = URL_SAFE_NO_PAD.encode(json!({ "email": email }).to_string());
     let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "none" }).to_string());
@@ -28,7 +28,7 @@ async fn page_after(fault: Fault, query: &str) -> (String, RunningLogin) {
     (login.request().await.follow(query).await, login)
 }
 
-/// Connects as the browser and sends the response of the login.
+/// Sends the authorization response to the listener, as the browser does.
 async fn open_tab(request: &Request) -> TcpStream {
     let mut stream = TcpStream::connect(request.host()).await.unwrap();
     let target = format!("/callback?code=c&state={}", request.params["state"]);
@@ -95,7 +95,7 @@ async fn login_succeeds_if_the_browser_tab_is_closed() {
 async fn page_says_result_unknown_if_the_save_fails() {
     let mut login = start(Plan::default());
     let request = login.request().await;
-    // A file instead of the folder of the record.
+    // A file in place of the record's folder makes the save fail.
     let folder = login.world.record_path().parent().unwrap().to_owned();
     std::fs::remove_dir_all(&folder).unwrap();
     std::fs::write(&folder, "").unwrap();

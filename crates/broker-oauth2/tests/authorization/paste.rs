@@ -1,4 +1,4 @@
-//! A browser on another machine: the user pastes its final address.
+//! Tests of a login whose user pastes the final address of a browser on another machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use super::login::{Plan, Request, RunningLogin, start};
 
-/// A login with a user who types these answers one after the other, with the right state for `STATE`.
+/// Starts a login whose user types these answers in turn. `STATE` is replaced by the login's `state`.
 fn typing(tries: &'static [&'static str]) -> (RunningLogin, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();

@@ -1,4 +1,4 @@
-//! Endpoints that are discovered by the issuer.
+//! Tests of endpoints that are discovered from the issuer's metadata.
 
 use broker_core::{ErrorCode, Login, Secret, TokenRequest};
 use broker_testkit::World;
@@ -132,7 +132,7 @@ async fn token_call_without_a_login_sends_no_request() {
     assert!(urls(&lab).is_empty());
 }
 
-/// Unusable metadata.
+/// Returns responses that contain no usable metadata.
 fn unusable() -> [(u16, Value); 6] {
     [
         (200, json!({ "issuer": ISSUER })),
@@ -217,7 +217,7 @@ async fn forced_token_request_repeats_discovery() {
     let token = lab.broker(client_credentials()).token(World::NAME, &forced).await.expect("a token");
     assert_eq!(token.secret().expose(), "moved-1");
     assert_eq!(urls(&lab), [OIDC, moved]);
-    // A failed discovery does not stop it.
+    // A failed discovery does not stop the token request.
     lab.answers(OIDC, |_| (503, json!({})));
     lab.world.clock.advance(TimeDelta::minutes(5));
     let token = lab.broker(client_credentials()).token(World::NAME, &forced).await.expect("a token");

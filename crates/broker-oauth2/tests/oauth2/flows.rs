@@ -1,4 +1,4 @@
-//! The requests, records and errors of the flows.
+//! Tests of the token requests, records and errors of each flow.
 
 use broker_core::{ErrorCode, Hint, Login, Secret, TokenRequest};
 use broker_testkit::{TestPrompt, World};
@@ -51,7 +51,7 @@ async fn client_credentials_request_contains_all_settings() {
 async fn token_exchange_sends_the_other_providers_token() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "first");
-    // The token type of a token that is not an access token.
+    // `N_A` is the type of an issued token that is not an access token (RFC 8693 section 2.2.1).
     lab.answers(DERIVED, |_| {
         (200, json!({ "access_token": "derived-1", "token_type": "N_A", "expires_in": 60 }))
     });
@@ -113,7 +113,7 @@ async fn password_flow_warns_and_then_uses_refresh_token() {
     assert_eq!(grants, ["password", "refresh_token"]);
     assert_eq!(warnings(), 1, "a refresh sends no password");
     assert_eq!(lab.world.record().unwrap()["account"], "ada");
-    // A refused refresh token: the configured password logs in again.
+    // After a refused refresh token, the configured password logs in again.
     lab.answers(TOKEN, |call| match call.field("grant_type") {
         Some("password") => (200, json!({ "access_token": "again", "expires_in": 60 })),
         _ => (400, json!({ "error": "invalid_grant" })),
@@ -134,7 +134,7 @@ async fn refused_password_is_not_sent_again() {
     }
     lab.issues_tokens(TOKEN, "token");
     lab.broker(password()).login(World::NAME, Login::Usual).await.expect("an explicit login");
-    // The client is refused here, not the password.
+    // A refused client does not count as a refused password.
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (401, json!({ "error": "invalid_client" })));
     assert!(token(&lab.broker(password())).await.is_err());
@@ -301,7 +301,7 @@ async fn user_is_asked_if_the_password_variable_is_unset() {
     lab.world.person = TestPrompt::default().answering("typed");
     lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect("a login");
     assert_eq!(lab.calls().remove(0).field("password"), Some("typed"));
-    // A file that cannot be read is an error.
+    // An unreadable password file is an error, and the user is not asked.
     table["password"] = json!({ "file": "/nowhere/at/all" });
     let error = lab.broker(table).login(World::NAME, Login::Usual).await.expect_err("no file");
     assert_eq!(error.code(), ErrorCode::SecretUnreadable, "{error}");
@@ -357,7 +357,7 @@ async fn exchanged_token_is_replaced_if_the_account_changes() {
     };
     broker().login("base", Login::RefreshToken(Secret::new("r0"))).await.expect("a login");
     lab.world.clock.advance(TimeDelta::hours(2));
-    // The response to the refresh names another account.
+    // The response to the refresh names another account than the login.
     lab.answers(TOKEN, |_| {
         let ben = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJiZW4ifQ.";
         (200, json!({ "access_token": ben, "id_token": ben, "expires_in": 3600 }))

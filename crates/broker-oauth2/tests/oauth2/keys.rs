@@ -1,4 +1,4 @@
-//! `private_key_jwt` (RFC 7523): assertions and keys.
+//! Tests of client authentication by `private_key_jwt` (RFC 7523).
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,6 @@ use crate::lab::{Lab, secret, token};
 
 const TOKEN: &str = "https://login.example.org/oauth/token";
 
-/// A key only for these tests.
 const RSA: &str = include_str!("rsa.pem");
 
 fn pem(pkcs8: &[u8]) -> String {
@@ -50,7 +49,7 @@ fn table(key: &str) -> Value {
     })
 }
 
-/// Verifies the signature, and returns the claims.
+/// Verifies the signature of an assertion, and returns the claims.
 fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> Claims {
     let (signed, signature) = assertion.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url without padding");
@@ -58,7 +57,7 @@ fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public
     Claims::read(&Secret::new(assertion)).expect("a JWT")
 }
 
-/// A key, the configured and the used algorithm, and the public key to verify with.
+/// A private key, the configured algorithm, the expected algorithm, and the public key for verification.
 type Case<'a> = (&'a str, Option<&'a str>, &'a str, &'static dyn VerificationAlgorithm, Vec<u8>);
 
 #[tokio::test]

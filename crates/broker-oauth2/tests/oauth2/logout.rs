@@ -1,4 +1,4 @@
-//! Revocation (RFC 7009) and introspection (RFC 7662).
+//! Tests of revocation (RFC 7009) and introspection (RFC 7662).
 
 use broker_core::{ErrorCode, ScopeKey};
 use broker_testkit::World;

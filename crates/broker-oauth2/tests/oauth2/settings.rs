@@ -1,4 +1,4 @@
-//! Errors of incomplete or contradictory configurations.
+//! Tests of errors for incomplete or contradictory settings.
 
 use broker_core::{Login, Secret};
 use broker_testkit::World;
