@@ -33,7 +33,7 @@ pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u
 }
 
 fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
-    // The cipher zeroizes only its own copy of the key.
+    // The cipher zeroizes only its own copy of the key, so this copy is zeroized too.
     let bytes = Zeroizing::new(*key.bytes());
     XChaCha20Poly1305::new(<&Key>::from(&*bytes))
 }

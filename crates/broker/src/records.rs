@@ -67,7 +67,7 @@ impl Records {
         self.store.names().into_iter().filter_map(format).collect()
     }
 
-    /// Returns the quarantined files that may be plain text.
+    /// Returns the quarantined record files whose content may be plain text.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         self.store.plain_quarantined()

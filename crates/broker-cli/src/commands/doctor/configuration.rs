@@ -105,7 +105,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted(path));
             report.error("configuration.writable", None, what, fix);
         }
-        // The file was reported as writable by other users, and the fix also stops them from reading the secret.
+        // For a writable file, the fix above also protects the secrets in the file.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
                 let fix = format!("run: chmod 600 {}", quoted(file));
