@@ -160,7 +160,7 @@ impl ResolvedSettings {
         }
     }
 
-    /// Whether the user chose the domain, or the default is used. Other people may control the environment.
+    /// Whether the user's own files set the domain, or no setting does. Other people may control the environment.
     fn domain_is_own(&self) -> bool {
         self.config.domain.is_some()
             || self.setting(|layer| layer.text("domain").map(|_| layer.in_home)).unwrap_or(true)

@@ -16,7 +16,7 @@ pub(crate) struct TableFingerprints {
 }
 
 impl TableFingerprints {
-    /// If `is_first`, the login's token is never returned to a caller: it only mints other tokens.
+    /// If `is_first`, the login's token only mints other tokens, and no caller gets the login's token.
     pub(crate) fn of(settings: &Settings<'_>, is_first: bool) -> Result<Self, SettingsError> {
         let tables: Value = settings.parse()?;
         let of_tables = |keys: &[&str]| {

@@ -23,7 +23,6 @@ impl Role {
     }
 }
 
-/// The configuration table of a request and its response.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {

@@ -167,7 +167,7 @@ impl Values<'_> {
             .ok_or_else(|| Error::login_required(format!("the value of {} is missing", placeholder.text())))
     }
 
-    /// Returns the inserted secrets, to redact them in errors: a response may repeat them.
+    /// Returns the inserted secrets, which errors must redact because a response may repeat them.
     pub(crate) fn secrets(&self) -> Vec<&Secret> {
         let usual = [self.password, self.refresh_token, self.token].into_iter().flatten();
         usual.chain(self.secrets.values()).collect()

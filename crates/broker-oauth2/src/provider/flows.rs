@@ -13,13 +13,13 @@ use super::endpoints::Endpoints;
 use crate::discovery::{Endpoint, IssuerUrl};
 use crate::{CodeFlow, DeviceFlow, UserLogin};
 
-/// The key in a token's details of the scope that was configured when the default token was requested.
+/// The token detail that stores the scope configured when the default token was requested.
 const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// The key in a token's details of the fingerprint of the settings at its request.
+/// The token detail that stores a fingerprint of the settings when the token was requested.
 const FINGERPRINT: &str = "asked_with";
 
-/// The key in the record's metadata of the scope that the login requested.
+/// The record's metadata key that stores the scope of the login request.
 const LOGIN_SCOPE: &str = "login_scope";
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";

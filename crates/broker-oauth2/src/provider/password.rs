@@ -91,7 +91,7 @@ impl OAuth2 {
         let update = match approved {
             Approved::Granted(mut answer) => {
                 answer.token = self.parameters.annotate(answer.token, scopes);
-                // Only a request without scopes is the login, so only its refresh token is stored.
+                // A login requests no scopes, so the refresh token of any other request is not stored.
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
                 answer.into_update(scopes)
             }
