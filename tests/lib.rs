@@ -51,8 +51,8 @@ pub fn broker_binary() -> &'static Path {
     })
 }
 
-/// A home folder and an environment for one test. Fails the test if a secret is in stderr, in a file that other users can
-/// read, or in stdout of a command that prints no token.
+/// A home folder and an environment for one test. Fails the test if a secret is in stderr, in a file that other users
+/// can read, or in stdout of a command that prints no token.
 pub struct Sandbox {
     folder: TempDir,
     env: BTreeMap<String, String>,

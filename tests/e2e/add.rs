@@ -1,4 +1,4 @@
-//! `broker add`: lists and searches the gallery, and adds a service to the user's file.
+//! Tests `broker add`, which searches the gallery and adds a service to the user's configuration.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -50,7 +50,7 @@ fn add_shows_the_table_and_writes_a_private_file() {
     assert_eq!(mode(&sandbox), 0o600);
     let list = sandbox.broker(&["list"]).ends(0).out;
     assert!(list.lines().any(|line| line.starts_with("eumetsat") && line.contains("oauth2")), "{list}");
-    // With an empty `client_id` no request is sent.
+    // With an empty `client_id`, the broker sends no request.
     let run = sandbox.with_env("EUMETSAT_CONSUMER_SECRET", "x-KANARIE").broker(&["token", "eumetsat"]);
     let _ = run.ends(5).says("`client_id`");
     let sandbox = Sandbox::new().with_env("KNMI_API_KEY", "x-KANARIE");

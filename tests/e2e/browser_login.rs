@@ -19,7 +19,7 @@ use crate::oidc::service::Login;
 /// The timeout for one page in Chromium.
 const LONGEST_VISIT: Duration = Duration::from_mins(2);
 
-/// Starts an authorization server that logs in every browser as `account`, or denies the login if `None`. Returns the URL.
+/// Starts an authorization server that logs in every browser as `account`, or denies the login if `None`.
 fn authorization_server(account: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -1,4 +1,4 @@
-//! Carbon Mapper: password login and scoped tokens.
+//! Tests Carbon Mapper: password login and scoped tokens.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions};
@@ -68,7 +68,7 @@ fn expired_access_token_is_refreshed() {
     service.revoke_refresh_tokens();
     sandbox.age("carbonmapper", TimeDelta::minutes(6));
     let _ = sandbox.broker(&["token", "carbonmapper"]).ends(3).fails_with("grant_refused");
-    // With a configured password, the login is automatic.
+    // With a configured password, the broker logs in again automatically.
     let sandbox = sandbox.with_env("CARBONMAPPER_PASSWORD", PASSWORD);
     let _ = sandbox.broker(&["token", "carbonmapper"]).token();
     assert_eq!(service.pairs(), 2);

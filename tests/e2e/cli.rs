@@ -1,4 +1,4 @@
-//! The command line: arguments, help, formats, tables.
+//! Tests the command line: arguments, help, formats, tables.
 
 use std::process::Stdio;
 

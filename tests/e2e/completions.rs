@@ -1,11 +1,11 @@
-//! Completions in real shells, where they are installed; man pages.
+//! Tests completions in real shells, and man pages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use broker_e2e::{Sandbox, broker_binary};
 
-/// Runs a shell's script with `broker` in PATH. The script must print nothing on stderr.
+/// Runs a shell script with `broker` in PATH. Asserts that the script prints nothing on stderr.
 fn shell(sandbox: &Sandbox, words: &[&str], script: &str) -> String {
     let folder = broker_binary().parent().expect("a folder").display().to_string();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
@@ -86,7 +86,7 @@ fn fish_and_zsh_complete_providers() {
     let script = "broker completions fish | source; complete -C 'broker token '";
     let offered = shell(&sandbox, &["fish", "--no-config"], script);
     assert_eq!(offered.lines().collect::<Vec<_>>(), NAMES);
-    // Runs the function as zsh's completion system does, and prints the candidates.
+    // The script calls the completion function as zsh does, and prints the candidates.
     let script = "_describe() { print -l ${(P)@[-1]} }; compdef() { print -r -- $@ }\n\
         source <(broker completions zsh)\nwords=(broker token ''); CURRENT=3\n_clap_dynamic_completer_broker";
     let offered = shell(&sandbox, &["zsh", "--no-rcs"], script);

@@ -1,12 +1,12 @@
-//! Configuration: layers, and errors with the place and the correction.
+//! Tests the sources of the configuration, and errors with their position and correction.
 
 use std::path::Path;
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 
-/// Each `NAME.toml` of bad-config has a mistake, and `NAME.err` is the message. To update the messages after a change of
-/// words, run `UPDATE=1 cargo test -p broker-e2e bad_config` and review the difference.
+/// Each `bad-config/NAME.toml` has a mistake, and `NAME.err` contains the expected message. To update the messages, run
+/// `UPDATE=1 cargo test -p broker-e2e bad_config` and review the difference.
 #[test]
 fn bad_config_errors_have_place_and_correction() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/bad-config");
@@ -36,7 +36,7 @@ fn bad_config_errors_have_place_and_correction() {
     assert!(cases >= 19, "{cases}");
 }
 
-/// Cuts the list of kinds: a new kind changes no case.
+/// Removes the list of provider types, so that a new type does not change the expected messages.
 fn without_kinds(line: &str) -> String {
     let list = line.find("one of `carbonmapper`, ").or_else(|| line.find("the kinds are `carbonmapper`, "));
     let list = list.and_then(|at| Some(at + line[at..].find('`')?));
@@ -133,7 +133,7 @@ fn a_url_from_the_environment_never_gets_a_secret_from_the_file() {
          kind = \"earthdaily\"\nclient_secret = \"KANARIE of its own\"\ntimeout = \"1s\"\n",
         own.auth_url()
     );
-    // Requests to other hosts end at a missing proxy: no test contacts a real service.
+    // The proxy is unreachable, so that no request reaches a real service.
     let sandbox = Sandbox::new()
         .with_config(&config)
         .with_env("EDS_AUTH_URL", &other.auth_url())
@@ -199,7 +199,7 @@ fn config_path_prints_the_users_file() {
     assert_eq!(run.out, "mine.toml\n");
 }
 
-/// The built-in file documents the defaults: writing them out changes nothing.
+/// The comments in the built-in configuration show the defaults, so removing the comment signs must change nothing.
 #[test]
 fn commented_defaults_are_the_defaults() {
     let built_in = include_str!("../../providers.toml");

@@ -1,4 +1,4 @@
-//! EarthDaily: client credentials.
+//! Tests EarthDaily's client credentials.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};

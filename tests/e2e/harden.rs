@@ -1,4 +1,4 @@
-//! Tests which secrets other processes of the same user can read: memory and environment of the broker and its children.
+//! Tests that other processes cannot read the broker's memory and environment, but can read those of its children.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;

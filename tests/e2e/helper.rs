@@ -1,5 +1,4 @@
-//! `broker helper` with the real programs, where they are installed, and servers on loopback. Their configuration is that
-//! of docs/programs.md.
+//! Tests `broker helper` with git, cargo, kubectl and other programs, as configured in docs/programs.md.
 
 mod cargo;
 mod git;
@@ -15,7 +14,7 @@ use serde_json::Value;
 
 use crate::stage::program;
 
-/// A service whose tokens these hosts accept. `broker` and its helper names are in PATH.
+/// Returns a service whose tokens these hosts accept, and a sandbox with `broker` and its helper links in PATH.
 fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config =
@@ -37,7 +36,7 @@ fn need(name: &str) {
     assert!(found.status.success(), "install {name}");
 }
 
-/// The stdout and stderr of a program, checked for secrets.
+/// Returns stdout and stderr of a program. Asserts that stderr contains no secret.
 #[track_caller]
 fn texts(output: &Output) -> (String, String) {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -46,7 +45,7 @@ fn texts(output: &Output) -> (String, String) {
     (out.into_owned(), err.into_owned())
 }
 
-/// Part of docs/programs.md, with the host of the test.
+/// Returns a code block of docs/programs.md, with the host of the test.
 #[track_caller]
 fn documented(text: &str, host: &str) -> String {
     let page = include_str!("../../docs/programs.md");

@@ -1,4 +1,4 @@
-//! Files, pipes, proxies and programs of other users.
+//! Tests that files, pipes, proxies and programs of other users can do no harm.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -32,7 +32,7 @@ fn configuration_pipe_is_not_waited_for() {
     let (_service, sandbox, config) = imagery();
     std::fs::remove_file(sandbox.config_path()).expect("it is there");
     make_pipe(&sandbox.config_path());
-    // No process writes to the pipe.
+    // No process writes to the pipe, so reading would block.
     let words = ["token", "earthdaily"];
     let child = spawn(sandbox.command_under(&["timeout", "60"], &words), &words);
     let _ = finish(child).ends(5).fails_with("config_unreadable");
@@ -41,7 +41,7 @@ fn configuration_pipe_is_not_waited_for() {
     let named: Vec<_> = named.iter().map(String::as_str).collect();
     let child = spawn(sandbox.command_under(&["timeout", "60"], &named), &named);
     let _ = finish(child).ends(5).fails_with("config_unreadable");
-    // A pipe with a writer is read like a file.
+    // A pipe that a process writes to is read like a file.
     let file = sandbox.home().join("piped.toml");
     sandbox.write(&file, &config);
     let script = "cat \"$1\" | \"$0\" --config /dev/stdin token earthdaily";
@@ -97,7 +97,7 @@ fn fallback_folder_of_other_users_is_not_used() {
         std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
         let run = finish(child).ends(0).says("WARNING");
         assert_eq!(std::fs::read_dir(runtime.join("broker")).expect("a folder").count(), 0, "{mode:o}");
-        // The next folder is private.
+        // The broker uses the next possible folder, which must be private.
         let mut words = run.err.split([' ', '\n']).map(|word| word.trim_end_matches([':', ';', ',', '.']));
         let fallback = words.find(|word| word.starts_with('/') && word.contains("/earthscope-"));
         std::fs::remove_file(fallback.expect("a path")).expect("the fallback file");

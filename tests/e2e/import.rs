@@ -1,4 +1,4 @@
-//! `broker import`: lists and imports logins and secrets of the services' own tools.
+//! Tests `broker import`, which lists and imports logins and secrets of the services' own tools.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -142,7 +142,7 @@ fn import_does_not_change_other_values_of_the_set() {
     let script = format!("printf x | (umask{command})");
     assert!(std::process::Command::new("sh").args(["-c", &script]).status().expect("sh").success());
     assert_eq!((std::fs::read_to_string(&secret).expect("a secret"), mode(&secret)), ("x".to_owned(), 0o600));
-    // A file that no table can be added to stays unchanged too.
+    // `import` cannot add a key to an inline table, so the file stays unchanged.
     let inline = "providers = { earthscope = { timeout = \"5s\" } }\n";
     sandbox.write_config(inline);
     let _ = sandbox.broker(&["import", &path, "--as", "third"]).ends(5).fails_with("config_invalid");
@@ -182,7 +182,7 @@ fn import_does_not_spend_a_variable_in_use() {
     for words in [&["import", "1"][..], &["import", "1", "--as", "lab"]] {
         let _ = sandbox.broker(words).ends(1).fails_with("already_exists");
     }
-    // Another login would be lost together with the variable.
+    // `import` must not use the refresh token in the variable, because the user still uses the variable.
     let other = service.issue_refresh_token();
     let path = file(&sandbox, "sso_tokens.json", &format!("{{\"refresh_token\": \"{other}\"}}"));
     let _ = sandbox.broker(&["import", &path]).ends(1).fails_with("already_exists");
@@ -205,7 +205,7 @@ fn the_file_of_the_older_command_line_is_used() {
     );
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
-    // The login has a file now, which is the first of the list.
+    // After the login, its file is the first in the list, and the variable is the second.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 
@@ -221,7 +221,7 @@ fn import_replaces_an_imported_secret() {
     let _ = sandbox.broker(&["import", &path]).ends(0).says("replaced");
     assert_eq!(config(&sandbox), before);
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
-    // A secret of another account has another URL and is refused.
+    // `import` refuses a secret that belongs to another URL.
     file(&sandbox, "EDS.env", &env_of(&self::service()));
     let _ = sandbox.broker(&["import", &path]).ends(1).says("--as");
 }
@@ -342,7 +342,7 @@ fn import_logs_in_with_a_token_of_an_older_command_line() {
     let path = file(&sandbox, "old/sso_tokens.json", &tokens);
     let _ = sandbox.broker(&["import", &path]).ends(0).says("logged in");
     let _ = sandbox.broker(&["token", "earthscope"]).token();
-    // A stored login is not replaced.
+    // `import` does not replace a stored login.
     let _ = sandbox.broker(&["import", &path]).ends(1).says("broker logout earthscope");
     assert_eq!(std::fs::read_to_string(&path).expect("the source"), tokens, "the source is unchanged");
 }

@@ -1,4 +1,4 @@
-//! `broker inspect` shows the claims of a stored token and never the token. `broker status` shows details.
+//! Tests that `broker inspect` shows the claims of a stored token but never the token. Tests details of `broker status`.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions};
@@ -29,7 +29,7 @@ fn inspect_shows_claims_and_hides_the_token() {
         assert!(!run.out.contains(part) && !json.to_string().contains(part), "no part of the token");
     }
     assert!(service.seen().is_empty());
-    // An expired token too.
+    // `inspect` shows an expired token too.
     sandbox.age("earthscope", TimeDelta::days(2));
     let old = sandbox.broker(&["inspect", "earthscope"]).ends(0);
     assert!(old.out.contains("Bearer token, expired 20"), "{}", old.out);

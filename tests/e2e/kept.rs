@@ -1,4 +1,4 @@
-//! Logins survive interrupted renewals, lost responses and records of other versions.
+//! Tests that logins survive interrupted renewals, lost responses and records of other versions.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn refresh_intent_is_saved_before_the_request() {
     assert!(after["revision"].as_u64() > during["revision"].as_u64());
 }
 
-/// Kills a renewal after the service has replaced the refresh token, before the response.
+/// Kills the broker after the service has replaced the refresh token and before the response.
 fn kill_before_response(service: &EarthScope, sandbox: &Sandbox) {
     service.fault("token", Fault::HangAfter);
     let child = sandbox.start(&["token", "earthscope"]);
@@ -108,7 +108,7 @@ fn login_lost_by_a_lost_response_is_reported() {
 fn records_of_other_versions_keep_unknown_fields() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let mut record = sandbox.record("earthscope");
-    // Version 0.1.0 wrote no revision.
+    // Version 0.1.0 wrote records without `revision`.
     record.as_object_mut().expect("an object").remove("revision");
     record["failures"] = serde_json::json!({ "stac": {
         "at": "2026-11-22T01:00:00Z", "kind": "unavailable", "message": "m", "retry_at": "2026-11-22T01:00:00Z",
@@ -138,7 +138,7 @@ fn refresh_token_in_a_malformed_response_is_kept() {
         assert!(service.access_is_live(&token), "{part}");
         assert_eq!(service.count("token"), 2, "{part}: sent again with the saved refresh token");
     }
-    // A refusal may repeat the request.
+    // An error response that repeats the sent refresh token contains no new one.
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let body = r#"{"refresh_token":"KANARIE-b","error":1e400}"#.to_owned();
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
@@ -165,7 +165,7 @@ fn stopped_process_reads_the_response_when_continued() {
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() };
     let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));
-    // Another process waits twice as long for a response that never comes.
+    // Another process waits for a response that never comes, until the stopped process would have timed out.
     let silent = EarthDaily::start(EarthDailyOptions::default());
     silent.fault_always("token", Fault::Hang);
     let config =
@@ -175,7 +175,7 @@ fn stopped_process_reads_the_response_when_continued() {
     let child = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     signal(&child, "STOP");
-    // Longer than `timeout`, like a batch system.
+    // This call takes longer than the stopped process's `timeout`, as a suspension by a batch system may.
     let _ = other.broker(&["token", "earthdaily"]).ends(4).fails_with("timeout");
     signal(&child, "CONT");
     let token = finish(child).token();

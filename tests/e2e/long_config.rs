@@ -1,9 +1,9 @@
-//! A configuration of a thousand providers has the same meaning as a short one.
+//! Tests that a long configuration means the same as a short one, because only long files are parsed in part.
 
 use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
 
-/// Spellings of one configuration.
+/// Ways to write the same provider in TOML.
 const SPELLINGS: [&str; 14] = [
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "  [providers.lab] # ours\r\n\tkind = \"static\"\r\ntoken = { env = \"LAB\" }\r\nheader = \"X-Lab\"\r\n",
@@ -19,14 +19,14 @@ const SPELLINGS: [&str; 14] = [
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "[providers.other]\nkind = \"static\"\ntoken = '''\n[providers.lab]\nheader = \"X-Wrong\"\n'''\n\
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
-    // Errors have the same message, line and column.
+    // An error in a long file has the same message, line and column as in a short file.
     "# one\n[providers.lab]\nkind = \"static\"\ntokn = { env = \"LAB\" }\n",
     "# one\n[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = [1, 2]\n",
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\n[providers.lab]\nheader = \"X-Lab\"\n",
     "providers.lab.kind = \"static\"\nproviders.lab.token = { env = \"NOT_SET\" }\n",
 ];
 
-/// A thousand more providers.
+/// Returns the configuration of a thousand other providers.
 fn thousand() -> String {
     use std::fmt::Write;
     (0..1000).fold(String::new(), |mut text, number| {
@@ -79,7 +79,7 @@ fn a_source_provider_of_a_long_file_is_read_too() {
     }
 }
 
-/// A child of `exec` may request another provider.
+/// The command may run `broker` for another provider, so `exec` passes on all settings.
 #[test]
 fn exec_passes_settings_of_others_and_no_secrets() {
     let lab =
@@ -93,7 +93,7 @@ fn exec_passes_settings_of_others_and_no_secrets() {
     assert_eq!(run.ends(0).out, "BROKER_PROVIDERS__LAB__TOKEN_URL=https://example.org/other\n");
 }
 
-/// Part of a table could send its secret to another place than the whole table.
+/// With only part of a table, the broker could send the secret to another URL than the whole table names.
 #[test]
 fn an_unrequested_provider_is_not_read_in_part() {
     let part = "providers.lab.kind = \"static\"\n";

@@ -1,4 +1,4 @@
-//! `broker store migrate`: an interruption loses no record, and the next run completes the migration.
+//! Tests that an interrupted `broker store migrate` loses no record, and that the next run completes the migration.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use crate::strace::{self, Call};
 const MIGRATE: [&str; 2] = ["store", "migrate"];
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 
-/// Injects a fault at each system call of a migration to `there`, then migrates back. Both are values of `BROKER_STORE`.
+/// Migrates from one value of `BROKER_STORE` to another and back, with a fault at each system call.
 fn at_each_call(
     mut sandbox: Sandbox,
     there: &str,
@@ -110,7 +110,7 @@ fn migrate_seals_a_fallback_copy() {
     let token = sandbox.broker(&["token", "earthscope", "--force"]).token();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthscope: file -> key");
-    // As after a failed removal.
+    // The test restores the unsealed fallback file, as if its removal had failed.
     std::fs::write(&fallback, copy).expect("written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&fallback, mode).expect("a mode");
@@ -180,7 +180,7 @@ fn migrate_seals_a_large_record() {
     sandbox.write_config(&config);
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let mut record = sandbox.record("earthdaily");
-    // The sealed record is longer than the limit of plain ones.
+    // A sealed record is longer than the plain one, and may exceed the size limit for plain records.
     let filling = "x".repeat(13 * 1024 * 1024);
     record["tokens"]["filling"] = record["tokens"][""].clone();
     record["tokens"]["filling"]["secret"] = filling.into();

@@ -1,5 +1,5 @@
-//! Tests that a crate from `broker new-provider` compiles and passes the conformance suite. The test follows the printed
-//! steps in a copy of the repository.
+//! Tests that a crate from `broker new-provider` compiles and passes the conformance suite. The test follows the
+//! printed steps in a copy of the repository.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Waiting: pauses that services ask for, locks that are not released, changed clocks.
+//! Tests `Retry-After`, locks that are not released, and clock changes.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions, Fault};
@@ -42,7 +42,7 @@ fn stored_token_is_used_during_a_pause() {
     let _ = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4);
     let run = sandbox.broker(&["token", "earthdaily"]);
     assert_eq!((run.err.as_str(), run.clone().token()), ("", stored.clone()));
-    // In the advisory window too, without a message each time.
+    // While the token is due for renewal but valid, the broker waits silently.
     sandbox.age("earthdaily", TimeDelta::minutes(50));
     let run = sandbox.broker(&["token", "earthdaily"]);
     assert_eq!((run.err.as_str(), run.clone().token()), ("", stored));
@@ -75,7 +75,7 @@ fn invalid_retry_after_is_ignored() {
 fn lock_timeout_names_the_owner() {
     let (service, sandbox) = imagery();
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
-    // The owner did not write its process id into the file.
+    // The lock file is empty, because its owner wrote no process id.
     let lock = std::fs::File::create(sandbox.state().join("earthdaily.lock")).expect("a lock file");
     lock.lock().expect("locked");
     let this = format!("process {}", std::process::id());
@@ -94,7 +94,7 @@ fn lock_timeout_names_the_owner() {
 fn token_from_the_future_is_not_used() {
     let (service, sandbox) = imagery();
     let first = sandbox.broker(&["token", "earthdaily"]).token();
-    // The clock was two days ahead when it was issued.
+    // The record looks as if the clock was two days ahead when the token was issued.
     sandbox.age("earthdaily", TimeDelta::days(-2));
     let second = sandbox.broker(&["token", "earthdaily"]).token();
     assert_ne!(first, second, "its age is unknown");

@@ -1,4 +1,4 @@
-//! `--rejected`: the service rejects the token.
+//! Tests `--rejected`, which reports a token that the service has rejected.
 
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
@@ -26,7 +26,7 @@ fn rejected_token_is_replaced_once_for_all() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &format!("{first}\n")).token();
     assert_ne!(second, first);
-    // A later report of the same token returns the stored one.
+    // Another report of the same old token returns the new token without a request.
     assert_eq!(reject(&sandbox, &first).token(), second);
     assert_eq!(reject(&sandbox, "a token of long ago").token(), second);
     assert_eq!(service.count("token"), 1);
@@ -49,7 +49,7 @@ fn rejected_without_a_token_means_the_stored_one() {
     let (service, sandbox, first) = seismic();
     let second = sandbox.broker(&["token", "earthscope", "--rejected"]).token();
     assert_ne!(second, first);
-    // A second report means the first token.
+    // A second report within 30 seconds means the first token, so the new one stays.
     assert_eq!(sandbox.broker(&["token", "earthscope", "--rejected"]).token(), second);
     assert_eq!(service.count("token"), 1);
 }
@@ -111,7 +111,7 @@ fn only_the_rejected_token_is_removed() {
     let other = sandbox.broker_reading(&rejected, &scoped).token();
     assert_ne!(other, scoped);
     assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), access);
-    // The replaced token is still valid at the service.
+    // The scoped token that was replaced is still valid at the service.
     let run = sandbox.broker(&["logout", "carbonmapper"]).ends(0);
     assert_eq!(run.err.matches("broker-").count(), 2, "{}", run.err);
 }

@@ -1,4 +1,4 @@
-//! One login shared with EarthScope's own tools, by their files and settings. `tests/consumers` runs the tools themselves.
+//! Tests that the broker and EarthScope's own tools share one login file. `tests/consumers` runs the tools themselves.
 
 mod concurrent;
 mod sources;
@@ -26,7 +26,7 @@ fn sandbox(service: &EarthScope) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()))
 }
 
-/// Returns a token with this lifetime that the tools can read.
+/// Returns a JWT with this lifetime, with the claims that EarthScope's tools read.
 fn jwt(issuer: &str, lifetime: TimeDelta, edit: impl FnOnce(&mut Value)) -> String {
     let now = Utc::now();
     let mut claims = json!({
@@ -37,7 +37,7 @@ fn jwt(issuer: &str, lifetime: TimeDelta, edit: impl FnOnce(&mut Value)) -> Stri
     format!("{}.{}.KANARIE", URL_SAFE_NO_PAD.encode("{}"), URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
 
-/// Writes the tools' login file.
+/// Writes the login file of EarthScope's tools.
 fn write_login(sandbox: &Sandbox, login: &Value) {
     sandbox.write(&sandbox.tokens_path(), &serde_json::to_string_pretty(login).expect("JSON"));
 }
@@ -91,7 +91,7 @@ fn new_login_of_the_tools_replaces_the_stored_one() {
     assert_eq!(status["providers"][0]["account"], "auth0|another");
     let renewed = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert!(renewed != ours && service.reuse_events() == 0);
-    // The tools log out.
+    // EarthScope's tools log out by deleting their file.
     std::fs::remove_file(sandbox.tokens_path()).expect("removed");
     let requests = service.count("token");
     let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");

@@ -1,17 +1,17 @@
-//! Sources of secrets, and outputs that must not show them.
+//! Tests the sources of secrets, and that outputs do not show secrets.
 
 use std::process::Stdio;
 
 use broker_e2e::{MARK, Sandbox};
 
-/// Configures a static key with this source, in TOML.
+/// Returns a sandbox whose provider `lab` has a fixed token from this source.
 fn key(source: &str) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.key]\nkind = \"static\"\ntoken = {source}\n"))
 }
 
 #[test]
 fn background_process_of_a_command_is_not_awaited() {
-    // The background process runs as long as this test.
+    // The secret command starts a background process, which runs as long as this test.
     let (reader, writer) = std::io::pipe().unwrap();
     let sandbox = key("{ command = [\"sh\", \"-c\", \"echo out; cat <&3 2>/dev/null & exit 0\"] }");
     let script = "exec 3<&0; exec \"$@\" </dev/null";
@@ -93,7 +93,7 @@ fn derived_provider_needs_an_existing_acyclic_source() {
     let _ = run.says("one -> two -> one");
 }
 
-/// Configures a program that prints a file.
+/// Returns a sandbox whose provider runs a program that prints this answer.
 fn program(answer: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("answer.json");

@@ -110,7 +110,7 @@ fn life_key_limits_how_long_a_token_is_cached() {
     sandbox.age("lab", TimeDelta::hours(9));
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "another-KANARIE");
     assert_eq!(runs(), 2);
-    // If the source is a file instead of a command, a changed token is used at once.
+    // If the source is a variable instead of a command, a changed token is used at once.
     sandbox
         .write_config("[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB_TOKEN\" }\nlife = \"8h\"\n");
     let sandbox = sandbox.with_env("LAB_TOKEN", TOKEN);

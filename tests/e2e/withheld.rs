@@ -1,4 +1,4 @@
-//! Secrets in environment variables are not passed to child processes.
+//! Tests that child processes do not inherit environment variables with secrets.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOp
 
 use crate::stage::program;
 
-/// Configuration variables with secrets in all their forms, and settings without secrets.
+/// Configuration variables with secrets in all possible forms, and one without a secret.
 const SECRETS: [(&str, &str); 5] = [
     ("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "KANARIE-literal"),
     ("BROKER_PROVIDERS__LAB__SECRETS__ONE", "KANARIE-of-several"),
@@ -26,7 +26,7 @@ const SETTINGS: [(&str, &str); 3] = [
     ("BROKER_PROVIDERS__EARTHSCOPE__SHARE", "false"),
 ];
 
-/// Creates a program that writes its environment to a file, and then runs `then`.
+/// Creates a program that writes its environment to a file, and then runs the script `then`.
 fn env_dumper(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
     let (program, seen) = (sandbox.home().join(name), sandbox.home().join(format!("{name}.env")));
     let script = format!("#!/bin/sh\nenv > '{0}.part'\nmv '{0}.part' '{0}'\n{then}\n", seen.display());
@@ -85,7 +85,7 @@ fn exec_passes_the_token_but_no_password() {
         let env = std::fs::read_to_string(&seen).expect("it has run");
         assert!(env.contains("CARBONMAPPER_TOKEN"), "{env}");
         assert!(!env.contains("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD"), "{env}");
-        // The token is marked as a secret too.
+        // The token contains [`MARK`], but is meant for the child process.
         let rest: Vec<_> = env.lines().filter(|line| !line.starts_with("CARBONMAPPER_TOKEN=")).collect();
         sandbox.write(&seen, &rest.join("\n"));
         has_no_secret(&seen, true);
@@ -131,7 +131,7 @@ fn browser_gets_no_secret() {
     has_no_secret(&seen, true);
 }
 
-/// As an upgrade during a login.
+/// An upgrade during a login may replace the running program's file.
 #[test]
 fn browser_opens_after_the_program_was_removed() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
@@ -151,7 +151,7 @@ fn browser_opens_after_the_program_was_removed() {
     let _ = broker_e2e::finish(login).ends(0);
 }
 
-/// The environment of an embedding program with its own secret.
+/// The environment of a program that embeds the broker and names a variable to withhold.
 struct Embedding;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! docs/dev/writing-a-provider.md: each example gets a token.
+//! Tests that each example in docs/dev/writing-a-provider.md gets a token.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,7 +7,7 @@ use broker_testkit::{TokenService, TokenServiceOptions};
 
 const PAGE: &str = include_str!("../../docs/dev/writing-a-provider.md");
 
-/// The code block in this language that contains `text`.
+/// Returns the code block in this language that contains `text`.
 pub(crate) fn block(language: &str, text: &str) -> String {
     let fence = format!("```{language}\n");
     let blocks = PAGE.split(&fence).skip(1).filter_map(|rest| rest.split("```\n").next());
@@ -17,7 +17,7 @@ pub(crate) fn block(language: &str, text: &str) -> String {
     found.to_owned()
 }
 
-/// A sandbox with the configuration of a block, and the fake server's URL.
+/// Returns a sandbox with the configuration in a code block, adapted to the fake server.
 fn sandbox(text: &str, service: &TokenService) -> Sandbox {
     let table = block("toml", text).replace("https://auth.example.org", service.url());
     let sandbox = Sandbox::new().with_config(&table);

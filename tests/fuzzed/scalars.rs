@@ -83,7 +83,7 @@ pub fn retry_after(input: &[u8]) {
     assert_eq!(serde_json::from_str::<DateTime<Utc>>(&written).expect("and read"), until);
 }
 
-/// Parses a number of seconds in a response. Up to 100 years the result is exact, other values are rejected.
+/// Parses a number of seconds in a response. The result is exact up to 100 years; larger values count as 100 years.
 pub fn seconds(input: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(input) else { return };
     let Some(span) = broker_core::seconds(&value) else { return };

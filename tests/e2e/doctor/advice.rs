@@ -1,4 +1,4 @@
-//! Fixes of `broker doctor`: one finding for each cause, with the command that fixes it.
+//! Tests that `broker doctor` reports one finding for each cause, with the command that fixes the cause.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScopeOptions, Fault};

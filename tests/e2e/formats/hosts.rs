@@ -1,4 +1,4 @@
-//! Formats that print one entry per host: netrc, DuckDB.
+//! Tests the formats with one entry per host: netrc and DuckDB.
 
 use std::process::Command;
 
@@ -68,7 +68,7 @@ except duckdb.Error: pass";
     let _ = python(script, &[file, &stage.url()]);
     assert_eq!(stage.authorization(), "Bearer KANARIE'it");
     stage.service.forget_seen();
-    // The same service by another name is another host.
+    // `localhost` is another host than 127.0.0.1, so DuckDB must not send the token.
     let _ = python(script, &[file, &stage.url().replace("127.0.0.1", "localhost")]);
     let seen = stage.service.seen();
     assert!(!seen.is_empty() && seen.iter().all(|seen| seen.header("authorization").is_none()), "{seen:?}");

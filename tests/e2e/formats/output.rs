@@ -1,4 +1,4 @@
-//! `--output`.
+//! Tests `broker token --output`.
 
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -29,7 +29,7 @@ fn output_replaces_a_file_atomically_and_privately() {
     let _ = old.read_to_string(&mut text).expect("a file");
     assert_eq!(text, "old content", "an open file keeps its content");
     assert_eq!(names(&folder), ["a token"], "no temporary file remains");
-    // A bare name is relative to the working folder: the home.
+    // A bare file name is relative to the working folder, here the home folder.
     let _ = stage.token(&["-o", "here"]).ends(0);
     assert_eq!(std::fs::read_to_string(stage.sandbox.home().join("here")).expect("a file"), "KANARIE\n");
     assert_eq!(stage.token(&["-o", "-"]).token(), "KANARIE");

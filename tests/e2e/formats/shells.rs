@@ -1,4 +1,4 @@
-//! Shells, and programs that read .env files.
+//! Tests the formats for shells and for programs that read .env files.
 
 use std::path::Path;
 use std::process::Command;
@@ -37,7 +37,7 @@ fn shells_read_gdal_format() {
     assert_eq!(seen, format!("BEARER {HARD}"));
 }
 
-/// By `about_Quoting_Rules`: in single quotes two quotes are one, and typographic quotes count too.
+/// PowerShell's `about_Quoting_Rules`: in single quotes, a quote is doubled. Typographic quotes count as quotes.
 #[test]
 fn powershell_quotes_are_doubled() {
     let stage = Stage::with("KANARIE it's $HOME `n \"x\" \\ ‘a’ ‚b‛");
@@ -46,7 +46,7 @@ fn powershell_quotes_are_doubled() {
     assert_eq!(lines, format!("$env:GDAL_HTTP_AUTH = 'BEARER'\n$env:GDAL_HTTP_BEARER = {bearer}\n"));
 }
 
-/// The name of a program, and a function that reads the variable in a .env file with it.
+/// The name of a program, and a function that reads a variable from a .env file with that program.
 type Reader = (&'static str, fn(&Path) -> String);
 
 fn readers() -> Vec<Reader> {

@@ -1,4 +1,4 @@
-//! cargo.
+//! Tests `broker helper` as a cargo credential provider.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::place::{Answer, Place};
 use super::{documented, imagery, program, texts};
 
-/// An index with one crate that requires a token.
+/// Starts a registry index with one crate. The index requires a token.
 fn index() -> Place {
     Place::start(|path, authorization| {
         let plain = "Content-Type: text/plain";

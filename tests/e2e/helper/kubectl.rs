@@ -1,4 +1,4 @@
-//! kubectl.
+//! Tests `broker helper` as a kubectl credential plugin.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -49,7 +49,7 @@ fn version_is_echoed_and_cluster_host_is_checked() {
     assert_eq!(by_hand["apiVersion"], "client.authentication.k8s.io/v1");
 }
 
-/// An https server, because kubectl uses plugins only with https. It prints its port, then each `Authorization`.
+/// A server with TLS, because kubectl calls plugins only for https. Prints the port, then each `Authorization`.
 const SERVER: &str = r#"
 import http.server, json, ssl
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,10 +1,10 @@
-//! Programs that print tokens: the key `speaks`.
+//! Tests plugins that are ordinary programs. The key `speaks` names the format of their output.
 
 use std::time::{Duration, Instant};
 
 use broker_e2e::{Run, Sandbox, finish, signal};
 
-/// A provider whose program prints this output.
+/// Returns a sandbox whose provider runs a program with this output.
 fn printing(output: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("printed");
@@ -19,7 +19,7 @@ fn token(sandbox: &Sandbox, more: &[&str]) -> Run {
     sandbox.broker(&[&["token", "other"], more].concat())
 }
 
-/// The remaining lifetime of the printed token.
+/// Returns the remaining lifetime of the printed token in seconds.
 #[track_caller]
 fn lifetime(output: &str, keys: &str) -> i64 {
     let json = token(&printing(output, keys), &["--format", "json"]).json();
@@ -41,7 +41,7 @@ fn first_line_of_text_is_the_token() {
 #[test]
 fn json_of_az_gcloud_and_vault_is_read() {
     let json = "speaks = \"json\"";
-    // `expiresOn` is in local time.
+    // `expiresOn` has no time zone, so the broker must use `expires_on`.
     let az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000","expires_on":4102444800,"tokenType":"Bearer"}"#;
     assert!(lifetime(az, json) > 1_000_000_000);
     let old_az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000"}"#;
@@ -96,7 +96,7 @@ fn exec_credential_is_read() {
     let _ = token(&printing(without, "speaks = \"kubectl\""), &[]).ends(1).fails_with("program_failed");
 }
 
-/// A credential provider that checks the request and prints this response.
+/// Returns a sandbox with a cargo credential provider that checks its request and prints this response.
 fn cargo(response: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let script = sandbox.home().join("provider");
@@ -143,7 +143,7 @@ fn keys_of_other_protocols_are_errors() {
     }
 }
 
-/// A provider whose program is this script.
+/// Returns a sandbox whose provider runs this script.
 fn script(text: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let script = sandbox.home().join("script");

@@ -1,4 +1,4 @@
-//! The tools change their login file during an operation of the broker.
+//! Tests what happens when EarthScope's tools change their login file during an operation of the broker.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The tools' files and settings: their order, and the issuer of their logins.
+//! Tests which files and settings of EarthScope's tools the broker uses, and for which issuer.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{Fault, Rotation};
@@ -81,7 +81,7 @@ fn profile_has_its_own_file_and_settings() {
     assert_eq!(sources["providers"][0]["sources"][0], path.display().to_string());
 }
 
-/// Others may set the environment: a login of unknown issuer is not sent to a domain that only the environment names.
+/// An attacker may set the environment. A login of unknown issuer is not sent to a domain from the environment.
 #[test]
 fn domain_in_environment_gets_no_secret() {
     let evil = service(Rotation::Rotate);
@@ -108,7 +108,7 @@ fn domain_in_environment_gets_no_secret() {
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // The same applies to the old file, and to a refresh token from stdin.
+        // The same rule applies to the login file of older tools, and to a refresh token from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
         let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
@@ -130,7 +130,7 @@ fn secret_and_domain_of_two_sources_are_not_joined() {
     let sandbox = Sandbox::new().with_env("ES_OAUTH2__DOMAIN", evil.url());
     config("[default.oauth2]\nclient_secret = \"KANARIE\"\n", &sandbox);
     let _ = sandbox.broker(&TOKEN).ends(5).says("ES_OAUTH2__DOMAIN");
-    // The tables of one file are one source: the SDK joins them too.
+    // All tables of one file are one source, as in the SDK, so secret and domain may be in different tables.
     let text = format!(
         "[default.oauth2]\ndomain = \"{}\"\n[profile.default.oauth2]\nclient_secret = \"KANARIE\"\n",
         ours.url()
@@ -140,7 +140,7 @@ fn secret_and_domain_of_two_sources_are_not_joined() {
     assert_eq!((ours.count("token"), evil.seen().len()), (1, 0));
 }
 
-/// Two users whose files differ only in the access token, or have the same grant by mistake.
+/// The `sub` of the access token identifies the account, even if two users' files have the same refresh token by mistake.
 #[test]
 fn account_is_from_the_access_token() {
     let service = service(Rotation::Keep);
