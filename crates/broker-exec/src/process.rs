@@ -26,7 +26,7 @@ const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to read remaining output after the plugin has exited.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long to read remaining output of a killed plugin. Short, because its result is not saved yet.
+/// How long to read remaining output of a killed plugin, whose result is not saved yet.
 const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -99,8 +99,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record, and the metadata at `key`. A `sent_at` after `began_at` is omitted, because this operation
-    /// set it.
+    /// Adds the record, and the metadata at `key`. Omits a `sent_at` that the current operation has set.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),

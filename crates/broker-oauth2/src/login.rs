@@ -1,4 +1,4 @@
-//! The login of a user: the record updates for its start and for each refresh.
+//! Record updates for a user's login: at the start and at each refresh.
 
 use broker_core::{Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token};
 

@@ -19,7 +19,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// The default redirect URI. Without a port, any free port is used (RFC 8252 section 7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
-/// The parameters that `params` must not contain: the flow or another configuration key sets them.
+/// The parameters that `params` must not contain, because the flow or another configuration key sets each.
 const OWN_PARAMS: [&str; 25] = [
     "grant_type",
     "client_id",
