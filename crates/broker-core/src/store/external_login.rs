@@ -40,6 +40,7 @@ struct Join {
 enum Found {
     /// No login, but possibly other content.
     Nothing,
+    /// A login that the broker can use.
     Login(FileLogin),
     /// Content that cannot be used. `why` is the reason; `torn` means incomplete.
     Other { why: String, torn: bool },
