@@ -11,7 +11,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// After this time, the user sees a message about the wait.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
-/// Waits for a lock, up to a time limit.
 pub(crate) struct Backoff {
     limit: Duration,
     waited: Duration,

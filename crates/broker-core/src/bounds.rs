@@ -5,7 +5,6 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, de};
 
-/// The longest duration that the broker accepts: 100 years.
 pub(crate) const LONGEST: TimeDelta = TimeDelta::days(36_500);
 
 /// RFC 3339 has only years 0000 to 9999.
@@ -47,7 +46,7 @@ pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
     Ok(u64::try_from(Number::deserialize(deserializer)?.0).unwrap_or(0))
 }
 
-/// A JSON number; one outside the range of `i64` becomes the nearest `i64`.
+/// A JSON number. Values outside the range of `i64` become the nearest `i64`.
 struct Number(i64);
 
 impl<'de> Deserialize<'de> for Number {

@@ -42,7 +42,6 @@ pub(crate) trait OtherProviders: Send + Sync {
     async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
 }
 
-/// Work that runs after the record is saved.
 type AfterSave = Box<dyn FnOnce() + Send>;
 
 struct World {
@@ -98,7 +97,8 @@ impl Context {
         self.world.clock.now()
     }
 
-    /// Returns when the operation began. A token issued later is from this operation or from a caller it waited for.
+    /// Returns when the operation began. Tokens issued later are from this operation, or from a caller that this
+    /// operation waited for.
     #[must_use]
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
@@ -218,7 +218,7 @@ impl Context {
         }
     }
 
-    /// Sends the request once, and records whether the service may have acted on it.
+    /// Sends the request once, and records whether the service may have acted on the request.
     async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, AttemptFailure> {
         if self.is_cancelled() {
             return Err(AttemptFailure::Cancelled);

@@ -10,13 +10,12 @@ pub(crate) struct DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    /// Resets the status for a new exchange.
     pub(crate) fn begin(&self) {
         self.lost.store(false, Ordering::SeqCst);
         self.answered.store(false, Ordering::SeqCst);
     }
 
-    /// Records that the service may have acted, but its response is lost.
+    /// Records that the service may have acted, but the response is lost.
     pub(crate) fn lose_response(&self) {
         self.lost.store(true, Ordering::SeqCst);
     }

@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The provider cannot serve such a request: change the call.
+    /// The request is invalid for this provider, so the caller must change the request.
     Usage,
     /// The user has to log in.
     LoginRequired,
@@ -49,7 +49,7 @@ impl ErrorKind {
     }
 }
 
-/// An error message for the user, with an error code. Never contains a secret.
+/// An error with a message for the user. The message must never contain a secret.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 

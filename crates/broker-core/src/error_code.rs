@@ -40,12 +40,11 @@ codes! {
     ProviderUnknown, "provider_unknown", Usage;
     /// The provider does not have the requested scope, or its scopes cannot be chosen.
     ScopeUnsupported, "scope_unsupported", Usage;
-    /// The provider does not support AWS keys, cookies, lifetimes, names or introspection, one of which was
-    /// requested.
+    /// The provider does not support a requested feature: AWS keys, a cookie, a lifetime, a name or introspection.
     RequestUnsupported, "request_unsupported", Usage;
     /// The provider does not support this method of login.
     LoginUnsupported, "login_unsupported", Usage;
-    /// No login is stored, or it has expired.
+    /// No login is stored, or the stored login has expired.
     LoginRequired, "login_required", LoginRequired;
     /// The service refused the stored refresh token (`invalid_grant`).
     GrantRefused, "grant_refused", LoginRequired;

@@ -1,4 +1,4 @@
-//! Hints: what the user can do about an error. Each program phrases them itself, for its own commands.
+//! Hints: what the user can do about an error. Each program phrases hints for its own commands.
 
 use std::fmt;
 
@@ -24,9 +24,9 @@ pub enum Hint {
     CorrectConfigPath,
     /// Choose another folder for the stored records.
     ChooseStateFolder,
-    /// Set a secret, or import one from a file of the service. The text says which.
+    /// Set a secret, or import one from a file of the service, as the text says.
     SetOrImport(String),
-    /// Set the password in the configuration or pass it with the login. The text says which.
+    /// Set the password in the configuration, as the text says, or pass the password with the login.
     SetPassword(String),
     /// Read the error output of the failed program.
     ReadProgramOutput,
@@ -34,7 +34,7 @@ pub enum Hint {
     RequestAwsKeys,
     /// Convert the stored records to the configured storage format.
     MigrateRecords(String),
-    /// Change a setting or a file. The text says which.
+    /// Change a setting or a file, as the text says.
     Text(String),
 }
 

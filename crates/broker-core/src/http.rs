@@ -55,10 +55,10 @@ pub enum RequestSent {
 /// When the broker may repeat a failed request automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Only if the service did not act: no connection, or 429. For requests that create a token at the service.
+    /// Only if the service did not act on the request: no connection, or 429. For requests that create a token.
     IfNotActed,
-    /// As [`Repeat::IfNotActed`], and once more at once if the connection is lost after sending. For refresh tokens:
-    /// many services accept a replaced one again for a moment.
+    /// As [`Repeat::IfNotActed`], and once more at once if the connection is lost after sending. For refresh tokens,
+    /// because many services accept a replaced refresh token again for a moment.
     SpendsGrant,
     /// After any transient failure except a timeout. For requests that can be repeated without harm, such as client
     /// credentials.
@@ -303,7 +303,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl ServiceUrl {
-    /// Parses a URL, and checks that secrets may be sent there.
+    /// Parses a URL, and checks that secrets may be sent to the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
         let url = Url::parse(text)

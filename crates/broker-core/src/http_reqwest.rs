@@ -13,14 +13,13 @@ use zeroize::Zeroizing;
 
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
 
-/// The connection timeout. It is shorter than a request's timeout, so that an unreachable host fails sooner than a
-/// slow one.
+/// Shorter than a request's timeout, so that an unreachable host fails sooner than a slow host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After the timeout, a response that has already arrived is read for this long.
 const LAST_READ: Duration = Duration::from_millis(100);
 
-/// An HTTP client that is built for the first request, because calls that use stored tokens do not need one.
+/// An HTTP client that is built for the first request, because calls that use stored tokens need no client.
 #[derive(Debug, Default)]
 pub struct ReqwestHttp {
     /// The client for https, which uses the proxy from the environment.

@@ -34,12 +34,12 @@ impl FileLogin {
 pub enum InvalidLoginFile {
     /// The content is incomplete: another program may be writing the file now.
     Torn,
-    /// The content is not a login, or one of another service. The text follows the path in an error message.
+    /// The content is not a login, or is a login of another service. The text follows the path in an error message.
     Other(String),
 }
 
 /// A file in which a service's own tools store a login, which the broker shares. The file has the only copy of the
-/// grant. The tools take no lock and may replace the login at any time; the broker then uses the new one.
+/// grant. The tools take no lock and may replace the login at any time; the broker then uses the new login.
 pub trait LoginFile: Send + Sync {
     /// Returns the file's path.
     fn path(&self) -> &Path;

@@ -33,7 +33,7 @@ use crate::{
 ///   [`Context::pause`].
 /// - Only [`Provider::login`] asks the user.
 /// - An exchange sends at most one request that issues something. [`crate::Repeat`] says when the broker may repeat
-///   that.
+///   the request.
 /// - A grant counts as refused only if the service itself says so ([`crate::read_object`]). A missing or partial
 ///   response, 429, 5xx or a web page is [`crate::ErrorKind::Unavailable`].
 /// - The provider returns every new grant, even from a malformed response: [`RecordUpdate::refreshed`].

@@ -63,43 +63,43 @@ impl RecordUpdate {
         }
     }
 
-    /// Removes the token for these scopes, because the service rejects the token before its expiry.
+    /// Creates an update that removes the token for these scopes, because the service rejected the token.
     pub fn drop_token(scopes: &ScopeKey) -> Self {
         Self::default().and_dropped(scopes)
     }
 
-    /// Also removes the token for these scopes: see [`RecordUpdate::drop_token`].
+    /// Adds the removal of another token to the update: see [`RecordUpdate::drop_token`].
     pub fn and_dropped(mut self, scopes: &ScopeKey) -> Self {
         self.dropped.push(scopes.clone());
         self
     }
 
-    /// Also sets the token for these scopes.
+    /// Adds the token for these scopes to the update.
     pub fn and_token(mut self, scopes: &ScopeKey, token: Token) -> Self {
         self.tokens.push((scopes.clone(), token));
         self
     }
 
-    /// Also sets the grant.
+    /// Adds a grant to the update.
     pub fn and_grant(mut self, secret: Secret, at: DateTime<Utc>) -> Self {
         self.grant = GrantUpdate::Set(secret, at);
         self
     }
 
-    /// Also sets the ID token, which only the service's own tools need.
+    /// Adds an ID token to the update. Only the service's own tools need the ID token.
     pub fn and_id_token(mut self, id_token: Option<Secret>) -> Self {
         self.id_token = id_token;
         self
     }
 
-    /// Also stores a value that is not secret and that the provider needs again, such as a discovered endpoint: see
-    /// [`Record::metadata`].
+    /// Adds metadata to the update: a value that is not secret and that the provider needs again, such as a
+    /// discovered endpoint (see [`Record::metadata`]).
     pub fn and_metadata(mut self, key: &'static str, value: Value) -> Self {
         self.metadata.push((key, value));
         self
     }
 
-    /// Also sets the account's name, as the user knows it.
+    /// Adds the account's name to the update, as the user knows the account.
     pub fn and_account(mut self, account: Option<String>) -> Self {
         // The name comes from the service and is printed on terminals.
         self.account = account.map(|account| crate::sanitize(&account));
@@ -122,7 +122,8 @@ impl RecordUpdate {
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
-    /// Removes tokens with control characters, which could inject HTTP headers. Returns whether there were any.
+    /// Removes tokens with control characters, which could inject HTTP headers. Returns whether any token was
+    /// removed.
     pub(crate) fn take_invalid(&mut self) -> bool {
         let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(char::is_control);
         self.tokens.extract_if(.., invalid).count() > 0

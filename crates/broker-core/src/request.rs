@@ -28,14 +28,14 @@ impl TokenRequest {
         self
     }
 
-    /// Sets the token's lifetime. A stored token is used if at least this lifetime was requested for it, even if the
-    /// service issued a shorter one.
+    /// Sets the token's lifetime. A stored token is used if at least this lifetime was requested for that token, even
+    /// if the service issued less.
     pub fn expires(mut self, lifetime: Lifetime) -> Self {
         self.expires = Some(lifetime);
         self
     }
 
-    /// Sets how long the token must still be valid when the caller gets it.
+    /// Sets how long the returned token must still be valid.
     pub fn min_ttl(mut self, left: Duration) -> Self {
         self.min_ttl = Some(left);
         self
@@ -103,8 +103,8 @@ impl TokenRequest {
     }
 }
 
-/// A credential that a service issues in exchange for a token, such as storage keys. The record stores it like a
-/// token.
+/// A credential that a service issues in exchange for a token, such as storage keys. Records store the credential as
+/// a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
     what: &'static str,
@@ -113,15 +113,15 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// Creates a request part for AWS keys of a role. The token's secret is then a JSON object with `AccessKeyId`,
-    /// `SecretAccessKey` and `SessionToken`; its type is [`Derived::AWS`].
+    /// Requests AWS keys for a role. The token's secret is then a JSON object with `AccessKeyId`, `SecretAccessKey`
+    /// and `SessionToken`; the token type is [`Derived::AWS`].
     #[must_use]
     pub fn aws(role: &str, params: Vec<(String, String)>) -> Self {
         Self { what: Self::AWS, which: role.to_owned(), params }
     }
 
-    /// Creates a request part for a cookie. The token's secret is then a JSON object with `name`, `value`, `domain`,
-    /// `path` and `secure`; its type is [`Derived::COOKIE`].
+    /// Requests a cookie. The token's secret is then a JSON object with `name`, `value`, `domain`, `path` and
+    /// `secure`; the token type is [`Derived::COOKIE`].
     #[must_use]
     pub fn cookie() -> Self {
         Self { what: Self::COOKIE, which: String::new(), params: Vec::new() }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::Secret;
 use crate::secret_text::{LONGEST_SECRET, secret_of};
 
-/// The size of the output buffer: the longest secret and one more read.
+/// The size of the output buffer: the longest secret plus one read.
 const MOST_PRINTED: usize = 64 * 1024 + 4096;
 
 /// The time limit of a command. A command may ask the user for a passphrase.

@@ -4,7 +4,6 @@ use std::io::{Error, ErrorKind, Result};
 
 use crate::Secret;
 
-/// The longest secret from a file or a command.
 pub(crate) const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// Returns the text without trailing line ends. Fails if the text is empty or too long.

@@ -42,13 +42,12 @@ struct Inner {
     /// The seconds by which the service's clock was ahead of this machine's when the token was issued.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     clock_skew: Option<i64>,
-    /// See [`Window::ahead_of`], in seconds.
+    /// [`Window::ahead_of`] in seconds.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     ahead_of: Option<i64>,
-    /// See [`Window::margin`], in seconds.
+    /// [`Window::margin`] in seconds.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     margin: Option<i64>,
-    /// See [`Token::not_stored`].
     #[serde(skip)]
     not_stored: bool,
     /// The token's details, and unknown fields of newer versions.
@@ -134,7 +133,7 @@ impl Token {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
     }
 
-    /// Omits the secret from the record, because the provider can read it again from its source.
+    /// Omits the secret from the record, because the provider can read the secret again.
     #[must_use]
     pub fn not_stored(self) -> Self {
         self.edit(|inner| inner.not_stored = true)

@@ -1,4 +1,4 @@
-//! Decides when a token is renewed: early, while it is still valid.
+//! Decides when a token is renewed: before expiry, while callers can still use the token.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub enum Phase {
     Fresh,
     /// One caller renews the token while other callers use it.
     Advisory,
-    /// All callers wait for one renewal. If the renewal fails, they use the old token.
+    /// All callers wait for one renewal. If the renewal fails, callers use the old token.
     Blocking,
     /// The token is no longer valid.
     Expired,

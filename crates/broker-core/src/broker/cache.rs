@@ -20,7 +20,7 @@ const STRIPES: usize = 16;
 pub(super) struct CachedRecord {
     pub(super) record: Arc<Record>,
     at: DateTime<Utc>,
-    /// Whether the record is only in the fallback file. Then a restore is tried before its token is used.
+    /// Whether only the fallback file has the record. The next call then tries to restore the record.
     pub(super) in_fallback: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct CachedRecord {
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
-/// The tokens of some threads. The alignment keeps other threads off its cache lines, which processors fetch in
+/// The tokens of some threads. Stripes are aligned so that they share no cache lines, which processors fetch in
 /// pairs.
 #[derive(Default)]
 #[repr(align(128))]
@@ -36,7 +36,7 @@ struct Stripe(Mutex<TokensByProvider>);
 
 type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
-/// A token, and the period in which plain requests get it.
+/// A token, and the time in which requests without options get this token.
 struct CachedToken {
     /// A clone with a separate reference count: threads that update one shared count slow each other down.
     token: Token,

@@ -1,4 +1,4 @@
-//! The broker. For each token it locks and loads the record, calls the provider, and saves the result.
+//! The broker locks and loads a record, calls the provider, and saves the result.
 
 mod cache;
 mod decide;
@@ -49,7 +49,7 @@ pub trait ProviderRegistry: Send + Sync {
     fn entry(&self, name: &str) -> Result<Entry>;
 }
 
-/// A provider, and its settings that the broker uses.
+/// A provider, and the provider settings that the broker uses.
 #[derive(Clone)]
 pub struct Entry {
     /// The provider.
@@ -86,8 +86,8 @@ impl ProviderRegistry for BTreeMap<String, Entry> {
 /// Gets, renews and stores tokens. Clones are cheap and share all state. Async calls need a tokio runtime with time
 /// (and I/O, for the default HTTP client).
 ///
-/// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved. Before a
-/// process exits, it must call [`Broker::wait_idle`]. The file store reads, writes and syncs its small files on the
+/// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved. Call
+/// [`Broker::wait_idle`] before the process exits. The file store reads, writes and syncs its small files on the
 /// async thread.
 #[derive(Clone)]
 pub struct Broker {

@@ -28,7 +28,7 @@ pub(super) struct Operation {
 pub(super) enum Acquired<T> {
     /// This process has the lock, so no other process changes the record.
     Lock(Box<LockedRecord>),
-    /// Another process saved a usable result before this one got the lock.
+    /// Another process saved a usable result before this process got the lock.
     Found(T),
 }
 
@@ -37,7 +37,6 @@ pub(super) struct LockedRecord {
     pub(super) locked: Box<dyn Locked>,
     pub(super) record: Record,
     pub(super) unreadable: Option<String>,
-    /// Whether `record` has changes that are not saved yet.
     pub(super) unsaved: bool,
     _process_lock: ProcessLock,
 }
@@ -215,7 +214,7 @@ impl Operation {
         }
     }
 
-    /// Applies and saves an update. Its tokens may be used only after the save.
+    /// Applies an update and saves the record. The new tokens may be used only after the save.
     pub(super) async fn save(&self, locked_record: &mut LockedRecord, update: RecordUpdate) -> Result<()> {
         let has_secrets = update.has_secrets();
         update.apply(&mut locked_record.record, self.context.now());

@@ -13,8 +13,8 @@ use crate::{
 const MOST_EXCHANGES: usize = 6;
 
 impl Operation {
-    /// Gets a token by an exchange, or waits for another caller's. If both fail, returns the stored token while it is
-    /// valid.
+    /// Gets a token by an exchange, or waits for another caller's exchange. After a failure, returns the stored token
+    /// if that is still valid.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
         self.restore().await;
         match self.try_renew(request).await {
@@ -95,7 +95,7 @@ impl Operation {
         self.exchange(locked_record, request).await
     }
 
-    /// Repeats exchanges until the record has the token. Stores the failure if one fails.
+    /// Repeats exchanges until the record has the token. Stores the failure of an exchange.
     pub(super) async fn exchange(
         &self,
         locked_record: &mut LockedRecord,
@@ -167,7 +167,7 @@ impl Operation {
     }
 
     /// Reloads the record after the service refused the grant, and returns whether the grant has changed. Programs
-    /// that take no lock, such as the service's own tools, may have replaced it.
+    /// that take no lock, such as the service's own tools, may have replaced the grant.
     async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
         let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
         else {

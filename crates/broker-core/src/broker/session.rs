@@ -8,7 +8,7 @@ use super::operation::{Acquired, LockedRecord, Operation};
 use super::renew::invalid_token;
 use crate::{Error, ErrorCode, ErrorKind, Hint, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
 
-/// The result of a login.
+/// The account and the token of a successful login.
 #[derive(Debug, Clone)]
 pub struct LoggedIn {
     /// The account's name, if the service reports it.

@@ -36,7 +36,7 @@ pub struct Status {
     pub issuer: String,
     /// The last failure of the login or of a stored token: see [`Record::last_failure`].
     pub last_failure: Option<Failure>,
-    /// The scopes of the request that failed last, or its derived credential; empty for a request without scopes.
+    /// The scopes (or derived credential) of the request that failed last; empty for a request without scopes.
     pub last_failed_scope: Option<String>,
     /// The end of the pause that the service asked for (`Retry-After`). No call sends a request earlier.
     pub not_before: Option<DateTime<Utc>>,
@@ -62,7 +62,7 @@ pub struct TokenStatus {
     pub state: State,
     /// When the request that brought the token was sent.
     pub issued_at: DateTime<Utc>,
-    /// When the token expires; `None` if it does not.
+    /// When the token expires; `None` if it does not expire.
     pub expires_at: Option<DateTime<Utc>>,
     /// When the token is due for renewal.
     pub renews_at: Option<DateTime<Utc>>,

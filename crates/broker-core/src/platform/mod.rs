@@ -1,5 +1,5 @@
-//! Differences between operating systems: permissions, owners, links, locks, folders. Other libraries contain no code
-//! for one system.
+//! Differences between operating systems: permissions, owners, links, locks, folders. No other library code depends
+//! on the operating system.
 //!
 //! On Unix, the file mode makes a file private. On Windows, a file in the user's profile inherits private access
 //! rights.

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::Env;
 
-/// Device, inode, size and change time of a file. At least one changes with every write.
+/// Device, inode, size and change time of a file. At least one of these values changes with every write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Version(u64, u64, u64, i64, i64);
 
@@ -42,7 +42,7 @@ pub fn open_lock(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(no_follow());
     let file = match options.open(path) {
-        // A process with a strict umask may have created the file and been killed before it set the mode.
+        // A process with a strict umask may have created the file and been killed before the mode was set.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let Ok(meta) = path.symlink_metadata() else { return Err(error) };
             restore_mode(path, &meta, 0o600)?;

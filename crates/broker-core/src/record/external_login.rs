@@ -99,7 +99,7 @@ impl Record {
         }
     }
 
-    /// Replaces the record's login with an unknown one from the file.
+    /// Replaces the record's login with an unknown login from the file.
     fn adopt(&mut self, login: FileLogin, now: DateTime<Utc>) {
         let ours = self.token(&ScopeKey::default()).and_then(subject);
         let same_account = ours.is_some() && ours == login.access_token.as_ref().and_then(subject);

@@ -1,5 +1,3 @@
-//! Issuers of grants and tokens.
-
 use serde::{Deserialize, Serialize};
 
 /// The issuer of grants and tokens. A grant is sent only to its own issuer (RFC 9700 section 4.4), so a record

@@ -122,19 +122,19 @@ impl Record {
         stored.chain(self.current.superseded.iter().map(|token| &token.details))
     }
 
-    /// Returns the failure to get a token for these scopes since the last one was issued.
+    /// Returns the failure to get a token for these scopes, unless a token was issued later.
     #[must_use]
     pub fn failure(&self, scopes: &ScopeKey) -> Option<&Failure> {
         self.current.failures.get(scopes.as_str())
     }
 
-    /// Returns the failure that determines the next attempt: one with a pause that the service asked for, whatever
-    /// the scopes, or else the last for these scopes.
+    /// Returns the failure that delays the next attempt: one with a `Retry-After`, or else the last failure for these
+    /// scopes.
     pub(crate) fn waiting_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
         self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
 
-    /// Returns the end of the longest pause that the service asked for, if later than `now`, with its failure.
+    /// Returns the latest end of a pause that the service asked for, with the failure, if later than `now`.
     pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &Failure)> {
         let pauses =
             self.current.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
@@ -171,7 +171,7 @@ impl Record {
         self.current.grant.is_none() && self.current.tokens.is_empty()
     }
 
-    /// Returns why a stored login cannot be used: its issuer or account is another, or its file is unusable.
+    /// Returns why a stored login cannot be used, such as another issuer or account, or an invalid login file.
     pub(crate) fn why_empty(&self) -> Option<String> {
         if self.login_problem.is_some() && self.grant().is_none() {
             return self.login_problem.clone();
@@ -264,7 +264,8 @@ impl Record {
         self.current.tokens.retain(|_, token| keep(token));
     }
 
-    /// Removes a token that the service rejects. A named token is remembered, because the service may still list it.
+    /// Removes a token that the service rejects. A named token is remembered, because the service may still list that
+    /// name.
     pub(crate) fn drop_token(&mut self, scopes: &ScopeKey) {
         let before = self.current.tokens.remove(scopes.as_str());
         self.current.supersede(before);

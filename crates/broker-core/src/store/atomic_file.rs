@@ -17,7 +17,7 @@ const SPACE: usize = 64 * 1024;
 /// Older temporary files are left over from killed processes, because no save takes this long.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
-/// A file that is replaced atomically. The caller must have its lock.
+/// A file that is replaced atomically. The caller must have the file's lock.
 pub(super) struct AtomicFile {
     folder: PathBuf,
     path: PathBuf,
@@ -85,7 +85,7 @@ impl AtomicFile {
         }
     }
 
-    /// Renames the file so that it is not overwritten, and returns the new path.
+    /// Moves the file to a free name, so that no save overwrites the content, and returns the new path.
     pub(super) fn quarantine(&self) -> Result<Option<String>> {
         let free = (1..=u32::MAX)
             .map(|number| {

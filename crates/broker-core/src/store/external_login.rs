@@ -22,7 +22,7 @@ use crate::{
 const REREADS: usize = 20;
 const REREAD_PAUSE: Duration = Duration::from_millis(10);
 
-/// A provider's records, combined with its login file.
+/// A provider's records, combined with the provider's login file.
 pub(crate) struct ExternalLoginStore {
     records: Arc<dyn Store>,
     join: Join,
@@ -71,7 +71,7 @@ impl Store for ExternalLoginStore {
             busy @ Locking::Busy(_) => return Ok(busy),
         };
         let path = self.join.file.path();
-        // Brokers with different state folders may share the login file. If its folder is missing, there is no login
+        // Brokers with different state folders may share the login file. Without the file's folder, there is no login
         // to protect.
         let lock = match path.parent().filter(|folder| folder.is_dir()) {
             Some(folder) => match lock(&folder.join(LOCK)).map_err(hinted)? {
@@ -98,7 +98,7 @@ impl Store for ExternalLoginStore {
     }
 }
 
-/// The lock file beside the login file. Only brokers use it.
+/// The lock file beside the login file. Only brokers use this lock.
 const LOCK: &str = ".broker.lock";
 
 struct LockedExternalLogin {
@@ -109,7 +109,7 @@ struct LockedExternalLogin {
     provider: String,
     /// The login file's content when it was last read or written.
     content: FileContent,
-    /// The grant in the login file when this process last combined or wrote it.
+    /// The grant that the login file contained when this process last read or wrote the file.
     known: Option<Secret>,
 }
 
@@ -206,7 +206,7 @@ impl LockedExternalLogin {
 
     /// Writes the login to the login file, then the remaining data to the record.
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
-        // Quarantines a login of another issuer, and one that the broker did not share until now.
+        // Quarantines the login of another issuer, and a login that the broker did not share until now.
         let displaces = self.join.is_foreign(&self.content.found, record)
             || (!record.is_external() && !record.is_new_login() && grant(&self.content.found).is_some())
             || (record.is_new_login()

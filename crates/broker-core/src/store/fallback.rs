@@ -11,7 +11,6 @@ use super::sealed::{Envelope, Sealer};
 use crate::platform::{self, runtime_folders};
 use crate::{Env, Loaded, Record, Result};
 
-/// The folders for a store's fallback files.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FallbackStore {
     folders: Vec<PathBuf>,
@@ -50,7 +49,7 @@ impl FallbackStore {
     ) -> Result<Option<(Box<Record>, Option<String>)>> {
         let mut newest: Option<(Box<Record>, Option<String>)> = None;
         for path in self.files(provider) {
-            // An encrypted record that cannot be opened now may be the newest one, so the error is returned.
+            // The read fails, because an encrypted record that cannot be opened now may be the newest.
             let found = match read(&path, provider, sealer) {
                 Err(error) if Envelope::of_file(&path).is_some() => return Err(error),
                 found => found,
@@ -64,7 +63,6 @@ impl FallbackStore {
         Ok(newest)
     }
 
-    /// Returns the names of the providers that have a fallback record.
     pub(super) fn names(&self) -> Vec<String> {
         let ending = self.name("", "json");
         let folders = self.folders.iter().filter(|folder| is_private_folder(folder));
@@ -79,7 +77,6 @@ impl FallbackStore {
         private.map(move |folder| folder.join(self.name(provider, "json")))
     }
 
-    /// Saves the record in the first writable fallback folder.
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
         let mut last_error = std::io::Error::other("no fallback folder is set");
         for folder in &self.folders {
@@ -93,7 +90,7 @@ impl FallbackStore {
 
     pub(super) fn clear(&self, provider: &str, sealer: Option<&dyn Sealer>) -> std::io::Result<()> {
         for path in self.files(provider) {
-            // An unreadable file stays, because a newer version may have written it.
+            // An unreadable file stays, because a newer version may have written the file.
             if matches!(read(&path, provider, sealer), Ok(Found { loaded: Loaded::Record(_), .. })) {
                 std::fs::remove_file(path)?;
             }

@@ -56,7 +56,6 @@ impl Filesystem {
 /// The magic number of FUSE, used if the type is unknown.
 const UNKNOWN: u64 = 0x6573_5546;
 
-/// Finds the mount of a device, such as `8:1`.
 fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
     let line = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(device))?;
     let mut rest = line.split_once(" - ")?.1.split(' ');

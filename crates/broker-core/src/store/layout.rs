@@ -9,7 +9,6 @@ use super::read::{Found, read};
 use super::sealed::Sealer;
 use crate::{Loaded, Result};
 
-/// A store's folder, fallback files and encryption.
 #[derive(Debug, Clone)]
 pub(super) struct StoreLayout {
     pub(super) folder: PathBuf,

@@ -24,7 +24,7 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Err(TryLockError::Error(error)) if platform::has_no_locks(&error) => return Ok(Attempt::Unsupported),
         Err(TryLockError::Error(error)) => return Err(cannot_write("lock", path, error)),
     }
-    // A cleaner of /tmp may have removed the lock file before it was locked; a lock on it would exclude no process.
+    // If a cleaner of /tmp removed the file before the lock was taken, the lock excludes no process.
     if !Version::is_at(path, &lock) {
         return Ok(Attempt::Busy(None));
     }

@@ -1,4 +1,4 @@
-//! Replaces a record file while its lock is taken.
+//! Replaces a record file while this process has the record's lock.
 
 use std::fs::File;
 
@@ -66,7 +66,6 @@ impl LockedFile {
         if record.is_new_login() { self.configured() } else { self.sealed_with.clone() }
     }
 
-    /// Rewrites the record in the configured storage format.
     pub(super) async fn migrate(&mut self) -> Result<Migrated> {
         let (record, in_fallback) = match self.load().await? {
             Loaded::Nothing => return Ok(Migrated::Nothing),

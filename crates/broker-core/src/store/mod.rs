@@ -38,7 +38,7 @@ pub use migrate::{Migrated, StorageFormat};
 #[cfg(feature = "file")]
 pub use sealed::{Envelope, Sealer};
 
-/// A store of records with locks. If several hosts use the store, its locks should work across hosts.
+/// A store of records with locks. If several hosts share a store, a lock should exclude the other hosts too.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads the record without a lock or a wait. Another process may be changing the record, but the result is
@@ -107,7 +107,7 @@ pub trait Locked: Send {
     async fn save(&mut self, record: &Record) -> Result<Option<String>>;
 
     /// Saves the record to a fallback file after [`Locked::save`] failed, and returns the path. [`Store::peek`] and
-    /// [`Locked::load`] then return that record until it is restored.
+    /// [`Locked::load`] then return the fallback record until the next [`Locked::save`].
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String>;
 
     /// Removes the record. Moves an unreadable file to quarantine, and returns the quarantine path.

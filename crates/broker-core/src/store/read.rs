@@ -11,7 +11,6 @@ use crate::{Loaded, Record, Result};
 
 pub(super) const SUFFIX: &str = ".tmp";
 
-/// The content of a record file.
 pub(super) struct Found {
     pub(super) loaded: Loaded,
     /// The encryption method; `None` for plain text.

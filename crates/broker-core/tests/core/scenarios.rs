@@ -19,14 +19,13 @@ use crate::issuer;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dev/renewal.md");
 
-/// The stored token's lifetime.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// The service's responses, as the table calls them.
 const RESPONSES: [&str; 5] =
     ["a new token", "an expired token", "no response", "a refusal", "`invalid_grant`"];
 
-/// The phases of the stored token, and the minutes and seconds after its issue at which the callers ask.
+/// The phases of the stored token, and the minutes and seconds after its issue at which callers request a token.
 const PHASES: [(&str, (i64, i64)); 5] = [
     ("valid", (30, 0)),
     ("advisory", (50, 0)),
@@ -96,7 +95,6 @@ impl Provider for Service {
 struct Scene {
     world: World,
     service: Arc<Service>,
-    /// When the stored token was issued.
     noon: DateTime<Utc>,
 }
 

@@ -162,7 +162,7 @@ async fn slow_store_read_does_not_restore_a_removed_login() {
     read.recv().expect("it reads");
     broker.logout(World::NAME, true).await.expect("a logout");
     go_on.send(()).expect("it waits");
-    // The thread's result may be the old token, because its request came before the logout.
+    // The thread may get the old token, because the thread asked before the logout.
     let _ = other.tokens.recv().expect("the thread answers");
     assert_all_stored(&[other, Other::new(&broker)], None);
 }

@@ -15,7 +15,6 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
-/// The token endpoints of the two services.
 pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.example/token"];
 
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
@@ -52,7 +51,7 @@ struct Family {
     issuer: usize,
     current: String,
     ended: bool,
-    /// Whether the newest refresh token may have been lost, so that an old one on disk is no error.
+    /// Whether the newest refresh token may have been lost. Then an old token on disk is no violation.
     excused: bool,
 }
 
