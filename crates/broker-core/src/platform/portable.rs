@@ -72,7 +72,7 @@ pub(crate) fn has_no_locks(error: &Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
 
-/// Windows does not tell which process has the lock.
+/// `std` cannot tell which process has the lock.
 pub(crate) fn lock_holder(_lock: &File) -> Option<u32> {
     None
 }

@@ -32,9 +32,8 @@ fn subject(token: &Token) -> Option<String> {
 }
 
 impl Record {
-    /// Merges the login from the file at `path` into the record; `None` if the file has none. If the file has changed
-    /// since the broker wrote it, the service's own tools have logged in or out, and the file's state replaces the
-    /// record's.
+    /// Merges the login from the file at `path` into the record; `None` if the file has none. A file that changed
+    /// since the broker's last write was written by the service's own tools, and replaces the record's login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
         let known = self.current.external.take();
         let Some(login) = login else {

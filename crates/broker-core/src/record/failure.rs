@@ -9,7 +9,7 @@ use crate::{Error, ErrorCode, ErrorKind, bounds};
 /// The longest `Retry-After` that is obeyed: a day, for daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
-/// A failure later in the future was stored before the clock was set back.
+/// A failure this far in the future was stored before the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
 /// The last failed attempt to get a token.

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-/// The issuer of grants and tokens. A grant is sent only to its own issuer (RFC 9700 section 4.4), so a record
-/// contains its issuer, and the broker does not use records of another issuer.
+/// The issuer of grants and tokens. A grant is sent only to its own issuer (RFC 9700 section 4.4). Records therefore
+/// contain the issuer, and are not used for another issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuer {
     /// The kind of the provider that uses the issuer.
