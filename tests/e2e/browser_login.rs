@@ -128,7 +128,7 @@ fn text(page: &str) -> String {
 
 #[test]
 #[ignore = "needs chromium"]
-fn browser_shows_the_account_after_the_login() {
+fn browser_shows_the_account_after_a_successful_login() {
     let sandbox = sandbox(&authorization_server(Some("ada@example.org")));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let text = visit(&sandbox, &login.url);
@@ -140,7 +140,7 @@ fn browser_shows_the_account_after_the_login() {
 
 #[test]
 #[ignore = "needs chromium"]
-fn browser_shows_why_the_login_failed() {
+fn browser_shows_the_reason_of_a_failed_login() {
     let sandbox = sandbox(&authorization_server(None));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let text = visit(&sandbox, &login.url);

@@ -136,7 +136,7 @@ fn with_browser(watched: Watched) -> Watched {
 
 #[test]
 #[ignore = "needs strace and root"]
-fn child_processes_get_no_secret() {
+fn no_child_process_gets_secrets_in_arguments_or_env() {
     need_strace();
     let watched = Watched::new();
     let bootstrap = watched.seismic.issue_refresh_token();
@@ -219,7 +219,7 @@ fn every_secret_of_a_fake_server_has_a_canary() {
 }
 
 #[test]
-fn encoded_secrets_are_found() {
+fn secret_search_finds_base64_encoded_secrets() {
     // Base64 of `ID:SECRET`, as in HTTP Basic. The id's length changes the encoding of the secret.
     for basic in ["eDpLQU5BUklF", "aWQ6S0FOQVJJRQ==", "aWQxOktBTkFSSUUx"] {
         assert!(secret_in(basic).is_some(), "{basic}");
@@ -232,7 +232,7 @@ fn encoded_secrets_are_found() {
 
 #[test]
 #[should_panic(expected = "contains a secret and has mode 644")]
-fn readable_file_with_a_secret_is_found() {
+fn sandbox_reports_a_world_readable_file_with_a_secret() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("copy.json");
     std::fs::write(&file, MARK).expect("a file");
@@ -241,13 +241,13 @@ fn readable_file_with_a_secret_is_found() {
 
 #[test]
 #[should_panic(expected = "a secret (KANARIE…) is in stderr")]
-fn secret_on_stderr_is_found() {
+fn sandbox_reports_a_secret_on_stderr() {
     let _ = Sandbox::new().broker(&["token", MARK]);
 }
 
 #[test]
 #[should_panic(expected = "a secret is in stdout")]
-fn secret_on_stdout_is_found() {
+fn sandbox_reports_a_secret_on_stdout() {
     // `config show` prints the client id, because it is not secret.
     let config = format!("[providers.earthdaily]\nclient_id = \"{MARK}\"\n");
     let _ = Sandbox::new().with_config(&config).broker(&["config", "show"]);

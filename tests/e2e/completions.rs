@@ -57,7 +57,7 @@ fn bash_completes_commands_providers_and_formats() {
 
 #[test]
 #[ignore = "needs bash"]
-fn completion_reads_the_configuration_of_the_line() {
+fn completion_reads_the_file_of_the_typed_config_flag() {
     let sandbox = lab();
     std::fs::write(sandbox.home().join("other.toml"), "[providers.other]\nkind = \"earthscope\"\n")
         .expect("a file");
@@ -67,7 +67,7 @@ fn completion_reads_the_configuration_of_the_line() {
 
 #[test]
 #[ignore = "needs bash"]
-fn completion_ignores_a_broken_configuration() {
+fn completion_works_with_an_invalid_configuration() {
     let sandbox = Sandbox::new().with_config("[[[");
     assert_eq!(bash(&sandbox, "broker token earth"), [""; 0]);
     assert_eq!(bash(&sandbox, "broker tok"), ["token"]);
@@ -95,7 +95,7 @@ fn fish_and_zsh_complete_providers() {
 }
 
 #[test]
-fn completions_are_installed_for_bash_and_fish() {
+fn installed_completions_work_in_bash_and_fish() {
     let sandbox = lab();
     for (shell, file) in [
         ("bash", ".local/share/bash-completion/completions/broker"),
@@ -116,7 +116,7 @@ fn completions_are_installed_for_bash_and_fish() {
 
 #[test]
 #[ignore = "needs mandoc"]
-fn man_writes_a_page_for_each_command() {
+fn man_command_writes_a_page_for_each_command() {
     let sandbox = Sandbox::new();
     let _ = sandbox.broker(&["man", "share/man/man1"]).ends(0);
     let folder = sandbox.home().join("share/man/man1");

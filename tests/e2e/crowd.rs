@@ -128,7 +128,7 @@ fn rounds(all: usize) -> usize {
 }
 
 #[test]
-fn one_of_64_processes_renews_at_each_expiry() {
+fn one_of_64_processes_renews_an_expired_token() {
     let crowd = Crowd::new();
     for _ in 0..rounds(200) {
         crowd.renews_once();
@@ -136,7 +136,7 @@ fn one_of_64_processes_renews_at_each_expiry() {
 }
 
 #[test]
-fn slow_responses_are_not_requested_twice() {
+fn slow_token_response_is_not_requested_twice() {
     let crowd = Crowd::new();
     for round in 0..rounds(20) {
         crowd.service.fault("token", Fault::Delay(Duration::from_millis([100, 200, 300][round % 3])));
@@ -161,7 +161,7 @@ fn waiting_processes_share_token_or_failure() {
 }
 
 #[test]
-fn transient_errors_do_not_affect_the_next_expiry() {
+fn failed_renewal_does_not_affect_the_next_one() {
     let crowd = Crowd::new();
     for fault in [Fault::Status(503), Fault::Garbage, Fault::Html(200)].iter().cycle().take(rounds(20)) {
         crowd.service.fault("token", fault.clone());
@@ -187,7 +187,7 @@ fn transient_errors_do_not_affect_the_next_expiry() {
 }
 
 #[test]
-fn concurrent_commands_all_succeed() {
+fn different_concurrent_commands_all_succeed() {
     const FORCED: usize = 8;
     let crowd = Crowd::new();
     let status = ["status", "earthscope", "--json"];

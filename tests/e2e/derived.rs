@@ -61,7 +61,7 @@ fn aws_keys_are_stored_until_their_last_minute() {
 }
 
 #[test]
-fn refused_aws_keys_name_the_role() {
+fn error_for_refused_aws_keys_names_the_role() {
     let (service, sandbox) = seismic();
     service.fault("aws", Fault::Status(503));
     let _ = key(&sandbox, &AWS);
@@ -82,7 +82,7 @@ fn refused_aws_keys_name_the_role() {
 }
 
 #[test]
-fn refused_access_token_is_replaced_once() {
+fn access_token_refused_for_aws_keys_is_replaced_once() {
     let (service, sandbox) = seismic();
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     let before = service.refreshes();
@@ -97,7 +97,7 @@ fn refused_access_token_is_replaced_once() {
 }
 
 #[test]
-fn api_url_in_environment_gets_no_token() {
+fn api_url_from_environment_gets_no_access_token() {
     let evil = EarthScope::start(EarthScopeOptions::default());
     let (service, sandbox) = expired_with(Rotation::Rotate, 0, "");
     let sandbox = sandbox.with_env("ES_RESOURCES__API_URL", evil.url());
@@ -108,7 +108,7 @@ fn api_url_in_environment_gets_no_token() {
 }
 
 #[test]
-fn cookie_is_stored_and_written_for_gdal() {
+fn asset_cookie_is_stored_and_printed_for_gdal() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{}\"\napi_url = \"{}\"\n",

@@ -82,7 +82,7 @@ fn doctor_offline_sends_no_request() {
 }
 
 #[test]
-fn doctor_names_the_obstacle_to_a_service() {
+fn doctor_tells_web_portals_and_outages_apart() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let sandbox = Sandbox::new();
     let url = service.url();
@@ -110,7 +110,7 @@ fn doctor_names_the_obstacle_to_a_service() {
 }
 
 #[test]
-fn doctor_finds_a_wrong_clock() {
+fn doctor_reports_a_wrong_system_clock() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let sandbox = Sandbox::new().with_config(&config);
@@ -128,7 +128,7 @@ fn doctor_finds_a_wrong_clock() {
 }
 
 #[test]
-fn doctor_reports_every_problem() {
+fn doctor_reports_all_problems_at_once() {
     let sandbox = Sandbox::new()
         .with_env("BROKER_STATEDIR", "/nowhere")
         .with_env("BROKER_URL", "amqp://another.broker")
@@ -297,7 +297,7 @@ impl Drop for Untrusted {
 
 #[test]
 #[ignore = "needs openssl"]
-fn doctor_tells_an_untrusted_issuer_from_other_tls_faults() {
+fn doctor_tells_untrusted_issuer_from_other_tls_errors() {
     let sandbox = Sandbox::new();
     let run = |words: &[&str]| {
         let output = Command::new("openssl").args(words).current_dir(sandbox.home()).output();
@@ -408,7 +408,7 @@ fn doctor_finds_a_configured_provider_without_a_secret() {
 
 /// The path contains the phrase of another finding, to test that `doctor` does not search messages for it.
 #[test]
-fn doctor_finds_a_readable_secret_whatever_its_path_says() {
+fn doctor_reports_a_readable_secret_file_with_odd_name() {
     let sandbox = Sandbox::new();
     for name in [" holds the secret ", "x holds the secret of y: chmod 600", "tokens.json"] {
         let config = sandbox.home().join(name);

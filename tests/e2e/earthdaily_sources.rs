@@ -30,7 +30,7 @@ fn credentials(sandbox: &Sandbox, text: &str) -> PathBuf {
 }
 
 #[test]
-fn each_source_of_the_official_tools_is_enough() {
+fn each_secret_source_of_official_tools_is_sufficient() {
     let service = service();
     let url = service.auth_url();
     for (name, variable, text) in [
@@ -61,7 +61,7 @@ fn each_source_of_the_official_tools_is_enough() {
 }
 
 #[test]
-fn profile_selects_an_ini_section() {
+fn profile_variable_selects_an_ini_section() {
     let service = service();
     let text = format!(
         "[default]\nEDS_SECRET = wrong-KANARIE\nEDS_AUTH_URL = {0}\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {0}\n",
@@ -100,7 +100,7 @@ fn named_file_without_secret_is_an_error() {
 }
 
 #[test]
-fn first_source_with_a_secret_is_not_joined() {
+fn first_secret_source_is_not_combined_with_others() {
     let (first, second) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -120,7 +120,7 @@ fn first_source_with_a_secret_is_not_joined() {
 }
 
 #[test]
-fn url_in_environment_never_gets_a_files_secret() {
+fn url_in_environment_never_gets_secret_from_a_file() {
     let (own, evil) = (service(), service());
     let sandbox = sandbox();
     let text = format!(
@@ -138,7 +138,7 @@ fn url_in_environment_never_gets_a_files_secret() {
 }
 
 #[test]
-fn files_in_the_working_folder_are_not_read() {
+fn secret_files_in_working_folder_are_not_read() {
     let evil = service();
     let sandbox = sandbox();
     let text = format!("EDS_SECRET=x-KANARIE\nEDS_AUTH_URL={}\n", evil.auth_url());
@@ -155,7 +155,7 @@ fn files_in_the_working_folder_are_not_read() {
 }
 
 #[test]
-fn env_file_is_a_complete_source() {
+fn env_file_is_not_combined_with_other_sources() {
     let (own, other) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -221,7 +221,7 @@ fn invalid_env_file_is_reported() {
 }
 
 #[test]
-fn two_providers_use_separate_sources() {
+fn two_providers_can_use_separate_env_files() {
     let (first, second) = (service(), service());
     let config = format!(
         "[providers.second]\nkind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = {{ env = \"OWN\" }}\n",
@@ -234,7 +234,7 @@ fn two_providers_use_separate_sources() {
 }
 
 #[test]
-fn pipes_are_refused_without_waiting() {
+fn secret_file_that_is_a_pipe_is_refused_at_once() {
     let sandbox = sandbox();
     let pipe = |name: &str| {
         let path = sandbox.home().join(name);
@@ -272,7 +272,7 @@ fn carbonmapper(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn token_in_environment_is_used_last() {
+fn token_in_environment_is_used_only_without_login() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let env_token = "opaque-KANARIE-token";
     let sandbox = carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", env_token);

@@ -51,7 +51,7 @@ fn device_login_stores_the_token() {
 }
 
 #[test]
-fn token_without_login_fails_without_a_request() {
+fn token_command_without_login_sends_no_request() {
     let service = service(Rotation::Keep);
     let run = with(&service).broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
     assert_eq!(run.out, "");
@@ -59,7 +59,7 @@ fn token_without_login_fails_without_a_request() {
 }
 
 #[test]
-fn token_with_login_flag_logs_in() {
+fn token_command_with_login_flag_starts_a_login() {
     let service = service(Rotation::Keep);
     service.approve_all();
     let sandbox = with(&service);
@@ -137,7 +137,7 @@ fn client_secret_needs_no_login() {
 }
 
 #[test]
-fn user_login_and_client_secret_are_isolated() {
+fn user_login_and_client_secret_tokens_are_separate() {
     let options = EarthScopeOptions {
         client_secret: Some(CLIENT_SECRET.into()),
         interval: Some(1),
@@ -165,7 +165,7 @@ fn user_login_and_client_secret_are_isolated() {
 }
 
 #[test]
-fn login_is_not_sent_to_another_issuer() {
+fn stored_login_is_not_sent_to_another_issuer() {
     let (first, second) = (service(Rotation::Keep), service(Rotation::Keep));
     let sandbox = with(&first);
     let _ = log_in(&first, &sandbox);
@@ -200,7 +200,7 @@ fn login_accepts_a_refresh_token_from_stdin() {
 }
 
 #[test]
-fn refresh_token_in_environment_starts_a_record() {
+fn refresh_token_in_environment_starts_a_new_login() {
     let service = service(Rotation::RotateDetectReuse);
     let bootstrap = service.issue_refresh_token();
     let sandbox = with(&service).with_env("ES_OAUTH2__REFRESH_TOKEN", &bootstrap);
@@ -219,7 +219,7 @@ fn refresh_token_in_environment_starts_a_record() {
 }
 
 #[test]
-fn logout_revokes_and_deletes() {
+fn logout_revokes_the_login_and_deletes_the_record() {
     let service = service(Rotation::Rotate);
     let sandbox = with(&service);
     let _ = log_in(&service, &sandbox);
@@ -251,7 +251,7 @@ fn local_logout_sends_no_request() {
 }
 
 #[test]
-fn sixty_four_processes_refresh_once() {
+fn sixty_four_processes_refresh_an_expired_token_once() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = with(&service);
     let _ = log_in(&service, &sandbox);
@@ -264,7 +264,7 @@ fn sixty_four_processes_refresh_once() {
 }
 
 #[test]
-fn signal_waits_until_tokens_are_saved() {
+fn signal_during_renewal_waits_until_token_is_saved() {
     for signal in ["INT", "TERM", "HUP"] {
         let service = service(Rotation::RotateDetectReuse);
         let sandbox = with(&service);
@@ -296,7 +296,7 @@ fn ctrl_c_during_login_stores_nothing() {
 }
 
 #[test]
-fn min_ttl_and_force_get_new_tokens() {
+fn min_ttl_and_force_flags_get_a_new_token() {
     let service =
         EarthScope::start(EarthScopeOptions { token_life: 7200, interval: Some(1), ..Default::default() });
     let sandbox = with(&service);
@@ -314,7 +314,7 @@ fn min_ttl_and_force_get_new_tokens() {
 }
 
 #[test]
-fn rotated_refresh_token_of_odd_response_is_kept() {
+fn rotated_refresh_token_of_malformed_response_is_saved() {
     for key in ["access_token", "token_type"] {
         let service = service(Rotation::RotateDetectReuse);
         let sandbox = with(&service);
@@ -342,7 +342,7 @@ fn transient_error_codes_with_status_400_are_transient() {
 }
 
 #[test]
-fn service_text_is_sanitized_for_the_terminal() {
+fn service_error_text_is_sanitized_for_the_terminal() {
     let service = EarthScope::start(EarthScopeOptions {
         user_subject: "a\u{1b}[31mb\n\u{202e}c".into(),
         interval: Some(1),
@@ -355,7 +355,7 @@ fn service_text_is_sanitized_for_the_terminal() {
 }
 
 #[test]
-fn refusal_with_refresh_token_does_not_rotate() {
+fn refresh_token_in_an_error_response_is_ignored() {
     let service = service(Rotation::Keep);
     let sandbox = with(&service);
     let _ = log_in(&service, &sandbox);

@@ -47,7 +47,7 @@ impl FallbackSave {
 }
 
 #[test]
-fn unsaved_record_goes_to_fallback_and_is_restored() {
+fn unsaved_record_goes_to_fallback_file_and_is_restored() {
     let save = fallback_save();
     let FallbackSave { service, sandbox, runtime, .. } = &save;
     let token = save.run.clone().says(&runtime.join("broker").display().to_string()).token();
@@ -82,7 +82,7 @@ fn edit(path: &Path, change: impl Fn(&mut serde_json::Value)) {
 }
 
 #[test]
-fn record_with_newer_grant_wins() {
+fn record_with_newer_grant_wins_over_the_fallback_file() {
     let (service, sandbox, fallback) = fallback_and_older();
     // Recorded failures may raise the revision of the older record, so revisions cannot decide which is newer.
     edit(&sandbox.record_path("earthscope"), |record| record["revision"] = 99.into());
@@ -93,7 +93,7 @@ fn record_with_newer_grant_wins() {
 }
 
 #[test]
-fn newer_login_wins_over_older_fallback() {
+fn newer_login_wins_over_older_fallback_file() {
     let (service, sandbox, fallback) = fallback_and_older();
     let old = std::fs::read(&fallback).expect("a record");
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
@@ -108,7 +108,7 @@ fn newer_login_wins_over_older_fallback() {
 }
 
 #[test]
-fn next_call_restores_fallback_without_renewal() {
+fn next_call_restores_the_fallback_file_without_renewal() {
     let (_service, sandbox, fallback) = fallback_and_older();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(!fallback.exists());
@@ -116,7 +116,7 @@ fn next_call_restores_fallback_without_renewal() {
 }
 
 #[test]
-fn fallback_is_found_by_any_spelling_of_the_folder() {
+fn fallback_file_is_found_by_any_path_of_the_state_folder() {
     let (service, sandbox, fallback) = fallback_and_older();
     let slash = format!("{}/", sandbox.state().display());
     let link = sandbox.home().join("link");
@@ -128,7 +128,7 @@ fn fallback_is_found_by_any_spelling_of_the_folder() {
 }
 
 #[test]
-fn unreadable_fallback_is_kept() {
+fn unreadable_fallback_file_is_not_deleted() {
     let (_service, sandbox, fallback) = fallback_and_older();
     edit(&fallback, |record| record["version"] = 99.into());
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3);

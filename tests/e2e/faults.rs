@@ -25,7 +25,7 @@ fn seismic() -> (EarthScope, Sandbox) {
 }
 
 #[test]
-fn service_fault_is_exit_4_until_it_ends() {
+fn service_fault_exits_with_4_until_the_service_recovers() {
     let faults = [
         Fault::Html(200),
         Fault::Empty(200),
@@ -49,7 +49,7 @@ fn service_fault_is_exit_4_until_it_ends() {
 }
 
 #[test]
-fn redirect_is_refused() {
+fn redirect_of_the_token_endpoint_is_refused() {
     let (service, sandbox) = imagery();
     let trap = EarthDaily::start(EarthDailyOptions::default());
     service.fault_always("token", Fault::Redirect(trap.auth_url()));
@@ -58,7 +58,7 @@ fn redirect_is_refused() {
 }
 
 #[test]
-fn stored_token_is_used_offline_until_it_expires() {
+fn stored_token_is_used_without_network_until_expiry() {
     let (service, sandbox) = seismic();
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     drop(service);
@@ -79,7 +79,7 @@ fn stored_token_is_used_offline_until_it_expires() {
 }
 
 #[test]
-fn retry_after_is_obeyed_and_reported() {
+fn retry_after_delays_the_next_request_and_is_reported() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -101,7 +101,7 @@ fn wrong_secret_and_wrong_environment_are_refused() {
 }
 
 #[test]
-fn expired_new_token_is_an_error() {
+fn new_token_that_has_already_expired_is_an_error() {
     let options = EarthDailyOptions {
         expires_in_form: broker_testkit::ExpiresIn::Missing,
         jwt: true,
@@ -122,7 +122,7 @@ fn expired_new_token_is_an_error() {
 }
 
 #[test]
-fn unreadable_record_is_quarantined_by_login() {
+fn login_quarantines_an_unreadable_record() {
     let newer = r#"{"version":99,"provider":"earthscope","sealed":"x"}"#;
     let foreign = r#"{"version":1,"provider":"somebody"}"#;
     for content in ["", "{\"version\":1,\"prov", newer, foreign, "not a record at all"] {
@@ -146,7 +146,7 @@ fn unreadable_record_is_quarantined_by_login() {
 }
 
 #[test]
-fn fields_of_newer_versions_survive_a_rewrite() {
+fn record_fields_of_newer_versions_survive_a_rewrite() {
     let (_service, sandbox) = seismic();
     let mut record = sandbox.record("earthscope");
     record["later"] = "kept".into();
@@ -168,7 +168,7 @@ fn records_are_0600_in_a_folder_of_0700() {
 }
 
 #[test]
-fn symbolic_links_are_not_followed() {
+fn record_that_is_a_symbolic_link_is_not_followed() {
     let (service, sandbox) = seismic();
     let path = sandbox.record_path("earthscope");
     let elsewhere = sandbox.home().join("elsewhere.json");
@@ -228,7 +228,7 @@ fn world_writable_state_folder_is_refused() {
 }
 
 #[test]
-fn no_request_is_sent_after_a_signal() {
+fn signal_during_a_retry_pause_prevents_the_retry() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "2".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -260,7 +260,7 @@ fn eight_waiting(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
 }
 
 #[test]
-fn waiting_processes_share_a_failure() {
+fn waiting_processes_share_the_failure_of_one_request() {
     let (service, sandbox) = imagery();
     service.fault_always("token", Fault::Hang);
     for child in eight_waiting(&sandbox, &["token", "earthdaily"]) {
@@ -272,7 +272,7 @@ fn waiting_processes_share_a_failure() {
 }
 
 #[test]
-fn waiting_processes_share_a_token_for_min_ttl() {
+fn waiting_processes_with_min_ttl_share_one_new_token() {
     let (service, sandbox) = imagery();
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     service.forget_seen();
@@ -283,7 +283,7 @@ fn waiting_processes_share_a_token_for_min_ttl() {
 }
 
 #[test]
-fn messages_hide_every_encoding_of_a_secret() {
+fn error_messages_redact_every_encoding_of_a_secret() {
     let (service, sandbox) = imagery();
     let secret = r#"s3cr/t+va"l\ue&x"#;
     let sandbox = sandbox.with_env("EDS_SECRET", secret);
@@ -304,7 +304,7 @@ fn messages_hide_every_encoding_of_a_secret() {
 }
 
 #[test]
-fn waiting_processes_share_a_forced_token() {
+fn waiting_processes_with_force_share_one_new_token() {
     let (service, sandbox) = imagery();
     let old = sandbox.broker(&["token", "earthdaily"]).token();
     service.forget_seen();
@@ -315,7 +315,7 @@ fn waiting_processes_share_a_forced_token() {
 }
 
 #[test]
-fn huge_numbers_in_a_record_do_not_abort() {
+fn huge_numbers_in_a_record_do_not_crash_the_broker() {
     let (_service, sandbox) = seismic();
     for key in ["ahead_of", "margin", "clock_skew"] {
         for number in [i64::MIN, i64::MIN / 1000, i64::MAX / 1000, i64::MAX] {

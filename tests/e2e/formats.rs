@@ -109,7 +109,7 @@ fn python(script: &str, words: &[&str]) -> String {
 }
 
 #[test]
-fn template_fills_in_fields() {
+fn template_format_fills_in_token_fields() {
     let stage = Stage::with(HARD);
     let filled = |template: &str| stage.token(&["--template", template]).ends(0).out;
     assert_eq!(filled("X-Token: {token}"), format!("X-Token: {HARD}\n"), "a template implies its format");
@@ -126,7 +126,7 @@ fn template_fills_in_fields() {
 }
 
 #[test]
-fn conflicting_flags_are_rejected_without_a_request() {
+fn conflicting_format_flags_fail_without_a_request() {
     let stage = Stage::with(HARD);
     for (words, says) in [
         (&["--shell", "fish"][..], "env, gdal"),
@@ -167,7 +167,7 @@ fn token_unsuitable_for_a_format_is_an_error() {
 }
 
 #[test]
-fn long_help_describes_each_format() {
+fn long_help_of_token_describes_each_format() {
     let sandbox = Sandbox::new();
     let (short, long) = (sandbox.broker(&["token", "-h"]).ends(0).out, sandbox.broker(&["token", "--help"]));
     let long = long.ends(0).out;

@@ -208,7 +208,7 @@ fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
     sandbox.with_env("PATH", &path)
 }
 
-/// Defines a test for each service. `every_service_is_listed_and_tested` checks that the list is complete.
+/// Defines a test for each service. `every_gallery_service_is_listed_and_tested` checks that the list is complete.
 macro_rules! services {
     ($($test:ident $name:literal)*) => {
         const TESTED: &[&str] = &[$($name),*];
@@ -247,7 +247,7 @@ services! {
 }
 
 #[test]
-fn every_service_is_listed_and_tested() {
+fn every_gallery_service_is_listed_and_tested() {
     let files = names_in("../docs/gallery", ".toml");
     assert!(files.len() >= 15, "{files:?}");
     assert_eq!(names_in("e2e/gallery", ".json"), files, "a case for each file");
@@ -260,7 +260,7 @@ fn every_service_is_listed_and_tested() {
 }
 
 #[test]
-fn every_file_names_its_documentation() {
+fn every_gallery_file_names_the_service_documentation() {
     for name in names_in("../docs/gallery", ".toml") {
         let text = text_of(&format!("../docs/gallery/{name}.toml"));
         let comments: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();

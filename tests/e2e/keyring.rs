@@ -152,7 +152,7 @@ impl Desktop {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn keyring_stores_the_key_of_sealed_records() {
+fn keyring_stores_the_key_that_seals_records() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
     let token = sandbox.broker(&TOKEN).token();
@@ -202,7 +202,7 @@ fn unavailable_keyring_is_an_error_before_requests() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn missing_bus_is_an_error_before_requests() {
+fn missing_session_bus_is_an_error_before_requests() {
     let desktop = Desktop::with_bus();
     let _ = desktop.sandbox.broker(&TOKEN).ends(1).fails_with("keyring_unavailable");
     let config = std::fs::read_to_string(desktop.sandbox.config_path()).expect("a file");
@@ -213,7 +213,7 @@ fn missing_bus_is_an_error_before_requests() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn concurrent_first_logins_create_one_key() {
+fn concurrent_first_logins_create_one_keyring_key() {
     let desktop = Desktop::new();
     let names: Vec<_> = (0..8).map(|number| format!("login-{number}")).collect();
     desktop.add(&names);
@@ -231,7 +231,7 @@ fn concurrent_first_logins_create_one_key() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn token_is_saved_if_the_keyring_is_locked_during_the_login() {
+fn token_is_saved_if_keyring_is_locked_during_the_login() {
     let mut desktop = Desktop::new();
     let hold = desktop.service.hold("token");
     let child = desktop.sandbox.start(&TOKEN);
@@ -247,7 +247,7 @@ fn token_is_saved_if_the_keyring_is_locked_during_the_login() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn key_of_a_running_login_is_not_deleted() {
+fn migration_keeps_the_keyring_key_of_a_running_login() {
     let desktop = Desktop::new();
     desktop.add(&["other".to_owned()]);
     let _ = desktop.sandbox.broker(&TOKEN).token();
@@ -265,7 +265,7 @@ fn key_of_a_running_login_is_not_deleted() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn finished_migration_deletes_the_key() {
+fn finished_migration_deletes_the_keyring_key() {
     let desktop = Desktop::new();
     let token = desktop.sandbox.broker(&TOKEN).token();
     let link = desktop.sandbox.record_path("another");
@@ -283,7 +283,7 @@ fn finished_migration_deletes_the_key() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn each_state_folder_has_a_key_also_after_a_rename() {
+fn renamed_state_folder_keeps_its_keyring_key() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
     let second = sandbox.home().join("second").display().to_string();
@@ -300,7 +300,7 @@ fn each_state_folder_has_a_key_also_after_a_rename() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn record_without_its_keyring_is_an_error() {
+fn sealed_record_without_its_keyring_key_is_an_error() {
     let mut desktop = Desktop::new();
     let _ = desktop.sandbox.broker(&TOKEN).token();
     let before = std::fs::read(desktop.sandbox.record_path("earthdaily")).expect("a record");

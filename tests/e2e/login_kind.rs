@@ -35,7 +35,7 @@ fn logged_in(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn login_issues_usual_and_scoped_tokens() {
+fn password_login_gets_access_and_scoped_tokens() {
     let service = service();
     let sandbox = logged_in(&service);
     let access = sandbox.broker(&["token", "methane"]).token();
@@ -64,7 +64,7 @@ fn login_issues_usual_and_scoped_tokens() {
 }
 
 #[test]
-fn ended_login_is_replaced_if_the_password_is_configured() {
+fn expired_login_is_replaced_if_password_is_configured() {
     let service = service();
     let sandbox = logged_in(&service);
     let first = sandbox.broker(&["token", "methane"]).token();
@@ -101,7 +101,7 @@ fn wrong_password_is_sent_once() {
 }
 
 #[test]
-fn unreachable_service_is_transient() {
+fn unreachable_service_is_a_transient_error() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "methane"]).token();
@@ -140,7 +140,7 @@ fn unset_password_variable_causes_a_prompt() {
 }
 
 #[test]
-fn login_without_terminal_names_the_settings() {
+fn login_without_terminal_names_the_missing_settings() {
     let service = service();
     let run = sandbox_at(&service.base_url(), "").broker(&["login", "methane"]).ends(3).says("`username`");
     let run = run.says("--password-stdin").says("`password`");
@@ -157,7 +157,7 @@ fn login_without_terminal_names_the_settings() {
 }
 
 #[test]
-fn documentation_contains_this_configuration() {
+fn documentation_contains_the_tested_configuration() {
     let docs = include_str!("../../docs/configuration.md");
     let tables =
         TABLES.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);

@@ -42,7 +42,7 @@ fn output(config: &str, words: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn long_and_short_files_give_the_same_provider() {
+fn long_and_short_config_files_give_the_same_provider() {
     for spelling in SPELLINGS {
         let words = ["token", "lab", "--format", "header"];
         let short = output(spelling, &words);
@@ -53,7 +53,7 @@ fn long_and_short_files_give_the_same_provider() {
 }
 
 #[test]
-fn only_the_requested_table_of_a_long_file_can_fail() {
+fn only_requested_table_of_a_long_config_file_is_checked() {
     let broken = format!("{}{}[providers.broken]\nkind = = 1\n", SPELLINGS[0], thousand());
     let sandbox = Sandbox::new().with_config(&broken).with_env("LAB", "lab-KANARIE");
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "lab-KANARIE");
@@ -67,7 +67,7 @@ fn only_the_requested_table_of_a_long_file_can_fail() {
 }
 
 #[test]
-fn a_source_provider_of_a_long_file_is_read_too() {
+fn source_provider_in_a_long_config_file_is_read() {
     let chain = "[providers.a]\nkind = \"oauth2\"\ntoken_url = \"https://example.org/token\"\nclient_id = \"c\"\n\
                  flow = \"token_exchange\"\nfrom = \"b\"\n";
     let of_b = chain.replace("providers.a", "providers.b").replace("\"b\"", "\"c\"");
@@ -81,7 +81,7 @@ fn a_source_provider_of_a_long_file_is_read_too() {
 
 /// The command may run `broker` for another provider, so `exec` passes on all settings.
 #[test]
-fn exec_passes_settings_of_others_and_no_secrets() {
+fn exec_passes_settings_of_all_providers_but_no_secrets() {
     let lab =
         "[providers.lab]\nkind = \"oauth2\"\nclient_id = \"c\"\ntoken_url = \"https://example.org/token\"\n";
     let config = format!("{}{lab}{}", SPELLINGS[0].replace("lab", "own"), thousand());
@@ -95,7 +95,7 @@ fn exec_passes_settings_of_others_and_no_secrets() {
 
 /// With only part of a table, the broker could send the secret to another URL than the whole table names.
 #[test]
-fn an_unrequested_provider_is_not_read_in_part() {
+fn unrequested_provider_is_not_read_in_part() {
     let part = "providers.lab.kind = \"static\"\n";
     let config = format!("{part}{}[providers.lab.token]\nenv = \"LAB\"\n", thousand());
     let sandbox = Sandbox::new().with_config(&config).with_env("LAB", "lab-KANARIE");

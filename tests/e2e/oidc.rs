@@ -63,7 +63,7 @@ fn stored_token_needs_no_request() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn rotating_refresh_token_is_used_once_by_all_callers() {
+fn concurrent_callers_use_rotating_refresh_token_once() {
     let service = Service::start(&Options::default());
     let sandbox = logged_in(&service);
     let (mut access, mut refresh) = (token(&sandbox), refresh_token(&sandbox));
@@ -141,7 +141,7 @@ fn logout_revokes_the_login_at_the_service() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn replayed_refresh_token_ends_the_login() {
+fn reuse_of_a_refresh_token_ends_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = logged_in(&service);
     let stolen = refresh_token(&sandbox);

@@ -49,7 +49,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn links_of_all_pages_resolve() {
+fn links_of_all_documentation_pages_resolve() {
     let mut broken = Vec::new();
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("a page");

@@ -133,7 +133,7 @@ fn store_login_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
 
 /// java-questdb-client#52: after a login as another user, tokens of the first user were still used.
 #[test]
-fn login_of_another_user_removes_the_first() {
+fn login_of_another_user_removes_data_of_the_first_user() {
     type Edit = fn(&mut Value);
     let answers: [(&str, Edit, Value); 3] = [
         ("all", |answer| answer["id_token"] = OF_B.into(), json!("b@example.org")),
@@ -168,7 +168,7 @@ fn login_of_another_user_removes_the_first() {
 
 /// kubelogin#904: each of several concurrent processes without a login opened a browser.
 #[test]
-fn processes_with_login_flag_start_one_login() {
+fn concurrent_processes_with_login_flag_start_one_login() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
     service.approve_all();
     // The processes race for the login in about half of the rounds.
@@ -205,7 +205,7 @@ fn is_reused(service: &EarthScope, sandbox: &Sandbox, lifetime: u64) -> Option<b
 
 /// deadline-cloud#431: the refresh window was as long as the lifetime, so every call got a new token.
 #[test]
-fn short_lived_token_is_reused() {
+fn short_lived_token_is_reused_until_renewal_is_due() {
     for lifetime in [5, 20, 60] {
         let options = EarthScopeOptions { token_life: lifetime, ..rotating(Rotation::RotateDetectReuse) };
         let (service, sandbox) = seismic(options, "");

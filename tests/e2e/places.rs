@@ -114,7 +114,7 @@ fn status_reports_file_system_and_lock_scope() {
 
 #[test]
 #[ignore = "needs strace"]
-fn file_system_without_locks_uses_a_lock_of_the_host() {
+fn file_system_without_flock_uses_a_lock_of_the_host() {
     let (service, sandbox) = expired();
     let store = [sandbox.state(), sandbox.state().join("earthscope.lock")];
     let words = ["token", "earthscope"];
@@ -135,7 +135,7 @@ fn file_system_without_locks_uses_a_lock_of_the_host() {
 
 #[test]
 #[ignore = "needs strace"]
-fn late_quota_error_fails_before_requests() {
+fn quota_error_at_fdatasync_fails_before_requests() {
     let (service, sandbox) = expired();
     let quota = ["fdatasync:error=EDQUOT"];
     let run = under_strace(&sandbox, &quota, &[], &["token", "earthscope"]);
@@ -146,7 +146,7 @@ fn late_quota_error_fails_before_requests() {
 
 #[test]
 #[ignore = "needs strace"]
-fn disk_error_after_the_response_loses_nothing() {
+fn disk_error_after_the_response_loses_no_login() {
     // The first rename saves the refresh intent, the note that a request follows. The second saves the response. Each
     // rename comes after an fsync of the file and before an fsync of the folder.
     for broken in

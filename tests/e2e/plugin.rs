@@ -98,7 +98,7 @@ const BAD: [(&str, i32, &str, &str); 21] = [
 ];
 
 #[test]
-fn bad_plugins_fail_in_bounded_time() {
+fn faulty_plugin_fails_in_bounded_time() {
     for (mode, exit, code, data) in BAD {
         let odd = Odd::new();
         let began = Instant::now();
@@ -109,7 +109,7 @@ fn bad_plugins_fail_in_bounded_time() {
 }
 
 #[test]
-fn stored_token_is_used_if_the_plugin_fails() {
+fn valid_stored_token_is_used_if_the_plugin_fails() {
     for (mode, _, _, data) in BAD {
         let odd = Odd::new();
         let stored = odd.set_mode("good").token().token();
@@ -126,7 +126,7 @@ fn stored_token_is_used_if_the_plugin_fails() {
 }
 
 #[test]
-fn stored_token_starts_no_process() {
+fn stored_token_starts_no_plugin_process() {
     let odd = Odd::new();
     let first = odd.set_mode("good").token().token();
     assert_eq!(odd.processes().len(), 1);
@@ -136,7 +136,7 @@ fn stored_token_starts_no_process() {
 }
 
 #[test]
-fn harmless_deviations_are_accepted() {
+fn harmless_protocol_deviations_of_a_plugin_are_accepted() {
     for mode in ["twice", "stays", "stderr"] {
         let odd = Odd::new();
         let token = odd.set_mode(mode).token().token();
@@ -155,7 +155,7 @@ fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn response_is_saved_before_the_plugin_exits() {
+fn plugin_response_is_saved_before_the_plugin_exits() {
     let odd = Odd::new();
     let mut child = odd.set_mode("stays").sandbox.start(&["token", "odd"]);
     until("no response", Duration::from_secs(20), || odd.file("answered").exists());
@@ -171,7 +171,7 @@ fn response_is_saved_before_the_plugin_exits() {
 }
 
 #[test]
-fn token_without_expiry_has_the_configured_lifetime() {
+fn plugin_token_without_expiry_has_configured_lifetime() {
     let odd = Odd::new();
     odd.configure("life = \"10m\"");
     let json = odd.set_mode("jwt").sandbox.broker(&["token", "odd", "--format", "json"]).json();
@@ -180,7 +180,7 @@ fn token_without_expiry_has_the_configured_lifetime() {
 }
 
 #[test]
-fn response_without_progress_ends_the_exchange() {
+fn plugin_response_without_token_or_grant_is_an_error() {
     let odd = Odd::new();
     let _ = odd.set_mode("refuses").token().ends(3).fails_with("login_required");
     assert_eq!(odd.processes().len(), 1, "no grant was sent");
@@ -191,7 +191,7 @@ fn response_without_progress_ends_the_exchange() {
 }
 
 #[test]
-fn undeclared_requests_are_refused() {
+fn request_that_the_plugin_does_not_declare_is_refused() {
     let odd = Odd::new();
     odd.set_mode("good");
     let _ = odd
@@ -209,7 +209,7 @@ fn undeclared_requests_are_refused() {
 }
 
 #[test]
-fn message_before_the_request_is_an_error() {
+fn plugin_output_before_the_request_is_an_error() {
     let odd = Odd::new();
     let run = odd.set_mode("logs-in-early").sandbox.broker(&["login", "odd"]).ends(1);
     let _ = run.fails_with("program_failed").says("odd.sh");
@@ -221,7 +221,7 @@ fn plugin_gets_no_variables_with_secrets() {
 }
 
 #[test]
-fn records_do_not_contain_arguments() {
+fn record_does_not_contain_plugin_arguments() {
     let odd = Odd::new();
     odd.sandbox.write_config(&format!(
         "[providers.odd]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\", \"--key=KANARIE-word\"]\n",
@@ -250,7 +250,7 @@ fn plugin_gets_the_time_of_a_lost_request() {
 }
 
 #[test]
-fn first_executable_in_path_is_used() {
+fn first_executable_plugin_in_path_is_used() {
     let home = Sandbox::new();
     let folders = ["one", "two"].map(|name| home.home().join(name));
     for folder in &folders {
@@ -267,7 +267,7 @@ fn first_executable_in_path_is_used() {
 }
 
 #[test]
-fn secrets_on_stderr_are_redacted_with_a_warning() {
+fn secrets_on_plugin_stderr_are_redacted_with_a_warning() {
     let odd = Odd::new();
     odd.set_mode("leaks");
     let run = odd.sandbox.broker(&["token", "odd", "-v"]).ends(0);
@@ -277,7 +277,7 @@ fn secrets_on_stderr_are_redacted_with_a_warning() {
 }
 
 #[test]
-fn grant_of_a_malformed_response_is_saved() {
+fn grant_in_a_malformed_plugin_response_is_saved() {
     let odd = Odd::new();
     let _ = odd.set_mode("only-grant").token().ends(4);
     assert_eq!(odd.sandbox.record("odd")["grant"]["secret"], "KANARIE-grant-new");
@@ -285,7 +285,7 @@ fn grant_of_a_malformed_response_is_saved() {
 }
 
 #[test]
-fn plugin_with_another_issuer_gets_no_grant() {
+fn plugin_gets_no_grant_of_another_issuer() {
     let odd = Odd::new();
     let stored = odd.set_mode("good").token().token();
     let forced = ["token", "odd", "--force"];
@@ -297,7 +297,7 @@ fn plugin_with_another_issuer_gets_no_grant() {
 }
 
 #[test]
-fn other_settings_identify_another_service() {
+fn changed_plugin_settings_use_separate_tokens() {
     let odd = Odd::new();
     odd.configure("settings = { url = \"https://a.example\" }");
     let first = odd.set_mode("good").token().token();
@@ -308,7 +308,7 @@ fn other_settings_identify_another_service() {
 }
 
 #[test]
-fn signal_waits_for_the_save() {
+fn signal_waits_until_plugin_response_is_saved() {
     let odd = Odd::new();
     let child = odd.set_mode("waits").sandbox.start(&["token", "odd"]);
     until("no request", Duration::from_secs(20), || odd.file("asked").exists());
@@ -320,7 +320,7 @@ fn signal_waits_for_the_save() {
 }
 
 #[test]
-fn missing_programs_are_named() {
+fn error_names_a_missing_plugin_program() {
     let odd = Odd::new();
     let config = |command: &str| {
         odd.sandbox.write_config(&format!("[providers.odd]\nkind = \"exec\"\ncommand = [\"{command}\"]\n"));

@@ -51,7 +51,7 @@ fn state(sandbox: &Sandbox) -> Value {
 }
 
 #[test]
-fn login_of_the_tools_is_used_and_renewed_in_their_file() {
+fn login_of_earthscope_tools_is_renewed_in_their_file() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     let (theirs, refresh) = (jwt(service.url(), TimeDelta::days(1), |_| {}), service.issue_refresh_token());
@@ -77,7 +77,7 @@ fn login_of_the_tools_is_used_and_renewed_in_their_file() {
 }
 
 #[test]
-fn new_login_of_the_tools_replaces_the_stored_one() {
+fn new_login_of_earthscope_tools_replaces_the_stored_one() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     service.approve_all();
@@ -99,7 +99,7 @@ fn new_login_of_the_tools_replaces_the_stored_one() {
 }
 
 #[test]
-fn token_that_breaks_the_tools_is_not_in_their_file() {
+fn token_that_earthscope_tools_cannot_read_is_not_shared() {
     let service = service(Rotation::Keep);
     let tokens: [(&str, Edit); 4] = [
         ("opaque", |answer| answer["access_token"] = "KANARIE-opaque".into()),
@@ -130,7 +130,7 @@ fn token_that_breaks_the_tools_is_not_in_their_file() {
 }
 
 #[test]
-fn share_false_ignores_the_file() {
+fn share_false_ignores_the_login_file_of_earthscope_tools() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     assert!(!sandbox.tokens_path().exists());
     let theirs = json!({ "refresh_token": "KANARIE-theirs" });
@@ -142,7 +142,7 @@ fn share_false_ignores_the_file() {
 }
 
 #[test]
-fn logout_removes_only_the_login_from_the_file() {
+fn logout_removes_only_the_login_from_the_shared_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let mut file = read_login(&sandbox);
     file["colour"] = "blue".into();
@@ -159,7 +159,7 @@ fn logout_removes_only_the_login_from_the_file() {
 }
 
 #[test]
-fn unshared_login_wins_over_an_older_file() {
+fn unshared_login_wins_over_an_older_login_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     let theirs = json!({ "access_token": jwt(service.url(), TimeDelta::days(-9), |_| {}), "refresh_token": "KANARIE-theirs" });
     write_login(&sandbox, &theirs);
@@ -173,7 +173,7 @@ fn unshared_login_wins_over_an_older_file() {
 }
 
 #[test]
-fn unreadable_token_without_grant_stays_in_the_file() {
+fn unreadable_token_without_grant_stays_in_shared_file() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let odd = jwt(service.url(), TimeDelta::days(1), |claims| claims["sub"] = Value::Null);
@@ -186,7 +186,7 @@ fn unreadable_token_without_grant_stays_in_the_file() {
 }
 
 #[test]
-fn requested_pause_outlives_a_new_login_file() {
+fn retry_after_still_applies_after_a_new_login_file() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let refresh = service.issue_refresh_token();
@@ -201,7 +201,7 @@ fn requested_pause_outlives_a_new_login_file() {
 }
 
 #[test]
-fn refresh_token_is_printed_with_a_warning() {
+fn refresh_token_flag_prints_the_token_with_a_warning() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let printed = sandbox.broker(&["token", "earthscope", "--refresh-token"]).says("warning: ").token();
     assert!(service.is_live(&printed) && service.seen().is_empty());

@@ -91,7 +91,7 @@ fn assert_unchanged(run: Run, exit: i32, code: &str, sandbox: &Sandbox, before: 
 }
 
 #[test]
-fn wrong_passphrase_changes_nothing() {
+fn wrong_passphrase_fails_and_keeps_the_record() {
     let (service, config, sandbox) = imagery();
     sandbox.write_config(&(PASSPHRASE.to_owned() + &config));
     let _ = sandbox.broker(&TOKEN).token();
@@ -127,7 +127,7 @@ fn wrong_passphrase_changes_nothing() {
 }
 
 #[test]
-fn other_key_changes_nothing() {
+fn wrong_key_fails_and_keeps_the_record() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let token = sandbox.broker(&TOKEN).token();
@@ -139,7 +139,7 @@ fn other_key_changes_nothing() {
 }
 
 #[test]
-fn only_migrate_changes_the_format() {
+fn only_store_migrate_changes_the_record_format() {
     let (service, config, sandbox) = seismic();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     let plain = sandbox.record("earthscope");
@@ -182,7 +182,7 @@ fn concurrent_processes_renew_a_sealed_record_once() {
 }
 
 #[test]
-fn fallback_file_is_sealed() {
+fn fallback_file_of_a_sealed_record_is_sealed() {
     let (service, config, sandbox) = seismic();
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");
@@ -210,7 +210,7 @@ fn fallback_file_is_sealed() {
 }
 
 #[test]
-fn renamed_and_newer_sealed_files_are_not_used() {
+fn renamed_or_newer_version_sealed_file_is_refused() {
     let (_service, config, sandbox) = imagery();
     let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
     sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other));
@@ -227,7 +227,7 @@ fn renamed_and_newer_sealed_files_are_not_used() {
 }
 
 #[test]
-fn stored_token_of_a_plain_file_opens_no_bus() {
+fn reading_a_plain_record_does_not_open_the_keyring_bus() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&config);
     let token = sandbox.broker(&TOKEN).token();
@@ -289,7 +289,7 @@ fn all_commands_work_with_a_sealed_record() {
 }
 
 #[test]
-fn keyring_without_response_is_called_once() {
+fn keyring_that_times_out_is_called_only_once() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let _ = sandbox.broker(&TOKEN).token();

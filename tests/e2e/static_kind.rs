@@ -25,7 +25,7 @@ fn jwt(claims: &Value) -> String {
 }
 
 #[test]
-fn formats_use_the_configured_header() {
+fn static_token_formats_use_the_configured_header() {
     for (keys, line) in [
         ("", "Authorization: Bearer glpat-KANARIE"),
         ("header = \"X-Auth-Token\"", "X-Auth-Token: glpat-KANARIE"),
@@ -43,7 +43,7 @@ fn formats_use_the_configured_header() {
 }
 
 #[test]
-fn formats_without_a_header_are_refused() {
+fn formats_that_cannot_express_the_header_are_refused() {
     for keys in ["header = \"X-Auth-Token\"", "prefix = \"api-key\""] {
         let sandbox = with(&format!("{keys}\nhosts = [\"lab.example.org\"]"));
         for format in ["netrc", "duckdb", "exec-credential"] {
@@ -61,7 +61,7 @@ fn formats_without_a_header_are_refused() {
 }
 
 #[test]
-fn username_selects_basic_authentication() {
+fn username_of_a_static_token_selects_http_basic() {
     let sandbox = with("username = \"ada\"\nhosts = [\"lab.example.org\"]");
     let basic = STANDARD.encode(format!("ada:{TOKEN}"));
     assert_eq!(format(&sandbox, "header"), format!("Authorization: Basic {basic}\n"));
@@ -70,7 +70,7 @@ fn username_selects_basic_authentication() {
 }
 
 #[test]
-fn exec_sets_the_configured_variable() {
+fn exec_sets_the_variable_configured_for_a_static_token() {
     let sandbox = with("env = \"GITLAB_TOKEN\"\nheader = \"PRIVATE-TOKEN\"");
     let file = sandbox.home().join("seen");
     let script = format!("printf %s \"$GITLAB_TOKEN\" > {}; chmod 600 {0}", file.display());
@@ -79,7 +79,7 @@ fn exec_sets_the_configured_variable() {
 }
 
 #[test]
-fn token_is_not_stored() {
+fn static_token_is_not_stored_in_a_record() {
     let sandbox = with("");
     let _ = sandbox.broker(&["token", "lab"]).token();
     let record = std::fs::read_to_string(sandbox.record_path("lab")).expect("a record");
@@ -93,7 +93,7 @@ fn token_is_not_stored() {
 }
 
 #[test]
-fn life_key_limits_how_long_a_token_is_cached() {
+fn life_key_limits_how_long_a_static_token_is_cached() {
     let sandbox = Sandbox::new();
     let (secret, count) = (sandbox.home().join("secret"), sandbox.home().join("count"));
     sandbox.write(&secret, TOKEN);
@@ -120,7 +120,7 @@ fn life_key_limits_how_long_a_token_is_cached() {
 }
 
 #[test]
-fn expiry_is_read_and_announced() {
+fn expiry_of_a_static_token_is_read_and_announced() {
     let now = Utc::now();
     let in_days = |days: i64| (now + TimeDelta::days(days)).format("%F").to_string();
     // The key `expires` can be a string or a TOML date.
@@ -155,7 +155,7 @@ fn expiry_is_read_and_announced() {
 }
 
 #[test]
-fn logout_names_the_source_that_stays() {
+fn logout_names_the_source_of_a_static_token() {
     let sandbox = with("");
     let run = sandbox.broker(&["login", "lab"]).ends(0).says("lab: found the key");
     assert!(!run.err.contains("logged in"), "{}", run.err);
@@ -168,7 +168,7 @@ fn logout_names_the_source_that_stays() {
 }
 
 #[test]
-fn token_must_be_one_line() {
+fn static_token_with_two_lines_is_refused() {
     for keys in ["", "username = \"ada\""] {
         for text in ["glpat-KANARIE\nlogin: ada\n", "glpat-KANARIE\r\nurl: x", "glpat\u{1b}-KANARIE", " \n"] {
             let sandbox = with(keys).with_env("LAB_TOKEN", text);
@@ -184,7 +184,7 @@ fn token_must_be_one_line() {
 }
 
 #[test]
-fn concurrent_calls_read_one_file() {
+fn concurrent_calls_can_read_the_same_token_file() {
     let sandbox = Sandbox::new();
     let secret = sandbox.home().join("secret");
     sandbox.write(&secret, TOKEN);

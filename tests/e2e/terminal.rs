@@ -169,7 +169,7 @@ fn login_instructions_fit_the_terminal() {
 
 #[test]
 #[ignore = "needs script"]
-fn plain_terminal_gets_no_control_sequences() {
+fn no_color_or_dumb_terminal_gets_no_control_sequences() {
     let (_service, sandbox) = approving();
     let sandbox = sandbox.with_env("NO_COLOR", "1");
     let seen = screen(&sandbox, 80, 24, "login earthscope --no-browser --quiet");
@@ -230,7 +230,7 @@ fn login_opens_a_local_browser() {
 }
 
 #[test]
-fn login_opens_no_browser_remotely() {
+fn login_opens_no_browser_over_ssh_or_without_display() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());

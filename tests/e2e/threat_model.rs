@@ -38,7 +38,7 @@ fn has_test(text: &str, name: &str) -> bool {
 }
 
 #[test]
-fn named_tests_exist() {
+fn tests_named_in_the_threat_model_exist() {
     let document = document();
     let mut missing = Vec::new();
     for (file, test) in tests_in(&document) {
@@ -51,7 +51,7 @@ fn named_tests_exist() {
 }
 
 #[test]
-fn claims_name_tests_and_sections_name_limits() {
+fn threat_model_claims_name_tests_and_limits() {
     let document = document();
     let claims: Vec<_> =
         document.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| shown by |")).collect();

@@ -92,7 +92,7 @@ fn modes(folder: &Path, home: &Path, found: &mut BTreeMap<String, u32>) {
 }
 
 #[test]
-fn every_umask_gives_private_files() {
+fn files_are_private_whatever_the_umask() {
     for umask in UMASKS {
         let service = EarthScope::start(EarthScopeOptions::default());
         let imagery = EarthDaily::start(EarthDailyOptions::default());
@@ -159,7 +159,7 @@ fn every_umask_gives_private_files() {
 
 /// A process with a strict umask can be killed after it creates the lock file and before it sets the mode.
 #[test]
-fn lock_file_without_permissions_is_fixed() {
+fn lock_file_without_permissions_is_repaired() {
     let imagery = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
     sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
@@ -176,7 +176,7 @@ fn lock_file_without_permissions_is_fixed() {
 }
 
 #[test]
-fn unwritable_state_folder_is_reported() {
+fn error_names_an_unwritable_state_folder() {
     let imagery = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
     sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));

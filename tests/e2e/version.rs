@@ -16,7 +16,7 @@ fn head() -> Option<String> {
 
 #[test]
 #[ignore = "needs git"]
-fn version_prints_commit_and_compiled_kinds() {
+fn version_prints_commit_and_compiled_provider_types() {
     let sandbox = Sandbox::new();
     let short = format!("broker {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(sandbox.broker(&["-V"]).ends(0).out, short);

@@ -12,7 +12,7 @@ use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOp
 
 use crate::stage::program;
 
-/// Configuration variables with secrets in all possible forms, and one without a secret.
+/// Configuration variables with a secret: literal, nested, mistyped, and of an unknown provider type.
 const SECRETS: [(&str, &str); 5] = [
     ("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "KANARIE-literal"),
     ("BROKER_PROVIDERS__LAB__SECRETS__ONE", "KANARIE-of-several"),
@@ -62,7 +62,7 @@ fn methane(service: &CarbonMapper, password: &str) -> String {
 }
 
 #[test]
-fn secret_command_gets_no_other_secret() {
+fn secret_command_does_not_inherit_other_secrets() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "pass", "echo standin-password");
@@ -72,7 +72,7 @@ fn secret_command_gets_no_other_secret() {
 }
 
 #[test]
-fn exec_passes_the_token_but_no_password() {
+fn exec_passes_the_token_but_not_the_password() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "work", "");
@@ -93,7 +93,7 @@ fn exec_passes_the_token_but_no_password() {
 }
 
 #[test]
-fn nested_broker_gets_stored_token_and_settings() {
+fn broker_inside_exec_gets_stored_token_and_settings() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new()
         .with_config(&methane(&service, "{ env = \"NOT_SET\" }"))
@@ -104,7 +104,7 @@ fn nested_broker_gets_stored_token_and_settings() {
 }
 
 #[test]
-fn plugin_gets_no_broker_variables() {
+fn plugin_does_not_inherit_broker_variables() {
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "plugin", "echo KANARIE-t");
     let config = format!(
@@ -117,7 +117,7 @@ fn plugin_gets_no_broker_variables() {
 }
 
 #[test]
-fn browser_gets_no_secret() {
+fn browser_does_not_inherit_secrets() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "browser", "");
@@ -133,7 +133,7 @@ fn browser_gets_no_secret() {
 
 /// An upgrade during a login may replace the running program's file.
 #[test]
-fn browser_opens_after_the_program_was_removed() {
+fn login_opens_browser_after_broker_file_was_removed() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let sandbox = Sandbox::new();
     let (browser, seen) = env_dumper(&sandbox, "browser", "");
@@ -186,7 +186,7 @@ impl Env for Embedding {
 }
 
 #[test]
-fn variables_withheld_by_embedder_stay_withheld() {
+fn variables_withheld_by_embedding_program_stay_withheld() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("EDS.env");
     sandbox.write(&file, "EDS_SECRET=secret\n");

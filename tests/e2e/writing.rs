@@ -36,7 +36,7 @@ fn assert_issued_by(service: &TokenService, run: Run) {
 }
 
 #[test]
-fn static_key_is_used() {
+fn documented_static_provider_returns_its_token() {
     let service = service();
     let key = format!("{MARK}-tiles");
     let sandbox = sandbox("[providers.tiles]", &service).with_env("TILES_KEY", &key);
@@ -46,14 +46,14 @@ fn static_key_is_used() {
 }
 
 #[test]
-fn client_secret_gets_a_token() {
+fn documented_client_credentials_provider_gets_a_token() {
     let service = service();
     let sandbox = sandbox("[providers.radar]", &service).with_env("RADAR_SECRET", "standin-secret");
     assert_issued_by(&service, sandbox.broker(&["token", "radar"]));
 }
 
 #[test]
-fn configured_login_gets_a_token() {
+fn documented_login_provider_gets_a_token() {
     let service = service();
     let sandbox = sandbox("[providers.buoys]", &service);
     let login = sandbox.broker_reading(&["login", "buoys", "--password-stdin"], "standin-password\n");
@@ -65,7 +65,7 @@ fn configured_login_gets_a_token() {
 
 #[test]
 #[ignore = "needs python3"]
-fn python_plugin_gets_a_token() {
+fn documented_python_plugin_gets_a_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("tides.py");
     std::fs::write(&program, block("python", "import json, sys")).expect("a program");

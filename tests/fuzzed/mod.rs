@@ -1,5 +1,5 @@
-//! Fuzz targets for all parsers of untrusted bytes. `cargo fuzz` runs them (`fuzz/`), and so does a smoke test on stable
-//! Rust with the stored corpora (`tests/e2e/fuzz_smoke.rs`).
+//! Fuzz targets for all parsers of untrusted bytes. `cargo fuzz` runs them (`fuzz/`), and so does a smoke test on
+//! stable Rust with the stored corpora (`tests/e2e/fuzz_smoke.rs`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "tests")]
 #![allow(unreachable_pub, reason = "part of a library in `fuzz/`")]

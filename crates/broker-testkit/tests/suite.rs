@@ -129,14 +129,14 @@ async fn failure(subject: impl Fn() -> TokenSubject + Send + Sync + 'static) -> 
 }
 
 #[tokio::test]
-async fn template_passes_the_suite() {
+async fn provider_template_passes_the_conformance_suite() {
     for rotation in [Rotation::Omit, Rotation::RotateDetectReuse] {
         conformance::run(|| subject(rotation, "eve")).await;
     }
 }
 
 #[tokio::test]
-async fn each_flaw_fails_its_case() {
+async fn each_provider_flaw_fails_the_matching_case() {
     for (flaw, case) in FLAWS {
         let message = failure(move || flawed(flaw)).await;
         assert!(message.contains(case), "{flaw:?}: {message}");
@@ -144,7 +144,7 @@ async fn each_flaw_fails_its_case() {
 }
 
 #[tokio::test]
-async fn issuer_without_account_fails() {
+async fn suite_fails_if_issuer_does_not_name_the_account() {
     let message = failure(|| subject(Rotation::Keep, "ada")).await;
     assert!(message.contains("issuer: "), "{message}");
 }

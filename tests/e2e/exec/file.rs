@@ -39,7 +39,7 @@ fn start(sandbox: &Sandbox, script: &str) -> Started {
 const WAIT: &str = "while :; do sleep 0.05; done";
 
 #[test]
-fn file_is_private_and_removed_afterwards() {
+fn token_file_is_private_and_removed_after_the_command() {
     let (_service, sandbox) = imagery(3600);
     let script = "umask 077; cat $EDS_TOKEN_FILE > seen; stat -c '%a %F' $EDS_TOKEN_FILE $(dirname $EDS_TOKEN_FILE); \
                   echo \"${EDS_TOKEN-none}\"; exit 7";
@@ -50,7 +50,7 @@ fn file_is_private_and_removed_afterwards() {
 }
 
 #[test]
-fn files_are_temporary_without_xdg_runtime_dir() {
+fn token_file_is_in_temp_folder_without_xdg_runtime_dir() {
     let (_service, sandbox) = imagery(3600);
     let temporary = sandbox.home().join("tmp");
     std::fs::create_dir(&temporary).expect("a folder");
@@ -64,7 +64,7 @@ fn files_are_temporary_without_xdg_runtime_dir() {
 }
 
 #[test]
-fn file_is_renewed_while_the_command_runs() {
+fn token_file_is_renewed_while_the_command_runs() {
     let (service, sandbox) = imagery(4);
     // The script reads the file continuously, to notice a file that is written in place.
     let script = "first=$(cat $EDS_TOKEN_FILE); now=$first; while [ $now = $first ]; do now=$(cat $EDS_TOKEN_FILE); \
@@ -75,7 +75,7 @@ fn file_is_renewed_while_the_command_runs() {
 }
 
 #[test]
-fn unavailable_service_keeps_file_and_is_retried() {
+fn failed_renewal_keeps_the_token_file_and_is_retried() {
     let (service, sandbox) = imagery(4);
     let script = "first=$(cat $EDS_TOKEN_FILE); echo ready; while [ $(cat $EDS_TOKEN_FILE) = $first ]; do sleep 0.1; done";
     let child = start(&sandbox, script);
@@ -89,7 +89,7 @@ fn unavailable_service_keeps_file_and_is_retried() {
 }
 
 #[test]
-fn signals_and_exit_status_are_forwarded() {
+fn exec_with_file_forwards_signals_and_exit_status() {
     let (_service, sandbox) = imagery(3600);
     for name in ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "WINCH"] {
         let child = start(&sandbox, &format!("trap 'echo got {name}; exit 9' {name}; echo ready; {WAIT}"));
@@ -107,7 +107,7 @@ fn signals_and_exit_status_are_forwarded() {
 }
 
 #[test]
-fn next_run_removes_files_of_a_killed_run_only() {
+fn next_exec_removes_token_files_of_killed_runs_only() {
     let (_service, sandbox) = imagery(3600);
     let wait = "echo ready; read _; cat $EDS_TOKEN_FILE > /dev/null";
     let (mut killed, mut other) = (start_reading(&sandbox, wait), start_reading(&sandbox, wait));
@@ -134,7 +134,7 @@ fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
 
 #[test]
 #[ignore = "needs script"]
-fn terminal_signal_is_not_forwarded() {
+fn exec_with_file_does_not_forward_terminal_signals() {
     let (_service, sandbox) = imagery(3600);
     // The script runs in its own session, so that only the broker could forward an interrupt.
     let script = "trap 'count=again' INT; trap 'echo $count; exit 5' USR1; count=never; echo ready $PPID.; while :; do sleep 0.05; done";
@@ -152,7 +152,7 @@ fn terminal_signal_is_not_forwarded() {
 }
 
 #[test]
-fn two_providers_have_two_files() {
+fn exec_with_file_creates_one_token_file_per_provider() {
     let (_imagery, _methane, sandbox) = two();
     let script = "test -s $EDS_TOKEN_FILE && test -s $CARBONMAPPER_TOKEN_FILE && \
                   test $(dirname $EDS_TOKEN_FILE) = $(dirname $CARBONMAPPER_TOKEN_FILE)";

@@ -64,7 +64,7 @@ const KEYS: &str = r#"ASIAKANARIE|it's/+"KANARIE"|KANARIE=="#;
 
 #[test]
 #[ignore = "needs python3 with botocore"]
-fn aws_tools_and_shells_read_the_keys() {
+fn aws_tools_and_shells_read_the_printed_aws_keys() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());

@@ -14,7 +14,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn output_replaces_a_file_atomically_and_privately() {
+fn output_flag_replaces_file_atomically_and_privately() {
     let stage = Stage::with("KANARIE");
     let folder = stage.sandbox.home().join("out");
     std::fs::create_dir(&folder).expect("a folder");
@@ -36,7 +36,7 @@ fn output_replaces_a_file_atomically_and_privately() {
 }
 
 #[test]
-fn output_refuses_links_folders_and_devices() {
+fn output_flag_refuses_links_folders_and_devices() {
     let stage = Stage::with("KANARIE");
     let home = stage.sandbox.home();
     let victim = home.join("victim");

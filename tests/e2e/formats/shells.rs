@@ -39,7 +39,7 @@ fn shells_read_gdal_format() {
 
 /// PowerShell's `about_Quoting_Rules`: in single quotes, a quote is doubled. Typographic quotes count as quotes.
 #[test]
-fn powershell_quotes_are_doubled() {
+fn powershell_format_doubles_quotes() {
     let stage = Stage::with("KANARIE it's $HOME `n \"x\" \\ ‘a’ ‚b‛");
     let lines = stage.token(&["--format", "gdal", "--shell", "pwsh"]).ends(0).out;
     let bearer = "'KANARIE it''s $HOME `n \"x\" \\ ‘‘a’’ ‚‚b‛‛'";
@@ -69,7 +69,7 @@ fn readers() -> Vec<Reader> {
 
 #[test]
 #[ignore = "needs python3 with dotenv, and direnv"]
-fn programs_read_dotenv_the_same_way() {
+fn programs_read_the_same_token_from_dotenv_format() {
     let readers = readers();
     for (token, line) in [
         ("KANARIE.a-b_c/d+e=:@,%25", "KANARIE.a-b_c/d+e=:@,%25"),
@@ -90,7 +90,7 @@ fn programs_read_dotenv_the_same_way() {
 }
 
 #[test]
-fn ambiguous_token_is_not_written_as_dotenv() {
+fn token_that_dotenv_parsers_read_differently_is_refused() {
     for token in
         [r"KANARIE\\", r"KANARIE\", r"KANARIE\\x", "KANARIE${HOME}", "KANARIE'$", "KANARIE'`", r"'KANARIE\"]
     {

@@ -24,7 +24,7 @@ fn index() -> Place {
 }
 
 #[test]
-fn cargo_reads_an_index_with_a_token() {
+fn cargo_gets_a_token_for_a_private_registry_index() {
     let provider = "credential-provider = \"broker\"";
     for provider in [
         provider,
@@ -55,7 +55,7 @@ fn cargo_reads_an_index_with_a_token() {
 }
 
 #[test]
-fn cargo_requests_are_answered_exactly() {
+fn cargo_helper_follows_the_credential_protocol() {
     let (service, sandbox) = imagery(&["data.example.org"]);
     let get =
         |index: &str| json!({"v": 1, "kind": "get", "operation": "read", "registry": {"index-url": index}});

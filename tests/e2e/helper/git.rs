@@ -39,7 +39,7 @@ fn knows_bearer(sandbox: &Sandbox) -> bool {
 
 #[test]
 #[ignore = "needs git"]
-fn git_sends_the_scheme_that_the_server_accepts() {
+fn git_sends_token_by_the_scheme_the_server_accepts() {
     need("git");
     let by_command = "[credential \"https://data.example.org\"]\n\thelper = !broker helper git\n";
     for (scheme, config) in
@@ -60,7 +60,7 @@ fn git_sends_the_scheme_that_the_server_accepts() {
 
 #[test]
 #[ignore = "needs git"]
-fn git_falls_back_to_the_next_helper() {
+fn git_asks_the_next_helper_if_broker_has_no_token() {
     need("git");
     let place = repository(BASIC, |authorization| authorization == "Basic eDp5");
     let next = "[credential]\n\thelper = broker\n\thelper = \"!echo username=x; echo password=y; :\"\n";
@@ -79,7 +79,7 @@ fn git_falls_back_to_the_next_helper() {
 
 #[test]
 #[ignore = "needs git"]
-fn rejected_token_is_replaced_for_the_next_call() {
+fn token_rejected_by_git_server_is_replaced_next_time() {
     need("git");
     let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();
     let known = good.clone();
@@ -100,7 +100,7 @@ fn ask(sandbox: &Sandbox, operation: &str, input: &str) -> broker_e2e::Run {
 }
 
 #[test]
-fn git_requests_are_answered_exactly() {
+fn git_helper_follows_the_credential_protocol() {
     let (service, sandbox) = imagery(&["*.example.org", "127.0.0.1"]);
     let token = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     let (token, expiry) =

@@ -104,14 +104,14 @@ fn signal_at_each_call(case: Case, signal: Signal) {
 
 #[test]
 #[ignore = "needs strace"]
-fn kill_loses_nothing_if_refresh_token_stays() {
+fn kill_loses_no_login_if_refresh_token_is_not_rotated() {
     kill_at_each_call(KEEP);
     kill_at_each_call(OMIT);
 }
 
 #[test]
 #[ignore = "needs strace"]
-fn kill_loses_nothing_with_a_grace_period() {
+fn kill_loses_no_login_if_service_has_a_grace_period() {
     kill_at_each_call(GRACE);
 }
 
@@ -124,7 +124,7 @@ fn kill_loses_rotated_login_only_before_the_save() {
 
 #[test]
 #[ignore = "needs strace"]
-fn ctrl_c_at_any_call_loses_nothing() {
+fn ctrl_c_at_any_system_call_loses_no_login() {
     for case in [KEEP, OMIT, GRACE, ROTATE, REUSE] {
         signal_at_each_call(case, Signal::INT);
     }
@@ -132,7 +132,7 @@ fn ctrl_c_at_any_call_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace"]
-fn term_and_hangup_at_any_call_lose_nothing() {
+fn sigterm_or_sighup_at_any_system_call_loses_no_login() {
     for case in [KEEP, OMIT, GRACE, ROTATE, REUSE] {
         signal_at_each_call(case, Signal::TERM);
     }

@@ -73,14 +73,14 @@ fn stop_at_random(case: Case) {
 }
 
 #[test]
-fn random_stops_lose_nothing_if_token_stays_or_grace() {
+fn random_kills_lose_no_login_without_strict_rotation() {
     for case in [KEEP, OMIT, GRACE] {
         stop_at_random(case);
     }
 }
 
 #[test]
-fn random_stops_lose_rotated_login_only_before_save() {
+fn random_kills_lose_rotated_login_only_before_save() {
     for case in [ROTATE, REUSE] {
         stop_at_random(case);
     }

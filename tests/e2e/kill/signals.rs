@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{A_MOMENT, REUSE, Scene, TOKEN, token};
 
 #[test]
-fn repeated_signals_lose_nothing() {
+fn repeated_signals_lose_no_login() {
     let scene = Scene::new(REUSE);
     for signals in [[Signal::INT, Signal::INT, Signal::TERM], [Signal::TERM, Signal::INT, Signal::HUP]] {
         let before = scene.expire();
@@ -33,7 +33,7 @@ fn repeated_signals_lose_nothing() {
 }
 
 #[test]
-fn timeout_command_loses_nothing() {
+fn timeout_command_loses_no_login() {
     let scene = Scene::new(REUSE);
     for turn in 0..50 {
         let delay = Duration::from_millis(fastrand::u64(30..=80));

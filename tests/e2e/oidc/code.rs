@@ -64,7 +64,7 @@ fn browser_on_this_machine_completes_the_login() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn other_requests_do_not_end_the_login() {
+fn invalid_callback_requests_do_not_end_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
@@ -98,7 +98,7 @@ fn denied_browser_login_fails() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn code_of_another_issuer_is_not_used() {
+fn authorization_code_of_another_issuer_is_not_used() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     for (iss, data) in [("", "`iss`"), ("&iss=http://evil.example", "evil.example")] {
@@ -113,7 +113,7 @@ fn code_of_another_issuer_is_not_used() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn unknown_code_needs_another_login() {
+fn unknown_authorization_code_fails_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
@@ -126,7 +126,7 @@ fn unknown_code_needs_another_login() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn used_port_is_named() {
+fn occupied_redirect_port_is_named_in_the_error() {
     let service = Service::start(&Options::default());
     let used = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = used.local_addr().expect("an address").port();
@@ -142,7 +142,7 @@ fn used_port_is_named() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn ctrl_c_during_the_login_leaves_nothing_behind() {
+fn ctrl_c_during_login_leaves_no_lock_or_partial_login() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
@@ -164,7 +164,7 @@ fn page_on(screen: &str) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn address_of_a_remote_browser_is_pasted() {
+fn address_pasted_from_a_remote_browser_completes_login() {
     let service = Service::start(&Options::default());
     // Without colour, the output has no control sequences.
     let sandbox = service.sandbox_of(CODE).with_env("TERM", "xterm").with_env("NO_COLOR", "1");
@@ -195,7 +195,7 @@ fn login_without_terminal_and_browser_fails_at_once() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn url_is_in_one_piece_on_any_terminal() {
+fn login_url_is_not_broken_on_a_narrow_terminal() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE)).with_env("TERM", "xterm");
     let plain = seated(service.sandbox_of(CODE)).with_env("TERM", "xterm").with_env("NO_COLOR", "1");
@@ -222,7 +222,7 @@ fn url_is_in_one_piece_on_any_terminal() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn ctrl_c_at_the_question_ends_the_login() {
+fn ctrl_c_at_the_address_prompt_ends_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = service.sandbox_of(CODE).with_env("TERM", "xterm");
     let mut screen = Screen::run(&sandbox, "login sea --no-browser");

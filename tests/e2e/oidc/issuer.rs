@@ -22,7 +22,7 @@ fn refresh_token(sandbox: &Sandbox) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn device_flow_logs_in() {
+fn device_login_needs_only_issuer_and_client() {
     let service = Service::start(&Options::default());
     let sandbox =
         service.sandbox_of("flow = \"device\"\nclient_id = \"broker-native\"\nscope = \"openid\"\n");
@@ -36,7 +36,7 @@ fn device_flow_logs_in() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn rotated_login_is_refreshed_once_for_all_callers() {
+fn concurrent_callers_refresh_a_rotated_login_once() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let _ = log_in(&sandbox).ends(0);
@@ -58,7 +58,7 @@ fn rotated_login_is_refreshed_once_for_all_callers() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn logout_revokes_at_the_service() {
+fn logout_revokes_the_login_at_the_discovered_endpoint() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let _ = log_in(&sandbox).ends(0);
@@ -123,7 +123,7 @@ fn private_key(kind: &str) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn client_key_signs_with_each_algorithm() {
+fn private_key_jwt_works_with_each_algorithm() {
     for (kind, more) in [
         ("'rsa', { modulusLength: 2048 }", ""),
         ("'rsa', { modulusLength: 2048 }", "algorithm = \"PS256\"\n"),

@@ -60,7 +60,7 @@ impl Env for Variables {
     }
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
-        // Returns an error if the feature `command` is disabled.
+        // Without the feature `command`, this call returns an error.
         broker::SystemEnv.run_secret(command, without).await
     }
 }

@@ -28,7 +28,7 @@ fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
 }
 
 #[test]
-fn credentials_are_accepted_by_basic_or_body() {
+fn client_credentials_are_accepted_by_basic_or_in_body() {
     let status = |accept| {
         let service = with(accept);
         (by_basic(&service, ENCODED).status, by_body(&service, ENCODED).status)
@@ -87,7 +87,7 @@ fn wrong_secret_and_environment_are_refused() {
 }
 
 #[test]
-fn expiry_may_be_in_the_token_only() {
+fn expiry_without_expires_in_is_in_the_jwt() {
     let clock = Moved::default();
     let service = EarthDaily::start(EarthDailyOptions {
         secret: "s".to_owned(),
