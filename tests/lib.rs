@@ -42,7 +42,7 @@ pub fn broker_binary() -> &'static Path {
         std::fs::create_dir_all(&folder).expect("a folder in target");
         let link = folder.join("broker");
         if link.read_link().ok().as_ref() != Some(&built) {
-            // Another test process may create the same link now, so rename replaces it atomically.
+            // Another test process may create the same link, so the rename must be atomic.
             let temporary = folder.join(std::process::id().to_string());
             symlink(&built, &temporary).expect("a link");
             std::fs::rename(&temporary, &link).expect("the link named `broker`");

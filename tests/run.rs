@@ -85,7 +85,7 @@ impl Run {
     }
 }
 
-/// A running broker. A test that panics kills it.
+/// A running broker process, killed if the test panics.
 pub struct Started {
     /// `None` after [`Started::finish`].
     child: Option<Child>,

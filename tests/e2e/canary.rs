@@ -248,7 +248,7 @@ fn sandbox_reports_a_secret_on_stderr() {
 #[test]
 #[should_panic(expected = "a secret is in stdout")]
 fn sandbox_reports_a_secret_on_stdout() {
-    // `config show` prints the client id, because it is not secret.
+    // `config show` prints the client id, which is not secret.
     let config = format!("[providers.earthdaily]\nclient_id = \"{MARK}\"\n");
     let _ = Sandbox::new().with_config(&config).broker(&["config", "show"]);
 }

@@ -406,7 +406,7 @@ fn doctor_finds_a_configured_provider_without_a_secret() {
     assert_eq!(ids(&sandbox, &["--offline"]), [""; 0]);
 }
 
-/// The path contains the phrase of another finding, to test that `doctor` does not search messages for it.
+/// Some paths contain the text of a finding, because `doctor` must not recognize findings by their text.
 #[test]
 fn doctor_reports_a_readable_secret_file_with_odd_name() {
     let sandbox = Sandbox::new();

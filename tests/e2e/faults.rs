@@ -62,7 +62,7 @@ fn stored_token_is_used_without_network_until_expiry() {
     let (service, sandbox) = seismic();
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     drop(service);
-    // In the last hour of its day, the token is due for renewal but still valid.
+    // The token is valid for a day. In the last hour, it is due for renewal but still valid.
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     let run = sandbox.broker(&["token", "earthscope"]).says("earthscope");
     assert_eq!(run.token(), stored);

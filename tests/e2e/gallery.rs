@@ -51,7 +51,7 @@ impl Case {
     fn new(name: &str, spec: &Value, password: Password) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
-        // Another program may use port 5000, so the test replaces it.
+        // Another program may use port 5000, so the test replaces the port.
         let here = |text: &str| text.replace("localhost:5000", &format!("localhost:{port}"));
         let spec: Value = serde_json::from_str(&here(&spec.to_string())).expect("JSON");
         let (service, sandbox) = (Service::start(), Sandbox::new());

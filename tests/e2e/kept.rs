@@ -138,7 +138,7 @@ fn refresh_token_in_a_malformed_response_is_saved() {
         assert!(service.access_is_live(&token), "{part}");
         assert_eq!(service.count("token"), 2, "{part}: sent again with the saved refresh token");
     }
-    // A refresh token in an error response is ignored, because it may repeat one from the request.
+    // A refresh token in an error response is ignored, because the service may repeat the sent one.
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let body = r#"{"refresh_token":"KANARIE-b","error":1e400}"#.to_owned();
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });

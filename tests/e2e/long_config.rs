@@ -3,7 +3,7 @@
 use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
 
-/// Ways to write the same provider in TOML.
+/// Ways to write a provider in TOML, and some with errors.
 const SPELLINGS: [&str; 14] = [
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "  [providers.lab] # ours\r\n\tkind = \"static\"\r\ntoken = { env = \"LAB\" }\r\nheader = \"X-Lab\"\r\n",

@@ -11,8 +11,8 @@
 //!
 //! | cases | requirement |
 //! |---|---|
-//! | stored | needs no request until renewal is due; 200 concurrent callers cause one exchange; a cancelled call loses no grant |
-//! | faults | are transient errors; keep the grant and the stored token; a refresh token in a malformed response is stored |
+//! | stored | needs no request until renewal is due; 200 callers cause one exchange; a cancelled call loses no grant |
+//! | faults | are transient and keep grant and token; a refresh token in a malformed response is stored |
 //! | refusals | a JSON error response is final, and the stored token is still used; a refused grant is not sent again |
 //! | login | if denied, expired or interrupted: the right error kind, and the stored login is kept; a new login works |
 //! | logout | the grant is revoked before the record is deleted; if revocation fails, the grant is kept |

@@ -1,8 +1,8 @@
 //! Measures how long the `broker` crate takes to return a stored token, compared with the token caches of other crates.
 //! Measures how long a thousand tasks wait for a token that is not stored, compared with one task.
 //!
-//! `stored [--json FILE] [--quick] [--check]` prints a table, or also writes it as JSON. `--check` measures no time. It
-//! exits with 1 if a stored token needs a heap allocation, or a thousand tasks cause more than one exchange.
+//! `stored [--json FILE] [--quick] [--check]` prints a table. `--json` also writes the table to a file. `--check` exits
+//! with 1 if a stored token needs a heap allocation, or a thousand tasks cause more than one exchange.
 
 mod cold;
 mod contenders;
