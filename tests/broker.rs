@@ -1,4 +1,4 @@
-//! The `broker` program that the tests run, built in the same pass as the tests.
+//! The `broker` program that the tests run. As a target of this crate, it is built together with the tests.
 
 use std::process::ExitCode;
 

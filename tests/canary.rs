@@ -1,4 +1,4 @@
-//! Recognizes the secrets of tests, and searches output and files for them.
+//! Searches output and files for the secrets of tests.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// The mark in each secret of the fake servers and of the tests.
+/// The text that each secret of tests and fake servers contains, so that a leak can be found.
 pub const MARK: &str = "KANARIE";
 
-/// Secrets without the mark: defaults of the fake servers, and those in `bad-config`.
+/// Secrets without [`MARK`]: defaults of the fake servers, and secrets in `bad-config`.
 const OTHERS: [&str; 3] = ["standin-api-token", "standin-password", "hunter"];
 
-/// The marks as plain text, and inside base64 (Basic headers, JWT claims).
+/// The search texts: all marks in plain text, and as they appear in base64 (Basic headers, JWT claims).
 static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut forms = Vec::new();
     for secret in [MARK].into_iter().chain(OTHERS) {
@@ -25,14 +25,14 @@ static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     forms
 });
 
-/// Returns the base64 characters that depend on the text alone when it follows `before` bytes.
+/// Returns the base64 characters that depend only on the text, if `before` bytes precede the text.
 fn encoded(engine: &impl Engine, text: &str, before: usize) -> String {
     let bytes = [&vec![0; before], text.as_bytes()].concat();
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     engine.encode(&bytes)[first..last].to_owned()
 }
 
-/// Returns the mark of a secret in the text, if any.
+/// Returns the mark of the first secret in the text, if any.
 #[must_use]
 pub fn secret_in(text: &str) -> Option<&'static str> {
     FORMS.iter().find(|form| text.contains(form.as_str())).map(String::as_str)
@@ -41,7 +41,7 @@ pub fn secret_in(text: &str) -> Option<&'static str> {
 /// Asserts that the text contains no secret.
 ///
 /// # Panics
-/// If it contains one.
+/// If the text contains a secret.
 #[track_caller]
 pub fn assert_no_secret(place: &str, text: &str) {
     if let Some(form) = secret_in(text) {
@@ -49,12 +49,12 @@ pub fn assert_no_secret(place: &str, text: &str) {
     }
 }
 
-/// Returns the files with secrets that other users can read. `own` lists files that the test wrote itself.
+/// Returns the files that contain a secret and that other users can read, except the files in `own`.
 pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        // Skips links and pipes.
+        // Links and pipes are not searched.
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
             wrong.extend(open_files(&path, own));
@@ -63,7 +63,7 @@ pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
         else {
             continue;
         };
-        // A copy of the program is large, and slow to search.
+        // A copy of the program is too large to search in each test.
         if bytes.starts_with(b"\x7fELF") || own.contains(&path) {
             continue;
         }

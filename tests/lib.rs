@@ -1,4 +1,4 @@
-//! Runs the real `broker` in a sandbox: its own home folder and environment.
+//! Runs the real `broker` program in a sandbox with its own home folder and environment.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,11 +28,11 @@ pub use run::{Run, Started, is_log, louder};
 /// Returns the path of the `broker` program that was built with this test.
 ///
 /// # Panics
-/// If cargo has not built it: it does for tests, not for examples.
+/// If cargo has not built the program. Cargo builds it for tests, not for examples.
 pub fn broker_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        // target/PROFILE/deps/this-test
+        // The path is target/PROFILE/deps/NAME-HASH.
         let this = std::env::current_exe().expect("the path of this test");
         let profile = this.ancestors().nth(2).expect("the folder of this profile");
         let built = profile.join("broker-for-tests");
@@ -42,7 +42,7 @@ pub fn broker_binary() -> &'static Path {
         std::fs::create_dir_all(&folder).expect("a folder in target");
         let link = folder.join("broker");
         if link.read_link().ok().as_ref() != Some(&built) {
-            // Another test process may link it at the same time.
+            // Another test process may create the same link, so the rename must be atomic.
             let temporary = folder.join(std::process::id().to_string());
             symlink(&built, &temporary).expect("a link");
             std::fs::rename(&temporary, &link).expect("the link named `broker`");
@@ -51,12 +51,12 @@ pub fn broker_binary() -> &'static Path {
     })
 }
 
-/// A home folder and an environment for one test. Searches for secrets in stderr, in stdout unless a token was
-/// requested, and at the end in files that other users can read.
+/// A home folder and an environment for one test. Fails the test if a secret is in stderr, in a file that other users
+/// can read, or in stdout of a command that prints no token.
 pub struct Sandbox {
     folder: TempDir,
     env: BTreeMap<String, String>,
-    /// Files that the test wrote itself, with any mode.
+    /// Files that the test wrote itself, which the search for secrets skips.
     own: Mutex<Vec<PathBuf>>,
 }
 
@@ -80,7 +80,7 @@ impl Sandbox {
         Self { folder, env, own: Mutex::default() }
     }
 
-    /// Adds the user's configuration file.
+    /// Writes the user's configuration file and returns the sandbox.
     #[must_use]
     pub fn with_config(self, toml: &str) -> Self {
         self.write_config(toml);
@@ -99,7 +99,7 @@ impl Sandbox {
         self.write(&self.config_path(), toml);
     }
 
-    /// Writes a file that may contain a secret though other users can read it.
+    /// Writes a file that the search for secrets skips.
     pub fn write(&self, path: &Path, text: &str) {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("a file");
@@ -118,7 +118,7 @@ impl Sandbox {
         self.folder.path().join("home")
     }
 
-    /// Returns the folder of records.
+    /// Returns the folder in which the broker stores records.
     #[must_use]
     pub fn state(&self) -> PathBuf {
         self.home().join(".local/state/broker")
@@ -130,7 +130,7 @@ impl Sandbox {
         self.state().join(format!("{provider}.json"))
     }
 
-    /// Returns the record of a provider, completed with the login from the file of the service's own tools.
+    /// Returns a provider's record. Adds the grant from EarthScope's own login file if the record refers to that file.
     #[must_use]
     pub fn record(&self, provider: &str) -> Value {
         let bytes = std::fs::read(self.record_path(provider)).expect("a record");
@@ -139,13 +139,13 @@ impl Sandbox {
         record
     }
 
-    /// Returns the path of the login file of EarthScope's own tools.
+    /// Returns the path of the login file that EarthScope's own tools use.
     #[must_use]
     pub fn tokens_path(&self) -> PathBuf {
         self.home().join(".earthscope/default/tokens.json")
     }
 
-    /// Lets time pass for a record: moves all its timestamps back.
+    /// Moves all timestamps of a provider's record back, as if this time had passed.
     pub fn age(&self, provider: &str, by: TimeDelta) {
         age_file(&self.record_path(provider), by);
     }
@@ -156,7 +156,7 @@ impl Sandbox {
         self.inside(Command::new(broker_binary()), words)
     }
 
-    /// Returns the same command, started by another program such as `timeout` or `strace`.
+    /// Returns a command that runs `broker` under another program such as `timeout` or `strace`.
     ///
     /// # Panics
     /// If `program` is empty.
@@ -179,14 +179,14 @@ impl Sandbox {
         command
     }
 
-    /// Runs `broker` with these arguments and waits for its end.
+    /// Runs `broker` with these arguments until it exits.
     #[track_caller]
     #[must_use]
     pub fn broker(&self, words: &[&str]) -> Run {
         Run::read(self.command(words).output().expect("the broker runs"), Invocation::of(words))
     }
 
-    /// Runs `broker` with this standard input.
+    /// Runs `broker` with `input` as standard input.
     #[track_caller]
     #[must_use]
     pub fn broker_reading(&self, words: &[&str], input: &str) -> Run {
@@ -198,7 +198,7 @@ impl Sandbox {
         child.finish()
     }
 
-    /// Starts `broker` with these arguments. [`finish`] returns its output.
+    /// Starts `broker` with these arguments in the background. [`finish`] waits for its output.
     #[must_use]
     pub fn start(&self, words: &[&str]) -> Started {
         spawn(self.command(words), words)
@@ -207,7 +207,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // A failed test reports its own reason.
+        // A second panic would hide why the test failed.
         if !std::thread::panicking() {
             let own = self.own.lock().expect("the list");
             assert_eq!(canary::open_files(&self.home(), &own), [""; 0]);
@@ -215,7 +215,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// Completes a record with the login from the file of the service's own tools, if the record refers to that file.
+/// Adds the grant from EarthScope's own login file to a record, if the record refers to that file.
 pub fn join_shared(record: &mut Value) {
     let Some(path) = record["shared"]["path"].as_str() else { return };
     let login: Option<Value> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -225,7 +225,7 @@ pub fn join_shared(record: &mut Value) {
     }
 }
 
-/// Lets time pass for the record in a file, as [`Sandbox::age`] does.
+/// Moves all timestamps in a record file back, as if this time had passed.
 pub fn age_file(path: &Path, by: TimeDelta) {
     let bytes = std::fs::read(path).expect("a record");
     let mut record = serde_json::from_slice(&bytes).expect("a record in JSON");
@@ -233,27 +233,26 @@ pub fn age_file(path: &Path, by: TimeDelta) {
     std::fs::write(path, record.to_string()).expect("a record written");
 }
 
-/// Starts a command from [`Sandbox::command`] or [`Sandbox::command_under`] with these arguments. [`finish`] returns its
-/// output.
+/// Starts a command from [`Sandbox::command`]. The arguments decide whether its stdout may contain a token.
 #[must_use]
 pub fn spawn(mut command: Command, words: &[&str]) -> Started {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
     started(child, words)
 }
 
-/// Wraps a running broker that was started with these arguments.
+/// Wraps a running broker. The arguments decide whether its stdout may contain a token.
 #[must_use]
 pub fn started(child: Child, words: &[&str]) -> Started {
     Started::new(child, Invocation::of(words))
 }
 
-/// Sends a signal to a started broker: `INT`, `TERM`, `HUP`.
+/// Sends a signal such as `INT` to a running broker.
 pub fn signal(child: &Child, name: &str) {
     let sent = Command::new("sh").args(["-c", "kill -s $0 $1", name, &child.id().to_string()]).status();
     assert!(sent.expect("kill").success(), "{name} is sent");
 }
 
-/// Waits for the end of a started broker.
+/// Waits until a running broker exits, and returns its output.
 #[must_use]
 #[track_caller]
 pub fn finish(child: Started) -> Run {

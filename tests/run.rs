@@ -1,4 +1,4 @@
-//! A finished run of the broker: exit code and output.
+//! Exit code and output of a finished `broker` process.
 
 use std::ops::{Deref, DerefMut};
 use std::process::{Child, Output};
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::canary::{assert_no_secret, secret_in};
 
-/// The result of a run.
+/// The exit code and output of `broker`.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    /// The exit code; -1 after a signal.
+    /// The exit code, or -1 if a signal killed the process.
     pub code: i32,
-    /// Its standard output.
+    /// Standard output.
     pub out: String,
-    /// Its standard error, without the log.
+    /// Standard error without log lines.
     pub err: String,
-    /// The log that `BROKER_E2E_VVV` adds to standard error.
+    /// The log lines of standard error. `BROKER_E2E_VVV=1` enables the log.
     pub log: String,
 }
 
@@ -30,7 +30,7 @@ impl Run {
         self
     }
 
-    /// Asserts a stable error code: `error[CODE]` on stderr.
+    /// Asserts that stderr contains `error[CODE]`.
     #[track_caller]
     #[must_use]
     pub fn fails_with(self, code: &str) -> Self {
@@ -54,7 +54,7 @@ impl Run {
         self
     }
 
-    /// Returns the printed token: one line.
+    /// Asserts success, and returns the token that stdout contains.
     #[track_caller]
     #[must_use]
     pub fn token(self) -> String {
@@ -64,14 +64,14 @@ impl Run {
         line.to_owned()
     }
 
-    /// Returns the printed JSON.
+    /// Asserts success, and parses stdout as JSON.
     #[track_caller]
     #[must_use]
     pub fn json(self) -> Value {
         serde_json::from_str(&self.ends(0).out).expect("JSON on stdout")
     }
 
-    /// Reads the output of a run, and searches it for secrets.
+    /// Converts the output of a process, and fails the test if a secret leaked.
     #[track_caller]
     pub(crate) fn read(output: Output, invocation: Invocation) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
@@ -85,7 +85,7 @@ impl Run {
     }
 }
 
-/// A running broker. A test that panics kills it.
+/// A running broker process, killed if the test panics.
 pub struct Started {
     /// `None` after [`Started::finish`].
     child: Option<Child>,
@@ -97,10 +97,10 @@ impl Started {
         Self { child: Some(child), invocation }
     }
 
-    /// Waits for its end.
+    /// Waits until the broker exits.
     ///
     /// # Panics
-    /// If a secret is in its output.
+    /// If the output contains a secret.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Run {
         let child = self.child.take().expect("a running broker");
@@ -130,12 +130,12 @@ impl Drop for Started {
     }
 }
 
-/// The output that a command line may produce.
+/// What the output may contain, according to the command line.
 #[derive(Clone, Copy)]
 pub(crate) struct Invocation {
     /// `token`, `helper` and `inspect` may print secrets to stdout.
     prints_token: bool,
-    /// [`louder`] adds `-vvv`.
+    /// Whether [`louder`] adds `-vvv`.
     pub(crate) adds_log: bool,
 }
 
@@ -147,26 +147,26 @@ impl Invocation {
     }
 }
 
-/// Returns `-vvv` if `BROKER_E2E_VVV` is 1 and the arguments have none of `-v`, `-q` and `--`. The suite then searches
+/// Returns `-vvv` if `BROKER_E2E_VVV` is 1 and the arguments contain none of `-v`, `-q` and `--`. The tests then search
 /// all log lines for secrets.
 #[must_use]
 pub fn louder(words: &[&str]) -> &'static [&'static str] {
     let asked = std::env::var_os("BROKER_E2E_VVV").is_some_and(|value| value == "1");
     let own = |word: &str| word.starts_with("-v") || word.starts_with("-q") || word == "--quiet";
     let loud = |word: &str| own(word) || word == "--";
-    // `help` takes only names of commands, and `exec` without `--` takes every flag as one of its command.
+    // `help` accepts no flags, and `exec` without `--` passes flags to the command.
     let takes_flags = !matches!(words.first(), None | Some(&"help" | &"exec"));
     if asked && takes_flags && !words.iter().copied().any(loud) { &["-vvv"] } else { &[] }
 }
 
-/// Returns whether a line belongs to the log: it begins with a timestamp or `because: `.
+/// Returns whether a line of stderr is a log line: one that begins with a timestamp or `because: `.
 #[must_use]
 pub fn is_log(line: &str) -> bool {
     let time = line.split(' ').next().unwrap_or_default();
     line.starts_with("because: ") || DateTime::parse_from_rfc3339(time).is_ok()
 }
 
-/// Separates the log from the messages.
+/// Splits stderr into log lines and messages.
 fn split(all: &str) -> (String, String) {
     all.split_inclusive('\n').partition(|line| is_log(line))
 }

@@ -1,5 +1,5 @@
-//! Collects the version, commit and features for `--version`, and links the unwinder statically. It never fails a build:
-//! an unknown commit is `unknown`, and without a static unwinder the default one is linked.
+//! Collects the version, commit and features for `--version`, and links the unwinder statically. The build also
+//! succeeds without a known commit or a static unwinder.
 
 #![allow(clippy::print_stdout, reason = "cargo reads standard output")]
 
@@ -7,7 +7,7 @@ use std::env::var;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The path of this crate in its repository. In another repository it is a copy, with unrelated commits.
+/// This crate's path in the broker's repository. In another repository the crate is a copy, with unrelated commits.
 const CRATE_PATH: &str = "crates/broker-cli/";
 
 fn main() {
@@ -22,8 +22,8 @@ fn main() {
     }
 }
 
-/// Returns the folder of the C compiler's static unwinder. The shared one, `libgcc_s.so`, slows each start: it queries
-/// the processor's features, which takes longer in a virtual machine than reading a record.
+/// Returns the folder of the C compiler's static unwinder. The shared one, `libgcc_s.so`, queries the processor's
+/// features at each start, which is slow in a virtual machine.
 fn unwinder() -> Option<PathBuf> {
     let is = |name: &str, value: &str| var(name).is_ok_and(|is| is == value);
     if !is("CARGO_CFG_TARGET_OS", "linux")
@@ -34,12 +34,11 @@ fn unwinder() -> Option<PathBuf> {
     }
     let output = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output().ok()?;
     let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim_end());
-    // The compiler prints a bare file name if it has no such file.
+    // The compiler prints a bare file name if it has no static unwinder.
     let folder = path.parent().filter(|folder| folder.is_absolute())?;
     path.exists().then(|| folder.to_owned())
 }
 
-/// Returns the enabled features, sorted.
 fn features() -> String {
     let on =
         std::env::vars().filter_map(|(name, _)| Some(name.strip_prefix("CARGO_FEATURE_")?.to_lowercase()));
@@ -48,7 +47,7 @@ fn features() -> String {
     if on.is_empty() { "none".to_owned() } else { on.join(" ") }
 }
 
-/// Returns the commit that cargo recorded in the package for crates.io.
+/// Returns the commit that cargo recorded when the crate was packaged.
 fn packaged(root: &Path) -> Option<String> {
     let file = root.join(".cargo_vcs_info.json");
     let text = std::fs::read_to_string(&file).ok()?;
@@ -67,11 +66,11 @@ fn in_repository(root: &Path) -> Option<String> {
     git(root, &["log", "-1", "--abbrev=10", "--date=short", "--format=%h %cd"])
 }
 
-/// Reruns this script when HEAD moves. Only existing files: a missing one would rerun it at every build.
+/// Reruns this script when HEAD moves. Watches existing files only: a missing file reruns the script at every build.
 fn watch(root: &Path) {
     let path = |name: &str| Some(root.join(git(root, &["rev-parse", "--git-path", name])?));
     let existing = |name: &str| path(name).filter(|path| path.exists());
-    // The reflog changes at each commit and checkout. Without it, branches are files or packed.
+    // The reflog changes at each commit and checkout. Without a reflog, the files with branches are watched.
     let log = existing("logs/HEAD");
     let branches =
         if log.is_none() { [existing("refs/heads"), existing("packed-refs")] } else { [None, None] };
@@ -82,7 +81,7 @@ fn watch(root: &Path) {
 
 fn git(root: &Path, words: &[&str]) -> Option<String> {
     let mut git = Command::new("git");
-    // A git hook of another repository may run this build.
+    // A git hook that runs this build sets these variables for its own repository.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
         git.env_remove(name);
     }

@@ -1,6 +1,5 @@
-//! Measures concurrent requests for a missing token against a single one: 1,000 tasks of a process, and 64 processes of
-//! the binary. `cold BROKER [ROUNDS]` prints one line of JSON. `tests/bench/run` calls it. The service is a fake server on
-//! loopback with a fixed response time.
+//! Measures how long many concurrent callers wait for a token that is not stored, compared with one caller. The callers
+//! are 1,000 tasks of one process, or 64 processes. `tests/bench/run` calls `cold BROKER [ROUNDS]`, which prints JSON.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +19,7 @@ use tempfile::TempDir;
 
 const TASKS: usize = 1000;
 const PROCESSES: usize = 64;
-/// The response time of the service.
+/// The response time of the fake server.
 const SERVICE: Duration = Duration::from_millis(100);
 
 fn main() {
@@ -28,7 +27,7 @@ fn main() {
     let binary = PathBuf::from(words.next().expect("the path of `broker`"));
     let rounds = words.next().map_or(15, |rounds| rounds.parse().expect("the number of rounds"));
     let stage = Stage::new(binary);
-    // Alternates, so that other load affects all of them.
+    // The measurements alternate, so that other load on the machine affects all of them.
     let mut taken = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         taken[0].push(stage.tasks(1));
@@ -47,7 +46,7 @@ fn main() {
     );
 }
 
-/// The service, its configuration, and a folder for records.
+/// A fake server, a configuration for it, and a folder for records.
 struct Stage {
     service: EarthDaily,
     folder: TempDir,
@@ -73,7 +72,7 @@ impl Stage {
         self.folder.path().join("providers.toml")
     }
 
-    /// Measures concurrent tasks of a process without a token, from the first request to the last token.
+    /// Measures the time from the first request to the last token, for concurrent tasks of one process.
     fn tasks(&self, many: usize) -> Value {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         self.cold(|state| {
@@ -87,7 +86,7 @@ impl Stage {
         })
     }
 
-    /// Measures concurrent processes without a stored token, from the first start to the last end.
+    /// Measures the time from the first start to the last exit, for concurrent processes.
     fn processes(&self, many: usize) -> Value {
         self.cold(|state| {
             let all: Vec<_> = (0..many).map(|_| self.start(state)).collect();
@@ -104,7 +103,7 @@ impl Stage {
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the broker runs")
     }
 
-    /// Measures the time and the exchanges without a stored token.
+    /// Runs with an empty folder of records. Returns the time and the number of exchanges.
     fn cold(&self, run: impl FnOnce(&Path)) -> Value {
         let state = tempfile::tempdir_in(self.folder.path()).expect("a folder");
         let before = self.service.exchanges();

@@ -1,6 +1,6 @@
-//! The fake servers as a process, for tests in other languages. `services [--rotation rotate] [--life 3600] …` prints
-//! one JSON line with their URLs. For each input line it prints the counts of the `EarthScope` fake server. It ends with
-//! its standard input.
+//! Runs the fake servers in a process, for tests in other languages. `services [--rotation rotate] [--life 3600] …`
+//! prints a JSON line with the URLs. For each line on stdin, it prints the request counts of the `EarthScope` fake
+//! server. It exits when stdin is closed.
 
 #![allow(
     clippy::unwrap_used,

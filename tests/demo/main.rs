@@ -1,5 +1,5 @@
-//! All three services on this machine, without an account: `cargo run --example demo` runs the commands for you,
-//! `cargo run --example demo -- --shell` opens a shell to type them yourself.
+//! Demonstrates the broker with three fake services, so that no account is needed. `cargo run --example demo` runs
+//! commands; `cargo run --example demo -- --shell` opens a shell in which to type them.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 const API_TOKEN: &str = "standin-api-token";
 
-/// The fake servers, and a home folder whose configuration names them.
+/// The fake servers, and a home folder configured for them.
 struct Demo {
     earthscope: EarthScope,
     carbonmapper: CarbonMapper,
@@ -63,7 +63,7 @@ impl Demo {
              [providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n\n\
              [providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"{EMAIL}\"\n",
             earthscope.url(),
-            // The shell has the user's home folder: their own login stays untouched.
+            // The shell uses the user's home folder, so the demo must not touch the login there.
             sandbox.home().join(".earthscope").display(),
             earthdaily.auth_url(),
             carbonmapper.base_url(),
@@ -75,12 +75,11 @@ impl Demo {
         demo
     }
 
-    /// This program under the name `broker`: the command line, without a second build.
+    /// Returns the path of a link named `broker` to this program, which contains the command line too.
     fn broker(&self) -> PathBuf {
         self.sandbox.home().join("broker")
     }
 
-    /// Runs the commands that a user would type.
     fn play(&self) {
         step("EarthScope: log in once with a browser; the demo approves the code for you");
         self.log_in_with_browser();
@@ -104,7 +103,7 @@ impl Demo {
         self.run(&["token", "earthscope"], "");
     }
 
-    /// `broker login earthscope`, and the click of a user who compares the code.
+    /// Runs `broker login earthscope`, and approves the login as a user would who compares the code.
     fn log_in_with_browser(&self) {
         let words = ["login", "earthscope", "--no-browser"];
         show(&words, "");
@@ -142,7 +141,7 @@ impl Demo {
         command
     }
 
-    /// A shell in which `broker` is this program, and the services are the fake servers.
+    /// Opens a shell in which `broker` is this program, configured for the fake servers.
     fn shell(&self) {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(self.sandbox.home()).chain(std::env::split_paths(&path));
@@ -164,7 +163,7 @@ impl Demo {
         }
         let status = command
             .env("PATH", path)
-            // EarthScope's first tools stored a login elsewhere; the fake server must not get it.
+            // `APP_DIRECTORY` hides a login of EarthScope's older tools, which the fake server must not get.
             .env("APP_DIRECTORY", self.sandbox.home())
             .env("BROKER_CONFIG", self.sandbox.config_path())
             .env("BROKER_STATE_DIR", self.sandbox.state())
@@ -174,13 +173,13 @@ impl Demo {
     }
 }
 
-/// Whether a variable may name a real account, or change the demo's configuration.
+/// Returns whether a variable may contain a real account's secret, or change the demo's configuration.
 fn is_of_a_service(name: &str) -> bool {
     let families = ["ES_", "EDS_", "CARBONMAPPER_", "BROKER_"];
     families.iter().any(|family| name.starts_with(family))
 }
 
-/// The ends of a token, enough to compare two.
+/// Shortens a token to its first and last characters, which are enough to compare two tokens.
 fn shortened(line: &str) -> String {
     match (line.get(..10), line.get(line.len().saturating_sub(6)..)) {
         (Some(start), Some(end)) if line.len() > 24 => format!("{start}…{end}"),

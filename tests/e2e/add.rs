@@ -1,4 +1,4 @@
-//! `broker add`: lists and searches the gallery, and adds a service to the user's file.
+//! Tests `broker add`, which searches the gallery and adds a service to the user's configuration.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -13,7 +13,7 @@ fn mode(sandbox: &Sandbox) -> u32 {
 }
 
 #[test]
-fn add_lists_each_service_with_a_description() {
+fn add_without_a_name_lists_services_with_descriptions() {
     let sandbox = Sandbox::new();
     let run = sandbox.broker(&["add"]).ends(0);
     assert_eq!(run.err, "");
@@ -32,7 +32,7 @@ fn add_lists_each_service_with_a_description() {
 }
 
 #[test]
-fn add_shows_the_table_and_writes_a_private_file() {
+fn add_prints_the_table_and_writes_a_private_file() {
     let sandbox = Sandbox::new();
     let run = sandbox.broker(&["add", "eumetsat"]).ends(0);
     assert_eq!(run.out, "");
@@ -50,7 +50,7 @@ fn add_shows_the_table_and_writes_a_private_file() {
     assert_eq!(mode(&sandbox), 0o600);
     let list = sandbox.broker(&["list"]).ends(0).out;
     assert!(list.lines().any(|line| line.starts_with("eumetsat") && line.contains("oauth2")), "{list}");
-    // With an empty `client_id` no request is sent.
+    // With an empty `client_id`, the broker sends no request.
     let run = sandbox.with_env("EUMETSAT_CONSUMER_SECRET", "x-KANARIE").broker(&["token", "eumetsat"]);
     let _ = run.ends(5).says("`client_id`");
     let sandbox = Sandbox::new().with_env("KNMI_API_KEY", "x-KANARIE");
@@ -62,7 +62,7 @@ fn add_shows_the_table_and_writes_a_private_file() {
 }
 
 #[test]
-fn add_notes_a_variable_that_another_provider_reads() {
+fn add_warns_if_another_provider_reads_the_same_variable() {
     let sandbox = Sandbox::new();
     let first = sandbox.broker(&["add", "sentinelhub"]).ends(0);
     assert!(!first.err.contains("note: "), "{}", first.err);
@@ -80,7 +80,7 @@ fn add_notes_a_variable_that_another_provider_reads() {
 }
 
 #[test]
-fn add_keeps_the_rest_of_the_file() {
+fn add_keeps_the_rest_of_the_configuration_file() {
     let before = "# mine\n[providers.mine]   # odd\nkind='earthdaily'\ntimeout = \"5s\"";
     let sandbox = Sandbox::new().with_config(before);
     std::fs::set_permissions(sandbox.config_path(), std::fs::Permissions::from_mode(0o640)).expect("a mode");
@@ -98,7 +98,7 @@ fn add_keeps_the_rest_of_the_file() {
 }
 
 #[test]
-fn add_does_not_change_an_existing_table() {
+fn add_does_not_change_an_existing_provider_table() {
     let sandbox = Sandbox::new();
     let _ = sandbox.broker(&["add", "knmi"]).ends(0);
     let before = config(&sandbox);
@@ -142,7 +142,7 @@ fn add_dry_run_prints_the_table_and_writes_nothing() {
 }
 
 #[test]
-fn add_writes_the_named_file() {
+fn add_writes_the_file_named_by_config_flag() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("other.toml");
     sandbox.write(&file, "");
@@ -156,7 +156,7 @@ fn add_writes_the_named_file() {
 }
 
 #[test]
-fn add_does_not_touch_invalid_toml() {
+fn add_does_not_change_an_invalid_toml_file() {
     let before = "[providers.mine\n";
     let sandbox = Sandbox::new().with_config(before);
     let _ = sandbox.broker(&["add", "knmi"]).ends(5);

@@ -1,4 +1,4 @@
-//! A whole login in headless Chromium: the real binary, a fake authorization server, and the page that the user sees.
+//! Tests a whole login in headless Chromium, up to the page that the user sees.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,16 +16,16 @@ use url::{Url, form_urlencoded};
 use crate::oidc::code::seated;
 use crate::oidc::service::Login;
 
-/// The longest time for one page in Chromium.
+/// The timeout for one page in Chromium.
 const LONGEST_VISIT: Duration = Duration::from_mins(2);
 
-/// Starts an authorization server that logs every browser in as `account`, or denies the login. Returns its URL.
+/// Starts an authorization server that logs in every browser as `account`, or denies the login if `None`.
 fn authorization_server(account: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Browsers open connections that they never use.
+            // Browsers open connections that they never use, so each connection has its own thread.
             std::thread::spawn(move || answer(&stream, account));
         }
     });
@@ -70,7 +70,7 @@ fn answer(mut stream: &TcpStream, account: Option<&str>) -> Option<()> {
     stream.write_all(response.as_bytes()).ok()
 }
 
-/// The redirect to the broker.
+/// Returns the redirect URI of the broker, with a code or an error.
 fn redirect(params: &BTreeMap<String, String>, account: Option<&str>) -> Url {
     let mut url = Url::parse(&params["redirect_uri"]).expect("a redirect URI");
     let result = if account.is_some() { ("code", "the-code") } else { ("error", "access_denied") };
@@ -85,7 +85,7 @@ fn sandbox(server: &str) -> Sandbox {
     )))
 }
 
-/// Opens the URL in headless Chromium, and returns the text of the final page.
+/// Opens a URL in headless Chromium, and returns the text of the final page.
 fn visit(sandbox: &Sandbox, url: &str) -> String {
     let home = sandbox.home();
     let [page, log] = ["page.html", "chromium.log"].map(|name| home.join(name));
@@ -118,7 +118,7 @@ fn visit(sandbox: &Sandbox, url: &str) -> String {
     text(&std::fs::read_to_string(page).expect("the page"))
 }
 
-/// The visible text of a page, with single spaces.
+/// Returns the visible text of a page, with single spaces.
 fn text(page: &str) -> String {
     let body = page.split_once("<body>").unwrap_or_else(|| panic!("no body: {page}")).1;
     let text: String =
@@ -128,7 +128,7 @@ fn text(page: &str) -> String {
 
 #[test]
 #[ignore = "needs chromium"]
-fn browser_shows_the_account_after_the_login() {
+fn browser_shows_the_account_after_a_successful_login() {
     let sandbox = sandbox(&authorization_server(Some("ada@example.org")));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let text = visit(&sandbox, &login.url);
@@ -140,7 +140,7 @@ fn browser_shows_the_account_after_the_login() {
 
 #[test]
 #[ignore = "needs chromium"]
-fn browser_shows_why_the_login_failed() {
+fn browser_shows_the_reason_of_a_failed_login() {
     let sandbox = sandbox(&authorization_server(None));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let text = visit(&sandbox, &login.url);

@@ -1,5 +1,5 @@
-//! Every run in a sandbox is searched for the secrets of tests. These tests show that the search finds them, and that child
-//! processes do not get them.
+//! Tests that the search for leaked secrets, which every sandbox makes, finds them. Tests that child processes get no
+//! secrets.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -12,17 +12,16 @@ use broker_testkit::{
 };
 use chrono::TimeDelta;
 
-/// An EarthScope client secret.
 const CLIENT_SECRET: &str = "m2m-KANARIE";
 
-/// The services, a sandbox configured for them, and a trace of started programs.
+/// Three services, a sandbox configured for them, and an strace log of all started programs.
 struct Watched {
     seismic: EarthScope,
     methane: CarbonMapper,
     _imagery: EarthDaily,
     sandbox: Sandbox,
     trace: PathBuf,
-    /// The variables that the test sets, as `NAME=VALUE`.
+    /// The environment variables that the test sets, as `NAME=VALUE`.
     env: Vec<String>,
 }
 
@@ -57,19 +56,19 @@ impl Watched {
             methane = methane.base_url(),
         ));
         let trace = sandbox.home().join("trace");
-        // The trace contains the environment that the test sets.
+        // The strace log contains variables with secrets, so the sandbox must not search this file.
         sandbox.write(&trace, "");
         Self { seismic, methane, _imagery: imagery, sandbox, trace, env: Vec::new() }
     }
 
-    /// Adds an environment variable.
+    /// Sets an environment variable.
     fn with_env(mut self, name: &str, value: &str) -> Self {
         self.sandbox = self.sandbox.with_env(name, value);
         self.env.push(format!("{name}={value}"));
         self
     }
 
-    /// Runs `broker -vvv` under strace. Only the output of `token` may contain a secret.
+    /// Runs `broker -vvv` under strace, and checks that only the output of `token` contains a secret.
     fn run(&self, words: &[&str], input: &str) {
         let plain = self.sandbox.command(&[]);
         let mut strace = Command::new("strace");
@@ -94,7 +93,7 @@ impl Watched {
         }
     }
 
-    /// Returns path, arguments and environment of every started program.
+    /// Returns the path, arguments and environment of each program that the broker started.
     fn started(&self) -> Vec<[Vec<String>; 3]> {
         let trace = std::fs::read_to_string(&self.trace).expect("a trace");
         let calls = trace.lines().filter_map(|line| line.split_once("execve(")).map(|(_, call)| lists(call));
@@ -102,7 +101,7 @@ impl Watched {
     }
 }
 
-/// Parses `"PATH", ["WORD", …], ["NAME=VALUE", …]`.
+/// Parses the arguments of execve(2) in an strace log: `"PATH", ["WORD", …], ["NAME=VALUE", …]`.
 fn lists(call: &str) -> [Vec<String>; 3] {
     let mut lists = <[Vec<String>; 3]>::default();
     let (mut at, mut word) = (0, None::<String>);
@@ -120,13 +119,13 @@ fn lists(call: &str) -> [Vec<String>; 3] {
     lists
 }
 
-/// Fails where programs cannot be watched: root alone sees the arguments of a process that is not dumpable.
+/// Fails without root, because the broker is not dumpable and only root can trace its arguments.
 fn need_strace() {
     crate::strace::need_strace();
     assert!(rustix::process::geteuid().is_root(), "run this test as root");
 }
 
-/// Adds a browser that only exits.
+/// Adds a browser that exits at once.
 fn with_browser(watched: Watched) -> Watched {
     let browser = watched.sandbox.home().join("browser");
     std::fs::write(&browser, "#!/bin/sh\nexit 0\n").expect("a script");
@@ -137,7 +136,7 @@ fn with_browser(watched: Watched) -> Watched {
 
 #[test]
 #[ignore = "needs strace and root"]
-fn child_processes_get_no_secret() {
+fn no_child_process_gets_secrets_in_arguments_or_env() {
     need_strace();
     let watched = Watched::new();
     let bootstrap = watched.seismic.issue_refresh_token();
@@ -209,7 +208,7 @@ fn every_secret_of_a_fake_server_has_a_canary() {
         for secret in [&record["grant"]["secret"], &record["tokens"][""]["secret"]] {
             let secret = secret.as_str().expect("a secret");
             assert!(secret.contains(MARK), "{provider}");
-            // The claims of a JWT have a canary too: a part of it may be shown.
+            // The claims of a JWT need a canary of their own, because a leak may contain only part of the JWT.
             let claims = secret.split('.').nth(1).expect("claims");
             assert!(secret_in(claims).is_some(), "{provider}: {secret}");
         }
@@ -220,8 +219,8 @@ fn every_secret_of_a_fake_server_has_a_canary() {
 }
 
 #[test]
-fn encoded_secrets_are_found() {
-    // Base64 of an id, a colon and the secret, as in a Basic header.
+fn secret_search_finds_base64_encoded_secrets() {
+    // Base64 of `ID:SECRET`, as in HTTP Basic. The id's length changes the encoding of the secret.
     for basic in ["eDpLQU5BUklF", "aWQ6S0FOQVJJRQ==", "aWQxOktBTkFSSUUx"] {
         assert!(secret_in(basic).is_some(), "{basic}");
     }
@@ -233,7 +232,7 @@ fn encoded_secrets_are_found() {
 
 #[test]
 #[should_panic(expected = "contains a secret and has mode 644")]
-fn readable_file_with_a_secret_is_found() {
+fn sandbox_reports_a_world_readable_file_with_a_secret() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("copy.json");
     std::fs::write(&file, MARK).expect("a file");
@@ -242,14 +241,14 @@ fn readable_file_with_a_secret_is_found() {
 
 #[test]
 #[should_panic(expected = "a secret (KANARIE…) is in stderr")]
-fn secret_on_stderr_is_found() {
+fn sandbox_reports_a_secret_on_stderr() {
     let _ = Sandbox::new().broker(&["token", MARK]);
 }
 
 #[test]
 #[should_panic(expected = "a secret is in stdout")]
-fn secret_on_stdout_is_found() {
-    // The value of a key that is not secret is shown.
+fn sandbox_reports_a_secret_on_stdout() {
+    // `config show` prints the client id, which is not secret.
     let config = format!("[providers.earthdaily]\nclient_id = \"{MARK}\"\n");
     let _ = Sandbox::new().with_config(&config).broker(&["config", "show"]);
 }

@@ -1,4 +1,4 @@
-//! Carbon Mapper: password login and scoped tokens.
+//! Tests Carbon Mapper: password login and scoped tokens.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions};
@@ -24,7 +24,7 @@ fn logged_in(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn scoped_token_is_reused_after_password_login() {
+fn stored_scoped_token_is_reused_by_the_next_call() {
     let service = service();
     let sandbox = logged_in(&service);
     let access = sandbox.broker(&["token", "carbonmapper"]).token();
@@ -50,7 +50,7 @@ fn scoped_token_is_reused_after_password_login() {
 }
 
 #[test]
-fn scoped_token_gets_the_requested_name() {
+fn scoped_token_is_created_with_the_name_option() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "carbonmapper", "--scope", "stac", "--name", "for the paper"]).token();
@@ -68,14 +68,14 @@ fn expired_access_token_is_refreshed() {
     service.revoke_refresh_tokens();
     sandbox.age("carbonmapper", TimeDelta::minutes(6));
     let _ = sandbox.broker(&["token", "carbonmapper"]).ends(3).fails_with("grant_refused");
-    // With a configured password, the login is automatic.
+    // With a configured password, the broker logs in again automatically.
     let sandbox = sandbox.with_env("CARBONMAPPER_PASSWORD", PASSWORD);
     let _ = sandbox.broker(&["token", "carbonmapper"]).token();
     assert_eq!(service.pairs(), 2);
 }
 
 #[test]
-fn refresh_token_flag_needs_a_portable_login() {
+fn refresh_token_flag_fails_for_carbonmapper_and_earthdaily() {
     let service = service();
     let sandbox = logged_in(&service);
     for provider in ["carbonmapper", "earthdaily"] {
@@ -86,7 +86,7 @@ fn refresh_token_flag_needs_a_portable_login() {
 }
 
 #[test]
-fn wrong_password_is_not_retried() {
+fn wrong_password_is_sent_only_once() {
     let service = service();
     let sandbox = with(&service).with_env("CARBONMAPPER_EMAIL", EMAIL);
     let login = ["login", "carbonmapper", "--password-stdin"];
@@ -120,7 +120,7 @@ fn login_without_terminal_fails_without_a_request() {
 }
 
 #[test]
-fn logout_names_tokens_to_delete() {
+fn logout_names_the_scoped_tokens_that_remain_valid() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();

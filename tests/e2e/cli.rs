@@ -1,4 +1,4 @@
-//! The command line: arguments, help, formats, tables.
+//! Tests the command line: arguments, help, formats, tables.
 
 use std::process::Stdio;
 
@@ -19,7 +19,7 @@ fn imagery() -> (EarthDaily, Sandbox) {
 }
 
 #[test]
-fn token_prints_in_each_format() {
+fn token_command_prints_each_format() {
     let (_service, sandbox) = imagery();
     let token = sandbox.broker(&["token", "earthdaily"]).token();
     let format = |name: &str| sandbox.broker(&["token", "earthdaily", "--format", name]).ends(0).out;
@@ -39,7 +39,7 @@ fn token_prints_in_each_format() {
 }
 
 #[test]
-fn env_format_is_quoted_for_shells() {
+fn env_format_quotes_the_token_for_shells() {
     let (service, sandbox) = imagery();
     service.fault("token", Fault::edit(|answer| answer["access_token"] = "it's $HOME `id` \"x\" \\ ".into()));
     let line = sandbox.broker(&["token", "earthdaily", "--format", "env"]).ends(0).out;
@@ -85,7 +85,7 @@ fn usage_errors_exit_with_2_and_suggest_names() {
 }
 
 #[test]
-fn status_fits_80_columns_and_shows_no_secret() {
+fn status_table_fits_80_columns_and_shows_no_secret() {
     let service = EarthScope::start(EarthScopeOptions {
         interval: Some(1),
         user_subject: "auth0|a-rather-long-subject-that-nobody-would-type-by-hand-but-services-have".into(),
@@ -124,7 +124,7 @@ fn status_fits_80_columns_and_shows_no_secret() {
 }
 
 #[test]
-fn list_prints_names_kinds_and_sources() {
+fn list_prints_provider_names_types_and_sources() {
     let (_service, sandbox) = imagery();
     let json = sandbox.broker(&["list", "--json"]).json();
     let imagery = json["providers"].as_array().expect("providers").iter().find(|p| p["name"] == "earthdaily");
@@ -152,7 +152,7 @@ fn help_of_each_command_has_an_example() {
 }
 
 #[test]
-fn help_describes_each_command() {
+fn main_help_describes_each_command() {
     let sandbox = Sandbox::new();
     let bare = sandbox.broker(&[]).ends(2);
     assert_eq!(bare.out, "");
@@ -180,7 +180,7 @@ fn global_options_end_the_help_of_each_command() {
 }
 
 #[test]
-fn expires_warns_about_a_shorter_token() {
+fn expires_flag_warns_if_the_token_is_shorter() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!(
         "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\npassword = \"standin-password\"\n",
@@ -201,7 +201,7 @@ fn expires_warns_about_a_shorter_token() {
 }
 
 #[test]
-fn rejected_does_not_read_standard_input() {
+fn rejected_flag_does_not_read_standard_input() {
     let (service, sandbox) = imagery();
     let old = sandbox.broker(&["token", "earthdaily"]).token();
     sandbox.write(&sandbox.home().join("urls"), "one\ntwo\nthree\n");
@@ -219,7 +219,7 @@ fn rejected_does_not_read_standard_input() {
 }
 
 #[test]
-fn quiet_prints_nothing_and_verbose_no_secret() {
+fn quiet_prints_no_messages_and_verbose_no_secret() {
     let (_service, sandbox) = imagery();
     let run = sandbox.broker(&["token", "earthdaily", "-vvv"]);
     assert!(run.err.contains("answered"), "{}", run.err);
@@ -234,7 +234,7 @@ fn quiet_prints_nothing_and_verbose_no_secret() {
 }
 
 #[test]
-fn closed_pipe_exits_with_141() {
+fn closed_stdout_pipe_exits_with_141() {
     let (_service, sandbox) = imagery();
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let words = ["completions", "zsh"];

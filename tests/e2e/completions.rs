@@ -1,11 +1,11 @@
-//! Completions in real shells, where they are installed; man pages.
+//! Tests completions in real shells, and man pages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use broker_e2e::{Sandbox, broker_binary};
 
-/// Runs a shell's script with `broker` in PATH. The script must print nothing on stderr.
+/// Runs a shell script with `broker` in PATH. Asserts that the script prints nothing on stderr.
 fn shell(sandbox: &Sandbox, words: &[&str], script: &str) -> String {
     let folder = broker_binary().parent().expect("a folder").display().to_string();
     let path = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
@@ -57,7 +57,7 @@ fn bash_completes_commands_providers_and_formats() {
 
 #[test]
 #[ignore = "needs bash"]
-fn completion_reads_the_configuration_of_the_line() {
+fn completion_reads_the_file_of_the_typed_config_flag() {
     let sandbox = lab();
     std::fs::write(sandbox.home().join("other.toml"), "[providers.other]\nkind = \"earthscope\"\n")
         .expect("a file");
@@ -67,7 +67,7 @@ fn completion_reads_the_configuration_of_the_line() {
 
 #[test]
 #[ignore = "needs bash"]
-fn completion_ignores_a_broken_configuration() {
+fn completion_works_with_an_invalid_configuration() {
     let sandbox = Sandbox::new().with_config("[[[");
     assert_eq!(bash(&sandbox, "broker token earth"), [""; 0]);
     assert_eq!(bash(&sandbox, "broker tok"), ["token"]);
@@ -86,7 +86,7 @@ fn fish_and_zsh_complete_providers() {
     let script = "broker completions fish | source; complete -C 'broker token '";
     let offered = shell(&sandbox, &["fish", "--no-config"], script);
     assert_eq!(offered.lines().collect::<Vec<_>>(), NAMES);
-    // Runs the function as zsh's completion system does, and prints the candidates.
+    // The script calls the completion function as zsh does, and prints the candidates.
     let script = "_describe() { print -l ${(P)@[-1]} }; compdef() { print -r -- $@ }\n\
         source <(broker completions zsh)\nwords=(broker token ''); CURRENT=3\n_clap_dynamic_completer_broker";
     let offered = shell(&sandbox, &["zsh", "--no-rcs"], script);
@@ -95,7 +95,7 @@ fn fish_and_zsh_complete_providers() {
 }
 
 #[test]
-fn completions_are_installed_for_bash_and_fish() {
+fn installed_completions_work_in_bash_and_fish() {
     let sandbox = lab();
     for (shell, file) in [
         ("bash", ".local/share/bash-completion/completions/broker"),
@@ -116,7 +116,7 @@ fn completions_are_installed_for_bash_and_fish() {
 
 #[test]
 #[ignore = "needs mandoc"]
-fn man_writes_a_page_for_each_command() {
+fn man_command_writes_a_page_for_each_command() {
     let sandbox = Sandbox::new();
     let _ = sandbox.broker(&["man", "share/man/man1"]).ends(0);
     let folder = sandbox.home().join("share/man/man1");

@@ -1,14 +1,14 @@
-//! Configuration: layers, and errors with the place and the correction.
+//! Tests the sources of the configuration, and errors with their position and correction.
 
 use std::path::Path;
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions};
 
-/// Each `NAME.toml` of bad-config has a mistake, and `NAME.err` is the message. To update the messages after a change of
-/// words, run `UPDATE=1 cargo test -p broker-e2e bad_config` and review the difference.
+/// Each `bad-config/NAME.toml` has a mistake, and `NAME.err` contains the expected message. To update the messages, run
+/// `UPDATE=1 cargo test -p broker-e2e bad_config` and review the difference.
 #[test]
-fn bad_config_errors_have_place_and_correction() {
+fn bad_config_errors_have_position_and_correction() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/bad-config");
     let mut cases = 0;
     for entry in std::fs::read_dir(&folder).expect("the folder") {
@@ -36,7 +36,7 @@ fn bad_config_errors_have_place_and_correction() {
     assert!(cases >= 19, "{cases}");
 }
 
-/// Cuts the list of kinds: a new kind changes no case.
+/// Removes the list of provider types, so that a new type does not change the expected messages.
 fn without_kinds(line: &str) -> String {
     let list = line.find("one of `carbonmapper`, ").or_else(|| line.find("the kinds are `carbonmapper`, "));
     let list = list.and_then(|at| Some(at + line[at..].find('`')?));
@@ -44,7 +44,7 @@ fn without_kinds(line: &str) -> String {
 }
 
 #[test]
-fn a_mistake_in_another_provider_is_ignored() {
+fn mistake_in_unrequested_provider_is_ignored() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{}\"\n[providers.broken]\nkind = \"nothing\"\n",
@@ -57,7 +57,7 @@ fn a_mistake_in_another_provider_is_ignored() {
 }
 
 #[test]
-fn a_named_file_must_exist() {
+fn file_named_by_config_flag_must_exist() {
     let sandbox = Sandbox::new();
     let _ = sandbox.broker(&["list", "--config", "nowhere.toml"]).ends(5).fails_with("config_unreadable");
     let sandbox = sandbox.with_env("BROKER_CONFIG", "/nowhere/at/all.toml");
@@ -65,7 +65,7 @@ fn a_named_file_must_exist() {
 }
 
 #[test]
-fn environment_overrides_file_key_by_key() {
+fn environment_variables_override_single_keys_of_a_file() {
     let (in_file, in_env) =
         (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));
     let config = format!(
@@ -92,7 +92,7 @@ fn environment_overrides_file_key_by_key() {
 }
 
 #[test]
-fn variables_merge_into_tables_and_replace_secrets_whole() {
+fn variables_merge_into_tables_and_replace_whole_secrets() {
     let sandbox = Sandbox::new()
         .with_config(
             "[providers.my-lab]\nkind = \"login\"\nsecrets = { a = { file = \"nowhere\" }, b = { env = \"B\" } }\n\
@@ -125,7 +125,7 @@ fn variables_merge_into_tables_and_replace_secrets_whole() {
 }
 
 #[test]
-fn a_url_from_the_environment_never_gets_a_secret_from_the_file() {
+fn url_in_environment_never_gets_secret_from_config_file() {
     let (own, other) =
         (EarthDaily::start(EarthDailyOptions::default()), EarthDaily::start(EarthDailyOptions::default()));
     let config = format!(
@@ -133,7 +133,7 @@ fn a_url_from_the_environment_never_gets_a_secret_from_the_file() {
          kind = \"earthdaily\"\nclient_secret = \"KANARIE of its own\"\ntimeout = \"1s\"\n",
         own.auth_url()
     );
-    // Requests to other hosts end at a missing proxy: no test contacts a real service.
+    // The proxy is unreachable, so that no request reaches a real service.
     let sandbox = Sandbox::new()
         .with_config(&config)
         .with_env("EDS_AUTH_URL", &other.auth_url())
@@ -145,7 +145,7 @@ fn a_url_from_the_environment_never_gets_a_secret_from_the_file() {
 }
 
 #[test]
-fn files_in_the_working_folder_are_not_read() {
+fn configuration_in_working_folder_is_not_read() {
     let trap = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new();
     let config = format!(
@@ -187,7 +187,7 @@ fn secrets_come_from_files_and_commands() {
 }
 
 #[test]
-fn config_path_prints_the_users_file() {
+fn config_path_prints_path_of_the_users_file() {
     let sandbox = Sandbox::new();
     let run = sandbox.broker(&["config", "path"]).ends(0);
     assert_eq!(run.out, format!("{}\n", sandbox.config_path().display()));
@@ -199,9 +199,9 @@ fn config_path_prints_the_users_file() {
     assert_eq!(run.out, "mine.toml\n");
 }
 
-/// The built-in file documents the defaults: writing them out changes nothing.
+/// The comments in the built-in configuration show the defaults, so removing the comment signs must change nothing.
 #[test]
-fn commented_defaults_are_the_defaults() {
+fn comments_in_default_file_show_the_real_defaults() {
     let built_in = include_str!("../../providers.toml");
     let mut text = String::new();
     for line in built_in.lines() {
@@ -231,7 +231,7 @@ fn commented_defaults_are_the_defaults() {
 }
 
 #[test]
-fn config_show_hides_mistyped_secrets() {
+fn config_show_redacts_secrets_with_mistyped_keys() {
     let sandbox = Sandbox::new().with_config(
         "[providers.carbonmapper]\npasword = \"hunter1\"\npassword = \"hunter2\"\nemail = \"ada@example.org\"\n\
          [providers.earthdaily]\nclient_secret = { text = \"hunter3\" }\nauth_url = \"https://u:hunter4@x.example\"\n\
@@ -246,20 +246,20 @@ fn config_show_hides_mistyped_secrets() {
 }
 
 #[test]
-fn a_variable_without_a_key_is_an_error() {
+fn variable_that_names_no_provider_key_is_an_error() {
     let sandbox = Sandbox::new().with_env("BROKER_PROVIDERS__EARTHDAILY", "x");
     let _ = sandbox.broker(&["config", "check"]).ends(5).says("BROKER_PROVIDERS__EARTHDAILY");
 }
 
 #[test]
-fn a_wrong_provider_does_not_hide_others() {
+fn status_lists_valid_providers_beside_an_invalid_one() {
     let sandbox = Sandbox::new().with_config("[providers.carbonmapper]\ncolour = \"red\"\n");
     let run = sandbox.broker(&["status"]).ends(5).says("colour");
     assert!(run.out.contains("earthdaily") && run.out.contains("earthscope"), "{}", run.out);
 }
 
 #[test]
-fn a_refresh_token_from_the_environment_is_for_one_provider() {
+fn environment_refresh_token_is_for_one_provider() {
     let service = broker_testkit::EarthScope::start(broker_testkit::EarthScopeOptions::default());
     let config = format!("[providers.second]\nkind = \"earthscope\"\ndomain = \"{}\"\n", service.url());
     let token = service.issue_refresh_token();
@@ -269,7 +269,7 @@ fn a_refresh_token_from_the_environment_is_for_one_provider() {
 }
 
 #[test]
-fn an_old_key_is_read_and_named_by_config_check() {
+fn deprecated_key_works_and_config_check_reports_it() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config = |key: &str| {
         format!(
@@ -291,7 +291,7 @@ fn an_old_key_is_read_and_named_by_config_check() {
 }
 
 #[test]
-fn a_mistyped_source_is_not_a_literal_secret() {
+fn mistyped_secret_source_is_not_a_literal_secret() {
     let sandbox =
         Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = { enviroment = \"NOPE\" }\n");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
@@ -306,7 +306,7 @@ fn a_mistyped_source_is_not_a_literal_secret() {
 }
 
 #[test]
-fn an_unknown_provider_is_named_with_the_next_step() {
+fn unknown_provider_error_suggests_a_command_or_name() {
     let sandbox = Sandbox::new();
     let run = sandbox.broker(&["token", "sentinelhub"]).ends(2).fails_with("provider_unknown");
     let _ = run.says("broker add sentinelhub");

@@ -1,4 +1,4 @@
-//! Many concurrent processes with an expired token, and a service that detects reuse: it is asked once.
+//! Tests that of many concurrent processes with an expired token, only one asks the service for a new one.
 
 use std::io::{PipeReader, Read};
 use std::process::Stdio;
@@ -15,11 +15,11 @@ const TOKEN: &[&str] = &["token", "earthscope"];
 struct Crowd {
     service: EarthScope,
     sandbox: Sandbox,
-    /// The service does not respond while this is locked.
+    /// While a test holds this lock, the service does not respond.
     door: Arc<Mutex<()>>,
 }
 
-/// The number of requests, of refreshes and of reused tokens.
+/// Counts token requests, refreshes, and uses of an old refresh token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Asked {
     requests: usize,
@@ -50,7 +50,6 @@ impl Crowd {
         Asked { requests, refreshes, reuses: self.service.reuse_events() }
     }
 
-    /// The requests since `before`.
     fn since(&self, before: Asked) -> Asked {
         let now = self.asked();
         Asked { requests: now.requests - before.requests, refreshes: now.refreshes - before.refreshes, ..now }
@@ -61,14 +60,14 @@ impl Crowd {
         self.asked()
     }
 
-    /// Runs this many processes at once, with these commands in turn.
+    /// Runs this many processes at once. They use the commands in rotation.
     fn run(&self, processes: usize, commands: &[&[&str]]) -> Vec<Run> {
         let in_turn = commands.iter().cycle().take(processes);
         let all: Vec<_> = in_turn.map(|words| self.sandbox.start(words)).collect();
         all.into_iter().map(finish).collect()
     }
 
-    /// Expires the token and checks that one process renews it.
+    /// Makes the token expire, and checks that only one process renews the token.
     #[track_caller]
     fn renews_once(&self) {
         let before = self.expire();
@@ -77,7 +76,7 @@ impl Crowd {
         assert_eq!(self.since(before), Asked { requests: 1, refreshes: 1, reuses: 0 });
     }
 
-    /// Expires the token; the response comes when all other processes wait.
+    /// Makes the token expire, and delays the response until all other processes wait for the lock.
     fn all_wait_for_one(&self) -> (Vec<Run>, Asked) {
         let before = self.expire();
         let no_response = self.door.lock().expect("the door");
@@ -89,7 +88,7 @@ impl Crowd {
     }
 }
 
-/// Starts `broker` this many times with one pipe as stderr.
+/// Starts many `broker` processes that share one pipe as stderr.
 pub(crate) fn start_with_one_stderr(
     sandbox: &Sandbox,
     words: &[&str],
@@ -104,7 +103,7 @@ pub(crate) fn start_with_one_stderr(
     (reader, (0..times).map(start).collect())
 }
 
-/// Checks that all printed the same token, and returns it.
+/// Checks that all runs printed the same token, and returns the token.
 #[track_caller]
 pub(crate) fn same(runs: Vec<Run>) -> String {
     let mut tokens: Vec<_> = runs.into_iter().map(Run::token).collect();
@@ -113,7 +112,7 @@ pub(crate) fn same(runs: Vec<Run>) -> String {
     tokens.remove(0)
 }
 
-/// Reads until `words` appeared this many times.
+/// Reads stderr until `words` has appeared this many times.
 pub(crate) fn read_until(stderr: &mut PipeReader, words: &str, times: usize) {
     let (mut text, mut piece) = (String::new(), [0; 4096]);
     while text.matches(words).count() < times {
@@ -123,13 +122,13 @@ pub(crate) fn read_until(stderr: &mut PipeReader, words: &str, times: usize) {
     }
 }
 
-/// All rounds with `BROKER_E2E_FULL` (CI), otherwise some of them.
+/// The number of rounds to run: all with `BROKER_E2E_FULL` (set in CI), else a few.
 fn rounds(all: usize) -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { all } else { all.div_ceil(8).max(5) }
 }
 
 #[test]
-fn one_of_64_processes_renews_at_each_expiry() {
+fn one_of_64_processes_renews_an_expired_token() {
     let crowd = Crowd::new();
     for _ in 0..rounds(200) {
         crowd.renews_once();
@@ -137,7 +136,7 @@ fn one_of_64_processes_renews_at_each_expiry() {
 }
 
 #[test]
-fn slow_responses_are_not_requested_twice() {
+fn slow_token_response_is_not_requested_twice() {
     let crowd = Crowd::new();
     for round in 0..rounds(20) {
         crowd.service.fault("token", Fault::Delay(Duration::from_millis([100, 200, 300][round % 3])));
@@ -162,7 +161,7 @@ fn waiting_processes_share_token_or_failure() {
 }
 
 #[test]
-fn transient_errors_do_not_affect_the_next_expiry() {
+fn failed_renewal_does_not_affect_the_next_one() {
     let crowd = Crowd::new();
     for fault in [Fault::Status(503), Fault::Garbage, Fault::Html(200)].iter().cycle().take(rounds(20)) {
         crowd.service.fault("token", fault.clone());
@@ -173,7 +172,7 @@ fn transient_errors_do_not_affect_the_next_expiry() {
         for run in failed {
             let _ = run.ends(4);
         }
-        // Processes that started after the failure share one more request.
+        // Processes that start after the failure share one more request.
         let again = usize::from(!succeeded.is_empty());
         assert_eq!(
             crowd.since(before),
@@ -188,7 +187,7 @@ fn transient_errors_do_not_affect_the_next_expiry() {
 }
 
 #[test]
-fn concurrent_commands_all_succeed() {
+fn different_concurrent_commands_all_succeed() {
     const FORCED: usize = 8;
     let crowd = Crowd::new();
     let status = ["status", "earthscope", "--json"];
@@ -207,7 +206,7 @@ fn concurrent_commands_all_succeed() {
             assert!(["valid", "expired"].contains(&status["state"].as_str().expect("a state")), "{status}");
         }
         let asked = crowd.since(before);
-        // Each forced process may send a request, and one of the others.
+        // Each process with `--force` may send a request, and so may one of the others.
         assert!((1..=FORCED + 1).contains(&asked.refreshes), "{asked:?}");
         assert_eq!((asked.requests, asked.reuses), (asked.refreshes, 0));
     }

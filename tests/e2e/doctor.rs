@@ -1,4 +1,4 @@
-//! `broker doctor` finds each problem with its fix. No problem hides another, and nothing is changed.
+//! Tests that `broker doctor` reports each problem with its fix, and changes nothing.
 
 mod advice;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::stage::{expired, logged_in};
 
-/// Returns the messages and fixes of a run with `--json`, by `id provider`.
+/// Parses the output of `doctor --json` into messages and fixes by `ID PROVIDER`.
 fn findings(run: &Run) -> BTreeMap<String, (String, String)> {
     let report: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("JSON: {run:?}"));
     assert_eq!(report["version"], 1);
@@ -33,7 +33,7 @@ fn findings(run: &Run) -> BTreeMap<String, (String, String)> {
     found.iter().map(entry).collect()
 }
 
-/// Returns the ids of the findings of `doctor` with these arguments.
+/// Runs `broker doctor` and returns the ids of its findings.
 #[track_caller]
 fn ids(sandbox: &Sandbox, words: &[&str]) -> Vec<String> {
     findings(&sandbox.broker(&[&["doctor", "--json"], words].concat())).into_keys().collect()
@@ -43,7 +43,7 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// Returns the files of a folder with their content.
+/// Returns all files of a folder with their content.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten();
     entries
@@ -82,7 +82,7 @@ fn doctor_offline_sends_no_request() {
 }
 
 #[test]
-fn doctor_names_the_obstacle_to_a_service() {
+fn doctor_tells_web_portals_and_outages_apart() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let sandbox = Sandbox::new();
     let url = service.url();
@@ -110,7 +110,7 @@ fn doctor_names_the_obstacle_to_a_service() {
 }
 
 #[test]
-fn doctor_finds_a_wrong_clock() {
+fn doctor_reports_a_wrong_system_clock() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let sandbox = Sandbox::new().with_config(&config);
@@ -128,7 +128,7 @@ fn doctor_finds_a_wrong_clock() {
 }
 
 #[test]
-fn doctor_reports_every_problem() {
+fn doctor_reports_all_problems_at_once() {
     let sandbox = Sandbox::new()
         .with_env("BROKER_STATEDIR", "/nowhere")
         .with_env("BROKER_URL", "amqp://another.broker")
@@ -155,7 +155,7 @@ fn doctor_reports_every_problem() {
     assert_eq!(ids, expected);
     assert!(found["configuration.load"].0.contains("providers.toml:1:"), "{found:?}");
     assert!(found["configuration.variables"].1.contains("BROKER_STATE_DIR"), "{found:?}");
-    // The text has the same findings.
+    // Without `--json`, the text output has the same findings.
     let run = sandbox.broker(&["doctor"]).ends(1);
     assert_eq!(run.out.matches("fix: ").count(), expected.len(), "{}", run.out);
 }
@@ -286,7 +286,7 @@ fn doctor_finds_an_unreachable_proxy_and_hides_its_password() {
     assert!(found["network.proxy"].0.contains("127.0.0.1:1 (HTTPS_PROXY)"), "{found:?}");
 }
 
-/// A server with a certificate of an unknown authority. Stopped when dropped.
+/// A TLS server whose certificate comes from an unknown authority, stopped when dropped.
 struct Untrusted(Child);
 
 impl Drop for Untrusted {
@@ -297,7 +297,7 @@ impl Drop for Untrusted {
 
 #[test]
 #[ignore = "needs openssl"]
-fn doctor_tells_an_untrusted_issuer_from_other_tls_faults() {
+fn doctor_tells_untrusted_issuer_from_other_tls_errors() {
     let sandbox = Sandbox::new();
     let run = |words: &[&str]| {
         let output = Command::new("openssl").args(words).current_dir(sandbox.home()).output();
@@ -365,7 +365,7 @@ fn doctor_tells_an_untrusted_issuer_from_other_tls_faults() {
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut server = Untrusted(server.spawn().expect("openssl"));
-    // It prints ACCEPT when it listens.
+    // `openssl s_server` prints ACCEPT when it listens.
     let mut output = std::io::BufReader::new(server.0.stdout.take().expect("its output"));
     let mut line = String::new();
     while !line.contains("ACCEPT") {
@@ -379,7 +379,7 @@ fn doctor_tells_an_untrusted_issuer_from_other_tls_faults() {
     assert!(found["network.issuer earthscope"].1.contains("SSL_CERT_FILE"), "{found:?}");
     let trusting = sandbox.home().join("ca.pem").display().to_string();
     let sandbox = sandbox.with_env("SSL_CERT_FILE", &trusting);
-    // It answers with a web page, so TLS succeeded.
+    // The finding about a web page shows that TLS succeeded.
     assert_eq!(ids(&sandbox, &["earthscope"]), ["network.portal earthscope"]);
 }
 
@@ -406,9 +406,9 @@ fn doctor_finds_a_configured_provider_without_a_secret() {
     assert_eq!(ids(&sandbox, &["--offline"]), [""; 0]);
 }
 
-/// No code may look for this phrase in a message.
+/// Some paths contain the text of a finding, because `doctor` must not recognize findings by their text.
 #[test]
-fn doctor_finds_a_readable_secret_whatever_its_path_says() {
+fn doctor_reports_a_readable_secret_file_with_odd_name() {
     let sandbox = Sandbox::new();
     for name in [" holds the secret ", "x holds the secret of y: chmod 600", "tokens.json"] {
         let config = sandbox.home().join(name);

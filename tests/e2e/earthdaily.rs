@@ -1,4 +1,4 @@
-//! EarthDaily: client credentials.
+//! Tests EarthDaily's client credentials.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
@@ -9,7 +9,7 @@ fn with(service: &EarthDaily) -> Sandbox {
 }
 
 #[test]
-fn secret_in_environment_is_enough() {
+fn secret_in_environment_needs_no_configuration() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = with(&service).with_env("EDS_SECRET", "standin-api-token");
     let token = sandbox.broker(&["token", "earthdaily"]).token();
@@ -19,7 +19,7 @@ fn secret_in_environment_is_enough() {
 }
 
 #[test]
-fn variables_of_the_official_client_are_read() {
+fn variables_of_the_official_python_client_are_read() {
     let options = EarthDailyOptions {
         client_id: "legacy:id".into(),
         secret: "s p%c/é KANARIE".into(),
@@ -59,7 +59,7 @@ fn client_auth_body_sends_credentials_in_the_body() {
 }
 
 #[test]
-fn lifetime_is_from_expires_in_jwt_or_one_hour() {
+fn lifetime_is_from_expires_in_else_jwt_else_one_hour() {
     for (form, jwt, lifetime) in [
         (ExpiresIn::Number, false, 7200),
         (ExpiresIn::String, false, 7200),

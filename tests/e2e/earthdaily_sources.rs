@@ -1,4 +1,4 @@
-//! Sources of secrets of EarthDaily and Carbon Mapper, which are never joined.
+//! Tests where EarthDaily and Carbon Mapper secrets come from. Values of different sources are never combined.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
 }
 
-/// A sandbox whose proxy does not exist: no test reaches a real service.
+/// Returns a sandbox with an unreachable proxy, so that no request reaches a real service.
 fn sandbox() -> Sandbox {
     Sandbox::new().with_env("HTTPS_PROXY", "http://127.0.0.1:9")
 }
@@ -30,7 +30,7 @@ fn credentials(sandbox: &Sandbox, text: &str) -> PathBuf {
 }
 
 #[test]
-fn each_source_of_the_official_tools_is_enough() {
+fn each_secret_source_of_official_tools_is_sufficient() {
     let service = service();
     let url = service.auth_url();
     for (name, variable, text) in [
@@ -61,7 +61,7 @@ fn each_source_of_the_official_tools_is_enough() {
 }
 
 #[test]
-fn profile_selects_an_ini_section() {
+fn profile_variable_selects_an_ini_section() {
     let service = service();
     let text = format!(
         "[default]\nEDS_SECRET = wrong-KANARIE\nEDS_AUTH_URL = {0}\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {0}\n",
@@ -100,7 +100,7 @@ fn named_file_without_secret_is_an_error() {
 }
 
 #[test]
-fn first_source_with_a_secret_is_not_joined() {
+fn first_secret_source_is_not_combined_with_others() {
     let (first, second) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -120,7 +120,7 @@ fn first_source_with_a_secret_is_not_joined() {
 }
 
 #[test]
-fn url_in_environment_never_gets_a_files_secret() {
+fn url_in_environment_never_gets_secret_from_a_file() {
     let (own, evil) = (service(), service());
     let sandbox = sandbox();
     let text = format!(
@@ -131,14 +131,14 @@ fn url_in_environment_never_gets_a_files_secret() {
     let sandbox = sandbox.with_env("EDS_AUTH_URL", &evil.auth_url()).with_env("EDS_CLIENT_ID", "evil");
     let _ = sandbox.broker(&TOKEN).token();
     assert_eq!(own.exchanges(), 1);
-    // A secret without a URL goes to the default URL, not to the environment's.
+    // A secret from a file without a URL goes to the default URL, not to the environment's URL.
     let sandbox = sandbox.with_env("EDS_INI_PROFILE", "bare");
     let _ = sandbox.broker(&TOKEN).ends(4).says("https://api.earthdaily.com/");
     assert!(evil.seen().is_empty());
 }
 
 #[test]
-fn files_in_the_working_folder_are_not_read() {
+fn secret_files_in_working_folder_are_not_read() {
     let evil = service();
     let sandbox = sandbox();
     let text = format!("EDS_SECRET=x-KANARIE\nEDS_AUTH_URL={}\n", evil.auth_url());
@@ -155,7 +155,7 @@ fn files_in_the_working_folder_are_not_read() {
 }
 
 #[test]
-fn env_file_is_a_complete_source() {
+fn env_file_is_not_combined_with_other_sources() {
     let (own, other) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -180,7 +180,7 @@ fn env_file_is_a_complete_source() {
     assert!(other.seen().is_empty(), "variables of the environment are ignored");
 }
 
-/// The configured secret and its URLs are ignored, and tokens of both secrets are stored separately.
+/// The env file's secret and URL replace the configured ones. Tokens of the two secrets are stored separately.
 #[test]
 fn env_file_wins_over_the_configuration() {
     let (configured, named) = (service(), service());
@@ -199,7 +199,7 @@ fn env_file_wins_over_the_configuration() {
     let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\n"));
     let with_bare = ["token", "earthdaily", "--env-file", &bare];
     let _ = sandbox.broker(&with_bare).ends(4).says("https://api.earthdaily.com/");
-    // Without a configured secret, the configured URL is used.
+    // If only the env file has a secret, the configured URL is used.
     sandbox.write_config(&config(""));
     assert!(configured.access_is_live(&sandbox.broker(&with_bare).token()));
 }
@@ -221,7 +221,7 @@ fn invalid_env_file_is_reported() {
 }
 
 #[test]
-fn two_providers_use_separate_sources() {
+fn two_providers_can_use_separate_env_files() {
     let (first, second) = (service(), service());
     let config = format!(
         "[providers.second]\nkind = \"earthdaily\"\nauth_url = \"{}\"\nclient_secret = {{ env = \"OWN\" }}\n",
@@ -234,7 +234,7 @@ fn two_providers_use_separate_sources() {
 }
 
 #[test]
-fn pipes_are_refused_without_waiting() {
+fn secret_file_that_is_a_pipe_is_refused_at_once() {
     let sandbox = sandbox();
     let pipe = |name: &str| {
         let path = sandbox.home().join(name);
@@ -257,7 +257,7 @@ fn pipes_are_refused_without_waiting() {
     }
     sandbox.write_config(&format!("[providers.earthdaily]\nclient_secret = {{ file = \"{path}\" }}\n"));
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).fails_with("secret_unreadable").says(&path);
-    // A link to a file is accepted.
+    // A symbolic link to a regular file is accepted.
     let (file, link) = (sandbox.home().join("real"), sandbox.home().join("link"));
     sandbox.write(&file, "KANARIE");
     std::os::unix::fs::symlink(&file, &link).expect("a link");
@@ -272,7 +272,7 @@ fn carbonmapper(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn token_in_environment_is_used_last() {
+fn token_in_environment_is_used_only_without_login() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let env_token = "opaque-KANARIE-token";
     let sandbox = carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", env_token);
@@ -287,7 +287,7 @@ fn token_in_environment_is_used_last() {
         "another-KANARIE",
         "not the earlier token"
     );
-    // It is not a grant, and a login replaces it.
+    // A token from the environment is not stored as a grant, and a login takes precedence.
     assert!(sandbox.record("carbonmapper").get("grant").is_none());
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let login = ["login", "carbonmapper", "--password-stdin"];
@@ -302,7 +302,7 @@ fn token_in_environment_is_used_last() {
 #[test]
 fn expired_token_in_environment_is_not_used() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
-    // The claims are {"exp":1500000000}.
+    // The JWT's claims are {"exp":1500000000}, a time in 2017.
     let sandbox =
         carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", "e30.eyJleHAiOjE1MDAwMDAwMDB9.KANARIE");
     let run =

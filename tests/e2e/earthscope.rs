@@ -1,4 +1,4 @@
-//! EarthScope: device login, client credentials, renewal and logout.
+//! Tests EarthScope: device login, client credentials, renewal and logout.
 
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn device_login_stores_the_token() {
     let sandbox = with(&service);
     let mut login = sandbox.start(&["login", "earthscope"]);
     let mut lines = BufReader::new(login.stderr.take().expect("stderr")).lines().map_while(Result::ok);
-    // URL and code are shown without a terminal too.
+    // Without a terminal, `login` prints URL and code on stderr.
     let url = lines.find(|line| line.contains("/activate")).expect("the page");
     let code = service.user_codes().pop().expect("a code");
     assert!(url.contains(service.url()) && url.ends_with(&format!(" the code {code}")), "{url}");
@@ -51,7 +51,7 @@ fn device_login_stores_the_token() {
 }
 
 #[test]
-fn token_without_login_fails_without_a_request() {
+fn token_command_without_login_sends_no_request() {
     let service = service(Rotation::Keep);
     let run = with(&service).broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
     assert_eq!(run.out, "");
@@ -59,7 +59,7 @@ fn token_without_login_fails_without_a_request() {
 }
 
 #[test]
-fn token_with_login_flag_logs_in() {
+fn token_command_with_login_flag_starts_a_login() {
     let service = service(Rotation::Keep);
     service.approve_all();
     let sandbox = with(&service);
@@ -103,7 +103,6 @@ fn refused_refresh_token_is_not_sent_again() {
     assert_eq!(service.seen().len(), requests);
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     assert_eq!(status["providers"][0]["state"], "login_required");
-    // A new login works.
     let _ = log_in(&service, &sandbox);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
 }
@@ -138,7 +137,7 @@ fn client_secret_needs_no_login() {
 }
 
 #[test]
-fn user_login_and_client_secret_are_isolated() {
+fn user_login_and_client_secret_tokens_are_separate() {
     let options = EarthScopeOptions {
         client_secret: Some(CLIENT_SECRET.into()),
         interval: Some(1),
@@ -157,7 +156,7 @@ fn user_login_and_client_secret_are_isolated() {
     sandbox.write_config(&with_secret);
     let client_token = sandbox.broker(&["token", "earthscope"]).token();
     assert_ne!(user_token, client_token);
-    // The user's login is still stored.
+    // The client credentials have not replaced the user's login.
     sandbox.write_config(&with_login);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), user_token);
     sandbox.age("earthscope", TimeDelta::days(2));
@@ -166,7 +165,7 @@ fn user_login_and_client_secret_are_isolated() {
 }
 
 #[test]
-fn login_is_not_sent_to_another_issuer() {
+fn stored_login_is_not_sent_to_another_issuer() {
     let (first, second) = (service(Rotation::Keep), service(Rotation::Keep));
     let sandbox = with(&first);
     let _ = log_in(&first, &sandbox);
@@ -192,7 +191,7 @@ fn login_accepts_a_refresh_token_from_stdin() {
         .broker_reading(&["login", "earthscope", "--refresh-token-stdin"], &format!("{token}\n"))
         .ends(0);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
-    // A refused refresh token replaces nothing.
+    // A refresh token that the service refuses does not replace the stored login.
     let _ =
         sandbox.broker_reading(&["login", "earthscope", "--refresh-token-stdin"], "wrong-KANARIE").ends(6);
     sandbox.age("earthscope", TimeDelta::days(2));
@@ -201,7 +200,7 @@ fn login_accepts_a_refresh_token_from_stdin() {
 }
 
 #[test]
-fn refresh_token_in_environment_starts_a_record() {
+fn refresh_token_in_environment_starts_a_new_login() {
     let service = service(Rotation::RotateDetectReuse);
     let bootstrap = service.issue_refresh_token();
     let sandbox = with(&service).with_env("ES_OAUTH2__REFRESH_TOKEN", &bootstrap);
@@ -211,7 +210,7 @@ fn refresh_token_in_environment_starts_a_record() {
         sandbox.age("earthscope", TimeDelta::days(2));
     }
     assert_eq!(service.reuse_events(), 0);
-    // A refused refresh token is not sent again.
+    // After the service has refused the refresh token, the broker does not send it again.
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3);
     let requests = service.seen().len();
@@ -220,13 +219,13 @@ fn refresh_token_in_environment_starts_a_record() {
 }
 
 #[test]
-fn logout_revokes_and_deletes() {
+fn logout_revokes_the_login_and_deletes_the_record() {
     let service = service(Rotation::Rotate);
     let sandbox = with(&service);
     let _ = log_in(&service, &sandbox);
     let stored =
         sandbox.record("earthscope")["grant"]["secret"].as_str().expect("a refresh token").to_owned();
-    // Revocation fails: the login is kept.
+    // If the revocation fails, the login is kept.
     service.fault_always("revoke", Fault::CutBefore);
     let _ = sandbox.broker(&["logout", "earthscope"]).ends(4).fails_with("network_unreachable");
     assert!(sandbox.record_path("earthscope").exists());
@@ -252,7 +251,7 @@ fn local_logout_sends_no_request() {
 }
 
 #[test]
-fn sixty_four_processes_refresh_once() {
+fn sixty_four_processes_refresh_an_expired_token_once() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = with(&service);
     let _ = log_in(&service, &sandbox);
@@ -265,14 +264,14 @@ fn sixty_four_processes_refresh_once() {
 }
 
 #[test]
-fn signal_waits_until_tokens_are_saved() {
+fn signal_during_renewal_waits_until_token_is_saved() {
     for signal in ["INT", "TERM", "HUP"] {
         let service = service(Rotation::RotateDetectReuse);
         let sandbox = with(&service);
         let _ = log_in(&service, &sandbox);
         sandbox.age("earthscope", TimeDelta::days(2));
         service.forget_seen();
-        // The service rotates the refresh token, and its response is slow.
+        // The response with the new refresh token is slow, so the signal arrives before.
         service.fault("token", Fault::Delay(Duration::from_millis(300)));
         let child = sandbox.start(&["token", "earthscope"]);
         assert!(service.wait_for("token", 1, A_MOMENT));
@@ -297,7 +296,7 @@ fn ctrl_c_during_login_stores_nothing() {
 }
 
 #[test]
-fn min_ttl_and_force_get_new_tokens() {
+fn min_ttl_and_force_flags_get_a_new_token() {
     let service =
         EarthScope::start(EarthScopeOptions { token_life: 7200, interval: Some(1), ..Default::default() });
     let sandbox = with(&service);
@@ -315,7 +314,7 @@ fn min_ttl_and_force_get_new_tokens() {
 }
 
 #[test]
-fn rotated_refresh_token_of_odd_response_is_kept() {
+fn rotated_refresh_token_of_malformed_response_is_saved() {
     for key in ["access_token", "token_type"] {
         let service = service(Rotation::RotateDetectReuse);
         let sandbox = with(&service);
@@ -343,7 +342,7 @@ fn transient_error_codes_with_status_400_are_transient() {
 }
 
 #[test]
-fn service_text_is_sanitized_for_the_terminal() {
+fn service_error_text_is_sanitized_for_the_terminal() {
     let service = EarthScope::start(EarthScopeOptions {
         user_subject: "a\u{1b}[31mb\n\u{202e}c".into(),
         interval: Some(1),
@@ -356,7 +355,7 @@ fn service_text_is_sanitized_for_the_terminal() {
 }
 
 #[test]
-fn refusal_with_refresh_token_does_not_rotate() {
+fn refresh_token_in_an_error_response_is_ignored() {
     let service = service(Rotation::Keep);
     let sandbox = with(&service);
     let _ = log_in(&service, &sandbox);

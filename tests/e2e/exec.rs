@@ -1,4 +1,4 @@
-//! `broker exec`: a command with tokens in its environment.
+//! Tests `broker exec`, which runs a command with tokens in its environment.
 
 mod file;
 
@@ -10,7 +10,7 @@ use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOp
 
 use crate::stage::program;
 
-/// Two services with configured secrets, and a sandbox for both.
+/// Returns two services, and a sandbox with secrets for both.
 fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
     let (imagery, methane) = (
         EarthDaily::start(EarthDailyOptions::default()),
@@ -27,7 +27,6 @@ fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
     (imagery, methane, sandbox)
 }
 
-/// Reads the first line that the command prints.
 fn first_line(child: &mut Started) -> String {
     let (mut line, mut byte) = (Vec::new(), [0]);
     let stdout = child.stdout.as_mut().expect("its stdout");
@@ -37,15 +36,15 @@ fn first_line(child: &mut Started) -> String {
     String::from_utf8(line).expect("UTF-8")
 }
 
-/// The content of a file that a command wrote.
+/// Returns the content of a file that the command wrote.
 fn written(sandbox: &Sandbox, name: &str) -> String {
     std::fs::read_to_string(sandbox.home().join(name)).expect("a file")
 }
 
 #[test]
-fn command_gets_tokens_only_in_its_variables() {
+fn exec_passes_tokens_only_in_environment_variables() {
     let (imagery, _methane, sandbox) = two();
-    // Its output is searched for secrets, so it prints its arguments.
+    // The sandbox searches stdout for secrets, so the script prints the command line there and the tokens to a file.
     let script = "umask 077; printf '%s %s' $EDS_TOKEN $CARBONMAPPER_TOKEN > seen; tr '\\0' ' ' < /proc/$$/cmdline; \
                   echo \"$1\"; test -n \"$EDS_SECRET\"";
     let words = ["exec", "earthdaily,carbonmapper", "--", "sh", "-c", script, "sh", "--scope"];
@@ -56,12 +55,12 @@ fn command_gets_tokens_only_in_its_variables() {
     assert_eq!(imagery.exchanges(), 1, "stored tokens are used");
 }
 
-/// Prints the process id, signal masks and open files. The C library ignores some signals after the named ones.
+/// Prints process id, signal masks and open files. Omits the real-time signals, some of which the C library uses.
 const INHERITED: &str = "echo $$; sed -n 's/^Sig\\(Ign\\|Blk\\):.*\\(........\\)$/\\1 \\2/p' /proc/self/status; \
                          ls /proc/self/fd; exit 7";
 
 #[test]
-fn command_replaces_the_process_unchanged() {
+fn exec_replaces_its_process_and_keeps_signals_and_files() {
     let (_imagery, _methane, sandbox) = two();
     let inherited = |child: Started| {
         let number = format!("{}\n", child.id());
@@ -70,7 +69,7 @@ fn command_replaces_the_process_unchanged() {
     };
     let without = inherited(spawn(program(&sandbox, "sh", &["-c", INHERITED]), &[]));
     assert!(without.starts_with("Blk 00000000\nIgn 00000000\n0\n1\n"), "{without}");
-    // First with a request, then with the stored token.
+    // The first run requests the token, the second uses the stored token.
     for _ in 0..2 {
         assert_eq!(inherited(sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", INHERITED])), without);
     }
@@ -79,7 +78,7 @@ fn command_replaces_the_process_unchanged() {
 }
 
 #[test]
-fn ignored_signals_stay_ignored() {
+fn exec_keeps_ignored_signals_ignored() {
     let (_imagery, _methane, sandbox) = two();
     for words in [&["exec", "earthdaily"][..], &["exec", "earthdaily"], &["exec", "--file", "earthdaily"]] {
         let words = [words, &["--", "sh", "-c", INHERITED]].concat();
@@ -90,7 +89,7 @@ fn ignored_signals_stay_ignored() {
 }
 
 #[test]
-fn command_that_cannot_run_exits_as_in_a_shell() {
+fn exec_exits_like_a_shell_if_the_command_cannot_run() {
     let (_imagery, _methane, sandbox) = two();
     let exec = |words: &[&str]| sandbox.broker(&[&["exec", "earthdaily"], words].concat());
     let _ = exec(&["--", "no-such-command"]).ends(127).fails_with("program_failed").says("`no-such-command`");
@@ -106,7 +105,7 @@ fn command_that_cannot_run_exits_as_in_a_shell() {
 }
 
 #[test]
-fn missing_dashes_hint_works_when_pasted() {
+fn exec_without_dashes_prints_a_hint_that_can_be_pasted() {
     let (_imagery, _methane, sandbox) = two();
     let bin = sandbox.home().join("bin");
     std::fs::create_dir(&bin).expect("a folder");
@@ -130,7 +129,7 @@ fn missing_dashes_hint_works_when_pasted() {
 }
 
 #[test]
-fn command_does_not_start_without_a_token() {
+fn exec_does_not_start_the_command_without_a_token() {
     let (_imagery, methane, sandbox) = two();
     let start = |providers: &str| sandbox.broker(&["exec", providers, "--", "touch", "started"]);
     let _ = start("earthdaily,earthscope").ends(3).says("broker login earthscope");
@@ -147,7 +146,7 @@ fn command_does_not_start_without_a_token() {
 }
 
 #[test]
-fn each_provider_needs_its_own_variable() {
+fn exec_refuses_two_providers_with_the_same_variable() {
     let (imagery, _methane, sandbox) = two();
     let config = format!(
         "[providers.earthdaily]\nauth_url = \"{0}\"\n[providers.second]\nkind = \"earthdaily\"\n\
@@ -162,7 +161,7 @@ fn each_provider_needs_its_own_variable() {
 }
 
 #[test]
-fn exec_can_be_nested() {
+fn exec_inside_exec_sets_the_variables_of_both() {
     let (_imagery, _methane, sandbox) = two();
     let inner = sandbox.command(&[]).get_program().to_owned();
     let inner = inner.to_str().expect("a path");
@@ -175,7 +174,7 @@ fn exec_can_be_nested() {
 }
 
 #[test]
-fn token_with_two_lines_is_not_passed_on() {
+fn exec_refuses_a_token_with_two_lines() {
     let (imagery, _methane, sandbox) = two();
     let two_lines = broker_testkit::Fault::edit(|answer| answer["access_token"] = "a\nb".into());
     imagery.fault_always("token", two_lines);

@@ -1,4 +1,4 @@
-//! Fallback files: a record that cannot be saved, and its restoration.
+//! Tests fallback files: records that could not be saved in the state folder, and their restoration.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::stage::expired_with;
 
-/// A renewal whose state folder was replaced by a file before the response.
+/// A renewed token in a fallback file, because a file replaced the state folder before the response.
 struct FallbackSave {
     service: EarthScope,
     sandbox: Sandbox,
@@ -19,7 +19,7 @@ struct FallbackSave {
 }
 
 fn fallback_save() -> FallbackSave {
-    // Without the login file of other tools.
+    // With `share = false`, the login is stored only in the record.
     let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");
@@ -39,7 +39,7 @@ impl FallbackSave {
         std::fs::rename(&self.away, self.sandbox.state()).expect("the folder is back");
     }
 
-    /// The fallback file.
+    /// Returns the path of the fallback file.
     fn file(&self) -> PathBuf {
         let mut files = std::fs::read_dir(self.runtime.join("broker")).expect("a folder");
         files.next().expect("a file").expect("a file").path()
@@ -47,11 +47,11 @@ impl FallbackSave {
 }
 
 #[test]
-fn unsaved_record_goes_to_fallback_and_is_restored() {
+fn unsaved_record_goes_to_fallback_file_and_is_restored() {
     let save = fallback_save();
     let FallbackSave { service, sandbox, runtime, .. } = &save;
     let token = save.run.clone().says(&runtime.join("broker").display().to_string()).token();
-    // Without the state folder, the fallback file is read.
+    // While the state folder is missing, the broker reads the fallback file.
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
     save.restore_folder();
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "not the older record");
@@ -67,7 +67,7 @@ fn unsaved_record_goes_to_fallback_and_is_restored() {
     assert_eq!((service.refreshes(), service.reuse_events()), (3, 0));
 }
 
-/// A fallback file, and an older record in the state folder.
+/// Returns a sandbox with a fallback file, and an older record in the state folder.
 fn fallback_and_older() -> (EarthScope, Sandbox, PathBuf) {
     let save = fallback_save();
     save.restore_folder();
@@ -82,9 +82,9 @@ fn edit(path: &Path, change: impl Fn(&mut serde_json::Value)) {
 }
 
 #[test]
-fn record_with_newer_grant_wins() {
+fn record_with_newer_grant_wins_over_the_fallback_file() {
     let (service, sandbox, fallback) = fallback_and_older();
-    // Failures have raised the revision of the older record.
+    // Recorded failures may raise the revision of the older record, so revisions cannot decide which is newer.
     edit(&sandbox.record_path("earthscope"), |record| record["revision"] = 99.into());
     age_file(&fallback, TimeDelta::hours(25));
     let token = sandbox.broker(&["token", "earthscope"]).token();
@@ -93,7 +93,7 @@ fn record_with_newer_grant_wins() {
 }
 
 #[test]
-fn newer_login_wins_over_older_fallback() {
+fn newer_login_wins_over_older_fallback_file() {
     let (service, sandbox, fallback) = fallback_and_older();
     let old = std::fs::read(&fallback).expect("a record");
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
@@ -101,14 +101,14 @@ fn newer_login_wins_over_older_fallback() {
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
     let token = sandbox.broker(&["token", "earthscope"]).token();
-    // As if the logout had not known this folder.
+    // The test restores the fallback file, as if the logout had not found its folder.
     sandbox.write(&fallback, &String::from_utf8(old).expect("text"));
     edit(&fallback, |record| record["revision"] = 99.into());
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
 }
 
 #[test]
-fn next_call_restores_fallback_without_renewal() {
+fn next_call_restores_the_fallback_file_without_renewal() {
     let (_service, sandbox, fallback) = fallback_and_older();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(!fallback.exists());
@@ -116,7 +116,7 @@ fn next_call_restores_fallback_without_renewal() {
 }
 
 #[test]
-fn fallback_is_found_by_any_spelling_of_the_folder() {
+fn fallback_file_is_found_by_any_path_of_the_state_folder() {
     let (service, sandbox, fallback) = fallback_and_older();
     let slash = format!("{}/", sandbox.state().display());
     let link = sandbox.home().join("link");
@@ -128,7 +128,7 @@ fn fallback_is_found_by_any_spelling_of_the_folder() {
 }
 
 #[test]
-fn unreadable_fallback_is_kept() {
+fn unreadable_fallback_file_is_not_deleted() {
     let (_service, sandbox, fallback) = fallback_and_older();
     edit(&fallback, |record| record["version"] = 99.into());
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3);

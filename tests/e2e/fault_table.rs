@@ -1,5 +1,4 @@
-//! Every fault at every request of every kind: `fault-table.md` lists the results. Results that are never allowed fail
-//! the test, whatever the table says.
+//! Tests every request of every provider with every fault, and compares the results with `fault-table.md`.
 
 mod cell;
 mod hitch;
@@ -15,13 +14,13 @@ use cell::{Cell, run};
 use hitch::{Hitch, hitches};
 use request::{Request, requests};
 
-/// The number of concurrent cells: each has its own service and process.
+/// The number of tests that run at once, each with its own service and process.
 const CONCURRENT: usize = 4;
 
-/// The number of faults per login, if they do not change it.
+/// The number of faults tested with one login, if the request does not change the login.
 const FAULTS_PER_LOGIN: usize = 6;
 
-/// `UPDATE=1 cargo test -p broker-e2e fault_table` rewrites the table after a change; review the difference.
+/// `UPDATE=1 cargo test -p broker-e2e fault_table` rewrites the table. Review the difference.
 #[test]
 #[ignore = "takes a minute"]
 fn every_fault_at_every_request_matches_the_table() {
@@ -29,7 +28,7 @@ fn every_fault_at_every_request_matches_the_table() {
     let cells = run_all(&requests, &hitches);
     let rows: Vec<_> = cells.iter().map(|((r, h), cell)| (&requests[*r], &hitches[*h], cell)).collect();
     let observed = table::text(&rows);
-    // Shown even if the test passes, unlike `println`.
+    // Unlike `println`, this prints even if the test passes.
     std::io::stdout().write_all(observed.as_bytes()).expect("stdout");
 
     let broken: String =
@@ -45,14 +44,14 @@ fn every_fault_at_every_request_matches_the_table() {
     assert!(others.is_empty(), "the results differ from fault-table.md (- table, + result):\n{others}");
 }
 
-/// Lists the results of a cell that are never allowed.
+/// Formats the results that no fault may cause, if any.
 fn violations(request: &Request, hitch: &Hitch, cell: &Cell) -> Option<String> {
     let place = format!("{} | {} | {}", request.kind, request.name, hitch.name);
     let broken = cell.broken.join("; ");
     (!broken.is_empty()).then(|| format!("{place}: {broken}\n    {}\n", cell.stderr))
 }
 
-/// The faults of one request that share a login.
+/// Faults of one request that are tested with the same login.
 struct Job<'a> {
     request: usize,
     hitches: Vec<(usize, &'a Hitch)>,

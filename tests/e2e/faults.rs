@@ -1,4 +1,4 @@
-//! Faults of services, networks and disks: none of them loses a login.
+//! Tests that faults of services, networks and disks lose no login.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -25,7 +25,7 @@ fn seismic() -> (EarthScope, Sandbox) {
 }
 
 #[test]
-fn service_fault_is_exit_4_until_it_ends() {
+fn service_fault_exits_with_4_until_the_service_recovers() {
     let faults = [
         Fault::Html(200),
         Fault::Empty(200),
@@ -49,7 +49,7 @@ fn service_fault_is_exit_4_until_it_ends() {
 }
 
 #[test]
-fn redirect_is_refused() {
+fn redirect_of_the_token_endpoint_is_refused() {
     let (service, sandbox) = imagery();
     let trap = EarthDaily::start(EarthDailyOptions::default());
     service.fault_always("token", Fault::Redirect(trap.auth_url()));
@@ -58,11 +58,11 @@ fn redirect_is_refused() {
 }
 
 #[test]
-fn stored_token_is_used_offline_until_it_expires() {
+fn stored_token_is_used_without_network_until_expiry() {
     let (service, sandbox) = seismic();
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     drop(service);
-    // In the advisory window, an hour before the end of a day.
+    // The token is valid for a day. In the last hour, it is due for renewal but still valid.
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     let run = sandbox.broker(&["token", "earthscope"]).says("earthscope");
     assert_eq!(run.token(), stored);
@@ -79,7 +79,7 @@ fn stored_token_is_used_offline_until_it_expires() {
 }
 
 #[test]
-fn retry_after_is_obeyed_and_reported() {
+fn retry_after_delays_the_next_request_and_is_reported() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -101,7 +101,7 @@ fn wrong_secret_and_wrong_environment_are_refused() {
 }
 
 #[test]
-fn expired_new_token_is_an_error() {
+fn new_token_that_has_already_expired_is_an_error() {
     let options = EarthDailyOptions {
         expires_in_form: broker_testkit::ExpiresIn::Missing,
         jwt: true,
@@ -110,11 +110,11 @@ fn expired_new_token_is_an_error() {
     let service = EarthDaily::start(options);
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
     let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
-    // The service's clock is a day behind; its `Date` header corrects the expiry.
+    // The service's clock is a day behind. The broker reads its `Date` header to correct the expiry.
     service.set_date_skew(-86_400);
     let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     assert!((3500..=3605).contains(&json["expires_in"].as_i64().expect("seconds")), "{json}");
-    // An expired token is not printed.
+    // A new token that has already expired is an error.
     service.set_date_skew(0);
     service.fault_always("token", Fault::edit(|answer| answer["expires_in"] = (-5).into()));
     let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4).fails_with("token_expired");
@@ -122,7 +122,7 @@ fn expired_new_token_is_an_error() {
 }
 
 #[test]
-fn unreadable_record_is_quarantined_by_login() {
+fn login_quarantines_an_unreadable_record() {
     let newer = r#"{"version":99,"provider":"earthscope","sealed":"x"}"#;
     let foreign = r#"{"version":1,"provider":"somebody"}"#;
     for content in ["", "{\"version\":1,\"prov", newer, foreign, "not a record at all"] {
@@ -146,7 +146,7 @@ fn unreadable_record_is_quarantined_by_login() {
 }
 
 #[test]
-fn fields_of_newer_versions_survive_a_rewrite() {
+fn record_fields_of_newer_versions_survive_a_rewrite() {
     let (_service, sandbox) = seismic();
     let mut record = sandbox.record("earthscope");
     record["later"] = "kept".into();
@@ -168,7 +168,7 @@ fn records_are_0600_in_a_folder_of_0700() {
 }
 
 #[test]
-fn symbolic_links_are_not_followed() {
+fn record_that_is_a_symbolic_link_is_not_followed() {
     let (service, sandbox) = seismic();
     let path = sandbox.record_path("earthscope");
     let elsewhere = sandbox.home().join("elsewhere.json");
@@ -186,7 +186,7 @@ fn unwritable_state_folder_fails_before_requests() {
     let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
     let requests = service.seen().len();
-    // A file instead of the folder, which stops root too.
+    // A file instead of the folder also stops root, who ignores modes.
     let blocked = sandbox.home().join("blocked");
     std::fs::write(&blocked, "").expect("a file");
     let state = blocked.display().to_string();
@@ -203,7 +203,7 @@ fn caller_with_valid_token_does_not_wait_for_lock() {
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     service.forget_seen();
-    // One process renews slowly; the other uses the stored token at once.
+    // One process waits for a slow renewal. The other must print the stored token at once.
     service.fault("token", Fault::Delay(Duration::from_millis(800)));
     let slow = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
@@ -228,7 +228,7 @@ fn world_writable_state_folder_is_refused() {
 }
 
 #[test]
-fn no_request_is_sent_after_a_signal() {
+fn signal_during_a_retry_pause_prevents_the_retry() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "2".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -240,7 +240,7 @@ fn no_request_is_sent_after_a_signal() {
     assert_eq!(service.count("token"), 1);
 }
 
-/// Starts `broker` eight times while the lock is taken, and unlocks when all of them wait for it.
+/// Starts `broker` eight times while the test holds the lock. Releases the lock when all of them wait.
 fn eight_waiting(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
     let lock = std::fs::File::create(sandbox.state().join("earthdaily.lock")).expect("a lock file");
@@ -260,7 +260,7 @@ fn eight_waiting(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
 }
 
 #[test]
-fn waiting_processes_share_a_failure() {
+fn waiting_processes_share_the_failure_of_one_request() {
     let (service, sandbox) = imagery();
     service.fault_always("token", Fault::Hang);
     for child in eight_waiting(&sandbox, &["token", "earthdaily"]) {
@@ -272,7 +272,7 @@ fn waiting_processes_share_a_failure() {
 }
 
 #[test]
-fn waiting_processes_share_a_token_for_min_ttl() {
+fn waiting_processes_with_min_ttl_share_one_new_token() {
     let (service, sandbox) = imagery();
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     service.forget_seen();
@@ -283,12 +283,12 @@ fn waiting_processes_share_a_token_for_min_ttl() {
 }
 
 #[test]
-fn messages_hide_every_encoding_of_a_secret() {
+fn error_messages_redact_every_encoding_of_a_secret() {
     let (service, sandbox) = imagery();
     let secret = r#"s3cr/t+va"l\ue&x"#;
     let sandbox = sandbox.with_env("EDS_SECRET", secret);
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(6);
-    // A service can repeat the header, the form, the text, and the text as JSON.
+    // The service's error repeats the secret in all encodings in which the broker sent it.
     let header = service.seen()[0].header("authorization").expect("a header").to_owned();
     let encoded = "s3cr%2Ft%2Bva%22l%5Cue%26x";
     let repeated =
@@ -304,7 +304,7 @@ fn messages_hide_every_encoding_of_a_secret() {
 }
 
 #[test]
-fn waiting_processes_share_a_forced_token() {
+fn waiting_processes_with_force_share_one_new_token() {
     let (service, sandbox) = imagery();
     let old = sandbox.broker(&["token", "earthdaily"]).token();
     service.forget_seen();
@@ -315,7 +315,7 @@ fn waiting_processes_share_a_forced_token() {
 }
 
 #[test]
-fn huge_numbers_in_a_record_do_not_abort() {
+fn huge_numbers_in_a_record_do_not_crash_the_broker() {
     let (_service, sandbox) = seismic();
     for key in ["ahead_of", "margin", "clock_skew"] {
         for number in [i64::MIN, i64::MIN / 1000, i64::MAX / 1000, i64::MAX] {

@@ -1,4 +1,4 @@
-//! The formats of `token`, read by the programs they are for, where these are installed.
+//! Tests each output format of `broker token` with the programs that read the format.
 
 mod derived;
 mod hosts;
@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 use broker_e2e::{Run, Sandbox};
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
 
-/// A token with characters that need quoting.
+/// A token with characters that shells, JSON and other formats must quote.
 const HARD: &str = r#"KANARIE it's "two" \ \\n 'x'' $HOME ${HOME} $(id) `id` %41 {x} #é ’q‘ ;&|<>(*?)~!"#;
 
-/// A service that issues a fixed token, and a sandbox for it. The service is also the host that accepts the token.
+/// A service that issues a fixed token and also accepts it in requests, with a configured sandbox.
 struct Stage {
     service: EarthDaily,
     sandbox: Sandbox,
@@ -41,26 +41,26 @@ impl Stage {
         stage
     }
 
-    /// Configures the hosts that accept the token.
+    /// Sets the provider's key `hosts`: the hosts to which programs may send the token.
     fn hosts(&self, hosts: &str) {
         let url = self.service.auth_url();
         self.sandbox
             .write_config(&format!("[providers.earthdaily]\nauth_url = \"{url}\"\nhosts = {hosts}\n"));
     }
 
-    /// `broker token earthdaily` with these words.
+    /// Runs `broker token earthdaily` with more arguments.
     #[track_caller]
     fn token(&self, words: &[&str]) -> Run {
         self.sandbox.broker(&[&["token", "earthdaily"], words].concat())
     }
 
-    /// The token in a format.
+    /// Returns the token in a format.
     #[track_caller]
     fn format(&self, format: &str) -> String {
         self.token(&["--format", format]).ends(0).out
     }
 
-    /// The token in a format, in a file.
+    /// Writes the token in a format to a file, and returns the path.
     #[track_caller]
     fn file(&self, format: &str) -> PathBuf {
         let path = self.sandbox.home().join(format!("as-{format}"));
@@ -69,12 +69,12 @@ impl Stage {
         path
     }
 
-    /// A URL that accepts the token.
+    /// Returns the URL that requires the token.
     fn url(&self) -> String {
         format!("{}/platform/v1/stac", self.service.url())
     }
 
-    /// The `Authorization` of the last request for [`Stage::url`].
+    /// Returns the `Authorization` header of the last request to [`Stage::url`].
     #[track_caller]
     fn authorization(&self) -> String {
         let seen = self.service.seen();
@@ -83,20 +83,19 @@ impl Stage {
     }
 }
 
-/// Fails if a program does not run here.
+/// Fails if a program is not installed.
 #[track_caller]
 fn need(words: &[&str]) {
     let found = Command::new(words[0]).args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     assert!(found.is_ok_and(|status| status.success()), "install what `{}` needs", words.join(" "));
 }
 
-/// Runs a program with this input, and returns its stdout.
 #[track_caller]
 fn printed(command: &mut Command, input: &str) -> String {
     let (stdin, mut writer) = std::io::pipe().expect("a pipe");
     std::io::Write::write_all(&mut writer, input.as_bytes()).expect("less than a pipe holds");
     drop(writer);
-    // No proxy for loopback.
+    // The user's proxy must not get requests for loopback.
     let command = command.stdin(stdin).env("LC_ALL", "C.UTF-8").env("no_proxy", "*");
     let output = command.output().expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
@@ -104,14 +103,13 @@ fn printed(command: &mut Command, input: &str) -> String {
     text(output.stdout)
 }
 
-/// Runs a Python script with these arguments, and returns its stdout.
 #[track_caller]
 fn python(script: &str, words: &[&str]) -> String {
     printed(Command::new("python3").args(["-c", script]).args(words), "")
 }
 
 #[test]
-fn template_fills_in_fields() {
+fn template_format_fills_in_token_fields() {
     let stage = Stage::with(HARD);
     let filled = |template: &str| stage.token(&["--template", template]).ends(0).out;
     assert_eq!(filled("X-Token: {token}"), format!("X-Token: {HARD}\n"), "a template implies its format");
@@ -128,7 +126,7 @@ fn template_fills_in_fields() {
 }
 
 #[test]
-fn conflicting_flags_are_rejected_without_a_request() {
+fn conflicting_format_flags_fail_without_a_request() {
     let stage = Stage::with(HARD);
     for (words, says) in [
         (&["--shell", "fish"][..], "env, gdal"),
@@ -169,7 +167,7 @@ fn token_unsuitable_for_a_format_is_an_error() {
 }
 
 #[test]
-fn long_help_describes_each_format() {
+fn long_help_of_token_describes_each_format() {
     let sandbox = Sandbox::new();
     let (short, long) = (sandbox.broker(&["token", "-h"]).ends(0).out, sandbox.broker(&["token", "--help"]));
     let long = long.ends(0).out;

@@ -1,12 +1,12 @@
-//! Runs each fuzz target over its stored corpus and over cheap mutations of each file, the same in every run. Long
-//! runs: `cargo fuzz run TARGET` in `fuzz/`.
+//! Runs each fuzz target with its stored corpus, and with mutations that are the same in every run. For long runs, use
+//! `cargo fuzz run TARGET` in `fuzz/`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::fuzzed::{TARGETS, Target};
 
-/// A deterministic random generator (xorshift64*).
+/// A deterministic pseudorandom generator (xorshift64*).
 struct Dice(u64);
 
 impl Dice {
@@ -19,7 +19,7 @@ impl Dice {
     }
 }
 
-/// Byte sequences that break parsers.
+/// Byte sequences that parsers often handle wrongly.
 const NASTY: [&[u8]; 16] = [
     b"\0",
     b"\"",
@@ -39,7 +39,7 @@ const NASTY: [&[u8]; 16] = [
     b"\x1b[2J",
 ];
 
-/// Mutates a file: flips bits; cuts, repeats and inserts pieces, also of another file.
+/// Mutates a file: flips bits, and cuts, repeats or inserts pieces of this or another file.
 fn mutated(file: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = file.to_vec();
     for _ in 0..=dice.below(3) {
@@ -63,7 +63,7 @@ fn mutated(file: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// Returns the stored inputs of a target, sorted by name.
+/// Returns the stored inputs of a fuzz target, sorted by file name.
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

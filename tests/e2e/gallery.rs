@@ -1,5 +1,5 @@
-//! The gallery: each service as `broker add` writes it, against a fake server that accepts exactly the requests of
-//! `gallery/NAME.json`. These follow the services' documentation.
+//! Tests each service of the gallery with the configuration that `broker add` writes. A fake server accepts exactly the
+//! requests in `gallery/NAME.json`, which follow the service's documentation.
 
 mod service;
 
@@ -26,24 +26,24 @@ fn text_of(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file")
 }
 
-/// The source of a login's password.
+/// Where the user provides the password.
 #[derive(Clone, Copy, PartialEq)]
 enum Password {
-    /// Standard input of `broker login`.
+    /// In the standard input of `broker login`.
     Stdin,
-    /// The environment variable in a commented line of the file.
+    /// In the environment variable that a commented line of the configuration names.
     Variable,
 }
 
-/// A sandbox with an added service, and the values that its user fills in.
+/// A sandbox in which `broker add` has added a service and the test has filled in the user's values.
 struct Case {
     name: String,
     spec: Value,
     service: Service,
     sandbox: Sandbox,
-    /// The standard input of `login`.
+    /// The standard input of `broker login`.
     typed: Option<String>,
-    /// The port of the redirect URI, where the service has a fixed one.
+    /// The port of the redirect URI, if the service requires a fixed port.
     port: u16,
 }
 
@@ -51,7 +51,7 @@ impl Case {
     fn new(name: &str, spec: &Value, password: Password) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
-        // Another program may use the fixed port.
+        // Another program may use port 5000, so the test replaces the port.
         let here = |text: &str| text.replace("localhost:5000", &format!("localhost:{port}"));
         let spec: Value = serde_json::from_str(&here(&spec.to_string())).expect("JSON");
         let (service, sandbox) = (Service::start(), Sandbox::new());
@@ -81,7 +81,7 @@ impl Case {
         let _ = sandbox.broker(&["config", "check"]).ends(0);
         toml = here(&service.in_place(&toml));
         sandbox.write_config(&toml);
-        // The test acts as the browser.
+        // `true` opens no page: the test acts as the browser.
         let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
         for (variable, value) in texts(&spec["variables"]) {
             assert!(run.err.contains(&format!("set {variable}")), "the variable is named: {}", run.err);
@@ -130,7 +130,7 @@ impl Case {
         }
     }
 
-    /// Acts as the user's browser: opens the login page and follows the redirect.
+    /// Logs in as the user's browser would: opens the login page and follows the redirect.
     fn in_browser(&self, words: &[&str], browser: &Value) -> Run {
         let mut started = self.sandbox.start(words);
         let stderr = started.stderr.take().expect("its stderr");
@@ -161,7 +161,7 @@ impl Case {
     }
 }
 
-/// Runs a service, once for each source of a password.
+/// Tests a service once for each way to provide the password.
 fn test(name: &str) {
     let spec: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
     let ways = if spec["password"].is_object() {
@@ -171,7 +171,7 @@ fn test(name: &str) {
     };
     for way in ways {
         let case = Case::new(name, &spec, *way);
-        // With a configured password the broker logs in automatically.
+        // With a configured password, the broker logs in automatically, so runs without a login do not apply.
         let fits = |run: &&Value| run["known_password"] != false || *way == Password::Stdin;
         for run in case.spec["runs"].as_array().expect("runs").iter().filter(fits) {
             case.run(run);
@@ -179,7 +179,7 @@ fn test(name: &str) {
     }
 }
 
-/// Returns the text with one change.
+/// Replaces `old`, which must occur exactly once.
 fn replaced(text: &str, old: &str, new: &str) -> String {
     assert_eq!(text.matches(old).count(), 1, "{old} in {text}");
     text.replace(old, new)
@@ -190,7 +190,7 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
     object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
 }
 
-/// Adds a program that prints its answer for the expected arguments, and fails for others.
+/// Adds a program to PATH that prints an answer for the expected arguments, and fails for others.
 fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
     let folder = sandbox.home().join("bin");
     let path = folder.join(program["name"].as_str().expect("a name"));
@@ -208,7 +208,7 @@ fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
     sandbox.with_env("PATH", &path)
 }
 
-/// A test for each service. Another test checks that the list is complete.
+/// Defines a test for each service. `every_gallery_service_is_listed_and_tested` checks that the list is complete.
 macro_rules! services {
     ($($test:ident $name:literal)*) => {
         const TESTED: &[&str] = &[$($name),*];
@@ -247,7 +247,7 @@ services! {
 }
 
 #[test]
-fn every_service_is_listed_and_tested() {
+fn every_gallery_service_is_listed_and_tested() {
     let files = names_in("../docs/gallery", ".toml");
     assert!(files.len() >= 15, "{files:?}");
     assert_eq!(names_in("e2e/gallery", ".json"), files, "a case for each file");
@@ -260,7 +260,7 @@ fn every_service_is_listed_and_tested() {
 }
 
 #[test]
-fn every_file_names_its_documentation() {
+fn every_gallery_file_names_the_service_documentation() {
     for name in names_in("../docs/gallery", ".toml") {
         let text = text_of(&format!("../docs/gallery/{name}.toml"));
         let comments: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();

@@ -1,4 +1,4 @@
-//! What other processes can see: memory, environment, and the environment of children.
+//! Tests that other processes cannot read the broker's memory and environment, but can read those of its children.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -11,7 +11,7 @@ use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
 use crate::stage::program;
 use crate::user::User;
 
-/// Starts a broker that waits for a response, with core dumps allowed.
+/// Starts a broker that waits for a response. The shell allows core dumps.
 fn waiting(user: &User, service: &EarthDaily, sandbox: &Sandbox) -> Child {
     service.fault("token", Fault::Hang);
     let mut command = dumping(sandbox, "7", &["token", "earthdaily"]);
@@ -21,7 +21,7 @@ fn waiting(user: &User, service: &EarthDaily, sandbox: &Sandbox) -> Child {
     child
 }
 
-/// Returns a command with core dumps of `limit` blocks allowed.
+/// Returns a `broker` command started by a shell that allows core dumps of `limit` blocks.
 fn dumping(sandbox: &Sandbox, limit: &str, words: &[&str]) -> Command {
     let script = format!("ulimit -S -c {limit} && exec \"$0\" \"$@\"");
     let binary = sandbox.home().join("broker");
@@ -39,7 +39,7 @@ fn stage() -> (User, EarthDaily, Sandbox) {
     (user, service, sandbox)
 }
 
-/// Whether a process of this user can open the file.
+/// Returns whether this user can open the file.
 fn reads(user: &User, path: &str) -> bool {
     let mut command = Command::new("sh");
     command.args(["-c", "exec < \"$0\"", path]).stderr(Stdio::null());
@@ -72,7 +72,7 @@ fn waiting_broker_is_not_dumpable_or_readable() {
 #[test]
 fn exec_child_keeps_core_limit_and_is_readable() {
     let (user, _service, sandbox) = stage();
-    // `cat` is another process than the shell.
+    // `cat` shows that another process can read the shell's environment.
     let script = "ulimit -S -c; cat /proc/$$/environ > /dev/null && echo open";
     for words in [
         vec!["exec", "earthdaily", "--", "sh", "-c", script],
@@ -86,7 +86,7 @@ fn exec_child_keeps_core_limit_and_is_readable() {
     }
 }
 
-/// Uses many commands as a user without any permissions.
+/// Runs many commands as an unprivileged user.
 #[test]
 fn commands_work_for_an_unprivileged_user() {
     let (user, _service, sandbox) = stage();
@@ -107,7 +107,7 @@ fn commands_work_for_an_unprivileged_user() {
     ] {
         let _ = run(&words).ends(0);
     }
-    // A process that is not dumpable can still open its own descriptors by name.
+    // A process that is not dumpable must still be able to open its own descriptors as /dev/stdin and /dev/stdout.
     for (name, redirected) in [
         ("plain", "> \"$1\""),
         ("by-name", "--config /dev/fd/3 3< \"$HOME/.config/broker/providers.toml\" > \"$1\""),

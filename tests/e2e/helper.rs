@@ -1,5 +1,4 @@
-//! `broker helper` with the real programs, where they are installed, and servers on loopback. Their configuration is that
-//! of docs/programs.md.
+//! Tests `broker helper` with git, cargo, kubectl and other programs, as configured in docs/programs.md.
 
 mod cargo;
 mod git;
@@ -15,7 +14,7 @@ use serde_json::Value;
 
 use crate::stage::program;
 
-/// A service whose tokens these hosts accept. `broker` and its helper names are in PATH.
+/// Returns a service whose tokens these hosts accept, and a sandbox with `broker` and its helper links in PATH.
 fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let config =
@@ -37,7 +36,7 @@ fn need(name: &str) {
     assert!(found.status.success(), "install {name}");
 }
 
-/// The stdout and stderr of a program, checked for secrets.
+/// Returns stdout and stderr of a program. Asserts that neither contains a secret.
 #[track_caller]
 fn texts(output: &Output) -> (String, String) {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -46,7 +45,7 @@ fn texts(output: &Output) -> (String, String) {
     (out.into_owned(), err.into_owned())
 }
 
-/// Part of docs/programs.md, with the host of the test.
+/// Returns `text` with the host of the test. Asserts that docs/programs.md contains `text`.
 #[track_caller]
 fn documented(text: &str, host: &str) -> String {
     let page = include_str!("../../docs/programs.md");
@@ -55,7 +54,7 @@ fn documented(text: &str, host: &str) -> String {
 }
 
 #[test]
-fn docker_gets_tokens_only_for_configured_hosts() {
+fn docker_helper_gives_tokens_only_to_configured_hosts() {
     let (service, sandbox) = imagery(&["registry.example.org", "*.example.net", "127.0.0.1:5000"]);
     let docker =
         |operation: &str, input: &str| sandbox.broker_reading(&["helper", "docker", operation], input);
@@ -115,7 +114,7 @@ fn docker_helper_prints_errors_on_stdout() {
 }
 
 #[test]
-fn aws_helper_equals_aws_format() {
+fn aws_helper_prints_the_same_as_the_aws_format() {
     let (_service, sandbox) = imagery(&[]);
     let role = ["--role", "s3-miniseed-v2", "--param", "year=2024", "--param", "network=FDSN:UO"];
     let helper = sandbox.broker(&[&["helper", "aws", "earthdaily"], &role[..]].concat());
@@ -125,7 +124,7 @@ fn aws_helper_equals_aws_format() {
 }
 
 #[test]
-fn misconfigured_provider_is_skipped() {
+fn helper_skips_a_misconfigured_provider() {
     let (_service, sandbox) = imagery(&["127.0.0.1"]);
     let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
     sandbox.write_config(&(config + "[providers.cluster]\nkind = \"earthscope\"\ndomian = \"x\"\n"));

@@ -1,4 +1,4 @@
-//! Files, pipes, proxies and programs of other users.
+//! Tests that files, pipes, proxies and programs of other users can do no harm.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -28,11 +28,11 @@ fn make_pipe(path: &Path) {
 }
 
 #[test]
-fn configuration_pipe_is_not_waited_for() {
+fn configuration_that_is_an_idle_pipe_is_refused() {
     let (_service, sandbox, config) = imagery();
     std::fs::remove_file(sandbox.config_path()).expect("it is there");
     make_pipe(&sandbox.config_path());
-    // No process writes to the pipe.
+    // No process writes to the pipe, so reading would block.
     let words = ["token", "earthdaily"];
     let child = spawn(sandbox.command_under(&["timeout", "60"], &words), &words);
     let _ = finish(child).ends(5).fails_with("config_unreadable");
@@ -41,7 +41,7 @@ fn configuration_pipe_is_not_waited_for() {
     let named: Vec<_> = named.iter().map(String::as_str).collect();
     let child = spawn(sandbox.command_under(&["timeout", "60"], &named), &named);
     let _ = finish(child).ends(5).fails_with("config_unreadable");
-    // A pipe with a writer is read like a file.
+    // A pipe that a process writes to is read like a file.
     let file = sandbox.home().join("piped.toml");
     sandbox.write(&file, &config);
     let script = "cat \"$1\" | \"$0\" --config /dev/stdin token earthdaily";
@@ -66,7 +66,7 @@ fn world_writable_configuration_is_refused() {
 
 #[test]
 #[ignore = "needs root"]
-fn record_of_another_user_is_refused() {
+fn record_owned_by_another_user_is_refused() {
     let (_service, sandbox, _) = imagery();
     std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
@@ -83,7 +83,7 @@ fn record_of_another_user_is_refused() {
 }
 
 #[test]
-fn fallback_folder_of_other_users_is_not_used() {
+fn fallback_folder_owned_by_another_user_is_not_used() {
     for mode in [0o755, 0o777, 0o1777] {
         let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
         let runtime = sandbox.home().join("run");
@@ -97,7 +97,7 @@ fn fallback_folder_of_other_users_is_not_used() {
         std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
         let run = finish(child).ends(0).says("WARNING");
         assert_eq!(std::fs::read_dir(runtime.join("broker")).expect("a folder").count(), 0, "{mode:o}");
-        // The next folder is private.
+        // The broker uses the next possible folder, which must be private.
         let mut words = run.err.split([' ', '\n']).map(|word| word.trim_end_matches([':', ';', ',', '.']));
         let fallback = words.find(|word| word.starts_with('/') && word.contains("/earthscope-"));
         std::fs::remove_file(fallback.expect("a path")).expect("the fallback file");
@@ -105,7 +105,7 @@ fn fallback_folder_of_other_users_is_not_used() {
 }
 
 #[test]
-fn requests_to_this_machine_use_no_proxy() {
+fn requests_to_loopback_use_no_proxy() {
     let (service, sandbox, _) = imagery();
     let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
     proxy.set_nonblocking(true).expect("non-blocking");
@@ -119,7 +119,7 @@ fn requests_to_this_machine_use_no_proxy() {
 }
 
 #[test]
-fn secret_command_needs_full_path_or_path_lookup() {
+fn relative_path_of_a_secret_command_is_refused() {
     let (service, sandbox, config) = imagery();
     std::fs::create_dir(sandbox.home().join("bin")).expect("a folder");
     for name in ["get", "bin/get"] {

@@ -1,4 +1,4 @@
-//! `broker import`: lists and imports logins and secrets of the services' own tools.
+//! Tests `broker import`, which lists and imports logins and secrets of the services' own tools.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn config(sandbox: &Sandbox) -> String {
 }
 
 #[test]
-fn import_of_a_variables_file_makes_the_file_unneeded() {
+fn imported_env_file_is_no_longer_needed() {
     let service = service();
     let sandbox = Sandbox::new();
     let path = file(&sandbox, "EDS.env", &env_of(&service));
@@ -69,7 +69,7 @@ fn import_keeps_the_bytes_and_mode_of_the_configuration() {
 }
 
 #[test]
-fn concurrent_imports_lose_none() {
+fn concurrent_imports_lose_no_provider() {
     let service = service();
     let sandbox = Sandbox::new();
     let path = file(&sandbox, "EDS.env", &env_of(&service));
@@ -88,7 +88,7 @@ fn concurrent_imports_lose_none() {
 }
 
 #[test]
-fn import_adds_missing_keys_to_a_table() {
+fn import_adds_missing_keys_to_an_existing_table() {
     let service = service();
     let (head, tail) = (
         "# mine\n[providers.earthdaily] # [providers.earthdaily]\n",
@@ -108,7 +108,7 @@ fn import_adds_missing_keys_to_a_table() {
 }
 
 #[test]
-fn import_ignores_a_header_inside_a_text() {
+fn import_ignores_a_table_header_inside_a_toml_string() {
     let service = service();
     let before =
         "[providers.mine]\nkind = \"earthdaily\"\nclient_secret = \"\"\"\n[providers.earthdaily]\n\"\"\"\n";
@@ -124,7 +124,7 @@ fn import_ignores_a_header_inside_a_text() {
 }
 
 #[test]
-fn import_does_not_change_other_values_of_the_set() {
+fn import_does_not_combine_with_other_client_settings() {
     let service = service();
     let before = "[providers.earthdaily]\nclient_id = \"else\"\n";
     let sandbox = Sandbox::new().with_config(before);
@@ -142,7 +142,7 @@ fn import_does_not_change_other_values_of_the_set() {
     let script = format!("printf x | (umask{command})");
     assert!(std::process::Command::new("sh").args(["-c", &script]).status().expect("sh").success());
     assert_eq!((std::fs::read_to_string(&secret).expect("a secret"), mode(&secret)), ("x".to_owned(), 0o600));
-    // A file that no table can be added to stays unchanged too.
+    // `import` cannot add a key to an inline table, so the file stays unchanged.
     let inline = "providers = { earthscope = { timeout = \"5s\" } }\n";
     sandbox.write_config(inline);
     let _ = sandbox.broker(&["import", &path, "--as", "third"]).ends(5).fails_with("config_invalid");
@@ -154,7 +154,7 @@ fn import_does_not_change_other_values_of_the_set() {
 }
 
 #[test]
-fn import_asks_to_remove_a_readable_file() {
+fn import_tells_the_user_to_remove_a_readable_file() {
     let service = service();
     let sandbox = Sandbox::new();
     let path = file(&sandbox, "my EDS.env", &env_of(&service));
@@ -168,7 +168,7 @@ fn import_asks_to_remove_a_readable_file() {
 }
 
 #[test]
-fn import_does_not_spend_a_variable_in_use() {
+fn import_does_not_use_refresh_token_of_active_variable() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let token = service.issue_refresh_token();
@@ -182,7 +182,7 @@ fn import_does_not_spend_a_variable_in_use() {
     for words in [&["import", "1"][..], &["import", "1", "--as", "lab"]] {
         let _ = sandbox.broker(words).ends(1).fails_with("already_exists");
     }
-    // Another login would be lost together with the variable.
+    // While the variable provides the login, `import` also refuses another refresh token, and sends neither of them.
     let other = service.issue_refresh_token();
     let path = file(&sandbox, "sso_tokens.json", &format!("{{\"refresh_token\": \"{other}\"}}"));
     let _ = sandbox.broker(&["import", &path]).ends(1).fails_with("already_exists");
@@ -190,7 +190,7 @@ fn import_does_not_spend_a_variable_in_use() {
 }
 
 #[test]
-fn the_file_of_the_older_command_line_is_used() {
+fn login_file_of_the_older_earthscope_cli_is_used() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let sandbox = Sandbox::new().with_config(&config);
@@ -205,12 +205,12 @@ fn the_file_of_the_older_command_line_is_used() {
     );
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
-    // The login has a file now, which is the first of the list.
+    // The new login file is now the first in the list, and the older tool's file the second.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 
 #[test]
-fn import_replaces_an_imported_secret() {
+fn import_replaces_a_secret_that_it_imported_before() {
     let service = service();
     let sandbox = Sandbox::new();
     let path = file(&sandbox, "EDS.env", &env_of(&service));
@@ -221,13 +221,13 @@ fn import_replaces_an_imported_secret() {
     let _ = sandbox.broker(&["import", &path]).ends(0).says("replaced");
     assert_eq!(config(&sandbox), before);
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
-    // A secret of another account has another URL and is refused.
+    // `import` refuses a secret that belongs to another URL.
     file(&sandbox, "EDS.env", &env_of(&self::service()));
     let _ = sandbox.broker(&["import", &path]).ends(1).says("--as");
 }
 
 #[test]
-fn import_follows_a_symbolic_link() {
+fn import_follows_a_symbolic_link_to_the_configuration() {
     let service = service();
     let sandbox = Sandbox::new();
     let real = sandbox.home().join("dotfiles/providers.toml");
@@ -241,7 +241,7 @@ fn import_follows_a_symbolic_link() {
 }
 
 #[test]
-fn import_lists_names_and_places_without_values() {
+fn import_lists_secret_names_and_files_without_values() {
     let service = service();
     let sandbox = Sandbox::new();
     let set =
@@ -280,7 +280,7 @@ fn import_lists_names_and_places_without_values() {
 }
 
 #[test]
-fn import_takes_a_number_of_the_list() {
+fn import_accepts_the_number_of_a_listed_secret() {
     let service = service();
     let sandbox = Sandbox::new();
     let text = format!(
@@ -331,7 +331,7 @@ fn import_fails_for_files_without_secrets() {
 }
 
 #[test]
-fn import_logs_in_with_a_token_of_an_older_command_line() {
+fn import_logs_in_with_refresh_token_of_older_earthscope_cli() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let sandbox = Sandbox::new().with_config(&config);
@@ -342,13 +342,13 @@ fn import_logs_in_with_a_token_of_an_older_command_line() {
     let path = file(&sandbox, "old/sso_tokens.json", &tokens);
     let _ = sandbox.broker(&["import", &path]).ends(0).says("logged in");
     let _ = sandbox.broker(&["token", "earthscope"]).token();
-    // A stored login is not replaced.
+    // `import` does not replace a stored login.
     let _ = sandbox.broker(&["import", &path]).ends(1).says("broker logout earthscope");
     assert_eq!(std::fs::read_to_string(&path).expect("the source"), tokens, "the source is unchanged");
 }
 
 #[test]
-fn import_makes_a_provider_of_an_sdk_profile() {
+fn import_adds_a_provider_for_an_sdk_profile() {
     let sandbox = Sandbox::new();
     let path = file(&sandbox, ".earthscope/field-work/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
     let _ = sandbox.broker(&["import", &path]).ends(0).says("broker token earthscope-field-work");
@@ -363,7 +363,7 @@ fn import_makes_a_provider_of_an_sdk_profile() {
 }
 
 #[test]
-fn import_writes_a_password_of_the_environment_to_a_file() {
+fn import_writes_password_from_environment_to_a_file() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new()
         .with_env("CARBONMAPPER_EMAIL", "ada@example.org")
@@ -379,7 +379,7 @@ fn import_writes_a_password_of_the_environment_to_a_file() {
 
 #[test]
 #[ignore = "needs root: makes a device"]
-fn import_does_not_replace_a_device() {
+fn import_does_not_replace_a_device_file() {
     let (service, sandbox) = (service(), Sandbox::new());
     let path = file(&sandbox, "EDS.env", &env_of(&service));
     let device = sandbox.home().join("null");

@@ -1,4 +1,4 @@
-//! `broker inspect` shows the claims of a stored token and never the token. `broker status` shows details.
+//! Tests `broker inspect`, which shows the claims of a stored token but never the token, and `broker status`.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions};
@@ -29,7 +29,7 @@ fn inspect_shows_claims_and_hides_the_token() {
         assert!(!run.out.contains(part) && !json.to_string().contains(part), "no part of the token");
     }
     assert!(service.seen().is_empty());
-    // An expired token too.
+    // `inspect` shows an expired token too.
     sandbox.age("earthscope", TimeDelta::days(2));
     let old = sandbox.broker(&["inspect", "earthscope"]).ends(0);
     assert!(old.out.contains("Bearer token, expired 20"), "{}", old.out);
@@ -37,7 +37,7 @@ fn inspect_shows_claims_and_hides_the_token() {
 }
 
 #[test]
-fn inspect_sanitizes_claims() {
+fn inspect_removes_control_characters_from_claims() {
     let user_subject = "evil\u{1b}[2J\u{202e}\u{9b}1m".to_owned();
     let (_service, sandbox) =
         logged_in(EarthScopeOptions { user_subject, ..EarthScopeOptions::default() }, "");
@@ -52,7 +52,7 @@ fn inspect_sanitizes_claims() {
 }
 
 #[test]
-fn inspect_without_a_token_names_the_command() {
+fn inspect_without_a_token_names_the_login_command() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let other = sandbox.broker(&["inspect", "earthscope", "--scope", "openid"]).ends(3);
     let _ = other
@@ -116,7 +116,7 @@ fn status_names_the_next_command() {
 }
 
 #[test]
-fn status_shows_local_time_and_that_a_token_renews() {
+fn status_shows_local_expiry_time_and_automatic_renewal() {
     let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let sandbox = sandbox.with_env("TZ", "Asia/Kathmandu");
     let expires = sandbox.broker(&["status", "--json"]).json()["providers"].clone();

@@ -1,4 +1,4 @@
-//! Logins survive interrupted renewals, lost responses and records of other versions.
+//! Tests that logins survive interrupted renewals, lost responses and records of other versions.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use crate::stage::{expired, logged_in};
 
 #[test]
-fn refresh_intent_is_saved_before_the_request() {
+fn refresh_intent_is_saved_before_the_refresh_request() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
     let child = sandbox.start(&["token", "earthscope"]);
@@ -23,7 +23,7 @@ fn refresh_intent_is_saved_before_the_request() {
     assert!(after["revision"].as_u64() > during["revision"].as_u64());
 }
 
-/// Kills a renewal after the service has replaced the refresh token, before the response.
+/// Kills the broker after the service has replaced the refresh token and before the response.
 fn kill_before_response(service: &EarthScope, sandbox: &Sandbox) {
     service.fault("token", Fault::HangAfter);
     let child = sandbox.start(&["token", "earthscope"]);
@@ -36,7 +36,7 @@ fn kill_before_response(service: &EarthScope, sandbox: &Sandbox) {
 }
 
 #[test]
-fn login_lost_by_a_kill_is_reported() {
+fn error_says_that_a_kill_lost_the_login() {
     let (service, sandbox) = expired(Rotation::RotateDetectReuse, 0);
     kill_before_response(&service, &sandbox);
     let interrupted_at = " at 20";
@@ -47,7 +47,7 @@ fn login_lost_by_a_kill_is_reported() {
 }
 
 #[test]
-fn grace_period_recovers_from_a_kill() {
+fn login_survives_a_kill_if_service_has_a_grace_period() {
     let (service, sandbox) = expired(Rotation::RotateDetectReuse, 1);
     kill_before_response(&service, &sandbox);
     let token = sandbox.broker(&["token", "earthscope"]).token();
@@ -76,7 +76,7 @@ fn failed_request_clears_the_refresh_intent() {
 }
 
 #[test]
-fn lost_response_is_requested_once_more() {
+fn refresh_is_repeated_once_if_the_response_is_lost() {
     for (rotation, grace) in [(Rotation::Keep, 0), (Rotation::Omit, 0), (Rotation::RotateDetectReuse, 1)] {
         let (service, sandbox) = expired(rotation, grace);
         service.fault("token", Fault::CutAfter);
@@ -87,7 +87,7 @@ fn lost_response_is_requested_once_more() {
 }
 
 #[test]
-fn lost_responses_do_not_loop() {
+fn refresh_is_repeated_only_once_if_all_responses_are_lost() {
     let (service, sandbox) = expired(Rotation::Keep, 0);
     service.fault_always("token", Fault::CutAfter);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
@@ -97,7 +97,7 @@ fn lost_responses_do_not_loop() {
 }
 
 #[test]
-fn login_lost_by_a_lost_response_is_reported() {
+fn error_says_that_a_lost_response_lost_the_login() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault("token", Fault::CutAfter);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused").says(" at 20");
@@ -105,10 +105,10 @@ fn login_lost_by_a_lost_response_is_reported() {
 }
 
 #[test]
-fn records_of_other_versions_keep_unknown_fields() {
+fn records_of_other_versions_are_read_and_keep_fields() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let mut record = sandbox.record("earthscope");
-    // Version 0.1.0 wrote no revision.
+    // Version 0.1.0 wrote records without `revision`.
     record.as_object_mut().expect("an object").remove("revision");
     record["failures"] = serde_json::json!({ "stac": {
         "at": "2026-11-22T01:00:00Z", "kind": "unavailable", "message": "m", "retry_at": "2026-11-22T01:00:00Z",
@@ -127,7 +127,7 @@ fn records_of_other_versions_keep_unknown_fields() {
 }
 
 #[test]
-fn refresh_token_in_a_malformed_response_is_kept() {
+fn refresh_token_in_a_malformed_response_is_saved() {
     let malformed = [r#""expires_in":1e400"#, "\"scope\":\"\\ud800\"", r#""a":[[[[["#];
     for part in malformed {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
@@ -138,7 +138,7 @@ fn refresh_token_in_a_malformed_response_is_kept() {
         assert!(service.access_is_live(&token), "{part}");
         assert_eq!(service.count("token"), 2, "{part}: sent again with the saved refresh token");
     }
-    // A refusal may repeat the request.
+    // A refresh token in an error response is ignored, because the service may repeat the sent one.
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let body = r#"{"refresh_token":"KANARIE-b","error":1e400}"#.to_owned();
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
@@ -147,7 +147,7 @@ fn refresh_token_in_a_malformed_response_is_kept() {
 }
 
 #[test]
-fn waiting_processes_report_the_interruption_too() {
+fn waiting_processes_report_that_a_kill_lost_the_login() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     kill_before_response(&service, &sandbox);
     service.fault_always("token", Fault::Delay(Duration::from_millis(200)));
@@ -161,11 +161,11 @@ fn waiting_processes_report_the_interruption_too() {
 }
 
 #[test]
-fn stopped_process_reads_the_response_when_continued() {
+fn suspended_process_reads_the_response_when_continued() {
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() };
     let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));
-    // Another process waits twice as long for a response that never comes.
+    // Another process waits for a response that never comes, until the stopped process would have timed out.
     let silent = EarthDaily::start(EarthDailyOptions::default());
     silent.fault_always("token", Fault::Hang);
     let config =
@@ -175,7 +175,7 @@ fn stopped_process_reads_the_response_when_continued() {
     let child = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     signal(&child, "STOP");
-    // Longer than `timeout`, like a batch system.
+    // This call takes longer than the stopped process's `timeout`, as a suspension by a batch system may.
     let _ = other.broker(&["token", "earthdaily"]).ends(4).fails_with("timeout");
     signal(&child, "CONT");
     let token = finish(child).token();
@@ -183,7 +183,7 @@ fn stopped_process_reads_the_response_when_continued() {
 }
 
 #[test]
-fn batch_system_signals_wait_for_the_save() {
+fn batch_system_signals_wait_until_token_is_saved() {
     for (name, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)] {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         service.fault("token", Fault::Delay(Duration::from_millis(200)));
@@ -198,7 +198,7 @@ fn batch_system_signals_wait_for_the_save() {
 }
 
 #[test]
-fn refresh_without_a_token_does_not_loop() {
+fn refresh_response_without_token_is_repeated_only_once() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault_always("token", Fault::edit(|answer| answer["access_token"] = serde_json::Value::Null));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4).fails_with("bad_response");

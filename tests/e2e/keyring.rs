@@ -1,4 +1,4 @@
-//! Keys in gnome-keyring, on a session bus of the test: unlocked, locked and absent.
+//! Tests records sealed with a key in gnome-keyring. Each test has its own session bus.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ const TOKEN: [&str; 2] = ["token", "earthdaily"];
 const TIMEOUT: Duration = Duration::from_secs(30);
 const COLLECTION: &str = "/org/freedesktop/secrets/collection/login";
 
-/// A session bus with a keyring.
+/// A D-Bus session bus with gnome-keyring.
 struct Desktop {
     service: EarthDaily,
     sandbox: Sandbox,
@@ -44,7 +44,7 @@ impl Desktop {
         let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
         let runtime = sandbox.home().join("runtime");
         std::fs::create_dir(&runtime).expect("a folder");
-        // The bus must not start services itself.
+        // D-Bus activation is off, so that only the test starts the keyring.
         let bus = sandbox.home().join("bus.conf");
         let rules = "<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>\
              <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\
@@ -111,7 +111,7 @@ impl Desktop {
         self.wait_until("locked");
     }
 
-    /// The number of the broker's items in the keyring.
+    /// Counts the broker's items in the keyring.
     fn items(&self) -> usize {
         let words = [
             "--session",
@@ -125,7 +125,7 @@ impl Desktop {
         String::from_utf8_lossy(&found.stdout).matches(COLLECTION).count()
     }
 
-    /// Runs `store migrate` with `store = "file"`.
+    /// Configures `store = "file"` and runs `broker store migrate`.
     fn migrate_to_file(&self) -> Run {
         let words = ["store", "migrate"];
         let mut command = self.sandbox.command(&words);
@@ -133,7 +133,7 @@ impl Desktop {
         finish(spawn(command, &words))
     }
 
-    /// Adds providers of the same service with these names.
+    /// Adds providers with these names, all for the same service.
     fn add(&self, names: &[String]) {
         let config = std::fs::read_to_string(self.sandbox.config_path()).expect("a file");
         let auth_url = self.service.auth_url();
@@ -152,7 +152,7 @@ impl Desktop {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn keyring_stores_the_key_of_sealed_records() {
+fn keyring_stores_the_key_that_seals_records() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
     let token = sandbox.broker(&TOKEN).token();
@@ -161,7 +161,7 @@ fn keyring_stores_the_key_of_sealed_records() {
     assert_eq!(sandbox.record("earthdaily")["with"], "keyring");
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
     assert!(secret_in(&text).is_none());
-    // A migration to plain files deletes the key from the keyring.
+    // A migration to unsealed files deletes the key from the keyring.
     let items = || desktop.items();
     assert_eq!(items(), 1);
     let back = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
@@ -195,14 +195,14 @@ fn unavailable_keyring_is_an_error_before_requests() {
     let _ = desktop.sandbox.broker(&["doctor", "--offline"]).ends(1).prints("the OS keyring is locked");
     desktop.stop_keyring();
     check(&desktop);
-    // After the keyring is unlocked, the token is available.
+    // When the user unlocks the keyring, the token is available again.
     desktop.start_keyring();
     assert_eq!(desktop.sandbox.broker(&TOKEN).token(), token);
 }
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn missing_bus_is_an_error_before_requests() {
+fn missing_session_bus_is_an_error_before_requests() {
     let desktop = Desktop::with_bus();
     let _ = desktop.sandbox.broker(&TOKEN).ends(1).fails_with("keyring_unavailable");
     let config = std::fs::read_to_string(desktop.sandbox.config_path()).expect("a file");
@@ -213,7 +213,7 @@ fn missing_bus_is_an_error_before_requests() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn concurrent_first_logins_create_one_key() {
+fn concurrent_first_logins_create_one_keyring_key() {
     let desktop = Desktop::new();
     let names: Vec<_> = (0..8).map(|number| format!("login-{number}")).collect();
     desktop.add(&names);
@@ -231,7 +231,7 @@ fn concurrent_first_logins_create_one_key() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn token_is_saved_if_the_keyring_is_locked_during_the_login() {
+fn token_is_saved_if_keyring_is_locked_during_the_login() {
     let mut desktop = Desktop::new();
     let hold = desktop.service.hold("token");
     let child = desktop.sandbox.start(&TOKEN);
@@ -247,7 +247,7 @@ fn token_is_saved_if_the_keyring_is_locked_during_the_login() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn key_of_a_running_login_is_not_deleted() {
+fn migration_keeps_the_keyring_key_of_a_running_login() {
     let desktop = Desktop::new();
     desktop.add(&["other".to_owned()]);
     let _ = desktop.sandbox.broker(&TOKEN).token();
@@ -258,14 +258,14 @@ fn key_of_a_running_login_is_not_deleted() {
     drop(hold);
     let token = finish(child).token();
     assert_eq!(desktop.sandbox.broker(&["token", "other"]).token(), token);
-    // The key is deleted with its last record.
+    // The key is deleted when the last record is no longer sealed with it.
     let _ = desktop.migrate_to_file().ends(0).prints("other: keyring -> file");
     assert_eq!(desktop.items(), 0);
 }
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn finished_migration_deletes_the_key() {
+fn finished_migration_deletes_the_keyring_key() {
     let desktop = Desktop::new();
     let token = desktop.sandbox.broker(&TOKEN).token();
     let link = desktop.sandbox.record_path("another");
@@ -276,14 +276,14 @@ fn finished_migration_deletes_the_key() {
     let _ =
         desktop.migrate_to_file().ends(0).says("the key of these records was removed from the OS keyring");
     assert_eq!((desktop.items(), desktop.sandbox.broker(&TOKEN).token()), (0, token));
-    // Then the keyring is not called any more.
+    // After the migration, the broker does not call the keyring.
     let run = desktop.migrate_to_file().ends(0);
     assert_eq!(run.err.lines().count(), 1, "one line, and no error of the keyring: {}", run.err);
 }
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn each_state_folder_has_a_key_also_after_a_rename() {
+fn renamed_state_folder_keeps_its_keyring_key() {
     let desktop = Desktop::new();
     let sandbox = &desktop.sandbox;
     let second = sandbox.home().join("second").display().to_string();
@@ -300,11 +300,11 @@ fn each_state_folder_has_a_key_also_after_a_rename() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn record_without_its_keyring_is_an_error() {
+fn sealed_record_without_its_keyring_key_is_an_error() {
     let mut desktop = Desktop::new();
     let _ = desktop.sandbox.broker(&TOKEN).token();
     let before = std::fs::read(desktop.sandbox.record_path("earthdaily")).expect("a record");
-    // As if the files were copied to another machine.
+    // Without the keyring, as if the files were copied to another machine.
     desktop.stop_keyring();
     std::fs::remove_dir_all(desktop.sandbox.home().join(".local/share/keyrings")).expect("removed");
     desktop.start_keyring();

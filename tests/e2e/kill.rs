@@ -1,5 +1,5 @@
-//! The process is stopped anywhere in an exchange: the record is complete, and the login works. Where no client could
-//! keep the login, the next call says why.
+//! Stops `broker` anywhere in an exchange. The record must be complete and the login must work. If a rotated refresh
+//! token is lost before the save, the next call must say so.
 
 mod points;
 mod random;
@@ -23,7 +23,7 @@ use serde_json::Value;
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 const A_MOMENT: Duration = Duration::from_secs(30);
 
-/// How a service treats refresh tokens.
+/// How the service issues and invalidates refresh tokens.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -38,16 +38,15 @@ const ROTATE: Case = Case { name: "rotate", rotation: Rotation::Rotate, grace: 0
 const REUSE: Case = Case { name: "rotate, detect reuse", rotation: Rotation::RotateDetectReuse, grace: 0 };
 
 impl Case {
-    /// Whether a refresh token is valid only once.
     fn spends(&self) -> bool {
         self.grace == 0 && matches!(self.rotation, Rotation::Rotate | Rotation::RotateDetectReuse)
     }
 }
 
-/// How a run is stopped.
+/// The signal that stops a run, and when.
 struct Stop {
     signal: Signal,
-    /// The place, for failure messages.
+    /// The time or system call of the signal, for failure messages.
     at: String,
 }
 
@@ -66,19 +65,19 @@ fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// The token in a record.
+/// Returns the access token in a record.
 fn token(record: &Value) -> Value {
     record["tokens"][""]["secret"].clone()
 }
 
-/// The state before a stopped run.
+/// The service's counters and the stored token before a stopped run.
 struct Before {
     refreshes: usize,
     reuses: usize,
     token: Value,
 }
 
-/// Counts the results of the stopped runs.
+/// Counts what the stopped runs had done.
 #[derive(Default)]
 struct Tally(BTreeMap<&'static str, usize>);
 
@@ -103,7 +102,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// A service and a login there.
+/// A service and a sandbox with a login.
 struct Scene {
     case: Case,
     service: EarthScope,
@@ -129,7 +128,7 @@ impl Scene {
         let _ = self.sandbox.broker_reading(&words, &refresh).ends(0);
     }
 
-    /// Expires the token, so that the next call renews it.
+    /// Makes the stored token expire, so that the next call renews the token.
     fn expire(&self) -> Before {
         self.sandbox.age("earthscope", TimeDelta::days(2));
         self.service.forget_seen();
@@ -140,7 +139,7 @@ impl Scene {
         }
     }
 
-    /// Checks the state after a stopped run, and runs the command again.
+    /// Checks record and login after a stopped run, and runs the command again.
     fn check_after(&mut self, before: &Before, stop: &Stop, ended: &Output) {
         let what = format!("{}, {stop}", self.case.name);
         self.wait_for_service(before);
@@ -162,7 +161,7 @@ impl Scene {
             (false, 0) => "before the request",
             (false, _) => "in the window",
         });
-        // No client can save a response that has not arrived, or has just arrived.
+        // If the process is killed before it saves the response, no client can keep a rotated login.
         let unavoidable = stop.signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
         if unavoidable && next.code == 3 {
             self.check_loss_is_reported(&next, &what);
@@ -189,7 +188,7 @@ impl Scene {
             self.tally.count("ended before");
             assert!(ended.stdout.ends_with(b"\n"), "{what}: exit 0 without a token: {ended:?}");
         } else if status.signal() == Some(number) {
-            // Before the handler is installed, a signal ends the process; no request was sent.
+            // A signal may end the process before the handler is installed, when no request was sent yet.
             let early = signal == Signal::KILL || self.service.count("token") == 0;
             assert!(early, "{what}: the signal was not delayed");
         } else {
@@ -197,7 +196,7 @@ impl Scene {
         }
     }
 
-    /// Reads the record, which is complete and private.
+    /// Reads the record. Checks that the file is complete and private.
     fn complete_record(&self, what: &str) -> Value {
         let path = self.sandbox.record_path("earthscope");
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{what}: no record: {error}"));
@@ -252,7 +251,7 @@ impl Scene {
     }
 }
 
-/// Prints a line, even if the test passes, unlike `println`.
+/// Prints a line even if the test passes, unlike `println`.
 fn say(line: &str) {
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).expect("stdout");
 }

@@ -1,4 +1,4 @@
-//! `kind = "login"` with the Carbon Mapper configuration of the documentation.
+//! Tests `kind = "login"` with the Carbon Mapper configuration from the documentation.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault};
@@ -15,7 +15,7 @@ fn service() -> CarbonMapper {
     CarbonMapper::start(CarbonMapperOptions::default())
 }
 
-/// A configuration of the provider `methane` with this base URL and more keys.
+/// Returns a sandbox with the provider `methane` at this base URL. `keys` adds lines of configuration.
 fn sandbox_at(base: &str, keys: &str) -> Sandbox {
     let tables = TABLES.replace("https://api.carbonmapper.org/api/v1/", base);
     let tables =
@@ -35,7 +35,7 @@ fn logged_in(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn login_issues_usual_and_scoped_tokens() {
+fn password_login_gets_access_and_scoped_tokens() {
     let service = service();
     let sandbox = logged_in(&service);
     let access = sandbox.broker(&["token", "methane"]).token();
@@ -64,7 +64,7 @@ fn login_issues_usual_and_scoped_tokens() {
 }
 
 #[test]
-fn ended_login_is_replaced_if_the_password_is_configured() {
+fn expired_login_is_replaced_if_password_is_configured() {
     let service = service();
     let sandbox = logged_in(&service);
     let first = sandbox.broker(&["token", "methane"]).token();
@@ -73,7 +73,7 @@ fn ended_login_is_replaced_if_the_password_is_configured() {
     service.revoke_refresh_tokens();
     sandbox.age("methane", TimeDelta::minutes(6));
     let _ = sandbox.broker(&["token", "methane"]).ends(3).says("broker login methane");
-    // A configured password needs no prompt.
+    // With a configured password, the broker shows no prompt.
     let sandbox = sandbox
         .with_env("BROKER_PROVIDERS__METHANE__PASSWORD__ENV", "METHANE_PASSWORD")
         .with_env("METHANE_PASSWORD", PASSWORD);
@@ -101,7 +101,7 @@ fn wrong_password_is_sent_once() {
 }
 
 #[test]
-fn unreachable_service_is_transient() {
+fn unreachable_service_is_a_transient_error() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "methane"]).token();
@@ -133,19 +133,19 @@ fn unset_password_variable_causes_a_prompt() {
     screen.types(&format!("{PASSWORD}\n"));
     let (code, seen) = screen.ends();
     assert_eq!(code, Some(0), "{seen}");
-    // An unreadable file is an error before the prompt.
+    // If the password file cannot be read, the broker fails instead of showing a prompt.
     let sandbox = sandbox_at(&service.base_url(), "password = { file = \"nowhere\" }");
     let (code, seen) = Screen::run(&sandbox, "login methane").ends();
     assert!(code == Some(5) && !seen.contains("username"), "{seen}");
 }
 
 #[test]
-fn login_without_terminal_names_the_settings() {
+fn login_without_terminal_names_the_missing_settings() {
     let service = service();
     let run = sandbox_at(&service.base_url(), "").broker(&["login", "methane"]).ends(3).says("`username`");
     let run = run.says("--password-stdin").says("`password`");
     assert_eq!(run.out, "");
-    // The hint names the variable of the password.
+    // The hint names the variable that should contain the password.
     let keys = format!("username = \"{EMAIL}\"\npassword = {{ env = \"METHANE_PASSWORD\" }}");
     let run = sandbox_at(&service.base_url(), &keys).broker(&["login", "methane"]).ends(3);
     let _ = run.says("METHANE_PASSWORD").says("--password-stdin");
@@ -157,7 +157,7 @@ fn login_without_terminal_names_the_settings() {
 }
 
 #[test]
-fn documentation_contains_this_configuration() {
+fn documentation_contains_the_tested_configuration() {
     let docs = include_str!("../../docs/configuration.md");
     let tables =
         TABLES.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);

@@ -1,9 +1,9 @@
-//! A configuration of a thousand providers has the same meaning as a short one.
+//! Tests that a long configuration means the same as a short one, because only long files are parsed in part.
 
 use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
 
-/// Spellings of one configuration.
+/// Ways to write a provider in TOML, and some with errors.
 const SPELLINGS: [&str; 14] = [
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "  [providers.lab] # ours\r\n\tkind = \"static\"\r\ntoken = { env = \"LAB\" }\r\nheader = \"X-Lab\"\r\n",
@@ -19,14 +19,14 @@ const SPELLINGS: [&str; 14] = [
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "[providers.other]\nkind = \"static\"\ntoken = '''\n[providers.lab]\nheader = \"X-Wrong\"\n'''\n\
      [providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
-    // Errors have the same message, line and column.
+    // An error in a long file has the same message, line and column as in a short file.
     "# one\n[providers.lab]\nkind = \"static\"\ntokn = { env = \"LAB\" }\n",
     "# one\n[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = [1, 2]\n",
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\n[providers.lab]\nheader = \"X-Lab\"\n",
     "providers.lab.kind = \"static\"\nproviders.lab.token = { env = \"NOT_SET\" }\n",
 ];
 
-/// A thousand more providers.
+/// Returns the configuration of a thousand other providers.
 fn thousand() -> String {
     use std::fmt::Write;
     (0..1000).fold(String::new(), |mut text, number| {
@@ -42,7 +42,7 @@ fn output(config: &str, words: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn long_and_short_files_give_the_same_provider() {
+fn long_and_short_config_files_give_the_same_provider() {
     for spelling in SPELLINGS {
         let words = ["token", "lab", "--format", "header"];
         let short = output(spelling, &words);
@@ -53,7 +53,7 @@ fn long_and_short_files_give_the_same_provider() {
 }
 
 #[test]
-fn only_the_requested_table_of_a_long_file_can_fail() {
+fn only_requested_table_of_a_long_config_file_is_checked() {
     let broken = format!("{}{}[providers.broken]\nkind = = 1\n", SPELLINGS[0], thousand());
     let sandbox = Sandbox::new().with_config(&broken).with_env("LAB", "lab-KANARIE");
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "lab-KANARIE");
@@ -67,7 +67,7 @@ fn only_the_requested_table_of_a_long_file_can_fail() {
 }
 
 #[test]
-fn a_source_provider_of_a_long_file_is_read_too() {
+fn source_provider_in_a_long_config_file_is_read() {
     let chain = "[providers.a]\nkind = \"oauth2\"\ntoken_url = \"https://example.org/token\"\nclient_id = \"c\"\n\
                  flow = \"token_exchange\"\nfrom = \"b\"\n";
     let of_b = chain.replace("providers.a", "providers.b").replace("\"b\"", "\"c\"");
@@ -79,9 +79,9 @@ fn a_source_provider_of_a_long_file_is_read_too() {
     }
 }
 
-/// A child of `exec` may request another provider.
+/// The command may run `broker` for another provider, so `exec` passes on all settings.
 #[test]
-fn exec_passes_settings_of_others_and_no_secrets() {
+fn exec_passes_settings_of_all_providers_but_no_secrets() {
     let lab =
         "[providers.lab]\nkind = \"oauth2\"\nclient_id = \"c\"\ntoken_url = \"https://example.org/token\"\n";
     let config = format!("{}{lab}{}", SPELLINGS[0].replace("lab", "own"), thousand());
@@ -93,9 +93,9 @@ fn exec_passes_settings_of_others_and_no_secrets() {
     assert_eq!(run.ends(0).out, "BROKER_PROVIDERS__LAB__TOKEN_URL=https://example.org/other\n");
 }
 
-/// Part of a table could send its secret to another place than the whole table.
+/// With only part of a table, the broker could send the secret to another URL than the whole table names.
 #[test]
-fn an_unrequested_provider_is_not_read_in_part() {
+fn unrequested_provider_is_not_read_in_part() {
     let part = "providers.lab.kind = \"static\"\n";
     let config = format!("{part}{}[providers.lab.token]\nenv = \"LAB\"\n", thousand());
     let sandbox = Sandbox::new().with_config(&config).with_env("LAB", "lab-KANARIE");

@@ -1,4 +1,4 @@
-//! Tests of the real `broker` program with real files, against fake services that can fail.
+//! Tests of the real `broker` program with real files and fake services.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "tests")]
 

@@ -1,6 +1,6 @@
-//! The words of the command line, in one place: a snapshot to review as text. Other tests assert codes and data.
+//! Snapshots of all command-line messages, to review their wording. Other tests assert codes and data.
 //!
-//! After a change of words: `INSTA_UPDATE=always cargo test -p broker-e2e messages`, then read the difference.
+//! After a change, run `INSTA_UPDATE=always cargo test -p broker-e2e messages` and read the difference.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use broker_testkit::{
 };
 use chrono::TimeDelta;
 
-/// Commands with their exit codes and everything a user sees, as a terminal without colour shows it.
+/// Commands with their exit codes and output, as a terminal without colour shows them.
 #[derive(Default)]
 struct Transcript(String);
 

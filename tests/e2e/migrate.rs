@@ -1,4 +1,4 @@
-//! `broker store migrate`: an interruption loses no record, and the next run completes the migration.
+//! Tests that an interrupted `broker store migrate` loses no record, and that the next run completes the migration.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use crate::strace::{self, Call};
 const MIGRATE: [&str; 2] = ["store", "migrate"];
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 
-/// Injects a fault at each system call of a migration to `there`, then migrates back. Both are values of `BROKER_STORE`.
+/// Migrates to the `BROKER_STORE` value `there` with a fault, and then to `back`, once for each system call.
 fn at_each_call(
     mut sandbox: Sandbox,
     there: &str,
@@ -56,7 +56,7 @@ fn at_each_call(
 
 #[test]
 #[ignore = "needs strace"]
-fn migrate_killed_at_any_call_loses_no_record() {
+fn migrate_killed_at_any_system_call_loses_no_record() {
     strace::need_strace();
     let (_service, config, mut sandbox) = seismic();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
@@ -84,7 +84,7 @@ fn migrate_without_disk_space_keeps_the_record() {
 }
 
 #[test]
-fn migrate_seals_a_fallback_copy() {
+fn migrate_seals_a_record_in_a_fallback_file() {
     let (service, config, sandbox) = seismic();
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");
@@ -110,7 +110,7 @@ fn migrate_seals_a_fallback_copy() {
     let token = sandbox.broker(&["token", "earthscope", "--force"]).token();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthscope: file -> key");
-    // As after a failed removal.
+    // The test restores the unsealed fallback file, as if its removal had failed.
     std::fs::write(&fallback, copy).expect("written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&fallback, mode).expect("a mode");
@@ -121,7 +121,7 @@ fn migrate_seals_a_fallback_copy() {
 }
 
 #[test]
-fn migrate_warns_of_plain_quarantined_files() {
+fn migrate_warns_of_unsealed_quarantined_files() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&config);
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
@@ -180,7 +180,7 @@ fn migrate_seals_a_large_record() {
     sandbox.write_config(&config);
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let mut record = sandbox.record("earthdaily");
-    // The sealed record is longer than the limit of plain ones.
+    // A sealed record is longer than the plain one, and may exceed the size limit for plain records.
     let filling = "x".repeat(13 * 1024 * 1024);
     record["tokens"]["filling"] = record["tokens"][""].clone();
     record["tokens"]["filling"]["secret"] = filling.into();
@@ -193,7 +193,7 @@ fn migrate_seals_a_large_record() {
 }
 
 #[test]
-fn migrate_keeps_a_login_in_the_official_file() {
+fn migrate_leaves_a_shared_earthscope_login_in_its_file() {
     let (service, config, sandbox) = seismic();
     let sandbox = sandbox.with_config(&config.replace("share = false\n", ""));
     let login = ["login", "earthscope", "--refresh-token-stdin"];

@@ -1,5 +1,5 @@
-//! `broker new-provider`: the crate compiles, passes the conformance suite, and is a kind after the printed steps. The
-//! test works in a copy of the repository.
+//! Tests that a crate from `broker new-provider` compiles and passes the conformance suite. The test follows the
+//! printed steps in a copy of the repository.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,19 @@ use broker_testkit::{TokenService, TokenServiceOptions};
 
 use crate::writing::block;
 
-/// A name in which each spelling differs from the others.
+/// A name whose spellings as crate, module and type all differ.
 const NAME: &str = "tide-gauge2";
 
-/// The repository.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository").to_owned()
 }
 
-/// The target folder of this test.
+/// Returns a target folder for this test only.
 fn target() -> PathBuf {
     broker_binary().ancestors().nth(2).expect("a target folder").to_owned()
 }
 
-/// Copies the repository's files with their times, so that cargo rebuilds only changed ones.
+/// Copies the repository. Keeps modification times, so that cargo rebuilds only changed crates.
 fn copy(to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let listed = Command::new("git")
@@ -48,7 +47,7 @@ fn copy(to: &Path) {
     }
 }
 
-/// Follows the printed steps: a file, a line, and the lines to add below it.
+/// Follows the printed steps. Each names a file, a line, and the lines to add below that line.
 fn follow(output: &str, root: &Path) -> usize {
     let mut followed = 0;
     for part in output.split("\n\n") {
@@ -72,7 +71,7 @@ fn follow(output: &str, root: &Path) -> usize {
     followed
 }
 
-/// Runs cargo in the copy, with its own target folder: a shared one confuses the copy with the repository.
+/// Runs cargo in the copy. In a shared target folder, cargo would confuse the copy with the repository.
 fn cargo(scratch: &Path, words: &[&str]) -> String {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
@@ -82,7 +81,7 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
     }
     cargo.args(words).arg("--offline").current_dir(scratch);
     cargo.env("CARGO_TARGET_DIR", target().join("new-provider"));
-    // Saves time and disk space.
+    // Builds without debug information save time and disk space.
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     let output = cargo.output().expect("cargo");
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -90,7 +89,7 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
     stdout
 }
 
-/// Runs another broker in a sandbox.
+/// Runs a newly built broker in a sandbox.
 fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run {
     let template = sandbox.command(words);
     let mut command = Command::new(broker);
@@ -118,7 +117,7 @@ fn new_provider_passes_the_suite_after_the_printed_steps() {
     assert!(!written.concat().contains("my"), "no template name is left");
 
     assert_eq!(follow(&output, &scratch), 4, "four places: {output}");
-    // Another selection of packages would rebuild the dependencies.
+    // Each cargo call selects the same packages, because another selection would rebuild dependencies.
     let package = format!("broker-{NAME}");
     let both = ["--quiet", "--package", &package, "--package", "broker-cli", "--test", NAME];
     cargo(&scratch, &[&["build", "--bin", "broker"], &both[..]].concat());
@@ -177,7 +176,7 @@ fn new_provider_outside_the_workspace_depends_on_published_crates() {
     let clone: Vec<_> = clone.lines().take_while(|line| line.starts_with("    broker-")).collect();
     let clone = clone.join("\n").replace("CLONE", root().to_str().expect("a path"));
     std::fs::write(&path, format!("{text}\n[patch.crates-io]\n{clone}\n")).expect("a manifest");
-    // The locked versions are downloaded already: no test needs a registry.
+    // The versions in the lock file are already downloaded, so the test needs no registry.
     std::fs::copy(root().join("Cargo.lock"), path.with_file_name("Cargo.lock")).expect("a lock");
     let tree = cargo(path.parent().expect("a folder"), &["tree"]);
     let testkit = format!("broker-testkit v{} ({}", env!("CARGO_PKG_VERSION"), root().display());

@@ -1,4 +1,4 @@
-//! Logins at an independent server, npm's `oidc-provider`: as `EarthScope`'s service, and by `kind = "oauth2"`.
+//! Tests logins at an independent OpenID server, npm's `oidc-provider`, with the types `earthscope` and `oauth2`.
 
 mod browser;
 pub(crate) mod code;
@@ -11,10 +11,10 @@ use chrono::TimeDelta;
 use browser::{Browser, Page};
 use service::{Options, Service, login};
 
-/// The lifetime of the service's tokens.
+/// The lifetime of the server's access tokens.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// Approves a login, as the user.
+/// Confirms the code and approves the device login, as the user.
 fn approve(browser: &mut Browser, page: &Page) {
     let confirm = confirm_code(browser, page);
     let sign_in = browser.submit(&confirm, &[]);
@@ -23,7 +23,7 @@ fn approve(browser: &mut Browser, page: &Page) {
     assert!(done.status == 200 && done.shows("Sign-in Success"), "{done:?}");
 }
 
-/// Submits the form that a script would submit, and returns the page that asks to confirm the code.
+/// Submits the form that the page's JavaScript would submit. Returns the page that asks to confirm the code.
 fn confirm_code(browser: &mut Browser, page: &Page) -> Page {
     let confirm = browser.submit(page, &[]);
     assert!(confirm.shows("Confirm Device"), "{confirm:?}");
@@ -48,7 +48,7 @@ fn refresh_token(sandbox: &Sandbox) -> String {
 #[test]
 #[ignore = "needs node and npm"]
 fn stored_token_needs_no_request() {
-    // Without an interval of the service, the broker polls at its own.
+    // If the server sends no interval, the broker polls every 5 s.
     let options = Options { interval: None, ..Options::default() };
     let service = Service::start(&options);
     let sandbox = logged_in(&service);
@@ -63,7 +63,7 @@ fn stored_token_needs_no_request() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn rotating_refresh_token_is_used_once_by_all_callers() {
+fn concurrent_callers_use_rotating_refresh_token_once() {
     let service = Service::start(&Options::default());
     let sandbox = logged_in(&service);
     let (mut access, mut refresh) = (token(&sandbox), refresh_token(&sandbox));
@@ -141,7 +141,7 @@ fn logout_revokes_the_login_at_the_service() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn replayed_refresh_token_ends_the_login() {
+fn reuse_of_a_refresh_token_ends_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = logged_in(&service);
     let stolen = refresh_token(&sandbox);

@@ -1,4 +1,4 @@
-//! The pages of the documentation: links lead somewhere, and the error codes are complete.
+//! Tests that links in the documentation resolve, and that all error codes are documented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,12 +27,12 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text outside code blocks.
+/// Removes code blocks from a Markdown text.
 fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect()
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors that GitHub creates for a page's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = prose(text);
     let headings = headings.lines().filter_map(|line| line.strip_prefix('#'));
@@ -49,7 +49,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn links_of_all_pages_resolve() {
+fn links_of_all_documentation_pages_resolve() {
     let mut broken = Vec::new();
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("a page");

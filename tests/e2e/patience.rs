@@ -1,4 +1,4 @@
-//! Waiting: pauses that services ask for, locks that are not released, changed clocks.
+//! Tests `Retry-After`, locks that are not released, and clock changes.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions, Fault};
@@ -35,14 +35,14 @@ fn retry_after_applies_to_all_processes() {
 }
 
 #[test]
-fn stored_token_is_used_during_a_pause() {
+fn stored_token_is_used_during_a_retry_after_pause() {
     let (service, sandbox) = imagery();
     let stored = sandbox.broker(&["token", "earthdaily"]).token();
     service.fault("token", asking_for("3600"));
     let _ = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4);
     let run = sandbox.broker(&["token", "earthdaily"]);
     assert_eq!((run.err.as_str(), run.clone().token()), ("", stored.clone()));
-    // In the advisory window too, without a message each time.
+    // Even if renewal is due, the broker prints the valid token without a warning.
     sandbox.age("earthdaily", TimeDelta::minutes(50));
     let run = sandbox.broker(&["token", "earthdaily"]);
     assert_eq!((run.err.as_str(), run.clone().token()), ("", stored));
@@ -72,10 +72,10 @@ fn invalid_retry_after_is_ignored() {
 }
 
 #[test]
-fn lock_timeout_names_the_owner() {
+fn lock_timeout_error_names_the_owning_process() {
     let (service, sandbox) = imagery();
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
-    // The owner did not write its process id into the file.
+    // The lock file is empty, because its owner wrote no process id.
     let lock = std::fs::File::create(sandbox.state().join("earthdaily.lock")).expect("a lock file");
     lock.lock().expect("locked");
     let this = format!("process {}", std::process::id());
@@ -91,10 +91,10 @@ fn lock_timeout_names_the_owner() {
 }
 
 #[test]
-fn token_from_the_future_is_not_used() {
+fn token_issued_in_the_future_is_not_used() {
     let (service, sandbox) = imagery();
     let first = sandbox.broker(&["token", "earthdaily"]).token();
-    // The clock was two days ahead when it was issued.
+    // The record looks as if the clock was two days ahead when the token was issued.
     sandbox.age("earthdaily", TimeDelta::days(-2));
     let second = sandbox.broker(&["token", "earthdaily"]).token();
     assert_ne!(first, second, "its age is unknown");
@@ -105,7 +105,7 @@ fn token_from_the_future_is_not_used() {
 }
 
 #[test]
-fn small_clock_change_has_no_effect() {
+fn clock_change_of_30_seconds_keeps_the_stored_token() {
     let (service, sandbox) = imagery();
     let stored = sandbox.broker(&["token", "earthdaily"]).token();
     sandbox.age("earthdaily", TimeDelta::seconds(-30));
@@ -114,7 +114,7 @@ fn small_clock_change_has_no_effect() {
 }
 
 #[test]
-fn failure_from_the_future_is_ignored() {
+fn recorded_failure_from_the_future_is_ignored() {
     let (service, sandbox) = imagery();
     service.fault("token", asking_for("3600"));
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);
@@ -123,7 +123,7 @@ fn failure_from_the_future_is_ignored() {
 }
 
 #[test]
-fn clock_jump_renews_once() {
+fn clock_jump_of_400_days_renews_the_token_once() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     sandbox.age("earthscope", TimeDelta::days(400));
     let token = sandbox.broker(&["token", "earthscope"]).token();

@@ -1,4 +1,4 @@
-//! Bugs of other clients, each with its issue, that must not happen here.
+//! Regression tests for bugs that other OAuth clients had. Each test names the client's issue.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::crowd::{read_until, same, start_with_one_stderr};
 
 const TOKEN: &[&str] = &["token", "earthscope"];
 
-/// Starts a service and a sandbox configured for it, with more lines of configuration.
+/// Starts an EarthScope fake server, and a sandbox configured for the server. `config` adds settings.
 fn seismic(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..options });
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}\n", service.url());
@@ -41,12 +41,12 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// aws/aws-cli#10628: the cache was written in place, and readers saw half of it.
+/// aws/aws-cli#10628: the token cache was written in place, and readers saw half of a file.
 #[test]
 fn readers_never_see_a_half_written_record() {
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), "");
     log_in(&service, &sandbox);
-    // Dropped when the writer ends, also by a panic.
+    // The weak count tells readers when the writer has ended, even by a panic.
     let writing = Arc::new(());
     let running = Arc::downgrade(&writing);
     let until_done = |read: &dyn Fn()| {
@@ -73,14 +73,14 @@ fn readers_never_see_a_half_written_record() {
     assert_eq!((service.refreshes(), service.reuse_events()), (40, 0));
 }
 
-/// databricks/cli#6759: a process sent the refresh token that it read before it waited for the lock.
+/// databricks/cli#6759: a process waited for the lock, and then sent the old refresh token that it had read before.
 #[test]
 fn waiting_process_sends_the_current_refresh_token() {
     let scopes = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let config = format!("scope = \"offline_access {}\"", scopes.join(" "));
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), &config);
     log_in(&service, &sandbox);
-    // Each scope needs its own token, so each process refreshes with the token of the one before.
+    // Each scope needs its own access token, so each process must use the refresh token of the process before.
     service.fault_always("token", Fault::Delay(Duration::from_millis(50)));
     let start = |scope: &&str| sandbox.start(&["token", "earthscope", "--scope", scope]);
     let all: Vec<_> = scopes.iter().map(start).collect();
@@ -90,7 +90,7 @@ fn waiting_process_sends_the_current_refresh_token() {
     assert_eq!((service.refreshes(), service.reuse_events()), (scopes.len(), 0));
 }
 
-/// souz#711: a response without a refresh token overwrote the stored one.
+/// souz#711: a response without a refresh token deleted the stored refresh token.
 #[test]
 fn response_without_refresh_token_keeps_the_stored_one() {
     for left_out in [None, Some(Value::Null), Some(json!(""))] {
@@ -112,7 +112,7 @@ fn response_without_refresh_token_keeps_the_stored_one() {
 const OF_A: &str = "e30.eyJlbWFpbCI6ImFAZXhhbXBsZS5vcmcifQ.c2ln";
 const OF_B: &str = "e30.eyJlbWFpbCI6ImJAZXhhbXBsZS5vcmcifQ.c2ln";
 
-/// Stores A's login with two tokens, a failure and fields of newer versions. Returns all that belongs to A.
+/// Stores user A's login with two tokens, a failure and unknown fields. Returns all texts that identify A.
 fn store_login_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
     service.fault("token", Fault::edit(|answer| answer["id_token"] = OF_A.into()));
     log_in(service, sandbox);
@@ -131,9 +131,9 @@ fn store_login_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
     secrets.into_iter().chain(words).collect()
 }
 
-/// java-questdb-client#52: after a new login, state of the earlier login was still used.
+/// java-questdb-client#52: after a login as another user, tokens of the first user were still used.
 #[test]
-fn login_of_another_user_removes_the_first() {
+fn login_of_another_user_removes_data_of_the_first_user() {
     type Edit = fn(&mut Value);
     let answers: [(&str, Edit, Value); 3] = [
         ("all", |answer| answer["id_token"] = OF_B.into(), json!("b@example.org")),
@@ -166,12 +166,12 @@ fn login_of_another_user_removes_the_first() {
     }
 }
 
-/// kubelogin#904: each process that found no login opened a browser of its own.
+/// kubelogin#904: each of several concurrent processes without a login opened a browser.
 #[test]
-fn processes_with_login_flag_start_one_login() {
+fn concurrent_processes_with_login_flag_start_one_login() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
     service.approve_all();
-    // The race happens in about half of the rounds.
+    // The processes race for the login in about half of the rounds.
     for round in 1..=6 {
         let all: Vec<_> = (0..8).map(|_| sandbox.start(&["token", "earthscope", "--login"])).collect();
         let runs: Vec<_> = all.into_iter().map(finish).collect();
@@ -181,7 +181,7 @@ fn processes_with_login_flag_start_one_login() {
     }
 }
 
-/// kubelogin#904, for explicit logins: the user sees one code after the other.
+/// kubelogin#904, for explicit `broker login` commands: the user sees one code after the other.
 #[test]
 fn explicit_logins_run_one_at_a_time() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
@@ -194,7 +194,7 @@ fn explicit_logins_run_one_at_a_time() {
     }
 }
 
-/// Whether a new token of this lifetime is reused. Returns `None` if the check took too long.
+/// Returns whether the broker reuses a new token of this lifetime, or `None` if the token became too old to tell.
 fn is_reused(service: &EarthScope, sandbox: &Sandbox, lifetime: u64) -> Option<bool> {
     let (began, before) = (Instant::now(), service.count("token"));
     let made = sandbox.broker(&["token", "earthscope", "--force"]).token();
@@ -205,7 +205,7 @@ fn is_reused(service: &EarthScope, sandbox: &Sandbox, lifetime: u64) -> Option<b
 
 /// deadline-cloud#431: the refresh window was as long as the lifetime, so every call got a new token.
 #[test]
-fn short_lived_token_is_reused() {
+fn short_lived_token_is_reused_until_renewal_is_due() {
     for lifetime in [5, 20, 60] {
         let options = EarthScopeOptions { token_life: lifetime, ..rotating(Rotation::RotateDetectReuse) };
         let (service, sandbox) = seismic(options, "");
@@ -227,9 +227,9 @@ fn temporary_fault_keeps_the_login() {
         Fault::Html(403),
         Fault::Garbage,
         Fault::Hang,
-        // The service acted: the spent refresh token needs its grace period.
+        // The service has replaced the refresh token, and accepts the old one once more.
         Fault::HangAfter,
-        // These requests are repeated at once.
+        // The broker repeats requests with these faults at once.
         Fault::CutBefore,
         Fault::CutAfter,
         Fault::Truncated,

@@ -1,4 +1,4 @@
-//! Storage of records: small disks, and network file systems.
+//! Tests the storage of records on full disks and network file systems.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,11 +11,10 @@ fn expired() -> (EarthScope, Sandbox) {
     crate::stage::expired(Rotation::RotateDetectReuse, 0)
 }
 
-/// A small file system, unmounted when dropped.
+/// A mounted tmpfs, unmounted when dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts a tmpfs of this size.
     fn mount(at: PathBuf, size: &str) -> Self {
         std::fs::create_dir_all(&at).expect("a folder");
         let options = format!("size={size},mode=0700");
@@ -33,7 +32,7 @@ impl SmallDisk {
 
     fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
-        // Ends when the disk is full.
+        // The copy fails when the disk is full.
         let _ = std::io::copy(&mut std::io::repeat(b'x'), &mut std::fs::File::create(&path).expect("a file"));
         path
     }
@@ -70,7 +69,7 @@ fn full_or_read_only_disk_fails_before_requests() {
     assert!(service.access_is_live(&token));
     let left = std::fs::read_dir(&disk.0).expect("a folder").count();
     assert_eq!(left, 2, "the record and its lock");
-    // A stored token needs no space.
+    // A stored token can be read from a full disk.
     let _ = disk.fill();
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
     disk.remount("ro");
@@ -78,7 +77,7 @@ fn full_or_read_only_disk_fails_before_requests() {
     assert_eq!((service.refreshes(), service.reuse_events()), (2, 0));
 }
 
-/// Runs the broker with changed results of system calls, for these paths or all.
+/// Runs the broker under strace, which changes the results of system calls for these paths, or for all.
 fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&str]) -> Run {
     let mut strace: Vec<_> = ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
     for path in of {
@@ -91,10 +90,10 @@ fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&st
     finish(spawn(sandbox.command_under(&strace, words), words))
 }
 
-/// Makes statfs(2) report NFS, by its first field.
+/// An strace option that makes statfs(2) report NFS, by changing the file system type.
 const NFS: &str = "statfs:poke_exit=@arg2=6969000000000000";
 
-/// Fails like NFS without lockd.
+/// An strace option that makes flock(2) fail, as on NFS without lockd.
 const NO_LOCKS: &str = "flock:error=ENOLCK";
 
 #[test]
@@ -115,14 +114,14 @@ fn status_reports_file_system_and_lock_scope() {
 
 #[test]
 #[ignore = "needs strace"]
-fn file_system_without_locks_uses_a_lock_of_the_host() {
+fn file_system_without_flock_uses_a_lock_of_the_host() {
     let (service, sandbox) = expired();
     let store = [sandbox.state(), sandbox.state().join("earthscope.lock")];
     let words = ["token", "earthscope"];
     let run = under_strace(&sandbox, &[NO_LOCKS], &store, &words);
     let token = run.token();
     assert!(service.access_is_live(&token));
-    // Concurrent processes on such a file system exclude each other by the host's lock.
+    // Without flock, concurrent processes use a lock of this host, so only one renews the token.
     sandbox.age("earthscope", TimeDelta::days(2));
     service.forget_seen();
     let tokens: Vec<_> = std::thread::scope(|scope| {
@@ -136,7 +135,7 @@ fn file_system_without_locks_uses_a_lock_of_the_host() {
 
 #[test]
 #[ignore = "needs strace"]
-fn late_quota_error_fails_before_requests() {
+fn quota_error_at_fdatasync_fails_before_requests() {
     let (service, sandbox) = expired();
     let quota = ["fdatasync:error=EDQUOT"];
     let run = under_strace(&sandbox, &quota, &[], &["token", "earthscope"]);
@@ -147,9 +146,9 @@ fn late_quota_error_fails_before_requests() {
 
 #[test]
 #[ignore = "needs strace"]
-fn disk_error_after_the_response_loses_nothing() {
-    // The first rename saves the refresh intent, the second the response. An fsync of the file comes before each, and
-    // one of the folder after it.
+fn disk_error_after_the_response_loses_no_login() {
+    // The first rename saves the refresh intent, the note that a request follows. The second saves the response. Each
+    // rename comes after an fsync of the file and before an fsync of the folder.
     for broken in
         ["renameat,renameat2,rename:error=EIO:when=2", "fsync:error=EIO:when=3", "fsync:error=EIO:when=4"]
     {

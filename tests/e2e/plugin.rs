@@ -1,4 +1,4 @@
-//! Faulty plugins: each error is bounded, and leaves neither a process nor a lost grant.
+//! Tests that faulty plugins fail within a time limit, leave no process, and lose no grant.
 
 #[path = "plugin/programs.rs"]
 mod programs;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use broker_e2e::{Run, Sandbox, finish, signal};
 use chrono::TimeDelta;
 
-/// A sandbox with one plugin, whose behaviour is set by a mode.
+/// A sandbox with the test plugin, whose fault the test selects by a mode.
 struct Odd {
     sandbox: Sandbox,
     script: PathBuf,
@@ -33,7 +33,7 @@ impl Odd {
         ));
     }
 
-    /// A file next to the script.
+    /// Returns the path of a file next to the plugin's script.
     fn file(&self, suffix: &str) -> PathBuf {
         PathBuf::from(format!("{}.{suffix}", self.script.display()))
     }
@@ -52,7 +52,7 @@ impl Odd {
         pids.lines().map(str::to_owned).collect()
     }
 
-    /// Asserts that no process of the plugin runs. Zombies are allowed.
+    /// Asserts that no process of the plugin is left. Zombies are allowed.
     #[track_caller]
     fn assert_no_process(&self) {
         let until = Instant::now() + Duration::from_secs(5);
@@ -67,7 +67,7 @@ impl Odd {
     }
 }
 
-/// The mode of the plugin, the exit code, the error code, and data in the message.
+/// Each mode of the plugin with the expected exit code, error code, and text in the message.
 const BAD: [(&str, i32, &str, &str); 21] = [
     ("no-hello", 1, "program_failed", "`odd.sh`"),
     ("versions", 5, "protocol_mismatch", "7, 8"),
@@ -98,7 +98,7 @@ const BAD: [(&str, i32, &str, &str); 21] = [
 ];
 
 #[test]
-fn bad_plugins_fail_in_bounded_time() {
+fn faulty_plugin_fails_in_bounded_time() {
     for (mode, exit, code, data) in BAD {
         let odd = Odd::new();
         let began = Instant::now();
@@ -109,12 +109,12 @@ fn bad_plugins_fail_in_bounded_time() {
 }
 
 #[test]
-fn stored_token_is_used_if_the_plugin_fails() {
+fn valid_stored_token_is_used_if_the_plugin_fails() {
     for (mode, _, _, data) in BAD {
         let odd = Odd::new();
         let stored = odd.set_mode("good").token().token();
         let before = odd.sandbox.record("odd");
-        // In the advisory window of one hour.
+        // In the last hour before expiry, the token is due for renewal but still valid.
         odd.sandbox.age("odd", TimeDelta::minutes(50));
         let run = odd.set_mode(mode).token().says(data.trim_start_matches("odd: "));
         assert_eq!(run.token(), stored, "{mode}");
@@ -126,7 +126,7 @@ fn stored_token_is_used_if_the_plugin_fails() {
 }
 
 #[test]
-fn stored_token_starts_no_process() {
+fn stored_token_starts_no_plugin_process() {
     let odd = Odd::new();
     let first = odd.set_mode("good").token().token();
     assert_eq!(odd.processes().len(), 1);
@@ -136,7 +136,7 @@ fn stored_token_starts_no_process() {
 }
 
 #[test]
-fn harmless_deviations_are_accepted() {
+fn harmless_protocol_deviations_of_a_plugin_are_accepted() {
     for mode in ["twice", "stays", "stderr"] {
         let odd = Odd::new();
         let token = odd.set_mode(mode).token().token();
@@ -145,7 +145,6 @@ fn harmless_deviations_are_accepted() {
     }
 }
 
-/// Waits for a condition.
 #[track_caller]
 fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
     let until = Instant::now() + limit;
@@ -156,11 +155,11 @@ fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn response_is_saved_before_the_plugin_exits() {
+fn plugin_response_is_saved_before_the_plugin_exits() {
     let odd = Odd::new();
     let mut child = odd.set_mode("stays").sandbox.start(&["token", "odd"]);
     until("no response", Duration::from_secs(20), || odd.file("answered").exists());
-    // The plugin runs for ten minutes.
+    // The plugin would run for ten minutes after its response.
     let is_saved =
         || odd.sandbox.record_path("odd").exists() && odd.sandbox.record("odd")["grant"].is_object();
     until("not saved at once", Duration::from_millis(900), is_saved);
@@ -172,7 +171,7 @@ fn response_is_saved_before_the_plugin_exits() {
 }
 
 #[test]
-fn token_without_expiry_has_the_configured_lifetime() {
+fn plugin_token_without_expiry_has_configured_lifetime() {
     let odd = Odd::new();
     odd.configure("life = \"10m\"");
     let json = odd.set_mode("jwt").sandbox.broker(&["token", "odd", "--format", "json"]).json();
@@ -181,7 +180,7 @@ fn token_without_expiry_has_the_configured_lifetime() {
 }
 
 #[test]
-fn response_without_progress_ends_the_exchange() {
+fn plugin_response_without_token_or_grant_is_an_error() {
     let odd = Odd::new();
     let _ = odd.set_mode("refuses").token().ends(3).fails_with("login_required");
     assert_eq!(odd.processes().len(), 1, "no grant was sent");
@@ -192,7 +191,7 @@ fn response_without_progress_ends_the_exchange() {
 }
 
 #[test]
-fn undeclared_requests_are_refused() {
+fn request_that_the_plugin_does_not_declare_is_refused() {
     let odd = Odd::new();
     odd.set_mode("good");
     let _ = odd
@@ -210,7 +209,7 @@ fn undeclared_requests_are_refused() {
 }
 
 #[test]
-fn message_before_the_request_is_an_error() {
+fn plugin_output_before_the_request_is_an_error() {
     let odd = Odd::new();
     let run = odd.set_mode("logs-in-early").sandbox.broker(&["login", "odd"]).ends(1);
     let _ = run.fails_with("program_failed").says("odd.sh");
@@ -222,7 +221,7 @@ fn plugin_gets_no_variables_with_secrets() {
 }
 
 #[test]
-fn records_do_not_contain_arguments() {
+fn record_does_not_contain_plugin_arguments() {
     let odd = Odd::new();
     odd.sandbox.write_config(&format!(
         "[providers.odd]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\", \"--key=KANARIE-word\"]\n",
@@ -251,7 +250,7 @@ fn plugin_gets_the_time_of_a_lost_request() {
 }
 
 #[test]
-fn first_executable_in_path_is_used() {
+fn first_executable_plugin_in_path_is_used() {
     let home = Sandbox::new();
     let folders = ["one", "two"].map(|name| home.home().join(name));
     for folder in &folders {
@@ -268,7 +267,7 @@ fn first_executable_in_path_is_used() {
 }
 
 #[test]
-fn secrets_on_stderr_are_redacted_with_a_warning() {
+fn secrets_on_plugin_stderr_are_redacted_with_a_warning() {
     let odd = Odd::new();
     odd.set_mode("leaks");
     let run = odd.sandbox.broker(&["token", "odd", "-v"]).ends(0);
@@ -278,7 +277,7 @@ fn secrets_on_stderr_are_redacted_with_a_warning() {
 }
 
 #[test]
-fn grant_of_a_malformed_response_is_saved() {
+fn grant_in_a_malformed_plugin_response_is_saved() {
     let odd = Odd::new();
     let _ = odd.set_mode("only-grant").token().ends(4);
     assert_eq!(odd.sandbox.record("odd")["grant"]["secret"], "KANARIE-grant-new");
@@ -286,7 +285,7 @@ fn grant_of_a_malformed_response_is_saved() {
 }
 
 #[test]
-fn plugin_with_another_issuer_gets_no_grant() {
+fn plugin_gets_no_grant_of_another_issuer() {
     let odd = Odd::new();
     let stored = odd.set_mode("good").token().token();
     let forced = ["token", "odd", "--force"];
@@ -298,7 +297,7 @@ fn plugin_with_another_issuer_gets_no_grant() {
 }
 
 #[test]
-fn other_settings_identify_another_service() {
+fn changed_plugin_settings_use_separate_tokens() {
     let odd = Odd::new();
     odd.configure("settings = { url = \"https://a.example\" }");
     let first = odd.set_mode("good").token().token();
@@ -309,7 +308,7 @@ fn other_settings_identify_another_service() {
 }
 
 #[test]
-fn signal_waits_for_the_save() {
+fn signal_waits_until_plugin_response_is_saved() {
     let odd = Odd::new();
     let child = odd.set_mode("waits").sandbox.start(&["token", "odd"]);
     until("no request", Duration::from_secs(20), || odd.file("asked").exists());
@@ -321,7 +320,7 @@ fn signal_waits_for_the_save() {
 }
 
 #[test]
-fn missing_programs_are_named() {
+fn error_names_a_missing_plugin_program() {
     let odd = Odd::new();
     let config = |command: &str| {
         odd.sandbox.write_config(&format!("[providers.odd]\nkind = \"exec\"\ncommand = [\"{command}\"]\n"));

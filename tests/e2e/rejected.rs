@@ -1,4 +1,4 @@
-//! `--rejected`: the service rejects the token.
+//! Tests `--rejected`, which reports a token that the service has rejected.
 
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
@@ -22,18 +22,18 @@ fn reject(sandbox: &Sandbox, token: &str) -> Run {
 }
 
 #[test]
-fn rejected_token_is_replaced_once_for_all() {
+fn repeated_report_of_a_rejected_token_replaces_it_once() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &format!("{first}\n")).token();
     assert_ne!(second, first);
-    // A later report of the same token returns the stored one.
+    // Another report of the same old token returns the new token without a request.
     assert_eq!(reject(&sandbox, &first).token(), second);
     assert_eq!(reject(&sandbox, "a token of long ago").token(), second);
     assert_eq!(service.count("token"), 1);
 }
 
 #[test]
-fn new_token_is_not_replaced_again_within_30_seconds() {
+fn new_token_rejected_within_30_seconds_is_an_error() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &first).token();
     let _ = reject(&sandbox, &second).ends(4).fails_with("token_rejected");
@@ -45,17 +45,17 @@ fn new_token_is_not_replaced_again_within_30_seconds() {
 }
 
 #[test]
-fn rejected_without_a_token_means_the_stored_one() {
+fn rejected_flag_without_a_token_means_the_stored_token() {
     let (service, sandbox, first) = seismic();
     let second = sandbox.broker(&["token", "earthscope", "--rejected"]).token();
     assert_ne!(second, first);
-    // A second report means the first token.
+    // A second `--rejected` within 30 seconds reports the first token again, so the new token stays stored.
     assert_eq!(sandbox.broker(&["token", "earthscope", "--rejected"]).token(), second);
     assert_eq!(service.count("token"), 1);
 }
 
 #[test]
-fn concurrent_reports_make_one_exchange() {
+fn concurrent_reports_of_a_token_cause_one_exchange() {
     let (service, sandbox, first) = seismic();
     let file = sandbox.home().join("rejected");
     sandbox.write(&file, &first);
@@ -73,7 +73,7 @@ fn concurrent_reports_make_one_exchange() {
 }
 
 #[test]
-fn rejected_token_is_not_printed_again_offline() {
+fn rejected_token_is_not_printed_while_service_is_down() {
     let (service, sandbox, first) = seismic();
     service.fault_always("token", Fault::Status(503));
     let _ = reject(&sandbox, &first).ends(4);
@@ -83,7 +83,7 @@ fn rejected_token_is_not_printed_again_offline() {
 }
 
 #[test]
-fn rejected_token_stays_until_a_login_replaces_it() {
+fn rejected_token_stays_until_a_new_login() {
     let (service, sandbox, first) = seismic();
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);
@@ -96,7 +96,7 @@ fn rejected_token_stays_until_a_login_replaces_it() {
 }
 
 #[test]
-fn only_the_rejected_token_is_removed() {
+fn rejecting_a_scoped_token_keeps_the_access_token() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!(
         "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\n",
@@ -111,13 +111,13 @@ fn only_the_rejected_token_is_removed() {
     let other = sandbox.broker_reading(&rejected, &scoped).token();
     assert_ne!(other, scoped);
     assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), access);
-    // The replaced token is still valid at the service.
+    // The scoped token that was replaced is still valid at the service.
     let run = sandbox.broker(&["logout", "carbonmapper"]).ends(0);
     assert_eq!(run.err.matches("broker-").count(), 2, "{}", run.err);
 }
 
 #[test]
-fn rejected_and_force_exclude_each_other() {
+fn rejected_and_force_flags_exclude_each_other() {
     let (_service, sandbox, _) = seismic();
     let _ = sandbox.broker(&["token", "earthscope", "--rejected", "--force"]).ends(2);
 }

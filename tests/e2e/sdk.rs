@@ -1,4 +1,4 @@
-//! One login shared with EarthScope's own tools, by their files and settings. `tests/consumers` runs the tools themselves.
+//! Tests that the broker and EarthScope's own tools share one login file. `tests/consumers` runs the tools themselves.
 
 mod concurrent;
 mod sources;
@@ -26,7 +26,7 @@ fn sandbox(service: &EarthScope) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()))
 }
 
-/// Returns a token with this lifetime that the tools can read.
+/// Returns a JWT with this lifetime, with the claims that EarthScope's tools read.
 fn jwt(issuer: &str, lifetime: TimeDelta, edit: impl FnOnce(&mut Value)) -> String {
     let now = Utc::now();
     let mut claims = json!({
@@ -37,7 +37,7 @@ fn jwt(issuer: &str, lifetime: TimeDelta, edit: impl FnOnce(&mut Value)) -> Stri
     format!("{}.{}.KANARIE", URL_SAFE_NO_PAD.encode("{}"), URL_SAFE_NO_PAD.encode(claims.to_string()))
 }
 
-/// Writes the tools' login file.
+/// Writes the login file of EarthScope's tools.
 fn write_login(sandbox: &Sandbox, login: &Value) {
     sandbox.write(&sandbox.tokens_path(), &serde_json::to_string_pretty(login).expect("JSON"));
 }
@@ -51,7 +51,7 @@ fn state(sandbox: &Sandbox) -> Value {
 }
 
 #[test]
-fn login_of_the_tools_is_used_and_renewed_in_their_file() {
+fn login_of_earthscope_tools_is_renewed_in_their_file() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     let (theirs, refresh) = (jwt(service.url(), TimeDelta::days(1), |_| {}), service.issue_refresh_token());
@@ -77,7 +77,7 @@ fn login_of_the_tools_is_used_and_renewed_in_their_file() {
 }
 
 #[test]
-fn new_login_of_the_tools_replaces_the_stored_one() {
+fn new_login_of_earthscope_tools_replaces_the_stored_one() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     service.approve_all();
@@ -91,7 +91,7 @@ fn new_login_of_the_tools_replaces_the_stored_one() {
     assert_eq!(status["providers"][0]["account"], "auth0|another");
     let renewed = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert!(renewed != ours && service.reuse_events() == 0);
-    // The tools log out.
+    // EarthScope's tools log out by deleting their file.
     std::fs::remove_file(sandbox.tokens_path()).expect("removed");
     let requests = service.count("token");
     let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
@@ -99,7 +99,7 @@ fn new_login_of_the_tools_replaces_the_stored_one() {
 }
 
 #[test]
-fn token_that_breaks_the_tools_is_not_in_their_file() {
+fn token_that_earthscope_tools_cannot_read_is_not_shared() {
     let service = service(Rotation::Keep);
     let tokens: [(&str, Edit); 4] = [
         ("opaque", |answer| answer["access_token"] = "KANARIE-opaque".into()),
@@ -130,7 +130,7 @@ fn token_that_breaks_the_tools_is_not_in_their_file() {
 }
 
 #[test]
-fn share_false_ignores_the_file() {
+fn share_false_ignores_the_login_file_of_earthscope_tools() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     assert!(!sandbox.tokens_path().exists());
     let theirs = json!({ "refresh_token": "KANARIE-theirs" });
@@ -142,7 +142,7 @@ fn share_false_ignores_the_file() {
 }
 
 #[test]
-fn logout_removes_only_the_login_from_the_file() {
+fn logout_removes_only_the_login_from_the_shared_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let mut file = read_login(&sandbox);
     file["colour"] = "blue".into();
@@ -159,7 +159,7 @@ fn logout_removes_only_the_login_from_the_file() {
 }
 
 #[test]
-fn unshared_login_wins_over_an_older_file() {
+fn unshared_login_wins_over_an_older_login_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     let theirs = json!({ "access_token": jwt(service.url(), TimeDelta::days(-9), |_| {}), "refresh_token": "KANARIE-theirs" });
     write_login(&sandbox, &theirs);
@@ -173,7 +173,7 @@ fn unshared_login_wins_over_an_older_file() {
 }
 
 #[test]
-fn unreadable_token_without_grant_stays_in_the_file() {
+fn unreadable_token_without_grant_stays_in_shared_file() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let odd = jwt(service.url(), TimeDelta::days(1), |claims| claims["sub"] = Value::Null);
@@ -186,7 +186,7 @@ fn unreadable_token_without_grant_stays_in_the_file() {
 }
 
 #[test]
-fn requested_pause_outlives_a_new_login_file() {
+fn retry_after_still_applies_after_a_new_login_file() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let refresh = service.issue_refresh_token();
@@ -201,7 +201,7 @@ fn requested_pause_outlives_a_new_login_file() {
 }
 
 #[test]
-fn refresh_token_is_printed_with_a_warning() {
+fn refresh_token_flag_prints_the_token_with_a_warning() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let printed = sandbox.broker(&["token", "earthscope", "--refresh-token"]).says("warning: ").token();
     assert!(service.is_live(&printed) && service.seen().is_empty());

@@ -1,4 +1,4 @@
-//! Records sealed with a passphrase or a key: storage, opening and migration.
+//! Tests records that are sealed (encrypted) with a passphrase or a key.
 
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -12,7 +12,7 @@ use serde_json::Value;
 const PASSPHRASE: &str = "store = { passphrase = { env = \"BROKER_PASSPHRASE\" } }\n";
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
 
-/// A key of 32 bytes: the hexadecimal digit, repeated.
+/// Returns a key of 32 bytes, which is this hexadecimal digit repeated.
 fn key(digit: &str) -> String {
     digit.repeat(64)
 }
@@ -32,7 +32,7 @@ pub(crate) fn imagery() -> (EarthDaily, String, Sandbox) {
     (service, config, sandbox)
 }
 
-/// A login of EarthScope in the broker's record, and its configuration.
+/// Returns an EarthScope server, the configuration for it, and a sandbox with a login.
 pub(crate) fn seismic() -> (EarthScope, String, Sandbox) {
     let service =
         EarthScope::start(EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..Default::default() });
@@ -82,7 +82,7 @@ fn sealed_record_contains_no_plain_secrets() {
     }
 }
 
-/// Asserts this error, and that the record is neither changed nor quarantined.
+/// Asserts that a run failed with this error, and that the record was neither changed nor quarantined.
 fn assert_unchanged(run: Run, exit: i32, code: &str, sandbox: &Sandbox, before: &[u8]) {
     let _ = run.ends(exit).fails_with(code);
     assert_eq!(bytes(&sandbox.record_path("earthdaily")), before);
@@ -91,7 +91,7 @@ fn assert_unchanged(run: Run, exit: i32, code: &str, sandbox: &Sandbox, before: 
 }
 
 #[test]
-fn wrong_passphrase_changes_nothing() {
+fn wrong_passphrase_fails_and_keeps_the_record() {
     let (service, config, sandbox) = imagery();
     sandbox.write_config(&(PASSPHRASE.to_owned() + &config));
     let _ = sandbox.broker(&TOKEN).token();
@@ -114,20 +114,20 @@ fn wrong_passphrase_changes_nothing() {
     sandbox.write_config(&config);
     check(&sandbox, 1, "store_sealed");
     assert_eq!(service.exchanges(), 1);
-    // A passphrase that does not open the first record seals no other one.
+    // If the passphrase does not open an existing record, the broker seals no new record with it.
     let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "incorrect horse");
     let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
     sandbox.write_config(&(PASSPHRASE.to_owned() + &config + &other));
     let _ = sandbox.broker(&["token", "other"]).ends(1).fails_with("store_sealed");
     assert_eq!(service.exchanges(), 1, "checked before the exchange");
-    // An invalid key is an error of the configuration.
+    // A key of the wrong length is a configuration error.
     sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other).replace("broker.key", "short.key"));
     sandbox.write(&sandbox.home().join("short.key"), "abc");
     let _ = sandbox.broker(&["token", "other"]).ends(5).fails_with("config_invalid_value").says("store.key");
 }
 
 #[test]
-fn other_key_changes_nothing() {
+fn wrong_key_fails_and_keeps_the_record() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let token = sandbox.broker(&TOKEN).token();
@@ -139,7 +139,7 @@ fn other_key_changes_nothing() {
 }
 
 #[test]
-fn only_migrate_changes_the_format() {
+fn only_store_migrate_changes_the_record_format() {
     let (service, config, sandbox) = seismic();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     let plain = sandbox.record("earthscope");
@@ -182,7 +182,7 @@ fn concurrent_processes_renew_a_sealed_record_once() {
 }
 
 #[test]
-fn fallback_file_is_sealed() {
+fn fallback_file_of_a_sealed_record_is_sealed() {
     let (service, config, sandbox) = seismic();
     let runtime = sandbox.home().join("run");
     std::fs::create_dir(&runtime).expect("a folder");
@@ -201,7 +201,7 @@ fn fallback_file_is_sealed() {
     assert_sealed(&runtime.join("broker"));
     std::fs::remove_file(sandbox.state()).expect("the file is removed");
     std::fs::rename(&away, sandbox.state()).expect("the folder is back");
-    // The older record is not used if the fallback file cannot be opened.
+    // If the fallback file cannot be opened, the broker must not use the older record instead.
     let _ = with_key(&sandbox, "b");
     let _ = sandbox.broker(&["token", "earthscope"]).ends(1).fails_with("store_sealed");
     let _ = with_key(&sandbox, "a");
@@ -210,7 +210,7 @@ fn fallback_file_is_sealed() {
 }
 
 #[test]
-fn renamed_and_newer_sealed_files_are_not_used() {
+fn renamed_or_newer_version_sealed_file_is_refused() {
     let (_service, config, sandbox) = imagery();
     let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
     sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other));
@@ -227,7 +227,7 @@ fn renamed_and_newer_sealed_files_are_not_used() {
 }
 
 #[test]
-fn stored_token_of_a_plain_file_opens_no_bus() {
+fn reading_a_plain_record_does_not_open_the_keyring_bus() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&config);
     let token = sandbox.broker(&TOKEN).token();
@@ -238,7 +238,7 @@ fn stored_token_of_a_plain_file_opens_no_bus() {
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
     let _ = sandbox.broker(&["store", "status"]).ends(0).prints("new logins: file");
     assert!(bus.accept().is_err(), "no connection");
-    // A first login with a keyring that never responds connects to the bus, and times out.
+    // The first login that needs the keyring connects to the silent bus, and times out.
     sandbox.write_config(&format!("store = \"keyring\"\n{config}"));
     let _ = sandbox.broker(&["login", "earthdaily"]).ends(1).fails_with("keyring_unavailable").says("5 s");
     assert!(bus.accept().is_ok());
@@ -277,7 +277,7 @@ fn all_commands_work_with_a_sealed_record() {
     let refresh = sandbox.broker(&["token", "earthscope", "--refresh-token"]).token();
     assert!(service.is_live(&refresh));
     assert_sealed(&sandbox.state());
-    // With the wrong key, no command reports an ended login.
+    // With the wrong key, no command may claim that the login has ended.
     let _ = with_key(&sandbox, "b");
     for words in ["status", "inspect", "logout"] {
         let run = sandbox.broker(&[words, "earthscope"]);
@@ -289,7 +289,7 @@ fn all_commands_work_with_a_sealed_record() {
 }
 
 #[test]
-fn keyring_without_response_is_called_once() {
+fn keyring_that_times_out_is_called_only_once() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let _ = sandbox.broker(&TOKEN).token();

@@ -1,17 +1,17 @@
-//! Sources of secrets, and outputs that must not show them.
+//! Tests the sources of secrets, and that outputs do not show secrets.
 
 use std::process::Stdio;
 
 use broker_e2e::{MARK, Sandbox};
 
-/// Configures a static key with this source, in TOML.
+/// Returns a sandbox whose provider `key` has a fixed token from this source.
 fn key(source: &str) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.key]\nkind = \"static\"\ntoken = {source}\n"))
 }
 
 #[test]
-fn background_process_of_a_command_is_not_awaited() {
-    // The background process runs as long as this test.
+fn background_process_of_secret_command_is_not_awaited() {
+    // The secret command starts a background process, which runs as long as this test.
     let (reader, writer) = std::io::pipe().unwrap();
     let sandbox = key("{ command = [\"sh\", \"-c\", \"echo out; cat <&3 2>/dev/null & exit 0\"] }");
     let script = "exec 3<&0; exec \"$@\" </dev/null";
@@ -24,13 +24,13 @@ fn background_process_of_a_command_is_not_awaited() {
 }
 
 #[test]
-fn unset_variable_is_named() {
+fn error_names_the_unset_variable_of_a_secret() {
     let run = key("{ env = \"LAB_KEY\" }").broker(&["token", "key"]).ends(5);
     let _ = run.fails_with("secret_unreadable").says("LAB_KEY");
 }
 
 #[test]
-fn config_show_redacts_sent_values() {
+fn config_show_redacts_values_of_configured_requests() {
     let secret = format!("{MARK}-literal");
     let config = format!(
         r#"
@@ -71,7 +71,7 @@ fn config_show_redacts_sent_values() {
 }
 
 #[test]
-fn invalid_param_is_not_shown() {
+fn error_does_not_show_the_value_of_an_invalid_param() {
     let config = "[providers.m]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"me\"\n\
         token_url = \"https://lab.example.org/token\"\nclient_secret = { env = \"S\" }\nparams = { client_secret = \"KANARIE-x\" }\n";
     let run = Sandbox::new().with_config(config).broker(&["config", "check"]).ends(5);
@@ -93,7 +93,7 @@ fn derived_provider_needs_an_existing_acyclic_source() {
     let _ = run.says("one -> two -> one");
 }
 
-/// Configures a program that prints a file.
+/// Returns a sandbox whose provider runs a program that prints this answer.
 fn program(answer: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("answer.json");
@@ -112,7 +112,7 @@ fn token_with_control_characters_is_not_stored() {
 }
 
 #[test]
-fn expiry_is_at_most_100_years_ahead() {
+fn token_expiry_is_at_most_100_years_ahead() {
     let sandbox = program(r#"{"access_token": "abcd", "expires_in": 300000000000}"#);
     let token = sandbox.broker(&["token", "lab", "--format", "json"]).json();
     assert!(

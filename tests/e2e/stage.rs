@@ -1,4 +1,4 @@
-//! Setups that many tests share.
+//! Services and sandboxes that many tests share.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use broker_e2e::Sandbox;
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
 
-/// Logs in to a fake EarthScope with a refresh token. `config` is added to the provider's table.
+/// Starts an EarthScope fake server and logs in with a refresh token. `config` adds lines to the provider's table.
 pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
     let service = EarthScope::start(options);
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}", service.url());
@@ -17,12 +17,12 @@ pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope
     (service, sandbox)
 }
 
-/// Logs in, and lets the token expire. The service rotates refresh tokens and accepts a used one `grace` times.
+/// Logs in and makes the access token expire. The service accepts an old refresh token `grace` more times.
 pub(crate) fn expired(rotation: Rotation, grace: usize) -> (EarthScope, Sandbox) {
     expired_with(rotation, grace, "timeout = \"2s\"\n")
 }
 
-/// Does the same as [`expired`] with more configuration.
+/// Does the same as [`expired`]. `config` adds lines to the provider's table.
 pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (EarthScope, Sandbox) {
     let options = EarthScopeOptions { rotation, refresh_grace: grace, ..EarthScopeOptions::default() };
     let (service, sandbox) = logged_in(options, config);
@@ -30,7 +30,7 @@ pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (E
     (service, sandbox)
 }
 
-/// Returns a command for any program in the sandbox.
+/// Returns a command that runs any program with the sandbox's environment.
 pub(crate) fn program(sandbox: &Sandbox, name: &str, words: &[&str]) -> Command {
     let as_if = sandbox.command(&[]);
     let env = as_if.get_envs().filter_map(|(name, value)| Some((name, value?)));

@@ -1,4 +1,4 @@
-//! A fixed key or token: `kind = "static"`.
+//! Tests `kind = "static"`: a fixed token or API key.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const TOKEN: &str = "glpat-KANARIE";
 
-/// Returns a sandbox whose provider has these keys, and its token in `LAB_TOKEN`.
+/// Returns a sandbox with a provider `lab`. `keys` are lines of its configuration, `LAB_TOKEN` is its token.
 fn with(keys: &str) -> Sandbox {
     let config = format!("[providers.lab]\nkind = \"static\"\ntoken = {{ env = \"LAB_TOKEN\" }}\n{keys}\n");
     Sandbox::new().with_config(&config).with_env("LAB_TOKEN", TOKEN)
@@ -25,7 +25,7 @@ fn jwt(claims: &Value) -> String {
 }
 
 #[test]
-fn formats_use_the_configured_header() {
+fn static_token_formats_use_the_configured_header() {
     for (keys, line) in [
         ("", "Authorization: Bearer glpat-KANARIE"),
         ("header = \"X-Auth-Token\"", "X-Auth-Token: glpat-KANARIE"),
@@ -43,11 +43,11 @@ fn formats_use_the_configured_header() {
 }
 
 #[test]
-fn formats_without_a_header_are_refused() {
+fn formats_that_cannot_express_the_header_are_refused() {
     for keys in ["header = \"X-Auth-Token\"", "prefix = \"api-key\""] {
         let sandbox = with(&format!("{keys}\nhosts = [\"lab.example.org\"]"));
         for format in ["netrc", "duckdb", "exec-credential"] {
-            // Netrc has no header, so a prefix does not matter there.
+            // A netrc file contains no header, so the key `prefix` does not matter.
             if format == "netrc" && keys.starts_with("prefix") {
                 continue;
             }
@@ -61,7 +61,7 @@ fn formats_without_a_header_are_refused() {
 }
 
 #[test]
-fn username_selects_basic_authentication() {
+fn username_of_a_static_token_selects_http_basic() {
     let sandbox = with("username = \"ada\"\nhosts = [\"lab.example.org\"]");
     let basic = STANDARD.encode(format!("ada:{TOKEN}"));
     assert_eq!(format(&sandbox, "header"), format!("Authorization: Basic {basic}\n"));
@@ -70,7 +70,7 @@ fn username_selects_basic_authentication() {
 }
 
 #[test]
-fn exec_sets_the_configured_variable() {
+fn exec_sets_the_variable_configured_for_a_static_token() {
     let sandbox = with("env = \"GITLAB_TOKEN\"\nheader = \"PRIVATE-TOKEN\"");
     let file = sandbox.home().join("seen");
     let script = format!("printf %s \"$GITLAB_TOKEN\" > {}; chmod 600 {0}", file.display());
@@ -79,12 +79,12 @@ fn exec_sets_the_configured_variable() {
 }
 
 #[test]
-fn token_is_not_stored() {
+fn static_token_is_not_stored_in_a_record() {
     let sandbox = with("");
     let _ = sandbox.broker(&["token", "lab"]).token();
     let record = std::fs::read_to_string(sandbox.record_path("lab")).expect("a record");
     assert!(!record.contains(TOKEN), "{record}");
-    // So a new token is used at once, and an empty one is an error.
+    // Because the token is not stored, a changed variable takes effect at once, and an empty one is an error.
     let sandbox = sandbox.with_env("LAB_TOKEN", "another-KANARIE");
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "another-KANARIE");
     let sandbox = sandbox.with_env("LAB_TOKEN", "");
@@ -93,7 +93,7 @@ fn token_is_not_stored() {
 }
 
 #[test]
-fn life_key_limits_how_long_a_token_is_cached() {
+fn life_key_limits_how_long_a_static_token_is_cached() {
     let sandbox = Sandbox::new();
     let (secret, count) = (sandbox.home().join("secret"), sandbox.home().join("count"));
     sandbox.write(&secret, TOKEN);
@@ -110,7 +110,7 @@ fn life_key_limits_how_long_a_token_is_cached() {
     sandbox.age("lab", TimeDelta::hours(9));
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "another-KANARIE");
     assert_eq!(runs(), 2);
-    // Without a command, a changed source is noticed.
+    // If the source is a variable instead of a command, a changed token is used at once.
     sandbox
         .write_config("[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB_TOKEN\" }\nlife = \"8h\"\n");
     let sandbox = sandbox.with_env("LAB_TOKEN", TOKEN);
@@ -120,10 +120,10 @@ fn life_key_limits_how_long_a_token_is_cached() {
 }
 
 #[test]
-fn expiry_is_read_and_announced() {
+fn expiry_of_a_static_token_is_read_and_announced() {
     let now = Utc::now();
     let in_days = |days: i64| (now + TimeDelta::days(days)).format("%F").to_string();
-    // From the configuration, as text or as a TOML date.
+    // The key `expires` can be a string or a TOML date.
     for quote in ["\"", ""] {
         let sandbox = with(&format!("expires = {quote}{}{quote}", in_days(60)));
         let run = sandbox.broker(&["token", "lab", "--format", "json"]);
@@ -137,7 +137,7 @@ fn expiry_is_read_and_announced() {
     let run = expired.broker(&["token", "lab"]).ends(3).fails_with("login_required");
     let run = run.says(&in_days(-3)).says("LAB_TOKEN").says("`expires`");
     assert_eq!(run.out, "");
-    // From the token itself.
+    // A JWT contains its own expiry.
     let end = now + TimeDelta::hours(2);
     let sandbox = with("").with_env("LAB_TOKEN", &jwt(&json!({ "exp": end.timestamp() })));
     let run = sandbox.broker(&["token", "lab", "--format", "json"]);
@@ -155,7 +155,7 @@ fn expiry_is_read_and_announced() {
 }
 
 #[test]
-fn logout_names_the_source_that_stays() {
+fn logout_names_the_source_of_a_static_token() {
     let sandbox = with("");
     let run = sandbox.broker(&["login", "lab"]).ends(0).says("lab: found the key");
     assert!(!run.err.contains("logged in"), "{}", run.err);
@@ -168,7 +168,7 @@ fn logout_names_the_source_that_stays() {
 }
 
 #[test]
-fn token_must_be_one_line() {
+fn static_token_with_two_lines_is_refused() {
     for keys in ["", "username = \"ada\""] {
         for text in ["glpat-KANARIE\nlogin: ada\n", "glpat-KANARIE\r\nurl: x", "glpat\u{1b}-KANARIE", " \n"] {
             let sandbox = with(keys).with_env("LAB_TOKEN", text);
@@ -184,7 +184,7 @@ fn token_must_be_one_line() {
 }
 
 #[test]
-fn concurrent_calls_read_one_file() {
+fn concurrent_calls_can_read_the_same_token_file() {
     let sandbox = Sandbox::new();
     let secret = sandbox.home().join("secret");
     sandbox.write(&secret, TOKEN);

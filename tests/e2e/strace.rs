@@ -1,24 +1,24 @@
-//! Observes a run at its system calls, or stops it there, with `strace`.
+//! Lists the system calls of a `broker` run, or injects a fault into one of them, with `strace`.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
 use broker_e2e::Sandbox;
 
-/// A system call: its name, and its number among calls of that name, as `strace` counts.
+/// A system call of a run. `nth` counts the calls with the same name, as `strace` does.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) nth: usize,
 }
 
-/// Fails without a working `strace`.
+/// Fails if `strace` does not work.
 pub(crate) fn need_strace() {
     let run = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     assert!(run.is_ok_and(|status| status.success()), "install strace, and allow it to trace");
 }
 
-/// Returns the calls of a complete run, each with its log line.
+/// Returns all system calls of a run, each with its log line.
 pub(crate) fn calls(sandbox: &Sandbox, words: &[&str]) -> Vec<(Call, String)> {
     let log = sandbox.home().join("calls");
     let strace = ["strace", "-f", "-qq", "-o", &log.display().to_string()];
@@ -26,7 +26,7 @@ pub(crate) fn calls(sandbox: &Sandbox, words: &[&str]) -> Vec<(Call, String)> {
     assert!(run.status.success(), "{run:?}");
     let log = std::fs::read_to_string(log).expect("its log");
     let thread = |line: &str| line.split(' ').next().map(str::to_owned);
-    // strace counts per thread, so the nth call of a name is unique in one thread only.
+    // strace counts calls per thread, so `nth` is unique only if the run has one thread.
     assert!(log.lines().all(|line| thread(line) == log.lines().next().and_then(thread)), "one thread");
 
     let (mut counts, mut all) = (BTreeMap::<_, usize>::new(), Vec::new());
@@ -41,7 +41,7 @@ pub(crate) fn calls(sandbox: &Sandbox, words: &[&str]) -> Vec<(Call, String)> {
     all
 }
 
-/// Runs `broker` with a fault at that call: `signal=KILL`, `error=ENOSPC`.
+/// Runs `broker` with a fault at a system call. `what` is `signal=KILL` or `error=ENOSPC`, for example.
 pub(crate) fn inject(sandbox: &Sandbox, words: &[&str], call: &Call, what: &str) -> Output {
     let inject = format!("inject={}:{what}:when={}", call.name, call.nth);
     let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];

@@ -1,4 +1,4 @@
-//! Terminal, prompts, browser. The terminal is one of `script` (bsdutils, util-linux).
+//! Tests prompts and logins on a terminal, which `script` (bsdutils, util-linux) provides.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use broker_e2e::{Sandbox, assert_no_secret, broker_binary, is_log, louder};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions};
 
-/// A command on its own terminal.
+/// A command that runs on its own terminal.
 pub(crate) struct Screen {
     child: Child,
     keys: ChildStdin,
@@ -19,7 +19,7 @@ impl Screen {
         Self::after(sandbox, ":", words)
     }
 
-    /// Runs on a terminal of this size.
+    /// Starts `broker` on a terminal of this size.
     pub(crate) fn sized(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> Self {
         Self::after(sandbox, &format!("stty columns {columns} rows {rows}"), words)
     }
@@ -37,7 +37,6 @@ impl Screen {
         Self { child, keys, output, seen: String::new() }
     }
 
-    /// Reads until this text is on the screen.
     pub(crate) fn wait_for(&mut self, words: &str) {
         let mut buffer = [0; 4096];
         while !self.seen.contains(words) {
@@ -47,7 +46,7 @@ impl Screen {
         }
     }
 
-    /// The screen so far.
+    /// Returns all output so far.
     pub(crate) fn seen(&self) -> &str {
         &self.seen
     }
@@ -56,7 +55,7 @@ impl Screen {
         self.keys.write_all(keys.as_bytes()).expect("keys");
     }
 
-    /// Waits for the end, and returns the exit code and the screen.
+    /// Waits until the command exits, and returns the exit code and all output.
     pub(crate) fn ends(mut self) -> (Option<i32>, String) {
         let mut rest = Vec::new();
         self.output.read_to_end(&mut rest).expect("a screen");
@@ -117,7 +116,7 @@ fn login_shows_qr_code_and_countdown() {
     assert!(seen.trim_end().lines().last().is_some_and(|line| line.contains("logged in as")), "{seen}");
 }
 
-/// A service that approves at the first poll, and a sandbox for it.
+/// Returns a service that approves each login at the first poll, with a configured sandbox.
 fn approving() -> (EarthScope, Sandbox) {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();
@@ -125,15 +124,15 @@ fn approving() -> (EarthScope, Sandbox) {
     (service, Sandbox::new().with_config(&config))
 }
 
-/// Runs a successful login on a terminal of this size, and returns the screen.
+/// Runs a successful login on a terminal of this size, and returns the output.
 fn screen(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> String {
     let (code, seen) = Screen::sized(sandbox, columns, rows, words).ends();
     assert_eq!(code, Some(0), "{seen}");
-    // Without the log that `BROKER_E2E_VVV` adds.
+    // The output without the log lines that `BROKER_E2E_VVV` adds.
     seen.replace('\r', "").split_inclusive('\n').filter(|line| !is_log(line)).collect()
 }
 
-/// The width on the screen, without control sequences.
+/// Returns the width of a line on the screen, without control sequences.
 fn width(line: &str) -> usize {
     let mut parts = line.split('\u{1b}');
     let first = parts.next().unwrap_or_default().chars().count();
@@ -170,7 +169,7 @@ fn login_instructions_fit_the_terminal() {
 
 #[test]
 #[ignore = "needs script"]
-fn plain_terminal_gets_no_control_sequences() {
+fn no_color_or_dumb_terminal_gets_no_control_sequences() {
     let (_service, sandbox) = approving();
     let sandbox = sandbox.with_env("NO_COLOR", "1");
     let seen = screen(&sandbox, 80, 24, "login earthscope --no-browser --quiet");
@@ -193,7 +192,7 @@ fn login_prints_one_line_without_a_terminal() {
         assert_eq!(run.err.lines().count(), if words.contains(&"--quiet") { 1 } else { 2 }, "{}", run.err);
         assert_eq!(run.out, "");
     }
-    // The service has no complete URL, so the user types the code.
+    // Without `verification_uri_complete`, the user must type the code.
     let options =
         EarthScopeOptions { interval: Some(1), complete_uri: false, ..EarthScopeOptions::default() };
     let service = EarthScope::start(options);
@@ -204,7 +203,7 @@ fn login_prints_one_line_without_a_terminal() {
     let _ = run.says(&format!("activate and enter the code {code}\n"));
 }
 
-/// A browser that writes the opened URL to a pipe.
+/// Adds a browser that writes the opened URL to a pipe.
 fn with_browser(sandbox: Sandbox) -> (Sandbox, std::path::PathBuf) {
     use std::os::unix::fs::PermissionsExt;
     let (pipe, browser) = (sandbox.home().join("pipe"), sandbox.home().join("browser"));
@@ -231,7 +230,7 @@ fn login_opens_a_local_browser() {
 }
 
 #[test]
-fn login_opens_no_browser_remotely() {
+fn login_opens_no_browser_over_ssh_or_without_display() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());

@@ -1,4 +1,4 @@
-//! docs/dev/threat-model.md: each claim names a test, and each named test exists.
+//! Tests that each claim in docs/dev/threat-model.md names a test that exists.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ fn document() -> String {
     std::fs::read_to_string(repository().join("docs/dev/threat-model.md")).expect("the document")
 }
 
-/// Finds `FILE.rs::TEST` in a text.
+/// Finds all test references `FILE.rs::TEST` in a text.
 fn tests_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let code = text.split('`').skip(1).step_by(2);
     code.filter_map(|code| code.split_once("::"))
@@ -26,7 +26,7 @@ fn paths(file: &str) -> Vec<PathBuf> {
     [tests.join("e2e").join(file), tests.join(file)].into_iter().chain(of_crate).collect()
 }
 
-/// Whether a source contains this test.
+/// Returns whether a source file contains this test.
 fn has_test(text: &str, name: &str) -> bool {
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let is_it = |line: &str| line.trim_start_matches("async ").starts_with(&format!("fn {name}("));
@@ -38,7 +38,7 @@ fn has_test(text: &str, name: &str) -> bool {
 }
 
 #[test]
-fn named_tests_exist() {
+fn tests_named_in_the_threat_model_exist() {
     let document = document();
     let mut missing = Vec::new();
     for (file, test) in tests_in(&document) {
@@ -51,7 +51,7 @@ fn named_tests_exist() {
 }
 
 #[test]
-fn claims_name_tests_and_sections_name_limits() {
+fn threat_model_claims_name_tests_and_limits() {
     let document = document();
     let claims: Vec<_> =
         document.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| shown by |")).collect();

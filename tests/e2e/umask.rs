@@ -1,4 +1,4 @@
-//! Files and folders have the right mode whatever the umask.
+//! Tests that files and folders have private modes whatever the umask.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use crate::stage::program;
 use crate::user::User;
 
-/// No umask, the usual one, a strict one, and two that restrict the owner too.
+/// No umask, a usual one, a strict one, and two that also remove the owner's permissions.
 const UMASKS: [&str; 5] = ["000", "022", "077", "277", "777"];
 
 struct Stage {
@@ -39,7 +39,7 @@ impl Stage {
     }
 }
 
-/// Uses many commands: login, tokens, files, a failed save, exec, add, import.
+/// Runs the commands that write files.
 fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     let home = stage.sandbox.home();
     let login = ["login", "earthscope", "--refresh-token-stdin"];
@@ -63,7 +63,7 @@ fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     save_to_fallback(stage, imagery);
 }
 
-/// Renews a token while the state folder is missing.
+/// Renews a token while the state folder cannot be written, so that the record is saved to the fallback file.
 fn save_to_fallback(stage: &Stage, imagery: &EarthDaily) {
     let (here, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
     stage.sandbox.age("earthdaily", TimeDelta::days(2));
@@ -78,7 +78,7 @@ fn save_to_fallback(stage: &Stage, imagery: &EarthDaily) {
     std::fs::rename(&away, &here).expect("moved back");
 }
 
-/// Collects path and mode of each file and folder.
+/// Collects the mode of each file and folder by path.
 fn modes(folder: &Path, home: &Path, found: &mut BTreeMap<String, u32>) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
@@ -92,7 +92,7 @@ fn modes(folder: &Path, home: &Path, found: &mut BTreeMap<String, u32>) {
 }
 
 #[test]
-fn every_umask_gives_private_files() {
+fn files_are_private_whatever_the_umask() {
     for umask in UMASKS {
         let service = EarthScope::start(EarthScopeOptions::default());
         let imagery = EarthDaily::start(EarthDailyOptions::default());
@@ -145,7 +145,7 @@ fn every_umask_gives_private_files() {
                 "umask {umask}: {name}"
             );
         }
-        // Names with random parts: the fallback file, and temporary files of the missing folder.
+        // The fallback file and temporary files have random names.
         let (fallback, rest): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(name, _)| name.starts_with("run/broker/earthdaily-"));
         assert!(matches!(&fallback[..], [(_, 0o600)]), "umask {umask}: {fallback:?}");
@@ -157,9 +157,9 @@ fn every_umask_gives_private_files() {
     }
 }
 
-/// A process with a strict umask was killed before it set the mode of the lock file.
+/// A process with a strict umask can be killed after it creates the lock file and before it sets the mode.
 #[test]
-fn lock_file_without_permissions_is_fixed() {
+fn lock_file_without_permissions_is_repaired() {
     let imagery = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
     sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
@@ -176,7 +176,7 @@ fn lock_file_without_permissions_is_fixed() {
 }
 
 #[test]
-fn unwritable_state_folder_is_reported() {
+fn error_names_an_unwritable_state_folder() {
     let imagery = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
     sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
@@ -187,7 +187,7 @@ fn unwritable_state_folder_is_reported() {
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("a mode");
     let stage = Stage { sandbox, user, umask: "022" };
     let new = locked.join("state");
-    // A folder that cannot be created, and one that exists.
+    // The error must name the folder, whether it cannot be created or cannot be written.
     for (folder, reported) in [(&new, &new), (&locked, &locked)] {
         let folder = folder.to_str().expect("text");
         let run = finish(stage.start(&["token", "earthdaily", "--state-dir", folder], "")).ends(1);

@@ -7,33 +7,33 @@ use std::process::Command;
 
 use broker_e2e::Sandbox;
 
-/// An unused user id.
+/// A user id that no account has.
 const UNPRIVILEGED: u32 = 61_234;
 
-/// The user that runs commands: an unprivileged one if the test runs as root, else the current one.
+/// The user that runs commands: an unprivileged user if the test runs as root, else the current user (`None`).
 pub(crate) struct User(Option<u32>);
 
 impl User {
-    /// Returns the user, and makes it the owner of the sandbox.
+    /// Chooses the user, and makes that user the owner of the sandbox.
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
         let user = Self(rustix::process::geteuid().is_root().then_some(UNPRIVILEGED));
         user.owns(sandbox.home().parent().expect("the sandbox"));
         user
     }
 
-    /// Whether it differs from the current user.
+    /// Returns whether commands run as another user than the test.
     pub(crate) fn is_another(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Makes the user run a command.
+    /// Sets the user of a command.
     pub(crate) fn runs(&self, command: &mut Command) {
         if let Some(id) = self.0 {
             command.uid(id).gid(id);
         }
     }
 
-    /// Makes the user own a file, or a folder with its content.
+    /// Makes the user the owner of a file, or of a folder with its content.
     pub(crate) fn owns(&self, path: &Path) {
         let Some(id) = self.0 else { return };
         lchown(path, Some(id), Some(id)).expect("the owner changes");

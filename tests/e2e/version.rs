@@ -1,14 +1,14 @@
-//! `broker --version`.
+//! Tests `broker --version`, and the version numbers in docs and packages.
 
 use std::path::Path;
 use std::process::Command;
 
 use broker_e2e::Sandbox;
 
-/// The current commit, in a repository.
+/// Returns the current commit, if the source folder is a git repository.
 fn head() -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository");
-    // A copy inside another repository has unrelated commits.
+    // If this folder has no `.git`, git would report the commit of an enclosing repository.
     root.join(".git").exists().then_some(())?;
     let git = Command::new("git").args(["log", "-1", "--format=%H %cs"]).current_dir(root).output().ok()?;
     git.status.success().then(|| String::from_utf8(git.stdout).expect("text").trim().to_owned())
@@ -16,7 +16,7 @@ fn head() -> Option<String> {
 
 #[test]
 #[ignore = "needs git"]
-fn version_prints_commit_and_compiled_kinds() {
+fn version_prints_commit_and_compiled_provider_types() {
     let sandbox = Sandbox::new();
     let short = format!("broker {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(sandbox.broker(&["-V"]).ends(0).out, short);
@@ -35,7 +35,7 @@ fn version_prints_commit_and_compiled_kinds() {
         None => assert_eq!(commit, "unknown"),
     }
 
-    // The default kinds of the crate `broker` must be listed.
+    // `--version` must list all provider types that crate `broker` compiles by default.
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/broker/Cargo.toml");
     let manifest: toml::Table =
         toml::from_str(&std::fs::read_to_string(manifest).expect("a manifest")).expect("TOML");

@@ -1,4 +1,4 @@
-//! Secrets in environment variables are not passed to child processes.
+//! Tests that child processes do not inherit environment variables with secrets.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOp
 
 use crate::stage::program;
 
-/// Configuration variables with secrets in all their forms, and settings without secrets.
+/// Configuration variables with a secret: literal, nested, mistyped, and of an unknown provider type.
 const SECRETS: [(&str, &str); 5] = [
     ("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "KANARIE-literal"),
     ("BROKER_PROVIDERS__LAB__SECRETS__ONE", "KANARIE-of-several"),
@@ -26,7 +26,7 @@ const SETTINGS: [(&str, &str); 3] = [
     ("BROKER_PROVIDERS__EARTHSCOPE__SHARE", "false"),
 ];
 
-/// Creates a program that writes its environment to a file, and then runs `then`.
+/// Creates a program that writes its environment to a file, and then runs the script `then`.
 fn env_dumper(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
     let (program, seen) = (sandbox.home().join(name), sandbox.home().join(format!("{name}.env")));
     let script = format!("#!/bin/sh\nenv > '{0}.part'\nmv '{0}.part' '{0}'\n{then}\n", seen.display());
@@ -62,7 +62,7 @@ fn methane(service: &CarbonMapper, password: &str) -> String {
 }
 
 #[test]
-fn secret_command_gets_no_other_secret() {
+fn secret_command_does_not_inherit_other_secrets() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "pass", "echo standin-password");
@@ -72,7 +72,7 @@ fn secret_command_gets_no_other_secret() {
 }
 
 #[test]
-fn exec_passes_the_token_but_no_password() {
+fn exec_passes_the_token_but_not_the_password() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "work", "");
@@ -85,7 +85,7 @@ fn exec_passes_the_token_but_no_password() {
         let env = std::fs::read_to_string(&seen).expect("it has run");
         assert!(env.contains("CARBONMAPPER_TOKEN"), "{env}");
         assert!(!env.contains("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD"), "{env}");
-        // The token is marked as a secret too.
+        // The token contains [`MARK`], but is meant for the child process.
         let rest: Vec<_> = env.lines().filter(|line| !line.starts_with("CARBONMAPPER_TOKEN=")).collect();
         sandbox.write(&seen, &rest.join("\n"));
         has_no_secret(&seen, true);
@@ -93,7 +93,7 @@ fn exec_passes_the_token_but_no_password() {
 }
 
 #[test]
-fn nested_broker_gets_stored_token_and_settings() {
+fn broker_inside_exec_gets_stored_token_and_settings() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new()
         .with_config(&methane(&service, "{ env = \"NOT_SET\" }"))
@@ -104,7 +104,7 @@ fn nested_broker_gets_stored_token_and_settings() {
 }
 
 #[test]
-fn plugin_gets_no_broker_variables() {
+fn plugin_does_not_inherit_broker_variables() {
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "plugin", "echo KANARIE-t");
     let config = format!(
@@ -117,7 +117,7 @@ fn plugin_gets_no_broker_variables() {
 }
 
 #[test]
-fn browser_gets_no_secret() {
+fn browser_does_not_inherit_secrets() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "browser", "");
@@ -131,9 +131,9 @@ fn browser_gets_no_secret() {
     has_no_secret(&seen, true);
 }
 
-/// As an upgrade during a login.
+/// An upgrade during a login may replace the running program's file.
 #[test]
-fn browser_opens_after_the_program_was_removed() {
+fn login_opens_browser_after_broker_file_was_removed() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let sandbox = Sandbox::new();
     let (browser, seen) = env_dumper(&sandbox, "browser", "");
@@ -151,7 +151,7 @@ fn browser_opens_after_the_program_was_removed() {
     let _ = broker_e2e::finish(login).ends(0);
 }
 
-/// The environment of an embedding program with its own secret.
+/// The environment of a program that embeds the broker and names a variable to withhold.
 struct Embedding;
 
 #[async_trait]
@@ -186,7 +186,7 @@ impl Env for Embedding {
 }
 
 #[test]
-fn variables_withheld_by_embedder_stay_withheld() {
+fn variables_withheld_by_embedding_program_stay_withheld() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("EDS.env");
     sandbox.write(&file, "EDS_SECRET=secret\n");

@@ -1,4 +1,4 @@
-//! docs/dev/writing-a-provider.md: each example gets a token.
+//! Tests that each example in docs/dev/writing-a-provider.md gets a token.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,7 +7,7 @@ use broker_testkit::{TokenService, TokenServiceOptions};
 
 const PAGE: &str = include_str!("../../docs/dev/writing-a-provider.md");
 
-/// The code block in this language that contains `text`.
+/// Returns the code block in this language that contains `text`.
 pub(crate) fn block(language: &str, text: &str) -> String {
     let fence = format!("```{language}\n");
     let blocks = PAGE.split(&fence).skip(1).filter_map(|rest| rest.split("```\n").next());
@@ -17,7 +17,7 @@ pub(crate) fn block(language: &str, text: &str) -> String {
     found.to_owned()
 }
 
-/// A sandbox with the configuration of a block, and the fake server's URL.
+/// Returns a sandbox with the configuration in a code block, adapted to the fake server.
 fn sandbox(text: &str, service: &TokenService) -> Sandbox {
     let table = block("toml", text).replace("https://auth.example.org", service.url());
     let sandbox = Sandbox::new().with_config(&table);
@@ -36,7 +36,7 @@ fn assert_issued_by(service: &TokenService, run: Run) {
 }
 
 #[test]
-fn static_key_is_used() {
+fn documented_static_provider_returns_its_token() {
     let service = service();
     let key = format!("{MARK}-tiles");
     let sandbox = sandbox("[providers.tiles]", &service).with_env("TILES_KEY", &key);
@@ -46,14 +46,14 @@ fn static_key_is_used() {
 }
 
 #[test]
-fn client_secret_gets_a_token() {
+fn documented_client_credentials_provider_gets_a_token() {
     let service = service();
     let sandbox = sandbox("[providers.radar]", &service).with_env("RADAR_SECRET", "standin-secret");
     assert_issued_by(&service, sandbox.broker(&["token", "radar"]));
 }
 
 #[test]
-fn configured_login_gets_a_token() {
+fn documented_login_provider_gets_a_token() {
     let service = service();
     let sandbox = sandbox("[providers.buoys]", &service);
     let login = sandbox.broker_reading(&["login", "buoys", "--password-stdin"], "standin-password\n");
@@ -65,7 +65,7 @@ fn configured_login_gets_a_token() {
 
 #[test]
 #[ignore = "needs python3"]
-fn python_plugin_gets_a_token() {
+fn documented_python_plugin_gets_a_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("tides.py");
     std::fs::write(&program, block("python", "import json, sys")).expect("a program");

@@ -1,4 +1,4 @@
-//! Responses of token endpoints.
+//! Fuzzes the parsers of token responses.
 
 use broker_core::{Error, HttpResponse, Phase, Problem, Secret, ServiceUrl, Token, read_object, sanitize};
 use broker_oauth2::{ClientAuth, Refreshed, TokenEndpoint};
@@ -6,13 +6,13 @@ use chrono::TimeDelta;
 
 use super::world::{World, block_on, response, start};
 
-/// The sent secret. Messages must not repeat it.
+/// The secret in the request. Messages must not repeat the secret.
 const SENT: &str = "s3cret-that-was-sent";
 
-/// The maximum length of a service's text in messages, with the ellipsis.
+/// The maximum length of a service's error text in messages, including the ellipsis.
 const LONGEST_WORDS: usize = 301;
 
-/// Reads a response with [`read_object`] and in a refresh.
+/// Parses a response with [`read_object`], and as the response to a refresh.
 pub fn token_answer(data: &[u8]) {
     let url = ServiceUrl::parse("https://login.example.org/token").unwrap();
     let answer = response(data);
@@ -29,7 +29,7 @@ pub fn token_answer(data: &[u8]) {
             assert!(rotated.is_none() || rotated.as_deref() == refresh_token, "the new login is lost");
         }
         Ok(Refreshed::OnlyRotated(secret, at)) => {
-            // A refresh token from a malformed response.
+            // A refresh token can be salvaged from malformed JSON.
             let salvaged = answer.json().is_none() && rotated.is_none();
             assert!(salvaged || Some(secret.expose()) == rotated.as_deref());
             assert!(secret.expose() != SENT && !secret.expose().is_empty());
@@ -66,7 +66,7 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
     }
 }
 
-/// Returns the refresh token of a success if it differs from the sent one: it is the new login.
+/// Returns the new refresh token of a successful response, if it differs from the one in the request.
 fn rotated(answer: &HttpResponse) -> Option<String> {
     let object = answer.json().filter(|_| (200..300).contains(&answer.status))?;
     let rotated = object.get("refresh_token")?.as_str()?.to_owned();
@@ -88,14 +88,14 @@ fn check_words(words: &str) {
     assert_eq!(words, sanitize(words), "control characters in a message");
 }
 
-/// Checks a token: it has a secret, a type that fits into a header, and times that can be computed and written.
+/// Checks that a token has a secret, a type that is valid in a header, and times within the supported range.
 pub(super) fn check_token(token: &Token) {
     assert!(!token.secret().expose().is_empty());
     assert!(!token.token_type().is_empty() && token.token_type().chars().all(|c| c.is_ascii_graphic()));
     let window = token.window();
     for now in [start(), start() + TimeDelta::days(400_000), start() - TimeDelta::days(400_000)] {
         let expired = window.phase(now) == Phase::Expired;
-        // A token from the future counts as expired, beyond one minute of clock skew.
+        // A token issued more than one minute in the future counts as expired.
         let ahead = token.issued_at() - now;
         let future = ahead > TimeDelta::seconds(60);
         if ahead <= TimeDelta::zero() || future {

@@ -1,4 +1,4 @@
-//! Whole commands against services with arbitrary responses. Checks the record after each.
+//! Fuzzes whole commands with arbitrary responses of the service, and checks the record after each command.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use broker_core::{
 use super::answer::check_token;
 use super::world::{PART, World, WorldEnv, block_on, in_folder};
 
-/// The secret in each provider's requests.
+/// The secret that each provider sends. Messages must not repeat the secret.
 const SENT: &str = "s3cret-that-was-sent";
 
 const CONFIG: &str = r#"
@@ -30,7 +30,8 @@ token_list_path = "account/tokens"
 token_delete_path = "account/tokens/{id}"
 "#;
 
-/// The first part names a provider and commands (`carbonmapper login stac force logout`). The others are responses.
+/// Runs commands. The first part of the input names provider and commands (`carbonmapper login stac force logout`),
+/// the other parts are responses.
 pub fn exchange(data: &[u8]) {
     let mut parts = data.split(|byte| *byte == PART);
     let commands = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
@@ -65,7 +66,7 @@ fn entries() -> BTreeMap<String, Entry> {
     ENTRIES.with(Clone::clone)
 }
 
-/// One provider and its commands.
+/// A broker with one provider, and the commands to run.
 struct Shell<'a> {
     world: World,
     broker: Broker,
@@ -116,7 +117,6 @@ impl Shell<'_> {
         }
     }
 
-    /// Checks that the issued token is in the record.
     fn check_issued(&self, token: &Token) {
         check_token(token);
         let Loaded::Record(record) = self.peek() else { panic!("a token and no record") };
@@ -130,7 +130,7 @@ impl Shell<'_> {
         self.store.peek(self.name).expect("a readable store")
     }
 
-    /// Checks that the record can be read, whatever the service sent.
+    /// Checks that the record is readable, whatever the service has sent.
     fn check(&self) {
         match self.peek() {
             Loaded::Unreadable(why) => panic!("the broker's own record cannot be read: {why}"),
@@ -158,7 +158,7 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Other providers send it only in some requests.
+        // Other providers send the secret only in some requests.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
         assert_eq!(words, sanitize(words), "control characters in a message");

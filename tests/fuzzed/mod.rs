@@ -1,5 +1,5 @@
-//! Checks of every parser of untrusted bytes: the targets of `cargo fuzz` (`fuzz/`), and of a smoke run over the stored
-//! corpora on stable Rust (`tests/e2e/fuzz_smoke.rs`).
+//! Fuzz targets for all parsers of untrusted bytes. `cargo fuzz` runs them (`fuzz/`), and so does a smoke test on
+//! stable Rust with the stored corpora (`tests/e2e/fuzz_smoke.rs`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "tests")]
 #![allow(unreachable_pub, reason = "part of a library in `fuzz/`")]
@@ -17,10 +17,10 @@ pub use exchange::exchange;
 pub use record::record;
 pub use scalars::{duration, jwt, retry_after, seconds};
 
-/// A target: its name and corpus, its function, and the number of mutations per file in the smoke run.
+/// A fuzz target: its name, its function, and the number of mutations per corpus file in the smoke test.
 pub type Target = (&'static str, fn(&[u8]), usize);
 
-/// All targets.
+/// All fuzz targets. The name is also the folder of the corpus.
 pub const TARGETS: [Target; 8] = [
     ("config", config, 60),
     ("duration", duration, 2000),

@@ -1,4 +1,4 @@
-//! Record files: truncated, foreign, edited by hand, of a newer version.
+//! Fuzzes the parser of record files, which may be truncated, edited by hand, or of a newer version.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::world::{World, block_on, in_folder};
 
 const NAME: &str = "subject";
 
-/// The known fields of a record file. All others are preserved.
+/// The fields of a record file that this version knows. Others are preserved.
 const KNOWN: [&str; 11] = [
     "version", "provider", "issuer", "account", "grant", "tokens", "failures", "replaced", "parked",
     "revision", "details",
@@ -19,7 +19,8 @@ const KNOWN: [&str; 11] = [
 const KNOWN_OF_GRANT: [&str; 4] = ["secret", "issued_at", "refused_at", "sent_at"];
 const KNOWN_OF_TOKEN: [&str; 6] = ["secret", "token_type", "scope", "issued_at", "expires_at", "clock_skew"];
 
-/// Reads a record file completely or not at all. Unknown fields are preserved, and a broker can use the record.
+/// Checks that a record file is parsed completely or rejected, that unknown fields are preserved, and that a broker can
+/// use the record.
 pub fn record(data: &[u8]) {
     let loaded = in_folder(|folder| {
         let store = FileStore::new(folder);
@@ -38,7 +39,7 @@ pub fn record(data: &[u8]) {
     let after: Value = serde_json::from_str(&written).expect("JSON");
     assert_eq!(after["version"], 1);
     assert_eq!(after["provider"], NAME);
-    // The record parser accepts invalid UTF-8 in unknown fields of the issuer.
+    // Unlike `serde_json`, the record parser accepts invalid UTF-8 in unknown fields.
     if let Ok(before) = serde_json::from_slice::<Value>(data) {
         check_preserved(&before, &after);
     }
@@ -48,7 +49,7 @@ pub fn record(data: &[u8]) {
     check_broker(&read);
 }
 
-/// Returns whether the value has fractions, which may change in the last bit. No known field has one.
+/// Returns whether the value contains floats, which a rewrite may change in the last bit. No known field is a float.
 fn has_floats(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),
@@ -79,7 +80,7 @@ fn objects(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flat_map(Map::iter)
 }
 
-/// Uses the record with its own issuer and with another one.
+/// Checks that a broker uses the record for its own issuer only.
 fn check_broker(record: &Record) {
     let other = Issuer { endpoint: "https://other.example.org".to_owned(), ..record.issuer().clone() };
     for issuer in [record.issuer().clone(), other] {
@@ -91,7 +92,7 @@ fn check_broker(record: &Record) {
             Broker::builder(providers, Arc::new(FileStore::new(folder)), world.context.clone()).build()
         });
         let status = broker.status(NAME).expect("a status");
-        // A login for another client secret belongs to another issuer too.
+        // A login for another client secret is kept like a login for another issuer.
         assert!(own || !status.grant || record.has_parked_grant(), "another issuer has the grant");
         let stored = broker.stored(NAME, &TokenRequest::new()).expect("a result");
         assert!(stored.is_none_or(|token| !token.secret().expose().is_empty()), "an empty token");
@@ -100,7 +101,7 @@ fn check_broker(record: &Record) {
     }
 }
 
-/// Returns whether a record has data of other issuers, which its API does not show.
+/// Reads whether a record also stores a grant of another issuer. The crate's API does not show that.
 trait Parked {
     fn has_parked_grant(&self) -> bool;
 }

@@ -1,4 +1,4 @@
-//! Single values: durations, claims, headers, numbers of seconds.
+//! Fuzzes the parsers of single values: durations, JWTs, headers, numbers of seconds.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::answer::check_token;
 use super::world::{PART, response, start};
 
-/// 100 years: the bound of every number of seconds in a response.
+/// 100 years in seconds, the maximum that the broker accepts in a response.
 const MOST_SECONDS: f64 = 36_500.0 * 86_400.0;
 
-/// `--expires`: a parsed lifetime can be computed with, written and parsed again.
+/// Parses the value of `--expires`. A valid lifetime can be formatted and parsed again.
 pub fn duration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let again = |written: String| written.parse::<Lifetime>().expect("a written lifetime can be parsed");
@@ -38,7 +38,7 @@ pub fn duration(data: &[u8]) {
     }
 }
 
-/// The payload of a JWT, a separator, and the `Date` of its response. A payload with dots is the whole token.
+/// Reads a JWT. The input is the payload (or the whole token, if it has dots), a separator, and the `Date` header.
 pub fn jwt(input: &[u8]) {
     let (payload, date) = parts(input);
     let text = String::from_utf8_lossy(payload);
@@ -63,7 +63,7 @@ pub fn jwt(input: &[u8]) {
     }
 }
 
-/// `Retry-After`, a separator, and `Date`: the delay can be displayed and added to a time.
+/// Parses `Retry-After`. The input is that header, a separator, and the `Date` header.
 pub fn retry_after(input: &[u8]) {
     let (value, date) = parts(input);
     let answer = response(&[b"429\nretry-after: ", value, b"\ndate: ", date].concat());
@@ -76,14 +76,14 @@ pub fn retry_after(input: &[u8]) {
     let Some(wait) = answer.retry_after() else { return };
     assert!(!humantime::format_duration(wait).to_string().is_empty());
     assert!(wait >= Duration::ZERO);
-    // As the record of a failure stores it.
+    // A recorded failure adds the delay to a time, which must not overflow.
     let wait = TimeDelta::from_std(wait).unwrap_or_default();
     let until: DateTime<Utc> = start().checked_add_signed(wait).unwrap_or(start());
     let written = serde_json::to_string(&until).expect("a time can be written");
     assert_eq!(serde_json::from_str::<DateTime<Utc>>(&written).expect("and read"), until);
 }
 
-/// A number of seconds in a response: read exactly up to 100 years, or not at all.
+/// Parses a number of seconds in a response. The result is exact up to 100 years; larger values count as 100 years.
 pub fn seconds(input: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(input) else { return };
     let Some(span) = broker_core::seconds(&value) else { return };

@@ -1,4 +1,4 @@
-//! An environment for fuzzing, without network, delays and disk.
+//! Replacements for network, clock, environment and prompt, so that fuzzing is fast and deterministic.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use tokio::sync::Notify;
 /// Separates the parts of an input.
 pub(super) const PART: u8 = 0x1e;
 
-/// Returns the time at the start of each input.
+/// Returns the clock's time when a fuzz input begins.
 pub(super) fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_348_800, 0).expect("2026-11-22T12:00:00Z")
 }
 
-/// Parses a response of a corpus: status, header lines, an empty line, the body. Missing parts are empty.
+/// Parses a fuzz input as a response: status, header lines, an empty line, the body. Missing parts are empty.
 pub(super) fn response(bytes: &[u8]) -> HttpResponse {
     let (mut head, body) = match bytes.windows(2).position(|two| two == b"\n\n") {
         Some(end) => (&bytes[..end], &bytes[end + 2..]),
@@ -35,10 +35,10 @@ pub(super) fn response(bytes: &[u8]) -> HttpResponse {
     }
     lines.push(head);
     let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
-    // An HTTP client returns no other final status.
+    // An HTTP client never returns an informational (1xx) status.
     let status =
         text(lines[0]).trim().parse().ok().filter(|status| (200..1000).contains(status)).unwrap_or(200);
-    // As in the client: lower-case names, no values with control characters.
+    // Like the HTTP client, uses lower-case names and drops values with control characters.
     let header = |line: &&[u8]| {
         let line = text(line);
         let (name, value) = line.split_once(':')?;
@@ -49,7 +49,7 @@ pub(super) fn response(bytes: &[u8]) -> HttpResponse {
     HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start() }
 }
 
-/// A service that returns these responses in order, then times out.
+/// An HTTP client that returns these responses in order, then timeouts.
 #[derive(Default)]
 pub(super) struct Answers {
     left: Mutex<VecDeque<Vec<u8>>>,
@@ -71,10 +71,10 @@ impl Http for Answers {
     }
 }
 
-/// The maximum number of sleeps per input. A device code may be valid for years.
+/// The maximum number of sleeps per input, because a device code may be valid for years.
 const MOST_SLEEPS: usize = 300;
 
-/// A clock that each sleep advances.
+/// A clock whose sleeps return at once and advance its time.
 #[derive(Clone, Default)]
 pub(super) struct WorldClock(Arc<Time>);
 
@@ -90,7 +90,7 @@ impl WorldClock {
         *self.0.since_start.lock().unwrap() += by;
     }
 
-    /// Runs until it ends. Cancels it, as Ctrl-C does, after too many sleeps.
+    /// Runs a future, and cancels the future after too many sleeps, as Ctrl-C does.
     pub(super) async fn bounded<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             ended = work => ended,
@@ -114,7 +114,7 @@ impl Clock for WorldClock {
     }
 }
 
-/// An environment of these variables. All its files have the same content, and all its commands the same output.
+/// An environment with these variables. All files have the same content, and all commands the same output.
 #[derive(Default)]
 pub(super) struct WorldEnv(pub(super) BTreeMap<String, String>);
 
@@ -138,7 +138,7 @@ impl Env for WorldEnv {
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        // The services' own tools are not installed.
+        // The files of the services' own tools do not exist.
         if path.components().any(|part| part.as_os_str().to_string_lossy().contains("earth")) {
             return Err(std::io::ErrorKind::NotFound.into());
         }
@@ -150,7 +150,7 @@ impl Env for WorldEnv {
     }
 }
 
-/// A prompt that records the notices.
+/// A prompt that records the messages to the user.
 #[derive(Default)]
 pub(super) struct Notices(pub(super) Mutex<Vec<String>>);
 
@@ -173,7 +173,7 @@ impl Prompt for Notices {
     }
 }
 
-/// A context whose service returns the given responses.
+/// A provider context whose HTTP client returns prepared responses.
 pub(super) struct World {
     pub(super) clock: WorldClock,
     pub(super) prompt: Arc<Notices>,
@@ -192,7 +192,6 @@ impl World {
     }
 }
 
-/// Runs a future on the current thread.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -200,7 +199,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(work))
 }
 
-/// Passes a folder that all inputs of a thread share, in memory where possible.
+/// Calls `work` with a folder that all inputs of a thread share. The folder is in memory where possible.
 pub(super) fn in_folder<T>(work: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
         static FOLDER: tempfile::TempDir = {

@@ -1,6 +1,6 @@
-//! Searches the memory of an embedding program for secrets that it has dropped.
+//! Tests that no copy of a dropped secret stays in the memory of a program that embeds the broker.
 //!
-//! A separate test process: it reads all its writable memory, and searches for texts that it never stores in one piece.
+//! The process searches its own writable memory. It stores each search text in two pieces, so as not to find itself.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
@@ -19,18 +19,18 @@ use broker::{
 };
 use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
 
-/// A placeholder that another process replaces with a secret.
+/// A placeholder in a record, which another process replaces with a secret.
 const TOKEN: &str = "token-that-is-to-be-replaced";
 
-/// A secret in two pieces that this process never joins.
+/// A secret in two pieces, which this process never joins in memory.
 struct Canary(&'static str, &'static str);
 
-/// The secrets of the record and of the client, both in files.
+/// The stored token and the client secret.
 const CANARIES: [Canary; 2] =
     [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
 
 impl Canary {
-    /// Replaces a text in a file with the secret, in another process.
+    /// Replaces a text in a file with the secret. Another process does this, because this one must not join the pieces.
     fn write(&self, file: &Path, instead_of: &str) {
         let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
         let done =
@@ -38,11 +38,11 @@ impl Canary {
         assert!(done.expect("the program runs").success());
     }
 
-    /// Counts its copies in memory.
+    /// Counts the secret's copies in the memory of this process.
     fn hits(&self) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let memory = File::open("/proc/self/mem").expect("memory");
-        // Excludes the buffer, which contains the last read.
+        // The search must skip its own buffer.
         let mut chunk = vec![0; 1 << 20];
         let own = chunk.as_ptr().addr() as u64;
         let mut hits = 0;
@@ -55,7 +55,7 @@ impl Canary {
                 let read = memory.read_at(&mut chunk[..length], at).unwrap_or(0);
                 let outside = |hit: &usize| !(own..own + (1 << 20)).contains(&(at + *hit as u64));
                 hits += self.positions(&chunk[..read]).filter(outside).count();
-                // Overlaps, because a copy may start at the end of a chunk.
+                // Chunks overlap, because a copy of the secret may cross their border.
                 at +=
                     if read == length && length == chunk.len() { length as u64 - 64 } else { length as u64 };
             }
@@ -73,7 +73,7 @@ impl Canary {
     }
 }
 
-/// A network that is down. Counts the client secrets in the requests.
+/// An HTTP client without a network. Counts the requests that contain the client secret.
 #[derive(Default)]
 struct Down(AtomicUsize);
 
@@ -119,17 +119,17 @@ async fn dropped_secrets_leave_no_copies_in_memory() {
     let [record, client] = CANARIES;
     record.write(&home.join("state/earthdaily.json"), TOKEN);
     for style in ["basic", "body"] {
-        // The record belongs to this client secret.
+        // The stored token belongs to this client secret, so the file must contain it now.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
         let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");
         assert!(stored.secret().expose().starts_with(record.0));
         assert!(record.hits() > 0, "the stored token is not found");
-        // The failed renewal writes the record again.
+        // The failed renewal reads the token and writes the record again.
         broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
         drop((stored, broker));
         assert_eq!(record.hits(), 0, "copies of the record's token, {style}");
-        // The allocator overwrites the beginning of freed memory, so the secret stands further back.
+        // The allocator overwrites the beginning of freed memory, so padding keeps the secret away from there.
         let around = ["before-".repeat(99), "-after".repeat(99)];
         std::fs::write(home.join("secret"), around.join("standin-api-token")).expect("a file");
         client.write(&home.join("secret"), "standin-api-token");

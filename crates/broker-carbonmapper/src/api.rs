@@ -7,15 +7,14 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-/// The lifetime of an access token without `exp`: the default of django-ninja-jwt.
+/// The lifetime of an access token that is not a JWT with `exp`: the default of django-ninja-jwt.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
-/// The service's API.
 pub(crate) struct Api {
     pub(crate) base_url: ServiceUrl,
 }
 
-/// The tokens of a login or a refresh.
+/// The tokens in the response to a login or a refresh.
 pub(crate) struct Paired {
     access: Option<Token>,
     refresh: Option<(Secret, DateTime<Utc>)>,
@@ -36,7 +35,7 @@ impl Paired {
 }
 
 impl Api {
-    /// Logs in. Repeats the request only if the service did not see the password.
+    /// Logs in. Repeats a request only if the service cannot have checked the password.
     pub(crate) async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<Paired> {
         let fields = [("email", email), ("password", password.expose())];
         let response = self.post(context, "token/pair", &fields, Repeat::IfNotActed).await?;
@@ -47,17 +46,17 @@ impl Api {
             }
             Problem::Transient(error) => error,
         })?;
-        // The email as the user typed it: it is compared with the configuration.
+        // The account is the email as the user typed it, so that it equals the configured email.
         self.paired(&response, &object, None, Some(email.to_owned()))
     }
 
-    /// Refreshes. Returns `None` if the service refused the refresh token.
+    /// Refreshes the access token. Returns `None` if the service refused the refresh token.
     pub(crate) async fn refresh(&self, context: &Context, refresh: &Secret) -> Result<Option<Paired>> {
         let fields = [("refresh", refresh.expose())];
         let response = self.post(context, "token/refresh", &fields, Repeat::SpendsGrant).await?;
         match self.read(&response, &[refresh]) {
             Ok(object) => self.paired(&response, &object, Some(refresh), None).map(Some),
-            // Only the refresh token can be unauthorized here.
+            // The request contains no other credentials, so a 401 means the refresh token.
             Err(Problem::Refused(refusal)) if refusal.status == 401 => Ok(None),
             Err(problem) => match salvage(&response, "refresh").filter(|new| !new.same_as(refresh)) {
                 Some(new) => {
@@ -87,8 +86,8 @@ impl Api {
         read_object(response, &self.base_url, secrets)
     }
 
-    /// Reads tokens. A refresh token other than the one `sent` is kept even without an access token: the old one may be
-    /// spent.
+    /// Reads the tokens. A new refresh token is saved even without an access token, because the old one may be
+    /// invalid.
     fn paired(
         &self,
         response: &HttpResponse,

@@ -1,11 +1,11 @@
-//! The keys of `kind = "carbonmapper"`.
+//! The configuration keys of `kind = "carbonmapper"`.
 
 use broker_core::{Env, SecretSource, ServiceUrl, SettingsError};
 use serde::Deserialize;
 
 pub(crate) const BASE_URL: &str = "https://api.carbonmapper.org/api/v1/";
 
-/// The keys of a provider; `providers.toml` describes each.
+/// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -18,16 +18,16 @@ pub(crate) struct Config {
 
 const PASSWORD_VARIABLE: &str = "CARBONMAPPER_PASSWORD";
 
-/// The account and the source of its password.
 pub(crate) struct Account {
     pub(crate) email: Option<String>,
     pub(crate) password: Option<SecretSource>,
-    /// Describes the source of the password.
+    /// Where the password comes from, for messages.
     pub(crate) password_origin: Option<String>,
 }
 
 impl Account {
-    /// Configuration keys win over the environment; a variable file named for this call wins over both.
+    /// Merges the settings. A file of environment variables named for this call wins, then configuration keys, then
+    /// the environment.
     pub(crate) fn new(email: Option<String>, password: Option<SecretSource>, env: &dyn Env) -> Self {
         let file = env.file_of(PASSWORD_VARIABLE);
         let own_origin = password.as_ref().map(|source| source.describe("password"));
@@ -40,7 +40,7 @@ impl Account {
         );
         let (email, password) = match file {
             None => (own.0.or(in_env.0), own.1.or(in_env.1)),
-            // The configured password belongs to the configured email.
+            // The password of one source must not be sent with the email of another.
             Some(_) if in_env.0.is_some() => in_env,
             Some(_) => (own.0, in_env.1.or(own.1)),
         };
@@ -49,14 +49,14 @@ impl Account {
     }
 }
 
-/// The routes that list and delete scoped tokens. The service documents none.
+/// The URL paths that list and delete scoped tokens. They are configured, because the service documents none.
 pub(crate) struct Routes {
     pub(crate) list: Option<String>,
-    /// Contains `{id}`.
+    /// Contains the placeholder `{id}`.
     pub(crate) delete: Option<String>,
 }
 
-/// Checks that a path stays below `base_url`, and that a delete path contains `{id}`: without it, it could delete all.
+/// Checks that a path stays below `base_url`. A delete path must contain `{id}`, or it could delete all tokens.
 pub(crate) fn check_path(key: &str, path: Option<&str>, with_id: bool) -> Result<(), SettingsError> {
     let Some(path) = path else { return Ok(()) };
     let wrong = |message: &str| Err(SettingsError::new(key, message));

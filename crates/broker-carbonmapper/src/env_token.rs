@@ -1,4 +1,4 @@
-//! The token in `CARBONMAPPER_TOKEN`: used without a login and a password.
+//! The token in the environment variable `CARBONMAPPER_TOKEN`, which is used without a login or password.
 
 use broker_core::{Claims, Context, Env, Error, RecordUpdate, Result, Secret, Token, TokenRequest};
 use chrono::TimeDelta;
@@ -9,20 +9,20 @@ pub(crate) const VARIABLE: &str = "CARBONMAPPER_TOKEN";
 /// How long the token is stored before the variable is read again.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 
-/// The detail that names the origin of such a token.
+/// The key in a token's details that marks a token from the environment variable.
 const FROM: &str = "from";
 
-/// Whether a token is from the variable.
+/// Whether the token comes from the environment variable.
 pub(crate) fn is_from_env(token: &Token) -> bool {
     token.details().is_some_and(|details| details.get(FROM).is_some_and(|from| from == VARIABLE))
 }
 
-/// Reads the token in the variable.
+/// Reads the token from the environment variable.
 pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
     env.var(VARIABLE).map(|text| Secret::new(text.trim())).filter(|token| !token.expose().is_empty())
 }
 
-/// Returns the token for any requested scopes. It cannot be renewed.
+/// Returns the update that stores the token for the requested scopes, whatever they are.
 pub(crate) fn update(context: &Context, secret: Secret, request: &TokenRequest) -> Result<RecordUpdate> {
     let now = context.now();
     let expiry = Claims::read(&secret).and_then(|claims| claims.expires_at());

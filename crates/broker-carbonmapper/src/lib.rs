@@ -1,5 +1,5 @@
-//! Carbon Mapper: methane plumes. A password login returns an access token and a refresh token. The access token mints
-//! scoped tokens for STAC, which the service shows once.
+//! Carbon Mapper: methane plumes. A password login returns an access token and a refresh token. The access token
+//! mints scoped tokens for STAC, which the service returns only once.
 
 mod api;
 mod config;
@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use api::{Api, Paired};
 use config::{Account, Config, Routes};
 
-/// `kind = "carbonmapper"`.
+/// The provider type `kind = "carbonmapper"`.
 pub const KIND: Kind = Kind {
     name: "carbonmapper",
     about: "Carbon Mapper: methane plumes (password, then scoped tokens)",
@@ -30,7 +30,7 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// The page on which users see and delete their scoped tokens.
+/// The web page where users list and delete their scoped tokens.
 const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
@@ -46,7 +46,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     };
     let Account { email, password, password_origin } =
         Account::new(config.email, config.password, settings.env());
-    // Of several providers, only the one named like the kind uses the variable: it is the token of one account.
+    // The environment contains the token of one account, so only the provider named `carbonmapper` uses it.
     let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
     config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
@@ -67,7 +67,6 @@ struct CarbonMapper {
     email: Option<String>,
     password: Option<SecretSource>,
     password_origin: Option<String>,
-    /// The token in [`env_token::VARIABLE`].
     env_token: Option<Secret>,
     routes: Routes,
     issuer: Issuer,
@@ -130,8 +129,8 @@ impl Provider for CarbonMapper {
         self.mints_with(record, request, now).is_none() && record.usable_grant().is_some()
     }
 
-    /// Uses the first available: an access token mints, a refresh token refreshes, a configured password logs in, the
-    /// environment's token is returned unchanged.
+    /// Tries in this order: mint with the access token, refresh, log in with the configured password, return the
+    /// token from the environment.
     async fn exchange(
         &self,
         context: &Context,
@@ -182,7 +181,7 @@ impl Provider for CarbonMapper {
         self.pair(context, &email, &password).await
     }
 
-    /// Requests an access token if a route deletes minted tokens.
+    /// Requests an access token for the logout, if the configuration says how to delete minted tokens.
     fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
         (self.routes.delete.is_some() && record.details().next().is_some()).then(TokenRequest::new)
     }
@@ -209,8 +208,8 @@ impl Provider for CarbonMapper {
 }
 
 impl CarbonMapper {
-    /// Returns the access token that mints the requested scoped token, if one is requested and available. The
-    /// environment's token cannot mint: it may be a scoped token itself.
+    /// Returns the access token that can mint the requested scoped token. A token from the environment cannot,
+    /// because it may be a scoped token.
     fn mints_with<'a>(
         &self,
         record: &'a Record,
@@ -227,21 +226,21 @@ impl CarbonMapper {
         self.email.is_some() && self.password.is_some()
     }
 
-    /// Returns the environment's token, unless a login or password exists.
+    /// Returns the token from the environment, unless a login or a configured password exists.
     fn env_token_without(&self, login: Option<&Grant>) -> Option<&Secret> {
         self.env_token.as_ref().filter(|_| login.is_none() && !self.has_password())
     }
 
     async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<RecordUpdate> {
         let paired = self.api.pair(context, email, password).await.map_err(|error| {
-            // Wrong passwords lock accounts: this one is not retried automatically.
+            // Repeated wrong passwords lock accounts, so the error contains the fingerprint of the refused password.
             let refused = error.kind() == broker_core::ErrorKind::Refused;
             if refused { error.with_secret_fingerprint(self.fingerprint(email, password)) } else { error }
         })?;
         Ok(paired.into_update())
     }
 
-    /// Logs in with the configured password, unless it is known to be wrong.
+    /// Logs in with the configured password, unless the service has already refused that password.
     async fn pair_automatically(
         &self,
         context: &Context,
@@ -254,7 +253,7 @@ impl CarbonMapper {
         self.pair(context, email, password).await
     }
 
-    /// Returns two bytes only: the fingerprint must not confirm a guessed password.
+    /// Returns a fingerprint of 16 bits: too short to confirm a guessed password.
     fn fingerprint(&self, email: &str, password: &Secret) -> String {
         fingerprint(&format!("{} {email}", self.api.base_url), password, 16)
     }

@@ -1,4 +1,4 @@
-//! Scoped tokens, minted by `account/tokens/create-stac`. They stay on the account until deleted there.
+//! Scoped tokens, which `account/tokens/create-stac` mints. They stay on the account until the user deletes them.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use serde_json::{Map, Value};
 use crate::TOKEN_PAGE;
 use crate::api::{Api, text};
 
-/// The scopes of the service. One minted token serves both.
+/// The scopes of the service. Every minted token has both.
 pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The default lifetime, as in the service's tutorials.
+/// The default lifetime of a scoped token, as in the service's tutorials.
 const DEFAULT_LIFETIME: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
 
 impl Api {
-    /// Mints a scoped token. Every mint leaves a token on the account, so the request is repeated only if the service did
-    /// not act.
+    /// Mints a scoped token. Repeats a request only if the service cannot have minted one, because unused tokens stay
+    /// on the account.
     pub(crate) async fn mint(
         &self,
         context: &Context,
@@ -36,7 +36,7 @@ impl Api {
         let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
         let url = self.base_url.join("account/tokens/create-stac");
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
-        // After most faults, the service may have made a token.
+        // After most errors, the service may have minted a token.
         let maybe_made = |error: Error| match error.kind() {
             ErrorKind::Unavailable if error.retry_after().is_none() => error.with_hint(format!(
                 "try again; a token named {name} may exist at {TOKEN_PAGE}: delete it there"
@@ -46,7 +46,7 @@ impl Api {
         let response = context.send(&post).await.map_err(maybe_made)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // Drops the refused access token, unless it is new. The next exchange gets another.
+            // The access token is refused. The broker drops it and repeats the exchange, unless the token is new.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {
@@ -63,7 +63,7 @@ impl Api {
             )));
         };
         object.remove("token_value");
-        // Without `exp`, it expires when that UTC day begins.
+        // A token that is not a JWT expires when the requested UTC day begins.
         let lifetime = start_of(day) - response.sent_at;
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));
         let token = Token::from_response(&response, secret, None, lifetime)
@@ -77,7 +77,7 @@ impl Api {
         Ok(RecordUpdate::token(request.scopes(), token))
     }
 
-    /// Deletes the record's minted tokens by the configured routes. Returns the names of the deleted tokens.
+    /// Deletes the record's minted tokens by the configured URL paths. Returns the names of the deleted tokens.
     pub(crate) async fn delete_minted(
         &self,
         context: &Context,
@@ -98,9 +98,9 @@ impl Api {
             let url = self.base_url.join(&delete.replace("{id}", &id));
             let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
             let response = context.send(&request).await?;
-            // A 404 in JSON is from the service: the token is deleted already.
+            // A 404 with a JSON body comes from the service, so the token is already deleted.
             let gone = response.status == 404 && response.json().is_some();
-            // A captive portal's page deletes nothing.
+            // A web page with status 200 may come from a captive portal.
             let done = (200..300).contains(&response.status) && !response.is_html();
             if !done && !gone {
                 let refused = format!("Carbon Mapper did not delete the token {name}");
@@ -114,7 +114,7 @@ impl Api {
         Ok(deleted)
     }
 
-    /// Lists the account's tokens: the response is a list, or an object with a list.
+    /// Lists the account's scoped tokens. The response is a list, or an object that contains a list.
     async fn list(&self, context: &Context, access: &Token, path: &str) -> Result<Vec<Map<String, Value>>> {
         let request = HttpRequest::new(Method::Get, self.base_url.join(path), Repeat::Safe)
             .with_bearer(access.secret());
@@ -152,7 +152,6 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// Checks the requested name and lifetime.
 pub(crate) fn check(request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
     let bad = |name: &str| name.trim().is_empty() || name.chars().any(char::is_control);
     if request.asked_name().is_some_and(bad) {
@@ -161,8 +160,8 @@ pub(crate) fn check(request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
     expiration_date(request, now).map(drop)
 }
 
-/// Returns the UTC date to request, at least tomorrow. Durations are rounded up to whole days. The token must not expire
-/// before the requested minimum lifetime has passed.
+/// Returns the UTC date to request, which is at least tomorrow and not before the caller's minimum lifetime.
+/// Durations are rounded up to whole days.
 fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDate> {
     let today = now.date_naive();
     let too_long = || Error::usage("the lifetime is too long for a calendar date");

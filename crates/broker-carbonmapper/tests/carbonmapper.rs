@@ -1,4 +1,4 @@
-//! Carbon Mapper against its fake server, with a test clock.
+//! Tests of `kind = "carbonmapper"` with a fake server and a test clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 pub(crate) const EMAIL: &str = "ada@example.org";
 pub(crate) const PASSWORD: &str = "standin-password";
 
-/// A user who types email and password.
+/// An account whose user types email and password.
 pub(crate) struct Methane {
     pub(crate) world: World,
     pub(crate) service: CarbonMapper,
@@ -73,18 +73,18 @@ impl Subject for Methane {
 }
 
 #[tokio::test]
-async fn conforms() {
+async fn provider_passes_the_conformance_suite() {
     conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
 }
 
 #[tokio::test]
-async fn conforms_with_rotation() {
+async fn conformance_suite_passes_with_rotated_refresh_tokens() {
     conformance::run(|| Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() }))
         .await;
 }
 
 #[tokio::test]
-async fn conforms_without_refresh_token_in_responses() {
+async fn conformance_suite_passes_if_refresh_token_is_omitted() {
     let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
     conformance::run(|| Methane::new(options.clone())).await;
 }

@@ -1,4 +1,4 @@
-//! Completions of the command line.
+//! The candidates for shell completion.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,12 +11,12 @@ use rustix::fs::{Access, access};
 
 use crate::gallery::{GALLERY, Service};
 
-/// Returns the words of the line that the user types.
+/// Returns the words that the user has typed, which completion scripts pass after `--`.
 pub(crate) fn line() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
 }
 
-/// Returns the providers of the configuration that the line names.
+/// Returns the providers in the configuration file that the user typed after `--config`, or in the default ones.
 pub(crate) fn providers() -> Vec<CompletionCandidate> {
     let words = line();
     let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);
@@ -29,23 +29,22 @@ pub(crate) fn providers() -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Returns the services of the gallery.
 pub(crate) fn gallery() -> Vec<CompletionCandidate> {
     let candidate =
         |service: &Service| CompletionCandidate::new(service.name).help(Some(service.about().into()));
     GALLERY.iter().map(candidate).collect()
 }
 
-/// Completes a word of `broker exec`: providers; after `--` a command, then its arguments.
+/// Completes a word of `broker exec`: providers before `--`, the command and its arguments after `--`.
 pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words = line();
     let after = words.iter().skip_while(|word| *word != "--").count();
     let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(typed.as_encoded_bytes());
     match after {
         0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
-        // A list of all programs does not help.
+        // Without a first letter, the list of all programs is too long to help.
         2 if typed.is_empty() => Vec::new(),
-        // `--` and the word itself.
+        // Two words are `--` and the command, which the user is typing.
         2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
         _ => PathCompleter::any().complete(typed),
     }

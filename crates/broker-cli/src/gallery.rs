@@ -1,13 +1,12 @@
-//! The gallery: services for the generic kinds, each a table of configuration.
+//! The gallery of services that work with the generic kinds. Each service is a table for the configuration.
 
 use broker::suggestion;
 use toml::{Table, Value};
 
-/// A service of the gallery.
 pub(crate) struct Service {
-    /// The name of the file, and of its provider.
+    /// The name of the gallery file, and of the provider in it.
     pub(crate) name: &'static str,
-    /// The file: comments, the first line of which describes the service, and the provider's tables.
+    /// The gallery file: the description in the first line, other comments, and the provider's tables.
     pub(crate) text: &'static str,
 }
 
@@ -17,7 +16,7 @@ macro_rules! gallery {
     };
 }
 
-/// Every service, by name.
+/// All services, ordered by name.
 pub(crate) const GALLERY: &[Service] = gallery![
     "appeears",
     "cds",
@@ -49,8 +48,8 @@ impl Service {
         GALLERY.iter().find(|service| service.name.eq_ignore_ascii_case(name))
     }
 
-    /// Returns the services whose file has this text, with the best matches first: names, then descriptions, then the
-    /// rest. Without a match, returns the service of the most similar name.
+    /// Returns the services whose file contains the text: first matches in names, then in descriptions, then
+    /// elsewhere. Without a match, returns the service with the most similar name.
     pub(crate) fn search(text: &str) -> Vec<&'static Self> {
         let text = text.to_lowercase();
         let has = |part: &str| part.to_lowercase().contains(&text);
@@ -70,17 +69,17 @@ impl Service {
         }
     }
 
-    /// Returns a line of the gallery's list.
+    /// Returns the service's line in the gallery's list.
     pub(crate) fn line(&self) -> String {
         format!("{:<22}  {:<6}  {}", self.name, self.get("kind"), self.about())
     }
 
-    /// Returns its description in a few words.
+    /// Returns the service's description in a few words.
     pub(crate) fn about(&self) -> &'static str {
         self.text.lines().next().unwrap_or_default().trim_start_matches(['#', ' '])
     }
 
-    /// Returns its tables for a provider of this name.
+    /// Returns the service's tables, with the provider renamed to `name`.
     pub(crate) fn named(&self, name: &str) -> String {
         let own = format!("[providers.{}", self.name);
         let line = |line: &str| match line.strip_prefix(&own) {
@@ -99,17 +98,17 @@ impl Service {
         }
     }
 
-    /// Returns a text of its table; empty if the table has none.
+    /// Returns a text from the service's table, or empty text if the table has no such key.
     pub(crate) fn get(&self, key: &str) -> String {
         self.table().get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Returns the keys of its secrets and their environment variables.
+    /// Returns the keys of the service's secrets, with their environment variables.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         variables(&self.table())
     }
 
-    /// Returns the empty keys that the user has to fill in.
+    /// Returns the keys whose empty values the user has to fill in.
     pub(crate) fn blanks(&self) -> Vec<String> {
         let empty = |(key, value): (String, Value)| {
             (key != "prefix" && value.as_str().is_some_and(str::is_empty)).then_some(key)
@@ -117,18 +116,18 @@ impl Service {
         self.table().into_iter().filter_map(empty).collect()
     }
 
-    /// Whether the user logs in.
+    /// Whether the service needs a login by the user.
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
-            // `broker login` asks for the name.
+            // A commented-out user name means that `broker login` asks for the name.
             "login" => self.text.contains("\n# username = "),
             _ => false,
         }
     }
 }
 
-/// Returns the keys of the secrets that a table reads from environment variables, and the variables.
+/// Returns the keys of secrets that a table reads from environment variables, with those variables.
 pub(crate) fn variables(table: &Table) -> Vec<(String, String)> {
     let nested = table.get("secrets").and_then(Value::as_table);
     let secrets = table.iter().chain(nested.into_iter().flatten());

@@ -1,17 +1,16 @@
-//! Protects the memory of this process: no core dumps, and on Linux no access by other processes of the same user
-//! (`PR_SET_DUMPABLE`: no debugger, no `/proc/PID/mem`, no `/proc/PID/environ`). This cannot be switched off.
+//! Protects the memory of this process, and cannot be switched off. Core dumps are disabled. On Linux, other
+//! processes of the same user have no access (`PR_SET_DUMPABLE`): no debugger, no `/proc/PID/mem`.
 
 /// Hardens this process as far as the system permits, with at most three system calls.
 pub(crate) fn harden() {
     system::harden();
 }
 
-/// Starts a command of the user with the core dump limit that this process was started with. The kernel resets
-/// `PR_SET_DUMPABLE` itself.
+/// Starts a user's command with the original limit on core dumps. The kernel itself resets `PR_SET_DUMPABLE`.
 pub(crate) fn with_original_limits<T>(start: impl FnOnce() -> T) -> T {
     system::restore();
     let started = start();
-    // Only reached where this process goes on, or where the start failed.
+    // Reached only if the command runs as a child, or if it could not start.
     system::harden();
     started
 }
@@ -22,7 +21,7 @@ mod system {
 
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    /// The original limit on core dumps.
+    /// The limit on core dumps before this process lowered it.
     static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
     pub(super) fn harden() {

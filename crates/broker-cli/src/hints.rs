@@ -1,4 +1,4 @@
-//! What to do about an error, in the words of this command line.
+//! Hints for errors, with the commands and flags of this command line.
 
 use broker::{Error, ErrorCode, Hint, RequestPart};
 
@@ -42,7 +42,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     })
 }
 
-/// Returns the flag for a part of a request.
+/// Returns the flag that sets a part of a token request.
 fn flag(part: RequestPart) -> &'static str {
     match part {
         RequestPart::Scope => "--scope",

@@ -24,7 +24,7 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
     time.with_timezone(&Local).format("%F %H:%M %:z").to_string()
 }
 
-/// Returns the scopes of a token, or the name of a derived credential.
+/// Returns a stored token's scopes, or the name of a derived credential such as AWS keys.
 pub(crate) fn asked(key: &str) -> String {
     match (key, key.strip_prefix("aws:")) {
         ("", _) => "(no scope)".to_owned(),
@@ -34,11 +34,10 @@ pub(crate) fn asked(key: &str) -> String {
     }
 }
 
-/// The advice where a lock does not reach all hosts.
+/// The advice if a lock does not reach all hosts that share a state folder.
 pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (EarthScope's login stays \
                                       in ~/.earthscope unless `share = false`)";
 
-/// Whether the locale can show more than ASCII.
 pub(crate) fn is_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
@@ -46,15 +45,15 @@ pub(crate) fn is_utf8() -> bool {
     locale.contains("UTF-8") || locale.contains("UTF8")
 }
 
-/// Returns the dash between a state and the next command.
+/// Returns a dash that the locale can display.
 pub(crate) fn dash() -> char {
     if is_utf8() { '–' } else { '-' }
 }
 
-/// Cells of [`bar`].
+/// The number of cells in a [`bar`].
 const CELLS: usize = 6;
 
-/// Returns a bar of the remaining lifetime, `left` of `lifetime`.
+/// Returns a bar that shows the remaining share of a token's lifetime.
 pub(crate) fn bar(left: Duration, lifetime: Duration) -> String {
     let share = left.as_secs_f64() / lifetime.as_secs_f64().max(1.0);
     let full =
@@ -62,15 +61,15 @@ pub(crate) fn bar(left: Duration, lifetime: Duration) -> String {
     "▰".repeat(full) + &"▱".repeat(CELLS - full)
 }
 
-/// The width of tables that are not written to a terminal.
+/// The maximum width of a table in columns.
 const WIDTH: usize = 80;
 
-/// Columns are not cut to less than this.
+/// No column is cut to less than this width.
 const MIN_WIDTH: usize = 8;
 
-/// Returns a table of at most 80 columns, its first row the heads. The widest columns are cut at whole words if that is
-/// too wide, but never those of `fixed`. The last cell of a short row may be as long as it is. `paint` colours a cell by
-/// its row and column.
+/// Returns a table of at most 80 columns, with the heads in the first row. In a wider table, the widest columns are
+/// cut at whole words, except the columns in `fixed`. The last cell of a short row is never cut. `paint` colours a
+/// cell by its row and column.
 pub(crate) fn table(
     rows: &[Vec<String>],
     fixed: &[usize],
@@ -83,14 +82,14 @@ pub(crate) fn table(
     };
     let mut widths: Vec<usize> =
         (0..columns).map(|column| cells(column).map(|cell| length(cell)).max().unwrap_or(0)).collect();
-    // The width of a row, whose last cell may be a long one.
+    // The width of a row. The last cell of a short row may be wider than its column.
     let needed = |widths: &[usize], row: &Vec<String>| {
         let last = row.len().saturating_sub(1);
         let end = if row.len() < columns { row.last().map_or(0, |cell| length(cell)) } else { widths[last] };
         widths[..last].iter().sum::<usize>() + 2 * last + end
     };
     loop {
-        // The columns whose width changes the width of a row that is too long.
+        // Only these columns change the width of a row that is too long.
         let long = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
         let end =
             long.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);
@@ -114,15 +113,14 @@ pub(crate) fn table(
     text
 }
 
-/// Returns the width of a terminal; none for other streams, and for a terminal that does not know its width.
+/// Returns the width of a terminal. Returns `None` for other streams, and if the terminal does not know its width.
 pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     let size = tcgetwinsize(stream).ok().filter(|_| stream.is_terminal())?;
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-/// Returns the text with line breaks at word boundaries, where it is longer than `width`. Further lines are indented. A
-/// word that is longer than the width stays whole, for copying. Only the first line is wrapped: the others are excerpts
-/// of files.
+/// Wraps the first line of a text between words, and indents the new lines. A word longer than `width` stays whole
+/// for copying. Later lines are excerpts of files, and are not wrapped.
 pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
     let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
     let mut wrapped = String::new();
@@ -146,7 +144,7 @@ fn length(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Cuts a text after its last whole word that fits, with an ellipsis. A single long word is cut itself.
+/// Cuts a text after the last whole word that fits, and adds an ellipsis. A single long word is cut inside the word.
 fn cut(text: &str, width: usize) -> String {
     if length(text) <= width {
         return text.to_owned();
@@ -168,14 +166,14 @@ mod tests {
     use super::{asked, bar, cut, table, wrap};
 
     #[test]
-    fn derived_credentials_have_names() {
+    fn derived_credentials_are_shown_by_name() {
         let keys = ["", "stac", "cookie:", "aws:s3-miniseed-v2", "aws:lab?site=a%26b"];
         let words = ["(no scope)", "stac", "the asset cookie", "keys of s3-miniseed-v2", "keys of lab"];
         assert_eq!(keys.map(asked), words);
     }
 
     #[test]
-    fn wrap_breaks_between_words() {
+    fn long_line_is_wrapped_between_words() {
         assert_eq!(wrap("hint: one two three", 10, 6), "hint: one\n      two\n      three");
         assert_eq!(wrap("short", 10, 6), "short");
         assert_eq!(wrap("a/path/longer/than/all and", 10, 2), "a/path/longer/than/all\n  and");
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_keeps_whole_words() {
+    fn long_table_cell_is_cut_after_a_whole_word() {
         assert_eq!(cut("one two three", 13), "one two three");
         assert_eq!(cut("one two three", 12), "one two…");
         assert_eq!(cut("one two three", 8), "one two…");
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_cut_flexible_columns_only() {
+    fn wide_table_cuts_only_flexible_columns() {
         let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
         let rows = [
             row(&["A", "B", "C"]),
@@ -206,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn bar_shows_the_remaining_share() {
+    fn bar_shows_the_remaining_share_of_a_lifetime() {
         let hour = Duration::from_hours(1);
         assert_eq!(bar(hour, hour), "▰▰▰▰▰▰");
         assert_eq!(bar(hour / 2, hour), "▰▰▰▱▱▱");

@@ -1,4 +1,4 @@
-//! The command line of `broker`: arguments, prompts, output and exit codes. The crate `broker` does the work.
+//! The command line of `broker`: arguments, prompts, output and exit codes. All other work is in the crate `broker`.
 
 mod args;
 mod candidates;
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
 
 /// Parses the command line. Prints help and usage errors, and returns their exit code.
 fn parse(words: Vec<OsString>) -> Result<args::Args, ExitCode> {
-    // Not `Parser::parse_from`: it drops the grammar, which takes as long as building it.
+    // `Parser::parse_from` drops the grammar at its end, which takes as long as building the grammar.
     let mut grammar = ManuallyDrop::new(args::Args::command());
     let parsed = grammar.try_get_matches_from_mut(words).and_then(|mut matches| {
         args::Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut grammar))
@@ -55,12 +55,12 @@ fn parse(words: Vec<OsString>) -> Result<args::Args, ExitCode> {
     })
 }
 
-/// Prints clap's error with the code that all usage errors have; or the help, if it was requested.
+/// Prints clap's usage error and returns its exit code. If help was requested, prints the help and exits.
 fn usage_error(mut error: clap::Error) -> ExitCode {
     if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         error.exit();
     }
-    // "to pass '-x' as a value, use '-- -x'" is wrong advice for nearly all commands.
+    // Clap's tip "to pass '-x' as a value, use '-- -x'" is wrong for nearly all commands.
     error.remove(ContextKind::Suggested);
     let text = error.render();
     let colours = terminal::colours(&std::io::stderr());
@@ -70,18 +70,18 @@ fn usage_error(mut error: clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The names under which other programs start this one as their helper.
+/// The names of links by which other programs start this program as their credential helper.
 const HELPER_NAMES: [(&str, &str); 3] = [
     ("git-credential-broker", "git"),
     ("docker-credential-broker", "docker"),
     ("cargo-credential-broker", "cargo"),
 ];
 
-/// Returns the arguments with `helper PROGRAM` added, if another program started this one as its helper.
+/// Adds `helper PROGRAM` to the arguments if another program started this program as its credential helper.
 fn command_line(typed: Vec<OsString>) -> Vec<OsString> {
     let name = typed.first().and_then(|path| Path::new(path).file_stem()).unwrap_or_default();
     let by_name = HELPER_NAMES.iter().find(|(helper, _)| name == *helper).map(|(_, program)| *program);
-    // cargo passes only this flag to a credential provider without arguments in its configuration.
+    // cargo passes only this flag if its configuration sets no arguments for the credential provider.
     let by_flag = typed.get(1).filter(|word| *word == "--cargo-plugin").map(|_| "cargo");
     match by_name.or(by_flag) {
         None => typed,

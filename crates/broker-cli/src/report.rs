@@ -1,4 +1,4 @@
-//! Errors on stderr, and exit codes.
+//! Prints errors on stderr, and chooses the exit code.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,16 +8,16 @@ use broker::{Error, ErrorCode, ErrorKind};
 use crate::hints::hint;
 use crate::{humanize, terminal};
 
-/// Why a command ends without success.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub(crate) enum ExitError {
-    /// With errors; the first decides the exit code.
+    /// Errors to print. The first error decides the exit code.
     Errors(Vec<Error>),
-    /// By a signal.
+    /// A signal stopped the command.
     Signal(u8),
-    /// With a fixed exit code, such as that of a command that ran.
+    /// A fixed exit code, such as that of a child process.
     Code(u8, Option<Error>),
-    /// The reader of standard output is gone.
+    /// The reader of standard output closed the pipe.
     BrokenPipe,
 }
 
@@ -54,12 +54,12 @@ pub(crate) fn end(end: &ExitError, verbose: u8) -> ExitCode {
             }
             ExitCode::from(*code)
         }
-        // SIGPIPE.
+        // SIGPIPE is signal 13.
         ExitError::BrokenPipe => ExitCode::from(128 + 13),
     }
 }
 
-/// Returns the exit code of an error, as documented.
+/// Returns the documented exit code of an error.
 fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Usage => 2,
@@ -67,7 +67,7 @@ fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Unavailable => 4,
         ErrorKind::Configuration => 5,
         ErrorKind::Refused => 6,
-        // SIGINT.
+        // SIGINT is signal 2: 128 + 2.
         ErrorKind::Cancelled => 130,
         _ => 1,
     }
@@ -85,7 +85,7 @@ fn print_error(error: &Error, verbose: u8) {
     }
 }
 
-/// Prints text on stderr. On a terminal the first line is wrapped; the others may be commands, and stay whole.
+/// Prints text on stderr. On a terminal only the first line is wrapped, because other lines may be commands to copy.
 fn print_wrapped(text: &str) {
     match terminal::columns() {
         Some(columns) => say(&humanize::wrap(text, columns, 2)),
@@ -93,7 +93,7 @@ fn print_wrapped(text: &str) {
     }
 }
 
-/// Prints a line on stderr. Failures are ignored: no other stream is left to report them.
+/// Prints a line on stderr. Failures are ignored, because there is no other stream to report them.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -11,15 +11,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::report::ExitError;
 use crate::terminal;
 
-/// Handlers for the signals that would end the process.
+/// Handlers for the signals that would end this process.
 pub(crate) struct Signals {
     handled: Vec<(SignalKind, Signal)>,
-    /// Catches SIGXFSZ: a write beyond the file size limit then returns an error.
+    /// Catches SIGXFSZ, so that a write beyond the file size limit returns an error.
     _file_too_big: Signal,
 }
 
 impl Signals {
-    /// Installs the handlers, and those for `more` signals.
+    /// Installs handlers for the usual signals, and for the signals in `more`.
     pub(crate) fn listen(more: &[SignalKind]) -> Result<Self> {
         Self::install(more).map_err(|error| {
             Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)
@@ -27,7 +27,7 @@ impl Signals {
     }
 
     fn install(more: &[SignalKind]) -> std::io::Result<Self> {
-        // From keys, closed terminals, batch systems and resource limits.
+        // The keyboard, closed terminals, batch systems and resource limits send these signals.
         let ending = [
             SignalKind::interrupt(),
             SignalKind::quit(),
@@ -61,22 +61,21 @@ impl Signals {
     }
 }
 
-/// Returns the signals that this process ignores, as a bit mask. They get no handler: it would undo `nohup`, also for
-/// the command of `broker exec`.
+/// Returns the signals that this process ignores, as a bit mask. They get no handler, because a handler would undo
+/// `nohup` for this process and its child.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or_default()
 }
 
-/// Builds a single-threaded runtime.
 pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime
         .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the async runtime").with_source(error))
 }
 
-/// Runs work until it ends or a signal arrives. After a signal it waits until every response is saved.
+/// Runs work until it ends or a signal arrives. After a signal, waits until all responses are saved.
 pub(crate) fn run<T>(
     broker: &Broker,
     work: impl Future<Output = Result<T>>,
@@ -91,7 +90,7 @@ pub(crate) fn run<T>(
         broker.wait_idle().await;
         Err(ExitError::Signal(number))
     });
-    // A prompt may still block a thread.
+    // The runtime does not wait for its threads, because a prompt may still block one.
     runtime.shutdown_background();
     terminal::restore();
     ended

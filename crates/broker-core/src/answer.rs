@@ -1,4 +1,4 @@
-//! Classifies responses: a JSON object, a refusal, or a transient problem.
+//! Classifies the responses of services: a JSON object, a refusal, or a transient problem.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{Error, ErrorCode, Hint, HttpResponse, RequestPart, Secret, ServiceUrl, bounds};
 
-/// The longest text of a service that is shown, in characters.
+/// Longer explanations from a service are cut after this many characters.
 const LONGEST_TEXT: usize = 300;
 
 /// Why a response is not a success.
@@ -19,11 +19,11 @@ const LONGEST_TEXT: usize = 300;
 pub enum Problem {
     /// The service understood the request and refused it.
     Refused(Refusal),
-    /// The response says nothing about the request: 429, 5xx, a web page, an incomplete response, none.
+    /// The response does not answer the request: 429, 5xx, a web page, an incomplete response, or none.
     Transient(Error),
 }
 
-/// A refusal by the service.
+/// A response in which the service refuses the request.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The HTTP status.
@@ -35,13 +35,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Whether the error code is this one.
+    /// Whether the refusal has the error code `code`.
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
         self.code.as_deref() == Some(code)
     }
 
-    /// Returns the refusal as an error; `what` says what was refused.
+    /// Converts the refusal to an error. `what` names what the service refused, for the message.
     #[must_use]
     pub fn error(&self, what: &str) -> Error {
         let code = match self.code.as_deref() {
@@ -58,7 +58,7 @@ impl Refusal {
 }
 
 impl Problem {
-    /// Returns the problem as an error; `what` says what was refused.
+    /// Converts the problem to an error. `what` names what the service refused, for the message.
     #[must_use]
     pub fn error(self, what: &str) -> Error {
         match self {
@@ -68,10 +68,10 @@ impl Problem {
     }
 }
 
-/// Reads a response as a JSON object. `secrets` are those of the request, which the response may repeat.
+/// Reads a response as a JSON object. Error texts do not show `secrets`, which a service may repeat from the request.
 ///
-/// Only JSON of the service itself, or a 401 or 403 without content, is a refusal. A gateway's page is not, whatever its
-/// status, and neither is 429 or 5xx.
+/// A response counts as a refusal only if the service itself sent it: as JSON, or as a 401 or 403 without content. A
+/// gateway's web page, 429 and 5xx never count.
 pub fn read_object(
     response: &HttpResponse,
     from: &ServiceUrl,
@@ -120,7 +120,7 @@ pub fn read_object(
     }))
 }
 
-/// Reads a number of seconds: `3600`, `3600.0`, `"3600"`. It is limited to 100 years in both directions.
+/// Reads a number of seconds (`3600`, `3600.0`, `"3600"`), limited to 100 years in both directions.
 #[must_use]
 pub fn seconds(value: &Value) -> Option<TimeDelta> {
     let milliseconds = milliseconds(value)?;
@@ -128,7 +128,6 @@ pub fn seconds(value: &Value) -> Option<TimeDelta> {
     TimeDelta::try_milliseconds(milliseconds.clamp(-longest, longest))
 }
 
-/// Reads a number of seconds as milliseconds.
 pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
     let number: f64 = match value {
         Value::Number(number) => number.as_f64()?,
@@ -139,7 +138,7 @@ pub(crate) fn milliseconds(value: &Value) -> Option<i64> {
     number.is_finite().then_some((number * 1000.0) as i64)
 }
 
-/// Makes text safe for a terminal: control characters and characters that change the text direction become spaces.
+/// Makes text safe for a terminal by replacing control characters and text-direction characters with spaces.
 #[must_use]
 pub fn sanitize(text: &str) -> String {
     let is_unsafe = |c: char| {
@@ -153,7 +152,8 @@ fn error_code(object: &Map<String, Value>) -> Option<&str> {
     object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty())
 }
 
-/// Whether the error code reports a problem of the service itself, whatever the status (RFC 6749 section 4.1.2.1).
+/// Whether the error code reports a temporary problem of the service, even with status 400 (RFC 6749 section
+/// 4.1.2.1).
 fn is_trouble(object: &Map<String, Value>) -> bool {
     matches!(error_code(object), Some("temporarily_unavailable" | "server_error"))
 }
@@ -174,7 +174,7 @@ fn refusal(status: u16, object: &Map<String, Value>, secrets: &[&Secret]) -> Ref
     Refusal { status, words: redact(&format!("{words} [HTTP {status}]"), secrets), code }
 }
 
-/// Reads a text, or a list of validation errors: `[{"loc": […], "msg": "…"}]`.
+/// Reads an error text, or a list of validation errors: `[{"loc": […], "msg": "…"}]`.
 fn explanation(value: &Value) -> String {
     let complaint = |item: &Value| {
         let place = item.get("loc").and_then(Value::as_array).map(|loc| {
@@ -194,13 +194,13 @@ fn explanation(value: &Value) -> String {
     }
 }
 
-/// Removes secrets, plain or encoded, from the text of a service or program, and makes it safe for a terminal. The
-/// result has at most 300 characters.
+/// Removes secrets, plain or encoded, from the text of a service or program. The result is safe for a terminal and
+/// has at most 300 characters.
 #[must_use]
 pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     let mut text = Zeroizing::new(text.to_owned());
     for secret in secrets.iter().map(|secret| secret.expose()) {
-        // As in a JSON string.
+        // The spelling of the secret inside a JSON string.
         let quoted = serde_json::to_string(secret).unwrap_or_default();
         let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         let plain = [secret, secret.trim(), quoted.trim_matches('"'), &encoded].map(str::to_owned);
@@ -217,23 +217,24 @@ pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     text
 }
 
-/// Returns the base64 characters that depend on the secret alone, after `before` other bytes, as in a Basic header.
+/// Returns the base64 of `secret` after `before` other bytes (the username in a Basic header). Characters that also
+/// encode a neighbouring byte are cut off.
 fn in_base64(secret: &str, before: usize) -> String {
     let bytes = Zeroizing::new([&vec![0; before], secret.as_bytes()].concat());
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-    // A short match occurs in other words too.
+    // Short base64 text would also match ordinary words.
     STANDARD.encode(&*bytes).get(first..last).filter(|part| part.len() > 7).unwrap_or_default().to_owned()
 }
 
-/// Reads a text field of a success, even if the rest of the response is unusable: an error code, a number out of range,
-/// invalid UTF-8. The service has acted, and a new refresh token replaces the old one.
+/// Reads a text field of a 2xx response, even if other parts of the response are malformed. The service may have
+/// replaced the refresh token, and the new one must not be lost.
 #[must_use]
 pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
     if !(200..300).contains(&response.status) {
         return None;
     }
     let found = match response.json() {
-        // Even if its content type is HTML.
+        // JSON counts even if the content type says HTML.
         Some(object) => object.get(key)?.as_str()?.to_owned(),
         None if response.is_html() => return None,
         None => in_malformed(&response.body, key)?,
@@ -241,12 +242,11 @@ pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
     (!found.is_empty()).then(|| Secret::new(found))
 }
 
-/// Reads a text field from malformed JSON.
 fn in_malformed(body: &[u8], key: &str) -> Option<String> {
     let key = format!("\"{key}\"");
     let body = String::from_utf8_lossy(body);
     let value = body.split_once(&key)?.1.trim_start().strip_prefix(':')?.trim_start();
     let found = serde_json::Deserializer::from_str(value).into_iter::<String>().next()?.ok()?;
-    // A replacement character means that the value is damaged.
+    // U+FFFD replaces invalid UTF-8, so the value is damaged.
     (!found.contains('\u{fffd}')).then_some(found)
 }

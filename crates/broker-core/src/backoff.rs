@@ -1,17 +1,16 @@
-//! Backoff while another process has the lock.
+//! Waits for a lock of another process, with growing pauses.
 
 use std::time::Duration;
 
 use crate::{Error, ErrorCode, Result};
 
-/// Pauses between two attempts to lock: short at first, because most exchanges are.
+/// The pauses between attempts to lock start short, because most lock holders finish quickly.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// After this time the user is told about the wait.
+/// After this time, the user sees a message about the wait.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
-/// A wait with a limit.
 pub(crate) struct Backoff {
     limit: Duration,
     waited: Duration,
@@ -19,12 +18,11 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Creates a wait of at most `limit`.
     pub(crate) fn up_to(limit: Duration) -> Self {
         Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE }
     }
 
-    /// Returns the pause before the next attempt, and whether to tell the user now. Fails after the limit.
+    /// Returns the pause before the next attempt, and whether to show a message now. Fails after the time limit.
     pub(crate) fn next(&mut self, holder: &str) -> Result<(Duration, bool)> {
         if self.waited >= self.limit {
             return Err(lock_timeout(holder, self.limit));
@@ -37,7 +35,6 @@ impl Backoff {
     }
 }
 
-/// Returns the error for a lock that `holder` did not release in time.
 pub(crate) fn lock_timeout(holder: &str, limit: Duration) -> Error {
     let limit = humantime::format_duration(limit);
     Error::new(ErrorCode::LockTimeout, format!("{holder} has locked the record for more than {limit}"))

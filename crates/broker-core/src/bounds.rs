@@ -1,53 +1,52 @@
-//! Limits of the numbers and times that are read from records and responses: no later calculation overflows.
+//! Limits numbers and times from records and responses, so that later calculations cannot overflow.
 
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, de};
 
-/// The longest duration: 100 years.
 pub(crate) const LONGEST: TimeDelta = TimeDelta::days(36_500);
 
-/// The calendar of RFC 3339: years of four digits.
+/// RFC 3339 has only years 0000 to 9999.
 const FIRST_TIME: i64 = -62_167_219_200;
 const LAST_TIME: i64 = 253_402_300_799;
 
-/// Whether RFC 3339 can write this time.
+/// Whether RFC 3339 can express this time.
 pub(crate) fn in_calendar(at: &DateTime<Utc>) -> bool {
     (FIRST_TIME..=LAST_TIME).contains(&at.timestamp())
 }
 
-/// Reads a time, limited to the calendar.
+/// Deserializes a time, limited to years that RFC 3339 can express.
 pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
     DateTime::deserialize(deserializer).map(limit)
 }
 
-/// Reads a time that may be missing, limited to the calendar.
+/// Deserializes a time that may be missing, limited like [`time`].
 pub(crate) fn optional_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
     Option::deserialize(deserializer).map(|at| at.map(limit))
 }
 
-/// Limits a time to the calendar.
+/// Limits a time to the years that RFC 3339 can express.
 pub(crate) fn limit(at: DateTime<Utc>) -> DateTime<Utc> {
     let seconds = at.timestamp().clamp(FIRST_TIME, LAST_TIME);
     if seconds == at.timestamp() { at } else { DateTime::from_timestamp(seconds, 0).unwrap_or(at) }
 }
 
-/// Reads a number of seconds that may be missing, limited to 100 years in both directions.
+/// Deserializes an optional number of seconds, limited to 100 years in both directions.
 pub(crate) fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let longest = LONGEST.num_seconds();
     let number: Option<Number> = Option::deserialize(deserializer)?;
     Ok(number.map(|Number(number)| number.clamp(-longest, longest)))
 }
 
-/// Reads a count; a negative one is 0.
+/// Deserializes a count; a negative number becomes 0.
 pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Ok(u64::try_from(Number::deserialize(deserializer)?.0).unwrap_or(0))
 }
 
-/// A number of any size and sign; what does not fit is the nearest `i64`.
+/// A JSON number. Values outside the range of `i64` become the nearest `i64`.
 struct Number(i64);
 
 impl<'de> Deserialize<'de> for Number {

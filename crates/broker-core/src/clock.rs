@@ -1,16 +1,16 @@
-//! The clock.
+//! Wall-clock time and pauses.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-/// A source of time. Tests use a clock that they move.
+/// A source of time, which tests replace with a clock that they control.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Returns the wall-clock time.
+    /// Returns the current wall-clock time.
     fn now(&self) -> DateTime<Utc>;
-    /// Waits. A test clock moves forward instead.
+    /// Sleeps for `duration`. A test clock moves forward instead.
     async fn sleep(&self, duration: Duration);
 }
 

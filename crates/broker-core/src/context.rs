@@ -1,4 +1,4 @@
-//! The context: all input and output of providers that is not the record.
+//! The context: all input and output of providers, except the record.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::{
     Repeat, RequestSent, Result, Token, TokenRequest,
 };
 
-/// The timeout of a request, unless the configuration sets another.
+/// The timeout of an HTTP request, unless the configuration sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A longer `Retry-After` is returned to the caller instead of being waited for.
+/// If `Retry-After` is longer, the request fails at once instead of waiting.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// HTTP client, clock, environment and user, injected. It is cheap to clone.
+/// The HTTP client, clock, environment and user prompt of the process. Clones are cheap.
 #[derive(Clone)]
 pub struct Context {
     world: Arc<World>,
@@ -36,14 +36,12 @@ pub struct Context {
     others: Option<Arc<dyn OtherProviders>>,
 }
 
-/// Returns tokens of other providers, for a provider that derives its tokens from them.
+/// Lets a provider that derives its tokens get another provider's token.
 #[async_trait]
 pub(crate) trait OtherProviders: Send + Sync {
-    /// Returns a token, as [`crate::Broker::token`] does.
     async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
 }
 
-/// Work that waits for the save.
 type AfterSave = Box<dyn FnOnce() + Send>;
 
 struct World {
@@ -78,8 +76,8 @@ impl Context {
         }
     }
 
-    /// Creates the context of one operation. The operation is cancelled when the sender of `caller` is dropped, but not
-    /// while it is in flight.
+    /// Creates the context of one operation. Dropping the sender of `caller` cancels the operation, except while a
+    /// response may still have to be saved.
     pub(crate) fn of_operation(
         &self,
         timeout: Duration,
@@ -93,25 +91,26 @@ impl Context {
         Self { world, timeout, began_at, in_flight, delivery, notices, after_save, caller, others }
     }
 
-    /// Returns the wall-clock time.
+    /// Returns the current wall-clock time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.world.clock.now()
     }
 
-    /// When the operation began. Tokens issued since then are its own, or another caller's while it waited.
+    /// Returns when the operation began. Tokens issued later are from this operation, or from a caller that this
+    /// operation waited for.
     #[must_use]
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
     }
 
-    /// The environment.
+    /// Returns the environment variables and files.
     #[must_use]
     pub fn env(&self) -> &dyn Env {
         self.world.env.as_ref()
     }
 
-    /// Returns a name for a token that the user recognises in the service's list: `broker-HOST-DATE-RANDOM`.
+    /// Returns a token name for the service's token list, which the user can recognise: `broker-HOST-DATE-RANDOM`.
     #[must_use]
     pub fn token_name(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -120,19 +119,19 @@ impl Context {
         format!("broker-{host}-{}-{:06x}", self.now().format("%Y%m%d"), fastrand::u32(..1 << 24))
     }
 
-    /// The user.
+    /// Returns the user prompt.
     #[must_use]
     pub fn prompt(&self) -> &dyn Prompt {
         self.world.prompt.as_ref()
     }
 
-    /// Whether the caller no longer waits for the operation.
+    /// Whether the caller no longer waits for the operation's result.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.caller.as_ref().is_some_and(|caller| caller.has_changed().is_err())
     }
 
-    /// Returns the stored token of another provider, or a new one that is saved under that provider's lock.
+    /// Returns another provider's stored token, or gets a new one under that provider's lock.
     pub async fn token_of(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
         match &self.others {
             Some(others) => others.token(provider, request).await,
@@ -143,13 +142,13 @@ impl Context {
         }
     }
 
-    /// The timeout of one exchange, from the configuration.
+    /// Returns the configured timeout of an HTTP request.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Waits. Fails at once with [`crate::ErrorKind::Cancelled`] when the caller no longer waits.
+    /// Sleeps for `duration`. Fails at once with [`crate::ErrorKind::Cancelled`] when the caller stops waiting.
     pub async fn pause(&self, duration: Duration) -> Result<()> {
         tokio::select! {
             () = self.world.clock.sleep(duration) => Ok(()),
@@ -157,27 +156,27 @@ impl Context {
         }
     }
 
-    /// Waits until the caller no longer waits, and returns the error for that.
+    /// Completes when the caller stops waiting, and returns the error for the cancelled operation.
     pub(crate) async fn cancelled(&self) -> Error {
         match self.caller.clone() {
-            // Nothing is ever sent: an error means that the sender was dropped.
+            // The sender only ever closes the channel, when the caller's call is dropped.
             Some(mut caller) => while caller.changed().await.is_ok() {},
             None => std::future::pending().await,
         }
         cancelled()
     }
 
-    /// Fails if the caller no longer waits. It yields first, so that the runtime can handle a signal.
+    /// Fails if the caller no longer waits. Yields first, so that the runtime can handle a termination signal.
     pub(crate) async fn check_not_cancelled(&self) -> Result<()> {
         tokio::task::yield_now().await;
         if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
 
-    /// Sends a request and returns the response, whatever its status. Redirects are not followed: a secret is sent only
-    /// to configured URLs.
+    /// Sends a request and returns the response, whatever its status. Fails on a redirect, because secrets are sent
+    /// only to configured URLs.
     ///
-    /// Only this method retries: see [`Repeat`]. Signals wait until the broker has saved the result, or the provider
-    /// calls [`Context::nothing_issued`].
+    /// [`Repeat`] says when this method, and no other code, retries. Termination signals are delayed until the broker
+    /// has saved the result, or the provider calls [`Context::nothing_issued`].
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
         self.check_not_cancelled().await?;
         self.in_flight.begin();
@@ -192,7 +191,7 @@ impl Context {
             .retry(policy)
             .sleep(move |wait| {
                 let context = this.clone();
-                // After a cancelled pause, the next attempt sends nothing.
+                // If the pause is cancelled, the next attempt notices that and sends nothing.
                 async move { drop(context.pause(wait).await) }
             })
             .when(|failure| {
@@ -219,7 +218,7 @@ impl Context {
         }
     }
 
-    /// Sends the request once, and notes its delivery status.
+    /// Sends the request once, and records whether the service may have acted on the request.
     async fn attempt(&self, request: &HttpRequest) -> Result<HttpResponse, AttemptFailure> {
         if self.is_cancelled() {
             return Err(AttemptFailure::Cancelled);
@@ -240,17 +239,17 @@ impl Context {
         tracing::debug!(status = response.status, "answered");
         match response.status {
             200..300 => self.delivery.answer(),
-            // The service did not process the request.
+            // The service refused to process the request now.
             429 | 503 => {}
-            // The service may have acted before it or its gateway failed.
+            // The service may have processed the request before the error.
             500.. => self.delivery.lose_response(),
             _ => {}
         }
         if response.is_transient() { Err(AttemptFailure::Response(response)) } else { Ok(response) }
     }
 
-    /// Does an exchange that is not an HTTP request. Signals wait until the broker has saved the result, or the provider
-    /// calls [`Context::nothing_issued`]. After an error of `work` that is not a refusal, something may have been issued.
+    /// Runs an exchange that is not an HTTP request. If `work` fails without a refusal, the service may have issued a
+    /// token. Termination signals are delayed as in [`Context::send`].
     pub async fn exchange<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         self.check_not_cancelled().await?;
         self.in_flight.begin();
@@ -265,17 +264,17 @@ impl Context {
         done
     }
 
-    /// Shows a message to the user after the save: a blocked terminal must not delay the save.
+    /// Shows a message to the user after the record is saved, because a blocked terminal must not delay the save.
     pub fn notify_after_save(&self, message: String) {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(message);
     }
 
-    /// Runs `work` after the save. It must not block. If nothing is saved, it is dropped with the operation.
+    /// Runs `work` after the record is saved; `work` must not block. If nothing is saved, `work` does not run.
     pub fn after_save(&self, work: impl FnOnce() + Send + 'static) {
         self.after_save.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(work));
     }
 
-    /// Runs the work that waits for the save, then shows the waiting messages.
+    /// Runs the delayed work, then shows the delayed messages.
     pub(crate) fn flush_notices(&self) {
         for work in std::mem::take(&mut *self.after_save.lock().unwrap_or_else(PoisonError::into_inner)) {
             work();
@@ -286,7 +285,8 @@ impl Context {
         }
     }
 
-    /// Reports that the last response contains nothing to save (such as a pending poll): signals no longer wait.
+    /// Reports that the last response contains nothing to save, such as a pending poll. Termination signals are then
+    /// handled at once.
     pub fn nothing_issued(&self) {
         self.in_flight.end();
     }
@@ -309,7 +309,7 @@ fn cancelled() -> Error {
 }
 
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
-    // Only the origin: the rest may repeat secrets of the request.
+    // Shows only the origin, because the path and query may contain secrets of the request.
     let to = response.header("location").and_then(|to| Url::parse(to).ok());
     let to = to.map_or_else(|| "another page".to_owned(), |to| to.origin().ascii_serialization());
     Error::new(
@@ -319,17 +319,16 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
     .with_hint("if this is a network's sign-in page, sign in there; if the service has moved, correct its URL in the configuration")
 }
 
-/// A failed attempt to send a request.
 enum AttemptFailure {
-    /// The caller no longer waits: the request was not sent.
+    /// The caller stopped waiting, so the request was not sent.
     Cancelled,
     Fault(HttpFault),
-    /// A transient status.
+    /// A response with a transient error status.
     Response(HttpResponse),
 }
 
 impl AttemptFailure {
-    /// Whether the request may be sent again; `cuts` counts the lost connections, this one included.
+    /// Whether the request may be sent again. `cuts` counts the lost connections, including this attempt's.
     fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
             (Repeat::Never, _) | (_, Self::Cancelled) => false,
@@ -342,7 +341,6 @@ impl AttemptFailure {
         }
     }
 
-    /// Whether the connection was lost after the request was sent.
     fn is_cut(&self) -> bool {
         matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && !fault.timed_out())
     }

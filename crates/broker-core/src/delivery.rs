@@ -1,9 +1,8 @@
-//! The delivery status of one exchange: whether its request was sent and answered. It decides whether a sent grant may
-//! be spent.
+//! Whether the request of an exchange was sent and answered. If not, the service may or may not have replaced the
+//! grant.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The delivery status of the requests of one exchange.
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryStatus {
     lost: AtomicBool,
@@ -11,18 +10,17 @@ pub(crate) struct DeliveryStatus {
 }
 
 impl DeliveryStatus {
-    /// Begins a new exchange.
     pub(crate) fn begin(&self) {
         self.lost.store(false, Ordering::SeqCst);
         self.answered.store(false, Ordering::SeqCst);
     }
 
-    /// Notes that the service may have acted and its response is lost.
+    /// Records that the service may have acted, but the response is lost.
     pub(crate) fn lose_response(&self) {
         self.lost.store(true, Ordering::SeqCst);
     }
 
-    /// Notes a response with a success status, even if it is malformed.
+    /// Records a response with a success status, even if the response is malformed.
     pub(crate) fn answer(&self) {
         self.answered.store(true, Ordering::SeqCst);
     }

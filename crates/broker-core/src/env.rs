@@ -1,4 +1,4 @@
-//! The environment: variables, and configured files and commands that contain secrets.
+//! Environment variables, and configured files and commands that contain secrets.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -12,39 +12,39 @@ use zeroize::Zeroizing;
 use crate::secret_text::{LONGEST_SECRET, secret_of};
 use crate::{Secret, platform};
 
-/// The environment of the process.
+/// The environment of the process, which tests replace.
 #[async_trait]
 pub trait Env: Send + Sync {
-    /// Returns an environment variable that is set, is text, and is not empty.
+    /// Returns the value of an environment variable; `None` if the variable is unset, empty or not UTF-8.
     fn var(&self, name: &str) -> Option<String>;
 
-    /// Returns the environment variables whose names begin with `prefix`, as name and value.
+    /// Returns the names and values of the environment variables whose names begin with `prefix`.
     fn vars(&self, prefix: &str) -> Vec<(String, String)>;
 
-    /// The names of the environment variables with the broker's own secrets. No child process gets them.
+    /// Returns the environment variables that contain the broker's own secrets and are removed for child processes.
     fn withheld(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The user's home folder.
+    /// Returns the user's home folder.
     fn home(&self) -> Option<PathBuf>;
 
-    /// The file that the user named as the source of this variable.
+    /// Returns the file that the user named as the source of this variable, if any.
     fn file_of(&self, _name: &str) -> Option<&Path> {
         None
     }
 
-    /// The name of this machine.
+    /// Returns this machine's host name.
     fn host_name(&self) -> String;
 
-    /// Reads a secret from a file, without trailing line ends. Links are followed.
+    /// Reads a secret from a file, without trailing line ends. Follows symbolic links.
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret>;
 
-    /// Runs a command without the environment variables `without`, and returns its output without trailing line ends.
+    /// Runs a command without the variables in `without`. Returns the command's output without trailing line ends.
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret>;
 }
 
-/// The real environment of the process.
+/// The real environment of this process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEnv;
 
@@ -57,14 +57,14 @@ impl Env for SystemEnv {
     fn vars(&self, prefix: &str) -> Vec<(String, String)> {
         let begins =
             |(name, _): &(OsString, OsString)| name.as_encoded_bytes().starts_with(prefix.as_bytes());
-        // A variable that is not text is not a configuration key.
+        // Configuration values are text, so variables that are not UTF-8 are ignored.
         let text =
             |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         std::env::vars_os().filter(begins).filter_map(text).collect()
     }
 
     fn home(&self) -> Option<PathBuf> {
-        // A relative path would depend on the working folder.
+        // A relative home folder would depend on the working folder.
         std::env::home_dir().filter(|home| home.is_absolute())
     }
 
@@ -74,7 +74,7 @@ impl Env for SystemEnv {
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
         let file = platform::open_followed(path)?;
-        // Large enough for all text: growing memory leaves copies.
+        // The buffer must not grow, because reallocation leaves copies of the secret in memory.
         let size = file.metadata()?.len().min(LONGEST_SECRET);
         let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
         file.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
@@ -86,7 +86,7 @@ impl Env for SystemEnv {
         return crate::secret_command::run(command, without).await;
         #[cfg(not(feature = "command"))]
         {
-            // Not named: its arguments may contain secrets.
+            // The command is not named in the error, because its arguments may contain secrets.
             let _ = (command, without);
             Err(IoError::new(IoErrorKind::Unsupported, "this program is built without the feature `command`"))
         }

@@ -1,4 +1,4 @@
-//! The one error type: what failed, for which provider, and what the user can do.
+//! The error type: what failed, for which provider, and what the user can do.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ErrorCode, Hint};
 
-/// The result of every call that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the caller can do about an [`Error`]. Transient and final are never mixed.
+/// What the caller can do about an [`Error`]. Only [`ErrorKind::Unavailable`] is transient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request makes no sense for this provider: change the call.
+    /// The request is invalid for this provider, so the caller must change the request.
     Usage,
     /// The user has to log in.
     LoginRequired,
-    /// The service, the network or another process is in the way: the same call may succeed later.
+    /// The service, the network or another process prevents the request now. The same call may succeed later.
     Unavailable,
     /// The configuration is wrong.
     Configuration,
-    /// The service refused: wrong password or secret, access denied. The same call will be refused again.
+    /// The service refused the request (wrong secret, access denied), and would refuse the same call again.
     Refused,
-    /// The caller stopped waiting (dropped the call, pressed Ctrl-C).
+    /// The caller stopped waiting: dropped the call or pressed Ctrl-C.
     Cancelled,
-    /// Something else failed on this machine, such as a write to the store. Also a kind that only newer versions know.
+    /// Another failure on this machine, such as a failed write. Also a kind that only newer versions define.
     #[serde(other)]
     Failed,
 }
 
 impl ErrorKind {
-    /// The code of an error of this kind about which no more is known.
+    /// Returns the code for an error of which only the kind is known.
     #[must_use]
     pub fn general_code(self) -> ErrorCode {
         match self {
@@ -49,7 +49,7 @@ impl ErrorKind {
     }
 }
 
-/// An error for the user. It never contains a secret.
+/// An error with a message for the user. The message must never contain a secret.
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -65,7 +65,7 @@ struct Inner {
 }
 
 impl Error {
-    /// Creates an error from its code and a message that says what failed and why.
+    /// Creates an error from a code and a message that says what failed and why.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             code,
@@ -83,7 +83,7 @@ impl Error {
         Self::new(ErrorCode::UsageInvalid, message)
     }
 
-    /// Creates an error with [`ErrorCode::LoginRequired`]. The broker adds [`Hint::LogIn`].
+    /// Creates an error with [`ErrorCode::LoginRequired`], to which the broker adds [`Hint::LogIn`].
     pub fn login_required(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::LoginRequired, message)
     }
@@ -108,79 +108,79 @@ impl Error {
         Self::new(ErrorCode::Internal, message)
     }
 
-    /// Adds what the user can do about it.
+    /// Adds a hint: what the user can do about the error.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Hint>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Adds the pause that the service asked for.
+    /// Adds the pause that the service asked for with `Retry-After`.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.0.retry_after = wait;
         self
     }
 
-    /// Adds the [`crate::fingerprint`] of the refused password, which is then not tried again automatically.
+    /// Adds the [`crate::fingerprint`] of a refused password, so that the broker does not send that password again.
     #[must_use]
     pub fn with_secret_fingerprint(mut self, fingerprint: String) -> Self {
         self.0.secret_fingerprint = Some(fingerprint);
         self
     }
 
-    /// Adds the error that caused this one.
+    /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.0.source = Some(Arc::new(source));
         self
     }
 
-    /// Adds the provider's name, unless it is known already.
+    /// Adds the provider's name, unless the error has one already.
     #[must_use]
     pub fn for_provider(mut self, name: &str) -> Self {
         self.0.provider.get_or_insert_with(|| name.to_owned());
         self
     }
 
-    /// Returns the same error with another message.
+    /// Replaces the message.
     #[must_use]
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
         self.0.message = message.into();
         self
     }
 
-    /// What went wrong, for programs.
+    /// Returns the error code, which programs compare.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
-    /// What the caller can do about it.
+    /// Returns what the caller can do about the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.code.kind()
     }
 
-    /// What failed and why, without the provider's name.
+    /// Returns what failed and why, without the provider's name.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The provider's name.
+    /// Returns the provider's name, if the error concerns one provider.
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.0.provider.as_deref()
     }
 
-    /// What the user can do about it.
+    /// Returns what the user can do about the error.
     #[must_use]
     pub fn hint(&self) -> Option<&Hint> {
         self.0.hint.as_ref()
     }
 
-    /// The pause that the service asked for (`Retry-After`).
+    /// Returns the pause that the service asked for with `Retry-After`.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -206,7 +206,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The same for users as [`fmt::Display`], with code and hint: `main` prints errors by it.
+/// Adds the code and the hint to the message: Rust prints the error that `main` returns in this form.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self} [{}]", self.0.code.name())?;
@@ -219,7 +219,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The error in the Arc, not the Arc: callers downcast it.
+        // Callers downcast the inner error, not the `Arc` around it.
         self.0.source.as_deref().map(|source| source as _)
     }
 }

@@ -1,4 +1,4 @@
-//! Expiry times, in the forms that services use.
+//! Expiry times in the formats that services use.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use serde_json::Value;
 use crate::answer::{milliseconds, seconds};
 use crate::bounds::in_calendar;
 
-/// The form of an expiry time.
+/// The format of an expiry time in a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpiresAs {
-    /// Seconds from now (RFC 6749 section 5.1).
+    /// Seconds after the request (RFC 6749 section 5.1).
     Seconds,
     /// Seconds since 1970.
     Epoch,
     /// Milliseconds since 1970.
     EpochMillis,
-    /// An RFC 3339 time; UTC without a zone.
+    /// An RFC 3339 time, in UTC if the zone is missing.
     Rfc3339,
     /// A date, or a date and time in UTC: see [`Pattern`].
     Pattern(Pattern),
@@ -36,7 +36,7 @@ impl Pattern {
         let mut rest = String::new();
         if !text.contains('%') {
             strftime = words.iter().fold(strftime, |text, (word, item)| text.replace(word, item));
-            // A letter that is left is nearly always a mistake.
+            // A remaining letter is probably a mistyped field such as `YYY`.
             let known = words.iter().map(|(word, _)| *word).chain(["UTC", "GMT", "T", "Z"]);
             rest = known.fold(text.to_owned(), |text, word| text.replace(word, " "));
         }
@@ -48,13 +48,13 @@ impl Pattern {
         Ok(Self(strftime))
     }
 
-    /// Formats a time.
+    /// Formats a time with the pattern.
     #[must_use]
     pub fn write(&self, at: DateTime<Utc>) -> String {
         at.format(&self.0).to_string()
     }
 
-    /// Parses a time; a date means its start.
+    /// Parses a time; a date without a time means the start of the day.
     #[must_use]
     pub fn read(&self, text: &str) -> Option<DateTime<Utc>> {
         let with_time = NaiveDateTime::parse_from_str(text, &self.0).ok();
@@ -65,8 +65,8 @@ impl Pattern {
 }
 
 impl ExpiresAs {
-    /// Reads the expiry from a response whose request was sent at `sent_at`. [`ExpiresAs::Seconds`] is by this machine's
-    /// clock, the others are by the service's.
+    /// Reads the expiry time from a response to a request that was sent at `sent_at`. [`ExpiresAs::Seconds`] counts
+    /// from `sent_at`; the other formats use the service's clock.
     #[must_use]
     pub fn read(&self, value: &Value, sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let text = || value.as_str().map(str::trim);
@@ -85,7 +85,7 @@ impl ExpiresAs {
 }
 
 impl<'de> Deserialize<'de> for ExpiresAs {
-    /// `seconds`, `epoch`, `epoch_ms`, `rfc3339`, or a pattern of dates.
+    /// Accepts `seconds`, `epoch`, `epoch_ms`, `rfc3339`, or a date pattern.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Ok(match text.as_str() {
@@ -108,7 +108,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Returns the value at a path of keys, `data.token`; a number is an index of a list.
+/// Returns the value at a path of object keys and list indexes, such as `data.tokens.0`.
 #[must_use]
 pub fn value_at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, key| match value {

@@ -1,13 +1,14 @@
-//! Fingerprints of secrets: short hashes that show a change but do not reveal the secret.
+//! Fingerprints: short hashes that show whether a secret has changed, without revealing the secret.
 
 use sha2::{Digest, Sha256};
 
 use crate::Secret;
 
-/// Returns a short hash of a secret, to notice that another secret is configured.
+/// Returns a short hash of a secret, to detect a changed secret.
 ///
-/// With different salts, equal secrets of two providers have different fingerprints. Use 16 bits for passwords: one
-/// guess in 65,536 matches by chance, so a match confirms no guess. Random secrets can use 64.
+/// The salt makes the fingerprints of two providers differ even if their secrets are equal. Use 16 bits for
+/// passwords: one in 65,536 wrong guesses matches too, so a match does not confirm a guess. Random secrets can use 64
+/// bits.
 #[must_use]
 pub fn fingerprint(salt: &str, secret: &Secret, bits: u8) -> String {
     let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! What the user can do about an error, as data: each program says it in its own words.
+//! Hints: what the user can do about an error. Each program phrases hints for its own commands.
 
 use std::fmt;
 
@@ -10,35 +10,35 @@ pub enum Hint {
     LogIn,
     /// Log in with a refresh token from another host.
     LogInWithRefreshToken,
-    /// Log in again, without opening a browser here if the browser is on another machine.
+    /// Log in again without opening a browser on this machine, because the user's browser is on another machine.
     LogInWithoutBrowser,
-    /// Correct the password; a login with the same password tries it once more.
+    /// Correct the password. A login tries even the same password once more.
     CorrectPassword,
-    /// Log out without asking the service.
+    /// Remove the stored login without contacting the service.
     LogOutLocally,
     /// Make the same request again later.
     RetryLater,
-    /// Leave this out of the request.
+    /// Remove this part from the request.
     LeaveOut(RequestPart),
     /// Correct the path of the configuration file.
     CorrectConfigPath,
-    /// Choose another folder for records.
+    /// Choose another folder for the stored records.
     ChooseStateFolder,
-    /// Set a secret, in words, or import it from a file of the service.
+    /// Set a secret, or import one from a file of the service, as the text says.
     SetOrImport(String),
-    /// Set the password in the configuration, in words, or send it with the login.
+    /// Set the password in the configuration, as the text says, or pass the password with the login.
     SetPassword(String),
-    /// Read the error output of the program that failed.
+    /// Read the error output of the failed program.
     ReadProgramOutput,
     /// Request AWS credentials instead of a token.
     RequestAwsKeys,
-    /// Convert stored records to the configured format.
+    /// Convert the stored records to the configured storage format.
     MigrateRecords(String),
-    /// A setting or a file to change, in words.
+    /// Change a setting or a file, as the text says.
     Text(String),
 }
 
-/// A part of a request that a provider may not support.
+/// A part of a token request that a provider may not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the names say it")]

@@ -1,4 +1,4 @@
-//! Requests and responses. The client is injected.
+//! HTTP requests and responses. The program supplies the HTTP client.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,28 +15,28 @@ use zeroize::Zeroizing;
 
 use crate::{ErrorCode, Secret, bounds, zeroizing};
 
-/// An HTTP client. An implementation follows no redirect, reads at most [`HttpResponse::LONGEST_BODY`] bytes, and
-/// returns within `timeout`.
+/// An HTTP client. Implementations must not follow redirects, must read at most [`HttpResponse::LONGEST_BODY`] bytes,
+/// and must return within `timeout`.
 #[async_trait]
 pub trait Http: Send + Sync {
-    /// Sends a request once.
+    /// Sends a request once, without retries.
     async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault>;
 }
 
-/// Why there is no response.
+/// Why a request got no response.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
 pub struct HttpFault {
-    /// Whether the service may have acted.
+    /// Whether the service may have acted on the request.
     pub sent: RequestSent,
     /// The error code, of kind [`crate::ErrorKind::Unavailable`].
     pub code: ErrorCode,
-    /// A description without the URL's query.
+    /// What failed, without the URL's query, which may contain secrets.
     pub what: String,
 }
 
 impl HttpFault {
-    /// Whether no response came in time.
+    /// Whether the request failed because no response came in time.
     #[must_use]
     pub fn timed_out(&self) -> bool {
         self.code == ErrorCode::Timeout
@@ -46,27 +46,28 @@ impl HttpFault {
 /// Whether a request reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestSent {
-    /// It did not: no connection was made.
+    /// No connection was made, so the service did not act.
     No,
-    /// It may have reached the service, which may have acted.
+    /// The request may have reached the service, which may have acted on it.
     Maybe,
 }
 
-/// Whether a request may be repeated automatically.
+/// When the broker may repeat a failed request automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Only if the service did not act: no connection, or 429. For requests that mint something.
+    /// Only if the service did not act on the request: no connection, or 429. For requests that create a token.
     IfNotActed,
-    /// For requests that spend a grant. Like [`Repeat::IfNotActed`], and once more immediately if the connection is lost
-    /// after the request was sent. For this case many services accept a spent refresh token again for a moment.
+    /// As [`Repeat::IfNotActed`], and once more at once if the connection is lost after sending. For refresh tokens,
+    /// because many services accept a replaced refresh token again for a moment.
     SpendsGrant,
-    /// After any transient failure but a timeout. For requests that spend nothing, such as client credentials.
+    /// After any transient failure except a timeout. For requests that can be repeated without harm, such as client
+    /// credentials.
     Safe,
-    /// Never: the caller repeats it itself.
+    /// Never: the caller repeats the request, if necessary.
     Never,
 }
 
-/// A request's method.
+/// The HTTP method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Method {
@@ -75,7 +76,7 @@ pub enum Method {
     Delete,
 }
 
-/// A request. It contains secrets, so its `Debug` output shows only method and URL.
+/// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
 pub struct HttpRequest {
     method: Method,
@@ -95,10 +96,10 @@ impl HttpRequest {
         Self { method, url, authorization: None, headers: Vec::new(), content_type: None, body, repeat }
     }
 
-    /// Creates a POST of form fields.
+    /// Creates a POST request with form fields.
     #[must_use]
     pub fn post_form(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        // At most three characters per byte: growing memory leaves copies.
+        // URL encoding takes at most three bytes per byte. Reallocation would leave copies of secrets.
         let longest = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(longest));
         let body = form.extend_pairs(fields).finish().into_bytes();
@@ -106,39 +107,39 @@ impl HttpRequest {
         Self { content_type, body: Zeroizing::new(body), ..Self::new(Method::Post, url, repeat) }
     }
 
-    /// Creates a POST of a JSON object of texts.
+    /// Creates a POST request with a JSON object of strings.
     #[must_use]
     pub fn post_json(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
         Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
-    /// Creates a POST of a JSON object of numbers.
+    /// Creates a POST request with a JSON object of numbers.
     #[must_use]
     pub fn post_numbers(url: ServiceUrl, fields: &[(&str, i64)], repeat: Repeat) -> Self {
         Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
-    /// Creates a POST of a JSON value.
+    /// Creates a POST request with a JSON value.
     #[must_use]
     pub fn post_value(url: ServiceUrl, value: &Value, repeat: Repeat) -> Self {
         Self::post_body(url, value, repeat)
     }
 
     fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
-        // Maps of texts and numbers, and JSON values, always serialize.
+        // Maps of strings and numbers, and JSON values, always serialize.
         let body = zeroizing::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
     }
 
-    /// Adds a bearer token (RFC 6750 section 2.1).
+    /// Adds a bearer token to the request (RFC 6750 section 2.1).
     #[must_use]
     pub fn with_bearer(mut self, token: &Secret) -> Self {
         self.authorization = Some(Zeroizing::new(["Bearer ", token.expose()].concat()));
         self
     }
 
-    /// Adds client credentials by HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
+    /// Adds client credentials as HTTP Basic, form-encoded first (RFC 6749 section 2.3.1).
     #[must_use]
     pub fn with_basic(mut self, client_id: &str, client_secret: &Secret) -> Self {
         let secret = client_secret.expose();
@@ -151,57 +152,57 @@ impl HttpRequest {
         self
     }
 
-    /// Returns the value after `Basic` for a username and password, without form encoding (RFC 7617 section 2). The
-    /// username must not contain a colon.
+    /// Returns the value after `Basic` in the header, without form encoding (RFC 7617 section 2). `username` must not
+    /// contain a colon.
     #[must_use]
     pub fn basic_pair(username: &str, password: &Secret) -> Secret {
         let pair = Zeroizing::new([username, ":", password.expose()].concat());
         Secret::new(STANDARD.encode(pair.as_bytes()))
     }
 
-    /// Adds a header, whose value may be a secret.
+    /// Adds a header to the request. The value may be a secret.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_ascii_lowercase(), Zeroizing::new(value.to_owned())));
         self
     }
 
-    /// The headers of [`HttpRequest::with_header`], names in lower case.
+    /// Returns the headers that [`HttpRequest::with_header`] added, with names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The method.
+    /// Returns the HTTP method.
     #[must_use]
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// The URL.
+    /// Returns the URL.
     #[must_use]
     pub fn url(&self) -> &ServiceUrl {
         &self.url
     }
 
-    /// The value of the `Authorization` header.
+    /// Returns the value of the `Authorization` header.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_ref().map(|value| value.as_str())
     }
 
-    /// The value of the `Content-Type` header.
+    /// Returns the value of the `Content-Type` header.
     #[must_use]
     pub fn content_type(&self) -> Option<&'static str> {
         self.content_type
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Whether it may be repeated.
+    /// Returns when the request may be repeated.
     #[must_use]
     pub fn repeat(&self) -> Repeat {
         self.repeat
@@ -214,49 +215,49 @@ impl fmt::Debug for HttpRequest {
     }
 }
 
-/// A response, whatever its status. It may contain secrets, so its `Debug` output shows only the status.
+/// An HTTP response. `Debug` shows only the status, because the response may contain secrets.
 pub struct HttpResponse {
-    /// The status code.
+    /// The HTTP status code.
     pub status: u16,
-    /// The headers, names in lower case; several `set-cookie` are lines of one.
+    /// The headers, with names in lower case. Several `set-cookie` headers are joined with line ends.
     pub headers: BTreeMap<String, String>,
     /// The body, at most 1 MiB.
     pub body: Zeroizing<Vec<u8>>,
-    /// When the request was sent, by this machine's clock: [`crate::Context::send`] sets it.
+    /// When [`crate::Context::send`] sent the request, by this machine's clock.
     pub sent_at: DateTime<Utc>,
 }
 
 impl HttpResponse {
-    /// The longest body: 1 MiB.
+    /// The longest body that is read: 1 MiB.
     pub const LONGEST_BODY: usize = 1024 * 1024;
 
-    /// Returns a header by its name in lower case.
+    /// Returns the value of a header by its name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 
-    /// The body as a JSON object.
+    /// Returns the body if it is a JSON object.
     #[must_use]
     pub fn json(&self) -> Option<Map<String, Value>> {
-        // Some servers send a byte order mark first.
+        // Some servers put a UTF-8 byte order mark before the JSON.
         serde_json::from_slice(self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body)).ok()
     }
 
-    /// Whether the body is a web page, as of a proxy, captive portal or gateway.
+    /// Whether the body is a web page, such as one from a proxy, captive portal or gateway.
     #[must_use]
     pub fn is_html(&self) -> bool {
         self.header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().contains("html"))
             || self.body.trim_ascii_start().starts_with(b"<")
     }
 
-    /// The `Date` header: the service's clock.
+    /// Returns the `Date` header, which shows the service's clock.
     #[must_use]
     pub fn date(&self) -> Option<DateTime<Utc>> {
         http_date(self.header("date")?)
     }
 
-    /// The `Retry-After` header, in seconds or as a date (RFC 9110 section 10.2.3); at most 100 years.
+    /// Returns the `Retry-After` header, in seconds or as a date (RFC 9110 section 10.2.3), limited to 100 years.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         let value = self.header("retry-after")?.trim();
@@ -267,7 +268,7 @@ impl HttpResponse {
         (http_date(value)? - self.date().unwrap_or(self.sent_at)).to_std().ok()
     }
 
-    /// Whether the status is transient: 429 and 5xx; 408 (timeout), 421 (misdirected), 425 (too early) and 499 (proxies:
+    /// Whether the status is transient: 5xx, 408 (timeout), 421 (misdirected), 425 (too early), 429, or 499 (a proxy:
     /// client closed the connection).
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -283,12 +284,12 @@ impl fmt::Debug for HttpResponse {
 
 /// Parses the preferred form of HTTP dates (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    // Only years of four digits have this length.
+    // This length excludes years of more than four digits, which chrono accepts.
     let text = Some(text).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
 
-/// A URL that secrets may be sent to: https, or http to this machine's loopback; no user, no fragment.
+/// A URL that secrets may be sent to: https, or http to this machine; without user and fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUrl(Url);
 
@@ -302,7 +303,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 impl ServiceUrl {
-    /// Parses and checks a URL.
+    /// Parses a URL, and checks that secrets may be sent to the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
         let url = Url::parse(text)
@@ -330,7 +331,7 @@ impl ServiceUrl {
         Self(url)
     }
 
-    /// Adds parameters to the query.
+    /// Appends parameters to the URL's query.
     #[must_use]
     pub fn with_query<T: AsRef<str>>(mut self, params: &[(String, T)]) -> Self {
         if !params.is_empty() {
@@ -339,26 +340,26 @@ impl ServiceUrl {
         self
     }
 
-    /// The host, with the port if the URL has one.
+    /// Returns the URL's host, with the port if the URL names one.
     #[must_use]
     pub fn host(&self) -> String {
         let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", self.0.host_str().unwrap_or_default())
     }
 
-    /// Whether the host is this machine.
+    /// Whether the URL's host is this machine (a loopback address).
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.0)
     }
 
-    /// The URL as text.
+    /// Returns the URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// Whether it uses http, which is allowed for this machine only.
+    /// Whether the URL uses unencrypted http, which is allowed only to this machine.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.0.scheme() == "http"
@@ -366,7 +367,7 @@ impl ServiceUrl {
 }
 
 impl fmt::Display for ServiceUrl {
-    /// Writes the URL without its query, which may contain a secret.
+    /// Formats the URL without the query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, query) =
             self.as_str().split_once('?').map_or((self.as_str(), ""), |(path, _)| (path, "?…"));

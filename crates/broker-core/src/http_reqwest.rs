@@ -13,18 +13,18 @@ use zeroize::Zeroizing;
 
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
 
-/// The timeout of connecting: shorter than a request's, to tell an unreachable host from a slow one.
+/// Shorter than a request's timeout, so that an unreachable host fails sooner than a slow host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to read once more after the timeout.
+/// After the timeout, a response that has already arrived is read for this long.
 const LAST_READ: Duration = Duration::from_millis(100);
 
-/// An HTTP client that is built at the first request: stored tokens do not need it.
+/// An HTTP client that is built for the first request, because calls that use stored tokens need no client.
 #[derive(Debug, Default)]
 pub struct ReqwestHttp {
-    /// For https, through the proxy of the environment.
+    /// The client for https, which uses the proxy from the environment.
     outside: OnceLock<Client>,
-    /// For http to this machine: a proxy must not see unencrypted secrets.
+    /// The client for http to this machine, without a proxy: a proxy would see unencrypted secrets.
     loopback: OnceLock<Client>,
 }
 
@@ -73,7 +73,7 @@ impl Http for ReqwestHttp {
         if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
             return answered;
         }
-        // A process that was suspended reaches the timeout before it reads a response that has arrived.
+        // If the process was suspended, the timeout may be over although a response has arrived.
         tokio::time::timeout(LAST_READ, exchange).await.unwrap_or_else(|_| {
             let what = format!("no response within {}", humantime::format_duration(timeout));
             Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
@@ -107,13 +107,13 @@ impl ReqwestHttp {
             builder = builder.header(name, value);
         }
         let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        // Large enough for most responses: growing memory leaves copies.
+        // The buffer rarely grows, because reallocation leaves copies of secrets in memory.
         let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                // A complete object is a response, even if the announced length is wrong.
+                // A complete JSON object is a response, even if `Content-Length` is wrong.
                 Err(_) if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() => break,
                 Err(error) => return Err(fault(&error)),
             };
@@ -136,7 +136,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
     let mut headers: BTreeMap<_, _> = map.iter().filter_map(text).collect();
-    // The only header that cannot be joined with commas (RFC 9110 section 5.3); gateways add their own cookies.
+    // Commas cannot join `set-cookie` headers (RFC 9110 section 5.3); gateways add such headers.
     let cookies: Vec<_> = map.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()).collect();
     if cookies.len() > 1 {
         headers.insert("set-cookie".to_owned(), cookies.join("\n"));
@@ -144,7 +144,7 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
     headers
 }
 
-/// Describes the root cause: reqwest's own messages do not.
+/// Describes the innermost error, because reqwest's own message does not contain the cause.
 fn fault(error: &reqwest::Error) -> HttpFault {
     let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
     let mut root: &dyn std::error::Error = error;
@@ -159,7 +159,7 @@ fn fault(error: &reqwest::Error) -> HttpFault {
     HttpFault { sent, code: code(error), what }
 }
 
-/// Finds the code of the root cause.
+/// Finds the error code for the innermost error.
 fn code(error: &reqwest::Error) -> ErrorCode {
     if error.is_timeout() {
         return ErrorCode::Timeout;
@@ -169,7 +169,7 @@ fn code(error: &reqwest::Error) -> ErrorCode {
         if error.is::<rustls::Error>() {
             return ErrorCode::TlsUntrusted;
         }
-        // hyper-util's error type is private; only its text can be compared.
+        // hyper-util's DNS error type is private, so only its text can be compared.
         if error.to_string() == "dns error" {
             return ErrorCode::NameNotFound;
         }

@@ -1,11 +1,11 @@
-//! Operations in flight: from a request until its response is saved, nothing may interrupt them.
+//! Operations in flight: between a request and the save of its response, a process must not exit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-/// Counts the operations that are between a request and its save.
+/// Counts the operations whose request is sent and whose response is not yet saved.
 #[derive(Debug, Clone)]
 pub(crate) struct InFlightOperations(Arc<watch::Sender<usize>>);
 
@@ -14,19 +14,19 @@ impl InFlightOperations {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// Creates an operation that has not begun.
+    /// Registers an operation, which is not in flight yet.
     pub(crate) fn operation(&self) -> InFlight {
         InFlight { operations: self.clone(), begun: AtomicBool::new(false) }
     }
 
     /// Waits until no operation is in flight.
     pub(crate) async fn wait_idle(&self) {
-        // The sender lives as long as `self`.
+        // An error would mean that the sender was dropped, but `self` owns the sender.
         let _ = self.0.subscribe().wait_for(|begun| *begun == 0).await;
     }
 }
 
-/// One operation. It ends when dropped, which is after the save.
+/// One operation. Dropping the value marks the operation as no longer in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     operations: InFlightOperations,
@@ -34,14 +34,14 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// Begins: a request is sent whose response may have to be saved.
+    /// Marks the operation as in flight, because its request may bring a response that must be saved.
     pub(crate) fn begin(&self) {
         if !self.begun.swap(true, Ordering::SeqCst) {
             self.operations.0.send_modify(|begun| *begun += 1);
         }
     }
 
-    /// Ends: the response is saved, or contains nothing to save.
+    /// Marks the operation as no longer in flight: the response is saved, or contains nothing to save.
     pub(crate) fn end(&self) {
         if self.begun.swap(false, Ordering::SeqCst) {
             self.operations.0.send_modify(|begun| *begun -= 1);

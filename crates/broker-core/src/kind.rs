@@ -1,4 +1,4 @@
-//! Kinds of providers: each builds a [`Provider`] from a table of the configuration.
+//! Kinds of providers. Each kind builds a [`Provider`] from a configuration table.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use serde_json::Value;
 use crate::settings_error::SettingsValue;
 use crate::{Env, Provider, ServiceUrl, SettingsError};
 
-/// A kind of provider that a configuration can name.
+/// A kind of provider, which configuration tables select with `kind = "…"`.
 #[derive(Clone, Copy)]
 pub struct Kind {
-    /// The name in `kind = "…"`.
+    /// The kind's name in `kind = "…"`.
     pub name: &'static str,
-    /// A short description.
+    /// A short description for users.
     pub about: &'static str,
-    /// Its configuration keys, without those of every provider.
+    /// The configuration keys of this kind, without the keys that all kinds have.
     pub keys: &'static [&'static str],
-    /// The keys whose values are secrets.
+    /// The configuration keys whose values are secrets.
     pub secrets: &'static [&'static str],
-    /// Keys that have a new name, as `(old, new)`. The old name is still read.
+    /// Renamed configuration keys as `(old, new)`. The old name is still accepted.
     pub renamed: &'static [(&'static str, &'static str)],
-    /// The environment variable in which programs usually expect its token.
+    /// The environment variable in which programs usually expect the provider's token.
     pub token_variable: &'static str,
-    /// Builds a provider from its settings.
+    /// Builds a provider from its configuration table.
     pub build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Kind {
     }
 }
 
-/// The settings of one provider: its table of the configuration, and the environment.
+/// A provider's configuration table, and the environment.
 pub struct Settings<'a> {
     name: &'a str,
     table: Value,
@@ -41,19 +41,19 @@ pub struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Creates settings from the provider's table without the keys of every provider.
+    /// Creates settings from the provider's table, without the keys that all kinds have.
     #[must_use]
     pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
         Self { name, table, env }
     }
 
-    /// The provider's name.
+    /// Returns the provider's name.
     #[must_use]
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// Parses the table.
+    /// Deserializes the configuration table.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
         serde_path_to_error::deserialize(SettingsValue(&self.table)).map_err(|error| {
             let path = error.path().to_string();
@@ -61,12 +61,12 @@ impl<'a> Settings<'a> {
         })
     }
 
-    /// Returns the configured URL, or the default of the kind.
+    /// Returns the configured URL, or else the kind's default URL `own`.
     pub fn url_or(configured: Option<ServiceUrl>, key: &str, own: &str) -> Result<ServiceUrl, SettingsError> {
         configured.map_or_else(|| ServiceUrl::parse(own).map_err(|why| SettingsError::new(key, why)), Ok)
     }
 
-    /// The environment, where some services' own tools have settings.
+    /// Returns the environment, from which some kinds read settings of the service's own tools.
     #[must_use]
     pub fn env(&self) -> &'a dyn Env {
         self.env

@@ -1,9 +1,9 @@
-//! The core of the broker: records, who may change them, and when tokens are renewed.
+//! The core of the broker: stores records, locks them, and decides when tokens are renewed.
 //!
-//! The core knows no service. A service is a [`Provider`], which answers one question: *which exchange comes next for
-//! this record and this request?* The [`Broker`] locks and loads the record, calls the provider, saves the result, and
-//! repeats that until the record has the token. Outside the [`Store`], all I/O (HTTP, clock, environment, user) comes
-//! from one [`Context`].
+//! The core contains no code for a particular service. Each service is a [`Provider`], which decides *which exchange
+//! comes next for this record and this request*. The [`Broker`] locks and loads the record, calls the provider, and
+//! saves the result, until the record contains the token. Except for the [`Store`], all I/O (HTTP, clock,
+//! environment, user) goes through one [`Context`].
 
 #![cfg_attr(not(feature = "file"), allow(dead_code, reason = "only the file store uses these parts"))]
 

@@ -1,4 +1,4 @@
-//! Files in which a service's own tools store a login.
+//! Login files: files in which a service's own tools store a login.
 
 use std::path::Path;
 
@@ -6,20 +6,20 @@ use zeroize::Zeroizing;
 
 use crate::{Secret, Token};
 
-/// The content of a login file.
+/// The login that a login file contains.
 #[derive(Debug, Clone, Default)]
 pub struct FileLogin {
-    /// The grant.
+    /// The refresh token, which is the grant.
     pub refresh_token: Option<Secret>,
-    /// The usual token.
+    /// The access token for requests without scopes.
     pub access_token: Option<Token>,
     /// The ID token (OpenID Connect Core section 2).
     pub id_token: Option<Secret>,
     /// The account's name, if the tokens contain it.
     pub account: Option<String>,
-    /// Why the issuer cannot be verified. Such a login is used only if the record knows it.
+    /// Why the file does not prove which issuer the login is from. Then only a login that the record knows is used.
     pub unproven: Option<String>,
-    /// Whether another issuer, which this one replaces, issued it. A new login then quarantines it.
+    /// Whether the login is from the service's former issuer. A new login then quarantines the file.
     pub of_another: bool,
 }
 
@@ -32,25 +32,25 @@ impl FileLogin {
 /// Why a login file cannot be used.
 #[derive(Debug, Clone)]
 pub enum InvalidLoginFile {
-    /// It is incomplete: another program may be writing it now.
+    /// The content is incomplete: another program may be writing the file now.
     Torn,
-    /// It is not a login file, or belongs to another service; the text follows the path in a message.
+    /// The content is not a login, or is a login of another service. The text follows the path in an error message.
     Other(String),
 }
 
-/// A file in which a service's own tools store a login. The broker shares it with them, and stores the grant nowhere
-/// else. The tools take no lock and may replace the file at any time; the last login in it counts.
+/// A file in which a service's own tools store a login, which the broker shares. The file has the only copy of the
+/// grant. The tools take no lock and may replace the login at any time; the broker then uses the new login.
 pub trait LoginFile: Send + Sync {
-    /// The file's path.
+    /// Returns the file's path.
     fn path(&self) -> &Path;
 
-    /// Parses the content.
+    /// Parses the file's content.
     fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile>;
 
-    /// Returns the new content, with everything else in `before` unchanged. Values that would break the tools are left
-    /// out, and stay in the broker's record. `None` if that leaves no login.
+    /// Returns the file's new content; other data of `before` stays. Values that the tools cannot read stay in the
+    /// broker's record. Returns `None` if the file would contain no login.
     fn write(&self, login: &FileLogin, before: Option<&[u8]>) -> Option<Zeroizing<Vec<u8>>>;
 
-    /// Returns the content without the login; `None` if nothing is left.
+    /// Returns the file's content without the login; `None` if nothing else remains.
     fn without_login(&self, before: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
 }

@@ -9,41 +9,41 @@ use crate::{Error, ErrorCode, Result, Secret};
 /// The data that a user needs to approve a device (RFC 8628 section 3.2).
 #[derive(Debug, Clone)]
 pub struct DeviceCode {
-    /// The page to open.
+    /// The web page on which the user enters the code.
     pub verification_uri: String,
-    /// The page with the code in its URL, if the service sends one.
+    /// The web page with the code in its URL, if the service sends such a URL.
     pub verification_uri_complete: Option<String>,
-    /// The code to enter.
+    /// The code that the user enters on the web page.
     pub user_code: String,
     /// How long the code is valid.
     pub expires_in: Duration,
 }
 
-/// The user: answers questions during a login, and reads messages.
+/// The interface to the user, for questions during a login and for messages.
 #[async_trait]
 pub trait Prompt: Send + Sync {
-    /// Asks for a line of text.
+    /// Asks the user for a line of text.
     async fn ask(&self, question: &str) -> Result<String>;
-    /// Asks for a line of text without echo.
+    /// Asks the user for a line of text, such as a password, without echo.
     async fn ask_hidden(&self, question: &str) -> Result<Secret>;
-    /// Shows where to approve a login.
+    /// Shows the web page and the code of a device login.
     fn show_code(&self, code: &DeviceCode);
-    /// Shows the login page, and opens it if [`Prompt::browses`] (RFC 8252 section 4.1).
+    /// Shows the login page, and opens a browser if [`Prompt::browses`] is true (RFC 8252 section 4.1).
     fn show_page(&self, url: &str) {
         self.notify(&format!("log in here: {url}"));
     }
-    /// Whether a browser on this machine opens pages, so that it can return to this process; otherwise the user is
-    /// asked for the final address of the browser.
+    /// Whether a browser on this machine can be opened and redirected to this process. Otherwise the user pastes the
+    /// URL that the browser was redirected to.
     fn browses(&self) -> bool {
         true
     }
-    /// Reports about once a second that a code waits for approval.
+    /// Shows about once a second how long the device code remains valid.
     fn waiting(&self, left: Duration);
-    /// Shows a message: a warning, or the reason for a wait.
+    /// Shows a message, such as a warning or the reason for a wait.
     fn notify(&self, message: &str);
 }
 
-/// No user: questions fail, and messages go to the log.
+/// A prompt for programs without a user: questions fail, and messages go to the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NonInteractive;
 

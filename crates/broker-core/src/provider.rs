@@ -13,108 +13,109 @@ use crate::{
 
 /// A service that issues tokens.
 ///
-/// A provider has configuration and no state: all state is in the record. It does one exchange at a time and returns
-/// the changes; the broker saves them before it calls the provider again. Locks, files, renewal windows and other
-/// callers are the broker's task.
+/// A provider has configuration but no state, because all state is in the record. Each call does one exchange with
+/// the service and returns the changes. The broker saves the changes before it calls the provider again, and handles
+/// locks, files, renewal times and other callers.
 ///
-/// What the broker promises to a provider:
+/// The broker guarantees to a provider:
 ///
-/// - It runs one exchange at a time per provider and host. All other callers wait, and get its result.
-/// - `record` is loaded from disk under the lock, and belongs to this issuer and account.
-/// - It checks that a record can be saved before [`Provider::exchange`], and saves the update before the next call.
-///   An exchange is never cancelled halfway; [`Context::send`] limits its time.
-/// - It calls the provider until the record has the token, at most six times: a step without a token can be an
-///   exchange of its own. After [`RecordUpdate::grant_refused`] the next record has no usable grant.
-/// - All waiting callers get the error of a failed exchange. A stored token that is still valid is used instead.
+/// - Only one exchange runs at a time per provider and host. Other callers wait for the result.
+/// - `record` is loaded under the lock, and belongs to the provider's issuer and account.
+/// - Before [`Provider::exchange`], the record was checked to be writable; after the call, the update is saved.
+/// - An exchange is never cancelled halfway; [`Context::send`] has a timeout.
+/// - The provider is called until the record has the token, at most six times, so a token may take several exchanges.
+/// - After [`RecordUpdate::grant_refused`], the next record has no usable grant.
+/// - If an exchange fails, all waiting callers get a stored token that is still valid, or else the error.
 ///
-/// What a provider promises to the broker:
+/// A provider guarantees to the broker:
 ///
-/// - HTTP, time, environment and user are reached through the [`Context`] only. It sleeps with [`Context::pause`], and
-///   asks the user in [`Provider::login`] only.
-/// - An exchange sends at most one request that issues something. [`crate::Repeat`] says when the request may be
-///   repeated, and only the broker repeats it.
-/// - A grant counts as refused only if the service itself says so ([`crate::read_object`]). No response, a partial
+/// - The provider uses HTTP, time, environment and user only through the [`Context`]. It sleeps with
+///   [`Context::pause`].
+/// - Only [`Provider::login`] asks the user.
+/// - An exchange sends at most one request that issues something. [`crate::Repeat`] says when the broker may repeat
+///   the request.
+/// - A grant counts as refused only if the service itself says so ([`crate::read_object`]). A missing or partial
 ///   response, 429, 5xx or a web page is [`crate::ErrorKind::Unavailable`].
-/// - It returns every new grant, even from a response that is otherwise unusable: [`RecordUpdate::refreshed`].
-/// - Secrets are of type [`Secret`] and are in no error. Text of a service is shown with [`crate::sanitize`].
-/// - Methods that are not `async` are fast, need no runtime and ask neither service nor user: they are called for stored
-///   tokens too.
+/// - The provider returns every new grant, even from a malformed response: [`RecordUpdate::refreshed`].
+/// - Secrets have the type [`Secret`], and errors contain none. [`crate::sanitize`] cleans text from the service.
+/// - Methods that are not `async` are fast, need no async runtime, and contact neither service nor user.
 ///
-/// [`Provider::issuer`] and [`Provider::exchange`] are required. A service with a login also needs
-/// [`Provider::login`], one with hosts of its own [`Provider::hosts`], and one that needs no user (client credentials)
-/// [`Provider::can_renew`]. The other defaults are safe. `broker_testkit::conformance` tests the promises.
+/// Only [`Provider::issuer`] and [`Provider::exchange`] are required. A service with a login also needs
+/// [`Provider::login`], one with its own hosts [`Provider::hosts`], and one without a user (client credentials)
+/// [`Provider::can_renew`]. `broker_testkit::conformance` tests the guarantees.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// The issuer of the tokens. The provider never gets a record of another issuer.
+    /// Returns the issuer of the tokens. The broker never passes a record of another issuer.
     fn issuer(&self) -> &Issuer;
 
-    /// The account that the configuration names. A record of another account is not used.
+    /// Returns the account that the configuration names. The broker does not use records of another account.
     fn account(&self) -> Option<&str> {
         None
     }
 
-    /// Checks the request; fails with [`crate::ErrorKind::Usage`] if the provider does not support it. By default scopes,
-    /// lifetimes and names are not supported. For a request with scopes alone, the result may be cached: it must depend
-    /// on nothing else.
+    /// Checks a request, and fails with [`crate::ErrorKind::Usage`] if the provider does not support the request. The
+    /// default supports no scopes, lifetimes or names. For a request with only scopes, the result must not change,
+    /// because the broker caches it.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         refuse_scopes(request)?;
         refuse_lifetime(request)
     }
 
-    /// The hosts that accept its tokens: `example.org`, `*.example.org` for subdomains, or with a port
-    /// (`127.0.0.1:8080`). Tokens are sent to no other host.
+    /// Returns the only hosts to which tokens may be sent: `example.org`, `*.example.org` for subdomains, or a host
+    /// with a port (`127.0.0.1:8080`).
     fn hosts(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The provider whose token is exchanged for this one's ([`Context::token_of`]). If that provider's account
-    /// changes, stored tokens are no longer used.
+    /// Returns the provider whose token is exchanged for this provider's ([`Context::token_of`]). If that provider's
+    /// account changes, stored tokens are no longer used.
     fn derives_from(&self) -> Option<&str> {
         None
     }
 
-    /// The header that carries its tokens.
+    /// Returns the header that carries the provider's tokens.
     fn header(&self) -> Header {
         Header::default()
     }
 
-    /// The file of the service's own tools that the login is shared with.
+    /// Returns the login file that the broker shares with the service's own tools.
     fn login_file(&self) -> Option<Arc<dyn LoginFile>> {
         None
     }
 
-    /// The sources of its login or secret, for the user: `EDS_SECRET`, a path. The first is the one in use.
+    /// Describes where the login or secret comes from, such as `EDS_SECRET` or a path. The first source is in use.
     fn sources(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Fails with [`crate::ErrorCode::SecretMissing`] if the provider needs a secret and has none. Reads no secret.
+    /// Fails with [`crate::ErrorCode::SecretMissing`] if a required secret is not configured. Does not read the
+    /// secret.
     fn check_secret(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Whether a stored token may still be used; false if the setting that it came from has changed.
+    /// Whether a stored token may be used. False if the setting that determined the token has changed.
     fn accepts(&self, _token: &Token) -> bool {
         true
     }
 
-    /// Whether it can get a token without the user, as far as the record shows.
+    /// Whether the record allows the provider to get a token without the user.
     fn can_renew(&self, record: &Record) -> bool {
         record.usable_grant().is_some()
     }
 
-    /// Whether [`Provider::exchange`] would send the grant in `record`, which may spend it. The broker first notes that
-    /// on disk, for the next process if this one is killed. By default every usable grant is sent.
+    /// Whether [`Provider::exchange`] would send the grant in `record`, so that the service may replace the grant.
+    /// The broker first saves a refresh intent, in case the process is killed. By default every usable grant is sent.
     fn spends_grant(&self, record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
         record.usable_grant().is_some()
     }
 
-    /// Does the next exchange towards the token of `request`: at most one request that issues something.
+    /// Does the next exchange towards the requested token, with at most one request that issues something.
     ///
-    /// `record` was loaded under the lock and is the only input. Its token for these scopes cannot be used, or this
-    /// method would not be called. If the user has to log in, it fails with [`crate::ErrorKind::LoginRequired`]. A
-    /// refused grant is not an error, but [`RecordUpdate::grant_refused`].
+    /// `record` is loaded under the lock, has no usable token for the request, and is the only input. If the user has
+    /// to log in, fails with [`crate::ErrorKind::LoginRequired`]. For a refused grant, returns
+    /// [`RecordUpdate::grant_refused`].
     async fn exchange(
         &self,
         context: &Context,
@@ -122,13 +123,13 @@ pub trait Provider: Send + Sync {
         request: &TokenRequest,
     ) -> Result<RecordUpdate>;
 
-    /// Whether [`Provider::login`] supports [`Login::RefreshToken`]; only then can the refresh token be exported.
+    /// Whether [`Provider::login`] accepts [`Login::RefreshToken`]. Otherwise the refresh token cannot be exported.
     fn takes_refresh_token(&self) -> bool {
         false
     }
 
-    /// Logs the user in. The update is applied to an empty record: it replaces the previous login. By default a login is
-    /// an exchange with an empty record, which shows whether the configured secret works.
+    /// Logs the user in. The update replaces the whole previous login. By default, a login is an exchange with an
+    /// empty record, which tests the configured secret.
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
             Login::Usual => {
@@ -142,46 +143,46 @@ pub trait Provider: Send + Sync {
         }
     }
 
-    /// The token that [`Provider::revoke`] needs. The broker gets it first.
+    /// Returns the request for the token that [`Provider::revoke`] needs. The broker gets that token first.
     fn needed_to_revoke(&self, _record: &Record) -> Option<TokenRequest> {
         None
     }
 
-    /// Revokes the grant and the tokens at the service (RFC 7009). After an error the record stays. By default nothing
-    /// can be revoked.
+    /// Revokes the grant and the tokens at the service (RFC 7009). If that fails, the record stays. By default,
+    /// revokes nothing.
     async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
         Ok(Revoked::default())
     }
 
-    /// Asks the service about a token (RFC 7662); `None` if the service does not support that.
+    /// Asks the service about a token (RFC 7662); `None` if the service does not support introspection.
     async fn introspect(&self, _context: &Context, _token: &Token) -> Result<Option<Map<String, Value>>> {
         Ok(None)
     }
 }
 
-/// A way to log in.
+/// The method of a login.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Login {
-    /// The provider's usual way.
+    /// The provider's default method.
     #[default]
     Usual,
     /// With a refresh token from another host.
     RefreshToken(Secret),
-    /// With this password.
+    /// With this password instead of a prompt.
     Password(Secret),
 }
 
 /// The result of a revocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
-    /// Whether something was revoked at the service.
+    /// Whether the service revoked a grant or a token.
     pub revoked: bool,
-    /// What else the user should know or do.
+    /// A note for the user, such as what to revoke by hand.
     pub note: Option<String>,
 }
 
-/// Fails if a derived credential is requested. For [`Provider::check`].
+/// Fails if the request is for a derived credential. For use in [`Provider::check`].
 pub fn refuse_derived(request: &TokenRequest) -> Result<()> {
     match request.asked_derived().map(Derived::what) {
         Some(Derived::AWS) => {
@@ -192,7 +193,7 @@ pub fn refuse_derived(request: &TokenRequest) -> Result<()> {
     }
 }
 
-/// Fails if scopes are requested. For [`Provider::check`].
+/// Fails if the request has scopes. For use in [`Provider::check`].
 pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
     if request.scopes().is_empty() {
         return Ok(());
@@ -201,7 +202,7 @@ pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
         .with_hint(Hint::LeaveOut(RequestPart::Scope)))
 }
 
-/// Fails if a lifetime or a name is requested. For [`Provider::check`].
+/// Fails if the request has a lifetime or a name. For use in [`Provider::check`].
 pub fn refuse_lifetime(request: &TokenRequest) -> Result<()> {
     match (request.asked_lifetime(), request.asked_name()) {
         (Some(_), _) => Err(unsupported(

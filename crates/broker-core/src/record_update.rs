@@ -1,4 +1,4 @@
-//! The result of an exchange.
+//! The changes that an exchange makes to a record.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::record::Grant;
 use crate::{HttpResponse, Lifetime, Problem, Record, ScopeKey, Secret, Token, salvage};
 
-/// The changes that one exchange makes to a record. The broker saves them before anything else happens.
+/// The changes that one exchange makes to a record. The broker saves them before it uses the new tokens.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct RecordUpdate {
@@ -20,7 +20,7 @@ pub struct RecordUpdate {
 
 #[derive(Debug, Default)]
 enum GrantUpdate {
-    /// A response without a refresh token leaves the old one valid (RFC 6749 section 6).
+    /// The old refresh token stays valid if the response contains no new one (RFC 6749 section 6).
     #[default]
     Keep,
     Set(Secret, DateTime<Utc>),
@@ -28,25 +28,25 @@ enum GrantUpdate {
 }
 
 impl RecordUpdate {
-    /// Sets the token for these scopes.
+    /// Creates an update that sets the token for these scopes.
     pub fn token(scopes: &ScopeKey, token: Token) -> Self {
         Self::default().and_token(scopes, token)
     }
 
-    /// Sets the grant: a refresh token or a stored login.
+    /// Creates an update that sets the grant: a refresh token or a stored login.
     pub fn grant(secret: Secret, at: DateTime<Utc>) -> Self {
         Self::default().and_grant(secret, at)
     }
 
-    /// Reports that the service refused the grant finally (`invalid_grant`). The broker reloads the record; if no
-    /// other process has changed it, it marks the grant refused and calls the provider again.
+    /// Reports that the service refused the grant (`invalid_grant`). Unless another process has replaced the grant,
+    /// the broker marks it as refused. Then the broker calls the provider again.
     pub fn grant_refused() -> Self {
         Self { grant: GrantUpdate::Refused, ..Self::default() }
     }
 
-    /// Turns the result of a refresh with `grant` (RFC 6749 section 6) into an update. Only `invalid_grant` ends the
-    /// login. After any other problem `grant` may be spent: a new grant in the response field `key` is saved, and the
-    /// broker calls the provider again.
+    /// Converts the result of a refresh with `grant` (RFC 6749 section 6) to an update. `invalid_grant` ends the
+    /// login. After another problem, a new grant in the response field `key` is still saved, because the service may
+    /// have replaced `grant`.
     pub fn refreshed(
         read: Result<Self, Problem>,
         response: &HttpResponse,
@@ -63,50 +63,50 @@ impl RecordUpdate {
         }
     }
 
-    /// Removes a token that the service rejects although it should still be valid.
+    /// Creates an update that removes the token for these scopes, because the service rejected the token.
     pub fn drop_token(scopes: &ScopeKey) -> Self {
         Self::default().and_dropped(scopes)
     }
 
-    /// Adds a token to remove: see [`RecordUpdate::drop_token`].
+    /// Adds the removal of another token to the update: see [`RecordUpdate::drop_token`].
     pub fn and_dropped(mut self, scopes: &ScopeKey) -> Self {
         self.dropped.push(scopes.clone());
         self
     }
 
-    /// Adds a token.
+    /// Adds the token for these scopes to the update.
     pub fn and_token(mut self, scopes: &ScopeKey, token: Token) -> Self {
         self.tokens.push((scopes.clone(), token));
         self
     }
 
-    /// Adds a grant.
+    /// Adds a grant to the update.
     pub fn and_grant(mut self, secret: Secret, at: DateTime<Utc>) -> Self {
         self.grant = GrantUpdate::Set(secret, at);
         self
     }
 
-    /// Adds an ID token, which is stored for the service's own tools.
+    /// Adds an ID token to the update. Only the service's own tools need the ID token.
     pub fn and_id_token(mut self, id_token: Option<Secret>) -> Self {
         self.id_token = id_token;
         self
     }
 
-    /// Adds metadata that is not secret and that the provider needs again, such as discovered endpoints: see
-    /// [`Record::metadata`].
+    /// Adds metadata to the update: a value that is not secret and that the provider needs again, such as a
+    /// discovered endpoint (see [`Record::metadata`]).
     pub fn and_metadata(mut self, key: &'static str, value: Value) -> Self {
         self.metadata.push((key, value));
         self
     }
 
-    /// Adds the account's name, as the user knows it.
+    /// Adds the account's name to the update, as the user knows the account.
     pub fn and_account(mut self, account: Option<String>) -> Self {
-        // The name comes from a service and is shown on terminals.
+        // The name comes from the service and is printed on terminals.
         self.account = account.map(|account| crate::sanitize(&account));
         self
     }
 
-    /// Whether it contains a grant or tokens, which are lost if they are not saved.
+    /// Whether the update contains a grant or tokens, which would be lost without a save.
     pub(crate) fn has_secrets(&self) -> bool {
         matches!(self.grant, GrantUpdate::Set(..)) || !self.tokens.is_empty()
     }
@@ -115,21 +115,21 @@ impl RecordUpdate {
         matches!(self.grant, GrantUpdate::Refused)
     }
 
-    /// Removes and returns a token that arrived expired: a stored one may still be valid.
+    /// Removes and returns a token that was expired on arrival, because a stored token may still be valid.
     pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
-        // Not by phase: a clock that is set back at this moment makes no token worthless.
+        // `Window::phase` is not used, because it counts valid tokens as expired after the clock was set back.
         let expired = |(_, token): &mut (_, Token)| token.expires_at().is_some_and(|at| at <= now);
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
-    /// Removes tokens with control characters, and returns whether there were any: a line end in a header would
-    /// begin another header.
+    /// Removes tokens with control characters, which could inject HTTP headers. Returns whether any token was
+    /// removed.
     pub(crate) fn take_invalid(&mut self) -> bool {
         let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(char::is_control);
         self.tokens.extract_if(.., invalid).count() > 0
     }
 
-    /// Notes the lifetime that was asked for in the token for these scopes, and returns a copy of that token.
+    /// Stores the requested lifetime in the new token for these scopes, and returns a copy of that token.
     pub(crate) fn requested_token(&mut self, scopes: &ScopeKey, lifetime: Option<Lifetime>) -> Option<Token> {
         let (_, token) = self.tokens.iter_mut().find(|(key, _)| key == scopes)?;
         *token = token.clone().asked_for(lifetime);

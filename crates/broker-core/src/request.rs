@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-/// A request for a token: scopes, lifetime, and whether a stored token can be used.
+/// A request for a token: scopes, lifetime, and whether the stored token may be used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct TokenRequest {
@@ -17,93 +17,94 @@ pub struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// Requests the provider's usual token; a stored one can be used.
+    /// Creates a request for the provider's token without scopes. A stored token may be used.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a scope.
+    /// Adds a scope to the request.
     pub fn scope(mut self, scope: &str) -> Self {
         self.scopes = ScopeKey::new([self.scopes.as_str(), scope]);
         self
     }
 
-    /// Sets the lifetime of the token. A stored token is used if it was issued for that lifetime or a longer one, or
-    /// if the service was asked for it and issued less.
+    /// Sets the token's lifetime. A stored token is used if at least this lifetime was requested for that token, even
+    /// if the service issued less.
     pub fn expires(mut self, lifetime: Lifetime) -> Self {
         self.expires = Some(lifetime);
         self
     }
 
-    /// Sets how long the token must still be valid.
+    /// Sets how long the returned token must still be valid.
     pub fn min_ttl(mut self, left: Duration) -> Self {
         self.min_ttl = Some(left);
         self
     }
 
-    /// Requests a new token, even if the stored one is valid.
+    /// Requests a new token even if the stored token is valid.
     pub fn force(mut self) -> Self {
         self.force = true;
         self
     }
 
-    /// Sets the name of the token, for services that list tokens by name.
+    /// Sets the name of the new token, for services that list tokens by name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Requests a credential that the service issues for the usual token.
+    /// Requests a credential that the service issues in exchange for the token without scopes.
     pub fn derived(mut self, derived: Derived) -> Self {
         self.scopes = derived.key();
         self.derived = Some(derived);
         self
     }
 
-    /// The requested derived credential.
+    /// Returns the requested derived credential.
     #[must_use]
     pub fn asked_derived(&self) -> Option<&Derived> {
         self.derived.as_ref()
     }
 
-    /// The key of the token in the record: its scopes, or one word for a derived credential.
+    /// Returns the token's key in the record: the scopes, or text that describes the derived credential.
     #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
         &self.scopes
     }
 
-    /// The requested lifetime.
+    /// Returns the requested lifetime.
     #[must_use]
     pub fn asked_lifetime(&self) -> Option<Lifetime> {
         self.expires
     }
 
-    /// How long the token must still be valid.
+    /// Returns how long the token must still be valid.
     #[must_use]
     pub fn asked_ttl(&self) -> Option<Duration> {
         self.min_ttl
     }
 
-    /// Whether it requests scopes and nothing else.
+    /// Whether the request has no options except scopes.
     pub(crate) fn is_plain(&self) -> bool {
         let Self { scopes: _, expires, min_ttl, force, name, derived } = self;
         !force && expires.is_none() && min_ttl.is_none() && name.is_none() && derived.is_none()
     }
 
-    /// Whether a stored token cannot be used.
+    /// Whether the request needs a new token, even if the stored token is valid.
     #[must_use]
     pub fn is_forced(&self) -> bool {
         self.force
     }
 
-    /// The requested name.
+    /// Returns the requested token name.
     #[must_use]
     pub fn asked_name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 }
 
-/// A credential that a service issues for its usual token, such as keys for its storage. It is stored like a token.
+/// A credential that a service issues in exchange for a token, such as storage keys. Records store the credential as
+/// a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
     what: &'static str,
@@ -112,15 +113,15 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// AWS keys for a role. The token's secret is a JSON object with `AccessKeyId`, `SecretAccessKey` and
-    /// `SessionToken`; its type is [`Derived::AWS`].
+    /// Requests AWS keys for a role. The token's secret is then a JSON object with `AccessKeyId`, `SecretAccessKey`
+    /// and `SessionToken`; the token type is [`Derived::AWS`].
     #[must_use]
     pub fn aws(role: &str, params: Vec<(String, String)>) -> Self {
         Self { what: Self::AWS, which: role.to_owned(), params }
     }
 
-    /// A cookie. The token's secret is a JSON object with `name`, `value`, `domain`, `path` and `secure`; its type is
-    /// [`Derived::COOKIE`].
+    /// Requests a cookie. The token's secret is then a JSON object with `name`, `value`, `domain`, `path` and
+    /// `secure`; the token type is [`Derived::COOKIE`].
     #[must_use]
     pub fn cookie() -> Self {
         Self { what: Self::COOKIE, which: String::new(), params: Vec::new() }
@@ -132,31 +133,31 @@ impl Derived {
     /// The token type of a cookie.
     pub const COOKIE: &'static str = "cookie";
 
-    /// The type of the credential: [`Derived::AWS`] or [`Derived::COOKIE`].
+    /// Returns the credential's type: [`Derived::AWS`] or [`Derived::COOKIE`].
     #[must_use]
     pub fn what(&self) -> &'static str {
         self.what
     }
 
-    /// The role.
+    /// Returns the AWS role; empty for a cookie.
     #[must_use]
     pub fn which(&self) -> &str {
         &self.which
     }
 
-    /// The parameters, in the caller's order.
+    /// Returns the request parameters, in the caller's order.
     #[must_use]
     pub fn params(&self) -> &[(String, String)] {
         &self.params
     }
 
-    /// Whether a scope looks like the key of a derived credential in a record.
+    /// Whether a scope looks like the record key of a derived credential (`aws:…`, `cookie:…`).
     #[must_use]
     pub fn is_key(scope: &str) -> bool {
         scope.split_once(':').is_some_and(|(what, _)| [Self::AWS, Self::COOKIE].contains(&what))
     }
 
-    /// Returns the key in the record: `aws:ROLE?NAME=VALUE`.
+    /// Returns the credential's key in the record: `aws:ROLE?NAME=VALUE`.
     fn key(&self) -> ScopeKey {
         let mut params = self.params.clone();
         params.sort_unstable();
@@ -167,17 +168,17 @@ impl Derived {
     }
 }
 
-/// The lifetime of a token to request.
+/// The requested lifetime of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// This long from now.
+    /// For this long after the request.
     For(Duration),
-    /// Until the start of a UTC day.
+    /// Until this day begins in UTC.
     Until(NaiveDate),
 }
 
 impl Lifetime {
-    /// When a token that is issued at `now` should expire; `None` if no calendar has that time.
+    /// Returns when a token that is issued at `now` should expire; `None` if that time is out of range.
     #[must_use]
     pub fn end(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
@@ -190,7 +191,7 @@ impl Lifetime {
 impl std::str::FromStr for Lifetime {
     type Err = String;
 
-    /// Parses `7d`, `36h`, `2w`, `90m`, or a date `2026-12-31`.
+    /// Parses a duration (`7d`, `36h`, `2w`, `90m`) or a date (`2026-12-31`).
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(day) = text.parse::<NaiveDate>() {
             return Ok(Self::Until(day));
@@ -201,13 +202,14 @@ impl std::str::FromStr for Lifetime {
     }
 }
 
-/// Sorted, unique scopes: the key of a token in a record. The empty key is the usual token.
+/// Sorted, unique scopes, under which the record stores a token. A token without scopes has the empty key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// `None` instead of an empty text: comparing two empty texts calls `memcmp`, the slowest part of a cached lookup.
+// `None` instead of empty text, because comparing empty texts calls `memcmp` and slows down cached lookups.
 pub struct ScopeKey(Option<Box<str>>);
 
 impl ScopeKey {
-    /// Creates a key from scopes in any order; one text may contain several, separated by spaces (RFC 6749 section 3.3).
+    /// Creates a key from scopes in any order. One text may contain several scopes, separated by spaces (RFC 6749
+    /// section 3.3).
     pub fn new<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
         let mut scopes: Vec<_> = scopes.into_iter().flat_map(str::split_whitespace).collect();
         scopes.sort_unstable();
@@ -215,7 +217,7 @@ impl ScopeKey {
         Self::of_text(scopes.join(" "))
     }
 
-    /// The scopes, sorted and separated by spaces.
+    /// Returns the scopes, sorted and separated by spaces.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
@@ -225,7 +227,7 @@ impl ScopeKey {
         Self(Some(text.into_boxed_str()).filter(|text| !text.is_empty()))
     }
 
-    /// Whether it has no scope.
+    /// Whether the key contains no scope.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()

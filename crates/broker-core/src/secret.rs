@@ -1,4 +1,4 @@
-//! Secret text.
+//! A type for secret text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use crate::zeroizing;
 
-/// A secret. It prints as `[redacted]`, is zeroized when its last clone is dropped, and is cheap to clone.
+/// A secret text. `Debug` prints `[redacted]`. The memory is zeroized when the last clone is dropped.
 ///
-/// It has no `Display` and no `Serialize`: only [`Secret::expose`] returns the text.
+/// Only [`Secret::expose`] returns the text, because the type has no `Display` and no `Serialize`.
 #[derive(Clone)]
 pub struct Secret(Arc<SecretString>);
 
@@ -20,19 +20,19 @@ impl Secret {
         Self(Arc::new(SecretString::from(zeroizing::exact(text.into()))))
     }
 
-    /// Returns the text. The caller must not log or print it.
+    /// Returns the secret text, which the caller must not log.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether both have the same text.
+    /// Whether both secrets have the same text.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
 
-    /// Serializes the text into a record file, the only file that contains secrets.
+    /// Serializes the secret text for a record file. Other files contain no secrets.
     pub(crate) fn write<S: Serializer>(secret: &Self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(secret.expose())
     }

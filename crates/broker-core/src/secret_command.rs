@@ -1,4 +1,4 @@
-//! Commands that print a secret.
+//! Runs commands that print a secret.
 
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -12,21 +12,20 @@ use zeroize::Zeroizing;
 use crate::Secret;
 use crate::secret_text::{LONGEST_SECRET, secret_of};
 
-/// The most output that is read.
+/// The size of the output buffer: the longest secret plus one read.
 const MOST_PRINTED: usize = 64 * 1024 + 4096;
 
-/// The time limit of a command, which may ask the user for a passphrase.
+/// The time limit of a command. A command may ask the user for a passphrase.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How long the rest of the output may take after the command has ended.
+/// The time limit for reading the remaining output after the command has ended.
 const REST: Duration = Duration::from_millis(100);
 
-/// Runs a command without the variables `without`, and returns its output.
 pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "no command is configured"))?;
-    // A relative path depends on the working folder, which may belong to another user.
+    // A relative path would depend on the working folder, which another user may own.
     if program.contains('/') && !Path::new(program).is_absolute() {
         let why = "give the full path of the program, or its name in PATH";
         return Err(Error::new(ErrorKind::InvalidInput, why));
@@ -52,9 +51,9 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::TimedOut, "no result within 2 minutes")))
 }
 
-/// Reads the output until the command ends. A child that it leaves running may keep the pipe open; that is not awaited.
+/// Reads the output until the command ends. A process that the command started may keep the pipe open longer.
 async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
-    // Large enough for all output: growing memory leaves copies.
+    // The buffer must not grow, because reallocation leaves copies of the secret in memory.
     let (mut printed, mut ended) = (Zeroizing::new(Vec::with_capacity(MOST_PRINTED)), None);
     let mut chunk = Zeroizing::new([0; 4096]);
     while printed.len() as u64 <= LONGEST_SECRET {

@@ -1,4 +1,4 @@
-//! Sources of configured secrets.
+//! The configured sources of secrets: text, environment variable, file or command.
 
 use std::path::PathBuf;
 
@@ -7,23 +7,22 @@ use serde::{Deserialize, Deserializer, de};
 use crate::platform::expand;
 use crate::{Command, Context, Env, Error, ErrorCode, Result, Secret, fingerprint};
 
-/// The source of a configured secret: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or
-/// `{ command = ["PROGRAM", "ARGUMENT"] }`. A command runs only when an exchange needs the secret, never for a
-/// stored token.
+/// A configured source of a secret: `"text"`, `{ env = "NAME" }`, `{ file = "PATH" }` or `{ command = ["PROGRAM",
+/// "ARGUMENT"] }`. A command runs only when an exchange needs the secret.
 #[derive(Clone)]
 pub enum SecretSource {
-    /// The configuration itself.
+    /// The secret text itself is in the configuration.
     Literal(Secret),
-    /// An environment variable.
+    /// The name of an environment variable.
     Env(String),
-    /// A file; `~/` means the home folder.
+    /// The path of a file; `~/` means the home folder.
     File(PathBuf),
-    /// The output of a command.
+    /// A program and its arguments; its output is the secret.
     Command(Vec<String>),
 }
 
 impl SecretSource {
-    /// Reads the secret of the configuration key `key`.
+    /// Reads the secret for the configuration key `key`.
     pub async fn resolve(&self, context: &Context, key: &str) -> Result<Secret> {
         let problem = |what: String| {
             Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}"))
@@ -49,7 +48,7 @@ impl SecretSource {
                     .map_err(|error| problem(format!("{}: {error}", path.display())))
             }
             Self::Command(command) => {
-                // Without the arguments, which may contain secrets.
+                // The error does not show the command's arguments, because they may contain secrets.
                 let program = command.first().map_or("", String::as_str);
                 context
                     .env()
@@ -60,7 +59,7 @@ impl SecretSource {
         }
     }
 
-    /// Describes the source of the configuration key `key` for the user.
+    /// Describes the secret's source to the user; `key` is its configuration key.
     #[must_use]
     pub fn describe(&self, key: &str) -> String {
         match self {
@@ -71,7 +70,7 @@ impl SecretSource {
         }
     }
 
-    /// Returns a [`fingerprint`] of the secret, or of the command if one would have to run.
+    /// Returns a [`fingerprint`] of the secret; for a command, of the command line, so that the command need not run.
     #[must_use]
     pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {

@@ -1,13 +1,12 @@
-//! The text of a secret from a file or a command.
+//! Reads secret text from a file or a command's output.
 
 use std::io::{Error, ErrorKind, Result};
 
 use crate::Secret;
 
-/// The longest secret from a file or a command.
 pub(crate) const LONGEST_SECRET: u64 = 64 * 1024;
 
-/// Returns the text without trailing line ends; fails if it is empty or too long.
+/// Returns the text without trailing line ends. Fails if the text is empty or too long.
 pub(crate) fn secret_of(text: &str) -> Result<Secret> {
     if text.len() as u64 > LONGEST_SECRET {
         return Err(Error::new(ErrorKind::InvalidData, "longer than 64 KiB"));

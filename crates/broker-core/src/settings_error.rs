@@ -1,4 +1,4 @@
-//! Errors of settings as data, and the deserializer that creates them.
+//! Errors in configuration tables, and the deserializer that creates such errors.
 
 use std::fmt::Display;
 
@@ -7,50 +7,51 @@ use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{self, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde_json::Value;
 
-/// A setting that cannot be used.
+/// An invalid value in a provider's configuration table.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct SettingsError {
-    /// The key, dotted where it is nested; `.` for the whole table, empty where the cause is outside the configuration.
+    /// The configuration key, with dots between nested names; `.` for the whole table; empty if the cause is outside
+    /// the configuration.
     pub key: String,
-    /// The error and the correction, in words.
+    /// What is wrong and how to correct it.
     pub message: String,
-    /// The same for programs.
+    /// The cause in a form that programs can match.
     pub problem: SettingsProblem,
 }
 
-/// The cause of a [`SettingsError`], for programs.
+/// The cause of a [`SettingsError`], which programs can match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsProblem {
-    /// The table has a key that does not exist.
+    /// The table has an unknown key.
     UnknownKey {
         /// The unknown key.
         key: String,
         /// The keys that exist.
         known: &'static [&'static str],
     },
-    /// The key is missing. The text says what to write there, and may be empty.
+    /// A required key is missing. The text says what value to write, and may be empty.
     MissingKey(String),
-    /// The value does not have this form.
+    /// The value does not have the form that the text describes.
     Expected(String),
-    /// Only the message says it.
+    /// Another cause, which only the message describes.
     Other,
 }
 
 impl SettingsError {
-    /// Creates an error about a key that only its message describes.
+    /// Creates an error with [`SettingsProblem::Other`].
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { key: key.into(), message: message.into(), problem: SettingsProblem::Other }
     }
 
-    /// Creates an error about a missing key. `form` says what to write there, and may be empty.
+    /// Creates an error for a missing key. `form` says what value to write, and may be empty.
     pub fn missing(key: impl Into<String>, form: &str) -> Self {
         let message = if form.is_empty() { "is missing".to_owned() } else { format!("is missing: {form}") };
         Self { key: key.into(), message, problem: SettingsProblem::MissingKey(form.to_owned()) }
     }
 
-    /// Creates an error about a value that does not have this form.
+    /// Creates an error for a value that does not have the form `form`.
     pub fn expected(key: impl Into<String>, form: impl Into<String>) -> Self {
         let form = form.into();
         Self {
@@ -60,7 +61,7 @@ impl SettingsError {
         }
     }
 
-    /// Adds where in the table the error is. A missing key is named already.
+    /// Adds the table's path to the key of the error.
     pub(crate) fn within(mut self, path: &str) -> Self {
         self.key = match self.problem {
             SettingsProblem::MissingKey(_) if path == "." => self.key,
@@ -103,7 +104,7 @@ impl de::Error for SettingsError {
     }
 }
 
-/// A value of the configuration, deserialized with [`SettingsError`] as its error.
+/// A configuration value, which deserializes with [`SettingsError`] as the error type.
 #[derive(Clone, Copy)]
 pub(crate) struct SettingsValue<'a>(pub(crate) &'a Value);
 
@@ -121,7 +122,7 @@ impl<'de> Deserializer<'de> for SettingsValue<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SettingsError> {
         match self.0 {
             Value::Array(list) => {
-                // Unlike `visit_seq`, this fails if elements are left.
+                // `SeqDeserializer` reports an error for unused list elements; `visit_seq` would ignore them.
                 SeqDeserializer::new(list.iter().map(SettingsValue)).deserialize_any(visitor)
             }
             Value::Object(table) => {

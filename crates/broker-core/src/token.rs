@@ -1,4 +1,4 @@
-//! Tokens, as callers use them.
+//! Tokens that callers get from the broker.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use serde_json::{Map, Value};
 use crate::bounds::{self, in_calendar};
 use crate::{Claims, HttpResponse, Lifetime, Secret, Window};
 
-/// How much shorter than asked a token may be: services that count whole days round.
+/// How much shorter than requested a token may be, because services round to whole days.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
-/// A token: secret, type, scope, expiry. It is cheap to clone, and its `Debug` output shows no secret.
+/// A token with type, scope and expiry. Clones are cheap, and `Debug` shows no secret.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Token(Arc<Inner>);
@@ -36,28 +36,27 @@ struct Inner {
     issued_at: DateTime<Utc>,
     #[serde(default, deserialize_with = "bounds::optional_time")]
     expires_at: Option<DateTime<Utc>>,
-    /// The expiry that the caller asked for.
+    /// The expiry that the caller requested.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     asked_until: Option<DateTime<Utc>>,
-    /// How far the service's clock was ahead of this machine's when the token was issued, in seconds.
+    /// The seconds by which the service's clock was ahead of this machine's when the token was issued.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     clock_skew: Option<i64>,
-    /// See [`Window::ahead_of`], in seconds.
+    /// [`Window::ahead_of`] in seconds.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     ahead_of: Option<i64>,
-    /// See [`Window::margin`], in seconds.
+    /// [`Window::margin`] in seconds.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     margin: Option<i64>,
-    /// See [`Token::not_stored`].
     #[serde(skip)]
     not_stored: bool,
-    /// The details, and the fields of newer versions.
+    /// The token's details, and unknown fields of newer versions.
     #[serde(flatten)]
     more: Map<String, Value>,
 }
 
 impl Token {
-    /// Creates a bearer token, issued at `issued_at` by this machine's clock.
+    /// Creates a bearer token. `issued_at` and `expires_at` are by this machine's clock.
     #[must_use]
     pub fn new(secret: Secret, issued_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>) -> Self {
         let token_type = "Bearer".to_owned();
@@ -76,8 +75,8 @@ impl Token {
         }))
     }
 
-    /// Creates a bearer token from a response. It expires `expires_in` after the request was sent. If that is
-    /// missing, the `exp` claim of a JWT counts, corrected by the service's clock; else `default_lifetime`.
+    /// Creates a bearer token from a response. The lifetime is `expires_in` from the request on; if missing, until
+    /// the JWT's `exp` claim, corrected by the service's clock; if missing too, `default_lifetime`.
     #[must_use]
     pub fn from_response(
         response: &HttpResponse,
@@ -88,7 +87,7 @@ impl Token {
         let sent_at = response.sent_at;
         let skew = response.date().map_or(TimeDelta::zero(), |date| date - sent_at);
         let skew = skew.clamp(-bounds::LONGEST, bounds::LONGEST);
-        // `Date` has whole seconds, and the response took a while: a small difference is no skew.
+        // `Date` has whole seconds and the response took time, so a small difference is not clock skew.
         let skew = if skew.abs() < TimeDelta::seconds(5) { TimeDelta::zero() } else { skew };
         let expires_at = expires_in
             .and_then(|lifetime| sent_at.checked_add_signed(lifetime).filter(in_calendar))
@@ -98,7 +97,7 @@ impl Token {
             .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
     }
 
-    /// Sets the expiry, which is converted from the service's clock: see [`Token::from_response`].
+    /// Sets the expiry from a time by the service's clock, and converts that to this machine's clock.
     #[must_use]
     pub fn ending(self, at: DateTime<Utc>) -> Self {
         self.edit(|inner| {
@@ -107,7 +106,7 @@ impl Token {
         })
     }
 
-    /// Sets the type. `bearer` in any case becomes `Bearer`, and so does a type that no header can carry.
+    /// Sets the token type. `bearer` in any case becomes `Bearer`; so does a type that an HTTP header cannot contain.
     #[must_use]
     pub fn with_type(self, token_type: &str) -> Self {
         let other = !token_type.is_empty() && token_type.chars().all(|c| c.is_ascii_graphic());
@@ -115,44 +114,45 @@ impl Token {
         self.edit(|inner| name.clone_into(&mut inner.token_type))
     }
 
-    /// Sets the scope that the service reports.
+    /// Sets the scope that the service returned.
     #[must_use]
     pub fn with_scope(self, scope: Option<String>) -> Self {
         self.edit(|inner| inner.scope = scope)
     }
 
-    /// Renews before programs that take no lock and renew this long before expiry: see [`Window::ahead_of`].
+    /// Renews the token before other programs do, which take no lock and renew `others` before expiry: see
+    /// [`Window::ahead_of`].
     #[must_use]
     pub fn ahead_of(self, others: TimeDelta) -> Self {
         self.edit(|inner| inner.ahead_of = Some(others.num_seconds()))
     }
 
-    /// Renews when less than this is left, and not before: see [`Window::margin`].
+    /// Renews the token only when less than `margin` is left: see [`Window::margin`].
     #[must_use]
     pub fn with_margin(self, margin: TimeDelta) -> Self {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
     }
 
-    /// Keeps the secret out of the record, because it can be read again from its source.
+    /// Omits the secret from the record, because the provider can read the secret again.
     #[must_use]
     pub fn not_stored(self) -> Self {
         self.edit(|inner| inner.not_stored = true)
     }
 
-    /// Adds the details that the service reports; lists and objects are left out.
+    /// Adds details that the service returned, except lists and objects.
     #[must_use]
     pub fn with_details(self, mut details: Map<String, Value>) -> Self {
         details.retain(|_, value| !value.is_array() && !value.is_object());
         self.edit(|inner| inner.more.extend([("details".to_owned(), Value::Object(details))]))
     }
 
-    /// Notes the lifetime that the caller asked for, so that a service with shorter tokens is not asked each time.
+    /// Stores the requested lifetime, so that a shorter token from the service is not requested again each time.
     pub(crate) fn asked_for(self, lifetime: Option<Lifetime>) -> Self {
         let asked_until = lifetime.and_then(|lifetime| lifetime.end(self.issued_at())).map(bounds::limit);
         if asked_until.is_none() { self } else { self.edit(|inner| inner.asked_until = asked_until) }
     }
 
-    /// Whether the token was issued for this lifetime or a longer one, or the service was asked for it and issued less.
+    /// Whether at least this lifetime was issued or requested. Services may issue shorter tokens than requested.
     pub(crate) fn was_issued_for(&self, lifetime: Lifetime) -> bool {
         let (Some(expires_at), Some(asked_end)) = (self.expires_at(), lifetime.end(self.issued_at())) else {
             return true;
@@ -168,54 +168,54 @@ impl Token {
         self
     }
 
-    /// Returns a copy with a reference count of its own.
+    /// Returns a copy with a separate reference count.
     pub(crate) fn unshared(&self) -> Self {
         Self(Arc::new(Inner::clone(&self.0)))
     }
 
-    /// The secret itself.
+    /// Returns the secret that authenticates requests.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.0.secret
     }
 
-    /// The token type, nearly always `Bearer` (RFC 6750).
+    /// Returns the token type, nearly always `Bearer` (RFC 6750).
     #[must_use]
     pub fn token_type(&self) -> &str {
         &self.0.token_type
     }
 
-    /// The scope that the service reports, space-separated (RFC 6749 section 3.3).
+    /// Returns the scope that the service returned, separated by spaces (RFC 6749 section 3.3).
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.0.scope.as_deref()
     }
 
-    /// When the request for the token was sent.
+    /// Returns when the request for the token was sent.
     #[must_use]
     pub fn issued_at(&self) -> DateTime<Utc> {
         self.0.issued_at
     }
 
-    /// When it expires by this machine's clock; `None` if it does not.
+    /// Returns when the token expires by this machine's clock; `None` if it does not expire.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
 
-    /// The details that the service reports: see [`Token::with_details`].
+    /// Returns the details from the service: see [`Token::with_details`].
     #[must_use]
     pub fn details(&self) -> Option<&Map<String, Value>> {
         self.0.more.get("details")?.as_object()
     }
 
-    /// Returns the service's clock at `now`, as far as the response showed it.
+    /// Converts `now` to the service's clock, by the skew when the token was issued.
     pub(crate) fn service_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let skew = self.0.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
         now.checked_add_signed(skew).unwrap_or(now)
     }
 
-    /// When it is due for renewal.
+    /// Returns the token's lifetime and renewal times.
     #[must_use]
     pub fn window(&self) -> Window {
         let seconds = |seconds: Option<i64>| seconds.and_then(TimeDelta::try_seconds);

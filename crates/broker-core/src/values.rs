@@ -1,4 +1,4 @@
-//! Configuration values of several provider kinds. Environment variables contain only text, so each can be read from text.
+//! Configuration values of several provider kinds. Each can also be parsed from text, for environment variables.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, de};
@@ -6,12 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::bounds;
 
-/// An error that says only which form was expected: the value may be a secret.
+/// Returns an error that names only the expected form, because the value may be a secret.
 pub(crate) fn wrong_form<E: de::Error>(form: &str) -> E {
     de::Error::invalid_value(de::Unexpected::Other("value"), &form)
 }
 
-/// A duration that is not zero, at most 100 years: `"12h"`, `"30d"`.
+/// A duration above zero, at most 100 years: `"12h"`, `"30d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigDuration(pub TimeDelta);
 
@@ -29,7 +29,7 @@ impl<'de> Deserialize<'de> for ConfigDuration {
     }
 }
 
-/// A list of words. As one text it is separated by spaces or commas, or is JSON.
+/// A list of words. A single text is split at spaces and commas, or parsed as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words(pub Vec<String>);
 
@@ -48,7 +48,7 @@ fn split(text: &str) -> Vec<String> {
     text.split(is_separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// A table. As one text it is JSON. TOML dates become texts.
+/// A table. A text is parsed as JSON, and TOML dates become text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields(pub Map<String, Value>);
 
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// Replaces dates by texts: crate `toml` passes a date as a table with one text.
+/// Replaces dates by text, because the crate `toml` passes a date as a table with one text.
 fn dates_as_text(value: &mut Value) {
     match value {
         Value::Object(table) => match table.remove("$__toml_private_datetime") {
@@ -78,14 +78,14 @@ fn dates_as_text(value: &mut Value) {
     }
 }
 
-/// A program and its arguments. As one text it is a JSON list, or a program alone.
+/// A program and its arguments. A text is a JSON list or a program without arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for Command {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let words: Option<Vec<String>> = match Value::deserialize(deserializer)? {
-            // A text with spaces is a command line that was not split. In a list, a path may have spaces.
+            // A text with spaces is probably a command line, and cannot be split safely.
             Value::String(text) => {
                 serde_json::from_str(&text).ok().or_else(|| (!text.contains(' ')).then(|| vec![text]))
             }

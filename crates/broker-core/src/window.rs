@@ -1,4 +1,4 @@
-//! When a token is renewed: early, while it is still valid.
+//! Decides when a token is renewed: before expiry, while callers can still use the token.
 
 use std::time::Duration;
 
@@ -6,47 +6,47 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{Failure, bounds};
 
-/// The lifetime of a token.
+/// The lifetime of a token, and when to renew it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// When the request for the token was sent.
     pub issued_at: DateTime<Utc>,
-    /// When it expires; `None` if it does not.
+    /// When the token expires; `None` if it does not expire.
     pub expires_at: Option<DateTime<Utc>>,
-    /// How long before expiry other programs, which take no lock, renew it. The broker renews earlier if the
-    /// lifetime is longer than that.
+    /// How long before expiry other programs, which take no lock, renew the token. The broker renews earlier, if the
+    /// token's lifetime is longer.
     pub ahead_of: Option<TimeDelta>,
-    /// If set, the token is renewed when less than this is left, and not before.
+    /// If set, the token is renewed when less than this time is left, and not before.
     pub margin: Option<TimeDelta>,
 }
 
 /// The phases of a token's lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It is used as it is.
+    /// The token is used without renewal.
     Fresh,
-    /// One caller renews it while the others use it.
+    /// One caller renews the token while other callers use it.
     Advisory,
-    /// All callers wait for one renewal; if that fails, the token is still used.
+    /// All callers wait for one renewal. If the renewal fails, callers use the old token.
     Blocking,
-    /// It is no longer valid.
+    /// The token is no longer valid.
     Expired,
 }
 
-/// What a caller does with a stored token.
+/// What a caller does with the stored token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// It is used as it is.
+    /// Use the token without renewal.
     Use,
-    /// The caller that gets the lock renews it; the others use it.
+    /// The caller that gets the lock renews the token; other callers use the old one.
     RenewOne,
-    /// All callers wait for one renewal.
+    /// All callers wait for one renewal of the token.
     Renew,
 }
 
 impl Window {
-    /// Decides what to do at `now`, if the last renewal failed with `last_failure`. In the advisory window no caller
-    /// tries again before [`Failure::retry_at`].
+    /// Decides what a caller does at `now`. In the advisory window, no caller tries again before
+    /// [`Failure::retry_at`] of `last_failure`.
     #[must_use]
     pub fn advice(&self, now: DateTime<Utc>, last_failure: Option<&Failure>) -> Advice {
         match self.phase(now) {
@@ -57,9 +57,9 @@ impl Window {
         }
     }
 
-    /// Returns the phase at `now`. Of a lifetime L, the last min(L/4, 60 min) are advisory, and more with
-    /// [`Window::ahead_of`]. The last min(L/20, 60 s) are blocking. A token from the future counts as expired: the
-    /// clock was set back, and the token's age is unknown.
+    /// Returns the phase at `now`. Of a lifetime L, the last min(L/20, 60 s) are blocking. The last min(L/4, 60 min)
+    /// are advisory, or more with [`Window::ahead_of`]. A token issued after `now` counts as expired, because the
+    /// clock was set back.
     #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
         let Some(expires_at) = self.expires_at else { return Phase::Fresh };
@@ -75,20 +75,20 @@ impl Window {
         }
     }
 
-    /// When the advisory window begins.
+    /// Returns when the token's advisory window begins.
     #[must_use]
     pub fn renews_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at.map(|at| at.checked_sub_signed(self.advisory()).unwrap_or(DateTime::<Utc>::MIN_UTC))
     }
 
-    /// How long the token is still valid at `now`; `None` if it does not expire.
+    /// Returns how long the token is valid after `now`; `None` if it does not expire.
     #[must_use]
     pub fn left(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.expires_at.map(|expires_at| (expires_at - now).to_std().unwrap_or_default())
     }
 
-    /// Returns the pause after a failed renewal in the advisory window: L/20, at most 5 to 10 minutes by `jitter`
-    /// in 0..1, so that the processes of a cluster do not return together.
+    /// Returns the pause after a failed renewal in the advisory window: L/20 of the lifetime L, at most 5 to 10
+    /// minutes. `jitter` (0 to 1) keeps a cluster's processes from retrying together.
     #[must_use]
     pub fn retry_pause(&self, jitter: f64) -> TimeDelta {
         #[expect(clippy::cast_possible_truncation, reason = "300 to 600")]
@@ -120,7 +120,7 @@ impl Window {
     }
 }
 
-/// Limits a duration to 0 to 100 years.
+/// Limits a duration to between 0 and 100 years.
 fn positive(duration: TimeDelta) -> TimeDelta {
     duration.clamp(TimeDelta::zero(), bounds::LONGEST)
 }

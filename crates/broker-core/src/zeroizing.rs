@@ -1,11 +1,11 @@
-//! Buffers for secrets: zeroized when dropped, and never moved, because growing memory leaves copies.
+//! Buffers for secrets: zeroized when dropped and never reallocated, because reallocation leaves copies in memory.
 
 use std::io::{Result, Write};
 
 use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Serializes a value as JSON into a buffer of exactly the right size.
+/// Serializes a value as JSON into a buffer of exactly the needed size.
 pub(crate) fn json(value: &impl Serialize, indented: bool) -> serde_json::Result<Zeroizing<Vec<u8>>> {
     let mut length = Length(0);
     write(&mut length, value, indented)?;
@@ -18,7 +18,7 @@ fn write(to: impl Write, value: &impl Serialize, indented: bool) -> serde_json::
     if indented { serde_json::to_writer_pretty(to, value) } else { serde_json::to_writer(to, value) }
 }
 
-/// Copies text into memory of exactly its length, and zeroizes the larger memory.
+/// Copies text into memory of exactly the needed size, and zeroizes the original memory.
 pub(crate) fn exact(mut text: String) -> String {
     if text.len() == text.capacity() {
         return text;
@@ -28,7 +28,7 @@ pub(crate) fn exact(mut text: String) -> String {
     exact
 }
 
-/// Counts bytes instead of writing them.
+/// A writer that only counts bytes.
 struct Length(usize);
 
 impl Write for Length {

@@ -1,4 +1,4 @@
-//! Tests of the core: windows, responses, requests, secrets, records.
+//! Tests of the crate `broker-core` through its public interface.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

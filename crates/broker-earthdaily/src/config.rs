@@ -1,19 +1,19 @@
-//! The keys of `kind = "earthdaily"`, and how they combine with other sources.
+//! The configuration keys of `kind = "earthdaily"`, and their precedence over EarthDaily's own settings.
 
 use broker_core::{Env, SecretSource, ServiceUrl, Settings, SettingsError};
 use serde::Deserialize;
 
 use crate::sources::{self, Credentials};
 
-/// The token URL of the new login (the default since 2025-03-10).
+/// The token URL for API tokens (the service's default since 2025-03-10).
 const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authentication/api_tokens/exchange";
 
-/// The client id of the new login, where the API token is the secret.
+/// The client ID for API tokens, which are sent as the client secret.
 const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
 const API_URL: &str = "https://api.earthdaily.com";
 
-/// The keys of a provider; `providers.toml` describes each.
+/// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -33,29 +33,28 @@ pub(crate) enum Authentication {
     Body,
 }
 
-/// The resolved settings.
+/// The merged settings.
 pub(crate) struct Account {
     pub(crate) auth_url: ServiceUrl,
     pub(crate) client_id: String,
-    /// `None` if no source has a secret.
+    /// The client secret, if any source contains one.
     pub(crate) secret: Option<SecretSource>,
     pub(crate) client_auth: Authentication,
-    /// The root of the API's host.
     pub(crate) api: ServiceUrl,
-    /// Describes the sources.
+    /// Where the settings come from, for messages.
     pub(crate) sources: Vec<String>,
 }
 
 impl Config {
-    /// Resolves the settings. Configuration keys win over other sources; a variable file named for this call wins over
-    /// both.
+    /// Merges the settings. A file of environment variables named for this call wins, then configuration keys, then
+    /// other sources.
     pub(crate) fn account(mut self, env: &dyn Env) -> Result<Account, SettingsError> {
         let has_file = env.file_of(sources::SECRET).is_some();
         let in_env =
             |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
         let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if has_file && configured {
-            // Configured URLs belong to the configured secret.
+            // Configured URLs must not receive the secret of the file.
             self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {
@@ -94,12 +93,12 @@ impl Config {
     }
 }
 
-/// Returns an error in a source outside the configuration.
+/// Creates an error in the settings of EarthDaily's own tools.
 fn source_error(message: String) -> SettingsError {
     SettingsError::new("", message)
 }
 
-/// Returns the host's root. Clients before 1.0 set the whole STAC root.
+/// Returns the root URL of the host. Clients before version 1.0 set the URL of the STAC root instead.
 fn host_root(url: &ServiceUrl) -> Result<ServiceUrl, SettingsError> {
     let root = url.as_str().split("/platform/v1").next().unwrap_or_default();
     let root = root.split('?').next().unwrap_or_default();

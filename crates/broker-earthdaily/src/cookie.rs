@@ -1,4 +1,4 @@
-//! The asset cookie, which GDAL and curl send to read assets.
+//! The asset cookie, which GDAL and curl send to download assets.
 
 use broker_core::{
     Context, Derived, Error, ErrorCode, Hint, HttpRequest, HttpResponse, Lifetime, Problem, RecordUpdate,
@@ -9,10 +9,10 @@ use serde_json::json;
 
 const PATH: &str = "platform/v1/asset/cookie";
 
-/// The default lifetime, as in EarthDaily's own client.
+/// The default lifetime of the cookie, as in EarthDaily's own client.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
-/// Returns the lifetime to request: at least the requested minimum.
+/// Returns the lifetime to request, which is at least the caller's minimum.
 pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDelta> {
     if request.asked_name().is_some() {
         return Err(Error::new(ErrorCode::RequestUnsupported, "cookies have no name")
@@ -31,7 +31,8 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
     Ok(requested.max(minimum))
 }
 
-/// Requests the cookie. Drops a refused access token; the next exchange gets another.
+/// Requests the cookie. If the service refuses the access token, drops that token so that the next exchange gets
+/// another.
 pub(crate) async fn request_cookie(
     context: &Context,
     api: &ServiceUrl,
@@ -40,7 +41,7 @@ pub(crate) async fn request_cookie(
 ) -> Result<RecordUpdate> {
     let lifetime = lifetime(request, context.now())?;
     let url = api.join(PATH);
-    // Another cookie costs nothing.
+    // The request can be repeated, because an unused cookie simply expires.
     let post = HttpRequest::post_numbers(url.clone(), &[("max_age", lifetime.num_seconds())], Repeat::Safe);
     let response = context.send(&post.with_bearer(access.secret())).await?;
     if (200..300).contains(&response.status) && !response.is_html() {
@@ -61,7 +62,7 @@ pub(crate) async fn request_cookie(
     })
 }
 
-/// Returns the asset cookie of a response as a token. Gateways may have added other cookies.
+/// Returns the asset cookie of a response as a token. Cookies that gateways add are ignored.
 fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Result<Token> {
     let headers: Vec<_> = response.header("set-cookie").unwrap_or_default().lines().collect();
     let cookies = || headers.iter().filter_map(|line| Cookie::read(line));
@@ -90,7 +91,6 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Re
         .with_type(Derived::COOKIE))
 }
 
-/// A `Set-Cookie` header (RFC 6265 section 5.2).
 #[derive(Default)]
 struct Cookie<'a> {
     name: &'a str,
@@ -104,7 +104,7 @@ struct Cookie<'a> {
 }
 
 impl<'a> Cookie<'a> {
-    /// Parses a cookie. Returns `None` if a cookie file cannot contain it.
+    /// Parses a `Set-Cookie` header. Returns `None` if a cookie file cannot contain the cookie.
     fn read(line: &'a str) -> Option<Self> {
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next()?.split_once('=')?;
@@ -132,11 +132,10 @@ impl<'a> Cookie<'a> {
         Some(cookie)
     }
 
-    /// Returns the domain as in a cookie file: a leading dot includes subdomains. Returns `None` if this host may not set
-    /// the domain.
+    /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if `host` must
+    /// not set the domain.
     fn domain_for(&self, host: &str) -> Option<String> {
         let Some(own) = self.domain.map(str::to_ascii_lowercase) else { return Some(host.to_owned()) };
-        // IP addresses have no parent domains.
         if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
             return (own == host).then_some(own);
         }
@@ -145,9 +144,9 @@ impl<'a> Cookie<'a> {
     }
 }
 
-/// Parses `Wed, 21 Oct 2026 07:28:00 GMT`, or the old form with dashes.
+/// Parses `Wed, 21 Oct 2026 07:28:00 GMT`, or the older format with dashes.
 fn date(text: &str) -> Option<DateTime<Utc>> {
-    // Longer years exceed the calendar.
+    // A valid date has 29 characters. A longer year would exceed the calendar.
     let text = Some(text.replace('-', " ")).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(&text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domain_is_the_host_or_a_parent() {
+    fn cookie_domain_may_be_the_host_or_a_parent() {
         let domain = |attribute: &str, host| {
             let line = format!("a=b; {attribute}");
             Cookie::read(&line).and_then(|cookie| cookie.domain_for(host))

@@ -1,12 +1,11 @@
-//! INI files of Python's `configparser`: sections, `key = value` or `key: value`, and comment lines.
+//! A parser for INI files in the dialect of Python's `configparser`.
 
-/// A section with its keys and values.
 pub(crate) struct Section {
     pub(crate) name: String,
     pub(crate) values: Vec<(String, String)>,
 }
 
-/// Parses the sections. Returns the number of the first invalid line as an error.
+/// Parses the sections. The error is the number of the first invalid line.
 pub(crate) fn read(text: &str) -> Result<Vec<Section>, usize> {
     let mut sections: Vec<Section> = Vec::new();
     for (number, line) in (1_usize..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -31,7 +30,7 @@ fn is_key(key: &str) -> bool {
     !key.is_empty() && key.chars().all(plain)
 }
 
-/// Removes quotes, which older clients wrote around values.
+/// Removes the quotes that older clients wrote around values.
 fn unquoted(value: &str) -> &str {
     let inside = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
     inside('"').or_else(|| inside('\'')).unwrap_or(value)
@@ -51,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_sections_values_comments_and_quotes() {
+    fn ini_parser_reads_sections_comments_and_quotes() {
         let text = "\u{feff}# words\r\n[default]\r\n a = \"x # y\"\r\nB: 'p=q'\n; more\n\n[ work ]\nempty =\nhalf = \"z\n";
         let expected = [
             ("default", "a", "x # y"),
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_ini_is_reported_by_line() {
+    fn invalid_ini_error_is_the_line_number() {
         for (text, line) in
             [("a = b", 1), ("[x]\njust words", 2), ("[x\n", 1), ("[x]\n= y", 2), ("[x]\n{\"a\": 1}", 2)]
         {

@@ -1,4 +1,5 @@
-//! EarthDaily: imagery. Tokens by client credentials (RFC 6749 section 4.4), without a login.
+//! EarthDaily: satellite images. Tokens are issued by client credentials (RFC 6749 section 4.4), without a user's
+//! login.
 
 mod config;
 mod cookie;
@@ -25,7 +26,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 
 const HOST: &str = "api.earthdaily.com";
 
-/// `kind = "earthdaily"`.
+/// The provider type `kind = "earthdaily"`.
 pub const KIND: Kind = Kind {
     name: "earthdaily",
     about: "EarthDaily: imagery (client credentials)",
@@ -90,7 +91,7 @@ impl Provider for EarthDaily {
         true
     }
 
-    /// Gets an access token first, then the cookie with it.
+    /// Requests the cookie with the stored access token. Without an access token, requests that token first.
     async fn exchange(
         &self,
         context: &Context,
@@ -107,7 +108,7 @@ impl Provider for EarthDaily {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
-            // A new token proves that the secret works.
+            // An issued token proves that the client secret is valid.
             Login::Usual => self.request_token(context, &ScopeKey::default()).await,
             _ => Err(Error::new(
                 ErrorCode::LoginUnsupported,
@@ -135,7 +136,7 @@ fn secret_missing() -> Error {
 }
 
 impl EarthDaily {
-    /// Requests a token without scope or audience, by HTTP Basic unless configured otherwise.
+    /// Requests a token without scope or audience. The default client authentication is HTTP Basic.
     async fn request_token(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let Account { auth_url, client_id, secret, client_auth, .. } = &self.account;
         let source = secret.as_ref().ok_or_else(secret_missing)?;

@@ -1,5 +1,5 @@
-//! Secrets of EarthDaily's own tools. A source is a set of a secret and its URLs. Sets are never joined, so a writer of one
-//! source cannot redirect the secret of another.
+//! The credentials of EarthDaily's own tools. A secret is only used with URLs of the same source, so whoever writes
+//! another source cannot redirect the secret.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -12,25 +12,25 @@ use crate::ini;
 
 pub(crate) const SECRET: &str = "EDS_SECRET";
 
-/// A set of credentials of EarthDaily's own tools.
+/// A secret and its URLs, from one source of EarthDaily's own tools.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// Describes where the set is.
+    /// The variable or file with the secret, for messages.
     pub place: String,
-    /// The section of an INI file.
+    /// The section, if the source is an INI file.
     pub section: Option<String>,
-    /// The API token, or the secret of a legacy client.
+    /// The API token, or the client secret of a legacy client.
     pub secret: Secret,
-    /// A legacy client's id.
+    /// The client ID of a legacy client.
     pub client_id: Option<String>,
-    /// The token URL, unparsed.
+    /// The token URL, not yet checked.
     pub auth_url: Option<String>,
-    /// The API URL, unparsed.
+    /// The API URL, not yet checked.
     pub api_url: Option<String>,
 }
 
 impl Credentials {
-    /// Creates a set, if the values contain a secret.
+    /// Creates the credentials, if the source contains a secret.
     fn of(place: String, section: Option<String>, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let get = |name| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let secret = Secret::new(get(SECRET)?);
@@ -38,7 +38,7 @@ impl Credentials {
         Some(Self { place, section, secret, client_id, auth_url, api_url })
     }
 
-    /// Returns the set in the environment.
+    /// Returns the credentials in the environment.
     #[must_use]
     pub fn in_environment(env: &dyn Env) -> Option<Self> {
         let file = env.file_of(SECRET).map(|path| path.display().to_string());
@@ -46,14 +46,14 @@ impl Credentials {
         Self::of(place, None, |name| env.var(name))
     }
 
-    /// Parses a file: a flat JSON object is one set, each section of an INI file is another.
+    /// Parses a file: a flat JSON object, or an INI file whose sections each contain credentials.
     pub fn in_text(text: &Secret, path: &Path) -> Result<Vec<Self>, String> {
         let begin = text.expose().trim_start_matches('\u{feff}').trim_start();
         let form = if begin.starts_with('{') { Form::Json } else { Form::Ini };
         form.sets(text, &path.display().to_string(), "")
     }
 
-    /// Returns all sets on this machine in order of use, and the errors of files without one.
+    /// Returns all credentials on this machine in order of precedence, and the errors of files without a secret.
     #[must_use]
     pub fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
         let mut found: Vec<_> = Self::in_environment(env).into_iter().map(Ok).collect();
@@ -72,7 +72,7 @@ impl Credentials {
     }
 }
 
-/// Returns the first set with a secret. A file that a variable names must have one.
+/// Returns the first credentials. A file that an environment variable names must contain a secret.
 pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     if let Some(set) = Credentials::in_environment(env) {
         return Ok(Some(set));
@@ -92,13 +92,13 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     Ok(in_home(env)?.into_iter().find(|set| set.section.as_ref() == Some(&section)))
 }
 
-/// Describes the searched sources when no secret was found.
+/// Describes the searched sources, for the error that no secret was found.
 pub(crate) fn searched(env: &dyn Env) -> Vec<String> {
     let file = home_file(env).map(|path| format!("{} [{}] (no secret)", path.display(), profile(env)));
     [Some(format!("{SECRET} (not set)")), file].into_iter().flatten().collect()
 }
 
-/// The variables that name files.
+/// The environment variables that name a credentials file.
 const FILES: [(&str, Form); 3] =
     [("EDS_JSON_PATH", Form::Json), ("EDS_TOML_PATH", Form::Toml), ("EDS_INI_PATH", Form::Ini)];
 
@@ -110,7 +110,7 @@ fn home_file(env: &dyn Env) -> Option<PathBuf> {
     Some(env.home()?.join(".earthdaily/credentials"))
 }
 
-/// Returns the sets in the file of older clients.
+/// Returns the credentials in `~/.earthdaily/credentials`, which older clients write.
 fn in_home(env: &dyn Env) -> Result<Vec<Credentials>, String> {
     let Some(path) = home_file(env) else { return Ok(Vec::new()) };
     let place = path.display().to_string();
@@ -131,7 +131,7 @@ enum Form {
 }
 
 impl Form {
-    /// Returns the sets of a file that a variable names.
+    /// Returns the credentials in a file that an environment variable names.
     fn file(self, env: &dyn Env, variable: &str, path: &str) -> Result<Vec<Credentials>, String> {
         let text =
             env.read_secret(Path::new(path)).map_err(|error| format!("{path} ({variable}): {error}"))?;
@@ -139,7 +139,7 @@ impl Form {
         if sets.is_empty() { Err(format!("{path} ({variable}) has no {SECRET}")) } else { Ok(sets) }
     }
 
-    /// Parses the sets. Errors contain line numbers only: a line may contain a secret.
+    /// Parses the credentials. Errors contain only line numbers, because a line may contain a secret.
     fn sets(self, text: &Secret, path: &str, named_by: &str) -> Result<Vec<Credentials>, String> {
         let bad = |what: &str, line: usize| format!("{path}{named_by}: line {line} is not valid {what}");
         let text = text.expose().trim_start_matches('\u{feff}');

@@ -1,4 +1,4 @@
-//! EarthDaily against its fake server.
+//! Tests of `kind = "earthdaily"` with a fake server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -14,7 +14,7 @@ use serde_json::json;
 pub(crate) fn imagery(options: EarthDailyOptions) -> ClientSubject {
     let world = World::new();
     ClientSubject::new(world, options, |world, service, secret| {
-        // The whole STAC root, as older clients set it.
+        // Older clients set `api_url` to the STAC root.
         let api_url = format!("{}/platform/v1/stac", service.url());
         let table = json!({ "auth_url": service.auth_url(), "client_secret": secret, "api_url": api_url });
         (KIND.build)(&Settings::new(KIND.name, table, &world.env)).expect("settings")
@@ -22,12 +22,12 @@ pub(crate) fn imagery(options: EarthDailyOptions) -> ClientSubject {
 }
 
 #[tokio::test]
-async fn conforms() {
+async fn provider_passes_the_conformance_suite() {
     conformance::run(|| imagery(EarthDailyOptions::default())).await;
 }
 
 #[test]
-fn reports_sources_and_hosts() {
+fn provider_reports_credential_sources_and_hosts() {
     let resolved = |world: World, table: serde_json::Value| {
         let provider = (KIND.build)(&Settings::new("lab", table, &world.env)).expect("settings");
         (provider.sources(), provider.hosts())

@@ -9,15 +9,14 @@ use serde_json::{Map, Value, json};
 
 use crate::EarthScope;
 
-/// Stored keys are not used in their last minute.
+/// How long before expiry stored keys are no longer used.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 const ROLES: &str = "name a role of EarthScope: s3-miniseed, s3-miniseed-v2 or s3-dropoff";
 
-/// The lifetime of keys without `expiration`: the shortest at AWS.
+/// The assumed lifetime of keys without `expiration`: the shortest lifetime that AWS issues.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 
-/// Checks that the request is for AWS keys of a valid role.
 pub(crate) fn check(request: &TokenRequest) -> Result<()> {
     let Some(derived) = request.asked_derived().filter(|derived| derived.what() == Derived::AWS) else {
         return refuse_derived(request);
@@ -32,7 +31,7 @@ pub(crate) fn check(request: &TokenRequest) -> Result<()> {
     Ok(())
 }
 
-/// Returns the requested credential and the access token for it, if the record has one.
+/// Returns the requested AWS keys and the access token for the request, if the record has one.
 pub(crate) fn derives_with<'a>(
     record: &'a Record,
     request: &'a TokenRequest,
@@ -42,7 +41,7 @@ pub(crate) fn derives_with<'a>(
 }
 
 impl EarthScope {
-    /// Requests keys. The request may be repeated: a lost response costs nothing.
+    /// Requests AWS keys. Failed requests can be repeated, because unused keys simply expire.
     pub(crate) async fn derive(
         &self,
         context: &Context,
@@ -64,7 +63,7 @@ impl EarthScope {
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // Drops the refused access token, unless it is new. The next exchange gets another.
+            // The access token is refused. The broker drops it and repeats the exchange, unless the token is new.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {
@@ -79,7 +78,7 @@ impl EarthScope {
             Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"))
         })?;
         let expiration = object.get("expiration").and_then(Value::as_str);
-        // The expiration is by the service's clock, which may differ.
+        // The service computes the expiration by its own clock, which may differ from the local one.
         let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
         let left = expiration.and_then(time).map(|at| at - date.unwrap_or(response.sent_at));
         let token = Token::from_response(&response, keys, left, DEFAULT_LIFETIME)
@@ -89,7 +88,7 @@ impl EarthScope {
     }
 }
 
-/// Returns the keys in the form of [`Derived::aws`].
+/// Returns the AWS keys in the format of [`Derived::aws`].
 fn keys(object: &Map<String, Value>) -> Option<Secret> {
     let text = |key: &str| object.get(key)?.as_str().filter(|text| !text.is_empty());
     let keys = json!({
@@ -100,7 +99,7 @@ fn keys(object: &Map<String, Value>) -> Option<Secret> {
     Some(Secret::new(keys.to_string()))
 }
 
-/// Parses an ISO 8601 time, in UTC if it has no zone.
+/// Parses an ISO 8601 time. A time without a zone is in UTC.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let with_zone = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
     with_zone.ok().or_else(|| text.parse::<NaiveDateTime>().ok().map(|time| time.and_utc()))

@@ -1,11 +1,11 @@
-//! The keys of `kind = "earthscope"`.
+//! The configuration keys of `kind = "earthscope"`.
 
 use std::path::PathBuf;
 
 use broker_core::{SecretSource, ServiceUrl};
 use serde::{Deserialize, Deserializer};
 
-/// The keys of a provider; `providers.toml` describes each.
+/// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -21,7 +21,7 @@ pub(crate) struct Config {
     pub(crate) share: Option<bool>,
 }
 
-/// Reads a boolean, or its text from an environment variable.
+/// Reads a boolean, which is a text if an environment variable sets it.
 fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "true or false")]
@@ -40,7 +40,7 @@ fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D:
 
 pub(crate) const AUDIENCE: &str = "https://api.earthscope.org";
 
-/// The SDK's public client.
+/// The client ID of EarthScope's SDK, which is a public client.
 pub(crate) const CLIENT_ID: &str = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0";
 
 pub(crate) const SCOPE: &str = "offline_access";

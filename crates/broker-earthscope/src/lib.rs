@@ -1,4 +1,5 @@
-//! EarthScope: seismic and GNSS data. Users log in by device code; clients with a secret use client credentials.
+//! EarthScope: seismic and GNSS data. Users log in by device code; programs with a client secret use client
+//! credentials.
 
 mod aws;
 mod config;
@@ -22,13 +23,13 @@ use resolved::ResolvedSettings;
 use tokens_file::{TOOLS_RENEW_AT, TokensFile};
 use tools::SettingsLogin;
 
-/// The login domain.
+/// The URL of EarthScope's login server.
 const DOMAIN: &str = "https://login.earthscope.org";
 
 /// The lifetime of an access token without `expires_in`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(24);
 
-/// `kind = "earthscope"`.
+/// The provider type `kind = "earthscope"`.
 pub const KIND: Kind = Kind {
     name: "earthscope",
     about: "EarthScope: seismic and GNSS data (device code, or a client secret)",
@@ -56,7 +57,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 
 struct EarthScope {
     domain: ServiceUrl,
-    /// Whether secrets without a domain of their own may be sent there.
+    /// Whether the user chose the domain, so that a login of unknown issuer may be sent there.
     domain_is_own: bool,
     token_url: ServiceUrl,
     api_url: ServiceUrl,
@@ -65,8 +66,7 @@ struct EarthScope {
     audience: String,
     scope: String,
     issuer: Issuer,
-    /// Logins in settings of EarthScope's own tools: one that wins over the stored login, or several that are used without
-    /// one.
+    /// Logins in the settings of EarthScope's own tools, in order of precedence.
     settings_logins: Vec<SettingsLogin>,
     file: Option<Arc<TokensFile>>,
     sources: Vec<String>,
@@ -129,7 +129,7 @@ impl Provider for EarthScope {
         if let Some((derived, token)) = aws::derives_with(record, request, context.now()) {
             return self.derive(context, derived, token, request.scopes()).await;
         }
-        // A derived credential needs the access token first.
+        // AWS keys are requested with the default access token, so that token is requested first.
         let usual = ScopeKey::default();
         let scopes = if request.asked_derived().is_some() { &usual } else { request.scopes() };
         if let Some(secret) = &self.client_secret {
@@ -146,7 +146,7 @@ impl Provider for EarthScope {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match (login, &self.client_secret) {
-            // A new token proves that the secret works.
+            // An issued token proves that the client secret is valid.
             (Login::Usual, Some(secret)) => {
                 self.client_credentials(context, secret, &ScopeKey::default()).await
             }
@@ -166,7 +166,7 @@ impl Provider for EarthScope {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let url = self.domain.join("oauth/revoke");
         let fields = [("client_id", self.client_id.as_str()), ("token", grant.secret().expose())];
-        // Revocation is idempotent.
+        // Revocation is idempotent, so the request can be repeated.
         let response = context.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
         revoked(&response, &url, grant.secret())?;
         let login = self.settings_logins.iter().find(|login| login.refresh_token.is_some());
@@ -176,7 +176,7 @@ impl Provider for EarthScope {
 }
 
 impl EarthScope {
-    /// Returns the next login in a setting, when the record has none. A refused login is not used again.
+    /// Returns the login in the settings to use if the record has none. A login that the service refused is skipped.
     fn next_settings_login(&self, record: &Record) -> Option<&SettingsLogin> {
         let refused = record.grant().map(broker_core::Grant::secret);
         let not_refused = |login: &&SettingsLogin| match (&login.refresh_token, refused) {
@@ -195,7 +195,7 @@ impl EarthScope {
         self.endpoint(ClientAuth::Public(&self.client_id))
     }
 
-    /// Requests a token by client credentials in the body, with the audience and no scope.
+    /// Requests a token by client credentials, with `audience` and without `scope`.
     async fn client_credentials(
         &self,
         context: &Context,
@@ -208,7 +208,7 @@ impl EarthScope {
         Ok(response.into_update(scopes))
     }
 
-    /// Returns a function that renews a shared token earlier than the official tools.
+    /// Returns a function that makes the broker refresh a shared token before EarthScope's own tools do.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
         let shared = self.file.is_some();
         move |token, scopes| {
@@ -223,7 +223,7 @@ impl EarthScope {
         refresh_token: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        // The SDK sends `scopes`. The RFC's `scope` is sent for requested scopes.
+        // The SDK sends the login's scope as `scopes`. The standard field `scope` contains the caller's scopes.
         let mut fields = vec![("scopes", self.scope.as_str())];
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));

@@ -1,4 +1,4 @@
-//! Resolves settings: the provider's own keys, then those of EarthScope's own tools.
+//! Merges the provider's own settings with those of EarthScope's SDK and command `es`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,21 +10,19 @@ use crate::tokens_file::TokensFile;
 use crate::tools::{Layer, SettingsLogin, Tools, tools_error};
 use crate::{DOMAIN, EarthScope, KIND};
 
-/// The service's API.
 const API_URL: &str = "https://api.earthscope.org";
 
-/// The service's hosts, to which bearer tokens may be sent.
+/// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
 
-/// The flow of a user's login.
+/// The flow in the issuer of a user's login.
 const DEVICE_CODE: &str = "device_code";
 
-/// The settings of a provider, before its URLs are parsed.
 pub(crate) struct ResolvedSettings {
     config: Config,
     layers: Vec<Layer>,
-    /// The layer with the secret, if the provider's own keys have none. Other layers are then ignored: a URL of one layer
-    /// is never joined with a secret of another.
+    /// The layer with the client secret or login, unless the provider sets the client secret. All other layers are
+    /// then ignored, because their URLs must not receive this secret.
     secret_layer: Option<usize>,
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
@@ -34,7 +32,7 @@ pub(crate) struct ResolvedSettings {
 impl ResolvedSettings {
     pub(crate) fn from(config: Config, settings: &Settings<'_>) -> Result<Self, SettingsError> {
         let env = settings.env();
-        // Of several providers, only the one named like the kind uses the environment: it has the login of one user.
+        // The environment contains the login of one user, so only the provider named `earthscope` uses it.
         let named = settings.name() == KIND.name;
         let variable = || env.vars("").into_iter().find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
         let env_profile =
@@ -44,7 +42,7 @@ impl ResolvedSettings {
             Some(path) => Some(platform::expand(path, env)),
             None => env.home().map(|home| home.join(".earthscope")),
         };
-        // Other providers of the kind use the tools' files only with a `profile`.
+        // A provider of another name reads the tools' files only if `profile` is set.
         let tools = (named || profile.is_some()).then(|| Tools {
             env,
             home: home.filter(|home| home.is_absolute()),
@@ -65,7 +63,7 @@ impl ResolvedSettings {
         Ok(resolved)
     }
 
-    /// Finds the secret: the provider's own keys win, then a client secret, then a user's login.
+    /// Finds the client secret or login. The provider's own setting wins, then any client secret, then any login.
     fn find_secret(&mut self) {
         if self.client_secret.is_some() {
             self.layers.clear();
@@ -88,7 +86,7 @@ impl ResolvedSettings {
         }
     }
 
-    /// Reads a setting from the first layer that is not ignored and has it.
+    /// Returns a setting from the first layer that contains the setting and is not ignored.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
         let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
         self.layers.iter().enumerate().filter_map(used).find_map(read)
@@ -162,14 +160,13 @@ impl ResolvedSettings {
         }
     }
 
-    /// Whether the domain is EarthScope's or in the user's own files: others may set the environment.
+    /// Whether the user's own files set the domain, or no setting does. Other people may control the environment.
     fn domain_is_own(&self) -> bool {
         self.config.domain.is_some()
             || self.setting(|layer| layer.text("domain").map(|_| layer.in_home)).unwrap_or(true)
     }
 
-    /// Refuses a secret without a domain if another layer names a domain: the secret may belong to it, and must not go to
-    /// EarthScope's.
+    /// Refuses a secret without a domain if another layer sets a domain, because the secret may be for either domain.
     fn check_domain(&self) -> Result<(), SettingsError> {
         let secret = self.secret_layer.and_then(|index| self.layers.get(index));
         let Some(secret) =
@@ -186,12 +183,13 @@ impl ResolvedSettings {
         }
     }
 
-    /// Returns the logins in settings: the one that wins over the stored login, or those that are used without one.
+    /// Returns the logins in the settings, in order of precedence.
     fn settings_logins(&self, by_device_code: bool) -> Vec<SettingsLogin> {
         if let Some(login) = &self.settings_login {
             return vec![login.clone()];
         }
-        // A login is used for the domain of its own layer, of the provider's own keys, or EarthScope's.
+        // A login is only sent to the domain in the same layer, the provider's own domain, or EarthScope's default
+        // domain.
         let domain = self.layers.iter().position(|layer| layer.text("domain").is_some());
         let used = |index| {
             by_device_code && (self.config.domain.is_some() || domain.is_none_or(|domain| domain == index))
@@ -200,7 +198,7 @@ impl ResolvedSettings {
         layers.filter_map(|(_, layer)| layer.login()).collect()
     }
 
-    /// Returns the fingerprint of the secret: another secret is another account.
+    /// Fingerprints the client secret or login, because another secret means another account.
     fn secret_fingerprint(&self, token_url: &ServiceUrl, settings: &Settings<'_>) -> Option<String> {
         if let Some(secret) = &self.client_secret {
             return secret.fingerprint(token_url.as_str(), settings.env());

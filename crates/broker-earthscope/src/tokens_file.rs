@@ -1,4 +1,4 @@
-//! `~/.earthscope/PROFILE/tokens.json`, which EarthScope's SDK and `es` also read and write.
+//! The login file `~/.earthscope/PROFILE/tokens.json`, which EarthScope's SDK and command `es` also read and write.
 
 use std::path::{Path, PathBuf};
 
@@ -12,36 +12,35 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// The SDK's decoder of JWT payloads: it wrongly uses the standard alphabet instead of the URL-safe one.
+/// Decodes JWT payloads as the SDK does: with the standard alphabet, although JWTs use the URL-safe one.
 const SDK_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// `es` renews tokens in their last 10 minutes, the SDK in their last minute.
+/// How long before expiry `es` refreshes a token. The SDK refreshes in the last minute.
 pub(crate) const TOOLS_RENEW_AT: TimeDelta = TimeDelta::seconds(600);
 
-/// The keys of a login.
 const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
 
-/// The issuer of a login in the file.
+/// Which issuer the access token in the login file names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileIssuer {
-    /// The configured issuer.
+    /// The issuer that the provider is configured for.
     Configured,
-    /// Another issuer; the configured one is a test server on this machine.
+    /// Another issuer, because the provider is configured for a test server on this machine.
     Other,
-    /// The token does not name its issuer.
     Unknown,
 }
 
-/// The login file of a profile.
+/// The login file of a profile, shared with EarthScope's SDK and `es`.
 pub(crate) struct TokensFile {
     pub(crate) path: PathBuf,
-    /// The configured issuer.
+    /// The issuer that the provider is configured for.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
-    /// Whether the domain is EarthScope's or in the user's own files. A login of unknown issuer goes to no other domain.
+    /// Whether the user chose the domain. Otherwise the environment did, and logins of unknown issuer are not sent
+    /// there.
     pub(crate) domain_is_own: bool,
 }
 
@@ -61,7 +60,7 @@ impl LoginFile for TokensFile {
         let issuer = self.file_issuer(claims.as_ref()).map_err(InvalidLoginFile::Other)?;
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
-            // Without an expiry, the token may be invalid.
+            // A token without an expiry may be invalid already.
             let expires_at = claims.expires_at()?;
             let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFETIME);
             Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(TOOLS_RENEW_AT))
@@ -93,7 +92,7 @@ impl LoginFile for TokensFile {
 }
 
 impl TokensFile {
-    /// Checks that the login is from the configured issuer (RFC 9700 section 4.4), as far as its token says.
+    /// Checks the client, audience and issuer of the file's access token (RFC 9700 section 4.4).
     fn file_issuer(&self, claims: Option<&Claims>) -> Result<FileIssuer, String> {
         let Some(claims) = claims else { return Ok(FileIssuer::Unknown) };
         let client = ["client_id", "azp"].into_iter().find_map(|name| claims.text(name));
@@ -110,7 +109,7 @@ impl TokensFile {
         }
         match claims.text("iss").map(ServiceUrl::parse) {
             Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(FileIssuer::Configured),
-            // A server on this machine may be a test server.
+            // A server on this machine may be a test server, so another issuer is not an error.
             Some(Ok(issuer)) if self.domain.is_loopback() && self.domain_is_own && !issuer.is_loopback() => {
                 Ok(FileIssuer::Other)
             }
@@ -123,7 +122,7 @@ impl TokensFile {
     }
 }
 
-/// Whether the SDK can read this token. All commands of the SDK fail on other tokens.
+/// Whether the SDK can read the access token. If not, every command of the SDK fails.
 fn sdk_reads(token: &Secret) -> bool {
     let mut parts = token.expose().splitn(3, '.');
     let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };
@@ -136,7 +135,6 @@ fn sdk_reads(token: &Secret) -> bool {
         Some(Value::Array(all)) => all.iter().all(Value::is_string),
         _ => false,
     };
-    // Optional claims, some of which may be null.
     let optional = |name: &str, null: bool| {
         claims.get(name).is_none_or(|value| value.is_string() || (null && value.is_null()))
     };
@@ -151,13 +149,13 @@ fn sdk_reads(token: &Secret) -> bool {
         && optional("jti", true)
 }
 
-/// Returns the entries that are not part of a login.
+/// Returns the entries of the file that are not part of the login, to keep them.
 fn other_entries(before: &[u8]) -> impl Iterator<Item = (String, Value)> + use<> {
     let object: Map<String, Value> = serde_json::from_slice(before).unwrap_or_default();
     object.into_iter().filter(|(key, _)| !KEYS.contains(&key.as_str()))
 }
 
-/// An object that keeps the order of its keys.
+/// A JSON object that keeps the order of the keys.
 struct Ordered(Vec<(String, Value)>);
 
 impl FromIterator<(String, Value)> for Ordered {
@@ -172,8 +170,8 @@ impl Serialize for Ordered {
     }
 }
 
-/// Formats JSON like the SDK: indented by 2, without a final newline.
+/// Formats JSON as the SDK does: indented by 2 spaces, without a final newline.
 fn pretty(object: &Ordered) -> Zeroizing<Vec<u8>> {
-    // This cannot fail: the values are strings and JSON values.
+    // Serialization cannot fail, because the values are strings and JSON values.
     Zeroizing::new(serde_json::to_vec_pretty(object).unwrap_or_default())
 }

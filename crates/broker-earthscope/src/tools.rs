@@ -1,4 +1,5 @@
-//! Settings and logins of EarthScope's SDK and `es`: environment, `config.toml`, files.
+//! The settings and logins of EarthScope's SDK and command `es`: environment variables, `config.toml` and other
+//! files.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +8,20 @@ use broker_core::{
 };
 use serde_json::{Map, Value};
 
-/// The settings of one source.
+/// The settings of one source, such as the environment or a file.
 pub(crate) struct Layer {
-    /// Describes the source.
+    /// The name of the source, for messages.
     pub(crate) origin: String,
     oauth2: Map<String, Value>,
     resources: Map<String, Value>,
-    /// Whether its login wins over `tokens.json`.
+    /// Whether a login in this source takes precedence over the login in `tokens.json`.
     pub(crate) first: bool,
-    /// Whether it is a file in the tools' folder, which only the user writes.
+    /// Whether the source is a file in `~/.earthscope`, which only the user writes.
     pub(crate) in_home: bool,
 }
 
 impl Layer {
-    /// Returns a non-empty text of the table `oauth2`.
+    /// Returns a text of the table `oauth2`, unless the text is empty.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         text(&self.oauth2, key)
     }
@@ -29,7 +30,7 @@ impl Layer {
         text(&self.resources, "api_url")
     }
 
-    /// Returns the scope, which is a text or a list.
+    /// Returns the scope, which may be a text or a list.
     pub(crate) fn scope(&self) -> Option<String> {
         match self.oauth2.get("scope")? {
             Value::Array(words) => Some(words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")),
@@ -37,7 +38,7 @@ impl Layer {
         }
     }
 
-    /// Returns the login, if the layer has one.
+    /// Returns the login in this source, if there is one.
     pub(crate) fn login(&self) -> Option<SettingsLogin> {
         let secret = |key| self.text(key).map(Secret::new);
         let (access_token, refresh_token) = (secret("access_token"), secret("refresh_token"));
@@ -58,12 +59,12 @@ fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     table.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// Returns an error in the tools' settings.
+/// Creates an error in the settings of EarthScope's SDK or `es`.
 pub(crate) fn tools_error(message: String) -> SettingsError {
     SettingsError::new("", message)
 }
 
-/// A login in a setting.
+/// A login in the settings of EarthScope's SDK or `es`.
 #[derive(Debug, Clone)]
 pub(crate) struct SettingsLogin {
     pub(crate) origin: String,
@@ -72,7 +73,7 @@ pub(crate) struct SettingsLogin {
 }
 
 impl SettingsLogin {
-    /// Starts a record from this login: with the access token if it is valid, else with the refresh token.
+    /// Starts a record with the access token if that token is valid, and with the refresh token.
     pub(crate) fn begin(&self, context: &Context, scopes: &ScopeKey) -> Result<RecordUpdate> {
         let now = context.now();
         let valid = |token: &Secret| {
@@ -96,18 +97,18 @@ impl SettingsLogin {
     }
 }
 
-/// The tools' settings that a provider uses.
+/// Where a provider finds the settings of EarthScope's SDK and `es`.
 pub(crate) struct Tools<'a> {
     pub(crate) env: &'a dyn Env,
-    /// `~/.earthscope`.
+    /// The folder `~/.earthscope`.
     pub(crate) home: Option<PathBuf>,
     pub(crate) profile: String,
-    /// Whether the provider also uses the environment and files without a profile.
+    /// Whether to read the environment and the files that have no profiles.
     pub(crate) all: bool,
 }
 
 impl Tools<'_> {
-    /// Reads all layers; the first wins.
+    /// Reads the settings of all sources, in order of precedence.
     pub(crate) fn layers(&self) -> Result<Vec<Layer>, SettingsError> {
         let mut layers = Vec::new();
         if self.all {
@@ -121,16 +122,17 @@ impl Tools<'_> {
         Ok(layers)
     }
 
-    /// Returns the login file of the profile.
+    /// Returns the path of the profile's `tokens.json`.
     pub(crate) fn tokens_file(&self) -> Option<PathBuf> {
         let words: Vec<_> = self.profile.split_whitespace().collect();
         let folder = words.join("-").to_lowercase();
-        // The profile must be a plain folder name.
+        // A profile name such as `..` would name a file in another folder.
         let plain = !folder.is_empty() && folder != "." && folder != ".." && !folder.contains('/');
         self.home.as_ref().filter(|_| plain).map(|home| home.join(folder).join("tokens.json"))
     }
 
-    /// Reads variables like `ES_OAUTH2__REFRESH_TOKEN`, in any case. `ES_OAUTH2` may contain all as JSON.
+    /// Reads variables such as `ES_OAUTH2__REFRESH_TOKEN`, in upper or lower case. `ES_OAUTH2` may contain a JSON
+    /// object.
     fn environment(&self) -> Option<Layer> {
         let mut tree = Map::new();
         let mut names = Vec::new();
@@ -159,7 +161,7 @@ impl Tools<'_> {
             .then(|| Layer::from_tree(format!("{} (environment)", names.join(", ")), &tree, true))
     }
 
-    /// Reads `config.toml`: the profile's table over the table `default`.
+    /// Reads `config.toml`. Settings of the profile override those of the table `default`.
     fn config_file(&self) -> Result<Option<Layer>, SettingsError> {
         let Some(path) = self.home.as_ref().map(|home| home.join("config.toml")) else { return Ok(None) };
         let Some(text) = self.read(&path) else { return Ok(None) };
@@ -179,7 +181,7 @@ impl Tools<'_> {
         Ok(Some(Layer { in_home: true, ..Layer::from_tree(path.display().to_string(), &tables, true) }))
     }
 
-    /// Reads the file of the tools' first version.
+    /// Reads `sso_tokens.json`, which the first version of `es` wrote.
     fn legacy_file(&self) -> Option<Layer> {
         let set = self.env.var("APP_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute());
         let base = || {

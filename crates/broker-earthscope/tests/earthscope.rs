@@ -1,4 +1,4 @@
-//! EarthScope against its fake server, with a test clock.
+//! Tests of `kind = "earthscope"` with a fake server and a test clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -15,7 +15,7 @@ use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation, Server, World};
 use serde_json::{Value, json};
 
-/// A user's provider against the fake server.
+/// A provider for a user's login at the fake server.
 pub(crate) struct Seismic {
     pub(crate) world: World,
     pub(crate) service: EarthScope,
@@ -72,21 +72,21 @@ fn approved(rotation: Rotation) -> Seismic {
 }
 
 #[tokio::test]
-async fn conforms_with_repeated_refresh_token() {
+async fn conformance_suite_passes_if_refresh_token_is_unchanged() {
     conformance::run(|| approved(Rotation::Keep)).await;
 }
 
 #[tokio::test]
-async fn conforms_without_refresh_token_in_responses() {
+async fn conformance_suite_passes_if_refresh_token_is_omitted() {
     conformance::run(|| approved(Rotation::Omit)).await;
 }
 
 #[tokio::test]
-async fn conforms_with_rotation_and_reuse_detection() {
+async fn conformance_suite_passes_with_token_reuse_detection() {
     conformance::run(|| approved(Rotation::RotateDetectReuse)).await;
 }
 
-/// A provider with a client secret.
+/// A provider with a client secret at the fake server.
 struct Machine(Seismic);
 
 impl Machine {
@@ -127,6 +127,6 @@ impl Subject for Machine {
 }
 
 #[tokio::test]
-async fn conforms_with_client_credentials() {
+async fn client_credentials_pass_the_conformance_suite() {
     conformance::run(Machine::new).await;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use broker_core::{Command, ConfigDuration, ExpiresAs, Fields, SecretSource, SettingsError};
 use serde::Deserialize;
 
-/// The settings of a provider; docs/configuration.md describes each key.
+/// The settings of a provider: see docs/configuration.md.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -24,22 +24,22 @@ pub(crate) struct Config {
     pub(crate) lifetime: Option<ConfigDuration>,
 }
 
-/// How a program returns its token.
+/// The format of a program's output.
 #[derive(Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Protocol {
-    /// The protocol of docs/dev/plugin-protocol.md.
+    /// The plugin protocol of docs/dev/plugin-protocol.md.
     #[default]
     Broker,
-    /// `credential_process` of AWS tools.
+    /// The format of `credential_process` of AWS tools.
     Aws,
-    /// `ExecCredential` of kubectl.
+    /// The format `ExecCredential` of kubectl.
     Kubectl,
-    /// The first line is the token.
+    /// The token is the first line.
     Text,
-    /// A JSON object that contains the token.
+    /// The token is a field of a JSON object.
     Json,
-    /// A credential provider of cargo.
+    /// The credential provider protocol of cargo.
     Cargo,
 }
 
@@ -57,7 +57,7 @@ impl Protocol {
 }
 
 impl Config {
-    /// Rejects keys that the protocol does not use.
+    /// Rejects configuration keys that do not apply to the configured protocol.
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
         use Protocol::{Broker, Cargo, Json, Text};
         let keys = [

@@ -1,4 +1,4 @@
-//! The response of a plugin to `exchange` and `login`.
+//! The plugin's response to `exchange` and `login`.
 
 use broker_core::{Derived, Record, ScopeKey, Secret};
 use chrono::{DateTime, Utc};
@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use crate::wire::{Message, parse};
 
-/// The response to `exchange` and `login`.
 #[derive(Deserialize)]
 pub(crate) struct ExchangeResponse {
     #[serde(default)]
@@ -24,12 +23,12 @@ pub(crate) struct ExchangeResponse {
 
 #[derive(Deserialize)]
 pub(crate) struct IssuedToken {
-    /// The requested scopes, if absent.
+    /// The scopes of the token. If absent, the token has the requested scopes.
     scopes: Option<Vec<String>>,
     pub(crate) secret: Secret,
     #[serde(rename = "type")]
     pub(crate) token_type: Option<String>,
-    /// `null` means that the token never expires.
+    /// The expiry. `null` means that the token never expires.
     #[serde(default, deserialize_with = "present")]
     pub(crate) expires_at: Option<Value>,
     pub(crate) expires_in: Option<Value>,
@@ -45,8 +44,8 @@ impl ExchangeResponse {
         self.grant.take_if(|grant| grant.expose().is_empty());
     }
 
-    /// Whether the response changes anything that leads to the requested token. Otherwise the broker would repeat the
-    /// same exchange.
+    /// Whether the response changes the record in a way that helps the next exchange. Otherwise the broker would
+    /// repeat the same exchange forever.
     pub(crate) fn makes_progress(&self, record: &Record, requested: &ScopeKey, now: DateTime<Utc>) -> bool {
         let stored = record.usable_grant();
         let is_new = |grant: &Secret| !stored.is_some_and(|stored| stored.secret().same_as(grant));
@@ -65,7 +64,7 @@ impl ExchangeResponse {
 }
 
 impl IssuedToken {
-    /// The scopes of the token; the requested ones if it names none.
+    /// Returns the scopes of the token. A token without `scopes` has the requested ones.
     pub(crate) fn scopes(&self, requested: &ScopeKey) -> ScopeKey {
         self.scopes.as_deref().map_or_else(|| requested.clone(), scope_key)
     }
@@ -75,7 +74,7 @@ pub(crate) fn scope_key(scopes: &[String]) -> ScopeKey {
     ScopeKey::new(scopes.iter().map(String::as_str))
 }
 
-/// Returns the grant of a response that is malformed otherwise.
+/// Returns the grant of a malformed response.
 pub(crate) fn salvage_grant(line: &[u8]) -> Option<Secret> {
     #[derive(Deserialize)]
     struct GrantOnly {
@@ -87,7 +86,7 @@ pub(crate) fn salvage_grant(line: &[u8]) -> Option<Secret> {
     }
 }
 
-/// Keeps `null` apart from a missing field.
+/// Distinguishes `null` from a missing field.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }

@@ -1,5 +1,5 @@
-//! `kind = "exec"`: a program in any language. It is a plugin with the protocol of docs/dev/plugin-protocol.md, or a
-//! program that prints a token.
+//! The provider type `kind = "exec"`: a plugin that implements docs/dev/plugin-protocol.md, or any program that
+//! prints a token.
 
 mod config;
 mod exchange_response;
@@ -17,7 +17,7 @@ use config::{Config, Protocol};
 use plugin::Plugin;
 use source::Source;
 
-/// `kind = "exec"`.
+/// The provider type `kind = "exec"`.
 pub const KIND: Kind = Kind {
     name: "exec",
     about: "a program in any language: a plugin, or a program that prints a token",

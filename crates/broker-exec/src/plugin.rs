@@ -1,4 +1,4 @@
-//! A provider that is a plugin.
+//! A provider that is a plugin, which implements docs/dev/plugin-protocol.md.
 
 use async_trait::async_trait;
 use broker_core::{
@@ -15,15 +15,15 @@ use crate::program::Program;
 use crate::session::{Malformed, Session};
 use crate::wire::{Description, Request, RevokeResponse};
 
-/// Keys of the record's metadata: the plugin's own data, its issuer, and whether it has a login.
+/// Keys of the record's metadata: the plugin's own data, the plugin's issuer, and whether the plugin supports a
+/// login.
 const PLUGIN_DATA: &str = "plugin";
 const ISSUER: &str = "issuer";
 const HAS_LOGIN: &str = "login";
 
-/// The lifetime of a token if neither the response nor the token contains one.
+/// The lifetime of a token if neither the response nor a JWT contains one.
 pub(crate) const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
-/// A provider that is a plugin.
 pub(crate) struct Plugin {
     name: String,
     program: Program,
@@ -41,12 +41,12 @@ impl Plugin {
         });
         let program = Program::new(config.command.0)?.without_variables(variables.collect());
         let secrets: Vec<_> = config.secrets.into_iter().collect();
-        // None, if one of the secrets cannot be read now.
+        // `None` if one of the secrets cannot be read now.
         let fingerprints: Option<Vec<_>> = secrets
             .iter()
             .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)))
             .collect();
-        // Other settings may mean another service, which must not get this one's tokens.
+        // Other settings may select another service, which must not receive stored tokens of this one.
         let settings_text = Secret::new(Value::Object(config.settings.0.clone()).to_string());
         let issuer = Issuer {
             kind: "exec".to_owned(),
@@ -76,7 +76,7 @@ impl Plugin {
         Request::new(action, &self.name, now, &self.settings)
     }
 
-    /// Starts the plugin and requests its description. The plugin gets no secret before its issuer is checked.
+    /// Starts the plugin and requests its description. Secrets are sent only after the check of the plugin's issuer.
     async fn begin<'a>(
         &'a self,
         context: &'a Context,
@@ -119,7 +119,7 @@ impl Plugin {
         }
     }
 
-    /// Converts a response to an update of the record. A grant is saved even if the rest is malformed.
+    /// Converts a response to a record update. A new grant is saved even if the response is malformed.
     fn update(
         &self,
         session: &mut Session<'_>,
@@ -241,7 +241,7 @@ impl Plugin {
         Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LeaveOut(part))
     }
 
-    /// Adds what the plugin said about itself.
+    /// Stores the plugin's issuer, and whether the plugin supports a login, in the record.
     fn with_description(update: RecordUpdate, description: &Description) -> RecordUpdate {
         update
             .and_metadata(ISSUER, Value::from(description.issuer.as_str()))
@@ -263,7 +263,7 @@ impl Plugin {
         }
         let request = self.request("login", context.now()).with_secrets(secrets).for_login(login);
         let response = session.log_in(&request).await;
-        // A signal may interrupt until here, where nothing can be lost. From here it waits for the save.
+        // Before the response, a signal may cancel the login. From now on, a signal waits until the result is saved.
         let received_at = context.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
             let code = match login {
@@ -291,7 +291,7 @@ impl Provider for Plugin {
         &self.issuer
     }
 
-    /// Leaves the rest to the exchange: only a running plugin can name its features.
+    /// Checks only what needs no running plugin. The exchange checks which features the plugin supports.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().iter().any(Derived::is_key) {
@@ -308,7 +308,7 @@ impl Provider for Plugin {
     }
 
     fn can_renew(&self, record: &Record) -> bool {
-        // Before the first exchange, it is unknown whether the plugin has a login.
+        // Before the first exchange, the broker does not know whether the plugin supports a login.
         record.usable_grant().is_some() || record.metadata(HAS_LOGIN).and_then(Value::as_bool) != Some(true)
     }
 
@@ -332,7 +332,7 @@ impl Provider for Plugin {
             _ if description.supports_login(login) => {
                 self.log_in(context, &mut session, login, &secrets).await
             }
-            // Without a login, an exchange shows that the secrets work.
+            // For a plugin without a login, an issued token proves that the secrets are valid.
             Login::Usual if !description.supports("login") => {
                 let record = Record::new(&self.name, self.issuer.clone());
                 let request = TokenRequest::new();

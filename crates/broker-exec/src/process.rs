@@ -1,4 +1,4 @@
-//! The process of a plugin: its pipes, its limits, and its shutdown.
+//! The process of a plugin: pipes, limits and shutdown.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,47 +12,44 @@ use zeroize::Zeroizing;
 
 use crate::program::Program;
 
-/// The limits of one line, and of all output of a session.
+/// The limits of one line and of all output of a plugin.
 const MAX_LINE: usize = 1 << 20;
 const MAX_OUTPUT: usize = 4 << 20;
 
-/// The limit of stored stderr. The rest is read and discarded, so that the plugin does not block.
+/// The limit of stored stderr. Further output is read and discarded, so that the plugin does not block.
 const MAX_STDERR: usize = 64 * 1024;
 
 /// How long a plugin may take to exit after its last response, and then after SIGTERM.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long to read the rest of a pipe after its writer has ended.
+/// How long to read remaining output after the plugin has exited.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The same while a result waits to be saved.
+/// How long to read remaining output of a killed plugin, whose result is not saved yet.
 const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How a plugin is ended.
+/// How to end a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
-    /// Kills it, because its result is not saved yet.
+    /// Kills the plugin immediately, because its result must be saved now.
     Kill,
-    /// Sends SIGTERM after a violation of the protocol.
+    /// Sends SIGTERM, because the plugin violated the protocol.
     Terminate,
-    /// Waits for its exit first.
+    /// Waits until the plugin exits.
     Wait,
 }
 
-/// Why no line could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadError {
-    /// The process, or its output, has ended.
+    /// The process has exited or closed stdout.
     Ended,
-    /// The output exceeds a limit.
     TooLong,
 }
 
-/// A running plugin in its own process group, so that Ctrl-C does not reach it, and the processes that it starts end
-/// with it.
+/// A running plugin in its own process group: Ctrl-C does not reach the plugin, and its child processes end with it.
 pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -65,7 +62,6 @@ pub(crate) struct Process {
     killed: bool,
 }
 
-/// The output on stderr.
 #[derive(Default)]
 pub(crate) struct Stderr {
     bytes: Zeroizing<Vec<u8>>,
@@ -91,7 +87,7 @@ impl Process {
             stdout,
             stderr_task,
             stderr,
-            // Large enough not to be reallocated, which would leave copies of secrets.
+            // A reallocation would leave copies of secrets in memory.
             buffer: Zeroizing::new(Vec::with_capacity(64 * 1024)),
             bytes_read: 0,
             stdout_closed: false,
@@ -99,7 +95,7 @@ impl Process {
         })
     }
 
-    /// Writes a line. Errors show in the response.
+    /// Writes a line. Ignores errors, because reading the response then fails.
     pub(crate) async fn write(&mut self, line: &[u8]) {
         if let Some(stdin) = &mut self.stdin {
             let written = stdin.write_all(line).await;
@@ -109,7 +105,7 @@ impl Process {
         }
     }
 
-    /// Reads the next line. It is cancel safe.
+    /// Reads the next line. This function is cancel safe.
     pub(crate) async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, ReadError> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -120,7 +116,7 @@ impl Process {
                 return Err(ReadError::TooLong);
             }
             if self.stdout_closed {
-                // The last line may lack its line end.
+                // The last line may lack the line end.
                 return match std::mem::take(&mut self.buffer) {
                     line if line.trim_ascii().is_empty() => Err(ReadError::Ended),
                     line => Ok(line),
@@ -130,7 +126,7 @@ impl Process {
         }
     }
 
-    /// Whether there is output that was not requested.
+    /// Whether the plugin sent output that was not requested.
     pub(crate) fn has_unread_output(&self) -> bool {
         !self.buffer.trim_ascii().is_empty()
     }
@@ -142,7 +138,7 @@ impl Process {
             read = self.stdout.read(&mut chunk) => Some(read),
             () = ended(&self.child) => None,
         };
-        // A process that the plugin has started may keep the pipe open.
+        // A child process of the plugin may keep the pipe open.
         let read = match read {
             Some(read) => read,
             None => tokio::time::timeout(DRAIN_TIMEOUT, self.stdout.read(&mut chunk)).await.unwrap_or(Ok(0)),
@@ -156,7 +152,7 @@ impl Process {
         }
     }
 
-    /// Ends the process group. Returns the exit status, unless the plugin was killed, and its stderr.
+    /// Ends the process group. Returns the exit status and stderr. A killed plugin has no exit status.
     pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Stderr) {
         self.stdin = None;
         let timeout = match shutdown {
@@ -172,13 +168,13 @@ impl Process {
             signal(&mut self.child, GroupSignal::Term);
             let _ = tokio::time::timeout(TERM_TIMEOUT, ended(&self.child)).await;
         }
-        // Before the process is reaped: until then its id is not used again.
+        // The process ID is reserved until `wait`, so the signal cannot reach another process.
         signal(&mut self.child, GroupSignal::Kill);
         self.killed = true;
         let drain = if shutdown == Shutdown::Kill { KILL_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         let status = tokio::time::timeout(drain, self.child.wait()).await;
         let status = status.ok().and_then(std::io::Result::ok).filter(|_| exited);
-        // A process that has left the group may keep the pipe open.
+        // A child process that has left the group may keep the pipe open.
         if tokio::time::timeout(drain, &mut self.stderr_task).await.is_err() {
             self.stderr_task.abort();
         }
@@ -197,7 +193,7 @@ impl Drop for Process {
 }
 
 impl Stderr {
-    /// The lines, without a truncated last one: a part of a secret cannot be redacted.
+    /// Returns the lines. A truncated last line is dropped, because a partial secret cannot be redacted.
     pub(crate) fn lines(&self) -> Vec<Zeroizing<String>> {
         let text = Zeroizing::new(String::from_utf8_lossy(&self.bytes).into_owned());
         let mut lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
@@ -225,7 +221,7 @@ enum GroupSignal {
     Kill,
 }
 
-/// Waits until the process has exited, without reaping it, so that its id stays reserved.
+/// Waits until the process has exited, but does not reap it, so that the process ID stays reserved.
 #[cfg(unix)]
 async fn ended(child: &Child) {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -238,7 +234,6 @@ async fn ended(child: &Child) {
     }
 }
 
-/// Signals the whole group.
 #[cfg(unix)]
 fn signal(child: &mut Child, signal: GroupSignal) {
     use rustix::process::{Pid, Signal, kill_process_group};
@@ -253,7 +248,7 @@ fn signal(child: &mut Child, signal: GroupSignal) {
 
 #[cfg(not(unix))]
 async fn ended(_child: &Child) {
-    // The end of its output shows its exit.
+    // On this system, only the end of the output shows that the plugin has exited.
     std::future::pending().await
 }
 

@@ -1,20 +1,20 @@
-//! The program that `command` names: its path, arguments and environment.
+//! The program in the configuration key `command`: path, arguments and environment.
 
 use std::path::{Path, PathBuf};
 
 use broker_core::{Env, Error, ErrorCode, Result, Secret, SettingsError, fingerprint, platform, sanitize};
 use tokio::process::Command;
 
-/// A program with its arguments.
 #[derive(Debug)]
 pub(crate) struct Program {
     words: Vec<String>,
-    /// Environment variables to remove.
+    /// Environment variables that the program must not inherit.
     without_variables: Vec<String>,
 }
 
 impl Program {
-    /// Creates a program from the words of `command`. A path relative to the working directory is an error.
+    /// Creates a program from the words of `command`. A relative path is an error, because the working directory may
+    /// differ.
     pub(crate) fn new(words: Vec<String>) -> Result<Self, SettingsError> {
         let path = words.first().map(String::as_str).unwrap_or_default();
         if path.contains('/') && !path.starts_with('/') && !path.starts_with("~/") {
@@ -26,17 +26,18 @@ impl Program {
         Ok(Self { words, without_variables: Vec::new() })
     }
 
-    /// Removes these variables from the program's environment.
+    /// Sets which environment variables the program does not inherit.
     pub(crate) fn without_variables(self, without_variables: Vec<String>) -> Self {
         Self { without_variables, ..self }
     }
 
-    /// Identifies the program in a record: its name and a fingerprint of all words, which may contain secrets.
+    /// Identifies the program in a record. The fingerprint covers all words of `command`, which may contain secrets.
     pub(crate) fn endpoint(&self) -> String {
         format!("{} {}", self.name(), fingerprint("command", &Secret::new(self.words.join("\0")), 64))
     }
 
-    /// The file name of the program, or of the script that it runs. Other words may contain secrets.
+    /// Returns the file name of the program or of its script, for messages. Other words of `command` may contain
+    /// secrets.
     pub(crate) fn name(&self) -> String {
         let path = self.words.iter().take(2).rev().find(|word| word.starts_with(['/', '~']));
         let word = path.map_or_else(|| self.program(), String::as_str);
@@ -48,7 +49,7 @@ impl Program {
         self.words.first().map(String::as_str).unwrap_or_default()
     }
 
-    /// Builds the command. It runs in `/`, with the broker's environment but without the broker's settings and secrets.
+    /// Builds the command. The program runs in `/` and does not inherit the broker's settings and secrets.
     pub(crate) fn command(&self, env: &dyn Env) -> Result<Command> {
         let mut command = Command::new(self.find(env)?);
         command.args(self.words.iter().skip(1).map(|word| expand(word, env))).kill_on_drop(true);
@@ -74,11 +75,11 @@ impl Program {
             return Ok(expand(program, env));
         }
         let Some(path) = env.var("PATH") else { return Ok(PathBuf::from(program)) };
-        // Relative folders depend on the working directory.
+        // Relative folders in `PATH` depend on the working directory, so they are skipped.
         let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         let mut files: Vec<_> =
             folders.map(|folder| folder.join(program)).filter(|path| path.is_file()).collect();
-        // If none is executable, the first one: its error says why.
+        // If no file is executable, starting the first one fails with an error that says why.
         let first = files.iter().position(|path| is_executable(path)).unwrap_or(0);
         (first < files.len()).then(|| files.swap_remove(first)).ok_or_else(|| {
             let message = format!("program {} is not in PATH", sanitize(program));

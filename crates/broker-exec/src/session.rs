@@ -1,4 +1,4 @@
-//! One conversation with a plugin.
+//! A session with a running plugin: requests, responses and prompts.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -14,42 +14,39 @@ use crate::process::{Process, ReadError, Shutdown, Stderr};
 use crate::program::Program;
 use crate::wire::{self, Answer, Hello, Message, Request, ShowCode, VERSION, line};
 
-/// The limit of a login, without the time that the user takes to answer.
+/// The time limit of a login, not counting the time that the user takes to answer prompts.
 const MAX_LOGIN: Duration = Duration::from_mins(15);
 
-/// The limit of silence in a login, as a multiple of `timeout`.
+/// How long a plugin may be silent during a login, as a multiple of `timeout`.
 const LOGIN_TIMEOUTS: u32 = 4;
 
-/// How often a login checks whether its caller still waits.
+/// How often a login checks whether the caller has cancelled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The shortest line of a secret that is redacted on its own.
+/// The shortest line of a multi-line secret that is redacted separately.
 const MIN_LINE: usize = 8;
 
-/// A running plugin and the state of the conversation.
 pub(crate) struct Session<'a> {
     context: &'a Context,
     program: &'a Program,
     process: Process,
-    /// When an exchange times out.
     deadline: Instant,
-    /// Secrets that were sent or received. They are redacted in all output.
+    /// Secrets that were sent or received, to redact them in all output.
     secrets: Vec<Secret>,
-    /// Whether the plugin violated the protocol.
     is_broken: bool,
-    /// Whether to end the plugin without waiting for its exit.
+    /// Whether to end the plugin without waiting until it exits.
     is_abandoned: bool,
     stage: Stage,
 }
 
-/// The stage of an exchange.
+/// The progress of an exchange, which decides how an error is reported and how the plugin ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// No request was sent that makes the service issue something.
+    /// The service cannot have issued a token yet.
     Before,
-    /// Such a request was sent: something may have been issued even if the response is malformed.
+    /// A token request was sent, so the service may have issued a token even if the response is malformed.
     Requested,
-    /// Something was issued and has to be saved first.
+    /// A token or a grant was issued and must be saved now.
     Issued,
 }
 
@@ -66,7 +63,7 @@ impl From<Error> for Malformed {
 }
 
 impl<'a> Session<'a> {
-    /// Starts the plugin. Except in a login, all responses have to arrive within `timeout` from here.
+    /// Starts the plugin. Except in a login, all responses must arrive within `timeout` from now.
     pub(crate) fn start(context: &'a Context, program: &'a Program) -> Result<Self> {
         Ok(Self {
             context,
@@ -80,14 +77,14 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Notes that the next request may make the service issue something.
+    /// Records that the next request may make the service issue a token.
     pub(crate) fn begin_exchange(&mut self) -> Result<()> {
         self.check_no_output()?;
         self.stage = Stage::Requested;
         Ok(())
     }
 
-    /// Notes that something was issued, which is saved before the plugin's exit is awaited.
+    /// Records that a token or a grant was issued, so that it is saved before the plugin exits.
     pub(crate) fn set_issued(&mut self) {
         self.stage = Stage::Issued;
     }
@@ -99,7 +96,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Adds a secret to redact, and each line of it.
+    /// Adds a secret, and each long line of the secret, to the redacted texts.
     pub(crate) fn hide(&mut self, secret: &Secret) {
         self.secrets.push(secret.clone());
         let text = secret.expose();
@@ -108,12 +105,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Redacts a text of the plugin.
     pub(crate) fn redact(&self, text: &str) -> String {
         redact(text, &self.secrets.iter().collect::<Vec<_>>())
     }
 
-    /// Reads the plugin's hello and checks its versions.
+    /// Reads the plugin's first message and checks the protocol version.
     pub(crate) async fn greet(&mut self) -> Result<()> {
         let line = self.line().await?;
         let Ok(hello) = serde_json::from_slice::<Hello>(&line) else {
@@ -132,12 +128,12 @@ impl<'a> Session<'a> {
         Err(Error::new(ErrorCode::ProtocolMismatch, message).with_hint("update the plugin or the broker"))
     }
 
-    /// Sends a request and returns the response.
+    /// Sends a request and returns the plugin's response.
     pub(crate) async fn request<T: DeserializeOwned>(&mut self, request: &Request<'_>) -> Result<T> {
         self.try_request(request).await.map_err(|malformed| malformed.error)
     }
 
-    /// The same, but returns a malformed line, from which a grant may be salvaged.
+    /// Sends a request. Also returns a malformed response, which may still contain a grant.
     pub(crate) async fn try_request<T: DeserializeOwned>(
         &mut self,
         request: &Request<'_>,
@@ -153,7 +149,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Requests a login, and shows the plugin's prompts to the user.
+    /// Sends a login request, and shows the plugin's prompts to the user.
     pub(crate) async fn log_in<T: DeserializeOwned>(
         &mut self,
         request: &Request<'_>,
@@ -180,7 +176,7 @@ impl<'a> Session<'a> {
         match message {
             Message::Ask(ask) => {
                 let question = self.redact(&ask.question);
-                // The prompt adds a colon.
+                // The prompt appends its own colon.
                 let question = question.trim_end_matches(|c: char| c == ':' || c.is_whitespace());
                 let answer = if ask.hidden {
                     let answer = prompt.ask_hidden(question).await?;
@@ -213,7 +209,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Checks the URL of a page for the browser.
+    /// Checks the URL of a page that the user should open.
     fn page(&mut self, url: &str) -> Result<String> {
         match ServiceUrl::parse(url) {
             Ok(url) => Ok(url.as_str().to_owned()),
@@ -255,7 +251,7 @@ impl<'a> Session<'a> {
     }
 
     fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
-        // Errors of the parser would quote secrets.
+        // The parser's error is not shown, because it may quote secrets.
         wire::parse(line).ok_or_else(|| self.broken("sent a line that is not a message of the protocol"))
     }
 
@@ -273,8 +269,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Creates the error of a violated protocol. After the request of an exchange it is transient, because it says
-    /// nothing about the service. [`Session::close`] adds the exit status and stderr.
+    /// Returns the error for a violated protocol. After a token request, the error is transient, because the service
+    /// may be fine. [`Session::close`] adds the exit status and stderr.
     fn broken(&mut self, problem: &str) -> Error {
         (self.is_broken, self.is_abandoned) = (true, true);
         let code =
@@ -282,7 +278,7 @@ impl<'a> Session<'a> {
         Error::new(code, format!("plugin `{}` {problem}", self.program.name()))
     }
 
-    /// Ends the plugin and reports its stderr.
+    /// Ends the plugin, logs its stderr and returns `result`.
     pub(crate) async fn close<T>(self, result: Result<T>) -> Result<T> {
         let shutdown = match &result {
             Ok(_) if self.stage == Stage::Issued => Shutdown::Kill,
@@ -304,7 +300,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Logs stderr without secrets. Returns its lines, and whether it contained secrets.
+/// Logs stderr with redacted secrets. Returns the lines, and whether any line contained a secret.
 fn log(program: &Program, stderr: &Stderr, secrets: &[&Secret]) -> (Vec<String>, bool) {
     let mut leaked = false;
     let mut lines = Vec::new();
@@ -318,7 +314,7 @@ fn log(program: &Program, stderr: &Stderr, secrets: &[&Secret]) -> (Vec<String>,
     (lines, leaked)
 }
 
-/// Adds the exit status and the last line of stderr.
+/// Adds the exit status and the last line of stderr to an error message.
 fn with_details(error: Error, status: Option<ExitStatus>, lines: &[String]) -> Error {
     let mut message = error.message().to_owned();
     if let Some(status) = status.filter(|status| !status.success()) {

@@ -1,4 +1,4 @@
-//! The messages of the plugin protocol, version 1. docs/dev/plugin-protocol.md describes them.
+//! The messages of the plugin protocol, version 1: see docs/dev/plugin-protocol.md.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// The supported version.
+/// The supported version of the plugin protocol.
 pub(crate) const VERSION: u64 = 1;
 
-/// The first message of the plugin.
+/// The first message of the plugin, which lists the plugin's protocol versions.
 #[derive(Deserialize)]
 pub(crate) struct Hello {
     pub(crate) v: Vec<u64>,
 }
 
-/// A request of the broker.
+/// A request to the plugin.
 #[derive(Serialize)]
 pub(crate) struct Request<'a> {
     v: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Request<'a> {
     login: Option<LoginMethod<'a>>,
 }
 
-/// The part of the record that a plugin gets.
+/// The part of the record that a plugin receives.
 #[derive(Serialize)]
 struct RecordView<'a> {
     account: Option<&'a str>,
@@ -50,7 +50,7 @@ struct RecordView<'a> {
 #[derive(Serialize)]
 struct GrantView<'a> {
     secret: &'a str,
-    /// The time of an earlier request that got no response and may have used it.
+    /// When an earlier request sent this grant and got no response. The service may have invalidated the grant.
     sent_at: Option<String>,
 }
 
@@ -74,7 +74,7 @@ struct RequestedToken<'a> {
     force: bool,
 }
 
-/// The way to log in.
+/// How the user logs in.
 #[derive(Serialize)]
 struct LoginMethod<'a> {
     #[serde(rename = "with")]
@@ -99,8 +99,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record, with the metadata of `key`. A refresh intent noted since `began_at` belongs to this operation and
-    /// is left out.
+    /// Adds the record, and the metadata at `key`. Omits a `sent_at` that the current operation has set.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),
@@ -110,7 +109,7 @@ impl<'a> Request<'a> {
             issued_at: rfc3339(token.issued_at()),
             expires_at: token.expires_at().map(rfc3339),
         };
-        // A refused grant is not sent.
+        // A grant that the service refused is not sent.
         let grant = record.usable_grant().map(|grant| GrantView {
             secret: grant.secret().expose(),
             sent_at: grant.sent_at().filter(|at| *at < began_at).map(rfc3339),
@@ -142,7 +141,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The name of a way to log in.
+/// Returns the protocol's name for the way to log in.
 fn method(login: &Login) -> &'static str {
     match login {
         Login::RefreshToken(_) => "refresh_token",
@@ -151,23 +150,22 @@ fn method(login: &Login) -> &'static str {
     }
 }
 
-/// The user's answer to a question of the plugin.
 #[derive(Serialize)]
 pub(crate) struct Answer<'a> {
     pub(crate) answer: &'a str,
 }
 
-/// Writes a message as a line.
+/// Serializes a message as one line of JSON.
 pub(crate) fn line(message: &impl Serialize) -> Zeroizing<Vec<u8>> {
-    // Large enough not to be reallocated, which would leave copies of secrets.
+    // A reallocation would leave copies of secrets in memory.
     let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    // Cannot fail: all keys are text.
+    // Serialization cannot fail, because all map keys are text.
     let _ = serde_json::to_writer(&mut *line, message);
     line.push(b'\n');
     line
 }
 
-/// A message of the plugin after a request: the response, or a prompt of a login.
+/// A plugin's response, or a prompt that the plugin sends during a login.
 pub(crate) enum Message<T> {
     Ok(T),
     Err(PluginError),
@@ -178,7 +176,7 @@ pub(crate) enum Message<T> {
     Tell(Tell),
 }
 
-/// A message as it is sent: an object with one of these fields.
+/// A plugin's message as JSON: an object with exactly one of these fields.
 #[derive(Deserialize)]
 struct RawMessage<T> {
     ok: Option<T>,
@@ -190,7 +188,7 @@ struct RawMessage<T> {
     tell: Option<Tell>,
 }
 
-/// Parses a line. `None` means that it is not a message of the protocol.
+/// Parses a line. Returns `None` if the line is not a message of the protocol.
 pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<Message<T>> {
     let RawMessage { ok, err, ask, show_code, show_page, waiting, tell } =
         serde_json::from_slice(line).ok()?;
@@ -205,7 +203,7 @@ pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<Message<T>> {
     ];
     let mut messages = messages.into_iter().flatten();
     let first = messages.next();
-    // Two messages in one line are ambiguous.
+    // A line with two messages is invalid.
     first.filter(|_| messages.next().is_none())
 }
 
@@ -221,7 +219,6 @@ pub(crate) struct ShowCode {
     pub(crate) verification_uri: String,
     pub(crate) verification_uri_complete: Option<String>,
     pub(crate) user_code: String,
-    /// In seconds.
     #[serde(default)]
     pub(crate) expires_in: u32,
 }
@@ -242,7 +239,6 @@ pub(crate) struct Tell {
     pub(crate) message: String,
 }
 
-/// The response to `describe`.
 #[derive(Deserialize)]
 pub(crate) struct Description {
     pub(crate) issuer: String,
@@ -263,7 +259,7 @@ impl Description {
         self.actions.iter().any(|supported| supported == action)
     }
 
-    /// Whether the plugin supports this way to log in. The usual one is not listed in `login_with`.
+    /// Whether the plugin supports this way to log in. `login_with` lists only other ways than the usual one.
     pub(crate) fn supports_login(&self, login: &Login) -> bool {
         let method = method(login);
         self.supports("login")
@@ -271,7 +267,6 @@ impl Description {
     }
 }
 
-/// The response to `revoke`.
 #[derive(Deserialize)]
 pub(crate) struct RevokeResponse {
     #[serde(default)]
@@ -279,19 +274,18 @@ pub(crate) struct RevokeResponse {
     pub(crate) note: Option<String>,
 }
 
-/// An error that the plugin reports.
+/// An error in a plugin's response.
 #[derive(Deserialize)]
 pub(crate) struct PluginError {
     kind: String,
     #[serde(default)]
     message: Value,
     hint: Option<String>,
-    /// In seconds.
     retry_after: Option<Value>,
 }
 
 impl PluginError {
-    /// Converts it to an error of the broker; `redact` removes secrets from a text.
+    /// Converts the plugin's error to an error of the broker. `redact` removes secrets from a text.
     pub(crate) fn error(&self, redact: impl Fn(&str) -> String) -> Error {
         let wait = self.retry_after.as_ref().and_then(seconds).and_then(|wait| wait.to_std().ok());
         let code = match self.kind.as_str() {
@@ -304,7 +298,7 @@ impl PluginError {
             "configuration" => ErrorCode::ConfigInvalid,
             _ => ErrorCode::ProgramFailed,
         };
-        // A message may be a number, as an HTTP status.
+        // Some plugins send a number as the message, such as an HTTP status.
         let message = match &self.message {
             Value::Null => String::new(),
             Value::String(message) => message.trim().to_owned(),

@@ -1,4 +1,4 @@
-//! `kind = "exec"`: the example plugins with the fake servers.
+//! Tests of `kind = "exec"`: the example plugins of docs/plugins with fake servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -15,19 +15,18 @@ use broker_testkit::conformance::{self, ClientSubject, Subject};
 use broker_testkit::{EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation, Server, TestEnv, World};
 use serde_json::{Value, json};
 
-/// The path of an example in docs/plugins.
 pub(crate) fn example(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/plugins").join(name);
     path.canonicalize().expect("an example").display().to_string()
 }
 
-/// Serializes the tests: between fork and exec, a child of another test would hold this test's file locks.
+/// Serializes the tests, because a child process that another test forks would inherit this test's file locks.
 pub(crate) static SERIAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A test world with the usual `PATH`.
+/// A test world with the real `PATH`, so that plugins can be started.
 pub(crate) fn world() -> World {
     let mut world = World::new();
-    // Includes the start of a process.
+    // The timeout includes the start of a process.
     world.timeout = Duration::from_secs(20);
     world.env = TestEnv::default().with("PATH", &std::env::var("PATH").expect("a PATH"));
     world
@@ -37,7 +36,7 @@ pub(crate) fn build(table: Value, world: &World) -> Arc<dyn Provider> {
     (KIND.build)(&Settings::new(World::NAME, table, &world.env)).expect("settings")
 }
 
-/// The Python plugin, which logs in with a refresh token.
+/// The example plugin in Python, which logs in with a refresh token.
 struct Refreshing {
     world: World,
     service: EarthScope,
@@ -68,7 +67,7 @@ impl Subject for Refreshing {
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
-        // The clone shares its answers with the world's prompt.
+        // The prompt's clones share their answers.
         let _ = self.world.person.clone().answering(&self.service.issue_refresh_token());
         self.of_client(&self.client_id)
     }
@@ -93,14 +92,14 @@ impl Subject for Refreshing {
 
 #[tokio::test]
 #[ignore = "needs python3"]
-async fn python_plugin_conforms() {
+async fn python_plugin_passes_the_conformance_suite() {
     let _serial = SERIAL.lock().await;
     conformance::run(|| Refreshing::new(EarthScopeOptions::default())).await;
 }
 
 #[tokio::test]
 #[ignore = "needs python3"]
-async fn python_plugin_conforms_with_rotation() {
+async fn python_plugin_passes_conformance_with_rotation() {
     let _serial = SERIAL.lock().await;
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..EarthScopeOptions::default() };
     conformance::run(|| Refreshing::new(options.clone())).await;
@@ -120,12 +119,12 @@ async fn python_plugin_logs_in_with_refresh_token() {
 }
 
 #[tokio::test]
-async fn unused_plugin_may_renew_without_login() {
+async fn plugin_without_a_stored_login_can_renew() {
     let plugin = client().provider();
     assert!(plugin.can_renew(&Record::new(World::NAME, plugin.issuer().clone())));
 }
 
-/// The sh plugin, with a client secret and no login.
+/// The example plugin in sh, which uses a client secret and no login.
 fn client() -> ClientSubject {
     ClientSubject::new(world(), EarthDailyOptions::default(), |world, service, secret| {
         let settings =
@@ -138,7 +137,7 @@ fn client() -> ClientSubject {
 
 #[tokio::test]
 #[ignore = "needs curl and jq"]
-async fn sh_plugin_conforms() {
+async fn sh_plugin_passes_the_conformance_suite() {
     let _serial = SERIAL.lock().await;
     conformance::run(client).await;
 }

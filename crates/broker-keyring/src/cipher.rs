@@ -1,4 +1,4 @@
-//! The cipher of sealed records.
+//! Encrypts and decrypts sealed records.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::key::{DataKey, random};
 
-/// The length of a nonce. Random nonces of this length do not repeat.
+/// The length of a nonce in bytes. Random nonces of this length do not repeat.
 const NONCE: usize = 24;
 
-/// Seals `plain` into the envelope. The other fields of the envelope are authenticated.
+/// Encrypts `plain` into the envelope, and authenticates the envelope's other fields.
 pub(crate) fn seal(key: &DataKey, mut envelope: Envelope, plain: &[u8]) -> Result<Envelope> {
     let mut nonce = [0; NONCE];
     random(&mut nonce)?;
@@ -24,7 +24,7 @@ pub(crate) fn seal(key: &DataKey, mut envelope: Envelope, plain: &[u8]) -> Resul
     Ok(envelope)
 }
 
-/// Opens an envelope. `None` means that it was changed, or sealed with another key.
+/// Decrypts an envelope. Returns `None` if the envelope was changed, or sealed with another key.
 pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u8>>> {
     let nonce = <[u8; NONCE]>::try_from(STANDARD.decode(&envelope.nonce).ok()?).ok()?;
     let sealed = STANDARD.decode(&envelope.sealed).ok()?;
@@ -33,7 +33,7 @@ pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u
 }
 
 fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
-    // The cipher zeroizes its own copy.
+    // The cipher zeroizes only its own copy of the key, so this copy is zeroized too.
     let bytes = Zeroizing::new(*key.bytes());
     XChaCha20Poly1305::new(<&Key>::from(&*bytes))
 }
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_key_opens_an_envelope() {
+    fn sealed_record_is_not_opened_with_another_key() {
         let (key, other) = (DataKey::new().expect("a key"), DataKey::new().expect("a key"));
         let envelope = sealed(&key);
         assert_eq!(open(&key, &envelope).expect("opened").as_slice(), b"the record");
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_envelopes_are_not_opened() {
+    fn changed_sealed_record_is_not_opened() {
         let key = DataKey::new().expect("a key");
         let changes: [fn(&mut Envelope); 6] = [
             |it| it.provider = "b".to_owned(),

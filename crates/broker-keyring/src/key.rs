@@ -1,4 +1,4 @@
-//! Keys that seal records.
+//! The keys that seal records.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use broker_core::{Error, ErrorCode, Result};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// The length of a key in bytes.
+/// The length of a sealing key in bytes.
 pub(crate) const LENGTH: usize = 32;
 
-/// A key, which is zeroized when dropped.
+/// A sealing key, which is zeroized when dropped.
 #[derive(Clone)]
 pub(crate) struct DataKey(Zeroizing<[u8; LENGTH]>);
 
@@ -26,7 +26,7 @@ impl DataKey {
         Self(bytes)
     }
 
-    /// Parses 32 bytes in base64 or hexadecimal.
+    /// Parses a key of 32 bytes in base64 or hexadecimal.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let bytes = Zeroizing::new(if text.len() == 2 * LENGTH {
@@ -40,7 +40,7 @@ impl DataKey {
         Some(Self(Zeroizing::new(key)))
     }
 
-    /// The key in base64, for the keyring.
+    /// Returns the key in base64, as the keyring stores it.
     #[cfg(all(feature = "keyring", target_os = "linux"))]
     pub(crate) fn text(&self) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(self.bytes()))
@@ -50,7 +50,7 @@ impl DataKey {
         &self.0
     }
 
-    /// The fingerprint of the key.
+    /// Returns the key's fingerprint, which identifies the key in sealed records.
     pub(crate) fn id(&self) -> String {
         let hash = Sha256::new().chain_update("broker data key\0").chain_update(self.bytes()).finalize();
         format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|at| hash[at])))
@@ -63,7 +63,7 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Fills `bytes` with secure random numbers.
+/// Fills `bytes` with cryptographically secure random numbers.
 pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes)
         .map_err(|error| Error::new(ErrorCode::Internal, format!("cannot get random numbers: {error}")))
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_parsed_from_base64_and_hexadecimal() {
+    fn sealing_key_is_parsed_from_base64_and_hexadecimal() {
         let bytes: [u8; LENGTH] = std::array::from_fn(|at| u8::try_from(at * 8 + 3).expect("a byte"));
         let digits = bytes.map(|byte| format!("{byte:02X}")).concat();
         let id = DataKey::of(Zeroizing::new(bytes)).id();

@@ -1,5 +1,5 @@
-//! The keyring of the desktop session: the Secret Service of freedesktop.org, called by D-Bus. It stores one item for
-//! each folder. A locked keyring is an error, without a prompt.
+//! The desktop session's keyring: the Secret Service of freedesktop.org, called by D-Bus. Each state folder has one
+//! item with its key. A locked keyring is an error; no prompt is shown.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,13 +14,13 @@ use zeroize::Zeroizing;
 
 use crate::key::DataKey;
 
-/// The time limit of a call.
+/// The time limit of a call to the keyring.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "/org/freedesktop/secrets";
 
-/// An attribute of all our items.
+/// The attribute that marks the broker's items.
 const OURS: (&str, &str) = ("service", "broker");
 
 /// The state of the desktop session's keyring.
@@ -34,10 +34,10 @@ pub enum Keyring {
     Absent,
 }
 
-/// Why a call failed.
+/// Why a call to the keyring failed.
 enum Fault {
     Locked,
-    /// There is no response, or an invalid one.
+    /// The keyring sent no response, or an invalid one.
     Absent(String),
 }
 
@@ -84,22 +84,22 @@ fn no_response() -> Fault {
     Fault::Absent(format!("no response within {} s", TIMEOUT.as_secs()))
 }
 
-/// The error of a keyring that timed out.
+/// Returns the error for a keyring that timed out.
 pub(crate) fn timed_out() -> Error {
     no_response().into()
 }
 
-/// Returns the key with this id, also if its folder was renamed.
+/// Returns the key with this id, even if its folder was renamed.
 pub(crate) fn key_of_id(id: &str) -> Result<Option<DataKey>> {
     find(&[OURS, ("key", id)])
 }
 
-/// Returns the key of a folder.
+/// Returns the key of a state folder.
 pub(crate) fn key_of_folder(folder: &Path) -> Result<Option<DataKey>> {
     find(&[OURS, ("username", &canonical(folder))])
 }
 
-/// Saves the key of a folder.
+/// Saves the key of a state folder.
 pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
     let (folder, id, text) = (canonical(folder), key.id(), key.text());
     let attributes = HashMap::from([OURS, ("username", &folder), ("key", &id)]);
@@ -107,7 +107,7 @@ pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
     Ok(call(async |bus: Bus| bus.create(&label, attributes.clone(), text.as_bytes()).await)?)
 }
 
-/// Deletes the key of a folder. Returns whether it existed.
+/// Deletes the key of a state folder. Returns whether the key existed.
 pub(crate) fn delete(folder: &Path) -> Result<bool> {
     let folder = canonical(folder);
     let delete = async |bus: Bus| {
@@ -123,7 +123,6 @@ pub(crate) fn delete(folder: &Path) -> Result<bool> {
     Ok(call(delete)?)
 }
 
-/// The canonical path of a folder.
 fn canonical(folder: &Path) -> String {
     let path = folder.canonicalize().or_else(|_| std::path::absolute(folder));
     path.as_deref().unwrap_or(folder).display().to_string()
@@ -135,7 +134,7 @@ fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
         match (open.first(), locked.is_empty()) {
             (Some(item), _) => bus.secret(item).await.map(Some),
             (None, false) => Err(Fault::Locked),
-            // Fails if the default collection is locked, which may have the key.
+            // Fails if the default collection is locked, because that collection may contain the key.
             (None, true) => bus.collection().await.map(|_| None),
         }
     })?;
@@ -147,7 +146,7 @@ fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
     })
 }
 
-/// Calls the keyring in a thread with its own runtime, because the caller may be in another one.
+/// Calls the keyring in a thread with its own runtime, because the caller may be in another runtime.
 fn call<T: Send>(work: impl AsyncFnOnce(Bus) -> BusResult<T> + Send) -> BusResult<T> {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -161,10 +160,9 @@ fn call<T: Send>(work: impl AsyncFnOnce(Bus) -> BusResult<T> + Send) -> BusResul
         .unwrap_or_else(|_| Err(Fault::Absent("the thread panicked".to_owned())))
 }
 
-/// A connection to the session bus.
 struct Bus(Connection);
 
-/// A secret on the bus: session, parameters, value, content type.
+/// A secret as D-Bus transfers it: session, parameters, value, content type.
 type BusSecret = (OwnedObjectPath, Vec<u8>, Vec<u8>, String);
 
 impl Bus {
@@ -198,8 +196,8 @@ impl Bus {
         self.service("SearchItems", &attributes).await
     }
 
-    /// Opens a session without encryption. The bus is a socket of this user: a process that could listen there could also
-    /// request the secrets.
+    /// Opens a session without encryption. The bus socket belongs to this user: a process that can read its traffic
+    /// can also request the secrets.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;
@@ -237,7 +235,7 @@ impl Bus {
         let secret = (session, Vec::<u8>::new(), secret, "text/plain");
         let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
             self.call(&collection, "Collection", "CreateItem", &(properties, secret, true)).await?;
-        // The user may not be present for a prompt.
+        // The path `/` means that no prompt is needed. Prompts are not shown, because the user may be absent.
         if prompt.as_str() == "/" { Ok(()) } else { Err(Fault::Locked) }
     }
 }

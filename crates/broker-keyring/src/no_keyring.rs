@@ -1,4 +1,4 @@
-//! Replaces the keyring in programs without the feature, and on other systems.
+//! Replaces the keyring in programs without the feature `keyring`, and on systems other than Linux.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use broker_core::{Error, ErrorCode, Result};
 
 use crate::key::DataKey;
 
-/// The keyring is never called.
+/// The keyring is never called, so no call times out.
 pub(crate) const TIMEOUT: Duration = Duration::MAX;
 
 /// The state of the desktop session's keyring.

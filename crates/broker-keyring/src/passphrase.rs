@@ -10,28 +10,28 @@ use zeroize::Zeroizing;
 
 use crate::key::{DataKey, LENGTH, random};
 
-/// The minimum that OWASP recommends: memory in KiB, and passes.
+/// The minimum cost of Argon2id that OWASP recommends: memory in KiB, and passes.
 const MEMORY: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
-/// The limits for derivations in files: 1 GiB of memory, and 64 passes.
+/// Limits for the Argon2id parameters in a record, which may be forged: 1 GiB of memory, and 64 passes.
 const MAX_MEMORY: u32 = 1024 * 1024;
 const MAX_PASSES: u32 = 64;
 
-/// The parameters of a derivation, which the record contains in plain text.
+/// The Argon2id parameters of a key, which the sealed record contains in plain text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kdf {
     algorithm: String,
-    /// In KiB.
+    /// The memory in KiB.
     memory: u32,
     passes: u32,
     lanes: u32,
-    /// In base64.
+    /// The salt in base64.
     salt: String,
 }
 
 impl Kdf {
-    /// Creates parameters with a new salt.
+    /// Creates the default parameters with a new salt.
     pub(crate) fn new() -> Result<Self> {
         let mut salt = [0; 16];
         random(&mut salt)?;
@@ -39,7 +39,7 @@ impl Kdf {
         Ok(Self { algorithm, memory: MEMORY, passes: PASSES, lanes: 1, salt })
     }
 
-    /// Reads the parameters of a record, if this version supports them.
+    /// Reads the parameters in a record. Returns `None` if this version does not support them.
     pub(crate) fn read(value: Option<&Value>) -> Option<Self> {
         let kdf: Self = serde_json::from_value(value?.clone()).ok()?;
         let is_supported =
@@ -51,7 +51,7 @@ impl Kdf {
         serde_json::to_value(self).ok()
     }
 
-    /// Whether the parameters are as strong as new ones.
+    /// Whether the parameters are at least as strong as new ones.
     pub(crate) fn is_strong(&self) -> bool {
         self.memory >= MEMORY && self.passes >= PASSES && self.lanes == 1 && self.salt.len() >= 16
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passphrase_and_salt_determine_the_key() {
+    fn derived_key_depends_on_passphrase_and_salt() {
         let (kdf, other) = (Kdf::new().expect("a salt"), Kdf::new().expect("a salt"));
         let id = |kdf: &Kdf, text: &str| kdf.key(&Secret::new(text)).expect("a key").id();
         let read = Kdf::read(kdf.value().as_ref()).expect("the same parameters");
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_a_file_are_limited() {
+    fn record_with_invalid_argon2_parameters_is_rejected() {
         let kdf = Kdf::new().expect("a salt");
         let invalid = [
             Kdf { memory: MAX_MEMORY + 1, ..kdf.clone() },

@@ -1,4 +1,4 @@
-//! Reading the passphrase or the key from its configured source.
+//! Reads the passphrase or the key from its configured source.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use broker_core::platform::expand;
 use broker_core::{Env, Error, ErrorCode, Result, Secret, SecretSource};
 
-/// Reads the secret. Works inside and outside a runtime. `key` is its name in the configuration.
+/// Reads a secret, inside or outside an async runtime. `key` is the secret's name in the configuration.
 pub(crate) fn read(source: &SecretSource, key: &str, env: &Arc<dyn Env>) -> Result<Secret> {
     let cannot_read = |why: String| {
         Error::new(ErrorCode::SecretUnreadable, format!("cannot read `store.{key}`: {why}"))
@@ -26,14 +26,14 @@ pub(crate) fn read(source: &SecretSource, key: &str, env: &Arc<dyn Env>) -> Resu
             env.read_secret(&path).map_err(|error| cannot_read(format!("{}: {error}", path.display())))
         }
         SecretSource::Command(command) => {
-            // Arguments may contain secrets.
+            // The arguments are left out of the error, because they may contain secrets.
             let program = command.first().map_or("", String::as_str);
             run(command, env).map_err(|error| cannot_read(format!("command `{program}` failed: {error}")))
         }
     }
 }
 
-/// Runs a command in a thread with its own runtime, because the caller may be in another one.
+/// Runs a command in a thread with its own runtime, because the caller may be in another runtime.
 fn run(command: &[String], env: &Arc<dyn Env>) -> io::Result<Secret> {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,4 +1,4 @@
-//! The vault, which seals and opens the records of a folder.
+//! The vault, which seals and opens the records in a state folder.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::{cipher, keyring, secret};
 /// How long to wait for another process that creates the folder's key.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a keyring that timed out is not asked again.
+/// How long no call is made to a keyring that timed out.
 const KEYRING_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Where the key of a sealed record comes from.
@@ -31,12 +31,12 @@ pub enum KeySource {
     Keyring,
     /// A passphrase.
     Passphrase,
-    /// A key that the user stores.
+    /// A key from a file, a command or a variable of the user.
     Key,
 }
 
 impl KeySource {
-    /// The name in records and in the configuration.
+    /// Returns the source's name in records and in the configuration.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -59,24 +59,24 @@ impl FromStr for KeySource {
     }
 }
 
-/// Seals and opens the records of a folder.
+/// Seals and opens the records in a state folder.
 pub struct Vault {
     folder: PathBuf,
     configured: Option<KeySource>,
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// Locked while a key is read, so that each key is read once.
+    /// The mutex is held while a key is read, so that concurrent callers read each key once.
     keys: Mutex<KeyCache>,
 }
 
-/// The keys that this process has read.
+/// The sealing keys that this process has read.
 #[derive(Default)]
 struct KeyCache {
     keys: Vec<SealingKey>,
-    /// The id of the key that seals each provider's record.
+    /// The id of the key that seals the provider's record.
     selected: HashMap<(String, KeySource), String>,
-    /// When the keyring timed out.
+    /// When a call to the keyring timed out.
     keyring_timeout: Option<Instant>,
 }
 
@@ -91,7 +91,7 @@ impl KeyCache {
         }
     }
 
-    /// Selects the key that seals the record of a provider.
+    /// Selects the key that seals a provider's record.
     fn select(&mut self, provider: &str, key: &SealingKey) {
         self.selected.insert((provider.to_owned(), key.source), key.id.clone());
     }
@@ -100,7 +100,7 @@ impl KeyCache {
         self.by_id(source, self.selected.get(&(provider.to_owned(), source))?)
     }
 
-    /// Calls the keyring, unless it timed out recently.
+    /// Calls the keyring, unless an earlier call timed out recently.
     fn call_keyring<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.keyring_timeout.is_some_and(|since| since.elapsed() < KEYRING_BACKOFF) {
             return Err(keyring::timed_out());
@@ -113,7 +113,7 @@ impl KeyCache {
     }
 }
 
-/// A key, with its id, and the derivation from a passphrase.
+/// A key with its source, its id and, for a passphrase, the derivation parameters.
 #[derive(Clone)]
 struct SealingKey {
     source: KeySource,
@@ -129,20 +129,20 @@ impl SealingKey {
 }
 
 impl Vault {
-    /// Creates a vault for the records in `folder`. `configured` seals new records; without it they are plain text.
+    /// Creates a vault for the records in `folder`. Without a `configured` key source, new records are plain text.
     #[must_use]
     pub fn new(folder: PathBuf, configured: Option<KeySource>, env: Arc<dyn Env>) -> Self {
         Self { folder, configured, passphrase: None, key: None, env, keys: Mutex::default() }
     }
 
-    /// Sets the source of the passphrase.
+    /// Sets where the passphrase is read from.
     #[must_use]
     pub fn with_passphrase(mut self, source: Option<SecretSource>) -> Self {
         self.passphrase = source;
         self
     }
 
-    /// Sets the source of the key.
+    /// Sets where the key is read from.
     #[must_use]
     pub fn with_key(mut self, source: Option<SecretSource>) -> Self {
         self.key = source;
@@ -155,19 +155,19 @@ impl Vault {
         self.lock_path().metadata().is_ok_and(|meta| meta.len() > 0)
     }
 
-    /// Deletes the folder's key from the keyring if no record needs it. Returns whether a key was deleted.
+    /// Deletes the folder's key from the keyring if no record needs that key. Returns whether a key was deleted.
     pub fn forget_unused(&self) -> Result<bool> {
         let lock = self.lock()?;
         if Envelope::all_in(&self.folder).any(|envelope| envelope.with == KeySource::Keyring.name()) {
             return Ok(false);
         }
         let deleted = keyring::delete(&self.folder)?;
-        // If this fails, the keyring is called once more without need.
+        // If this fails, a later cleanup calls the keyring once without need.
         let _ = lock.set_len(0);
         Ok(deleted)
     }
 
-    /// Returns the key of a sealed record.
+    /// Returns the key that opens a sealed record.
     fn key_of(&self, envelope: &Envelope, keys: &mut KeyCache) -> Result<SealingKey> {
         let source = KeySource::from_str(&envelope.with)?;
         if let Some(key) = keys.by_id(source, &envelope.key) {
@@ -183,7 +183,7 @@ impl Vault {
                 let kdf = Kdf::read(envelope.kdf.as_ref()).ok_or_else(|| {
                     newer_version("the record is sealed with an unknown key derivation".to_owned())
                 })?;
-                // The passphrase does not change, so the derivation is not repeated.
+                // The derivation is slow, so a key with the same parameters is reused.
                 let cached = keys.keys.iter().find(|key| key.kdf.as_ref() == Some(&kdf));
                 let key = match cached {
                     Some(cached) => cached.key.clone(),
@@ -196,8 +196,8 @@ impl Vault {
         if key.id == envelope.key { Ok(key) } else { Err(other_key(source, envelope)) }
     }
 
-    /// Returns the key to seal with: that of the provider's record, of another record, or of the folder, or a new one. A
-    /// cached key that no record uses is not an option, because its source may have been replaced.
+    /// Returns the key for sealing a record: the key of the old record, of another record or of the folder, or a new
+    /// one. A cached key that no record uses is ignored, because its source may have been replaced.
     fn key_to_seal(&self, source: KeySource, provider: &str, keys: &mut KeyCache) -> Result<SealingKey> {
         let own = Envelope::of_file(&self.folder.join(format!("{provider}.json")));
         let mut sealed = own.into_iter().chain(Envelope::all_in(&self.folder));
@@ -217,10 +217,10 @@ impl Vault {
         Ok(key)
     }
 
-    /// Returns the keyring's key for this folder. Creates one if none exists, and verifies that it can be read.
+    /// Returns the folder's key from the keyring. Creates a key if none exists, and verifies that it can be read.
     fn key_in_keyring(&self) -> Result<DataKey> {
         let lock = self.lock()?;
-        // Before the key exists: after a crash, `forget_unused` still finds it.
+        // The length is set before the key exists, so that `forget_unused` finds the key after a crash.
         lock.set_len(1).map_err(|error| self.cannot_lock(error))?;
         if let Some(key) = keyring::key_of_folder(&self.folder)? {
             return Ok(key);
@@ -244,7 +244,7 @@ impl Vault {
         let started = Instant::now();
         loop {
             match lock.try_lock() {
-                // Some file systems have no locks. Two first logins at once are rare.
+                // Some file systems have no locks. Two first logins at once are rare, so none is needed.
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
                 Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(5));
@@ -301,7 +301,7 @@ impl Sealer for Vault {
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let source = with.parse()?;
         let keys = &mut *self.keys();
-        // `probe` or `open` has selected the key, so that a save after an exchange does not read a key.
+        // `probe` or `open` normally selects the key before, so that saving a new token reads no key.
         let key = match keys.selected(provider, source) {
             Some(key) => key.clone(),
             None => self.key_to_seal(source, provider, keys)?,
@@ -321,7 +321,7 @@ impl Sealer for Vault {
     }
 }
 
-/// Whether the salt and derivation of a record are strong enough for other records.
+/// Whether the record's key derivation is strong enough to reuse the record's key.
 fn is_strong(envelope: &Envelope) -> bool {
     envelope.with != KeySource::Passphrase.name()
         || Kdf::read(envelope.kdf.as_ref()).is_some_and(|kdf| kdf.is_strong())

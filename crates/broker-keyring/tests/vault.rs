@@ -1,4 +1,4 @@
-//! Keys of a folder: sharing, caching and replacement.
+//! Tests how a vault shares, caches and replaces the keys of a folder.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -23,7 +23,7 @@ fn write(folder: &Path, envelope: &Envelope) {
 }
 
 #[test]
-fn records_of_a_folder_have_the_same_key() {
+fn records_of_one_folder_are_sealed_with_one_key() {
     let folder = tempfile::tempdir().unwrap();
     let first = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     write(folder.path(), &first);
@@ -39,7 +39,7 @@ fn records_of_a_folder_have_the_same_key() {
 }
 
 #[test]
-fn weak_derivation_is_not_reused() {
+fn weak_key_derivation_of_a_record_is_not_reused() {
     let folder = tempfile::tempdir().unwrap();
     let mut weak = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     weak.kdf.as_mut().unwrap()["memory"] = 8.into();
@@ -49,7 +49,7 @@ fn weak_derivation_is_not_reused() {
 }
 
 #[test]
-fn key_is_read_once() {
+fn vault_reads_the_key_once_for_several_records() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count");
     let script = format!("echo x >> '{}'; printf %064d 7", count.display());
@@ -70,7 +70,7 @@ fn key_is_read_once() {
 }
 
 #[test]
-fn replaced_key_is_not_used() {
+fn vault_does_not_seal_with_a_replaced_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("the.key");
     let with_key = || vault(folder.path(), KeySource::Key).with_key(Some(SecretSource::File(file.clone())));
@@ -78,7 +78,7 @@ fn replaced_key_is_not_used() {
     let long_lived = with_key();
     long_lived.probe("key", "a").unwrap();
     write(folder.path(), &long_lived.seal("key", "a", b"one").unwrap());
-    // Another process seals the records with another key, and the old key is deleted.
+    // Another process seals the record with a new key, and the old key is deleted.
     std::fs::write(&file, "b".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     let moved = with_key().seal("key", "a", b"two").unwrap();
@@ -90,7 +90,7 @@ fn replaced_key_is_not_used() {
         assert_eq!(sealed.key, moved.key, "{name}");
         assert_eq!(with_key().open(&sealed).unwrap().unwrap().as_slice(), b"three");
     }
-    // The same without a record that has a key.
+    // The key is replaced again, but no record on disk uses the new key.
     std::fs::write(&file, "c".repeat(64)).unwrap();
     std::fs::remove_file(folder.path().join("a.json")).unwrap();
     long_lived.probe("key", "a").unwrap();
@@ -99,7 +99,7 @@ fn replaced_key_is_not_used() {
 }
 
 #[test]
-fn hint_names_the_file_that_cannot_be_opened() {
+fn hint_names_the_file_sealed_with_another_passphrase() {
     let folder = tempfile::tempdir().unwrap();
     let old = with_passphrase(folder.path(), "horse").seal("passphrase", "a", b"one").unwrap();
     let quarantine = folder.path().join("a.json.aside-1");

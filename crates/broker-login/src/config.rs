@@ -24,7 +24,7 @@ pub(crate) struct Config {
     pub(crate) lifetime: Option<ConfigDuration>,
 }
 
-/// The requests of a provider.
+/// The configured requests of a provider.
 pub(crate) struct Requests {
     pub(crate) login: Request,
     pub(crate) refresh: Option<Request>,

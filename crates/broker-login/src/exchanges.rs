@@ -1,4 +1,4 @@
-//! The exchanges: login, refresh, mint and revoke.
+//! The requests to the service: login, refresh, mint and revoke.
 
 use std::collections::BTreeMap;
 
@@ -19,20 +19,19 @@ pub(crate) struct Credentials<'a> {
     pub(crate) password: Option<&'a Secret>,
 }
 
-/// A response and its parsed body.
 struct Parsed {
     response: HttpResponse,
     body: Value,
 }
 
 enum SendError {
-    /// The response is a refusal or malformed.
+    /// A response that is a refusal or malformed.
     Problem(HttpResponse, Problem),
     Error(Error),
 }
 
 impl LoginProvider {
-    /// Logs in. `automatic` is set if no user started the login: a password that the service has refused is then not
+    /// Logs in. `automatic` is set if no user started the login. A password that the service has refused is then not
     /// sent again.
     pub(crate) async fn log_in(
         &self,
@@ -53,7 +52,7 @@ impl LoginProvider {
             SendError::Error(error) => error,
         });
         let parsed = parsed.map_err(|error| match error.kind() {
-            // Repeated wrong passwords lock accounts.
+            // Repeated wrong passwords lock accounts, so the error contains the fingerprint of the refused password.
             ErrorKind::Refused => error.with_secret_fingerprint(fingerprint),
             _ => error,
         })?;
@@ -61,7 +60,7 @@ impl LoginProvider {
         Ok(self.update(context, request, &parsed, None)?.and_account(account))
     }
 
-    /// Refreshes the login's token.
+    /// Gets a new login token with the refresh token.
     pub(crate) async fn refresh(
         &self,
         context: &Context,
@@ -83,7 +82,8 @@ impl LoginProvider {
                 };
                 let salvaged = request.format.salvage_refresh_token(&response);
                 match salvaged.filter(|new| !new.same_as(sent)) {
-                    // The old refresh token may be invalid already.
+                    // The old refresh token may be invalid now, so the new one is saved even if the response is
+                    // malformed.
                     Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
                     None if ends_grant(&problem) => Ok(RecordUpdate::grant_refused()),
                     None => Err(problem.error("the service refused to refresh the login")),
@@ -114,7 +114,7 @@ impl LoginProvider {
         };
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // The next exchange gets another login token, unless this one is new.
+            // The login's token is refused. The broker drops it and repeats the exchange, unless the token is new.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if request.format.rejects_token(&refusal)
                     && login_token.issued_at() <= context.began_at() =>
@@ -149,7 +149,7 @@ impl LoginProvider {
         Ok(RecordUpdate::token(requested.scopes(), self.fingerprints.add_to(token, details, true)))
     }
 
-    /// Revokes the login at the service, if `revoke` is configured.
+    /// Revokes the login at the service, if a `revoke` request is configured.
     pub(crate) async fn revoke_login(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let left = match names(record).as_slice() {
             [] => None,
@@ -175,7 +175,7 @@ impl LoginProvider {
         let values = Values { username, refresh_token, token, secrets, ..Values::default() };
         match self.send(context, request, &values).await {
             Ok(_) => Ok(Revoked { revoked: true, note: left }),
-            // Successful responses are often empty or a word.
+            // The body of a successful revocation is often empty or one word, not a JSON object.
             Err(SendError::Problem(response, _))
                 if (200..300).contains(&response.status) && has_no_object(&response) =>
             {
@@ -208,8 +208,8 @@ impl LoginProvider {
         }
     }
 
-    /// Converts the response to a login or a refresh. A refresh token other than the one that was `sent` is kept even
-    /// without a token, because the old one may be invalid.
+    /// Converts the response to a login or a refresh. A new refresh token is saved even if the response contains no
+    /// token, because the old one may be invalid.
     fn update(
         &self,
         context: &Context,
@@ -261,7 +261,7 @@ impl LoginProvider {
         self.username.as_deref().or(record.account())
     }
 
-    /// Uses 16 bits only, so that it does not confirm a guessed password.
+    /// Returns a fingerprint of 16 bits: too short to confirm a guessed password.
     fn fingerprint(&self, values: &Values<'_>) -> String {
         let salt = format!("{} {}", self.issuer.endpoint, values.username.unwrap_or_default());
         let all: Vec<_> = values.secrets().into_iter().map(Secret::expose).collect();
@@ -269,7 +269,7 @@ impl LoginProvider {
     }
 }
 
-/// The key of the login's token if all requested tokens are minted with it. No request can have this scope.
+/// The record's key for a login token that only mints other tokens. No caller can request this scope.
 pub(crate) fn login_only_key() -> ScopeKey {
     ScopeKey::new(["(login)"])
 }
@@ -284,7 +284,7 @@ fn login_refused(problem: Problem, has_password: bool) -> Error {
     }
 }
 
-/// Adds a hint if it is unknown whether a token was created.
+/// Adds a hint if the service may have created a token although the request failed.
 fn mint_error(error: Error, options: &MintOptions, name: &str) -> Error {
     let is_unknown = error.kind() == ErrorKind::Unavailable && error.retry_after().is_none();
     if is_unknown && options.has_name {

@@ -1,4 +1,4 @@
-//! Fingerprints of the request tables: after a correction of the configuration, tokens of the old one are not used.
+//! Fingerprints of the configured request tables. After a change of these tables, older tokens are not used.
 
 use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
 use serde_json::{Map, Value};
@@ -6,17 +6,17 @@ use serde_json::{Map, Value};
 /// The key of the fingerprint in a token's details.
 const DETAIL: &str = "tables";
 
-/// Keys that do not change which token is returned.
+/// The configuration keys that do not change which token the service returns.
 const IGNORED: [&str; 4] = ["account", "error", "error_final", "refused"];
 
-/// The fingerprints of the configured tables.
+/// The fingerprints that tokens of the login and minted tokens store.
 pub(crate) struct TableFingerprints {
     login: String,
     mint: String,
 }
 
 impl TableFingerprints {
-    /// `is_first` is whether the login's token only mints other tokens.
+    /// If `is_first`, the login's token only mints other tokens, and no caller gets the login's token.
     pub(crate) fn of(settings: &Settings<'_>, is_first: bool) -> Result<Self, SettingsError> {
         let tables: Value = settings.parse()?;
         let of_tables = |keys: &[&str]| {
@@ -27,7 +27,7 @@ impl TableFingerprints {
                 }
                 table.to_string()
             };
-            // 16 bits only, because a table may contain a password.
+            // A fingerprint of 16 bits is too short to confirm a guessed password in a table.
             fingerprint(settings.name(), &Secret::new(keys.iter().map(table).collect::<String>()), 16)
         };
         let suffix = if is_first { "-first" } else { "" };
@@ -35,14 +35,14 @@ impl TableFingerprints {
         Ok(Self { login, mint: of_tables(&["login", "refresh", "mint"]) })
     }
 
-    /// Adds these details and the fingerprint to a token.
+    /// Stores these details and the fingerprint in the token.
     pub(crate) fn add_to(&self, token: Token, mut details: Map<String, Value>, is_minted: bool) -> Token {
         let fingerprint = if is_minted { &self.mint } else { &self.login };
         details.insert(DETAIL.to_owned(), Value::from(fingerprint.as_str()));
         token.with_details(details)
     }
 
-    /// Whether a token was issued with these tables.
+    /// Whether the token was issued with the current tables.
     pub(crate) fn accept(&self, token: &Token) -> bool {
         let fingerprint = token.details().and_then(|details| details.get(DETAIL)?.as_str());
         fingerprint.is_none_or(|value| value == self.login || value == self.mint)

@@ -1,4 +1,4 @@
-//! JSON bodies.
+//! JSON request bodies with placeholders.
 
 use broker_core::{Result, SettingsError};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use zeroize::Zeroize;
 
 use crate::template::{Placeholder, Template, Values};
 
-/// A filled body, which is zeroized when dropped.
+/// A JSON body that contains secrets, which are zeroized when dropped.
 pub(crate) struct ZeroizingJson(pub(crate) Value);
 
 impl Drop for ZeroizingJson {
@@ -24,7 +24,7 @@ fn zeroize(value: &mut Value) {
     }
 }
 
-/// JSON with placeholders.
+/// A JSON body whose texts contain placeholders.
 pub(crate) enum Node {
     Text(Template),
     List(Vec<Node>),
@@ -53,7 +53,7 @@ impl Node {
         })
     }
 
-    /// Collects each placeholder with its key.
+    /// Collects each placeholder with the configuration key that contains the placeholder.
     pub(crate) fn placeholders<'a>(&'a self, key: &str, all: &mut Vec<(String, &'a Placeholder)>) {
         match self {
             Self::Text(text) => all.extend(text.placeholders().map(|it| (key.to_owned(), it))),

@@ -1,4 +1,4 @@
-//! `kind = "login"`: a login whose requests and responses the configuration describes.
+//! The provider type `kind = "login"`: the configuration describes the requests and responses of a login.
 
 mod config;
 mod exchanges;
@@ -27,7 +27,7 @@ use fingerprints::TableFingerprints;
 use mint::MintOptions;
 use request::Request;
 
-/// `kind = "login"`.
+/// The provider type `kind = "login"`.
 pub const KIND: Kind = Kind {
     name: "login",
     about: "a login of one or two requests, described in the configuration",
@@ -38,7 +38,7 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// The longest time between [`Provider::spends_grant`] and its exchange.
+/// The longest expected time between a call of [`Provider::spends_grant`] and the exchange.
 const EXCHANGE_DELAY: TimeDelta = TimeDelta::minutes(1);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
@@ -52,7 +52,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         flow: "login".to_owned(),
         endpoint: requests.login.endpoint(),
         client_id: None,
-        // The other requests send what this login issued, which must not go to other hosts.
+        // Includes the other URLs, because a changed URL must not receive the tokens of an earlier login.
         audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
         secret_fingerprint: secret_fingerprint(&config, &requests, settings),
     };
@@ -76,7 +76,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     }))
 }
 
-/// Identifies the account by the login's secrets, and by the password if the login has no username.
+/// Fingerprints the secrets that identify the account. Without a username, the password is one of them.
 fn secret_fingerprint(config: &Config, requests: &Requests, settings: &Settings<'_>) -> Option<String> {
     let (login, env) = (&requests.login, settings.env());
     let salt = login.endpoint();
@@ -88,7 +88,7 @@ fn secret_fingerprint(config: &Config, requests: &Requests, settings: &Settings<
         && login.needs_password()
         && let Some(password) = &config.password
     {
-        // 16 bits only, so that it does not confirm a guessed password.
+        // A fingerprint of 16 bits is too short to confirm a guessed password.
         fingerprints.push(password.fingerprint(&salt, env)?.chars().take(4).collect());
     }
     Some(fingerprints.concat()).filter(|all| !all.is_empty())
@@ -102,7 +102,7 @@ struct LoginProvider {
     requests: Requests,
     mint_options: Option<MintOptions>,
     lifetime: Option<TimeDelta>,
-    /// The key of the login's token in the record.
+    /// The scopes under which the record stores the login's token.
     login_key: ScopeKey,
     fingerprints: TableFingerprints,
     issuer: Issuer,
@@ -150,13 +150,13 @@ impl Provider for LoginProvider {
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        // The login's token may expire before the exchange.
+        // The login's token may expire before the exchange starts, which then needs the refresh token.
         self.mint_inputs(record, request, now + EXCHANGE_DELAY).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()
     }
 
-    /// Mints with the login's token, else refreshes, else logs in with the configured secrets, else fails.
+    /// Mints if the login's token is valid. Otherwise refreshes, or logs in with the configured secrets.
     async fn exchange(
         &self,
         context: &Context,
@@ -187,7 +187,7 @@ impl Provider for LoginProvider {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         let request = &self.requests.login;
-        // Fails before the prompts if a secret cannot be read.
+        // Reads the secrets before the prompts, so that a missing secret fails before the user types.
         let password = match (login, &self.password) {
             (Login::RefreshToken(_), _) => {
                 return Err(unsupported_login("a refresh token", RequestPart::RefreshToken));
@@ -226,7 +226,8 @@ impl Provider for LoginProvider {
 }
 
 impl LoginProvider {
-    /// Returns the mint request and the login's token, if the requested token is minted and the login's token is valid.
+    /// Returns the mint request and the login's token, if the requested token is minted and the login's token is
+    /// valid.
     fn mint_inputs<'a>(
         &'a self,
         record: &'a Record,
@@ -239,7 +240,7 @@ impl LoginProvider {
         Some(((mint, options), login_token))
     }
 
-    /// Whether the configuration contains all that a login needs.
+    /// Whether the configuration contains all values that a login needs, so that no prompt is needed.
     fn logs_in_automatically(&self) -> bool {
         let login = &self.requests.login;
         (!login.needs_username() || self.username.is_some())
@@ -268,7 +269,7 @@ impl LoginProvider {
         answer.map_err(|error| error.with_hint(Hint::SetPassword(self.set_password())))
     }
 
-    /// How to configure the password, for a hint.
+    /// Returns the hint that says how to configure the password.
     fn set_password(&self) -> String {
         match &self.password {
             Some(SecretSource::Env(name)) => format!("set the environment variable {name}"),

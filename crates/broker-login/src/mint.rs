@@ -1,4 +1,4 @@
-//! Options of minted tokens: scopes, lifetime, name.
+//! The options of minted tokens: scopes, lifetime and name.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::template::Placeholder;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The lifetime if neither the request nor the configuration sets one.
+/// The lifetime of a minted token if neither the caller nor the configuration sets one.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(7);
 
-/// The options that a request for a minted token has.
+/// The options that a caller can set for a minted token.
 pub(crate) struct MintOptions {
-    /// The scopes that are minted; empty means that every token is minted.
+    /// The scopes of minted tokens. If empty, every requested token is minted.
     pub(crate) scopes: Vec<String>,
-    /// The format of the requested expiry, if the request contains one.
+    /// The date format of the expiry that the mint request contains, if any.
     expires: Option<Pattern>,
     pub(crate) has_name: bool,
     lifetime: TimeDelta,
@@ -41,12 +41,12 @@ impl MintOptions {
         }
     }
 
-    /// Whether the requested token is minted. Otherwise it is the login's token.
+    /// Whether the requested token is minted. Otherwise the caller gets the login's token.
     pub(crate) fn covers(&self, request: &TokenRequest) -> bool {
         self.scopes.is_empty() || !request.scopes().is_empty()
     }
 
-    /// Fails if the service cannot issue the requested scopes, lifetime or name.
+    /// Returns an error if the service cannot issue the requested scopes, lifetime or name.
     pub(crate) fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if self.scopes.is_empty() {
@@ -86,13 +86,13 @@ impl MintOptions {
         self.expiry(request, now).map(drop)
     }
 
-    /// Whether the expiry in the request is a date without a time.
+    /// Whether the mint request contains the expiry as a date without a time.
     pub(crate) fn in_days(&self) -> bool {
         let (midnight, later) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::seconds(45_296));
         self.expires.as_ref().is_some_and(|pattern| pattern.write(midnight) == pattern.write(later))
     }
 
-    /// The expiry to request for a token minted now; `None` if the service decides.
+    /// Returns the expiry to request for a token minted at `now`, or `None` if the service decides.
     pub(crate) fn expiry(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
         let too_late = || Error::usage("the requested lifetime ends after the last supported date");
         if self.expires.is_none() {
@@ -109,7 +109,7 @@ impl MintOptions {
         if !self.in_days() {
             return Ok(Some(end.max(min_end)));
         }
-        // The date has no zone, so the token ends tomorrow at the earliest. Lifetimes are rounded up to days.
+        // The date has no time zone, so the earliest safe expiry is tomorrow. Lifetimes are rounded up to whole days.
         let today = now.date_naive();
         let day = match lifetime {
             Lifetime::Until(day) => Some(day),

@@ -15,7 +15,7 @@ use crate::table::{Auth, Role, Table, Verb};
 use crate::template::{Placeholder, Template, Values};
 
 impl Role {
-    /// Whether the request can use the placeholder.
+    /// Whether the request can contain the placeholder.
     fn allows(self, placeholder: &Placeholder) -> bool {
         match placeholder {
             Placeholder::Username | Placeholder::Secret(_) => true,
@@ -35,18 +35,17 @@ impl Role {
     }
 }
 
-/// A request and the format of its response.
 pub(crate) struct Request {
     role: Role,
     method: Method,
     url: Template,
-    /// The URL with harmless values.
+    /// The URL with sample values instead of secrets, for messages.
     sample: ServiceUrl,
     query: Vec<(String, Template)>,
     headers: Vec<(String, Template)>,
     body: Body,
     auth: Auth,
-    /// The scopes that are minted; empty means that every token is minted.
+    /// The scopes of minted tokens. If empty, every requested token is minted.
     pub(crate) scopes: Vec<String>,
     pub(crate) format: ResponseFormat,
 }
@@ -132,7 +131,7 @@ impl Request {
         Ok(())
     }
 
-    /// All placeholders with their keys.
+    /// Returns each placeholder with its configuration key.
     fn placeholders(&self) -> Vec<(String, &Placeholder)> {
         let mut all: Vec<_> = self.url.placeholders().map(|it| ("url".to_owned(), it)).collect();
         let form: &[_] = if let Body::Form(form) = &self.body { form } else { &[] };
@@ -159,17 +158,15 @@ impl Request {
         self.is_basic() || self.uses(&Placeholder::Password)
     }
 
-    /// Whether the request sends username and password in HTTP Basic.
     pub(crate) fn is_basic(&self) -> bool {
         self.auth == Auth::Basic
     }
 
-    /// Whether the request sends the login's token.
     pub(crate) fn needs_token(&self) -> bool {
         self.auth == Auth::Bearer || self.uses(&Placeholder::Token)
     }
 
-    /// The names of the `secrets` that the request sends.
+    /// Returns the names of the `secrets` that the request contains.
     pub(crate) fn secrets(&self) -> BTreeSet<String> {
         let name = |(_, placeholder): (String, &Placeholder)| match placeholder {
             Placeholder::Secret(name) => Some(name.clone()),
@@ -186,17 +183,16 @@ impl Request {
         self.placeholders().into_iter().map(|(_, placeholder)| placeholder).collect()
     }
 
-    /// The URL for messages, with harmless values.
+    /// Returns the URL with sample values instead of secrets, for messages.
     pub(crate) fn sample_url(&self) -> ServiceUrl {
         self.sample.clone()
     }
 
-    /// The configured URL, which is part of the issuer.
+    /// Returns the configured URL, which identifies the issuer of stored tokens.
     pub(crate) fn endpoint(&self) -> String {
         self.url.source()
     }
 
-    /// The configured URL without its query.
     pub(crate) fn path(&self) -> String {
         self.url.source().split('?').next().unwrap_or_default().to_owned()
     }
@@ -205,7 +201,7 @@ impl Request {
         self.sample.host()
     }
 
-    /// Fills in the values. Also returns the pair of HTTP Basic, which a response may repeat.
+    /// Inserts the values. Also returns the HTTP Basic credentials, to redact them in errors.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<(HttpRequest, Option<Secret>)> {
         let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
         let repeat = self.role.repeat();
@@ -221,7 +217,7 @@ impl Request {
         };
         for (name, text) in &self.headers {
             let value = text.fill(values)?;
-            // A line end would begin another header.
+            // A line end in a value would start another header.
             if !value.chars().all(|c| matches!(c, ' '..='~')) {
                 let message = format!("the value of header `{name}` has characters that HTTP does not allow");
                 return Err(Error::new(ErrorCode::ConfigInvalidValue, message));
@@ -239,7 +235,7 @@ impl Request {
         })
     }
 
-    /// Fills in the URL. A value must change neither the host nor the other parts of the path.
+    /// Inserts the values into the URL. Fails if a value changes the host or adds path segments.
     fn fill_url(&self, values: &Values<'_>) -> Result<ServiceUrl> {
         let text = self.url.map(|it| Ok(Zeroizing::new(percent_encoded(&values.get(it)?))))?;
         let invalid = || {
@@ -247,13 +243,13 @@ impl Request {
             Error::new(ErrorCode::ConfigInvalidValue, message)
         };
         let url = ServiceUrl::parse(&text).map_err(|_| invalid())?;
-        // `.` and `..` remove parts of the path, also if they are encoded.
+        // `.` and `..` in a value would remove path segments, even if percent-encoded.
         let same = url.host() == self.sample.host() && depth(&url) == depth(&self.sample);
         if same { Ok(url) } else { Err(invalid()) }
     }
 }
 
-/// Converts fields, which are texts, numbers or booleans.
+/// Converts fields whose values are texts, numbers or booleans to texts.
 fn texts(fields: Fields, key: &str) -> Result<Vec<(String, Template)>, SettingsError> {
     let text = |(name, value)| {
         let key = format!("{key}.{name}");
@@ -288,7 +284,7 @@ fn fill_all(texts: &[(String, Template)], values: &Values<'_>) -> Result<Vec<(St
     texts.iter().map(|(name, text)| Ok((name.clone(), text.fill(values)?))).collect()
 }
 
-/// The credentials of HTTP Basic (RFC 7617 section 2).
+/// Returns the credentials of HTTP Basic (RFC 7617 section 2).
 fn basic(values: &Values<'_>) -> Result<Secret> {
     let [username, password] = [Placeholder::Username, Placeholder::Password].map(|it| values.get(&it));
     let (username, password) = (username?, Secret::new(password?.as_str()));
@@ -298,13 +294,13 @@ fn basic(values: &Values<'_>) -> Result<Secret> {
     Ok(HttpRequest::basic_pair(&username, &password))
 }
 
-/// RFC 7617 section 2.
+/// The error for a username that contains the separator of RFC 7617 section 2.
 pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the username";
 
-/// Sample values, of which the second one is a secret.
+/// Sample values for a placeholder that is not a secret, and for a secret.
 const SAMPLE: (&str, &str) = ("x", "0-a-secret-0");
 
-/// Fills in harmless values. Fails if values could change the host, or if the path contains secrets.
+/// Inserts sample values. Fails if a value could change the host, or if the path contains secrets.
 fn sample(url: &Template) -> Result<ServiceUrl, String> {
     let (head, _) =
         url.source().split_once('{').map(|(head, tail)| (head.to_owned(), tail.to_owned())).unzip();
@@ -334,7 +330,7 @@ fn depth(url: &ServiceUrl) -> usize {
     path(url).matches('/').count()
 }
 
-/// Encodes all characters that are not unreserved (RFC 3986 section 2.3).
+/// Percent-encodes all characters except the unreserved ones (RFC 3986 section 2.3).
 fn percent_encoded(text: &str) -> String {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     text.bytes().fold(String::new(), |text, byte| match byte {

@@ -1,4 +1,4 @@
-//! Reading responses: the paths of the token, its expiry and other values.
+//! Reads responses of the service: the token, its expiry and errors, at configured paths.
 
 use broker_core::{
     Claims, Error, ErrorCode, ExpiresAs, HttpResponse, Problem, Refusal, Secret, ServiceUrl, SettingsError,
@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::table::{Role, Table};
 
-/// The lifetime of a token if the response, the token and the configuration contain none.
+/// The lifetime of a token if neither the response, a JWT nor the configuration contains one.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
-/// The format of a response: paths of keys, and the meaning of errors.
+/// Where a response contains the token and other values, and which errors are final.
 pub(crate) struct ResponseFormat {
     token: String,
     refresh_token: String,
@@ -20,9 +20,8 @@ pub(crate) struct ResponseFormat {
     error: Option<String>,
     account: Option<String>,
     refused: Vec<u16>,
-    /// The codes at `error` that mean a refusal.
+    /// The error codes that mean a permanent refusal.
     error_final: Vec<String>,
-    /// The name of the request's table.
     name: &'static str,
     pub(crate) lifetime: Option<TimeDelta>,
 }
@@ -74,7 +73,7 @@ impl ResponseFormat {
         })
     }
 
-    /// Reads a response. `secrets` are those of the request, which an error may repeat.
+    /// Reads a response. The request's `secrets` are redacted in errors.
     pub(crate) fn read(
         &self,
         response: &HttpResponse,
@@ -83,7 +82,7 @@ impl ResponseFormat {
     ) -> Result<Value, Problem> {
         let succeeded = (200..300).contains(&response.status) && !response.is_html();
         let value = if succeeded { parse(response) } else { None };
-        // A response that is not an object needs a matching path.
+        // A response that is no JSON object is only valid if the path of the token matches.
         let is_expected = match &value {
             Some(Value::String(_)) => self.token.is_empty(),
             Some(Value::Array(_)) => self.token.starts_with(|c: char| c.is_ascii_digit()),
@@ -105,7 +104,7 @@ impl ResponseFormat {
         result.map(Value::Object).map_err(|problem| self.check_final(problem, from))
     }
 
-    /// Makes a refusal transient if it has a success status, or if its code is not one of the configured final codes.
+    /// Makes a refusal transient if the status is a success, or if the error code is not configured as final.
     fn check_final(&self, problem: Problem, from: &ServiceUrl) -> Problem {
         match problem {
             Problem::Refused(refusal) if !self.is_final(&refusal) => {
@@ -124,24 +123,24 @@ impl ResponseFormat {
         self.ends_grant(refusal) || !by_codes && !(200..300).contains(&refusal.status)
     }
 
-    /// Whether a refusal means that the refresh token is invalid, not only the request.
+    /// Whether a refusal means that the refresh token is invalid.
     pub(crate) fn ends_grant(&self, refusal: &Refusal) -> bool {
         refusal.is("invalid_grant") || self.rejects_token(refusal)
     }
 
-    /// Whether the status or the code means that the token in the request is invalid.
+    /// Whether a refusal means that the access token in the request is invalid.
     pub(crate) fn rejects_token(&self, refusal: &Refusal) -> bool {
         refusal.status == 401
             || self.refused.contains(&refusal.status)
             || self.error_final.iter().any(|code| refusal.is(code))
     }
 
-    /// Whether the response is a refusal by its status alone: its body is not JSON.
+    /// Whether the status is a configured refusal and the body is not JSON.
     fn is_bare_refusal(&self, response: &HttpResponse) -> bool {
         self.refused.contains(&response.status) && has_no_object(response)
     }
 
-    /// The error at the path `error`, in the format of [`read_object`].
+    /// Returns the error at the configured path, in the format of [`read_object`].
     fn error_in(&self, object: &Map<String, Value>) -> Option<Value> {
         let object = Value::Object(object.clone());
         let code = match value_at(&object, self.error.as_deref()?)? {
@@ -177,7 +176,7 @@ impl ResponseFormat {
         text_at(body, self.account.as_deref()?).map(str::to_owned)
     }
 
-    /// Creates the token. It expires as the response says, else as its JWT claims, else after `lifetime`.
+    /// Creates the token. The expiry is read from the response, else from a JWT, else computed from `lifetime`.
     pub(crate) fn token_from(
         &self,
         response: &HttpResponse,
@@ -196,8 +195,8 @@ impl ResponseFormat {
         }
     }
 
-    /// Returns a warning if the response lacks the configured expiry. `has_lifetime` is whether the configuration
-    /// contains a lifetime.
+    /// Returns a warning if the response lacks the configured expiry. `has_lifetime` is whether a lifetime is
+    /// configured.
     pub(crate) fn expiry_warning(&self, body: &Value, token: &Token, has_lifetime: bool) -> Option<String> {
         let (path, _) = self.expires.as_ref()?;
         let is_stated = value_at(body, path).is_some_and(|value| !value.is_null());
@@ -216,7 +215,7 @@ impl ResponseFormat {
         format.read(value_at(body, path)?, sent_at)
     }
 
-    /// The other fields of the object that contains the token.
+    /// Returns the fields next to the token in the response, as details of the token.
     pub(crate) fn details(&self, body: &Value) -> Map<String, Value> {
         let (parent, key) = self.token.rsplit_once('.').unwrap_or(("", &self.token));
         let object = if parent.is_empty() { Some(body) } else { value_at(body, parent) };
@@ -225,7 +224,7 @@ impl ResponseFormat {
         details
     }
 
-    /// The error of a response without a token.
+    /// Returns the error for a successful response without a token.
     pub(crate) fn missing_token(&self, from: &ServiceUrl) -> Error {
         let message = match self.token.as_str() {
             "" => format!("the response of {from} is not a token"),
@@ -235,23 +234,22 @@ impl ResponseFormat {
     }
 }
 
-/// The text at a path; an empty path is the whole body.
+/// Returns the text at a path. The empty path means the whole body.
 fn text_at<'a>(body: &'a Value, path: &str) -> Option<&'a str> {
     let value = if path.is_empty() { body } else { value_at(body, path)? };
     value.as_str().filter(|text| !text.is_empty())
 }
 
-/// Parses the body as JSON, after an optional byte order mark.
 fn parse(response: &HttpResponse) -> Option<Value> {
     serde_json::from_slice(response.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&response.body)).ok()
 }
 
-/// Whether the body is neither a web page nor a JSON object, nor the beginning of one.
+/// Whether the body is neither a web page nor the beginning of a JSON object.
 pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
     !response.is_html() && !response.body.trim_ascii_start().starts_with(b"{")
 }
 
-/// Replaces the body by an error in the usual format, which [`read_object`] reads.
+/// Replaces the body by the error in the format of RFC 6749, which [`read_object`] reads.
 fn with_usual_error(response: &HttpResponse, error: &Value) -> HttpResponse {
     with_body(response, error.to_string().into_bytes())
 }

@@ -4,7 +4,6 @@ use broker_core::{ConfigDuration, ExpiresAs, Fields, Method, Words};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Login,
@@ -24,7 +23,6 @@ impl Role {
     }
 }
 
-/// The configuration table of a request and its response.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
@@ -73,7 +71,7 @@ impl Verb {
     }
 }
 
-/// The authentication of a request.
+/// How a request authenticates.
 #[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Auth {
@@ -85,7 +83,7 @@ pub(crate) enum Auth {
     Basic,
 }
 
-/// HTTP statuses that mean a refusal. Statuses of transient errors are not allowed.
+/// The HTTP statuses that mean a permanent refusal. Statuses of transient errors are rejected.
 #[derive(Default)]
 pub(crate) struct Statuses(pub(crate) Vec<u16>);
 

@@ -1,4 +1,5 @@
-//! Texts with placeholders: `{username}`, `{secrets.NAME}`, `{expires:MM/DD/YYYY}`. `{{` and `}}` are literal braces.
+//! Texts with placeholders, such as `{username}`, `{secrets.NAME}` or `{expires:MM/DD/YYYY}`. `{{` is a literal
+//! brace.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +7,17 @@ use broker_core::{Error, Pattern, Result, Secret};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-/// A placeholder.
+/// A placeholder in a configured text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Placeholder {
     Username,
     Password,
     RefreshToken,
-    /// The login's token.
     Token,
     Scope,
     Name,
     Expires(Pattern),
-    /// One of `secrets`.
+    /// The secret of this name in the table `secrets`.
     Secret(String),
 }
 
@@ -45,7 +45,7 @@ impl Placeholder {
         })
     }
 
-    /// The placeholder as it is written.
+    /// Returns the placeholder as the configuration contains it.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Username => "{username}".to_owned(),
@@ -70,7 +70,7 @@ enum Piece {
     Placeholder(Placeholder),
 }
 
-/// A text with placeholders. Placeholders in values are not replaced.
+/// A text with placeholders. Inserted values are not expanded again.
 #[derive(Debug, Clone)]
 pub(crate) struct Template(Vec<Piece>);
 
@@ -98,12 +98,11 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// Creates a text without placeholders.
     pub(crate) fn literal(text: String) -> Self {
         Self(vec![Piece::Text(text)])
     }
 
-    /// The text as it is written, with single braces instead of doubled ones.
+    /// Returns the text as configured, but with single braces instead of doubled ones.
     pub(crate) fn source(&self) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -133,13 +132,11 @@ impl Template {
         })
     }
 
-    /// Replaces each placeholder by its value.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<Zeroizing<String>> {
         self.map(|placeholder| values.get(placeholder))
     }
 }
 
-/// The values of the placeholders.
 #[derive(Default)]
 pub(crate) struct Values<'a> {
     pub(crate) username: Option<&'a str>,
@@ -170,7 +167,7 @@ impl Values<'_> {
             .ok_or_else(|| Error::login_required(format!("the value of {} is missing", placeholder.text())))
     }
 
-    /// The secrets, which a response may repeat.
+    /// Returns the inserted secrets, which errors must redact because a response may repeat them.
     pub(crate) fn secrets(&self) -> Vec<&Secret> {
         let usual = [self.password, self.refresh_token, self.token].into_iter().flatten();
         usual.chain(self.secrets.values()).collect()
@@ -189,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_inserted_without_expansion() {
+    fn placeholders_in_values_are_not_expanded() {
         assert_eq!(filled("a{username}b{password}c"), "a{password}b{token}}\"\n&{c");
         assert_eq!(filled("{{username}} {{}} {{{username}}}"), "{username} {} {{password}}");
         assert_eq!(filled("é{{é"), "é{é");

@@ -1,4 +1,4 @@
-//! Logins described in configuration, against fake servers, on a clock that the tests move.
+//! Tests of `kind = "login"` with fake servers and a test clock.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -22,7 +22,7 @@ use broker_login::KIND;
 use broker_testkit::World;
 use serde_json::Value;
 
-/// Builds a provider from TOML.
+/// Builds a provider from a TOML table.
 fn build(world: &World, toml: &str) -> Result<Arc<dyn Provider>, SettingsError> {
     let table: toml::Table = toml::from_str(toml).expect("TOML");
     let table: Value = serde_json::to_value(table).expect("JSON");

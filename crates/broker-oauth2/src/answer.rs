@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The paths of the fields in a response, such as `data.token`.
+/// The paths of the fields in a token response, such as `data.token`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AnswerFields {
@@ -21,7 +21,7 @@ pub(crate) struct AnswerFields {
 }
 
 impl Default for AnswerFields {
-    /// RFC 6749 section 5.1, and `id_token` of OpenID Connect Core section 3.1.3.3.
+    /// The field names of RFC 6749 section 5.1, and `id_token` (OpenID Connect Core section 3.1.3.3).
     fn default() -> Self {
         let [access_token, refresh_token, expires_in, token_type, scope, id_token] =
             ["access_token", "refresh_token", "expires_in", "token_type", "scope", "id_token"]
@@ -31,7 +31,7 @@ impl Default for AnswerFields {
 }
 
 impl AnswerFields {
-    /// A field whose path is empty, which is invalid.
+    /// Returns the name of a field whose configured path is empty, which is invalid.
     pub(crate) fn empty(&self) -> Option<&'static str> {
         let all = [
             ("access_token", &self.access_token),
@@ -44,7 +44,7 @@ impl AnswerFields {
         all.into_iter().find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
     }
 
-    /// A refresh token in a response that is otherwise unusable: see [`salvage`].
+    /// Returns the refresh token of a malformed response: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         if let Some(found) = salvage(response, &self.refresh_token) {
             return Some(found);
@@ -54,19 +54,19 @@ impl AnswerFields {
     }
 }
 
-/// The tokens that a token endpoint issued.
+/// The tokens in a response of a token endpoint.
 #[derive(Debug)]
 pub struct TokenAnswer {
     /// The access token.
     pub token: Token,
-    /// The new refresh token, if any (RFC 6749 section 6).
+    /// The new refresh token, if the response contains one (RFC 6749 section 6).
     pub refresh_token: Option<Secret>,
-    /// The ID token, if any (OpenID Connect Core section 3.1.3.3).
+    /// The ID token, if the response contains one (OpenID Connect Core section 3.1.3.3).
     pub id_token: Option<Secret>,
 }
 
 impl TokenAnswer {
-    /// Reads a response. `expires_in` may be a number, a text, or missing: see [`Token::from_response`].
+    /// Reads a token response. `expires_in` may be a number, a text or missing: see [`Token::from_response`].
     pub(crate) fn read(
         response: &HttpResponse,
         from: &ServiceUrl,
@@ -92,7 +92,7 @@ impl TokenAnswer {
         Ok(Self { token, refresh_token, id_token })
     }
 
-    /// Returns the record update: a token for these scopes, and the new refresh token if any.
+    /// Returns the record update that stores the token for these scopes, and the new refresh token.
     pub fn into_update(self, scopes: &ScopeKey) -> RecordUpdate {
         let issued_at = self.token.issued_at();
         let update = RecordUpdate::token(scopes, self.token).and_id_token(self.id_token);
@@ -103,12 +103,12 @@ impl TokenAnswer {
     }
 }
 
-/// A text that is present and not empty.
+/// Returns the text at a key, unless the text is empty.
 pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     object.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// A text at a path that is present and not empty.
+/// Returns the text at a path, unless the text is empty.
 fn text_at<'a>(answer: &'a Value, path: &str) -> Option<&'a str> {
     value_at(answer, path)?.as_str().filter(|text| !text.is_empty())
 }

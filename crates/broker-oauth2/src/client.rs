@@ -4,21 +4,21 @@ use broker_core::{HttpRequest, Secret};
 
 use crate::ClientKey;
 
-/// The client and its authentication.
+/// The client ID and how the client authenticates.
 #[derive(Debug, Clone, Copy)]
 pub enum ClientAuth<'a> {
-    /// A public client: only `client_id`, or nothing if it is empty.
+    /// A public client, which sends only `client_id`. An empty `client_id` is not sent.
     Public(&'a str),
     /// `client_id` and `client_secret` in an HTTP Basic header (RFC 6749 section 2.3.1).
     Basic(&'a str, &'a Secret),
-    /// `client_id` and `client_secret` in the body (RFC 6749 section 2.3.1).
+    /// `client_id` and `client_secret` in the request body (RFC 6749 section 2.3.1).
     Body(&'a str, &'a Secret),
     /// `client_id` and a signed assertion (`private_key_jwt`, RFC 7523 section 2.2).
     Key(&'a str, &'a ClientKey),
 }
 
 impl<'a> ClientAuth<'a> {
-    /// The `client_id`.
+    /// Returns the `client_id`.
     #[must_use]
     pub fn id(&self) -> &'a str {
         match self {
@@ -26,7 +26,7 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
-    /// The secret in the request, if any.
+    /// Returns the client secret, if the client sends one.
     pub(crate) fn secret(&self) -> Option<&'a Secret> {
         match self {
             Self::Basic(_, secret) | Self::Body(_, secret) => Some(secret),
@@ -34,7 +34,7 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
-    /// The fields in the body.
+    /// Returns the form fields that authenticate the client.
     pub(crate) fn fields<'f>(&self, assertion: Option<&'f Secret>) -> Vec<(&'f str, &'f str)>
     where
         'a: 'f,
@@ -58,7 +58,7 @@ impl<'a> ClientAuth<'a> {
         }
     }
 
-    /// Which configuration keys to check.
+    /// Returns the hint for a refused client, which names the configuration keys to check.
     pub(crate) fn keys(&self) -> &'static str {
         match self {
             Self::Public(_) => "check `client_id`; a client with a secret needs `client_secret`",

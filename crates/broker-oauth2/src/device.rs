@@ -13,60 +13,58 @@ use crate::answer::text;
 use crate::token::Polled;
 use crate::{Approved, TokenEndpoint};
 
-/// The poll interval if the service sends none (RFC 8628 section 3.2).
+/// The poll interval if the service names none (RFC 8628 section 3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How much each `slow_down` adds to the interval (RFC 8628 section 3.5).
+/// The added poll interval after each `slow_down` (RFC 8628 section 3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
 
-/// The lifetime of a code if the service sends none, although it must.
+/// The lifetime of a device code without `expires_in`, which RFC 8628 requires.
 const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// The longest wait for an approval.
+/// The limit of a device code's lifetime, which is the longest wait for the user's approval.
 const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// The interval at which the user sees the remaining time.
+/// How often the remaining time is shown.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The longest pause after polls that timed out.
+/// The longest pause between polls after timeouts.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
-/// A login by the device flow.
+/// A login by the device authorization grant.
 #[derive(Debug, Clone, Copy)]
 pub struct DeviceFlow<'a> {
     /// The device authorization endpoint.
     pub url: &'a ServiceUrl,
-    /// The token endpoint, which is polled, and the client.
+    /// The token endpoint that is polled, and the client.
     pub token: TokenEndpoint<'a>,
-    /// Fields of the first request, such as `scope` and `audience`, without the client's.
+    /// Fields of the device authorization request, such as `scope` and `audience`, without the client's.
     pub fields: &'a [(&'a str, &'a str)],
     /// Extra fields of the polls.
     pub token_fields: &'a [(&'a str, &'a str)],
 }
 
-/// The state of a flow.
+/// A device code that waits for the user's approval.
 struct Pending {
     device_code: Secret,
     expires_at: DateTime<Utc>,
     interval: Duration,
     /// The number of consecutive polls that timed out.
     timeouts: u32,
-    /// The error of the last poll, if it failed.
+    /// The error of the last poll, if that poll failed.
     fault: Option<Error>,
-    /// Whether the response to a poll was lost; it may have contained the tokens.
+    /// Whether a poll's response was lost. The lost response may have contained the tokens.
     lost: bool,
 }
 
-/// The meaning of a poll's response.
 enum Poll {
     Approved(Approved),
-    /// Not approved yet: wait at least this long.
+    /// Not approved yet. The next poll must wait at least this long.
     Again(Duration),
 }
 
 impl DeviceFlow<'_> {
-    /// Shows the code and polls until the user approves it or the code expires. Network faults, 429, 5xx and web pages
-    /// do not end the flow.
+    /// Shows the code and polls until the user approves or the code expires. Transient errors do not stop the polls.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
         let mut pending = self.begin(context).await?;
         let mut pause = pending.interval;
@@ -85,7 +83,7 @@ impl DeviceFlow<'_> {
         }
     }
 
-    /// Requests a code (RFC 8628 section 3.1). No token is issued yet, so this is safe to repeat.
+    /// Requests a device code (RFC 8628 section 3.1). The request issues no token, so it can be repeated.
     async fn begin(&self, context: &Context) -> Result<Pending> {
         let response = self.token.send_to(context, self.url, self.fields, Repeat::Safe).await?;
         context.nothing_issued();
@@ -134,14 +132,14 @@ impl DeviceFlow<'_> {
 }
 
 impl Pending {
-    /// Reads a response by its error code, whatever the HTTP status (RFC 8628 section 3.5; Auth0 sends 403 and 429).
+    /// Reads a poll's response by its error code, because services differ in the status (Auth0 sends 403 and 429).
     fn read(&mut self, polled: Polled) -> Result<Poll> {
         let Polled { response, answer, refresh_token } = polled;
         self.fault = None;
         let (code, reason, fault) = match answer {
             Ok(answer) => return Ok(Poll::Approved(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
-            // A 429 or 5xx may have an error code; a malformed response may have the refresh token.
+            // A 429 or 5xx may contain an error code, and a malformed response may contain the refresh token.
             Err(Problem::Transient(fault)) => {
                 if let Some(refresh_token) = refresh_token {
                     let only = Approved::OnlyRefreshToken(refresh_token, response.sent_at);
@@ -163,7 +161,7 @@ impl Pending {
                 "the response with the tokens was lost on the network, and the service sends it only once",
             )),
             _ if fault.is_some() => {
-                // The service does not process requests that it answers with these.
+                // A service that answers 429 or 503 has not processed the request, so no tokens were lost.
                 self.lost |= !matches!(response.status, 429 | 503);
                 tracing::info!(
                     status = response.status,
@@ -176,7 +174,7 @@ impl Pending {
         }
     }
 
-    /// The error for an expired code: not approved, or the service did not answer.
+    /// Returns the error for an expired code, which depends on whether the service answered the polls.
     fn timed_out(&self) -> Error {
         match &self.fault {
             Some(fault) => {
@@ -189,7 +187,7 @@ impl Pending {
         }
     }
 
-    /// Doubles the pause after each timeout (RFC 8628 section 3.5).
+    /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
         if fault(error).is_some_and(HttpFault::timed_out) {
             self.timeouts += 1;
@@ -204,7 +202,7 @@ fn fault(error: &Error) -> Option<&HttpFault> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// Whether the service may have answered a failed poll with the tokens.
+/// Whether the response to a failed poll may have contained the tokens.
 fn may_have_been_answered(error: &Error) -> bool {
     fault(error).is_some_and(|fault| fault.sent == RequestSent::Maybe)
 }
@@ -222,7 +220,7 @@ fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(Device
     Some((code, Secret::new(text(object, "device_code")?)))
 }
 
-/// Waits in steps, and shows the remaining time.
+/// Waits until the next poll, and shows the remaining time.
 async fn wait(context: &Context, pause: Duration, expires_at: DateTime<Utc>) -> Result<()> {
     let mut rest = pause;
     while !rest.is_zero() {

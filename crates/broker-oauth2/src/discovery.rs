@@ -1,4 +1,4 @@
-//! Discovery of endpoints by the issuer: OpenID Connect Discovery 1.0 and RFC 8414.
+//! Discovery of endpoints from the issuer's metadata: OpenID Connect Discovery 1.0 and RFC 8414.
 
 use broker_core::{
     Context, Error, ErrorCode, HttpRequest, HttpResponse, Method, Problem, Record, Repeat, Result,
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-/// The metadata of an issuer is requested again after a day.
+/// How long the metadata of an issuer is used before the next request.
 const FRESH: TimeDelta = TimeDelta::hours(24);
 
-/// After a failed request, the older metadata is used for this time.
+/// How long the older metadata is used after a failed request.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// A forced request reuses metadata of this age: discovery and exchange are separate steps of one request.
+/// How old the metadata may be for a forced token request, whose first step has just requested the metadata.
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
-/// A configured issuer (RFC 8414 section 2). Issuers are compared as text.
+/// A configured issuer (RFC 8414 section 2). Issuers are compared character by character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IssuerUrl(String);
 
@@ -35,7 +35,8 @@ impl IssuerUrl {
         &self.0
     }
 
-    /// The URLs of its metadata: OpenID Connect Discovery section 4.1, then RFC 8414 section 3.1.
+    /// Returns the URLs where the issuer's metadata may be: OpenID Connect Discovery section 4.1, then RFC 8414
+    /// section 3.1.
     fn metadata_urls(&self) -> Result<[ServiceUrl; 2], String> {
         let root = self.0.trim_end_matches('/');
         let mut inserted = Url::parse(root).map_err(|error| error.to_string())?;
@@ -47,25 +48,23 @@ impl IssuerUrl {
     }
 }
 
-/// The used metadata of an issuer, as the record stores it.
+/// The issuer's metadata as stored in the record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Metadata {
-    /// The issuer that sent it.
     issuer: String,
-    /// When it was last requested, by the clock of this machine.
+    /// When the metadata was requested, by the local clock.
     asked_at: DateTime<Utc>,
-    /// When it is requested again; postponed if the issuer could not be reached.
+    /// When the metadata must be requested again.
     fresh_until: DateTime<Utc>,
     token_endpoint: Option<String>,
     device_authorization_endpoint: Option<String>,
     authorization_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     introspection_endpoint: Option<String>,
-    /// Whether responses have `iss` (RFC 9207 section 3).
+    /// Whether authorization responses contain `iss` (RFC 9207 section 3).
     pub(crate) sends_issuer: bool,
 }
 
-/// An endpoint of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Token,
@@ -76,7 +75,7 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// The configuration key of its URL.
+    /// Returns the configuration key of the endpoint's URL.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Token => "token_url",
@@ -88,9 +87,9 @@ impl Endpoint {
     }
 }
 
-/// Why the endpoints are unknown.
+/// Why discovery failed.
 pub(crate) enum DiscoveryError {
-    /// Another issuer answered: neither its metadata nor the older one is used.
+    /// The metadata names another issuer, so older metadata must not be used either.
     OtherIssuer(Error),
     Other(Error),
 }
@@ -104,7 +103,7 @@ impl DiscoveryError {
 }
 
 impl Metadata {
-    /// Its key in the record's metadata.
+    /// The key of the issuer's metadata in the record.
     pub(crate) const KEY: &str = "discovery";
 
     /// Requests the metadata from the issuer.
@@ -118,7 +117,7 @@ impl Metadata {
             let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
             let response = match context.send(&request).await {
                 Ok(response) => response,
-                // An error without a source is a refused redirect.
+                // A transient error without a source is a refused redirect.
                 Err(error) if error.is_transient() && std::error::Error::source(&error).is_none() => {
                     transient = Some(error);
                     continue;
@@ -132,14 +131,14 @@ impl Metadata {
                     None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
                 Err(Problem::Refused(refusal)) => causes.push(format!("{url}: {}", refusal.words)),
-                // Web frameworks answer 404 with their own text.
+                // Web frameworks answer 404 with a page that is not JSON.
                 Err(Problem::Transient(_)) if is_absent(&response) => {
                     causes.push(format!("{url}: HTTP {}", response.status));
                 }
                 Err(Problem::Transient(error)) if response.is_transient() => {
                     return Err(DiscoveryError::Other(error));
                 }
-                // Some services answer every URL with a page: the other URL may have the metadata.
+                // Some services answer every URL with a web page. The second URL may still return the metadata.
                 Err(Problem::Transient(error)) => transient = Some(error),
             }
         }
@@ -153,7 +152,8 @@ impl Metadata {
         }))
     }
 
-    /// Reads metadata of exactly this issuer (RFC 8414 section 3.3). `None` if it names no issuer.
+    /// Reads the metadata and checks the issuer (RFC 8414 section 3.3). Returns `None` if the response names no
+    /// issuer.
     fn read(
         response: &HttpResponse,
         object: &Map<String, Value>,
@@ -187,30 +187,30 @@ impl Metadata {
         }))
     }
 
-    /// The stored metadata of this issuer, of any age.
+    /// Returns the stored metadata of this issuer, even if the metadata is old.
     pub(crate) fn stored(record: &Record, issuer: Option<&IssuerUrl>) -> Option<Self> {
         let stored = Self::deserialize(record.metadata(Self::KEY)?).ok()?;
         issuer.is_some_and(|issuer| issuer.0 == stored.issuer).then_some(stored)
     }
 
-    /// Whether it can be used at `now`. A forced request uses only metadata that was just read.
+    /// Whether the metadata can be used at `now`. A forced request uses only metadata that was just requested.
     pub(crate) fn is_fresh(&self, now: DateTime<Utc>, forced: bool) -> bool {
         let until = if forced { self.fresh_until.min(self.asked_at + JUST_READ) } else { self.fresh_until };
-        // A time in the future means that the clock was set back.
+        // If `asked_at` is in the future, the clock was set back.
         now < until && now >= self.asked_at - TimeDelta::minutes(1)
     }
 
-    /// Postpones the next request after one that failed at `now`.
+    /// Postpones the next request for the metadata, because one failed at `now`.
     pub(crate) fn postponed(self, now: DateTime<Utc>) -> Self {
         Self { asked_at: now, fresh_until: now + RETRY_INTERVAL, ..self }
     }
 
-    /// The value for the record.
+    /// Returns the metadata as JSON for the record.
     pub(crate) fn to_value(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// The URL of an endpoint, if the service has it.
+    /// Returns the URL of an endpoint, if the metadata contains one.
     pub(crate) fn url(&self, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
         let text = match endpoint {
             Endpoint::Token => &self.token_endpoint,
@@ -228,7 +228,7 @@ impl Metadata {
     }
 }
 
-/// Whether the service has nothing at this URL.
+/// Whether the status says that no metadata exists at the URL.
 fn is_absent(response: &HttpResponse) -> bool {
     matches!(response.status, 404 | 405 | 410) && !response.is_html()
 }

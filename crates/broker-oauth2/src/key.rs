@@ -1,4 +1,4 @@
-//! A client's private key and its assertions: `private_key_jwt` (RFC 7523 section 2.2).
+//! The client's private key and the assertions that it signs: `private_key_jwt` (RFC 7523 section 2.2).
 
 use std::fmt;
 
@@ -16,13 +16,11 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::Deserialize;
 use serde_json::json;
 
-/// The lifetime of an assertion.
 const ASSERTION_LIFETIME: TimeDelta = TimeDelta::seconds(60);
 
-/// Services accept assertions if the clocks differ by less.
+/// Services accept assertions in spite of smaller clock differences.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
-/// The hint for a key that cannot be converted.
 const NEW_KEY: &str = "create a key, and register its public key at the service: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem";
 
 /// The signature algorithm of an assertion (RFC 7518 section 3.1, RFC 8037 section 3.1).
@@ -42,7 +40,7 @@ pub(crate) enum Algorithm {
     EdDsa,
 }
 
-/// A client's private key, which signs its assertions.
+/// A client's private key, which signs the client's assertions.
 pub struct ClientKey {
     pair: Pair,
     algorithm: Algorithm,
@@ -63,8 +61,8 @@ impl fmt::Debug for ClientKey {
 }
 
 impl ClientKey {
-    /// Parses a key in PEM (PKCS#8): RSA of 2048 bits or more, P-256 or Ed25519. The default algorithm follows from the
-    /// key: RS256, ES256 or `EdDSA`.
+    /// Parses a PKCS#8 key in PEM: RSA of at least 2048 bits, P-256 or Ed25519. The key type decides the default
+    /// algorithm.
     pub(crate) fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
         let pkcs8 = pkcs8(pem)?;
         let pair = pair(pkcs8.secret_pkcs8_der()).ok_or_else(|| {
@@ -86,13 +84,14 @@ impl ClientKey {
         Ok(Self { pair, algorithm, key_id, audience: None })
     }
 
-    /// Sets the audience of the assertions; without an issuer it is the token endpoint.
+    /// Sets the `aud` claim of the assertions. The default is the URL of the token endpoint.
     #[must_use]
     pub(crate) fn for_issuer(self, issuer: Option<&str>) -> Self {
         Self { audience: issuer.map(str::to_owned), ..self }
     }
 
-    /// Signs an assertion of the client's identity (RFC 7523 section 3) for one use within a minute.
+    /// Signs an assertion that identifies the client (RFC 7523 section 3). Each assertion is unique and expires in a
+    /// minute.
     pub(crate) fn assertion(
         &self,
         client_id: &str,
@@ -138,14 +137,13 @@ impl ClientKey {
         }
     }
 
-    /// Whether the service may refuse an assertion because the clocks differ.
+    /// Whether the local clock differs so much from the service's clock that the service may refuse an assertion.
     pub(crate) fn is_clock_wrong(service: DateTime<Utc>, local: DateTime<Utc>) -> bool {
         (service - local).abs() > CLOCK_TOLERANCE
     }
 }
 
 impl Algorithm {
-    /// The value of `alg`.
     fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -157,7 +155,6 @@ impl Algorithm {
 }
 
 impl Pair {
-    /// The algorithms of the key.
     fn algorithms(&self) -> &'static str {
         match self {
             Self::Rsa(_) => "RS256 or PS256",

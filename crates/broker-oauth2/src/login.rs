@@ -1,26 +1,26 @@
-//! The login of a user: the record updates of its start and of each refresh.
+//! Record updates for a user's login: at the start and at each refresh.
 
 use broker_core::{Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token};
 
 use crate::{Approved, Refreshed, TokenAnswer, TokenEndpoint};
 
-/// The login of a user at a token endpoint.
+/// The login of a user, with the token endpoint that refreshes the tokens.
 #[derive(Clone, Copy)]
 pub struct UserLogin<'a> {
-    /// The endpoint that refreshes tokens, and the client.
+    /// The token endpoint and the client.
     pub token: TokenEndpoint<'a>,
     /// Extra fields of each refresh request.
     pub fields: &'a [(&'a str, &'a str)],
-    /// Completes a new token for these scopes.
+    /// Adds details to a new token for these scopes.
     pub finish: &'a (dyn Fn(Token, &ScopeKey) -> Token + Send + Sync),
 }
 
 impl UserLogin<'_> {
-    /// Returns the update of an empty record after an approval.
+    /// Returns the record update that stores a new login.
     pub fn approved(&self, context: &Context, approved: Approved) -> RecordUpdate {
         let answer = match approved {
             Approved::Granted(answer) => answer,
-            // The first request for a token refreshes it.
+            // Without an access token, the next token request refreshes first.
             Approved::OnlyRefreshToken(refresh_token, at) => return RecordUpdate::grant(refresh_token, at),
         };
         if answer.refresh_token.is_none() {
@@ -30,7 +30,7 @@ impl UserLogin<'_> {
         self.update(*answer, &ScopeKey::default()).and_account(account)
     }
 
-    /// Gets the next token for these scopes with the refresh token of the record. `fields` names the requested scopes.
+    /// Gets the next token for these scopes with the record's refresh token. `fields` contains the requested scopes.
     pub async fn refresh(
         &self,
         context: &Context,
@@ -40,19 +40,19 @@ impl UserLogin<'_> {
     ) -> Result<RecordUpdate> {
         Ok(match self.token.refresh(context, refresh_token, self.fields).await? {
             Refreshed::Granted(answer) => {
-                // Only an ID token names the user reliably; otherwise the account of the login stays.
+                // Access tokens do not reliably name the user, so they do not replace a known account.
                 let is_known = answer.id_token.is_some() || record.account().is_none();
                 let account = account_of(&answer).filter(|_| is_known);
                 self.update(*answer, scopes).and_account(account)
             }
-            // The broker saves the update and calls again.
+            // After this update is saved, the broker repeats the exchange with the new refresh token.
             Refreshed::OnlyRotated(rotated, at) => RecordUpdate::grant(rotated, at),
             Refreshed::Refused => RecordUpdate::grant_refused(),
         })
     }
 
-    /// Starts with a refresh token from another host. The token is tried first, so a wrong one never replaces a working
-    /// login.
+    /// Logs in with a refresh token that another program got. A test refresh prevents that an invalid token replaces
+    /// a valid login.
     pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
             let hint = "the service may have replaced the refresh token: try it once more; if it is refused, get a new one from the other host";
@@ -76,7 +76,6 @@ impl UserLogin<'_> {
     }
 }
 
-/// Returns the account name in a response.
 pub(crate) fn account_of(answer: &TokenAnswer) -> Option<String> {
     account(answer.token.secret(), answer.id_token.as_ref())
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use broker_core::{Result, Secret, ServiceUrl};
 use chrono::{DateTime, Utc};
 
-/// A client's private key. It exists only with the feature `provider`.
+/// A client's private key. Without the feature `provider`, no value of this type exists.
 #[derive(Debug)]
 pub struct ClientKey(Infallible);
 

@@ -1,4 +1,4 @@
-//! Requests to a token endpoint, and to revocation (RFC 7009) and introspection endpoints (RFC 7662).
+//! Requests to a token endpoint, a revocation endpoint (RFC 7009) and an introspection endpoint (RFC 7662).
 
 use broker_core::{
     Context, Error, ErrorCode, Hint, HttpRequest, HttpResponse, Problem, Refusal, Repeat, Result, Secret,
@@ -10,16 +10,16 @@ use serde_json::{Map, Value};
 use crate::answer::AnswerFields;
 use crate::{ClientAuth, ClientKey, TokenAnswer};
 
-/// A token endpoint and the client.
+/// A token endpoint and the client that sends requests to it.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenEndpoint<'a> {
-    /// Its URL.
+    /// The URL of the endpoint.
     pub url: &'a ServiceUrl,
     /// The client and its authentication.
     pub client: ClientAuth<'a>,
-    /// The lifetime of a token if neither the response nor a JWT says it.
+    /// The lifetime of a token if neither the response nor a JWT contains one.
     pub default_life: TimeDelta,
-    /// The paths of the fields in its responses, if not those of RFC 6749.
+    /// The paths of the fields in token responses. `None` means the fields of RFC 6749.
     pub(crate) answer: Option<&'a AnswerFields>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> TokenEndpoint<'a> {
         Self { url, client, default_life, answer: None }
     }
 
-    /// Requests a token by the client credentials grant (RFC 6749 section 4.4). It is safe to repeat.
+    /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
     pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
         let response = self.send(context, &fields, Repeat::Safe).await?;
@@ -38,7 +38,7 @@ impl<'a> TokenEndpoint<'a> {
             .map_err(|problem| self.error(problem, "the service refused the client credentials"))
     }
 
-    /// Exchanges the `subject` token (RFC 8693 section 2). It is safe to repeat.
+    /// Exchanges the `subject` token for another (RFC 8693 section 2). Failed requests can be repeated.
     pub(crate) async fn token_exchange(
         &self,
         context: &Context,
@@ -54,8 +54,8 @@ impl<'a> TokenEndpoint<'a> {
             .map_err(|problem| self.error(problem, "the service refused to exchange the token"))
     }
 
-    /// Requests tokens by the password grant (RFC 6749 section 4.3). Wrong passwords lock accounts, so the request is
-    /// repeated only if the service cannot have processed it. The error for a refused password has its `fingerprint`.
+    /// Requests tokens by the password grant (RFC 6749 section 4.3). Repeats a request only if the service cannot
+    /// have checked the password, because wrong passwords lock accounts.
     pub(crate) async fn password(
         &self,
         context: &Context,
@@ -84,7 +84,8 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Refreshes the token (RFC 6749 section 6). This may use up the refresh token: see [`Repeat::SpendsGrant`].
+    /// Refreshes the token (RFC 6749 section 6). The service may invalidate the refresh token: see
+    /// [`Repeat::SpendsGrant`].
     pub async fn refresh(
         &self,
         context: &Context,
@@ -100,7 +101,7 @@ impl<'a> TokenEndpoint<'a> {
                 tracing::debug!(reason = refusal.words, "the refresh token was refused");
                 Ok(Refreshed::Refused)
             }
-            // The old refresh token may be used up, so a new one is saved even if the rest is unusable.
+            // The old refresh token may be invalid now, so the new one is saved even if the response is malformed.
             Err(problem) => {
                 match self.salvaged_refresh_token(&response).filter(|new| !new.same_as(refresh_token)) {
                     Some(rotated) => Ok(Refreshed::OnlyRotated(rotated, response.sent_at)),
@@ -110,7 +111,7 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Sends one poll of the device flow (RFC 8628 section 3.4). The device flow repeats it.
+    /// Sends one poll of the device flow (RFC 8628 section 3.4).
     pub(crate) async fn poll(
         &self,
         context: &Context,
@@ -127,7 +128,7 @@ impl<'a> TokenEndpoint<'a> {
         Ok(Polled { response, answer, refresh_token })
     }
 
-    /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. It is safe to repeat.
+    /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Failed requests can be repeated.
     pub(crate) async fn revoke(
         &self,
         context: &Context,
@@ -159,7 +160,7 @@ impl<'a> TokenEndpoint<'a> {
             .map_err(|problem| self.error(problem, "the service refused the introspection"))
     }
 
-    /// Sends a request to the token endpoint, as this client.
+    /// Sends an authenticated request to the token endpoint.
     pub(crate) async fn send(
         &self,
         context: &Context,
@@ -169,7 +170,7 @@ impl<'a> TokenEndpoint<'a> {
         self.send_to(context, self.url, fields, repeat).await
     }
 
-    /// Sends a request to another endpoint of the service, as this client.
+    /// Sends an authenticated request to another endpoint of the service.
     pub(crate) async fn send_to(
         &self,
         context: &Context,
@@ -186,7 +187,7 @@ impl<'a> TokenEndpoint<'a> {
         let ClientAuth::Key(client_id, key) = self.client else { return context.send(&post(None)).await };
         let assertion = key.assertion(client_id, self.url, context.now())?;
         let response = context.send(&post(Some(&assertion))).await?;
-        // If the clocks differ, the refused assertion is signed again by the service's clock; nothing was issued.
+        // If the clocks differ, the service refused the assertion. A new one is signed with the service's time.
         match response.date().filter(|date| ClientKey::is_clock_wrong(*date, response.sent_at)) {
             Some(date) if self.is_client_refused(&response) => {
                 let assertion = key.assertion(client_id, self.url, date)?;
@@ -201,14 +202,14 @@ impl<'a> TokenEndpoint<'a> {
         matches!(read, Err(Problem::Refused(refusal)) if refusal.is("invalid_client"))
     }
 
-    /// Reads a response of this endpoint. `sent` are the secrets of the request, without the client's.
+    /// Reads a token response. The secrets in `sent` are redacted in errors.
     pub(crate) fn read(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<TokenAnswer, Problem> {
         let standard = AnswerFields::default();
         let fields = self.answer.unwrap_or(&standard);
         TokenAnswer::read(response, self.url, &self.secrets(sent), self.default_life, fields)
     }
 
-    /// The refresh token of a response that is otherwise unusable.
+    /// Returns the refresh token of a malformed response.
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
         self.answer.unwrap_or(&AnswerFields::default()).salvaged_refresh_token(response)
     }
@@ -217,7 +218,7 @@ impl<'a> TokenEndpoint<'a> {
         sent.iter().copied().chain(self.client.secret()).collect()
     }
 
-    /// Returns the problem as an error. The hint names the configuration key, if the service says what it refused.
+    /// Converts a problem to an error. The hint names the configuration key that the service refused.
     pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
         let hint = match &problem {
             Problem::Refused(refusal) => self.hint(refusal),
@@ -230,7 +231,7 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// The hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
+    /// Returns the hint for an error code (RFC 6749 section 5.2, RFC 8707 section 2).
     fn hint(&self, refusal: &Refusal) -> Option<String> {
         let key = match refusal.code.as_deref()? {
             "invalid_client" => {
@@ -248,44 +249,44 @@ impl<'a> TokenEndpoint<'a> {
     }
 }
 
-/// The result of an approval.
+/// The tokens that a login returned.
 #[derive(Debug)]
 pub enum Approved {
     /// The tokens of a complete response.
     Granted(Box<TokenAnswer>),
-    /// Only a refresh token, of an otherwise unusable response; with the time of the request.
+    /// Only the refresh token of a malformed response, and the time of the request.
     OnlyRefreshToken(Secret, DateTime<Utc>),
 }
 
-/// The result of a refresh.
+/// The result of a refresh request.
 #[derive(Debug)]
 pub enum Refreshed {
     /// The tokens of a complete response.
     Granted(Box<TokenAnswer>),
-    /// Only a new refresh token, of an otherwise unusable response; with the time of the request.
+    /// Only the new refresh token of a malformed response, and the time of the request.
     OnlyRotated(Secret, DateTime<Utc>),
     /// The service permanently refused the refresh token (`invalid_grant`).
     Refused,
 }
 
-/// The result of a revocation.
+/// The result of a revocation request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Revocation {
-    /// The token is revoked, or unknown to the service.
+    /// The token is revoked, or the service does not know the token.
     Done,
     /// The service does not revoke tokens of this type (RFC 7009 section 2.2.1).
     Unsupported,
 }
 
-/// The response to a poll.
+/// The response to a poll of the device flow.
 pub(crate) struct Polled {
     pub(crate) response: HttpResponse,
     pub(crate) answer: Result<TokenAnswer, Problem>,
-    /// The refresh token, even if the response is otherwise unusable.
+    /// The refresh token, even if the response is malformed.
     pub(crate) refresh_token: Option<Secret>,
 }
 
-/// Reads the response of a revocation endpoint. Any 2xx status is a success (RFC 7009 section 2.2).
+/// Reads the response of a revocation endpoint. Every 2xx status is a success (RFC 7009 section 2.2).
 pub fn revoked(response: &HttpResponse, from: &ServiceUrl, token: &Secret) -> Result<()> {
     read_revoked(response, from, token)
         .map_err(|problem| problem.error("the service refused to revoke the token"))

@@ -1,4 +1,4 @@
-//! The authorization code flow against a fake token endpoint; the tests act as the browser.
+//! Tests of the authorization code flow with a fake token endpoint. The tests act as the browser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! `kind = "oauth2"` against fake servers.
+//! Tests of `kind = "oauth2"` with fake servers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

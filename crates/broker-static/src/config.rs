@@ -6,7 +6,6 @@ use broker_core::{ConfigDuration, SecretSource, Settings, SettingsError};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, de};
 
-/// The table of a provider.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -19,7 +18,7 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) fn read(settings: &Settings<'_>) -> Result<Self, SettingsError> {
         let config: Self = settings.parse()?;
-        // RFC 7617 section 2.
+        // HTTP Basic forbids colons and control characters in user names (RFC 7617 section 2).
         let invalid = |name: &String| name.is_empty() || name.contains(|c: char| c == ':' || c.is_control());
         if config.username.as_ref().is_some_and(invalid) {
             let message = "it must be a name without a colon, because it is sent by HTTP Basic";
@@ -29,7 +28,7 @@ impl Config {
     }
 }
 
-/// The start of a date (UTC), or a time: `"2027-01-31"`, `"2027-01-31T12:00:00Z"`.
+/// An expiry: a time, or the start of a date in UTC (`"2027-01-31T12:00:00Z"`, `"2027-01-31"`).
 pub(crate) struct Expiry(pub(crate) DateTime<Utc>);
 
 impl Expiry {
@@ -54,7 +53,7 @@ impl<'de> Deserialize<'de> for Expiry {
                 Expiry::read(text).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(text), &self))
             }
 
-            /// A TOML date is a table with one text.
+            /// The TOML parser passes a date as a map with one text.
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Expiry, A::Error> {
                 let entry: Option<(String, String)> = map.next_entry()?;
                 let expiry = entry.and_then(|(_, text)| Expiry::read(&text));

@@ -1,5 +1,5 @@
-//! `kind = "static"`: a fixed key or token, returned as it is. The record has its expiry, and the token itself only if
-//! `life` says how long to cache it.
+//! The provider kind `static`: a fixed key or token, read from a configured source. The record stores the expiry. It
+//! stores the token only if `life` says how long to cache the token.
 
 mod config;
 
@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use config::Config;
 
-/// `kind = "static"`.
+/// The provider kind `static`.
 pub const KIND: Kind = Kind {
     name: "static",
     about: "a fixed key or token, returned as it is",
@@ -25,7 +25,7 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// How long before the expiry the user is warned.
+/// How long before the expiry the user gets a warning.
 const WARNING_PERIOD: TimeDelta = TimeDelta::days(7);
 
 /// Tokens with a shorter lifetime expire without a warning.
@@ -45,7 +45,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         endpoint: source.clone(),
         client_id: username.clone(),
         audience: None,
-        // Only a cached token needs the fingerprint.
+        // The fingerprint shows whether the source of a cached token has changed.
         secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };
     let name = settings.name().to_owned();
@@ -56,7 +56,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 struct Static {
     name: String,
     token: SecretSource,
-    /// The description of the token's source.
+    /// Describes where the token is read from.
     source: String,
     username: Option<String>,
     life: Option<TimeDelta>,
@@ -78,13 +78,13 @@ impl Provider for Static {
         vec![self.source.clone()]
     }
 
-    /// The user must replace a token that expires.
+    /// With `life`, an expired token is read again from its source. Otherwise the user must replace the token.
     fn can_renew(&self, record: &Record) -> bool {
         let stored = record.token(&ScopeKey::default());
         self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
     }
 
-    /// Reads the token from its source.
+    /// Reads the token from its configured source.
     async fn exchange(
         &self,
         context: &Context,
@@ -114,7 +114,7 @@ impl Provider for Static {
 }
 
 impl Static {
-    /// Returns the token in the text: one line, without byte order mark and white space around it.
+    /// Returns the token without byte order mark and surrounding white space. Fails if the text has several lines.
     fn read(&self, text: &Secret) -> Result<Secret> {
         let token = text.expose().trim_start_matches('\u{feff}').trim();
         let problem = |what: &str| {
@@ -133,7 +133,7 @@ impl Static {
         }
     }
 
-    /// The token, or the credentials of HTTP Basic (RFC 7617 section 2).
+    /// Returns the token, or HTTP Basic credentials if a user name is configured (RFC 7617 section 2).
     fn credential(&self, secret: &Secret) -> Secret {
         let Some(username) = &self.username else { return secret.clone() };
         HttpRequest::basic_pair(username, secret)

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Now;
 
-/// A clock that tests advance. Sleeping advances it at once. Clones share their time.
+/// A clock that tests advance. A sleep returns at once and advances the clock. Clones share their time.
 #[derive(Debug, Clone)]
 pub struct TestClock(Arc<Mutex<State>>);
 
@@ -37,13 +37,13 @@ impl TestClock {
         self.0.lock().unwrap().now += by;
     }
 
-    /// Returns all sleeps so far.
+    /// Returns the durations of all sleeps so far.
     #[must_use]
     pub fn slept(&self) -> Vec<Duration> {
         self.0.lock().unwrap().slept.clone()
     }
 
-    /// Returns this clock for a fake server.
+    /// Returns a function that reads this clock, for the options of a fake server.
     #[must_use]
     pub fn for_service(&self) -> Now {
         let clock = self.clone();

@@ -1,4 +1,4 @@
-//! The HTTP client of tests.
+//! The HTTP client of brokers under test.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Request
 
 use crate::fake::HANG_HEADER;
 
-/// The bound of a request, also on a busy machine: only a broken test reaches it.
+/// The real timeout of a request. Only a broken test reaches it, even on a busy machine.
 const LONGEST: Duration = Duration::from_mins(2);
 
-/// An HTTP client that reports a hanging fake server as a timeout at once, so that no test depends on real time.
+/// An HTTP client that returns a timeout error at once when a fake server hangs, so that tests need not wait.
 #[derive(Debug, Default)]
 pub(crate) struct TestHttp(ReqwestHttp);
 

@@ -1,4 +1,4 @@
-//! The surroundings of a broker under test: environment, prompt, store and HTTP client.
+//! The environment, prompt, store and HTTP client of a broker under test.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use tempfile::TempDir;
 use crate::TestClock;
 use crate::http::TestHttp;
 
-/// An environment with only the given variables.
+/// An environment that contains only the variables a test sets.
 #[derive(Debug, Clone, Default)]
 pub struct TestEnv(BTreeMap<String, String>);
 
 impl TestEnv {
-    /// Adds a variable.
+    /// Sets an environment variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.0.insert(name.to_owned(), value.to_owned());
@@ -59,7 +59,7 @@ impl Env for TestEnv {
 
 type OnCode = Box<dyn Fn(&DeviceCode) + Send + Sync>;
 
-/// A prompt with prepared answers that records all messages. Clones share their state.
+/// A prompt that gives prepared answers and records all messages. Clones share answers and messages.
 #[derive(Clone, Default)]
 pub struct TestPrompt {
     answers: Arc<Mutex<VecDeque<String>>>,
@@ -75,14 +75,14 @@ impl TestPrompt {
         self
     }
 
-    /// Sets a callback for device codes.
+    /// Sets a callback that runs when the broker shows a device code.
     #[must_use]
     pub fn on_code(self, act: impl Fn(&DeviceCode) + Send + Sync + 'static) -> Self {
         *self.on_code.lock().unwrap() = Some(Box::new(act));
         self
     }
 
-    /// Returns all questions and messages so far.
+    /// Returns all questions and messages that the broker has shown.
     #[must_use]
     pub fn told(&self) -> Vec<String> {
         self.messages.lock().unwrap().clone()
@@ -119,15 +119,15 @@ impl Prompt for TestPrompt {
     }
 }
 
-/// The surroundings of a broker, with a temporary folder for records.
+/// The dependencies of a broker under test, with a temporary folder for records.
 pub struct World {
-    /// The clock.
+    /// The clock of the broker.
     pub clock: TestClock,
-    /// The environment.
+    /// The broker's environment variables.
     pub env: TestEnv,
-    /// The user's prompt.
+    /// The prompt that answers for the user.
     pub person: TestPrompt,
-    /// The timeout of an exchange. A hanging fake server reports it at once.
+    /// The timeout of an exchange. If a fake server hangs, the timeout error comes at once.
     pub timeout: Duration,
     folder: TempDir,
 }
@@ -142,7 +142,7 @@ impl World {
     /// The name of the broker's only provider.
     pub const NAME: &str = "subject";
 
-    /// Creates an empty world.
+    /// Creates a world without variables, answers and records.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// Returns the context of a provider.
+    /// Returns the context that a broker passes to its provider.
     #[must_use]
     pub fn context(&self) -> Context {
         Context::new(
@@ -165,7 +165,7 @@ impl World {
         )
     }
 
-    /// Creates a broker with one provider, like a new process.
+    /// Creates a broker with one provider and nothing cached in memory, like a new process.
     #[must_use]
     pub fn broker(&self, provider: Arc<dyn Provider>) -> Broker {
         let entry = Entry { timeout: self.timeout, ..Entry::new(provider) };

@@ -1,4 +1,4 @@
-//! The fake servers behave like the services and apply faults.
+//! Tests that the fake servers behave like the real services and inject faults.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 

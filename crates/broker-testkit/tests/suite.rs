@@ -1,4 +1,4 @@
-//! The conformance suite passes the crate template and finds the flaws of a provider.
+//! Tests of the conformance suite: the provider template passes, and a provider with a known flaw fails.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
@@ -17,7 +17,7 @@ use broker_testkit::conformance::{self, TokenSubject};
 use broker_testkit::{Rotation, TestEnv, TokenServiceOptions};
 use serde_json::json;
 
-/// A mistake in a provider.
+/// A bug that a test adds to a provider.
 #[derive(Clone, Copy, Debug)]
 enum Flaw {
     AnyFaultIsFinal,
@@ -29,7 +29,7 @@ enum Flaw {
     IgnoresRevocation,
 }
 
-/// Each flaw, and the start of the panic message that reports it.
+/// Each flaw with the start of the suite's panic message.
 const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::AnyFaultIsFinal, "429: "),
     (Flaw::NothingIsFinal, "refused: "),
@@ -40,7 +40,7 @@ const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::IgnoresRevocation, "logout: a failed revocation"),
 ];
 
-/// The provider with a flaw.
+/// Wraps a provider and adds a flaw.
 struct Flawed(Arc<dyn Provider>, Flaw);
 
 #[async_trait]
@@ -92,13 +92,13 @@ impl Provider for Flawed {
     }
 }
 
-/// Whether an update contains a grant and no token.
+/// Returns whether the update stores a grant without a token.
 fn has_only_a_grant(change: &RecordUpdate) -> bool {
     let shown = format!("{change:?}");
     shown.contains("grant: Set(") && shown.contains("tokens: []")
 }
 
-/// Builds the provider with the flaw that the environment names.
+/// Builds the provider with the flaw that an environment variable names.
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let provider = (provider::KIND.build)(settings)?;
     let name = settings.env().var("FLAW");
@@ -113,14 +113,14 @@ fn subject(rotation: Rotation, elsewhere: &'static str) -> TokenSubject {
 }
 
 fn flawed(flaw: Flaw) -> TokenSubject {
-    // With rotation, other flaws would lose the grant before their own case.
+    // With rotation, another flaw would lose the grant before the test that should find the flaw.
     let rotation = if matches!(flaw, Flaw::LosesRotation) { Rotation::Rotate } else { Rotation::Keep };
     let mut subject = subject(rotation, "eve");
     subject.world.env = TestEnv::default().with("FLAW", &format!("{flaw:?}"));
     subject
 }
 
-/// Runs the suite and returns the panic message of the failed case.
+/// Runs the suite and returns the panic message of the failed test.
 async fn failure(subject: impl Fn() -> TokenSubject + Send + Sync + 'static) -> String {
     let failed = tokio::spawn(async move { conformance::run(subject).await }).await;
     let panic = failed.expect_err("the suite fails").into_panic();
@@ -129,14 +129,14 @@ async fn failure(subject: impl Fn() -> TokenSubject + Send + Sync + 'static) -> 
 }
 
 #[tokio::test]
-async fn template_passes_the_suite() {
+async fn provider_template_passes_the_conformance_suite() {
     for rotation in [Rotation::Omit, Rotation::RotateDetectReuse] {
         conformance::run(|| subject(rotation, "eve")).await;
     }
 }
 
 #[tokio::test]
-async fn each_flaw_fails_its_case() {
+async fn each_provider_flaw_fails_the_matching_case() {
     for (flaw, case) in FLAWS {
         let message = failure(move || flawed(flaw)).await;
         assert!(message.contains(case), "{flaw:?}: {message}");
@@ -144,7 +144,7 @@ async fn each_flaw_fails_its_case() {
 }
 
 #[tokio::test]
-async fn issuer_without_account_fails() {
+async fn suite_fails_if_issuer_does_not_name_the_account() {
     let message = failure(|| subject(Rotation::Keep, "ada")).await;
     assert!(message.contains("issuer: "), "{message}");
 }

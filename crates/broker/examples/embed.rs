@@ -24,7 +24,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(service.access_is_live(token.secret().expose()));
     println!("{token:?}"); // secret: [redacted]
 
-    // 100 tasks share the stored token: no further request.
+    // All 100 tasks get the stored token, so no further request is sent.
     let calls: Vec<_> = (0..100)
         .map(|_| {
             let broker = broker.clone();

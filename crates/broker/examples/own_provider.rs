@@ -1,6 +1,5 @@
-//! Adds a provider without a change to the broker: `cargo run -p broker --example own_provider`.
-//! The provider sends one request; the broker locks, renews and saves. It has no login and no revocation, so the
-//! defaults of the trait are enough.
+//! Adds a provider to the broker from another crate: `cargo run -p broker --example own_provider`. The provider only
+//! sends the token request; the broker locks, renews and saves. Login and revocation keep the trait's defaults.
 
 #![allow(clippy::print_stdout, reason = "an example prints its results")]
 

@@ -1,4 +1,4 @@
-//! Variables from a file: `EDS.env`, as EarthDaily's console downloads it.
+//! Environment variables from a dotenv file, such as EarthDaily's `EDS.env`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{Env, Error, ErrorCode, Result, Secret};
 
-/// The prefixes of the services' own variables. A file sets no others, so it cannot set a proxy or a configuration.
+/// The prefixes of the variables that a dotenv file may set. Others, such as a proxy, are ignored.
 const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
 
-/// An environment where the variables of the services' own clients come from a dotenv file. If the file has any variable
-/// of a service, all of that service come from it: a secret is never joined with a URL from elsewhere.
+/// An environment where a dotenv file sets the variables of the services' own clients. All variables of a service
+/// come from the same place, so that a secret is never combined with a URL from elsewhere.
 pub struct EnvFile {
     path: PathBuf,
     variables: BTreeMap<String, Secret>,
@@ -19,7 +19,7 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    /// Reads a file and puts it over an environment.
+    /// Reads a dotenv file, whose variables take precedence over those of `beneath`.
     pub fn read(path: &Path, beneath: Arc<dyn Env>) -> Result<Self> {
         let wrong = |code, why: String| {
             Error::new(code, why).with_hint("a file of variables has lines such as EDS_SECRET=…")
@@ -41,12 +41,12 @@ impl EnvFile {
         Ok(Self { path: path.to_owned(), variables, beneath })
     }
 
-    /// Returns the names of its variables.
+    /// Returns the names of the variables in the file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str)
     }
 
-    /// Whether variables like this one come from the file.
+    /// Whether the file sets a variable of the same service.
     fn has_family_of(&self, name: &str) -> bool {
         let own = family(name);
         own.is_some() && self.names().any(|other| family(other) == own)
@@ -94,14 +94,14 @@ impl Env for EnvFile {
 }
 
 fn family(name: &str) -> Option<&'static str> {
-    // EarthScope's client ignores the case of names.
+    // EarthScope's client ignores the case of variable names.
     let begins =
         |family: &&str| name.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
     FAMILIES.into_iter().find(begins)
 }
 
-/// Parses lines as python-dotenv does: `export`, quotes, comments. Expands nothing. Fails with the number of a line that
-/// is not a variable.
+/// Parses lines as python-dotenv does, with `export`, quotes and comments, but expands no variables. Fails with the
+/// number of the first invalid line.
 fn parse(text: &str) -> Result<BTreeMap<String, Secret>, usize> {
     let mut variables = BTreeMap::new();
     let mut rest = text.trim_start_matches('\u{feff}');
@@ -121,7 +121,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Secret>, usize> {
     }
 }
 
-/// Returns the variable at the start of a text, and the text after its line.
+/// Returns the name and value of the first variable, and the text after its line.
 fn variable(text: &str) -> Option<(&str, String, &str)> {
     let text = match text.strip_prefix("export") {
         Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start_matches([' ', '\t']),
@@ -140,13 +140,13 @@ fn variable(text: &str) -> Option<(&str, String, &str)> {
         return (line.is_empty() || line.starts_with('#')).then(|| (name, value, after_line(after)));
     }
     let line = value.lines().next().unwrap_or_default();
-    // A comment needs a space before it: a `#` may be part of a secret.
+    // `#` starts a comment only after white space, because `#` may be part of a secret.
     let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with([' ', '\t']));
     let line = comment.map_or(line, |(at, _)| &line[..at]);
     Some((name, line.trim_end().to_owned(), after_line(value)))
 }
 
-/// Returns the text up to a quote, which may be in a later line, and the text after it.
+/// Returns the text up to the closing quote, which may be on a later line, and the text after that quote.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_parse_as_in_python_dotenv() {
+    fn dotenv_file_is_parsed_as_by_python_dotenv() {
         let text = "\u{feff}# words\r\nA=b\r\nexport B = \"x # \\\"y\\\"\\n\" # comment\nC='it''s'\n";
         assert_eq!(parse(text).err(), Some(4), "text after a quote");
         let text =
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn parse_fails_with_the_line_number() {
+    fn invalid_dotenv_line_is_reported_by_its_number() {
         for (text, line) in [
             ("A=b\nwords", 2),
             ("\n\n=b", 3),

@@ -2,7 +2,7 @@
 
 use broker_core::Kind;
 
-/// The compiled-in kinds, ordered by name. A new provider crate adds a line here.
+/// The compiled-in kinds, ordered by name. Each new provider crate needs a line in this list.
 pub(crate) const BUILT_IN: &[Kind] = &[
     #[cfg(feature = "carbonmapper")]
     broker_carbonmapper::KIND,

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! [`Setup`] uses the configuration and state of the command line unless you set others. [`Broker`] is cheap to clone
-//! and `Send + Sync`. All tasks and processes share one request to the service. Secrets print as `[redacted]`. The
-//! examples `embed` and `own_provider` of this crate run without an account.
+//! and `Send + Sync`. Concurrent tasks and processes share one request to the service. Secrets print as `[redacted]`.
+//! The examples `embed` and `own_provider` of this crate run without an account.
 //!
 //! # Features
 //!
@@ -23,7 +23,7 @@
 //! | feature | content | without it |
 //! |---|---|---|
 //! | `earthscope`, `earthdaily`, `carbonmapper` | the provider kind of this name | configurations cannot use it |
-//! | `oauth2`, `login`, `static`, `exec` | the generic provider kinds | the same |
+//! | `oauth2`, `login`, `static`, `exec` | the generic provider kinds | configurations cannot use them |
 //! | `reqwest` | an HTTP client, with TLS by the system's roots | pass a client to [`Setup::http`] |
 //! | `file` | records in files; shares EarthScope's `tokens.json` with its SDK | pass a store to [`Setup::store`]; `tokens.json` is not used |
 //! | `command` | secrets that a command prints | such a secret is a configuration error |

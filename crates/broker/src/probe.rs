@@ -1,4 +1,4 @@
-//! A request without a secret: whether a service can be reached, and the time of its clock.
+//! Checks whether a service can be reached, and its clock, with a request that contains no secret.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ pub struct Prober {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probed {
-    /// The obstacle and its details; `None` if the service answered, with whatever status.
+    /// The obstacle and its details; `None` if the service answered.
     pub obstacle: Option<(Obstacle, String)>,
-    /// How far the service's clock is ahead of this machine's, if it sent its time.
+    /// How far the service's clock is ahead of this machine's clock, if the service sent its time.
     pub clock_ahead: Option<TimeDelta>,
 }
 
@@ -30,30 +30,30 @@ pub struct Probed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// Its name cannot be resolved: no network, no DNS, a mistyped host.
+    /// The service's name cannot be resolved: no network, no DNS, or a mistyped host.
     Name,
-    /// No program listens at its port.
+    /// No program listens on the service's port.
     Refused,
-    /// There is no route to it.
+    /// There is no route to the service.
     Unreachable,
-    /// Its certificate is from an authority that this machine does not trust.
+    /// This machine does not trust the authority of the service's certificate.
     UnknownIssuer,
-    /// TLS fails for another reason.
+    /// The TLS handshake fails for another reason.
     Tls,
     /// The proxy refuses the connection.
     Proxy,
-    /// It does not answer in time.
+    /// The service does not answer in time.
     Timeout,
-    /// Another server answers instead: a network's sign-in page.
+    /// Another server answers, such as a network's sign-in page.
     Portal,
-    /// It answers that it is unavailable: 502, 503, 504.
+    /// The service is unavailable: status 502, 503 or 504.
     Trouble,
-    /// Anything else, such as a connection that ends without an answer.
+    /// Another fault, such as a connection that ends without an answer.
     Other,
 }
 
 impl Prober {
-    /// Sends one GET without a secret. Waits for the answer at most for `bound`.
+    /// Sends one GET request without a secret, and waits for the answer for at most `bound`.
     pub async fn probe(&self, url: &str, bound: Duration) -> Result<Probed> {
         let url = ServiceUrl::parse(url).map_err(Error::configuration)?;
         let request = HttpRequest::new(Method::Get, url, Repeat::Never);
@@ -70,7 +70,7 @@ impl Prober {
     }
 }
 
-/// Returns the obstacle that a response shows: another server answers, or the service is unavailable.
+/// Returns the obstacle if another server sent the response, or if the service is unavailable.
 fn obstacle_in(url: &ServiceUrl, response: &HttpResponse) -> Option<(Obstacle, String)> {
     let status = response.status;
     match (status, response.header("location")) {
@@ -91,7 +91,7 @@ fn is_elsewhere(url: &ServiceUrl, to: &str) -> bool {
     !own_path && ServiceUrl::parse(to).map_or(true, |to| to.host() != url.host())
 }
 
-/// Classifies a fault by its code, then by the words of the resolver, sockets and rustls, which have no public types.
+/// Classifies a fault by its code, then by messages of the resolver, sockets and rustls, which export no error types.
 fn of_fault(fault: &HttpFault) -> Obstacle {
     let what = fault.what.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| what.contains(word));
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_classified_by_foreign_messages() {
+    fn network_faults_are_classified_by_their_message() {
         let table = [
             ("failed to lookup address information: Name or service not known", Obstacle::Name),
             ("Connection refused (os error 111)", Obstacle::Refused),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn only_redirects_to_other_hosts_are_portals() {
+    fn only_redirects_to_other_hosts_mean_a_sign_in_page() {
         let url = ServiceUrl::parse("https://api.example.org/v1").ok();
         let away = |to: &str| url.as_ref().is_some_and(|url| is_elsewhere(url, to));
         assert!(away("http://portal.example/") && away("//portal.example/") && away("https://example.org/"));

@@ -1,4 +1,4 @@
-//! The records in files: how each is stored, and migrating them to the configured format.
+//! The record files: how each is stored, and their migration to the configured format.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,15 +14,15 @@ const WAIT_LIMIT: Duration = Duration::from_mins(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyringState {
-    /// It answers and is unlocked.
+    /// The keyring responds and is unlocked.
     Unlocked,
-    /// It answers and is locked.
+    /// The keyring responds and is locked.
     Locked,
-    /// It does not answer, or this program has no support for it.
+    /// No keyring responds, or this program was built without keyring support.
     Absent,
 }
 
-/// The records in files.
+/// Lists and migrates the record files.
 #[derive(Debug)]
 pub struct Records {
     store: FileStore,
@@ -56,7 +56,7 @@ impl Records {
         self.configured
     }
 
-    /// Returns the providers that have a record and how each is stored, or why that is unknown. Opens no sealed record.
+    /// Returns the storage format of each provider's record, or why it is unknown. Opens no sealed record.
     #[must_use]
     pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
         let format = |name: String| {
@@ -67,31 +67,31 @@ impl Records {
         self.store.names().into_iter().filter_map(format).collect()
     }
 
-    /// Returns the quarantined files, which may be plain text.
+    /// Returns the quarantined record files whose content may be plain text.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         self.store.plain_quarantined()
     }
 
-    /// Writes a provider's record in the configured format. An interruption leaves it in the old or in the new format.
-    /// Waits up to 2 minutes for the lock; `notify` gets a line that names its holder if that takes long.
+    /// Rewrites a provider's record in the configured format. An interruption leaves the old or the new record. Waits
+    /// up to 2 minutes for the lock; after a while, `notify` gets a line that names the lock's holder.
     pub async fn migrate(&self, provider: &str, notify: impl Fn(&str) + Send) -> Result<Migrated> {
         let migrated = self.store.migrate(provider, WAIT_LIMIT, notify).await;
         migrated.map_err(|error| error.for_provider(provider))
     }
 
-    /// Removes the key from the OS keyring if no record needs it; returns whether there was one. Asks the keyring only if
-    /// a key was stored there.
+    /// Removes the key from the OS keyring if no record needs the key. Returns whether a key was removed. Calls the
+    /// keyring only if a key was stored there.
     pub fn forget_unused_key(&self) -> Result<bool> {
         #[cfg(feature = "sealed")]
         if self.vault.may_have_key() {
-            // A login at the same time may be about to seal with it.
+            // A concurrent login may be about to seal its record with this key.
             return Ok(self.store.while_idle(|| self.vault.forget_unused())?.unwrap_or(false));
         }
         Ok(false)
     }
 
-    /// Returns the state of the OS keyring. Does not prompt, and takes a few seconds at most.
+    /// Returns the state of the OS keyring without a prompt, within a few seconds.
     #[must_use]
     pub fn keyring(&self) -> KeyringState {
         #[cfg(feature = "sealed")]

@@ -1,4 +1,4 @@
-//! Creating a broker.
+//! Opens a broker with a configuration, a store and an HTTP client.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Creates a setup with the defaults of the command line, without a user to ask.
+    /// Creates a setup with the defaults of the command line, but without a prompt for the user.
     pub fn new() -> Self {
         Self {
             config_file: None,
@@ -57,32 +57,32 @@ impl Setup {
         }
     }
 
-    /// Reads this file instead of the system's and the user's (`BROKER_CONFIG`).
+    /// Reads this configuration file instead of the default ones. Overrides `BROKER_CONFIG`.
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config_file = Some(path.into());
         self
     }
 
-    /// Stores records in this folder (`BROKER_STATE_DIR`).
+    /// Stores records in this folder. Overrides `BROKER_STATE_DIR`.
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(path.into());
         self
     }
 
-    /// Reads the variables of the services' own clients from this file instead of the environment: see [`EnvFile`].
+    /// Reads the variables of the services' own clients from this dotenv file: see [`EnvFile`].
     pub fn env_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.env_file = Some(path.into());
         self
     }
 
-    /// Limits the broker to these providers and those that they take tokens from. Of a long configuration file no other
-    /// table is parsed, and mistakes in other tables are not found.
+    /// Limits the broker to these providers and the ones that their `from` keys name. Other tables of a long
+    /// configuration file are not parsed, so mistakes in them are not found.
     pub fn providers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.only = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Adds a kind of provider. It replaces a kind of the same name.
+    /// Adds a provider kind, which replaces a kind of the same name.
     pub fn kind(mut self, kind: Kind) -> Self {
         self.kinds.retain(|known| known.name != kind.name);
         self.kinds.push(kind);
@@ -94,37 +94,37 @@ impl Setup {
         self.kinds.iter().map(|kind| kind.name)
     }
 
-    /// Uses another environment than the process's.
+    /// Replaces the environment of the process.
     pub fn env(mut self, env: Arc<dyn Env>) -> Self {
         self.env = env;
         self
     }
 
-    /// Uses another clock than the system's.
+    /// Replaces the system clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Asks the user with this prompt.
+    /// Uses this prompt when a login needs the user.
     pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
         self.prompt = prompt;
         self
     }
 
-    /// Uses another HTTP client than reqwest. Needed without the feature `reqwest`.
+    /// Replaces the HTTP client reqwest. Needed without the feature `reqwest`.
     pub fn http(mut self, http: Arc<dyn Http>) -> Self {
         self.http = Some(http);
         self
     }
 
-    /// Uses another store than files. Needed without the feature `file`.
+    /// Replaces the store in files. Needed without the feature `file`.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Limits how long to wait for another process that renews or logs in. The default is 2 minutes.
+    /// Limits the wait for another process that renews or logs in. The default is 2 minutes.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = Some(limit);
         self
@@ -139,7 +139,7 @@ impl Setup {
         Config::load(&self.files(), self.kinds.clone(), env, self.only.clone())
     }
 
-    /// Returns the configuration files in order of priority, the last wins, and whether each exists.
+    /// Returns the configuration files and whether each exists. Later files win.
     #[must_use]
     pub fn config_files(&self) -> Vec<(PathBuf, bool)> {
         let paths = match self.files() {
@@ -159,7 +159,7 @@ impl Setup {
         }
     }
 
-    /// Returns the folder for records.
+    /// Returns the folder where records are stored.
     pub fn state_folder(&self) -> Result<PathBuf> {
         let named = self.state_dir.clone().or_else(|| self.env.var("BROKER_STATE_DIR").map(PathBuf::from));
         let default = || Some(platform::state_folder(self.env.as_ref())?.join("broker"));
@@ -169,7 +169,7 @@ impl Setup {
         })
     }
 
-    /// Returns the records in files, to see how each is stored and to migrate them.
+    /// Returns the record files, to list their formats and to migrate them.
     #[cfg(feature = "file")]
     pub fn records(&self, config: &Config) -> Result<Records> {
         let folder = self.state_folder()?;
@@ -197,7 +197,7 @@ impl Setup {
         })
     }
 
-    /// Returns a prober with this setup's HTTP client and clock.
+    /// Returns a prober that uses this setup's HTTP client and clock.
     pub fn prober(&self) -> Result<Prober> {
         Ok(Prober { http: self.client()?, clock: self.clock.clone() })
     }

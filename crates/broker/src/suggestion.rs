@@ -1,6 +1,6 @@
 //! Suggestions for mistyped names.
 
-/// Returns the name most similar to a mistyped one, if any is similar.
+/// Returns the name that is most similar to a mistyped one, or `None` if no name is similar.
 pub fn suggestion<'a>(typed: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names
         .into_iter()

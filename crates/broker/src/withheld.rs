@@ -1,4 +1,4 @@
-//! Keeps the broker's secrets in the environment from child processes.
+//! Keeps environment variables with secrets of the broker from child processes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{Env, Secret};
 
-/// An environment that withholds some variables from child processes.
+/// An environment that withholds the variables in `names` from child processes.
 pub(crate) struct Withholding {
     pub(crate) inner: Arc<dyn Env>,
     pub(crate) names: Vec<String>,

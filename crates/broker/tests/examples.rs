@@ -1,4 +1,4 @@
-//! The examples run.
+//! Runs the examples of this crate as tests.
 
 #![allow(clippy::expect_used, reason = "tests")]
 
@@ -18,7 +18,7 @@ fn own_provider_example_runs() {
 }
 
 #[test]
-fn broker_and_results_are_send_sync_clone() {
+fn broker_and_token_types_are_send_sync_and_clone() {
     fn check<T: Send + Sync + Clone + 'static>() {}
     check::<broker::Broker>();
     check::<broker::Token>();

@@ -1,4 +1,4 @@
-//! Fixes of `broker doctor`: one finding for each cause, with the command that fixes it.
+//! Tests that `broker doctor` reports one finding for each cause, with the command that fixes the cause.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScopeOptions, Fault};
@@ -19,7 +19,7 @@ fn doctor_finds_a_refused_login_while_its_token_is_valid() {
 }
 
 #[test]
-fn doctor_warns_of_a_failed_scope_by_name() {
+fn doctor_names_the_scope_whose_renewal_failed() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!(
         "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\n",
@@ -74,7 +74,7 @@ fn one_command_fixes_a_file_of_secrets_that_others_can_write() {
 }
 
 #[test]
-fn doctor_reports_one_finding_without_a_network() {
+fn doctor_reports_a_missing_network_only_once() {
     let sandbox = Sandbox::new().with_config(
         "[providers.earthscope]\ndomain = \"https://one.invalid\"\n\
          [providers.earthdaily]\nauth_url = \"https://two.invalid/token\"\nclient_secret = { env = \"HOME\" }\n\

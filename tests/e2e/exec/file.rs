@@ -1,4 +1,4 @@
-//! `broker exec --file`: files that are renewed while the command runs.
+//! Tests `broker exec --file`, which renews token files while the command runs.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
 use super::{first_line, two, written};
 use crate::terminal::Screen;
 
-/// A service whose tokens are valid for `lifetime` seconds, and a sandbox with `XDG_RUNTIME_DIR`.
+/// Returns a service whose tokens are valid for `lifetime` seconds, and a sandbox with `XDG_RUNTIME_DIR`.
 fn imagery(lifetime: u64) -> (EarthDaily, Sandbox) {
     let service = EarthDaily::start(EarthDailyOptions { life: lifetime, ..EarthDailyOptions::default() });
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
@@ -22,24 +22,24 @@ fn imagery(lifetime: u64) -> (EarthDaily, Sandbox) {
     (service, sandbox)
 }
 
-/// The folders for token files that exist.
+/// Returns the existing folders of token files.
 fn folders(sandbox: &Sandbox) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(sandbox.home().join("session")).expect("a folder");
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// Starts a script with a token file, and waits for its first line.
+/// Starts a script with a token file, and waits until the script prints its first line.
 fn start(sandbox: &Sandbox, script: &str) -> Started {
     let mut child = sandbox.start(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]);
     assert_eq!(first_line(&mut child), "ready");
     child
 }
 
-/// Waits for a trapped signal.
+/// A shell loop that waits for a trapped signal.
 const WAIT: &str = "while :; do sleep 0.05; done";
 
 #[test]
-fn file_is_private_and_removed_afterwards() {
+fn token_file_is_private_and_removed_after_the_command() {
     let (_service, sandbox) = imagery(3600);
     let script = "umask 077; cat $EDS_TOKEN_FILE > seen; stat -c '%a %F' $EDS_TOKEN_FILE $(dirname $EDS_TOKEN_FILE); \
                   echo \"${EDS_TOKEN-none}\"; exit 7";
@@ -50,7 +50,7 @@ fn file_is_private_and_removed_afterwards() {
 }
 
 #[test]
-fn files_are_temporary_without_xdg_runtime_dir() {
+fn token_file_is_in_temp_folder_without_xdg_runtime_dir() {
     let (_service, sandbox) = imagery(3600);
     let temporary = sandbox.home().join("tmp");
     std::fs::create_dir(&temporary).expect("a folder");
@@ -64,9 +64,9 @@ fn files_are_temporary_without_xdg_runtime_dir() {
 }
 
 #[test]
-fn file_is_renewed_while_the_command_runs() {
+fn token_file_is_renewed_while_the_command_runs() {
     let (service, sandbox) = imagery(4);
-    // Reads all the time, to find a file that is written in place.
+    // The script reads the file continuously, to notice a file that is written in place.
     let script = "first=$(cat $EDS_TOKEN_FILE); now=$first; while [ $now = $first ]; do now=$(cat $EDS_TOKEN_FILE); \
                   [ ${#now} = ${#first} ] || exit 9; done; umask 077; echo $now > seen";
     let _ = sandbox.broker(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]).ends(0);
@@ -75,13 +75,13 @@ fn file_is_renewed_while_the_command_runs() {
 }
 
 #[test]
-fn unavailable_service_keeps_file_and_is_retried() {
+fn failed_renewal_keeps_the_token_file_and_is_retried() {
     let (service, sandbox) = imagery(4);
     let script = "first=$(cat $EDS_TOKEN_FILE); echo ready; while [ $(cat $EDS_TOKEN_FILE) = $first ]; do sleep 0.1; done";
     let child = start(&sandbox, script);
     service.forget_seen();
     service.fault_always("token", Fault::Status(503));
-    // Before, at and after expiry.
+    // The broker retries before, at and after the token's expiry.
     assert!(service.wait_for("token", 8, Duration::from_secs(30)), "it is tried again");
     service.clear_faults();
     let run = finish(child).ends(0).says("try again later");
@@ -89,7 +89,7 @@ fn unavailable_service_keeps_file_and_is_retried() {
 }
 
 #[test]
-fn signals_and_exit_status_are_forwarded() {
+fn exec_with_file_forwards_signals_and_exit_status() {
     let (_service, sandbox) = imagery(3600);
     for name in ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "WINCH"] {
         let child = start(&sandbox, &format!("trap 'echo got {name}; exit 9' {name}; echo ready; {WAIT}"));
@@ -107,7 +107,7 @@ fn signals_and_exit_status_are_forwarded() {
 }
 
 #[test]
-fn next_run_removes_files_of_a_killed_run_only() {
+fn next_exec_removes_token_files_of_killed_runs_only() {
     let (_service, sandbox) = imagery(3600);
     let wait = "echo ready; read _; cat $EDS_TOKEN_FILE > /dev/null";
     let (mut killed, mut other) = (start_reading(&sandbox, wait), start_reading(&sandbox, wait));
@@ -122,7 +122,7 @@ fn next_run_removes_files_of_a_killed_run_only() {
     assert!(folders(&sandbox).is_empty());
 }
 
-/// A script that ends when its standard input does.
+/// Starts a script that ends when its standard input is closed.
 fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
     let words = ["exec", "--file", "earthdaily", "--", "sh", "-c", script];
     let mut command = sandbox.command(&words);
@@ -134,9 +134,9 @@ fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
 
 #[test]
 #[ignore = "needs script"]
-fn terminal_signal_is_not_forwarded() {
+fn exec_with_file_does_not_forward_terminal_signals() {
     let (_service, sandbox) = imagery(3600);
-    // In its own session, so that only the broker could interrupt it.
+    // The script runs in its own session, so that only the broker could forward an interrupt.
     let script = "trap 'count=again' INT; trap 'echo $count; exit 5' USR1; count=never; echo ready $PPID.; while :; do sleep 0.05; done";
     sandbox.write(&sandbox.home().join("script"), script);
     let mut screen = Screen::run(&sandbox, "exec --file earthdaily -- setsid sh script");
@@ -152,7 +152,7 @@ fn terminal_signal_is_not_forwarded() {
 }
 
 #[test]
-fn two_providers_have_two_files() {
+fn exec_with_file_creates_one_token_file_per_provider() {
     let (_imagery, _methane, sandbox) = two();
     let script = "test -s $EDS_TOKEN_FILE && test -s $CARBONMAPPER_TOKEN_FILE && \
                   test $(dirname $EDS_TOKEN_FILE) = $(dirname $CARBONMAPPER_TOKEN_FILE)";

@@ -1,4 +1,4 @@
-//! One cell: a request with a fault, and the same request without.
+//! Tests one request with one fault, and then the same request without the fault.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -10,25 +10,25 @@ use super::hitch::{Hitch, RETRY_AFTER};
 use super::request::{Request, Service, Stage};
 use super::table;
 
-/// The result of a fault.
+/// The results of one request with one fault: a row of the table.
 pub(crate) struct Cell {
     pub(crate) exit: i32,
-    /// The code of the error.
+    /// The code in `error[CODE]`, or an empty string.
     pub(crate) code: String,
     pub(crate) stderr: String,
     pub(crate) disk: String,
     pub(crate) next: String,
-    /// The results that are never allowed.
+    /// Results that fail the test even if the table lists them, such as a lost login.
     pub(crate) broken: Vec<String>,
 }
 
-/// The files of a provider.
+/// The stored state of a provider.
 struct Disk {
     record: Option<Value>,
     broken: Vec<String>,
 }
 
-/// Sends the request with the fault, and once more without.
+/// Runs the command with the fault, and once more without.
 pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
     let (home, service) = (stage.copy(), &stage.service);
     let before = look(&home, request.kind).record;
@@ -51,7 +51,7 @@ pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
     if hitch.asks_for_a_pause() && record.is_some() {
         home.age(request.kind, TimeDelta::seconds(RETRY_AFTER + 1));
     }
-    // After a successful login the next call gets a token.
+    // After a successful login, `broker token` shows whether the login works.
     let words =
         if request.words[0] == "login" && first.code == 0 { &["token", request.kind] } else { request.words };
     let next = home.broker(words);
@@ -64,12 +64,12 @@ pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
     Cell { exit: first.code, code: table::code(&first.err), stderr: first.err, disk, next, broken }
 }
 
-/// Whether no client could have kept the login.
+/// Returns whether the fault ends the login whatever the client does.
 fn is_unavoidable(request: &Request, hitch: &Hitch) -> bool {
     request.unrepeatable && hitch.loses_the_response()
 }
 
-/// Lists results of the fault that are never allowed.
+/// Returns descriptions of results that no fault may cause, such as a leaked or invalid token.
 fn broken_by(run: &Run, request: &Request, hitch: &Hitch, service: &Service) -> Vec<String> {
     let is_token = request.words[0] == "token";
     let err = run.err.to_lowercase();
@@ -92,7 +92,7 @@ fn broken_by(run: &Run, request: &Request, hitch: &Hitch, service: &Service) -> 
     broken
 }
 
-/// Lists results of the next call that are never allowed.
+/// Returns descriptions of results that the next command, without the fault, may never have.
 fn broken_after(
     run: &Run,
     command: &str,
@@ -128,7 +128,7 @@ fn broken_after(
     broken
 }
 
-/// Whether a login from before the fault is no longer stored.
+/// Returns an error text if the login from before the fault is no longer stored.
 fn lost_login(before: Option<&Value>, after: Option<&Value>, service: &Service) -> Option<String> {
     let old = secret(before)?;
     let Some(new) = secret(after) else { return Some("the refresh token is lost".to_owned()) };
@@ -142,7 +142,7 @@ fn secret(record: Option<&Value>) -> Option<&str> {
     record?["grant"]["secret"].as_str()
 }
 
-/// Reads the record, and checks that it is complete and private, without other files.
+/// Reads the record. Checks that the file is complete and private, and that no other files are left.
 fn look(home: &Sandbox, kind: &str) -> Disk {
     let mut broken = Vec::new();
     for file in std::fs::read_dir(home.state()).into_iter().flatten().flatten() {
@@ -163,7 +163,7 @@ fn look(home: &Sandbox, kind: &str) -> Disk {
     Disk { record, broken }
 }
 
-/// Describes the stored record.
+/// Returns the table's text for how the record changed.
 fn describe(before: Option<&Value>, after: Option<&Value>) -> String {
     let Some(record) = after else { return "nothing".to_owned() };
     let mut parts = Vec::new();

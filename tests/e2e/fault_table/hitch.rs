@@ -1,33 +1,32 @@
-//! The faults and their names.
+//! The faults that the fault table tests, with their names in the table.
 
 use std::time::Duration;
 
 use broker_testkit::Fault;
 use serde_json::Value;
 
-/// The pause that the service asks for, in seconds: longer than the broker waits.
+/// The `Retry-After` of a response in seconds. The broker fails instead of waiting this long.
 pub(crate) const RETRY_AFTER: i64 = 120;
 
-/// A fault of the table.
+/// A fault of a service or connection, with its name in the table.
 pub(crate) struct Hitch {
     pub(crate) name: &'static str,
     pub(crate) fault: Fault,
-    /// Whether only the first request has the fault.
+    /// Whether the fault affects only the first request.
     pub(crate) once: bool,
 }
 
 impl Hitch {
-    /// Whether the service acts and its response is lost.
+    /// Whether the service processes the request, but its response is lost.
     pub(crate) fn loses_the_response(&self) -> bool {
         matches!(self.fault, Fault::HangAfter | Fault::CutAfter | Fault::Truncated)
     }
 
-    /// Whether the service acts.
+    /// Whether the service processes the request.
     pub(crate) fn acts(&self) -> bool {
         self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_))
     }
 
-    /// Whether the response is a web page.
     pub(crate) fn is_a_page(&self) -> bool {
         matches!(self.fault, Fault::Html(_))
     }
@@ -36,7 +35,7 @@ impl Hitch {
         matches!(self.fault, Fault::Answer { .. }) && !self.once
     }
 
-    /// Whether it changes a field of a token response.
+    /// Whether the fault changes a field of the token response.
     pub(crate) fn edits(&self) -> bool {
         matches!(self.fault, Fault::Edit(_))
     }
@@ -46,7 +45,7 @@ impl Hitch {
     }
 }
 
-/// Every fault of the testkit.
+/// Returns all faults of the testkit.
 pub(crate) fn hitches() -> Vec<Hitch> {
     let retry_after = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
     let always = [
@@ -80,7 +79,7 @@ pub(crate) fn hitches() -> Vec<Hitch> {
     always.into_iter().map(hitch(false)).chain(once.into_iter().map(hitch(true))).collect()
 }
 
-/// Removes everything but a refresh token.
+/// Removes all secrets from a token response except the refresh token.
 fn without_secrets(answer: &mut Value) {
     if let Some(answer) = answer.as_object_mut() {
         for key in ["device_code", "access_token", "access", "token_value"] {

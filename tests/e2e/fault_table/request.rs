@@ -1,4 +1,4 @@
-//! The requests: the command of each, and its state before.
+//! The requests that the fault table tests, each with its command and initial state.
 
 use std::ops::Deref;
 
@@ -11,25 +11,25 @@ use chrono::TimeDelta;
 
 use super::hitch::Hitch;
 
-/// A request of a kind.
+/// A request of a provider to its service.
 pub(crate) struct Request {
     pub(crate) kind: &'static str,
     pub(crate) name: &'static str,
     pub(crate) route: &'static str,
-    /// The command that sends it.
+    /// The `broker` arguments that cause the request.
     pub(crate) words: &'static [&'static str],
-    /// Creates the state before.
+    /// Starts the service and creates the home folder before the command.
     pub(crate) stage: fn() -> Stage,
-    /// Whether only the first request has the fault, because later ones are tested.
+    /// Whether the fault affects only the first of several requests, to test how the next one behaves.
     pub(crate) once: bool,
-    /// Whether a lost response can be a lost login.
+    /// Whether a lost response can end the login, because the refresh token rotates.
     pub(crate) unrepeatable: bool,
-    /// Whether the login cannot be used again.
+    /// Whether the request makes the login unusable, so that each test needs a new one.
     pub(crate) spends_the_login: bool,
 }
 
 impl Request {
-    /// Whether this fault is tested: not if the result is the same as in another cell.
+    /// Returns whether the table tests this fault. It skips combinations that behave like another one.
     pub(crate) fn has(&self, hitch: &Hitch) -> bool {
         let field = match hitch.name {
             name if name.starts_with("expires_in") => {
@@ -37,13 +37,13 @@ impl Request {
             }
             _ => !hitch.edits() || self.words[0] != "logout",
         };
-        // It takes 2 s, and all requests share this code.
+        // `Retry-After: 2` costs 2 s a test, so only three requests have that fault.
         let waits = hitch.name.contains("Retry-After: 2");
         let is_tested = [FIRST_POLL, "refresh", "client credentials"].contains(&self.name);
         field
             && (!waits || is_tested)
             && match self.name {
-                // The test would have to wait for the pause.
+                // The broker would wait for the whole `Retry-After` during a login.
                 FIRST_POLL if hitch.asks_for_a_pause() => false,
                 FIRST_POLL => !hitch.once || waits,
                 LAST_POLL => ["429, Retry-After: 120", "503", "no response, not done", "web page, 200"]
@@ -59,7 +59,7 @@ const LAST_POLL: &str = "polls until the code expires";
 const LOGIN: &[&str] = &["login", "earthscope", "--no-browser"];
 const STAC: &[&str] = &["token", "carbonmapper", "--scope", "stac"];
 
-/// Every request of every kind.
+/// Returns all requests of all providers.
 pub(crate) fn requests() -> Vec<Request> {
     let request = |kind, name, route, words, stage| Request {
         kind,
@@ -113,7 +113,6 @@ pub(crate) fn requests() -> Vec<Request> {
     ]
 }
 
-/// A fake service.
 pub(crate) enum Service {
     EarthScope(EarthScope),
     EarthDaily(EarthDaily),
@@ -121,7 +120,6 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// Whether the access token is valid.
     pub(crate) fn is_live(&self, access: &str) -> bool {
         match self {
             Self::EarthScope(service) => service.access_is_live(access),
@@ -143,7 +141,7 @@ impl Deref for Service {
     }
 }
 
-/// A service, and a home folder that is copied for each cell.
+/// A service, and a prepared home folder that is copied for each test of a fault.
 pub(crate) struct Stage {
     pub(crate) service: Service,
     config: String,
@@ -158,7 +156,6 @@ impl Stage {
         Self { service, config, env, before }
     }
 
-    /// Copies the home folder.
     pub(crate) fn copy(&self) -> Sandbox {
         use std::os::unix::fs::DirBuilderExt;
         let copy = home(&self.config, self.env);
@@ -168,7 +165,7 @@ impl Stage {
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
             let to = copy.state().join(file.file_name());
             std::fs::copy(file.path(), &to).expect("a copy");
-            // The record contains the path of the login file.
+            // The record contains the absolute path of EarthScope's login file.
             let text = std::fs::read_to_string(&to).expect("text");
             let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
             std::fs::write(&to, text.replace(&from, &home)).expect("a copy");
@@ -194,7 +191,6 @@ fn seismic(options: EarthScopeOptions) -> Stage {
     Stage::new(Service::EarthScope(service), config, &[])
 }
 
-/// No login.
 fn no_login() -> Stage {
     seismic(EarthScopeOptions::default())
 }
@@ -203,7 +199,7 @@ fn no_login_short_code() -> Stage {
     seismic(EarthScopeOptions { code_life: 2, ..EarthScopeOptions::default() })
 }
 
-/// A login with an expired access token.
+/// Returns a state with a login whose access token has expired.
 fn logged_in(rotation: Rotation, refresh_grace: usize) -> Stage {
     let stage = seismic(EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() });
     let Service::EarthScope(service) = &stage.service else { unreachable!("it was made above") };
@@ -239,7 +235,7 @@ fn methane(options: CarbonMapperOptions, env: &'static [(&'static str, &'static 
     Stage::new(Service::CarbonMapper(service), config, env)
 }
 
-/// A password, and no login.
+/// Returns a state with a configured password, but no login.
 fn password() -> Stage {
     methane(CarbonMapperOptions::default(), &[("CARBONMAPPER_PASSWORD", "standin-password")])
 }
@@ -254,7 +250,7 @@ fn methane_login(rotate_refresh: bool, expired: bool) -> Stage {
     stage
 }
 
-/// A scoped token that can be deleted.
+/// Returns a state with a scoped token that a logout can delete.
 fn minted() -> Stage {
     let stage = methane_login(false, false);
     let _ = stage.before.broker(STAC).ends(0);

@@ -1,4 +1,4 @@
-//! The table as text.
+//! Formats and compares `fault-table.md`.
 
 use super::cell::Cell;
 use super::hitch::Hitch;
@@ -24,7 +24,7 @@ incomplete or not 0600, and if the next call fails.
 
 const TITLES: [&str; 7] = ["kind", "request", "fault", "exit", "code", "stored", "next call"];
 
-/// Returns the whole file.
+/// Returns the whole text of `fault-table.md`.
 pub(crate) fn text(rows: &[(&Request, &Hitch, &Cell)]) -> String {
     let rows = rows.iter().map(|(request, hitch, cell)| {
         let exit = cell.exit.to_string();
@@ -34,7 +34,6 @@ pub(crate) fn text(rows: &[(&Request, &Hitch, &Cell)]) -> String {
     head + &rows.collect::<String>()
 }
 
-/// Formats a row with aligned columns.
 fn line(row: &[&str; 7]) -> String {
     const WIDTHS: [usize; 7] = [12, 28, 31, 4, 19, 0, 0];
     let cells = row.iter().zip(WIDTHS).map(|(cell, width)| format!(" {cell:<width$} |"));
@@ -47,7 +46,7 @@ pub(crate) fn code(stderr: &str) -> String {
     code.map_or_else(String::new, |(code, _)| code.to_owned())
 }
 
-/// Returns the lines that are in one text only, with `-` for the first.
+/// Returns the lines that only one of the texts contains: `-` for expected, `+` for observed.
 pub(crate) fn differences(expected: &str, observed: &str) -> String {
     let only = |of: &str, not: &str, sign: &str| -> String {
         let lines = of.lines().filter(|line| !not.lines().any(|other| other == *line));

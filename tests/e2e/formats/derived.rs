@@ -1,4 +1,4 @@
-//! Keys and cookies: credentials that a service issues for its usual token.
+//! Tests the formats of derived credentials: AWS keys and cookies, which a service issues for an access token.
 
 use std::process::Command;
 
@@ -51,7 +51,7 @@ for url in sys.argv[2:]:
     let seen = python(script, &[&[file.to_str().expect("a path")], &urls[..]].concat());
     assert_eq!(seen, "PLATFORM_ASSET=KANARIE=\"a\"%é\nNone\nNone\nNone\n");
 
-    // Without TLS, curl sends a secure cookie only to loopback.
+    // Without TLS, curl sends a cookie with `Secure` only to loopback.
     store(&stage.sandbox, "earthdaily", "cookie:", &cookie("127.0.0.1"));
     let file = stage.file("cookies").display().to_string();
     let _ = printed(Command::new("curl").args(["-sS", "-b", &file, &stage.url()]), "");
@@ -59,12 +59,12 @@ for url in sys.argv[2:]:
     assert_eq!(sent.as_deref(), Some("PLATFORM_ASSET=KANARIE=\"a\"%é"));
 }
 
-/// The stored keys, as the programs print them.
+/// The stored AWS keys, in the form that the test's programs print.
 const KEYS: &str = r#"ASIAKANARIE|it's/+"KANARIE"|KANARIE=="#;
 
 #[test]
 #[ignore = "needs python3 with botocore"]
-fn aws_tools_and_shells_read_the_keys() {
+fn aws_tools_and_shells_read_the_printed_aws_keys() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     service.approve_all();
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());

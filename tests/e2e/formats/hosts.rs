@@ -1,4 +1,4 @@
-//! Formats that print one entry per host: netrc, DuckDB.
+//! Tests the formats with one entry per host: netrc and DuckDB.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use super::{HARD, Stage, need, printed, python};
 
 #[test]
 #[ignore = "needs python3 with duckdb"]
-fn duckdb_gets_a_secret_for_each_host() {
+fn duckdb_format_creates_a_secret_for_each_host() {
     let stage = Stage::with(HARD);
     stage.hosts(r#"["API.example.org", "*.example.org", "127.0.0.1:8080", "[::1]"]"#);
     let run = stage.token(&["--format", "duckdb"]).ends(0).says("*.example.org");
@@ -68,14 +68,14 @@ except duckdb.Error: pass";
     let _ = python(script, &[file, &stage.url()]);
     assert_eq!(stage.authorization(), "Bearer KANARIE'it");
     stage.service.forget_seen();
-    // The same service by another name is another host.
+    // `localhost` is another host than 127.0.0.1, so DuckDB must not send the token.
     let _ = python(script, &[file, &stage.url().replace("127.0.0.1", "localhost")]);
     let seen = stage.service.seen();
     assert!(!seen.is_empty() && seen.iter().all(|seen| seen.header("authorization").is_none()), "{seen:?}");
 }
 
 #[test]
-fn unsupported_hosts_are_left_out_with_a_note() {
+fn unsupported_hosts_are_omitted_with_a_note() {
     let stage = Stage::with("KANARIE");
     for (hosts, says) in [(r#"["*.example.org"]"#, "*.example.org"), ("[]", "earthdaily: ")] {
         stage.hosts(hosts);
@@ -97,7 +97,7 @@ fn unsupported_hosts_are_left_out_with_a_note() {
 
 #[test]
 #[ignore = "needs python3, curl and wget"]
-fn python_curl_and_wget_read_netrc() {
+fn python_curl_and_wget_read_the_netrc_format() {
     const TOKEN: &str = "KANARIE.#$x`%41{é}=~!;&|<>(*?)machine";
     let stage = Stage::with(TOKEN);
     let file = stage.file("netrc");
@@ -117,7 +117,7 @@ fn python_curl_and_wget_read_netrc() {
 }
 
 #[test]
-fn ambiguous_token_is_not_written_as_netrc() {
+fn token_that_netrc_cannot_quote_is_refused() {
     for token in ["KANARIE x", "KANARIE\"", "KANARIE'", r"KANARIE\x", "#KANARIE", "KANARIE\u{a0}"] {
         let run = Stage::with(token).token(&["--format", "netrc"]).ends(1).fails_with("format_unsuitable");
         assert_eq!(run.out, "");

@@ -1,4 +1,4 @@
-//! `--output`.
+//! Tests `broker token --output`.
 
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,7 +14,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn output_replaces_a_file_atomically_and_privately() {
+fn output_flag_replaces_file_atomically_and_privately() {
     let stage = Stage::with("KANARIE");
     let folder = stage.sandbox.home().join("out");
     std::fs::create_dir(&folder).expect("a folder");
@@ -29,14 +29,14 @@ fn output_replaces_a_file_atomically_and_privately() {
     let _ = old.read_to_string(&mut text).expect("a file");
     assert_eq!(text, "old content", "an open file keeps its content");
     assert_eq!(names(&folder), ["a token"], "no temporary file remains");
-    // A bare name is relative to the working folder: the home.
+    // A bare file name is relative to the working folder, here the home folder.
     let _ = stage.token(&["-o", "here"]).ends(0);
     assert_eq!(std::fs::read_to_string(stage.sandbox.home().join("here")).expect("a file"), "KANARIE\n");
     assert_eq!(stage.token(&["-o", "-"]).token(), "KANARIE");
 }
 
 #[test]
-fn output_refuses_links_folders_and_devices() {
+fn output_flag_refuses_links_folders_and_devices() {
     let stage = Stage::with("KANARIE");
     let home = stage.sandbox.home();
     let victim = home.join("victim");

@@ -1,4 +1,4 @@
-//! Programs that send the token to the service.
+//! Tests programs that read a format of `broker token` and send the token to a service.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn curl_and_wget_send_the_token_unchanged() {
     let (file, url) = (stage.file("wget"), stage.url());
     let wget = || {
         let mut wget = Command::new("wget");
-        // The fake service answers 401 to this fixed token.
+        // The fake service does not know this token and answers 401, but records the header.
         let _ = wget.args(["-q", "-O", "-", "--no-proxy", &url]);
         wget
     };
@@ -35,7 +35,7 @@ fn gdal_header_file_is_one_header() {
     let run = stage.token(&["--format", "gdal-headers"]).ends(0).says("warning: GDAL ");
     assert_eq!(run.out, format!("Authorization: Bearer {HARD}\n"));
     assert_eq!(stage.token(&["--format", "gdal-headers", "-q"]).ends(0).err, "");
-    // curl reads the same format.
+    // curl reads the format `gdal-headers` too.
     let file = format!("@{}", stage.file("gdal-headers").display());
     let _ = printed(Command::new("curl").args(["-sS", "-H", &file, &stage.url()]), "");
     assert_eq!(stage.authorization(), format!("Bearer {HARD}"));
@@ -75,7 +75,7 @@ fn kubectl_accepts_the_exec_credential() {
     assert_eq!(python(KUBECTL, &words.each_ref().map(String::as_str)), format!("Bearer {HARD}"));
 }
 
-/// Runs kubectl with a TLS server, and prints the `Authorization` that it sends.
+/// A Python script that runs kubectl with a TLS server, and prints the `Authorization` that kubectl sends.
 const KUBECTL: &str = r"
 import http.server, json, os, ssl, subprocess, sys, threading
 os.chdir(sys.argv[1])

@@ -1,4 +1,4 @@
-//! Shells, and programs that read .env files.
+//! Tests the formats for shells and for programs that read .env files.
 
 use std::path::Path;
 use std::process::Command;
@@ -37,16 +37,16 @@ fn shells_read_gdal_format() {
     assert_eq!(seen, format!("BEARER {HARD}"));
 }
 
-/// By `about_Quoting_Rules`: in single quotes two quotes are one, and typographic quotes count too.
+/// PowerShell's `about_Quoting_Rules`: in single quotes, a quote is doubled. Typographic quotes count as quotes.
 #[test]
-fn powershell_quotes_are_doubled() {
+fn powershell_format_doubles_quotes() {
     let stage = Stage::with("KANARIE it's $HOME `n \"x\" \\ ‘a’ ‚b‛");
     let lines = stage.token(&["--format", "gdal", "--shell", "pwsh"]).ends(0).out;
     let bearer = "'KANARIE it''s $HOME `n \"x\" \\ ‘‘a’’ ‚‚b‛‛'";
     assert_eq!(lines, format!("$env:GDAL_HTTP_AUTH = 'BEARER'\n$env:GDAL_HTTP_BEARER = {bearer}\n"));
 }
 
-/// The name of a program, and a function that reads the variable in a .env file with it.
+/// The name of a program, and a function that reads a variable from a .env file with that program.
 type Reader = (&'static str, fn(&Path) -> String);
 
 fn readers() -> Vec<Reader> {
@@ -69,7 +69,7 @@ fn readers() -> Vec<Reader> {
 
 #[test]
 #[ignore = "needs python3 with dotenv, and direnv"]
-fn programs_read_dotenv_the_same_way() {
+fn programs_read_the_same_token_from_dotenv_format() {
     let readers = readers();
     for (token, line) in [
         ("KANARIE.a-b_c/d+e=:@,%25", "KANARIE.a-b_c/d+e=:@,%25"),
@@ -90,7 +90,7 @@ fn programs_read_dotenv_the_same_way() {
 }
 
 #[test]
-fn ambiguous_token_is_not_written_as_dotenv() {
+fn token_that_dotenv_parsers_read_differently_is_refused() {
     for token in
         [r"KANARIE\\", r"KANARIE\", r"KANARIE\\x", "KANARIE${HOME}", "KANARIE'$", "KANARIE'`", r"'KANARIE\"]
     {

@@ -1,4 +1,4 @@
-//! A fake server that accepts exactly the requests of a list, in order.
+//! A fake server that accepts exactly the listed requests, in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-/// The headers that the HTTP client adds.
+/// Headers that the HTTP client adds to each request, which the tests do not compare.
 const TRANSPORT: [&str; 7] =
     ["host", "user-agent", "accept", "accept-encoding", "content-length", "content-type", "connection"];
 
-/// Every host of the gallery, on loopback: `https://HOST/PATH` is `http://127.0.0.1:PORT/HOST/PATH`.
+/// Stands for all hosts of the gallery: `https://HOST/PATH` becomes `http://127.0.0.1:PORT/HOST/PATH`.
 pub(super) struct Service {
     base: String,
     state: Arc<Mutex<State>>,
@@ -26,7 +26,7 @@ pub(super) struct Service {
 struct State {
     expected: VecDeque<Value>,
     wrong: Vec<String>,
-    /// The texts for each `<name>` of the list: the same name must have the same text again.
+    /// The received text for each placeholder `<name>` in the listed requests. A repeated name must have the same text.
     known: BTreeMap<String, String>,
     ends: bool,
 }
@@ -49,7 +49,7 @@ impl Service {
         Self { base, state, thread: Some(thread) }
     }
 
-    /// Returns the configuration with this fake server instead of every host.
+    /// Replaces every host in a configuration with this server.
     pub(super) fn in_place(&self, toml: &str) -> String {
         let line = |line: &str| match line.split_once(" = ") {
             Some((key, _)) if key == "issuer" || key.ends_with("url") => self.url(line),
@@ -58,7 +58,7 @@ impl Service {
         toml.split_inclusive('\n').map(line).collect()
     }
 
-    /// Returns a URL on this server.
+    /// Replaces the host in a URL with this server.
     pub(super) fn url(&self, url: &str) -> String {
         url.replace("https://", &format!("{}/", self.base))
     }
@@ -67,26 +67,26 @@ impl Service {
         &self.base
     }
 
-    /// Sets the expected requests.
+    /// Adds requests to the list of expected ones.
     pub(super) fn expect(&self, requests: &[Value]) {
         self.state.lock().expect("a list").expected.extend(requests.iter().cloned());
     }
 
-    /// Compares a list of names and texts that did not arrive as a request.
+    /// Compares names and values that did not arrive as a request, such as a program's output.
     pub(super) fn compare(&self, what: &str, wanted: &Value, sent: &BTreeMap<String, String>) {
         let mut state = self.state.lock().expect("a list");
         let wanted = object(wanted).iter().map(|(name, value)| (name.clone(), text(value))).collect();
         compare(&mut state, what, &wanted, sent);
     }
 
-    /// Replaces each `<name>` by its text.
+    /// If the text is a placeholder `<name>`, returns what the server received in its place.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
         let name = wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
         name.map_or(wanted.to_owned(), |name| state.known[name].clone())
     }
 
-    /// Fails if a request was different or missing.
+    /// Fails if a request was missing or different from the list.
     #[track_caller]
     pub(super) fn verify(&self, name: &str) {
         let (wrong, left) = {
@@ -123,11 +123,10 @@ fn serve(state: &mut State, base: &str, mut stream: TcpStream) {
     let head = format!(
         "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
     );
-    // Whoever asked may have gone.
+    // The client may have closed the connection.
     let _ = stream.write_all(format!("{head}{body}").as_bytes());
 }
 
-/// A received request.
 struct Sent {
     method: String,
     path: String,
@@ -166,7 +165,7 @@ impl Sent {
     }
 }
 
-/// Fields of a query or a form. A repeated name has both texts.
+/// Parses a query or form. The values of a repeated name are joined.
 pub(super) fn fields(text: &str) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {

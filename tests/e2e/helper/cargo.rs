@@ -1,4 +1,4 @@
-//! cargo.
+//! Tests `broker helper` as a cargo credential provider.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::place::{Answer, Place};
 use super::{documented, imagery, program, texts};
 
-/// An index with one crate that requires a token.
+/// Starts a registry index with one crate. The index requires a token.
 fn index() -> Place {
     Place::start(|path, authorization| {
         let plain = "Content-Type: text/plain";
@@ -24,7 +24,7 @@ fn index() -> Place {
 }
 
 #[test]
-fn cargo_reads_an_index_with_a_token() {
+fn cargo_gets_a_token_for_a_private_registry_index() {
     let provider = "credential-provider = \"broker\"";
     for provider in [
         provider,
@@ -55,7 +55,7 @@ fn cargo_reads_an_index_with_a_token() {
 }
 
 #[test]
-fn cargo_requests_are_answered_exactly() {
+fn cargo_helper_follows_the_credential_protocol() {
     let (service, sandbox) = imagery(&["data.example.org"]);
     let get =
         |index: &str| json!({"v": 1, "kind": "get", "operation": "read", "registry": {"index-url": index}});

@@ -1,11 +1,11 @@
-//! git.
+//! Tests `broker helper` as a git credential helper.
 
 use broker_e2e::Sandbox;
 
 use super::place::{Answer, Place};
 use super::{documented, imagery, need, program, texts};
 
-/// A server with an empty repository, for clients whose `Authorization` is accepted.
+/// Starts a server with an empty repository. `accepts` decides on the `Authorization` of a request.
 fn repository(scheme: &'static str, accepts: impl Fn(&str) -> bool + Send + 'static) -> Place {
     Place::start(move |path, authorization| {
         if !accepts(authorization) {
@@ -22,7 +22,7 @@ fn repository(scheme: &'static str, accepts: impl Fn(&str) -> bool + Send + 'sta
 const BEARER: &str = "WWW-Authenticate: Bearer realm=\"x\"";
 const BASIC: &str = "WWW-Authenticate: Basic realm=\"x\"";
 
-/// Runs git with this configuration, and returns its exit code and stderr.
+/// Runs `git ls-remote` with this configuration, and returns exit code and stderr.
 fn git(sandbox: &Sandbox, config: &str, url: &str) -> (Option<i32>, String) {
     sandbox.write(&sandbox.home().join(".gitconfig"), config);
     let mut git = program(sandbox, "git", &["ls-remote", url]);
@@ -31,7 +31,7 @@ fn git(sandbox: &Sandbox, config: &str, url: &str) -> (Option<i32>, String) {
     (output.status.code(), texts(&output).1)
 }
 
-/// Whether this git can send a bearer token. Older versions send it as a password.
+/// Returns whether git can send a bearer token. Older versions send the token as a password.
 fn knows_bearer(sandbox: &Sandbox) -> bool {
     let output = program(sandbox, "git", &["credential", "capability"]).output().expect("git runs");
     texts(&output).0.contains("capability authtype\n")
@@ -39,7 +39,7 @@ fn knows_bearer(sandbox: &Sandbox) -> bool {
 
 #[test]
 #[ignore = "needs git"]
-fn git_sends_the_scheme_that_the_server_accepts() {
+fn git_sends_token_by_the_scheme_the_server_accepts() {
     need("git");
     let by_command = "[credential \"https://data.example.org\"]\n\thelper = !broker helper git\n";
     for (scheme, config) in
@@ -60,7 +60,7 @@ fn git_sends_the_scheme_that_the_server_accepts() {
 
 #[test]
 #[ignore = "needs git"]
-fn git_falls_back_to_the_next_helper() {
+fn git_asks_the_next_helper_if_broker_has_no_token() {
     need("git");
     let place = repository(BASIC, |authorization| authorization == "Basic eDp5");
     let next = "[credential]\n\thelper = broker\n\thelper = \"!echo username=x; echo password=y; :\"\n";
@@ -79,13 +79,13 @@ fn git_falls_back_to_the_next_helper() {
 
 #[test]
 #[ignore = "needs git"]
-fn rejected_token_is_replaced_for_the_next_call() {
+fn token_rejected_by_git_server_is_replaced_next_time() {
     need("git");
     let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();
     let known = good.clone();
     let place = repository(BEARER, move |authorization| {
         let mut known = known.lock().expect("a token");
-        // The first token is rejected, and any other is accepted.
+        // The server rejects the first token that it sees, and accepts any other.
         !authorization.is_empty() && *known.get_or_insert_with(|| authorization.to_owned()) != authorization
     });
     let (service, sandbox) = imagery(&[&place.host]);
@@ -100,7 +100,7 @@ fn ask(sandbox: &Sandbox, operation: &str, input: &str) -> broker_e2e::Run {
 }
 
 #[test]
-fn git_requests_are_answered_exactly() {
+fn git_helper_follows_the_credential_protocol() {
     let (service, sandbox) = imagery(&["*.example.org", "127.0.0.1"]);
     let token = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     let (token, expiry) =

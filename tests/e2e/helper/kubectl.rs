@@ -1,4 +1,4 @@
-//! kubectl.
+//! Tests `broker helper` as a kubectl credential plugin.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ fn ask(sandbox: &Sandbox, info: &str) -> Run {
 }
 
 #[test]
-fn version_is_echoed_and_cluster_host_is_checked() {
+fn kubectl_helper_echoes_version_and_checks_cluster_host() {
     let (service, sandbox) = imagery(&["cluster.example.org", "127.0.0.1:6443"]);
     let info = |version: &str, server: &str| {
         let version = format!("client.authentication.k8s.io/{version}");
@@ -49,7 +49,7 @@ fn version_is_echoed_and_cluster_host_is_checked() {
     assert_eq!(by_hand["apiVersion"], "client.authentication.k8s.io/v1");
 }
 
-/// An https server, because kubectl uses plugins only with https. It prints its port, then each `Authorization`.
+/// A server with TLS, because kubectl calls plugins only for https. Prints the port, then each `Authorization`.
 const SERVER: &str = r#"
 import http.server, json, ssl
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -73,7 +73,7 @@ server.serve_forever()
 
 #[test]
 #[ignore = "needs kubectl, openssl and python3"]
-fn kubectl_sends_the_token_to_a_configured_host() {
+fn kubectl_sends_token_only_to_a_configured_host() {
     ["kubectl", "python3", "openssl"].into_iter().for_each(need);
     let folder = tempfile::tempdir().expect("a folder");
     let certificate = [

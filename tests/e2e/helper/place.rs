@@ -1,10 +1,10 @@
-//! A server on loopback that records requests.
+//! A server on loopback that records each `Authorization` header.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// An answer: status, one header, body.
+/// A response: status, one header, body.
 pub(super) struct Answer(pub(super) u16, pub(super) &'static str, pub(super) String);
 
 /// A server that runs until the test process ends.
@@ -15,7 +15,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Starts it. `answer` gets the path with its query, and `Authorization` or an empty string.
+    /// Starts the server. `answer` gets the path with the query, and the value of `Authorization` or an empty string.
     pub(super) fn start(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
@@ -38,13 +38,12 @@ impl Place {
         Self { host, seen }
     }
 
-    /// The received values of `Authorization`, in order.
+    /// Returns the received values of `Authorization`, in order.
     pub(super) fn authorizations(&self) -> Vec<String> {
         self.seen.lock().expect("a list").iter().map(|(_, authorization)| authorization.clone()).collect()
     }
 }
 
-/// Reads the path and `Authorization` of a request.
 fn read(stream: &TcpStream) -> Option<(String, String)> {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let path = lines.next()?.split(' ').nth(1)?.to_owned();

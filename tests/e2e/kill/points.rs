@@ -1,4 +1,4 @@
-//! Stops at each system call of an exchange, by `strace`.
+//! Stops `broker` at each system call of an exchange, with `strace`.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,10 @@ use crate::strace::{Call, calls, inject, need_strace};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN, name};
 
-/// The most system calls between the response and the rename that saves it.
+/// The maximum number of system calls between the response and the rename that saves the new login.
 const MOST_CALLS: usize = 10;
 
-/// The calls with an effect outside the process. With the strictest service every call is tested, with the others
-/// only these.
+/// System calls with an effect outside the process. Most services are tested only with these, to save time.
 const EXTERNAL: [&str; 15] = [
     "close",
     "connect",
@@ -32,14 +31,13 @@ const EXTERNAL: [&str; 15] = [
     "writev",
 ];
 
-/// The system calls from the lock to the end.
+/// The system calls of an exchange, from taking the lock.
 struct Path {
     calls: Vec<Call>,
-    /// The number of calls between the response and the rename that saves it.
+    /// The number of calls between the response and the rename that saves the new login.
     unsaved: Option<usize>,
 }
 
-/// Lists the system calls of an exchange.
 fn path(scene: &Scene) -> Path {
     let _ = scene.expire();
     let mut all = calls(&scene.sandbox, &TOKEN);
@@ -54,7 +52,7 @@ fn path(scene: &Scene) -> Path {
     Path { calls: calls.filter(|call| every || EXTERNAL.contains(&call.name.as_str())).collect(), unsaved }
 }
 
-/// Stops a run at a call; `false` if the run did not reach it.
+/// Stops a run at a system call. Returns `false` if the run finished before.
 fn stop_at(scene: &mut Scene, signal: Signal, call: &Call) -> bool {
     let before = scene.expire();
     let ended = inject(&scene.sandbox, &TOKEN, call, &format!("signal={}", name(signal)));
@@ -73,7 +71,7 @@ fn kill_at_each_call(case: Case) {
         last.insert(call.name.clone(), call.nth);
     }
     assert!(missed * 20 < path.calls.len(), "{missed} of {} calls were not reached", path.calls.len());
-    // Runs differ slightly: a response may arrive in two parts.
+    // System calls differ between runs, because a response may arrive in two parts.
     for (name, mut nth) in last {
         loop {
             nth += 1;
@@ -106,14 +104,14 @@ fn signal_at_each_call(case: Case, signal: Signal) {
 
 #[test]
 #[ignore = "needs strace"]
-fn kill_loses_nothing_if_refresh_token_stays() {
+fn kill_loses_no_login_if_refresh_token_is_not_rotated() {
     kill_at_each_call(KEEP);
     kill_at_each_call(OMIT);
 }
 
 #[test]
 #[ignore = "needs strace"]
-fn kill_loses_nothing_with_a_grace_period() {
+fn kill_loses_no_login_if_service_has_a_grace_period() {
     kill_at_each_call(GRACE);
 }
 
@@ -126,7 +124,7 @@ fn kill_loses_rotated_login_only_before_the_save() {
 
 #[test]
 #[ignore = "needs strace"]
-fn ctrl_c_at_any_call_loses_nothing() {
+fn ctrl_c_at_any_system_call_loses_no_login() {
     for case in [KEEP, OMIT, GRACE, ROTATE, REUSE] {
         signal_at_each_call(case, Signal::INT);
     }
@@ -134,7 +132,7 @@ fn ctrl_c_at_any_call_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace"]
-fn term_and_hangup_at_any_call_lose_nothing() {
+fn sigterm_or_sighup_at_any_system_call_loses_no_login() {
     for case in [KEEP, OMIT, GRACE, ROTATE, REUSE] {
         signal_at_each_call(case, Signal::TERM);
     }

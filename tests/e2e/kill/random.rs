@@ -1,4 +1,4 @@
-//! Stops many runs at random times.
+//! Stops `broker` at random times in many runs.
 
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN};
 
-/// The number of stopped runs per case: more with `BROKER_E2E_FULL` (CI).
+/// The number of stopped runs for each kind of service. CI sets `BROKER_E2E_FULL` for more.
 fn stops() -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 40 }
 }
 
 const FORCED: [&str; 3] = ["token", "earthscope", "--force"];
 
-/// The median time of complete runs.
+/// Returns the median time of runs that are not stopped.
 fn median_time(scene: &Scene) -> Duration {
     let mut times: Vec<_> = (0..5)
         .map(|_| {
@@ -35,7 +35,7 @@ fn started(scene: &Scene) -> Child {
 }
 
 fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
-    // A random time, not a wait for an event.
+    // The sleep ends at a random time, not at an event.
     std::thread::sleep(wait);
     if signal == Signal::KILL {
         child.kill().expect("killed");
@@ -51,7 +51,7 @@ fn stop_at_random(case: Case) {
     let mut scene = Scene::new(case);
     let mut longest = Duration::ZERO;
     for nth in 0..stops() {
-        // The load of the machine changes.
+        // The load of the machine changes, so the median is measured again.
         if nth % 100 == 0 {
             longest = median_time(&scene).mul_f64(1.2);
         }
@@ -73,14 +73,14 @@ fn stop_at_random(case: Case) {
 }
 
 #[test]
-fn random_stops_lose_nothing_if_token_stays_or_grace() {
+fn random_kills_lose_no_login_without_strict_rotation() {
     for case in [KEEP, OMIT, GRACE] {
         stop_at_random(case);
     }
 }
 
 #[test]
-fn random_stops_lose_rotated_login_only_before_save() {
+fn random_kills_lose_rotated_login_only_before_save() {
     for case in [ROTATE, REUSE] {
         stop_at_random(case);
     }

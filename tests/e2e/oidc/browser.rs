@@ -1,4 +1,4 @@
-//! A small browser with cookies, redirects and forms.
+//! A minimal browser that supports cookies, redirects and forms.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The largest number of redirects in a row.
 const MOST_REDIRECTS: usize = 10;
 
-/// A response.
+/// A received page or redirect.
 #[derive(Debug)]
 pub(crate) struct Page {
     url: String,
@@ -23,24 +22,23 @@ impl Page {
         serde_json::from_str(&self.body).expect("a JSON answer")
     }
 
-    /// Whether the page contains this text.
     pub(crate) fn shows(&self, text: &str) -> bool {
         self.body.contains(text)
     }
 
-    /// The target of a redirect.
+    /// Returns the target of a redirect.
     pub(crate) fn location(&self) -> Option<String> {
         self.headers("location").next().map(|to| self.absolute(to))
     }
 
-    /// The target of the link with this text.
+    /// Returns the target of the link with this text.
     fn link(&self, text: &str) -> String {
         let before = self.body.split(&format!("\">{text}</a>")).next().filter(|part| *part != self.body);
         let before = before.unwrap_or_else(|| panic!("no link `{text}` on {self:?}"));
         self.absolute(&unescaped(before.rsplit("href=\"").next().expect("an address")))
     }
 
-    /// The target of its form, and the fields with a value.
+    /// Returns the target of the page's form, and the fields that have a value.
     fn form(&self) -> (String, Vec<(String, String)>) {
         let form = between(&self.body, "<form", "</form>").unwrap_or_else(|| panic!("no form on {self:?}"));
         let fields = form.split("<input").skip(1).filter_map(|input| {
@@ -69,32 +67,29 @@ struct Cookie {
     value: String,
 }
 
-/// A browser, without cookies at first.
 #[derive(Default)]
 pub(crate) struct Browser {
     cookies: Vec<Cookie>,
-    /// Whether it is on another machine, so that it does not reach the broker.
+    /// Whether the browser runs on another machine, and so cannot open `localhost` pages of the broker.
     is_remote: bool,
 }
 
 impl Browser {
-    /// Creates a browser on another machine.
+    /// Creates a browser that cannot open `localhost` pages of the broker, as on another machine.
     pub(crate) fn remote() -> Self {
         Self { is_remote: true, ..Self::default() }
     }
 
-    /// Opens a page, and follows redirects.
     pub(crate) fn open(&mut self, url: &str) -> Page {
         let page = self.visit("GET", url, "");
         self.follow(page)
     }
 
-    /// Follows the link with this text.
     pub(crate) fn click(&mut self, page: &Page, text: &str) -> Page {
         self.open(&page.link(text))
     }
 
-    /// Submits the form of a page, with these additional fields.
+    /// Submits the form of a page, with the fields that the user typed.
     pub(crate) fn submit(&mut self, page: &Page, typed: &[(&str, &str)]) -> Page {
         let (action, filled) = page.form();
         let filled = filled.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -140,24 +135,22 @@ impl Browser {
     }
 }
 
-/// Sends a GET without cookies.
 pub(crate) fn get(url: &str) -> Page {
     send("GET", url, "", "")
 }
 
-/// Sends a POST of form fields without cookies.
 pub(crate) fn post(url: &str, fields: &[(&str, &str)]) -> Page {
     send("POST", url, "", &encoded(fields))
 }
 
-/// Sends a request on a new connection, and reads until it closes.
+/// Sends a request on a new connection, and reads until the server closes the connection.
 fn send(method: &str, url: &str, headers: &str, body: &str) -> Page {
     let (host, path) = split(url);
     let mut stream = TcpStream::connect(host).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a bound");
     let form = if body.is_empty() { "" } else { "Content-Type: application/x-www-form-urlencoded\r\n" };
     let length = body.len();
-    // With HTTP/1.0 the connection closes after the response.
+    // With HTTP/1.0, the server closes the connection after the response.
     let request = format!(
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}{form}Content-Length: {length}\r\n\r\n{body}"
     );
@@ -169,7 +162,7 @@ fn send(method: &str, url: &str, headers: &str, body: &str) -> Page {
     Page { url: url.to_owned(), status, head: head.to_owned(), body: body.to_owned() }
 }
 
-/// Returns the host with port, and the path with query.
+/// Splits a URL into host with port, and path with query.
 fn split(url: &str) -> (&str, &str) {
     let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("not a page of the service: {url}"));
     rest.split_at(rest.find('/').unwrap_or(rest.len()))

@@ -1,4 +1,4 @@
-//! The authorization code flow with the real binary; the tests act as the browser.
+//! Tests the authorization code flow. The tests act as the browser.
 
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use crate::terminal::Screen;
 pub(super) const CODE: &str =
     "flow = \"authorization_code\"\nclient_id = \"broker-native\"\nscope = \"openid offline_access\"\n";
 
-/// Adds a display, and a browser that does nothing: the test acts as the browser.
+/// Sets a display, and a browser that opens nothing because the test acts as the browser.
 pub(crate) fn seated(sandbox: Sandbox) -> Sandbox {
     let browser = sandbox.home().join("browser");
     std::fs::write(&browser, "#!/bin/sh\n").expect("a script");
@@ -21,14 +21,14 @@ pub(crate) fn seated(sandbox: Sandbox) -> Sandbox {
     sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", &browser)
 }
 
-/// Logs in at the service, as the user. Returns the broker's page, or the last one that the browser can reach.
+/// Logs in on the service's page. Returns the broker's final page, or the last page that the browser reached.
 pub(super) fn sign_in(browser: &mut Browser, url: &str) -> Page {
     let sign_in = browser.open(url);
     let consent = browser.submit(&sign_in, &[("login", "anna"), ("password", "any")]);
     browser.submit(&consent, &[])
 }
 
-/// Logs in with a browser on this machine.
+/// Runs `broker login` with a browser on this machine.
 pub(super) fn log_in(sandbox: &Sandbox) -> Run {
     let login = Login::begin(sandbox, &["login", "sea"]);
     let page = sign_in(&mut Browser::default(), &login.url);
@@ -36,7 +36,7 @@ pub(super) fn log_in(sandbox: &Sandbox) -> Run {
     login.end()
 }
 
-/// The redirect URI and the `state` of an authorization request.
+/// Returns the redirect URI and the `state` of an authorization request.
 fn redirect_of(url: &str) -> (String, String) {
     let param = |name: &str| {
         let rest = url.split_once(&format!("&{name}=")).unwrap_or_else(|| panic!("no {name} in {url}")).1;
@@ -64,12 +64,12 @@ fn browser_on_this_machine_completes_the_login() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn other_requests_do_not_end_the_login() {
+fn invalid_callback_requests_do_not_end_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let (redirect, state) = redirect_of(&login.url);
-    // Browsers open connections early, and request icons.
+    // Browsers open connections early and request icons, which must not end the login.
     let _silent = TcpStream::connect(host(&redirect)).expect("a listener");
     assert_eq!(browser::get(&format!("http://{}/favicon.ico", host(&redirect))).status, 404);
     assert_eq!(browser::get(&format!("{redirect}?code=forged&state=forged")).status, 400);
@@ -98,7 +98,7 @@ fn denied_browser_login_fails() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn code_of_another_issuer_is_not_used() {
+fn authorization_code_of_another_issuer_is_not_used() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     for (iss, data) in [("", "`iss`"), ("&iss=http://evil.example", "evil.example")] {
@@ -113,7 +113,7 @@ fn code_of_another_issuer_is_not_used() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn unknown_code_needs_another_login() {
+fn unknown_authorization_code_fails_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
@@ -126,7 +126,7 @@ fn unknown_code_needs_another_login() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn used_port_is_named() {
+fn occupied_redirect_port_is_named_in_the_error() {
     let service = Service::start(&Options::default());
     let used = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = used.local_addr().expect("an address").port();
@@ -142,7 +142,7 @@ fn used_port_is_named() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn ctrl_c_during_the_login_leaves_nothing_behind() {
+fn ctrl_c_during_login_leaves_no_lock_or_partial_login() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
@@ -152,11 +152,11 @@ fn ctrl_c_during_the_login_leaves_nothing_behind() {
     let _ = login.end().ends(130);
     assert!(TcpStream::connect(host(&redirect)).is_err(), "the listener has stopped");
     let _ = sandbox.broker(&["token", "sea"]).ends(3);
-    // No lock is left, and no incomplete login.
+    // The interrupted login has left no lock and no partial state, so a new login works.
     let _ = log_in(&sandbox).ends(0);
 }
 
-/// The URL on a line of its own.
+/// Returns the URL that is alone on a line of the screen.
 fn page_on(screen: &str) -> String {
     let line = screen.lines().map(str::trim).find(|line| line.starts_with("http://"));
     line.unwrap_or_else(|| panic!("no page on the screen: {screen}")).to_owned()
@@ -164,9 +164,9 @@ fn page_on(screen: &str) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn address_of_a_remote_browser_is_pasted() {
+fn address_pasted_from_a_remote_browser_completes_login() {
     let service = Service::start(&Options::default());
-    // Without colour, the screen has only the text.
+    // Without colour, the output has no control sequences.
     let sandbox = service.sandbox_of(CODE).with_env("TERM", "xterm").with_env("NO_COLOR", "1");
     let mut screen = Screen::run(&sandbox, "login sea --no-browser");
     screen.wait_for("Address in the browser: ");
@@ -195,7 +195,7 @@ fn login_without_terminal_and_browser_fails_at_once() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn url_is_in_one_piece_on_any_terminal() {
+fn login_url_is_not_broken_on_a_narrow_terminal() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE)).with_env("TERM", "xterm");
     let plain = seated(service.sandbox_of(CODE)).with_env("TERM", "xterm").with_env("NO_COLOR", "1");
@@ -222,7 +222,7 @@ fn url_is_in_one_piece_on_any_terminal() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn ctrl_c_at_the_question_ends_the_login() {
+fn ctrl_c_at_the_address_prompt_ends_the_login() {
     let service = Service::start(&Options::default());
     let sandbox = service.sandbox_of(CODE).with_env("TERM", "xterm");
     let mut screen = Screen::run(&sandbox, "login sea --no-browser");

@@ -1,4 +1,4 @@
-//! `kind = "oauth2"` with only an issuer and a client.
+//! Tests `kind = "oauth2"` when only `issuer` and a client are configured.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use super::browser::Browser;
 use super::code::{CODE, log_in, seated};
 use super::service::{Login, Options, Service};
 
-/// The lifetime of the service's tokens.
+/// The lifetime of the server's access tokens.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 fn token(sandbox: &Sandbox) -> String {
@@ -22,7 +22,7 @@ fn refresh_token(sandbox: &Sandbox) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn device_flow_logs_in() {
+fn device_login_needs_only_issuer_and_client() {
     let service = Service::start(&Options::default());
     let sandbox =
         service.sandbox_of("flow = \"device\"\nclient_id = \"broker-native\"\nscope = \"openid\"\n");
@@ -36,7 +36,7 @@ fn device_flow_logs_in() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn rotated_login_is_refreshed_once_for_all_callers() {
+fn concurrent_callers_refresh_a_rotated_login_once() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let _ = log_in(&sandbox).ends(0);
@@ -58,7 +58,7 @@ fn rotated_login_is_refreshed_once_for_all_callers() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn logout_revokes_at_the_service() {
+fn logout_revokes_the_login_at_the_discovered_endpoint() {
     let service = Service::start(&Options::default());
     let sandbox = seated(service.sandbox_of(CODE));
     let _ = log_in(&sandbox).ends(0);
@@ -84,7 +84,7 @@ fn introspection_shows_a_revoked_token() {
         (Some(true), Some("broker-native"))
     );
     assert_eq!(introspection["sub"], "anna");
-    // The token is still stored after the grant was revoked elsewhere.
+    // The token is still stored after the server revoked the grant, so only introspection can show that it is invalid.
     service.revoke_as("broker-native", &refresh_token(&sandbox));
     let introspection = sandbox.broker(&words).json()["introspection"].clone();
     assert_eq!(introspection["active"], false);
@@ -93,7 +93,7 @@ fn introspection_shows_a_revoked_token() {
 #[test]
 #[ignore = "needs node and npm"]
 fn client_secret_is_sent_by_basic_or_body() {
-    // With characters that the Basic header must encode (RFC 6749 section 2.3.1).
+    // The secret contains characters that HTTP Basic must encode (RFC 6749 section 2.3.1).
     let secret = format!("{MARK}: 50 % of + & =/?, and long enough");
     let service = Service::start(&Options { secret: Some(secret.clone()), ..Options::default() });
     for (client, more) in
@@ -109,7 +109,7 @@ fn client_secret_is_sent_by_basic_or_body() {
     }
 }
 
-/// A new private key, as PEM (PKCS#8).
+/// Creates a private key as PEM (PKCS#8).
 fn private_key(kind: &str) -> String {
     let script = format!(
         "process.stdout.write(require('node:crypto').generateKeyPairSync({kind}).privateKey\
@@ -123,7 +123,7 @@ fn private_key(kind: &str) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn client_key_signs_with_each_algorithm() {
+fn private_key_jwt_works_with_each_algorithm() {
     for (kind, more) in [
         ("'rsa', { modulusLength: 2048 }", ""),
         ("'rsa', { modulusLength: 2048 }", "algorithm = \"PS256\"\n"),

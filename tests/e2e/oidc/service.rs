@@ -1,4 +1,4 @@
-//! npm's `oidc-provider`: installed once below the target folder, and started by each test.
+//! Runs npm's `oidc-provider`, an independent OpenID server. It is installed once in the target folder.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
@@ -10,25 +10,24 @@ use serde_json::{Value, json};
 
 use super::browser::{self, Browser, Page};
 
-/// The client of `EarthScope`'s configuration.
+/// The client id that the tests configure for the provider `earthscope`.
 const CLIENT_ID: &str = "broker-e2e";
 
-/// The files of the server.
+/// The files of the Node project that runs the server.
 const FILES: [(&str, &str); 3] = [
     ("package.json", include_str!("package.json")),
     ("package-lock.json", include_str!("package-lock.json")),
     ("server.mjs", include_str!("server.mjs")),
 ];
 
-/// The behaviour of the service.
 pub(crate) struct Options {
-    /// Whether refresh tokens rotate, as usual for public clients.
+    /// Whether refresh tokens rotate, as RFC 9700 requires for public clients.
     pub(crate) rotate: bool,
-    /// Seconds between polls, if the service sends an interval.
+    /// The `interval` in device authorization responses, in seconds. `None` omits the field.
     pub(crate) interval: Option<u64>,
-    /// The secret of the clients `by-basic` and `by-body`, which exist only with it.
+    /// The secret of the clients `by-basic` and `by-body`. With `None`, these clients do not exist.
     pub(crate) secret: Option<String>,
-    /// The key of the client `by-key`, as PEM.
+    /// The PEM key of the client `by-key`, which authenticates with `private_key_jwt`.
     pub(crate) key: Option<String>,
 }
 
@@ -38,13 +37,13 @@ impl Default for Options {
     }
 }
 
-/// A running service. It stops when dropped.
+/// A running `oidc-provider`, stopped when dropped.
 pub(crate) struct Service {
     child: Child,
     url: String,
 }
 
-/// The requests so far.
+/// The numbers of requests that the server has received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) token_requests: u64,
@@ -54,7 +53,7 @@ pub(crate) struct Counts {
 }
 
 impl Service {
-    /// Starts a service. Panics if node or npm is missing.
+    /// Starts the server. Panics if node or npm is missing.
     pub(crate) fn start(options: &Options) -> Self {
         let Options { rotate, interval, secret, key } = options;
         let options = json!({ "rotate": rotate, "interval": interval, "secret": secret, "key": key });
@@ -72,7 +71,7 @@ impl Service {
         Self { child, url }
     }
 
-    /// A sandbox with this service as `EarthScope`'s.
+    /// Returns a sandbox whose provider `earthscope` uses this server.
     pub(crate) fn sandbox(&self) -> Sandbox {
         let url = &self.url;
         Sandbox::new().with_config(&format!(
@@ -84,13 +83,13 @@ impl Service {
         &self.url
     }
 
-    /// Revokes a grant at the service, as its owner can.
+    /// Revokes a refresh token directly at the server, without the broker.
     pub(crate) fn revoke_as(&self, client_id: &str, refresh_token: &str) {
         let fields = [("client_id", client_id), ("token", refresh_token)];
         assert_eq!(browser::post(&format!("{}/oauth/revoke", self.url), &fields).status, 200);
     }
 
-    /// A sandbox with the provider `sea`: this service by its issuer, and these lines of configuration.
+    /// Returns a sandbox whose provider `sea` has this server as issuer. `lines` complete its configuration.
     pub(crate) fn sandbox_of(&self, lines: &str) -> Sandbox {
         let sandbox = Sandbox::new();
         let url = &self.url;
@@ -98,7 +97,7 @@ impl Service {
         sandbox
     }
 
-    /// Returns the client and the account of an access token, from the service.
+    /// Asks the server for the client and the account of an access token.
     pub(crate) fn owner_of(&self, token: &str) -> (Option<String>, Option<String>) {
         let owner = browser::get(&format!("{}/__whose?token={token}", self.url)).json();
         let text = |name: &str| owner[name].as_str().map(str::to_owned);
@@ -116,19 +115,19 @@ impl Service {
         }
     }
 
-    /// Whether the service accepts a token (RFC 7662).
+    /// Returns whether the token is active, by introspection (RFC 7662).
     pub(crate) fn is_live(&self, token: &str) -> bool {
         let fields = [("client_id", CLIENT_ID), ("token", token)];
         let answer = browser::post(&format!("{}/token/introspection", self.url), &fields);
         answer.json()["active"].as_bool().expect("active or not")
     }
 
-    /// Uses a refresh token without the broker, as a thief would.
+    /// Uses a refresh token outside the broker, as a thief would.
     pub(crate) fn replay(&self, refresh_token: &str) -> Page {
         self.replay_as(CLIENT_ID, refresh_token)
     }
 
-    /// Does the same as another client.
+    /// Uses a refresh token outside the broker, as this client.
     pub(crate) fn replay_as(&self, client_id: &str, refresh_token: &str) -> Page {
         let fields =
             [("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", refresh_token)];
@@ -138,7 +137,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It may have stopped already.
+        // The server may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -162,7 +161,7 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    /// Starts it, and reads the URL.
+    /// Starts `broker` and reads output until the URL of the login page.
     pub(crate) fn begin(sandbox: &Sandbox, words: &[&str]) -> Self {
         let mut child = sandbox.start(words);
         let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines();
@@ -178,7 +177,7 @@ impl Login {
         }
     }
 
-    /// Waits for its end.
+    /// Waits until the broker exits.
     pub(crate) fn end(self) -> Run {
         let Self { child, lines, mut err, .. } = self;
         for line in lines {
@@ -190,9 +189,9 @@ impl Login {
     }
 }
 
-/// Installs the server once for each version of [`FILES`], and returns its folder. Other processes wait.
+/// Installs the server if [`FILES`] have changed, and returns its folder. A file lock makes other test processes wait.
 fn installed() -> PathBuf {
-    // target/PROFILE/deps/this-test
+    // The path is target/PROFILE/deps/NAME-HASH.
     let this = std::env::current_exe().expect("a path of this test");
     let folder = this.ancestors().nth(3).expect("a target folder").join("oidc-provider");
     std::fs::create_dir_all(&folder).expect("a folder");

@@ -1,10 +1,10 @@
-//! Programs that print tokens: the key `speaks`.
+//! Tests plugins that are ordinary programs. The key `speaks` names the format of their output.
 
 use std::time::{Duration, Instant};
 
 use broker_e2e::{Run, Sandbox, finish, signal};
 
-/// A provider whose program prints this output.
+/// Returns a sandbox whose provider runs a program with this output.
 fn printing(output: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("printed");
@@ -19,7 +19,7 @@ fn token(sandbox: &Sandbox, more: &[&str]) -> Run {
     sandbox.broker(&[&["token", "other"], more].concat())
 }
 
-/// The remaining lifetime of the printed token.
+/// Returns the remaining lifetime of the printed token in seconds.
 #[track_caller]
 fn lifetime(output: &str, keys: &str) -> i64 {
     let json = token(&printing(output, keys), &["--format", "json"]).json();
@@ -28,7 +28,7 @@ fn lifetime(output: &str, keys: &str) -> i64 {
 }
 
 #[test]
-fn first_line_of_text_is_the_token() {
+fn first_line_of_program_output_is_the_token() {
     let text = "speaks = \"text\"";
     assert!((290..=300).contains(&lifetime("KANARIE-t\nuser: ada\n", text)), "five minutes by default");
     assert!((3500..=3600).contains(&lifetime("KANARIE-t\n", "speaks = \"text\"\nlife = \"1h\"")));
@@ -41,7 +41,7 @@ fn first_line_of_text_is_the_token() {
 #[test]
 fn json_of_az_gcloud_and_vault_is_read() {
     let json = "speaks = \"json\"";
-    // `expiresOn` is in local time.
+    // `expiresOn` has no time zone, so the broker must use `expires_on`.
     let az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000","expires_on":4102444800,"tokenType":"Bearer"}"#;
     assert!(lifetime(az, json) > 1_000_000_000);
     let old_az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000"}"#;
@@ -89,14 +89,14 @@ fn credential_process_returns_aws_credentials() {
 }
 
 #[test]
-fn exec_credential_is_read() {
+fn kubernetes_exec_credential_output_is_read() {
     let output = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"KANARIE-t","expirationTimestamp":"2100-01-01T00:00:00Z"}}"#;
     assert!(lifetime(output, "speaks = \"kubectl\"") > 1_000_000_000);
     let without = r#"{"kind":"ExecCredential","status":{"clientCertificateData":"…"}}"#;
     let _ = token(&printing(without, "speaks = \"kubectl\""), &[]).ends(1).fails_with("program_failed");
 }
 
-/// A credential provider that checks the request and prints this response.
+/// Returns a sandbox with a cargo credential provider that checks its request and prints this response.
 fn cargo(response: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let script = sandbox.home().join("provider");
@@ -116,7 +116,7 @@ fn cargo(response: &str) -> Sandbox {
 }
 
 #[test]
-fn cargo_credential_provider_gets_the_request_of_cargo() {
+fn cargo_credential_provider_gets_cargos_request() {
     let got = r#"{"Ok":{"kind":"get","token":"KANARIE-t","cache":"expires","expiration":4102444800,"operation_independent":true}}"#;
     assert_eq!(token(&cargo(got), &[]).token(), "KANARIE-t");
     let none = r#"{"Err":{"kind":"not-found"}}"#;
@@ -124,7 +124,7 @@ fn cargo_credential_provider_gets_the_request_of_cargo() {
 }
 
 #[test]
-fn failed_program_is_reported_with_its_status() {
+fn error_for_a_failed_program_shows_its_exit_status() {
     let sandbox = printing("", "speaks = \"text\"");
     std::fs::remove_file(sandbox.home().join("printed")).expect("removed");
     let _ =
@@ -132,7 +132,7 @@ fn failed_program_is_reported_with_its_status() {
 }
 
 #[test]
-fn keys_of_other_protocols_are_errors() {
+fn keys_that_do_not_fit_the_output_format_are_errors() {
     for (keys, code, key) in [
         ("speaks = \"text\"\ntoken = \"a\"", "config_invalid", "`token`"),
         ("speaks = \"cargo\"", "config_missing_key", "`registry`"),
@@ -143,7 +143,7 @@ fn keys_of_other_protocols_are_errors() {
     }
 }
 
-/// A provider whose program is this script.
+/// Returns a sandbox whose provider runs this script.
 fn script(text: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let script = sandbox.home().join("script");
@@ -155,7 +155,7 @@ fn script(text: &str, keys: &str) -> Sandbox {
 }
 
 #[test]
-fn background_processes_are_not_waited_for() {
+fn background_process_of_a_program_is_not_awaited() {
     let began = Instant::now();
     let sandbox = script("sleep 30 2>/dev/null & echo KANARIE-t\n", "speaks = \"text\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t");
@@ -163,7 +163,7 @@ fn background_processes_are_not_waited_for() {
 }
 
 #[test]
-fn signal_waits_for_the_program() {
+fn signal_waits_until_the_program_exits() {
     let waits = ": >\"$0.asked\"; until [ -e \"$0.go\" ]; do sleep 0.02; done; echo KANARIE-t\n";
     let sandbox = script(waits, "speaks = \"text\"");
     let child = sandbox.start(&["token", "other"]);
@@ -176,7 +176,7 @@ fn signal_waits_for_the_program() {
 }
 
 #[test]
-fn other_token_path_gets_a_new_token() {
+fn changed_token_key_in_configuration_gets_a_new_token() {
     let both = r#"{"id_token":"KANARIE-id","access_token":"KANARIE-access"}"#;
     let sandbox = printing(both, "speaks = \"json\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-access");
@@ -186,7 +186,7 @@ fn other_token_path_gets_a_new_token() {
 }
 
 #[test]
-fn paths_may_contain_spaces() {
+fn program_path_with_spaces_works() {
     let sandbox = Sandbox::new();
     let folder = sandbox.home().join("My Tools");
     std::fs::create_dir(&folder).expect("a folder");

@@ -1,4 +1,4 @@
-//! The tools change their login file during an operation of the broker.
+//! Tests what happens when EarthScope's tools change their login file during an operation of the broker.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{TOKEN, jwt, read_login, sandbox, service, write_login};
 use crate::stage::logged_in;
 
 #[test]
-fn login_of_the_tools_during_a_renewal_is_kept() {
+fn login_of_earthscope_tools_during_a_renewal_is_kept() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let refresh = service.issue_refresh_token();
@@ -29,7 +29,7 @@ fn login_of_the_tools_during_a_renewal_is_kept() {
 }
 
 #[test]
-fn logout_of_the_tools_during_a_renewal_is_kept() {
+fn logout_of_earthscope_tools_during_a_renewal_is_kept() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
@@ -44,7 +44,7 @@ fn logout_of_the_tools_during_a_renewal_is_kept() {
 }
 
 #[test]
-fn half_written_file_is_not_a_logout() {
+fn half_written_login_file_is_not_a_logout() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let whole = json!({ "refresh_token": service.issue_refresh_token() });
@@ -72,7 +72,7 @@ fn half_written_file_is_not_a_logout() {
 }
 
 #[test]
-fn failed_renewal_does_not_undo_a_logout_of_the_tools() {
+fn failed_renewal_does_not_undo_logout_of_earthscope_tools() {
     for fault in [
         Fault::CutAfter,
         Fault::Answer { status: 400, headers: vec![], body: "{\"error\":\"invalid_grant\"}".into() },
@@ -94,7 +94,7 @@ fn failed_renewal_does_not_undo_a_logout_of_the_tools() {
 }
 
 #[test]
-fn login_of_another_user_does_not_get_the_first_ones_keys() {
+fn login_of_another_user_does_not_get_stored_aws_keys() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let config = format!("[providers.earthscope]\ndomain = \"{0}\"\napi_url = \"{0}\"\n", service.url());
@@ -120,7 +120,7 @@ fn login_of_another_user_does_not_get_the_first_ones_keys() {
 }
 
 #[test]
-fn login_of_the_tools_during_a_logout_is_kept() {
+fn login_of_earthscope_tools_during_a_logout_is_kept() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let hold = service.hold("revoke");
     let child = sandbox.start(&["logout", "earthscope"]);
@@ -133,7 +133,7 @@ fn login_of_the_tools_during_a_logout_is_kept() {
 }
 
 #[test]
-fn missing_folder_is_not_a_logout() {
+fn missing_folder_of_the_login_file_is_not_a_logout() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
@@ -157,7 +157,7 @@ fn missing_folder_is_not_a_logout() {
 }
 
 #[test]
-fn state_folders_share_one_login() {
+fn two_state_folders_share_one_earthscope_login() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));

@@ -1,4 +1,4 @@
-//! The tools' files and settings: their order, and the issuer of their logins.
+//! Tests which files and settings of EarthScope's tools the broker uses, and for which issuer.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{Fault, Rotation};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{CLIENT, Edit, TOKEN, jwt, read_login, sandbox, service, write_login};
 
 #[test]
-fn login_of_another_issuer_is_quarantined_by_a_login() {
+fn new_login_quarantines_the_file_of_another_issuer() {
     let service = service(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
         ("another client", |claims| claims["azp"] = "another".into()),
@@ -34,7 +34,7 @@ fn login_of_another_issuer_is_quarantined_by_a_login() {
 }
 
 #[test]
-fn environment_wins_over_the_file_and_its_old_version() {
+fn environment_login_wins_over_new_and_old_login_file() {
     let service = service(Rotation::Rotate);
     let old = |sandbox: &Sandbox, token: &str| {
         let path = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
@@ -62,7 +62,7 @@ fn environment_wins_over_the_file_and_its_old_version() {
 }
 
 #[test]
-fn profile_has_its_own_file_and_settings() {
+fn sdk_profile_has_its_own_login_file_and_settings() {
     let service = service(Rotation::Rotate);
     let config = format!(
         "[default.oauth2]\ndomain = \"{url}\"\nclient_id = \"unused\"\n[profile.\"My Lab\".oauth2]\nclient_id = \"{CLIENT}\"\n",
@@ -81,9 +81,9 @@ fn profile_has_its_own_file_and_settings() {
     assert_eq!(sources["providers"][0]["sources"][0], path.display().to_string());
 }
 
-/// Others may set the environment: a login of unknown issuer is not sent to a domain that only the environment names.
+/// An attacker may set the environment. A login of unknown issuer is not sent to a domain from the environment.
 #[test]
-fn domain_in_environment_gets_no_secret() {
+fn domain_from_environment_gets_no_login_of_a_file() {
     let evil = service(Rotation::Rotate);
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
@@ -108,7 +108,7 @@ fn domain_in_environment_gets_no_secret() {
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // The same applies to the old file, and to a refresh token from stdin.
+        // The same rule applies to the login file of older tools, and to a refresh token from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
         let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
@@ -123,14 +123,14 @@ fn domain_in_environment_gets_no_secret() {
 }
 
 #[test]
-fn secret_and_domain_of_two_sources_are_not_joined() {
+fn secret_and_domain_of_two_sources_are_not_combined() {
     let (ours, evil) = (service(Rotation::Rotate), service(Rotation::Rotate));
     let config =
         |text: &str, sandbox: &Sandbox| sandbox.write(&sandbox.home().join(".earthscope/config.toml"), text);
     let sandbox = Sandbox::new().with_env("ES_OAUTH2__DOMAIN", evil.url());
     config("[default.oauth2]\nclient_secret = \"KANARIE\"\n", &sandbox);
     let _ = sandbox.broker(&TOKEN).ends(5).says("ES_OAUTH2__DOMAIN");
-    // The tables of one file are one source: the SDK joins them too.
+    // All tables of one file are one source, as in the SDK, so secret and domain may be in different tables.
     let text = format!(
         "[default.oauth2]\ndomain = \"{}\"\n[profile.default.oauth2]\nclient_secret = \"KANARIE\"\n",
         ours.url()
@@ -140,9 +140,9 @@ fn secret_and_domain_of_two_sources_are_not_joined() {
     assert_eq!((ours.count("token"), evil.seen().len()), (1, 0));
 }
 
-/// Two users whose files differ only in the access token, or have the same grant by mistake.
+/// The `sub` of the access token identifies the account, even if two users' files contain the same refresh token.
 #[test]
-fn account_is_from_the_access_token() {
+fn access_token_identifies_the_account_of_a_login_file() {
     let service = service(Rotation::Keep);
     let sandbox = sandbox(&service);
     let config = format!("[providers.earthscope]\ndomain = \"{0}\"\napi_url = \"{0}\"\n", service.url());

@@ -1,4 +1,4 @@
-//! Gets a token with the program's own HTTP client, store and environment. tests/features/run starts it.
+//! Embeds the broker with a custom HTTP client, store and environment. `tests/features/run` runs this program.
 
 #![allow(clippy::print_stdout, reason = "an example prints its result")]
 
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(token.secret().expose(), "token-1");
     println!("{token:?}"); // secret: [redacted]
 
-    // The stored token, until its renewal is due.
+    // The second call returns the stored token without a request.
     broker.token("earthdaily", &TokenRequest::new()).await?;
     assert_eq!(service.exchanges(), 1);
     let renewed = broker.token("earthdaily", &TokenRequest::new().force()).await?;
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     missing_features_are_named().await
 }
 
-/// Checks that errors name the feature that is missing.
+/// Checks that an error names the disabled cargo feature.
 async fn missing_features_are_named() -> Result<(), Box<dyn std::error::Error>> {
     let service = Arc::new(Service::default());
     let plain = || setup(Variables(&[(KEY, "api-token")]));

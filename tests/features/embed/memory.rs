@@ -1,4 +1,4 @@
-//! A store in the memory of this process.
+//! A store that keeps records in memory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use broker::{Loaded, LockScope, Locked, Locking, Record, Result, Store, StoreAbout};
 use tokio::sync::OwnedMutexGuard;
 
-/// Records by provider, each with its own lock.
+/// Records by provider. Each provider has its own lock.
 #[derive(Default)]
 pub(crate) struct Memory {
     records: Arc<Mutex<HashMap<String, Record>>>,

@@ -1,4 +1,4 @@
-//! The environment of the broker: a service in this process, and a few variables.
+//! Replaces the HTTP client and the environment of an embedded broker.
 
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
@@ -10,12 +10,11 @@ use async_trait::async_trait;
 use broker::{Env, Http, HttpFault, HttpRequest, HttpResponse, Secret};
 use chrono::Utc;
 
-/// Replaces the HTTP client and EarthDaily: each response has the next token.
+/// An HTTP client that answers like EarthDaily, with a new token in each response.
 #[derive(Default)]
 pub(crate) struct Service(AtomicUsize);
 
 impl Service {
-    /// Returns the number of requests.
     pub(crate) fn exchanges(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -34,7 +33,7 @@ impl Http for Service {
     }
 }
 
-/// An environment of these variables, without folders, files and commands.
+/// An environment that has only these variables, and no folders and files.
 pub(crate) struct Variables(pub(crate) &'static [(&'static str, &'static str)]);
 
 #[async_trait]
@@ -61,7 +60,7 @@ impl Env for Variables {
     }
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
-        // Fails without the feature `command`.
+        // Without the feature `command`, this call returns an error.
         broker::SystemEnv.run_secret(command, without).await
     }
 }

@@ -1,4 +1,4 @@
-//! Scoped tokens.
+//! Tests of scoped tokens.
 
 use broker_core::{Clock, ErrorCode, ErrorKind, Lifetime, Login, Token, TokenRequest};
 use broker_testkit::conformance::Subject;
@@ -21,7 +21,7 @@ async fn logged_in(subject: &Methane) -> Token {
     broker.login(World::NAME, Login::Usual).await.expect("a login").token.expect("a token")
 }
 
-/// Returns the expiration date of the last mint, in days from today (UTC).
+/// Returns the expiration date of the last minted token, in days from today (UTC).
 fn days(subject: &Methane) -> i64 {
     let (_, date) = subject.service.minted().pop().expect("a mint");
     (date.parse::<chrono::NaiveDate>().expect("a date") - subject.world.clock.now().date_naive()).num_days()
@@ -49,7 +49,7 @@ async fn scoped_token_is_minted_once_and_stored() {
 }
 
 #[tokio::test]
-async fn lifetimes_become_utc_dates_from_tomorrow() {
+async fn lifetime_is_rounded_up_to_a_utc_date() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -67,7 +67,7 @@ async fn lifetimes_become_utc_dates_from_tomorrow() {
 }
 
 #[tokio::test]
-async fn expiry_is_from_the_jwt_or_the_configured_date() {
+async fn minted_token_expires_by_jwt_or_requested_date() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;
@@ -92,7 +92,7 @@ async fn expired_access_token_is_refreshed_before_minting() {
 }
 
 #[tokio::test]
-async fn refused_access_token_is_replaced_at_any_age() {
+async fn refused_access_token_is_replaced_before_expiry() {
     let subject = methane();
     logged_in(&subject).await;
     subject.service.revoke_access_tokens();
@@ -123,7 +123,7 @@ async fn wrong_password_is_sent_once() {
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
     assert_eq!(subject.service.count("pair"), 1, "by all processes");
-    // Another password is sent.
+    // A password that was not refused before is sent.
     let right = subject.build(json!({ "email": EMAIL, "password": PASSWORD }));
     subject.world.broker(right).token(World::NAME, &stac()).await.expect("a token");
 }
@@ -144,7 +144,7 @@ async fn mint_with_unknown_result_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn scopes_are_isolated_and_unknown_ones_refused() {
+async fn scoped_tokens_are_separate_and_unknown_scopes_fail() {
     let subject = methane();
     let access = logged_in(&subject).await;
     let broker = subject.world.broker(subject.provider());
@@ -168,7 +168,7 @@ async fn logout_deletes_minted_tokens_by_configured_routes() {
         logged_in(&subject).await;
         let broker = subject.world.broker(subject.build(routes));
         broker.token(World::NAME, &stac()).await.expect("a token");
-        // The access token has expired.
+        // The access token has expired, so the logout must refresh first.
         subject.world.clock.advance(TimeDelta::minutes(10));
         let done = broker.logout(World::NAME, false).await.expect("logged out");
         assert!(done.at_service.revoked);
@@ -188,7 +188,7 @@ async fn logout_deletes_minted_tokens_by_configured_routes() {
 }
 
 #[tokio::test]
-async fn minimum_lifetime_is_requested() {
+async fn minted_token_lasts_the_requested_minimum_lifetime() {
     let subject = methane();
     logged_in(&subject).await;
     let request =
@@ -203,7 +203,7 @@ async fn minimum_lifetime_is_requested() {
 }
 
 #[tokio::test]
-async fn logout_names_replaced_tokens_too() {
+async fn logout_note_names_replaced_minted_tokens() {
     let subject = methane();
     logged_in(&subject).await;
     let broker = subject.world.broker(subject.provider());
@@ -217,7 +217,7 @@ async fn logout_names_replaced_tokens_too() {
 }
 
 #[tokio::test]
-async fn refused_access_tokens_do_not_loop() {
+async fn mint_retries_end_if_access_tokens_are_refused() {
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::seconds(1));
@@ -265,7 +265,7 @@ async fn refresh_with_401_ends_the_login() {
 }
 
 #[test]
-fn paths_stay_below_the_base_url() {
+fn configured_paths_must_stay_below_the_base_url() {
     let world = World::new();
     let build = |key: &str, path: &str| {
         let table = json!({ key: path });
@@ -284,10 +284,10 @@ async fn rotated_refresh_token_is_kept_without_access_token() {
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::hours(1));
     subject.service.fault("refresh", Fault::edit(|answer| answer["access"] = json!(null)));
-    // The old refresh token is spent: only the new one works.
+    // The service has rotated the refresh token, so the next refresh must use the new one.
     subject.world.broker(subject.provider()).token(World::NAME, &stac()).await.expect("a token");
     assert_eq!((subject.service.pairs(), subject.service.refreshes()), (1, 2));
-    // Without rotation, the response contains no new token.
+    // Without rotation, the response contains neither an access token nor a new refresh token.
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::hours(1));

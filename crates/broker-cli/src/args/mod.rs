@@ -1,4 +1,4 @@
-//! The grammar of the command line.
+//! The arguments of the command line.
 
 #![allow(clippy::doc_markdown, reason = "--help prints these comments")]
 
@@ -52,7 +52,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) quiet: bool,
 }
 
-// Deferred: only the command that runs is built. The descriptions are here because `broker --help` prints them all.
+// `defer` builds the arguments of a subcommand only when it runs. `broker --help` needs all the descriptions below.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Command {
@@ -267,13 +267,13 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
-/// Parses `10m`.
+/// Parses a duration such as `10m`.
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| format!("`{text}` is not a duration: write 90s, 10m, 2h or 7d"))
 }
 
-/// Parses `NAME=VALUE`.
+/// Parses a parameter of a role, `NAME=VALUE`.
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),

@@ -1,4 +1,4 @@
-//! The grammar of `broker exec` and `broker helper`.
+//! The arguments of `broker exec` and `broker helper`.
 
 #![allow(clippy::doc_markdown, reason = "--help prints these comments")]
 

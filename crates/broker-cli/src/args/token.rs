@@ -1,4 +1,4 @@
-//! The grammar of `broker token`.
+//! The arguments of `broker token`.
 
 #![allow(clippy::doc_markdown, reason = "--help prints these comments")]
 #![allow(

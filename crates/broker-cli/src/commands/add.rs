@@ -1,4 +1,4 @@
-//! `broker add`.
+//! The command `broker add`.
 
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     };
     let new =
         temporary(&file, &format!("{before}{gap}{text}")).map_err(|error| cannot_write(&file, error))?;
-    // Empty keys are not valid before the user fills them in.
+    // Empty keys make the table invalid until the user fills them in.
     if service.blanks().is_empty() {
         check(&new, &file, name)?;
     }
@@ -53,7 +53,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     Ok(())
 }
 
-/// Fails if the name has no service: lists the services that match it.
+/// Returns the error for an unknown service, with the services that match the text.
 fn not_found(wanted: &str) -> Error {
     let shown = sanitize(wanted);
     match Service::search(wanted).as_slice() {
@@ -70,7 +70,7 @@ fn not_found(wanted: &str) -> Error {
     }
 }
 
-/// Fails if a provider of this name is configured.
+/// Fails if a provider with this name is configured.
 fn refuse_existing(context: &CommandContext<'_>, name: &str, service: &Service) -> Result<()> {
     let configured = context.setup().config()?.configured()?.into_iter().find(|other| other.name == name);
     let Some(configured) = configured else { return Ok(()) };
@@ -80,7 +80,7 @@ fn refuse_existing(context: &CommandContext<'_>, name: &str, service: &Service) 
     Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(hint))
 }
 
-/// Returns the steps that are left until the first token.
+/// Returns the steps that the user has to do before the first token.
 fn steps(service: &Service, name: &str) -> Vec<String> {
     let blanks = service.blanks();
     let blanks = blanks.iter().map(|key| format!("fill in `{key}`, which is empty"));
@@ -92,7 +92,7 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
 }
 
-/// Returns notes on variables that another provider of the file reads too: another account needs its own.
+/// Returns notes on environment variables that another provider reads too. A second account needs its own variables.
 fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
     let file: Table = toml::from_str(before).unwrap_or_default();
     let providers = file.get("providers").and_then(Value::as_table);

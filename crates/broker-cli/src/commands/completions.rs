@@ -1,4 +1,4 @@
-//! `broker completions`: scripts that call this binary at each Tab, and its answers.
+//! `broker completions`: prints completion scripts, which call this program at each Tab, and answers those calls.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::{CommandContext, CommandResult, answer};
 use crate::args::{Args, Completions};
 use crate::candidates::line;
 
-/// The scripts set this to the name of their shell. The arguments after `--` are then the line to complete.
+/// Completion scripts set this variable to their shell's name, and pass the line to complete after `--`.
 pub(crate) const VARIABLE: &str = "_BROKER_COMPLETE";
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandResult {
@@ -29,20 +29,19 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     answer(&format!("{line}\n"))
 }
 
-/// Prints candidates, if a completion script called. Returns whether one did. Errors are silent: they would appear in
-/// the line that the user types.
+/// Prints candidates if a completion script started this program, and returns whether one did. Errors are not
+/// printed, because they would appear in the line that the user types.
 pub(crate) fn complete() -> bool {
     let Some(shell) = std::env::var_os(VARIABLE) else { return false };
     let shells = Shells::builtins();
     if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell)) {
         let words = line();
-        // Without a word there is nothing to complete.
         if !words.is_empty() {
             let folder = std::env::current_dir().ok();
             let flag = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
             let mut command = Args::command();
             if !flag {
-                // All commands: their arguments are built lazily.
+                // clap builds the arguments of subcommands only when needed, but all flags must be hidden below.
                 command.build();
                 command = without_flags(command);
             }
@@ -53,7 +52,7 @@ pub(crate) fn complete() -> bool {
     true
 }
 
-/// Hides flags: they are candidates only after a dash.
+/// Hides all flags. They are candidates only after the user has typed a dash.
 fn without_flags(command: Command) -> Command {
     let hidden = |arg: Arg| {
         let flag = !arg.is_positional();
@@ -111,7 +110,7 @@ fn has_bash_completion() -> bool {
     loaded || usual.iter().any(|file| Path::new(file).is_file())
 }
 
-/// Returns the file that bash-completion loads.
+/// Returns the file where bash-completion looks for the completions of `broker`.
 fn bash_file() -> Option<PathBuf> {
     let own = absolute("BASH_COMPLETION_USER_DIR");
     let usual = || Some(base("XDG_DATA_HOME", ".local/share")?.join("bash-completion"));

@@ -1,4 +1,4 @@
-//! `broker list` and `broker config`.
+//! The commands `broker list` and `broker config`.
 
 use broker::Configured;
 use serde_json::json;
@@ -29,7 +29,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Config) -> CommandResult 
 }
 
 fn path(context: &CommandContext<'_>) -> CommandResult {
-    // The configuration is not parsed: the path is printed even if a file has mistakes.
+    // The path is printed without parsing, so that users can find a file with mistakes.
     let files = context.setup().config_files();
     let Some((last, _)) = files.last() else { return Ok(()) };
     for (file, exists) in &files {

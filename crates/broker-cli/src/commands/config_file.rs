@@ -1,4 +1,4 @@
-//! The user's configuration file, for the commands that add to it.
+//! Edits the user's configuration file, for `broker add` and `broker import`.
 
 use std::fs::{File, Permissions};
 use std::io::{ErrorKind, Write};
@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::CommandContext;
 
-/// Returns the user's configuration file. A symbolic link is followed, not replaced.
+/// Returns the path of the user's configuration file. A symbolic link is followed, not replaced.
 pub(super) fn user_file(context: &CommandContext<'_>) -> Result<PathBuf> {
     let files = context.setup().config_files();
     let (file, _) = files.last().ok_or_else(|| {
@@ -25,8 +25,8 @@ pub(super) fn user_file(context: &CommandContext<'_>) -> Result<PathBuf> {
     Ok(real)
 }
 
-/// Creates the folder and locks it until the returned file is dropped: of two commands at once, the second one reads what
-/// the first one wrote. A file system without locks is used without one.
+/// Creates the folder and locks it until the returned file is dropped, so that concurrent commands keep each other's
+/// changes. If the file system has no locks, none is taken.
 pub(super) fn lock(folder: &Path) -> Result<File> {
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
     let lock = File::open(folder).map_err(|error| cannot_write(folder, error))?;
@@ -34,7 +34,7 @@ pub(super) fn lock(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
-/// Returns the text of a file; empty if it does not exist.
+/// Returns the text of a file, or empty text if the file does not exist.
 pub(super) fn text_of(file: &Path) -> Result<String> {
     match std::fs::read_to_string(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
@@ -46,7 +46,7 @@ pub(super) fn text_of(file: &Path) -> Result<String> {
     }
 }
 
-/// Writes a text to a temporary file in the same folder, with the mode of the file that it will replace.
+/// Writes text to a temporary file in the same folder, with the mode of the file to be replaced.
 pub(super) fn temporary(file: &Path, text: &str) -> std::io::Result<NamedTempFile> {
     let mut new = platform::temporary_file(file.parent().unwrap_or(Path::new("/")), ".broker.", ".tmp")?;
     if let Ok(meta) = std::fs::metadata(file) {
@@ -61,7 +61,7 @@ pub(super) fn temporary(file: &Path, text: &str) -> std::io::Result<NamedTempFil
 pub(super) fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> {
     let entry = Setup::new().config_file(new.path()).config().and_then(|config| config.entry(name));
     entry.map(drop).map_err(|error| {
-        // The message has the path of the temporary file.
+        // The message contains the path of the temporary file, which means nothing to the user.
         let why = error.message().replace(&new.path().display().to_string(), &file.display().to_string());
         Error::new(error.code(), format!("nothing was changed: {why}"))
     })

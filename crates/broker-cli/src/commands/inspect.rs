@@ -1,4 +1,4 @@
-//! `broker inspect`.
+//! The command `broker inspect`.
 
 use broker::{
     Broker, Claims, Clock, Error, ErrorCode, Hint, Inspected, RequestPart, ScopeKey, SystemClock,
@@ -48,7 +48,7 @@ fn introspect(broker: &Broker, provider: &str, scopes: &ScopeKey) -> CommandResu
     })?)
 }
 
-/// Fails because no such token is stored, and names the stored ones.
+/// Returns the error for a scope without a stored token, with the scopes of all stored tokens.
 fn none_stored(broker: &Broker, provider: &str, scopes: &str) -> Error {
     let others = broker.status(provider).map(|status| status.tokens).unwrap_or_default();
     let others: Vec<_> = others.iter().map(|token| humanize::asked(&token.scope)).collect();
@@ -82,7 +82,7 @@ fn object(provider: &str, scopes: &str, token: &Inspected, now: DateTime<Utc>) -
     })
 }
 
-/// Returns JSON in one line. Control characters are only in texts, where JSON can escape them.
+/// Returns JSON in one line. Control characters occur only in strings, where JSON can escape them.
 fn escaped(object: &Value) -> String {
     let escape = |c: char| {
         let steers = !sanitize(c.encode_utf8(&mut [0; 4])).starts_with(c);
@@ -110,7 +110,7 @@ fn text(provider: &str, token: &Inspected, now: DateTime<Utc>) -> String {
     format!("{title}\n\nheader\n{}\nclaims\n{}", lines(header, &Map::new()), lines(claims.object(), &times))
 }
 
-/// Returns a line for each member; numbers that are times get the time too. Values of a service are sanitized.
+/// Returns a line for each member. A number that is a time is also shown as a date. Values are sanitized.
 fn lines(object: &Map<String, Value>, times: &Map<String, Value>) -> String {
     let width = object.keys().map(|name| sanitize(name).chars().count()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {

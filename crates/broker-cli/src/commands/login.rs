@@ -1,4 +1,4 @@
-//! `broker login`.
+//! The command `broker login`.
 
 use broker::{Clock, LoggedIn, SystemClock};
 
@@ -31,7 +31,7 @@ pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged
         Some(left) => format!(". The token is valid for {}", humanize::duration(left)),
         None => String::new(),
     };
-    // For a static key, no request was sent.
+    // The login with a static key sends no request.
     let result = if status.is_some_and(|status| status.kind == "static") {
         "found the key, but did not check it with the service"
     } else {

@@ -1,4 +1,4 @@
-//! `broker logout`.
+//! The command `broker logout`.
 
 use super::{CommandContext, CommandResult};
 use crate::args::Logout;

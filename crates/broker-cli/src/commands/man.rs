@@ -1,4 +1,4 @@
-//! `broker man`.
+//! The command `broker man`.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &args::Man) -> CommandResu
     Ok(())
 }
 
-/// Writes the pages of a command and its subcommands.
+/// Writes the man pages of a command and its subcommands.
 fn write(command: Command, folder: &Path) -> std::io::Result<()> {
     for subcommand in command.get_subcommands() {
         write(subcommand.clone(), folder)?;

@@ -1,4 +1,4 @@
-//! The commands.
+//! The subcommands of `broker`.
 
 mod add;
 pub(crate) mod completions;
@@ -30,19 +30,17 @@ use crate::args::{Args, Command, GlobalArgs};
 use crate::report::{ExitError, say};
 use crate::terminal::Terminal;
 
-/// Longer than any password or token.
+/// The size limit for secrets on standard input in bytes. No password or token is longer.
 const MAX_SECRET: u64 = 64 * 1024;
 
-/// The result of a command.
 pub(crate) type CommandResult<T = ()> = std::result::Result<T, ExitError>;
 
-/// What all commands share: the global arguments and the terminal.
+/// The global arguments and the terminal, which all commands use.
 struct CommandContext<'a> {
     global: &'a GlobalArgs,
     terminal: Arc<Terminal>,
 }
 
-/// Runs a command.
 pub(crate) fn run(args: &Args) -> CommandResult {
     let global = &args.global;
     log(global.verbose);
@@ -103,7 +101,7 @@ impl CommandContext<'_> {
         self.warn_of(config.warnings(provider));
     }
 
-    /// Warns of secrets that other users can read. Only `config check` names old keys.
+    /// Warns of secrets that other users can read. Old key names are reported only by `broker config check`.
     fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
         for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
             self.say(&format!("warning: {warning}: {}", warning.fix()));
@@ -119,7 +117,7 @@ impl CommandContext<'_> {
     }
 }
 
-/// Reads a secret from standard input: one line.
+/// Reads a secret from standard input, which must contain a single line.
 fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
     let invalid = |why: &str| Err(Error::usage(format!("{flag}: standard input {why}")).into());
     let mut text = Zeroizing::new(String::new());
@@ -138,14 +136,14 @@ fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
     }
 }
 
-/// Prints the answer of a command on stdout.
+/// Prints a command's result on stdout.
 fn answer(text: &str) -> CommandResult {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     Ok(stdout.flush()?)
 }
 
-/// Logs to stderr. Only our own crates: messages of others may contain secrets.
+/// Logs to stderr. Only crates of this project log, because messages of other crates may contain secrets.
 fn log(verbose: u8) {
     let level = match verbose {
         0 => return,

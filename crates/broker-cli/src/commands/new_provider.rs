@@ -1,4 +1,4 @@
-//! `broker new-provider`: writes the crate of a working provider, and lists the steps that are left.
+//! `broker new-provider`: writes the crate of a working provider, and lists the remaining steps.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const MANIFEST: &str = include_str!("../../template/manifest.toml");
 const PROVIDER: &str = include_str!("../../template/provider.rs");
 const CONFORMANCE: &str = include_str!("../../template/conformance.rs");
 
-/// Other crates of this project.
+/// The names of this project's other crates, which a new provider cannot use.
 const TAKEN: [&str; 4] = ["cli", "core", "e2e", "testkit"];
 
 pub(super) fn run(args: &NewProvider) -> CommandResult {
@@ -41,7 +41,6 @@ fn not_written(folder: &Path, error: std::io::Error) -> Error {
     failed.with_source(error)
 }
 
-/// Checks the name of a new kind.
 fn check(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.len() > 64 {
@@ -56,18 +55,18 @@ fn check(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the broker's workspace that a folder is in.
+/// Returns the workspace of the broker that contains the folder.
 fn workspace_of(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let root = folder.ancestors().find(|root| root.join("crates/broker-core/Cargo.toml").is_file())?;
     Some(root.to_owned())
 }
 
-/// Returns the manifest without inheritance from a workspace.
+/// Returns the manifest for a crate outside a workspace.
 fn standalone(manifest: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let own = [
-        // Before `version`, which it ends with.
+        // `rust-version` is replaced first, because that key ends with `version`.
         ("rust-version.workspace = true", format!("rust-version = \"{}\"", env!("CARGO_PKG_RUST_VERSION"))),
         ("version.workspace = true", "version = \"0.1.0\"".to_owned()),
         ("edition.workspace = true", "edition = \"2024\"".to_owned()),
@@ -88,7 +87,7 @@ fn standalone(manifest: &str) -> String {
 }
 
 fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
-    // Fails if the folder exists, even if it is empty.
+    // This fails if the folder exists, even if it is empty.
     std::fs::create_dir(folder)?;
     for (path, text) in [
         ("Cargo.toml".to_owned(), manifest),
@@ -102,13 +101,13 @@ fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Replaces the template's name in each of its spellings.
+/// Replaces the template's name in all its spellings.
 fn named(text: &str, name: &str) -> String {
     let word = name.replace('-', "_");
     text.replace("my-service", name).replace("my_service", &word).replace("MY_SERVICE", &word.to_uppercase())
 }
 
-/// Returns the lines that compile the kind into the broker.
+/// Returns the steps that compile the new kind into the broker.
 fn steps_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, Error> {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let below = folder.strip_prefix(root).unwrap_or(&folder).display().to_string();
@@ -135,7 +134,7 @@ fn steps_in_workspace(root: &Path, folder: &Path, name: &str) -> Result<String, 
     ))
 }
 
-/// Returns the default features of the broker with this one.
+/// Returns the default features of the broker, with the new one added.
 fn with_default(root: &Path, name: &str) -> Result<String, Error> {
     let path = root.join("crates/broker/Cargo.toml");
     let unreadable =
@@ -148,7 +147,7 @@ fn with_default(root: &Path, name: &str) -> Result<String, Error> {
     Ok(names.join(", "))
 }
 
-/// Returns the steps outside the broker's workspace.
+/// Returns the steps for a crate outside the broker's workspace.
 fn steps_elsewhere(folder: &Path, name: &str) -> String {
     let word = name.replace('-', "_");
     let folder = folder.display();

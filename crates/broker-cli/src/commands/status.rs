@@ -1,4 +1,4 @@
-//! `broker status`.
+//! The command `broker status`.
 
 use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
 use chrono::{DateTime, Local, Utc};
@@ -15,7 +15,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &args::Status) -> CommandR
     let setup = context.setup();
     let broker = setup.open()?;
     let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
-    // An error of one provider does not hide the others.
+    // An error of one provider must not hide the other providers.
     let (mut statuses, mut errors) = (Vec::new(), Vec::new());
     for name in &names {
         match broker.status(name) {
@@ -40,7 +40,7 @@ fn show(
         let providers = statuses.iter().map(object).collect();
         return answer(&json_of_providers(providers, Some(store_object(&store)))?);
     }
-    // Details are for providers that the user named.
+    // Only providers that the user named are shown with details.
     let blocks = statuses.iter().filter(|_| !args.providers.is_empty()).map(|status| block(broker, status));
     answer(&(table(statuses) + &blocks.collect::<String>()))?;
     for status in statuses {
@@ -67,7 +67,7 @@ fn store_object(store: &StoreAbout) -> Value {
     })
 }
 
-/// Says where records are, and which processes their lock reaches.
+/// Describes where records are stored, and which processes their lock reaches.
 fn about(store: &StoreAbout) -> String {
     let lock = store.lock_elsewhere.as_ref();
     let lock = lock.map_or_else(
@@ -124,10 +124,10 @@ fn object(status: &Status) -> Value {
     })
 }
 
-/// Columns with a state and a time, which are never cut.
+/// The columns that are never cut: a state and a time.
 const FIXED: [usize; 2] = [1, 2];
 
-/// Returns a row for each token, and for each provider without one.
+/// Returns the table with a row for each token, and for each provider without one.
 fn table(statuses: &[Status]) -> String {
     let now = SystemClock.now();
     let stdout = std::io::stdout();
@@ -175,12 +175,12 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-/// A time in the zone that the table's head names.
+/// Formats a time in the time zone that the table's head names.
 fn local_minute(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     at.with_timezone(now.with_timezone(&Local).offset()).format("%F %H:%M").to_string()
 }
 
-/// Returns why a token is missing, and the next command.
+/// Returns why a provider has no token, and the command to run.
 fn next_command(status: &Status) -> Option<String> {
     let (why, command) = match status.state {
         State::LoginRequired if status.tokens.is_empty() => ("not logged in", "login"),
@@ -223,12 +223,12 @@ fn notes(context: &CommandContext<'_>, status: &Status) {
     }
 }
 
-/// When the first token is due for renewal.
+/// Returns when the provider's first token is due for renewal.
 fn renews_at(status: &Status) -> Option<DateTime<Utc>> {
     status.tokens.iter().filter_map(|token| token.renews_at).min()
 }
 
-/// Returns the details of a provider, below its name.
+/// Returns the provider's name and its details.
 fn block(broker: &Broker, status: &Status) -> String {
     let line = |(what, value): (&str, String)| format!("  {what:<20}  {}\n", sanitize(&value));
     let lines: String = details(broker, status).into_iter().map(line).collect();

@@ -19,7 +19,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
     }
 }
 
-/// Returns the name of a storage format.
+/// Returns the printed name of a storage format.
 pub(super) fn word(format: &StorageFormat) -> &str {
     match format {
         StorageFormat::Plain => "file",
@@ -35,7 +35,7 @@ pub(super) fn keyring_word(state: KeyringState) -> &'static str {
     }
 }
 
-/// Returns the records whose format is known, and the errors of the others.
+/// Returns the records with a known format, and the errors of the other records.
 fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
     let (mut known, mut errors) = (Vec::new(), Vec::new());
     for (name, format) in records.list() {
@@ -55,7 +55,7 @@ fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let (list, errors) = list(records);
     let configured = records.configured();
     let uses_keyring = configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring");
-    // Asking would start a keyring that no record needs.
+    // The keyring is not called if no record needs it, because a call would start the keyring.
     let keyring = uses_keyring.then(|| keyring_word(records.keyring()));
     if as_json {
         let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
@@ -96,7 +96,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
                 context.say(&format!("{name}: {why}: not migrated"));
             }
             Ok(_) => {}
-            // An error of one record does not stop the others.
+            // An error of one record must not stop the migration of the others.
             Err(error) => errors.push(error),
         }
     }
@@ -121,7 +121,8 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
     end(errors)
 }
 
-/// Removes a key that no record needs. A failure is only reported: the migration succeeded.
+/// Removes the migrated records' key from the OS keyring. A failure is only reported, because the migration
+/// succeeded.
 fn forget(context: &CommandContext<'_>, records: &Records) {
     match records.forget_unused_key() {
         Ok(true) => context.say("the key of these records was removed from the OS keyring"),

@@ -1,4 +1,4 @@
-//! `broker token`.
+//! The command `broker token`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,6 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     }
 }
 
-/// Returns the token in the requested format.
 fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let style = Style::of(args)?;
     let broker = context.broker_of(context.setup().wait_limit(args.wait), &[&args.provider])?;
@@ -33,7 +32,7 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
     let info = TokenInfo {
         provider: &args.provider,
-        // The key of a derived credential is not a scope.
+        // For a derived credential, the request's key is not a scope.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
         hosts: &broker.hosts(&args.provider)?,
@@ -80,7 +79,7 @@ fn get(
         Err(ExitError::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
-            // The rejected token may still be stored: it must not satisfy the request.
+            // The request is forced, because the rejected token may still be stored.
             let request = if rejected { request.clone().force() } else { request.clone() };
             let result = run_async(broker, broker.token_or_login(&args.provider, &request));
             context.terminal.clear();
@@ -94,7 +93,7 @@ fn get(
     }
 }
 
-/// Returns the stored token, without a runtime, HTTP client or lock; or else a new one.
+/// Returns the stored token without a runtime, HTTP client or lock. If there is none, requests a new one.
 pub(super) fn stored_or_new(
     broker: &Broker,
     provider: &str,
@@ -106,10 +105,10 @@ pub(super) fn stored_or_new(
     }
 }
 
-/// Services may issue tokens until a date, so that they are up to a day shorter than requested.
+/// Some services issue tokens until a date, so that a token may be a day shorter than requested.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
-/// Warns if the token is valid for less time than requested.
+/// Warns if the token's lifetime is shorter than requested.
 pub(super) fn warn_if_short(
     context: &CommandContext<'_>,
     token: &broker::Token,

@@ -1,9 +1,9 @@
-//! The Netscape cookie file.
+//! Writes a cookie as a Netscape cookie file.
 
 use broker::{Error, ErrorCode, Result, Secret, Token};
 use serde::Deserialize;
 
-/// A cookie: the content of a token of that type.
+/// A cookie, parsed from the JSON in a cookie token.
 #[derive(Deserialize)]
 struct Cookie {
     name: String,
@@ -15,9 +15,9 @@ struct Cookie {
     http_only: bool,
 }
 
-/// Returns the file. A domain with a leading dot includes its subdomains.
+/// Returns the cookie file. A domain with a leading dot includes its subdomains.
 pub(super) fn file(token: &Token) -> Result<String> {
-    // Without the parser's error: it quotes the secret.
+    // The parser's error is left out, because it quotes the secret.
     let cookie: Cookie =
         serde_json::from_str(token.secret().expose()).ok().filter(is_valid).ok_or_else(|| {
             Error::new(ErrorCode::FormatUnsuitable, "the service's cookie cannot be written to a cookie file")
@@ -26,14 +26,14 @@ pub(super) fn file(token: &Token) -> Result<String> {
     let flag = |yes| if yes { "TRUE" } else { "FALSE" };
     let prefix = if cookie.http_only { "#HttpOnly_" } else { "" };
     let (subdomains, secure) = (flag(domain.starts_with('.')), flag(cookie.secure));
-    // 0: a session cookie.
+    // An expiry of 0 marks a session cookie.
     let expires = token.expires_at().map_or(0, |time| time.timestamp());
     Ok(format!(
         "# Netscape HTTP Cookie File\n{prefix}{domain}\t{subdomains}\t{path}\t{secure}\t{expires}\t{name}\t{value}\n"
     ))
 }
 
-/// Whether the fields can be separated by tabs, and sent in a header.
+/// Whether no field contains a separator of cookie files or HTTP headers.
 fn is_valid(cookie: &Cookie) -> bool {
     let value = cookie.value.expose();
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != ';';
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn cookie_is_one_line_with_tabs() {
+    fn cookie_is_written_as_one_line_with_tabs() {
         let written = |domain: &str, more: &str| {
             let json = format!(r#"{{"name":"A","value":"x=\"é\"%","domain":"{domain}","path":"/p"{more}}}"#);
             file(&token(&json)).expect("a file")
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn cookie_with_separators_is_rejected() {
+    fn cookie_with_invalid_fields_is_rejected() {
         for (name, value, domain, path) in [
             ("A", r"x\ty", "e.org", "/"),
             ("A", r"x\n.f.org", "e.org", "/"),

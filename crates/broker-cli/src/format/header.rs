@@ -1,10 +1,10 @@
-//! Formats with an HTTP header.
+//! Formats that contain an HTTP header.
 
 use broker::{Error, ErrorCode, Header, Result, Token};
 
 use super::Output;
 
-/// Returns `Authorization: …`.
+/// Returns the header line `Authorization: …`.
 pub(super) fn line(token: &Token, header: &Header) -> Result<String> {
     let (name, prefix, secret) = (&header.name, header.prefix_of(token), value(token)?);
     let blank = if prefix.is_empty() { "" } else { " " };
@@ -17,13 +17,12 @@ pub(super) fn curl(token: &Token, header: &Header) -> Result<String> {
     Ok(format!("header = \"{}\"\n", line.trim_end_matches('\n')))
 }
 
-/// Returns a line of a wgetrc, which has no quoting: the value is the rest of the line.
+/// Returns a line of a wgetrc file. The value is not quoted: wget reads the rest of the line.
 pub(super) fn wget(token: &Token, header: &Header) -> Result<Output> {
     let text = format!("header = {}", line(token, header)?);
     Ok(Output { text, notes: vec![every_host_warning("wget")] })
 }
 
-/// Returns the content of GDAL's header file.
 pub(super) fn gdal(token: &Token, header: &Header) -> Result<Output> {
     Ok(Output { text: line(token, header)?, notes: vec![every_host_warning("GDAL")] })
 }
@@ -32,7 +31,7 @@ fn every_host_warning(program: &str) -> String {
     format!("warning: {program} sends this token to every host: use the file only with URLs of this service")
 }
 
-/// Returns the secret, for programs that always send it as a bearer token.
+/// Returns the secret for programs that always send a bearer token. Fails if the provider needs another header.
 pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
     if header.is_bearer(token) {
         return value(token);
@@ -48,7 +47,7 @@ pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
     .with_hint("use: --format header"))
 }
 
-/// Returns the secret, if a header can carry it: whitespace around the value is removed (RFC 9110 section 5.5).
+/// Returns the secret. Fails on surrounding white space, which HTTP removes (RFC 9110 section 5.5).
 fn value(token: &Token) -> Result<&str> {
     let secret = token.secret().expose();
     if secret == secret.trim() {

@@ -6,10 +6,11 @@ use broker::{Error, ErrorCode, Result, Token};
 
 use super::{Output, TokenInfo, header};
 
-/// The user name, where the format needs one.
+/// The user name for servers that expect a token as password.
 const USER: &str = "oauth2";
 
-/// Returns secrets for `DuckDB`. Scopes are prefixes of URLs: the final `/` excludes `example.org.evil.net`.
+/// Returns a `DuckDB` secret for each host. Its scope is a URL prefix, whose final `/` excludes
+/// `example.org.evil.net`.
 pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     let secret = sql(header::bearer(token, info.header)?, '\'');
     statements(info, "DuckDB has no patterns for hosts", is_exact, |host| {
@@ -20,7 +21,7 @@ pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     })
 }
 
-/// Returns lines for a .netrc file. Programs differ in how they read quotes and escapes there.
+/// Returns lines for a .netrc file. Fails if the token needs quotes or escapes, which programs read differently.
 pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     let secret = token.secret().expose();
     let is_basic = info.header.prefix_of(token).eq_ignore_ascii_case("basic");
@@ -49,7 +50,7 @@ pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     Ok(printed)
 }
 
-/// Returns a statement for each supported host, and a note about the others.
+/// Returns an entry for each supported host, and a note about the hosts that are left out.
 fn statements(
     info: &TokenInfo<'_>,
     reason: &str,
@@ -79,7 +80,7 @@ fn is_exact(host: &str) -> bool {
     !host.starts_with("*.")
 }
 
-/// Whether a token may be sent there without TLS.
+/// Whether the host is this machine, so that a token may be sent without TLS.
 fn is_loopback(host: &str) -> bool {
     let without_port = host.trim_matches(['[', ']']).parse::<IpAddr>();
     match host.parse::<SocketAddr>().map(|address| address.ip()).or(without_port) {
@@ -88,7 +89,6 @@ fn is_loopback(host: &str) -> bool {
     }
 }
 
-/// Returns text in quotes for SQL.
 fn sql(text: &str, quote: char) -> String {
     format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
 }

@@ -1,4 +1,4 @@
-//! Formats in JSON.
+//! Output formats in JSON.
 
 use broker::{Error, ErrorCode, Header, Result, Secret, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{TokenInfo, header};
 
-/// The documented object. New fields may be added; none may be removed.
+/// The documented JSON output of `broker token`. Fields may be added, but never removed.
 #[derive(Serialize)]
 struct Json<'a> {
     version: u8,
@@ -17,19 +17,18 @@ struct Json<'a> {
     scope: Option<&'a str>,
     expires_at: Option<String>,
     expires_in: Option<u64>,
-    /// Only if it differs from `Authorization: Bearer`.
+    /// Omitted if the header is `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     header: Option<HeaderName<'a>>,
 }
 
-/// The HTTP header for the token, and the prefix of its value.
+/// The HTTP header that carries the token, and the prefix of the header's value.
 #[derive(Serialize)]
 struct HeaderName<'a> {
     name: &'a str,
     prefix: &'a str,
 }
 
-/// Returns the JSON object.
 pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     line(&Json {
         version: 1,
@@ -49,7 +48,6 @@ pub(super) fn scope<'a>(token: &'a Token, info: &TokenInfo<'a>) -> Option<&'a st
     token.scope().or(Some(info.scopes).filter(|scopes| !scopes.is_empty()))
 }
 
-/// Returns the remaining lifetime in seconds.
 pub(super) fn expires_in(token: &Token, info: &TokenInfo<'_>) -> Option<u64> {
     token.window().left(info.now).map(|left| left.as_secs())
 }
@@ -80,7 +78,7 @@ pub(crate) fn exec_credential(token: &Token, http_header: &Header, api_version: 
     })
 }
 
-/// AWS keys: the content of a token of that type.
+/// AWS keys, parsed from the JSON in an AWS token.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Keys {
@@ -97,9 +95,9 @@ fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> std::result::Result
 }
 
 impl Keys {
-    /// Parses the keys in a token.
+    /// Parses the AWS keys in a token.
     pub(super) fn of(token: &Token) -> Result<Self> {
-        // Without the parser's error: it quotes the secret.
+        // The parser's error is left out, because it quotes the secret.
         serde_json::from_str(token.secret().expose())
             .ok()
             .filter(|keys: &Self| {
@@ -109,7 +107,7 @@ impl Keys {
             .ok_or_else(|| Error::new(ErrorCode::FormatUnsuitable, "the service's response has no AWS keys"))
     }
 
-    /// Returns the environment variables that AWS tools and GDAL read.
+    /// Returns the AWS keys as the environment variables that AWS tools and GDAL read.
     pub(super) fn variables(self) -> Vec<(&'static str, Secret)> {
         vec![
             ("AWS_ACCESS_KEY_ID", self.access_key_id),
@@ -119,7 +117,7 @@ impl Keys {
     }
 }
 
-/// Returns the JSON object of a `credential_process` for AWS tools.
+/// Returns the JSON that AWS tools expect from a `credential_process`.
 pub(crate) fn aws(token: &Token) -> Result<String> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
@@ -133,7 +131,7 @@ pub(crate) fn aws(token: &Token) -> Result<String> {
     line(&Process { version: 1, keys: Keys::of(token)?, expiration: token.expires_at().map(rfc3339) })
 }
 
-/// Returns providers, and optionally the store, as one line of JSON.
+/// Returns the providers, and optionally the store, as one line of JSON.
 pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> Result<String> {
     #[derive(Serialize)]
     struct Answer {
@@ -151,7 +149,7 @@ pub(crate) fn line(value: &impl Serialize) -> Result<String> {
         .map_err(|error| Error::failed("it cannot be written as JSON").with_source(error))
 }
 
-/// A time as JSON has it here: `2026-11-22T12:00:00Z`.
+/// Formats a time for JSON output: `2026-11-22T12:00:00Z`.
 pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -167,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_become_credential_process_and_variables() {
+    fn aws_keys_become_credential_process_json_and_variables() {
         let token = token(r#"{"AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t","other":1}"#);
         let keys = r#""AccessKeyId":"AK","SecretAccessKey":"s/\"k","SessionToken":"t""#;
         let printed = aws(&token).expect("keys");
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_keys_are_rejected_and_not_shown() {
+    fn incomplete_aws_keys_are_rejected_and_not_shown() {
         for json in [
             "secret-7",
             r#"{"AccessKeyId":"secret-7","SecretAccessKey":7}"#,

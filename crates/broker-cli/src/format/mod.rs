@@ -1,4 +1,4 @@
-//! The formats of `broker token`.
+//! The output formats of `broker token`.
 
 mod cookies;
 mod header;
@@ -17,28 +17,24 @@ use template::Template;
 pub(crate) use json::{aws, exec_credential, json_of_providers, line, rfc3339};
 pub(crate) use shell::word;
 
-/// The newest version of Kubernetes' `ExecCredential`.
+/// The newest API version of Kubernetes' `ExecCredential`.
 pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";
 
-/// What formats need to know besides the token.
+/// The facts about a provider and a request that the formats print with the token.
 pub(crate) struct TokenInfo<'a> {
-    /// The provider's name.
     pub(crate) provider: &'a str,
-    /// The requested scopes.
     pub(crate) scopes: &'a str,
-    /// The environment variable for the token.
+    /// The environment variable that passes the token to programs.
     pub(crate) variable: &'a str,
     /// The hosts that accept the token.
     pub(crate) hosts: &'a [String],
-    /// The HTTP header for the token.
     pub(crate) header: &'a Header,
-    /// The current time.
     pub(crate) now: DateTime<Utc>,
 }
 
-/// A token in a format, and notes for the user.
+/// A formatted token, and notes for the user.
 pub(crate) struct Output {
-    /// The answer, with its final line end.
+    /// The text for standard output, with its final newline.
     pub(crate) text: String,
     /// Notes for stderr.
     pub(crate) notes: Vec<String>,
@@ -50,17 +46,17 @@ impl From<String> for Output {
     }
 }
 
-/// A format and its options. They are checked before a token is requested.
+/// An output format and its options, which are checked before a token is requested.
 pub(crate) struct Style<'a> {
     format: Format,
     shell: ShellKind,
     template: Template<'a>,
-    /// The credential to request instead of the usual token.
+    /// The credential to request instead of an access token.
     pub(crate) derived: Option<Derived>,
 }
 
 impl<'a> Style<'a> {
-    /// Reads the arguments. A template or a role implies its format.
+    /// Reads the format from the arguments. `--template` and `--role` imply a format.
     pub(crate) fn of(args: &'a Args) -> Result<Self> {
         let implied = match (&args.template, &args.role) {
             (Some(_), _) => Format::Template,
@@ -102,7 +98,7 @@ impl<'a> Style<'a> {
 fn derived(format: Format, args: &Args) -> Result<Option<Derived>> {
     let derived = match (format, &args.role) {
         (Format::Cookies, _) => Derived::cookie(),
-        // Some services issue keys without a role.
+        // Some services issue AWS keys without a role.
         (Format::Aws, None) => Derived::aws("", Vec::new()),
         (_, Some(role)) => Derived::aws(role, args.param.clone()),
         (_, None) => return Ok(None),
@@ -113,12 +109,12 @@ fn derived(format: Format, args: &Args) -> Result<Option<Derived>> {
     Err(Error::usage("AWS keys and cookies have no scopes: leave out `--scope`"))
 }
 
-/// Returns the name of a format on the command line.
+/// Returns the format's name on the command line.
 fn name(format: Format) -> String {
     format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// Returns the secret, unless it has control characters: they could add lines to a header or a shell script.
+/// Returns the secret. Fails on control characters, which could add lines to a header or a shell script.
 pub(crate) fn plain(token: &Token) -> Result<&str> {
     match token.secret().expose() {
         secret if secret.contains(char::is_control) => Err(Error::new(
@@ -129,7 +125,6 @@ pub(crate) fn plain(token: &Token) -> Result<&str> {
     }
 }
 
-/// Formats the token.
 pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> Result<Output> {
     let secret = plain(token)?;
     Ok(match style.format {
@@ -151,7 +146,7 @@ pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> R
     })
 }
 
-/// Returns the environment variables to set.
+/// Returns the environment variables that contain the token or the AWS keys.
 fn variables<'a>(token: &Token, style: &Style<'_>, info: &TokenInfo<'a>) -> Result<Vec<(&'a str, Secret)>> {
     match &style.derived {
         Some(_) => json::Keys::of(token).map(json::Keys::variables),

@@ -1,16 +1,16 @@
-//! Formats for shells and .env files.
+//! Output formats for shells and .env files.
 
 use broker::{Error, ErrorCode, Header, Result, Secret, Token};
 
 use super::Output;
 use crate::args::ShellKind;
 
-/// Returns a line for each variable.
+/// Returns a shell command for each variable.
 pub(super) fn lines(shell: ShellKind, variables: &[(&str, Secret)]) -> String {
     variables.iter().map(|(name, value)| line(shell, name, value.expose())).collect()
 }
 
-/// Returns the variables for GDAL.
+/// Returns the shell commands that set GDAL's variables.
 pub(super) fn gdal(shell: ShellKind, token: &Token, header: &Header) -> Result<String> {
     let secret = super::header::bearer(token, header)?;
     Ok(line(shell, "GDAL_HTTP_AUTH", "BEARER") + &line(shell, "GDAL_HTTP_BEARER", secret))
@@ -19,7 +19,7 @@ pub(super) fn gdal(shell: ShellKind, token: &Token, header: &Header) -> Result<S
 fn line(shell: ShellKind, name: &str, value: &str) -> String {
     match shell {
         ShellKind::Sh => format!("export {name}={}\n", single_quoted(value)),
-        // In single quotes only these two are special.
+        // In single quotes, fish treats only the backslash and the single quote as special.
         ShellKind::Fish => {
             format!("set -gx {name} '{}'\n", value.replace('\\', r"\\").replace('\'', r"\'"))
         }
@@ -27,7 +27,6 @@ fn line(shell: ShellKind, name: &str, value: &str) -> String {
     }
 }
 
-/// Quotes text for a POSIX shell.
 fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -48,7 +47,7 @@ fn powershell_escaped(value: &str) -> String {
     text
 }
 
-/// Returns lines of a .env file, in a syntax that all programs read the same way.
+/// Returns lines of a .env file, in a syntax that all its readers interpret the same way.
 pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
     let lines = variables.iter().map(|(name, value)| {
         let value = value.expose();
@@ -69,9 +68,9 @@ pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
     Ok(printed)
 }
 
-/// Quotes a value so that shells, python-dotenv, direnv and Compose read it the same way, if possible.
+/// Quotes a value so that shells, python-dotenv, direnv and Compose read the same value. Fails if that is impossible.
 fn dotenv_quoted(value: &str) -> Result<String> {
-    // python-dotenv expands escapes and `${…}` in single quotes, shells do not.
+    // In single quotes, python-dotenv expands escapes and `${…}`, but shells do not.
     let single_quotes_agree = !value.contains('\'') && !value.contains(r"\\") && !value.contains("${");
     if single_quotes_agree && !value.ends_with('\\') {
         return Ok(format!("'{value}'"));

@@ -1,4 +1,4 @@
-//! The format of `--template`.
+//! The output format of `--template`.
 
 use broker::{Error, Result, Token, sanitize};
 
@@ -24,7 +24,6 @@ enum Field {
     Provider,
 }
 
-/// The placeholders.
 const FIELDS: [(&str, Field); 6] = [
     ("{token}", Field::Token),
     ("{token_type}", Field::TokenType),
@@ -56,7 +55,7 @@ impl<'a> Template<'a> {
         Ok(Self(pieces))
     }
 
-    /// Fills in the fields of a token. Unknown fields are empty.
+    /// Fills in the fields of a token. A field without a value becomes empty text.
     pub(super) fn fill(&self, token: &Token, info: &TokenInfo<'_>) -> String {
         let mut text = String::new();
         for piece in &self.0 {

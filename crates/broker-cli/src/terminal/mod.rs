@@ -1,4 +1,4 @@
-//! The terminal: prompts, login instructions, the countdown.
+//! Asks the user on the terminal, and shows login instructions and a countdown.
 
 mod browser;
 mod page;
@@ -19,44 +19,44 @@ use page::{BrowserLogin, DeviceLogin, Size};
 pub(crate) use prompt::restore;
 use prompt::{hide, prompt};
 
-/// The spinner of the countdown.
+/// The frames of the spinner in the countdown.
 const SPINNER: [char; 4] = ['◐', '◓', '◑', '◒'];
 
-/// Whether a stream may get colours: it is a terminal, and `NO_COLOR` is not set.
+/// Whether output to a stream may have colours: the stream is a terminal, and `NO_COLOR` is not set.
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     let none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stream.is_terminal() && !is_dumb() && !none
 }
 
-/// Whether the terminal understands no control sequences, as an editor's shell.
+/// Whether the terminal understands no control sequences, such as the shell window of an editor.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Returns the width of the terminal on stderr; `None` if stderr is not a terminal.
+/// Returns the width of the terminal on stderr, or `None` if stderr is not a terminal.
 pub(crate) fn columns() -> Option<usize> {
     let stderr = std::io::stderr();
     let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal())?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Returns the size of the terminal on stderr, if it understands control sequences.
+/// Returns the size of the terminal on stderr, if the terminal understands control sequences.
 fn size() -> Option<Size> {
     let stderr = std::io::stderr();
     let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal() && !is_dumb())?;
-    // 0 means unknown.
+    // A terminal that does not know its size reports 0.
     let known = |size: u16| if size == 0 { usize::MAX } else { usize::from(size) };
     Some(Size { columns: known(size.ws_col), rows: known(size.ws_row) })
 }
 
-/// Asks on the terminal and prints on stderr.
+/// The command line's prompt: asks on the terminal, and prints on stderr.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     quiet: bool,
     browser: bool,
-    /// How often the countdown was drawn; 0 if it is not on the screen.
+    /// How often the countdown was drawn; 0 if no countdown is on the screen.
     drawn: Mutex<usize>,
-    /// Environment variables that no child process gets.
+    /// The environment variables that child processes do not get.
     withheld: OnceLock<Vec<String>>,
 }
 
@@ -65,7 +65,7 @@ impl Terminal {
         Self { quiet, browser, drawn: Mutex::default(), withheld: OnceLock::new() }
     }
 
-    /// Keeps these environment variables from child processes.
+    /// Sets the environment variables that child processes do not get.
     pub(crate) fn withhold(&self, variables: Vec<String>) {
         let _ = self.withheld.set(variables);
     }
@@ -108,7 +108,7 @@ impl Prompt for Terminal {
         answer.map(Secret::new)
     }
 
-    /// Printed also with `--quiet`: the login needs it.
+    /// Prints the code even with `--quiet`, because the user needs the code to log in.
     fn show_code(&self, code: &DeviceCode) {
         let DeviceCode { verification_uri, verification_uri_complete, user_code, .. } = code;
         let url = sanitize(verification_uri_complete.as_ref().unwrap_or(verification_uri));
@@ -123,7 +123,7 @@ impl Prompt for Terminal {
         }
     }
 
-    /// Printed also with `--quiet`: the login needs it.
+    /// Prints the page's address even with `--quiet`, because the user needs the address to log in.
     fn show_page(&self, url: &str) {
         let url = sanitize(url);
         let opens = self.browses() && ServiceUrl::parse(&url).is_ok();
@@ -147,7 +147,7 @@ impl Prompt for Terminal {
             let spinner = SPINNER[*drawn % SPINNER.len()];
             *drawn += 1;
             let line = format!("{spinner} Waiting, {} left (Ctrl-C to stop)", humanize::duration(left));
-            // A wrapped line could not be removed.
+            // The line is cut to the screen's width, because a wrapped line could not be erased.
             let line: String = line.chars().take(size.columns.saturating_sub(1)).collect();
             let mut stderr = std::io::stderr().lock();
             let _ = write!(stderr, "\r\x1b[K{line}");
@@ -163,7 +163,7 @@ impl Prompt for Terminal {
     }
 }
 
-/// Whether the user would see a browser that opens on this machine.
+/// Whether the user can see a browser that opens on this machine.
 fn has_local_browser() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let remote = set("SSH_CONNECTION") || set("SSH_TTY");

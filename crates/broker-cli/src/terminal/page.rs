@@ -1,16 +1,15 @@
-//! Login instructions: the address, the code, and a QR code for phones.
+//! The login instructions: the page's address, the code, and a QR code for phones.
 
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
-/// The size of a terminal.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) columns: usize,
     pub(super) rows: usize,
 }
 
-/// Instructions for a login with a code, on any device.
+/// Instructions for a login that the user completes with a code, on any device.
 pub(super) struct DeviceLogin<'a> {
     pub(super) url: &'a str,
     pub(super) code: &'a str,
@@ -18,24 +17,24 @@ pub(super) struct DeviceLogin<'a> {
     pub(super) complete: bool,
 }
 
-/// Longer codes are printed without spaces between their characters.
+/// A code with more characters is printed without spaces between them.
 const MAX_SPACED: usize = 12;
 
 /// Columns between the QR code and the text beside it.
 const GAP: usize = 2;
 
 impl DeviceLogin<'_> {
-    /// Returns the instructions in one line, for logs, notebooks and pipes.
+    /// Returns the login instructions in one line, for logs, notebooks and pipes.
     pub(super) fn line(&self) -> String {
         let then = if self.complete { "check that it shows" } else { "enter" };
         format!("To log in, open {} and {then} the code {}", self.url, self.code)
     }
 
-    /// Returns the instructions for a terminal. The QR code is left out where it does not fit.
+    /// Returns the login instructions for a terminal. A QR code that does not fit is left out.
     pub(super) fn picture(&self, size: Size, colours: bool) -> String {
         let code = self.code_in_a_box(colours);
         let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
-        // Without the head, the URL and the countdown.
+        // The screen also shows a first line, the URL and the countdown.
         let room = size.rows.saturating_sub(url_rows + 2);
         let qr = qr(self.url, colours).filter(|qr| qr.width <= size.columns);
         let beside = qr.as_ref().filter(|qr| {
@@ -57,7 +56,7 @@ impl DeviceLogin<'_> {
         format!("{head}\n{blank}{bold}{}{plain}\n{blank}{}", self.url, lines.join("\n"))
     }
 
-    /// Returns the code in a box. A code that the user has to type is not spaced, so that it can be copied.
+    /// Returns the code in a box. A code that the user has to copy is printed without spaces.
     fn code_in_a_box(&self, colours: bool) -> Block {
         let spaced = self.complete && self.code.chars().count() <= MAX_SPACED;
         let spread = || self.code.chars().map(String::from).collect::<Vec<_>>().join(" ");
@@ -76,8 +75,8 @@ impl DeviceLogin<'_> {
     }
 }
 
-/// Instructions for a login in a browser on this machine. They have no QR code: the service redirects to this machine,
-/// which a phone cannot reach.
+/// Instructions for a login in a browser on this machine. There is no QR code, because the service redirects to this
+/// machine, which a phone cannot reach.
 pub(super) struct BrowserLogin<'a> {
     pub(super) url: &'a str,
     /// Whether a browser opens automatically.
@@ -85,12 +84,12 @@ pub(super) struct BrowserLogin<'a> {
 }
 
 impl BrowserLogin<'_> {
-    /// Returns the instructions in one line, for logs, notebooks and pipes.
+    /// Returns the login instructions in one line, for logs, notebooks and pipes.
     pub(super) fn line(&self) -> String {
         format!("To log in, open {}", self.url)
     }
 
-    /// Returns the instructions for a terminal. The URL is a line of its own, so that it can be copied.
+    /// Returns the login instructions for a terminal. The URL has its own line, so that it can be copied.
     pub(super) fn lines(&self, size: Size, colours: bool) -> String {
         let words = if self.opens {
             "To log in, use the browser that opens now, or open this page on this machine:"
@@ -99,21 +98,21 @@ impl BrowserLogin<'_> {
         };
         let words_rows = words.chars().count().div_ceil(size.columns.max(1));
         let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
-        // The last row is for the countdown or a question.
+        // The last row is reserved for the countdown or a question.
         let blank = if words_rows + url_rows + 3 <= size.rows { "\n" } else { "" };
         let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         format!("{words}\n{blank}{bold}{}{plain}{blank}", self.url)
     }
 }
 
-/// Lines and their width on the screen, without control sequences.
+/// Lines of text, and their width on the screen without control sequences.
 struct Block {
     lines: Vec<String>,
     width: usize,
 }
 
 impl Block {
-    /// Returns the lines with another block to the right, centred vertically.
+    /// Returns the lines with `other` to their right, centred vertically.
     fn beside(&self, other: &Self) -> Vec<String> {
         let above = self.lines.len().saturating_sub(other.lines.len()) / 2;
         let line = |(number, line): (usize, &String)| {
@@ -128,10 +127,10 @@ impl Block {
 fn qr(url: &str, colours: bool) -> Option<Block> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
     let (dark, light) = (Dense1x2::Dark, Dense1x2::Light);
-    // Without colours, assume a dark terminal: printed characters are light.
+    // Without colours the terminal is assumed to be dark, where printed characters are light.
     let (dark, light) = if colours { (dark, light) } else { (light, dark) };
     let image = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
-    // These two of the 256 colours do not depend on the theme.
+    // Colours 16 and 231 are black and white in every theme.
     let (before, after) = if colours { ("\x1b[38;5;16;48;5;231m", "\x1b[0m") } else { ("", "") };
     let lines: Vec<_> = image.lines().map(|line| format!("{before}{line}{after}")).collect();
     let width = image.lines().map(|line| line.chars().count()).max()?;

@@ -1,4 +1,4 @@
-//! Questions on the terminal.
+//! Asks questions on the terminal.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use broker::{Error, ErrorCode, Result};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// The terminal settings before a prompt turned the echo off.
+/// The terminal's settings before a prompt turned the echo off.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Turns the echo off. Called before the question is printed, because the user may type at once.
+/// Turns the echo off. The question is printed later, because the user may type at once.
 pub(super) fn hide() {
     let stdin = std::io::stdin();
     let (Ok(mut before), Ok(now)) = (BEFORE.lock(), tcgetattr(&stdin)) else { return };
@@ -19,14 +19,14 @@ pub(super) fn hide() {
     let _ = tcsetattr(&stdin, OptionalActions::Now, &hidden);
 }
 
-/// Restores the terminal settings after an interrupted prompt.
+/// Restores the terminal's settings after an interrupted prompt.
 pub(crate) fn restore() {
     if let Some(before) = BEFORE.lock().ok().and_then(|mut before| before.take()) {
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
     }
 }
 
-/// Asks a question, if standard input is a terminal. Reads in a thread, so that signals are still handled.
+/// Asks a question if standard input is a terminal. A separate thread reads, so that signals are still handled.
 pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send + 'static) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::new(
@@ -37,7 +37,7 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
     let answer =
         tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match answer {
-        // The source tells a caller that can ask again that this is not the end of the input.
+        // This source marks an empty answer, so that callers can ask again. At the end of the input they cannot.
         Ok(text) if text.is_empty() => Err(Error::new(ErrorCode::Cancelled, "nothing was typed")
             .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
         Ok(text) => Ok(text),

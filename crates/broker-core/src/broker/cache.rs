@@ -1,5 +1,4 @@
-//! The process's cache of records and tokens: a stored token costs neither a read of the store nor a wait for
-//! another thread.
+//! Caches records and tokens in memory, so that most calls neither read the store nor wait for other threads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,42 +10,41 @@ use super::decide::{Decision, decide};
 use super::{Inner, Slot};
 use crate::{Loaded, Record, Result, ScopeKey, Token, TokenRequest};
 
-/// How long a process uses its copy of a record before it reads the store again.
+/// A cached record is read from the store again after this time.
 const RELOAD_AFTER: TimeDelta = TimeDelta::seconds(1);
 
-/// This many threads share no memory; with more threads, some share a stripe.
+/// The number of parts of the token cache. With more threads, some threads share a part.
 const STRIPES: usize = 16;
 
-/// A record as it was loaded from the store.
 #[derive(Clone)]
 pub(super) struct CachedRecord {
     pub(super) record: Arc<Record>,
     at: DateTime<Utc>,
-    /// Whether only the fallback file has it: it is used after an attempt to restore it.
+    /// Whether only the fallback file has the record. The next call then tries to restore the record.
     pub(super) in_fallback: bool,
 }
 
-/// The last tokens of each thread. They depend on [`Slot::cached`]: a change there clears them.
+/// The last tokens of each thread. A change of [`Slot::cached`] clears them.
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
-/// The tokens of some threads, on cache lines of their own (processors fetch two at a time).
+/// The tokens of some threads. Stripes are aligned so that they share no cache lines, which processors fetch in
+/// pairs.
 #[derive(Default)]
 #[repr(align(128))]
 struct Stripe(Mutex<TokensByProvider>);
 
 type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
-/// A token, and how long it is the answer to a plain request.
+/// A token, and the time in which requests without options get this token.
 struct CachedToken {
-    /// With a reference count of its own: one that all threads change is the slowest part of a lookup.
+    /// A clone with a separate reference count: threads that update one shared count slow each other down.
     token: Token,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 }
 
 impl Inner {
-    /// Returns the stored token if it needs no renewal.
     pub(super) fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         let now = self.context.now();
         if request.is_plain()
@@ -60,7 +58,8 @@ impl Inner {
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
         let mut tokens = self.tokens.of_thread();
-        // Read under this lock: a later change of the record clears this entry.
+        // Reads the record while the thread's cache is locked, so that a later change of the record clears the new
+        // entry.
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
         let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };
         let entry = cached.token_entry(token);
@@ -72,7 +71,7 @@ impl Inner {
         Ok(Some(token))
     }
 
-    /// Returns the record from the cache, or from the store if the copy is too old.
+    /// Returns the cached record, or reads it from the store if the cached copy is older than [`RELOAD_AFTER`].
     pub(super) fn read_cached(&self, slot: &Slot) -> Result<CachedRecord> {
         match slot.cached().filter(|cached| cached.is_fresh(self.context.now())) {
             Some(cached) => Ok(cached),
@@ -80,7 +79,7 @@ impl Inner {
         }
     }
 
-    /// Reads the record from the store. A record that was cached during the read is newer.
+    /// Reads the record from the store. If another thread cached a record meanwhile, returns that newer one.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
         let before = slot.cached();
         let loaded = slot.store.peek(&slot.name)?;
@@ -122,8 +121,7 @@ impl CachedRecord {
         (TimeDelta::zero()..RELOAD_AFTER).contains(&(now - self.at))
     }
 
-    /// Returns the entry for a usable token: current until the record must be reloaded, or the token's advisory window
-    /// begins.
+    /// Caches a token until the record must be reloaded or the token's advisory window begins.
     fn token_entry(&self, token: &Token) -> CachedToken {
         let until = self.at + RELOAD_AFTER;
         let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));
@@ -133,13 +131,12 @@ impl CachedRecord {
 
 impl CachedToken {
     fn is_current(&self, now: DateTime<Utc>) -> bool {
-        // Not current if the clock was set back.
+        // After the clock was set back, `now` is before `from`.
         self.from <= now && now < self.until
     }
 }
 
 impl TokenCache {
-    /// Locks the stripe of the running thread.
     fn of_thread(&self) -> MutexGuard<'_, TokensByProvider> {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {

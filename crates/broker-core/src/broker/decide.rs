@@ -1,21 +1,21 @@
-//! Decides what to do with a stored token.
+//! Decides whether a stored token is used, renewed or replaced.
 
 use chrono::{DateTime, Utc};
 
 use crate::{Advice, Phase, Record, Token, TokenRequest};
 
-/// What to do for a request.
+/// What the broker does for a token request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Decision<'r> {
-    /// The stored token is used as it is.
+    /// Use the stored token without renewal.
     Use(&'r Token),
-    /// The caller that gets the lock renews the token; the others use this one.
+    /// The caller that gets the lock renews the token; other callers use the stored one.
     Renew(&'r Token),
     /// All callers wait for a new token.
     Need,
 }
 
-/// Decides for a request that was made at `asked_at`.
+/// Decides how to serve a request that was made at `asked_at`.
 pub(super) fn decide<'r>(
     record: &'r Record,
     request: &TokenRequest,
@@ -35,13 +35,13 @@ pub(super) fn decide<'r>(
     Decision::Need
 }
 
-/// Whether the token was issued for the requested lifetime.
+/// Whether the token was issued for the requested lifetime or a longer one.
 pub(super) fn is_long_enough(token: &Token, request: &TokenRequest) -> bool {
     request.asked_lifetime().is_none_or(|lifetime| token.was_issued_for(lifetime))
 }
 
-/// Returns the stored token if it is valid for the request at `now`; it is also used when a renewal fails. For a forced
-/// request, only a token that was issued after the request is valid.
+/// Returns the stored token if it satisfies the request at `now`. A forced request accepts only tokens that were
+/// issued after the request.
 pub(super) fn valid_token<'r>(
     record: &'r Record,
     request: &TokenRequest,
@@ -51,7 +51,7 @@ pub(super) fn valid_token<'r>(
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let is_new = asked_at < token.issued_at() && token.issued_at() <= now;
     let too_old = request.is_forced() && !is_new;
-    // The service issues no longer tokens than a new one.
+    // A token issued after the request is accepted, because another exchange would not bring a longer token.
     let too_short = !is_new
         && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)

@@ -1,24 +1,24 @@
-//! Tokens that are exchanged for another provider's token: they belong to the account of that token.
+//! Tokens that a provider gets for another provider's token (the source token). They belong to the source token's
+//! account.
 
 use serde_json::{Value, json};
 
 use super::{Inner, Slot};
 use crate::{Loaded, Record, RecordUpdate, Secret, fingerprint};
 
-/// The metadata key of the owner of the token that the stored tokens were derived from.
+/// The metadata key for a fingerprint of the source token's owner.
 const OWNER: &str = "derived_from";
 
-/// The metadata key of a random login id: it tells two logins apart where the service names no account.
+/// The metadata key of a random login id, which distinguishes two logins if the service reports no account.
 const LOGIN: &str = "login_id";
 
-/// Adds a new login id.
 pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
     update.and_metadata(LOGIN, Value::from(format!("{:016x}", fastrand::u64(..))))
 }
 
 impl Inner {
-    /// Returns the loaded record for its provider, and why it could not be read. Tokens that were derived from another
-    /// account's token are left out.
+    /// Returns the usable part of a loaded record, and why the record could not be read. Drops tokens that were
+    /// derived from another account's token.
     pub(super) fn read(&self, slot: &Slot, loaded: Loaded) -> (Record, Option<String>) {
         let (mut record, unreadable) = slot.read(loaded, self.context.now());
         if let Some(source) = slot.entry.provider.derives_from()
@@ -29,13 +29,13 @@ impl Inner {
         (record, unreadable)
     }
 
-    /// Returns a fingerprint of the current owner of the source token, if this provider derives its tokens.
+    /// Returns a fingerprint of the source token's current owner, if this provider has a source token.
     pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
         self.owner(slot.entry.provider.derives_from()?)
     }
 
-    /// Notes the owner of the source token in an update with new tokens. If the owner has changed since `before` the
-    /// exchange, the true owner is unknown, and only this caller can use the tokens.
+    /// Stores the source token's owner with new tokens. If the owner changed during the exchange, stores null, which
+    /// matches no owner: only this caller uses the new tokens.
     pub(super) fn note_source_owner(
         &self,
         slot: &Slot,
@@ -49,11 +49,11 @@ impl Inner {
         update.and_metadata(OWNER, owner.unwrap_or_default())
     }
 
-    /// Returns a fingerprint of a provider's issuer, account and login.
+    /// Returns a fingerprint of the provider's issuer, account and login.
     fn owner(&self, provider: &str) -> Option<Value> {
         let slot = self.slot(provider).ok()?;
         let (record, _) = slot.read(slot.store.peek(provider).ok()?, self.context.now());
-        // A configured account is known before the first token.
+        // Before the first token, only the configuration names the account.
         let account = record.account().or_else(|| slot.entry.provider.account());
         let owner = json!([record.issuer(), account, record.metadata(LOGIN)]);
         Some(Value::from(fingerprint(OWNER, &Secret::new(owner.to_string()), 64)))

@@ -1,4 +1,4 @@
-//! Shows the claims of a stored token.
+//! Shows a stored token's claims.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -6,22 +6,22 @@ use serde_json::{Map, Value};
 use super::Broker;
 use crate::{Claims, Result, ScopeKey};
 
-/// A stored token in a form that can be shown: without the token itself and its signature.
+/// A description of a stored token, without its secret and its signature.
 #[non_exhaustive]
 pub struct Inspected {
-    /// The token type that the service reports.
+    /// The token type from the service's response.
     pub token_type: String,
-    /// When it expires by this machine's clock.
+    /// When the token expires, by this machine's clock.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether the secret is stored: see [`crate::Token::not_stored`].
+    /// Whether the record contains the token's secret: see [`crate::Token::not_stored`].
     pub kept: bool,
-    /// Header and claims, if it is a JWT.
+    /// The header and the claims, if the token is a JWT.
     pub jwt: Option<(Map<String, Value>, Claims)>,
 }
 
 impl Broker {
-    /// Describes the stored token for these scopes, even if it has expired; `None` if none is stored. It asks no service
-    /// and does not wait.
+    /// Describes the stored token for these scopes, even if the token has expired; `None` if none is stored. Sends no
+    /// request and does not wait.
     pub fn inspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Inspected>> {
         let slot = self.slot(provider)?;
         let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
@@ -33,8 +33,8 @@ impl Broker {
         }))
     }
 
-    /// Asks the service about the stored token for these scopes (RFC 7662); `None` if none is stored, or the service does
-    /// not support that.
+    /// Asks the service about the stored token for these scopes (RFC 7662). Returns `None` if no token is stored, or
+    /// if the service does not support introspection.
     pub async fn introspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Map<String, Value>>> {
         let slot = self.slot(provider)?;
         let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;

@@ -1,4 +1,4 @@
-//! The broker: it locks, loads, exchanges, saves and returns tokens, in that order.
+//! The broker locks and loads a record, calls the provider, and saves the result.
 
 mod cache;
 mod decide;
@@ -33,34 +33,34 @@ pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
 pub use status::{State, Status, TokenStatus};
 
-/// How long a caller waits for another process that renews or logs in.
+/// The default time that a caller waits for another process's renewal or login.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// Shards of the provider map. The default depends on the number of processors, which is read from files at each start.
+/// The default number of shards depends on the processor count, which takes time to read at each start.
 const SHARDS: usize = 4;
 
-/// The providers that a broker knows, by name.
+/// The configured providers, by name.
 pub trait ProviderRegistry: Send + Sync {
-    /// The names, in the order in which users see them.
+    /// Returns the provider names, in the order in which users see them.
     fn names(&self) -> Vec<String>;
 
-    /// Returns a provider by name. An unknown name is an [`crate::ErrorKind::Usage`] error, a wrong configuration an
-    /// [`crate::ErrorKind::Configuration`] error.
+    /// Returns a provider by name. Fails with [`crate::ErrorKind::Usage`] for an unknown name, and with
+    /// [`crate::ErrorKind::Configuration`] for invalid settings.
     fn entry(&self, name: &str) -> Result<Entry>;
 }
 
-/// A provider and its settings that the broker needs.
+/// A provider, and the provider settings that the broker uses.
 #[derive(Clone)]
 pub struct Entry {
     /// The provider.
     pub provider: Arc<dyn Provider>,
-    /// The timeout of each request.
+    /// The timeout of each HTTP request.
     pub timeout: Duration,
-    /// The environment variable in which programs usually expect its token.
+    /// The environment variable in which programs usually expect the provider's token.
     pub token_variable: String,
-    /// The hosts that accept its tokens: see [`Provider::hosts`].
+    /// The hosts that accept the provider's tokens: see [`Provider::hosts`].
     pub hosts: Vec<String>,
-    /// The header that carries its tokens.
+    /// The header that carries the provider's tokens.
     pub header: Header,
 }
 
@@ -83,12 +83,12 @@ impl ProviderRegistry for BTreeMap<String, Entry> {
     }
 }
 
-/// The broker. It is cheap to clone, and clones share all state. It is `Send + Sync`; async calls need a tokio
-/// runtime with time (and I/O, for the usual HTTP client).
+/// Gets, renews and stores tokens. Clones are cheap and share all state. Async calls need a tokio runtime with time
+/// (and I/O, for the default HTTP client).
 ///
-/// An operation continues if its call is dropped, until the response is saved: a timeout or `select!` around a call
-/// loses no login. Before a process exits, it waits for [`Broker::wait_idle`]. The file store reads, writes and syncs
-/// its small files on the thread of the task.
+/// If a caller drops a call (a timeout, `select!`), the operation still runs until the response is saved. Call
+/// [`Broker::wait_idle`] before the process exits. The file store reads, writes and syncs its small files on the
+/// async thread.
 #[derive(Clone)]
 pub struct Broker {
     inner: Arc<Inner>,
@@ -104,27 +104,25 @@ struct Inner {
     tokens: TokenCache,
 }
 
-/// The state of one provider in this process.
 struct Slot {
     name: String,
     entry: Entry,
-    /// One task of this process at a time waits for the store's lock.
+    /// Only one task of this process at a time waits for the store's lock.
     process_mutex: Arc<tokio::sync::Mutex<()>>,
     cached: RwLock<Option<CachedRecord>>,
-    /// The store of its record.
     store: Arc<dyn Store>,
     has_login_file: bool,
 }
 
-/// Whether a name is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
+/// Whether `name` is valid for a provider: at most 64 ASCII letters, digits, `-` and `_`, not beginning with `-`.
 #[must_use]
 pub fn is_provider_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
 }
 
-/// Whether a host (with or without a port) matches a pattern of [`Provider::hosts`]. A pattern without a port matches
-/// every port.
+/// Whether a host (with or without a port) matches a pattern from [`Provider::hosts`]. A pattern without a port
+/// matches every port.
 #[must_use]
 pub fn host_matches(pattern: &str, host: &str) -> bool {
     let (pattern, host) = (pattern.to_ascii_lowercase(), host.to_ascii_lowercase());
@@ -136,7 +134,7 @@ pub fn host_matches(pattern: &str, host: &str) -> bool {
     };
     let host = match (without_port(&pattern) == pattern, without_port(&host) == host) {
         (true, _) => without_port(&host),
-        // The default port is that of https.
+        // Without a port, the host means port 443 of https.
         (false, true) => format!("{host}:443"),
         (false, false) => host,
     };
@@ -154,7 +152,7 @@ pub struct BrokerBuilder {
 }
 
 impl BrokerBuilder {
-    /// Sets how long a caller waits for another process that renews or logs in. The default is 2 minutes.
+    /// Sets how long a caller waits for another process's renewal or login. The default is 2 minutes.
     #[must_use]
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.inner.wait_limit = limit;
@@ -169,7 +167,7 @@ impl BrokerBuilder {
 }
 
 impl Broker {
-    /// Creates a builder for these providers, this store and this context.
+    /// Creates a builder from the providers, the store and the context.
     pub fn builder(
         registry: impl ProviderRegistry + 'static,
         store: Arc<dyn Store>,
@@ -188,39 +186,39 @@ impl Broker {
         }
     }
 
-    /// The names of the providers.
+    /// Returns the names of the configured providers.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.inner.registry.names()
     }
 
-    /// The environment variable in which programs usually expect a provider's token.
+    /// Returns the environment variable in which programs usually expect the provider's token.
     pub fn token_variable(&self, provider: &str) -> Result<String> {
         Ok(self.slot(provider)?.entry.token_variable.clone())
     }
 
-    /// The hosts that accept a provider's tokens: see [`Provider::hosts`].
+    /// Returns the hosts that accept the provider's tokens: see [`Provider::hosts`].
     pub fn hosts(&self, provider: &str) -> Result<Vec<String>> {
         Ok(self.slot(provider)?.entry.hosts.clone())
     }
 
-    /// The header that carries a provider's tokens.
+    /// Returns the header that carries the provider's tokens.
     pub fn header(&self, provider: &str) -> Result<Header> {
         Ok(self.slot(provider)?.entry.header.clone())
     }
 
-    /// Whether a provider's tokens may be sent to `host`, which may include a port.
+    /// Whether the provider's tokens may be sent to `host`, which may include a port.
     pub fn offers_to(&self, provider: &str, host: &str) -> Result<bool> {
         Ok(self.slot(provider)?.entry.hosts.iter().any(|pattern| host_matches(pattern, host)))
     }
 
-    /// Returns the stored token if it needs no renewal. It asks no service, does not wait and needs no runtime.
+    /// Returns the stored token unless it needs renewal. Sends no request, does not wait and needs no async runtime.
     pub fn stored(&self, provider: &str, request: &TokenRequest) -> Result<Option<Token>> {
         self.inner.stored(provider, request).map_err(|error| error.for_provider(provider))
     }
 
-    /// Returns the stored token, or a new one, which is saved first. For all concurrent callers in this and other
-    /// processes, one asks the service.
+    /// Returns the stored token, or gets and saves a new one. Only one of all concurrent callers, in all processes,
+    /// contacts the service.
     pub async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
         if let Some(token) = self.stored(provider, request)? {
             return Ok(token);
@@ -229,12 +227,12 @@ impl Broker {
         self.run(provider, |operation| async move { operation.renew(&request).await }).await
     }
 
-    /// Waits until no operation is between a request and its save. A process that exits earlier may lose a login.
+    /// Waits until all responses that may contain tokens are saved. A process that exits earlier may lose a login.
     pub async fn wait_idle(&self) {
         self.inner.in_flight.wait_idle().await;
     }
 
-    /// Describes the store and the reach of its lock.
+    /// Describes the store, and which hosts and processes its lock excludes.
     #[must_use]
     pub fn store(&self) -> StoreAbout {
         self.inner.store.about()
@@ -246,9 +244,8 @@ impl Broker {
 }
 
 impl Inner {
-    /// Returns the state of a provider.
     fn slot(&self, name: &str) -> Result<Arc<Slot>> {
-        // The name becomes a file name.
+        // The name becomes part of a file name, so it must not contain a path.
         if !is_provider_name(name) {
             let message = format!("`{}` is not a valid provider name", sanitize(name));
             return Err(Error::new(ErrorCode::ProviderUnknown, message));
@@ -278,7 +275,7 @@ impl Slot {
         Record::new(&self.name, self.entry.provider.issuer().clone())
     }
 
-    /// Returns the loaded record for this provider, and why it could not be read.
+    /// Returns the usable part of a loaded record, and why the record could not be read.
     fn read(&self, loaded: Loaded, now: DateTime<Utc>) -> (Record, Option<String>) {
         match loaded {
             Loaded::Nothing => (self.empty(), None),
@@ -287,7 +284,7 @@ impl Slot {
         }
     }
 
-    /// Limits a record to the parts that this provider may use.
+    /// Keeps only the parts of a record that the provider may use.
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let provider = &self.entry.provider;
         let mut record = record.of_issuer(provider.issuer(), provider.account(), now);

@@ -1,4 +1,4 @@
-//! One operation under the lock: the common parts of renewing, logging in and logging out.
+//! An operation under the record's lock: the common parts of renewal, login and logout.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     TokenRequest,
 };
 
-/// The state of one operation. It runs in a task of its own, so that it completes if its caller stops waiting.
+/// The state of one operation, which runs in a separate task so that it completes if its caller stops waiting.
 pub(super) struct Operation {
     pub(super) inner: Arc<Inner>,
     pub(super) slot: Arc<Slot>,
@@ -24,30 +24,29 @@ pub(super) struct Operation {
     pub(super) delivery: Arc<DeliveryStatus>,
 }
 
-/// The result of waiting for the lock.
+/// The end of a wait for the lock.
 pub(super) enum Acquired<T> {
-    /// The lock: no other process changes the record now.
+    /// This process has the lock, so no other process changes the record.
     Lock(Box<LockedRecord>),
-    /// Another process saved the result first.
+    /// Another process saved a usable result before this process got the lock.
     Found(T),
 }
 
-/// A record under its lock, limited to the parts that its provider may use.
+/// A locked record, reduced to the parts that its provider may use.
 pub(super) struct LockedRecord {
     pub(super) locked: Box<dyn Locked>,
     pub(super) record: Record,
-    /// Why the stored record could not be read.
     pub(super) unreadable: Option<String>,
-    /// Whether `record` has changes that are not in the store.
     pub(super) unsaved: bool,
     _process_lock: ProcessLock,
 }
 
-/// One task of this process at a time owns it.
+/// Excludes the other tasks of this process, before the store's lock excludes other processes.
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {
-    /// The operations that the running task is part of: a provider may request another provider's token.
+    /// The operations that the running task is part of. A provider may request another provider's token, which nests
+    /// them.
     static OPERATIONS: Vec<(usize, String)>;
 }
 
@@ -59,7 +58,7 @@ impl OtherProviders for Broker {
 }
 
 impl Broker {
-    /// Runs an operation to its end. If the caller stops waiting, its waits and polls end early.
+    /// Runs an operation to its end. If the caller stops waiting, the operation's pauses and polls end early.
     pub(super) async fn run<T, F, W>(&self, provider: &str, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -69,7 +68,7 @@ impl Broker {
         let slot = self.slot(provider)?;
         let operations = self.operations(provider)?;
         let in_flight = Arc::new(self.inner.in_flight.operation());
-        // Dropped when the caller no longer waits.
+        // Rust drops `caller` with this future when the caller stops waiting, which cancels the operation.
         let (caller, cancelled) = watch::channel(());
         let delivery = Arc::<DeliveryStatus>::default();
         let (timeout, inner) = (slot.entry.timeout, self.inner.clone());
@@ -90,7 +89,7 @@ impl Broker {
             .map_err(|error| with_login_hint(error).for_provider(provider))
     }
 
-    /// Returns the running operations and this one; fails if a provider needs its own token to get one.
+    /// Returns the running operations plus a new one. Fails if a provider needs its own token, which would deadlock.
     fn operations(&self, provider: &str) -> Result<Vec<(usize, String)>> {
         let mut operations = OPERATIONS.try_with(Clone::clone).unwrap_or_default();
         let this = (Arc::as_ptr(&self.inner) as usize, provider.to_owned());
@@ -109,7 +108,6 @@ impl Broker {
     }
 }
 
-/// Adds the hint to log in.
 fn with_login_hint(error: Error) -> Error {
     if error.kind() == crate::ErrorKind::LoginRequired && error.hint().is_none() {
         error.with_hint(Hint::LogIn)
@@ -123,7 +121,7 @@ impl Operation {
         self.slot.entry.provider.as_ref()
     }
 
-    /// Waits for the lock and loads the record. The wait ends early if `found` returns a result for the stored record.
+    /// Waits for the lock and loads the record. Stops early if `found` accepts the stored record.
     pub(super) async fn acquire<T>(
         &self,
         found: impl Fn(&Record) -> Result<Option<T>>,
@@ -132,7 +130,7 @@ impl Operation {
         self.acquire_with(process_lock, found).await
     }
 
-    /// Like [`Self::acquire`], with the process lock.
+    /// Like [`Self::acquire`], for a caller that already has the process lock.
     pub(super) async fn acquire_with<T>(
         &self,
         process_lock: ProcessLock,
@@ -144,7 +142,6 @@ impl Operation {
         })
     }
 
-    /// Waits for the other tasks of this process.
     pub(super) async fn process_lock(&self) -> Result<ProcessLock> {
         let limit = self.inner.wait_limit;
         tokio::select! {
@@ -157,7 +154,7 @@ impl Operation {
         }
     }
 
-    /// Waits for the store's lock. After each attempt `found` is called; its result ends the wait.
+    /// Waits for the store's lock. After each failed attempt calls `found`, whose result ends the wait.
     async fn lock<T>(&self, found: impl Fn() -> Result<Option<T>>) -> Result<Result<Box<dyn Locked>, T>> {
         let mut backoff = Backoff::up_to(self.inner.wait_limit);
         loop {
@@ -177,7 +174,7 @@ impl Operation {
         }
     }
 
-    /// Restores a record from the fallback file, if the lock is free and the record can be written.
+    /// Moves a record from the fallback file back to the store, if the lock is free and the store is writable.
     pub(super) async fn restore(&self) {
         let in_fallback = self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback);
         if let Some(process_lock) =
@@ -188,7 +185,7 @@ impl Operation {
         }
     }
 
-    /// Loads the record under its lock, and restores it from the fallback file if possible.
+    /// Loads the locked record, and restores it from the fallback file if possible.
     async fn load(&self, mut locked: Box<dyn Locked>, process_lock: ProcessLock) -> Result<LockedRecord> {
         let loaded = locked.load().await?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
@@ -207,7 +204,7 @@ impl Operation {
         Ok(locked_record)
     }
 
-    /// Reports the path of a quarantined record.
+    /// Tells the user where a quarantined record is.
     pub(super) fn notify_quarantined(&self, path: Option<String>) {
         if let Some(path) = path {
             let name = &self.slot.name;
@@ -217,7 +214,7 @@ impl Operation {
         }
     }
 
-    /// Applies an update and saves the record; then the update may be used.
+    /// Applies an update and saves the record. The new tokens may be used only after the save.
     pub(super) async fn save(&self, locked_record: &mut LockedRecord, update: RecordUpdate) -> Result<()> {
         let has_secrets = update.has_secrets();
         update.apply(&mut locked_record.record, self.context.now());
@@ -234,7 +231,6 @@ impl Operation {
         Ok(())
     }
 
-    /// Saves the record as it is.
     pub(super) async fn write(&self, locked_record: &mut LockedRecord) -> Result<()> {
         locked_record.record.revise();
         let quarantined = locked_record.locked.save(&locked_record.record).await?;
@@ -244,7 +240,7 @@ impl Operation {
         Ok(())
     }
 
-    /// Saves the record to the fallback file, after its own file failed with `error`.
+    /// Saves the record to the fallback file, after the store failed with `error`.
     async fn save_to_fallback(&self, locked_record: &mut LockedRecord, error: &Error) -> Result<()> {
         let name = &self.slot.name;
         let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {

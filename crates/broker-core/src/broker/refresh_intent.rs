@@ -1,19 +1,19 @@
-//! The refresh intent: the record notes that the grant was sent until the response is saved. After a kill between the
-//! two, the next process knows that the service may have replaced the grant.
+//! The refresh intent: the record stores when a grant was sent, until the response is saved. After a crash, the next
+//! process then knows that the service may have replaced the grant.
 
 use chrono::{DateTime, Utc};
 
 use super::operation::{LockedRecord, Operation};
 use crate::{ErrorKind, Grant, RecordUpdate, Result, TokenRequest};
 
-/// An exchange that sends the grant.
+/// An exchange that sends the grant, which the service may replace.
 pub(super) struct RefreshIntent {
-    /// When an earlier exchange sent it and got no response.
+    /// When an earlier exchange sent the same grant without getting a response.
     before: Option<DateTime<Utc>>,
 }
 
 impl Operation {
-    /// Checks that the result can be saved. If the exchange will send the grant, notes that on disk.
+    /// Checks that the response can be saved. If the exchange will send the grant, first saves a refresh intent.
     pub(super) async fn open_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,
@@ -23,8 +23,8 @@ impl Operation {
         self.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // Reserves space for the intent and the response: the disk must not fill up between the two. If the user has to
-        // log in and nothing is sent, nothing is saved.
+        // Reserves disk space for the intent and the response. If the user must log in instead, nothing is sent or
+        // saved.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }
@@ -35,7 +35,7 @@ impl Operation {
         if let Some(at) = before {
             tracing::info!(%at, "a renewal was interrupted; the grant is tried once more");
         } else {
-            // Signals wait, so that the intent does not stay on disk if nothing is sent.
+            // Delays termination signals, so that no intent stays on disk for a grant that was never sent.
             self.in_flight.begin();
             locked_record.record.set_sent(Some(now));
             self.write(locked_record).await?;
@@ -43,7 +43,7 @@ impl Operation {
         Ok(Some(RefreshIntent { before }))
     }
 
-    /// Updates the intent in the record from the result of the exchange. The next save writes it.
+    /// Updates the intent in the record after the exchange. The next save writes the change.
     pub(super) fn close_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,
@@ -58,7 +58,7 @@ impl Operation {
             Ok(update) if update.refuses_grant() => before,
             Ok(_) => None,
             Err(_) if lost => noted,
-            // A malformed response may still mean that a token was issued.
+            // Even a malformed response may mean that the service replaced the grant.
             Err(error) if answered && error.kind() == ErrorKind::Unavailable => noted,
             Err(_) => before,
         };

@@ -1,4 +1,4 @@
-//! Replaces a token that the service rejects (401).
+//! Replaces a stored token that a service rejected with 401.
 
 use chrono::TimeDelta;
 
@@ -6,17 +6,17 @@ use super::Broker;
 use super::operation::{Acquired, Operation};
 use crate::{Error, ErrorCode, Record, Result, Secret, Token, TokenRequest};
 
-/// After a rejected token was replaced, the new one is not replaced within this time: the token is not the cause.
+/// A replacement token is not replaced again within this time, because another token would be rejected too.
 const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 impl Broker {
-    /// Replaces a token that the service rejects although it should still be valid (401, RFC 6750 section 3.1).
-    /// `rejected` is that token; `None` means the stored one.
+    /// Replaces a token that a service rejected (401, RFC 6750 section 3.1) although it has not expired. `rejected`
+    /// is the rejected token; `None` means the stored one.
     ///
-    /// If another token is stored by now, it is returned. Otherwise the rejected token is removed, and one exchange
-    /// replaces it for all callers, at most once in 30 seconds. Within that time a caller that rejects the new token
-    /// by name gets [`ErrorCode::TokenRejected`], and a caller that names none gets the new token. During a pause that
-    /// the service asked for, no token is removed.
+    /// If another token is stored already, returns that one. Otherwise removes the rejected token and gets one new
+    /// token for all callers, at most once in 30 seconds. Within 30 seconds, a caller that passes the new token as
+    /// `rejected` gets [`ErrorCode::TokenRejected`], and one that passes `None` gets the new token. While
+    /// `Retry-After` of the service forbids requests, the token stays.
     pub async fn replace_rejected(
         &self,
         provider: &str,
@@ -43,7 +43,7 @@ impl Operation {
         }
         let mut bad = rejected.clone();
         if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
-            // Without a replacement, the token is kept: another host may accept it.
+            // The service allows no request yet, so the old token stays: another host may accept it.
             if let Some(error) = self.throttled(&locked_record.record) {
                 return Err(error);
             }
@@ -64,7 +64,7 @@ impl Operation {
         Ok(token)
     }
 
-    /// Returns the stored token if it is not the rejected one.
+    /// Returns the stored token, unless it is the rejected one.
     fn other(
         &self,
         record: &Record,
@@ -87,16 +87,15 @@ impl Operation {
         Ok(None)
     }
 
-    /// Whether the stored token is the rejected one.
     fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
         record.token(request.scopes()).is_some_and(|stored| match rejected {
             Some(rejected) => stored.secret().same_as(rejected),
-            // A caller that names no token may mean the one before.
+            // Without the token itself, the report may concern the token before the last replacement.
             None => !self.was_replaced_recently(record, request),
         })
     }
 
-    /// Whether the stored token replaced a rejected one a short time ago.
+    /// Whether the stored token replaced a rejected one less than [`REPLACE_AGAIN_AFTER`] ago.
     fn was_replaced_recently(&self, record: &Record, request: &TokenRequest) -> bool {
         let at = record.rejected_at(request.scopes());
         at.is_some_and(|at| (TimeDelta::zero()..REPLACE_AGAIN_AFTER).contains(&(self.context.now() - at)))

@@ -1,4 +1,4 @@
-//! Renewal: from a record to a new token.
+//! Renewal: gets new tokens by exchanges with the service.
 
 use chrono::TimeDelta;
 
@@ -8,13 +8,13 @@ use crate::{
     Error, ErrorCode, ErrorKind, Failure, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest,
 };
 
-/// The most exchanges for one token (log in again, refresh, mint, and one after each refusal). A provider that needs
-/// more repeats itself.
+/// The most exchanges for one token: log in again, refresh, mint, and one after each refusal. The limit stops a
+/// provider that repeats the same exchange.
 const MOST_EXCHANGES: usize = 6;
 
 impl Operation {
-    /// Gets a token by an exchange, or from another caller's exchange. If that fails and the stored token is still
-    /// valid, it is returned.
+    /// Gets a token by an exchange, or waits for another caller's exchange. After a failure, returns the stored token
+    /// if that is still valid.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
         self.restore().await;
         match self.try_renew(request).await {
@@ -27,7 +27,7 @@ impl Operation {
         }
     }
 
-    /// Returns the stored token after a failed renewal, and reports the error; without a token, fails with it.
+    /// Returns the stored token after a failed renewal, with a warning. Without a stored token, returns `error`.
     pub(super) fn fall_back(&self, token: Option<Token>, error: Error) -> Result<Token> {
         let Some(token) = token else { return Err(error) };
         let until =
@@ -45,7 +45,6 @@ impl Operation {
         decide(record, request, self.context.began_at(), self.context.now())
     }
 
-    /// Returns the stored token if it is valid for the request.
     pub(super) fn valid_token<'r>(&self, record: &'r Record, request: &TokenRequest) -> Option<&'r Token> {
         valid_token(record, request, self.context.began_at(), self.context.now())
     }
@@ -60,7 +59,7 @@ impl Operation {
             Decision::Use(token) | Decision::Renew(token) => Some(token.clone()),
             Decision::Need => None,
         };
-        // A caller with a valid token does not wait for another task.
+        // A caller with a valid stored token does not wait for another task's renewal.
         let process_lock = if let Some(stored) = found(&self.inner.read_cached(&self.slot)?.record) {
             let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned() else {
                 return Ok(stored);
@@ -83,7 +82,7 @@ impl Operation {
         }
     }
 
-    /// Exchanges under the lock, unless another caller's attempt has just failed or the service asked for a pause.
+    /// Exchanges under the lock, unless another caller has just failed or the service asked for a pause.
     pub(super) async fn renew_locked(
         &self,
         locked_record: &mut LockedRecord,
@@ -96,7 +95,7 @@ impl Operation {
         self.exchange(locked_record, request).await
     }
 
-    /// Exchanges under the lock until the record has the token, and stores a failure.
+    /// Repeats exchanges until the record has the token. Stores the failure of an exchange.
     pub(super) async fn exchange(
         &self,
         locked_record: &mut LockedRecord,
@@ -110,7 +109,7 @@ impl Operation {
         exchanged
     }
 
-    /// Returns an error during a pause that the service asked for.
+    /// Returns an error while the service's `Retry-After` forbids requests.
     pub(super) fn throttled(&self, record: &Record) -> Option<Error> {
         let now = self.context.now();
         let (until, failure) = record.throttle(now)?;
@@ -123,16 +122,16 @@ impl Operation {
         Some(error.with_retry_after((until - now).to_std().ok()).with_hint(Hint::RetryLater))
     }
 
-    /// Returns the failure of another caller's attempt, if this caller waited for it.
+    /// Returns the failure of another caller for whose attempt this caller waited.
     fn failed_while_waiting(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
-        // A failure from the future dates from before the clock was set back.
+        // A failure after the present was stored before the clock was set back.
         let while_waiting = |at| self.context.began_at() < at && at <= self.context.now();
         let failure = record.failure(request.scopes()).filter(|failure| while_waiting(failure.at))?;
         let error = failure.error();
         Some(if error.is_transient() { error.with_hint(Hint::RetryLater) } else { error })
     }
 
-    /// Exchanges, with a save after each, until the record has the token.
+    /// Repeats exchanges and saves each result, until the record has the token.
     async fn exchanges(&self, locked_record: &mut LockedRecord, request: &TokenRequest) -> Result<Token> {
         let mut without_token = 0;
         for _ in 0..MOST_EXCHANGES {
@@ -167,8 +166,8 @@ impl Operation {
         Err(Error::new(ErrorCode::BadResponse, format!("no token after {MOST_EXCHANGES} exchanges")))
     }
 
-    /// Reloads the record before a refused grant counts as lost: a program that takes no lock, such as the service's
-    /// own tools, may have replaced the grant. Returns whether it has.
+    /// Reloads the record after the service refused the grant, and returns whether the grant has changed. Programs
+    /// that take no lock, such as the service's own tools, may have replaced the grant.
     async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
         let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
         else {
@@ -178,7 +177,7 @@ impl Operation {
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
-            // Another program logged out. An unreadable file is not a logout.
+            // Without a grant, another program logged out. An unreadable file does not count as a logout.
             (None, Some(_)) => record.grant().is_none() && !record.has_login_problem(),
             (None, None) => false,
         };
@@ -188,7 +187,8 @@ impl Operation {
         Ok(changed)
     }
 
-    /// Returns the error for a token that arrived expired: one of the two clocks is wrong.
+    /// Returns the error for a new token that has expired already, because this machine's or the service's clock is
+    /// wrong.
     pub(super) fn arrived_expired(&self, token: &Token) -> Error {
         let now = self.context.now();
         Error::new(
@@ -207,8 +207,8 @@ impl Operation {
         })
     }
 
-    /// Stores a failure, for waiting callers, later calls and [`crate::Status`]. An error here does not change the
-    /// caller's result.
+    /// Stores a failure for waiting callers, later calls and [`crate::Status`]. If the save fails, the caller still
+    /// gets the original error.
     pub(super) async fn note_failure(
         &self,
         locked_record: &mut LockedRecord,
@@ -221,7 +221,7 @@ impl Operation {
         if locked_record.unreadable.is_some() || !(is_noted || locked_record.unsaved) {
             return;
         }
-        // A host that the lock does not reach may have saved a better record.
+        // Another host may have saved a newer grant, if the lock does not work across hosts.
         if !locked_record.unsaved && self.reload_changed_grant(locked_record).await.unwrap_or(false) {
             return;
         }
@@ -239,7 +239,6 @@ impl Operation {
     }
 }
 
-/// Returns the error for a token with control characters.
 pub(super) fn invalid_token() -> Error {
     Error::new(ErrorCode::BadResponse, "the new token contains control characters and cannot be used")
         .with_hint(Hint::RetryLater)

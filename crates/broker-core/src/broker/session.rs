@@ -1,4 +1,4 @@
-//! Logging in and out.
+//! Login and logout.
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +8,7 @@ use super::operation::{Acquired, LockedRecord, Operation};
 use super::renew::invalid_token;
 use crate::{Error, ErrorCode, ErrorKind, Hint, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
 
-/// The result of a login.
+/// The account and the token of a successful login.
 #[derive(Debug, Clone)]
 pub struct LoggedIn {
     /// The account's name, if the service reports it.
@@ -22,20 +22,20 @@ pub struct LoggedIn {
 pub struct LoggedOut {
     /// Whether a login or a token was stored.
     pub had_login: bool,
-    /// What was revoked at the service.
+    /// What the service revoked.
     pub at_service: Revoked,
-    /// Whether logins of other issuers were removed too, without being revoked.
+    /// Whether stored logins of other issuers were removed too, without being revoked.
     pub others_forgotten: bool,
 }
 
 impl Broker {
-    /// Logs in and saves the login. The previous login stays until then.
+    /// Logs in and saves the login. The previous login stays stored until the new one is saved.
     pub async fn login(&self, provider: &str, login: Login) -> Result<LoggedIn> {
         self.run(provider, |operation| operation.login(login)).await
     }
 
-    /// Returns a token, and logs in first if necessary. Of concurrent callers one logs in, and the others get its
-    /// result. The caller that logged in gets the login too.
+    /// Returns a token, after a login if necessary. One of the concurrent callers logs in, and all get the token.
+    /// Only that caller gets [`LoggedIn`].
     pub async fn token_or_login(
         &self,
         provider: &str,
@@ -45,8 +45,8 @@ impl Broker {
         self.run(provider, |operation| async move { operation.token_or_login(&request).await }).await
     }
 
-    /// Returns the stored refresh token, for a login on another host. If the service replaces refresh tokens at each
-    /// use, only one of the two hosts stays logged in.
+    /// Returns the stored refresh token, for a login on another host. If the service rotates refresh tokens, only one
+    /// of the two hosts stays logged in.
     pub fn refresh_token(&self, provider: &str) -> Result<Secret> {
         let named = |error: Error| error.for_provider(provider);
         let slot = self.slot(provider).map_err(named)?;
@@ -68,7 +68,7 @@ impl Broker {
     }
 
     /// Revokes the login at the service, then removes the record. If the service cannot be reached, the record stays.
-    /// With `local` the service is not asked.
+    /// With `local`, only removes the record.
     pub async fn logout(&self, provider: &str, local: bool) -> Result<LoggedOut> {
         self.run(provider, move |operation| operation.logout(local)).await
     }
@@ -150,7 +150,7 @@ impl Operation {
             && locked_record.record.usable_token(request.scopes(), self.context.now()).is_none()
         {
             match self.exchange(locked_record, &request).await {
-                // An expired login cannot revoke; the provider says what else to do.
+                // An expired login cannot be revoked; the provider then tells the user what to do.
                 Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
                 Ok(_) | Err(_) => {}
             }
@@ -166,7 +166,7 @@ impl Operation {
     }
 }
 
-/// The login stays stored if the service could not revoke it.
+/// Returns the error for a failed revocation, after which the login stays stored.
 fn not_logged_out(error: &Error) -> Error {
     let message = format!("not logged out: {}", error.message());
     error.clone().with_message(message).with_hint(Hint::LogOutLocally)

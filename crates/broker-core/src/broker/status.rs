@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Broker;
 use crate::{Failure, Loaded, Phase, Record, Result, Token};
 
-/// What is stored for a provider, without secrets.
+/// The stored login and tokens of a provider, without secrets.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
@@ -16,55 +16,55 @@ pub struct Status {
     pub name: String,
     /// The provider's kind.
     pub kind: String,
-    /// The state of the token that expires last.
+    /// The state of the token with the latest expiry.
     pub state: State,
     /// The account's name, if the service reports it.
     pub account: Option<String>,
-    /// When the token that expires last expires; `None` if there is none, or it does not expire.
+    /// The latest expiry of the stored tokens; `None` if no token is stored, or that token does not expire.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The scopes of the stored tokens, as they were requested; the usual token has none.
+    /// The requested scopes of each stored token; a token without scopes is not listed.
     pub scopes: Vec<String>,
     /// The stored tokens.
     pub tokens: Vec<TokenStatus>,
-    /// Whether a grant is stored that the service has not refused.
+    /// Whether a grant (refresh token or stored login) is stored that the service has not refused.
     pub grant: bool,
-    /// Whether a new token needs no login.
+    /// Whether the broker can get a new token without a login.
     pub can_renew: bool,
-    /// Whether the provider needs a secret and has none: see [`crate::Provider::check_secret`].
+    /// Whether the provider's required secret is not configured: see [`crate::Provider::check_secret`].
     pub secret_missing: bool,
-    /// The endpoint that issues grants and tokens.
+    /// The issuer's token endpoint.
     pub issuer: String,
-    /// The last failure that concerns the login or a stored token: see [`Record::last_failure`].
+    /// The last failure of the login or of a stored token: see [`Record::last_failure`].
     pub last_failure: Option<Failure>,
-    /// The scopes, or the derived credential, that failed last; empty for the usual token.
+    /// The scopes (or derived credential) of the request that failed last; empty for a request without scopes.
     pub last_failed_scope: Option<String>,
-    /// The end of the pause that the service asked for: no call asks it before.
+    /// The end of the pause that the service asked for (`Retry-After`). No call sends a request earlier.
     pub not_before: Option<DateTime<Utc>>,
-    /// What else the user should know.
+    /// A note for the user, such as why a login is needed.
     pub note: Option<String>,
-    /// The sources of its login or secret: see [`crate::Provider::sources`].
+    /// Where the login or secret comes from: see [`crate::Provider::sources`].
     pub sources: Vec<String>,
-    /// The file of the service's own tools that the login is shared with.
+    /// The login file that the broker shares with the service's own tools.
     pub login_file: Option<PathBuf>,
-    /// The same file, if it cannot be used.
+    /// The shared login file, if it is invalid.
     pub invalid_login_file: Option<PathBuf>,
-    /// The hosts that accept its tokens: see [`crate::Provider::hosts`].
+    /// The hosts that accept the provider's tokens: see [`crate::Provider::hosts`].
     pub hosts: Vec<String>,
 }
 
-/// A stored token, without its secret.
+/// The state and times of a stored token, without its secret.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TokenStatus {
-    /// The requested scopes; empty for the usual token.
+    /// The requested scopes; empty for a request without scopes.
     pub scope: String,
     /// The state of the token.
     pub state: State,
-    /// When the request for it was sent.
+    /// When the request that brought the token was sent.
     pub issued_at: DateTime<Utc>,
-    /// When it expires.
+    /// When the token expires; `None` if it does not expire.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it is due for renewal.
+    /// When the token is due for renewal.
     pub renews_at: Option<DateTime<Utc>>,
 }
 
@@ -73,20 +73,20 @@ pub struct TokenStatus {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// It is used as it is.
+    /// The token is used without renewal.
     Valid,
-    /// It is still valid, and due for renewal.
+    /// The token is valid and due for renewal.
     Expiring,
-    /// It has expired; the next call renews it.
+    /// The token has expired; the next call renews it.
     Expired,
     /// The user has to log in.
     LoginRequired,
-    /// Nothing is stored.
+    /// No login and no token is stored.
     None,
 }
 
 impl Broker {
-    /// Returns the status of a provider. It asks no service and does not wait.
+    /// Returns the status of a provider. Sends no request and does not wait.
     pub fn status(&self, provider: &str) -> Result<Status> {
         let slot = self.slot(provider)?;
         let now = self.inner.context.now();
@@ -120,7 +120,7 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
         .max_by_key(|token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC));
     let state = match longest {
         Some(token) => state_of(token),
-        // A note says why a stored login cannot be used.
+        // A note means that a login is stored but cannot be used.
         None if record.is_empty() && note.is_none() => State::None,
         None if renewable => State::Expired,
         None => State::LoginRequired,

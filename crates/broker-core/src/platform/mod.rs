@@ -1,8 +1,8 @@
-//! Differences between operating systems: permissions, owners, links, locks, folders. Among the libraries, only this
-//! module depends on the system.
+//! Differences between operating systems: permissions, owners, links, locks, folders. No other library code depends
+//! on the operating system.
 //!
-//! On Unix (and macOS) the mode makes a file private. Other systems use `std` alone: on Windows a file in the user's
-//! profile is private because it inherits the profile's access list.
+//! On Unix, the file mode makes a file private. On Windows, a file in the user's profile inherits private access
+//! rights.
 
 #[cfg(not(all(unix, not(portable))))]
 mod portable;
@@ -32,7 +32,7 @@ pub(crate) use system::{
 };
 pub use system::{everybody_writes, is_own, make_folder, open_lock, others_read};
 
-/// Opens a regular file for reading. Links are followed, and pipes are not waited for.
+/// Opens a regular file for reading. Follows symbolic links, and does not block on named pipes.
 pub fn open_followed(path: &Path) -> Result<File> {
     let file = system::open_followed(path)?;
     if file.metadata()?.is_file() {
@@ -41,7 +41,7 @@ pub fn open_followed(path: &Path) -> Result<File> {
     Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
 }
 
-/// Expands `~/` in a configured path.
+/// Expands `~/` at the start of a configured path.
 #[must_use]
 pub fn expand(path: &Path, env: &dyn Env) -> PathBuf {
     match (path.strip_prefix("~"), env.home()) {
@@ -50,19 +50,19 @@ pub fn expand(path: &Path, env: &dyn Env) -> PathBuf {
     }
 }
 
-/// The folder for configuration: `$XDG_CONFIG_HOME`, or the system's default.
+/// Returns the folder for configuration: `$XDG_CONFIG_HOME`, or the system's default.
 #[must_use]
 pub fn config_folder(env: &dyn Env) -> Option<PathBuf> {
     base(env, "XDG_CONFIG_HOME").or_else(|| system::config_folder(env))
 }
 
-/// The folder for state: `$XDG_STATE_HOME`, or the system's default.
+/// Returns the folder for state: `$XDG_STATE_HOME`, or the system's default.
 #[must_use]
 pub fn state_folder(env: &dyn Env) -> Option<PathBuf> {
     base(env, "XDG_STATE_HOME").or_else(|| system::state_folder(env))
 }
 
-/// Reads a folder from a variable. The XDG base directory specification ignores relative paths.
+/// Reads a folder from an environment variable. The XDG specification says to ignore relative paths.
 fn base(env: &dyn Env, variable: &str) -> Option<PathBuf> {
     env.var(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -1,4 +1,4 @@
-//! Private files, written atomically and durably.
+//! Private files, replaced atomically and durably.
 
 use std::io::{Result, Write};
 use std::path::Path;
@@ -14,14 +14,14 @@ pub fn temporary_file(folder: &Path, prefix: &str, suffix: &str) -> Result<Named
     system::temporary_file(builder.prefix(prefix).suffix(suffix), folder)
 }
 
-/// Writes a private file, durably. If it fails, the old file is unchanged. A link at `path` is replaced, not followed.
+/// Writes a private file, atomically and durably. Replaces a symbolic link at `path` instead of following the link.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = temporary_file(folder_of(path), ".broker.", ".tmp")?;
     file.write_all(bytes)?;
     put_in_place(file, path)
 }
 
-/// Replaces the file at `path` with a temporary file of the same folder, durably.
+/// Replaces the file at `path` with a temporary file from the same folder, durably.
 pub fn put_in_place(file: NamedTempFile, path: &Path) -> Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -1,4 +1,4 @@
-//! The implementation for Unix, including macOS.
+//! The implementation for Unix and macOS.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
@@ -10,40 +10,39 @@ use rustix::io::Errno;
 
 use crate::Env;
 
-/// A version of a file: every replacement and every write changes it.
+/// Device, inode, size and change time of a file. At least one of these values changes with every write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Version(u64, u64, u64, i64, i64);
 
 impl Version {
-    /// The version of the file or link at a path.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let meta = path.symlink_metadata().ok()?;
         Some(Self(meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()))
     }
 
-    /// Whether an open file is still at its path.
+    /// Whether an open file is still at its path, and not deleted or replaced.
     pub(crate) fn is_at(path: &Path, file: &File) -> bool {
         let both = std::fs::metadata(path).and_then(|here| Ok((here, file.metadata()?)));
         both.is_ok_and(|(here, ours)| (here.dev(), here.ino()) == (ours.dev(), ours.ino()))
     }
 }
 
-/// Opens a file for reading. Links are refused, and pipes are not waited for.
+/// Opens a file for reading. Refuses symbolic links, and does not block on named pipes.
 pub(crate) fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(no_follow()).open(path)
 }
 
-/// Opens a file for reading. Links are followed, and pipes are not waited for.
+/// Opens a file for reading. Follows symbolic links, and does not block on named pipes.
 pub(super) fn open_followed(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path)
 }
 
-/// Opens a lock file, or creates it with mode 0600, whatever the umask.
+/// Opens a lock file, or creates one with mode 0600, whatever the umask.
 pub fn open_lock(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(no_follow());
     let file = match options.open(path) {
-        // A process with a strict umask created it, and ended before it could set the mode.
+        // A process with a strict umask may have created the file and been killed before the mode was set.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let Ok(meta) = path.symlink_metadata() else { return Err(error) };
             restore_mode(path, &meta, 0o600)?;
@@ -61,34 +60,33 @@ fn no_follow() -> i32 {
     flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)
 }
 
-/// Converts flags to the `int` of open(2).
 fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// Replaces the text of a lock file, without moving its position.
+/// Replaces the text of a lock file without moving the file's position.
 pub(crate) fn note_in_lock(lock: &File, text: &str) -> std::io::Result<()> {
     lock.set_len(0)?;
     lock.write_all_at(text.as_bytes(), 0)
 }
 
-/// Whether the path was a link, which is not followed.
+/// Whether [`open`] failed because the path is a symbolic link.
 pub(crate) fn is_link(error: &Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::LOOP)
 }
 
-/// Whether another process removed the file.
+/// Whether the error means that the file no longer exists.
 pub(crate) fn is_gone(error: &Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::STALE))
 }
 
-/// Whether the file system does not support locks: NFS without lockd returns `ENOLCK`, Lustre without `flock` `ENOSYS`,
-/// others `EOPNOTSUPP`.
+/// Whether the file system does not support locks. NFS without lockd returns `ENOLCK`, Lustre without `flock` returns
+/// `ENOSYS`, and others return `EOPNOTSUPP`.
 pub(crate) fn has_no_locks(error: &Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP))
 }
 
-/// Returns the process that owns the lock, from `proc_locks(5)`: `1: FLOCK ADVISORY WRITE 1234 fd:00:5678 0 EOF`.
+/// Finds the process that has the lock in `proc_locks(5)`: `1: FLOCK ADVISORY WRITE 1234 fd:00:5678 0 EOF`.
 pub(crate) fn lock_holder(lock: &File) -> Option<u32> {
     let meta = lock.metadata().ok()?;
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
@@ -106,18 +104,17 @@ pub fn is_own(meta: &Metadata) -> bool {
     meta.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// Whether this user owns the file and no other user has access.
 pub(crate) fn is_private(meta: &Metadata) -> bool {
     is_own(meta) && !others_read(meta)
 }
 
-/// Whether other users have any access.
+/// Whether other users can read, write or execute the file.
 #[must_use]
 pub fn others_read(meta: &Metadata) -> bool {
     meta.mode() & 0o077 != 0
 }
 
-/// Whether every user can write to a file, or replace files in a folder. The sticky bit of a folder prevents that.
+/// Whether every user can write to the file, or replace files in the folder (which the sticky bit prevents).
 #[must_use]
 pub fn everybody_writes(meta: &Metadata) -> bool {
     meta.mode() & 0o002 != 0 && !(meta.is_dir() && meta.mode() & 0o1000 != 0)
@@ -130,9 +127,9 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
     for folder in missing.into_iter().rev() {
         match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => restore_mode(folder, &folder.symlink_metadata()?, 0o700)?,
-            // Another process created it first.
+            // Another process may have created the folder first.
             Err(_) if folder.is_dir() => {}
-            // Its parent exists: file systems such as /proc refuse new folders with this error.
+            // File systems such as /proc refuse a new folder with "not found" although the parent exists.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(ErrorKind::PermissionDenied.into());
             }
@@ -142,7 +139,7 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Restores the owner's permissions that a umask removed.
+/// Restores the owner's permissions if the umask removed them.
 fn restore_mode(path: &Path, meta: &Metadata, mode: u32) -> std::io::Result<()> {
     if meta.mode() & mode & 0o700 == mode & 0o700 || meta.is_symlink() {
         return Ok(());
@@ -150,9 +147,8 @@ fn restore_mode(path: &Path, meta: &Metadata, mode: u32) -> std::io::Result<()> 
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
-/// Makes a file private.
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
-    // The mode of a link has no effect, and its target may belong to another user.
+    // Symbolic links have no mode of their own, and their target may belong to another user.
     if path.symlink_metadata()?.is_symlink() {
         return Ok(());
     }
@@ -171,10 +167,10 @@ pub(super) fn temporary_file(
     Ok(file)
 }
 
-/// Makes renames in a folder durable.
+/// Syncs a folder, so that renames in the folder survive a crash.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some network file systems do not support this, and it needs read permission.
+        // Some network file systems cannot sync a folder, and a sync needs read permission.
         Err(error)
             if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP | Errno::ACCESS)) =>
         {
@@ -184,12 +180,12 @@ pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// The name of this machine.
 pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Folders for runtime files that do not depend on the environment. The first exists only during a login session.
+/// Folders for lock files and fallback files, whatever the environment. `/run/user` exists only during a login
+/// session.
 pub(crate) fn runtime_folders() -> [PathBuf; 2] {
     let user = rustix::process::geteuid().as_raw();
     [format!("/run/user/{user}/broker").into(), format!("/tmp/broker-{user}").into()]
@@ -203,20 +199,20 @@ pub(super) fn state_folder(env: &dyn Env) -> Option<PathBuf> {
     Some(env.home()?.join(".local/state"))
 }
 
-/// Returns the device of a path in the form of mountinfo.
+/// Returns the device of a path in the form that mountinfo uses.
 pub(crate) fn device(path: &Path) -> String {
     let device = std::fs::metadata(path).map_or(0, |meta| meta.dev());
     format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device))
 }
 
-/// Returns the type of the file system of a path: the magic number of statfs(2).
+/// Returns the file system type of a path: the magic number from statfs(2).
 #[cfg(target_os = "linux")]
 pub(crate) fn magic(path: &Path) -> Option<u64> {
-    // The kernel returns 32 bits, which some platforms sign-extend.
+    // The magic number has 32 bits, which some platforms sign-extend.
     rustix::fs::statfs(path).ok().map(|stat| stat.f_type.cast_unsigned() & 0xFFFF_FFFF)
 }
 
-/// The type of the file system is unknown here.
+/// Only Linux has these magic numbers.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn magic(_path: &Path) -> Option<u64> {
     None

@@ -1,4 +1,5 @@
-//! Records whose login is in a file of the service's own tools: the record has a fingerprint of the grant, not a copy.
+//! Records whose grant is in a login file of the service's own tools. Such a record stores only a fingerprint of the
+//! grant.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Grant, IssuerState, Record};
 use crate::{Claims, FileLogin, ScopeKey, Secret, Token, fingerprint, sanitize};
 
-/// The login's file, and the fingerprint of its grant when the record was saved.
+/// The path of the login file, and the grant's fingerprint when the record was saved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ExternalLogin {
     path: String,
@@ -25,19 +26,19 @@ impl ExternalLogin {
     }
 }
 
-/// Returns the `sub` claim.
+/// Returns the `sub` claim, which identifies the account.
 fn subject(token: &Token) -> Option<String> {
     Claims::read(token.secret())?.text("sub").map(str::to_owned)
 }
 
 impl Record {
-    /// Merges the login in the file at `path` into the record; `None` if the file has no login. If the file has
-    /// changed since the broker wrote it, the service's own tools wrote it, and their login counts.
+    /// Merges the login from the file at `path` into the record; `None` if the file has none. A file that changed
+    /// since the broker's last write was written by the service's own tools, and replaces the record's login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
         let known = self.current.external.take();
         let Some(login) = login else {
             if self.usable_grant().is_some() {
-                // A grant that could not be written to the file yet.
+                // The record's grant could not be written to the file yet.
                 self.current.external = known;
             } else if known.is_some() {
                 tracing::info!("the service's own tools have logged out");
@@ -46,7 +47,7 @@ impl Record {
             return;
         };
         if known.is_none() && self.usable_grant().is_some() {
-            // A separate login of the broker is not replaced by the file's.
+            // The broker's own login, made without this file, stays in use.
             return;
         }
         self.current.external = known;
@@ -56,7 +57,7 @@ impl Record {
             self.adopt(login, now);
             return;
         }
-        // A grant that could not be written to the file yet is newer than the file's.
+        // The record's grant could not be written to the file yet, so the record is newer than the file.
         if self.grant().is_some_and(|grant| !grant.secret().expose().is_empty()) {
             return;
         }
@@ -77,13 +78,13 @@ impl Record {
         }
     }
 
-    /// Notes where the login is; fields of newer versions stay.
+    /// Stores the path and the grant's fingerprint, and keeps unknown fields of newer versions.
     fn set_external(&mut self, path: &str, refresh_token: Option<&Secret>) {
         let unknown = self.current.external.take().map(|before| before.unknown).unwrap_or_default();
         self.current.external = Some(ExternalLogin { unknown, ..ExternalLogin::new(path, refresh_token) });
     }
 
-    /// Whether the login belongs to another account, although the grants are equal or both missing.
+    /// Whether the login belongs to another account, although both grants are equal or both are missing.
     fn is_of_another(&self, login: &FileLogin) -> bool {
         let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
             return false;
@@ -97,7 +98,7 @@ impl Record {
         }
     }
 
-    /// Replaces the stored login by one that the record does not know.
+    /// Replaces the record's login with an unknown login from the file.
     fn adopt(&mut self, login: FileLogin, now: DateTime<Utc>) {
         let ours = self.token(&ScopeKey::default()).and_then(subject);
         let same_account = ours.is_some() && ours == login.access_token.as_ref().and_then(subject);
@@ -106,7 +107,7 @@ impl Record {
             let failures = std::mem::take(&mut self.current.failures);
             self.current = IssuerState { external, failures, ..IssuerState::new(self.issuer().clone()) };
         }
-        // A pause that the service asked for applies to every account.
+        // A `Retry-After` of the service applies to all accounts.
         self.current.failures.retain(|_, failure| failure.throttles(now).is_some());
         let usual = ScopeKey::default();
         let issued_at = login.access_token.as_ref().map_or(now, Token::issued_at);
@@ -119,7 +120,7 @@ impl Record {
         }
     }
 
-    /// Notes that the file at `path` cannot be used, and why. Its grant is missing; stored tokens stay valid.
+    /// Records that the file at `path` is unusable, and why. The grant is missing then, but stored tokens stay valid.
     pub(crate) fn set_file_unusable(&mut self, path: &str, why: &str) {
         let was_external = self.current.external.is_some();
         if was_external && self.current.grant.as_ref().is_some_and(|grant| grant.secret.expose().is_empty()) {
@@ -128,7 +129,7 @@ impl Record {
         self.login_problem = Some(format!("{} {why}", sanitize(path)));
     }
 
-    /// Whether the record says that this login is in the file at `path`.
+    /// Whether the record says that exactly this login is in the file at `path`.
     pub(crate) fn knows(&self, path: &str, login: &FileLogin) -> bool {
         let found = ExternalLogin::new(path, login.refresh_token.as_ref());
         let known = self.current.external.as_ref();
@@ -137,17 +138,15 @@ impl Record {
         })
     }
 
-    /// Whether a login that should exist cannot be used now.
     pub(crate) fn has_login_problem(&self) -> bool {
         self.login_problem.is_some()
     }
 
-    /// Whether the login is in a file, or was when the record was joined with it.
     pub(crate) fn is_external(&self) -> bool {
         self.current.external.is_some()
     }
 
-    /// Returns the record for a provider that shares no file: a login in a file is not its own.
+    /// Returns the record for a provider that shares no login file, without a login from such a file.
     pub(crate) fn without_external(mut self) -> Self {
         if let Some(external) = self.current.external.take() {
             self.current = IssuerState::new(self.issuer().clone());
@@ -157,7 +156,7 @@ impl Record {
         self
     }
 
-    /// Returns the login in the form that the file contains.
+    /// Returns the record's login as content for the login file.
     pub(crate) fn file_login(&self) -> FileLogin {
         FileLogin {
             refresh_token: self.grant().map(|grant| grant.secret().clone()),
@@ -169,7 +168,7 @@ impl Record {
         }
     }
 
-    /// Returns the record to save when the file at `path` contains the login with this refresh token.
+    /// Returns the record to save after the login, with this refresh token, was written to the file at `path`.
     pub(crate) fn with_login_in_file(&self, path: &str, refresh_token: Option<&Secret>) -> Self {
         let mut record = self.clone();
         if let Some(grant) = &mut record.current.grant {
@@ -180,14 +179,13 @@ impl Record {
         record
     }
 
-    /// Returns the record to save when the file contains nothing of the login.
+    /// Returns the record to save if the login file contains no part of the login.
     pub(crate) fn with_login_in_record(&self) -> Self {
         let mut record = self.clone();
         record.current.external = None;
         record
     }
 
-    /// Whether the user has just logged in.
     pub(crate) fn is_new_login(&self) -> bool {
         self.new_login
     }

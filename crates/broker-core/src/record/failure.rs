@@ -1,4 +1,4 @@
-//! Failed attempts to get a token, as records store them.
+//! Failed attempts to get a token, which records store.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -6,32 +6,33 @@ use serde_json::{Map, Value};
 
 use crate::{Error, ErrorCode, ErrorKind, bounds};
 
-/// The longest pause that a service can ask for: a day, as daily quotas need.
+/// The longest `Retry-After` that is obeyed: a day, for daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
-/// A failure that is further in the future dates from before the clock was set back.
+/// A failure this far in the future was stored before the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
-/// The last attempt to get a token failed.
+/// The last failed attempt to get a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
-    /// When it failed.
+    /// When the attempt failed.
     #[serde(deserialize_with = "bounds::time")]
     pub at: DateTime<Utc>,
-    /// The kind of the error.
+    /// The error's kind.
     pub kind: ErrorKind,
-    /// The code of the error; missing in records of older versions.
+    /// The error's code; missing in records of older versions.
     #[serde(default, deserialize_with = "known_code", skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
-    /// The message of the error; it contains no secret.
+    /// The error's message, without secrets.
     pub message: String,
-    /// In the advisory window no caller tries again before this time.
+    /// While the token is in its advisory window, no caller tries again before this time.
     #[serde(deserialize_with = "bounds::time")]
     pub retry_at: DateTime<Utc>,
-    /// The end of the pause that the service asked for (`Retry-After`): no caller asks it before, token or not.
+    /// The end of the pause that the service asked for (`Retry-After`). No caller sends a request earlier.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub resume_at: Option<DateTime<Utc>>,
-    /// A [`crate::fingerprint`] of the refused password, which is never tried again automatically.
+    /// The [`crate::fingerprint`] of the refused password. The broker does not send that password again
+    /// automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "secret_mark")]
     pub secret_fingerprint: Option<String>,
@@ -40,7 +41,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Creates a failure at `now`. Callers with a valid token wait for `pause` before the next attempt.
+    /// Creates a failure at `now`. Callers with a valid token do not try again before `pause` is over.
     pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta) -> Self {
         let asked = error
             .retry_after()
@@ -59,7 +60,6 @@ impl Failure {
         }
     }
 
-    /// Returns the failure as an error.
     pub(crate) fn error(&self) -> Error {
         Error::new(self.code(), self.message.clone())
     }
@@ -69,21 +69,21 @@ impl Failure {
         code.unwrap_or_else(|| self.kind.general_code())
     }
 
-    /// Whether the service refused this request, and not the client, the user or the password.
+    /// Whether the service refused the request itself, and not the client or the password.
     pub(super) fn is_refused_request(&self) -> bool {
         self.code() == ErrorCode::RequestRefused
             && self.secret_fingerprint.is_none()
             && self.resume_at.is_none()
     }
 
-    /// Whether it is too early for a caller with a valid token to try again.
+    /// Whether a caller with a valid token should not try again yet.
     pub(crate) fn is_recent(&self, now: DateTime<Utc>) -> bool {
         self.is_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_PAUSE
     }
 
-    /// The end of the pause that the service asked for, if it is later than `now`.
+    /// Returns the end of the pause that the service asked for, if that is later than `now`.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // A longer pause was not written by the broker.
+        // The broker stores no longer pauses, so the record was edited.
         self.resume_at.filter(|at| self.is_past(now) && now < *at && *at - self.at <= LONGEST_PAUSE)
     }
 
@@ -92,7 +92,7 @@ impl Failure {
     }
 }
 
-/// Reads a code; a code of a newer version is ignored.
+/// Deserializes an error code; `None` for a code that only newer versions define.
 fn known_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ErrorCode>, D::Error> {
     Ok(ErrorCode::deserialize(Value::deserialize(deserializer)?).ok())
 }

@@ -1,4 +1,4 @@
-//! Long-lived grants.
+//! Long-lived grants: refresh tokens and stored logins.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 
 use crate::{Secret, bounds};
 
-/// A long-lived grant: a refresh token or a stored login.
+/// A long-lived secret that is exchanged for tokens: a refresh token or a stored login.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Grant {
     #[serde(serialize_with = "Secret::write")]
     pub(super) secret: Secret,
     #[serde(deserialize_with = "bounds::time")]
     issued_at: DateTime<Utc>,
-    /// The refresh intent: on disk before the grant is sent, removed when the response is saved.
+    /// The refresh intent: saved before the grant is sent, and removed when the response is saved.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub(super) sent_at: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
@@ -31,25 +31,25 @@ impl Grant {
         self.issued_at
     }
 
-    /// The secret that is exchanged for tokens.
+    /// Returns the secret that is exchanged for tokens.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// When a renewal sent it whose response was never saved: it may be spent. Many services accept it once more.
+    /// Returns when an exchange sent the grant without saving a response. The service may have replaced the grant.
     #[must_use]
     pub fn sent_at(&self) -> Option<DateTime<Utc>> {
         self.sent_at
     }
 
-    /// When the service refused it finally.
+    /// Returns when the service refused the grant for good (`invalid_grant`).
     #[must_use]
     pub fn refused_at(&self) -> Option<DateTime<Utc>> {
         self.refused_at
     }
 
-    /// Returns why a login is needed, if this grant was refused.
+    /// Returns why a login is needed, if the service refused the grant.
     pub(crate) fn refusal_message(&self) -> Option<String> {
         let refused_at = self.refused_at?;
         Some(match self.sent_at {

@@ -1,38 +1,36 @@
-//! Issuers of grants and tokens.
-
 use serde::{Deserialize, Serialize};
 
-/// The issuer of grants and tokens. A grant is sent only to its own issuer (RFC 9700 section 4.4): records contain
-/// the issuer, and a record of another issuer is not used.
+/// The issuer of grants and tokens. A grant is sent only to its own issuer (RFC 9700 section 4.4). Records therefore
+/// contain the issuer, and are not used for another issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuer {
-    /// The provider's kind.
+    /// The kind of the provider that uses the issuer.
     pub kind: String,
-    /// The flow that brings grants: `device_code`, `client_credentials`, `password`.
+    /// The flow that gets grants: `device_code`, `client_credentials`, `password`.
     pub flow: String,
-    /// The URL where grants are exchanged.
+    /// The URL of the token endpoint.
     pub endpoint: String,
-    /// The client's id.
+    /// The OAuth client ID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
     /// The audience of the tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// A [`crate::fingerprint`] of the client's secret: another secret is another account.
+    /// A [`crate::fingerprint`] of the client secret: another client secret means another account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(rename = "secret_mark")]
     pub secret_fingerprint: Option<String>,
 }
 
 impl Issuer {
-    /// Creates an issuer from its required fields; the others can be set directly.
+    /// Creates an issuer from its required fields. The optional fields can be set directly.
     #[must_use]
     pub fn new(kind: &str, flow: &str, endpoint: &str) -> Self {
         let [kind, flow, endpoint] = [kind, flow, endpoint].map(str::to_owned);
         Self { kind, flow, endpoint, client_id: None, audience: None, secret_fingerprint: None }
     }
 
-    /// Returns endpoint, flow, client and audience in words.
+    /// Describes endpoint, flow, client and audience for an error message.
     pub(super) fn describe(&self) -> String {
         let client = self.client_id.as_ref().map(|client| format!(", client {client}")).unwrap_or_default();
         let audience =
@@ -40,7 +38,8 @@ impl Issuer {
         format!("{} ({}{client}{audience})", self.endpoint, self.flow)
     }
 
-    /// Whether grants of `other` may be sent to this issuer. Fingerprints count only if both are known.
+    /// Whether grants of `other` may be sent to this issuer. Secrets are compared only if both fingerprints are
+    /// known.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         let secrets_differ =
             matches!((&self.secret_fingerprint, &other.secret_fingerprint), (Some(a), Some(b)) if a != b);

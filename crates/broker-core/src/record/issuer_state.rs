@@ -10,7 +10,7 @@ use super::external_login::ExternalLogin;
 use super::{Failure, Grant, Issuer};
 use crate::{Phase, Secret, Token, bounds};
 
-/// Everything that one issuer issued to one account.
+/// The grant, tokens and failures of one issuer and account.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct IssuerState {
     pub(super) issuer: StoredIssuer,
@@ -18,10 +18,10 @@ pub(super) struct IssuerState {
     pub(super) account: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) grant: Option<Grant>,
-    /// Only the service's own tools need it.
+    /// An ID token, stored only for the service's own tools.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "write_secret")]
     pub(super) id_token: Option<Secret>,
-    /// The file of the service's own tools that contains the login.
+    /// The login file that contains the grant.
     #[serde(rename = "shared", default, skip_serializing_if = "Option::is_none")]
     pub(super) external: Option<ExternalLogin>,
     #[serde(default)]
@@ -30,17 +30,16 @@ pub(super) struct IssuerState {
     pub(super) failures: BTreeMap<String, Failure>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) rejections: BTreeMap<String, Rejection>,
-    /// Tokens that the service lists by name, and that were replaced before they expired.
+    /// Named tokens that were replaced before they expired, and are still valid at the service.
     #[serde(rename = "replaced", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) superseded: Vec<SupersededToken>,
-    /// See [`super::Record::metadata`].
     #[serde(rename = "kept", default, skip_serializing_if = "Map::is_empty")]
     pub(super) metadata: Map<String, Value>,
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
 }
 
-/// The issuer, with the fields that newer versions add.
+/// The issuer, and unknown fields that newer versions wrote.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredIssuer {
     #[serde(flatten)]
@@ -49,7 +48,7 @@ pub(super) struct StoredIssuer {
     unknown: Map<String, Value>,
 }
 
-/// A token that is still valid at the service, without its secret.
+/// A replaced token that is still valid at the service, without its secret.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct SupersededToken {
     #[serde(default, deserialize_with = "bounds::optional_time")]
@@ -59,7 +58,7 @@ pub(super) struct SupersededToken {
     unknown: Map<String, Value>,
 }
 
-/// When a caller last reported that the service rejected the token, and the broker replaced it.
+/// When the broker last replaced a token because the service rejected it.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Rejection {
     #[serde(deserialize_with = "bounds::time")]
@@ -91,7 +90,7 @@ impl IssuerState {
         }
     }
 
-    /// Remembers a replaced token if the service lists it by name.
+    /// Remembers a replaced token if the service lists tokens by name, so that a logout can delete the token there.
     pub(super) fn supersede(&mut self, token: Option<Token>) {
         let listed = token.and_then(|token| {
             let details = token.details().filter(|details| details.contains_key("name"))?.clone();

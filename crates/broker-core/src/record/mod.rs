@@ -1,4 +1,4 @@
-//! The record: everything that is stored for one provider, saved as one atomic unit.
+//! The record: everything stored for one provider, saved as one atomic unit.
 
 mod external_login;
 mod failure;
@@ -17,24 +17,24 @@ pub use failure::Failure;
 pub use grant::Grant;
 pub use issuer::Issuer;
 
-/// The only format of record files that this version reads and writes.
+/// The version number of unencrypted record files.
 pub(crate) const FORMAT: u64 = 1;
 
-/// Everything that is stored for one provider: issuer, grant, tokens by scope. Its JSON form is the documented
-/// format of record files. Fields that this version does not know survive a rewrite.
+/// Everything stored for one provider: issuer, grant, and tokens by scope. The JSON form is the documented format of
+/// record files. Unknown fields survive a rewrite.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Record {
     version: u64,
     provider: String,
-    /// Grows with each save: the record with the higher number is newer.
+    /// Increases with each save, so that the newer of two records is known.
     #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
     #[serde(flatten)]
     current: IssuerState,
-    /// Logins of earlier issuers, in case the configuration names them again.
+    /// Logins of other issuers, which are used again if the configuration names those issuers again.
     #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
     other_issuers: Vec<IssuerState>,
-    /// Why a login that should exist cannot be used now.
+    /// Why an expected login cannot be used now.
     #[serde(skip)]
     login_problem: Option<String>,
     #[serde(skip)]
@@ -64,96 +64,96 @@ impl Record {
         &self.provider
     }
 
-    /// Orders records by age: the greater is newer. The grant counts first, because failures raise the revision
-    /// but only a response of the service brings a new grant.
+    /// Orders records by age: the greater value is newer. The grant's age counts before the revision, which failed
+    /// attempts increase too.
     pub(crate) fn age(&self) -> (Option<DateTime<Utc>>, u64) {
         (self.grant().map(Grant::issued_at), self.revision)
     }
 
-    /// Counts a save.
     pub(crate) fn revise(&mut self) {
         self.revision = self.revision.saturating_add(1);
     }
 
-    /// The issuer of the grant and the tokens.
+    /// Returns the issuer of the grant and the tokens.
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
         &self.current.issuer.issuer
     }
 
-    /// The account's name, as the user knows it.
+    /// Returns the account's name, as the user knows it.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.current.account.as_deref()
     }
 
-    /// The grant, even if it was refused.
+    /// Returns the grant, even if the service refused it.
     #[must_use]
     pub fn grant(&self) -> Option<&Grant> {
         self.current.grant.as_ref()
     }
 
-    /// The grant, unless the service has refused it.
+    /// Returns the grant, unless the service refused it.
     #[must_use]
     pub fn usable_grant(&self) -> Option<&Grant> {
         self.grant().filter(|grant| grant.refused_at.is_none() && !grant.secret.expose().is_empty())
     }
 
-    /// The token for these scopes, even if it has expired.
+    /// Returns the token for these scopes, even if it has expired.
     #[must_use]
     pub fn token(&self, scopes: &ScopeKey) -> Option<&Token> {
         self.current.tokens.get(scopes.as_str())
     }
 
-    /// The token for these scopes if it can be used for a request now: not in its blocking window.
+    /// Returns the token for these scopes if requests can still use the token: outside its blocking window.
     #[must_use]
     pub fn usable_token(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Token> {
         self.token(scopes).filter(|token| matches!(token.window().phase(now), Phase::Fresh | Phase::Advisory))
     }
 
-    /// Each token with its scopes.
+    /// Iterates over all tokens with their scopes.
     pub fn tokens(&self) -> impl Iterator<Item = (&str, &Token)> {
         self.current.tokens.iter().map(|(scopes, token)| (scopes.as_str(), token))
     }
 
-    /// The details of each token that may still be valid at the service: see [`Token::with_details`].
+    /// Iterates over the details of the tokens that may be valid at the service, also replaced ones: see
+    /// [`Token::with_details`].
     pub fn details(&self) -> impl Iterator<Item = &Map<String, Value>> {
         let stored = self.current.tokens.values().filter_map(Token::details);
         stored.chain(self.current.superseded.iter().map(|token| &token.details))
     }
 
-    /// The failure to get a token for these scopes since the last one was issued.
+    /// Returns the failure to get a token for these scopes, unless a token was issued later.
     #[must_use]
     pub fn failure(&self, scopes: &ScopeKey) -> Option<&Failure> {
         self.current.failures.get(scopes.as_str())
     }
 
-    /// The failure that determines how long to wait: one where the service asked for a pause, whatever the scopes;
-    /// else the last one for these scopes.
+    /// Returns the failure that delays the next attempt: one with a `Retry-After`, or else the last failure for these
+    /// scopes.
     pub(crate) fn waiting_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
         self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
 
-    /// The end of the pause that the service asked for, if it is later than `now`, and its failure.
+    /// Returns the latest end of a pause that the service asked for, with the failure, if later than `now`.
     pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &Failure)> {
         let pauses =
             self.current.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
         pauses.max_by_key(|(until, _)| *until)
     }
 
-    /// When the token for these scopes was last replaced because the service rejected it.
+    /// Returns when the token for these scopes was last replaced because the service rejected it.
     pub(crate) fn rejected_at(&self, scopes: &ScopeKey) -> Option<DateTime<Utc>> {
         self.current.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
     }
 
-    /// The newest failure that concerns the login or a stored token. A refused scope for which no token is stored
-    /// says nothing about the login; a failure that is older than the newest token is resolved.
+    /// Returns the newest failure of the login or of a stored token. Excludes failures before the newest token, and
+    /// refused scopes without a token.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failed_request().map(|(_, failure)| failure)
     }
 
-    /// The scopes of the request whose failure is [`Record::last_failure`].
+    /// Returns the scopes of the request that [`Record::last_failure`] is about.
     pub(crate) fn last_failed_scope(&self) -> Option<&str> {
         self.last_failed_request().map(|(scopes, _)| scopes.as_str())
     }
@@ -171,7 +171,7 @@ impl Record {
         self.current.grant.is_none() && self.current.tokens.is_empty()
     }
 
-    /// Why no login can be used although one is stored: it is of another issuer or account, or in an unusable file.
+    /// Returns why a stored login cannot be used, such as another issuer or account, or an invalid login file.
     pub(crate) fn why_empty(&self) -> Option<String> {
         if self.login_problem.is_some() && self.grant().is_none() {
             return self.login_problem.clone();
@@ -190,7 +190,7 @@ impl Record {
         })
     }
 
-    /// Returns a [`crate::ErrorKind::LoginRequired`] error that says why no grant can be used.
+    /// Returns a [`crate::ErrorKind::LoginRequired`] error that says why there is no usable grant.
     #[must_use]
     pub fn login_missing(&self) -> Error {
         match self.grant() {
@@ -202,8 +202,8 @@ impl Record {
         }
     }
 
-    /// Fails if the service has refused the password with this [`crate::fingerprint`], unless the request is forced:
-    /// repeated wrong passwords lock accounts.
+    /// Fails if the service refused the password with this [`crate::fingerprint`], because repeated wrong passwords
+    /// lock accounts. A forced request passes.
     pub fn check_password(&self, secret_fingerprint: &str, request: &TokenRequest) -> crate::Result<()> {
         let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
         if request.is_forced() || !self.current.failures.values().any(is_same) {
@@ -222,9 +222,9 @@ impl Record {
     }
 
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
-        // A new grant proves that the password was accepted.
+        // A new grant proves that the service accepted the password.
         self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
-        // A rotated grant is the same login: it keeps the fields of newer versions.
+        // A rotated refresh token belongs to the same login, so unknown fields of newer versions stay.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
         self.current.grant = Some(grant);
     }
@@ -235,7 +235,7 @@ impl Record {
         }
     }
 
-    /// Notes that the grant is about to be sent, or (`None`) that the response has arrived.
+    /// Sets the refresh intent before the grant is sent, and removes it (`None`) after the response.
     pub(crate) fn set_sent(&mut self, at: Option<DateTime<Utc>>) {
         if let Some(grant) = &mut self.current.grant {
             grant.sent_at = at;
@@ -246,7 +246,7 @@ impl Record {
         self.current.id_token = Some(id_token);
     }
 
-    /// The metadata that [`crate::RecordUpdate::and_metadata`] stored under this key for the record's issuer.
+    /// Returns the metadata that [`crate::RecordUpdate::and_metadata`] stored under this key for the record's issuer.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&Value> {
         self.current.metadata.get(key)
@@ -260,18 +260,18 @@ impl Record {
         self.current.account = account;
     }
 
-    /// Removes the tokens for which `keep` is false.
     pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&Token) -> bool) {
         self.current.tokens.retain(|_, token| keep(token));
     }
 
-    /// Removes a token that the service rejects; the service may still list it.
+    /// Removes a token that the service rejects. A named token is remembered, because the service may still list that
+    /// name.
     pub(crate) fn drop_token(&mut self, scopes: &ScopeKey) {
         let before = self.current.tokens.remove(scopes.as_str());
         self.current.supersede(before);
     }
 
-    /// Removes a token because a caller reported that the service rejected it.
+    /// Removes a token because a caller reported its rejection by the service.
     pub(crate) fn reject_token(&mut self, scopes: &ScopeKey, now: DateTime<Utc>) {
         self.drop_token(scopes);
         self.current.rejections.insert(scopes.as_str().to_owned(), Rejection::new(now));
@@ -285,7 +285,7 @@ impl Record {
         self.current.superseded.retain(|token| token.expires_at.is_none_or(|at| at > now));
     }
 
-    /// Stores a failure. Of refused scopes without a token only the newest is kept, so that mistyped scopes do not
+    /// Stores a failure. Only the newest refusal of a scope without a token is kept, so that mistyped scopes do not
     /// accumulate.
     pub(crate) fn set_failure(&mut self, scopes: &ScopeKey, failure: Failure) {
         let state = &mut self.current;
@@ -295,11 +295,11 @@ impl Record {
         state.failures.insert(scopes.as_str().to_owned(), failure);
     }
 
-    /// Returns the record with the state of this issuer and account as the current one. The state of other issuers
-    /// and accounts is kept beside it.
+    /// Makes the state of this issuer and account the current one. The state of the previous issuer stays in the
+    /// record.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.current.belongs_to(issuer, account) {
-            // The stored fingerprint may be missing.
+            // An older version may have stored no fingerprint.
             if issuer.secret_fingerprint.is_some() {
                 self.current.issuer.issuer.secret_fingerprint.clone_from(&issuer.secret_fingerprint);
             }
@@ -314,7 +314,7 @@ impl Record {
         self
     }
 
-    /// Returns an empty record for a new login, which keeps the state of other issuers.
+    /// Returns an empty record for a new login. The state of other issuers stays in the record.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
         Self {
             current: IssuerState::new(issuer.clone()),
@@ -325,14 +325,14 @@ impl Record {
     }
 }
 
-/// Whether a failure is a refusal of the scopes rather than of the login.
+/// Whether the service refused the requested scopes rather than the login.
 fn is_refused_scope(scopes: &str, failure: &Failure) -> bool {
     !scopes.is_empty() && failure.is_refused_request()
 }
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Unknown fields may contain secrets of newer versions.
+        // Unknown fields of newer versions may contain secrets.
         f.debug_struct("Record")
             .field("provider", &self.provider)
             .field("issuer", self.issuer())

@@ -1,4 +1,4 @@
-//! A file that is replaced atomically, in space that was reserved before.
+//! Replaces a file atomically, with disk space that was reserved before.
 
 use std::fs::DirEntry;
 use std::io::{ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
@@ -11,26 +11,25 @@ use super::bytes::{LONGEST_FILE, cannot_write};
 use super::read::SUFFIX;
 use crate::{Error, ErrorCode, Result, platform};
 
-/// The space to reserve before an exchange, in addition to the size of the current file.
+/// The disk space to reserve for one save, in addition to the current file's size.
 const SPACE: usize = 64 * 1024;
 
-/// No process takes longer between an exchange and its save.
+/// Older temporary files are left over from killed processes, because no save takes this long.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
-/// A file that only the owner of its lock replaces.
+/// A file that is replaced atomically. The caller must have the file's lock.
 pub(super) struct AtomicFile {
     folder: PathBuf,
     path: PathBuf,
-    /// The prefix of its temporary files.
+    /// The name prefix of the temporary files.
     prefix: String,
-    /// Whether other hosts see the folder.
+    /// Whether other hosts may use the same folder.
     on_network: bool,
-    /// Temporary files with reserved space, one for each save.
+    /// Temporary files with reserved disk space, one for each planned save.
     reserved: Vec<NamedTempFile>,
 }
 
 impl AtomicFile {
-    /// Creates the file `name` with the suffix `suffix` in `folder`.
     pub(super) fn new(folder: &Path, name: &str, suffix: &str, on_network: bool) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -41,7 +40,6 @@ impl AtomicFile {
         }
     }
 
-    /// Creates the file at `path`.
     pub(super) fn of(path: &Path, on_network: bool) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Self::new(path.parent().unwrap_or(Path::new("/")), &name, "", on_network)
@@ -51,7 +49,7 @@ impl AtomicFile {
         &self.path
     }
 
-    /// Reserves space for this number of replacements.
+    /// Reserves disk space for this number of saves.
     pub(super) fn probe(&mut self, saves: usize) -> Result<()> {
         if self.reserved.is_empty() {
             self.sweep();
@@ -64,14 +62,14 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Replaces the content, durably.
+    /// Replaces the file's content. The new content survives a crash.
     pub(super) fn replace(&mut self, bytes: &[u8]) -> Result<()> {
         self.probe(1)?;
         if let Err(error) = self.put(bytes) {
             if !platform::is_gone(&error) {
                 return Err(cannot_write("replace", &self.path, error));
             }
-            // Another host, or a cleaner of temporary files, has removed the reserved file.
+            // Another host, or a cleaner of temporary files, may have removed the reserved file.
             self.reserved.clear();
             self.probe(1)?;
             self.put(bytes).map_err(|error| cannot_write("replace", &self.path, error))?;
@@ -79,7 +77,6 @@ impl AtomicFile {
         self.sync_folder()
     }
 
-    /// Removes the file, if it exists.
     pub(super) fn remove(&self) -> Result<()> {
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(()),
@@ -88,7 +85,7 @@ impl AtomicFile {
         }
     }
 
-    /// Renames the file to a free name, and returns the new path.
+    /// Moves the file to a free name, so that no save overwrites the content, and returns the new path.
     pub(super) fn quarantine(&self) -> Result<Option<String>> {
         let free = (1..=u32::MAX)
             .map(|number| {
@@ -96,7 +93,7 @@ impl AtomicFile {
                 name.push(format!(".aside-{number}"));
                 PathBuf::from(name)
             })
-            // The lock keeps other processes from using the name.
+            // While this process has the lock, no other process creates a file with the free name.
             .find(|path| path.symlink_metadata().is_err());
         let quarantine = free.ok_or_else(|| {
             Error::new(
@@ -105,18 +102,18 @@ impl AtomicFile {
             )
         })?;
         match std::fs::rename(&self.path, &quarantine) {
-            // Another process has removed it.
+            // Another process may have removed the file.
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
             Err(error) => Err(cannot_write("rename", &self.path, error)),
             Ok(()) => {
-                // The file may be readable by other users.
+                // Other users may have had permission to read the file.
                 let _ = platform::make_private(&quarantine);
                 Ok(Some(quarantine.display().to_string()))
             }
         }
     }
 
-    /// Writes into a reserved file and renames it.
+    /// Writes the content to a reserved temporary file, which then replaces the file.
     fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         let mut file = self.reserved.pop().ok_or_else(|| std::io::Error::other("no space is reserved"))?;
         file.seek(SeekFrom::Start(0))?;
@@ -132,13 +129,13 @@ impl AtomicFile {
         let mut file = platform::temporary_file(&self.folder, &self.prefix, SUFFIX)?;
         let size = usize::try_from(size).unwrap_or(0) + SPACE;
         file.write_all(&vec![0; size])?;
-        // Some network file systems report a full disk or quota only here.
+        // Some network file systems report a full disk or an exceeded quota only on sync.
         file.as_file().sync_data()?;
         Ok(file)
     }
 
-    /// Removes temporary files of killed processes: under the lock, no other process writes here. On a network file
-    /// system, where locks of other hosts may not be visible, only old files are removed.
+    /// Removes temporary files of killed processes. Locks may not work across hosts, so on a network file system
+    /// recent files stay.
     fn sweep(&self) {
         let is_old = |entry: &DirEntry| {
             let modified = entry.metadata().and_then(|meta| meta.modified());
@@ -155,7 +152,6 @@ impl AtomicFile {
         }
     }
 
-    /// Makes a rename durable.
     fn sync_folder(&self) -> Result<()> {
         platform::sync_folder(&self.folder)
             .map_err(|error| cannot_write("sync the folder", &self.folder, error))

@@ -1,4 +1,4 @@
-//! Reads files of the store, and describes input and output errors.
+//! Reads files of the store, and creates errors about files.
 
 use std::io::{ErrorKind as IoErrorKind, Read};
 use std::path::Path;
@@ -8,14 +8,14 @@ use zeroize::Zeroizing;
 use crate::platform;
 use crate::{Error, ErrorCode, Result};
 
-/// The longest record.
+/// The size limit of an unencrypted record.
 pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
-/// The longest file: a sealed record in base64 has four bytes for three.
+/// The size limit of a file: base64 needs four bytes for three bytes of an encrypted record.
 pub(super) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
 
-/// Reads a file of this user, without following links. Of a file that is too long, it reads one byte more than
-/// allowed.
+/// Reads a file that this user owns, without following symbolic links. The result is longer than the limit if the
+/// file is too long.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
@@ -27,24 +27,23 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let message = format!("cannot read {}: it is not a file of this user", path.display());
         return Err(Error::new(ErrorCode::StoreUnreadable, message).with_hint("move it away"));
     }
-    // Large enough to read the file at once.
+    // A file of the expected size needs no reallocation, which would leave copies of secrets in memory.
     let size = usize::try_from(meta.len().min(LONGEST_FILE)).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(path, error))?;
     Ok(Some(bytes))
 }
 
-/// Returns the error for a file that cannot be read.
 pub(super) fn cannot_read(path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnreadable, "read", path, error)
 }
 
-/// Returns the error for a change that failed: `cannot REPLACE PATH: permission denied`.
+/// Returns the error for a failed change. `what` is a verb: `cannot WHAT PATH: permission denied`.
 pub(super) fn cannot_write(what: &str, path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnwritable, what, path, error)
 }
 
-/// Returns the error for a lock file that cannot be opened. If its folder cannot be written, that is the problem.
+/// Returns the error for a lock file that cannot be opened. If the folder is not writable, names the folder.
 pub(super) fn cannot_open_lock(path: &Path, error: std::io::Error) -> Error {
     match path.parent().filter(|_| error.kind() == IoErrorKind::PermissionDenied && !path.exists()) {
         Some(folder) => cannot_write("write to the folder", folder, error),

@@ -1,4 +1,4 @@
-//! A store whose logins are in a file of the service's own tools; the rest of each record is in another store.
+//! A store for providers whose grants are in a login file of the service's own tools. Another store has the records.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,17 +18,17 @@ use crate::{
     Result, Secret, Store, StoreAbout, sanitize,
 };
 
-/// Older tools write in place: an incomplete file is read again this many times, with this pause.
+/// Older tools overwrite the file in place, so an incomplete file is read again after a pause.
 const REREADS: usize = 20;
 const REREAD_PAUSE: Duration = Duration::from_millis(10);
 
-/// The records of one provider, joined with the file that contains its login.
+/// A provider's records, combined with the provider's login file.
 pub(crate) struct ExternalLoginStore {
     records: Arc<dyn Store>,
     join: Join,
 }
 
-/// Joins a record and the file.
+/// Combines a record with the content of the login file.
 #[derive(Clone)]
 struct Join {
     provider: Arc<dyn Provider>,
@@ -36,18 +36,17 @@ struct Join {
     context: Context,
 }
 
-/// The content of the file.
+/// The parsed content of the login file.
 enum Found {
-    /// No login; the file may have other content.
+    /// No login, but possibly other content.
     Nothing,
-    /// A login.
+    /// A login that the broker can use.
     Login(FileLogin),
-    /// Content that cannot be used, and why.
+    /// Content that cannot be used. `why` is the reason; `torn` means incomplete.
     Other { why: String, torn: bool },
 }
 
 impl ExternalLoginStore {
-    /// Creates the store. `file` contains the login of `provider`, and `records` its records.
     pub(crate) fn new(
         records: Arc<dyn Store>,
         provider: Arc<dyn Provider>,
@@ -61,7 +60,7 @@ impl ExternalLoginStore {
 #[async_trait]
 impl Store for ExternalLoginStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        // The file is written first and read last: it is never older than the record.
+        // A save writes the file before the record, so reading the file last gives the newest login.
         let record = self.records.peek(provider)?;
         Ok(self.join.join(provider, record, &self.join.read_file().found))
     }
@@ -72,7 +71,8 @@ impl Store for ExternalLoginStore {
             busy @ Locking::Busy(_) => return Ok(busy),
         };
         let path = self.join.file.path();
-        // Two state folders may share the file. Without its folder, no login can be lost.
+        // Brokers with different state folders may share the login file. Without the file's folder, there is no login
+        // to protect.
         let lock = match path.parent().filter(|folder| folder.is_dir()) {
             Some(folder) => match lock(&folder.join(LOCK)).map_err(hinted)? {
                 Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
@@ -98,7 +98,7 @@ impl Store for ExternalLoginStore {
     }
 }
 
-/// The lock file beside the login file. The service's own tools do not use it.
+/// The lock file beside the login file. Only brokers use this lock.
 const LOCK: &str = ".broker.lock";
 
 struct LockedExternalLogin {
@@ -107,13 +107,12 @@ struct LockedExternalLogin {
     login_file: AtomicFile,
     join: Join,
     provider: String,
-    /// The file, as it was last read or written.
+    /// The login file's content when it was last read or written.
     content: FileContent,
-    /// The grant in the file when the record was joined, or that was written since.
+    /// The grant that the login file contained when this process last read or wrote the file.
     known: Option<Secret>,
 }
 
-/// The file's content, bytes and version.
 struct FileContent {
     found: Found,
     bytes: Option<Zeroizing<Vec<u8>>>,
@@ -146,7 +145,7 @@ impl Locked for LockedExternalLogin {
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        // Between a response and its save, the file is read again only if it has changed.
+        // Between a response and its save, only a changed file is read again.
         let version = Version::of(self.join.file.path());
         if version.is_none() || version != self.content.version {
             self.content = self.join.read_file();
@@ -160,7 +159,7 @@ impl Locked for LockedExternalLogin {
                 tracing::info!("the service's own tools have logged in or out; their change is kept");
                 return self.save_record(record, self.known.clone()).await;
             }
-            // Only a usable login replaces a foreign one.
+            // Only a usable login may replace content that is not this issuer's.
             let other = self.join.is_foreign(&self.content.found, record);
             if other || (!record.is_external() && record.usable_grant().is_none()) {
                 return self.records.save(record).await;
@@ -195,7 +194,7 @@ impl Locked for LockedExternalLogin {
 }
 
 impl LockedExternalLogin {
-    /// Whether another program has logged in or out in the file since the record was joined.
+    /// Whether another program has logged in or out since this process last used the login file.
     fn is_theirs(&self) -> bool {
         match (&self.known, grant(&self.content.found)) {
             (known, Some(stored)) => !known.as_ref().is_some_and(|known| known.same_as(stored)),
@@ -205,16 +204,16 @@ impl LockedExternalLogin {
         }
     }
 
-    /// Writes the login to the file, then the rest to the record.
+    /// Writes the login to the login file, then the remaining data to the record.
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
-        // A login of another issuer, or one that was separate until now, is quarantined.
+        // Quarantines the login of another issuer, and a login that the broker did not share until now.
         let displaces = self.join.is_foreign(&self.content.found, record)
             || (!record.is_external() && !record.is_new_login() && grant(&self.content.found).is_some())
             || (record.is_new_login()
                 && matches!(&self.content.found, Found::Login(login) if login.of_another));
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
-            // The file cannot contain this login. Content of the previous login is removed.
+            // The login file cannot represent this login. A new login removes the previous one from the file.
             if record.is_new_login() {
                 self.remove_login()?;
                 return self.records.save(&record.with_login_in_record()).await;
@@ -225,19 +224,19 @@ impl LockedExternalLogin {
         if self.content.bytes.as_ref() != Some(&bytes) {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
-            // Without a version, the next save reads the file again and notices other writers.
+            // Without a version, the next save reads the file again and so notices other writers.
             self.known.clone_from(&login.refresh_token);
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
         Ok(quarantined.or(self.save_record(record, self.known.clone()).await?))
     }
 
-    /// Saves the record of a login whose grant is in the file.
+    /// Saves the record without the grant, which is in the login file.
     async fn save_record(&mut self, record: &Record, grant: Option<Secret>) -> Result<Option<String>> {
         self.records.save(&record.with_login_in_file(&self.join.path(), grant.as_ref())).await
     }
 
-    /// Removes the login from the file, but not one of another issuer.
+    /// Removes the login from the login file, unless the login is another issuer's.
     fn remove_login(&mut self) -> Result<()> {
         let (Found::Login(login), Some(bytes)) = (&self.content.found, &self.content.bytes) else {
             return Ok(());
@@ -262,9 +261,8 @@ impl Join {
         self.file.path().parent().is_some_and(Path::is_dir)
     }
 
-    /// Reads the file.
     fn read_file(&self) -> FileContent {
-        // The version comes first: a write during the read changes it.
+        // The version is read before the content, so that a concurrent write changes the version.
         let version = Version::of(self.file.path());
         let (found, bytes) = match read_bytes(self.file.path()) {
             Ok(None) => (Found::Nothing, None),
@@ -286,7 +284,7 @@ impl Join {
         FileContent { found, bytes, version }
     }
 
-    /// Whether the content is not known to be a login of this record's issuer.
+    /// Whether the content may be something other than a login of this record's issuer.
     fn is_foreign(&self, found: &Found, record: &Record) -> bool {
         match found {
             Found::Nothing => false,
@@ -295,7 +293,7 @@ impl Join {
         }
     }
 
-    /// Joins a loaded record with the login in the file.
+    /// Combines a loaded record with the login from the login file.
     fn join(&self, provider: &str, loaded: Loaded, found: &Found) -> Loaded {
         let now = self.context.now();
         let (issuer, account) = (self.provider.issuer(), self.provider.account());
@@ -309,7 +307,7 @@ impl Join {
         *record = record.of_issuer(issuer, account, now);
         let path = self.path();
         match found {
-            // An unmounted disk is not a logout.
+            // A missing folder may be an unmounted disk, and is not treated as a logout.
             Found::Nothing if record.is_external() && !self.folder_exists() => {
                 record.set_file_unusable(&path, "is missing, with its folder");
             }
@@ -336,7 +334,7 @@ fn make_folder(file: &Path) -> Result<()> {
     platform::make_folder(folder).map_err(|error| cannot_write("create the folder", folder, error))
 }
 
-/// Replaces the hint about the state folder, which does not apply to this file.
+/// Replaces the hint to choose another state folder, because the login file is not in that folder.
 fn hinted(error: Error) -> Error {
     error.with_hint(
         "to store this login separately from the service's own tools, set `share = false` for the provider",

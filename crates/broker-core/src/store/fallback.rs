@@ -1,5 +1,5 @@
-//! Fallback files on this host: for a record whose folder cannot be written, and for a lock if that folder's file
-//! system does not support locks.
+//! Fallback files on this host: for a record whose folder is not writable, and for a lock if the file system has no
+//! locks.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -11,17 +11,15 @@ use super::sealed::{Envelope, Sealer};
 use crate::platform::{self, runtime_folders};
 use crate::{Env, Loaded, Record, Result};
 
-/// The folders for fallback files of one store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FallbackStore {
     folders: Vec<PathBuf>,
     store: PathBuf,
-    /// A hash of the store's folder: several stores may share these folders.
+    /// A hash of the store's folder, because several stores share the fallback folders.
     hash: OnceLock<String>,
 }
 
-/// Returns the runtime folders of the user: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker`,
-/// `/tmp/broker-UID`.
+/// Returns the user's runtime folders: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker`, `/tmp/broker-UID`.
 pub(super) fn folders(env: &dyn Env) -> Vec<PathBuf> {
     let configured = env.var("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
     let mut folders: Vec<_> = configured.into_iter().map(|folder| folder.join("broker")).collect();
@@ -43,7 +41,7 @@ impl FallbackStore {
         format!("{provider}-{hash}.{ending}")
     }
 
-    /// Returns the newest fallback record, and how it is sealed.
+    /// Returns the newest fallback record, with its storage format.
     pub(super) fn read(
         &self,
         provider: &str,
@@ -51,7 +49,7 @@ impl FallbackStore {
     ) -> Result<Option<(Box<Record>, Option<String>)>> {
         let mut newest: Option<(Box<Record>, Option<String>)> = None;
         for path in self.files(provider) {
-            // A sealed record that cannot be opened now may be the newest.
+            // The read fails, because an encrypted record that cannot be opened now may be the newest.
             let found = match read(&path, provider, sealer) {
                 Err(error) if Envelope::of_file(&path).is_some() => return Err(error),
                 found => found,
@@ -65,7 +63,6 @@ impl FallbackStore {
         Ok(newest)
     }
 
-    /// The providers with a fallback record.
     pub(super) fn names(&self) -> Vec<String> {
         let ending = self.name("", "json");
         let folders = self.folders.iter().filter(|folder| is_private_folder(folder));
@@ -74,13 +71,12 @@ impl FallbackStore {
         files.filter_map(|name| name.strip_suffix(&ending).map(str::to_owned)).collect()
     }
 
-    /// The possible paths, without folders that other users can write to.
+    /// Returns the possible paths of a provider's fallback record, only in private folders.
     pub(super) fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
         let private = self.folders.iter().filter(|folder| is_private_folder(folder));
         private.map(move |folder| folder.join(self.name(provider, "json")))
     }
 
-    /// Saves the record in the first folder that can be written.
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
         let mut last_error = std::io::Error::other("no fallback folder is set");
         for folder in &self.folders {
@@ -92,10 +88,9 @@ impl FallbackStore {
         Err(last_error)
     }
 
-    /// Removes the fallback records after a restore or a logout.
     pub(super) fn clear(&self, provider: &str, sealer: Option<&dyn Sealer>) -> std::io::Result<()> {
         for path in self.files(provider) {
-            // An unreadable file may be the record of a newer version.
+            // An unreadable file stays, because a newer version may have written the file.
             if matches!(read(&path, provider, sealer), Ok(Found { loaded: Loaded::Record(_), .. })) {
                 std::fs::remove_file(path)?;
             }
@@ -103,8 +98,8 @@ impl FallbackStore {
         Ok(())
     }
 
-    /// The path of the lock for all processes of this host, whatever their environment and session.
-    /// [`FallbackStore::make_lock_folder`] creates its folder.
+    /// Returns the path of the lock that all processes of this host share, whatever their environment.
+    /// [`FallbackStore::make_lock_folder`] creates the folder.
     pub(super) fn lock_path(&self, provider: &str) -> PathBuf {
         let [_, lasting] = runtime_folders();
         lasting.join(self.name(provider, "lock"))
@@ -116,7 +111,7 @@ impl FallbackStore {
     }
 }
 
-/// Returns one path for all spellings of a folder, even if it cannot be reached now.
+/// Returns the same path for every spelling of a folder, even if the folder is unreachable now.
 fn canonical(folder: &Path) -> PathBuf {
     let plain: PathBuf =
         std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).components().collect();
@@ -128,7 +123,7 @@ fn canonical(folder: &Path) -> PathBuf {
     })
 }
 
-/// Creates a private folder, or checks that it is private: other users can write to `/tmp` too.
+/// Creates a folder and checks that it is private, because other users may create folders in `/tmp` too.
 fn make(folder: &Path) -> std::io::Result<()> {
     platform::make_folder(folder)?;
     if is_private_folder(folder) {

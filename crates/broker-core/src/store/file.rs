@@ -1,4 +1,4 @@
-//! Record files: one per provider, with a lock file beside it.
+//! A store with one record file and one lock file for each provider.
 
 use std::fs::TryLockError;
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ use super::sealed::Sealer;
 use crate::platform;
 use crate::{Env, Error, ErrorCode, Loaded, LockScope, Locking, Result, Store, StoreAbout};
 
-/// Record files in one folder: `NAME.json` (0600), and `NAME.lock`, which is locked during changes.
+/// A store of record files in one folder: `NAME.json` (mode 0600), and `NAME.lock`, which is locked during changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     pub(super) layout: StoreLayout,
 }
 
 impl FileStore {
-    /// Creates a store in `folder`, which is created (0700) with the first record. It has no fallback folder.
+    /// Creates a store in `folder`. The first save creates the folder with mode 0700. There is no fallback folder.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
@@ -30,7 +30,7 @@ impl FileStore {
         Self { layout: StoreLayout::new(folder, fallback) }
     }
 
-    /// Adds the user's runtime folder for fallback files: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker` or
+    /// Uses the user's runtime folders for fallback files: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker` or
     /// `/tmp/broker-UID`.
     #[must_use]
     pub fn with_runtime_folder(mut self, env: &dyn Env) -> Self {
@@ -38,14 +38,14 @@ impl FileStore {
         self
     }
 
-    /// Adds a sealer. New records are sealed as configured; stored records keep their format.
+    /// Adds encryption. New logins use the sealer's configured method; existing records keep their storage format.
     #[must_use]
     pub fn with_sealer(mut self, sealer: Arc<dyn Sealer>) -> Self {
         self.layout.sealer = Some(sealer);
         self
     }
 
-    /// The path of a provider's record.
+    /// Returns the path of a provider's record file.
     #[must_use]
     pub fn record_path(&self, provider: &str) -> PathBuf {
         self.layout.record_path(provider)
@@ -81,7 +81,7 @@ impl Store for FileStore {
 
     fn about(&self) -> StoreAbout {
         let filesystem = self.layout.filesystem();
-        // Only an attempt shows whether a network file system supports locks.
+        // Only a test lock shows whether a network file system supports locks.
         let try_lock = || tempfile::tempfile_in(&self.layout.folder).map(|file| file.try_lock());
         let unsupported = filesystem.is_network
             && matches!(try_lock(), Ok(Err(TryLockError::Error(error))) if platform::has_no_locks(&error));
@@ -98,11 +98,12 @@ impl Store for FileStore {
 }
 
 impl FileStore {
-    /// Locks the record, or returns the name of the process that has the lock.
+    /// Locks the record, or returns the process that has the lock.
     pub(super) fn lock(&self, provider: &str) -> Result<std::result::Result<LockedFile, Option<String>>> {
         self.make_folder()?;
         let beside = self.layout.folder.join(format!("{provider}.lock"));
-        // A network file system may not support locks: a second lock excludes other processes of this host.
+        // A network file system may not support locks, so an additional lock on this host excludes the host's
+        // processes.
         let on_host =
             if self.layout.filesystem().is_network { Some(self.lock_on_host(provider)) } else { None };
         if let Some(Ok(Attempt::Busy(holder))) = on_host {
@@ -111,7 +112,7 @@ impl FileStore {
         let (on_host, beside) = match lock(&beside)? {
             Attempt::Taken(lock) => (on_host.and_then(Result::ok), Some(lock)),
             Attempt::Busy(holder) => return Ok(Err(holder)),
-            // Only the lock of this host is left.
+            // Without locks in the folder, only the lock on this host is used.
             Attempt::Unsupported => (Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?), None),
         };
         let on_host = match on_host {

@@ -1,18 +1,17 @@
-//! The file system of a folder, and how far a lock there reaches.
+//! Finds a folder's file system, and whether locks in the folder work across hosts.
 
 use std::path::Path;
 
 use super::LockScope;
 use crate::platform;
 
-/// The file system of a folder.
 #[derive(Debug, Clone)]
 pub(super) struct Filesystem {
-    /// The name for the user: `ext4`, `nfs4 (server:/home)`.
+    /// The file system's name for the user: `ext4`, `nfs4 (server:/home)`.
     pub(super) name: String,
-    /// Whether other hosts may see the same files.
+    /// Whether other hosts may use the same files.
     pub(super) is_network: bool,
-    /// How far a lock (`flock`) on a file there reaches.
+    /// Whether a file lock (`flock`) excludes processes on other hosts too.
     pub(super) reach: LockScope,
 }
 
@@ -20,11 +19,11 @@ pub(super) struct Filesystem {
 struct Mount<'a> {
     kind: &'a str,
     source: &'a str,
-    /// The mount options: `vers=4.2,local_lock=none,…`.
+    /// The mount options, such as `vers=4.2,local_lock=none`.
     options: &'a str,
 }
 
-/// The network and cluster file systems, by the magic numbers of statfs(2).
+/// Network and cluster file systems, by their magic numbers from statfs(2).
 const NETWORK: [(u64, &str); 16] = [
     (0x6969, "nfs"),
     (0x0BD0_0BD0, "lustre"),
@@ -45,7 +44,7 @@ const NETWORK: [(u64, &str); 16] = [
 ];
 
 impl Filesystem {
-    /// Finds the file system of a folder, or of its nearest existing parent.
+    /// Finds the file system of a folder, or of the nearest parent that exists.
     pub(super) fn of(folder: &Path) -> Self {
         let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -54,10 +53,9 @@ impl Filesystem {
     }
 }
 
-/// An unknown type is treated like FUSE.
+/// The magic number of FUSE, used if the type is unknown.
 const UNKNOWN: u64 = 0x6573_5546;
 
-/// Finds the mount of a device (`8:1`).
 fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
     let line = mounts.lines().rfind(|line| line.split(' ').nth(2) == Some(device))?;
     let mut rest = line.split_once(" - ")?.1.split(' ');
@@ -72,7 +70,7 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
     };
     let has = |option: &str| mount.is_some_and(|mount| mount.options.split(',').any(|each| each == option));
     let reach = match kind {
-        // By default flock(2) locks the whole file at the server, in version 3 through lockd (nfs(5)).
+        // NFS servers support flock(2) by default, with lockd for version 3 (see nfs(5)).
         "nfs" if has("local_lock=none") => LockScope::Hosts,
         "nfs" if has("local_lock=all") || has("local_lock=flock") || has("nolock") => LockScope::Host,
         "lustre" if has("flock") => LockScope::Hosts,
@@ -92,7 +90,7 @@ fn describe(magic: u64, mount: Option<&Mount<'_>>) -> Filesystem {
 mod tests {
     use super::*;
 
-    /// type of statfs | options of the mount | name | how far a lock reaches
+    /// type of statfs | options of the mount | name | which processes a lock excludes
     const TABLE: &str = "
         0xEF53     | ext4 /dev/vda rw                                      | ext4            | this host
         0x01021994 | tmpfs tmpfs rw                                        | tmpfs           | this host
@@ -111,7 +109,7 @@ mod tests {
     ";
 
     #[test]
-    fn lock_scope_follows_the_table() {
+    fn lock_scope_depends_on_file_system_and_options() {
         for row in TABLE.lines().filter(|row| row.contains('|')) {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");

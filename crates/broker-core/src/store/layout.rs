@@ -1,4 +1,4 @@
-//! The paths of a store.
+//! The files and folders of a store.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,6 @@ use super::read::{Found, read};
 use super::sealed::Sealer;
 use crate::{Loaded, Result};
 
-/// The folder of a store, its fallback files and its sealer.
 #[derive(Debug, Clone)]
 pub(super) struct StoreLayout {
     pub(super) folder: PathBuf,
@@ -35,7 +34,7 @@ impl StoreLayout {
         self.sealer.as_deref()
     }
 
-    /// Returns the record, or a newer one from the fallback file.
+    /// Returns the stored record, or the fallback record if that is newer.
     pub(super) fn newest(&self, provider: &str) -> Result<Found> {
         let own = read(&self.record_path(provider), provider, self.sealer());
         match (own, self.fallback.read(provider, self.sealer())?) {

@@ -1,4 +1,4 @@
-//! File locks (flock(2)) and their owners.
+//! File locks with flock(2), and who has them.
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
@@ -8,10 +8,9 @@ use super::bytes::{cannot_open_lock, cannot_write};
 use crate::Result;
 use crate::platform::{self, Version};
 
-/// The result of an attempt to lock a file.
 pub(super) enum Attempt {
     Taken(File),
-    /// Another process has the lock: its name, if known.
+    /// Another process has the lock. The text describes that process, if known.
     Busy(Option<String>),
     /// The file system does not support locks.
     Unsupported,
@@ -25,11 +24,11 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Err(TryLockError::Error(error)) if platform::has_no_locks(&error) => return Ok(Attempt::Unsupported),
         Err(TryLockError::Error(error)) => return Err(cannot_write("lock", path, error)),
     }
-    // A cleaner of /tmp may remove the file between opening and locking.
+    // If a cleaner of /tmp removed the file before the lock was taken, the lock excludes no process.
     if !Version::is_at(path, &lock) {
         return Ok(Attempt::Busy(None));
     }
-    // Tells waiting processes who has the lock; an error does not matter.
+    // The text only tells waiting processes who has the lock, so a failed write is ignored.
     let _ = platform::note_in_lock(&lock, &this_process());
     Ok(Attempt::Taken(lock))
 }
@@ -38,7 +37,8 @@ fn this_process() -> String {
     format!("{} {}", std::process::id(), platform::host_name())
 }
 
-/// Returns the owner of the lock: from the kernel, else from the file, whose owner may be on another host.
+/// Returns the process that has the lock: from the kernel or, for a process on another host, from the lock file's
+/// text.
 fn holder(lock: &File) -> Option<String> {
     if let Some(process) = platform::lock_holder(lock) {
         return Some(format!("process {process}"));

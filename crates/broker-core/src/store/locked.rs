@@ -1,4 +1,4 @@
-//! Replaces a record file under its lock.
+//! Replaces a record file while this process has the record's lock.
 
 use std::fs::File;
 
@@ -11,21 +11,20 @@ use super::read::read;
 use super::sealed::{no_sealer, not_json};
 use crate::{Error, ErrorCode, Loaded, Locked, Migrated, Record, Result, zeroizing};
 
-/// A record under its lock.
+/// A record file whose lock this process has.
 pub(super) struct LockedFile {
-    /// Closing the files unlocks them.
+    /// The open lock files. Closing them releases the locks.
     _locks: Vec<File>,
     layout: StoreLayout,
     file: AtomicFile,
     provider: String,
-    /// Whether the stored file could not be read: checked at load, not between a response and its save.
+    /// Whether the record file was unreadable at load. A save quarantines such a file.
     unreadable: bool,
-    /// How the record is sealed; it stays so until a new login.
+    /// The record's encryption method, which only a new login changes.
     sealed_with: Option<String>,
 }
 
 impl LockedFile {
-    /// Creates the record of `provider`, whose locks are `locks`.
     pub(super) fn new(layout: StoreLayout, provider: &str, locks: Vec<File>) -> Self {
         let file = AtomicFile::new(&layout.folder, provider, ".json", layout.filesystem().is_network);
         let mut locked = Self {
@@ -40,12 +39,11 @@ impl LockedFile {
         locked
     }
 
-    /// How new records are sealed.
+    /// Returns the configured encryption method; `None` for plain text.
     fn configured(&self) -> Option<String> {
         self.layout.sealer()?.configured().map(str::to_owned)
     }
 
-    /// Checks that a record can be sealed this way.
     fn probe_seal(&self, with: Option<&str>) -> Result<()> {
         match (with, self.layout.sealer()) {
             (Some(with), Some(sealer)) => sealer.probe(with, &self.provider),
@@ -53,7 +51,7 @@ impl LockedFile {
         }
     }
 
-    /// Returns the content of the file: the record, sealed if `with` says so.
+    /// Returns the content of the record file, encrypted unless `with` is `None`.
     fn bytes(&self, record: &Record, with: Option<&str>) -> Result<Zeroizing<Vec<u8>>> {
         let plain = zeroizing::json(record, true).map_err(not_json)?;
         match (with, self.layout.sealer()) {
@@ -63,12 +61,11 @@ impl LockedFile {
         }
     }
 
-    /// How this record is to be sealed: a new login as configured, others as they are.
+    /// Returns the encryption method for a save: the configured one for a new login, otherwise the record's.
     fn seal_for(&self, record: &Record) -> Option<String> {
         if record.is_new_login() { self.configured() } else { self.sealed_with.clone() }
     }
 
-    /// Rewrites the record in the configured storage format.
     pub(super) async fn migrate(&mut self) -> Result<Migrated> {
         let (record, in_fallback) = match self.load().await? {
             Loaded::Nothing => return Ok(Migrated::Nothing),
@@ -78,7 +75,7 @@ impl LockedFile {
         };
         let configured = self.configured();
         if self.sealed_with == configured && !in_fallback {
-            // The fallback file may have an older copy in the old format.
+            // The fallback file may contain an older copy in the old storage format.
             self.clear_fallback()?;
             return Ok(Migrated::Already);
         }
@@ -95,7 +92,6 @@ impl LockedFile {
         })
     }
 
-    /// Moves an unreadable file to quarantine.
     fn quarantine_unreadable(&mut self) -> Result<Option<String>> {
         if !std::mem::take(&mut self.unreadable) {
             return Ok(None);

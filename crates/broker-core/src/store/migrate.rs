@@ -1,4 +1,4 @@
-//! Storage formats of records, and migration to the configured one.
+//! Storage formats of records (plain text or encrypted), and the conversion to the configured format.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,30 +9,30 @@ use super::sealed::Envelope;
 use crate::backoff::Backoff;
 use crate::{Result, is_provider_name};
 
-/// The storage format of a record.
+/// The storage format of a record file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageFormat {
-    /// Plain text, or not a record.
+    /// Plain text, or content that is not a record.
     Plain,
-    /// Sealed with this.
+    /// Encrypted with the named method, such as a passphrase or the OS keyring.
     Sealed(String),
 }
 
 /// The result of [`FileStore::migrate`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migrated {
-    /// It was rewritten in the configured format.
+    /// The record was rewritten in the configured storage format.
     Moved,
-    /// It was in the configured format already.
+    /// The record already had the configured storage format.
     Already,
     /// No record is stored.
     Nothing,
-    /// It cannot be read, and is unchanged; the text says why.
+    /// The record is unreadable and was not changed; the text says why.
     Unreadable(String),
 }
 
 impl FileStore {
-    /// The providers that have a record in this store or in a fallback file, configured or not.
+    /// Returns the providers that have a record or a fallback record, configured or not.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let files = self.files().into_iter();
@@ -45,7 +45,7 @@ impl FileStore {
         names
     }
 
-    /// Returns the storage format of a provider's record, without decrypting it; `None` if no record is stored.
+    /// Returns the storage format of a provider's record without decryption; `None` if no record is stored.
     pub fn storage_format(&self, provider: &str) -> Result<Option<StorageFormat>> {
         let fallback = self.layout.fallback.files(provider).collect::<Vec<_>>();
         for path in fallback.iter().chain([&self.record_path(provider)]) {
@@ -59,8 +59,8 @@ impl FileStore {
         Ok(None)
     }
 
-    /// Rewrites a provider's record in the configured format, under its lock and atomically. It waits for the lock up to
-    /// `limit`, and calls `tell` if that takes long. It needs a tokio runtime with time.
+    /// Rewrites a provider's record atomically in the configured storage format. Waits up to `limit` for the lock,
+    /// and calls `tell` if the wait is long. Needs a tokio runtime with time.
     pub async fn migrate(
         &self,
         provider: &str,
@@ -81,7 +81,7 @@ impl FileStore {
         }
     }
 
-    /// Runs `work` with all records locked. If another process has a lock, returns `None` and does nothing.
+    /// Locks all records and runs `work`. If another process has a lock, returns `None` without running `work`.
     pub fn while_idle<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
         let locks = self.files().into_iter().filter_map(|name| name.strip_suffix(".lock").map(str::to_owned));
         let mut all = Vec::new();
@@ -94,7 +94,7 @@ impl FileStore {
         work().map(Some)
     }
 
-    /// The quarantined records in this folder that are not sealed and may be plain text.
+    /// Returns the paths of quarantined files that are not encrypted and may contain plain-text secrets.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
         let mut names: Vec<_> =

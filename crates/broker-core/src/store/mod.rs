@@ -38,78 +38,79 @@ pub use migrate::{Migrated, StorageFormat};
 #[cfg(feature = "file")]
 pub use sealed::{Envelope, Sealer};
 
-/// A store of records and their locks. A store that many hosts share locks across hosts.
+/// A store of records with locks. If several hosts share a store, a lock should exclude the other hosts too.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Reads the record without a lock and without waiting. It may be about to change, but it is complete.
+    /// Reads the record without a lock or a wait. Another process may be changing the record, but the result is
+    /// complete.
     fn peek(&self, provider: &str) -> Result<Loaded>;
 
-    /// Locks a provider's record, if no other process has the lock.
+    /// Locks a provider's record, unless another process has the lock.
     async fn try_lock(&self, provider: &str) -> Result<Locking>;
 
-    /// Describes the store and the reach of its lock.
+    /// Describes the store, and which processes its lock excludes.
     fn about(&self) -> StoreAbout;
 }
 
-/// A description of a store.
+/// A description of a store, for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreAbout {
-    /// The location of the records, such as a folder.
+    /// Where the records are, such as the path of a folder.
     pub place: String,
-    /// The storage, such as a file system.
+    /// What stores the records, such as a file system type.
     pub on: String,
-    /// Whether other hosts may see the records.
+    /// Whether other hosts may use the same records.
     pub shared: bool,
-    /// The reach of the lock.
+    /// Which processes a lock excludes.
     pub reach: LockScope,
-    /// The location of the lock, if it is not beside the record.
+    /// Where the lock is, if not in the records' folder.
     pub lock_elsewhere: Option<String>,
 }
 
-/// The processes that a lock excludes.
+/// The processes that a record's lock excludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockScope {
-    /// All processes of this host, and of no other.
+    /// The processes of this host only.
     Host,
-    /// All processes of all hosts that see the records.
+    /// The processes of all hosts that use the records.
     Hosts,
-    /// All processes of this host; for other hosts this is unknown.
+    /// The processes of this host. Whether other hosts are excluded is unknown.
     Unknown,
 }
 
 /// The result of [`Store::try_lock`].
 pub enum Locking {
-    /// The locked record; dropping it unlocks.
+    /// The locked record. Dropping the value releases the lock.
     Taken(Box<dyn Locked>),
-    /// Another process has the lock: its name, if known.
+    /// Another process has the lock. The text describes that process, if known.
     Busy(Option<String>),
 }
 
-/// A record under its lock.
+/// A record whose lock this process has.
 #[async_trait]
 pub trait Locked: Send {
-    /// Reads the record.
+    /// Reads the locked record.
     async fn load(&mut self) -> Result<Loaded>;
 
-    /// Checks permissions and reserves space for this number of saves. It is called before every exchange, so that no
-    /// grant is spent whose response could not be saved.
+    /// Checks permissions and reserves disk space for `saves` saves. The broker calls this before every exchange,
+    /// because a service may replace a grant whose response cannot be saved.
     async fn probe(&mut self, saves: usize) -> Result<()>;
 
-    /// Checks that the record of a new login can be saved; its storage format may differ from the stored record's. It
-    /// is called before the user or the service is asked.
+    /// Checks that the record of a new login can be saved, perhaps in another storage format. The broker calls this
+    /// before asking the user or the service.
     async fn probe_login(&mut self) -> Result<()> {
         self.probe(1).await
     }
 
-    /// Saves the record atomically and durably. An unreadable file is quarantined, never overwritten; its new path is
-    /// returned.
+    /// Saves the record atomically; a saved record survives a crash. Moves an unreadable file to quarantine instead
+    /// of overwriting it, and returns the quarantine path.
     async fn save(&mut self, record: &Record) -> Result<Option<String>>;
 
     /// Saves the record to a fallback file after [`Locked::save`] failed, and returns the path. [`Store::peek`] and
-    /// [`Locked::load`] read it from there until it is restored.
+    /// [`Locked::load`] then return the fallback record until the next [`Locked::save`].
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String>;
 
-    /// Removes the record. An unreadable file is quarantined; its new path is returned.
+    /// Removes the record. Moves an unreadable file to quarantine, and returns the quarantine path.
     async fn forget(&mut self) -> Result<Option<String>>;
 }
 
@@ -118,11 +119,10 @@ pub trait Locked: Send {
 pub enum Loaded {
     /// No record is stored.
     Nothing,
-    /// A record.
+    /// A complete record.
     Record(Box<Record>),
-    /// A record from the fallback file, which should be restored as soon as possible: see
-    /// [`Locked::save_to_fallback`].
+    /// A record from the fallback file, which the broker should restore soon: see [`Locked::save_to_fallback`].
     FromFallback(Box<Record>),
-    /// A file that this version cannot read (incomplete, empty, of a newer format); the text says why.
+    /// A file that this version cannot read because it is incomplete, empty or newer; the text says why.
     Unreadable(String),
 }

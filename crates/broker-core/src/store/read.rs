@@ -1,4 +1,4 @@
-//! Reads record files.
+//! Reads and parses record files.
 
 use std::path::Path;
 
@@ -9,13 +9,11 @@ use super::sealed::{Envelope, SEALED_FORMAT, Sealer, open};
 use crate::record::FORMAT;
 use crate::{Loaded, Record, Result};
 
-/// The suffix of temporary files.
 pub(super) const SUFFIX: &str = ".tmp";
 
-/// The content of a record file.
 pub(super) struct Found {
     pub(super) loaded: Loaded,
-    /// How it is sealed; `None` for plain text.
+    /// The encryption method; `None` for plain text.
     pub(super) sealed_with: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Sealed (encrypted) records and their file format.
+//! Encrypted ("sealed") records and their file format.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -10,50 +10,51 @@ use zeroize::Zeroizing;
 use super::bytes::read_bytes;
 use crate::{Error, ErrorCode, Result};
 
-/// The format number of sealed record files. It continues the numbers of plain records: a version without sealing
-/// reports that a newer version wrote the file.
+/// The version number of encrypted record files. Versions without encryption then report that a newer version wrote
+/// the file.
 pub(crate) const SEALED_FORMAT: u64 = 2;
 
 /// Encrypts and decrypts the records of a file store.
 pub trait Sealer: Send + Sync + Debug {
-    /// How new logins are sealed; `None` for plain text.
+    /// Returns the encryption method for new logins; `None` for plain text.
     fn configured(&self) -> Option<&str>;
 
-    /// Checks that a record can be sealed this way, with a key that can be read again. It is called under the record's
-    /// lock, before every exchange and login.
+    /// Checks that a record can be encrypted with the method `with`, and that the key can be read again. The broker
+    /// calls this before every exchange and login, under the record's lock.
     fn probe(&self, with: &str, provider: &str) -> Result<()>;
 
-    /// Seals a record with the key from [`Sealer::probe`]: between an exchange and its save the user is not asked.
+    /// Encrypts a record with the key from [`Sealer::probe`], because a save must not ask the user for a passphrase.
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope>;
 
-    /// Decrypts a record; `None` if it is damaged. A missing or different key is an error, because the record is intact.
+    /// Decrypts a record; `None` if the file is damaged. Fails if the key is missing or wrong, because the record may
+    /// be intact.
     fn open(&self, envelope: &Envelope) -> Result<Option<Zeroizing<Vec<u8>>>>;
 }
 
-/// The file of a sealed record.
+/// The content of an encrypted record file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     version: u64,
-    /// The provider of the record.
+    /// The provider whose record is encrypted.
     pub provider: String,
-    /// How it is sealed: the source of the key.
+    /// The encryption method, which names the source of the key.
     pub with: String,
-    /// A fingerprint of the key.
+    /// A fingerprint of the encryption key.
     pub key: String,
-    /// How the key is derived from a passphrase.
+    /// The key derivation parameters, if the key comes from a passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kdf: Option<Value>,
-    /// The nonce, in base64.
+    /// The encryption nonce, in base64.
     pub nonce: String,
-    /// The sealed record, in base64.
+    /// The encrypted record, in base64.
     pub sealed: String,
-    /// The file that it was read from; empty for a new one.
+    /// The file that the envelope was read from; empty for a new envelope.
     #[serde(skip)]
     pub file: PathBuf,
 }
 
 impl Envelope {
-    /// Creates an empty envelope.
+    /// Creates an envelope without an encrypted record.
     #[must_use]
     pub fn new(provider: &str, with: &str, key: &str, kdf: Option<Value>) -> Self {
         Self {
@@ -68,7 +69,7 @@ impl Envelope {
         }
     }
 
-    /// The unencrypted fields, authenticated with the record so that one file cannot replace another.
+    /// Returns the unencrypted fields as associated data: authenticating them prevents swapped files.
     #[must_use]
     pub fn bound(&self) -> Vec<u8> {
         let kdf = self.kdf.as_ref().map(Value::to_string).unwrap_or_default();
@@ -76,18 +77,16 @@ impl Envelope {
         ["broker record", &version, &self.provider, &self.with, &self.key, &kdf].join("\0").into_bytes()
     }
 
-    /// Parses an envelope.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Self>(bytes).ok().filter(|envelope| envelope.version == SEALED_FORMAT)
     }
 
-    /// Reads the envelope in a file.
+    /// Reads a file; `None` if it is not an encrypted record.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<Self> {
         Some(Self::read(&read_bytes(file).ok().flatten()?)?.at(file))
     }
 
-    /// Sets the file that it was read from.
     pub(super) fn at(self, file: &Path) -> Self {
         Self { file: file.to_owned(), ..self }
     }
@@ -97,7 +96,8 @@ impl Envelope {
         Ok(Zeroizing::new(bytes))
     }
 
-    /// Iterates over the sealed records in a folder, including quarantined ones, by file name. Each is read when needed.
+    /// Iterates over the encrypted records in a folder by file name, including quarantined ones. Reads each file when
+    /// needed.
     pub fn all_in(folder: &Path) -> impl Iterator<Item = Self> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -109,7 +109,7 @@ impl Envelope {
     }
 }
 
-/// Decrypts an envelope; `None` if it is damaged.
+/// Decrypts a record; `None` if the file is damaged.
 pub(super) fn open(envelope: &Envelope, sealer: Option<&dyn Sealer>) -> Result<Option<Zeroizing<Vec<u8>>>> {
     match sealer {
         Some(sealer) => sealer.open(envelope),
@@ -117,7 +117,7 @@ pub(super) fn open(envelope: &Envelope, sealer: Option<&dyn Sealer>) -> Result<O
     }
 }
 
-/// Returns the error for a sealed record in a program without a sealer.
+/// Returns the error for an encrypted record in a program without encryption support.
 pub(super) fn no_sealer(with: &str) -> Error {
     Error::new(
         ErrorCode::StoreSealed,
@@ -126,7 +126,6 @@ pub(super) fn no_sealer(with: &str) -> Error {
     .with_hint("build the program with the feature `sealed` or `keyring`")
 }
 
-/// Returns the error for a record that cannot be serialized.
 pub(super) fn not_json(error: serde_json::Error) -> Error {
     Error::new(ErrorCode::Internal, "cannot serialize the record as JSON").with_source(error)
 }

@@ -1,4 +1,4 @@
-//! Numbers and times at the ends of their types, in records and responses: no call panics.
+//! Tests that extreme numbers and times in records and responses cause no panic.
 
 use broker_core::{Claims, ExpiresAs, HttpResponse, Phase, Secret, Token, TokenRequest, Window, seconds};
 use broker_testkit::World;
@@ -35,7 +35,7 @@ const TIMES: [&str; 6] = [
     "+262142-12-31T23:59:59Z",
 ];
 
-/// A record with every numeric field and every time.
+/// Returns a record that contains every numeric and every time field.
 fn full_record(now: DateTime<Utc>) -> Value {
     let (past, soon) = (now - TimeDelta::minutes(1), now + TimeDelta::hours(1));
     let token = json!({ "secret": "t", "token_type": "Bearer", "issued_at": past, "expires_at": soon,
@@ -53,7 +53,7 @@ fn full_record(now: DateTime<Utc>) -> Value {
     })
 }
 
-/// Runs every kind of call on this record, each in a new process.
+/// Makes every kind of broker call with this record. A new broker each time reads the record from disk.
 async fn use_record(record: &Value, case: &str) {
     let world = World::new();
     let provider = || {
@@ -141,7 +141,7 @@ fn windows_of_extreme_durations_do_not_overflow() {
 }
 
 #[test]
-fn seconds_of_a_response_are_limited_to_100_years() {
+fn response_seconds_are_limited_to_100_years() {
     assert_eq!(seconds(&json!(i64::MAX)), Some(LONGEST));
     assert_eq!(seconds(&json!(i64::MAX.to_string())), Some(LONGEST));
     assert_eq!(seconds(&json!(u64::MAX)), Some(LONGEST));

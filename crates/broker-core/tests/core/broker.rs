@@ -1,4 +1,4 @@
-//! The broker with test providers.
+//! Tests of the broker with scripted providers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::issuer;
 
 type Act = dyn Fn(usize, &Context, &Record, &TokenRequest) -> Result<RecordUpdate> + Send + Sync;
 
-/// A provider whose exchanges are a function of their number.
+/// A provider whose closure returns the result of each exchange, given the number of the exchange.
 pub(crate) struct Scripted {
     issuer: Issuer,
     exchanges: AtomicUsize,
@@ -67,7 +67,7 @@ pub(crate) fn token(context: &Context, name: &str, lifetime: TimeDelta) -> Token
 }
 
 #[tokio::test]
-async fn saves_each_exchange_before_the_next() {
+async fn broker_saves_each_exchange_before_the_next() {
     let world = World::new();
     let path = world.record_path();
     let provider = Scripted::new(move |number, context, record, request| {
@@ -84,7 +84,7 @@ async fn saves_each_exchange_before_the_next() {
 }
 
 #[tokio::test]
-async fn provider_without_progress_is_stopped() {
+async fn provider_that_never_returns_a_token_fails() {
     let provider =
         Scripted::new(|_, context, _, _| Ok(RecordUpdate::grant(Secret::new("again"), context.now())));
     let error = World::new().broker(provider.clone()).token(World::NAME, &TokenRequest::new()).await;
@@ -93,7 +93,7 @@ async fn provider_without_progress_is_stopped() {
 }
 
 #[tokio::test]
-async fn panicking_provider_is_an_error_and_unlocks() {
+async fn panic_in_a_provider_is_an_error_and_frees_the_lock() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| match number {
         0 => std::panic::resume_unwind(Box::new(())),
@@ -107,7 +107,7 @@ async fn panicking_provider_is_an_error_and_unlocks() {
 }
 
 #[tokio::test]
-async fn each_scope_has_its_own_token() {
+async fn tokens_of_different_scopes_are_stored_separately() {
     let world = World::new();
     let provider = Scripted::new(|_, context, _, request| {
         Ok(RecordUpdate::token(
@@ -125,7 +125,7 @@ async fn each_scope_has_its_own_token() {
 }
 
 #[tokio::test]
-async fn five_second_tokens_have_windows() {
+async fn five_second_token_is_renewed_before_expiry() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| {
         Ok(RecordUpdate::token(request.scopes(), token(context, &number.to_string(), TimeDelta::seconds(5))))
@@ -144,7 +144,7 @@ async fn five_second_tokens_have_windows() {
         );
         world.clock.advance(TimeDelta::seconds(1));
     }
-    // Renewed 1.25 s before expiry: at 4 s and 8 s.
+    // Five-second tokens are renewed 1.25 s before expiry, so a call each second renews at 4 s and 8 s.
     assert_eq!(tokens.join(" "), "0 0 0 0 1 1 1 1 2 2");
 }
 
@@ -166,7 +166,7 @@ async fn cached_record_is_reloaded_after_a_second() {
 }
 
 #[tokio::test]
-async fn expired_intermediate_token_is_an_error() {
+async fn request_fails_if_an_intermediate_token_is_expired() {
     let provider = Scripted::new(|_, context, _, _| {
         Ok(RecordUpdate::token(
             &broker_core::ScopeKey::default(),

@@ -1,4 +1,4 @@
-//! Expiry times in the forms of services.
+//! Tests of expiry times in the formats that services use.
 
 use broker_core::{ExpiresAs, Pattern, value_at};
 use chrono::{DateTime, TimeZone, Utc};
@@ -13,7 +13,7 @@ fn form(text: &str) -> ExpiresAs {
 }
 
 #[test]
-fn reads_every_form_of_expiry() {
+fn expiry_is_read_in_every_format() {
     let forms = [
         ("seconds", json!(3600), Some(at(11))),
         ("seconds", json!("3600"), Some(at(11))),
@@ -38,7 +38,7 @@ fn reads_every_form_of_expiry() {
 }
 
 #[test]
-fn unknown_form_is_an_error() {
+fn unknown_expiry_format_is_an_error() {
     for text in ["", "iso", "secs", "%Q", "tomorrow"] {
         let error = serde_json::from_value::<ExpiresAs>(Value::from(text)).expect_err(text);
         assert!(error.to_string().contains("MM/DD/YYYY"), "{text}: {error}");
@@ -46,7 +46,7 @@ fn unknown_form_is_an_error() {
 }
 
 #[test]
-fn pattern_writes_what_it_reads() {
+fn date_pattern_parses_the_text_that_it_formats() {
     for text in ["MM/DD/YYYY", "%Y-%m-%d", "YYYY/DD/MM HH:mm"] {
         let pattern = Pattern::parse(text).expect(text);
         let read = pattern.read(&pattern.write(at(10))).expect(text);
@@ -56,7 +56,7 @@ fn pattern_writes_what_it_reads() {
 }
 
 #[test]
-fn path_selects_values_in_objects_and_lists() {
+fn value_path_selects_from_objects_and_lists() {
     let value = json!({ "data": { "tokens": [{ "token": "a" }, { "token": "b" }] }, "a.b": 1 });
     assert_eq!(value_at(&value, "data.tokens.1.token"), Some(&json!("b")));
     assert_eq!(value_at(&value, "data.tokens.2.token"), None);

@@ -1,4 +1,4 @@
-//! Hosts that accept tokens.
+//! Tests of the patterns for hosts that accept tokens.
 
 use broker_core::host_matches;
 

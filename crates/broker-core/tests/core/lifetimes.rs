@@ -1,4 +1,4 @@
-//! Requests with a lifetime, and refused scopes: which token is used, and what is stored.
+//! Tests of requests with a lifetime, and of refused scopes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::broker::{Scripted, token};
 
-/// A service whose tokens are valid for at most seven days, and which fails after a negative number of days.
+/// A service whose tokens last at most seven days. If `days` is negative, the service fails.
 fn seven_days(days: &Arc<AtomicI64>) -> Arc<Scripted> {
     let days = days.clone();
     Scripted::new(move |number, context, _, request| match days.load(Ordering::SeqCst) {
@@ -30,11 +30,11 @@ async fn get(broker: &Broker, request: &TokenRequest) -> Token {
 }
 
 #[tokio::test]
-async fn shorter_token_is_replaced_once_per_lifetime() {
+async fn too_short_token_is_replaced_once_per_lifetime() {
     let (world, days) = (World::new(), Arc::new(AtomicI64::new(7)));
     let provider = seven_days(&days);
     let plain = TokenRequest::new().scope("stac");
-    // The request, and the number of exchanges after it.
+    // Each row: a request, and how many exchanges there were after that request.
     let calls = [
         (plain.clone(), 1),
         (expiring_in("7d"), 1),
@@ -52,7 +52,7 @@ async fn shorter_token_is_replaced_once_per_lifetime() {
         (expiring_in("20000years"), 4),
     ];
     for (request, exchanges) in calls {
-        // A new process each time: the record remembers the lifetime.
+        // A new broker has only the stored record, which must contain the requested lifetime.
         get(&world.broker(provider.clone()), &request).await;
         let login = world.broker(provider.clone()).token_or_login(World::NAME, &request).await;
         assert!(login.expect("a token").1.is_none());
@@ -61,7 +61,7 @@ async fn shorter_token_is_replaced_once_per_lifetime() {
 }
 
 #[tokio::test]
-async fn whole_days_count_as_the_requested_lifetime() {
+async fn token_up_to_a_day_shorter_than_requested_is_used() {
     let (world, days) = (World::new(), Arc::new(AtomicI64::new(29)));
     let provider = seven_days(&days);
     get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
@@ -72,7 +72,7 @@ async fn whole_days_count_as_the_requested_lifetime() {
 }
 
 #[tokio::test]
-async fn short_lifetimes_have_a_smaller_tolerance() {
+async fn one_hour_token_is_not_used_for_a_12_hour_request() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| {
         let token = token(context, &number.to_string(), TimeDelta::hours(1));
@@ -84,7 +84,7 @@ async fn short_lifetimes_have_a_smaller_tolerance() {
 }
 
 #[tokio::test]
-async fn shorter_token_is_used_if_the_service_fails() {
+async fn too_short_token_is_used_if_the_service_fails() {
     let (world, days) = (World::new(), Arc::new(AtomicI64::new(7)));
     let provider = seven_days(&days);
     let old = get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
@@ -102,7 +102,7 @@ async fn shorter_token_is_used_if_the_service_fails() {
     assert!(!token.secret().same_as(old.secret()));
 }
 
-/// A service that knows no scopes, and refuses with this error.
+/// A service that refuses every request with scopes by the given error.
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
     Scripted::new(move |_, context, _, request| {
         if request.scopes().is_empty() {
@@ -113,7 +113,7 @@ fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
 }
 
 #[tokio::test]
-async fn refused_scope_is_not_a_failure_of_the_login() {
+async fn refused_scope_is_not_shown_as_login_failure() {
     let world = World::new();
     let broker = world.broker(no_scopes(|| Error::refused("no such scope")));
     for login_first in [false, true] {
@@ -131,14 +131,14 @@ async fn refused_scope_is_not_a_failure_of_the_login() {
 }
 
 #[tokio::test]
-async fn refused_client_is_a_failure_of_the_login() {
+async fn refused_client_is_shown_as_login_failure() {
     let world = World::new();
     let broker = world.broker(no_scopes(|| Error::new(ErrorCode::ClientRefused, "wrong secret")));
     let request = TokenRequest::new().scope("stac");
     broker.token(World::NAME, &request).await.expect_err("refused");
     let failure = broker.status(World::NAME).expect("a status").last_failure.expect("a failure");
     assert_eq!(failure.code, Some(ErrorCode::ClientRefused));
-    // A newer token resolves it.
+    // A token that is issued later shows that the failure is resolved.
     world.clock.advance(TimeDelta::seconds(1));
     get(&broker, &TokenRequest::new()).await;
     assert!(broker.status(World::NAME).expect("a status").last_failure.is_none());

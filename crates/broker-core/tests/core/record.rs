@@ -1,4 +1,4 @@
-//! Invariants of the record under random operations of several processes (proptest).
+//! Property tests (proptest): random operations of several processes never violate the invariants of the record.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ use service::{Fault, ISSUERS, Subject, Wire};
 
 const NAME: &str = "subject";
 
-/// A call of one actor.
+/// A broker call of one actor.
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Token { scope: usize, force: bool },
@@ -30,20 +30,20 @@ enum Call {
     Logout { local: bool },
 }
 
-/// One step. The number of an actor is taken modulo their count.
+/// One random step. The actor's number is taken modulo the number of actors.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Concurrent calls, and a fault of the first request.
+    /// Concurrent calls, and a fault of the first request to the service.
     Calls(Vec<(usize, Call)>, Option<Fault>),
-    /// A call that is cancelled after this number of turns.
+    /// A call whose task is cancelled after this number of yields.
     Dropped(usize, Call, u8, Option<Fault>),
-    /// The process of an actor is killed during a request.
+    /// The actor's process is killed during a request.
     Dies(usize, Call, Fault),
-    /// The clock moves by minutes.
+    /// The clock moves by this number of minutes, possibly back.
     Clock(i64),
-    /// An actor's configuration names this issuer from now on.
+    /// The actor's configuration (first number) changes to another issuer (second number).
     Configured(usize, usize),
-    /// A newer version, or the user, adds a field that this version does not know.
+    /// A field that this version does not know is added to the record file.
     Edited(u64),
 }
 
@@ -74,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The same cases in every run, unless `PROPTEST_RNG_SEED` or `PROPTEST_CASES` is set.
+/// Runs the same cases every time, unless `PROPTEST_RNG_SEED` or `PROPTEST_CASES` is set.
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
@@ -90,7 +90,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn random_operations_keep_the_invariants(
+    fn random_operations_never_violate_record_invariants(
         actors in 2..5_usize,
         steps in proptest::collection::vec(step(), 1..40),
     ) {
@@ -102,13 +102,13 @@ proptest! {
     }
 }
 
-/// A process: its view of the record, and its configuration.
+/// A simulated process: a broker and the issuer that its configuration names.
 struct Actor {
     broker: Broker,
     issuer: usize,
 }
 
-/// The state of one issuer in the record file.
+/// One issuer's part of the record file.
 struct IssuerPart {
     issuer: usize,
     grant: Option<String>,
@@ -122,16 +122,16 @@ struct Machine {
     clock: TestClock,
     wire: Wire,
     actors: Vec<Actor>,
-    /// The number of the newest grant of each issuer on disk so far.
+    /// For each issuer, the highest number of a grant that was on disk.
     newest: [u64; 2],
-    /// The expected unknown field of each issuer.
+    /// For each issuer, the unknown field that must stay in the record.
     foreign: [Option<u64>; 2],
     _root: tempfile::TempDir,
 }
 
 impl Machine {
     fn new(actors: usize) -> Self {
-        // In memory if possible, because each save is synced.
+        // Each save is synced, which is faster in memory.
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let folder = root.path().join("state");
         let (clock, wire) = (TestClock::new(), Wire::new(folder.clone()));
@@ -150,7 +150,7 @@ impl Machine {
         machine
     }
 
-    /// Starts a process.
+    /// Starts a simulated process.
     fn actor(&self, issuer: usize) -> Actor {
         let http = Arc::new(self.wire.clone());
         let prompt = Arc::new(TestPrompt::default());
@@ -191,8 +191,8 @@ impl Machine {
         self.check(&before, &calls)
     }
 
-    /// Runs calls concurrently. With a logout they run one after the other, so that the order of changes is known; with a
-    /// removed folder too, because another call would create it again.
+    /// Runs calls concurrently. With a logout or a removed folder, runs calls in turn, so that the order of changes
+    /// is known.
     fn together(&self, calls: &[(usize, Call)]) {
         let logout = calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. }));
         let sequential = logout || self.wire.service().fault == Some(Fault::NoFolder);
@@ -225,7 +225,7 @@ impl Machine {
         });
     }
 
-    /// Drops the runtime with all its tasks, like a killed process.
+    /// Drops the tokio runtime with all tasks, which has the effect of a killed process.
     fn dies(&mut self, (who, call): (usize, Call)) {
         let dies = self.wire.dies.clone();
         self.runtime.block_on(async {
@@ -238,7 +238,7 @@ impl Machine {
         self.actors[who] = self.actor(self.actors[who].issuer);
     }
 
-    /// Makes a call, and checks its token immediately.
+    /// Makes a call, and checks the returned token at once.
     fn call(&self, who: usize, call: Call) -> impl Future<Output = ()> + Send + 'static {
         let Actor { broker, issuer } = &self.actors[who];
         let (broker, issuer, wire, clock) = (broker.clone(), *issuer, self.wire.clone(), self.clock.clone());
@@ -280,7 +280,7 @@ impl Machine {
         if !away.exists() {
             return;
         }
-        // A call may have created it again and saved records there.
+        // A call may have created the removed folder again and saved records there.
         if self.folder.exists() {
             for file in std::fs::read_dir(&self.folder).unwrap().flatten() {
                 std::fs::rename(file.path(), away.join(file.file_name())).unwrap();
@@ -290,7 +290,7 @@ impl Machine {
         std::fs::rename(&away, &self.folder).unwrap();
     }
 
-    /// Reads the file and checks that it is complete, private, and of a known version.
+    /// Reads the record file, and checks that the file is complete, private and of a known version.
     fn stored(&self) -> Result<Vec<IssuerPart>, TestCaseError> {
         let path = self.record_path();
         let Ok(bytes) = std::fs::read(&path) else { return Ok(Vec::new()) };
@@ -309,7 +309,7 @@ impl Machine {
             self.check_grant(part)?;
         }
         if calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. })) {
-            // A logout also removes other issuers' logins; if the service cannot be reached, all stay.
+            // A logout removes the logins of all issuers, or of none if the service cannot be reached.
             for issuer in 0..2 {
                 self.foreign[issuer] =
                     after.iter().find(|part| part.issuer == issuer).and_then(|part| part.foreign);
@@ -338,7 +338,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Checks that the grant in the file is the current one, unless a response was lost, and never an older one.
+    /// Checks that the stored grant is the newest one, unless a response was lost. The grant must never be older than
+    /// before.
     fn check_grant(&mut self, part: &IssuerPart) -> Result<(), TestCaseError> {
         let Some(grant) = &part.grant else { return Ok(()) };
         let known = self.wire.service().known(grant);
@@ -389,7 +390,6 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// Yields to the other tasks this many times.
 async fn turn(times: u8) {
     for _ in 0..times {
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! The refresh intent when the caller stops waiting, or nothing is sent.
+//! Tests of the refresh intent: when the caller stops waiting, and when no request is sent.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::issuer;
 
-/// A connection that is lost after each request. If a caller is set, it is cancelled first.
+/// An HTTP client whose responses are always lost. If `caller` is set, that task is cancelled first.
 #[derive(Clone, Default)]
 struct LostConnection {
     sent: Arc<AtomicUsize>,
@@ -32,7 +32,7 @@ impl Http for LostConnection {
         if let Some(caller) = &*self.caller.lock().expect("the caller") {
             caller.abort();
         }
-        // Until the caller is cancelled.
+        // Gives the runtime time to cancel the caller.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
@@ -44,7 +44,7 @@ impl Http for LostConnection {
     }
 }
 
-/// A provider that refreshes, or whose service asks for a pause.
+/// A provider that refreshes its token, or whose service asks for a pause.
 struct Refreshing {
     issuer: Issuer,
     throttled: bool,
@@ -99,7 +99,7 @@ fn record(folder: &TempDir) -> Value {
 }
 
 #[tokio::test]
-async fn lost_response_stays_noted_after_cancellation() {
+async fn refresh_intent_stays_after_a_lost_response() {
     for cancelled in [false, true] {
         let connection = LostConnection::default();
         let (folder, broker) = broker(&connection, false);
@@ -118,7 +118,7 @@ async fn lost_response_stays_noted_after_cancellation() {
 }
 
 #[tokio::test]
-async fn failure_after_login_is_stored() {
+async fn failed_token_request_after_login_is_stored() {
     let (folder, broker) = broker(&LostConnection::default(), true);
     let error = broker.token_or_login("a", &TokenRequest::new()).await.expect_err("too many requests");
     assert!(error.is_transient(), "{error}");

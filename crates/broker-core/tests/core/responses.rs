@@ -1,4 +1,4 @@
-//! Responses and user input: lenient parsing, and strict checks of URLs that get secrets.
+//! Tests of parsed responses, and of checks on URLs that secrets are sent to.
 
 use broker_core::{
     Claims, HttpRequest, HttpResponse, Lifetime, Method, Problem, Repeat, ScopeKey, Secret, SecretSource,
@@ -53,7 +53,7 @@ fn service_urls_are_https_or_loopback() {
 }
 
 #[test]
-fn retry_after_is_seconds_or_a_date() {
+fn retry_after_header_is_seconds_or_a_date() {
     let read = |value| response(429, &[("retry-after", value)], "").retry_after().map(|wait| wait.as_secs());
     assert_eq!(read("120"), Some(120));
     assert_eq!(read(" 7 "), Some(7));
@@ -66,7 +66,7 @@ fn retry_after_is_seconds_or_a_date() {
 }
 
 #[test]
-fn only_json_of_the_service_is_a_refusal() {
+fn web_pages_and_5xx_are_not_refusals() {
     let refused = |status, body: &str| {
         matches!(read_object(&response(status, &[], body), &url(), &[]), Err(Problem::Refused(_)))
     };
@@ -90,7 +90,7 @@ fn only_json_of_the_service_is_a_refusal() {
 }
 
 #[test]
-fn refusals_hide_secrets_and_control_characters() {
+fn refusal_text_hides_secrets_and_control_characters() {
     let body =
         json!({ "error": "invalid_client", "error_description": "no \u{1b}[31msuch\r\nthing: s3cret!" });
     let problem = read_object(&response(401, &[], &body.to_string()), &url(), &[&Secret::new("s3cret!")]);
@@ -111,7 +111,7 @@ fn refusals_hide_secrets_and_control_characters() {
 }
 
 #[test]
-fn seconds_parse_numbers_and_texts() {
+fn seconds_are_parsed_from_numbers_and_strings() {
     assert_eq!(seconds(&json!(3600)), Some(TimeDelta::seconds(3600)));
     assert_eq!(seconds(&json!("3600")), Some(TimeDelta::seconds(3600)));
     assert_eq!(seconds(&json!(0.5)), Some(TimeDelta::milliseconds(500)));
@@ -139,7 +139,7 @@ fn expiry_prefers_expires_in_then_jwt_then_default() {
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&plain, Secret::new("opaque"), None), TimeDelta::hours(1));
-    // The service's clock is an hour ahead: its 13:30 is 12:30 here.
+    // The service's clock is an hour ahead: 13:30 there is 12:30 by this machine's clock.
     let ahead = response(200, &[("date", "Sun, 22 Nov 2026 13:00:00 GMT")], "");
     assert_eq!(expiry(&ahead, jwt((exp + TimeDelta::hours(1)).timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&ahead, Secret::new("opaque"), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
@@ -147,7 +147,7 @@ fn expiry_prefers_expires_in_then_jwt_then_default() {
 }
 
 #[test]
-fn lifetimes_are_durations_or_dates() {
+fn requested_lifetime_is_a_duration_or_a_date() {
     for good in ["7d", "36h", "2w", "90m", "2026-12-31", "1d 12h"] {
         assert!(good.parse::<Lifetime>().is_ok(), "{good}");
     }
@@ -158,16 +158,16 @@ fn lifetimes_are_durations_or_dates() {
 }
 
 #[test]
-fn scopes_of_a_request_are_sorted_and_unique() {
+fn requested_scopes_are_sorted_and_deduplicated() {
     assert_eq!(ScopeKey::new(["b", "a  c", "b"]).as_str(), "a b c");
     assert!(ScopeKey::new(["", " "]).is_empty());
 }
 
 #[test]
-fn basic_credentials_are_form_encoded_first() {
+fn basic_auth_form_encodes_id_and_secret_first() {
     let request =
         HttpRequest::new(Method::Post, url(), Repeat::Never).with_basic("a:b c", &Secret::new("%é"));
-    // a%3Ab+c:%25%C3%A9
+    // The base64 below encodes `a%3Ab+c:%25%C3%A9`.
     assert_eq!(request.authorization(), Some("Basic YSUzQWIrYzolMjUlQzMlQTk="));
 }
 

@@ -1,4 +1,5 @@
-//! Plays the table of docs/dev/renewal.md: the stored token, the service's response, and the result of two callers.
+//! Tests the table in docs/dev/renewal.md: what two callers get, by the stored token's phase and the service's
+//! response.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,14 +19,13 @@ use crate::issuer;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dev/renewal.md");
 
-/// The lifetime of the stored token.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// The responses of the service, as the table names them.
+/// The service's responses, as the table calls them.
 const RESPONSES: [&str; 5] =
     ["a new token", "an expired token", "no response", "a refusal", "`invalid_grant`"];
 
-/// The phases, and the time of the calls: minutes and seconds after the token was issued.
+/// The phases of the stored token, and the minutes and seconds after its issue at which callers request a token.
 const PHASES: [(&str, (i64, i64)); 5] = [
     ("valid", (30, 0)),
     ("advisory", (50, 0)),
@@ -34,15 +34,15 @@ const PHASES: [(&str, (i64, i64)); 5] = [
     ("no token", (0, 0)),
 ];
 
-/// A service that responds as the row says.
+/// A service that returns the response of one table row.
 struct Service {
     issuer: Issuer,
     clock: TestClock,
     response: Mutex<&'static str>,
     requests: AtomicUsize,
-    /// A request has arrived.
+    /// Notified when a request has arrived.
     arrived: Notify,
-    /// The response may be sent.
+    /// Notified when the response may be sent.
     respond: Notify,
 }
 
@@ -64,7 +64,7 @@ impl Provider for Service {
         self.requests.fetch_add(1, Ordering::SeqCst);
         self.arrived.notify_one();
         self.respond.notified().await;
-        // A response takes time, so that the order of events is known.
+        // The clock moves between request and response, so that later events have later times.
         self.clock.advance(TimeDelta::milliseconds(1));
         let response = *self.response.lock().expect("a response");
         let token = |lifetime| Token::new(Secret::new("new"), context.now(), Some(context.now() + lifetime));
@@ -91,11 +91,10 @@ impl Provider for Service {
     }
 }
 
-/// The state of one row.
+/// The setup for one table row.
 struct Scene {
     world: World,
     service: Arc<Service>,
-    /// When the stored token was issued.
     noon: DateTime<Utc>,
 }
 
@@ -141,7 +140,7 @@ impl Scene {
         if all.is_empty() { "nothing new".to_owned() } else { all.join(", ") }
     }
 
-    /// Returns the first time at which a new process would send a request.
+    /// Returns when a new process would first send a request again.
     async fn next_request(&self) -> String {
         let now = broker_core::Clock::now(&self.world.clock);
         let file = std::fs::read(self.world.record_path()).expect("a record");
@@ -150,13 +149,13 @@ impl Scene {
         }
         let mut failed = 0;
         for second in (0..10_800).step_by(15) {
-            // Slightly later, because the response took time.
+            // The response moved the clock by a millisecond, so each attempt is slightly later.
             let at = self.noon + TimeDelta::seconds(second) + TimeDelta::milliseconds(10);
             if at < now {
                 continue;
             }
             self.world.clock.advance(at - broker_core::Clock::now(&self.world.clock));
-            // A stored token needs no request.
+            // A call that uses the stored token sends no request.
             if self.broker().stored(World::NAME, &TokenRequest::new()).expect("a record").is_some() {
                 continue;
             }
@@ -174,9 +173,9 @@ impl Scene {
     async fn would_request(&self, file: &[u8]) -> bool {
         self.service.respond.notify_one();
         drop(self.broker().token(World::NAME, &TokenRequest::new()).await);
-        // Restores the record for the next attempt.
+        // Restores the record, which this attempt may have changed, for the next attempt.
         std::fs::write(self.world.record_path(), file).expect("a record");
-        // Takes the permit back if no request used it.
+        // Removes the unused `Notify` permit if no request waited for a response.
         drop(tokio::time::timeout(Duration::ZERO, self.service.respond.notified()).await);
         self.requests() > 0
     }
@@ -195,7 +194,7 @@ fn describe(got: &Result<Token>) -> String {
     }
 }
 
-/// Plays a row: one caller, and a second one while the first waits for the service. Returns the row's results.
+/// Plays one table row: a second caller asks while the first waits for the service. Returns the row's result cells.
 async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> String {
     let scene = Scene::new(phase, at, response).await;
     let broker = scene.broker();
@@ -209,7 +208,7 @@ async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> St
         () = until(|| first.is_finished()) => false,
     };
     let second = call();
-    // Until it ends or waits: all tasks run on one thread.
+    // All tasks run on this thread, so enough yields let the second call end or wait.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -235,13 +234,13 @@ async fn end(task: JoinHandle<Result<Token>>) -> Result<Token> {
 }
 
 #[tokio::test]
-async fn renewal_table_is_correct() {
+async fn renewal_table_in_docs_matches_behaviour() {
     let page = std::fs::read_to_string(PAGE).expect("the page");
     let table = page.split("## Every case").nth(1).expect("the section of the table");
     let expected: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     let mut actual = Vec::new();
     for (phase, at) in PHASES {
-        // Responses with the same results share a row.
+        // Consecutive responses with the same results share one table row.
         let mut rows: Vec<(Vec<&str>, String)> = Vec::new();
         for response in RESPONSES {
             let results = play(phase, at, response).await;

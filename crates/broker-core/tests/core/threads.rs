@@ -1,4 +1,4 @@
-//! The token caches of threads when another thread or process changes the record.
+//! Tests of the token caches of threads after another thread or process has changed the record.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use chrono::TimeDelta;
 
 use crate::issuer;
 
-/// A provider whose tokens are numbered.
+/// A provider whose tokens are named 0, 1, 2, in the order of issue.
 struct Numbered {
     issuer: Issuer,
     issued: AtomicUsize,
@@ -43,7 +43,7 @@ impl Provider for Numbered {
     }
 }
 
-/// A thread that returns its stored token on request.
+/// A thread that looks up the stored token when the test asks.
 struct Other {
     requests: Sender<()>,
     tokens: Receiver<Option<String>>,
@@ -67,7 +67,7 @@ impl Other {
     }
 }
 
-/// A broker, and more threads than cache stripes.
+/// Returns a broker and 20 threads, which are more than the parts of the token cache.
 fn crowd(world: &World, provider: &Arc<Numbered>) -> (Broker, Vec<Other>) {
     let broker = world.broker(provider.clone());
     let others = (0..20).map(|_| Other::new(&broker)).collect();
@@ -80,14 +80,14 @@ fn numbered() -> Arc<Numbered> {
 
 #[track_caller]
 fn assert_all_stored(others: &[Other], expected: Option<&str>) {
-    // Twice: the second call may use the cache of the first.
+    // Every thread is asked twice, because the second call may use what the first cached.
     for other in others.iter().chain(others) {
         assert_eq!(other.stored().as_deref(), expected);
     }
 }
 
 #[tokio::test]
-async fn change_by_one_thread_is_seen_by_all() {
+async fn record_change_by_one_thread_is_seen_by_all_threads() {
     let world = World::new();
     let (broker, others) = crowd(&world, &numbered());
     let usual = TokenRequest::new();
@@ -103,7 +103,7 @@ async fn change_by_one_thread_is_seen_by_all() {
 }
 
 #[tokio::test]
-async fn change_by_another_process_is_seen_after_a_second() {
+async fn record_change_by_another_process_is_seen_in_a_second() {
     let (world, provider) = (World::new(), numbered());
     let (broker, others) = crowd(&world, &provider);
     let another = world.broker(provider);
@@ -115,13 +115,13 @@ async fn change_by_another_process_is_seen_after_a_second() {
     assert_all_stored(&others, Some("0"));
     world.clock.advance(TimeDelta::milliseconds(1));
     assert_all_stored(&others, Some("1"));
-    // A cache from the future is not used.
+    // After the clock was set back, cached records are too new and are reloaded.
     another.token(World::NAME, &force).await.expect("another");
     world.clock.advance(TimeDelta::seconds(-5));
     assert_all_stored(&others, Some("2"));
 }
 
-/// A store with one slow read, which returns an old record.
+/// A store whose next read is delayed, and then returns an outdated record.
 struct Slow {
     files: FileStore,
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
@@ -148,7 +148,7 @@ impl Store for Slow {
 }
 
 #[tokio::test]
-async fn slow_read_does_not_restore_a_removed_login() {
+async fn slow_store_read_does_not_restore_a_removed_login() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let slow = Arc::new(Slow { files: FileStore::new(folder.path()), next: Mutex::default() });
     let registry = BTreeMap::from([(World::NAME.to_owned(), Entry::new(numbered()))]);
@@ -162,7 +162,7 @@ async fn slow_read_does_not_restore_a_removed_login() {
     read.recv().expect("it reads");
     broker.logout(World::NAME, true).await.expect("a logout");
     go_on.send(()).expect("it waits");
-    // This request came before the logout.
+    // The thread may get the old token, because the thread asked before the logout.
     let _ = other.tokens.recv().expect("the thread answers");
     assert_all_stored(&[other, Other::new(&broker)], None);
 }

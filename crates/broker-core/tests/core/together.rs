@@ -1,4 +1,4 @@
-//! Providers that need each other's tokens, tasks that wait for each other, and a failing store.
+//! Tests of providers that need each other's tokens, of concurrent tasks, and of a failing store.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,16 +16,16 @@ use tokio::sync::Notify;
 
 use crate::issuer;
 
-/// A provider that needs the token of another, if `needs` is set.
+/// A provider that derives its token from another provider's token, if `needs` is set.
 struct Derived {
     issuer: Issuer,
     needs: Option<&'static str>,
     broker: Arc<OnceLock<Broker>>,
     exchanges: AtomicUsize,
     hangs: Option<Notify>,
-    /// The number of logins, if a login is needed.
+    /// The number of logins; `None` for a provider without a login.
     logins: Option<AtomicUsize>,
-    /// Whether the service reports the account.
+    /// Whether the service reports the name of the account.
     names_account: bool,
 }
 
@@ -106,16 +106,16 @@ impl Provider for Derived {
     }
 }
 
-/// How a provider gets the token of another.
+/// How a provider requests another provider's token.
 #[derive(Clone, Copy)]
 enum By {
-    /// By its own broker, as in an embedding program.
+    /// From the broker itself, as in a program that embeds the broker.
     Broker,
-    /// By [`Context::token_of`].
+    /// With [`Context::token_of`].
     Context,
 }
 
-/// A broker of providers that need each other's tokens.
+/// Returns a broker whose providers need each other's tokens.
 fn family(world: &World, folder: &std::path::Path, by: By, needs: &[(&str, Option<&'static str>)]) -> Broker {
     let itself = Arc::new(OnceLock::new());
     let registry: BTreeMap<_, _> = needs
@@ -133,12 +133,12 @@ fn family(world: &World, folder: &std::path::Path, by: By, needs: &[(&str, Optio
 }
 
 #[tokio::test]
-async fn provider_gets_the_token_of_another() {
+async fn provider_gets_another_providers_token() {
     for by in [By::Broker, By::Context] {
         let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
         let needs = [("a", Some("b")), ("b", Some("c")), ("c", None)];
         let broker = family(&world, folder.path(), by, &needs);
-        // Concurrent requests that need the same token.
+        // Both requests need the token of provider `b`.
         let usual = TokenRequest::new();
         let (a, b) = tokio::join!(broker.token("a", &usual), broker.token("b", &usual));
         assert_eq!(a.expect("a token").secret().expose(), "+++");
@@ -147,13 +147,13 @@ async fn provider_gets_the_token_of_another() {
 }
 
 #[tokio::test]
-async fn tokens_derived_for_another_account_are_not_used() {
+async fn derived_token_is_unused_after_the_account_changes() {
     for names_account in [true, false] {
         change_account(names_account).await;
     }
 }
 
-/// Two accounts log in one after the other; `names_account`: whether the service reports them.
+/// Tests two logins, one after the other. `names_account`: whether the service reports the account.
 async fn change_account(names_account: bool) {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let (mut source, derived) = (Derived::with_login(), Derived::new(Some("source"), &Arc::default()));
@@ -177,7 +177,7 @@ async fn change_account(names_account: bool) {
 }
 
 #[tokio::test]
-async fn cyclic_providers_fail_without_deadlock() {
+async fn providers_that_need_each_other_fail_without_deadlock() {
     let cycles = [vec![("a", Some("a"))], vec![("a", Some("b")), ("b", Some("c")), ("c", Some("a"))]];
     for (needs, by) in cycles.iter().flat_map(|needs| [(needs, By::Broker), (needs, By::Context)]) {
         let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
@@ -191,7 +191,7 @@ async fn cyclic_providers_fail_without_deadlock() {
 }
 
 #[tokio::test]
-async fn waits_for_a_hanging_task_up_to_the_limit() {
+async fn call_stops_waiting_for_a_hanging_task_at_the_limit() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let provider: Arc<dyn Provider> = Derived::hanging();
     let registry = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
@@ -210,10 +210,10 @@ async fn waits_for_a_hanging_task_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn one_of_many_callers_logs_in() {
+async fn only_one_of_many_concurrent_callers_logs_in() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let provider = Derived::with_login();
-    // Eight processes with two tasks each.
+    // Eight brokers, as in eight processes, with two tasks each.
     let brokers = (0..8).map(|_| {
         let entry: Arc<dyn Provider> = provider.clone();
         let registry = BTreeMap::from([("a".to_owned(), Entry::new(entry))]);
@@ -233,7 +233,7 @@ async fn one_of_many_callers_logs_in() {
     assert_eq!((logged_in, provider.logins.as_ref().map(seen), seen(&provider.exchanges)), (1, Some(1), 1));
 }
 
-/// A store that cannot save records, nor fallback files.
+/// A store in which every save fails.
 struct Failing(FileStore);
 
 struct FailingLocked(Box<dyn Locked>);
@@ -280,7 +280,7 @@ impl Locked for FailingLocked {
 }
 
 #[tokio::test]
-async fn unsaved_token_is_an_error() {
+async fn call_fails_if_the_new_token_cannot_be_saved() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let provider: Arc<dyn Provider> = Derived::new(None, &Arc::default());
     let registry = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);

@@ -1,4 +1,4 @@
-//! Renewal windows.
+//! Tests of the advisory and blocking windows of tokens.
 
 use broker_core::{Phase, Window};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,9 +14,9 @@ const TABLE: &str = "
     365 d    | 3600  | 60
 ";
 
-/// `es` renews a token 600 s before expiry; the broker renews earlier if the lifetime allows that.
+/// EarthScope's tool `es` renews 600 s before expiry, so the broker renews earlier if the lifetime is longer.
 #[test]
-fn renews_before_programs_that_take_no_lock() {
+fn broker_renews_before_programs_that_take_no_lock() {
     let issued_at = DateTime::<Utc>::UNIX_EPOCH;
     let window = |life| Window {
         issued_at,
@@ -36,7 +36,7 @@ fn seconds(number: f64) -> TimeDelta {
 }
 
 #[test]
-fn windows_follow_the_table() {
+fn advisory_and_blocking_windows_follow_the_table() {
     let issued_at: DateTime<Utc> = "2026-11-22T12:00:00Z".parse().expect("a time");
     for row in TABLE.lines().filter(|row| row.contains('|')) {
         let mut cells = row.split('|').map(str::trim);
@@ -79,7 +79,7 @@ fn token_without_expiry_is_always_fresh() {
 }
 
 #[test]
-fn retry_pause_is_a_twentieth_up_to_10_minutes() {
+fn retry_pause_is_a_20th_of_lifetime_up_to_10_min() {
     let now = Utc::now();
     let pause = |life, jitter| {
         Window { issued_at: now, expires_at: Some(now + life), ahead_of: None, margin: None }

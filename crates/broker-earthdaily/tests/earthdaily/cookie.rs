@@ -1,4 +1,4 @@
-//! The asset cookie, a credential derived from a token.
+//! Tests of the asset cookie.
 
 use broker_core::{Clock, Derived, Error, ErrorKind, Result, Token, TokenRequest};
 use broker_testkit::conformance::{ClientSubject, Subject};
@@ -34,7 +34,7 @@ fn lifetime(subject: &ClientSubject, token: &Token) -> i64 {
 }
 
 #[tokio::test]
-async fn cookie_is_stored_beside_its_token() {
+async fn cookie_is_stored_together_with_the_access_token() {
     let subject = imagery();
     let token = get(&subject, &cookie()).await.expect("a cookie");
     let parts = object(&token);
@@ -53,7 +53,7 @@ async fn cookie_is_stored_beside_its_token() {
 }
 
 #[tokio::test]
-async fn requested_lifetime_is_sent_to_the_service() {
+async fn requested_cookie_lifetime_is_sent_to_the_service() {
     let subject = imagery();
     let request = cookie().expires("10m".parse().expect("a lifetime"));
     let token = get(&subject, &request).await.expect("a cookie");
@@ -73,14 +73,14 @@ async fn requested_lifetime_is_sent_to_the_service() {
 }
 
 #[tokio::test]
-async fn refused_token_is_replaced_once() {
+async fn refused_access_token_is_replaced_for_the_cookie() {
     let subject = imagery();
     get(&subject, &TokenRequest::new()).await.expect("a token");
     subject.service.revoke_access_tokens();
     subject.world.clock.advance(TimeDelta::seconds(1));
     get(&subject, &cookie()).await.expect("a cookie");
     assert_eq!((subject.service.exchanges(), subject.service.count("cookie")), (2, 2));
-    // The service refuses new tokens too: the retries end.
+    // The service refuses every access token, so the retries must end.
     subject.service.fault_always("cookie", Fault::Empty(401));
     let refused = error(&subject, &cookie().force()).await;
     assert!(matches!(refused.kind(), ErrorKind::Refused | ErrorKind::Unavailable), "{refused}");
@@ -88,7 +88,7 @@ async fn refused_token_is_replaced_once() {
 }
 
 #[tokio::test]
-async fn refusals_and_faults_are_distinguished() {
+async fn cookie_refusal_and_malformed_response_differ() {
     let subject = imagery();
     let refusal = Fault::Answer {
         status: 403,
@@ -108,7 +108,7 @@ async fn refusals_and_faults_are_distinguished() {
 }
 
 #[tokio::test]
-async fn cookie_domain_must_be_the_services_own() {
+async fn cookie_of_a_foreign_domain_is_refused() {
     for (attributes, domain) in [
         ("Path=/; Secure", Some("127.0.0.1")),
         ("Domain=evil.example; Path=/", None),
@@ -126,7 +126,7 @@ async fn cookie_domain_must_be_the_services_own() {
 }
 
 #[tokio::test]
-async fn cookie_expires_by_its_attributes() {
+async fn cookie_expiry_comes_from_max_age_or_expires() {
     for (attributes, seconds) in [("Max-Age=120", 120), ("max-age=no; Path=/x", 3600), ("", 3600)] {
         let options = EarthDailyOptions { cookie: attributes.to_owned(), ..EarthDailyOptions::default() };
         let subject = imagery_with(options);

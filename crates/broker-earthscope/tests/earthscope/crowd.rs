@@ -1,4 +1,4 @@
-//! A thousand tasks of one process with an expired token, at a service that detects reuse of refresh tokens.
+//! Tests of a thousand tasks whose token expires, at a service that detects reuse of refresh tokens.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -17,7 +17,7 @@ const TASKS: usize = 1000;
 struct Crowd {
     subject: Seismic,
     broker: Broker,
-    /// The service waits while this is locked.
+    /// While this mutex is locked, the service does not respond.
     gate: Arc<Mutex<()>>,
 }
 
@@ -26,7 +26,7 @@ impl Crowd {
         let mut subject = Seismic::new(EarthScopeOptions::default());
         let (gate, clock) = (Arc::<Mutex<()>>::default(), subject.world.clock.clone());
         let service_gate = gate.clone();
-        // Every reading of the service's clock advances it: a response is later than its request.
+        // Every call advances the clock, so that a response is later than its request.
         let now = Arc::new(move || {
             drop(service_gate.lock());
             clock.advance(TimeDelta::milliseconds(1));
@@ -40,7 +40,7 @@ impl Crowd {
         Self { subject, broker, gate }
     }
 
-    /// Expires the token, and returns the results of all tasks, which call before the service responds.
+    /// Lets the token expire, and returns the results of all tasks. All tasks call before the service responds.
     async fn expiry(&self) -> Vec<Result<Token>> {
         self.subject.world.clock.advance(TimeDelta::days(2));
         self.subject.service.forget_seen();
@@ -98,7 +98,7 @@ async fn one_of_1000_tasks_refreshes_at_every_expiry() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_failure_is_shared_by_1000_tasks() {
+async fn all_1000_tasks_get_the_error_of_one_refresh() {
     let crowd = Crowd::new().await;
     let service = &crowd.subject.service;
     for (refreshes, fault) in [Fault::Status(503), Fault::Garbage, Fault::Html(200)].into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Polls of device codes (RFC 8628 section 3.5).
+//! Tests of the device flow's polls (RFC 8628 section 3.5).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn log_in(subject: &Seismic) -> Result<LoggedIn> {
     subject.world.broker(subject.provider()).login(World::NAME, Login::Usual).await
 }
 
-/// Returns the total time between polls, by the test clock.
+/// Returns the total pause between polls, by the test clock.
 fn slept(subject: &Seismic) -> Duration {
     subject.world.clock.slept().iter().sum()
 }
@@ -22,7 +22,7 @@ fn answer(status: u16, body: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn polls_every_five_seconds_without_an_interval() {
+async fn device_flow_polls_every_5_seconds_by_default() {
     let subject =
         Seismic::new(EarthScopeOptions { interval: None, strict_polling: true, ..Default::default() });
     subject.service.approve_after(3);
@@ -38,13 +38,13 @@ async fn slow_down_adds_five_seconds_permanently() {
         Seismic::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
     subject.service.approve_after(4);
     log_in(&subject).await.expect("a login");
-    // 2 seconds, 7 seconds, then always 12 seconds.
+    // The pauses are 2 seconds, 7 seconds, then always 12 seconds.
     let polls = subject.service.count("token") as u64;
     assert_eq!(slept(&subject), Duration::from_secs(2 + 7 + 12 * (polls - 2)));
 }
 
 #[tokio::test]
-async fn requests_are_like_the_sdks() {
+async fn device_login_requests_equal_those_of_the_sdk() {
     let subject = Seismic::new(EarthScopeOptions::default());
     subject.service.approve_all();
     log_in(&subject).await.expect("a login");
@@ -61,7 +61,7 @@ async fn requests_are_like_the_sdks() {
 }
 
 #[tokio::test]
-async fn polls_continue_after_faults() {
+async fn polls_continue_after_transient_errors() {
     let faults = [
         Fault::CutBefore,
         Fault::Hang,
@@ -84,7 +84,7 @@ async fn polls_continue_after_faults() {
 }
 
 #[tokio::test]
-async fn lasting_fault_ends_the_login_at_code_expiry() {
+async fn login_fails_at_code_expiry_if_every_poll_fails() {
     let subject = Seismic::new(EarthScopeOptions { code_life: 600, ..Default::default() });
     subject.service.approve_all();
     subject.service.fault_always("token", Fault::Status(502));
@@ -95,7 +95,7 @@ async fn lasting_fault_ends_the_login_at_code_expiry() {
 }
 
 #[tokio::test]
-async fn denied_and_expired_are_distinct_at_any_status() {
+async fn denied_and_expired_differ_whatever_the_http_status() {
     for status in [400, 401, 403, 429, 500] {
         for (code, kind) in
             [("access_denied", ErrorKind::Refused), ("expired_token", ErrorKind::LoginRequired)]
@@ -111,7 +111,7 @@ async fn denied_and_expired_are_distinct_at_any_status() {
 }
 
 #[tokio::test]
-async fn pending_and_slow_down_are_read_at_any_status() {
+async fn pending_and_slow_down_work_with_any_http_status() {
     for status in [400, 401, 403, 428, 429] {
         let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
         subject.service.approve_all();
@@ -133,7 +133,7 @@ async fn polls_slow_down_after_timeouts() {
 }
 
 #[tokio::test]
-async fn dropped_login_stores_nothing() {
+async fn cancelled_login_stores_nothing() {
     let subject = Seismic::new(EarthScopeOptions::default());
     let broker = subject.world.broker(subject.provider());
     let (hold, caller) = (subject.service.hold("token"), broker.clone());
@@ -146,7 +146,7 @@ async fn dropped_login_stores_nothing() {
     drop(hold);
     broker.wait_idle().await;
     assert!(subject.world.record().is_none());
-    // The lock is free again.
+    // The cancelled login has released the lock, so another login can start.
     subject.service.approve_all();
     log_in(&subject).await.expect("a login");
 }

@@ -1,4 +1,4 @@
-//! `credential_process` of AWS tools, version 1.
+//! Programs that implement `credential_process` of AWS tools, version 1.
 
 use broker_core::{Derived, ExpiresAs, Secret};
 use chrono::DateTime;
@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
     if credentials.version != 1 {
         return Err("printed AWS credentials whose Version is not 1");
     }
-    // Keys without a session token never expire, and are not passed to programs.
+    // AWS keys without a session token never expire, so they are rejected.
     let session_token = credentials
         .session_token
         .filter(|token| !token.expose().is_empty())
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
         "SecretAccessKey": credentials.secret_access_key.expose(),
         "SessionToken": session_token.expose(),
     });
-    // Times without a zone are UTC.
+    // An expiration without a time zone is in UTC.
     let expires_at = credentials.expiration.filter(|expiration| !expiration.is_null()).map(|expiration| {
         ExpiresAs::Rfc3339
             .read(&expiration, DateTime::UNIX_EPOCH)

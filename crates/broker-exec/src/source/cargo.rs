@@ -1,4 +1,4 @@
-//! Credential providers of cargo, version 1 of their protocol.
+//! Programs that implement the credential provider protocol of cargo, version 1.
 
 use broker_core::{Error, ErrorCode, Result, Secret, sanitize};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::PrintedToken;
 
-/// The lifetime of a token that must not be cached.
+/// The lifetime of a token that the program forbids to cache.
 const UNCACHED: TimeDelta = TimeDelta::seconds(1);
 
-/// The request of a token to read from the registry. The program's hello precedes its response.
+/// Returns the request for a token that can read from the registry.
 pub(super) fn request(registry: &str) -> Vec<u8> {
     let request = json!({
         "v": 1, "registry": { "index-url": registry }, "kind": "get", "operation": "read", "args": [],
@@ -42,7 +42,7 @@ struct ReportedError {
     message: Option<String>,
 }
 
-/// Whether the output is an error of the protocol.
+/// Whether the output contains an error message of the protocol.
 pub(super) fn is_error(output: &[u8]) -> bool {
     let text = std::str::from_utf8(output).unwrap_or_default();
     text.lines().nth(1).is_some_and(|line| matches!(serde_json::from_str(line), Ok(Response::Err(_))))

@@ -1,4 +1,4 @@
-//! A JSON object with a token: `az account get-access-token`, `gcloud config config-helper --format json`.
+//! Programs that print a JSON object: `az account get-access-token`, `gcloud config config-helper --format json`.
 
 use broker_core::{ExpiresAs, Secret, seconds, value_at};
 use chrono::{DateTime, Utc};
@@ -7,14 +7,14 @@ use serde_json::Value;
 use super::PrintedToken;
 use crate::config::Config;
 
-/// The usual paths of a token. The first that exists is used.
+/// The paths where programs usually print a token. The first existing path is used.
 const TOKENS: [&str; 6] =
     ["access_token", "accessToken", "token", "credential.access_token", "auth.client_token", "id_token"];
 
-/// The usual paths of a lifetime.
+/// The paths where programs usually print a lifetime in seconds.
 const LIFETIMES: [&str; 3] = ["expires_in", "expiresIn", "auth.lease_duration"];
 
-/// The usual paths of an expiry. `az` prints two: `expires_on` in seconds since 1970 comes before `expiresOn`, which is
+/// The paths where programs usually print an expiry. `az` prints two; `expires_on` comes first because `expiresOn` is
 /// in local time.
 const EXPIRIES: [&str; 9] = [
     "expires_on",
@@ -28,7 +28,7 @@ const EXPIRIES: [&str; 9] = [
     "credential.token_expiry",
 ];
 
-/// Larger numbers are milliseconds since 1970, smaller ones are seconds.
+/// A number at least this large is in milliseconds since 1970. A smaller number is in seconds.
 const MIN_MILLIS: f64 = 1e11;
 
 pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
@@ -61,12 +61,12 @@ pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<P
     Ok(PrintedToken { secret: Secret::new(token), expires_at, token_type: None })
 }
 
-/// Whether the value means no expiry, or an unknown one: null, or zero as for a root token of Vault.
+/// Whether the value means that the token has no known expiry: null, or zero as for a root token of Vault.
 fn is_none(value: &Value) -> bool {
     value.is_null() || seconds(value).is_some_and(|number| number.is_zero())
 }
 
-/// Reads RFC 3339 times with a zone, and seconds or milliseconds since 1970.
+/// Reads an RFC 3339 time with a zone, or seconds or milliseconds since 1970.
 fn time(value: &Value) -> Option<DateTime<Utc>> {
     if let Some(text) = value.as_str()
         && let Ok(at) = DateTime::parse_from_rfc3339(text.trim())

@@ -1,4 +1,4 @@
-//! `ExecCredential` of kubectl (client.authentication.k8s.io).
+//! Programs that print an `ExecCredential` of kubectl (client.authentication.k8s.io).
 
 use broker_core::Secret;
 use chrono::{DateTime, Utc};
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::PrintedToken;
 
-/// The value of `KUBERNETES_EXEC_INFO`: the program cannot ask the user.
+/// The value of `KUBERNETES_EXEC_INFO`, which tells the program not to prompt the user.
 pub(super) const INFO: &str = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}"#;
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! Programs that print tokens, and do not use the plugin protocol.
+//! Programs that print tokens and do not implement the plugin protocol.
 
 mod aws;
 mod cargo;
@@ -23,30 +23,28 @@ use crate::config::{Config, Protocol};
 use crate::plugin::DEFAULT_LIFETIME;
 use crate::program::Program;
 
-/// The limit of a program's output.
 const MAX_OUTPUT: usize = 1 << 20;
 
-/// The time limit of a program, which may ask the user for a passphrase.
+/// The time limit of a program, which may prompt the user for a passphrase.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How long to read the rest of a pipe after its writer has ended.
+/// How long to read remaining output after the program has exited.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A provider that is a program which prints tokens.
+/// A provider that runs a program which prints tokens.
 pub(crate) struct Source {
     program: Program,
     config: Config,
     issuer: Issuer,
 }
 
-/// A token that a program printed.
 struct PrintedToken {
     secret: Secret,
     expires_at: Option<DateTime<Utc>>,
     token_type: Option<&'static str>,
 }
 
-/// Reads the output, up to slightly more than its limit.
+/// Reads the output until the limit is exceeded.
 async fn read_output(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Result<()> {
     let Some(mut stdout) = stdout else { return Ok(()) };
     while output.len() <= MAX_OUTPUT && stdout.read_buf(output).await? > 0 {}
@@ -60,7 +58,7 @@ impl Source {
             words.push("--cargo-plugin".to_owned());
         }
         let program = Program::new(words)?;
-        // With other settings, the same output may contain another token.
+        // These settings decide which part of the output is the token, so a change invalidates stored tokens.
         let settings = [Some(config.protocol.name()), config.token.as_deref(), config.expires.as_deref()];
         let mut settings: Vec<_> = settings.into_iter().flatten().map(str::to_owned).collect();
         settings.extend(config.expires_as.as_ref().map(|format| format!("{format:?}")));
@@ -76,7 +74,7 @@ impl Source {
         Ok(Self { program, config, issuer })
     }
 
-    /// Runs the program in the foreground, because it may use the terminal.
+    /// Runs the program in the broker's process group, because the program may prompt at the terminal.
     async fn run(&self, context: &Context) -> Result<Zeroizing<Vec<u8>>> {
         let mut command = self.program.command(context.env())?;
         let is_cargo = self.config.protocol == Protocol::Cargo;
@@ -89,7 +87,7 @@ impl Source {
         let run = async {
             let mut output = Zeroizing::new(Vec::with_capacity(64 * 1024));
             if let (Some(mut stdin), Some(registry)) = (stdin, &self.config.registry) {
-                // An error shows in the output.
+                // If this write fails, the program's output or exit status shows the error.
                 let _ = stdin.write_all(&cargo::request(registry)).await;
             }
             let status = {
@@ -98,7 +96,7 @@ impl Source {
                     biased;
                     read = &mut reading => read.map(|()| None),
                     status = child.wait() => {
-                        // A process that the program has started may keep the pipe open.
+                        // A child process of the program may keep the pipe open.
                         let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
                         status.map(Some)
                     }
@@ -120,7 +118,7 @@ impl Source {
             }
             Ok(Ok((_, None))) => Err(error(ErrorCode::ProgramFailed, "printed more than 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
-            // Errors of cargo's protocol are on stdout.
+            // Programs of cargo's protocol report errors on stdout.
             Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
             Ok(Ok((_, Some(status)))) => Err(error(ErrorCode::ProgramFailed, &format!("failed: {status}"))
                 .with_hint("run the `command` of this provider in a terminal: it may need its own login")),
@@ -137,7 +135,7 @@ impl Source {
             Protocol::Cargo => cargo::parse(text, &name, now)?,
             Protocol::Text | Protocol::Broker => {
                 let line = text.lines().next().unwrap_or_default().trim();
-                // A sentence or a web page is not a token.
+                // A token contains no whitespace and is not a web page.
                 let is_token = !line.starts_with('<') && !line.contains(char::is_whitespace);
                 let secret = Secret::new(if is_token { line } else { "" });
                 Ok(PrintedToken { secret, expires_at: None, token_type: None })
@@ -207,7 +205,7 @@ impl Provider for Source {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let sent_at = context.now();
-        // The program may renew its own login, which a signal must not interrupt.
+        // The program may refresh its own login, which a signal must not interrupt.
         context
             .exchange(async {
                 let output = self.run(context).await?;

@@ -1,4 +1,4 @@
-//! The messages of both sides match the JSON schema of the protocol.
+//! The broker's and the plugin's messages match the JSON schema of the plugin protocol.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{SERIAL, build, world};
 
-/// The schema, with one part for each side.
+/// The JSON schema, with one part for the broker's messages and one for the plugin's.
 struct Protocol {
     schemas: Schemas,
     from_broker: SchemaIndex,
@@ -38,7 +38,7 @@ impl Protocol {
 }
 
 #[tokio::test]
-async fn messages_match_the_schema() {
+async fn plugin_messages_match_the_json_schema() {
     let _serial = SERIAL.lock().await;
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("talkative.sh");
@@ -81,7 +81,7 @@ async fn messages_match_the_schema() {
 }
 
 #[test]
-fn schema_rejects_invalid_messages() {
+fn json_schema_rejects_invalid_messages() {
     let protocol = Protocol::read();
     for message in [
         json!({ "v": 1 }),

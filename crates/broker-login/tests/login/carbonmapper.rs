@@ -1,4 +1,4 @@
-//! Carbon Mapper as a configured login: the conformance suite, and tests of minting.
+//! Tests of `kind = "login"` with Carbon Mapper: the conformance suite, and minting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use serde_json::json;
 
 use crate::provider;
 
-/// The configuration from the documentation.
+/// The example configuration in the documentation.
 const TOML: &str = include_str!("carbonmapper.toml");
 
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 
-/// Carbon Mapper with a user who types username and password.
+/// A Carbon Mapper account whose user types username and password.
 struct Methane {
     world: World,
     service: CarbonMapper,
@@ -33,7 +33,7 @@ impl Methane {
         Self { world, service }
     }
 
-    /// The provider, with these lines before its tables.
+    /// Builds the provider. The configuration has these keys before the first table.
     fn with(&self, keys: &str) -> Arc<dyn Provider> {
         let real = "https://api.carbonmapper.org/api/v1/";
         assert_eq!(TOML.matches(real).count(), 3);
@@ -73,18 +73,18 @@ impl Subject for Methane {
 }
 
 #[tokio::test]
-async fn conforms() {
+async fn provider_passes_the_conformance_suite() {
     conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
 }
 
 #[tokio::test]
-async fn conforms_with_rotation() {
+async fn conformance_suite_passes_with_rotated_refresh_tokens() {
     conformance::run(|| Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() }))
         .await;
 }
 
 #[tokio::test]
-async fn conforms_if_refresh_returns_no_refresh_token() {
+async fn conformance_suite_passes_if_refresh_token_is_omitted() {
     let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
     conformance::run(|| Methane::new(options.clone())).await;
 }
@@ -129,7 +129,7 @@ async fn scoped_token_is_minted_once_and_stored() {
 }
 
 #[tokio::test]
-async fn lifetimes_become_utc_dates_from_tomorrow_on() {
+async fn lifetime_is_rounded_up_to_a_utc_date() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -147,7 +147,7 @@ async fn lifetimes_become_utc_dates_from_tomorrow_on() {
 }
 
 #[tokio::test]
-async fn expiry_is_the_claim_or_the_start_of_the_day() {
+async fn minted_token_expires_by_jwt_or_at_start_of_the_day() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;
@@ -161,20 +161,20 @@ async fn expiry_is_the_claim_or_the_start_of_the_day() {
 }
 
 #[tokio::test]
-async fn mint_refreshes_an_expired_login_first() {
+async fn expired_login_token_is_refreshed_before_minting() {
     let subject = methane();
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));
     token(&subject, &stac()).await;
     assert_eq!((subject.service.pairs(), subject.service.refreshes(), subject.service.mints()), (1, 1, 1));
-    // A rejected login token is replaced, even a new one.
+    // A login token that the service rejects is replaced, even a new one.
     subject.service.revoke_access_tokens();
     token(&subject, &stac().force()).await;
     assert_eq!((subject.service.refreshes(), subject.service.mints()), (2, 2));
 }
 
 #[tokio::test]
-async fn configured_password_needs_no_prompt() {
+async fn login_with_a_configured_password_needs_no_prompt() {
     let subject = methane();
     let keys = format!("username = \"{EMAIL}\"\npassword = \"{PASSWORD}\"");
     let broker = || subject.world.broker(subject.with(&keys));
@@ -197,13 +197,13 @@ async fn wrong_password_is_sent_once() {
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     }
     assert_eq!(subject.service.count("pair"), 1, "also by other processes");
-    // Another password is sent.
+    // A password that was not refused before is sent.
     let right = format!("username = \"{EMAIL}\"\npassword = \"{PASSWORD}\"");
     subject.world.broker(subject.with(&right)).token(World::NAME, &stac()).await.expect("a token");
 }
 
 #[tokio::test]
-async fn mint_without_response_is_not_repeated() {
+async fn mint_with_unknown_result_is_not_repeated() {
     for fault in [Fault::CutAfter, Fault::Truncated, Fault::HangAfter, Fault::Status(503), Fault::Html(200)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -221,7 +221,7 @@ async fn mint_without_response_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn unsupported_requests_are_errors() {
+async fn unsupported_scope_lifetime_or_name_is_an_error() {
     let subject = methane();
     logged_in(&subject).await;
     let life = || TokenRequest::new().expires("7d".parse().expect("a life"));
@@ -255,7 +255,7 @@ async fn rotated_refresh_token_of_malformed_response_is_kept() {
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));
     subject.service.fault("refresh", Fault::edit(|answer| answer["error"] = json!("unknown_error")));
-    // The old one is not valid any more.
+    // After the rotation, only the new refresh token is valid.
     token(&subject, &TokenRequest::new()).await;
     assert_eq!((subject.service.pairs(), subject.service.count("refresh")), (1, 2));
 }

@@ -1,4 +1,4 @@
-//! Minting, and revocation.
+//! Tests of minting and revocation.
 
 use broker_core::{Clock, ErrorKind, Lifetime, Login, Record, TokenRequest};
 use broker_testkit::World;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::provider;
 use crate::recording_server::{ReceivedRequest, RecordingServer};
 
-/// A service with a session of 10 minutes, which returns tokens of one hour.
+/// Starts a service whose login returns a session of 10 minutes. Minted tokens last one hour.
 async fn service() -> RecordingServer {
     let count = std::sync::atomic::AtomicUsize::new(0);
     RecordingServer::start(move |request: &ReceivedRequest| {
@@ -41,7 +41,7 @@ fn paths(server: &RecordingServer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn usual_token_is_minted_if_no_scopes_are_configured() {
+async fn default_token_is_minted_if_no_scopes_are_configured() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
     let broker = || world.broker(provider(&world, &toml));
@@ -53,15 +53,15 @@ async fn usual_token_is_minted_if_no_scopes_are_configured() {
         "token-1"
     );
     assert_eq!(paths(&server), ["/login", "/token"]);
-    // The session is still valid.
+    // The login's session is still valid, so the forced request only mints.
     world.clock.advance(TimeDelta::minutes(5));
     let token = broker().token(World::NAME, &usual.clone().force()).await.expect("a token");
     assert_eq!((token.secret().expose(), paths(&server).len()), ("token-2", 3));
-    // Both have expired.
+    // The session and the minted token have expired.
     world.clock.advance(TimeDelta::hours(2));
     broker().token(World::NAME, &usual).await.expect("a token");
     assert_eq!(paths(&server)[3..], ["/login", "/token"]);
-    // The session is not returned as a token.
+    // No scope returns the session itself as a token.
     let scoped = TokenRequest::new().scope("(login)");
     let error = broker().token(World::NAME, &scoped).await.expect_err("no scopes");
     assert_eq!(error.kind(), ErrorKind::Usage);
@@ -70,7 +70,7 @@ async fn usual_token_is_minted_if_no_scopes_are_configured() {
 }
 
 #[tokio::test]
-async fn token_after_login_is_the_minted_one() {
+async fn token_call_after_login_returns_the_minted_token() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
     world.broker(provider(&world, &toml)).login(World::NAME, Login::Usual).await.expect("a login");
@@ -80,7 +80,7 @@ async fn token_after_login_is_the_minted_one() {
 }
 
 #[tokio::test]
-async fn requested_expiry_with_time_is_exact() {
+async fn mint_request_with_time_contains_the_exact_expiry() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "query = { until = \"{expires:YYYY-MM-DD HH:mm:ss}\" }\nlife = \"3h\"\n");
     let broker = world.broker(provider(&world, &toml));
@@ -97,7 +97,7 @@ async fn requested_expiry_with_time_is_exact() {
 }
 
 #[tokio::test]
-async fn requested_expiry_uses_the_configured_pattern() {
+async fn mint_request_contains_expiry_in_configured_pattern() {
     let (world, server) = (World::new(), service().await);
     let toml =
         toml(&server, "query = { d = \"{expires:MM/DD/YYYY}\", s = \"{scope}\" }\nscopes = [\"a\", \"b\"]\n");
@@ -108,9 +108,9 @@ async fn requested_expiry_uses_the_configured_pattern() {
     assert_eq!(server.requests().pop().expect("a request").query, day);
 }
 
-/// The exchange starts shortly after `spends_grant`, when the session may have expired.
+/// The exchange starts up to a minute after `spends_grant`, when the session may have expired.
 #[tokio::test]
-async fn spends_grant_before_the_session_expires() {
+async fn spends_grant_is_true_before_the_session_expires() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
         "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
         _ => (200, json!({ "access_token": "t" }).to_string()),
@@ -124,12 +124,11 @@ async fn spends_grant_before_the_session_expires() {
     world.broker(provider.clone()).login(World::NAME, Login::Usual).await.expect("a login");
     let record: Record = serde_json::from_value(world.record().expect("a record")).expect("a record");
     let spends = |seconds| provider.spends_grant(&record, &usual, began + TimeDelta::seconds(seconds));
-    // The session is used until 30 seconds before its expiry.
     assert!(!spends(500) && spends(515) && spends(600));
 }
 
 #[tokio::test]
-async fn logout_revokes_the_stored_login() {
+async fn logout_sends_the_configured_revoke_request() {
     let (world, server) = (World::new(), service().await);
     let revoke =
         format!("[revoke]\nurl = \"{}/logout\"\nheaders = {{ X-Session = \"{{token}}\" }}\n", server.url);
@@ -140,7 +139,7 @@ async fn logout_revokes_the_stored_login() {
     assert!(done.at_service.revoked);
     let last = server.requests().pop().expect("a request");
     assert_eq!((last.path.as_str(), last.header("x-session")), ("/logout", Some("session-0")));
-    // An expired login is not revoked, and causes no new login.
+    // The session has expired, so the logout sends no request.
     broker().token(World::NAME, &TokenRequest::new()).await.expect("a token");
     world.clock.advance(TimeDelta::hours(2));
     let before = server.requests().len();
@@ -149,7 +148,7 @@ async fn logout_revokes_the_stored_login() {
     assert_eq!(server.requests().len(), before);
 }
 
-/// Starts a server that returns a token, and this response to a logout. Also returns its configuration.
+/// Starts a server that returns this response to a logout. Also returns the provider's configuration.
 async fn revoking(status: u16, body: &'static str) -> (RecordingServer, String) {
     let server = RecordingServer::start(move |request| match request.path.as_str() {
         "/logout" => (status, body.to_owned()),
@@ -165,7 +164,7 @@ async fn revoking(status: u16, body: &'static str) -> (RecordingServer, String) 
 }
 
 #[tokio::test]
-async fn empty_success_is_a_revocation() {
+async fn success_without_json_object_counts_as_revocation() {
     for (body, revoked) in [
         ("", true),
         ("OK", true),

@@ -1,4 +1,4 @@
-//! A fake server that records its requests.
+//! A fake server that records the received requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,6 @@ use axum::extract::{self, Request};
 use axum::response::Response;
 use serde_json::Value;
 
-/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) method: String,
@@ -35,14 +34,13 @@ struct State {
     requests: Mutex<Vec<ReceivedRequest>>,
 }
 
-/// A fake server that records its requests.
 pub(crate) struct RecordingServer {
     pub(crate) url: String,
     state: Arc<State>,
 }
 
 impl RecordingServer {
-    /// Starts a server whose responses have the status and body of `respond`.
+    /// Starts a server whose responses have the status and body that `respond` returns.
     pub(crate) async fn start(
         respond: impl Fn(&ReceivedRequest) -> (u16, String) + Send + Sync + 'static,
     ) -> Self {
@@ -64,7 +62,7 @@ impl RecordingServer {
         self.state.requests.lock().expect("a list").clone()
     }
 
-    /// The only request.
+    /// Returns the only request that the server received.
     pub(crate) fn only(&self) -> ReceivedRequest {
         let request = self.requests();
         assert_eq!(request.len(), 1, "{request:?}");

@@ -1,4 +1,4 @@
-//! Requests match their configuration, whatever the values contain.
+//! Tests that requests match the configuration, whatever characters the inserted values contain.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::provider;
 use crate::recording_server::{ReceivedRequest, RecordingServer};
 
-/// Text with the special characters of JSON, forms, paths, queries and headers, and a placeholder.
+/// A value with special characters of JSON, forms, paths, queries and headers, and with a placeholder.
 const EVIL: &str = "KANARIE\"'\\\n\r&a=b;{token}{{secrets.other}} %2F+/?#é\u{1f30d}";
 
-/// Returns the request of a login with these keys and values.
+/// Logs in with a login table of these keys, and returns the request.
 async fn sent(username: &str, password: &str, keys: &str) -> Result<ReceivedRequest, Error> {
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", password);
@@ -49,7 +49,7 @@ fn decoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn json_contains_exact_values() {
+async fn json_body_contains_values_unchanged() {
     let keys = "url = \"HOST/login\"\n\
                 json = { user = { name = \"{username}\", pass = \"a{password}b\" }, n = 7, l = [\"{username}\", true] }";
     let request = sent("ada\"}", EVIL, keys).await.expect("a login");
@@ -60,7 +60,7 @@ async fn json_contains_exact_values() {
 }
 
 #[tokio::test]
-async fn forms_and_queries_contain_exact_values() {
+async fn forms_and_queries_contain_values_unchanged() {
     let keys = "url = \"HOST/login?v=1\"\nform = { user = \"{username}\", pass = \"{password}\", n = 7, t = true }\n\
                 query = { key = \"{password}\", braces = \"{{}}\" }";
     let request = sent("ada&admin=1", EVIL, keys).await.expect("a login");
@@ -75,7 +75,7 @@ async fn forms_and_queries_contain_exact_values() {
 }
 
 #[tokio::test]
-async fn values_do_not_change_the_path() {
+async fn values_cannot_add_or_remove_path_segments() {
     let keys = "url = \"HOST/users/{username}/token?user={username}\"";
     for name in ["a/b", "a?b=c", "a#b", "a%2Fb", "../admin", "é", "a\\b", "@evil.example/"] {
         let request = sent(name, "x", keys).await.expect("a login");
@@ -90,7 +90,7 @@ async fn values_do_not_change_the_path() {
 }
 
 #[tokio::test]
-async fn headers_reject_line_ends() {
+async fn header_values_with_line_ends_are_rejected() {
     let keys = "url = \"HOST/login\"\nheaders = { X-Api-Key = \"key {password}\", Accept = \"text/x\" }";
     let request = sent("", "{token} \"x\"", keys).await.expect("a login");
     assert_eq!(request.header("x-api-key"), Some("key {token} \"x\""));
@@ -104,8 +104,8 @@ async fn headers_reject_line_ends() {
 }
 
 #[tokio::test]
-async fn basic_sends_exact_credentials() {
-    // The request and response of NASA's Earthdata Login.
+async fn http_basic_contains_credentials_unchanged() {
+    // This configuration is the one for NASA's Earthdata Login.
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", "pa:ss wörd+KANARIE");
     let answer =
@@ -153,11 +153,11 @@ async fn secrets_in_error_responses_are_redacted() {
 }
 
 #[tokio::test]
-async fn secret_in_a_query_is_not_shown() {
+async fn error_does_not_show_a_secret_in_the_query() {
     let mut world = World::new();
     world.env = world.env.with("KEY", "KANARIE");
     world.timeout = std::time::Duration::from_millis(500);
-    // No server listens there.
+    // No server listens on this port.
     let toml = "secrets = { key = { env = \"KEY\" } }\n[login]\nmethod = \"GET\"\n\
                 url = \"http://127.0.0.1:9/login?key={secrets.key}\"\nquery = { again = \"{secrets.key}\" }\n";
     let error = world.broker(provider(&world, toml)).token(World::NAME, &TokenRequest::new()).await;
@@ -198,7 +198,7 @@ async fn refresh_token_is_not_sent_to_another_host() {
 }
 
 #[tokio::test]
-async fn corrected_table_gets_a_new_token() {
+async fn changed_request_table_gets_a_new_token() {
     let server = RecordingServer::start(|request| {
         let token = if request.path == "/login" { "login" } else { "minted" };
         (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())
@@ -209,7 +209,7 @@ async fn corrected_table_gets_a_new_token() {
     for (keys, expected) in [
         (String::new(), "login-1"),
         ("token = \"id\"\n".to_owned(), "login-2"),
-        // This key does not change the token.
+        // The key `refused` does not change the issued token.
         ("token = \"id\"\nrefused = [400]\n".to_owned(), "login-2"),
         (format!("token = \"id\"\n{mint}"), "minted-1"),
         (format!("token = \"id\"\n{mint}token = \"id\"\n"), "minted-2"),
@@ -224,7 +224,7 @@ async fn corrected_table_gets_a_new_token() {
 }
 
 #[tokio::test]
-async fn password_without_username_identifies_the_account() {
+async fn changed_password_without_username_is_a_new_account() {
     let server = RecordingServer::start(|request| {
         (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
     })
@@ -250,7 +250,7 @@ async fn toml_dates_are_sent_as_text() {
 }
 
 #[tokio::test]
-async fn secret_without_username_identifies_the_account() {
+async fn changed_secret_without_username_is_a_new_account() {
     let server = RecordingServer::start(|request| {
         (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
     })

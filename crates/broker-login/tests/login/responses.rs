@@ -1,4 +1,4 @@
-//! Reading responses: token, expiry and refusals.
+//! Tests of reading responses: token, expiry and refusals.
 
 use broker_core::{Broker, Clock, ErrorKind, Login, Token, TokenRequest};
 use broker_testkit::World;
@@ -10,7 +10,7 @@ use crate::recording_server::RecordingServer;
 
 const KEYS: &str = "username = \"ada\"\npassword = \"KANARIE\"\n";
 
-/// Builds a broker whose login table has these keys.
+/// Builds a broker whose `login` table contains these keys.
 fn broker(world: &World, server: &RecordingServer, keys: &str) -> Broker {
     let body = "json = { user = \"{username}\", pass = \"{password}\" }";
     let toml = format!("{KEYS}[login]\nurl = \"{}/login\"\n{body}\n{keys}\n", server.url);
@@ -29,7 +29,7 @@ async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTi
 }
 
 #[tokio::test]
-async fn expiry_is_read_in_every_format() {
+async fn expiry_is_parsed_in_every_configurable_format() {
     let end = DateTime::parse_from_rfc3339("2031-05-06T07:08:09Z").expect("a time").to_utc();
     let day = DateTime::parse_from_rfc3339("2031-05-06T00:00:00Z").expect("a time").to_utc();
     for (form, written, expected) in [
@@ -51,7 +51,7 @@ async fn expiry_is_read_in_every_format() {
 }
 
 #[tokio::test]
-async fn lifetime_starts_when_request_is_sent() {
+async fn token_lifetime_starts_when_the_request_is_sent() {
     for written in [json!(3600), json!("3600"), json!(3600.0)] {
         let world = World::new();
         let answer = json!({ "access_token": "KANARIE-1", "expires_in": written });
@@ -65,7 +65,7 @@ async fn missing_expiry_uses_configured_or_default_lifetime() {
     for (keys, expires, minutes) in [
         ("life = \"12h\"", json!(null), 12 * 60),
         ("", json!(null), 5),
-        // An expiry of another format is ignored.
+        // An expiry that does not match the configured format is ignored.
         ("life = \"1h\"\nexpires = \"end\"\nexpires_as = \"MM/DD/YYYY\"", json!("31.12.2030"), 60),
     ] {
         let world = World::new();
@@ -132,9 +132,9 @@ async fn final_error_with_status_200_is_a_refusal() {
     assert!(error.contains("AUTH_INVALID") && error.contains("[redacted] is wrong"), "{error}");
 }
 
-/// Such an error does not count as a refusal of the password, and the next call sends another request.
+/// A transient error does not count as a refused password, so the next call sends another request.
 #[tokio::test]
-async fn other_error_with_status_200_is_transient() {
+async fn unlisted_error_with_status_200_is_transient() {
     for (keys, answer) in [
         (
             "error = \"errorCode\"\nerror_final = \"AUTH_INVALID\"",
@@ -179,7 +179,7 @@ async fn unreadable_expiry_causes_a_warning() {
 }
 
 #[tokio::test]
-async fn refusals_depend_on_status_and_body() {
+async fn error_kind_depends_on_status_and_body() {
     for (keys, status, body, kind) in [
         ("", 401, "", ErrorKind::Refused),
         ("", 400, r#"{"message":"no"}"#, ErrorKind::Refused),
@@ -204,7 +204,7 @@ async fn refusals_depend_on_status_and_body() {
 }
 
 #[tokio::test]
-async fn only_refusal_of_the_grant_ends_the_login() {
+async fn only_a_refused_refresh_token_ends_the_login() {
     for (keys, status, body, kind) in [
         ("", 401, "{}", ErrorKind::LoginRequired),
         ("", 400, r#"{"error":"invalid_grant"}"#, ErrorKind::LoginRequired),
@@ -238,7 +238,7 @@ async fn only_refusal_of_the_grant_ends_the_login() {
             "\n[refresh]\nurl = \"{}/refresh\"\nform = {{ token = \"{{refresh_token}}\" }}\n{keys}\n",
             server.url
         );
-        // Without a stored password, only the refresh token can renew.
+        // Without a configured password, only the refresh token can get a new token.
         let toml = format!(
             "[login]\nurl = \"{}/login\"\nform = {{ u = \"{{username}}\", p = \"{{password}}\" }}\n{refresh}",
             server.url

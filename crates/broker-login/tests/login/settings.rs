@@ -1,4 +1,4 @@
-//! Errors of the configuration name the key.
+//! Tests of errors in the settings of `kind = "login"`.
 
 use broker_testkit::World;
 
@@ -7,7 +7,7 @@ use crate::build;
 const LOGIN: &str = "[login]\nurl = \"https://a.example/login\"\n";
 
 #[test]
-fn errors_name_the_key() {
+fn settings_error_names_the_configuration_key() {
     let refresh = "[refresh]\nurl = \"https://a.example/r\"\n";
     let mint = "[mint]\nurl = \"https://a.example/m\"\n";
     for (toml, key) in [
@@ -56,9 +56,9 @@ fn errors_name_the_key() {
     }
 }
 
-/// Settings of environment variables are text.
+/// A setting in an environment variable is a text.
 #[test]
-fn text_is_parsed_as_lists_and_tables() {
+fn settings_given_as_text_become_lists_and_tables() {
     let toml = format!(
         "{LOGIN}json = '{{\"user\":{{\"name\":\"{{username}}\"}}}}'\nrefused = \"400, 404\"\nheaders = '{{\"A\":\"b\"}}'\n\
          [mint]\nurl = \"https://a.example/m\"\nscopes = \"stac catalog:read\"\n"

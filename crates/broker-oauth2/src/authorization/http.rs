@@ -1,4 +1,4 @@
-//! The part of an HTTP server that a browser needs when it returns from a login.
+//! A minimal HTTP server for the redirect of the browser.
 
 use std::io;
 
@@ -7,13 +7,12 @@ use tokio::net::TcpStream;
 
 use super::page::Page;
 
-/// The longest head of a request. Browsers may send cookies of other programs on this host.
+/// The limit of a request head, which may contain cookies of other programs on this host.
 const LONGEST_HEAD: usize = 32 * 1024;
 
-/// How much of a longer request is read after the response, so that the browser can read the response.
+/// How many bytes of a longer request are read and discarded, so that the browser can read the page.
 const LONGEST_REST: u64 = 256 * 1024;
 
-/// The parts of a request's head that matter here.
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -22,7 +21,7 @@ pub(super) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Parses a head (RFC 9112). `None` if it is malformed, or does not have exactly one host.
+    /// Parses a request head (RFC 9112). Returns `None` if the head is malformed or has not exactly one host.
     pub(super) fn read(head: &'a [u8]) -> Option<Self> {
         let mut lines = str::from_utf8(head).ok()?.split("\r\n");
         let mut words = lines.next()?.split(' ');
@@ -38,20 +37,20 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Sends a page, and ends the connection.
+/// Sends a page and closes the connection.
 pub(super) async fn send(page: &Page, stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(page.response().as_bytes()).await?;
     stream.shutdown().await?;
     if *page == Page::TooLong {
-        // Closing a connection with unread data resets it, and the browser loses the response.
+        // Closing a connection with unread data resets it, and the browser would lose the page.
         tokio::io::copy(&mut stream.take(LONGEST_REST), &mut tokio::io::sink()).await?;
     }
     Ok(())
 }
 
-/// Reads the head of a request into `head`. Returns whether it is complete, or `None` if the connection ended first.
+/// Reads a request head. Returns whether the head is complete, or `None` if the connection ended first.
 pub(super) async fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>) -> io::Result<Option<bool>> {
-    // Reserved at once: a reallocation would leave a copy of the code in memory.
+    // A reallocation would leave a copy of the authorization code in memory.
     head.reserve_exact(LONGEST_HEAD);
     while head.len() < LONGEST_HEAD {
         let room = LONGEST_HEAD - head.len();
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn head_needs_method_target_and_one_host() {
+    fn request_head_needs_method_target_and_one_host() {
         let head = b"GET /callback?code=c HTTP/1.1\r\nAccept: */*\r\nhOST:  127.0.0.1:1 ";
         let request = Request::read(head).unwrap();
         assert_eq!((request.method, request.path, request.query), ("GET", "/callback", "code=c"));

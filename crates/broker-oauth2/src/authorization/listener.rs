@@ -1,4 +1,4 @@
-//! The loopback redirect of a native app (RFC 8252 section 7.3): it listens until one valid response arrives.
+//! The loopback listener of a native app (RFC 8252 section 7.3), which receives the authorization response.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -19,19 +19,18 @@ use super::page::Page;
 use super::response::{Expected, InvalidCallback};
 use super::tab::Tab;
 
-/// How long a connection may take to send a request, and to read the response.
+/// How long a browser may take to send a request, and then to read the page.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the page waits for the result of the login.
+/// How long the browser tab waits for the result of the login.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The number of open connections: browsers open some that they may never use.
+/// The limit of open connections. Browsers open spare connections that they may never use.
 const MOST_CONNECTIONS: usize = 16;
 
-/// The code of a login, or its error, and the browser tab that waits for the result.
+/// The authorization code or the service's error, and the browser tab that waits for the result.
 pub(super) type Arrival = (Result<Secret>, Option<Tab>);
 
-/// Listens for the browser on the loopback interface.
 pub(super) struct Listener {
     sockets: Vec<TcpListener>,
     redirect_uri: String,
@@ -39,16 +38,16 @@ pub(super) struct Listener {
     connections: JoinSet<Option<Arrival>>,
 }
 
-/// The properties of a valid request.
+/// The values that a valid redirect has.
 struct Callback {
-    /// The accepted `Host` headers. Another host name may be DNS rebinding.
+    /// The accepted `Host` headers. Any other host name may be DNS rebinding.
     hosts: Vec<String>,
     path: String,
     expected: Expected,
 }
 
 impl Listener {
-    /// Listens at `redirect_uri`, on a free port if it has none.
+    /// Listens at `redirect_uri`, or on any free port if the URI has none.
     pub(super) async fn bind(redirect_uri: &ServiceUrl, expected: Expected) -> Result<Self> {
         let not_local = || {
             let message = format!("`redirect_uri` {redirect_uri} is not an address of this machine");
@@ -76,17 +75,16 @@ impl Listener {
         })
     }
 
-    /// The redirect URI with the port.
+    /// The redirect URI, including the port.
     pub(super) fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// Parses an address that the user pasted: see [`Expected::parse_pasted`].
     pub(super) fn parse_pasted(&self, text: &Secret) -> Result<Result<Secret>, InvalidCallback> {
         self.callback.expected.parse_pasted(text.expose())
     }
 
-    /// Waits for the browser. A dropped wait can be started again.
+    /// Waits for the authorization response. This function is cancel safe.
     pub(super) async fn wait(&mut self) -> Arrival {
         loop {
             tokio::select! {
@@ -99,7 +97,7 @@ impl Listener {
                     Ok(stream) => {
                         self.connections.spawn(serve(stream, self.callback.clone()));
                     }
-                    // The browser closed it before it was accepted.
+                    // The browser closed the connection before it was accepted.
                     Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                     Err(error) => {
                         let message = format!("cannot accept connections at {}: {error}", self.redirect_uri);
@@ -111,14 +109,14 @@ impl Listener {
     }
 }
 
-/// The addresses to listen on for `redirect_uri`; `None` if it is not on this machine.
+/// Returns the loopback addresses of `redirect_uri`, or `None` if the URI is not a loopback URI.
 pub(crate) fn loopback(redirect_uri: &ServiceUrl) -> Option<&'static [IpAddr]> {
     let url = Url::parse(redirect_uri.as_str()).ok()?;
-    // Browsers refuse port 0.
+    // Browsers refuse connections to port 0.
     match url.host().filter(|_| redirect_uri.is_plain() && url.port() != Some(0))? {
         Host::Ipv4(Ipv4Addr::LOCALHOST) => Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]),
         Host::Ipv6(Ipv6Addr::LOCALHOST) => Some(&[IpAddr::V6(Ipv6Addr::LOCALHOST)]),
-        // A browser may use either address, so another program must not listen on one of them.
+        // A browser may resolve `localhost` to either address. Another program must not listen on one of them.
         Host::Domain("localhost") => {
             Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
         }
@@ -126,7 +124,7 @@ pub(crate) fn loopback(redirect_uri: &ServiceUrl) -> Option<&'static [IpAddr]> {
     }
 }
 
-/// Listens on the same port of all addresses that this machine has.
+/// Listens on all addresses with the same port.
 async fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>, u16)> {
     let mut sockets: Vec<TcpListener> = Vec::new();
     let mut port = port;
@@ -136,7 +134,7 @@ async fn listen(addresses: &[IpAddr], port: u16) -> io::Result<(Vec<TcpListener>
                 port = socket.local_addr()?.port();
                 sockets.push(socket);
             }
-            // Not every machine has IPv6.
+            // A machine without IPv6 cannot listen on the second address.
             Err(error) if error.kind() != ErrorKind::AddrInUse && !sockets.is_empty() => {}
             Err(error) => return Err(error),
         }
@@ -150,7 +148,7 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
         None => format!("cannot listen on any port: {error}"),
     };
     let (code, hint) = match error.kind() {
-        // The port may be free in a moment.
+        // A used port is a transient error, because the port may become free.
         ErrorKind::AddrInUse => (
             ErrorCode::ServiceUnavailable,
             "stop the program that uses this port, or set `redirect_uri` to a free port that the service accepts",
@@ -176,9 +174,9 @@ async fn accept(sockets: &[TcpListener]) -> io::Result<TcpStream> {
     .await
 }
 
-/// Serves one connection. Keeps it open if it sent the response of the login; all others get a page and change nothing.
+/// Answers one request. For the authorization response, the connection stays open until the login's result is known.
 async fn serve(mut stream: TcpStream, callback: Arc<Callback>) -> Option<Arrival> {
-    // The head contains the code.
+    // Zeroized because the request head contains the authorization code.
     let mut head = Zeroizing::new(Vec::new());
     let complete = timeout(CONNECTION_TIMEOUT, read_head(&mut stream, &mut head)).await.ok()?.ok()??;
     let page = match if complete { callback.read(&head) } else { Err(Page::TooLong) } {
@@ -191,7 +189,7 @@ async fn serve(mut stream: TcpStream, callback: Arc<Callback>) -> Option<Arrival
 }
 
 impl Callback {
-    /// Reads the response of the login; the error is the page for any other request.
+    /// Reads the authorization response. For any other request, returns the page to send as an error.
     fn read(&self, head: &[u8]) -> Result<Result<Secret>, Page> {
         let request = Request::read(head).ok_or(Page::Malformed)?;
         if !self.hosts.iter().any(|host| host.eq_ignore_ascii_case(request.host)) {

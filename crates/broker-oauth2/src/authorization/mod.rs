@@ -25,46 +25,44 @@ use page::Page;
 use pkce::{Verifier, random};
 use response::Expected;
 
-/// How long the flow waits for the browser.
+/// How long the user may take to log in.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 
-/// The interval at which the user sees the remaining time.
+/// How often the remaining time is shown.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often the user may paste a wrong address.
+/// How many addresses the user may paste before the login fails.
 const TRIES: usize = 3;
 
-/// The longest line that a terminal delivers (`MAX_CANON`, without the line end).
+/// The longest line that a terminal accepts (`MAX_CANON`, without the line end).
 const LONGEST_LINE: usize = 4095;
 
-/// A login by the authorization code flow.
+/// A login by the authorization code grant.
 #[derive(Debug, Clone, Copy)]
 pub struct CodeFlow<'a> {
     /// The authorization endpoint, which the browser opens.
     pub url: &'a ServiceUrl,
     /// The token endpoint, where the code is exchanged, and the client.
     pub token: TokenEndpoint<'a>,
-    /// The expected `iss` of the response (RFC 9207), if the issuer is known.
+    /// The expected `iss` of the authorization response (RFC 9207), if the issuer is known.
     pub issuer: Option<&'a str>,
     /// Whether the service always sends `iss` (`authorization_response_iss_parameter_supported`).
     pub sends_issuer: bool,
-    /// The redirect URI on this machine: `http://127.0.0.1:PORT/PATH`; without a port, a free port is used.
+    /// The redirect URI on this machine, such as `http://127.0.0.1/PATH`. Without a port, a free port is used.
     pub redirect_uri: &'a ServiceUrl,
-    /// `scope`, `audience`, `resource` and extra parameters of the authorization request.
+    /// The parameters `scope`, `audience`, `resource` and extra ones of the authorization request.
     pub fields: &'a [(&'a str, &'a str)],
     /// Extra parameters of the token request.
     pub token_fields: &'a [(&'a str, &'a str)],
 }
 
 impl CodeFlow<'_> {
-    /// Opens the authorization endpoint in the browser, and exchanges the code that the browser returns.
-    ///
-    /// If no browser opens on this machine, the user is asked for the final address of a browser elsewhere. A browser
-    /// that reaches this machine through a tunnel is accepted too. The browser shows the result after the save.
+    /// Opens the authorization endpoint in the browser, and exchanges the code that the browser returns. If no
+    /// browser opens, the user can paste the final address of a browser on another machine.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
         let (state, verifier) = (random()?, Verifier::new()?);
         let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
-        // Listen before the browser opens: it may return at once.
+        // A browser with a session at the service may return at once, so listen first.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri().to_owned();
         let url = self.request(&redirect_uri, &state, &verifier)?;
@@ -91,7 +89,7 @@ impl CodeFlow<'_> {
     }
 
     /// Builds the authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3). The flow's own parameters
-    /// replace those in `fields` and in the query of the endpoint, because none may be repeated.
+    /// replace equal names in `fields` and in the endpoint's query.
     fn request(&self, redirect_uri: &str, state: &Secret, verifier: &Verifier) -> Result<String> {
         let challenge = verifier.challenge();
         let own = [
@@ -114,8 +112,8 @@ impl CodeFlow<'_> {
         Ok(url.into())
     }
 
-    /// Exchanges the code (RFC 6749 section 4.1.3). A code works once, so the request is repeated only if the service
-    /// cannot have processed it.
+    /// Exchanges the authorization code (RFC 6749 section 4.1.3). Repeats a request only if the service cannot have
+    /// used up the code.
     async fn exchange(
         &self,
         context: &Context,
@@ -137,7 +135,7 @@ impl CodeFlow<'_> {
         }
     }
 
-    /// Returns the refresh token of a response without a usable token, or the error.
+    /// Returns the refresh token of a response without a valid access token, or the error.
     fn salvage(&self, response: &HttpResponse, problem: Problem) -> Result<Approved> {
         if let Some(refresh_token) = self.token.salvaged_refresh_token(response) {
             tracing::info!("saved the refresh token of a response without an access token");
@@ -163,7 +161,7 @@ fn account(approved: &Approved) -> Option<String> {
     }
 }
 
-/// Adds the hint for a code that was sent in vain: the service may count it as used.
+/// Adds a hint to a transient error, because the service may have used up the authorization code.
 fn with_used_code(error: Error) -> Error {
     if !error.is_transient() {
         return error;
@@ -171,7 +169,7 @@ fn with_used_code(error: Error) -> Error {
     error.with_hint("an authorization code works only once: log in again")
 }
 
-/// Waits for the browser, and shows the remaining time.
+/// Waits for the authorization response, and shows the remaining time.
 async fn wait(context: &Context, listener: &mut Listener) -> Result<Arrival> {
     let deadline = deadline(context);
     loop {
@@ -187,7 +185,7 @@ async fn wait(context: &Context, listener: &mut Listener) -> Result<Arrival> {
     }
 }
 
-/// Asks for the final address of the browser.
+/// Asks the user to paste the browser's final address.
 async fn paste(context: &Context, listener: &mut Listener) -> Result<Arrival> {
     let prompt = context.prompt();
     let start = listener.redirect_uri().to_owned();
@@ -199,7 +197,7 @@ async fn paste(context: &Context, listener: &mut Listener) -> Result<Arrival> {
     for _ in 0..TRIES {
         let left = (deadline - context.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
-            // With a test clock no time passes, so the browser goes first.
+            // With a test clock the pause ends immediately, so the listener must be polled first.
             biased;
             arrival = listener.wait() => {
                 prompt.notify("the browser has returned; no address is needed");
@@ -220,7 +218,7 @@ async fn paste(context: &Context, listener: &mut Listener) -> Result<Arrival> {
     Err(Error::login_required("no valid address was pasted").with_hint("log in again"))
 }
 
-/// Turns an empty line into an invalid address, and adds the hint where no terminal is attached.
+/// Treats an empty line as an invalid address, and adds a hint if no terminal is attached.
 fn unanswered(error: Error) -> Result<String> {
     let blank = std::error::Error::source(&error)
         .and_then(|source| source.downcast_ref::<std::io::Error>())

@@ -1,11 +1,11 @@
-//! The pages that the browser shows after a login.
+//! The pages that the browser shows at the end of a login.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use broker_core::{ErrorCode, ErrorKind, sanitize};
 use sha2::{Digest, Sha256};
 
-/// The style of every page. The Content-Security-Policy allows it by its hash, and nothing else.
+/// The style of every page. The Content-Security-Policy allows only this style, by its hash.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--back:#f4f6f8;--card:#fff;--text:#1c2430;--good:#1a7f37;--bad:#c62828;--wait:#57606a}\
 @media(prefers-color-scheme:dark){:root{--back:#14181d;--card:#20262e;--text:#e8ecf1;--good:#56d364;--bad:#ff7b72;\
@@ -18,28 +18,24 @@ main.good{border-color:var(--good)}main.bad{border-color:var(--bad)}\
 h1{margin:0 0 .5rem;font-size:1.375rem}.good h1{color:var(--good)}.bad h1{color:var(--bad)}\
 p{margin:0;overflow-wrap:anywhere}";
 
-/// The longest account name on a page, in characters.
 const LONGEST_ACCOUNT: usize = 100;
 
-/// Where the user finds more.
 const GO_BACK: &str = "Go back to the program that started the login";
 
-/// A page for the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Page {
-    /// The login is saved; with the account, if it is known.
+    /// The login is saved. Contains the account, if the response names one.
     LoggedIn(Option<String>),
-    /// The login failed.
     Failed(ErrorCode),
-    /// The exchange takes longer than the page waits.
+    /// The token request takes longer than the browser tab waits.
     Pending,
-    /// The login ended before its result was known: it was stopped, or could not be saved.
+    /// The login was cancelled or could not be saved.
     Unknown,
-    /// The request belongs to another login.
+    /// The request is not the authorization response of this login.
     OtherLogin,
     NotFound,
     MethodNotAllowed,
-    /// Sent under another host name, perhaps by DNS rebinding.
+    /// The request has an unexpected `Host` header, perhaps by DNS rebinding.
     OtherHost,
     TooLong,
     Malformed,
@@ -57,7 +53,7 @@ impl Page {
         }
     }
 
-    /// The class of the style, the title, and the text as HTML.
+    /// Returns the CSS class, the title, and the text as HTML.
     fn content(&self) -> (&'static str, &'static str, String) {
         let text = match self {
             Self::LoggedIn(account) => {
@@ -90,7 +86,7 @@ impl Page {
         ("bad", "Not a login", text.to_owned())
     }
 
-    /// The whole HTTP response. Nothing in it is from the request, and it loads nothing.
+    /// Returns the HTTP response. The page contains no text of the request and loads no resources.
     pub(super) fn response(&self) -> String {
         let (class, title, text) = self.content();
         let body = format!(
@@ -111,7 +107,7 @@ impl Page {
     }
 }
 
-/// What failed, and what to do, without words of the service: those may repeat the request.
+/// Explains what failed and what to do. The service's own error text is not shown, because it may repeat the request.
 fn explain(code: ErrorCode) -> (&'static str, &'static str) {
     const AGAIN: &str = " and log in again";
     const LATER: &str = " and try again later";
@@ -141,7 +137,7 @@ fn explain(code: ErrorCode) -> (&'static str, &'static str) {
     }
 }
 
-/// An account name as HTML text.
+/// Shortens an account name and escapes it for HTML.
 fn escape(account: &str) -> String {
     let mut escaped = String::new();
     for c in sanitize(account).trim().chars().take(LONGEST_ACCOUNT) {
@@ -184,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn policy_allows_only_the_style_by_hash() {
+    fn content_security_policy_allows_only_the_style_hash() {
         for page in pages() {
             let response = page.response();
             let (head, body) = response.split_once("\r\n\r\n").unwrap();
@@ -203,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_keep_the_page_private() {
+    fn page_headers_forbid_caching_and_referrers() {
         for page in pages() {
             let response = page.response();
             let (head, body) = response.split_once("\r\n\r\n").unwrap();
@@ -221,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_readable_in_dark_and_on_telephones() {
+    fn pages_support_dark_mode_and_small_screens() {
         let page = Page::LoggedIn(None).response();
         for part in [
             "color-scheme:light dark",
@@ -233,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn account_is_escaped_and_shortened() {
+    fn account_on_the_page_is_escaped_and_shortened() {
         let account = format!("<b>&\"'\u{202e}\u{1b}[2J{}", "x".repeat(500));
         let page = Page::LoggedIn(Some(account)).response();
         let text = between(&page, "<p>", "</p>");
@@ -250,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_say_the_cause_and_the_next_step() {
+    fn failure_page_says_the_cause_and_the_next_step() {
         for code in ErrorCode::ALL {
             let page = Page::Failed(*code).response();
             let text = between(&page, "<p>", "</p>");

@@ -1,4 +1,4 @@
-//! The secrets of one login: `state` (RFC 6749 section 10.12) and the code verifier (RFC 7636).
+//! The secrets of one login: `state` (RFC 6749 section 10.12) and the PKCE code verifier (RFC 7636).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,10 +7,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// 256 bits (RFC 7636 section 4.1): 43 characters.
+/// The size of a random secret: 256 bits (RFC 7636 section 4.1).
 const BYTES: usize = 32;
 
-/// Returns a random text that cannot be guessed.
+/// Returns a random secret from the system's generator.
 pub(super) fn random() -> Result<Secret> {
     let mut bytes = Zeroizing::new([0; BYTES]);
     SystemRandom::new().fill(&mut *bytes).map_err(|_| {
@@ -19,7 +19,7 @@ pub(super) fn random() -> Result<Secret> {
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
-/// A code verifier. The browser gets only its challenge, so the code is useless to a reader of the browser's command line.
+/// A PKCE code verifier. The browser gets only the verifier's hash, so a stolen authorization code is useless.
 pub(super) struct Verifier(Secret);
 
 impl Verifier {
@@ -31,13 +31,13 @@ impl Verifier {
         &self.0
     }
 
-    /// The challenge by `S256` (RFC 7636 section 4.2).
+    /// Returns the code challenge by the method `S256` (RFC 7636 section 4.2).
     pub(super) fn challenge(&self) -> String {
         URL_SAFE_NO_PAD.encode(Sha256::digest(self.0.expose()))
     }
 }
 
-/// Compares in constant time.
+/// Compares two secrets in constant time.
 pub(super) fn same(one: &str, other: &str) -> bool {
     let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (one, other)| differs | (one ^ other));
     one.len() == other.len() && std::hint::black_box(differs) == 0
@@ -50,20 +50,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn challenge_matches_the_rfc() {
-        // RFC 7636 appendix B
+    fn code_challenge_matches_the_example_of_rfc_7636() {
         let verifier = Verifier(Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn random_texts_differ() {
+    fn random_secrets_differ() {
         let (one, other) = (random().unwrap(), random().unwrap());
         assert!(one.expose().len() == 43 && !one.same_as(&other));
     }
 
     #[test]
-    fn same_compares_whole_texts() {
+    fn same_is_true_only_for_equal_texts() {
         assert!(same("abc", "abc"));
         for other in ["", "ab", "abcd", "abd", "bbc", "ABC"] {
             assert!(!same("abc", other), "{other}");

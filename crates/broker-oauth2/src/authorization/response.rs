@@ -7,26 +7,23 @@ use url::form_urlencoded;
 
 use super::pkce::same;
 
-/// The longest text of a service in a message.
+/// The longest error text of a service that a message repeats.
 const LONGEST_TEXT: usize = 300;
 
-/// The values that the response to one authorization request must have.
+/// The values that the authorization response must contain.
 pub(super) struct Expected {
     state: Secret,
     issuer: Option<String>,
     sends_issuer: bool,
 }
 
-/// Why a request or a pasted text is not the response of this login. The login continues.
+/// Why a request or a pasted text is not the authorization response of this login. The login continues to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InvalidCallback {
-    /// Neither a code nor an error.
     NoResponse,
-    /// No `state`.
     NoState,
     /// The `state` of another login, or a forged one.
     OtherState,
-    /// A parameter is repeated.
     Repeated,
 }
 
@@ -41,7 +38,6 @@ impl fmt::Display for InvalidCallback {
     }
 }
 
-/// The used parameters of a response.
 #[derive(Default)]
 struct Parameters {
     state: Option<Secret>,
@@ -76,7 +72,7 @@ impl Expected {
         Self { state, issuer: issuer.map(str::to_owned), sends_issuer }
     }
 
-    /// Reads a query. Returns the code, or the error that the service sent.
+    /// Reads a query. Returns the authorization code, or the error that the service sent.
     pub(super) fn read(&self, query: &str) -> Result<Result<Secret>, InvalidCallback> {
         let Parameters { state, code, iss, error, description } = Parameters::read(query)?;
         let code = code.filter(|code| !code.expose().is_empty());
@@ -94,7 +90,7 @@ impl Expected {
         }))
     }
 
-    /// Parses a pasted text: the whole address, or its query. A bare code is refused: without `state` and `iss` it may
+    /// Parses a pasted address, or only its query. A bare code is refused, because without `state` and `iss` it may
     /// belong to another login (RFC 9700 section 2.1).
     pub(super) fn parse_pasted(&self, text: &str) -> Result<Result<Secret>, InvalidCallback> {
         let text = text.trim().trim_matches(['"', '\'', '<', '>']);
@@ -108,7 +104,7 @@ impl Expected {
         }
     }
 
-    /// Rejects the code of another issuer (RFC 9207 section 2.4).
+    /// Rejects an authorization code of another issuer (RFC 9207 section 2.4).
     fn check_issuer(&self, iss: Option<&str>) -> Result<()> {
         let message = match (iss, &self.issuer) {
             (Some(iss), Some(issuer)) if iss != issuer => {
@@ -126,7 +122,7 @@ impl Expected {
     }
 }
 
-/// The error of the service (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
+/// Converts an error response (RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6).
 fn failure(code: &str, description: Option<&str>) -> Error {
     let reason = description.filter(|text| !text.is_empty()).map(|text| format!(" ({})", shorten(text)));
     let reason = reason.unwrap_or_default();
@@ -165,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn response_needs_state_and_no_repeats() {
+    fn response_without_state_or_with_repeats_is_invalid() {
         let expected = expected(None, false);
         assert_eq!(code(expected.read("state=right&code=c%2Fd&scope=a")), "c/d");
         assert_eq!(code(expected.read("code=c&state=right&iss=anyone")), "c");
@@ -186,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn issuer_is_compared_exactly() {
+    fn response_issuer_is_compared_exactly() {
         let with = |iss: &str| format!("code=c&state=right&iss={iss}");
         assert_eq!(code(expected(Some(ISSUER), true).read(&with(ISSUER))), "c");
         assert_eq!(code(expected(Some(ISSUER), false).read("code=c&state=right")), "c");
@@ -204,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_the_service_have_codes() {
+    fn each_oauth_error_maps_to_an_error_code() {
         let read = |query: &str| error(expected(None, false).read(&format!("{query}&state=right")));
         assert_eq!(read("error=access_denied").code(), ErrorCode::AccessDenied);
         assert_eq!(read("error=invalid_scope&code=c").code(), ErrorCode::RequestRefused);
@@ -215,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn pasted_text_is_the_address_or_its_query() {
+    fn pasted_address_or_query_is_parsed() {
         let expected = expected(None, false);
         for text in [
             "http://127.0.0.1:4711/callback?code=c&state=right",

@@ -9,12 +9,12 @@ use super::page::Page;
 
 type Connection = Arc<Mutex<Option<TcpStream>>>;
 
-/// The connection of a browser tab with the response of the login. It gets one page: the result, or after a timeout or when
-/// dropped a page without it. Sending does not block, and its errors are ignored: a closed tab changes nothing.
+/// The connection of the browser tab that waits for the login's result. The tab gets exactly one page, also after a
+/// timeout and when this value is dropped. Errors are ignored, because a closed tab must not fail the login.
 pub(super) struct Tab(Connection);
 
 impl Tab {
-    /// Takes the connection. `None` if it is unusable, such as after a reset.
+    /// Takes over the connection. Returns `None` if the connection is unusable.
     pub(super) fn new(stream: tokio::net::TcpStream, timeout: Duration) -> Option<Self> {
         let connection = Arc::new(Mutex::new(Some(stream.into_std().ok()?)));
         let late = Arc::downgrade(&connection);
@@ -27,7 +27,7 @@ impl Tab {
         Some(Self(connection))
     }
 
-    /// Shows the page.
+    /// Shows the page in the tab.
     pub(super) fn show(self, page: &Page) {
         send(&self.0, page);
     }
@@ -39,11 +39,11 @@ impl Drop for Tab {
     }
 }
 
-/// Sends the page, unless one was sent before.
+/// Sends the page, unless the tab already got one.
 fn send(connection: &Connection, page: &Page) {
     let stream = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(mut stream) = stream {
-        // The page fits in the empty send buffer of the connection, which is non-blocking.
+        // One non-blocking write is enough: the page fits in the empty send buffer.
         let sent =
             stream.write_all(page.response().as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
         tracing::debug!(?page, ?sent, "answered the browser");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closed_tab_is_ignored() {
+    async fn closed_tab_causes_no_error() {
         let (browser, tab) = tab(LONG).await;
         drop(browser);
         tab.show(&Page::LoggedIn(None));

@@ -1,4 +1,4 @@
-//! The client with its secret.
+//! The client ID with the client's secret or private key.
 
 use broker_core::{Context, Error, ErrorCode, Result, Secret, ServiceUrl};
 
@@ -7,7 +7,6 @@ use super::config::Auth;
 use crate::discovery::IssuerUrl;
 use crate::{ClientAuth, ClientKey, TokenEndpoint};
 
-/// The client of one operation.
 pub(super) struct Client {
     id: String,
     credential: Credential,
@@ -21,7 +20,7 @@ enum Credential {
 }
 
 impl Client {
-    /// Reads the secret or the key.
+    /// Reads the configured client secret or private key.
     pub(super) async fn resolve(provider: &OAuth2, context: &Context) -> Result<Self> {
         let config = &provider.config;
         let missing = |key: &str| Error::new(ErrorCode::SecretMissing, format!("`{key}` is not set"));
@@ -52,7 +51,6 @@ impl Client {
         }
     }
 
-    /// Returns the token endpoint of this client.
     pub(super) fn endpoint<'a>(&'a self, provider: &'a OAuth2, url: &'a ServiceUrl) -> TokenEndpoint<'a> {
         let default_life = provider.config.default_lifetime();
         TokenEndpoint { url, client: self.auth(), default_life, answer: provider.config.fields.as_ref() }

@@ -13,13 +13,13 @@ use crate::authorization::loopback;
 use crate::discovery::{Endpoint, IssuerUrl};
 use crate::key::Algorithm;
 
-/// The lifetime of a token if neither the response nor a JWT says it.
+/// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// The default redirect URI: a free port of this machine (RFC 8252 section 7.3).
+/// The default redirect URI. Without a port, any free port is used (RFC 8252 section 7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
-/// Parameters that the flow sets, or that have a configuration key.
+/// The parameters that `params` must not contain, because the flow or another configuration key sets each.
 const OWN_PARAMS: [&str; 25] = [
     "grant_type",
     "client_id",
@@ -48,7 +48,7 @@ const OWN_PARAMS: [&str; 25] = [
     "token_type_hint",
 ];
 
-/// The table of a provider.
+/// The configuration table of a provider.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
@@ -83,7 +83,6 @@ pub(super) struct Config {
     life: Option<ConfigDuration>,
 }
 
-/// The flow that gets tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Flow {
@@ -107,12 +106,12 @@ impl Flow {
         }
     }
 
-    /// Whether a user logs in, and the refresh token is stored.
+    /// Whether a user logs in with this flow, so that a refresh token is stored.
     pub(super) fn has_user_login(self) -> bool {
         !matches!(self, Self::ClientCredentials | Self::TokenExchange)
     }
 
-    /// The endpoint that starts a login, in addition to the token endpoint.
+    /// Returns the endpoint where a login starts, for flows that do not log in at the token endpoint.
     pub(super) fn login_endpoint(self) -> Option<Endpoint> {
         match self {
             Self::Device => Some(Endpoint::Device),
@@ -122,7 +121,6 @@ impl Flow {
     }
 }
 
-/// The client authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Auth {
@@ -133,7 +131,7 @@ pub(super) enum Auth {
 }
 
 impl Config {
-    /// Returns the flow and the client authentication, if their keys are set.
+    /// Checks that all keys of the flow are set. Returns the flow and the client authentication.
     pub(super) fn check(&self) -> Result<(Flow, Auth), SettingsError> {
         let flow = self.flow()?;
         let named = format!("`flow = \"{}\"`", flow.name());
@@ -168,7 +166,7 @@ impl Config {
         Ok((flow, self.auth(flow)?))
     }
 
-    /// Checks `params` and `fields`. Errors name the table only, because values of parameters may be secrets.
+    /// Checks `params` and `fields`. Error messages omit parameter values, which may be secrets.
     fn check_tables(&self) -> Result<(), SettingsError> {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
             return Err(SettingsError::new(
@@ -232,7 +230,7 @@ impl Config {
         }
     }
 
-    /// A configured endpoint.
+    /// Returns the configured URL of an endpoint.
     pub(super) fn url(&self, endpoint: Endpoint) -> Option<&ServiceUrl> {
         match endpoint {
             Endpoint::Token => self.token_url.as_ref(),
@@ -259,17 +257,17 @@ impl Config {
         ))
     }
 
-    /// The resources (RFC 8707 section 2).
+    /// The target resources of tokens (RFC 8707 section 2).
     pub(super) fn resources(&self) -> &[String] {
         &self.resource.0
     }
 
-    /// The scope, space-separated (RFC 6749 section 3.3).
+    /// The configured scope as one space-separated text (RFC 6749 section 3.3).
     pub(super) fn scope(&self) -> String {
         self.scope.0.join(" ")
     }
 
-    /// The extra parameters, as text.
+    /// Returns `params` as texts.
     pub(super) fn params(&self) -> Result<Vec<(String, String)>, SettingsError> {
         let text = |(key, value): (&String, &Value)| match value {
             Value::String(text) => Ok((key.clone(), text.clone())),
@@ -279,7 +277,8 @@ impl Config {
         self.params.0.iter().map(text).collect()
     }
 
-    /// The fingerprint of the other settings that decide which token is issued. They may contain secrets.
+    /// Returns a fingerprint of the settings other than the scope that change the issued token. They may contain
+    /// secrets.
     pub(super) fn fingerprint(&self) -> String {
         let types = (&self.subject_token_type, &self.requested_token_type);
         let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The endpoints of a service: configured, or discovered by its issuer.
+//! The service's endpoints: configured, or discovered from the issuer's metadata.
 
 use broker_core::{Context, Error, ErrorCode, ErrorKind, Record, RecordUpdate, Result, ServiceUrl};
 use chrono::{DateTime, Utc};
@@ -6,15 +6,14 @@ use chrono::{DateTime, Utc};
 use super::OAuth2;
 use crate::discovery::{DiscoveryError, Endpoint, Metadata};
 
-/// The endpoints of a service.
 pub(super) struct Endpoints {
     found: Option<Metadata>,
-    /// Whether the metadata is new, so that it must be saved.
+    /// Whether the metadata was just requested and must be saved.
     is_new: bool,
 }
 
 impl Endpoints {
-    /// Returns the URL of an endpoint; a configured one has precedence.
+    /// Returns the configured URL of the endpoint, or the discovered one.
     pub(super) fn find(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
         match (provider.config.url(endpoint), &self.found) {
             (Some(url), _) => Ok(Some(url.clone())),
@@ -23,7 +22,7 @@ impl Endpoints {
         }
     }
 
-    /// Returns the URL of an endpoint that the flow needs.
+    /// Returns the URL of the endpoint, or an error if the URL is unknown.
     pub(super) fn require(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<ServiceUrl> {
         self.find(provider, endpoint)?.ok_or_else(|| {
             let (issuer, key) = (&provider.issuer.endpoint, endpoint.key());
@@ -40,7 +39,7 @@ impl Endpoints {
         self.found.as_ref().is_some_and(|found| found.sends_issuer)
     }
 
-    /// Adds new metadata to an update.
+    /// Adds newly requested metadata to the record update.
     pub(super) fn add_to(&self, update: RecordUpdate) -> RecordUpdate {
         match &self.found {
             Some(found) if self.is_new => update.and_metadata(Metadata::KEY, found.to_value()),
@@ -50,14 +49,14 @@ impl Endpoints {
 }
 
 impl OAuth2 {
-    /// Whether the next exchange must discover the token endpoint.
+    /// Whether the token endpoint must be discovered before a token request.
     pub(super) fn discovers_first(&self, record: &Record, now: DateTime<Utc>, forced: bool) -> bool {
         let is_known = || self.stored(record).is_some_and(|stored| stored.is_fresh(now, forced));
         self.config.url(Endpoint::Token).is_none() && !is_known()
     }
 
-    /// Discovers the endpoints, as an exchange of its own: the broker then calls again. If it fails, older metadata is
-    /// used.
+    /// Requests the issuer's metadata and returns it as a record update. If the request fails, the stored metadata is
+    /// used longer.
     pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<RecordUpdate> {
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, self.stored(record)) {
             (Err(DiscoveryError::Other(error)), Some(before)) if error.kind() != ErrorKind::Cancelled => {
@@ -69,7 +68,7 @@ impl OAuth2 {
         Ok(RecordUpdate::default().and_metadata(Metadata::KEY, found.to_value()))
     }
 
-    /// The stored metadata, if the token endpoint is known with it.
+    /// Returns the stored metadata if the URL of the token endpoint is known.
     fn stored(&self, record: &Record) -> Option<Metadata> {
         let stored = Metadata::stored(record, self.config.issuer.as_ref())?;
         let has_token_url =
@@ -77,19 +76,19 @@ impl OAuth2 {
         has_token_url.then_some(stored)
     }
 
-    /// The stored endpoints, of any age.
+    /// Returns the endpoints in the stored metadata, even if the metadata is old.
     pub(super) fn stored_endpoints(&self, record: &Record) -> Endpoints {
         Endpoints { found: self.stored(record), is_new: false }
     }
 
-    /// Returns the endpoints for a login.
+    /// Returns the endpoints that a login needs.
     pub(super) async fn login_endpoints(&self, context: &Context) -> Result<Endpoints> {
         let needed: Vec<_> =
             [Some(Endpoint::Token), self.flow.login_endpoint()].into_iter().flatten().collect();
         self.endpoints_for(context, &needed, &needed).await
     }
 
-    /// Returns the configured endpoints, or discovers them if one of `wanted` is not configured. The issuer must publish
+    /// Returns the configured endpoints, or discovers all if one of `wanted` is missing. The metadata must contain
     /// all of `needed`.
     pub(super) async fn endpoints_for(
         &self,
@@ -105,7 +104,7 @@ impl OAuth2 {
         Ok(Endpoints { found: Some(found), is_new: true })
     }
 
-    /// Returns the endpoints for a logout. Discovers them first if no revocation endpoint is known.
+    /// Returns the endpoints for a logout, after discovery if no revocation endpoint is known.
     pub(super) async fn logout_endpoints(&self, context: &Context, record: &Record) -> Result<Endpoints> {
         if self.config.url(Endpoint::Revocation).is_some() || self.config.issuer.is_none() {
             return Ok(self.stored_endpoints(record));

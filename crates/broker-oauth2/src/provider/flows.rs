@@ -1,4 +1,4 @@
-//! The requests of each flow, and their results.
+//! The token requests of each flow, and the record updates from their responses.
 
 use broker_core::{
     Context, Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey,
@@ -13,27 +13,25 @@ use super::endpoints::Endpoints;
 use crate::discovery::{Endpoint, IssuerUrl};
 use crate::{CodeFlow, DeviceFlow, UserLogin};
 
-/// The detail of a default token: the configured scope at the time of its request.
+/// The token detail that stores the scope configured when the default token was requested.
 const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// The detail of a token with the fingerprint of the other settings of its request.
+/// The token detail that stores a fingerprint of the settings when the token was requested.
 const FINGERPRINT: &str = "asked_with";
 
-/// The record's metadata of a login: the scope of its request.
+/// The record's metadata key that stores the scope of the login request.
 const LOGIN_SCOPE: &str = "login_scope";
 
-/// The token type of an access token (RFC 8693 section 3).
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The parameters of requests, from the configuration.
+/// The request parameters that the configuration sets.
 pub(super) struct Parameters {
     scope: String,
     audience: Option<String>,
     resource: Vec<String>,
     params: Vec<(String, String)>,
-    /// See [`Config::fingerprint`].
     fingerprint: String,
-    /// Whether the login started on another host, with unknown scope and audience.
+    /// Whether the user logged in with another program, so that the scope and audience of the login are unknown.
     started_elsewhere: bool,
 }
 
@@ -49,7 +47,7 @@ impl Parameters {
         })
     }
 
-    /// Whether a token was requested with the current settings; a default token, with the current configured scope.
+    /// Whether the token was requested with the current settings. Otherwise a new token is needed.
     pub(super) fn accepts(&self, token: &Token) -> bool {
         let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
         let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
@@ -57,25 +55,25 @@ impl Parameters {
             && detail(DEFAULT_SCOPE).is_none_or(same_scope)
     }
 
-    /// Adds the details that [`Parameters::accepts`] compares.
+    /// Stores the current settings in the token's details, for [`Parameters::accepts`].
     pub(super) fn annotate(&self, token: Token, scopes: &ScopeKey) -> Token {
         let scope = scopes.is_empty().then(|| (DEFAULT_SCOPE.to_owned(), Value::from(self.scope.as_str())));
         let fingerprint = (FINGERPRINT.to_owned(), Value::from(self.fingerprint.as_str()));
         token.with_details(scope.into_iter().chain([fingerprint]).collect())
     }
 
-    /// Adds the scope of a login to its update.
+    /// Stores the requested scope of the login in the record's metadata.
     pub(super) fn add_login_scope(&self, update: RecordUpdate) -> RecordUpdate {
         update.and_metadata(LOGIN_SCOPE, Value::from(self.scope.as_str()))
     }
 
-    /// The parameters of every request: `resource` (RFC 8707 section 2) and the extra ones.
+    /// Returns the parameters of every request: `resource` (RFC 8707 section 2) and those of the key `params`.
     fn common(&self) -> Vec<(&str, &str)> {
         let resource = self.resource.iter().map(|resource| ("resource", resource.as_str()));
         resource.chain(self.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
     }
 
-    /// The parameters of a login or a client credentials request, with the requested or the configured scopes.
+    /// Returns the parameters of a login or a client credentials request.
     pub(super) fn initial<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
         let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes.as_str() };
         let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
@@ -83,8 +81,8 @@ impl Parameters {
         [scope, audience].into_iter().flatten().chain(self.common()).collect()
     }
 
-    /// The parameters of a refresh. Without a scope, the token gets the scope of the login (RFC 6749 section 6), which is
-    /// unknown if the login started elsewhere.
+    /// Returns the parameters of a refresh request. Without `scope`, the service uses the scope of the login (RFC
+    /// 6749 section 6).
     fn refresh<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
         if self.started_elsewhere {
             return self.initial(scopes);
@@ -100,7 +98,7 @@ impl Parameters {
 }
 
 impl OAuth2 {
-    /// Fails if this flow does not support the login.
+    /// Returns an error if the flow does not support this way to log in.
     pub(super) fn check_login(&self, login: &Login) -> Result<()> {
         let flow = self.flow.name();
         match login {
@@ -122,7 +120,7 @@ impl OAuth2 {
         }
     }
 
-    /// Gets a token without a user: by client credentials, or for another provider's token.
+    /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
     pub(super) async fn request_token(
         &self,
         context: &Context,
@@ -145,9 +143,9 @@ impl OAuth2 {
             }
             None => endpoint.client_credentials(context, &fields).await?,
         };
-        // The same request gets the next token, so a refresh token is not needed.
+        // A repeated request gets the next token, so the refresh token is not needed.
         answer.refresh_token = None;
-        // A token that is not an access token has the type `N_A` (RFC 8693 section 2.2.1); it is sent as Bearer.
+        // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
         if answer.token.token_type().eq_ignore_ascii_case("N_A") {
             answer.token = answer.token.with_type("Bearer");
         }
@@ -155,7 +153,7 @@ impl OAuth2 {
         Ok(answer.into_update(scopes))
     }
 
-    /// Refreshes the token.
+    /// Gets a token with the refresh token in the record.
     pub(super) async fn refresh(
         &self,
         context: &Context,
@@ -173,7 +171,7 @@ impl OAuth2 {
         Ok(self.with_username(update, record.account()))
     }
 
-    /// Starts with a refresh token from elsewhere.
+    /// Starts a login with a refresh token that another program got.
     pub(super) async fn begin_with(
         &self,
         context: &Context,
@@ -238,18 +236,18 @@ impl OAuth2 {
         Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
     }
 
-    /// Returns the function that completes a new token.
+    /// Returns the function that adds the current settings to a new token.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
         |token, scopes| self.parameters.annotate(token, scopes)
     }
 
-    /// Sets the account to the username, for the flow with a password: configuration and record must agree on it.
+    /// Sets the account to the configured username in the password flow, so that both always agree.
     fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
         if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
     }
 }
 
-/// Turns a wrong request to the other provider into an error of the key `from`, which named it.
+/// Names the configuration key `from` in an error of the other provider whose token is exchanged.
 fn name_from(error: Error) -> Error {
     if error.kind() != ErrorKind::Usage {
         return error;

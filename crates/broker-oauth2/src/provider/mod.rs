@@ -1,4 +1,4 @@
-//! `kind = "oauth2"`: any OAuth 2.0 service, by configuration.
+//! The provider type `kind = "oauth2"`: any OAuth 2.0 service, described by the configuration.
 
 mod client;
 mod config;
@@ -23,7 +23,7 @@ use client::Client;
 use config::{Auth, Config, Flow};
 use flows::Parameters;
 
-/// `kind = "oauth2"`.
+/// The provider type `kind = "oauth2"`.
 pub const KIND: Kind = Kind {
     name: "oauth2",
     about: "any OAuth 2.0 service, by configuration",
@@ -69,7 +69,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     Ok(Arc::new(OAuth2 { config, flow, auth, issuer, parameters, redirect_uri }))
 }
 
-/// The issuer of the tokens: token endpoint, client and audience.
+/// Identifies the issuer of stored tokens by token endpoint, client and audience.
 fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
     let issuer_url = || config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned());
     let endpoint = config.url(Endpoint::Token).map(|url| url.as_str().to_owned()).or_else(issuer_url);
@@ -154,8 +154,8 @@ impl Provider for OAuth2 {
         sends && !self.discovers_first(record, now, request.is_forced())
     }
 
-    /// Discovers the endpoints first if needed. Then it uses the refresh token, a configured password, the client's
-    /// credentials, or another provider's token.
+    /// Discovers missing endpoints. Then requests a token with the refresh token, the password, the client
+    /// credentials or another provider's token.
     async fn exchange(
         &self,
         context: &Context,
@@ -198,13 +198,13 @@ impl Provider for OAuth2 {
                 self.log_in_with(context, &client, &endpoints, Some(password)).await
             }
             (_, Flow::Password) => self.log_in_with(context, &client, &endpoints, None).await,
-            // Without a user, a token shows that the credentials work.
+            // In a flow without a user, an issued token proves that the credentials are valid.
             _ => self.request_token(context, &client, &endpoints, &ScopeKey::default()).await,
         }?;
         Ok(endpoints.add_to(self.parameters.add_login_scope(update)))
     }
 
-    /// Revokes the refresh token first: many services then revoke its access tokens.
+    /// Revokes the refresh token first, because many services then also revoke the access tokens.
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let endpoints = self.logout_endpoints(context, record).await?;
         let Some(url) = endpoints.find(self, Endpoint::Revocation)? else {
@@ -224,7 +224,7 @@ impl Provider for OAuth2 {
         for (_, token) in live {
             match endpoint.revoke(context, &url, token.secret(), "access_token").await {
                 Ok(done) => revoked |= done == Revocation::Done,
-                // The refresh token is revoked, which ends the login.
+                // The login has ended with the refresh token, so this error is only logged.
                 Err(error) if revoked => tracing::info!(%error, "an access token was not revoked"),
                 Err(error) => return Err(error),
             }

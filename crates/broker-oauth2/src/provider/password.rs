@@ -1,4 +1,4 @@
-//! The password grant (RFC 6749 section 4.3), for services that support nothing better.
+//! The password grant (RFC 6749 section 4.3), for services that support no other grant.
 
 use broker_core::{
     Context, Record, RecordUpdate, Result, ScopeKey, Secret, SecretSource, TokenRequest, fingerprint,
@@ -11,17 +11,16 @@ use super::endpoints::Endpoints;
 use crate::Approved;
 use crate::discovery::Endpoint;
 
-/// The warning of RFC 9700 section 2.4.
 const WARNING: &str = "WARNING: `flow = \"password\"` gives your password to this program; \
      use another flow if the service supports one (RFC 9700 section 2.4)";
 
 impl OAuth2 {
-    /// Whether it can log in without the user.
+    /// Whether the configuration contains a username and a password, so that no prompt is needed.
     pub(super) fn has_password(&self) -> bool {
         self.flow == Flow::Password && self.config.username.is_some() && self.config.password.is_some()
     }
 
-    /// Logs in with the password of the caller, of the configuration, or of the user at the prompt.
+    /// Logs in with the caller's password, the configured password, or the user's answer to a prompt.
     pub(super) async fn log_in_with(
         &self,
         context: &Context,
@@ -38,7 +37,7 @@ impl OAuth2 {
             };
         let password = match (password, &self.config.password) {
             (Some(password), _) => password.clone(),
-            // The user at the prompt knows the password.
+            // If the configured environment variable is not set, the user can type the password.
             (None, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => {
                 let hint =
                     format!("set the environment variable {name}, or pass the password with the login");
@@ -53,7 +52,7 @@ impl OAuth2 {
         self.send_password(context, client, endpoints, &username, &password, &ScopeKey::default()).await
     }
 
-    /// Logs in with the configured password, unless the service has refused it before.
+    /// Logs in with the configured password, unless the service has already refused that password.
     pub(super) async fn log_in_configured(
         &self,
         context: &Context,
@@ -86,13 +85,13 @@ impl OAuth2 {
         let endpoint = client.endpoint(self, &url);
         let fields = self.parameters.initial(scopes);
         context.notify_after_save(WARNING.to_owned());
-        // Wrong passwords lock accounts: a refused one is not tried again automatically.
+        // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.password_fingerprint(username, password);
         let approved = endpoint.password(context, username, password, fingerprint, &fields).await?;
         let update = match approved {
             Approved::Granted(mut answer) => {
                 answer.token = self.parameters.annotate(answer.token, scopes);
-                // The refresh token of some scopes must not replace the login.
+                // A login requests no scopes, so the refresh token of any other request is not stored.
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
                 answer.into_update(scopes)
             }
@@ -101,7 +100,7 @@ impl OAuth2 {
         Ok(update.and_account(Some(username.to_owned())))
     }
 
-    /// Returns a fingerprint of only two bytes, so that it does not confirm a guessed password.
+    /// Returns a fingerprint of 16 bits: too short to confirm a guessed password.
     fn password_fingerprint(&self, username: &str, password: &Secret) -> String {
         fingerprint(&format!("{} {username}", self.issuer.endpoint), password, 16)
     }

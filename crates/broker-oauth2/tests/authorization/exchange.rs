@@ -1,4 +1,4 @@
-//! The exchange of the code at the token endpoint.
+//! Tests of the exchange of the authorization code at the token endpoint.
 
 use broker_core::{ErrorCode, ErrorKind};
 use broker_oauth2::Approved;
@@ -17,7 +17,7 @@ async fn login(fault: Fault) -> RunningLogin {
 }
 
 #[tokio::test]
-async fn code_is_sent_once_whatever_the_response() {
+async fn code_is_sent_only_once_if_the_exchange_fails() {
     for (name, fault, code) in [
         (
             "unauthorized_client",
@@ -44,14 +44,14 @@ async fn code_is_sent_once_whatever_the_response() {
 }
 
 #[tokio::test]
-async fn code_in_a_response_is_redacted() {
+async fn code_in_an_error_response_is_redacted() {
     let body = r#"{"error":"invalid_grant","error_description":"code spent-once is spent"}"#;
     let error = login(response(400, body)).await.end().await.expect_err("refused");
     assert!(error.message().contains("is spent") && !error.message().contains("spent-once"), "{error}");
 }
 
 #[tokio::test]
-async fn rate_limited_exchange_is_repeated() {
+async fn code_exchange_is_repeated_after_status_429() {
     let mut login = start_with(Plan::default(), response(429, ""));
     login.request().await.follow("state=STATE&code=c").await;
     assert_eq!(login.end().await.expect_err("busy").code(), ErrorCode::RateLimited);
@@ -59,7 +59,7 @@ async fn rate_limited_exchange_is_repeated() {
 }
 
 #[tokio::test]
-async fn refresh_token_of_a_broken_response_is_saved() {
+async fn refresh_token_of_malformed_code_response_is_saved() {
     let bodies = [
         r#"{"refresh_token":"kept"}"#,
         r#"{"refresh_token":"kept","access_tok"#,

@@ -1,4 +1,4 @@
-//! A login with its user, browser and service.
+//! A login by the authorization code flow, with a scripted user and a fake service.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,18 +18,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use url::Url;
 
-/// The issuer.
 pub(crate) const ISSUER: &str = "https://login.example.org";
 
-/// The user at the prompt: returns the answer for an authorization request.
+/// The scripted user, who answers the prompt for the final address of this authorization request.
 type Types = Box<dyn FnMut(&Request) -> String + Send>;
 
-/// The conditions of a login.
 pub(crate) struct Plan {
     pub(crate) redirect_uri: String,
     pub(crate) sends_issuer: bool,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The user at the prompt, if no browser opens.
+    /// The scripted user's answers, if no browser opens.
     pub(crate) types: Option<Types>,
 }
 
@@ -54,9 +52,8 @@ impl Prompt for User {
         let request = Request::read(&self.page.lock().unwrap());
         let typed = (self.types.as_ref().expect("a browser, so no question").lock().unwrap())(&request);
         match typed.as_str() {
-            // The user never answers.
             "" => std::future::pending().await,
-            // The errors of a terminal for an empty line, and for its end.
+            // The prompt's errors for an empty line and for the end of the input.
             "ENTER" => Err(Error::new(ErrorCode::Cancelled, "empty line")
                 .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
             "END" => Err(Error::new(ErrorCode::Cancelled, "stopped at the prompt")),
@@ -89,7 +86,6 @@ impl Prompt for User {
     }
 }
 
-/// The authorization request that the browser opens.
 pub(crate) struct Request {
     pub(crate) url: Url,
     pub(crate) params: BTreeMap<String, String>,
@@ -105,12 +101,11 @@ impl Request {
         Self { url, params, redirect }
     }
 
-    /// The redirect URI with this query, in which `STATE` is replaced.
+    /// Returns the redirect URI with this query, in which `STATE` is replaced by the login's `state`.
     pub(crate) fn redirect_to(&self, query: &str) -> String {
         format!("{}?{}", self.redirect, query.replace("STATE", &self.params["state"]))
     }
 
-    /// `127.0.0.1:PORT`
     pub(crate) fn host(&self) -> String {
         format!("{}:{}", self.redirect.host_str().unwrap(), self.redirect.port().unwrap())
     }
@@ -122,7 +117,7 @@ impl Request {
         self.send("GET", &target, &self.host()).await
     }
 
-    /// Sends a request to the listener and returns the whole response.
+    /// Sends an HTTP request to the listener and returns the response.
     pub(crate) async fn send(&self, method: &str, target: &str, host: &str) -> String {
         self.send_raw(&format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n"))
             .await
@@ -137,18 +132,17 @@ impl Request {
     }
 }
 
-/// A running login.
 pub(crate) struct RunningLogin {
     pub(crate) service: EarthScope,
     pub(crate) notices: Arc<Mutex<Vec<String>>>,
     pages: mpsc::UnboundedReceiver<String>,
     pub(crate) result: JoinHandle<Result<Approved>>,
-    /// The folder with the record, and the names of the world.
+    /// The test world, whose folder contains the record.
     pub(crate) world: World,
 }
 
 impl RunningLogin {
-    /// The authorization request that the user sees.
+    /// Returns the authorization request that the browser opens.
     pub(crate) async fn request(&mut self) -> Request {
         let Some(page) = self.pages.recv().await else {
             panic!("no page was shown: {:?}", self.notices.lock().unwrap())
@@ -156,12 +150,11 @@ impl RunningLogin {
         Request::read(&page)
     }
 
-    /// Waits for the result.
     pub(crate) async fn end(&mut self) -> Result<Approved> {
         (&mut self.result).await.unwrap()
     }
 
-    /// The fields of the one token request.
+    /// Returns the form fields of the only token request.
     pub(crate) fn form(&self) -> BTreeMap<String, String> {
         let seen = self.service.seen();
         assert_eq!(seen.len(), 1, "one request: {seen:?}");
@@ -175,7 +168,7 @@ pub(crate) fn start(plan: Plan) -> RunningLogin {
     start_with(plan, Fault::Answer { status: 200, headers: vec![], body: body.to_owned() })
 }
 
-/// Starts a login at a token endpoint with this response.
+/// Starts a login at a token endpoint that responds with `answer`.
 pub(crate) fn start_with(plan: Plan, answer: Fault) -> RunningLogin {
     let service = EarthScope::start(EarthScopeOptions::default());
     service.fault_always("token", answer);
@@ -212,7 +205,7 @@ pub(crate) fn start_with(plan: Plan, answer: Fault) -> RunningLogin {
     RunningLogin { service, notices, pages, result, world }
 }
 
-/// A provider that only logs in. Its record stays empty.
+/// A provider that only supports a login by the authorization code flow.
 struct CodeProvider {
     issuer: Issuer,
     token_url: ServiceUrl,

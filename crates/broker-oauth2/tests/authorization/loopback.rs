@@ -1,4 +1,4 @@
-//! The browser returns to this machine.
+//! Tests of the loopback listener that receives the browser's redirect.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::login::{ISSUER, Plan, start};
 async fn code_is_exchanged_with_the_pkce_verifier() {
     let mut login = start(Plan::default());
     let request = login.request().await;
-    // The flow replaces the `client_id` in the query of the endpoint.
+    // The flow's `client_id` replaces the one in the endpoint's query.
     assert!(request.url.as_str().starts_with("https://login.example.org/authorize?tenant=t&"));
     let fixed =
         [("response_type", "code"), ("client_id", "me"), ("scope", "openid data"), ("audience", "api")];
@@ -42,7 +42,7 @@ async fn code_is_exchanged_with_the_pkce_verifier() {
 }
 
 #[tokio::test]
-async fn two_logins_share_no_secret() {
+async fn each_login_has_new_state_challenge_and_port() {
     let (mut one, mut other) = (start(Plan::default()), start(Plan::default()));
     let (one, other) = (one.request().await, other.request().await);
     for name in ["state", "code_challenge", "redirect_uri"] {
@@ -51,7 +51,7 @@ async fn two_logins_share_no_secret() {
 }
 
 #[tokio::test]
-async fn page_repeats_nothing_and_loads_nothing() {
+async fn page_contains_no_request_text_and_loads_nothing() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     let wrong = request.follow("state=%3Cscript%3E&code=abc123").await;
@@ -70,12 +70,12 @@ async fn page_repeats_nothing_and_loads_nothing() {
 }
 
 #[tokio::test]
-async fn other_requests_do_not_end_the_login() {
+async fn invalid_requests_to_the_listener_do_not_end_the_login() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     let good = format!("/callback?state={}&code=good", request.params["state"]);
     let port = request.redirect.port().unwrap();
-    // Open connections without a request: a browser's preconnect, a port scanner.
+    // A browser's spare connections send no request.
     let mut silent = Vec::new();
     for _ in 0..8 {
         silent.push(TcpStream::connect(request.host()).await.unwrap());
@@ -110,7 +110,7 @@ async fn other_requests_do_not_end_the_login() {
 }
 
 #[tokio::test]
-async fn head_may_arrive_in_pieces() {
+async fn request_head_sent_byte_by_byte_is_read() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut login = start(Plan::default());
     let request = login.request().await;
@@ -148,7 +148,7 @@ async fn response_of_another_issuer_ends_the_login() {
 }
 
 #[tokio::test]
-async fn used_port_is_named() {
+async fn error_names_the_port_that_is_already_in_use() {
     let used = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = used.local_addr().unwrap().port();
     for host in ["127.0.0.1", "localhost"] {
@@ -160,7 +160,6 @@ async fn used_port_is_named() {
         assert!(error.hint().unwrap().to_string().contains("`redirect_uri`"), "{error:?}");
     }
     drop(used);
-    // The port is free again.
     let mut login = start(Plan { redirect_uri: format!("http://127.0.0.1:{port}/cb"), ..Plan::default() });
     let request = login.request().await;
     assert_eq!(request.params["redirect_uri"], format!("http://127.0.0.1:{port}/cb"));
@@ -169,7 +168,7 @@ async fn used_port_is_named() {
 }
 
 #[tokio::test]
-async fn localhost_listens_on_ipv4_and_ipv6_only() {
+async fn localhost_redirect_listens_on_ipv4_and_ipv6_loopback() {
     let mut login = start(Plan { redirect_uri: "http://localhost/".to_owned(), ..Plan::default() });
     let request = login.request().await;
     let port = request.redirect.port().unwrap();
@@ -186,13 +185,13 @@ async fn localhost_listens_on_ipv4_and_ipv6_only() {
 }
 
 #[tokio::test]
-async fn listener_stops_when_the_caller_goes_away() {
+async fn listener_stops_when_the_login_is_cancelled() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     TcpStream::connect(request.host()).await.expect("a listener");
     login.result.abort();
     assert!((&mut login.result).await.unwrap_err().is_cancelled());
-    // The operation notices it on its own task.
+    // The listener closes in a separate task, after the abort.
     while TcpStream::connect(request.host()).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -200,7 +199,7 @@ async fn listener_stops_when_the_caller_goes_away() {
 
 #[tokio::test]
 async fn login_times_out_after_ten_minutes() {
-    // Waiting advances this clock.
+    // A pause of the login advances the test clock.
     let clock = TestClock::new();
     let mut login = start(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });
     let error = login.end().await.expect_err("too late");

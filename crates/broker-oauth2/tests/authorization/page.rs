@@ -1,4 +1,4 @@
-//! The page that the browser shows after the login.
+//! Tests of the page that the browser shows at the end of a login.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,7 +14,7 @@ fn response(status: u16, body: &str) -> Fault {
     Fault::Answer { status, headers: vec![], body: body.to_owned() }
 }
 
-/// A token response with an ID token of this account.
+/// A token response whose ID token contains this email.
 fn tokens_of(email: &str) -> Fault {
     let claims = URL_SAFE_NO_PAD.encode(json!({ "email": email }).to_string());
     let header = URL_SAFE_NO_PAD.encode(json!({ "alg": "none" }).to_string());
@@ -28,7 +28,7 @@ async fn page_after(fault: Fault, query: &str) -> (String, RunningLogin) {
     (login.request().await.follow(query).await, login)
 }
 
-/// Connects as the browser and sends the response of the login.
+/// Sends the authorization response to the listener, as the browser does.
 async fn open_tab(request: &Request) -> TcpStream {
     let mut stream = TcpStream::connect(request.host()).await.unwrap();
     let target = format!("/callback?code=c&state={}", request.params["state"]);
@@ -38,7 +38,7 @@ async fn open_tab(request: &Request) -> TcpStream {
 }
 
 #[tokio::test]
-async fn page_names_the_account_after_the_save() {
+async fn page_names_the_account_after_login_is_saved() {
     let (page, mut login) = page_after(tokens_of("ada@example.org"), "state=STATE&code=c").await;
     assert!(login.world.record().is_some(), "saved before the page is sent");
     assert!(page.contains("<p>Logged in as ada@example.org. You can close this tab.</p>"), "{page}");
@@ -55,7 +55,7 @@ async fn page_without_account_says_logged_in() {
 }
 
 #[tokio::test]
-async fn page_of_a_failed_login_says_why_without_foreign_words() {
+async fn page_of_failed_login_omits_the_services_error_text() {
     for (fault, query, code, cause) in [
         (
             Fault::Status(500),
@@ -83,7 +83,7 @@ async fn page_of_a_failed_login_says_why_without_foreign_words() {
 }
 
 #[tokio::test]
-async fn closed_tab_does_not_change_the_login() {
+async fn login_succeeds_if_the_browser_tab_is_closed() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     drop(open_tab(&request).await);
@@ -92,10 +92,10 @@ async fn closed_tab_does_not_change_the_login() {
 }
 
 #[tokio::test]
-async fn page_does_not_claim_a_login_that_was_not_saved() {
+async fn page_says_result_unknown_if_the_save_fails() {
     let mut login = start(Plan::default());
     let request = login.request().await;
-    // A file instead of the folder of the record.
+    // A file in place of the record's folder makes the save fail.
     let folder = login.world.record_path().parent().unwrap().to_owned();
     std::fs::remove_dir_all(&folder).unwrap();
     std::fs::write(&folder, "").unwrap();

@@ -1,4 +1,4 @@
-//! A browser on another machine: the user pastes its final address.
+//! Tests of a login whose user pastes the final address of a browser on another machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use super::login::{Plan, Request, RunningLogin, start};
 
-/// A login with a user who types these answers one after the other, with the right state for `STATE`.
+/// Starts a login whose user types these answers in turn. `STATE` is replaced by the login's `state`.
 fn typing(tries: &'static [&'static str]) -> (RunningLogin, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -24,7 +24,7 @@ fn typing(tries: &'static [&'static str]) -> (RunningLogin, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn wrong_address_is_asked_for_again() {
+async fn user_is_asked_again_after_a_wrong_address() {
     for tries in [
         &["URL?state=STATE&code=good"][..],
         &["state=STATE&code=good"],
@@ -52,7 +52,7 @@ async fn three_wrong_addresses_end_the_login() {
 }
 
 #[tokio::test]
-async fn error_in_the_address_ends_the_login() {
+async fn pasted_address_with_an_error_ends_the_login() {
     let (mut login, _) = typing(&["URL?state=STATE&error=access_denied"]);
     assert_eq!(login.end().await.expect_err("denied").code(), ErrorCode::AccessDenied);
     let (mut login, _) = typing(&["URL?state=STATE&code=c&iss=https%3A%2F%2Fevil.example"]);
@@ -61,7 +61,7 @@ async fn error_in_the_address_ends_the_login() {
 }
 
 #[tokio::test]
-async fn browser_through_a_tunnel_ends_the_question() {
+async fn browser_redirect_ends_the_wait_for_a_pasted_address() {
     let mut login = start(Plan { types: Some(Box::new(|_| String::new())), ..Plan::default() });
     login.request().await.follow("state=STATE&code=tunnel").await;
     login.end().await.expect("a login");
@@ -69,7 +69,7 @@ async fn browser_through_a_tunnel_ends_the_question() {
 }
 
 #[tokio::test]
-async fn question_times_out_after_ten_minutes() {
+async fn address_prompt_times_out_after_ten_minutes() {
     let clock = TestClock::new();
     let never = Some(Box::new(|_: &Request| String::new()) as _);
     let mut login = start(Plan { clock: Arc::new(clock.clone()), types: never, ..Plan::default() });
@@ -78,7 +78,7 @@ async fn question_times_out_after_ten_minutes() {
 }
 
 #[tokio::test]
-async fn end_of_input_or_no_terminal_ends_the_login() {
+async fn login_fails_at_end_of_input_or_without_terminal() {
     let (mut login, _) = typing(&["END"]);
     assert_eq!(login.end().await.expect_err("an end").code(), ErrorCode::Cancelled);
     let (mut login, _) = typing(&["NO TERMINAL"]);
@@ -88,7 +88,7 @@ async fn end_of_input_or_no_terminal_ends_the_login() {
 }
 
 #[tokio::test]
-async fn cut_line_names_the_limit_of_terminals() {
+async fn too_long_pasted_line_causes_a_notice_with_the_limit() {
     let cut = Box::leak(format!("URL?code={}", "c".repeat(4095)).into_boxed_str());
     let (mut login, _) = typing(Box::leak(Box::new([&*cut, "URL?state=STATE&code=good"])));
     login.end().await.expect("a login");
@@ -96,7 +96,7 @@ async fn cut_line_names_the_limit_of_terminals() {
 }
 
 #[tokio::test]
-async fn all_tries_share_one_time_limit() {
+async fn all_pasted_addresses_share_one_time_limit() {
     let clock = TestClock::new();
     let (passing, mut tries) = (clock.clone(), 0);
     let types = move |_: &Request| {

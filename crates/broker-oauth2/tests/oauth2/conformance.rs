@@ -1,4 +1,4 @@
-//! The conformance suite, with the fake servers of EarthScope and EarthDaily by configuration.
+//! Runs the conformance suite for `kind = "oauth2"`, configured for the fake servers of EarthScope and EarthDaily.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn build(world: &World, table: Value) -> Arc<dyn Provider> {
     (KIND.build)(&Settings::new(World::NAME, table, &world.env)).expect("settings")
 }
 
-/// A login by device code.
+/// A provider whose user logs in by device code.
 struct Device {
     world: World,
     service: EarthScope,
@@ -76,16 +76,16 @@ impl Subject for Device {
 }
 
 #[tokio::test]
-async fn device_login_with_rotation_conforms() {
+async fn device_login_with_rotation_passes_conformance_suite() {
     conformance::run(|| Device::approved(Rotation::RotateDetectReuse)).await;
 }
 
 #[tokio::test]
-async fn device_login_without_rotation_conforms() {
+async fn device_login_without_rotation_passes_conformance_suite() {
     conformance::run(|| Device::approved(Rotation::Omit)).await;
 }
 
-/// A token by client credentials.
+/// A provider that uses client credentials.
 fn client_credentials() -> ClientSubject {
     ClientSubject::new(world(), EarthDailyOptions::default(), |world, service, secret| {
         let table = json!({
@@ -99,6 +99,6 @@ fn client_credentials() -> ClientSubject {
 }
 
 #[tokio::test]
-async fn client_credentials_conform() {
+async fn client_credentials_pass_the_conformance_suite() {
     conformance::run(client_credentials).await;
 }

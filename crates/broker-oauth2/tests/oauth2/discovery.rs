@@ -1,4 +1,4 @@
-//! Endpoints that are discovered by the issuer.
+//! Tests of endpoints that are discovered from the issuer's metadata.
 
 use broker_core::{ErrorCode, Login, Secret, TokenRequest};
 use broker_testkit::World;
@@ -32,7 +32,7 @@ fn urls(lab: &Lab) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn metadata_is_reused_for_a_day() {
+async fn issuer_metadata_is_reused_for_a_day() {
     let lab = lab(OIDC);
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
     assert_eq!(urls(&lab), [OIDC, TOKEN]);
@@ -47,7 +47,7 @@ async fn metadata_is_reused_for_a_day() {
 }
 
 #[tokio::test]
-async fn login_stores_the_metadata() {
+async fn login_stores_the_issuer_metadata() {
     let lab = lab(OIDC);
     lab.broker(client_credentials()).login(World::NAME, Login::Usual).await.expect("the secret works");
     assert_eq!(urls(&lab), [OIDC, TOKEN]);
@@ -57,14 +57,14 @@ async fn login_stores_the_metadata() {
 }
 
 #[tokio::test]
-async fn second_metadata_url_is_tried() {
+async fn rfc8414_url_is_tried_if_the_openid_url_fails() {
     let lab = lab(RFC8414);
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
     assert_eq!(urls(&lab), [OIDC, RFC8414, TOKEN]);
 }
 
 #[tokio::test]
-async fn issuer_must_be_identical() {
+async fn issuer_in_metadata_must_equal_the_configured_one() {
     for found in ["https://login.example.org/realm/", "https://other.example.org/realm"] {
         let lab = lab(OIDC);
         lab.answers(OIDC, move |_| (200, json!({ "issuer": found, "token_endpoint": TOKEN })));
@@ -76,7 +76,7 @@ async fn issuer_must_be_identical() {
 }
 
 #[tokio::test]
-async fn old_metadata_serves_while_the_issuer_is_down() {
+async fn old_metadata_is_used_while_the_issuer_is_down() {
     let lab = lab(OIDC);
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
     lab.world.clock.advance(TimeDelta::hours(30));
@@ -91,7 +91,7 @@ async fn old_metadata_serves_while_the_issuer_is_down() {
 }
 
 #[tokio::test]
-async fn missing_metadata_and_outage_have_codes() {
+async fn missing_metadata_and_outage_have_different_codes() {
     let lab = Lab::new();
     let error = token(&lab.broker(client_credentials())).await.expect_err("no metadata");
     assert_eq!(error.code(), ErrorCode::ConfigInvalid, "{error}");
@@ -102,7 +102,7 @@ async fn missing_metadata_and_outage_have_codes() {
 }
 
 #[tokio::test]
-async fn http_endpoint_receives_nothing() {
+async fn discovered_http_endpoint_receives_no_request() {
     let lab = lab(OIDC);
     lab.answers(OIDC, |_| {
         (200, json!({ "issuer": ISSUER, "token_endpoint": "http://login.example.org/token" }))
@@ -113,7 +113,7 @@ async fn http_endpoint_receives_nothing() {
 }
 
 #[tokio::test]
-async fn configured_endpoint_has_precedence() {
+async fn configured_endpoint_needs_no_discovery() {
     let lab = lab(OIDC);
     let own = "https://own.example.org/token";
     lab.issues_tokens(own, "own");
@@ -124,7 +124,7 @@ async fn configured_endpoint_has_precedence() {
 }
 
 #[tokio::test]
-async fn without_a_login_nothing_is_requested() {
+async fn token_call_without_a_login_sends_no_request() {
     let lab = lab(OIDC);
     let table = json!({ "flow": "device", "issuer": ISSUER, "client_id": "me" });
     let error = token(&lab.broker(table)).await.expect_err("no login");
@@ -132,7 +132,7 @@ async fn without_a_login_nothing_is_requested() {
     assert!(urls(&lab).is_empty());
 }
 
-/// Unusable metadata.
+/// Returns responses that contain no usable metadata.
 fn unusable() -> [(u16, Value); 6] {
     [
         (200, json!({ "issuer": ISSUER })),
@@ -145,7 +145,7 @@ fn unusable() -> [(u16, Value); 6] {
 }
 
 #[tokio::test]
-async fn unusable_metadata_replaces_nothing() {
+async fn unusable_metadata_does_not_replace_stored_metadata() {
     for (status, body) in unusable() {
         let lab = lab(OIDC);
         assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
@@ -188,7 +188,7 @@ async fn metadata_of_another_issuer_is_an_error() {
 }
 
 #[tokio::test]
-async fn page_at_the_first_url_does_not_hide_the_second() {
+async fn second_metadata_url_is_tried_if_the_first_is_a_page() {
     for response in
         [(200, json!("a page")), (302, json!("elsewhere")), (200, json!({ "token_endpoint": "x" }))]
     {
@@ -205,7 +205,7 @@ async fn page_at_the_first_url_does_not_hide_the_second() {
 }
 
 #[tokio::test]
-async fn forced_request_discovers_again() {
+async fn forced_token_request_repeats_discovery() {
     let lab = lab(OIDC);
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
     let moved = "https://login.example.org/new/token";
@@ -217,7 +217,7 @@ async fn forced_request_discovers_again() {
     let token = lab.broker(client_credentials()).token(World::NAME, &forced).await.expect("a token");
     assert_eq!(token.secret().expose(), "moved-1");
     assert_eq!(urls(&lab), [OIDC, moved]);
-    // A failed discovery does not stop it.
+    // A failed discovery does not stop the token request.
     lab.answers(OIDC, |_| (503, json!({})));
     lab.world.clock.advance(TimeDelta::minutes(5));
     let token = lab.broker(client_credentials()).token(World::NAME, &forced).await.expect("a token");
@@ -244,7 +244,7 @@ fn with_revocation() -> Value {
 }
 
 #[tokio::test]
-async fn logout_needs_to_know_whether_it_can_revoke() {
+async fn logout_fails_if_the_revocation_endpoint_is_unknown() {
     let lab = logged_in().await;
     for response in
         [(503, json!({})), (400, json!({ "error": "maintenance" })), (200, json!({ "issuer": ISSUER }))]

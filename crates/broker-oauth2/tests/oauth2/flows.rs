@@ -1,4 +1,4 @@
-//! The requests, records and errors of the flows.
+//! Tests of the token requests, records and errors of each flow.
 
 use broker_core::{ErrorCode, Hint, Login, Secret, TokenRequest};
 use broker_testkit::{TestPrompt, World};
@@ -19,7 +19,7 @@ fn refresh_token() -> Value {
 }
 
 #[tokio::test]
-async fn client_credentials_send_all_settings() {
+async fn client_credentials_request_contains_all_settings() {
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (200, json!({ "data": { "jwt": "nested", "ttl": "60" } })));
     let table = json!({
@@ -48,10 +48,10 @@ async fn client_credentials_send_all_settings() {
 }
 
 #[tokio::test]
-async fn token_is_exchanged_for_another() {
+async fn token_exchange_sends_the_other_providers_token() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "first");
-    // The token type of a token that is not an access token.
+    // `N_A` is the type of an issued token that is not an access token (RFC 8693 section 2.2.1).
     lab.answers(DERIVED, |_| {
         (200, json!({ "access_token": "derived-1", "token_type": "N_A", "expires_in": 60 }))
     });
@@ -79,7 +79,7 @@ async fn token_is_exchanged_for_another() {
 }
 
 #[tokio::test]
-async fn error_of_the_other_provider_names_it() {
+async fn token_exchange_error_names_the_other_provider() {
     let lab = Lab::new();
     let table = json!({ "from": "base", "token_url": DERIVED });
     let broker = lab.broker_of(vec![("base", refresh_token()), (World::NAME, table)]);
@@ -100,7 +100,7 @@ async fn error_of_the_other_provider_names_it() {
 }
 
 #[tokio::test]
-async fn password_is_used_once_with_a_warning() {
+async fn password_flow_warns_and_then_uses_refresh_token() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let warnings = || lab.world.person.told().iter().filter(|notice| notice.contains("RFC 9700")).count();
@@ -113,7 +113,7 @@ async fn password_is_used_once_with_a_warning() {
     assert_eq!(grants, ["password", "refresh_token"]);
     assert_eq!(warnings(), 1, "a refresh sends no password");
     assert_eq!(lab.world.record().unwrap()["account"], "ada");
-    // A refused refresh token: the configured password logs in again.
+    // After a refused refresh token, the configured password logs in again.
     lab.answers(TOKEN, |call| match call.field("grant_type") {
         Some("password") => (200, json!({ "access_token": "again", "expires_in": 60 })),
         _ => (400, json!({ "error": "invalid_grant" })),
@@ -123,7 +123,7 @@ async fn password_is_used_once_with_a_warning() {
 }
 
 #[tokio::test]
-async fn wrong_password_is_not_tried_again() {
+async fn refused_password_is_not_sent_again() {
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (400, json!({ "error": "invalid_grant", "error_description": "wrong" })));
     for tries in [1, 0] {
@@ -134,7 +134,7 @@ async fn wrong_password_is_not_tried_again() {
     }
     lab.issues_tokens(TOKEN, "token");
     lab.broker(password()).login(World::NAME, Login::Usual).await.expect("an explicit login");
-    // The client is refused here, not the password.
+    // A refused client does not count as a refused password.
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (401, json!({ "error": "invalid_client" })));
     assert!(token(&lab.broker(password())).await.is_err());
@@ -143,7 +143,7 @@ async fn wrong_password_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn password_is_asked_for_if_none_is_configured() {
+async fn user_is_asked_for_the_password_if_none_is_configured() {
     let mut lab = Lab::new();
     lab.world.person = TestPrompt::default().answering("ada").answering("typed");
     lab.issues_tokens(TOKEN, "token");
@@ -160,7 +160,7 @@ async fn password_is_asked_for_if_none_is_configured() {
 }
 
 #[tokio::test]
-async fn scopes_have_separate_tokens() {
+async fn token_for_requested_scope_is_stored_separately() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     let broker = lab.broker(refresh_token());
     assert_eq!(secret(&broker).await, "token-1");
@@ -172,7 +172,7 @@ async fn scopes_have_separate_tokens() {
 }
 
 #[tokio::test]
-async fn new_configured_scope_keeps_the_login() {
+async fn changed_scope_refreshes_without_a_new_login() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let mut wide = password();
@@ -209,7 +209,7 @@ async fn refused_client_does_not_end_the_login() {
 }
 
 #[tokio::test]
-async fn refresh_token_of_a_broken_response_is_saved() {
+async fn refresh_token_of_response_without_token_is_saved() {
     let mut table = refresh_token();
     table["fields"] = json!({ "access_token": "data.token", "refresh_token": "data.refresh" });
     let lab = Lab::new();
@@ -230,7 +230,7 @@ async fn refresh_token_of_a_broken_response_is_saved() {
 }
 
 #[tokio::test]
-async fn new_settings_get_another_token_of_the_login() {
+async fn changed_settings_get_a_new_token_without_a_login() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     let write = TokenRequest::new().scope("write");
     assert_eq!(secret(&lab.broker(refresh_token())).await, "token-1");
@@ -262,7 +262,7 @@ async fn new_settings_get_another_token_of_the_login() {
 }
 
 #[tokio::test]
-async fn login_from_elsewhere_requests_the_settings() {
+async fn refresh_token_flow_sends_scope_and_audience() {
     let mut table = refresh_token();
     table["audience"] = json!("https://api.example.org");
     let lab = Lab::logged_in(TOKEN, table.clone()).await;
@@ -279,7 +279,7 @@ async fn login_from_elsewhere_requests_the_settings() {
 }
 
 #[tokio::test]
-async fn missing_token_names_its_configured_path() {
+async fn error_for_missing_token_names_the_configured_path() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     lab.answers(TOKEN, |_| (200, json!({ "access_token": "there", "expires_in": 60 })));
     let mut table = refresh_token();
@@ -290,7 +290,7 @@ async fn missing_token_names_its_configured_path() {
 }
 
 #[tokio::test]
-async fn password_is_asked_for_if_its_variable_is_unset() {
+async fn user_is_asked_if_the_password_variable_is_unset() {
     let mut lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let mut table = password();
@@ -301,14 +301,14 @@ async fn password_is_asked_for_if_its_variable_is_unset() {
     lab.world.person = TestPrompt::default().answering("typed");
     lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect("a login");
     assert_eq!(lab.calls().remove(0).field("password"), Some("typed"));
-    // A file that cannot be read is an error.
+    // An unreadable password file is an error, and the user is not asked.
     table["password"] = json!({ "file": "/nowhere/at/all" });
     let error = lab.broker(table).login(World::NAME, Login::Usual).await.expect_err("no file");
     assert_eq!(error.code(), ErrorCode::SecretUnreadable, "{error}");
 }
 
 #[tokio::test]
-async fn expired_device_code_is_a_bad_response() {
+async fn device_code_already_expired_is_a_bad_response() {
     let lab = Lab::new();
     let device = "https://login.example.org/device";
     lab.answers(device, |_| {
@@ -321,7 +321,7 @@ async fn expired_device_code_is_a_bad_response() {
 }
 
 #[tokio::test]
-async fn exchanged_token_belongs_to_one_login() {
+async fn exchanged_token_is_replaced_after_a_new_base_login() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "first");
     lab.issues_tokens(DERIVED, "derived");
@@ -344,7 +344,7 @@ async fn exchanged_token_belongs_to_one_login() {
 }
 
 #[tokio::test]
-async fn token_exchanged_during_a_login_change_is_unused() {
+async fn exchanged_token_is_replaced_if_the_account_changes() {
     let lab = Lab::new();
     lab.issues_tokens(DERIVED, "derived");
     lab.answers(TOKEN, |_| {
@@ -357,7 +357,7 @@ async fn token_exchanged_during_a_login_change_is_unused() {
     };
     broker().login("base", Login::RefreshToken(Secret::new("r0"))).await.expect("a login");
     lab.world.clock.advance(TimeDelta::hours(2));
-    // The response to the refresh names another account.
+    // The response to the refresh names another account than the login.
     lab.answers(TOKEN, |_| {
         let ben = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJiZW4ifQ.";
         (200, json!({ "access_token": ben, "id_token": ben, "expires_in": 3600 }))

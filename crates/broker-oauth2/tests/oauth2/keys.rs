@@ -1,4 +1,4 @@
-//! `private_key_jwt` (RFC 7523): assertions and keys.
+//! Tests of client authentication by `private_key_jwt` (RFC 7523).
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,6 @@ use crate::lab::{Lab, secret, token};
 
 const TOKEN: &str = "https://login.example.org/oauth/token";
 
-/// A key only for these tests.
 const RSA: &str = include_str!("rsa.pem");
 
 fn pem(pkcs8: &[u8]) -> String {
@@ -50,7 +49,7 @@ fn table(key: &str) -> Value {
     })
 }
 
-/// Verifies the signature, and returns the claims.
+/// Verifies the signature of an assertion, and returns the claims.
 fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> Claims {
     let (signed, signature) = assertion.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url without padding");
@@ -58,7 +57,7 @@ fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public
     Claims::read(&Secret::new(assertion)).expect("a JWT")
 }
 
-/// A key, the configured and the used algorithm, and the public key to verify with.
+/// A private key, the configured algorithm, the expected algorithm, and the public key for verification.
 type Case<'a> = (&'a str, Option<&'a str>, &'a str, &'static dyn VerificationAlgorithm, Vec<u8>);
 
 #[tokio::test]
@@ -98,7 +97,7 @@ async fn each_algorithm_signs_valid_assertions() {
 }
 
 #[tokio::test]
-async fn assertions_are_unique_and_for_the_issuer() {
+async fn assertions_have_unique_jti_and_the_issuer_as_aud() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let mut table = table(&p256().0);
@@ -120,7 +119,7 @@ async fn assertions_are_unique_and_for_the_issuer() {
 }
 
 #[tokio::test]
-async fn wrong_clock_is_corrected_by_the_service() {
+async fn assertion_is_signed_again_by_the_services_clock() {
     let lab = Lab::new();
     let service_time = lab.now() + TimeDelta::minutes(10);
     lab.dated(service_time);
@@ -142,7 +141,7 @@ async fn wrong_clock_is_corrected_by_the_service() {
 }
 
 #[tokio::test]
-async fn unusable_key_has_a_hint_with_the_command() {
+async fn unusable_key_error_hints_at_the_openssl_command() {
     let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
     for key in ["no key at all", sec1] {
         let lab = Lab::new();

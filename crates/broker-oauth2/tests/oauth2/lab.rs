@@ -1,4 +1,4 @@
-//! A service in this process. The tests set its responses.
+//! A fake service in the test process. Each test sets the service's responses.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,13 +14,10 @@ use broker_testkit::World;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-/// A request that the service received.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// The URL without the query.
     pub(crate) url: String,
     pub(crate) authorization: Option<String>,
-    /// The fields of the form, in order.
     pub(crate) form: Vec<(String, String)>,
 }
 
@@ -32,7 +29,7 @@ impl Call {
 
 type Answer = Box<dyn FnMut(&Call) -> (u16, Value) + Send>;
 
-/// The service with its responses by URL.
+/// The fake service: a response for each URL.
 #[derive(Default)]
 pub(crate) struct Service {
     answers: Mutex<BTreeMap<String, Answer>>,
@@ -60,7 +57,7 @@ impl Http for Service {
     }
 }
 
-/// A world with this service.
+/// A test world whose requests go to the fake service.
 pub(crate) struct Lab {
     pub(crate) world: World,
     pub(crate) service: Arc<Service>,
@@ -71,7 +68,7 @@ impl Lab {
         Self { world: World::new(), service: Arc::default() }
     }
 
-    /// Logs in with the refresh token `refresh-0`, and discards the calls.
+    /// Logs in with the refresh token `refresh-0`, and forgets the requests of the login.
     pub(crate) async fn logged_in(token_url: &str, table: Value) -> Self {
         let lab = Self::new();
         lab.issues_tokens(token_url, "token");
@@ -81,12 +78,13 @@ impl Lab {
         lab
     }
 
-    /// Sets the response at this URL.
+    /// Sets the response of the service at this URL.
     pub(crate) fn answers(&self, url: &str, answer: impl FnMut(&Call) -> (u16, Value) + Send + 'static) {
         self.service.answers.lock().unwrap().insert(url.to_owned(), Box::new(answer));
     }
 
-    /// Adds a token endpoint that issues `PREFIX-1`, `PREFIX-2` and so on for an hour, with a refresh token each.
+    /// Adds a token endpoint that issues the access tokens `PREFIX-1`, `PREFIX-2` and so on, with a refresh token
+    /// each.
     pub(crate) fn issues_tokens(&self, url: &str, prefix: &'static str) {
         let mut issued = 0;
         self.answers(url, move |_| {
@@ -95,12 +93,12 @@ impl Lab {
         });
     }
 
-    /// Sets the `Date` of every response.
+    /// Sets the header `Date` of every response.
     pub(crate) fn dated(&self, date: DateTime<Utc>) {
         *self.service.date.lock().unwrap() = Some(date);
     }
 
-    /// Returns the requests since the last call.
+    /// Returns the requests since the last call of this function.
     pub(crate) fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.service.calls.lock().unwrap())
     }
@@ -109,7 +107,7 @@ impl Lab {
         (KIND.build)(&Settings::new(World::NAME, table, &self.world.env))
     }
 
-    /// Returns a broker with one provider, as in a new process.
+    /// Returns a new broker for one provider, as a new process would have.
     pub(crate) fn broker(&self, table: Value) -> Broker {
         self.broker_of(vec![(World::NAME, table)])
     }
@@ -140,7 +138,7 @@ pub(crate) async fn token(broker: &Broker) -> Result<Token, Error> {
     broker.token(World::NAME, &TokenRequest::new()).await
 }
 
-/// Returns the secret of the default token.
+/// Requests the default token, and returns its secret.
 pub(crate) async fn secret(broker: &Broker) -> String {
     token(broker).await.expect("a token").secret().expose().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Revocation (RFC 7009) and introspection (RFC 7662).
+//! Tests of revocation (RFC 7009) and introspection (RFC 7662).
 
 use broker_core::{ErrorCode, ScopeKey};
 use broker_testkit::World;
@@ -35,7 +35,7 @@ async fn logout_revokes_the_refresh_token_first() {
 }
 
 #[tokio::test]
-async fn failed_logout_keeps_the_login() {
+async fn failed_revocation_keeps_the_login() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (503, json!({})));
     let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("away");
@@ -47,7 +47,7 @@ async fn failed_logout_keeps_the_login() {
 }
 
 #[tokio::test]
-async fn logout_without_revocation_endpoint_has_a_note() {
+async fn logout_without_revocation_endpoint_returns_a_note() {
     let mut table = table();
     table.as_object_mut().unwrap().remove("revocation_url");
     let lab = Lab::logged_in(TOKEN, table.clone()).await;
@@ -56,7 +56,7 @@ async fn logout_without_revocation_endpoint_has_a_note() {
 }
 
 #[tokio::test]
-async fn introspection_returns_the_response() {
+async fn introspection_returns_the_services_response() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(INTROSPECT, |call| (200, json!({ "active": call.field("token") == Some("token-1") })));
     let broker = lab.broker(table());

@@ -1,4 +1,4 @@
-//! Errors of incomplete or contradictory configurations.
+//! Tests of errors for incomplete or contradictory settings.
 
 use broker_core::{Login, Secret};
 use broker_testkit::World;
@@ -9,7 +9,7 @@ use crate::lab::Lab;
 const TOKEN: &str = "https://login.example.org/oauth/token";
 
 #[test]
-fn settings_errors_name_the_key() {
+fn settings_error_names_the_configuration_key() {
     let cases: [(Value, &str, &str); 21] = [
         (json!({}), "flow", "`from`"),
         (json!({ "flow": "device", "token_url": TOKEN, "client_id": "me" }), "flow", "`device_url`"),
@@ -95,7 +95,7 @@ fn settings_errors_name_the_key() {
 }
 
 #[test]
-fn settings_may_be_texts_of_the_environment() {
+fn settings_from_the_environment_may_be_text() {
     let table = json!({
         "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "scope": "a b", "life": "30m",
         "resource": "[\"https://a.example\"]", "params": "{\"tenant\": \"t\"}",
@@ -105,7 +105,7 @@ fn settings_may_be_texts_of_the_environment() {
 }
 
 #[tokio::test]
-async fn unsupported_login_is_an_error() {
+async fn login_that_the_flow_does_not_support_is_an_error() {
     let lab = Lab::new();
     let client =
         json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s" });

@@ -1,4 +1,4 @@
-//! Subjects with client credentials.
+//! A conformance subject for providers with client credentials.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::{EarthDaily, EarthDailyOptions, Server, World};
 /// Builds a provider for the fake server with this client secret.
 pub type OfSecret = fn(&World, &EarthDaily, &str) -> Arc<dyn Provider>;
 
-/// A provider with client credentials (RFC 6749 section 4.4), against EarthDaily's fake server.
+/// A provider under test that uses client credentials (RFC 6749 section 4.4) at EarthDaily's fake server.
 pub struct ClientSubject {
-    /// The world.
+    /// The test environment.
     pub world: World,
-    /// The fake server.
+    /// The EarthDaily fake server.
     pub service: EarthDaily,
     build: OfSecret,
 }
 
 impl ClientSubject {
-    /// Creates a subject in this world.
+    /// Creates a subject from a function that builds the provider.
     #[must_use]
     pub fn new(world: World, options: EarthDailyOptions, build: OfSecret) -> Self {
         let options = EarthDailyOptions { now: world.clock.for_service(), ..options };

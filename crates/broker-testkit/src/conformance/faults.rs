@@ -1,4 +1,4 @@
-//! Faults are transient and leave the stored token and grant unchanged.
+//! Tests that a fault is a transient error and changes neither the stored token nor the grant.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::{Subject, is_final, leave, logged_in, make_due, token, token_of_new_process};
 use crate::Fault;
 
-/// Returns the faults before the service acts.
+/// Returns faults of requests that the service does not process.
 pub(super) fn before() -> Vec<(&'static str, Fault)> {
     let later = vec![("retry-after".to_owned(), "3600".to_owned())];
     vec![
@@ -58,7 +58,7 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
     assert!(after["grant"]["sent_at"].is_null(), "{name}: the refresh intent is cleared");
 }
 
-/// Other processes respect the pause that the service asked for, and no longer.
+/// Checks that another process sends no request until the service's `Retry-After` has passed, and then does.
 async fn pause_is_respected<S: Subject>(subject: &S, name: &str, wait: Duration) {
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("too early");
@@ -89,12 +89,12 @@ pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str
     }
 }
 
-/// Returns the faults after the service acted.
+/// Returns faults that lose the response after the service has processed the request.
 pub(super) fn after() -> Vec<(&'static str, Fault)> {
     vec![("cut after", Fault::CutAfter), ("hang after", Fault::HangAfter), ("cut within", Fault::Truncated)]
 }
 
-/// A lost response ends the login only if the service has spent the grant.
+/// Checks that a lost response ends the login only if the service has invalidated the grant.
 pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let broker = logged_in(subject).await;
     let old = token(&broker).await.expect("a token");
@@ -125,7 +125,8 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
         .unwrap_or_else(|error| panic!("{name}: a new login works: {error}"));
 }
 
-/// Whether the service spends grants: the subject says so, or a renewal shows it. The token has expired afterwards.
+/// Returns whether the service accepts each grant only once. Asks the subject, or tests it with a renewal.
+/// Afterwards the token has expired.
 async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
     if let Some(configured) = subject.lost_answer_costs_login() {
         return configured;
@@ -137,7 +138,7 @@ async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> b
     before != grant()
 }
 
-/// A new refresh token in an error response replaces the old one, which may be spent.
+/// Checks that a new refresh token in a malformed response is stored, because the old one may be invalid.
 pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
     let old = token(&broker).await.expect("a token");

@@ -1,4 +1,4 @@
-//! Tokens of one issuer or scope are not used for another.
+//! Tests that a token of one issuer or scope is not used for another.
 
 use broker_core::{Clock, ErrorKind, TokenRequest};
 use chrono::TimeDelta;
@@ -16,15 +16,14 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
     }
     let sent = format!("{:?}", subject.service().seen());
     assert!(!sent.contains(stored.secret().expose()), "issuer: the first issuer's token is not sent");
-    // The first issuer's token is still stored.
     let back = token_of_new_process(subject).await.expect("the stored token");
     assert!(back.secret().same_as(stored.secret()), "issuer: the first issuer's token is still stored");
 }
 
-/// A scope that no service knows.
+/// A scope that every service rejects.
 const UNKNOWN: &str = "conformance-unknown";
 
-/// A scoped token is stored beside the usual one, under its scope only.
+/// Checks that a token for a scope is stored separately, and used for this scope only.
 pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
     let usual = token(&broker).await.expect("a token");
@@ -48,7 +47,7 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
             }
             (Ok(()), Err(error)) => {
                 assert!(subject.scopes().is_none(), "scope {scope}: {error}");
-                // A plugin's abilities are unknown before its first exchange.
+                // Only the exchange shows whether a plugin supports scopes, so `check` accepted them.
                 let refused = matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage);
                 assert!(refused, "scope {scope}: {error}");
             }

@@ -1,18 +1,18 @@
-//! Failed logins.
+//! Tests of failed logins.
 
 use broker_core::{Clock, Error, ErrorKind};
 
 use super::{Subject, is_final, log_in, logged_in, refusal, token, token_of_new_process};
 use crate::Fault;
 
-/// The service or the user denies the login.
+/// Checks the error of a login that the service or the user denies.
 pub(super) async fn denied<S: Subject>(subject: &S) {
     let secrets = subject.login_secrets().join(" ");
     let denied = refusal(403, "access_denied", &format!("not for you {secrets}"));
     fails_without_loss(subject, "denied", subject.login_route(), denied, is_final).await;
 }
 
-/// The user does not approve the code until it expires. Applies to device logins only.
+/// Checks the error of a device login that the user does not approve before the code expires.
 pub(super) async fn never_approved<S: Subject>(subject: &S) {
     logged_in(subject).await;
     if !subject.world().person.told().iter().any(|told| told.starts_with("code ")) {
@@ -26,7 +26,7 @@ pub(super) async fn never_approved<S: Subject>(subject: &S) {
     fails_without_loss(subject, "denied late", route, refusal(400, "access_denied", "no"), is_final).await;
 }
 
-/// A missing response does not mean that the login was denied.
+/// Checks that a login without a response fails with a transient error, not as denied.
 pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let transient = |error: &_| Error::kind(error) == ErrorKind::Unavailable;
     fails_without_loss(subject, name, "*", fault, transient).await;
@@ -56,7 +56,7 @@ async fn fails_without_loss<S: Subject>(
         "login {name}: the earlier login is kept"
     );
     subject.service().clear_faults();
-    // Waiting for the approval may have advanced the clock until the token is due.
+    // The login's wait for approval advances the clock, so the token may be due for renewal.
     let next = token_of_new_process(subject)
         .await
         .unwrap_or_else(|error| panic!("login {name}: nothing is lost: {error}"));

@@ -1,4 +1,4 @@
-//! Logout revokes the grant, then deletes the record.
+//! Tests that logout revokes the grant and then deletes the record.
 
 use broker_core::ErrorKind;
 use chrono::TimeDelta;
@@ -25,7 +25,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     if !out.at_service.revoked {
         return;
     }
-    // A copy of the record is worthless.
+    // A copy of the deleted record must not work, because its grant is revoked.
     std::fs::write(&path, before).expect("a record");
     leave(subject, &stored, TimeDelta::seconds(-1));
     let error = token_of_new_process(subject).await.expect_err("logout: the grant is revoked");

@@ -1,4 +1,4 @@
-//! The tests that every provider must pass. Its author describes the provider and its service ([`Subject`]):
+//! The tests that every provider must pass. The author of a provider implements [`Subject`] and runs the suite:
 //!
 //! ```text
 //! #[tokio::test]
@@ -7,17 +7,17 @@
 //! }
 //! ```
 //!
-//! [`TokenSubject`] is a ready subject for services like [`crate::TokenService`].
+//! [`TokenSubject`] implements [`Subject`] for services like [`crate::TokenService`].
 //!
 //! | cases | requirement |
 //! |---|---|
-//! | stored | a stored token costs no request; an expired one is renewed, with and without rotation; 200 callers make one exchange; a dropped call loses nothing; a slow response is awaited |
-//! | faults | 15 faults before the service acts, and those after it, are transient and keep grant and stored token; a refresh token in an unusable response is kept |
-//! | refusals | a refusal in JSON is final, and the stored token is still used; a refused grant is not sent again |
-//! | login | denied, expired, cut: an error of the right kind that keeps the stored login; a new login works |
-//! | logout | revokes the grant before it deletes the record; an unrevoked grant is kept |
-//! | isolation | a token of one issuer or scope is not used for another |
-//! | secrets | none in errors, `Debug`, status, recorded failures, or messages |
+//! | stored | needs no request until renewal is due; 200 callers cause one exchange; a cancelled call loses no grant |
+//! | faults | are transient and keep grant and token; a refresh token in a malformed response is stored |
+//! | refusals | a JSON error response is final, and the stored token is still used; a refused grant is not sent again |
+//! | login | if denied, expired or interrupted: the right error kind, and the stored login is kept; a new login works |
+//! | logout | the grant is revoked before the record is deleted; if revocation fails, the grant is kept |
+//! | isolation | a token of one issuer or scope is never used for another |
+//! | secrets | errors, `Debug` output, status, recorded failures and messages contain no secrets |
 
 mod client_subject;
 mod faults;
@@ -39,56 +39,56 @@ use crate::{Fault, Server, World};
 pub use client_subject::{ClientSubject, OfSecret};
 pub use token_subject::TokenSubject;
 
-/// A provider and its fake server, in a world where a login succeeds as often as it is tried.
+/// A provider under test and its fake server. Each login attempt must succeed unless a test injects a fault.
 pub trait Subject: Send + Sync {
-    /// The world; its clock is the fake server's too.
+    /// Returns the test environment. The fake server must use the same clock.
     fn world(&self) -> &World;
 
-    /// The provider.
+    /// Returns the provider under test.
     fn provider(&self) -> Arc<dyn Provider>;
 
     /// Returns the same provider, configured for another issuer.
     fn elsewhere(&self) -> Arc<dyn Provider>;
 
-    /// Returns the fake server.
+    /// Returns the fake server of the provider.
     fn service(&self) -> &Server;
 
-    /// Returns the route that renews an expired token.
+    /// Returns the name of the route that renews an expired token.
     fn renewal_route(&self) -> &str;
 
     /// Revokes the grant at the service, as an administrator would. Returns `false` without a grant.
     fn end_grant(&self) -> bool;
 
-    /// Returns the secrets that a renewal sends beside the grant.
+    /// Returns the secrets that a renewal request contains, except the grant. An example is a client secret.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Returns the secrets that a login sends, such as a password.
+    /// Returns the secrets that a login request contains, such as a password.
     fn login_secrets(&self) -> Vec<String> {
         self.secrets()
     }
 
-    /// Returns the route whose refusal ends a login. `*` means the first request of a login.
+    /// Returns the name of the route whose error response ends a login. `*` means the first request.
     fn login_route(&self) -> &'static str {
         "*"
     }
 
-    /// Returns scopes that the service supports. With `None`, the suite checks that an unknown scope sends no request.
+    /// Returns scopes that the service supports. `None`: the provider must reject scopes without a request.
     fn scopes(&self) -> Option<&'static [&'static str]> {
         None
     }
 
-    /// Whether a lost response may end the login because the service spends grants. With `None`, the suite finds out.
+    /// Returns whether a lost response can end the login, because each grant works only once. `None`: the suite tests.
     fn lost_answer_costs_login(&self) -> Option<bool> {
         None
     }
 }
 
-/// Runs the suite. Each case gets a new subject.
+/// Runs all conformance tests. Each test calls `subject` for a new provider and fake server.
 ///
 /// # Panics
-/// If a case fails, with its name.
+/// If a test fails. The message contains the test's name.
 pub async fn run<S: Subject>(subject: impl Fn() -> S) {
     stored::stored_token_is_used(&subject()).await;
     stored::expired_token_is_renewed(&subject()).await;
@@ -129,18 +129,18 @@ async fn token(broker: &Broker) -> Result<Token> {
     broker.token(World::NAME, &TokenRequest::new()).await
 }
 
-/// Gets a token like a new process.
+/// Gets a token from a new `Broker`, which has nothing cached in memory.
 async fn token_of_new_process<S: Subject>(subject: &S) -> Result<Token> {
     token(&subject.world().broker(subject.provider())).await
 }
 
-/// Moves the clock so that this much of the token's lifetime is left. Negative: after its expiry.
+/// Moves the clock until the token is valid for `left` more. If `left` is negative, the token has expired.
 fn leave<S: Subject>(subject: &S, token: &Token, left: TimeDelta) {
     let expires_at = token.expires_at().expect("a token that expires");
     subject.world().clock.advance(expires_at - left - broker_core::Clock::now(&subject.world().clock));
 }
 
-/// Moves the clock into the window in which the token should be renewed and is still valid.
+/// Moves the clock to a time at which the token is due for renewal but still valid.
 fn make_due<S: Subject>(subject: &S, token: &Token) {
     let advisory = token.window().renews_at().expect("a window") - token.expires_at().expect("an end");
     leave(subject, token, -advisory - TimeDelta::seconds(1));
@@ -152,7 +152,7 @@ fn refusal(status: u16, code: &str, words: &str) -> Fault {
     Fault::Answer { status, headers: vec![], body: body.to_string() }
 }
 
-/// Whether the same call would fail again.
+/// Returns whether a retry cannot succeed.
 fn is_final(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Refused | ErrorKind::LoginRequired)
 }

@@ -1,4 +1,4 @@
-//! Refusals in JSON are final.
+//! Tests that JSON error responses are final.
 
 use broker_core::{ErrorKind, Hint, TokenRequest};
 use chrono::TimeDelta;
@@ -28,7 +28,7 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     token(&broker).await.expect("a new login works");
 }
 
-/// A refusal of the client is final, and the stored token is still used.
+/// Checks that `invalid_client` is final, and that the stored token is still used.
 pub(super) async fn refusal_is_final<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
     let stored = token(&broker).await.expect("a token");

@@ -1,4 +1,4 @@
-//! No output contains a secret.
+//! Tests that no error, log or message contains a secret.
 
 use broker_core::Secret;
 use chrono::TimeDelta;
@@ -12,7 +12,7 @@ pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     let record = subject.world().record().expect("a record");
     let mut secrets = subject.secrets();
     secrets.extend(record["grant"]["secret"].as_str().map(str::to_owned));
-    // The service can only repeat values that it received.
+    // The service's error repeats all secrets that the service receives.
     let echo = secrets.join(" ");
     secrets.push(stored.secret().expose().to_owned());
     let status = broker.status(World::NAME).expect("a status");

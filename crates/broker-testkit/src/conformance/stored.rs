@@ -1,4 +1,4 @@
-//! A stored token is used; an expired one is renewed, once for all callers.
+//! Tests that a stored token is used, and that concurrent callers renew an expired token once.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
     let broker = logged_in(subject).await;
     let first = token(&broker).await.expect("a token");
     subject.service().forget_seen();
-    // A new process reads it from the disk.
+    // A new process reads the token from the record file.
     let second = token_of_new_process(subject).await.expect("the stored token");
     assert!(first.secret().same_as(second.secret()), "stored: the same token");
     assert!(subject.service().seen().is_empty(), "stored: no request");

@@ -1,4 +1,4 @@
-//! A subject whose service is the generic token service.
+//! A conformance subject for providers of services like the generic token service.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 use super::Subject;
 use crate::{Server, TestPrompt, TokenService, TokenServiceOptions, World};
 
-/// More logins than any case makes.
+/// The number of prepared password answers, more than any test needs.
 const LOGINS: usize = 8;
 
-/// A provider kind against [`TokenService`], with prepared answers for logins.
+/// A provider under test that logs in at a [`TokenService`] with a prepared password.
 pub struct TokenSubject {
-    /// The world.
+    /// The test environment.
     pub world: World,
-    /// The service.
+    /// The generic token service.
     pub service: TokenService,
     kind: Kind,
     table: Value,
@@ -25,8 +25,8 @@ pub struct TokenSubject {
 }
 
 impl TokenSubject {
-    /// Creates a subject from two functions that build settings from the service's URL: for the service's account, and
-    /// for another issuer or account. The prompt answers with the password only.
+    /// Creates a subject from two functions that build settings from the service's URL. The first is for the service's
+    /// account, the second for another issuer or account. The prompt answers with the password only.
     #[must_use]
     pub fn new(
         kind: Kind,
@@ -47,7 +47,7 @@ impl TokenSubject {
     /// Builds the provider from its settings.
     ///
     /// # Panics
-    /// If the kind rejects the settings.
+    /// If the provider type rejects the settings.
     #[must_use]
     pub fn build(&self, table: &Value) -> Arc<dyn Provider> {
         let settings = Settings::new(self.kind.name, table.clone(), &self.world.env);

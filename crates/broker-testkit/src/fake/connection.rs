@@ -1,4 +1,4 @@
-//! Connections that can be closed in the middle of a response.
+//! TCP connections that a fake server can close in the middle of a response.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::locked;
 
-/// A handle by which a request handler can cut its connection.
+/// Lets a request handler close its connection before the response is complete.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CutHandle(Arc<Mutex<Option<Vec<u8>>>>);
 
@@ -23,7 +23,7 @@ impl CutHandle {
     }
 }
 
-/// The listening socket.
+/// A listener whose connections a request handler can close.
 pub(super) struct CuttableListener(pub(super) TcpListener);
 
 impl Listener for CuttableListener {
@@ -32,7 +32,7 @@ impl Listener for CuttableListener {
 
     async fn accept(&mut self) -> (Connection, CutHandle) {
         let (stream, _) = Listener::accept(&mut self.0).await;
-        // Without this, a response may wait 40 ms for the client's delayed ACK.
+        // With Nagle's algorithm, a response may wait 40 ms for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
         let cut = CutHandle::default();
         let connection = Connection { stream, cut: cut.clone() };

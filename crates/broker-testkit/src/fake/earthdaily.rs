@@ -16,7 +16,7 @@ use super::{locked, random};
 /// The client authentication that the token endpoint accepts (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// Basic or body, but not both in one request.
+    /// HTTP Basic or the body, but not both in one request.
     #[default]
     Either,
     /// HTTP Basic only.
@@ -25,26 +25,26 @@ pub enum Auth {
     BodyOnly,
 }
 
-/// The behavior of the `EarthDaily` fake server.
+/// Configures the `EarthDaily` fake server.
 #[derive(Clone)]
 pub struct EarthDailyOptions {
-    /// The client id. The new login uses one id for all accounts.
+    /// The client id. `EarthDaily`'s new login uses one id for all accounts.
     pub client_id: String,
-    /// The API token of the account.
+    /// The account's API token, which is the OAuth client secret.
     pub secret: String,
-    /// Where client credentials are accepted.
+    /// Where a request must carry the client credentials.
     pub accept: Auth,
     /// Lifetime of an access token in seconds.
     pub life: u64,
-    /// The form of `expires_in`.
+    /// Whether `expires_in` in token responses is a number, a string, or missing.
     pub expires_in_form: ExpiresIn,
-    /// Access tokens are JWTs with `exp`, not opaque.
+    /// Whether access tokens are JWTs with `exp`. Otherwise they are opaque.
     pub jwt: bool,
-    /// The API token belongs to another environment: 403.
+    /// Whether token requests get 403 because the API token belongs to another environment.
     pub environment_mismatch: bool,
-    /// The attributes of the asset cookie, with the placeholders `{host}` and `{max_age}`.
+    /// The attributes of the asset cookie. The server fills in `{host}` and `{max_age}`.
     pub cookie: String,
-    /// The service's clock.
+    /// The clock that the fake server reads.
     pub now: Now,
 }
 
@@ -64,7 +64,7 @@ impl Default for EarthDailyOptions {
     }
 }
 
-/// A running `EarthDaily` fake server; routes `token` (new and legacy path), `cookie` and `stac`.
+/// A running `EarthDaily` fake server. Its routes are `token` (new and legacy path), `cookie` and `stac`.
 pub struct EarthDaily {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -79,7 +79,7 @@ impl Deref for EarthDaily {
 }
 
 impl EarthDaily {
-    /// The default API token.
+    /// The API token in the default options.
     pub const SECRET: &str = "standin-api-token";
 
     /// Starts the server.
@@ -96,13 +96,13 @@ impl EarthDaily {
         Self { server, state }
     }
 
-    /// Returns the token URL of the new login, `EDS_AUTH_URL`.
+    /// Returns the token URL of the new login, which users set as `EDS_AUTH_URL`.
     #[must_use]
     pub fn auth_url(&self) -> String {
         self.url().to_owned() + EXCHANGE
     }
 
-    /// Changes the API token. Access tokens stay valid.
+    /// Changes the API token. Issued access tokens stay valid.
     pub fn set_secret(&self, secret: &str) {
         secret.clone_into(&mut locked(&self.state).options.secret);
     }
@@ -113,7 +113,7 @@ impl EarthDaily {
         locked(&self.state).exchanges
     }
 
-    /// Whether STAC accepts this access token now.
+    /// Returns whether the STAC endpoint accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).is_live(token)
@@ -227,7 +227,7 @@ impl State {
         let value = random::opaque("asset-");
         Reply::empty(204)
             .with_header("set-cookie", format!("PLATFORM_ASSET={value}; {attributes}"))
-            // Load balancers add such a cookie.
+            // AWS load balancers add this second cookie to the response.
             .with_header("set-cookie", format!("AWSALB={value}; Path=/"))
     }
 
@@ -241,7 +241,7 @@ fn bad_request(why: &str) -> Reply {
     Reply::oauth_error(400, "invalid_request", why)
 }
 
-/// RFC 6749 section 5.2: 401 names the scheme.
+/// Returns a 401 with `WWW-Authenticate`, as RFC 6749 section 5.2 requires.
 fn unauthorized(message: &str) -> Reply {
     let body = json!({"error": "invalid_client", "message": message});
     Reply::json(401, &body).with_header("www-authenticate", "Basic realm=\"earthdaily\"")

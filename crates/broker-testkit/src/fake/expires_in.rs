@@ -1,16 +1,16 @@
-//! The form of `expires_in` in token responses.
+//! Variants of `expires_in` in token responses.
 
 use serde_json::Value;
 
-/// The form of `expires_in`. RFC 6749 section 5.1 only recommends the field.
+/// How a token response contains `expires_in`, which RFC 6749 section 5.1 only recommends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExpiresIn {
-    /// A number, as in the RFC.
+    /// A JSON number, as in the RFC.
     #[default]
     Number,
-    /// A number in quotes.
+    /// A JSON string of digits.
     String,
-    /// Missing.
+    /// The field is missing.
     Missing,
 }
 

@@ -1,4 +1,4 @@
-//! Faults between a client and a fake server.
+//! Faults that tests inject between a client and a fake server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -10,43 +10,43 @@ use serde_json::Value;
 
 use super::http::Reply;
 
-/// A fault of one request.
+/// A fault that the server injects into one request.
 #[derive(Clone)]
 pub enum Fault {
-    /// This status and its name as plain text; the service did not act.
+    /// An error with this status and a plain-text body. The service does not process the request.
     Status(u16),
-    /// This response, literally; the service did not act.
+    /// Exactly this response. The service does not process the request.
     Answer {
-        /// The status.
+        /// The response's status.
         status: u16,
-        /// The headers.
+        /// The response's headers.
         headers: Vec<(String, String)>,
-        /// The body.
+        /// The response's body.
         body: String,
     },
-    /// The service waits, then acts and responds, even if the client has disconnected.
+    /// The service processes the request after a delay, even if the client has disconnected.
     Delay(Duration),
-    /// No response until the server stops; the service did not act.
+    /// No response until the server stops. The service does not process the request.
     Hang,
-    /// The service acted; no response until the server stops.
+    /// No response until the server stops, although the service processes the request.
     HangAfter,
-    /// The connection is closed without a byte; the service did not act.
+    /// The server closes the connection without a response. The service does not process the request.
     CutBefore,
-    /// The service acted, then the connection is closed without a byte.
+    /// The server closes the connection without a response after the service has processed the request.
     CutAfter,
-    /// The service acted; the connection is closed after half of the body.
+    /// The server closes the connection after half of the body. The service processes the request.
     Truncated,
-    /// 200 and bytes that are neither JSON nor text; the service did not act.
+    /// Status 200 with binary data as the body. The service does not process the request.
     Garbage,
-    /// An HTML page with this status, like a captive portal's; the service did not act.
+    /// An HTML page with this status, as from a captive portal. The service does not process the request.
     Html(u16),
-    /// This status and no body; the service did not act.
+    /// This status with an empty body. The service does not process the request.
     Empty(u16),
-    /// 200 and a body of this size that begins like JSON; the service did not act.
+    /// Status 200 with a body of this size that begins like JSON. The service does not process the request.
     Huge(usize),
-    /// 302 to this address; the service did not act.
+    /// A redirect (302) to this URL. The service does not process the request.
     Redirect(String),
-    /// The service acted; its JSON response is changed.
+    /// The closure changes the JSON response after the service has processed the request.
     Edit(Arc<dyn Fn(&mut Value) + Send + Sync>),
 }
 
@@ -56,7 +56,7 @@ impl Fault {
         Self::Edit(Arc::new(change))
     }
 
-    /// Returns the response that replaces the service's, if the fault has one.
+    /// Returns the response that the server sends instead of the service's, if the fault has one.
     pub(super) fn answer(&self) -> Option<Reply> {
         Some(match self {
             Self::Status(status) => Reply::text(*status, status_name(*status)),
@@ -72,7 +72,7 @@ impl Fault {
         })
     }
 
-    /// Whether the service acts before its response is lost or changed.
+    /// Returns whether the service processes the request before its response is lost or changed.
     pub(super) fn acts(&self) -> bool {
         matches!(self, Self::HangAfter | Self::CutAfter | Self::Truncated | Self::Edit(_))
     }
@@ -121,7 +121,7 @@ fn huge(len: usize) -> Vec<u8> {
     body
 }
 
-/// The faults of the next requests.
+/// The faults to inject into later requests.
 #[derive(Default)]
 pub(super) struct Faults {
     once: BTreeMap<String, VecDeque<Fault>>,
@@ -137,7 +137,7 @@ impl Faults {
         self.always.insert(route.to_owned(), fault);
     }
 
-    /// Takes the fault of this request. Queued faults come first, and a route's own before those of `*`.
+    /// Returns the fault for the next request. Queued faults precede permanent ones; the route's precede those of `*`.
     pub(super) fn next(&mut self, route: &str) -> Option<Fault> {
         let queue = |name: &str| self.once.get_mut(name)?.pop_front();
         let queued = [route, "*"].into_iter().find_map(queue);

@@ -8,23 +8,23 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// A header by which a client asks to be told that the server hangs. It is not recorded.
+/// Test clients send this header to get an immediate reply instead of a hang. The server does not record it.
 pub(crate) const HANG_HEADER: &str = "x-fake-server-hang";
 
-/// A request that reached a fake server.
+/// A request that a fake server received.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The name of the route, `none` if no route matches.
+    /// The name of the matched route, or `none`.
     pub route: String,
-    /// The method.
+    /// The HTTP method.
     pub method: String,
     /// The path, without the query.
     pub path: String,
-    /// The text after `?`, or empty.
+    /// The query string without `?`, or an empty string.
     pub query: String,
-    /// The headers, names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body, as text.
+    /// The body as text.
     pub body: String,
 }
 
@@ -44,7 +44,7 @@ impl Seen {
         }
     }
 
-    /// Returns the fields of a form body. The last of repeated fields wins.
+    /// Returns the fields of a form body. If a field is repeated, the last value wins.
     #[must_use]
     pub fn form(&self) -> BTreeMap<String, String> {
         form_fields(&self.body)
@@ -53,7 +53,7 @@ impl Seen {
     /// Parses the JSON body.
     ///
     /// # Panics
-    /// When the body is not JSON.
+    /// If the body is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("the request has a JSON body")
@@ -66,18 +66,18 @@ impl Seen {
         all.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the credentials in `Authorization`. Schemes are case-insensitive (RFC 9110 section 11.1).
+    /// Returns the credentials in `Authorization`. The scheme is case-insensitive (RFC 9110 section 11.1).
     fn authorization(&self, scheme: &str) -> Option<&str> {
         let (sent, value) = self.header("authorization")?.split_once(' ')?;
         sent.eq_ignore_ascii_case(scheme).then(|| value.trim())
     }
 
-    /// The bearer token (RFC 6750 section 2.1).
+    /// Returns the bearer token (RFC 6750 section 2.1).
     pub(super) fn bearer(&self) -> Option<&str> {
         self.authorization("bearer")
     }
 
-    /// The client's id and secret from HTTP Basic, each form-encoded before (RFC 6749 section 2.3.1).
+    /// Returns client id and secret from HTTP Basic. Both are form-encoded first (RFC 6749 section 2.3.1).
     pub(super) fn basic(&self) -> Option<(String, String)> {
         let decoded = STANDARD.decode(self.authorization("basic")?).ok()?;
         let pair = String::from_utf8(decoded).ok()?;
@@ -119,7 +119,7 @@ impl Reply {
         Self::new(status, "text/html; charset=utf-8", body)
     }
 
-    /// An error of a token endpoint (RFC 6749 section 5.2).
+    /// Returns an error response of a token endpoint (RFC 6749 section 5.2).
     pub(super) fn oauth_error(status: u16, code: &str, description: &str) -> Self {
         let body = json!({"error": code, "error_description": description});
         Self::json(status, &body)
@@ -130,7 +130,7 @@ impl Reply {
         self
     }
 
-    /// Applies `edit` to a JSON body. Other bodies stay unchanged.
+    /// Applies `edit` to a JSON body. A body of another type stays unchanged.
     pub(super) fn edited(mut self, edit: &dyn Fn(&mut Value)) -> Self {
         if let Ok(mut value) = serde_json::from_slice(&self.body) {
             edit(&mut value);
@@ -139,7 +139,7 @@ impl Reply {
         self
     }
 
-    /// Returns the bytes of the response: the whole head and half of the body.
+    /// Returns the response's bytes, cut in the middle of the body.
     pub(super) fn first_half(&self) -> Vec<u8> {
         let reason = StatusCode::from_u16(self.status).unwrap();
         let header = |(name, value): &(String, String)| format!("{name}: {value}\r\n");
@@ -151,7 +151,7 @@ impl Reply {
     }
 }
 
-/// The fields of `application/x-www-form-urlencoded` text.
+/// Parses `application/x-www-form-urlencoded` text.
 pub(super) fn form_fields(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
     pairs

@@ -1,7 +1,7 @@
 //! Fake servers on loopback: the three services, and a generic token service.
 //!
-//! Each runs a runtime on its own thread, so sync and async tests can use it. It listens on a free port of `127.0.0.1`
-//! and stops when dropped.
+//! Each server has its own thread and tokio runtime, so that sync and async tests can use it. The server listens on a
+//! free port of `127.0.0.1` and stops when dropped.
 
 mod carbonmapper;
 mod connection;
@@ -30,7 +30,7 @@ pub use token_service::{TokenService, TokenServiceOptions};
 
 use std::sync::{Mutex, MutexGuard};
 
-/// Locks the mutex, and panics if another thread panicked while it had the lock.
+/// Locks the mutex. Panics if the mutex is poisoned.
 fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("another thread of the fake server panicked")
 }

@@ -1,4 +1,4 @@
-//! Random opaque tokens, and JWTs with a random signature.
+//! Creates random opaque tokens, and JWTs with a random signature.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,23 +7,23 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// Returns bytes that differ at every call, from the random seeds of std's hash maps.
+/// Returns pseudorandom bytes, seeded by std's `RandomState` to avoid a dependency.
 pub(super) fn bytes(len: usize) -> Vec<u8> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let words = std::iter::repeat_with(|| RandomState::new().hash_one(COUNT.fetch_add(1, Ordering::Relaxed)));
     words.flat_map(u64::to_ne_bytes).take(len).collect()
 }
 
-/// A text in every secret of a fake server: tests search outputs for it.
+/// Marks every secret of a fake server, so that tests can search outputs for leaks.
 const CANARY: &str = "KANARIE";
 
-/// Returns random text of the length of `len` bytes in base64. It begins with the canary.
+/// Returns the canary, padded with random text to the length of `len` bytes in base64.
 fn with_canary(len: usize) -> String {
     let text = URL_SAFE_NO_PAD.encode(bytes(len));
     format!("{CANARY}{}", &text[CANARY.len()..])
 }
 
-/// Returns an opaque token: `prefix`, the canary, 25 random characters.
+/// Returns an opaque token that starts with `prefix` and the canary.
 pub(super) fn opaque(prefix: &str) -> String {
     format!("{prefix}{}", with_canary(24))
 }

@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::random;
 
-/// The refresh token in the response to a refresh.
+/// Which refresh token the response to a refresh contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
-    /// The same token again.
+    /// The same refresh token, which stays valid.
     #[default]
     Keep,
-    /// None: the old token stays valid.
+    /// No refresh token. The old one stays valid.
     Omit,
-    /// A new token each time; the old one is spent.
+    /// A new refresh token. The old one becomes invalid.
     Rotate,
-    /// Like `Rotate`, and reuse of a spent token revokes the whole login (RFC 9700 section 4.14.2).
+    /// Like `Rotate`, but reuse of an old refresh token revokes the whole login (RFC 9700 section 4.14.2).
     RotateDetectReuse,
 }
 
-/// The scope and audience of a login.
 #[derive(Clone)]
 pub(super) struct Grant {
     pub(super) scope: String,
@@ -32,7 +31,7 @@ struct StoredToken {
     grace: usize,
 }
 
-/// All refresh tokens, including spent and revoked ones.
+/// All issued refresh tokens, including used and revoked ones.
 pub(super) struct RefreshTokens {
     rotation: Rotation,
     grace: usize,
@@ -71,7 +70,7 @@ impl RefreshTokens {
         token
     }
 
-    /// Returns the grant of a token that is valid now.
+    /// Returns the grant of a refresh token if the token is valid now.
     pub(super) fn peek(&self, token: &str) -> Option<Grant> {
         let stored = self.tokens.get(token).filter(|stored| self.accepts(stored))?;
         Some(stored.grant.clone())
@@ -81,7 +80,7 @@ impl RefreshTokens {
         !self.revoked_families.contains(&stored.family) && (!stored.spent || stored.grace > 0)
     }
 
-    /// Uses a token that [`peek`](Self::peek) found. Returns the refresh token of the response, if any.
+    /// Uses a valid refresh token. Returns the refresh token for the response, if any.
     pub(super) fn renew(&mut self, token: &str) -> Option<String> {
         self.refreshes += 1;
         match self.rotation {
@@ -98,7 +97,7 @@ impl RefreshTokens {
         Some(self.add(grant, family))
     }
 
-    /// Records a refused token: a spent one counts as reuse.
+    /// Counts a refused refresh token as reuse if it was used before.
     pub(super) fn refuse(&mut self, token: &str) {
         let Some(stored) = self.tokens.get(token).filter(|stored| stored.spent) else {
             return;
@@ -109,7 +108,7 @@ impl RefreshTokens {
         }
     }
 
-    /// Revokes the login of a token. An unknown token is not an error (RFC 7009 section 2.2).
+    /// Revokes the login of a refresh token. An unknown token is not an error (RFC 7009 section 2.2).
     pub(super) fn revoke(&mut self, token: &str) {
         if let Some(stored) = self.tokens.get(token) {
             self.revoked_families.insert(stored.family);

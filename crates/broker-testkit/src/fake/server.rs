@@ -1,4 +1,4 @@
-//! The server on loopback that all fake servers share: it records requests and applies faults.
+//! The HTTP server behind all fake services. It listens on loopback, records requests, and injects faults.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -20,16 +20,15 @@ use super::http::{HANG_HEADER, Reply, Seen};
 use super::locked;
 use super::time::{Clock, Now};
 
-/// The behavior of a service.
+/// The endpoints of one fake service.
 pub(super) trait Service: Send + 'static {
-    /// The routes; the first that matches is used.
+    /// The routes of the service. A request uses the first route that matches.
     const ROUTES: &'static [Route];
 
-    /// Handles a request.
     fn answer(&mut self, call: &Seen) -> Reply;
 }
 
-/// A named method and path. `{id}` matches one segment, `*` at the end any number of them.
+/// A named method and path. In the path, `{id}` matches one segment, and a final `*` matches the rest.
 pub(super) struct Route {
     name: &'static str,
     method: &'static str,
@@ -55,7 +54,7 @@ impl Route {
     }
 }
 
-/// A running fake server: its address, its recorded requests, its faults.
+/// A running fake server. Tests read its recorded requests and inject faults.
 pub struct Server {
     url: String,
     shared: Arc<Shared>,
@@ -64,7 +63,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the service that `build` creates from its address and clock.
+    /// Starts the server for a service. `build` creates the service from the server's address and clock.
     pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(&str, Clock) -> S) -> (Self, Arc<Mutex<S>>) {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime for the fake server");
@@ -95,13 +94,13 @@ impl Server {
         (server, state)
     }
 
-    /// Returns the address, `http://127.0.0.1:PORT`.
+    /// Returns the server's base URL, `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Returns all requests in order, including those that met a fault or no route.
+    /// Returns all requests in order, including requests with a fault or an unknown path.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         locked(&self.shared.log).clone()
@@ -128,7 +127,7 @@ impl Server {
         locked(&self.shared.faults).always(route, fault);
     }
 
-    /// Delays the responses of the route until the returned guard is dropped. The service acts at once.
+    /// Delays the route's responses until the returned guard is dropped. The service still processes requests at once.
     #[must_use]
     pub fn hold(&self, route: &str) -> HoldGuard {
         let (sender, receiver) = watch::channel(());
@@ -141,17 +140,17 @@ impl Server {
         *locked(&self.shared.faults) = Faults::default();
     }
 
-    /// Offsets the service's clock: its `Date` header, and every expiry that it issues and checks.
+    /// Sets how far the server's clock is ahead of the test's. The `Date` header and all expiry times follow.
     pub fn set_date_skew(&self, seconds: i64) {
         self.shared.clock.set_skew(seconds);
     }
 
-    /// Blocks until `n` requests have reached the route. Returns `false` after the time `within`.
+    /// Blocks until `n` requests to the route are recorded. Returns `false` if that takes longer than `within`.
     ///
-    /// A request is recorded when the service has acted; a request with [`Fault::Delay`] when it arrives.
+    /// The server records a request after processing it, or on arrival if it has [`Fault::Delay`].
     ///
     /// # Panics
-    /// When the fake server panicked.
+    /// If the server's thread has panicked.
     #[must_use]
     pub fn wait_for(&self, route: &str, n: usize, within: Duration) -> bool {
         let log = locked(&self.shared.log);
@@ -160,12 +159,12 @@ impl Server {
     }
 }
 
-/// Delays responses until it is dropped: see [`Server::hold`].
+/// A guard that delays responses until it is dropped. See [`Server::hold`].
 pub struct HoldGuard(#[expect(dead_code, reason = "the drop matters")] watch::Sender<()>);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The send fails if the thread has ended already.
+        // The send fails if the server's thread has already ended.
         let _ = self.stop.take().map(|stop| stop.send(()));
         let _ = self.thread.take().map(JoinHandle::join);
     }
@@ -175,7 +174,7 @@ fn count(log: &[Seen], route: &str) -> usize {
     log.iter().filter(|seen| seen.route == route).count()
 }
 
-/// Listens on a free port, with a queue long enough for a thousand callers.
+/// Listens on a free port. The backlog is long enough for a thousand concurrent clients.
 fn listen(runtime: &Runtime) -> (CuttableListener, String) {
     let _guard = runtime.enter();
     let socket = TcpSocket::new_v4().expect("a socket");
@@ -186,13 +185,13 @@ fn listen(runtime: &Runtime) -> (CuttableListener, String) {
     (CuttableListener(listener), url)
 }
 
-/// The state that the server's thread shares with its owner.
+/// State shared by the server's thread and [`Server`].
 struct Shared {
     routes: &'static [Route],
     act: Box<dyn Fn(&Seen) -> Reply + Send + Sync>,
     clock: Clock,
     faults: Mutex<Faults>,
-    /// By route: responses wait until the sender is dropped.
+    /// Delayed routes. A response waits until the guard drops the channel's sender.
     holds: Mutex<BTreeMap<String, watch::Receiver<()>>>,
     log: Mutex<Vec<Seen>>,
     logged: Condvar,
@@ -203,7 +202,7 @@ async fn serve(
     ConnectInfo(cut): ConnectInfo<CutHandle>,
     request: Request,
 ) -> Response {
-    // A separate task: a caller that hangs up does not cancel its request.
+    // A separate task, because a client that disconnects must not cancel its request.
     let task = tokio::spawn(async move {
         let reply = shared.reply(&cut, request).await;
         response(reply)
@@ -233,7 +232,6 @@ impl Shared {
         self.dated(reply)
     }
 
-    /// Applies a fault before the service acts, after it, or instead of it.
     async fn apply_fault(
         &self,
         cut: &CutHandle,
@@ -271,12 +269,12 @@ impl Shared {
     async fn released(&self, route: &str) {
         let hold = locked(&self.holds).get(route).cloned();
         if let Some(mut hold) = hold {
-            // Nothing is ever sent: an error means that the sender was dropped.
+            // The guard sends no value. An error means that the guard was dropped.
             while hold.changed().await.is_ok() {}
         }
     }
 
-    /// Acts on the request and records it, as one event for observers.
+    /// Processes and records a request under one lock, so that tests never see only one of both.
     fn record(&self, call: Seen, act: impl FnOnce(&Seen) -> Reply) -> Reply {
         let mut log = locked(&self.log);
         let reply = act(&call);
@@ -285,7 +283,7 @@ impl Shared {
         reply
     }
 
-    /// Returns the route's name, and the refusal if no route matches the path and method.
+    /// Returns the route's name, and a 404 or 405 response if no route matches path and method.
     fn route(&self, method: &str, path: &str) -> (&'static str, Option<Reply>) {
         let matching = || self.routes.iter().filter(|route| route.matches(path));
         if let Some(route) = matching().find(|route| route.method == method) {

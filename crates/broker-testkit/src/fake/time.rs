@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A source of the current time.
+/// A function that returns the current time.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// Returns the system's clock.
+/// Returns a function that reads the system clock.
 #[must_use]
 pub fn system_clock() -> Now {
     Arc::new(Utc::now)
 }
 
-/// A service's clock, with a skew.
+/// The clock of a fake server, which tests can set ahead or behind.
 #[derive(Clone)]
 pub(super) struct Clock {
     now: Now,
@@ -34,7 +34,6 @@ impl Clock {
         (self.now)() + TimeDelta::seconds(self.skew.load(Ordering::SeqCst))
     }
 
-    /// Returns the time `seconds` from now.
     pub(super) fn after(&self, seconds: u64) -> DateTime<Utc> {
         self.now() + TimeDelta::seconds(i64::try_from(seconds).unwrap())
     }

@@ -1,4 +1,4 @@
-//! A generic token service: password and client credentials grants, refresh, revocation, and data to read.
+//! A generic token service with password and client credentials grants, refresh, revocation, and a data endpoint.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -13,22 +13,22 @@ use super::server::{Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
 use super::{locked, random};
 
-/// The behavior of the token service.
+/// Configures the generic token service.
 #[derive(Clone)]
 pub struct TokenServiceOptions {
-    /// The account's name, for a login with a password (RFC 6749 section 4.3).
+    /// The account's user name for the password grant (RFC 6749 section 4.3).
     pub username: String,
     /// The account's password.
     pub password: String,
-    /// The client that may use client credentials (RFC 6749 section 4.4).
+    /// The client id for the client credentials grant (RFC 6749 section 4.4).
     pub client_id: String,
-    /// Its secret, accepted by Basic or in the body.
+    /// The client secret, which the service accepts by HTTP Basic or in the body.
     pub client_secret: String,
-    /// What a refresh does to the refresh token (RFC 6749 section 6).
+    /// Whether a refresh returns the same, a new, or no refresh token (RFC 6749 section 6).
     pub rotation: Rotation,
     /// Lifetime of an access token in seconds.
     pub life: u64,
-    /// The service's clock.
+    /// The clock that the service reads.
     pub now: Now,
 }
 
@@ -46,7 +46,7 @@ impl Default for TokenServiceOptions {
     }
 }
 
-/// A running token service; routes `token` (form or JSON), `revoke` and `data`.
+/// A running token service. Its routes are `token` (form or JSON), `revoke` and `data`.
 pub struct TokenService {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -92,7 +92,7 @@ impl TokenService {
         locked(&self.state).refresh_tokens.revoke_all();
     }
 
-    /// Whether `data` accepts this access token now.
+    /// Returns whether the route `data` accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).is_live(token)

@@ -39,7 +39,7 @@ fn at(clock: &Moved) -> CarbonMapperOptions {
 }
 
 #[test]
-fn scoped_tokens_outlive_login_tokens() {
+fn scoped_token_is_valid_after_access_token_expires() {
     let clock = Moved::default();
     let service = CarbonMapper::start(at(&clock));
     let (access, refresh_token) = login(&service);
@@ -72,7 +72,7 @@ fn scoped_tokens_outlive_login_tokens() {
 }
 
 #[test]
-fn refresh_rotates_or_omits_the_refresh_token() {
+fn refresh_response_rotates_or_omits_the_refresh_token() {
     let service =
         CarbonMapper::start(CarbonMapperOptions { rotate_refresh: true, ..CarbonMapperOptions::default() });
     let (_, old) = login(&service);
@@ -92,7 +92,7 @@ fn refresh_rotates_or_omits_the_refresh_token() {
 }
 
 #[test]
-fn refusals_look_like_the_librarys() {
+fn error_responses_look_like_django_ninja_jwt() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     service.set_password("other");
     let wrong = pair(&service, "standin-password");
@@ -122,7 +122,7 @@ fn refusals_look_like_the_librarys() {
 }
 
 #[test]
-fn verify_accepts_both_tokens_of_a_login() {
+fn verify_route_accepts_access_and_refresh_token() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let (access, refresh) = login(&service);
     let url = service.base_url() + "token/verify";
@@ -133,7 +133,7 @@ fn verify_accepts_both_tokens_of_a_login() {
 }
 
 #[test]
-fn expiration_date_must_be_in_the_future() {
+fn scoped_token_with_past_expiration_date_is_refused() {
     let clock = Moved::default();
     let service =
         CarbonMapper::start(CarbonMapperOptions { max_days: 30, scoped_is_jwt: true, ..at(&clock) });
@@ -158,7 +158,7 @@ fn expiration_date_must_be_in_the_future() {
 }
 
 #[test]
-fn scoped_tokens_are_listed_and_deleted() {
+fn scoped_tokens_can_be_listed_and_deleted() {
     let clock = Moved::default();
     let service = CarbonMapper::start(at(&clock));
     let (access, _) = login(&service);

@@ -1,4 +1,4 @@
-//! A minimal HTTP client for these tests.
+//! A minimal HTTP client that also returns incomplete responses.
 
 use std::io::{Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A response. `body` may be shorter than `content-length`.
+/// A response. `body` is shorter than `content-length` if the server cut the connection.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -31,7 +31,7 @@ impl Answer {
         self.header("content-length").unwrap().parse().unwrap()
     }
 
-    /// Returns the status and the `error` of an OAuth response.
+    /// Returns the status and the field `error` of an OAuth error response.
     pub(crate) fn error(&self) -> (u16, String) {
         (self.status, self.json()["error"].as_str().unwrap().to_owned())
     }

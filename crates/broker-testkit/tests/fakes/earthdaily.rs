@@ -5,7 +5,7 @@ use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
 use super::client::{Answer, FORM, get, post_form, send};
 use super::{Moved, claims};
 
-/// A secret with characters that need form encoding.
+/// A client secret with characters that form encoding must escape.
 const SECRET: &str = "a+b c%:/ü";
 const ENCODED: &str = "a%2Bb+c%25%3A%2F%C3%BC";
 
@@ -28,7 +28,7 @@ fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
 }
 
 #[test]
-fn credentials_are_accepted_by_basic_or_body() {
+fn client_credentials_are_accepted_by_basic_or_in_body() {
     let status = |accept| {
         let service = with(accept);
         (by_basic(&service, ENCODED).status, by_body(&service, ENCODED).status)
@@ -87,7 +87,7 @@ fn wrong_secret_and_environment_are_refused() {
 }
 
 #[test]
-fn expiry_may_be_in_the_token_only() {
+fn expiry_without_expires_in_is_in_the_jwt() {
     let clock = Moved::default();
     let service = EarthDaily::start(EarthDailyOptions {
         secret: "s".to_owned(),

@@ -127,7 +127,7 @@ fn fast_polls_get_slow_down_and_a_longer_interval() {
 }
 
 #[test]
-fn first_polls_may_get_slow_down() {
+fn first_polls_get_slow_down_if_configured() {
     let service = EarthScope::start(EarthScopeOptions { slow_down_polls: 1, ..EarthScopeOptions::default() });
     service.approve_all();
     let device = start_device(&service, "offline_access");
@@ -136,7 +136,7 @@ fn first_polls_may_get_slow_down() {
 }
 
 #[test]
-fn user_approves_on_the_page() {
+fn user_can_approve_or_deny_on_the_activation_page() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let device = start_device(&service, "offline_access");
     let page = device["verification_uri_complete"].as_str().unwrap();
@@ -152,7 +152,7 @@ fn user_approves_on_the_page() {
 }
 
 #[test]
-fn keep_repeats_and_omit_drops_the_refresh_token() {
+fn refresh_keeps_or_omits_the_refresh_token() {
     let service = with(Rotation::Keep);
     let token = service.issue_refresh_token();
     assert_eq!(new_token(&refresh(&service, &token)), token);
@@ -169,7 +169,7 @@ fn keep_repeats_and_omit_drops_the_refresh_token() {
 }
 
 #[test]
-fn rotation_spends_only_the_old_token() {
+fn rotation_invalidates_only_the_old_refresh_token() {
     let service = with(Rotation::Rotate);
     let old = service.issue_refresh_token();
     let new = new_token(&refresh(&service, &old));
@@ -180,7 +180,7 @@ fn rotation_spends_only_the_old_token() {
 }
 
 #[test]
-fn reuse_revokes_only_its_login() {
+fn refresh_token_reuse_revokes_only_its_own_login() {
     let service = with(Rotation::RotateDetectReuse);
     let (old, other) = (service.issue_refresh_token(), service.issue_refresh_token());
     let new = new_token(&refresh(&service, &old));
@@ -191,7 +191,7 @@ fn reuse_revokes_only_its_login() {
 }
 
 #[test]
-fn spent_token_is_accepted_within_its_grace() {
+fn used_refresh_token_is_accepted_within_grace() {
     let service = EarthScope::start(EarthScopeOptions {
         rotation: Rotation::RotateDetectReuse,
         refresh_grace: 1,
@@ -207,7 +207,7 @@ fn spent_token_is_accepted_within_its_grace() {
 }
 
 #[test]
-fn revocation_ends_logins() {
+fn revoked_refresh_token_is_refused() {
     let service = with(Rotation::Rotate);
     let token = service.issue_refresh_token();
     let answer = refresh(&service, &token).json();
@@ -251,7 +251,7 @@ fn client_credentials_return_no_refresh_token() {
 }
 
 #[test]
-fn invalid_requests_are_refused_as_in_the_rfc() {
+fn invalid_requests_get_the_error_code_of_the_rfc() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let id = EarthScopeOptions::default().client_id;
     let url = format!("{}/oauth/token", service.url());
@@ -271,7 +271,7 @@ fn invalid_requests_are_refused_as_in_the_rfc() {
 }
 
 #[test]
-fn aws_keys_need_a_token() {
+fn aws_keys_need_a_valid_access_token() {
     let service = EarthScope::start(EarthScopeOptions { aws_life: 900, ..Default::default() });
     let token = service.issue_refresh_token();
     let answer = refresh(&service, &token).json();

@@ -27,7 +27,7 @@ fn try_refresh(service: &EarthScope, token: &str) -> std::io::Result<Answer> {
     try_send(&url, "POST", &[FORM], &refresh_form(token))
 }
 
-/// Refreshes under a fault, and checks whether the token is spent.
+/// Refreshes under a fault, and checks whether the service has processed the request.
 fn refresh_under(fault: Fault, acted: bool) -> Answer {
     let service = rotating();
     let token = service.issue_refresh_token();
@@ -42,7 +42,7 @@ fn refresh_under(fault: Fault, acted: bool) -> Answer {
 }
 
 #[test]
-fn faults_replace_the_response() {
+fn fault_replaces_the_response_of_the_service() {
     let answer = refresh_under(Fault::Status(503), false);
     assert_eq!((answer.status, answer.text().as_str()), (503, "Service Unavailable"));
     assert!(answer.header("date").is_some());
@@ -64,7 +64,7 @@ fn faults_replace_the_response() {
 }
 
 #[test]
-fn service_acts_under_some_faults() {
+fn service_processes_request_if_response_is_lost() {
     let answer = refresh_under(Fault::Delay(Duration::from_millis(20)), true);
     assert_eq!(answer.status, 200);
     let answer = refresh_under(Fault::Truncated, true);
@@ -76,7 +76,7 @@ fn service_acts_under_some_faults() {
 }
 
 #[test]
-fn cut_comes_before_or_after_the_service_acts() {
+fn cut_before_or_after_processing_closes_connection() {
     for (fault, acted) in [(Fault::CutBefore, false), (Fault::CutAfter, true)] {
         let service = rotating();
         let token = service.issue_refresh_token();
@@ -89,7 +89,7 @@ fn cut_comes_before_or_after_the_service_acts() {
 }
 
 #[test]
-fn hanging_request_ends_when_the_server_stops() {
+fn hanging_request_ends_when_the_fake_server_stops() {
     for (fault, acted) in [(Fault::Hang, false), (Fault::HangAfter, true)] {
         let service = rotating();
         let token = service.issue_refresh_token();
@@ -106,7 +106,7 @@ fn hanging_request_ends_when_the_server_stops() {
 }
 
 #[test]
-fn delayed_service_acts_after_the_client_disconnects() {
+fn delayed_request_is_processed_after_client_disconnects() {
     let service = rotating();
     let token = service.issue_refresh_token();
     service.fault("token", Fault::Delay(Duration::from_millis(50)));
@@ -114,7 +114,7 @@ fn delayed_service_acts_after_the_client_disconnects() {
     let stream = send_only(&url, "POST", &[FORM], &refresh_form(&token));
     assert!(service.wait_for("token", 1, SOON));
     drop(stream);
-    // A later and slower request ends after the first one.
+    // This request takes longer than the first, so the service has processed both when it ends.
     service.fault("revoke", Fault::Delay(Duration::from_millis(200)));
     let revoke = format!("{}/oauth/revoke", service.url());
     let _ = try_send(&revoke, "POST", &[], "").unwrap();
@@ -122,7 +122,7 @@ fn delayed_service_acts_after_the_client_disconnects() {
 }
 
 #[test]
-fn queued_faults_come_first_and_others_last() {
+fn queued_faults_precede_permanent_faults() {
     let service = rotating();
     service.fault("token", Fault::Status(500));
     service.fault("token", Fault::Status(501));
@@ -142,7 +142,7 @@ fn queued_faults_come_first_and_others_last() {
 }
 
 #[test]
-fn clock_skew_affects_date_and_tokens() {
+fn clock_skew_changes_date_header_and_token_expiry() {
     let clock = Moved::default();
     let service = EarthScope::start(EarthScopeOptions { now: clock.now(), ..EarthScopeOptions::default() });
     service.set_date_skew(-3600);
@@ -158,7 +158,7 @@ fn clock_skew_affects_date_and_tokens() {
 }
 
 #[test]
-fn fake_server_runs_inside_a_runtime() {
+fn fake_server_can_start_inside_a_tokio_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.unwrap().block_on(async {
         let service = rotating();

@@ -1,4 +1,4 @@
-//! The keys of every provider: `timeout`, `env`, `hosts`, `header`, `prefix`.
+//! The configuration keys that every provider may have: `timeout`, `env`, `hosts`, `header`, `prefix`.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use super::problems::unknown_key;
 use super::source_span::Mark;
 use crate::suggestion;
 
-/// The keys of every provider, whatever its kind.
 pub(super) const COMMON_KEYS: [&str; 6] = ["kind", "timeout", "env", "hosts", "header", "prefix"];
 
 impl Config {
@@ -33,7 +32,7 @@ impl Config {
         }
     }
 
-    /// The environment variable that programs read the token from.
+    /// Returns the value of `env`: the environment variable that other programs read the token from.
     pub(super) fn variable(&self, name: &str) -> Result<Option<String>> {
         let Some(value) = self.table(name)?.get("env") else { return Ok(None) };
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -48,7 +47,7 @@ impl Config {
         }
     }
 
-    /// The hosts that tokens may be sent to. An environment variable has no lists: there they are text, with commas.
+    /// Returns the hosts that may receive the token, from `hosts`. An environment variable lists hosts with commas.
     pub(super) fn hosts(&self, name: &str) -> Result<Option<Vec<String>>> {
         let Some(value) = self.table(name)?.get("hosts") else { return Ok(None) };
         let hosts: Option<Vec<String>> = match value {
@@ -61,7 +60,7 @@ impl Config {
         hosts.map(Some).ok_or_else(|| self.wrong_form(name, "hosts", form))
     }
 
-    /// The header that carries the token, from `header` and `prefix`; `own` is the provider's default.
+    /// Returns the header that carries the token. `own` is the default where `header` or `prefix` is not set.
     pub(super) fn header(&self, name: &str, own: Header) -> Result<Header> {
         let text = |key: &'static str, fits: fn(&str) -> bool, form: &str| match self.table(name)?.get(key) {
             None => Ok(None),
@@ -92,13 +91,13 @@ impl Config {
     }
 }
 
-/// Whether programs act on such a variable or print it: a token must not be there.
+/// Whether other programs act on this environment variable or print it. Such a variable must not contain a token.
 fn is_reserved(variable: &str) -> bool {
     let names = ["PATH", "HOME", "IFS", "SHELL", "PWD", "USER", "TMPDIR", "ENV", "BASH_ENV"];
     names.contains(&variable) || ["LD_", "DYLD_", "BROKER_"].iter().any(|start| variable.starts_with(start))
 }
 
-/// Whether `hosts` may have it: no URL, no path, no pattern that matches every host.
+/// Whether the text is a host name or a pattern. URLs, paths and patterns that match every host are refused.
 fn is_host(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let name = text.strip_prefix("*.").unwrap_or(text);

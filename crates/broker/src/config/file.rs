@@ -1,4 +1,4 @@
-//! Reading a configuration file. It names programs to run and hosts to send secrets to.
+//! Reads configuration files. They name programs to run and hosts that receive secrets.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use broker_core::platform;
 
-/// More than any configuration needs.
+/// The size limit of a configuration file in bytes.
 const MAX_SIZE: u64 = 16 * 1024 * 1024;
 
-/// How long to wait for a pipe: its writer may ask the user for a passphrase.
+/// How long to wait for the writer of a pipe, which may ask the user for a passphrase.
 const PIPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a file. One that the caller named may be a pipe (`<(…)` of a shell); the default files must be regular. A file
-/// that every user can change is refused.
+/// Reads a configuration file. A file that the user named may be a pipe (`<(…)` of a shell); a default file must be
+/// regular. A file that every user can change is refused.
 pub(super) fn read(path: &Path, is_named: bool) -> Result<String> {
     let file = match platform::open_followed(path) {
         Err(error) if is_named && error.kind() == ErrorKind::InvalidInput && !path.is_dir() => {
@@ -39,7 +39,7 @@ fn text(file: File) -> Result<String> {
     }
 }
 
-/// Reads in another thread, which stays behind if the pipe never ends.
+/// Reads a pipe in another thread. If the pipe never ends, the thread keeps running.
 fn read_pipe(path: PathBuf) -> Result<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(File::open(path).and_then(text)));

@@ -1,4 +1,4 @@
-//! Providers that exchange another provider's token: the key `from`.
+//! The key `from`: a provider exchanges the token of the provider that `from` names.
 
 use broker_core::{ErrorCode, Result};
 use figment::value::Value;
@@ -8,13 +8,13 @@ use super::source_span::Mark;
 use crate::suggestion;
 
 impl Config {
-    /// The providers that others take tokens from.
+    /// Returns the providers that other providers name in `from`.
     pub(super) fn sources(&self) -> Vec<String> {
         let tables = self.providers.values().filter_map(Value::as_dict);
         tables.filter_map(|table| table.get("from")?.as_str()).map(str::to_owned).collect()
     }
 
-    /// Checks that the provider `from` is configured, and that no chain of them is a circle.
+    /// Checks that the provider in `from` is configured, and that the `from` keys form no cycle.
     pub(super) fn check_from(&self, name: &str, from: &str) -> Result<()> {
         let wrong = |code, why: &str| self.wrong(code, &["providers", name, "from"], Mark::Value, why);
         let mut chain = vec![name, from];

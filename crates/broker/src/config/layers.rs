@@ -1,5 +1,5 @@
-//! The layers of the configuration: built-in providers, the system's file, the user's file, environment variables. A
-//! later layer wins.
+//! Merges the layers of the configuration: built-in providers, the system's file, the user's file, environment
+//! variables. A later layer wins.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -13,52 +13,48 @@ use super::file;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
 
-/// The built-in providers. The file is also the commented example of a configuration.
+/// The configuration of the built-in providers. Users read this file as the commented example.
 pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 
-/// Environment variables with this prefix are keys: `BROKER_PROVIDERS__NAME__KEY`.
+/// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
 const PREFIX: &str = "BROKER_PROVIDERS__";
 
-/// Files up to this many bytes are parsed whole, so that every mistake in them is found at once.
+/// Files up to this many bytes are parsed whole, so that all their mistakes are reported.
 const SHORT: usize = 8 * 1024;
 
-/// The configuration files.
 pub(crate) enum Files {
-    /// The file that the caller named, instead of the default ones.
+    /// The file that the user named, which replaces the default files.
     Named(PathBuf),
-    /// The system's and the user's file, each if it exists.
+    /// The system's and the user's file. Each is optional.
     Default { system: PathBuf, user: Option<PathBuf> },
 }
 
-/// A configuration file and its content.
 pub(super) struct Text {
     pub(super) path: PathBuf,
     pub(super) text: String,
 }
 
-/// A layer of the configuration and its origin.
 struct Layer {
     metadata: Metadata,
     values: Dict,
 }
 
-/// The merged layers.
 pub(super) struct Joined {
     pub(super) figment: Figment,
-    /// The environment variables that are keys.
+    /// The environment variables that set keys of providers.
     pub(super) variables: Vec<(String, String)>,
-    /// The providers that these variables configure.
+    /// The providers that environment variables configure.
     pub(super) in_env: BTreeSet<String>,
-    /// The keys that have an old name.
+    /// The keys that are set under an old name.
     pub(super) renamed: Vec<Renamed>,
 }
 
-/// A key with an old name.
+/// A key that is set under its old name.
 pub(super) struct Renamed {
     pub(super) provider: String,
     pub(super) old: &'static str,
     pub(super) new: &'static str,
-    /// The file or the environment variable.
+    /// The file or the environment variable that sets the key.
     pub(super) origin: String,
 }
 
@@ -72,7 +68,7 @@ impl Provider for Layer {
     }
 }
 
-/// Reads the files that exist. A file that the caller named must exist.
+/// Reads the configuration files. A file that the user named must exist; default files are optional.
 pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
     let (paths, is_named): (Vec<&Path>, bool) = match files {
         Files::Named(path) => (vec![path], true),
@@ -96,7 +92,7 @@ pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
     Ok(texts)
 }
 
-/// Merges the layers. With `only`, long files are parsed for these providers alone.
+/// Merges the layers. With `only`, parses just the tables of these providers in long files.
 pub(super) fn join(
     texts: &[Text],
     env: &dyn Env,
@@ -129,7 +125,7 @@ pub(super) fn join(
     Ok(Joined { figment, variables, in_env, renamed })
 }
 
-/// Renames keys with an old name. The new name wins if one layer has both.
+/// Replaces old key names with the new ones. If one layer has both, the value of the new name wins.
 fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<Renamed> {
     let mut renamed = Vec::new();
     for kind in kinds.iter().filter(|kind| !kind.renamed.is_empty()) {
@@ -177,40 +173,40 @@ fn table_mut<'a>(values: &'a mut Dict, name: &str) -> Option<&'a mut Dict> {
     }
 }
 
-/// The names of all providers, also of those whose tables were not parsed.
+/// Returns the names of all providers, including those whose tables were not parsed.
 pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
     let texts = texts.iter().map(|text| text.text.as_str()).chain([BUILT_IN]);
     texts.fold(BTreeSet::new(), |mut names, text| {
         if let Some(parts) = Parts::of(text) {
             names.extend(parts.names().map(str::to_owned));
         }
-        // The part above the tables, or the whole file if it cannot be cut.
+        // With an empty `only`, just the head of a file is parsed, or the whole file if it cannot be cut.
         names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
         names
     })
 }
 
-/// Parses a file. With `only`, parses the tables of these providers alone.
+/// Parses a file. With `only`, parses just the tables of these providers.
 fn values(text: &str, only: Option<&BTreeSet<String>>) -> Result<Dict, toml::de::Error> {
     let part = only.and_then(|only| Some(Parts::of(text)?.of_providers(only)));
     let part = part.and_then(|part| toml::from_str::<toml::Table>(&part).ok());
-    // After a mistake in a part the whole file is parsed: the error needs the place in the file.
+    // After an error in a part, the whole file is parsed, because only then the error has the right line number.
     let table = part.map_or_else(|| toml::from_str(text), Ok)?;
-    // A figment value can hold every TOML value.
+    // This conversion cannot fail, because figment has a value for every TOML value.
     Ok(Value::serialize(table).ok().and_then(Value::into_dict).unwrap_or_default())
 }
 
-/// The names of the providers that have a table.
+/// Returns the names of the providers that have a table.
 fn tables(values: &Dict) -> impl Iterator<Item = &str> {
     let tables = values.get("providers").and_then(Value::as_dict);
     tables.into_iter().flat_map(|table| table.keys().map(String::as_str))
 }
 
-/// The most parts of a variable's name that are keys. The rest becomes one key, which no table has.
+/// How many parts of a variable's name become nested keys. The rest becomes one key, which is reported as unknown.
 const MAX_DEPTH: usize = 16;
 
-/// Reads `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. Values stay text: digits may be a password. The case of a name
-/// does not matter, and `_` matches `-`, which no variable's name can have.
+/// Reads `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. The value stays text, because digits may be a password.
+/// Provider names match in any case, and `_` matches `-`, which variable names cannot contain.
 pub(super) fn of_variable(variable: &str, value: String, names: &BTreeSet<String>) -> Option<Dict> {
     let rest = variable.strip_prefix(PREFIX)?;
     let (name, keys) = rest.split_once("__").map_or((rest, None), |(name, keys)| (name, Some(keys)));
@@ -223,8 +219,8 @@ pub(super) fn of_variable(variable: &str, value: String, names: &BTreeSet<String
     Some(Dict::from([("providers".to_owned(), Value::from(table))]))
 }
 
-/// Makes a later layer replace a secret whole: `{ env = … }` and `{ file = … }` are not merged to one table. All other
-/// tables are merged key by key.
+/// Removes secrets that a later layer sets again. Otherwise `{ env = … }` and `{ file = … }` would be merged into one
+/// table.
 fn replace_secrets_whole(layers: &mut [Layer]) {
     for upper in (1..layers.len()).rev() {
         let (lower, rest) = layers.split_at_mut(upper);
@@ -235,7 +231,7 @@ fn replace_secrets_whole(layers: &mut [Layer]) {
     }
 }
 
-/// Removes the secrets of `lower` that `upper` replaces.
+/// Removes the secrets of `lower` that `upper` sets too.
 fn remove_replaced(lower: &mut Dict, upper: &Dict) {
     lower.retain(|key, below| match (below, upper.get(key)) {
         (_, None) => true,
@@ -250,7 +246,7 @@ fn remove_replaced(lower: &mut Dict, upper: &Dict) {
     });
 }
 
-/// Whether a table has the form of a secret's source.
+/// Whether a table is the source of a secret, such as `{ env = "NAME" }`.
 pub(super) fn is_secret_table(table: &Dict) -> bool {
     let is_source = |(key, value): (&String, &Value)| match key.as_str() {
         "env" | "file" => value.as_str().is_some(),

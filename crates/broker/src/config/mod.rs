@@ -1,4 +1,4 @@
-//! The configuration: layers, each value with its origin, and errors with file, line and column.
+//! The configuration: its layers, the origin of each value, and errors with file, line and column.
 
 mod common_keys;
 mod file;
@@ -30,10 +30,10 @@ use source_span::Mark;
 pub use store::StoreConfig;
 pub use warning::ConfigWarning;
 
-/// The keys outside the tables of providers.
+/// The keys outside the providers' tables.
 const TOP_KEYS: [&str; 2] = ["providers", "store"];
 
-/// The forms of a secret. Errors show these, never the value.
+/// The ways to configure a secret. Errors show these forms instead of the value.
 const SECRET_FORMS: &str =
     "text, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
 
@@ -51,7 +51,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration. With `only`, reads these providers and those that they take tokens from.
+    /// Reads the configuration, or with `only`, just these providers and those that their `from` keys name.
     pub(crate) fn load(
         files: &Files,
         kinds: Vec<Kind>,
@@ -61,17 +61,17 @@ impl Config {
         let texts = layers::read(files)?;
         let Joined { figment, variables, in_env, renamed } =
             layers::join(&texts, env.as_ref(), &kinds, only.as_ref())?;
-        // A layer that has the key is parsed again, for its place.
+        // The files are parsed again only if one sets `store`, because errors need the line number of `store`.
         let with_key = if figment.contains("store") { texts.as_slice() } else { &[] };
         let store = StoreConfig::read(with_key, env.as_ref())?;
         let mut config = Self { figment, providers: Dict::new(), in_env, renamed, texts, kinds, store, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
-            // Part of another table may be read. Without its rest, its secret would go to the wrong place.
+            // Tables of other providers may be incomplete. A secret without its URL could be sent to the wrong host.
             config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
-            // The kind of a provider decides which variables are secrets.
+            // Only a provider's kind tells which of the provider's environment variables are secrets.
             only.extend(config.in_env.iter().cloned());
             if only.len() == before {
                 break;
@@ -87,16 +87,16 @@ impl Config {
         Ok(config)
     }
 
-    /// All configured providers, also those whose tables were not read.
+    /// Returns the names of all configured providers, including those whose tables were not read.
     fn all_names(&self) -> BTreeSet<String> {
         let mut names = layers::names(&self.texts);
         names.extend(self.in_env.iter().cloned());
         names
     }
 
-    /// Returns the tables of the providers. Fails if the configuration does not have the right form.
+    /// Returns the providers' tables. Fails on unknown top-level keys and values of the wrong type.
     fn read_tables(&self) -> Result<Dict> {
-        // Every layer was parsed before: figment's own errors do not happen.
+        // Every layer was parsed before, so figment's own errors do not occur.
         let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
         if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
             let help = suggestion(other, TOP_KEYS).map_or_else(
@@ -126,7 +126,7 @@ impl Config {
                 let why = format!("`providers.{name}` is not a table: write [providers.{name}]");
                 return Err(wrong(&["providers", name], Mark::Key, &why));
             };
-            // TOML reads a key below a table's header as part of that table. Records would then not be sealed.
+            // TOML reads `store` below a table's header as a key of that table. Records would then stay unsealed.
             if table.contains_key("store") && !self.kinds.iter().any(|kind| kind.keys.contains(&"store")) {
                 let why = "`store` must be above all tables: move it to the top of the file";
                 return Err(wrong(&["providers", name, "store"], Mark::Key, why));

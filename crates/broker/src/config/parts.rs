@@ -1,22 +1,22 @@
-//! The part of a configuration file that some providers need. Parsing a thousand tables takes longer than all other work
-//! for a stored token.
+//! Cuts a configuration file into the tables of its providers. Parsing a thousand tables takes longer than returning
+//! a stored token.
 
 use std::collections::BTreeSet;
 
-/// The start of a provider's header, in the only spelling that is supported here.
+/// The start of a provider's header. A file with another spelling is parsed whole.
 const HEADER: &str = "[providers.";
 
-/// A file, cut at the headers of its providers.
+/// A configuration file, cut at the headers of its providers' tables.
 pub(super) struct Parts<'a> {
     /// The text before the first table.
     pub(super) head: &'a str,
-    /// The provider's name and the table's text with its header.
+    /// The provider's name, and the table's text with its header.
     tables: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Parts<'a> {
-    /// Cuts a file. Returns `None` if only a TOML parser can find its tables: text of several lines, headers with blanks
-    /// or quotes, other tables.
+    /// Cuts a file. Returns `None` if only a TOML parser can find the tables: multi-line strings, other tables,
+    /// headers with spaces or quotes.
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let has_multiline = |quote: char, quotes| {
             text.match_indices(quote).any(|(index, _)| text[index..].starts_with(quotes))
@@ -38,12 +38,12 @@ impl<'a> Parts<'a> {
         Some(Self { head, tables })
     }
 
-    /// The names of the providers that have a table.
+    /// Returns the names of the providers that have a table.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
         self.tables.iter().map(|(name, _)| *name)
     }
 
-    /// Returns the file with the tables of these providers only, without comment lines.
+    /// Returns the file with only the tables of these providers, and without comment lines.
     pub(super) fn of_providers(&self, names: &BTreeSet<String>) -> String {
         let wanted = self.tables.iter().filter(|(name, _)| names.contains(*name)).map(|(_, table)| *table);
         let lines = [self.head].into_iter().chain(wanted).flat_map(str::lines);
@@ -56,7 +56,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The provider of a header, `[providers.NAME]` or `[providers.NAME.KEY]`.
+/// Returns the provider's name in a header, `[providers.NAME]` or `[providers.NAME.KEY]`.
 fn name_of(line: &str) -> Option<&str> {
     let (path, rest) = line.strip_prefix(HEADER)?.split_once(']')?;
     let plain = |key: &str| {

@@ -1,4 +1,4 @@
-//! Errors of the configuration: the key and its place in the file.
+//! Configuration errors, with the key and its position in the file.
 
 use broker_core::{Error, ErrorCode, Kind, Result, SettingsError, SettingsProblem};
 use figment::value::{Dict, Value};
@@ -7,7 +7,6 @@ use super::source_span::{Mark, SourceSpan};
 use super::{Config, SECRET_FORMS, show};
 use crate::suggestion;
 
-/// The keys of a secret's source.
 const SECRET_KEYS: [&str; 3] = ["env", "file", "command"];
 
 impl Config {
@@ -41,13 +40,13 @@ impl Config {
         Err(self.wrong(ErrorCode::ConfigUnknownKey, &keys, Mark::Key, &why))
     }
 
-    /// Turns an error of a kind into one with the place in the file.
+    /// Adds the position in the file to an error from a provider kind.
     pub(super) fn settings_error(&self, name: &str, kind: &Kind, error: &SettingsError) -> Error {
-        // Without a key the cause is outside the configuration.
+        // An error without a key has its cause outside the configuration.
         if error.key.is_empty() {
             return Error::configuration(error.message.clone());
         }
-        // `fields.NAME`, `list[0]`: a place in a list is shown as its list.
+        // The key may be `fields.NAME` or `list[0]`. An error in a list points at the whole list.
         let path = error.key.split('[').next().unwrap_or_default().split('.').filter(|key| !key.is_empty());
         let mut keys: Vec<&str> = ["providers", name].into_iter().chain(path).collect();
         let mut key = keys[2..].join(".");
@@ -63,7 +62,7 @@ impl Config {
                 (ErrorCode::ConfigMissingKey, mark, format!("`{key}` is missing{form}"))
             }
             SettingsProblem::Expected(_) | SettingsProblem::UnknownKey { .. } if is_secret => {
-                // The place of the whole secret: its table may contain parts of it.
+                // The error points at the whole secret, because keys in its table may be parts of a mistyped secret.
                 keys.truncate(if keys[2] == "secrets" { 4 } else { 3 });
                 key = keys[2..].join(".");
                 let why = format!("`{key}` must be {SECRET_FORMS}");
@@ -84,11 +83,11 @@ impl Config {
         self.wrong(code, &keys, mark, &why)
     }
 
-    /// An error about a key: at its place in the file that set it last, else with the name of its other origin.
+    /// Returns an error about a key, with the position in the last file that sets the key, or else the key's origin.
     pub(super) fn wrong(&self, code: ErrorCode, keys: &[&str], mark: Mark, why: &str) -> Error {
         let metadata = self.figment.find_metadata(&keys.join("."));
         let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
-        // Figment names no file for a table that several files contribute to.
+        // Figment names no file for a table that is merged from several files.
         let texts = self.texts.iter().rev().filter(|text| path.is_none_or(|path| text.path == path));
         let is_variable = metadata.is_some_and(|metadata| metadata.name.starts_with("environment"));
         let place = texts.filter(|_| !is_variable).find_map(|text| {
@@ -104,7 +103,7 @@ impl Config {
         )
     }
 
-    /// The path of a key as an origin writes it, which may use an old name.
+    /// Returns the path of a key as the origin spells the key, which may be an old name.
     fn written_keys<'a>(&self, keys: &[&'a str], origin: &str) -> Vec<&'a str> {
         let mut keys = keys.to_vec();
         if let ["providers", name, key, ..] = keys.as_mut_slice() {
@@ -119,7 +118,7 @@ impl Config {
     }
 }
 
-/// Says that a table has no such key, and which key may be meant.
+/// Returns the message for an unknown key, with a similar key or the list of known keys.
 pub(super) fn unknown_key(table: &str, key: &str, near: Option<&str>, known: &[&str]) -> String {
     let help = near.map_or_else(
         || {
@@ -133,7 +132,7 @@ pub(super) fn unknown_key(table: &str, key: &str, near: Option<&str>, known: &[&
     format!("{table} has no key `{key}`: {help}")
 }
 
-/// The form that serde expects, in words that need no knowledge of Rust.
+/// Rewords serde's description of the expected type for users who do not know Rust.
 fn plain_form(form: &str) -> &str {
     match form {
         "a map" | "map with a single key" => TABLE_FORM,

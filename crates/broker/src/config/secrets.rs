@@ -1,4 +1,4 @@
-//! The secrets that a provider's table names.
+//! The sources of the secrets in a provider's table.
 
 use broker_core::{Result, SecretSource};
 
@@ -8,7 +8,7 @@ use super::Config;
 use super::layers::is_secret_table;
 
 impl Config {
-    /// Returns the secrets of a provider's table: the key and the source of each. Reads none of them.
+    /// Returns the key and the source of each secret of a provider, without reading the secrets.
     pub fn secret_sources(&self, name: &str) -> Result<Vec<(String, SecretSource)>> {
         let (kind, table) = (self.kind_of(name)?, self.table(name)?);
         let source = |key: String, value: &Value| {
@@ -26,7 +26,7 @@ impl Config {
     }
 }
 
-/// Whether the table at this key is one secret's source. `secrets` is a table of several.
+/// Whether the table is the source of one secret. The table `secrets` contains several sources.
 pub(super) fn is_source(key: &str, table: &Dict) -> bool {
     key != "secrets" && table.len() == 1 && is_secret_table(table)
 }

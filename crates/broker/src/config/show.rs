@@ -1,4 +1,4 @@
-//! The merged configuration for display: values with their origins, secrets redacted.
+//! Displays the merged configuration: values with their origins, secrets redacted.
 
 use broker_core::{Kind, Result};
 use figment::value::{Dict, Value};
@@ -10,29 +10,29 @@ use super::{COMMON_KEYS, Config};
 /// A configured provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configured {
-    /// Its name.
+    /// The provider's name.
     pub name: String,
-    /// Its kind.
+    /// The provider's kind.
     pub kind: String,
-    /// Where it is configured: `built in`, a file, an environment variable.
+    /// Where the provider is configured: `built in`, a file, an environment variable.
     pub origin: String,
 }
 
-/// A value of the configuration.
+/// A configured value, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The key.
+    /// The key that has this value.
     pub key: String,
     /// The value as TOML; a literal secret is `"[redacted]"`.
     pub value: String,
-    /// The file or the environment variable that sets it.
+    /// The file or the environment variable that sets the value.
     pub origin: String,
 }
 
-/// Tables whose values are sent as they are.
+/// Tables whose values are sent to a service or a program. Literal values may be secrets.
 pub(super) const SENT: [&str; 6] = ["headers", "json", "form", "query", "params", "settings"];
 
-/// Replaces a value that may be a secret.
+/// The text that replaces a value which may be a secret.
 const REDACTED: &str = "\"[redacted]\"";
 
 impl Config {
@@ -45,7 +45,7 @@ impl Config {
         self.providers.keys().map(configured).collect()
     }
 
-    /// Returns the values of a provider.
+    /// Returns a provider's values and their origins, with secrets redacted.
     pub fn settings(&self, name: &str) -> Result<Vec<Setting>> {
         let kind = self.kind_of(name)?;
         let setting = |(key, value): (&String, &Value)| Setting {
@@ -56,8 +56,8 @@ impl Config {
         Ok(self.table(name)?.iter().map(setting).collect())
     }
 
-    /// Returns the environment variables that child processes do not get: keys of the broker whose values may be
-    /// secrets, which [`Config::settings`] redacts.
+    /// Returns the environment variables that child processes do not get. They set keys whose values may be secrets,
+    /// which [`Config::settings`] redacts.
     #[must_use]
     pub fn withheld(&self) -> Vec<String> {
         self.env.withheld()
@@ -75,14 +75,14 @@ impl Config {
                 (Ok(kind), Some(table)) => {
                     table.iter().any(|(key, value)| display(kind, key, value).1 == Redacted::Yes)
                 }
-                // Without a kind any value may be a secret.
+                // If the kind is unknown, any value may be a secret.
                 _ => true,
             })
         };
         variables.into_iter().filter(is_secret).map(|(variable, _)| variable).collect()
     }
 
-    /// Returns the origin of a value, for display.
+    /// Returns the file or the environment variable that sets a value, or `built in`.
     pub(super) fn origin(&self, keys: &[&str]) -> String {
         let Some(metadata) = self.figment.find_metadata(&keys.join(".")) else {
             return "built in".to_owned();
@@ -99,7 +99,7 @@ impl Config {
         !self.in_env.contains(name) && self.text_with(name).is_none()
     }
 
-    /// Returns where a provider is configured: in the last file that has its table.
+    /// Returns the last file that has the provider's table, or else the origin of the table.
     fn origin_of(&self, name: &str) -> String {
         let text = self.text_with(name);
         text.map_or_else(|| self.origin(&["providers", name]), |text| text.path.display().to_string())
@@ -110,14 +110,14 @@ impl Config {
     }
 }
 
-/// Whether a displayed value leaves something out that may be a secret.
+/// Whether a possible secret was removed from a displayed value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Redacted {
     Yes,
     No,
 }
 
-/// Returns a value as TOML, without secrets. The value of an unknown key may be a mistyped secret.
+/// Returns a value as TOML, without secrets. An unknown key may be a mistyped secret, so its value is redacted.
 fn display(kind: &Kind, key: &str, value: &Value) -> (String, Redacted) {
     let is_old_name = || kind.renamed.iter().any(|(old, _)| *old == key);
     let is_known = COMMON_KEYS.contains(&key) || kind.keys.contains(&key) || is_old_name();
@@ -150,8 +150,7 @@ fn display(kind: &Kind, key: &str, value: &Value) -> (String, Redacted) {
     }
 }
 
-/// Returns a value without texts that may be secrets. Of values that are sent to a service or a program only
-/// placeholders remain.
+/// Redacts texts that may be secrets. Values that are sent to a service or a program keep only their placeholders.
 fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redacted) -> Value {
     let is_sent = is_sent || SENT.contains(&key);
     match value {
@@ -170,7 +169,7 @@ fn without_literals(key: &str, value: &Value, is_sent: bool, hidden: &mut Redact
             Value::Array(*tag, list.iter().map(entry).collect())
         }
         Value::String(_, text) if is_placeholder(text) => value.clone(),
-        // A table written as one text may contain anything.
+        // The text may be an inline table that contains secrets.
         Value::String(_, text) if is_sent || text.starts_with('{') => redact(hidden),
         Value::String(_, text) => match text.split_once('?') {
             Some((url, _)) if url.contains("://") => Value::from(format!("{url}?…")),
@@ -186,7 +185,7 @@ fn redact(hidden: &mut Redacted) -> Value {
     Value::from(REDACTED.trim_matches('"'))
 }
 
-/// Whether the text is one placeholder: `{name}`.
+/// Whether the text is a single placeholder such as `{name}`.
 fn is_placeholder(text: &str) -> bool {
     let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     name.is_some_and(|name| !name.contains(['{', '}', '"']))
@@ -196,7 +195,7 @@ fn toml(value: &Value) -> String {
     toml::Value::try_from(value).map_or_else(|_| "?".to_owned(), |value| value.to_string())
 }
 
-/// Returns where a secret comes from. The arguments of a command may be secrets.
+/// Returns the source of a secret for display. A command's arguments are left out, because they may be secrets.
 fn source(table: &Dict) -> (String, Redacted) {
     match table.first_key_value() {
         Some((source, Value::Array(_, words))) if source == "command" => {

@@ -1,4 +1,4 @@
-//! A place in a file: line, column, and a caret under it. Values that may be secrets are not shown.
+//! A position in a configuration file, shown with a caret. Values that may be secrets are left out.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,20 +6,19 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-/// Why a place is shown, which decides how much of its line.
+/// The wrong part of a line, which decides how much of the line an error shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// The key is wrong. Its value is not shown: it may be a mistyped secret.
+    /// The key is wrong. The value is not shown, because it may be a mistyped secret.
     Key,
     /// The value is wrong and not a secret.
     Value,
     /// The value is wrong and a secret.
     Secret,
-    /// The file is not TOML from here on.
+    /// TOML parsing failed at this position.
     Syntax,
 }
 
-/// A place in a file.
 pub(super) struct SourceSpan {
     path: PathBuf,
     line: usize,
@@ -28,7 +27,7 @@ pub(super) struct SourceSpan {
     shown: String,
 }
 
-/// Whether this is a plain key, and not inside a text of several lines.
+/// Whether `key` is a plain TOML key outside a multi-line string. `before` is the text before the line.
 fn is_key(key: &str, before: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let open = ["\"\"\"", "'''"].iter().any(|quotes| before.matches(quotes).count() % 2 == 1);
@@ -36,16 +35,16 @@ fn is_key(key: &str, before: &str) -> bool {
 }
 
 impl SourceSpan {
-    /// Returns the place of a range of bytes.
+    /// Returns the line and column of a byte range.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, mark: Mark) -> Self {
         let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let shown = match mark {
-            // A URL may have a password in it.
+            // A URL may contain a password.
             Mark::Value if !line.contains('@') => line.to_owned(),
             _ => match line.split_once('=') {
-                // In a broken file the text before the sign may be part of a secret.
+                // After a syntax error, the text before `=` may be part of a secret.
                 Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
                     format!("{key}= …")
                 }
@@ -66,7 +65,7 @@ impl SourceSpan {
         }
     }
 
-    /// Returns the place of a key (`["providers", "NAME", "KEY"]`), or of its last part that the file has.
+    /// Returns the position of a key (`["providers", "NAME", "KEY"]`), or of its nearest parent in the file.
     pub(super) fn of_key(path: &Path, text: &str, keys: &[&str], mark: Mark) -> Option<Self> {
         let root = DeTable::parse(text).ok()?;
         let mut table = root.get_ref();
@@ -82,7 +81,7 @@ impl SourceSpan {
         Some(Self::at(path, text, found?, mark))
     }
 
-    /// Returns the line with carets under the place.
+    /// Returns the line with carets under the wrong part.
     pub(super) fn excerpt(&self) -> String {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());

@@ -1,4 +1,4 @@
-//! The key `store`: how records are stored. It is above all tables, and the last layer that has it wins whole.
+//! The top-level key `store`: how records are stored. A later layer replaces the whole value.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,18 +12,17 @@ use super::source_span::{Mark, SourceSpan};
 use super::warning::others_can_read;
 use super::{Config, ConfigWarning, Setting};
 
-/// The environment variable that overrides files.
+/// The environment variable that overrides `store` in files.
 const VARIABLE: &str = "BROKER_STORE";
 
-/// The valid forms.
 const FORMS: &str =
     "\"file\", \"keyring\", { passphrase = { env = \"NAME\" } } or { key = { file = \"PATH\" } }";
 
-/// How records are stored, as configured.
+/// The value of `store`: how records are stored.
 #[derive(Debug, Clone, Default)]
 pub struct StoreConfig {
     format: Format,
-    /// The file or variable that sets it; none for the default.
+    /// The file or the environment variable that sets `store`; `None` for the default.
     origin: Option<String>,
     file: Option<PathBuf>,
     passphrase: Option<SecretSource>,
@@ -60,10 +59,10 @@ impl StoreConfig {
         Ok(config)
     }
 
-    /// Reads the key from a file.
+    /// Reads `store` from a file.
     fn read_file(&mut self, Text { path, text }: &Text) -> Result<()> {
         let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
-        // A file that is not TOML was reported before.
+        // The error of a file that is not TOML was returned before.
         let Ok(root) = DeTable::parse(head) else { return Ok(()) };
         let Some((_, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "store") else {
             return Ok(());
@@ -93,13 +92,13 @@ impl StoreConfig {
                     Format::Passphrase
                 }
             }
-            // The wrong value may be a passphrase: it is not shown.
+            // The wrong value is not shown, because it may be a passphrase.
             _ => return Err(wrong(value.span(), Mark::Secret, &format!("`store` must be {FORMS}"))),
         };
         self.check_built_in().map_err(|why| wrong(value.span(), Mark::Secret, &why))
     }
 
-    /// Checks that this program has the needed feature.
+    /// Checks that this program was built with the feature for the format.
     fn check_built_in(&self) -> Result<(), String> {
         let feature = match self.format {
             Format::File => return Ok(()),
@@ -126,13 +125,14 @@ impl StoreConfig {
         }
     }
 
-    /// The sources of passphrase and key, also where `BROKER_STORE` overrides the format: old records need them.
+    /// Returns the sources of passphrase and key. Old records need both, even if `BROKER_STORE` selects another
+    /// format.
     #[cfg(feature = "sealed")]
     pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {
         [self.passphrase.clone(), self.key.clone()]
     }
 
-    /// The environment variables with a passphrase or a key.
+    /// Returns the environment variables that contain the passphrase or the key.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
         [&self.passphrase, &self.key].into_iter().flatten().filter_map(|source| match source {
             SecretSource::Env(name) => Some(name.as_str()),
@@ -155,7 +155,7 @@ impl StoreConfig {
             SecretSource::Literal(_) => "\"[redacted]\"".to_owned(),
             SecretSource::Env(name) => format!("{{ env = {} }}", text(name)),
             SecretSource::File(path) => format!("{{ file = {} }}", text(&path.display().to_string())),
-            // The arguments of a command may be secrets.
+            // The arguments of a command are left out, because they may be secrets.
             SecretSource::Command(words) => {
                 let program = words.first().map(|word| text(word)).unwrap_or_default();
                 format!("{{ command = [{program}{}] }}", if words.len() > 1 { ", …" } else { "" })
@@ -172,14 +172,14 @@ impl Config {
         &self.store
     }
 
-    /// Returns the key `store`, if a file or a variable sets it.
+    /// Returns the value and origin of `store`, if a file or an environment variable sets `store`.
     #[must_use]
     pub fn store_setting(&self) -> Option<Setting> {
         let origin = self.store.origin.clone()?;
         Some(Setting { key: "store".to_owned(), value: self.store.value(), origin })
     }
 
-    /// Returns a warning if other users can read a literal secret of `store`.
+    /// Returns a warning if a file with a literal secret of `store` is readable by other users.
     #[must_use]
     pub fn store_warning(&self) -> Option<ConfigWarning> {
         let file = self.store.file.clone().filter(|file| others_can_read(file))?;

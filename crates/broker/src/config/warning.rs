@@ -1,4 +1,4 @@
-//! Warnings about a configuration that works.
+//! Warnings about a valid configuration.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use figment::value::Value;
 use super::Config;
 use super::secrets::is_source;
 
-/// Something in the configuration that works and should be changed.
+/// A problem of a valid configuration that the user should fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigWarning {
@@ -22,7 +22,7 @@ pub enum ConfigWarning {
         /// The key of the secret.
         key: String,
     },
-    /// A key has a new name; the old one is still read.
+    /// A key is set under its old name, which is still valid.
     KeyRenamed {
         /// The file or the environment variable that has the old name.
         origin: String,
@@ -36,7 +36,7 @@ pub enum ConfigWarning {
 }
 
 impl ConfigWarning {
-    /// Returns what to do about it.
+    /// Returns the advice to print with the warning.
     #[must_use]
     pub fn fix(&self) -> String {
         match self {
@@ -65,7 +65,7 @@ impl fmt::Display for ConfigWarning {
 }
 
 impl Config {
-    /// Returns the warnings about a provider: literal secrets that other users can read, keys under their old names.
+    /// Returns a provider's warnings: literal secrets that other users can read, and keys under old names.
     #[must_use]
     pub fn warnings(&self, name: &str) -> Vec<ConfigWarning> {
         let secrets = self.kind_of(name).map(|kind| kind.secrets).unwrap_or_default();

@@ -10,12 +10,12 @@ use tokio::runtime::Runtime;
 use crate::rounds::{median, print};
 use crate::service::{PROVIDERS, World};
 
-/// The response time of the service, like one nearby.
+/// The response time of the token service.
 const EXCHANGE: Duration = Duration::from_millis(50);
 
 const CROWDS: [usize; 2] = [1, 1000];
 
-/// Returns the rows of one task and of a thousand, in alternating rounds.
+/// Measures one task and a thousand tasks in alternating rounds. Returns the rows of the table.
 pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     let rounds = if quick { 3 } else { 21 };
     let mut taken = CROWDS.map(|_| Vec::new());
@@ -37,7 +37,7 @@ pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     rows.collect()
 }
 
-/// Returns whether a thousand tasks make one exchange.
+/// Returns whether a thousand concurrent tasks cause only one exchange.
 pub fn exchanges_once(runtime: &Runtime) -> bool {
     let (_, exchanges) = request(runtime, 1000);
     println!("1000 tasks: {exchanges} exchange");

@@ -1,4 +1,4 @@
-//! Measures in rounds of all contenders, so that other load affects all of them.
+//! Measures all caches in alternating rounds, so that other load on the machine affects all of them.
 
 use std::sync::Barrier;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use crate::contenders::{self, Contender};
 
-/// The callers: their threads, and whether each has its own token.
+/// How many threads call a cache, and whether each thread has its own token.
 struct Callers {
     name: &'static str,
     threads: usize,
@@ -22,10 +22,10 @@ const CALLERS: [Callers; 3] = [
     Callers { name: "2 threads, a token each", threads: 2, apart: true },
 ];
 
-/// Calls of each thread before the measurement.
+/// Warm-up calls of each thread before the measurement.
 const FIRST: u32 = 200;
 
-/// Returns the rows of all contenders.
+/// Measures all caches, and returns the rows of the table.
 pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     let contenders = contenders::all(runtime);
     let (rounds, calls) = if quick { (9, 5_000) } else { (101, 20_000) };
@@ -56,7 +56,7 @@ pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     rows
 }
 
-/// Returns whether the broker's calls allocate nothing.
+/// Returns whether the broker returns a stored token without a heap allocation.
 pub fn allocates_nothing(runtime: &Runtime) -> bool {
     contenders::ours(runtime).iter().all(|ours| {
         let info = allocations(ours.as_ref());
@@ -65,19 +65,19 @@ pub fn allocates_nothing(runtime: &Runtime) -> bool {
     })
 }
 
-/// Returns the median and the minimum.
+/// Returns the median and the minimum of the measured times.
 pub fn median(taken: &mut [f64]) -> (f64, f64) {
     taken.sort_by(f64::total_cmp);
     let tenths = |figure: f64| (figure * 10.0).round() / 10.0;
     (tenths(taken[taken.len() / 2]), tenths(taken[0]))
 }
 
-/// Prints a line of the table.
+/// Prints one line of the table.
 pub fn print(name: &str, median: f64, min: f64, count: f64) {
     println!("{name:<34} {median:>12.1} {min:>12.1} {count:>12}");
 }
 
-/// Returns the nanoseconds of a call, averaged over the threads.
+/// Returns the time of a call in nanoseconds, averaged over the threads.
 fn round(contender: &dyn Contender, callers: &Callers, calls: u32) -> f64 {
     let barrier = Barrier::new(callers.threads);
     let each = |thread: usize| {
@@ -100,7 +100,7 @@ fn round(contender: &dyn Contender, callers: &Callers, calls: u32) -> f64 {
     all.iter().sum::<f64>() / threads
 }
 
-/// Returns the allocations of some calls: the minimum of several rounds, because the broker checks the file once a second.
+/// Counts heap allocations. Takes the minimum of several rounds, because the broker reads its file once a second.
 fn allocations(contender: &dyn Contender) -> AllocationInfo {
     contender.get(0, FIRST);
     let several = (0..5).map(|_| allocation_counter::measure(|| contender.get(0, FIRST)));

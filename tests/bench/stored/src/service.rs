@@ -1,4 +1,4 @@
-//! A service in this process that returns tokens after a delay, and counts the requests.
+//! A token service in this process. It responds after a delay and counts the requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-/// The configured providers.
+/// The names of the configured providers.
 pub const PROVIDERS: [&str; 2] = ["earthdaily", "another"];
 
-/// Returns a token with the length of a JWT.
+/// Returns a random token that is as long as a usual JWT.
 pub fn secret() -> String {
     "s".repeat(1200)
 }
@@ -41,7 +41,7 @@ impl Http for Service {
     }
 }
 
-/// A broker with files and the system clock, as in a program.
+/// A broker with a file store and the system clock, as programs use it.
 pub struct World {
     pub broker: Broker,
     pub service: Arc<Service>,

@@ -1,4 +1,4 @@
-//! Checks the configuration: that it is valid, and that only its owner can change it.
+//! Checks that the configuration is valid, and that only its owner can change it.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use super::report::Report;
 use crate::commands::{CommandContext, CommandResult};
 use crate::hints;
 
-/// The variables of the broker, besides `BROKER_PROVIDERS__…`.
+/// The broker's environment variables, besides `BROKER_PROVIDERS__…`.
 const VARIABLES: [&str; 3] = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
 
-/// Returns the configuration if it is valid. Fails if `named` is not configured.
+/// Returns the configuration if it is valid. Fails if the provider `named` is not configured.
 pub(super) fn check(
     context: &CommandContext<'_>,
     named: Option<&str>,
@@ -39,12 +39,12 @@ pub(super) fn check(
     }
 }
 
-/// The fix for an error without a hint.
+/// The fix for a configuration error without a hint.
 const CORRECT: &str = "correct the file, then run: broker config check";
 
 /// Returns the fix for a configuration that cannot be loaded.
 fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
-    // The default files are optional; a named one is not.
+    // Default files are optional, but the file after --config must exist.
     let missing = context.setup().config_files().iter().all(|(_, exists)| !exists);
     match hints::hint(error) {
         _ if missing && context.global.config.is_some() => "correct the path after --config".to_owned(),
@@ -87,7 +87,7 @@ fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
     checked.flat_map(|name| config.warnings(name)).filter_map(leak).collect()
 }
 
-/// Checks the permissions of the files: another user who can write them can send the secrets anywhere.
+/// Checks who can write the files, because writers can redirect the secrets to any host.
 fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     for (file, _) in context.setup().config_files().iter().filter(|(_, exists)| *exists) {
         let both = [Some(file.as_path()), file.parent().filter(|folder| !folder.as_os_str().is_empty())];
@@ -105,7 +105,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted(path));
             report.error("configuration.writable", None, what, fix);
         }
-        // One command fixes both.
+        // For a writable file, the fix above also protects the secrets in the file.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
                 let fix = format!("run: chmod 600 {}", quoted(file));
@@ -118,13 +118,13 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     }
 }
 
-/// Finds variables with a mistyped name. Other programs use `BROKER_` too, so only similar names count.
+/// Reports mistyped environment variables. Only similar names count, because other programs use `BROKER_` too.
 fn variables(report: &mut Report) {
     let set = SystemEnv.vars("BROKER_");
     let is_own = |name: &str| VARIABLES.contains(&name) || name.starts_with("BROKER_PROVIDERS__");
     let mut ok = true;
     for (name, _) in set.iter().filter(|(name, _)| !is_own(name)) {
-        // Without the common prefix, which would make all names similar.
+        // Names are compared without their common prefix, which would make all of them similar.
         let bare = |name: &'static str| name.trim_start_matches("BROKER_");
         let near = suggestion(name.trim_start_matches("BROKER_"), VARIABLES.map(bare));
         let meant = match near.and_then(|near| VARIABLES.into_iter().find(|name| bare(name) == near)) {

@@ -1,4 +1,4 @@
-//! Permissions of files.
+//! The permissions of files.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -8,9 +8,9 @@ pub(super) use broker::platform::{is_own, others_read};
 
 use crate::format::word;
 
-/// Whether other users can change it: by its mode, or because another user than root owns it.
+/// Whether other users can change a file: by its mode, or because a user other than root owns it.
 pub(super) fn others_can_write(meta: &Metadata) -> bool {
-    // With the sticky bit, other users cannot replace our files.
+    // In a folder with the sticky bit, other users cannot replace our files.
     let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
     (meta.mode() & 0o022 != 0 && !sticky) || !(is_own(meta) || meta.uid() == 0)
 }

@@ -1,4 +1,4 @@
-//! The last failed requests.
+//! Reports the last failed token request of each provider.
 
 use broker::{ErrorKind, State, Status, sanitize};
 use url::form_urlencoded::parse;
@@ -7,7 +7,7 @@ use super::report::Report;
 use crate::format::word;
 use crate::humanize;
 
-/// Reports the last failure. With `login_needed`, a finding for the missing login exists already.
+/// Reports a provider's last failure. With `login_needed`, the missing login was already reported.
 pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let name = status.name.as_str();
     if let Some(until) = status.not_before {
@@ -43,7 +43,7 @@ pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     }
 }
 
-/// Returns the command that repeats a request.
+/// Returns the command that repeats a failed token request.
 fn retry(status: &Status, scope: &str) -> String {
     let flag = |name: &str, value: &str| format!(" --{name} {}", word(value));
     let flags: String = if let Some(role) = scope.strip_prefix("aws:") {
@@ -55,7 +55,7 @@ fn retry(status: &Status, scope: &str) -> String {
     } else {
         scope.split_whitespace().map(|scope| flag("scope", scope)).collect()
     };
-    // A stored token would be printed without a request.
+    // Without `--force`, a stored token would be printed and no request sent.
     let is_stored = status.tokens.iter().any(|token| token.scope == scope);
     format!("broker token {}{flags}{}", status.name, if is_stored { " --force" } else { "" })
 }

@@ -28,7 +28,7 @@ pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut R
     }
 }
 
-/// Whether only a login helps. A valid token may still be stored.
+/// Whether the user must log in again. An access token may still be valid.
 fn needs_login(status: &Status) -> bool {
     let refused =
         || status.last_failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::LoginRequired);
@@ -55,7 +55,7 @@ fn login(status: &Status, report: &mut Report) {
     }
 }
 
-/// Reports that a provider has no secret. That is an error only if the user configured the provider.
+/// Reports a provider's missing secret, as an error only if the user configured the provider.
 fn missing(config: &Config, name: &str, report: &mut Report) {
     let error = config.entry(name).and_then(|entry| entry.provider.check_secret()).err();
     let Some(error) = error.map(|error| error.for_provider(name)) else { return };
@@ -67,7 +67,7 @@ fn missing(config: &Config, name: &str, report: &mut Report) {
     }
 }
 
-/// Checks that a secret can be read, without reading it or running a command, which may prompt.
+/// Checks the source of a secret. Reads no secret and runs no command, because a command may prompt.
 fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
     let wrong = |why: String| {
         (format!("cannot read `{key}`: {why}"), format!("correct `{key}` in [providers.{name}]"))
@@ -95,7 +95,7 @@ fn ok(name: &str, key: &str, report: &mut Report) {
     report.ok("login.secret", Some(name), format!("the source of `{key}` exists"));
 }
 
-/// Returns a warning and its fix if other users can read a file with a secret. Fails if the file cannot be read.
+/// Checks a file that contains a secret. Returns a warning and its fix if other users can read the file.
 fn file(path: &Path) -> Result<Option<(String, String)>, String> {
     let shown = path.display();
     let meta = path.metadata().map_err(|error| format!("{shown}: {error}"))?;

@@ -1,4 +1,4 @@
-//! `broker doctor`: checks everything that a token depends on, and changes nothing.
+//! `broker doctor`: checks everything that a token depends on, without changing anything.
 
 mod configuration;
 mod files;
@@ -38,7 +38,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
             report.text(colours(&stdout), humanize::terminal_width(&stdout))
         }
     })?;
-    // The report names every error.
+    // The printed report already contains every error.
     if report.is_clean() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }
 }
 
@@ -49,7 +49,7 @@ fn statuses(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<E
     for name in all.iter().filter(|name| named.is_none_or(|named| named == *name)) {
         match broker.map(|broker| broker.status(name)) {
             Some(Ok(status)) => statuses.push(status),
-            // Errors of the configuration were reported there.
+            // The configuration check has already reported these errors.
             Some(Err(error)) if error.kind() != ErrorKind::Configuration => errors.push(error),
             _ => {}
         }

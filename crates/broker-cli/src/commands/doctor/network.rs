@@ -1,4 +1,4 @@
-//! Checks the way to each service: proxy, certificates, the service, and its clock.
+//! Checks the network: proxy, certificates, each service, and the service's clock.
 
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::commands::{CommandContext, CommandResult};
 use crate::humanize;
 use crate::run::run as run_async;
 
-/// The time limit for an answer.
+/// The time limit for a service's answer.
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A larger difference makes the times of tokens wrong.
+/// With a larger clock difference, the broker misjudges when tokens expire.
 const SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// Without a broker, no request is sent.
+/// Checks the network. Sends requests only if there is a `broker`.
 pub(super) fn check(
     context: &CommandContext<'_>,
     broker: Option<&Broker>,
@@ -30,7 +30,7 @@ pub(super) fn check(
     certificates(report);
     no_proxy(report);
     let proxy = proxy(report);
-    // Providers without a URL run a program or read a fixed token.
+    // A provider without a URL runs a program or returns a fixed token.
     let (statuses, others): (Vec<_>, Vec<_>) =
         statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
     for status in others {
@@ -88,7 +88,6 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A proxy and the variable that names it.
 #[derive(Clone)]
 struct Proxy {
     variable: &'static str,
@@ -96,7 +95,7 @@ struct Proxy {
     port: u16,
 }
 
-/// Returns the proxy for https that the environment names, if it is usable.
+/// Returns the https proxy that the environment names, if its URL is valid.
 fn proxy(report: &mut Report) -> Option<Proxy> {
     let (variable, value) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
@@ -107,15 +106,15 @@ fn proxy(report: &mut Report) -> Option<Proxy> {
     if let Some((host, port)) = host.zip(url.as_ref().and_then(Url::port_or_known_default)) {
         return Some(Proxy { variable, host: host.to_owned(), port });
     }
-    // The value may contain a password: it is not shown.
+    // The variable's value is not shown, because it may contain a password.
     let fix = format!("set {variable} to http://HOST:PORT, or run: unset {variable}");
     report.error("network.proxy", None, format!("{variable} is not the URL of an http proxy"), fix);
     None
 }
 
-/// Returns why the proxy cannot be reached, if so.
+/// Connects to the proxy. Returns the reason if that fails.
 async fn connect(proxy: Proxy) -> Option<String> {
-    // Resolving a name may take longer than the limit: the thread is then left behind.
+    // Resolving a name may exceed the time limit. The thread then keeps running.
     let attempt = spawn_blocking(move || {
         let addresses = (proxy.host.trim_matches(['[', ']']), proxy.port).to_socket_addrs()?;
         let mut last = Err(std::io::Error::other("name not found"));
@@ -155,7 +154,7 @@ fn proxy_result(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
 fn no_proxy(report: &mut Report) {
     let set = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| Some((name, SystemEnv.var(name)?)));
     let Some((name, value)) = set else { return };
-    // An entry with a scheme matches no host.
+    // An entry in this variable is a host name. One with a scheme matches no host.
     if value.split(',').any(|entry| entry.contains("://")) {
         let what = format!("{name} has a URL, which matches no host");
         report.warning(
@@ -167,7 +166,7 @@ fn no_proxy(report: &mut Report) {
     }
 }
 
-/// Checks variables that replace the system's certificates.
+/// Checks the environment variables that replace the system's certificates.
 fn certificates(report: &mut Report) {
     if let Some(file) = SystemEnv.var("SSL_CERT_FILE") {
         let read = std::fs::read(&file);
@@ -200,7 +199,7 @@ fn is_unresolved(probed: &Result<Probed, Error>) -> bool {
     matches!(probed, Ok(Probed { obstacle: Some((Obstacle::Name, _)), .. }))
 }
 
-/// Reports one finding for all hosts: without a network no name can be resolved.
+/// Reports a single finding if no host name can be resolved, because the network is then down.
 fn all_unresolved(statuses: &[&Status], report: &mut Report) {
     let host = |status: &&Status| Url::parse(&status.issuer).ok()?.host_str().map(str::to_owned);
     let mut hosts: Vec<_> = statuses.iter().filter_map(host).collect();
@@ -234,7 +233,7 @@ fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report)
     }
 }
 
-/// Returns the id, the cause and the fix of a finding.
+/// Returns the id, the cause and the fix that the report shows for an obstacle.
 fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
     match obstacle {
         Obstacle::Name => (

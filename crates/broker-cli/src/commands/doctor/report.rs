@@ -1,16 +1,15 @@
-//! The report of the checks, as text and as JSON.
+//! The report of all checks, as text and as JSON.
 
 use broker::sanitize;
 use serde_json::{Value, json};
 
 use crate::humanize::wrap;
 
-/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
-    /// It does not work.
+    /// A problem that prevents getting a token.
     Error,
-    /// It works and should be fixed.
+    /// A problem that should be fixed, although tokens still work.
     Warning,
 }
 
@@ -26,7 +25,7 @@ impl Severity {
 enum Outcome {
     Ok,
     Skipped,
-    /// Failed, and part of a finding for several checks.
+    /// A failed check that is covered by a finding about several checks.
     Summarized,
     Finding {
         severity: Severity,
@@ -34,7 +33,7 @@ enum Outcome {
     },
 }
 
-/// A check. The part of its id before the dot is its group.
+/// A check and its outcome. Its group is the part of the id before the dot.
 struct Check {
     id: &'static str,
     provider: Option<String>,
@@ -42,7 +41,6 @@ struct Check {
     outcome: Outcome,
 }
 
-/// All checks.
 #[derive(Default)]
 pub(super) struct Report {
     checks: Vec<Check>,
@@ -57,7 +55,7 @@ impl Report {
         self.add(id, provider, message.into(), Outcome::Skipped);
     }
 
-    /// Adds a failed check that another finding summarizes.
+    /// Adds a failed check that a finding about several checks covers.
     pub(super) fn summarized(
         &mut self,
         id: &'static str,
@@ -67,7 +65,6 @@ impl Report {
         self.add(id, provider, message.into(), Outcome::Summarized);
     }
 
-    /// Adds an error and its fix.
     pub(super) fn error(
         &mut self,
         id: &'static str,
@@ -83,7 +80,6 @@ impl Report {
         );
     }
 
-    /// Adds a warning and its fix.
     pub(super) fn warning(
         &mut self,
         id: &'static str,
@@ -139,7 +135,7 @@ impl Report {
         })
     }
 
-    /// Returns a line for each check below the name of its group, and the fix of each finding.
+    /// Returns the checks in their groups, one line each, with the fix of each finding.
     pub(super) fn text(&self, colours: bool, width: Option<usize>) -> String {
         let mut lines = Vec::new();
         let mut last = "";
@@ -167,7 +163,7 @@ impl Report {
     }
 }
 
-/// The width of the first word of a line.
+/// The width of the column with `ok`, `skipped`, `warning` or `error`.
 const WIDTH: usize = "warning".len();
 
 fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
@@ -179,7 +175,7 @@ fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
     };
     let margin = " ".repeat(WIDTH + 4);
     let whose = check.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-    // Names of files and variables may contain control characters.
+    // Names of files and environment variables may contain control characters.
     let indented = |text: &str| {
         let text = text.lines().map(sanitize).collect::<Vec<_>>().join("\n");
         let text = width.map_or(text.clone(), |width| wrap(&text, width.saturating_sub(margin.len()), 0));

@@ -1,4 +1,4 @@
-//! Checks how records are stored: that their key is available, and that all have the configured format.
+//! Checks that the key of sealed records is available, and that all records have the configured format.
 
 use broker::{Config, KeyringState, ProviderRegistry, Status};
 
@@ -21,7 +21,7 @@ pub(super) fn check(
             Ok(format) => list.push((name, format)),
             Err(error) => {
                 all_known = false;
-                // For a configured provider there is a finding already.
+                // For a configured provider, this error was already reported with its status.
                 if !configured_names.contains(&name) {
                     report.error("state.sealed", Some(&name), error.message(), "move the file away");
                 }

@@ -1,4 +1,4 @@
-//! Checks the folder of records: that it exists, is private, and can be written.
+//! Checks that the state folder exists, is private, and can be written.
 
 use std::fs::Metadata;
 use std::io::Write;
@@ -13,10 +13,10 @@ use crate::commands::CommandContext;
 use crate::hints;
 use crate::humanize::FOLDER_EACH;
 
-/// Less free space than this is a warning.
+/// With less free space than this, the report has a warning.
 const MIN_SPACE: u64 = 1024 * 1024;
 
-/// The other fix: another folder.
+/// The alternative fix: another state folder.
 const ELSEWHERE: &str = "or name another folder with --state-dir or BROKER_STATE_DIR";
 
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
@@ -31,13 +31,13 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         Ok(meta) if meta.is_dir() && !is_own(&meta) => {
             let fix = format!("run: sudo chown -R \"$USER\" {}", quoted(&folder));
             report.error("state.owner", None, format!("{} belongs to another user", folder.display()), fix);
-            // Its files belong to that user too.
+            // The folder's files belong to the same other user, so they are not checked.
             return filesystem(&folder, report);
         }
         Ok(meta) if meta.is_dir() => {
             permissions(&folder, &meta, report);
             records(&folder, report);
-            // No record is stored where every user can write.
+            // The broker stores no record in a folder where every user can write.
             if !platform::everybody_writes(&meta) {
                 writable(&folder, report);
             }
@@ -69,7 +69,7 @@ fn fix_record(folder: &Path, error: &Error) -> String {
     }
 }
 
-/// Creates the folder to see whether that works, and removes it unless another process uses it.
+/// Creates the folder to check that this works. Removes the folder afterwards, unless another process uses it.
 fn creatable(folder: &Path, report: &mut Report) {
     let missing: Vec<_> = folder.ancestors().take_while(|path| path.symlink_metadata().is_err()).collect();
     let tried = platform::make_folder(folder).and_then(|()| write_in(folder));
@@ -100,7 +100,7 @@ fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
     }
 }
 
-/// Finds records that other users can read, and quarantined files.
+/// Reports records that other users can read, and quarantined files.
 fn records(folder: &Path, report: &mut Report) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -123,7 +123,7 @@ fn records(folder: &Path, report: &mut Report) {
     }
 }
 
-/// Writes a file to see whether that works.
+/// Writes a temporary file to check that the folder is writable.
 fn write_in(folder: &Path) -> std::io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".doctor-").suffix(".tmp").tempfile_in(folder)?;
     file.write_all(&[0; 4096])?;

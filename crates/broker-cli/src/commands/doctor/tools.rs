@@ -1,4 +1,4 @@
-//! Checks the services' own tools: files and variables that conflict with the broker.
+//! Checks the services' own tools, whose files and variables may conflict with the broker.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,6 @@ use super::files::{mode, others_read, quoted};
 use super::report::Report;
 use crate::commands::CommandContext;
 
-/// A provider and its configured keys.
 struct Entry {
     name: String,
     kind: String,
@@ -68,7 +67,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     files.retain(|file| file.symlink_metadata().is_ok());
     files.sort();
     for file in &files {
-        // If it is a provider's login, there is a finding for the missing login.
+        // If a provider reads its login from this file, the missing login was already reported.
         let is_reported = |status: &Status| status.invalid_login_file.as_ref() == Some(file);
         match wrong_tokens(file) {
             Some(_) if statuses.iter().any(is_reported) => {}
@@ -89,7 +88,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     }
 }
 
-/// Returns why a file of the SDK is invalid, if it is.
+/// Returns why a token file of EarthScope's SDK is invalid, or `None` if the file is valid.
 fn wrong_tokens(file: &Path) -> Option<String> {
     if !file.symlink_metadata().ok()?.is_file() {
         return Some("is not a regular file".to_owned());
@@ -106,7 +105,7 @@ fn wrong_tokens(file: &Path) -> Option<String> {
     empty.then(|| "has neither an access nor a refresh token".to_owned())
 }
 
-/// Warns of files of SDKs before 1.9.2, which other users can read.
+/// Warns if other users can read a token file. EarthScope's SDK before 1.9.2 writes such files.
 fn older_writer(file: &Path, report: &mut Report) {
     let Some(meta) = file.symlink_metadata().ok().filter(|meta| meta.is_file() && others_read(meta)) else {
         return;
@@ -120,7 +119,7 @@ fn older_writer(file: &Path, report: &mut Report) {
     report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted(file)));
 }
 
-/// Warns of two providers with one profile: each renewal of one ends the login of the other.
+/// Warns if two providers use one profile, because each renewal by one ends the login of the other.
 fn one_profile(entries: &[&Entry], report: &mut Report) {
     let mut users: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for entry in entries {
@@ -142,7 +141,7 @@ fn one_profile(entries: &[&Entry], report: &mut Report) {
     }
 }
 
-/// Warns of variables that override the login file. The SDK ignores the case of their names.
+/// Warns of environment variables that override the SDK's login file. The SDK ignores the case of variable names.
 fn shadows(files: &[PathBuf], report: &mut Report) {
     let names = ["ES_OAUTH2__REFRESH_TOKEN", "ES_OAUTH2__ACCESS_TOKEN"];
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
@@ -154,7 +153,7 @@ fn shadows(files: &[PathBuf], report: &mut Report) {
     }
 }
 
-/// Checks that `EDS_SECRET` is set if the other variables are.
+/// Checks that `EDS_SECRET` is set if the other variables of EarthDaily are.
 fn earthdaily(entries: &[&Entry], report: &mut Report) {
     let has_secret = entries.iter().any(|entry| entry.keys.contains_key("client_secret"));
     let sources = ["EDS_SECRET", "EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"];

@@ -1,32 +1,32 @@
-//! The advice for `broker exec PROVIDER COMMAND`: the `--` before the command is missing.
+//! Explains the missing `--` in `broker exec PROVIDER COMMAND`.
 
 use broker::{Error, ErrorCode};
 use clap::error::ErrorKind;
 
 use crate::format::word;
 
-/// Flags of `broker exec` that take a value.
+/// The flags of `broker exec` that take a value.
 const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file", "--state-dir"];
 
-/// The error for a command without `--`.
+/// Returns the error for a command without `--`.
 pub(super) fn no_command() -> Error {
     let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
-        // On a line of its own: it is never wrapped.
+        // A line of its own is never wrapped, so that the user can copy it.
         Some(corrected) => format!("put `--` before the command:\n  {corrected}"),
         None => "put the command after `--`: broker exec PROVIDER -- COMMAND".to_owned(),
     };
     Error::new(ErrorCode::UsageInvalid, "no command after `--`").with_hint(hint)
 }
 
-/// Replaces an error of clap about the flags of a command that has no `--` before it.
+/// Replaces clap's error about an unknown flag if the flag belongs to a command without `--`.
 pub(crate) fn missing_dashes(error: &clap::Error) -> Option<Error> {
     let about_flag = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayVersion);
     let words = std::env::args_os().skip(1).map(|word| word.into_string().ok());
     (about_flag && corrected(words).is_some()).then(no_command)
 }
 
-/// Returns the command line with `--` before the command, quoted for a shell. `None` if it has no command, already has
-/// `--`, or cannot be pasted.
+/// Returns the command line with `--` before the command, quoted for a shell. Returns `None` if there is no command,
+/// if `--` is present, or if the line cannot be pasted.
 fn corrected(words: impl Iterator<Item = Option<String>>) -> Option<String> {
     let words: Vec<String> = words.collect::<Option<_>>()?;
     if words.iter().flat_map(|word| word.chars()).any(char::is_control) {
@@ -60,7 +60,7 @@ mod tests {
     use super::corrected;
 
     #[test]
-    fn dashes_go_before_the_command() {
+    fn missing_dashes_are_added_before_the_command() {
         for (typed, advice) in [
             (&["exec", "a", "make", "all"][..], Some("broker exec a -- make all")),
             (&["exec", "a", "--min-ttl", "1m", "make"], Some("broker exec a --min-ttl 1m -- make")),

@@ -1,4 +1,4 @@
-//! `broker exec --file`: runs the command as a child, and renews its token files.
+//! `broker exec --file`: runs the command as a child process, and renews the command's token files.
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -23,7 +23,7 @@ use crate::report::ExitError;
 use crate::run::{Signals, runtime};
 use crate::terminal::Terminal;
 
-/// The longest pause. Timers stop while the machine sleeps, so the wall clock is read this often.
+/// The longest pause between two checks of the wall clock. Timers stop while the machine sleeps.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// The shortest pause between two attempts to renew.
@@ -38,7 +38,7 @@ pub(super) fn run(
 ) -> CommandResult {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        // First the handlers: a signal must not leave files behind.
+        // The signal handlers are installed first, so that no signal leaves token files behind.
         let mut signals = Signals::listen(&[SignalKind::window_change()])?;
         let folder = Arc::new(Folder::make().map_err(|error| cannot_write(&error))?);
         let mut command = command;
@@ -80,7 +80,7 @@ fn cannot_write(error: &std::io::Error) -> Error {
         .with_hint("check that $XDG_RUNTIME_DIR or $TMPDIR is a folder that you can write to")
 }
 
-/// Waits for the command, and forwards signals to it.
+/// Waits for the command to end, and forwards signals to the command.
 async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitStatus> {
     loop {
         let number = tokio::select! {
@@ -91,7 +91,7 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitS
             && !(is_from_keys(signal) && in_foreground())
             && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
         {
-            // The command may have ended.
+            // This fails if the command has already ended.
             let _ = kill_process(pid, signal);
         }
     }
@@ -102,24 +102,24 @@ fn is_from_keys(signal: Signal) -> bool {
     [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&signal)
 }
 
-/// Whether this process is in the foreground of a terminal, and so is the command.
+/// Whether this process and its command are in the foreground of a terminal.
 fn in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
 }
 
-/// Ends this process as the command ended: with its exit code, or by the same signal.
+/// Ends this process like the command: with the same exit code, or by the same signal.
 fn end_as(status: ExitStatus) -> CommandResult {
     let Some(signal) = status.signal() else {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
     };
-    // A new program has no handlers, so the signal ends it, and the parent sees that.
+    // The shell has no signal handlers, so the signal ends this process and its parent sees the signal.
     let script = "ulimit -c 0; kill -\"$1\" $$; exit $((128 + $1))";
     let _ = Command::new("/bin/sh").args(["-c", script, "sh", &signal.to_string()]).exec();
     Err(ExitError::Signal(u8::try_from(signal).unwrap_or_default()))
 }
 
-/// The file with one token.
+/// A file that contains the token of one provider.
 struct TokenFile {
     broker: Broker,
     request: TokenRequest,
@@ -161,7 +161,7 @@ impl TokenFile {
     }
 }
 
-/// Returns the pause before the next check. The broker then decides whether to renew.
+/// Returns the pause until the broker is asked again whether the token needs renewal.
 fn pause(token: &Token) -> Duration {
     let window = token.window();
     let due = window.renews_at().map(|at| (at - SystemClock.now()).to_std().unwrap_or_default());

@@ -12,22 +12,22 @@ use zeroize::Zeroizing;
 
 const PREFIX: &str = "broker-exec-";
 
-/// A private folder, removed when dropped. Its process holds a lock on it, so that an unlocked folder belongs to a
-/// process that was killed.
+/// A private folder, removed when dropped. This process locks the folder: a folder without a lock was left by a
+/// killed process.
 pub(super) struct Folder {
     folder: TempDir,
     _lock: File,
 }
 
 impl Folder {
-    /// Creates a folder in `XDG_RUNTIME_DIR`, or else in the temporary folder.
+    /// Creates a folder in `XDG_RUNTIME_DIR`, or else in the system's temporary folder.
     pub(super) fn make() -> Result<Self> {
         let session =
             std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         if let Some(Ok(folder)) = session.as_deref().map(Self::make_in) {
             return Ok(folder);
         }
-        // Absolute, because the command may change its working folder.
+        // The path is absolute, because the command may change its working folder.
         Self::make_in(&std::path::absolute(std::env::temp_dir())?)
     }
 
@@ -37,9 +37,9 @@ impl Folder {
             let permissions = Permissions::from_mode(0o700);
             let mut builder = tempfile::Builder::new();
             let folder = builder.prefix(PREFIX).permissions(permissions.clone()).tempdir_in(base)?;
-            // The umask may have removed permissions.
+            // The umask may have removed permissions from the new folder.
             let _ = std::fs::set_permissions(folder.path(), permissions);
-            // Until the folder is locked, another process may sweep it.
+            // Before the folder is locked, another process may delete the folder as abandoned.
             let lock = match open(folder.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened?,
@@ -61,13 +61,12 @@ impl Folder {
         platform::write_private(&self.path_of(name), Zeroizing::new(format!("{line}\n")).as_bytes())
     }
 
-    /// Removes the folder and its files.
     pub(super) fn remove(self) -> Result<()> {
         self.folder.close()
     }
 }
 
-/// Removes the folders that killed processes of this user left.
+/// Removes folders that killed processes of this user left behind.
 fn sweep(base: &Path) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -76,7 +75,7 @@ fn sweep(base: &Path) {
             && folder.metadata().is_ok_and(|about| platform::is_own(&about))
             && folder.try_lock().is_ok()
         {
-            // On failure, the next process tries again.
+            // If this fails, the next process tries again.
             let _ = std::fs::remove_dir_all(&path);
         }
     }

@@ -1,4 +1,4 @@
-//! `broker exec`.
+//! The command `broker exec`.
 
 mod dashes;
 mod file;
@@ -19,7 +19,7 @@ use crate::report::ExitError;
 pub(crate) use dashes::missing_dashes;
 use dashes::no_command;
 
-/// A provider's token, and the environment variable for it.
+/// A provider's token, and the environment variable that passes the token to the command.
 struct ChildToken {
     provider: String,
     variable: String,
@@ -29,7 +29,7 @@ struct ChildToken {
 pub(super) fn run(context: &CommandContext<'_>, args: &Exec) -> CommandResult {
     let mut command = command(&args.providers, &args.command)?;
     let broker = context.broker_of(context.setup(), &args.providers)?;
-    // The command gets tokens, but no passwords.
+    // The command gets tokens, but none of the passwords in the environment.
     for name in context.terminal.withheld() {
         command.env_remove(name);
     }
@@ -49,7 +49,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Exec) -> CommandResult {
     }
 }
 
-/// Replaces this process with the command, which then has its signals, exit code and terminal.
+/// Replaces this process with the command, so that signals, exit code and terminal belong to the command.
 fn replace_process(mut command: Command, tokens: &[ChildToken]) -> CommandResult {
     for ChildToken { variable, token, .. } in tokens {
         command.env(variable, plain(token)?);
@@ -70,7 +70,7 @@ fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
     Ok(command)
 }
 
-/// Returns the variable of each provider. They must differ.
+/// Returns the environment variable for each provider's token. Fails if two providers have the same variable.
 fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>> {
     let named = providers.iter().map(|provider| broker.token_variable(provider));
     let variables = named.collect::<broker::Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! AWS: `credential_process`.
+//! AWS tools' `credential_process`.
 
 use broker::{Derived, TokenRequest};
 
@@ -6,7 +6,7 @@ use crate::commands::token::stored_or_new;
 use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::{aws, plain};
 
-/// Prints the same as `broker token PROVIDER --format aws --role ROLE`.
+/// Prints the same JSON as `broker token PROVIDER --format aws --role ROLE`.
 pub(super) fn run(
     context: &CommandContext<'_>,
     provider: &str,

@@ -1,4 +1,4 @@
-//! cargo's credential provider protocol, version 1: a line of JSON answers a line of JSON.
+//! cargo's credential provider protocol, version 1: each request and each answer is one line of JSON.
 
 use std::io::BufRead;
 
@@ -60,7 +60,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     let token = token(broker, &provider)?;
     let mut get = json!({
         "kind": "get",
-        // The whole value of the header.
+        // cargo sends this token as the whole value of the `Authorization` header.
         "token": format!("{} {}", broker.header(&provider)?.prefix_of(&token), plain(&token)?),
         "cache": "session",
         "operation_independent": true,
@@ -72,7 +72,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     Ok(json!({ "Ok": get }))
 }
 
-/// Returns the errors for cargo, which prints them and asks no other provider.
+/// Returns the errors in a form that makes cargo print them and try no other credential provider.
 fn fault(errors: &[Error]) -> Value {
     let text = |error: &Error| match hints::hint(error) {
         Some(hint) => format!("{error} ({hint})"),

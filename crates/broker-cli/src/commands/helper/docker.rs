@@ -1,4 +1,4 @@
-//! docker's credential helpers: a server on standard input, JSON or an error on standard output.
+//! docker's credential helper protocol: reads a server from standard input, and prints JSON or an error.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::commands::{CommandContext, CommandResult, answer};
 use crate::format::plain;
 use crate::report::ExitError;
 
-/// The user name for registries that take a token as the password. (`<token>` would mean a refresh token.)
+/// The user name for registries that take a token as password. (With `<token>`, docker would send a refresh token.)
 const USERNAME: &str = "oauth2accesstoken";
 
 /// The message after which docker continues without a credential.
@@ -34,7 +34,7 @@ pub(super) fn run(context: &CommandContext<'_>, operation: DockerOperation) -> C
 fn get(context: &CommandContext<'_>) -> CommandResult {
     let input = input()?;
     let server = input.trim();
-    // The name of a registry usually has no scheme.
+    // docker names a registry without a scheme.
     let url = if server.contains("://") { server.to_owned() } else { format!("https://{server}") };
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, &url) else {
@@ -46,7 +46,7 @@ fn get(context: &CommandContext<'_>) -> CommandResult {
     answer(&format!("{credential}\n"))
 }
 
-/// Prints the hosts with a stored token. docker asks for each of them, and one failure fails all.
+/// Prints the hosts with a stored token. docker gets every listed credential, and stops if one cannot be read.
 fn list(context: &CommandContext<'_>) -> CommandResult {
     let broker = context.setup().open()?;
     let mut hosts = BTreeMap::new();

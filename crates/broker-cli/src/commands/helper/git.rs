@@ -19,7 +19,7 @@ pub(super) fn run(context: &CommandContext<'_>, operation: &str) -> CommandResul
     match operation {
         "get" => get(context, &input, &url),
         "erase" => erase(context, &input, &url),
-        // `store`, and operations of newer versions, get no answer.
+        // `store` and operations of newer git versions get no answer.
         _ => Ok(()),
     }
 }
@@ -42,14 +42,14 @@ fn get(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandRes
     answer(&lines)
 }
 
-/// Replaces a credential that the server rejected, if it is the stored token.
+/// Replaces the stored token if the server rejected it.
 fn erase(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandResult {
     let Some(rejected) = input.value("credential").or_else(|| input.value("password")) else { return Ok(()) };
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let (request, rejected) = (TokenRequest::new(), Secret::new(rejected));
     if is_stored(&broker, &provider, &request, &rejected) {
-        // The next call reports a failure.
+        // A failure is ignored, because git's next request reports it.
         let _ = run_async(&broker, broker.replace_rejected(&provider, &request, Some(rejected)));
     }
     Ok(())
@@ -60,7 +60,7 @@ fn is_stored(broker: &Broker, provider: &str, request: &TokenRequest, secret: &S
     stored.is_some_and(|stored| stored.secret().same_as(secret))
 }
 
-/// The attributes that git sends.
+/// The attributes that git sends on standard input.
 struct Input<'a>(&'a str);
 
 impl<'a> Input<'a> {
@@ -82,7 +82,7 @@ impl<'a> Input<'a> {
         (web && host.chars().all(plain)).then(|| format!("{protocol}://{host}/"))
     }
 
-    /// Whether git can send a bearer token (since 2.46) and the server accepts other schemes than Basic.
+    /// Whether git can send a bearer token (since 2.46), and the server accepts another scheme than Basic.
     fn takes_bearer(&self) -> bool {
         let accepts = |scheme: &str| {
             let is =

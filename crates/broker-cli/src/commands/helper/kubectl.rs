@@ -1,4 +1,4 @@
-//! Kubernetes' client-go credential plugins: the request is in the environment, the answer is an `ExecCredential`.
+//! Kubernetes' credential plugin protocol: the request is in the environment, the answer is an `ExecCredential`.
 
 use broker::{Error, ErrorCode, Result, ServiceUrl, sanitize};
 use serde::Deserialize;
@@ -40,7 +40,7 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     answer(&exec_credential(&token, &broker.header(provider)?, &request.api_version)?)
 }
 
-/// Reads the request. Without one (a call by hand), uses the newest version.
+/// Reads the request from the environment. Without a request (a call by hand), uses the newest version.
 fn request() -> Result<Request> {
     let Some(text) = std::env::var_os(VARIABLE) else {
         return Ok(Request { api_version: VERSIONS[0].to_owned(), spec: Spec::default() });
@@ -57,7 +57,7 @@ fn request() -> Result<Request> {
         .with_hint(format!("set in the kubeconfig: apiVersion: {}", VERSIONS[0])))
 }
 
-/// Checks that the provider's token may be sent to the cluster.
+/// Checks that the provider's token may be sent to the cluster's server.
 fn check(provider: &str, server: &str, offers: impl Fn(&str) -> Result<bool>) -> Result<()> {
     let shown = sanitize(server);
     let Some(host) = host_of(server) else {

@@ -25,12 +25,12 @@ pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResul
     }
 }
 
-/// Returns the usual token of a provider.
+/// Returns a provider's token for a request without scopes or other options.
 fn token(broker: &Broker, provider: &str) -> CommandResult<Token> {
     stored_or_new(broker, provider, &TokenRequest::new())
 }
 
-/// Returns the first provider whose tokens may be sent to the host of a URL.
+/// Returns the first provider whose tokens may be sent to the host in the URL.
 fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Option<String> {
     let host = host_of(url)?;
     let offers = |name: &String| match broker.offers_to(name, &host) {
@@ -58,7 +58,7 @@ fn host_of(url: &str) -> Option<String> {
     (!rest.contains(ambiguous)).then(|| read.host())
 }
 
-/// Reads the request of a program from standard input. It may contain a secret.
+/// Reads the calling program's request from standard input. The request may contain a secret.
 fn input() -> CommandResult<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::new());
     let read = std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes);

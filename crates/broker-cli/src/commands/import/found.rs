@@ -1,4 +1,4 @@
-//! Logins and secrets of the services' own tools on this machine, or in a file that the user names.
+//! Finds logins and secrets of the services' own tools, on this machine or in a file that the user names.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,19 +13,19 @@ const EMAIL: &str = "CARBONMAPPER_EMAIL";
 const PASSWORD: &str = "CARBONMAPPER_PASSWORD";
 const TOKEN: &str = "CARBONMAPPER_TOKEN";
 
-/// A login or a secret that was found.
+/// A login or a secret of another tool.
 pub(super) struct Found {
     pub(super) kind: &'static str,
     pub(super) place: String,
-    /// Whether the place is the environment.
+    /// Whether the login or secret is in environment variables.
     pub(super) in_env: bool,
-    /// The names of its values.
+    /// The names of the values in the login or secret.
     pub(super) has: Vec<&'static str>,
     pub(super) what: What,
 }
 
 impl Found {
-    /// Whether the file has nothing else that a tool reads.
+    /// Whether the file contains nothing else that a tool reads.
     pub(super) fn is_whole_file(&self) -> bool {
         match &self.what {
             What::EarthDaily(set) => set.section.is_none(),
@@ -35,21 +35,21 @@ impl Found {
     }
 }
 
-/// The importable part of a find.
+/// The importable part of a found login or secret.
 pub(super) enum What {
     EarthDaily(EarthDailyCredentials),
     CarbonMapper {
         email: Option<String>,
         password: Secret,
     },
-    /// A profile of EarthScope's SDK, which is used in place.
+    /// A profile of EarthScope's SDK. The broker uses the profile's file without copying it.
     Profile(String),
     RefreshToken(Secret),
-    /// Why it cannot be imported.
+    /// The reason why nothing can be imported.
     Nothing(String),
 }
 
-/// Returns everything that is found, in a fixed order.
+/// Returns all logins and secrets on this machine, in a fixed order.
 pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
     let mut found: Vec<_> = EarthDailyCredentials::everywhere(env).into_iter().map(earthdaily).collect();
     found.extend(profiles(env));
@@ -58,7 +58,7 @@ pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
     found
 }
 
-/// Returns the logins and secrets of a file, or an error if it has none.
+/// Returns the logins and secrets in a file. Fails if the file has none.
 pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     let wrong = |code, why: String| {
         Error::new(code, why).with_hint("run: broker import, to list what can be imported")
@@ -97,7 +97,7 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Selects the section of a file that `EDS_INI_PROFILE` names.
+/// If a file has several sections, selects the one that `EDS_INI_PROFILE` names.
 fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> Result<Vec<Found>> {
     let profile = env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned());
     if sets.len() > 1 && sets.iter().any(|set| set.section.as_ref() == Some(&profile)) {
@@ -134,7 +134,7 @@ fn earthdaily(set: std::result::Result<EarthDailyCredentials, String>) -> Found 
     }
 }
 
-/// The profiles of EarthScope's SDK.
+/// Returns the profiles of EarthScope's SDK.
 fn profiles(env: &dyn Env) -> Vec<Found> {
     let Some(folder) = env.home().map(|home| home.join(".earthscope")) else { return Vec::new() };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -144,7 +144,7 @@ fn profiles(env: &dyn Env) -> Vec<Found> {
     files.iter().map(|path| in_tokens_file(env, path)).collect()
 }
 
-/// The file of EarthScope's older command line.
+/// Returns the token file of EarthScope's older command line.
 fn legacy_tokens(env: &dyn Env) -> Option<Found> {
     let set = env.var("APP_DIRECTORY").map(PathBuf::from);
     let folder = set.or_else(|| Some(platform::config_folder(env)?.join("earthscope-cli")))?;
@@ -168,7 +168,7 @@ fn in_tokens_file(env: &dyn Env, path: &Path) -> Found {
     }
 }
 
-/// The tokens in a file of EarthScope's tools.
+/// Returns the tokens in a file of EarthScope's tools.
 fn tokens(text: &Secret) -> Option<Map<String, Value>> {
     let object: Map<String, Value> = serde_json::from_str(text.expose()).ok()?;
     (token(&object, "access_token").or(token(&object, "refresh_token")).is_some()).then_some(object)
@@ -205,7 +205,7 @@ fn profile_of(env: &dyn Env, path: &Path) -> Option<String> {
     (!profile.is_empty() && !profile.contains('/')).then(|| profile.to_owned())
 }
 
-/// Returns the logins of other services in variables.
+/// Returns other services' logins in environment variables.
 fn of_variables(env: &dyn Env) -> Vec<Found> {
     let from = |name: &str| {
         let file = env.file_of(name).map(|path| path.display().to_string());

@@ -1,9 +1,9 @@
-//! Inserting lines into the text of a configuration.
+//! Inserts lines into the text of a configuration file.
 
 use toml::{Table, Value};
 
-/// Returns the text with these lines in a provider's table: after its header, or in a new table at the end. All other
-/// bytes stay. Returns `None` where that is impossible, as for a dotted or an inline table.
+/// Inserts lines in a provider's table: after its header, or in a new table at the end. Keeps all other bytes.
+/// Returns `None` if that is impossible, as for an inline table.
 pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Option<String> {
     let wanted = extended(before, name, lines)?;
     let header: Table = toml::from_str(&format!("[providers.{name}]")).ok()?;
@@ -20,7 +20,7 @@ pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Opti
         let gap = if line.ends_with('\n') { "" } else { "\n" };
         format!("{start}{gap}{}{rest}", text(lines))
     });
-    // A line that looks like a header may be inside a text of several lines.
+    // The result is parsed, because a line inside a multi-line string may look like a header.
     after_header.chain([appended(before, name, lines)]).find(|new| parse(new).as_ref() == Some(&wanted))
 }
 
@@ -42,7 +42,7 @@ fn parse(text: &str) -> Option<Table> {
     toml::from_str(text).ok()
 }
 
-/// Returns the parsed text with the lines added.
+/// Returns the parsed configuration with the lines added.
 fn extended(before: &str, name: &str, lines: &[(&str, String)]) -> Option<Table> {
     let mut all = parse(before)?;
     let mut table = &mut all;

@@ -1,4 +1,4 @@
-//! `broker import`.
+//! The command `broker import`.
 
 mod found;
 mod insert;
@@ -34,7 +34,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if args.what.is_empty() {
         return list(context, env.as_ref(), args.json);
     }
-    // Every file is read before the first import.
+    // All files are read before the first import, so that an invalid file changes nothing.
     let (mut found, mut readable) = (Vec::new(), Vec::new());
     for what in &args.what {
         let selected = select(&env, what)?;
@@ -71,7 +71,7 @@ fn number(what: &str) -> Option<usize> {
     what.parse().ok()
 }
 
-/// Returns the entry of the list with this number, or the entries of this file.
+/// Returns the entry with this number in the list, or the logins and secrets in this file.
 fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
     let mut all = found::on_machine(env.as_ref());

@@ -1,10 +1,10 @@
-//! A build without the kind `earthdaily` finds none of its secrets.
+//! Replaces the search for EarthDaily's secrets in builds without the kind `earthdaily`, which find none.
 
 use std::path::Path;
 
 use broker::{Env, Secret};
 
-/// The fields of the kind's own type. No value is created.
+/// Has the same fields as the type in the kind `earthdaily`, but no value is ever created.
 pub(super) struct EarthDailyCredentials {
     pub(super) place: String,
     pub(super) section: Option<String>,

@@ -1,4 +1,4 @@
-//! Adding a provider's table to the user's configuration, and its secret to a file.
+//! Adds a provider's table to the user's configuration, and its secret to a file.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of
 use crate::commands::{CommandContext, CommandResult};
 use crate::format::word;
 
-/// A key and its value as TOML.
+/// A configuration key and its value as TOML.
 type Line = (&'static str, String);
 
-/// A table to be added to the configuration.
+/// A provider's table to add to the configuration.
 pub(super) struct Table<'a> {
     name: &'a str,
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// The keys that belong together, with or without a value.
+    /// Keys that belong to one secret, such as a URL. Their values must all come from the same source.
     set: Vec<&'static str>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// Returns the keys and values as TOML.
+    /// Returns the table's keys and values as TOML.
     fn lines(&self, secret_file: &Path) -> Vec<Line> {
         let file = quoted(&secret_file.display().to_string());
         let secret = self.secret.map(|(key, _)| (key, format!("{{ file = {file} }}")));
@@ -47,8 +47,8 @@ impl<'a> Table<'a> {
         texts.chain(secret).collect()
     }
 
-    /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table only
-    /// gets missing keys; another value is an error.
+    /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table
+    /// gets only its missing keys; a key with another value is an error.
     pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
         let file = user_file(context)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
@@ -85,8 +85,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Returns the lines that the provider does not have yet. Its other keys of the set must have the same values: a
-    /// secret is never joined with a URL from elsewhere.
+    /// Returns the lines that the provider's table lacks. Fails if a key in `set` has another value in the table,
+    /// because a secret must not be combined with a URL from elsewhere.
     fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };
@@ -107,7 +107,7 @@ impl<'a> Table<'a> {
         Ok(lines.iter().filter(|line| !has(line)).cloned().collect())
     }
 
-    /// Returns an error with the lines for the user to add.
+    /// Returns an error with the lines that the user has to add by hand.
     fn by_hand(&self, code: ErrorCode, why: &str, other: &str, lines: &[Line], secret_file: &Path) -> Error {
         let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
         let secret = self.secret.map_or_else(String::new, |_| {
@@ -122,7 +122,7 @@ impl<'a> Table<'a> {
         Error::new(code, format!("{why}; the lines to add:{}", lines.concat())).with_hint(hint)
     }
 
-    /// Returns the hosts that get secrets, except EarthDaily's default host.
+    /// Returns the URLs that would receive secrets, except EarthDaily's default.
     fn unusual_urls(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
         let is_default = |url: &str| {
             let rest = url.strip_prefix("https://api.earthdaily.com");
@@ -137,7 +137,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Writes a secret to a private file, atomically. Replaces another secret only if `replace`.
+/// Writes a secret atomically to a private file. Another secret is replaced only with `replace`.
 fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
@@ -152,7 +152,7 @@ fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     platform::write_private(file, secret.expose().as_bytes()).map_err(|error| cannot_write(file, error))
 }
 
-/// Returns a text as TOML. TOML has the escapes of JSON.
+/// Quotes text for TOML, which accepts the escapes of JSON.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,4 +1,4 @@
-//! Importing a find: as a table of the configuration, or by a login.
+//! Imports a found login or secret: as a table of the configuration, or by a login.
 
 use broker::{Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize};
 
@@ -9,14 +9,13 @@ use super::table::{Table, quoted};
 use crate::commands::{CommandContext, CommandResult};
 use crate::run::run as run_async;
 
-/// An import that succeeded.
 pub(super) struct Taken {
     pub(super) provider: String,
     pub(super) kind: &'static str,
     pub(super) from: String,
 }
 
-/// Whether a find is used already, whether it can be imported, and a note.
+/// Whether a found login or secret is in use and can be imported, with a note for the list.
 pub(super) struct How {
     pub(super) used: bool,
     pub(super) importable: bool,
@@ -41,7 +40,7 @@ pub(super) fn how(config: &Config, found: &Found) -> How {
     How { used, importable, note }
 }
 
-/// Returns the source of a provider's login if it is not a login of the user. Such a provider stores no other login.
+/// Returns where a provider reads its login, if `broker login` does not store the provider's login.
 fn set_login(config: &Config, name: &str) -> Option<String> {
     let provider = config.entry(name).ok()?.provider;
     let is_set = provider.issuer().flow != "device_code";
@@ -52,8 +51,7 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
     set_login(config, name).map(|place| format!("{name} uses {place} and stores no other login"))
 }
 
-/// Whether the provider of the kind's name uses the refresh token of the environment. The service may accept it only
-/// once.
+/// Whether the built-in provider uses this refresh token of the environment. A service may accept it only once.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
     let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
     found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
@@ -99,7 +97,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
             let config = context.setup().config()?;
             refuse_spending(&config, found, &name)?;
             if !config.names().contains(&name) {
-                // Its own profile: another provider uses the default one.
+                // The new provider gets its own profile, because another provider uses the default profile.
                 table.texts(&[("profile", Some(&name))]).add(context, &found.place)?;
             }
             log_in(context, &name, token)?;
@@ -111,7 +109,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
     Ok(Taken { provider: name, kind, from: found.place.clone() })
 }
 
-/// Fails where the provider would not store the login of a refresh token.
+/// Fails if the provider would use up the refresh token without storing the new login.
 fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
     let place = &found.place;
     if is_used_while_set(config, found) {

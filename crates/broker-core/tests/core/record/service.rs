@@ -1,4 +1,4 @@
-//! Two fake services that rotate refresh tokens and detect reuse, and their provider.
+//! Two fake services that rotate refresh tokens and detect the reuse of old ones, with their provider.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -15,64 +15,61 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
-/// The endpoints of the two services.
 pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.example/token"];
 
-/// The lifetime of an access token.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// A fault of one request.
+/// A fault of one request to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No connection.
+    /// No connection to the service is made.
     Unreached,
-    /// The service fails and does nothing.
+    /// The service returns an error without issuing tokens.
     Busy,
-    /// The service acts, and its response is lost.
+    /// The service issues tokens, and the response is lost.
     Lost,
-    /// The service acts, and half of its response arrives.
+    /// The service issues tokens, and half of the response arrives.
     Torn,
-    /// The service ends the login.
+    /// The service ends the login, as after a revocation.
     Ended,
-    /// The service refuses, and the login stays.
+    /// The service refuses the request, and the login stays valid.
     Denied,
-    /// Only a new refresh token.
+    /// The response has a new refresh token but no access token.
     OnlyRotated,
-    /// Only an access token: the refresh token stays.
+    /// The response has an access token but no new refresh token; the old one stays valid.
     NotRotated,
-    /// The service acts, and the record folder disappears: nothing can be saved.
+    /// The service issues tokens, and the record folder disappears, so that the save fails.
     NoFolder,
-    /// The process ends before the service acts.
+    /// The process is killed before the service issues tokens.
     DiesBefore,
-    /// The process ends after the service has acted.
+    /// The process is killed after the service has issued tokens.
     DiesAfter,
 }
 
-/// A login at a service: a chain of refresh tokens of which the last is valid.
+/// A login at a service: a chain of refresh tokens, of which only the newest is valid.
 struct Family {
     issuer: usize,
     current: String,
     ended: bool,
-    /// Whether the last response may have been lost, so that the disk may be out of date.
+    /// Whether the newest refresh token may have been lost. Then an old token on disk is no violation.
     excused: bool,
 }
 
-/// Both services, and the errors that they detected.
+/// The state of both services, and the violations that were detected.
 #[derive(Default)]
 pub(super) struct Service {
     families: Vec<Family>,
     issued: u64,
     in_flight: usize,
-    /// The fault of the next request.
     pub(super) fault: Option<Fault>,
-    /// Violations of the invariants.
+    /// Descriptions of the violated invariants.
     pub(super) wrong: Vec<String>,
-    /// All tokens that the record file ever contained.
+    /// All access tokens that were ever in the record file.
     on_disk: BTreeSet<String>,
     folder: PathBuf,
 }
 
-/// A refresh token: its number, and its state at the service.
+/// The number of a refresh token, and its state at the service.
 pub(super) struct Known {
     pub(super) number: u64,
     pub(super) issuer: usize,
@@ -82,7 +79,7 @@ pub(super) struct Known {
 }
 
 impl Service {
-    /// Finds a grant.
+    /// Finds a refresh token; `None` for a token that no service issued.
     pub(super) fn known(&self, grant: &str) -> Option<Known> {
         let (number, family) = grant.strip_prefix('r')?.split_once(".f")?;
         let family = self.families.get(family.parse::<usize>().ok()?)?;
@@ -90,20 +87,20 @@ impl Service {
         Some(Known { number: number.parse().ok()?, issuer, current: family.current == grant, ended, excused })
     }
 
-    /// Begins a step whose first request has this fault.
+    /// Begins a step; `fault` applies to its first request.
     pub(super) fn begin(&mut self, fault: Option<Fault>) {
         self.read_disk();
         self.fault = fault;
     }
 
-    /// Notes the tokens that are on disk now.
+    /// Remembers the access tokens that are in the record file now.
     pub(super) fn read_disk(&mut self) {
         let text = std::fs::read_to_string(self.folder.join("subject.json")).unwrap_or_default();
         let words = text.split('"').filter(|word| word.starts_with("t-")).map(str::to_owned);
         self.on_disk.extend(words);
     }
 
-    /// Checks a token that a caller got for an issuer.
+    /// Checks a token that a caller of the broker got for an issuer.
     pub(super) fn check_token(&mut self, token: &Token, issuer: usize, now: DateTime<chrono::Utc>) {
         let secret = token.secret().expose();
         if !self.on_disk.contains(secret) {
@@ -133,7 +130,7 @@ impl Service {
         response.as_object().cloned().unwrap_or_default()
     }
 
-    /// Processes a request.
+    /// Handles a request to the token endpoint.
     fn act(&mut self, issuer: usize, form: &HashMap<String, String>, fault: Option<Fault>) -> (u16, Value) {
         let refused = (400, json!({ "error": "invalid_grant" }));
         let Some(grant) = form.get("refresh_token") else {
@@ -162,11 +159,11 @@ impl Service {
     }
 }
 
-/// The connection to both services; clones share it.
+/// The HTTP connection to both services. Clones share the services' state.
 #[derive(Clone, Default)]
 pub(super) struct Wire {
     service: Arc<Mutex<Service>>,
-    /// Notified when the sending process is to be killed.
+    /// Wakes the test when the process that sent a request must be killed.
     pub(super) dies: Arc<Notify>,
 }
 
@@ -194,7 +191,7 @@ impl Wire {
     }
 }
 
-/// A running request; it ends with its process.
+/// A running request. Dropping the value, as a killed process does, ends the request.
 struct Flight(Wire);
 
 impl Flight {
@@ -245,7 +242,7 @@ impl Http for Wire {
     }
 }
 
-/// The provider of one of the services.
+/// The provider for one of the two services.
 pub(super) struct Subject {
     issuer: Issuer,
     url: ServiceUrl,
@@ -269,7 +266,7 @@ impl Subject {
         context.send(&HttpRequest::post_form(self.url.clone(), fields, Repeat::IfNotActed)).await
     }
 
-    /// Reads the update from a response; `None` if the grant is refused.
+    /// Converts a response to an update; `None` if the service refused the grant.
     fn read(&self, response: &HttpResponse, request: &TokenRequest) -> Result<Option<RecordUpdate>> {
         let object = match read_object(response, &self.url, &[]) {
             Ok(object) => object,

@@ -1,4 +1,4 @@
-//! The scoped tokens of the account: create, list, delete, use.
+//! Creates, lists, deletes and checks the scoped tokens of the account.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ struct Scoped {
 }
 
 impl Scoped {
-    /// The date has no time zone: the token expires when that UTC day begins.
+    /// Returns the expiry time: the start of the expiration date in UTC, because the date has no time zone.
     fn expiry(&self) -> DateTime<Utc> {
         self.date.and_time(NaiveTime::MIN).and_utc()
     }
@@ -33,7 +33,7 @@ impl Scoped {
     }
 }
 
-/// All scoped tokens, including deleted ones.
+/// All scoped tokens of the account, including deleted ones.
 pub(super) struct Account {
     clock: Clock,
     tokens: Vec<Scoped>,
@@ -101,7 +101,7 @@ impl Account {
         }))
     }
 
-    /// Lists the tokens' metadata, without their values.
+    /// Returns the scoped tokens' metadata, without the tokens themselves.
     pub(super) fn list(&self) -> Reply {
         let active = self.tokens.iter().filter(|scoped| !scoped.deleted);
         Reply::json(200, &active.map(Scoped::metadata).collect())
@@ -129,7 +129,7 @@ impl Account {
     }
 }
 
-/// Returns one entry of pydantic's list of errors.
+/// Returns a validation error in the format of the Python library pydantic.
 fn problem(kind: &str, field: &str, msg: &str) -> Value {
     json!({"type": kind, "loc": ["body", "payload", field], "msg": msg})
 }

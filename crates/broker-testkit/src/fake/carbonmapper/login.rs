@@ -1,4 +1,4 @@
-//! Logins and their two tokens, like django-ninja-jwt's.
+//! Issues the access and refresh token of each login, like the Python library django-ninja-jwt.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,13 @@ use super::super::random;
 use super::super::time::Clock;
 use super::CarbonMapperOptions;
 
-/// The kind of a login's token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Access,
     Refresh,
 }
 
-/// The tokens of all logins.
+/// All access and refresh tokens.
 pub(super) struct Logins {
     clock: Clock,
     tokens: BTreeMap<String, (Kind, DateTime<Utc>)>,
@@ -118,7 +117,7 @@ pub(super) fn object(call: &Seen) -> Result<Map<String, Value>, Reply> {
         .map_err(|_| Reply::json(400, &json!({"detail": "Cannot parse request body"})))
 }
 
-/// Returns a field that is a non-empty text.
+/// Returns a field that is a non-empty string.
 pub(super) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     let value = body.get(name).and_then(Value::as_str);
     value.filter(|value| !value.is_empty())

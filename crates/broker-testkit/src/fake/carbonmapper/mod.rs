@@ -15,7 +15,7 @@ use super::locked;
 use super::server::{Route, Server, Service};
 use super::time::{Now, system_clock};
 
-/// The behavior of the Carbon Mapper fake server.
+/// Configures the Carbon Mapper fake server.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct CarbonMapperOptions {
@@ -27,17 +27,17 @@ pub struct CarbonMapperOptions {
     pub access_life: u64,
     /// Lifetime of a refresh token in seconds.
     pub refresh_life: u64,
-    /// A refresh spends the old refresh token and returns a new one, if the response contains one.
+    /// Whether a refresh invalidates the old refresh token.
     pub rotate_refresh: bool,
-    /// The response to a refresh contains a refresh token.
+    /// Whether the response to a refresh contains a refresh token.
     pub return_refresh_on_refresh: bool,
-    /// Scoped tokens are JWTs with `exp`, not opaque.
+    /// Whether scoped tokens are JWTs with `exp`. Otherwise they are opaque.
     pub scoped_is_jwt: bool,
-    /// `expiration_date` must be tomorrow (UTC) or later, and within [`max_days`](Self::max_days).
+    /// Whether `expiration_date` must be tomorrow (UTC) or later, and within [`max_days`](Self::max_days).
     pub require_future_date: bool,
     /// The longest lifetime of a scoped token in days.
     pub max_days: u64,
-    /// The service's clock.
+    /// The clock that the fake server reads.
     pub now: Now,
 }
 
@@ -58,7 +58,8 @@ impl Default for CarbonMapperOptions {
     }
 }
 
-/// A running Carbon Mapper fake server; routes `pair`, `refresh`, `verify`, `create-stac`, `stac`, `list`, `delete`.
+/// A running Carbon Mapper fake server.
+/// Its routes are `pair` (login), `refresh`, `verify`, `create-stac`, `stac`, `list` and `delete`.
 pub struct CarbonMapper {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -91,13 +92,13 @@ impl CarbonMapper {
         format!("{}/api/v1/", self.url())
     }
 
-    /// Returns name and expiration date of every scoped token in order, including deleted ones.
+    /// Returns the name and expiration date of all scoped tokens in order, including deleted ones.
     #[must_use]
     pub fn minted(&self) -> Vec<(String, String)> {
         locked(&self.state).account.minted()
     }
 
-    /// Counts the scoped tokens, including deleted ones.
+    /// Counts the scoped tokens created so far, including deleted ones.
     #[must_use]
     pub fn mints(&self) -> usize {
         self.minted().len()
@@ -115,7 +116,7 @@ impl CarbonMapper {
         locked(&self.state).logins.refreshes
     }
 
-    /// Changes the password. Tokens stay valid.
+    /// Changes the account's password. Issued tokens stay valid.
     pub fn set_password(&self, password: &str) {
         password.clone_into(&mut locked(&self.state).options.password);
     }
@@ -130,7 +131,7 @@ impl CarbonMapper {
         locked(&self.state).logins.revoke(Kind::Access);
     }
 
-    /// Whether STAC accepts this token now, an access token or a scoped token.
+    /// Returns whether the STAC endpoint accepts this access token or scoped token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).may_read(token)
@@ -193,7 +194,7 @@ impl State {
     }
 }
 
-/// Checks for an access token: scoped tokens cannot manage the account's tokens.
+/// Requires an access token of a login, because scoped tokens cannot manage the account's tokens.
 fn logged_in(logins: &Logins, call: &Seen) -> Result<(), Reply> {
     match call.bearer() {
         Some(token) if logins.is_live(token, Kind::Access) => Ok(()),

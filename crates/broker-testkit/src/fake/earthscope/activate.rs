@@ -3,7 +3,7 @@
 use super::super::http::{Reply, Seen, form_fields};
 use super::device::{Codes, Decision};
 
-/// Shows the page on `GET`, decides on `POST`. `user_code` is in the query or the form.
+/// Shows the approval page on `GET`, and approves or denies on `POST`. `user_code` is in the query or the form.
 pub(super) fn activate(codes: &mut Codes, call: &Seen) -> Reply {
     let mut fields = form_fields(&call.query);
     fields.extend(call.form());
@@ -25,7 +25,7 @@ pub(super) fn activate(codes: &mut Codes, call: &Seen) -> Reply {
 }
 
 fn question(user_code: &str) -> String {
-    // Other characters are dropped, so nothing needs escaping.
+    // Only letters, digits and `-` reach the HTML, so that nothing needs escaping.
     let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
     let user_code: String = user_code.chars().filter(known).collect();
     page(&format!(

@@ -1,4 +1,4 @@
-//! Device codes and the results of polls (RFC 8628 section 3.5).
+//! Device codes and the responses to polls (RFC 8628 section 3.5).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::super::refresh::Grant;
 use super::super::time::Clock;
 use super::EarthScopeOptions;
 
-/// The result of a poll.
+/// What the token endpoint answers to a poll.
 pub(super) enum Poll {
     Granted(Grant),
     Pending,
@@ -19,7 +19,7 @@ pub(super) enum Poll {
     Unknown,
 }
 
-/// The decision on codes without a decision of their own.
+/// The user's decision for all device logins that a test has not decided individually.
 #[derive(Clone, Copy)]
 pub(super) enum Policy {
     Wait,
@@ -33,7 +33,7 @@ pub(super) enum Decision {
     Denied,
 }
 
-/// A new code, as in the response.
+/// A new device code and its user code, for the device authorization response.
 pub(super) struct Code {
     pub(super) device_code: String,
     pub(super) user_code: String,
@@ -50,7 +50,7 @@ struct Device {
 }
 
 impl Device {
-    /// Whether the client polls too fast. If so, its interval grows by 5 s.
+    /// Returns whether the client polls too fast, and then adds 5 s to its interval.
     fn too_fast(&mut self, at: DateTime<Utc>, slow_down_polls: usize, strict: bool) -> bool {
         let last = self.last_poll.replace(at);
         self.polls += 1;
@@ -63,7 +63,7 @@ impl Device {
     }
 }
 
-/// All device codes.
+/// All device codes and the user's decisions.
 pub(super) struct Codes {
     clock: Clock,
     life: u64,
@@ -71,7 +71,7 @@ pub(super) struct Codes {
     slow_down_polls: usize,
     strict: bool,
     policy: Policy,
-    /// By device code, without redeemed ones.
+    /// Device logins by device code. A redeemed code is removed.
     devices: BTreeMap<String, Device>,
     issued: Vec<String>,
 }
@@ -132,7 +132,7 @@ impl Codes {
         }
     }
 
-    /// Decides on one code. Returns `false` if the code is unknown.
+    /// Sets the user's decision for a user code. Returns `false` if the code is unknown.
     pub(super) fn decide(&mut self, user_code: &str, decision: Decision) -> bool {
         let wanted = plain(user_code);
         let mut devices = self.devices.values_mut();
@@ -140,7 +140,7 @@ impl Codes {
         found.map(|device| device.decision = Some(decision)).is_some()
     }
 
-    /// Sets the policy for all codes, including decided ones.
+    /// Sets the decision for all device logins, and overrides earlier decisions.
     pub(super) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
         for device in self.devices.values_mut() {
@@ -160,7 +160,7 @@ impl Codes {
     }
 }
 
-/// Returns a code of unambiguous letters without vowels (RFC 8628 section 6.1).
+/// Creates a user code of consonants, so that it spells no words (RFC 8628 section 6.1).
 fn user_code() -> String {
     const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
     let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);

@@ -16,44 +16,44 @@ use super::locked;
 use super::server::Server;
 use super::time::{Now, system_clock};
 
-/// The behavior of the `EarthScope` fake server.
+/// Configures the `EarthScope` fake server.
 #[derive(Clone)]
 pub struct EarthScopeOptions {
-    /// The only known client.
+    /// The only client id that the server accepts.
     pub client_id: String,
-    /// The only known audience.
+    /// The only audience that the server accepts.
     pub audience: String,
-    /// If set, the client may use client credentials (RFC 6749 section 4.4).
+    /// The secret for the client credentials grant (RFC 6749 section 4.4). `None` disables the grant.
     pub client_secret: Option<String>,
-    /// What a refresh does to the refresh token.
+    /// Whether a refresh returns the same, a new, or no refresh token.
     pub rotation: Rotation,
-    /// How often a spent refresh token is still accepted.
+    /// How many times the server accepts a refresh token after a new one replaced it.
     pub refresh_grace: usize,
     /// Lifetime of an access token in seconds.
     pub token_life: u64,
     /// Lifetime of AWS keys in seconds.
     pub aws_life: u64,
-    /// The form of `expires_in` in token responses.
+    /// Whether `expires_in` in token responses is a number, a string, or missing.
     pub expires_in_form: ExpiresIn,
     /// Seconds between polls; `None` omits the field, which means 5 (RFC 8628 section 3.2).
     pub interval: Option<u64>,
-    /// The device response contains `verification_uri_complete`.
+    /// Whether the device authorization response contains `verification_uri_complete`.
     pub complete_uri: bool,
     /// Lifetime of a device code in seconds.
     pub code_life: u64,
-    /// How many first polls of each code get `slow_down`.
+    /// The number of polls that get `slow_down` before the first other response, for each device code.
     pub slow_down_polls: usize,
-    /// Answers `slow_down` to polls that do not wait for the interval, by the service's clock.
+    /// Whether a poll that comes before the interval has passed gets `slow_down`.
     pub strict_polling: bool,
-    /// Status of other poll errors: 400 in the RFC, 403 at Auth0. `slow_down` has 429.
+    /// HTTP status of poll errors except `slow_down`, which has 429. RFC 8628 uses 400, Auth0 uses 403.
     pub pending_status: u16,
-    /// Status of `invalid_grant`: 400 in the RFC, 403 at Auth0.
+    /// HTTP status of `invalid_grant`. RFC 6749 uses 400, Auth0 uses 403.
     pub invalid_grant_status: u16,
-    /// `sub` of the user's tokens. `???` in it causes a `_` in the JWT payload, which breaks old SDKs.
+    /// `sub` in the user's tokens. A `???` becomes `_` in the JWT's base64url, which old SDKs cannot decode.
     pub user_subject: String,
     /// The user's email address.
     pub email: String,
-    /// The service's clock.
+    /// The clock that the fake server reads.
     pub now: Now,
 }
 
@@ -82,9 +82,8 @@ impl Default for EarthScopeOptions {
     }
 }
 
-/// A running `EarthScope` fake server; routes `device`, `token`, `revoke`, `profile`, `aws` and `activate`.
-///
-/// It serves both the login domain and the API.
+/// A running `EarthScope` fake server: login domain and API.
+/// Its routes are `device`, `token`, `revoke`, `profile`, `aws` and `activate`.
 pub struct EarthScope {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -107,7 +106,7 @@ impl EarthScope {
         Self { server, state }
     }
 
-    /// Approves a code, as the user would.
+    /// Approves a device login by its user code, as the user would.
     ///
     /// # Panics
     /// When the code is unknown.
@@ -115,7 +114,7 @@ impl EarthScope {
         self.decide(user_code, Decision::Approved);
     }
 
-    /// Denies a code, as the user would.
+    /// Denies a device login by its user code, as the user would.
     ///
     /// # Panics
     /// When the code is unknown.
@@ -128,17 +127,17 @@ impl EarthScope {
         assert!(known, "unknown user code {user_code}");
     }
 
-    /// Approves every code, present and future.
+    /// Approves all device logins, including later ones.
     pub fn approve_all(&self) {
         self.set_policy(Policy::Decide(Decision::Approved));
     }
 
-    /// Denies every code, present and future.
+    /// Denies all device logins, including later ones.
     pub fn deny_all(&self) {
         self.set_policy(Policy::Decide(Decision::Denied));
     }
 
-    /// Approves every code after this number of polls.
+    /// Approves each device login after this number of polls.
     pub fn approve_after(&self, polls: usize) {
         self.set_policy(Policy::ApproveAfter(polls));
     }
@@ -147,7 +146,7 @@ impl EarthScope {
         locked(&self.state).codes.set_policy(policy);
     }
 
-    /// Expires every present code.
+    /// Expires all device codes issued so far.
     pub fn expire_codes(&self) {
         locked(&self.state).codes.expire_all();
     }
@@ -169,19 +168,19 @@ impl EarthScope {
         locked(&self.state).refresh_tokens.refreshes
     }
 
-    /// Counts the refused spent refresh tokens.
+    /// Counts the requests that were refused because their refresh token was already used.
     #[must_use]
     pub fn reuse_events(&self) -> usize {
         locked(&self.state).refresh_tokens.reuses
     }
 
-    /// Returns the refresh tokens revoked by HTTP, in order.
+    /// Returns the refresh tokens that clients sent to the revocation endpoint, in order.
     #[must_use]
     pub fn revoked(&self) -> Vec<String> {
         locked(&self.state).refresh_tokens.revoked.clone()
     }
 
-    /// Issues a refresh token for the scope `offline_access`, like a login on another host.
+    /// Issues a refresh token without a login request, as if the user had logged in on another host.
     #[must_use]
     pub fn issue_refresh_token(&self) -> String {
         let mut state = locked(&self.state);
@@ -189,13 +188,13 @@ impl EarthScope {
         state.refresh_tokens.issue(grant)
     }
 
-    /// Whether a refresh with this token would succeed now.
+    /// Returns whether the server would accept this refresh token now.
     #[must_use]
     pub fn is_live(&self, refresh: &str) -> bool {
         locked(&self.state).refresh_tokens.peek(refresh).is_some()
     }
 
-    /// Whether the API accepts this access token now.
+    /// Returns whether the API accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
         locked(&self.state).is_live(token)

@@ -1,4 +1,4 @@
-//! The endpoints of the fake server and its access tokens.
+//! The endpoints and access tokens of the `EarthScope` fake server.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(super) struct State {
     pub(super) refresh_tokens: RefreshTokens,
     url: String,
     clock: Clock,
-    /// Access tokens and their expiry.
+    /// The expiry time of each access token.
     access: BTreeMap<String, DateTime<Utc>>,
 }
 
@@ -62,7 +62,7 @@ impl State {
         }
     }
 
-    /// RFC 8628 section 3.1 and 3.2.
+    /// Handles a device authorization request (RFC 8628 sections 3.1 and 3.2).
     fn device(&mut self, form: &Form) -> Result<Reply, Reply> {
         self.check_client(form.get("client_id").map(String::as_str))?;
         let grant =
@@ -96,7 +96,7 @@ impl State {
         }
     }
 
-    /// RFC 8628 section 3.4 and 3.5.
+    /// Handles a poll for the token of a device login (RFC 8628 sections 3.4 and 3.5).
     fn poll(&mut self, device_code: &str) -> Result<Reply, Reply> {
         let refused = self.options.pending_status;
         let (status, code) = match self.codes.poll(device_code) {
@@ -110,7 +110,7 @@ impl State {
         Err(Reply::oauth_error(status, code, "the device code was polled"))
     }
 
-    /// Returns the response to an approved device, the only one with an ID token.
+    /// Issues the tokens of an approved device login. Only this response contains an ID token.
     fn login(&mut self, grant: &Grant) -> Reply {
         let requested = |scope: &str| grant.scope.split(' ').any(|one| one == scope);
         let id_token = requested("openid").then(|| self.id_token());
@@ -122,7 +122,7 @@ impl State {
         Reply::json(200, &answer)
     }
 
-    /// RFC 6749 section 6. The SDK sends `scopes` instead of `scope`.
+    /// Handles a refresh (RFC 6749 section 6). EarthScope's SDK sends `scopes` instead of `scope`.
     fn refresh(&mut self, form: &Form) -> Result<Reply, Reply> {
         let token = field(form, "refresh_token")?;
         let Some(mut grant) = self.refresh_tokens.peek(token) else {
@@ -146,7 +146,7 @@ impl State {
         Ok(Reply::json(200, &answer))
     }
 
-    /// RFC 6749 section 4.4, with credentials in the body.
+    /// Handles a client credentials grant (RFC 6749 section 4.4) with the credentials in the body.
     fn machine(&mut self, form: &Form) -> Result<Reply, Reply> {
         let Some(secret) = &self.options.client_secret else {
             let why = "Grant type 'client_credentials' not allowed for the client.";
@@ -161,7 +161,7 @@ impl State {
         Ok(Reply::json(200, &answer))
     }
 
-    /// RFC 7009, but with a JSON body like Auth0's.
+    /// Handles a revocation (RFC 7009). Like at Auth0, the request body is JSON.
     fn revoke(&mut self, call: &Seen) -> Result<Reply, Reply> {
         let body: Value = serde_json::from_str(&call.body)
             .map_err(|why| Reply::oauth_error(400, "invalid_request", &why.to_string()))?;
@@ -172,7 +172,7 @@ impl State {
         Ok(Reply::empty(200))
     }
 
-    /// Returns all fields of the SDK's `UserProfile`.
+    /// Returns the user profile, with all fields that the SDK's `UserProfile` requires.
     fn profile(&self, call: &Seen) -> Result<Reply, Reply> {
         self.check_bearer(call)?;
         let profile = json!({
@@ -190,7 +190,7 @@ impl State {
         Ok(Reply::json(200, &profile))
     }
 
-    /// Returns AWS keys for the role in the path. The query is only recorded.
+    /// Returns AWS keys for the role in the path, and ignores the query.
     fn aws(&self, call: &Seen) -> Result<Reply, Reply> {
         const ROLES: [&str; 3] = ["s3-miniseed", "s3-miniseed-v2", "s3-dropoff"];
         self.check_bearer(call)?;

@@ -1,4 +1,4 @@
-//! aws-smithy's identity cache, as the AWS SDK uses it before each request.
+//! Measures aws-smithy's identity cache, which the AWS SDK calls before each request.
 
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +55,7 @@ impl Contender for Aws {
     }
 
     fn get(&self, token: usize, calls: u32) {
-        // Its timeout needs a runtime.
+        // The cache's timeout needs a runtime.
         let _entered = self.runtime.enter();
         repeat(calls, || {
             let resolver = self.resolvers[token].clone();

@@ -1,4 +1,4 @@
-//! azure_identity's token cache, behind azure_core's trait: a client's secret, over a transport in this process.
+//! Measures azure_identity's token cache for client credentials, with an HTTP transport in this process.
 
 use std::sync::Arc;
 

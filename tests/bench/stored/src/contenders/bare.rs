@@ -1,4 +1,4 @@
-//! A plain map with a lock, without renewal, files and other processes.
+//! Measures a plain map with a lock, which neither renews tokens nor shares them with other processes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Contender, repeat};
 use crate::service::{PROVIDERS, secret};
 
-/// `T` is the type of the token.
+/// A map behind a lock. `T` is the type of the token.
 struct Bare<T> {
     name: &'static str,
     tokens: RwLock<HashMap<String, (T, Instant)>>,

@@ -1,4 +1,4 @@
-//! google-cloud-auth's cached token, for user credentials from a service on loopback.
+//! Measures the token cache of google-cloud-auth, with user credentials from a token service on loopback.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,9 +17,9 @@ pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/token", listener.local_addr().expect("an address"));
     std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
-    // Its client needs a provider, also for loopback.
+    // The HTTP client of google-cloud-auth needs a TLS provider, even for loopback.
     rustls::crypto::ring::default_provider().install_default().expect("the first");
-    // They renew in a background task.
+    // The credentials renew their token in a background task, which needs a runtime.
     let _entered = runtime.enter();
     Box::new(Google(PROVIDERS.map(|_| {
         let user = json!({ "type": "authorized_user", "client_id": "id", "client_secret": "secret",
@@ -30,10 +30,9 @@ pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
     })))
 }
 
-/// Responds to one request.
 fn answer(mut stream: TcpStream) {
     let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
-    // A form of one line follows the headers.
+    // The headers are followed by a form, which contains `refresh`.
     while !read.windows(4).any(|end| end == b"\r\n\r\n") || !read.windows(7).any(|text| text == b"refresh") {
         match stream.read(&mut buffer) {
             Ok(1..) => read.extend_from_slice(&buffer),
@@ -45,7 +44,7 @@ fn answer(mut stream: TcpStream) {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    // The client reports its own errors.
+    // If the response cannot be sent, the client reports an error.
     drop(stream.write_all((head + &body).as_bytes()));
 }
 

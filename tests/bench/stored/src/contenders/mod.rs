@@ -1,4 +1,4 @@
-//! The measured caches.
+//! The token caches that the benchmark compares.
 
 #[cfg(feature = "peers")]
 mod aws;
@@ -15,16 +15,16 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Runtime;
 
-/// A cache with two tokens.
+/// A token cache under measurement, which stores two tokens.
 pub trait Contender: Sync {
-    /// Returns its name in the table.
+    /// Returns the cache's name in the printed table.
     fn name(&self) -> &'static str;
 
-    /// Gets the token with this number repeatedly.
+    /// Gets one of the two tokens `calls` times.
     fn get(&self, token: usize, calls: u32);
 }
 
-/// Returns all contenders, the broker first.
+/// Returns all caches, the broker first.
 pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     let mut all = ours(runtime);
     all.extend(bare::contenders());
@@ -33,19 +33,18 @@ pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     all
 }
 
-/// Returns the broker's contenders.
+/// Returns the variants of the broker's cache.
 pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     ours::contenders(runtime)
 }
 
-/// Calls a function repeatedly.
 fn repeat<T>(calls: u32, mut get: impl FnMut() -> T) {
     for _ in 0..calls {
         black_box(get());
     }
 }
 
-/// Returns the result of a future that is ready immediately.
+/// Polls a future once, and returns its result. Panics if the future is not ready.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(ready) => ready,

@@ -1,4 +1,4 @@
-//! The broker with a file store and the system clock.
+//! Measures the broker with a file store and the system clock.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) fn contenders(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     vec![Box::new(Stored(filled(runtime))), Box::new(Awaited(filled(runtime)))]
 }
 
-/// Returns a broker with stored tokens.
+/// Creates a broker, and stores a token of each provider.
 fn filled(runtime: &Runtime) -> World {
     let world = World::new(Duration::ZERO);
     for provider in PROVIDERS {
