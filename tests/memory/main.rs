@@ -119,7 +119,7 @@ async fn dropped_secrets_leave_no_copies_in_memory() {
     let [record, client] = CANARIES;
     record.write(&home.join("state/earthdaily.json"), TOKEN);
     for style in ["basic", "body"] {
-        // The stored token belongs to this client secret, so the file must contain it now.
+        // The record belongs to this client secret, which the previous round has replaced in the file.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
         let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");

@@ -79,7 +79,7 @@ pub trait Subject: Send + Sync {
         None
     }
 
-    /// Returns whether a lost response can end the login, because each grant works only once. `None`: the suite tests.
+    /// Returns whether a lost response can end the login, because each grant works only once. `None` if unknown.
     fn lost_answer_costs_login(&self) -> Option<bool> {
         None
     }
