@@ -27,7 +27,7 @@ NAMES = (
 # Differs between runs, and is not compared.
 TIMES = (
     (r"\b[A-Z]{4}-[A-Z]{4}\b", "CODE"),
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
+    (r"\d{4}-\d\d-\d\d(T| )\d\d:\d\d(:\d\dZ)?", "TIME"),
     (r"\b23 h 5\d min", "A DAY"),
     (r"\b[67] d( \d+ h)?", "A WEEK"),
     (" +", " "),
