@@ -22,7 +22,7 @@ pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let is_valid = matches!(status.state, State::Valid | State::Expiring);
     let retry = retry(status, scope);
     let fix = match failure.kind {
-        _ if is_valid => format!("to see whether it still fails, run: {retry}"),
+        _ if is_valid => format!("to see whether the request still fails, run: {retry}"),
         ErrorKind::LoginRequired => format!("run: broker login {name}"),
         ErrorKind::Refused => {
             format!("correct the secret or password of {name}, then run: broker login {name}")
