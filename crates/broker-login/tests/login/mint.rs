@@ -80,7 +80,7 @@ async fn token_call_after_login_returns_the_minted_token() {
 }
 
 #[tokio::test]
-async fn mint_request_with_time_contains_the_exact_expiry() {
+async fn mint_request_with_a_time_format_contains_exact_expiry() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "query = { until = \"{expires:YYYY-MM-DD HH:mm:ss}\" }\nlife = \"3h\"\n");
     let broker = world.broker(provider(&world, &toml));
