@@ -28,7 +28,8 @@ pub enum ErrorKind {
     Refused,
     /// The caller stopped waiting: dropped the call or pressed Ctrl-C.
     Cancelled,
-    /// Another failure on this machine, such as a failed write. Also a kind that only newer versions define.
+    /// Another failure on this machine, such as a failed write. Also replaces kinds that only newer versions
+    /// define.
     #[serde(other)]
     Failed,
 }

@@ -38,7 +38,7 @@ codes! {
     UsageInvalid, "usage_invalid", Usage;
     /// No provider with this name is configured.
     ProviderUnknown, "provider_unknown", Usage;
-    /// The provider does not have the requested scope, or its scopes cannot be chosen.
+    /// The provider does not have the requested scope, or lets callers choose no scopes.
     ScopeUnsupported, "scope_unsupported", Usage;
     /// The provider does not support a requested feature: AWS keys, a cookie, a lifetime, a name or introspection.
     RequestUnsupported, "request_unsupported", Usage;
@@ -70,7 +70,7 @@ codes! {
     RedirectRefused, "redirect_refused", Unavailable;
     /// A new token has expired already: this machine's or the service's clock is wrong.
     TokenExpired, "token_expired", Unavailable;
-    /// The service rejected the token, and the broker could not replace it with a better one.
+    /// The service rejected the token, and its replacement too.
     TokenRejected, "token_rejected", Unavailable;
     /// Another process has locked the record for too long.
     LockTimeout, "lock_timeout", Unavailable;

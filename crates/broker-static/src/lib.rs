@@ -122,13 +122,13 @@ impl Static {
             Err(Error::new(ErrorCode::SecretUnreadable, message))
         };
         match token {
-            "" => problem("it is empty"),
-            token if token.contains(['\n', '\r']) => problem("it has several lines").map_err(|error| {
+            "" => problem("the text is empty"),
+            token if token.contains(['\n', '\r']) => problem("the text has several lines").map_err(|error| {
                 error.with_hint(
-                    "store only the token there; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
+                    "store only one line, the token; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
                 )
             }),
-            token if token.contains(char::is_control) => problem("it contains control characters"),
+            token if token.contains(char::is_control) => problem("the text contains control characters"),
             token => Ok(Secret::new(token)),
         }
     }

@@ -43,7 +43,8 @@ impl Operation {
         }
         let mut bad = rejected.clone();
         if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
-            // The service allows no request yet, so the old token stays: another host may accept it.
+            // The service allows no request yet, so the old token stays: other hosts may still accept that
+            // token.
             if let Some(error) = self.throttled(&locked_record.record) {
                 return Err(error);
             }
@@ -78,10 +79,10 @@ impl Operation {
             let seconds = REPLACE_AGAIN_AFTER.num_seconds();
             return Err(Error::new(
                 ErrorCode::TokenRejected,
-                format!("the token is rejected, although it replaced a rejected one less than {seconds} s ago"),
+                format!("the service rejected the token, a replacement that is less than {seconds} s old"),
             )
             .with_hint(format!(
-                "check the permissions of the account, and the status of the service; after {seconds} s the token is replaced again"
+                "check the permissions of the account, and the status of the service; {seconds} s after the replacement, the broker replaces the token again"
             )));
         }
         Ok(None)
@@ -90,7 +91,7 @@ impl Operation {
     fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
         record.token(request.scopes()).is_some_and(|stored| match rejected {
             Some(rejected) => stored.secret().same_as(rejected),
-            // Without the token itself, the report may concern the token before the last replacement.
+            // The caller did not say which token was rejected: it may be the token that was replaced last.
             None => !self.was_replaced_recently(record, request),
         })
     }

@@ -34,7 +34,7 @@ pub struct Record {
     /// Logins of other issuers, which are used again if the configuration names those issuers again.
     #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
     other_issuers: Vec<IssuerState>,
-    /// Why an expected login cannot be used now.
+    /// Why the login that the user expects cannot be used now.
     #[serde(skip)]
     login_problem: Option<String>,
     #[serde(skip)]
@@ -211,7 +211,7 @@ impl Record {
         }
         Err(Error::new(
             crate::ErrorCode::PasswordRefused,
-            "the service has refused this password before; it is not tried again automatically",
+            "the service has refused this password before; the broker does not send it again automatically",
         )
         .with_secret_fingerprint(secret_fingerprint.to_owned())
         .with_hint(Hint::CorrectPassword))
@@ -222,7 +222,7 @@ impl Record {
     }
 
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
-        // A new grant proves that the service accepted the password.
+        // A new refresh token proves that the service accepted the password.
         self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
         // A rotated refresh token belongs to the same login, so unknown fields of newer versions stay.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();

@@ -121,7 +121,9 @@ pub(super) fn open(envelope: &Envelope, sealer: Option<&dyn Sealer>) -> Result<O
 pub(super) fn no_sealer(with: &str) -> Error {
     Error::new(
         ErrorCode::StoreSealed,
-        format!("the record is sealed ({with}), and this program was built without support for that"),
+        format!(
+            "the record is sealed ({with}), and this program was built without support for sealed records"
+        ),
     )
     .with_hint("build the program with the feature `sealed` or `keyring`")
 }

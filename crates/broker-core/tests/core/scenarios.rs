@@ -194,7 +194,8 @@ fn describe(got: &Result<Token>) -> String {
     }
 }
 
-/// Plays one table row: a second caller asks while the first waits for the service. Returns the row's result cells.
+/// Plays one table row: a second caller requests a token while the first waits for the service. Returns the
+/// row's result cells.
 async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> String {
     let scene = Scene::new(phase, at, response).await;
     let broker = scene.broker();
