@@ -173,7 +173,7 @@ impl Operation {
                 let name = &self.slot.name;
                 self.context
                     .prompt()
-                    .notify(&format!("waiting until {holder} has renewed the token of {name} or logged in"));
+                    .notify(&format!("waiting for {holder} to renew the token of {name} or to log in"));
             }
         }
     }

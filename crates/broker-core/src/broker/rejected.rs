@@ -82,7 +82,8 @@ impl Operation {
                 format!("the service rejected the token, a replacement that is less than {seconds} s old"),
             )
             .with_hint(format!(
-                "check the permissions of the account, and the status of the service; {seconds} s after the replacement, the broker replaces the token again"
+                "check the permissions of the account, and the status of the service; \
+                 {seconds} s after the replacement, the broker replaces the token again"
             )));
         }
         Ok(None)

@@ -92,7 +92,9 @@ impl Broker {
         let now = self.inner.context.now();
         let loaded = slot.store.peek(provider).map_err(|error| error.for_provider(provider))?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
-            "the login is stored in a fallback file because the record file could not be written; the next call tries to write the record file".to_owned()
+            "the login is stored in a fallback file because the record file could not be written; \
+             the next call tries to write the record file"
+                .to_owned()
         });
         let (record, unreadable) = self.inner.read(&slot, loaded);
         let renewable = slot.entry.provider.can_renew(&record);

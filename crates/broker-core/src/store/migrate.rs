@@ -76,7 +76,7 @@ impl FileStore {
             let (pause, is_long) = backoff.next(&holder)?;
             tokio::time::sleep(pause).await;
             if is_long {
-                tell(&format!("waiting until {holder} has renewed the token of {provider} or logged in"));
+                tell(&format!("waiting for {holder} to renew the token of {provider} or to log in"));
             }
         }
     }
