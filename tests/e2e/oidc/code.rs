@@ -69,7 +69,7 @@ fn invalid_callback_requests_do_not_end_the_login() {
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let (redirect, state) = redirect_of(&login.url);
-    // Browsers open connections early and request icons, which must not end the login.
+    // Browsers open connections in advance and request icons. Neither may end the login.
     let _silent = TcpStream::connect(host(&redirect)).expect("a listener");
     assert_eq!(browser::get(&format!("http://{}/favicon.ico", host(&redirect))).status, 404);
     assert_eq!(browser::get(&format!("{redirect}?code=forged&state=forged")).status, 400);

@@ -61,7 +61,7 @@ async fn default_token_is_minted_if_no_scopes_are_configured() {
     world.clock.advance(TimeDelta::hours(2));
     broker().token(World::NAME, &usual).await.expect("a token");
     assert_eq!(paths(&server)[3..], ["/login", "/token"]);
-    // No scope returns the session itself as a token.
+    // No scope returns the login's token itself.
     let scoped = TokenRequest::new().scope("(login)");
     let error = broker().token(World::NAME, &scoped).await.expect_err("no scopes");
     assert_eq!(error.kind(), ErrorKind::Usage);
