@@ -147,8 +147,8 @@ impl Invocation {
     }
 }
 
-/// Returns `-vvv` if `BROKER_E2E_VVV` is 1 and the arguments contain none of `-v`, `-q` and `--`. With `-vvv`, the tests
-/// search all log lines for secrets.
+/// Returns `-vvv` if `BROKER_E2E_VVV` is 1 and the arguments contain none of `-v`, `-q` and `--`. The tests
+/// then search all log lines for secrets.
 #[must_use]
 pub fn louder(words: &[&str]) -> &'static [&'static str] {
     let asked = std::env::var_os("BROKER_E2E_VVV").is_some_and(|value| value == "1");

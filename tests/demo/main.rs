@@ -63,7 +63,7 @@ impl Demo {
              [providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n\n\
              [providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"{EMAIL}\"\n",
             earthscope.url(),
-            // The shell uses the user's home folder. The demo must not change the user's EarthScope login in `~/.earthscope`.
+            // The shell uses the user's home folder, and must not change the user's EarthScope login there.
             sandbox.home().join(".earthscope").display(),
             earthdaily.auth_url(),
             carbonmapper.base_url(),

@@ -10,7 +10,7 @@ use broker_testkit::{TokenService, TokenServiceOptions};
 
 use crate::writing::block;
 
-/// A name whose spellings as crate, module and type all differ.
+/// A provider name that is spelled differently as crate, module and type.
 const NAME: &str = "tide-gauge2";
 
 fn root() -> PathBuf {
@@ -47,7 +47,7 @@ fn copy(to: &Path) {
     }
 }
 
-/// Follows the printed steps. Each names a file, a line, and the lines to add below that line.
+/// Follows the steps that `new-provider` prints. Each names a file, a line, and the lines to add below that line.
 fn follow(output: &str, root: &Path) -> usize {
     let mut followed = 0;
     for part in output.split("\n\n") {
