@@ -55,7 +55,7 @@ fn exec_passes_tokens_only_in_environment_variables() {
     assert_eq!(imagery.exchanges(), 1, "stored tokens are used");
 }
 
-/// A script that prints process id, signal masks and open files. Omits real-time signals, which the C library uses.
+/// A script that prints process id, signal masks and open files. Omits real-time signals: the C library uses some.
 const INHERITED: &str = "echo $$; sed -n 's/^Sig\\(Ign\\|Blk\\):.*\\(........\\)$/\\1 \\2/p' /proc/self/status; \
                          ls /proc/self/fd; exit 7";
 

@@ -214,7 +214,7 @@ impl Setup {
     #[cfg(not(feature = "file"))]
     #[expect(clippy::unused_self, reason = "the feature `file` needs it")]
     fn default_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
-        Err(Error::failed("the setup has no store for records: call `Setup::store`, or enable the feature `file`"))
+        Err(Error::failed("the setup has no record store: call `Setup::store`, or enable the feature `file`"))
     }
 
     fn user_file(&self) -> Option<PathBuf> {

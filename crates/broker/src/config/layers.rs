@@ -180,7 +180,7 @@ pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
         if let Some(parts) = Parts::of(text) {
             names.extend(parts.names().map(str::to_owned));
         }
-        // With an empty `only`, only a file's head is parsed, or all of a file that cannot be cut into tables.
+        // With an empty `only`, only a file's head is parsed, or the whole file if `Parts` cannot cut it.
         names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
         names
     })
