@@ -166,7 +166,8 @@ impl Context {
         cancelled()
     }
 
-    /// Fails if the caller no longer waits. Yields first, so that the runtime can handle a termination signal.
+    /// Fails if the caller no longer waits. Yields first, because the runtime may have to handle a
+    /// termination signal.
     pub(crate) async fn check_not_cancelled(&self) -> Result<()> {
         tokio::task::yield_now().await;
         if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }

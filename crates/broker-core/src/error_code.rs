@@ -7,7 +7,7 @@ use crate::ErrorKind;
 /// Defines each code once: its variant, name and kind.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident, $name:literal, $kind:ident;)+) => {
-        /// What failed, for programs. A code never changes its meaning or its kind.
+        /// What failed, as a code that programs compare. The meaning and the kind of a code never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum ErrorCode {

@@ -231,7 +231,7 @@ impl HttpResponse {
     /// The longest body that is read: 1 MiB.
     pub const LONGEST_BODY: usize = 1024 * 1024;
 
-    /// Returns the value of a header by its name in lower case.
+    /// Returns a header's value. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)

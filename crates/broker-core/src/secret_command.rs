@@ -27,7 +27,7 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
         .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "no command is configured"))?;
     // A relative path would depend on the working folder, which another user may own.
     if program.contains('/') && !Path::new(program).is_absolute() {
-        let why = "give the full path of the program, or its name in PATH";
+        let why = "a relative path is not allowed: give the full path of the program, or its name in PATH";
         return Err(Error::new(ErrorKind::InvalidInput, why));
     }
     let mut command = tokio::process::Command::new(program);

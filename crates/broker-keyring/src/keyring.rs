@@ -53,9 +53,10 @@ impl From<zbus::Error> for Fault {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         let (message, action) = match fault {
-            Fault::Locked => {
-                ("the OS keyring is locked".to_owned(), "unlock it in the desktop's password manager")
-            }
+            Fault::Locked => (
+                "the OS keyring is locked".to_owned(),
+                "unlock the keyring in the desktop's password manager",
+            ),
             Fault::Absent(why) => (
                 format!("the OS keyring does not respond: {why}"),
                 "run the command in the desktop session that has the keyring",
@@ -196,8 +197,8 @@ impl Bus {
         self.service("SearchItems", &attributes).await
     }
 
-    /// Opens a session without encryption. The bus socket belongs to this user: a process that can read its traffic
-    /// can also request the secrets.
+    /// Opens a session without encryption. The bus socket belongs to this user: a process that can read the
+    /// traffic of the socket can also request the secrets.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;

@@ -66,7 +66,7 @@ pub struct Vault {
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// The mutex is held while a key is read, so that concurrent callers read each key once.
+    /// A caller locks the mutex while reading a key: concurrent callers then read each key once.
     keys: Mutex<KeyCache>,
 }
 
@@ -220,7 +220,7 @@ impl Vault {
     /// Returns the folder's key from the keyring. Creates a key if none exists, and verifies that it can be read.
     fn key_in_keyring(&self) -> Result<DataKey> {
         let lock = self.lock()?;
-        // The length is set before the key exists, so that `forget_unused` finds the key after a crash.
+        // The length is set before the key exists: `forget_unused` then finds the key after a crash.
         lock.set_len(1).map_err(|error| self.cannot_lock(error))?;
         if let Some(key) = keyring::key_of_folder(&self.folder)? {
             return Ok(key);
@@ -230,7 +230,7 @@ impl Vault {
         match keyring::key_of_id(&key.id())? {
             Some(saved) if saved.bytes() == key.bytes() => Ok(saved),
             _ => {
-                let message = "the OS keyring did not return a key that was saved in it";
+                let message = "the OS keyring did not return the key that the broker had just saved";
                 Err(Error::new(ErrorCode::KeyringUnavailable, message)
                     .with_hint("repair the keyring, or set `store = \"file\"`"))
             }
@@ -301,7 +301,7 @@ impl Sealer for Vault {
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let source = with.parse()?;
         let keys = &mut *self.keys();
-        // `probe` or `open` normally selects the key before, so that saving a new token reads no key.
+        // Normally `probe` or `open` has selected the key, and saving a new token then reads no key.
         let key = match keys.selected(provider, source) {
             Some(key) => key.clone(),
             None => self.key_to_seal(source, provider, keys)?,

@@ -139,7 +139,7 @@ impl Static {
         HttpRequest::basic_pair(username, secret)
     }
 
-    /// Fails if the token has expired, and warns the user if it expires soon.
+    /// Fails if the token has expired, and warns the user if the token expires soon.
     fn check_expiry(
         &self,
         context: &Context,
@@ -149,7 +149,8 @@ impl Static {
         let now = context.now();
         let at = expiry.format("%F %H:%M UTC");
         let setting = if self.expires == Some(expiry) { ", then correct `expires`" } else { "" };
-        let hint = format!("get a new token from the service and store it in {}{setting}", self.source);
+        let hint =
+            format!("get a new token from the service and store that token in {}{setting}", self.source);
         if expiry <= now {
             return Err(Error::login_required(format!("the token expired at {at}")).with_hint(hint));
         }

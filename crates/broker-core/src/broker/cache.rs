@@ -1,4 +1,4 @@
-//! Caches records and tokens in memory, so that most calls neither read the store nor wait for other threads.
+//! Caches records and tokens in memory. Most calls then neither read the store nor wait for other threads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

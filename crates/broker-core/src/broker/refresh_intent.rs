@@ -1,5 +1,6 @@
 //! The refresh intent: the time at which a refresh token was sent, stored in the record until the response is
-//! saved. After a crash, it tells the next process that the service may have replaced the refresh token.
+//! saved. After a crash, the intent tells the next process that the service may have replaced the refresh
+//! token.
 
 use chrono::{DateTime, Utc};
 

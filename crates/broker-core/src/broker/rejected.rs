@@ -10,8 +10,8 @@ use crate::{Error, ErrorCode, Record, Result, Secret, Token, TokenRequest};
 const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 impl Broker {
-    /// Replaces a token that a service rejected (401, RFC 6750 section 3.1) although it has not expired. `rejected`
-    /// is the rejected token; `None` means the stored one.
+    /// Replaces a token that a service rejected (401, RFC 6750 section 3.1) although it has not expired.
+    /// `rejected` is that token; `None` means the stored token.
     ///
     /// If another token is stored already, returns that one. Otherwise removes the rejected token and gets one new
     /// token for all callers, at most once in 30 seconds. Within 30 seconds, a caller that passes the new token as
@@ -92,7 +92,8 @@ impl Operation {
     fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
         record.token(request.scopes()).is_some_and(|stored| match rejected {
             Some(rejected) => stored.secret().same_as(rejected),
-            // The caller did not say which token was rejected: it may be the token that was replaced last.
+            // The caller did not say which token the service rejected, perhaps the token that was replaced
+            // last.
             None => !self.was_replaced_recently(record, request),
         })
     }

@@ -249,7 +249,7 @@ pub(super) fn invalid_token() -> Error {
         .with_hint(Hint::RetryLater)
 }
 
-/// Adds why the stored login cannot be used to an error that asks for a login.
+/// Completes an error that asks for a login with the reason why the stored login cannot be used.
 fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;

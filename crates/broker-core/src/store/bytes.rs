@@ -25,7 +25,7 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let meta = file.metadata().map_err(|error| cannot_read(path, error))?;
     if !meta.is_file() || !platform::is_own(&meta) {
         let message =
-            format!("cannot read {}: it is not a regular file, or another user owns it", path.display());
+            format!("cannot read {}: not a regular file, or another user owns the file", path.display());
         return Err(
             Error::new(ErrorCode::StoreUnreadable, message).with_hint("move that file to another folder")
         );

@@ -107,7 +107,7 @@ struct LockedExternalLogin {
     login_file: AtomicFile,
     join: Join,
     provider: String,
-    /// The login file's content when it was last read or written.
+    /// The login file's content when this process last read or wrote the file.
     content: FileContent,
     /// The refresh token that the login file contained when this process last read or wrote the file.
     known: Option<Secret>,
@@ -145,7 +145,7 @@ impl Locked for LockedExternalLogin {
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        // Between a response and its save, only a changed file is read again.
+        // Between a response and its save, the login file is read again only if the file has changed.
         let version = Version::of(self.join.file.path());
         if version.is_none() || version != self.content.version {
             self.content = self.join.read_file();
@@ -157,7 +157,7 @@ impl Locked for LockedExternalLogin {
         if !record.is_new_login() {
             if self.is_theirs() {
                 tracing::info!(
-                    "the service's own tools have changed the login file; the broker does not overwrite it"
+                    "the service's own tools have changed the login file; the broker keeps that change"
                 );
                 return self.save_record(record, self.known.clone()).await;
             }
@@ -266,7 +266,7 @@ impl Join {
     }
 
     fn read_file(&self) -> FileContent {
-        // The version is read before the content, so that a concurrent write changes the version.
+        // The version is read before the content: a write between the two reads then changes the version.
         let version = Version::of(self.file.path());
         let (found, bytes) = match read_bytes(self.file.path()) {
             Ok(None) => (Found::Nothing, None),

@@ -123,7 +123,8 @@ fn canonical(folder: &Path) -> PathBuf {
     })
 }
 
-/// Creates a folder and checks that it is private, because other users may create folders in `/tmp` too.
+/// Creates a folder and checks that the folder is private, because other users may create folders in `/tmp`
+/// too.
 fn make(folder: &Path) -> std::io::Result<()> {
     platform::make_folder(folder)?;
     if is_private_folder(folder) {

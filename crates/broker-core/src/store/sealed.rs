@@ -81,7 +81,7 @@ impl Envelope {
         serde_json::from_slice::<Self>(bytes).ok().filter(|envelope| envelope.version == SEALED_FORMAT)
     }
 
-    /// Reads a file; `None` if it is not an encrypted record.
+    /// Reads an encrypted record from a file; `None` if the file contains something else.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<Self> {
         Some(Self::read(&read_bytes(file).ok().flatten()?)?.at(file))

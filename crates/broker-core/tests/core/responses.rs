@@ -139,7 +139,7 @@ fn expiry_is_from_expires_in_else_jwt_else_default() {
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&plain, Secret::new("opaque"), None), TimeDelta::hours(1));
-    // The service's clock is an hour ahead: 13:30 there is 12:30 by this machine's clock.
+    // The service's clock is an hour ahead: 13:30 by the service's clock is 12:30 by this machine's clock.
     let ahead = response(200, &[("date", "Sun, 22 Nov 2026 13:00:00 GMT")], "");
     assert_eq!(expiry(&ahead, jwt((exp + TimeDelta::hours(1)).timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&ahead, Secret::new("opaque"), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));

@@ -64,7 +64,7 @@ impl Provider for Service {
         self.requests.fetch_add(1, Ordering::SeqCst);
         self.arrived.notify_one();
         self.respond.notified().await;
-        // The clock moves between request and response, so that later events have later times.
+        // The clock moves between request and response, because later events must have later times.
         self.clock.advance(TimeDelta::milliseconds(1));
         let response = *self.response.lock().expect("a response");
         let token = |lifetime| Token::new(Secret::new("new"), context.now(), Some(context.now() + lifetime));
