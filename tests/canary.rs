@@ -25,7 +25,7 @@ static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     forms
 });
 
-/// Returns the text in base64 if `before` other bytes precede it, without characters that depend on other bytes.
+/// Returns the base64 characters that depend only on `text`, if `before` other bytes come before `text`.
 fn encoded(engine: &impl Engine, text: &str, before: usize) -> String {
     let bytes = [&vec![0; before], text.as_bytes()].concat();
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);

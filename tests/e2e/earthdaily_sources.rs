@@ -13,7 +13,7 @@ fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
 }
 
-/// Returns a sandbox with an unreachable proxy, so that no request reaches a real service.
+/// Returns a sandbox with an unreachable proxy, which keeps requests from real services.
 fn sandbox() -> Sandbox {
     Sandbox::new().with_env("HTTPS_PROXY", "http://127.0.0.1:9")
 }

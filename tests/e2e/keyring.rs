@@ -44,7 +44,7 @@ impl Desktop {
         let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
         let runtime = sandbox.home().join("runtime");
         std::fs::create_dir(&runtime).expect("a folder");
-        // D-Bus activation is off, so that only the test starts the keyring.
+        // Disables D-Bus activation, because only the test may start the keyring.
         let bus = sandbox.home().join("bus.conf");
         let rules = "<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>\
              <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\

@@ -128,7 +128,7 @@ impl Scene {
         let _ = self.sandbox.broker_reading(&words, &refresh).ends(0);
     }
 
-    /// Makes the stored token expire, so that the next call renews the token.
+    /// Makes the stored token expire. The next call will renew the token.
     fn expire(&self) -> Before {
         self.sandbox.age("earthscope", TimeDelta::days(2));
         self.service.forget_seen();

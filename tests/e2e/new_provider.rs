@@ -22,7 +22,7 @@ fn target() -> PathBuf {
     broker_binary().ancestors().nth(2).expect("a target folder").to_owned()
 }
 
-/// Copies the repository. Keeps modification times, so that cargo rebuilds only changed crates.
+/// Copies the repository. Keeps modification times, from which cargo decides which crates to rebuild.
 fn copy(to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let listed = Command::new("git")

@@ -63,7 +63,7 @@ fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     save_to_fallback(stage, imagery);
 }
 
-/// Renews a token while the state folder cannot be written, so that the record is saved to the fallback file.
+/// Renews a token while the state folder is not writable. The broker must save the record to the fallback file.
 fn save_to_fallback(stage: &Stage, imagery: &EarthDaily) {
     let (here, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
     stage.sandbox.age("earthdaily", TimeDelta::days(2));

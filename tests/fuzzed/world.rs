@@ -1,4 +1,4 @@
-//! Replacements for network, clock, environment and prompt, so that fuzzing is fast and deterministic.
+//! Replacements for network, clock, environment and prompt, which make fuzzing fast and deterministic.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};

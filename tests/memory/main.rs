@@ -31,7 +31,7 @@ const CANARIES: [Canary; 2] =
     [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
 
 impl Canary {
-    /// Replaces a text in a file with the secret. Another process joins the two pieces, so that this one never does.
+    /// Replaces a text in a file with the secret. Another process joins the two pieces, because this one must not.
     fn write(&self, file: &Path, instead_of: &str) {
         let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
         let done =
@@ -120,7 +120,7 @@ async fn dropped_secrets_leave_no_copies_in_memory() {
     let [record, client] = CANARIES;
     record.write(&home.join("state/earthdaily.json"), TOKEN);
     for style in ["basic", "body"] {
-        // Restores the client secret for which the record was issued. The previous round has replaced it in the file.
+        // Restores the client secret for which the record was issued. The previous round has replaced this secret in the file.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
         let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");

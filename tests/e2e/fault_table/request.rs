@@ -24,7 +24,7 @@ pub(crate) struct Request {
     pub(crate) once: bool,
     /// Whether a lost response can end the login, because the refresh token rotates.
     pub(crate) unrepeatable: bool,
-    /// Whether the request makes the login unusable, so that each test needs a new login.
+    /// Whether the request makes the login unusable. Then each test needs a new login.
     pub(crate) spends_the_login: bool,
 }
 

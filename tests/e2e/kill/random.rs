@@ -35,7 +35,7 @@ fn started(scene: &Scene) -> Child {
 }
 
 fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
-    // Sleeps for a random time, so that the signal does not depend on an event in the broker.
+    // Sleeps for a random time, because the signal must not depend on an event in the broker.
     std::thread::sleep(wait);
     if signal == Signal::KILL {
         child.kill().expect("killed");
