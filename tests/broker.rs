@@ -1,4 +1,4 @@
-//! The `broker` program that the tests run. As a target of this crate, it is built together with the tests.
+//! The `broker` program that the tests run. Cargo builds it with the tests, because it is a target of their crate.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Searches output and files for the secrets of tests.
+//! Searches output and files for leaked secrets. A canary is a fixed text in each secret, which the search looks for.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
-/// The text that each secret of tests and fake servers contains, so that a leak can be found.
+/// The canary: a text that each secret of tests and fake servers contains.
 pub const MARK: &str = "KANARIE";
 
 /// Secrets without [`MARK`]: defaults of the fake servers, and secrets in `bad-config`.
 const OTHERS: [&str; 3] = ["standin-api-token", "standin-password", "hunter"];
 
-/// The search texts: all marks in plain text, and as they appear in base64 (Basic headers, JWT claims).
+/// The search texts: [`MARK`] and [`OTHERS`] as plain text, and as they appear in base64 (Basic headers, JWT claims).
 static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut forms = Vec::new();
     for secret in [MARK].into_iter().chain(OTHERS) {
@@ -25,20 +25,20 @@ static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     forms
 });
 
-/// Returns the base64 characters that depend only on the text, if `before` bytes precede the text.
+/// Returns the base64 characters that depend only on `text`, if `before` other bytes come before `text`.
 fn encoded(engine: &impl Engine, text: &str, before: usize) -> String {
     let bytes = [&vec![0; before], text.as_bytes()].concat();
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     engine.encode(&bytes)[first..last].to_owned()
 }
 
-/// Returns the mark of the first secret in the text, if any.
+/// Returns the first search text that occurs in `text`, if any.
 #[must_use]
 pub fn secret_in(text: &str) -> Option<&'static str> {
     FORMS.iter().find(|form| text.contains(form.as_str())).map(String::as_str)
 }
 
-/// Asserts that the text contains no secret.
+/// Asserts that the text contains no secret. `place` names the text's origin in the panic message.
 ///
 /// # Panics
 /// If the text contains a secret.
@@ -54,7 +54,7 @@ pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        // Links and pipes are not searched.
+        // Skips links and pipes.
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
             wrong.extend(open_files(&path, own));
@@ -63,7 +63,7 @@ pub(crate) fn open_files(folder: &Path, own: &[PathBuf]) -> Vec<String> {
         else {
             continue;
         };
-        // A copy of the program is too large to search in each test.
+        // Skips copies of the program, which are too large to search in each test.
         if bytes.starts_with(b"\x7fELF") || own.contains(&path) {
             continue;
         }

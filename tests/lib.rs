@@ -32,7 +32,7 @@ pub use run::{Run, Started, is_log, louder};
 pub fn broker_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        // The path is target/PROFILE/deps/NAME-HASH.
+        // The test program's path is target/PROFILE/deps/NAME-HASH.
         let this = std::env::current_exe().expect("the path of this test");
         let profile = this.ancestors().nth(2).expect("the folder of this profile");
         let built = profile.join("broker-for-tests");
@@ -42,7 +42,7 @@ pub fn broker_binary() -> &'static Path {
         std::fs::create_dir_all(&folder).expect("a folder in target");
         let link = folder.join("broker");
         if link.read_link().ok().as_ref() != Some(&built) {
-            // Another test process may create the same link, so the rename must be atomic.
+            // Renames a temporary link, because another test process may create the same link.
             let temporary = folder.join(std::process::id().to_string());
             symlink(&built, &temporary).expect("a link");
             std::fs::rename(&temporary, &link).expect("the link named `broker`");
@@ -51,8 +51,8 @@ pub fn broker_binary() -> &'static Path {
     })
 }
 
-/// A home folder and an environment for one test. Fails the test if a secret is in stderr, in a file that other users
-/// can read, or in stdout of a command that prints no token.
+/// A home folder and an environment for one test. Fails the test if stderr, a file that other users can read, or the
+/// stdout of a command that prints no token contains a secret.
 pub struct Sandbox {
     folder: TempDir,
     env: BTreeMap<String, String>,
@@ -130,7 +130,7 @@ impl Sandbox {
         self.state().join(format!("{provider}.json"))
     }
 
-    /// Returns a provider's record. Adds the grant from EarthScope's own login file if the record refers to that file.
+    /// Returns a provider's record. If the record refers to EarthScope's own login file, adds the grant of that file.
     #[must_use]
     pub fn record(&self, provider: &str) -> Value {
         let bytes = std::fs::read(self.record_path(provider)).expect("a record");
@@ -145,7 +145,7 @@ impl Sandbox {
         self.home().join(".earthscope/default/tokens.json")
     }
 
-    /// Moves all timestamps of a provider's record back, as if this time had passed.
+    /// Moves all timestamps of a provider's record back by `by`, as if that time had passed.
     pub fn age(&self, provider: &str, by: TimeDelta) {
         age_file(&self.record_path(provider), by);
     }
@@ -207,7 +207,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // A second panic would hide why the test failed.
+        // During a panic, a second panic would abort and hide why the test failed.
         if !std::thread::panicking() {
             let own = self.own.lock().expect("the list");
             assert_eq!(canary::open_files(&self.home(), &own), [""; 0]);
@@ -215,7 +215,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// Adds the grant from EarthScope's own login file to a record, if the record refers to that file.
+/// If a record refers to EarthScope's own login file, adds the grant of that file to the record.
 pub fn join_shared(record: &mut Value) {
     let Some(path) = record["shared"]["path"].as_str() else { return };
     let login: Option<Value> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -225,7 +225,7 @@ pub fn join_shared(record: &mut Value) {
     }
 }
 
-/// Moves all timestamps in a record file back, as if this time had passed.
+/// Moves all timestamps in a record file back by `by`, as if that time had passed.
 pub fn age_file(path: &Path, by: TimeDelta) {
     let bytes = std::fs::read(path).expect("a record");
     let mut record = serde_json::from_slice(&bytes).expect("a record in JSON");
@@ -233,14 +233,14 @@ pub fn age_file(path: &Path, by: TimeDelta) {
     std::fs::write(path, record.to_string()).expect("a record written");
 }
 
-/// Starts a command from [`Sandbox::command`]. The arguments decide whether its stdout may contain a token.
+/// Starts a command from [`Sandbox::command`]. `words`, its arguments, decide whether stdout may contain a token.
 #[must_use]
 pub fn spawn(mut command: Command, words: &[&str]) -> Started {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
     started(child, words)
 }
 
-/// Wraps a running broker. The arguments decide whether its stdout may contain a token.
+/// Wraps a running broker. `words`, its arguments, decide whether stdout may contain a token.
 #[must_use]
 pub fn started(child: Child, words: &[&str]) -> Started {
     Started::new(child, Invocation::of(words))

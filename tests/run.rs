@@ -22,7 +22,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Asserts the exit code.
+    /// Asserts that the process has exited with this code.
     #[track_caller]
     #[must_use]
     pub fn ends(self, code: i32) -> Self {
@@ -87,7 +87,7 @@ impl Run {
 
 /// A running broker process, killed if the test panics.
 pub struct Started {
-    /// `None` after [`Started::finish`].
+    /// The process. `None` after [`Started::finish`].
     child: Option<Child>,
     invocation: Invocation,
 }
@@ -130,10 +130,10 @@ impl Drop for Started {
     }
 }
 
-/// What the output may contain, according to the command line.
+/// What the output of a command may contain, according to its arguments.
 #[derive(Clone, Copy)]
 pub(crate) struct Invocation {
-    /// `token`, `helper` and `inspect` may print secrets to stdout.
+    /// Whether the command may print secrets to stdout, as `token`, `helper` and `inspect` do.
     prints_token: bool,
     /// Whether [`louder`] adds `-vvv`.
     pub(crate) adds_log: bool,
@@ -147,14 +147,14 @@ impl Invocation {
     }
 }
 
-/// Returns `-vvv` if `BROKER_E2E_VVV` is 1 and the arguments contain none of `-v`, `-q` and `--`. The tests then search
-/// all log lines for secrets.
+/// Returns `-vvv` if `BROKER_E2E_VVV` is 1 and the arguments contain none of `-v`, `-q` and `--`. The tests
+/// then search all log lines for secrets.
 #[must_use]
 pub fn louder(words: &[&str]) -> &'static [&'static str] {
     let asked = std::env::var_os("BROKER_E2E_VVV").is_some_and(|value| value == "1");
     let own = |word: &str| word.starts_with("-v") || word.starts_with("-q") || word == "--quiet";
     let loud = |word: &str| own(word) || word == "--";
-    // `help` accepts no flags, and `exec` without `--` passes flags to the command.
+    // `help` accepts no flags, and `exec` without `--` passes flags to the command that it runs.
     let takes_flags = !matches!(words.first(), None | Some(&"help" | &"exec"));
     if asked && takes_flags && !words.iter().copied().any(loud) { &["-vvv"] } else { &[] }
 }

@@ -57,7 +57,7 @@ fn packaged(root: &Path) -> Option<String> {
     commit.is_ascii().then(|| commit.chars().take(10).collect())
 }
 
-/// Returns the commit and its date from the repository.
+/// Returns the id and date of the repository's current commit.
 fn in_repository(root: &Path) -> Option<String> {
     if git(root, &["rev-parse", "--show-prefix"])? != CRATE_PATH {
         return None;
@@ -70,7 +70,7 @@ fn in_repository(root: &Path) -> Option<String> {
 fn watch(root: &Path) {
     let path = |name: &str| Some(root.join(git(root, &["rev-parse", "--git-path", name])?));
     let existing = |name: &str| path(name).filter(|path| path.exists());
-    // The reflog changes at each commit and checkout. Without a reflog, the files with branches are watched.
+    // The reflog changes at each commit and checkout. Without a reflog, the script watches the branch files.
     let log = existing("logs/HEAD");
     let branches =
         if log.is_none() { [existing("refs/heads"), existing("packed-refs")] } else { [None, None] };
@@ -81,7 +81,7 @@ fn watch(root: &Path) {
 
 fn git(root: &Path, words: &[&str]) -> Option<String> {
     let mut git = Command::new("git");
-    // A git hook that runs this build sets these variables for its own repository.
+    // git sets these variables for its hooks. In a hook of another repository, they name that repository.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
         git.env_remove(name);
     }

@@ -27,7 +27,7 @@ fn main() {
     let binary = PathBuf::from(words.next().expect("the path of `broker`"));
     let rounds = words.next().map_or(15, |rounds| rounds.parse().expect("the number of rounds"));
     let stage = Stage::new(binary);
-    // The measurements alternate, so that other load on the machine affects all of them.
+    // The four measurements alternate, because other load on the machine should affect all of them alike.
     let mut taken = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         taken[0].push(stage.tasks(1));
@@ -72,7 +72,7 @@ impl Stage {
         self.folder.path().join("providers.toml")
     }
 
-    /// Measures the time from the first request to the last token, for concurrent tasks of one process.
+    /// Measures the time from the first call to the last token, for concurrent tasks of one process.
     fn tasks(&self, many: usize) -> Value {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         self.cold(|state| {
@@ -86,7 +86,7 @@ impl Stage {
         })
     }
 
-    /// Measures the time from the first start to the last exit, for concurrent processes.
+    /// Measures the time from the start of the first process to the exit of the last, for concurrent processes.
     fn processes(&self, many: usize) -> Value {
         self.cold(|state| {
             let all: Vec<_> = (0..many).map(|_| self.start(state)).collect();
@@ -103,7 +103,7 @@ impl Stage {
         command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the broker runs")
     }
 
-    /// Runs with an empty folder of records. Returns the time and the number of exchanges.
+    /// Calls `run` with an empty folder for records. Returns the time and the number of token exchanges.
     fn cold(&self, run: impl FnOnce(&Path)) -> Value {
         let state = tempfile::tempdir_in(self.folder.path()).expect("a folder");
         let before = self.service.exchanges();

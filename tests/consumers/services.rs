@@ -1,6 +1,6 @@
-//! Runs the fake servers in a process, for tests in other languages. `services [--rotation rotate] [--life 3600] …`
-//! prints a JSON line with the URLs. For each line on stdin, it prints the request counts of the `EarthScope` fake
-//! server. It exits when stdin is closed.
+//! A program that runs the fake servers, for tests in other languages. `services [--rotation rotate] [--life 3600] …`
+//! prints a JSON line with the URLs. For each line on stdin, the program prints the request counts of the `EarthScope`
+//! fake server. When stdin is closed, the program exits.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Demonstrates the broker with three fake services, so that no account is needed. `cargo run --example demo` runs
-//! commands; `cargo run --example demo -- --shell` opens a shell in which to type them.
+//! Demonstrates the broker with three fake services, which need no account. `cargo run --example demo` runs `broker`
+//! commands; `cargo run --example demo -- --shell` opens a shell in which the user types them.
 
 #![allow(
     clippy::unwrap_used,
@@ -63,7 +63,7 @@ impl Demo {
              [providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n\n\
              [providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"{EMAIL}\"\n",
             earthscope.url(),
-            // The shell uses the user's home folder, so the demo must not touch the login there.
+            // The shell uses the user's home folder, and must not change the user's EarthScope login there.
             sandbox.home().join(".earthscope").display(),
             earthdaily.auth_url(),
             carbonmapper.base_url(),
@@ -75,7 +75,7 @@ impl Demo {
         demo
     }
 
-    /// Returns the path of a link named `broker` to this program, which contains the command line too.
+    /// Returns the path of a link named `broker` to this program. Under that name, the program runs as `broker`.
     fn broker(&self) -> PathBuf {
         self.sandbox.home().join("broker")
     }
@@ -103,7 +103,7 @@ impl Demo {
         self.run(&["token", "earthscope"], "");
     }
 
-    /// Runs `broker login earthscope`, and approves the login as a user would who compares the code.
+    /// Runs `broker login earthscope`. Compares the code and approves the login, as a user would.
     fn log_in_with_browser(&self) {
         let words = ["login", "earthscope", "--no-browser"];
         show(&words, "");
@@ -141,7 +141,7 @@ impl Demo {
         command
     }
 
-    /// Opens a shell in which `broker` is this program, configured for the fake servers.
+    /// Opens a shell in which `broker` uses the fake servers.
     fn shell(&self) {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(self.sandbox.home()).chain(std::env::split_paths(&path));
@@ -163,7 +163,7 @@ impl Demo {
         }
         let status = command
             .env("PATH", path)
-            // `APP_DIRECTORY` hides a login of EarthScope's older tools, which the fake server must not get.
+            // `APP_DIRECTORY` hides the user's login of EarthScope's older tools, which the fake server must not get.
             .env("APP_DIRECTORY", self.sandbox.home())
             .env("BROKER_CONFIG", self.sandbox.config_path())
             .env("BROKER_STATE_DIR", self.sandbox.state())
@@ -173,7 +173,7 @@ impl Demo {
     }
 }
 
-/// Returns whether a variable may contain a real account's secret, or change the demo's configuration.
+/// Returns whether an environment variable may contain a real account's secret, or change the demo's configuration.
 fn is_of_a_service(name: &str) -> bool {
     let families = ["ES_", "EDS_", "CARBONMAPPER_", "BROKER_"];
     families.iter().any(|family| name.starts_with(family))

@@ -1,5 +1,5 @@
-//! Tests that the search for leaked secrets, which every sandbox makes, finds them. Tests that child processes get no
-//! secrets.
+//! Tests that a sandbox finds leaked secrets in the broker's output and files. The search looks for a canary, the text
+//! [`MARK`] in each secret. Also tests that child processes get no secrets.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 
 const CLIENT_SECRET: &str = "m2m-KANARIE";
 
-/// Three services, a sandbox configured for them, and an strace log of all started programs.
+/// Three fake services, a sandbox configured for them, and an strace log of all programs that the broker starts.
 struct Watched {
     seismic: EarthScope,
     methane: CarbonMapper,
@@ -68,7 +68,7 @@ impl Watched {
         self
     }
 
-    /// Runs `broker -vvv` under strace, and checks that only the output of `token` contains a secret.
+    /// Runs `broker -vvv` under strace, and checks that only the output of `broker token` contains a secret.
     fn run(&self, words: &[&str], input: &str) {
         let plain = self.sandbox.command(&[]);
         let mut strace = Command::new("strace");
@@ -119,7 +119,7 @@ fn lists(call: &str) -> [Vec<String>; 3] {
     lists
 }
 
-/// Fails without root, because the broker is not dumpable and only root can trace its arguments.
+/// Fails without root, because only root can trace a broker, which is not dumpable (`PR_SET_DUMPABLE`).
 fn need_strace() {
     crate::strace::need_strace();
     assert!(rustix::process::geteuid().is_root(), "run this test as root");
@@ -192,7 +192,7 @@ fn check(watched: &Watched) {
 }
 
 #[test]
-fn every_secret_of_a_fake_server_has_a_canary() {
+fn every_secret_of_a_fake_server_contains_the_leak_marker() {
     let watched = Watched::new();
     let run = |words: &[&str]| watched.sandbox.broker(words).ends(0);
     let _ = run(&["login", "earthscope"]);
@@ -208,7 +208,7 @@ fn every_secret_of_a_fake_server_has_a_canary() {
         for secret in [&record["grant"]["secret"], &record["tokens"][""]["secret"]] {
             let secret = secret.as_str().expect("a secret");
             assert!(secret.contains(MARK), "{provider}");
-            // The claims of a JWT need a canary of their own, because a leak may contain only part of the JWT.
+            // The claims of a JWT must contain a canary too, because a leak may contain only part of the JWT.
             let claims = secret.split('.').nth(1).expect("claims");
             assert!(secret_in(claims).is_some(), "{provider}: {secret}");
         }
@@ -219,7 +219,7 @@ fn every_secret_of_a_fake_server_has_a_canary() {
 }
 
 #[test]
-fn secret_search_finds_base64_encoded_secrets() {
+fn leak_search_finds_base64_encoded_secrets() {
     // Base64 of `ID:SECRET`, as in HTTP Basic. The id's length changes the encoding of the secret.
     for basic in ["eDpLQU5BUklF", "aWQ6S0FOQVJJRQ==", "aWQxOktBTkFSSUUx"] {
         assert!(secret_in(basic).is_some(), "{basic}");
@@ -232,7 +232,7 @@ fn secret_search_finds_base64_encoded_secrets() {
 
 #[test]
 #[should_panic(expected = "contains a secret and has mode 644")]
-fn sandbox_reports_a_world_readable_file_with_a_secret() {
+fn leak_search_finds_a_secret_in_a_world_readable_file() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("copy.json");
     std::fs::write(&file, MARK).expect("a file");
@@ -241,13 +241,13 @@ fn sandbox_reports_a_world_readable_file_with_a_secret() {
 
 #[test]
 #[should_panic(expected = "a secret (KANARIE…) is in stderr")]
-fn sandbox_reports_a_secret_on_stderr() {
+fn leak_search_finds_a_secret_on_stderr() {
     let _ = Sandbox::new().broker(&["token", MARK]);
 }
 
 #[test]
 #[should_panic(expected = "a secret is in stdout")]
-fn sandbox_reports_a_secret_on_stdout() {
+fn leak_search_finds_a_secret_on_stdout() {
     // `config show` prints the client id, which is not secret.
     let config = format!("[providers.earthdaily]\nclient_id = \"{MARK}\"\n");
     let _ = Sandbox::new().with_config(&config).broker(&["config", "show"]);

@@ -50,7 +50,7 @@ fn stored_scoped_token_is_reused_by_the_next_call() {
 }
 
 #[test]
-fn scoped_token_is_created_with_the_name_option() {
+fn scoped_token_gets_the_name_of_the_name_option() {
     let service = service();
     let sandbox = logged_in(&service);
     let _ = sandbox.broker(&["token", "carbonmapper", "--scope", "stac", "--name", "for the paper"]).token();

@@ -180,7 +180,7 @@ fn global_options_end_the_help_of_each_command() {
 }
 
 #[test]
-fn expires_flag_warns_if_the_token_is_shorter() {
+fn expires_flag_warns_if_the_token_expires_earlier() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!(
         "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\npassword = \"standin-password\"\n",
@@ -234,7 +234,7 @@ fn quiet_prints_no_messages_and_verbose_no_secret() {
 }
 
 #[test]
-fn closed_stdout_pipe_exits_with_141() {
+fn broker_exits_with_141_if_stdout_is_closed() {
     let (_service, sandbox) = imagery();
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let words = ["completions", "zsh"];

@@ -92,7 +92,7 @@ fn environment_variables_override_single_keys_of_a_file() {
 }
 
 #[test]
-fn variables_merge_into_tables_and_replace_whole_secrets() {
+fn environment_variables_add_to_tables_and_replace_secrets() {
     let sandbox = Sandbox::new()
         .with_config(
             "[providers.my-lab]\nkind = \"login\"\nsecrets = { a = { file = \"nowhere\" }, b = { env = \"B\" } }\n\
@@ -246,7 +246,7 @@ fn config_show_redacts_secrets_with_mistyped_keys() {
 }
 
 #[test]
-fn variable_that_names_no_provider_key_is_an_error() {
+fn environment_variable_for_an_unknown_key_is_an_error() {
     let sandbox = Sandbox::new().with_env("BROKER_PROVIDERS__EARTHDAILY", "x");
     let _ = sandbox.broker(&["config", "check"]).ends(5).says("BROKER_PROVIDERS__EARTHDAILY");
 }
@@ -259,7 +259,7 @@ fn status_lists_valid_providers_beside_an_invalid_one() {
 }
 
 #[test]
-fn environment_refresh_token_is_for_one_provider() {
+fn refresh_token_variable_is_not_used_by_second_provider() {
     let service = broker_testkit::EarthScope::start(broker_testkit::EarthScopeOptions::default());
     let config = format!("[providers.second]\nkind = \"earthscope\"\ndomain = \"{}\"\n", service.url());
     let token = service.issue_refresh_token();

@@ -1,4 +1,4 @@
-//! Tests that of many concurrent processes with an expired token, only one asks the service for a new one.
+//! Tests that only one of many concurrent `broker` processes (a crowd) renews an expired token at the service.
 
 use std::io::{PipeReader, Read};
 use std::process::Stdio;
@@ -15,7 +15,7 @@ const TOKEN: &[&str] = &["token", "earthscope"];
 struct Crowd {
     service: EarthScope,
     sandbox: Sandbox,
-    /// While a test holds this lock, the service does not respond.
+    /// While a test holds this mutex, the fake server does not respond.
     door: Arc<Mutex<()>>,
 }
 
@@ -60,7 +60,7 @@ impl Crowd {
         self.asked()
     }
 
-    /// Runs this many processes at once. They use the commands in rotation.
+    /// Runs this many `broker` processes at once. The first runs the first command, the next the next, in rotation.
     fn run(&self, processes: usize, commands: &[&[&str]]) -> Vec<Run> {
         let in_turn = commands.iter().cycle().take(processes);
         let all: Vec<_> = in_turn.map(|words| self.sandbox.start(words)).collect();
@@ -76,7 +76,7 @@ impl Crowd {
         assert_eq!(self.since(before), Asked { requests: 1, refreshes: 1, reuses: 0 });
     }
 
-    /// Makes the token expire, and delays the response until all other processes wait for the lock.
+    /// Makes the token expire and starts many processes. Delays the response to one until all others wait for the lock.
     fn all_wait_for_one(&self) -> (Vec<Run>, Asked) {
         let before = self.expire();
         let no_response = self.door.lock().expect("the door");
@@ -145,7 +145,7 @@ fn slow_token_response_is_not_requested_twice() {
 }
 
 #[test]
-fn waiting_processes_share_token_or_failure() {
+fn processes_that_wait_for_the_lock_share_token_or_failure() {
     let crowd = Crowd::new();
     let (runs, asked) = crowd.all_wait_for_one();
     let token = same(runs);
@@ -161,7 +161,7 @@ fn waiting_processes_share_token_or_failure() {
 }
 
 #[test]
-fn failed_renewal_does_not_affect_the_next_one() {
+fn failed_renewal_does_not_prevent_the_next_renewal() {
     let crowd = Crowd::new();
     for fault in [Fault::Status(503), Fault::Garbage, Fault::Html(200)].iter().cycle().take(rounds(20)) {
         crowd.service.fault("token", fault.clone());
@@ -172,7 +172,7 @@ fn failed_renewal_does_not_affect_the_next_one() {
         for run in failed {
             let _ = run.ends(4);
         }
-        // Processes that start after the failure share one more request.
+        // Processes that read the record after the failure share one more request.
         let again = usize::from(!succeeded.is_empty());
         assert_eq!(
             crowd.since(before),
@@ -187,7 +187,7 @@ fn failed_renewal_does_not_affect_the_next_one() {
 }
 
 #[test]
-fn different_concurrent_commands_all_succeed() {
+fn concurrent_token_force_and_status_commands_succeed() {
     const FORCED: usize = 8;
     let crowd = Crowd::new();
     let status = ["status", "earthscope", "--json"];
@@ -206,7 +206,7 @@ fn different_concurrent_commands_all_succeed() {
             assert!(["valid", "expired"].contains(&status["state"].as_str().expect("a state")), "{status}");
         }
         let asked = crowd.since(before);
-        // Each process with `--force` may send a request, and so may one of the others.
+        // Each process with `--force` may send a request, and so may one of the processes without.
         assert!((1..=FORCED + 1).contains(&asked.refreshes), "{asked:?}");
         assert_eq!((asked.requests, asked.reuses), (asked.refreshes, 0));
     }

@@ -10,7 +10,7 @@ use crate::stage::expired_with;
 const AWS: [&str; 6] = ["token", "earthscope", "--format", "aws", "--role", "s3-miniseed-v2"];
 const COOKIES: [&str; 4] = ["token", "earthdaily", "--format", "cookies"];
 
-/// Returns a login whose access token has expired.
+/// Returns an EarthScope server, and a sandbox with a login whose access token has expired.
 fn seismic() -> (EarthScope, Sandbox) {
     let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "");
     let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
@@ -36,7 +36,7 @@ fn aws_keys_are_stored_until_their_last_minute() {
     assert_eq!((service.count("token"), service.count("aws")), (1, 1), "the access token first");
     assert_eq!(key(&sandbox, &AWS), first);
     assert_eq!(key(&sandbox, &["helper", "aws", "earthscope", "--role", "s3-miniseed-v2"]), first);
-    // Keys for other parameters are requested and stored separately.
+    // AWS keys for other request parameters are requested and stored separately.
     let year = [&AWS[..], &["--param", "network=FDSN:UO", "--param", "year=2024"]].concat();
     let of_year = key(&sandbox, &year);
     assert_ne!(of_year, first);
@@ -47,7 +47,7 @@ fn aws_keys_are_stored_until_their_last_minute() {
     );
     let reordered = [&AWS[..], &["--param", "year=2024", "--param", "network=FDSN:UO"]].concat();
     assert_eq!((key(&sandbox, &reordered), service.count("aws")), (of_year, 2));
-    // In the last minute of their hour, the keys must be renewed before use.
+    // AWS keys are valid for an hour. In the last minute, the broker gets new keys.
     sandbox.age("earthscope", TimeDelta::seconds(3600 - 50));
     assert_ne!(key(&sandbox, &AWS), first);
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
@@ -61,7 +61,7 @@ fn aws_keys_are_stored_until_their_last_minute() {
 }
 
 #[test]
-fn error_for_refused_aws_keys_names_the_role() {
+fn error_names_the_role_whose_aws_keys_are_refused() {
     let (service, sandbox) = seismic();
     service.fault("aws", Fault::Status(503));
     let _ = key(&sandbox, &AWS);
@@ -82,7 +82,7 @@ fn error_for_refused_aws_keys_names_the_role() {
 }
 
 #[test]
-fn access_token_refused_for_aws_keys_is_replaced_once() {
+fn access_token_refused_by_aws_endpoint_is_replaced_once() {
     let (service, sandbox) = seismic();
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     let before = service.refreshes();
@@ -97,7 +97,7 @@ fn access_token_refused_for_aws_keys_is_replaced_once() {
 }
 
 #[test]
-fn api_url_from_environment_gets_no_access_token() {
+fn api_url_in_environment_gets_no_access_token_of_a_login() {
     let evil = EarthScope::start(EarthScopeOptions::default());
     let (service, sandbox) = expired_with(Rotation::Rotate, 0, "");
     let sandbox = sandbox.with_env("ES_RESOURCES__API_URL", evil.url());

@@ -54,7 +54,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn doctor_finds_nothing_and_changes_nothing_when_all_is_well() {
+fn doctor_without_problems_reports_none_and_changes_no_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let before = files(&sandbox.state());
     let run = sandbox.broker(&["doctor", "earthscope"]).ends(0);
@@ -82,7 +82,7 @@ fn doctor_offline_sends_no_request() {
 }
 
 #[test]
-fn doctor_tells_web_portals_and_outages_apart() {
+fn doctor_distinguishes_sign_in_pages_from_outages() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let sandbox = Sandbox::new();
     let url = service.url();
@@ -161,7 +161,7 @@ fn doctor_reports_all_problems_at_once() {
 }
 
 #[test]
-fn doctor_reports_mistakes_of_each_provider() {
+fn doctor_reports_configuration_errors_of_each_provider() {
     let sandbox = Sandbox::new()
         .with_config("[providers.earthscope]\ndomian = \"x\"\n[providers.lab]\nkind = \"none\"\n");
     let all = ["configuration.provider earthscope", "configuration.provider lab"];
@@ -176,7 +176,7 @@ fn doctor_reports_mistakes_of_each_provider() {
 }
 
 #[test]
-fn doctor_finds_a_login_that_has_expired() {
+fn doctor_reports_an_expired_login_but_no_expired_token() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     assert_eq!(ids(&sandbox, &["earthscope"]), [""; 0], "an expired token renews automatically");
     service.fault_always("token", Fault::Status(503));
@@ -193,7 +193,7 @@ fn doctor_finds_a_login_that_has_expired() {
 }
 
 #[test]
-fn doctor_finds_an_unusable_record() {
+fn doctor_reports_a_damaged_record_and_a_linked_record() {
     let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     std::fs::write(sandbox.record_path("earthscope"), "half").expect("a file");
     assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["login.required earthscope"]);
@@ -206,7 +206,7 @@ fn doctor_finds_an_unusable_record() {
 }
 
 #[test]
-fn doctor_finds_unreadable_secrets_and_runs_no_command() {
+fn doctor_reports_missing_secrets_and_runs_no_command() {
     let sandbox = Sandbox::new();
     let (ran, secret) = (sandbox.home().join("ran"), sandbox.home().join("secret"));
     let ask = |source: &str| {
@@ -230,7 +230,7 @@ fn doctor_finds_unreadable_secrets_and_runs_no_command() {
 }
 
 #[test]
-fn doctor_finds_conflicts_with_other_tools() {
+fn doctor_reports_conflicts_with_the_services_own_tools() {
     let sandbox = Sandbox::new().with_config(
         "[providers.earthscope]\n[providers.lab]\nkind = \"earthscope\"\nprofile = \"Default\"\n",
     );
@@ -297,7 +297,7 @@ impl Drop for Untrusted {
 
 #[test]
 #[ignore = "needs openssl"]
-fn doctor_tells_untrusted_issuer_from_other_tls_errors() {
+fn doctor_distinguishes_untrusted_certificates_from_tls_errors() {
     let sandbox = Sandbox::new();
     let run = |words: &[&str]| {
         let output = Command::new("openssl").args(words).current_dir(sandbox.home()).output();
@@ -384,7 +384,7 @@ fn doctor_tells_untrusted_issuer_from_other_tls_errors() {
 }
 
 #[test]
-fn doctor_reports_a_requested_pause() {
+fn doctor_reports_the_retry_after_time_of_a_service() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     sandbox.age("earthscope", TimeDelta::days(2));
     let headers = vec![("retry-after".to_owned(), "600".to_owned())];
@@ -406,9 +406,9 @@ fn doctor_finds_a_configured_provider_without_a_secret() {
     assert_eq!(ids(&sandbox, &["--offline"]), [""; 0]);
 }
 
-/// Some paths contain the text of a finding, because `doctor` must not recognize findings by their text.
+/// Some file names imitate the text of a finding. `doctor` must not recognize findings by their text.
 #[test]
-fn doctor_reports_a_readable_secret_file_with_odd_name() {
+fn doctor_reports_a_readable_secret_file_with_any_name() {
     let sandbox = Sandbox::new();
     for name in [" holds the secret ", "x holds the secret of y: chmod 600", "tokens.json"] {
         let config = sandbox.home().join(name);

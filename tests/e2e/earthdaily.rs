@@ -9,7 +9,7 @@ fn with(service: &EarthDaily) -> Sandbox {
 }
 
 #[test]
-fn secret_in_environment_needs_no_configuration() {
+fn client_secret_in_environment_needs_no_configuration() {
     let service = EarthDaily::start(EarthDailyOptions::default());
     let sandbox = with(&service).with_env("EDS_SECRET", "standin-api-token");
     let token = sandbox.broker(&["token", "earthdaily"]).token();
@@ -19,7 +19,7 @@ fn secret_in_environment_needs_no_configuration() {
 }
 
 #[test]
-fn variables_of_the_official_python_client_are_read() {
+fn env_variables_of_official_python_client_are_used() {
     let options = EarthDailyOptions {
         client_id: "legacy:id".into(),
         secret: "s p%c/é KANARIE".into(),
@@ -45,7 +45,7 @@ fn variables_of_the_official_python_client_are_read() {
 }
 
 #[test]
-fn client_auth_body_sends_credentials_in_the_body() {
+fn client_auth_body_setting_sends_credentials_in_body() {
     let service =
         EarthDaily::start(EarthDailyOptions { accept: Auth::BodyOnly, ..EarthDailyOptions::default() });
     let config = format!(
@@ -59,7 +59,7 @@ fn client_auth_body_sends_credentials_in_the_body() {
 }
 
 #[test]
-fn lifetime_is_from_expires_in_else_jwt_else_one_hour() {
+fn token_lifetime_is_from_expires_in_else_jwt_else_1h() {
     for (form, jwt, lifetime) in [
         (ExpiresIn::Number, false, 7200),
         (ExpiresIn::String, false, 7200),

@@ -1,4 +1,5 @@
-//! Tests where EarthDaily and Carbon Mapper secrets come from. Values of different sources are never combined.
+//! Tests from which files and variables the broker reads EarthDaily and Carbon Mapper secrets. The broker never
+//! combines values of two sources.
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
 }
 
-/// Returns a sandbox with an unreachable proxy, so that no request reaches a real service.
+/// Returns a sandbox with an unreachable proxy, which keeps requests from real services.
 fn sandbox() -> Sandbox {
     Sandbox::new().with_env("HTTPS_PROXY", "http://127.0.0.1:9")
 }
@@ -61,7 +62,7 @@ fn each_secret_source_of_official_tools_is_sufficient() {
 }
 
 #[test]
-fn profile_variable_selects_an_ini_section() {
+fn eds_ini_profile_variable_selects_an_ini_section() {
     let service = service();
     let text = format!(
         "[default]\nEDS_SECRET = wrong-KANARIE\nEDS_AUTH_URL = {0}\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {0}\n",
@@ -77,7 +78,7 @@ fn profile_variable_selects_an_ini_section() {
 }
 
 #[test]
-fn named_file_without_secret_is_an_error() {
+fn file_named_by_variable_without_a_secret_is_an_error() {
     let service = service();
     for (variable, text, says) in [
         ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "EDS_SECRET"),
@@ -100,7 +101,7 @@ fn named_file_without_secret_is_an_error() {
 }
 
 #[test]
-fn first_secret_source_is_not_combined_with_others() {
+fn values_of_two_secret_sources_are_not_combined() {
     let (first, second) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -120,7 +121,7 @@ fn first_secret_source_is_not_combined_with_others() {
 }
 
 #[test]
-fn url_in_environment_never_gets_secret_from_a_file() {
+fn auth_url_in_environment_gets_no_secret_from_a_file() {
     let (own, evil) = (service(), service());
     let sandbox = sandbox();
     let text = format!(
@@ -155,7 +156,7 @@ fn secret_files_in_working_folder_are_not_read() {
 }
 
 #[test]
-fn env_file_is_not_combined_with_other_sources() {
+fn env_file_is_not_combined_with_other_secret_sources() {
     let (own, other) = (service(), service());
     let sandbox = sandbox();
     let path = file(
@@ -180,9 +181,9 @@ fn env_file_is_not_combined_with_other_sources() {
     assert!(other.seen().is_empty(), "variables of the environment are ignored");
 }
 
-/// The env file's secret and URL replace the configured ones. Tokens of the two secrets are stored separately.
+/// Secret and URL in the file of `--env-file` replace configured values. Tokens of each secret are stored separately.
 #[test]
-fn env_file_wins_over_the_configuration() {
+fn env_file_flag_wins_over_the_configuration() {
     let (configured, named) = (service(), service());
     let config =
         |secret: &str| format!("[providers.earthdaily]\nauth_url = \"{}\"\n{secret}", configured.auth_url());
@@ -199,13 +200,13 @@ fn env_file_wins_over_the_configuration() {
     let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\n"));
     let with_bare = ["token", "earthdaily", "--env-file", &bare];
     let _ = sandbox.broker(&with_bare).ends(4).says("https://api.earthdaily.com/");
-    // If only the env file has a secret, the configured URL is used.
+    // If the env file has a secret and no URL, the secret goes to the configured URL.
     sandbox.write_config(&config(""));
     assert!(configured.access_is_live(&sandbox.broker(&with_bare).token()));
 }
 
 #[test]
-fn invalid_env_file_is_reported() {
+fn invalid_env_file_is_an_error_that_names_file_or_key() {
     let sandbox = sandbox().with_env("EDS_SECRET", SECRET);
     for (name, text, says) in [
         ("words.env", "EDS_SECRET=KANARIE\nKANARIE KANARIE\n", "words.env:2"),
@@ -272,7 +273,7 @@ fn carbonmapper(service: &CarbonMapper) -> Sandbox {
 }
 
 #[test]
-fn token_in_environment_is_used_only_without_login() {
+fn token_in_environment_is_used_if_no_login_is_stored() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let env_token = "opaque-KANARIE-token";
     let sandbox = carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", env_token);
@@ -287,7 +288,7 @@ fn token_in_environment_is_used_only_without_login() {
         "another-KANARIE",
         "not the earlier token"
     );
-    // A token from the environment is not stored as a grant, and a login takes precedence.
+    // A token from the environment is not stored as a grant, and a stored login takes precedence.
     assert!(sandbox.record("carbonmapper").get("grant").is_none());
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let login = ["login", "carbonmapper", "--password-stdin"];
@@ -311,7 +312,7 @@ fn expired_token_in_environment_is_not_used() {
 }
 
 #[test]
-fn token_in_environment_is_for_one_provider() {
+fn token_variable_is_not_used_for_a_renamed_provider() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config =
         format!("[providers.second]\nkind = \"carbonmapper\"\nbase_url = \"{}\"\n", service.base_url());
@@ -320,7 +321,7 @@ fn token_in_environment_is_for_one_provider() {
 }
 
 #[test]
-fn password_in_env_file_wins_over_configured_one() {
+fn password_in_env_file_wins_over_configured_password() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!(
         "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"else@example.org\"\npassword = {{ env = \"OWN\" }}\n",

@@ -68,7 +68,7 @@ fn token_command_with_login_flag_starts_a_login() {
 }
 
 #[test]
-fn tokens_are_renewed_with_and_without_rotation() {
+fn tokens_are_renewed_whether_or_not_refresh_tokens_rotate() {
     for rotation in [Rotation::Keep, Rotation::Omit, Rotation::Rotate, Rotation::RotateDetectReuse] {
         let service = service(rotation);
         let sandbox = with(&service);
@@ -108,7 +108,7 @@ fn refused_refresh_token_is_not_sent_again() {
 }
 
 #[test]
-fn denied_and_expired_codes_have_distinct_errors() {
+fn denied_and_expired_device_codes_have_distinct_errors() {
     let denied = service(Rotation::Keep);
     denied.deny_all();
     let _ = with(&denied).broker(&["login", "earthscope"]).ends(6).fails_with("access_denied");
@@ -118,7 +118,7 @@ fn denied_and_expired_codes_have_distinct_errors() {
 }
 
 #[test]
-fn client_secret_needs_no_login() {
+fn token_command_with_client_secret_needs_no_login() {
     let options =
         EarthScopeOptions { client_secret: Some(CLIENT_SECRET.into()), ..EarthScopeOptions::default() };
     let service = EarthScope::start(options);
@@ -156,7 +156,7 @@ fn user_login_and_client_secret_tokens_are_separate() {
     sandbox.write_config(&with_secret);
     let client_token = sandbox.broker(&["token", "earthscope"]).token();
     assert_ne!(user_token, client_token);
-    // The client credentials have not replaced the user's login.
+    // The record still contains the user's login after the client credentials were used.
     sandbox.write_config(&with_login);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), user_token);
     sandbox.age("earthscope", TimeDelta::days(2));
@@ -200,7 +200,7 @@ fn login_accepts_a_refresh_token_from_stdin() {
 }
 
 #[test]
-fn refresh_token_in_environment_starts_a_new_login() {
+fn refresh_token_in_environment_works_without_a_login() {
     let service = service(Rotation::RotateDetectReuse);
     let bootstrap = service.issue_refresh_token();
     let sandbox = with(&service).with_env("ES_OAUTH2__REFRESH_TOKEN", &bootstrap);
@@ -225,7 +225,7 @@ fn logout_revokes_the_login_and_deletes_the_record() {
     let _ = log_in(&service, &sandbox);
     let stored =
         sandbox.record("earthscope")["grant"]["secret"].as_str().expect("a refresh token").to_owned();
-    // If the revocation fails, the login is kept.
+    // If the service does not revoke the login, `logout` keeps the record.
     service.fault_always("revoke", Fault::CutBefore);
     let _ = sandbox.broker(&["logout", "earthscope"]).ends(4).fails_with("network_unreachable");
     assert!(sandbox.record_path("earthscope").exists());
@@ -240,7 +240,7 @@ fn logout_revokes_the_login_and_deletes_the_record() {
 }
 
 #[test]
-fn local_logout_sends_no_request() {
+fn logout_with_local_flag_sends_no_request() {
     let service = service(Rotation::Keep);
     let sandbox = with(&service);
     let _ = log_in(&service, &sandbox);
@@ -271,7 +271,7 @@ fn signal_during_renewal_waits_until_token_is_saved() {
         let _ = log_in(&service, &sandbox);
         sandbox.age("earthscope", TimeDelta::days(2));
         service.forget_seen();
-        // The response with the new refresh token is slow, so the signal arrives before.
+        // The service delays the response with the new refresh token, so the signal arrives first.
         service.fault("token", Fault::Delay(Duration::from_millis(300)));
         let child = sandbox.start(&["token", "earthscope"]);
         assert!(service.wait_for("token", 1, A_MOMENT));
@@ -328,7 +328,7 @@ fn rotated_refresh_token_of_malformed_response_is_saved() {
 }
 
 #[test]
-fn transient_error_codes_with_status_400_are_transient() {
+fn oauth_server_error_code_with_status_400_is_transient() {
     for code in ["temporarily_unavailable", "server_error"] {
         let service = service(Rotation::Keep);
         let sandbox = with(&service);
@@ -342,7 +342,7 @@ fn transient_error_codes_with_status_400_are_transient() {
 }
 
 #[test]
-fn service_error_text_is_sanitized_for_the_terminal() {
+fn user_name_from_the_service_is_sanitized_in_messages() {
     let service = EarthScope::start(EarthScopeOptions {
         user_subject: "a\u{1b}[31mb\n\u{202e}c".into(),
         interval: Some(1),

@@ -55,12 +55,12 @@ fn exec_passes_tokens_only_in_environment_variables() {
     assert_eq!(imagery.exchanges(), 1, "stored tokens are used");
 }
 
-/// Prints process id, signal masks and open files. Omits the real-time signals, some of which the C library uses.
+/// A script that prints process id, signal masks and open files. Omits real-time signals: the C library uses some.
 const INHERITED: &str = "echo $$; sed -n 's/^Sig\\(Ign\\|Blk\\):.*\\(........\\)$/\\1 \\2/p' /proc/self/status; \
                          ls /proc/self/fd; exit 7";
 
 #[test]
-fn exec_replaces_its_process_and_keeps_signals_and_files() {
+fn exec_command_inherits_process_id_signals_and_open_files() {
     let (_imagery, _methane, sandbox) = two();
     let inherited = |child: Started| {
         let number = format!("{}\n", child.id());
@@ -105,7 +105,7 @@ fn exec_exits_like_a_shell_if_the_command_cannot_run() {
 }
 
 #[test]
-fn exec_without_dashes_prints_a_hint_that_can_be_pasted() {
+fn exec_without_dashes_suggests_the_corrected_command() {
     let (_imagery, _methane, sandbox) = two();
     let bin = sandbox.home().join("bin");
     std::fs::create_dir(&bin).expect("a folder");
@@ -161,7 +161,7 @@ fn exec_refuses_two_providers_with_the_same_variable() {
 }
 
 #[test]
-fn exec_inside_exec_sets_the_variables_of_both() {
+fn nested_exec_sets_the_token_variables_of_both_providers() {
     let (_imagery, _methane, sandbox) = two();
     let inner = sandbox.command(&[]).get_program().to_owned();
     let inner = inner.to_str().expect("a path");

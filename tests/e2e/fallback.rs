@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::stage::expired_with;
 
-/// A renewed token in a fallback file, because a file replaced the state folder before the response.
+/// A renewed token that the broker saved to a fallback file, because the test had replaced the state folder by a file.
 struct FallbackSave {
     service: EarthScope,
     sandbox: Sandbox,
@@ -47,7 +47,7 @@ impl FallbackSave {
 }
 
 #[test]
-fn unsaved_record_goes_to_fallback_file_and_is_restored() {
+fn record_is_saved_to_fallback_file_and_restored_later() {
     let save = fallback_save();
     let FallbackSave { service, sandbox, runtime, .. } = &save;
     let token = save.run.clone().says(&runtime.join("broker").display().to_string()).token();
@@ -67,7 +67,7 @@ fn unsaved_record_goes_to_fallback_file_and_is_restored() {
     assert_eq!((service.refreshes(), service.reuse_events()), (3, 0));
 }
 
-/// Returns a sandbox with a fallback file, and an older record in the state folder.
+/// Returns a service, a sandbox with an older record in the state folder, and the path of its fallback file.
 fn fallback_and_older() -> (EarthScope, Sandbox, PathBuf) {
     let save = fallback_save();
     save.restore_folder();
@@ -84,7 +84,7 @@ fn edit(path: &Path, change: impl Fn(&mut serde_json::Value)) {
 #[test]
 fn record_with_newer_grant_wins_over_the_fallback_file() {
     let (service, sandbox, fallback) = fallback_and_older();
-    // Recorded failures may raise the revision of the older record, so revisions cannot decide which is newer.
+    // Each recorded failure raises the revision of a record, so a higher revision does not mean a newer grant.
     edit(&sandbox.record_path("earthscope"), |record| record["revision"] = 99.into());
     age_file(&fallback, TimeDelta::hours(25));
     let token = sandbox.broker(&["token", "earthscope"]).token();
@@ -101,14 +101,14 @@ fn newer_login_wins_over_older_fallback_file() {
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
     let token = sandbox.broker(&["token", "earthscope"]).token();
-    // The test restores the fallback file, as if the logout had not found its folder.
+    // Writes the old fallback file again, as if the logout had not found the file.
     sandbox.write(&fallback, &String::from_utf8(old).expect("text"));
     edit(&fallback, |record| record["revision"] = 99.into());
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
 }
 
 #[test]
-fn next_call_restores_the_fallback_file_without_renewal() {
+fn next_token_call_restores_fallback_file_without_request() {
     let (_service, sandbox, fallback) = fallback_and_older();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(!fallback.exists());

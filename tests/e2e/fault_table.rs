@@ -14,7 +14,7 @@ use cell::{Cell, run};
 use hitch::{Hitch, hitches};
 use request::{Request, requests};
 
-/// The number of tests that run at once, each with its own service and process.
+/// The number of table rows that are tested at once, each with its own fake server and broker process.
 const CONCURRENT: usize = 4;
 
 /// The number of faults tested with one login, if the request does not change the login.
@@ -28,7 +28,7 @@ fn every_fault_at_every_request_matches_the_table() {
     let cells = run_all(&requests, &hitches);
     let rows: Vec<_> = cells.iter().map(|((r, h), cell)| (&requests[*r], &hitches[*h], cell)).collect();
     let observed = table::text(&rows);
-    // Unlike `println`, this prints even if the test passes.
+    // Prints even if the test passes, unlike `println`.
     std::io::stdout().write_all(observed.as_bytes()).expect("stdout");
 
     let broken: String =
@@ -44,7 +44,7 @@ fn every_fault_at_every_request_matches_the_table() {
     assert!(others.is_empty(), "the results differ from fault-table.md (- table, + result):\n{others}");
 }
 
-/// Formats the results that no fault may cause, if any.
+/// Formats the results of a row that no fault may cause, such as a lost login.
 fn violations(request: &Request, hitch: &Hitch, cell: &Cell) -> Option<String> {
     let place = format!("{} | {} | {}", request.kind, request.name, hitch.name);
     let broken = cell.broken.join("; ");

@@ -49,7 +49,7 @@ fn service_fault_exits_with_4_until_the_service_recovers() {
 }
 
 #[test]
-fn redirect_of_the_token_endpoint_is_refused() {
+fn redirect_by_the_token_endpoint_is_not_followed() {
     let (service, sandbox) = imagery();
     let trap = EarthDaily::start(EarthDailyOptions::default());
     service.fault_always("token", Fault::Redirect(trap.auth_url()));
@@ -79,7 +79,7 @@ fn stored_token_is_used_without_network_until_expiry() {
 }
 
 #[test]
-fn retry_after_delays_the_next_request_and_is_reported() {
+fn retry_after_prevents_a_retry_and_is_in_the_error() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -88,7 +88,7 @@ fn retry_after_delays_the_next_request_and_is_reported() {
 }
 
 #[test]
-fn wrong_secret_and_wrong_environment_are_refused() {
+fn http_401_and_403_of_token_endpoint_are_refusals() {
     let (service, sandbox) = imagery();
     let sandbox = sandbox.with_env("EDS_SECRET", "wrong-KANARIE");
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(6).says("HTTP 401");
@@ -114,7 +114,7 @@ fn new_token_that_has_already_expired_is_an_error() {
     service.set_date_skew(-86_400);
     let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     assert!((3500..=3605).contains(&json["expires_in"].as_i64().expect("seconds")), "{json}");
-    // With a correct clock, a token with a negative `expires_in` has already expired.
+    // The service's clock is correct again, so a token with a negative `expires_in` has already expired.
     service.set_date_skew(0);
     service.fault_always("token", Fault::edit(|answer| answer["expires_in"] = (-5).into()));
     let run = sandbox.broker(&["token", "earthdaily", "--force"]).ends(4).fails_with("token_expired");
@@ -186,7 +186,7 @@ fn unwritable_state_folder_fails_before_requests() {
     let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
     let requests = service.seen().len();
-    // A file instead of the folder also stops root, who ignores modes.
+    // Root can write to a folder of any mode, so a file takes the place of the folder.
     let blocked = sandbox.home().join("blocked");
     std::fs::write(&blocked, "").expect("a file");
     let state = blocked.display().to_string();
@@ -198,7 +198,7 @@ fn unwritable_state_folder_fails_before_requests() {
 }
 
 #[test]
-fn caller_with_valid_token_does_not_wait_for_lock() {
+fn caller_with_valid_token_does_not_wait_for_a_renewal() {
     let (service, sandbox) = seismic();
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
@@ -228,7 +228,7 @@ fn world_writable_state_folder_is_refused() {
 }
 
 #[test]
-fn signal_during_a_retry_pause_prevents_the_retry() {
+fn signal_while_broker_waits_to_retry_prevents_the_retry() {
     let (service, sandbox) = imagery();
     let headers = vec![("Retry-After".to_owned(), "2".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
@@ -240,7 +240,7 @@ fn signal_during_a_retry_pause_prevents_the_retry() {
     assert_eq!(service.count("token"), 1);
 }
 
-/// Starts `broker` eight times while the test holds the lock. Releases the lock when all of them wait.
+/// Starts eight `broker` processes while the test holds the record's lock. Releases the lock when all eight wait.
 fn eight_waiting(sandbox: &Sandbox, words: &[&str]) -> Vec<Started> {
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
     let lock = std::fs::File::create(sandbox.state().join("earthdaily.lock")).expect("a lock file");
@@ -288,7 +288,7 @@ fn error_messages_redact_every_encoding_of_a_secret() {
     let secret = r#"s3cr/t+va"l\ue&x"#;
     let sandbox = sandbox.with_env("EDS_SECRET", secret);
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(6);
-    // The service's error repeats the secret in all encodings in which the broker sent it.
+    // The service's error response repeats the secret in all encodings in which the broker had sent the secret.
     let header = service.seen()[0].header("authorization").expect("a header").to_owned();
     let encoded = "s3cr%2Ft%2Bva%22l%5Cue%26x";
     let repeated =

@@ -39,7 +39,7 @@ const NASTY: [&[u8]; 16] = [
     b"\x1b[2J",
 ];
 
-/// Mutates a file: flips bits, and cuts, repeats or inserts pieces of this or another file.
+/// Returns a mutated copy of a corpus file: flips bits, and cuts, repeats or inserts pieces of this or another file.
 fn mutated(file: &[u8], other: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = file.to_vec();
     for _ in 0..=dice.below(3) {
@@ -102,7 +102,7 @@ macro_rules! smoke {
         })*
 
         #[test]
-        fn every_target_has_a_smoke_run_and_a_fuzz_target() {
+        fn every_fuzz_target_is_in_the_smoke_test_and_in_cargo_fuzz() {
             assert_eq!(TARGETS.map(|target| target.0), [$($name),*]);
             for (name, ..) in TARGETS {
                 let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fuzz/fuzz_targets/{name}.rs"));

@@ -1,5 +1,5 @@
-//! Tests each service of the gallery with the configuration that `broker add` writes. A fake server accepts exactly the
-//! requests in `gallery/NAME.json`, which follow the service's documentation.
+//! Tests each service of the gallery, the services that `broker add` can configure, with the written configuration. A
+//! fake server accepts exactly the requests in `gallery/NAME.json`, which follow the service's documentation.
 
 mod service;
 
@@ -29,7 +29,7 @@ fn text_of(path: &str) -> String {
 /// Where the user provides the password.
 #[derive(Clone, Copy, PartialEq)]
 enum Password {
-    /// In the standard input of `broker login`.
+    /// On the standard input of `broker login`.
     Stdin,
     /// In the environment variable that a commented line of the configuration names.
     Variable,
@@ -171,7 +171,7 @@ fn test(name: &str) {
     };
     for way in ways {
         let case = Case::new(name, &spec, *way);
-        // With a configured password, the broker logs in automatically, so runs without a login do not apply.
+        // With a configured password, the broker logs in automatically, so runs that expect no login are skipped.
         let fits = |run: &&Value| run["known_password"] != false || *way == Password::Stdin;
         for run in case.spec["runs"].as_array().expect("runs").iter().filter(fits) {
             case.run(run);
@@ -190,7 +190,7 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
     object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
 }
 
-/// Adds a program to PATH that prints an answer for the expected arguments, and fails for others.
+/// Adds a program to PATH that prints the listed output for the listed arguments, and fails for other arguments.
 fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
     let folder = sandbox.home().join("bin");
     let path = folder.join(program["name"].as_str().expect("a name"));

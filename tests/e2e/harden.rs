@@ -11,7 +11,7 @@ use broker_testkit::{EarthDaily, EarthDailyOptions, Fault};
 use crate::stage::program;
 use crate::user::User;
 
-/// Starts a broker that waits for a response. The shell allows core dumps.
+/// Starts a broker that waits for a response, from a shell that allows core dumps.
 fn waiting(user: &User, service: &EarthDaily, sandbox: &Sandbox) -> Child {
     service.fault("token", Fault::Hang);
     let mut command = dumping(sandbox, "7", &["token", "earthdaily"]);
@@ -39,7 +39,7 @@ fn stage() -> (User, EarthDaily, Sandbox) {
     (user, service, sandbox)
 }
 
-/// Returns whether this user can open the file.
+/// Returns whether `user` can open the file.
 fn reads(user: &User, path: &str) -> bool {
     let mut command = Command::new("sh");
     command.args(["-c", "exec < \"$0\"", path]).stderr(Stdio::null());
@@ -48,7 +48,7 @@ fn reads(user: &User, path: &str) -> bool {
 }
 
 #[test]
-fn waiting_broker_is_not_dumpable_or_readable() {
+fn memory_of_a_running_broker_is_not_dumped_or_readable() {
     let (user, service, sandbox) = stage();
     let mut broker = waiting(&user, &service, &sandbox);
     let of = |child: &Child, file: &str| format!("/proc/{}/{file}", child.id());
@@ -70,9 +70,9 @@ fn waiting_broker_is_not_dumpable_or_readable() {
 }
 
 #[test]
-fn exec_child_keeps_core_limit_and_is_readable() {
+fn exec_child_keeps_its_core_limit_and_stays_readable() {
     let (user, _service, sandbox) = stage();
-    // `cat` shows that another process can read the shell's environment.
+    // `cat` succeeds only if another process can read the shell's environment.
     let script = "ulimit -S -c; cat /proc/$$/environ > /dev/null && echo open";
     for words in [
         vec!["exec", "earthdaily", "--", "sh", "-c", script],
@@ -86,7 +86,6 @@ fn exec_child_keeps_core_limit_and_is_readable() {
     }
 }
 
-/// Runs many commands as an unprivileged user.
 #[test]
 fn commands_work_for_an_unprivileged_user() {
     let (user, _service, sandbox) = stage();

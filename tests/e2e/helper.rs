@@ -45,7 +45,7 @@ fn texts(output: &Output) -> (String, String) {
     (out.into_owned(), err.into_owned())
 }
 
-/// Returns `text` with the host of the test. Asserts that docs/programs.md contains `text`.
+/// Replaces the example host in `text` with the test's host. Asserts that docs/programs.md contains `text`.
 #[track_caller]
 fn documented(text: &str, host: &str) -> String {
     let page = include_str!("../../docs/programs.md");

@@ -1,4 +1,4 @@
-//! Tests that files, pipes, proxies and programs of other users can do no harm.
+//! Tests that files, pipes, proxies and programs of other users cannot block the broker or get secrets.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ fn make_pipe(path: &Path) {
 }
 
 #[test]
-fn configuration_that_is_an_idle_pipe_is_refused() {
+fn configuration_file_that_is_an_idle_pipe_is_refused() {
     let (_service, sandbox, config) = imagery();
     std::fs::remove_file(sandbox.config_path()).expect("it is there");
     make_pipe(&sandbox.config_path());
@@ -41,7 +41,7 @@ fn configuration_that_is_an_idle_pipe_is_refused() {
     let named: Vec<_> = named.iter().map(String::as_str).collect();
     let child = spawn(sandbox.command_under(&["timeout", "60"], &named), &named);
     let _ = finish(child).ends(5).fails_with("config_unreadable");
-    // A pipe that a process writes to is read like a file.
+    // The broker reads a pipe with a writer like a file.
     let file = sandbox.home().join("piped.toml");
     sandbox.write(&file, &config);
     let script = "cat \"$1\" | \"$0\" --config /dev/stdin token earthdaily";
@@ -97,7 +97,7 @@ fn fallback_folder_owned_by_another_user_is_not_used() {
         std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
         let run = finish(child).ends(0).says("WARNING");
         assert_eq!(std::fs::read_dir(runtime.join("broker")).expect("a folder").count(), 0, "{mode:o}");
-        // The broker uses the next possible folder, which must be private.
+        // The broker uses the next possible fallback folder, which must be private.
         let mut words = run.err.split([' ', '\n']).map(|word| word.trim_end_matches([':', ';', ',', '.']));
         let fallback = words.find(|word| word.starts_with('/') && word.contains("/earthscope-"));
         std::fs::remove_file(fallback.expect("a path")).expect("the fallback file");

@@ -37,7 +37,7 @@ fn config(sandbox: &Sandbox) -> String {
 }
 
 #[test]
-fn imported_env_file_is_no_longer_needed() {
+fn token_works_after_the_imported_env_file_is_deleted() {
     let service = service();
     let sandbox = Sandbox::new();
     let path = file(&sandbox, "EDS.env", &env_of(&service));
@@ -124,7 +124,7 @@ fn import_ignores_a_table_header_inside_a_toml_string() {
 }
 
 #[test]
-fn import_does_not_combine_with_other_client_settings() {
+fn import_does_not_add_a_secret_to_another_clients_table() {
     let service = service();
     let before = "[providers.earthdaily]\nclient_id = \"else\"\n";
     let sandbox = Sandbox::new().with_config(before);
@@ -154,7 +154,7 @@ fn import_does_not_combine_with_other_client_settings() {
 }
 
 #[test]
-fn import_tells_the_user_to_remove_a_readable_file() {
+fn import_suggests_removing_an_env_file_others_can_read() {
     let service = service();
     let sandbox = Sandbox::new();
     let path = file(&sandbox, "my EDS.env", &env_of(&service));
@@ -168,7 +168,7 @@ fn import_tells_the_user_to_remove_a_readable_file() {
 }
 
 #[test]
-fn import_does_not_use_refresh_token_of_active_variable() {
+fn import_refuses_refresh_token_that_environment_provides() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let token = service.issue_refresh_token();
@@ -190,7 +190,7 @@ fn import_does_not_use_refresh_token_of_active_variable() {
 }
 
 #[test]
-fn login_file_of_the_older_earthscope_cli_is_used() {
+fn import_lists_and_uses_the_older_earthscope_clis_login() {
     let service = EarthScope::start(EarthScopeOptions::default());
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
     let sandbox = Sandbox::new().with_config(&config);
@@ -379,7 +379,7 @@ fn import_writes_password_from_environment_to_a_file() {
 
 #[test]
 #[ignore = "needs root: makes a device"]
-fn import_does_not_replace_a_device_file() {
+fn import_does_not_write_to_a_device_as_configuration() {
     let (service, sandbox) = (service(), Sandbox::new());
     let path = file(&sandbox, "EDS.env", &env_of(&service));
     let device = sandbox.home().join("null");

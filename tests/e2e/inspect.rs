@@ -101,7 +101,7 @@ fn status_shows_details_of_a_named_provider() {
 }
 
 #[test]
-fn status_names_the_next_command() {
+fn status_suggests_the_command_that_gets_a_token() {
     let sandbox = Sandbox::new().with_env("LANG", "C");
     let row = |sandbox: &Sandbox, name: &str| {
         let out = sandbox.broker(&["status"]).ends(0).out;

@@ -23,7 +23,7 @@ fn refresh_intent_is_saved_before_the_refresh_request() {
     assert!(after["revision"].as_u64() > during["revision"].as_u64());
 }
 
-/// Kills the broker after the service has replaced the refresh token and before the response.
+/// Kills the broker after the service has replaced the refresh token, and before the service responds.
 fn kill_before_response(service: &EarthScope, sandbox: &Sandbox) {
     service.fault("token", Fault::HangAfter);
     let child = sandbox.start(&["token", "earthscope"]);
@@ -36,7 +36,7 @@ fn kill_before_response(service: &EarthScope, sandbox: &Sandbox) {
 }
 
 #[test]
-fn error_says_that_a_kill_lost_the_login() {
+fn error_says_that_a_killed_renewal_ended_the_login() {
     let (service, sandbox) = expired(Rotation::RotateDetectReuse, 0);
     kill_before_response(&service, &sandbox);
     let interrupted_at = " at 20";
@@ -47,7 +47,7 @@ fn error_says_that_a_kill_lost_the_login() {
 }
 
 #[test]
-fn login_survives_a_kill_if_service_has_a_grace_period() {
+fn login_survives_a_kill_if_old_refresh_token_still_works() {
     let (service, sandbox) = expired(Rotation::RotateDetectReuse, 1);
     kill_before_response(&service, &sandbox);
     let token = sandbox.broker(&["token", "earthscope"]).token();
@@ -64,7 +64,7 @@ fn revoked_login_is_not_reported_as_interrupted() {
 }
 
 #[test]
-fn failed_request_clears_the_refresh_intent() {
+fn failed_refresh_request_clears_the_refresh_intent() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault_always("token", Fault::Status(429));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
@@ -76,7 +76,7 @@ fn failed_request_clears_the_refresh_intent() {
 }
 
 #[test]
-fn refresh_is_repeated_once_if_the_response_is_lost() {
+fn refresh_request_is_repeated_if_its_response_is_lost() {
     for (rotation, grace) in [(Rotation::Keep, 0), (Rotation::Omit, 0), (Rotation::RotateDetectReuse, 1)] {
         let (service, sandbox) = expired(rotation, grace);
         service.fault("token", Fault::CutAfter);
@@ -87,7 +87,7 @@ fn refresh_is_repeated_once_if_the_response_is_lost() {
 }
 
 #[test]
-fn refresh_is_repeated_only_once_if_all_responses_are_lost() {
+fn refresh_request_is_sent_twice_if_no_response_arrives() {
     let (service, sandbox) = expired(Rotation::Keep, 0);
     service.fault_always("token", Fault::CutAfter);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
@@ -97,7 +97,7 @@ fn refresh_is_repeated_only_once_if_all_responses_are_lost() {
 }
 
 #[test]
-fn error_says_that_a_lost_response_lost_the_login() {
+fn error_says_that_a_lost_response_ended_the_login() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault("token", Fault::CutAfter);
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused").says(" at 20");
@@ -105,7 +105,7 @@ fn error_says_that_a_lost_response_lost_the_login() {
 }
 
 #[test]
-fn records_of_other_versions_are_read_and_keep_fields() {
+fn records_of_other_broker_versions_work_and_keep_fields() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let mut record = sandbox.record("earthscope");
     // Version 0.1.0 wrote records without `revision`.
@@ -138,7 +138,7 @@ fn refresh_token_in_a_malformed_response_is_saved() {
         assert!(service.access_is_live(&token), "{part}");
         assert_eq!(service.count("token"), 2, "{part}: sent again with the saved refresh token");
     }
-    // A refresh token in an error response is ignored, because the service may repeat the sent one.
+    // The broker ignores a refresh token in an error response, because the service may repeat the token of the request.
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let body = r#"{"refresh_token":"KANARIE-b","error":1e400}"#.to_owned();
     service.fault("token", Fault::Answer { status: 400, headers: Vec::new(), body });
@@ -147,7 +147,7 @@ fn refresh_token_in_a_malformed_response_is_saved() {
 }
 
 #[test]
-fn waiting_processes_report_that_a_kill_lost_the_login() {
+fn waiting_processes_say_that_a_kill_ended_the_login() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     kill_before_response(&service, &sandbox);
     service.fault_always("token", Fault::Delay(Duration::from_millis(200)));
@@ -161,11 +161,11 @@ fn waiting_processes_report_that_a_kill_lost_the_login() {
 }
 
 #[test]
-fn suspended_process_reads_the_response_when_continued() {
+fn process_stopped_longer_than_its_timeout_reads_response() {
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() };
     let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));
-    // Another process waits for a response that never comes, until the stopped process would have timed out.
+    // A broker process for this server waits longer than the `timeout` of the stopped process.
     let silent = EarthDaily::start(EarthDailyOptions::default());
     silent.fault_always("token", Fault::Hang);
     let config =
@@ -175,7 +175,7 @@ fn suspended_process_reads_the_response_when_continued() {
     let child = sandbox.start(&["token", "earthscope"]);
     assert!(service.wait_for("token", 1, Duration::from_secs(30)));
     signal(&child, "STOP");
-    // This call takes longer than the stopped process's `timeout`, as a suspension by a batch system may.
+    // This call takes 800 ms, longer than the stopped process's `timeout`. Batch systems may stop processes that long.
     let _ = other.broker(&["token", "earthdaily"]).ends(4).fails_with("timeout");
     signal(&child, "CONT");
     let token = finish(child).token();

@@ -44,7 +44,7 @@ impl Desktop {
         let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
         let runtime = sandbox.home().join("runtime");
         std::fs::create_dir(&runtime).expect("a folder");
-        // D-Bus activation is off, so that only the test starts the keyring.
+        // Disables D-Bus activation, because only the test may start the keyring.
         let bus = sandbox.home().join("bus.conf");
         let rules = "<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth>\
              <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\
@@ -111,7 +111,7 @@ impl Desktop {
         self.wait_until("locked");
     }
 
-    /// Counts the broker's items in the keyring.
+    /// Counts the broker's keys in the keyring.
     fn items(&self) -> usize {
         let words = [
             "--session",
@@ -133,7 +133,7 @@ impl Desktop {
         finish(spawn(command, &words))
     }
 
-    /// Adds providers with these names, all for the same service.
+    /// Adds providers with these names to the configuration, all for the same service.
     fn add(&self, names: &[String]) {
         let config = std::fs::read_to_string(self.sandbox.config_path()).expect("a file");
         let auth_url = self.service.auth_url();
@@ -231,7 +231,7 @@ fn concurrent_first_logins_create_one_keyring_key() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn token_is_saved_if_keyring_is_locked_during_the_login() {
+fn token_is_saved_if_user_locks_keyring_during_login() {
     let mut desktop = Desktop::new();
     let hold = desktop.service.hold("token");
     let child = desktop.sandbox.start(&TOKEN);
@@ -247,7 +247,7 @@ fn token_is_saved_if_keyring_is_locked_during_the_login() {
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn migration_keeps_the_keyring_key_of_a_running_login() {
+fn store_migration_keeps_keyring_key_of_a_running_login() {
     let desktop = Desktop::new();
     desktop.add(&["other".to_owned()]);
     let _ = desktop.sandbox.broker(&TOKEN).token();
@@ -258,14 +258,14 @@ fn migration_keeps_the_keyring_key_of_a_running_login() {
     drop(hold);
     let token = finish(child).token();
     assert_eq!(desktop.sandbox.broker(&["token", "other"]).token(), token);
-    // The key is deleted when the last record is no longer sealed with it.
+    // The broker deletes the key when no record is sealed with the key.
     let _ = desktop.migrate_to_file().ends(0).prints("other: keyring -> file");
     assert_eq!(desktop.items(), 0);
 }
 
 #[test]
 #[ignore = "needs gnome-keyring and dbus"]
-fn finished_migration_deletes_the_keyring_key() {
+fn store_migration_of_all_records_deletes_keyring_key() {
     let desktop = Desktop::new();
     let token = desktop.sandbox.broker(&TOKEN).token();
     let link = desktop.sandbox.record_path("another");
@@ -304,7 +304,7 @@ fn sealed_record_without_its_keyring_key_is_an_error() {
     let mut desktop = Desktop::new();
     let _ = desktop.sandbox.broker(&TOKEN).token();
     let before = std::fs::read(desktop.sandbox.record_path("earthdaily")).expect("a record");
-    // Without the keyring, as if the files were copied to another machine.
+    // Stops the keyring, as if the files were copied to another machine.
     desktop.stop_keyring();
     std::fs::remove_dir_all(desktop.sandbox.home().join(".local/share/keyrings")).expect("removed");
     desktop.start_keyring();

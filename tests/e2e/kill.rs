@@ -1,5 +1,5 @@
-//! Stops `broker` anywhere in an exchange. The record must be complete and the login must work. If a rotated refresh
-//! token is lost before the save, the next call must say so.
+//! Stops `broker` with signals at any point of a token exchange. Then the record must be complete, and the login must
+//! work. If the signal came before a rotated refresh token was saved, the next call must say that the login is lost.
 
 mod points;
 mod random;
@@ -46,7 +46,7 @@ impl Case {
 /// The signal that stops a run, and when.
 struct Stop {
     signal: Signal,
-    /// The time or system call of the signal, for failure messages.
+    /// The time or system call at which the signal was sent, for failure messages.
     at: String,
 }
 
@@ -77,7 +77,7 @@ struct Before {
     token: Value,
 }
 
-/// Counts what the stopped runs had done.
+/// Counts how far the stopped runs had come.
 #[derive(Default)]
 struct Tally(BTreeMap<&'static str, usize>);
 
@@ -128,7 +128,7 @@ impl Scene {
         let _ = self.sandbox.broker_reading(&words, &refresh).ends(0);
     }
 
-    /// Makes the stored token expire, so that the next call renews the token.
+    /// Makes the stored token expire. The next call will renew the token.
     fn expire(&self) -> Before {
         self.sandbox.age("earthscope", TimeDelta::days(2));
         self.service.forget_seen();
@@ -139,7 +139,7 @@ impl Scene {
         }
     }
 
-    /// Checks record and login after a stopped run, and runs the command again.
+    /// Runs the command again after a stopped run, and checks record and login.
     fn check_after(&mut self, before: &Before, stop: &Stop, ended: &Output) {
         let what = format!("{}, {stop}", self.case.name);
         self.wait_for_service(before);
@@ -161,7 +161,7 @@ impl Scene {
             (false, 0) => "before the request",
             (false, _) => "in the window",
         });
-        // If the process is killed before it saves the response, no client can keep a rotated login.
+        // No client can keep a rotated login if it is killed before it saves the response.
         let unavoidable = stop.signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
         if unavoidable && next.code == 3 {
             self.check_loss_is_reported(&next, &what);
@@ -171,7 +171,7 @@ impl Scene {
         self.check_folder(&what);
     }
 
-    /// Waits until the service has processed all requests, including delayed ones.
+    /// Waits until the service has processed all received requests, including delayed requests.
     fn wait_for_service(&self, before: &Before) {
         let since = Instant::now();
         let acted =
@@ -188,7 +188,7 @@ impl Scene {
             self.tally.count("ended before");
             assert!(ended.stdout.ends_with(b"\n"), "{what}: exit 0 without a token: {ended:?}");
         } else if status.signal() == Some(number) {
-            // A signal may end the process before the handler is installed, when no request was sent yet.
+            // Before the broker installs its signal handler, a signal may end the process. No request is sent by then.
             let early = signal == Signal::KILL || self.service.count("token") == 0;
             assert!(early, "{what}: the signal was not delayed");
         } else {
@@ -251,7 +251,7 @@ impl Scene {
     }
 }
 
-/// Prints a line even if the test passes, unlike `println`.
+/// Prints a line. Unlike `println`, prints even if the test passes.
 fn say(line: &str) {
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).expect("stdout");
 }

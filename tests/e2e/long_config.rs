@@ -3,7 +3,7 @@
 use broker::{ErrorKind, Setup, TokenRequest};
 use broker_e2e::Sandbox;
 
-/// Ways to write a provider in TOML, and some with errors.
+/// Ways to write the provider `lab` in TOML, some with errors.
 const SPELLINGS: [&str; 14] = [
     "[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB\" }\nheader = \"X-Lab\"\n",
     "  [providers.lab] # ours\r\n\tkind = \"static\"\r\ntoken = { env = \"LAB\" }\r\nheader = \"X-Lab\"\r\n",
@@ -79,7 +79,7 @@ fn source_provider_in_a_long_config_file_is_read() {
     }
 }
 
-/// The command may run `broker` for another provider, so `exec` passes on all settings.
+/// The program that `exec` runs may call `broker` for another provider, so `exec` passes the settings of all providers.
 #[test]
 fn exec_passes_settings_of_all_providers_but_no_secrets() {
     let lab =
@@ -93,7 +93,7 @@ fn exec_passes_settings_of_all_providers_but_no_secrets() {
     assert_eq!(run.ends(0).out, "BROKER_PROVIDERS__LAB__TOKEN_URL=https://example.org/other\n");
 }
 
-/// With only part of a table, the broker could send the secret to another URL than the whole table names.
+/// If the broker read only part of a provider's table, it could miss the URL and send the secret to the default URL.
 #[test]
 fn unrequested_provider_is_not_read_in_part() {
     let part = "providers.lab.kind = \"static\"\n";

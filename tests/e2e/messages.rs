@@ -34,7 +34,7 @@ impl Transcript {
     }
 }
 
-/// Replaces ports, which differ in each run.
+/// Replaces port numbers, which differ in each run.
 fn without_changing_parts(text: &str) -> String {
     let mut parts = text.split("127.0.0.1:");
     let mut clean = parts.next().unwrap_or_default().to_owned();

@@ -15,7 +15,7 @@ use crate::strace::{self, Call};
 const MIGRATE: [&str; 2] = ["store", "migrate"];
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 
-/// Migrates to the `BROKER_STORE` value `there` with a fault, and then to `back`, once for each system call.
+/// Migrates the store to `there` (a value of `BROKER_STORE`) with a fault, and then to `back`, once per system call.
 fn at_each_call(
     mut sandbox: Sandbox,
     there: &str,
@@ -110,7 +110,7 @@ fn migrate_seals_a_record_in_a_fallback_file() {
     let token = sandbox.broker(&["token", "earthscope", "--force"]).token();
     sandbox.write_config(&(with_key(&sandbox, "a") + &config));
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthscope: file -> key");
-    // The test restores the unsealed fallback file, as if its removal had failed.
+    // Writes the unsealed fallback file again, as if `migrate` had failed to remove the file.
     std::fs::write(&fallback, copy).expect("written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&fallback, mode).expect("a mode");
@@ -140,7 +140,7 @@ fn migrate_warns_of_unsealed_quarantined_files() {
 }
 
 #[test]
-fn migrate_continues_after_an_unreadable_record() {
+fn migrate_continues_with_other_records_after_an_error() {
     let (_service, config, sandbox) = imagery();
     sandbox.write_config(&config);
     let token = sandbox.broker(&["token", "earthdaily"]).token();

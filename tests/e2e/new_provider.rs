@@ -10,7 +10,7 @@ use broker_testkit::{TokenService, TokenServiceOptions};
 
 use crate::writing::block;
 
-/// A name whose spellings as crate, module and type all differ.
+/// A provider name that is spelled differently as crate, module and type.
 const NAME: &str = "tide-gauge2";
 
 fn root() -> PathBuf {
@@ -22,7 +22,7 @@ fn target() -> PathBuf {
     broker_binary().ancestors().nth(2).expect("a target folder").to_owned()
 }
 
-/// Copies the repository. Keeps modification times, so that cargo rebuilds only changed crates.
+/// Copies the repository. Keeps modification times, from which cargo decides which crates to rebuild.
 fn copy(to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let listed = Command::new("git")
@@ -47,7 +47,7 @@ fn copy(to: &Path) {
     }
 }
 
-/// Follows the printed steps. Each names a file, a line, and the lines to add below that line.
+/// Follows the steps that `new-provider` prints. Each names a file, a line, and the lines to add below that line.
 fn follow(output: &str, root: &Path) -> usize {
     let mut followed = 0;
     for part in output.split("\n\n") {

@@ -47,7 +47,7 @@ fn refresh_token(sandbox: &Sandbox) -> String {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn stored_token_needs_no_request() {
+fn stored_token_is_returned_without_a_request() {
     // If the server sends no interval, the broker polls every 5 s.
     let options = Options { interval: None, ..Options::default() };
     let service = Service::start(&options);
@@ -88,7 +88,7 @@ fn concurrent_callers_use_rotating_refresh_token_once() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn refresh_token_without_rotation_is_kept() {
+fn refresh_token_that_does_not_rotate_stays_stored() {
     let options = Options { rotate: false, ..Options::default() };
     let service = Service::start(&options);
     let sandbox = logged_in(&service);

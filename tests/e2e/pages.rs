@@ -1,4 +1,4 @@
-//! Tests that links in the documentation resolve, and that all error codes are documented.
+//! Tests that links in the documentation resolve, and that the page on errors lists all error codes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

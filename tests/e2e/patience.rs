@@ -1,4 +1,4 @@
-//! Tests `Retry-After`, locks that are not released, and clock changes.
+//! Tests `Retry-After`, locks that another process does not release, and clock changes.
 
 use broker_e2e::Sandbox;
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScopeOptions, Fault};
@@ -35,7 +35,7 @@ fn retry_after_applies_to_all_processes() {
 }
 
 #[test]
-fn stored_token_is_used_during_a_retry_after_pause() {
+fn stored_token_is_used_until_retry_after_has_passed() {
     let (service, sandbox) = imagery();
     let stored = sandbox.broker(&["token", "earthdaily"]).token();
     service.fault("token", asking_for("3600"));
@@ -50,7 +50,7 @@ fn stored_token_is_used_during_a_retry_after_pause() {
 }
 
 #[test]
-fn retry_after_is_limited_to_a_day() {
+fn longer_retry_after_counts_as_one_day() {
     for retry_after in ["99999999999", "18446744073709551615"] {
         let (service, sandbox) = imagery();
         service.fault("token", asking_for(retry_after));
@@ -72,10 +72,10 @@ fn invalid_retry_after_is_ignored() {
 }
 
 #[test]
-fn lock_timeout_error_names_the_owning_process() {
+fn lock_timeout_error_names_the_process_with_the_lock() {
     let (service, sandbox) = imagery();
     std::fs::create_dir_all(sandbox.state()).expect("a folder");
-    // The lock file is empty, because its owner wrote no process id.
+    // The lock file contains no process id, so the broker must ask the system which process has the lock.
     let lock = std::fs::File::create(sandbox.state().join("earthdaily.lock")).expect("a lock file");
     lock.lock().expect("locked");
     let this = format!("process {}", std::process::id());
@@ -94,7 +94,7 @@ fn lock_timeout_error_names_the_owning_process() {
 fn token_issued_in_the_future_is_not_used() {
     let (service, sandbox) = imagery();
     let first = sandbox.broker(&["token", "earthdaily"]).token();
-    // The record looks as if the clock was two days ahead when the token was issued.
+    // Moves the record's times two days ahead, as if the clock had been ahead when the token was issued.
     sandbox.age("earthdaily", TimeDelta::days(-2));
     let second = sandbox.broker(&["token", "earthdaily"]).token();
     assert_ne!(first, second, "its age is unknown");
@@ -105,7 +105,7 @@ fn token_issued_in_the_future_is_not_used() {
 }
 
 #[test]
-fn clock_change_of_30_seconds_keeps_the_stored_token() {
+fn clock_set_back_30_seconds_keeps_the_stored_token() {
     let (service, sandbox) = imagery();
     let stored = sandbox.broker(&["token", "earthdaily"]).token();
     sandbox.age("earthdaily", TimeDelta::seconds(-30));
@@ -114,7 +114,7 @@ fn clock_change_of_30_seconds_keeps_the_stored_token() {
 }
 
 #[test]
-fn recorded_failure_from_the_future_is_ignored() {
+fn recorded_failure_with_a_future_time_is_ignored() {
     let (service, sandbox) = imagery();
     service.fault("token", asking_for("3600"));
     let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);

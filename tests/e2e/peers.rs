@@ -41,12 +41,12 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// aws/aws-cli#10628: the token cache was written in place, and readers saw half of a file.
+/// aws/aws-cli#10628: a process overwrote the token cache in place, and other processes read half of the file.
 #[test]
 fn readers_never_see_a_half_written_record() {
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), "");
     log_in(&service, &sandbox);
-    // The weak count tells readers when the writer has ended, even by a panic.
+    // The `Arc`'s count tells readers when the writer has ended, even by a panic.
     let writing = Arc::new(());
     let running = Arc::downgrade(&writing);
     let until_done = |read: &dyn Fn()| {
@@ -73,14 +73,14 @@ fn readers_never_see_a_half_written_record() {
     assert_eq!((service.refreshes(), service.reuse_events()), (40, 0));
 }
 
-/// databricks/cli#6759: a process waited for the lock, and then sent the old refresh token that it had read before.
+/// databricks/cli#6759: after waiting for the lock, a process sent the old refresh token that it had read before.
 #[test]
 fn waiting_process_sends_the_current_refresh_token() {
     let scopes = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let config = format!("scope = \"offline_access {}\"", scopes.join(" "));
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), &config);
     log_in(&service, &sandbox);
-    // Each scope needs its own access token, so each process must use the refresh token of the process before.
+    // Each process gets a token for another scope, so each needs the refresh token that the previous process received.
     service.fault_always("token", Fault::Delay(Duration::from_millis(50)));
     let start = |scope: &&str| sandbox.start(&["token", "earthscope", "--scope", scope]);
     let all: Vec<_> = scopes.iter().map(start).collect();
@@ -112,7 +112,7 @@ fn response_without_refresh_token_keeps_the_stored_one() {
 const OF_A: &str = "e30.eyJlbWFpbCI6ImFAZXhhbXBsZS5vcmcifQ.c2ln";
 const OF_B: &str = "e30.eyJlbWFpbCI6ImJAZXhhbXBsZS5vcmcifQ.c2ln";
 
-/// Stores user A's login with two tokens, a failure and unknown fields. Returns all texts that identify A.
+/// Stores user A's login with two tokens, a recorded failure and unknown fields. Returns all texts that identify A.
 fn store_login_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
     service.fault("token", Fault::edit(|answer| answer["id_token"] = OF_A.into()));
     log_in(service, sandbox);
@@ -171,7 +171,7 @@ fn login_of_another_user_removes_data_of_the_first_user() {
 fn concurrent_processes_with_login_flag_start_one_login() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
     service.approve_all();
-    // The processes race for the login in about half of the rounds.
+    // In about half of the rounds, a second process starts its login before the first has finished.
     for round in 1..=6 {
         let all: Vec<_> = (0..8).map(|_| sandbox.start(&["token", "earthscope", "--login"])).collect();
         let runs: Vec<_> = all.into_iter().map(finish).collect();
@@ -194,7 +194,7 @@ fn explicit_logins_run_one_at_a_time() {
     }
 }
 
-/// Returns whether the broker reuses a new token of this lifetime, or `None` if the token became too old to tell.
+/// Returns whether the broker reuses a new token of this lifetime, or `None` if the test was too slow to tell.
 fn is_reused(service: &EarthScope, sandbox: &Sandbox, lifetime: u64) -> Option<bool> {
     let (began, before) = (Instant::now(), service.count("token"));
     let made = sandbox.broker(&["token", "earthscope", "--force"]).token();
@@ -227,9 +227,9 @@ fn temporary_fault_keeps_the_login() {
         Fault::Html(403),
         Fault::Garbage,
         Fault::Hang,
-        // The service has replaced the refresh token, and accepts the old one once more.
+        // With this fault, the service has replaced the refresh token, and accepts the old one once more.
         Fault::HangAfter,
-        // The broker repeats requests with these faults at once.
+        // After these faults, the broker repeats the request without a pause.
         Fault::CutBefore,
         Fault::CutAfter,
         Fault::Truncated,

@@ -32,7 +32,7 @@ impl SmallDisk {
 
     fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
-        // The copy fails when the disk is full.
+        // Writes until the disk is full, when the copy fails.
         let _ = std::io::copy(&mut std::io::repeat(b'x'), &mut std::fs::File::create(&path).expect("a file"));
         path
     }
@@ -52,7 +52,7 @@ fn move_records(from: &Path, to: &Path) {
 
 #[test]
 #[ignore = "needs root and mount"]
-fn full_or_read_only_disk_fails_before_requests() {
+fn full_or_read_only_disk_is_reported_before_requests() {
     let (service, sandbox) = expired();
     let disk = SmallDisk::mount(sandbox.home().join("disk"), "256k");
     move_records(&sandbox.state(), &disk.0);
@@ -69,7 +69,7 @@ fn full_or_read_only_disk_fails_before_requests() {
     assert!(service.access_is_live(&token));
     let left = std::fs::read_dir(&disk.0).expect("a folder").count();
     assert_eq!(left, 2, "the record and its lock");
-    // A stored token can be read from a full disk.
+    // The broker can read a stored token from a full disk.
     let _ = disk.fill();
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
     disk.remount("ro");
@@ -77,7 +77,7 @@ fn full_or_read_only_disk_fails_before_requests() {
     assert_eq!((service.refreshes(), service.reuse_events()), (2, 0));
 }
 
-/// Runs the broker under strace, which changes the results of system calls for these paths, or for all.
+/// Runs the broker under strace, which changes results of system calls. With paths in `of`, only calls for these paths.
 fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&str]) -> Run {
     let mut strace: Vec<_> = ["strace", "-f", "-qq", "-o", "/dev/null"].map(str::to_owned).to_vec();
     for path in of {
@@ -98,7 +98,7 @@ const NO_LOCKS: &str = "flock:error=ENOLCK";
 
 #[test]
 #[ignore = "needs strace"]
-fn status_reports_file_system_and_lock_scope() {
+fn status_reports_network_file_system_and_its_lock_file() {
     let (_service, sandbox) = expired();
     let run = sandbox.broker(&["status", "-v"]).ends(0);
     assert!(run.err.contains(&sandbox.state().display().to_string()), "{}", run.err);
@@ -114,14 +114,14 @@ fn status_reports_file_system_and_lock_scope() {
 
 #[test]
 #[ignore = "needs strace"]
-fn file_system_without_flock_uses_a_lock_of_the_host() {
+fn processes_without_flock_share_a_lock_of_their_host() {
     let (service, sandbox) = expired();
     let store = [sandbox.state(), sandbox.state().join("earthscope.lock")];
     let words = ["token", "earthscope"];
     let run = under_strace(&sandbox, &[NO_LOCKS], &store, &words);
     let token = run.token();
     assert!(service.access_is_live(&token));
-    // Without flock, concurrent processes use a lock of this host, so only one renews the token.
+    // Without flock, all processes of this host use the same substitute lock, so only one renews the token.
     sandbox.age("earthscope", TimeDelta::days(2));
     service.forget_seen();
     let tokens: Vec<_> = std::thread::scope(|scope| {
@@ -135,7 +135,7 @@ fn file_system_without_flock_uses_a_lock_of_the_host() {
 
 #[test]
 #[ignore = "needs strace"]
-fn quota_error_at_fdatasync_fails_before_requests() {
+fn disk_quota_error_is_reported_before_any_request() {
     let (service, sandbox) = expired();
     let quota = ["fdatasync:error=EDQUOT"];
     let run = under_strace(&sandbox, &quota, &[], &["token", "earthscope"]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use broker_e2e::{Run, Sandbox, finish, signal};
 use chrono::TimeDelta;
 
-/// A sandbox with the test plugin, whose fault the test selects by a mode.
+/// A sandbox with the faulty test plugin `odd.sh`. A mode selects the fault.
 struct Odd {
     sandbox: Sandbox,
     script: PathBuf,
@@ -233,7 +233,7 @@ fn record_does_not_contain_plugin_arguments() {
 }
 
 #[test]
-fn plugin_gets_the_time_of_a_lost_request() {
+fn plugin_gets_the_time_of_a_request_without_response() {
     let odd = Odd::new();
     let sent_at = || {
         let saved = std::fs::read_to_string(odd.file("saved-request")).expect("a request");
@@ -297,7 +297,7 @@ fn plugin_gets_no_grant_of_another_issuer() {
 }
 
 #[test]
-fn changed_plugin_settings_use_separate_tokens() {
+fn changed_plugin_settings_get_a_separate_token() {
     let odd = Odd::new();
     odd.configure("settings = { url = \"https://a.example\" }");
     let first = odd.set_mode("good").token().token();
@@ -308,7 +308,7 @@ fn changed_plugin_settings_use_separate_tokens() {
 }
 
 #[test]
-fn signal_waits_until_plugin_response_is_saved() {
+fn signal_ends_broker_after_plugin_response_is_saved() {
     let odd = Odd::new();
     let child = odd.set_mode("waits").sandbox.start(&["token", "odd"]);
     until("no request", Duration::from_secs(20), || odd.file("asked").exists());

@@ -1,4 +1,4 @@
-//! Tests `--rejected`, which reports a token that the service has rejected.
+//! Tests `--rejected`, with which the caller reports a token that the service has rejected.
 
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
@@ -33,7 +33,7 @@ fn repeated_report_of_a_rejected_token_replaces_it_once() {
 }
 
 #[test]
-fn new_token_rejected_within_30_seconds_is_an_error() {
+fn token_rejected_within_30_s_of_its_issue_is_an_error() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &first).token();
     let _ = reject(&sandbox, &second).ends(4).fails_with("token_rejected");
@@ -45,7 +45,7 @@ fn new_token_rejected_within_30_seconds_is_an_error() {
 }
 
 #[test]
-fn rejected_flag_without_a_token_means_the_stored_token() {
+fn rejected_flag_without_a_token_replaces_stored_token() {
     let (service, sandbox, first) = seismic();
     let second = sandbox.broker(&["token", "earthscope", "--rejected"]).token();
     assert_ne!(second, first);
@@ -83,7 +83,7 @@ fn rejected_token_is_not_printed_while_service_is_down() {
 }
 
 #[test]
-fn rejected_token_stays_until_a_new_login() {
+fn rejected_token_stays_stored_until_a_new_login() {
     let (service, sandbox, first) = seismic();
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);
@@ -111,7 +111,7 @@ fn rejecting_a_scoped_token_keeps_the_access_token() {
     let other = sandbox.broker_reading(&rejected, &scoped).token();
     assert_ne!(other, scoped);
     assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), access);
-    // The scoped token that was replaced is still valid at the service.
+    // The replaced scoped token is still valid at the service, so `logout` names both scoped tokens.
     let run = sandbox.broker(&["logout", "carbonmapper"]).ends(0);
     assert_eq!(run.err.matches("broker-").count(), 2, "{}", run.err);
 }

@@ -77,7 +77,7 @@ fn login_of_earthscope_tools_is_renewed_in_their_file() {
 }
 
 #[test]
-fn new_login_of_earthscope_tools_replaces_the_stored_one() {
+fn new_login_of_earthscope_tools_replaces_stored_login() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     service.approve_all();
@@ -91,7 +91,7 @@ fn new_login_of_earthscope_tools_replaces_the_stored_one() {
     assert_eq!(status["providers"][0]["account"], "auth0|another");
     let renewed = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert!(renewed != ours && service.reuse_events() == 0);
-    // EarthScope's tools log out by deleting their file.
+    // EarthScope's tools log out by deleting their login file.
     std::fs::remove_file(sandbox.tokens_path()).expect("removed");
     let requests = service.count("token");
     let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
@@ -159,7 +159,7 @@ fn logout_removes_only_the_login_from_the_shared_file() {
 }
 
 #[test]
-fn unshared_login_wins_over_an_older_login_file() {
+fn login_in_the_record_wins_over_an_older_login_file() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     let theirs = json!({ "access_token": jwt(service.url(), TimeDelta::days(-9), |_| {}), "refresh_token": "KANARIE-theirs" });
     write_login(&sandbox, &theirs);
@@ -173,7 +173,7 @@ fn unshared_login_wins_over_an_older_login_file() {
 }
 
 #[test]
-fn unreadable_token_without_grant_stays_in_shared_file() {
+fn unreadable_token_without_refresh_token_stays_in_file() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let odd = jwt(service.url(), TimeDelta::days(1), |claims| claims["sub"] = Value::Null);
@@ -186,7 +186,7 @@ fn unreadable_token_without_grant_stays_in_shared_file() {
 }
 
 #[test]
-fn retry_after_still_applies_after_a_new_login_file() {
+fn retry_after_still_applies_if_login_file_is_replaced() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let refresh = service.issue_refresh_token();
@@ -201,7 +201,7 @@ fn retry_after_still_applies_after_a_new_login_file() {
 }
 
 #[test]
-fn refresh_token_flag_prints_the_token_with_a_warning() {
+fn refresh_token_flag_prints_refresh_token_and_a_warning() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let printed = sandbox.broker(&["token", "earthscope", "--refresh-token"]).says("warning: ").token();
     assert!(service.is_live(&printed) && service.seen().is_empty());

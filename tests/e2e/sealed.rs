@@ -114,7 +114,7 @@ fn wrong_passphrase_fails_and_keeps_the_record() {
     sandbox.write_config(&config);
     check(&sandbox, 1, "store_sealed");
     assert_eq!(service.exchanges(), 1);
-    // If the passphrase does not open an existing record, the broker seals no new record with it.
+    // If the passphrase cannot open an existing record, the broker seals no new record with this passphrase.
     let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "incorrect horse");
     let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
     sandbox.write_config(&(PASSPHRASE.to_owned() + &config + &other));
@@ -201,7 +201,7 @@ fn fallback_file_of_a_sealed_record_is_sealed() {
     assert_sealed(&runtime.join("broker"));
     std::fs::remove_file(sandbox.state()).expect("the file is removed");
     std::fs::rename(&away, sandbox.state()).expect("the folder is back");
-    // If the fallback file cannot be opened, the broker must not use the older record instead.
+    // With another key, the broker cannot open the fallback file, and must not use the older record instead.
     let _ = with_key(&sandbox, "b");
     let _ = sandbox.broker(&["token", "earthscope"]).ends(1).fails_with("store_sealed");
     let _ = with_key(&sandbox, "a");
@@ -238,7 +238,7 @@ fn reading_a_plain_record_does_not_open_the_keyring_bus() {
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
     let _ = sandbox.broker(&["store", "status"]).ends(0).prints("new logins: file");
     assert!(bus.accept().is_err(), "no connection");
-    // The first login that needs the keyring connects to the silent bus, and times out.
+    // With `store = "keyring"`, the login connects to the bus, which does not answer.
     sandbox.write_config(&format!("store = \"keyring\"\n{config}"));
     let _ = sandbox.broker(&["login", "earthdaily"]).ends(1).fails_with("keyring_unavailable").says("5 s");
     assert!(bus.accept().is_ok());
@@ -277,7 +277,7 @@ fn all_commands_work_with_a_sealed_record() {
     let refresh = sandbox.broker(&["token", "earthscope", "--refresh-token"]).token();
     assert!(service.is_live(&refresh));
     assert_sealed(&sandbox.state());
-    // With the wrong key, no command may claim that the login has ended.
+    // With the wrong key, no command may report that the user must log in.
     let _ = with_key(&sandbox, "b");
     for words in ["status", "inspect", "logout"] {
         let run = sandbox.broker(&[words, "earthscope"]);

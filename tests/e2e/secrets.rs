@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use broker_e2e::{MARK, Sandbox};
 
-/// Returns a sandbox whose provider `key` has a fixed token from this source.
+/// Returns a sandbox with provider `key`, whose configured token is read from this source.
 fn key(source: &str) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.key]\nkind = \"static\"\ntoken = {source}\n"))
 }
@@ -71,7 +71,7 @@ fn config_show_redacts_values_of_configured_requests() {
 }
 
 #[test]
-fn error_does_not_show_the_value_of_an_invalid_param() {
+fn error_does_not_show_the_value_of_an_invalid_param_flag() {
     let config = "[providers.m]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"me\"\n\
         token_url = \"https://lab.example.org/token\"\nclient_secret = { env = \"S\" }\nparams = { client_secret = \"KANARIE-x\" }\n";
     let run = Sandbox::new().with_config(config).broker(&["config", "check"]).ends(5);
@@ -93,7 +93,7 @@ fn derived_provider_needs_an_existing_acyclic_source() {
     let _ = run.says("one -> two -> one");
 }
 
-/// Returns a sandbox whose provider runs a program that prints this answer.
+/// Returns a sandbox with a provider that runs a program, which prints this token response.
 fn program(answer: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("answer.json");

@@ -6,7 +6,7 @@ use broker_e2e::Sandbox;
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
 
-/// Starts an EarthScope fake server and logs in with a refresh token. `config` adds lines to the provider's table.
+/// Starts an EarthScope fake server and logs in with a refresh token. `config` adds lines to the configuration.
 pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
     let service = EarthScope::start(options);
     let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}", service.url());
@@ -17,12 +17,12 @@ pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope
     (service, sandbox)
 }
 
-/// Logs in and makes the access token expire. The service accepts an old refresh token `grace` more times.
+/// Logs in and makes the access token expire. The service accepts a replaced refresh token `grace` more times.
 pub(crate) fn expired(rotation: Rotation, grace: usize) -> (EarthScope, Sandbox) {
     expired_with(rotation, grace, "timeout = \"2s\"\n")
 }
 
-/// Does the same as [`expired`]. `config` adds lines to the provider's table.
+/// Does the same as [`expired`]. `config` adds lines to the provider's table in the configuration.
 pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (EarthScope, Sandbox) {
     let options = EarthScopeOptions { rotation, refresh_grace: grace, ..EarthScopeOptions::default() };
     let (service, sandbox) = logged_in(options, config);

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 const TOKEN: &str = "glpat-KANARIE";
 
-/// Returns a sandbox with a provider `lab`. `keys` are lines of its configuration, `LAB_TOKEN` is its token.
+/// Returns a sandbox with the static provider `lab`. `keys` are lines of the provider's configuration. The
+/// variable `LAB_TOKEN` contains the token.
 fn with(keys: &str) -> Sandbox {
     let config = format!("[providers.lab]\nkind = \"static\"\ntoken = {{ env = \"LAB_TOKEN\" }}\n{keys}\n");
     Sandbox::new().with_config(&config).with_env("LAB_TOKEN", TOKEN)
@@ -43,7 +44,7 @@ fn static_token_formats_use_the_configured_header() {
 }
 
 #[test]
-fn formats_that_cannot_express_the_header_are_refused() {
+fn formats_that_cannot_contain_the_header_are_refused() {
     for keys in ["header = \"X-Auth-Token\"", "prefix = \"api-key\""] {
         let sandbox = with(&format!("{keys}\nhosts = [\"lab.example.org\"]"));
         for format in ["netrc", "duckdb", "exec-credential"] {

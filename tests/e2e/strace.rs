@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use broker_e2e::Sandbox;
 
-/// A system call of a run. `nth` counts the calls with the same name, as `strace` does.
+/// A system call of a `broker` run. `nth` counts the calls with the same name, as `strace` does.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) name: String,
@@ -18,7 +18,7 @@ pub(crate) fn need_strace() {
     assert!(run.is_ok_and(|status| status.success()), "install strace, and allow it to trace");
 }
 
-/// Returns all system calls of a run, each with its log line.
+/// Returns all system calls of a `broker` run, each with its line in strace's log.
 pub(crate) fn calls(sandbox: &Sandbox, words: &[&str]) -> Vec<(Call, String)> {
     let log = sandbox.home().join("calls");
     let strace = ["strace", "-f", "-qq", "-o", &log.display().to_string()];

@@ -19,7 +19,7 @@ impl Screen {
         Self::after(sandbox, ":", words)
     }
 
-    /// Starts `broker` on a terminal of this size.
+    /// Starts `broker` with the arguments `words` on a terminal of this size.
     pub(crate) fn sized(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> Self {
         Self::after(sandbox, &format!("stty columns {columns} rows {rows}"), words)
     }

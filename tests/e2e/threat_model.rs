@@ -1,4 +1,4 @@
-//! Tests that each claim in docs/dev/threat-model.md names a test that exists.
+//! Tests that each security claim in docs/dev/threat-model.md names a test that exists.
 
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use crate::stage::program;
 use crate::user::User;
 
-/// No umask, a usual one, a strict one, and two that also remove the owner's permissions.
+/// An empty umask, a usual one, a strict one, and two that also remove the owner's permissions.
 const UMASKS: [&str; 5] = ["000", "022", "077", "277", "777"];
 
 struct Stage {
@@ -63,7 +63,7 @@ fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     save_to_fallback(stage, imagery);
 }
 
-/// Renews a token while the state folder cannot be written, so that the record is saved to the fallback file.
+/// Renews a token while the state folder is not writable. The broker must save the record to the fallback file.
 fn save_to_fallback(stage: &Stage, imagery: &EarthDaily) {
     let (here, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
     stage.sandbox.age("earthdaily", TimeDelta::days(2));
@@ -145,7 +145,7 @@ fn files_are_private_whatever_the_umask() {
                 "umask {umask}: {name}"
             );
         }
-        // The fallback file and temporary files have random names.
+        // The fallback file and temporary files have random names, so the test finds them by prefix.
         let (fallback, rest): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(name, _)| name.starts_with("run/broker/earthdaily-"));
         assert!(matches!(&fallback[..], [(_, 0o600)]), "umask {umask}: {fallback:?}");
@@ -187,7 +187,7 @@ fn error_names_an_unwritable_state_folder() {
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("a mode");
     let stage = Stage { sandbox, user, umask: "022" };
     let new = locked.join("state");
-    // The error must name the folder, whether it cannot be created or cannot be written.
+    // The error must name the folder, whether the broker cannot create the folder or cannot write to it.
     for (folder, reported) in [(&new, &new), (&locked, &locked)] {
         let folder = folder.to_str().expect("text");
         let run = finish(stage.start(&["token", "earthdaily", "--state-dir", folder], "")).ends(1);

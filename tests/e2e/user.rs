@@ -14,14 +14,14 @@ const UNPRIVILEGED: u32 = 61_234;
 pub(crate) struct User(Option<u32>);
 
 impl User {
-    /// Chooses the user, and makes that user the owner of the sandbox.
+    /// Chooses the user for commands, and makes that user the owner of the sandbox.
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
         let user = Self(rustix::process::geteuid().is_root().then_some(UNPRIVILEGED));
         user.owns(sandbox.home().parent().expect("the sandbox"));
         user
     }
 
-    /// Returns whether commands run as another user than the test.
+    /// Returns whether the commands and the test run as different users.
     pub(crate) fn is_another(&self) -> bool {
         self.0.is_some()
     }

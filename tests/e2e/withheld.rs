@@ -93,7 +93,7 @@ fn exec_passes_the_token_but_not_the_password() {
 }
 
 #[test]
-fn broker_inside_exec_gets_stored_token_and_settings() {
+fn broker_run_by_exec_returns_the_same_stored_token() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let sandbox = Sandbox::new()
         .with_config(&methane(&service, "{ env = \"NOT_SET\" }"))
@@ -104,7 +104,7 @@ fn broker_inside_exec_gets_stored_token_and_settings() {
 }
 
 #[test]
-fn plugin_does_not_inherit_broker_variables() {
+fn plugin_does_not_inherit_the_brokers_secret_variables() {
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "plugin", "echo KANARIE-t");
     let config = format!(
@@ -117,7 +117,7 @@ fn plugin_does_not_inherit_broker_variables() {
 }
 
 #[test]
-fn browser_does_not_inherit_secrets() {
+fn browser_does_not_inherit_the_brokers_secret_variables() {
     let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
     let sandbox = Sandbox::new();
     let (program, seen) = env_dumper(&sandbox, "browser", "");
@@ -151,7 +151,7 @@ fn login_opens_browser_after_broker_file_was_removed() {
     let _ = broker_e2e::finish(login).ends(0);
 }
 
-/// The environment of a program that embeds the broker and names a variable to withhold.
+/// The environment of a program that embeds the broker and withholds one variable from child processes.
 struct Embedding;
 
 #[async_trait]

@@ -6,13 +6,13 @@ use chrono::TimeDelta;
 
 use super::world::{World, block_on, response, start};
 
-/// The secret in the request. Messages must not repeat the secret.
+/// The secret that the request contains. Error messages must not contain this secret.
 const SENT: &str = "s3cret-that-was-sent";
 
 /// The maximum length of a service's error text in messages, including the ellipsis.
 const LONGEST_WORDS: usize = 301;
 
-/// Parses a response with [`read_object`], and as the response to a refresh.
+/// Parses a response with [`read_object`], and as the response to a refresh request.
 pub fn token_answer(data: &[u8]) {
     let url = ServiceUrl::parse("https://login.example.org/token").unwrap();
     let answer = response(data);
@@ -95,7 +95,7 @@ pub(super) fn check_token(token: &Token) {
     let window = token.window();
     for now in [start(), start() + TimeDelta::days(400_000), start() - TimeDelta::days(400_000)] {
         let expired = window.phase(now) == Phase::Expired;
-        // A token issued more than one minute in the future counts as expired.
+        // The broker treats a token issued more than one minute in the future as expired.
         let ahead = token.issued_at() - now;
         let future = ahead > TimeDelta::seconds(60);
         if ahead <= TimeDelta::zero() || future {

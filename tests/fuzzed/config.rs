@@ -7,10 +7,10 @@ use broker::{Config, Error, ErrorKind, ProviderRegistry, Setup};
 
 use super::world::{PART, WorldEnv, in_folder};
 
-/// The value of all secret keys. No message may contain the value.
+/// The value of all secret configuration keys. No error message may contain this value.
 const SECRET: &str = "hunter2hunter2";
 
-/// Checks that a configuration is parsed, or that the error has a valid position. Messages must contain no secrets.
+/// Checks that a configuration is parsed, or that the error names a position in the file and contains no secrets.
 pub fn config(data: &[u8]) {
     let (text, variables) = match data.iter().position(|byte| *byte == PART) {
         Some(end) => (&data[..end], &data[end + 1..]),
@@ -35,7 +35,7 @@ pub fn config(data: &[u8]) {
 struct Case<'a> {
     path: &'a Path,
     text: &'a str,
-    /// Whether the input contains the secret elsewhere than in a secret key, so that a message may quote it.
+    /// Whether the input contains [`SECRET`] outside of secret keys. Error messages may then quote [`SECRET`].
     shows: bool,
 }
 
@@ -63,15 +63,15 @@ impl Case<'_> {
         let Some(rest) = message.strip_prefix(&format!("{}:", self.path.display())) else { return };
         let mut place = rest.split(':').map(str::parse::<usize>);
         let (Some(Ok(line)), Some(Ok(column))) = (place.next(), place.next()) else { return };
-        // An error position may be after the last newline.
+        // The position of an error may be after the last newline of the file.
         let lines: Vec<_> = self.text.split('\n').collect();
         assert!((1..=lines.len()).contains(&line), "line {line} of {}", lines.len());
         assert!((1..=lines[line - 1].chars().count() + 1).contains(&column), "column {column}: {message}");
     }
 }
 
-/// Returns whether the input contains the secret elsewhere than in a key that is secret for every provider type. In
-/// invalid TOML, only lines that start with `client_secret = "` count as secret keys.
+/// Returns whether the input contains [`SECRET`] outside of keys that are secret for every provider type. In invalid
+/// TOML, only lines that start with `client_secret = "` count as secret keys.
 fn shows_secret(text: &str, env: &WorldEnv) -> bool {
     let secret = |key: &str| matches!(key, "client_secret" | "password");
     let in_env = env.0.iter().any(|(name, value)| name.contains(SECRET) || value.contains(SECRET));

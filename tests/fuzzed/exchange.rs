@@ -14,7 +14,7 @@ use broker_core::{
 use super::answer::check_token;
 use super::world::{PART, World, WorldEnv, block_on, in_folder};
 
-/// The secret that each provider sends. Messages must not repeat the secret.
+/// The secret that each provider sends. Error messages must not contain this secret.
 const SENT: &str = "s3cret-that-was-sent";
 
 const CONFIG: &str = r#"
@@ -30,8 +30,8 @@ token_list_path = "account/tokens"
 token_delete_path = "account/tokens/{id}"
 "#;
 
-/// Runs commands. The first part of the input names provider and commands (`carbonmapper login stac force logout`),
-/// the other parts are responses.
+/// Runs broker commands. The first part of the input names provider and commands (`carbonmapper login stac force
+/// logout`), the other parts are the service's responses.
 pub fn exchange(data: &[u8]) {
     let mut parts = data.split(|byte| *byte == PART);
     let commands = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
@@ -130,7 +130,7 @@ impl Shell<'_> {
         self.store.peek(self.name).expect("a readable store")
     }
 
-    /// Checks that the record is readable, whatever the service has sent.
+    /// Checks that the record on disk is readable, whatever the service has sent.
     fn check(&self) {
         match self.peek() {
             Loaded::Unreadable(why) => panic!("the broker's own record cannot be read: {why}"),
@@ -158,7 +158,7 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Other providers send the secret only in some requests.
+        // Only these two providers send the secret in every request.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
         assert_eq!(words, sanitize(words), "control characters in a message");

@@ -11,7 +11,7 @@ use super::world::{World, block_on, in_folder};
 
 const NAME: &str = "subject";
 
-/// The fields of a record file that this version knows. Others are preserved.
+/// The fields of a record file that this version of the broker knows. A save preserves other fields.
 const KNOWN: [&str; 11] = [
     "version", "provider", "issuer", "account", "grant", "tokens", "failures", "replaced", "parked",
     "revision", "details",
@@ -19,8 +19,8 @@ const KNOWN: [&str; 11] = [
 const KNOWN_OF_GRANT: [&str; 4] = ["secret", "issued_at", "refused_at", "sent_at"];
 const KNOWN_OF_TOKEN: [&str; 6] = ["secret", "token_type", "scope", "issued_at", "expires_at", "clock_skew"];
 
-/// Checks that a record file is parsed completely or rejected, that unknown fields are preserved, and that a broker can
-/// use the record.
+/// Checks that a record file is parsed completely or rejected, that a save preserves unknown fields, and that a broker
+/// can use the record.
 pub fn record(data: &[u8]) {
     let loaded = in_folder(|folder| {
         let store = FileStore::new(folder);
@@ -49,7 +49,7 @@ pub fn record(data: &[u8]) {
     check_broker(&read);
 }
 
-/// Returns whether the value contains floats, which a rewrite may change in the last bit. No known field is a float.
+/// Returns whether the JSON contains floats, whose last bit a save may change. No known field is a float.
 fn has_floats(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),
@@ -80,7 +80,7 @@ fn objects(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flat_map(Map::iter)
 }
 
-/// Checks that a broker uses the record for its own issuer only.
+/// Checks that a broker uses a record only for the issuer that the record names.
 fn check_broker(record: &Record) {
     let other = Issuer { endpoint: "https://other.example.org".to_owned(), ..record.issuer().clone() };
     for issuer in [record.issuer().clone(), other] {
@@ -92,7 +92,7 @@ fn check_broker(record: &Record) {
             Broker::builder(providers, Arc::new(FileStore::new(folder)), world.context.clone()).build()
         });
         let status = broker.status(NAME).expect("a status");
-        // A login for another client secret is kept like a login for another issuer.
+        // The record keeps a login for another client secret like a login for another issuer.
         assert!(own || !status.grant || record.has_parked_grant(), "another issuer has the grant");
         let stored = broker.stored(NAME, &TokenRequest::new()).expect("a result");
         assert!(stored.is_none_or(|token| !token.secret().expose().is_empty()), "an empty token");
@@ -101,7 +101,7 @@ fn check_broker(record: &Record) {
     }
 }
 
-/// Reads whether a record also stores a grant of another issuer. The crate's API does not show that.
+/// Reads whether a record also stores a grant of another issuer, which the crate's API does not tell.
 trait Parked {
     fn has_parked_grant(&self) -> bool;
 }

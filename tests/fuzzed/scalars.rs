@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::answer::check_token;
 use super::world::{PART, response, start};
 
-/// 100 years in seconds, the maximum that the broker accepts in a response.
+/// 100 years in seconds, the longest lifetime that the broker accepts in a response.
 const MOST_SECONDS: f64 = 36_500.0 * 86_400.0;
 
-/// Parses the value of `--expires`. A valid lifetime can be formatted and parsed again.
+/// Parses the value of `--expires`. Checks that a valid lifetime can be formatted and parsed again.
 pub fn duration(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let again = |written: String| written.parse::<Lifetime>().expect("a written lifetime can be parsed");
@@ -63,7 +63,7 @@ pub fn jwt(input: &[u8]) {
     }
 }
 
-/// Parses `Retry-After`. The input is that header, a separator, and the `Date` header.
+/// Parses `Retry-After`. The input is the `Retry-After` header, a separator, and the `Date` header.
 pub fn retry_after(input: &[u8]) {
     let (value, date) = parts(input);
     let answer = response(&[b"429\nretry-after: ", value, b"\ndate: ", date].concat());
@@ -76,7 +76,7 @@ pub fn retry_after(input: &[u8]) {
     let Some(wait) = answer.retry_after() else { return };
     assert!(!humantime::format_duration(wait).to_string().is_empty());
     assert!(wait >= Duration::ZERO);
-    // A recorded failure adds the delay to a time, which must not overflow.
+    // The broker adds the delay to the time of the failure, and the sum must not overflow.
     let wait = TimeDelta::from_std(wait).unwrap_or_default();
     let until: DateTime<Utc> = start().checked_add_signed(wait).unwrap_or(start());
     let written = serde_json::to_string(&until).expect("a time can be written");

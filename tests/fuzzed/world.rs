@@ -1,4 +1,4 @@
-//! Replacements for network, clock, environment and prompt, so that fuzzing is fast and deterministic.
+//! Replacements for network, clock, environment and prompt, which make fuzzing fast and deterministic.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use broker_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
-/// Separates the parts of an input.
+/// The byte that separates the parts of a fuzz input.
 pub(super) const PART: u8 = 0x1e;
 
-/// Returns the clock's time when a fuzz input begins.
+/// Returns the clock's time at the start of each fuzz input.
 pub(super) fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_348_800, 0).expect("2026-11-22T12:00:00Z")
 }
@@ -38,7 +38,7 @@ pub(super) fn response(bytes: &[u8]) -> HttpResponse {
     // An HTTP client never returns an informational (1xx) status.
     let status =
         text(lines[0]).trim().parse().ok().filter(|status| (200..1000).contains(status)).unwrap_or(200);
-    // Like the HTTP client, uses lower-case names and drops values with control characters.
+    // Uses lower-case header names and drops values with control characters, as the real HTTP client does.
     let header = |line: &&[u8]| {
         let line = text(line);
         let (name, value) = line.split_once(':')?;
@@ -71,7 +71,7 @@ impl Http for Answers {
     }
 }
 
-/// The maximum number of sleeps per input, because a device code may be valid for years.
+/// The maximum number of sleeps per fuzz input. Without a limit, a login could poll for years of the fake clock.
 const MOST_SLEEPS: usize = 300;
 
 /// A clock whose sleeps return at once and advance its time.
@@ -138,7 +138,7 @@ impl Env for WorldEnv {
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        // The files of the services' own tools do not exist.
+        // The login files of EarthScope's and EarthDaily's own tools do not exist.
         if path.components().any(|part| part.as_os_str().to_string_lossy().contains("earth")) {
             return Err(std::io::ErrorKind::NotFound.into());
         }
@@ -199,7 +199,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(work))
 }
 
-/// Calls `work` with a folder that all inputs of a thread share. The folder is in memory where possible.
+/// Calls `work` with a folder for all fuzz inputs of a thread. The folder is in memory where possible.
 pub(super) fn in_folder<T>(work: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
         static FOLDER: tempfile::TempDir = {

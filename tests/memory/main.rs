@@ -1,6 +1,7 @@
 //! Tests that no copy of a dropped secret stays in the memory of a program that embeds the broker.
 //!
-//! The process searches its own writable memory. It stores each search text in two pieces, so as not to find itself.
+//! The test process searches its own writable memory. It keeps each search text in two pieces, because the search would
+//! also find a whole one.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
@@ -22,15 +23,15 @@ use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, TestEnv};
 /// A placeholder in a record, which another process replaces with a secret.
 const TOKEN: &str = "token-that-is-to-be-replaced";
 
-/// A secret in two pieces, which this process never joins in memory.
+/// A secret to search for, in two pieces that this process never joins in memory.
 struct Canary(&'static str, &'static str);
 
-/// The stored token and the client secret.
+/// The secrets to search for: the stored token and the client secret.
 const CANARIES: [Canary; 2] =
     [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
 
 impl Canary {
-    /// Replaces a text in a file with the secret. Another process does this, because this one must not join the pieces.
+    /// Replaces a text in a file with the secret. Another process joins the two pieces, because this one must not.
     fn write(&self, file: &Path, instead_of: &str) {
         let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
         let done =
@@ -42,7 +43,7 @@ impl Canary {
     fn hits(&self) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let memory = File::open("/proc/self/mem").expect("memory");
-        // The search must skip its own buffer.
+        // The search must skip `chunk`, which contains copies of the memory it has read.
         let mut chunk = vec![0; 1 << 20];
         let own = chunk.as_ptr().addr() as u64;
         let mut hits = 0;
@@ -119,17 +120,17 @@ async fn dropped_secrets_leave_no_copies_in_memory() {
     let [record, client] = CANARIES;
     record.write(&home.join("state/earthdaily.json"), TOKEN);
     for style in ["basic", "body"] {
-        // The record belongs to this client secret, which the previous round has replaced in the file.
+        // Restores the client secret for which the record was issued. The previous round has replaced this secret in the file.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
         let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");
         assert!(stored.secret().expose().starts_with(record.0));
         assert!(record.hits() > 0, "the stored token is not found");
-        // The failed renewal reads the token and writes the record again.
+        // This renewal fails, but reads the token and writes the record again.
         broker.token("earthdaily", &TokenRequest::new().force()).await.expect_err("the network is down");
         drop((stored, broker));
         assert_eq!(record.hits(), 0, "copies of the record's token, {style}");
-        // The allocator overwrites the beginning of freed memory, so padding keeps the secret away from there.
+        // The allocator overwrites the beginning of freed memory, so padding surrounds the secret.
         let around = ["before-".repeat(99), "-after".repeat(99)];
         std::fs::write(home.join("secret"), around.join("standin-api-token")).expect("a file");
         client.write(&home.join("secret"), "standin-api-token");

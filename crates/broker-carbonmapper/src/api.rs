@@ -63,7 +63,7 @@ impl Api {
                     let refresh = Some((new, response.sent_at));
                     Ok(Some(Paired { access: None, refresh, account: None }))
                 }
-                None => Err(problem.error("Carbon Mapper refused the refresh")),
+                None => Err(problem.error("Carbon Mapper refused to refresh the login")),
             },
         }
     }

@@ -40,7 +40,7 @@ impl Account {
         );
         let (email, password) = match file {
             None => (own.0.or(in_env.0), own.1.or(in_env.1)),
-            // The password of one source must not be sent with the email of another.
+            // The password of one source must not be sent with the email address of another source.
             Some(_) if in_env.0.is_some() => in_env,
             Some(_) => (own.0, in_env.1.or(own.1)),
         };
@@ -62,11 +62,11 @@ pub(crate) fn check_path(key: &str, path: Option<&str>, with_id: bool) -> Result
     let wrong = |message: &str| Err(SettingsError::new(key, message));
     if path.split('/').any(|part| part == ".." || part == ".") || path.contains(['?', '#', '%', '\\']) {
         return wrong(
-            "it must be a path below `base_url` without `.`, `..`, `?`, `#`, `%` or `\\`, such as account/tokens",
+            "the value must be a path below `base_url` without `.`, `..`, `?`, `#`, `%` or `\\`, such as account/tokens",
         );
     }
     if with_id && !path.split('/').any(|part| part == "{id}") {
-        return wrong("it must contain {id} as a segment: account/tokens/{id}");
+        return wrong("the path must contain {id} as a segment: account/tokens/{id}");
     }
     Ok(())
 }

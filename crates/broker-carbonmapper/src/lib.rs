@@ -197,7 +197,7 @@ impl Provider for CarbonMapper {
         let left: Vec<_> = mint::names(record).filter(|name| !deleted.contains(name)).collect();
         let note = match left.as_slice() {
             [] => format!(
-                "Carbon Mapper cannot revoke logins, which expire automatically; manage scoped tokens at {TOKEN_PAGE}"
+                "Carbon Mapper cannot revoke logins; they expire automatically. Delete scoped tokens at {TOKEN_PAGE}"
             ),
             names => {
                 format!("these tokens stay valid until you delete them at {TOKEN_PAGE}: {}", names.join(", "))

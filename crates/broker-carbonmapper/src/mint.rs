@@ -46,7 +46,7 @@ impl Api {
         let response = context.send(&post).await.map_err(maybe_made)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // The access token is refused. The broker drops it and repeats the exchange, unless the token is new.
+            // The service refused the access token. Unless that token is new, the broker drops it and repeats the exchange.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {
@@ -59,7 +59,7 @@ impl Api {
         let Some(secret) = text(&object, "token_value").map(Secret::new) else {
             return Err(maybe_made(Error::new(
                 ErrorCode::BadResponse,
-                format!("the response of {} has no token_value", self.base_url),
+                format!("the response of {} has no scoped token (`token_value`)", self.base_url),
             )));
         };
         object.remove("token_value");
@@ -103,7 +103,7 @@ impl Api {
             // A web page with status 200 may come from a captive portal.
             let done = (200..300).contains(&response.status) && !response.is_html();
             if !done && !gone {
-                let refused = format!("Carbon Mapper did not delete the token {name}");
+                let refused = format!("Carbon Mapper refused to delete the token {name}");
                 return Err(match self.read(&response, &[access.secret()]) {
                     Err(problem) => problem.error(&refused),
                     Ok(_) => Error::new(ErrorCode::BadResponse, refused),
@@ -124,7 +124,7 @@ impl Api {
             _ => {
                 let object = self
                     .read(&response, &[access.secret()])
-                    .map_err(|problem| problem.error("Carbon Mapper did not list the account's tokens"))?;
+                    .map_err(|problem| problem.error("Carbon Mapper refused to list the account's tokens"))?;
                 object.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
             }
         };
@@ -169,7 +169,9 @@ fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDa
     let tomorrow = in_days(1)?;
     let day = match request.asked_lifetime().unwrap_or(DEFAULT_LIFETIME) {
         Lifetime::Until(day) if day <= today => {
-            return Err(Error::usage(format!("{day} has passed (UTC); the earliest expiry is {tomorrow}")));
+            return Err(Error::usage(format!(
+                "the requested expiry date {day} has passed (UTC); the earliest date is {tomorrow}"
+            )));
         }
         Lifetime::Until(day) => day,
         Lifetime::For(lifetime) => in_days(lifetime.as_secs().div_ceil(DAY.as_secs()))?,

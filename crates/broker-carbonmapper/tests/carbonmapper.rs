@@ -73,7 +73,7 @@ impl Subject for Methane {
 }
 
 #[tokio::test]
-async fn provider_passes_the_conformance_suite() {
+async fn carbonmapper_passes_the_conformance_suite() {
     conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
 }
 

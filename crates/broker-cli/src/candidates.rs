@@ -42,7 +42,7 @@ pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
     let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(typed.as_encoded_bytes());
     match after {
         0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
-        // Without a first letter, the list of all programs is too long to help.
+        // Without a first letter, the list of all programs is too long to be useful.
         2 if typed.is_empty() => Vec::new(),
         // Two words are `--` and the command, which the user is typing.
         2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),

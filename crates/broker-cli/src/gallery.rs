@@ -1,4 +1,4 @@
-//! The gallery of services that work with the generic kinds. Each service is a table for the configuration.
+//! The gallery of services for the generic provider kinds. Each service is a table for the configuration.
 
 use broker::suggestion;
 use toml::{Table, Value};
@@ -43,7 +43,7 @@ pub(crate) const GALLERY: &[Service] = gallery![
 ];
 
 impl Service {
-    /// Returns the service of this name, in any case.
+    /// Returns the service of this name, ignoring upper and lower case.
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         GALLERY.iter().find(|service| service.name.eq_ignore_ascii_case(name))
     }

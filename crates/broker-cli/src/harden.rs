@@ -1,7 +1,7 @@
-//! Protects the memory of this process, and cannot be switched off. Core dumps are disabled. On Linux, other
-//! processes of the same user have no access (`PR_SET_DUMPABLE`): no debugger, no `/proc/PID/mem`.
+//! Protects the memory of this process. No setting switches the protection off. Core dumps are disabled. On Linux,
+//! other processes of the same user have no access (`PR_SET_DUMPABLE`): no debugger, no `/proc/PID/mem`.
 
-/// Hardens this process as far as the system permits, with at most three system calls.
+/// Disables core dumps and memory access by other processes, with at most three system calls.
 pub(crate) fn harden() {
     system::harden();
 }

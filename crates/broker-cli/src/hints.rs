@@ -30,7 +30,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         }
         Hint::LogOutLocally => {
             format!(
-                "to delete the login here without revoking it at the service, run: broker logout {provider} --local"
+                "to delete the login from this machine without revoking it at the service, run: broker logout {provider} --local"
             )
         }
         Hint::SetPassword(text) => format!("{text}, or add --password-stdin"),

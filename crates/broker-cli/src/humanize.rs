@@ -34,7 +34,7 @@ pub(crate) fn asked(key: &str) -> String {
     }
 }
 
-/// The advice if a lock does not reach all hosts that share a state folder.
+/// The advice if a file lock does not block processes of all hosts that share a state folder.
 pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (EarthScope's login stays \
                                       in ~/.earthscope unless `share = false`)";
 
@@ -89,7 +89,7 @@ pub(crate) fn table(
         widths[..last].iter().sum::<usize>() + 2 * last + end
     };
     loop {
-        // Only these columns change the width of a row that is too long.
+        // Cutting other columns would not shorten the rows that are too long.
         let long = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
         let end =
             long.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);

@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
 
 /// Parses the command line. Prints help and usage errors, and returns their exit code.
 fn parse(words: Vec<OsString>) -> Result<args::Args, ExitCode> {
-    // `Parser::parse_from` drops the grammar at its end, which takes as long as building the grammar.
+    // Dropping clap's grammar, as `Parser::parse_from` does, takes as long as building the grammar.
     let mut grammar = ManuallyDrop::new(args::Args::command());
     let parsed = grammar.try_get_matches_from_mut(words).and_then(|mut matches| {
         args::Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut grammar))
@@ -70,7 +70,7 @@ fn usage_error(mut error: clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The names of links by which other programs start this program as their credential helper.
+/// The names of the links to this program that other programs run as their credential helper.
 const HELPER_NAMES: [(&str, &str); 3] = [
     ("git-credential-broker", "git"),
     ("docker-credential-broker", "docker"),

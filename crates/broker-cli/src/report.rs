@@ -8,7 +8,7 @@ use broker::{Error, ErrorCode, ErrorKind};
 use crate::hints::hint;
 use crate::{humanize, terminal};
 
-/// Why a command did not succeed.
+/// The reason why a command failed, which decides the exit code.
 #[derive(Debug)]
 pub(crate) enum ExitError {
     /// Errors to print. The first error decides the exit code.

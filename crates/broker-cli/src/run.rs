@@ -61,7 +61,7 @@ impl Signals {
     }
 }
 
-/// Returns the signals that this process ignores, as a bit mask. They get no handler, because a handler would undo
+/// Returns the signals that this process ignores, as a bit mask. A handler for these signals would undo
 /// `nohup` for this process and its child.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -33,7 +33,7 @@ struct Service(Config, Issuer);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
-    // A login is never sent to another issuer.
+    // The broker never sends a stored login to another issuer than this one.
     let issuer = Issuer::new(KIND.name, "password", config.url.as_str());
     Ok(Arc::new(Service(config, issuer)))
 }
@@ -80,7 +80,7 @@ impl Provider for Service {
         change.map_err(|problem| problem.error("the login failed"))
     }
 
-    /// Revokes the login. Delete this function if your service cannot.
+    /// Revokes the login. Delete this function if your service cannot revoke logins.
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let Some(grant) = record.usable_grant() else { return Ok(Revoked::default()) };
         let fields = [("token", grant.secret().expose())];
@@ -93,7 +93,7 @@ impl Provider for Service {
 }
 
 impl Service {
-    /// Reads token, lifetime and refresh token from a response. Errors never show `sent`.
+    /// Reads token, lifetime and refresh token from a response. Errors never show `sent`, the request's secret.
     fn read(&self, response: &HttpResponse, sent: &Secret, key: &ScopeKey) -> Result<RecordUpdate, Problem> {
         let object = read_object(response, &self.0.url, &[sent])?;
         let text = |key: &str| object.get(key)?.as_str().map(Secret::new);

@@ -19,7 +19,7 @@ const LONGEST_TEXT: usize = 300;
 pub enum Problem {
     /// The service understood the request and refused it.
     Refused(Refusal),
-    /// The response does not answer the request: 429, 5xx, a web page, an incomplete response, or none.
+    /// No usable response: HTTP 429 or 5xx, a web page, an incomplete response, or no response at all.
     Transient(Error),
 }
 
@@ -41,7 +41,7 @@ impl Refusal {
         self.code.as_deref() == Some(code)
     }
 
-    /// Converts the refusal to an error. `what` names what the service refused, for the message.
+    /// Converts the refusal to an error whose message begins with `what`, such as "the login failed".
     #[must_use]
     pub fn error(&self, what: &str) -> Error {
         let code = match self.code.as_deref() {
@@ -58,7 +58,7 @@ impl Refusal {
 }
 
 impl Problem {
-    /// Converts the problem to an error. `what` names what the service refused, for the message.
+    /// Converts the problem to an error. If the service refused the request, the message begins with `what`.
     #[must_use]
     pub fn error(self, what: &str) -> Error {
         match self {
@@ -70,8 +70,8 @@ impl Problem {
 
 /// Reads a response as a JSON object. Error texts do not show `secrets`, which a service may repeat from the request.
 ///
-/// A response counts as a refusal only if the service itself sent it: as JSON, or as a 401 or 403 without content. A
-/// gateway's web page, 429 and 5xx never count.
+/// A response counts as a refusal only if the service itself sent it: as JSON, or as a 401 or 403 without
+/// content. A gateway's web page, HTTP 429 and HTTP 5xx are never refusals.
 pub fn read_object(
     response: &HttpResponse,
     from: &ServiceUrl,
@@ -169,7 +169,7 @@ fn refusal(status: u16, object: &Map<String, Value>, secrets: &[&Secret]) -> Ref
         (Some(code), Some(text)) => format!("{text} ({code})"),
         (Some(code), None) => code.clone(),
         (None, Some(text)) => text,
-        (None, None) => "no reason given".to_owned(),
+        (None, None) => "the service gave no reason".to_owned(),
     };
     Refusal { status, words: redact(&format!("{words} [HTTP {status}]"), secrets), code }
 }
@@ -217,8 +217,8 @@ pub fn redact(text: &str, secrets: &[&Secret]) -> String {
     text
 }
 
-/// Returns the base64 of `secret` after `before` other bytes (the username in a Basic header). Characters that also
-/// encode a neighbouring byte are cut off.
+/// Returns the base64 text of `secret` as part of a Basic header, in which `before` other bytes (the
+/// username) precede the secret. Omits base64 characters that also encode a neighbouring byte.
 fn in_base64(secret: &str, before: usize) -> String {
     let bytes = Zeroizing::new([&vec![0; before], secret.as_bytes()].concat());
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
@@ -234,7 +234,7 @@ pub fn salvage(response: &HttpResponse, key: &str) -> Option<Secret> {
         return None;
     }
     let found = match response.json() {
-        // JSON counts even if the content type says HTML.
+        // A JSON body is read even if its content type is HTML.
         Some(object) => object.get(key)?.as_str()?.to_owned(),
         None if response.is_html() => return None,
         None => in_malformed(&response.body, key)?,

@@ -1,4 +1,4 @@
-//! Limits numbers and times from records and responses, so that later calculations cannot overflow.
+//! Limits numbers and times from records and responses: later calculations then cannot overflow.
 
 use std::fmt;
 

@@ -76,8 +76,8 @@ impl Context {
         }
     }
 
-    /// Creates the context of one operation. Dropping the sender of `caller` cancels the operation, except while a
-    /// response may still have to be saved.
+    /// Creates the context of one operation. When the sender of `caller` is dropped, the operation is
+    /// cancelled, except while a response may still have to be saved.
     pub(crate) fn of_operation(
         &self,
         timeout: Duration,
@@ -137,7 +137,7 @@ impl Context {
             Some(others) => others.token(provider, request).await,
             None => Err(Error::new(
                 ErrorCode::Internal,
-                "tokens of other providers are available only in an operation of the broker",
+                "cannot get another provider's token: this context belongs to no call of the broker",
             )),
         }
     }
@@ -166,7 +166,8 @@ impl Context {
         cancelled()
     }
 
-    /// Fails if the caller no longer waits. Yields first, so that the runtime can handle a termination signal.
+    /// Fails if the caller no longer waits. Yields first, because the runtime may have to handle a
+    /// termination signal.
     pub(crate) async fn check_not_cancelled(&self) -> Result<()> {
         tokio::task::yield_now().await;
         if self.is_cancelled() { Err(cancelled()) } else { Ok(()) }
@@ -295,7 +296,7 @@ impl Context {
 fn network_hint(fault: &HttpFault) -> Hint {
     match fault.code {
         ErrorCode::TlsUntrusted => Hint::from(
-            "check the date of this machine; behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate",
+            "check the date of this machine; behind a TLS proxy set SSL_CERT_FILE to the proxy's certificate file",
         ),
         _ if fault.sent == RequestSent::No => {
             Hint::from("check the network; behind a proxy set HTTPS_PROXY, then try again")
@@ -305,11 +306,12 @@ fn network_hint(fault: &HttpFault) -> Hint {
 }
 
 fn cancelled() -> Error {
-    Error::new(ErrorCode::Cancelled, "the caller stopped waiting")
+    Error::new(ErrorCode::Cancelled, "the call was cancelled: the caller stopped waiting")
 }
 
 fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
-    // Shows only the origin, because the path and query may contain secrets of the request.
+    // Shows only the origin of the redirect's target, because the path and query may contain secrets of the
+    // request.
     let to = response.header("location").and_then(|to| Url::parse(to).ok());
     let to = to.map_or_else(|| "another page".to_owned(), |to| to.origin().ascii_serialization());
     Error::new(

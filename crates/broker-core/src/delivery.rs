@@ -1,5 +1,5 @@
-//! Whether the request of an exchange was sent and answered. If not, the service may or may not have replaced the
-//! grant.
+//! Whether an exchange's request was sent, and whether a response arrived. If a sent request gets no
+//! response, the service may or may not have replaced the refresh token.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +15,7 @@ impl DeliveryStatus {
         self.answered.store(false, Ordering::SeqCst);
     }
 
-    /// Records that the service may have acted, but the response is lost.
+    /// Records that the response is lost, although the service may have processed the request.
     pub(crate) fn lose_response(&self) {
         self.lost.store(true, Ordering::SeqCst);
     }

@@ -21,7 +21,8 @@ pub trait Env: Send + Sync {
     /// Returns the names and values of the environment variables whose names begin with `prefix`.
     fn vars(&self, prefix: &str) -> Vec<(String, String)>;
 
-    /// Returns the environment variables that contain the broker's own secrets and are removed for child processes.
+    /// Returns the names of the environment variables that contain the broker's own secrets. Child processes
+    /// do not get these variables.
     fn withheld(&self) -> Vec<String> {
         Vec::new()
     }
@@ -29,7 +30,7 @@ pub trait Env: Send + Sync {
     /// Returns the user's home folder.
     fn home(&self) -> Option<PathBuf>;
 
-    /// Returns the file that the user named as the source of this variable, if any.
+    /// Returns the `.env` file that sets this variable, if there is one.
     fn file_of(&self, _name: &str) -> Option<&Path> {
         None
     }

@@ -28,7 +28,8 @@ pub enum ErrorKind {
     Refused,
     /// The caller stopped waiting: dropped the call or pressed Ctrl-C.
     Cancelled,
-    /// Another failure on this machine, such as a failed write. Also a kind that only newer versions define.
+    /// Another failure on this machine, such as a failed write. Also replaces kinds that only newer versions
+    /// define.
     #[serde(other)]
     Failed,
 }
@@ -122,7 +123,7 @@ impl Error {
         self
     }
 
-    /// Adds the [`crate::fingerprint`] of a refused password, so that the broker does not send that password again.
+    /// Adds the [`crate::fingerprint`] of a refused password, which the broker then does not send again.
     #[must_use]
     pub fn with_secret_fingerprint(mut self, fingerprint: String) -> Self {
         self.0.secret_fingerprint = Some(fingerprint);

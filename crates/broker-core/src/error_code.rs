@@ -7,7 +7,7 @@ use crate::ErrorKind;
 /// Defines each code once: its variant, name and kind.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident, $name:literal, $kind:ident;)+) => {
-        /// What failed, for programs. A code never changes its meaning or its kind.
+        /// What failed, as a code that programs compare. The meaning and the kind of a code never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum ErrorCode {
@@ -38,7 +38,7 @@ codes! {
     UsageInvalid, "usage_invalid", Usage;
     /// No provider with this name is configured.
     ProviderUnknown, "provider_unknown", Usage;
-    /// The provider does not have the requested scope, or its scopes cannot be chosen.
+    /// The provider does not have the requested scope, or lets callers choose no scopes.
     ScopeUnsupported, "scope_unsupported", Usage;
     /// The provider does not support a requested feature: AWS keys, a cookie, a lifetime, a name or introspection.
     RequestUnsupported, "request_unsupported", Usage;
@@ -70,7 +70,7 @@ codes! {
     RedirectRefused, "redirect_refused", Unavailable;
     /// A new token has expired already: this machine's or the service's clock is wrong.
     TokenExpired, "token_expired", Unavailable;
-    /// The service rejected the token, and the broker could not replace it with a better one.
+    /// The service rejected the token, and its replacement too.
     TokenRejected, "token_rejected", Unavailable;
     /// Another process has locked the record for too long.
     LockTimeout, "lock_timeout", Unavailable;

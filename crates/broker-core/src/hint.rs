@@ -62,7 +62,7 @@ impl fmt::Display for Hint {
                 f.write_str("log in to this provider with a refresh token from another host")
             }
             Self::LogInWithoutBrowser => f.write_str(
-                "log in again; if the browser is on another machine, do not open one here and paste its address",
+                "log in again; if the browser is on another machine, open the page there and paste its final address",
             ),
             Self::CorrectPassword => f.write_str("correct the password, then log in again"),
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),

@@ -57,8 +57,8 @@ pub enum RequestSent {
 pub enum Repeat {
     /// Only if the service did not act on the request: no connection, or 429. For requests that create a token.
     IfNotActed,
-    /// As [`Repeat::IfNotActed`], and once more at once if the connection is lost after sending. For refresh tokens,
-    /// because many services accept a replaced refresh token again for a moment.
+    /// Like [`Repeat::IfNotActed`], and once, without a pause, after a connection that was lost after
+    /// sending. For refresh tokens: many services still accept a replaced refresh token for a moment.
     SpendsGrant,
     /// After any transient failure except a timeout. For requests that can be repeated without harm, such as client
     /// credentials.
@@ -231,7 +231,7 @@ impl HttpResponse {
     /// The longest body that is read: 1 MiB.
     pub const LONGEST_BODY: usize = 1024 * 1024;
 
-    /// Returns the value of a header by its name in lower case.
+    /// Returns a header's value. `name` must be in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)

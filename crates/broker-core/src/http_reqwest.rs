@@ -13,13 +13,15 @@ use zeroize::Zeroizing;
 
 use crate::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Method, RequestSent};
 
-/// Shorter than a request's timeout, so that an unreachable host fails sooner than a slow host.
+/// The time limit for connecting. A shorter limit than a request's timeout reports an unreachable host
+/// sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After the timeout, a response that has already arrived is read for this long.
 const LAST_READ: Duration = Duration::from_millis(100);
 
-/// An HTTP client that is built for the first request, because calls that use stored tokens need no client.
+/// An HTTP client that is built when the first request is sent, because calls with stored tokens need no
+/// client.
 #[derive(Debug, Default)]
 pub struct ReqwestHttp {
     /// The client for https, which uses the proxy from the environment.

@@ -14,7 +14,7 @@ impl InFlightOperations {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// Registers an operation, which is not in flight yet.
+    /// Creates an operation that is not in flight yet.
     pub(crate) fn operation(&self) -> InFlight {
         InFlight { operations: self.clone(), begun: AtomicBool::new(false) }
     }

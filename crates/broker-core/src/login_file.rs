@@ -9,7 +9,7 @@ use crate::{Secret, Token};
 /// The login that a login file contains.
 #[derive(Debug, Clone, Default)]
 pub struct FileLogin {
-    /// The refresh token, which is the grant.
+    /// The refresh token of the login.
     pub refresh_token: Option<Secret>,
     /// The access token for requests without scopes.
     pub access_token: Option<Token>,
@@ -17,7 +17,8 @@ pub struct FileLogin {
     pub id_token: Option<Secret>,
     /// The account's name, if the tokens contain it.
     pub account: Option<String>,
-    /// Why the file does not prove which issuer the login is from. Then only a login that the record knows is used.
+    /// The reason, if the file does not show which issuer the login is from. The broker then uses the login
+    /// only if the record already contains the same login.
     pub unproven: Option<String>,
     /// Whether the login is from the service's former issuer. A new login then quarantines the file.
     pub of_another: bool,
@@ -38,8 +39,9 @@ pub enum InvalidLoginFile {
     Other(String),
 }
 
-/// A file in which a service's own tools store a login, which the broker shares. The file has the only copy of the
-/// grant. The tools take no lock and may replace the login at any time; the broker then uses the new login.
+/// A file in which a service's own tools store a login, which the broker shares. The file has the only copy
+/// of the refresh token. The tools take no lock and may replace the login at any time; the broker then uses
+/// the new login.
 pub trait LoginFile: Send + Sync {
     /// Returns the file's path.
     fn path(&self) -> &Path;

@@ -30,7 +30,7 @@ pub trait Prompt: Send + Sync {
     fn show_code(&self, code: &DeviceCode);
     /// Shows the login page, and opens a browser if [`Prompt::browses`] is true (RFC 8252 section 4.1).
     fn show_page(&self, url: &str) {
-        self.notify(&format!("log in here: {url}"));
+        self.notify(&format!("open this page to log in: {url}"));
     }
     /// Whether a browser on this machine can be opened and redirected to this process. Otherwise the user pastes the
     /// URL that the browser was redirected to.

@@ -105,8 +105,9 @@ pub trait Provider: Send + Sync {
         record.usable_grant().is_some()
     }
 
-    /// Whether [`Provider::exchange`] would send the grant in `record`, so that the service may replace the grant.
-    /// The broker first saves a refresh intent, in case the process is killed. By default every usable grant is sent.
+    /// Whether [`Provider::exchange`] would send the refresh token (grant) in `record`, which the service may
+    /// then replace. The broker first saves a refresh intent, in case the process is killed. By default, true
+    /// for every usable grant.
     fn spends_grant(&self, record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
         record.usable_grant().is_some()
     }
@@ -176,7 +177,7 @@ pub enum Login {
 /// The result of a revocation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
-    /// Whether the service revoked a grant or a token.
+    /// Whether the service revoked a refresh token or an access token.
     pub revoked: bool,
     /// A note for the user, such as what to revoke by hand.
     pub note: Option<String>,

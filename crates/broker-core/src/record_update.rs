@@ -38,8 +38,9 @@ impl RecordUpdate {
         Self::default().and_grant(secret, at)
     }
 
-    /// Reports that the service refused the grant (`invalid_grant`). Unless another process has replaced the grant,
-    /// the broker marks it as refused. Then the broker calls the provider again.
+    /// Reports that the service refused the refresh token or stored login (`invalid_grant`). Unless another
+    /// process has replaced the grant, the broker marks the grant as refused. Then the broker calls the
+    /// provider again.
     pub fn grant_refused() -> Self {
         Self { grant: GrantUpdate::Refused, ..Self::default() }
     }
@@ -115,7 +116,8 @@ impl RecordUpdate {
         matches!(self.grant, GrantUpdate::Refused)
     }
 
-    /// Removes and returns a token that was expired on arrival, because a stored token may still be valid.
+    /// Removes and returns a new token that has expired already, because such a token must not replace a
+    /// valid one.
     pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
         // `Window::phase` is not used, because it counts valid tokens as expired after the clock was set back.
         let expired = |(_, token): &mut (_, Token)| token.expires_at().is_some_and(|at| at <= now);

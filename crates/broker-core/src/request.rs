@@ -171,9 +171,9 @@ impl Derived {
 /// The requested lifetime of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// For this long after the request.
+    /// A duration, counted from the request.
     For(Duration),
-    /// Until this day begins in UTC.
+    /// A day: the token expires when that day begins in UTC.
     Until(NaiveDate),
 }
 

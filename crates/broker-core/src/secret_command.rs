@@ -27,7 +27,7 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
         .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "no command is configured"))?;
     // A relative path would depend on the working folder, which another user may own.
     if program.contains('/') && !Path::new(program).is_absolute() {
-        let why = "give the full path of the program, or its name in PATH";
+        let why = "a relative path is not allowed: give the full path of the program, or its name in PATH";
         return Err(Error::new(ErrorKind::InvalidInput, why));
     }
     let mut command = tokio::process::Command::new(program);
@@ -36,19 +36,19 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
         command.env_remove(name);
     }
     let mut child = command.spawn()?;
-    let stdout = child.stdout.take().ok_or_else(|| Error::other("no pipe to the command"))?;
+    let stdout = child.stdout.take().ok_or_else(|| Error::other("cannot open a pipe to the command"))?;
     let run = async {
         let (printed, status) = printed(&mut child, stdout).await?;
         if !status.success() {
             return Err(Error::other(status.to_string()));
         }
         let text = std::str::from_utf8(&printed);
-        let text = text.map_err(|_| Error::new(ErrorKind::InvalidData, "its output is not text"))?;
+        let text = text.map_err(|_| Error::new(ErrorKind::InvalidData, "the output is not UTF-8 text"))?;
         secret_of(text)
     };
     tokio::time::timeout(COMMAND_TIMEOUT, run)
         .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::TimedOut, "no result within 2 minutes")))
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::TimedOut, "the command did not end within 2 minutes")))
 }
 
 /// Reads the output until the command ends. A process that the command started may keep the pipe open longer.

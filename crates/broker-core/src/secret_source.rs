@@ -70,7 +70,8 @@ impl SecretSource {
         }
     }
 
-    /// Returns a [`fingerprint`] of the secret; for a command, of the command line, so that the command need not run.
+    /// Returns a [`fingerprint`] of the secret; for a command, returns a fingerprint of the command line,
+    /// without running the command.
     #[must_use]
     pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {

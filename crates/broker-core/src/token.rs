@@ -75,8 +75,8 @@ impl Token {
         }))
     }
 
-    /// Creates a bearer token from a response. The lifetime is `expires_in` from the request on; if missing, until
-    /// the JWT's `exp` claim, corrected by the service's clock; if missing too, `default_lifetime`.
+    /// Creates a bearer token from a response. The token expires `expires_in` after the request, or else at
+    /// the JWT's `exp` claim (converted to this machine's clock), or else after `default_lifetime`.
     #[must_use]
     pub fn from_response(
         response: &HttpResponse,
@@ -120,14 +120,14 @@ impl Token {
         self.edit(|inner| inner.scope = scope)
     }
 
-    /// Renews the token before other programs do, which take no lock and renew `others` before expiry: see
-    /// [`Window::ahead_of`].
+    /// Sets how long before expiry other programs, which take no lock, renew the token. The broker then
+    /// renews earlier: see [`Window::ahead_of`].
     #[must_use]
     pub fn ahead_of(self, others: TimeDelta) -> Self {
         self.edit(|inner| inner.ahead_of = Some(others.num_seconds()))
     }
 
-    /// Renews the token only when less than `margin` is left: see [`Window::margin`].
+    /// Sets the remaining lifetime below which the token is renewed: see [`Window::margin`].
     #[must_use]
     pub fn with_margin(self, margin: TimeDelta) -> Self {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
@@ -146,7 +146,8 @@ impl Token {
         self.edit(|inner| inner.more.extend([("details".to_owned(), Value::Object(details))]))
     }
 
-    /// Stores the requested lifetime, so that a shorter token from the service is not requested again each time.
+    /// Stores the requested lifetime with the token. Otherwise each request would replace a token that the
+    /// service issued with a shorter lifetime.
     pub(crate) fn asked_for(self, lifetime: Option<Lifetime>) -> Self {
         let asked_until = lifetime.and_then(|lifetime| lifetime.end(self.issued_at())).map(bounds::limit);
         if asked_until.is_none() { self } else { self.edit(|inner| inner.asked_until = asked_until) }

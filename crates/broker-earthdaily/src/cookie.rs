@@ -15,7 +15,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 /// Returns the lifetime to request, which is at least the caller's minimum.
 pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDelta> {
     if request.asked_name().is_some() {
-        return Err(Error::new(ErrorCode::RequestUnsupported, "cookies have no name")
+        return Err(Error::new(ErrorCode::RequestUnsupported, "a caller cannot choose the name of a cookie")
             .with_hint(Hint::LeaveOut(RequestPart::Name)));
     }
     let until = |lifetime: Lifetime| lifetime.end(now).map(|end| end - now);
@@ -25,7 +25,7 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
         None => DEFAULT_LIFETIME,
     };
     if requested < TimeDelta::seconds(1) {
-        return Err(Error::usage("the requested expiry has passed: a cookie needs at least one second"));
+        return Err(Error::usage("the requested expiry is in the past: a cookie lives at least one second"));
     }
     let minimum = until(Lifetime::For(request.asked_ttl().unwrap_or_default())).ok_or_else(too_long)?;
     Ok(requested.max(minimum))
@@ -62,7 +62,7 @@ pub(crate) async fn request_cookie(
     })
 }
 
-/// Returns the asset cookie of a response as a token. Cookies that gateways add are ignored.
+/// Returns the asset cookie of a response as a token. Ignores cookies that load balancers and other gateways add.
 fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Result<Token> {
     let headers: Vec<_> = response.header("set-cookie").unwrap_or_default().lines().collect();
     let cookies = || headers.iter().filter_map(|line| Cookie::read(line));

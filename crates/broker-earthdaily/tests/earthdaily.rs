@@ -22,12 +22,12 @@ pub(crate) fn imagery(options: EarthDailyOptions) -> ClientSubject {
 }
 
 #[tokio::test]
-async fn provider_passes_the_conformance_suite() {
+async fn earthdaily_passes_the_conformance_suite() {
     conformance::run(|| imagery(EarthDailyOptions::default())).await;
 }
 
 #[test]
-fn provider_reports_credential_sources_and_hosts() {
+fn earthdaily_reports_credential_sources_and_hosts() {
     let resolved = |world: World, table: serde_json::Value| {
         let provider = (KIND.build)(&Settings::new("lab", table, &world.env)).expect("settings");
         (provider.sources(), provider.hosts())

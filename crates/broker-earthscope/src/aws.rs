@@ -53,7 +53,7 @@ impl EarthScope {
         if !self.hosts.iter().any(|pattern| host_matches(pattern, &host)) {
             return Err(Error::new(
                 ErrorCode::HostNotAllowed,
-                format!("token not sent to {host}: not a host of EarthScope"),
+                format!("the broker does not send the token to {host}, which is not a host of EarthScope"),
             )
             .with_hint("to allow this host, set `api_url` of this provider in the configuration"));
         }
@@ -63,7 +63,7 @@ impl EarthScope {
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // The access token is refused. The broker drops it and repeats the exchange, unless the token is new.
+            // EarthScope refused the access token. Unless that token is new, the broker drops it and repeats the exchange.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {

@@ -57,7 +57,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 
 struct EarthScope {
     domain: ServiceUrl,
-    /// Whether the user chose the domain, so that a login of unknown issuer may be sent there.
+    /// Whether the user chose the domain. Only then may the broker send a login of unknown issuer to that domain.
     domain_is_own: bool,
     token_url: ServiceUrl,
     api_url: ServiceUrl,
@@ -129,7 +129,7 @@ impl Provider for EarthScope {
         if let Some((derived, token)) = aws::derives_with(record, request, context.now()) {
             return self.derive(context, derived, token, request.scopes()).await;
         }
-        // AWS keys are requested with the default access token, so that token is requested first.
+        // A request for AWS keys needs the default access token, so the broker gets that access token first.
         let usual = ScopeKey::default();
         let scopes = if request.asked_derived().is_some() { &usual } else { request.scopes() };
         if let Some(secret) = &self.client_secret {
@@ -170,7 +170,8 @@ impl Provider for EarthScope {
         let response = context.send(&HttpRequest::post_json(url.clone(), &fields, Repeat::Safe)).await?;
         revoked(&response, &url, grant.secret())?;
         let login = self.settings_logins.iter().find(|login| login.refresh_token.is_some());
-        let note = login.map(|login| format!("{} has another login, which the next call uses", login.origin));
+        let note = login
+            .map(|login| format!("{} contains another login, which the next broker call uses", login.origin));
         Ok(Revoked { revoked: true, note })
     }
 }
@@ -208,7 +209,7 @@ impl EarthScope {
         Ok(response.into_update(scopes))
     }
 
-    /// Returns a function that makes the broker refresh a shared token before EarthScope's own tools do.
+    /// Returns a function that makes the broker refresh a token of the shared login file before EarthScope's tools do.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
         let shared = self.file.is_some();
         move |token, scopes| {
@@ -245,7 +246,7 @@ impl EarthScope {
             let domain = self.domain.as_str();
             return Err(Error::new(
                 ErrorCode::HostNotAllowed,
-                format!("refresh token not sent to {domain}: only the environment names this domain"),
+                format!("the broker does not send the refresh token to {domain}, because only the environment names this domain"),
             )
             .with_hint("set `domain` of this provider in the configuration"));
         }

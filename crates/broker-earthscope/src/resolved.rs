@@ -15,14 +15,14 @@ const API_URL: &str = "https://api.earthscope.org";
 /// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
 
-/// The flow in the issuer of a user's login.
+/// The flow name in the issuer of a login by device code.
 const DEVICE_CODE: &str = "device_code";
 
 pub(crate) struct ResolvedSettings {
     config: Config,
     layers: Vec<Layer>,
-    /// The layer with the client secret or login, unless the provider sets the client secret. All other layers are
-    /// then ignored, because their URLs must not receive this secret.
+    /// The index of the layer with the client secret or login, unless the provider sets the client secret. All other
+    /// layers are ignored, because their URLs must not receive this secret.
     secret_layer: Option<usize>,
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
@@ -42,7 +42,7 @@ impl ResolvedSettings {
             Some(path) => Some(platform::expand(path, env)),
             None => env.home().map(|home| home.join(".earthscope")),
         };
-        // A provider of another name reads the tools' files only if `profile` is set.
+        // A provider of another name reads the files of EarthScope's tools only if its key `profile` is set.
         let tools = (named || profile.is_some()).then(|| Tools {
             env,
             home: home.filter(|home| home.is_absolute()),

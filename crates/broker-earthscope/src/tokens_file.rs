@@ -33,7 +33,7 @@ enum FileIssuer {
     Unknown,
 }
 
-/// The login file of a profile, shared with EarthScope's SDK and `es`.
+/// The login file of one EarthScope profile, shared with EarthScope's SDK and `es`.
 pub(crate) struct TokensFile {
     pub(crate) path: PathBuf,
     /// The issuer that the provider is configured for.
@@ -149,7 +149,7 @@ fn sdk_reads(token: &Secret) -> bool {
         && optional("jti", true)
 }
 
-/// Returns the entries of the file that are not part of the login, to keep them.
+/// Returns the entries of the login file that are not part of the login. A save keeps these entries.
 fn other_entries(before: &[u8]) -> impl Iterator<Item = (String, Value)> + use<> {
     let object: Map<String, Value> = serde_json::from_slice(before).unwrap_or_default();
     object.into_iter().filter(|(key, _)| !KEYS.contains(&key.as_str()))

@@ -14,7 +14,7 @@ pub(crate) struct Layer {
     pub(crate) origin: String,
     oauth2: Map<String, Value>,
     resources: Map<String, Value>,
-    /// Whether a login in this source takes precedence over the login in `tokens.json`.
+    /// Whether a login in this source overrides the login in `tokens.json`.
     pub(crate) first: bool,
     /// Whether the source is a file in `~/.earthscope`, which only the user writes.
     pub(crate) in_home: bool,
@@ -82,7 +82,7 @@ impl SettingsLogin {
             Some(Token::new(token.clone(), claims.issued_at().unwrap_or(now), Some(expiry)))
         };
         let token = self.access_token.as_ref().and_then(valid).filter(|_| scopes.is_empty());
-        tracing::info!("using the login in {}", self.origin);
+        tracing::info!("the broker uses the login in {}", self.origin);
         match (token, &self.refresh_token) {
             (Some(token), None) => Ok(RecordUpdate::token(scopes, token)),
             (Some(token), Some(refresh_token)) => {
@@ -103,7 +103,7 @@ pub(crate) struct Tools<'a> {
     /// The folder `~/.earthscope`.
     pub(crate) home: Option<PathBuf>,
     pub(crate) profile: String,
-    /// Whether to read the environment and the files that have no profiles.
+    /// Whether to read the environment and the files that do not belong to an EarthScope profile.
     pub(crate) all: bool,
 }
 
@@ -122,11 +122,11 @@ impl Tools<'_> {
         Ok(layers)
     }
 
-    /// Returns the path of the profile's `tokens.json`.
+    /// Returns the path of the EarthScope profile's `tokens.json`.
     pub(crate) fn tokens_file(&self) -> Option<PathBuf> {
         let words: Vec<_> = self.profile.split_whitespace().collect();
         let folder = words.join("-").to_lowercase();
-        // A profile name such as `..` would name a file in another folder.
+        // An EarthScope profile named `..` would name a file in another folder.
         let plain = !folder.is_empty() && folder != "." && folder != ".." && !folder.contains('/');
         self.home.as_ref().filter(|_| plain).map(|home| home.join(folder).join("tokens.json"))
     }
@@ -161,7 +161,7 @@ impl Tools<'_> {
             .then(|| Layer::from_tree(format!("{} (environment)", names.join(", ")), &tree, true))
     }
 
-    /// Reads `config.toml`. Settings of the profile override those of the table `default`.
+    /// Reads `config.toml`. Settings of the EarthScope profile override those of the table `default`.
     fn config_file(&self) -> Result<Option<Layer>, SettingsError> {
         let Some(path) = self.home.as_ref().map(|home| home.join("config.toml")) else { return Ok(None) };
         let Some(text) = self.read(&path) else { return Ok(None) };

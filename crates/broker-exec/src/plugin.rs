@@ -134,7 +134,10 @@ impl Plugin {
                 let Some(grant) = salvage_grant(&malformed.line) else { return Err(malformed.error) };
                 session.hide(&grant);
                 session.set_issued();
-                tracing::warn!(plugin = self.program.name(), "malformed response: only its grant is used");
+                tracing::warn!(
+                    plugin = self.program.name(),
+                    "the plugin's response is malformed; the broker saves only the grant"
+                );
                 return Ok(RecordUpdate::grant(grant, sent_at));
             }
         };
@@ -220,15 +223,19 @@ impl Plugin {
 
     fn check_supported(&self, description: &Description, request: &TokenRequest) -> Result<()> {
         let (code, problem, part) = if !description.scopes && !request.scopes().is_empty() {
-            (ErrorCode::ScopeUnsupported, "has no scopes to choose from", RequestPart::Scope)
+            (ErrorCode::ScopeUnsupported, "the caller cannot choose the token's scopes", RequestPart::Scope)
         } else if !description.expires && request.asked_lifetime().is_some() {
-            (ErrorCode::RequestUnsupported, "cannot set the lifetime of a token", RequestPart::Lifetime)
+            (
+                ErrorCode::RequestUnsupported,
+                "the caller cannot choose the token's lifetime",
+                RequestPart::Lifetime,
+            )
         } else if !description.names && request.asked_name().is_some() {
-            (ErrorCode::RequestUnsupported, "cannot name a token", RequestPart::Name)
+            (ErrorCode::RequestUnsupported, "the caller cannot choose the token's name", RequestPart::Name)
         } else {
             return Ok(());
         };
-        let message = format!("plugin `{}` {problem}", self.program.name());
+        let message = format!("plugin `{}`: {problem}", self.program.name());
         Err(Error::new(code, message).with_hint(Hint::LeaveOut(part)))
     }
 
@@ -263,7 +270,7 @@ impl Plugin {
         }
         let request = self.request("login", context.now()).with_secrets(secrets).for_login(login);
         let response = session.log_in(&request).await;
-        // Before the response, a signal may cancel the login. From now on, a signal waits until the result is saved.
+        // Before the plugin's response, a signal may cancel the login. After it, the broker saves the result first.
         let received_at = context.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
             let code = match login {

@@ -65,7 +65,9 @@ impl Program {
     pub(crate) fn cannot_start(&self, error: std::io::Error) -> Error {
         let message = format!("cannot start program {}: {error}", sanitize(self.program()));
         Error::new(ErrorCode::ProgramNotFound, message)
-            .with_hint("install it, make it executable (chmod +x), or correct `command` of this provider")
+            .with_hint(
+                "install the program, make it executable (chmod +x), or correct `command` of this provider",
+            )
             .with_source(error)
     }
 
@@ -84,7 +86,7 @@ impl Program {
         (first < files.len()).then(|| files.swap_remove(first)).ok_or_else(|| {
             let message = format!("program {} is not in PATH", sanitize(program));
             Error::new(ErrorCode::ProgramNotFound, message)
-                .with_hint("install it, or write its full path as the first word of `command`")
+                .with_hint("install the program, or write its full path as the first word of `command`")
         })
     }
 }

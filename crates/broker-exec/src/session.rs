@@ -77,21 +77,21 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Records that the next request may make the service issue a token.
+    /// Records that the service may issue a token after the next request to the plugin.
     pub(crate) fn begin_exchange(&mut self) -> Result<()> {
         self.check_no_output()?;
         self.stage = Stage::Requested;
         Ok(())
     }
 
-    /// Records that a token or a grant was issued, so that it is saved before the plugin exits.
+    /// Records that a token or a grant was issued, which must be saved before the plugin exits.
     pub(crate) fn set_issued(&mut self) {
         self.stage = Stage::Issued;
     }
 
     fn check_no_output(&mut self) -> Result<()> {
         if self.process.has_unread_output() {
-            return Err(self.broken("sent a message before the request"));
+            return Err(self.broken("a message arrived before the broker's request"));
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
     pub(crate) async fn greet(&mut self) -> Result<()> {
         let line = self.line().await?;
         let Ok(hello) = serde_json::from_slice::<Hello>(&line) else {
-            return Err(self.broken("did not begin with its protocol versions, {\"v\":[1]}"));
+            return Err(self.broken("the first line is not the list of protocol versions, {\"v\":[1]}"));
         };
         if hello.v.contains(&VERSION) {
             return Ok(());
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
         let name = self.program.name();
         self.is_abandoned = true;
         let message = format!(
-            "plugin `{name}` uses version {versions} of the protocol, and this broker uses version {VERSION}"
+            "plugin `{name}` uses version {versions} of the plugin protocol, and this broker uses version {VERSION}"
         );
         Err(Error::new(ErrorCode::ProtocolMismatch, message).with_hint("update the plugin or the broker"))
     }
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         match self.parse(&line) {
             Ok(Message::Ok(response)) => Ok(response),
             Ok(Message::Err(error)) => Err(error.error(|text| self.redact(text)).into()),
-            Ok(_) => Err(self.broken("sent a prompt outside a login").into()),
+            Ok(_) => Err(self.broken("a prompt arrived outside a login").into()),
             Err(error) => Err(Malformed { line, error }),
         }
     }
@@ -213,7 +213,7 @@ impl<'a> Session<'a> {
     fn page(&mut self, url: &str) -> Result<String> {
         match ServiceUrl::parse(url) {
             Ok(url) => Ok(url.as_str().to_owned()),
-            Err(_) => Err(self.broken("sent a page whose URL is not https")),
+            Err(_) => Err(self.broken("the URL of the login page is not https")),
         }
     }
 
@@ -239,7 +239,7 @@ impl<'a> Session<'a> {
         loop {
             if self.context.is_cancelled() {
                 self.is_abandoned = true;
-                return Err(Error::new(ErrorCode::Cancelled, "the caller stopped waiting"));
+                return Err(Error::new(ErrorCode::Cancelled, "the caller cancelled the login"));
             }
             let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
             match tokio::time::timeout_at(next_poll, self.process.line()).await {
@@ -252,7 +252,7 @@ impl<'a> Session<'a> {
 
     fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
         // The parser's error is not shown, because it may quote secrets.
-        wire::parse(line).ok_or_else(|| self.broken("sent a line that is not a message of the protocol"))
+        wire::parse(line).ok_or_else(|| self.broken("a line is not a message of the plugin protocol"))
     }
 
     fn timed_out(&mut self, limit: Duration) -> Error {
@@ -264,8 +264,8 @@ impl<'a> Session<'a> {
 
     fn cannot_read(&mut self, error: ReadError) -> Error {
         self.broken(match error {
-            ReadError::Ended => "ended without a response",
-            ReadError::TooLong => "sent more than 1 MiB in a line or 4 MiB in total",
+            ReadError::Ended => "the process exited or closed stdout without a response",
+            ReadError::TooLong => "the output exceeds 1 MiB in a line or 4 MiB in total",
         })
     }
 
@@ -275,7 +275,7 @@ impl<'a> Session<'a> {
         (self.is_broken, self.is_abandoned) = (true, true);
         let code =
             if self.stage == Stage::Requested { ErrorCode::BadResponse } else { ErrorCode::ProgramFailed };
-        Error::new(code, format!("plugin `{}` {problem}", self.program.name()))
+        Error::new(code, format!("plugin `{}`: {problem}", self.program.name()))
     }
 
     /// Ends the plugin, logs its stderr and returns `result`.

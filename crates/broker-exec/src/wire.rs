@@ -203,7 +203,7 @@ pub(crate) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<Message<T>> {
     ];
     let mut messages = messages.into_iter().flatten();
     let first = messages.next();
-    // A line with two messages is invalid.
+    // An object with two message fields is invalid.
     first.filter(|_| messages.next().is_none())
 }
 
@@ -259,7 +259,7 @@ impl Description {
         self.actions.iter().any(|supported| supported == action)
     }
 
-    /// Whether the plugin supports this way to log in. `login_with` lists only other ways than the usual one.
+    /// Whether the plugin supports this way to log in. `login_with` lists all ways except [`Login::Usual`].
     pub(crate) fn supports_login(&self, login: &Login) -> bool {
         let method = method(login);
         self.supports("login")

@@ -119,7 +119,7 @@ async fn python_plugin_logs_in_with_refresh_token() {
 }
 
 #[tokio::test]
-async fn plugin_without_a_stored_login_can_renew() {
+async fn plugin_that_needs_no_login_can_get_tokens() {
     let plugin = client().provider();
     assert!(plugin.can_renew(&Record::new(World::NAME, plugin.issuer().clone())));
 }

@@ -53,12 +53,13 @@ impl From<zbus::Error> for Fault {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         let (message, action) = match fault {
-            Fault::Locked => {
-                ("the OS keyring is locked".to_owned(), "unlock it in the desktop's password manager")
-            }
+            Fault::Locked => (
+                "the OS keyring is locked".to_owned(),
+                "unlock the keyring in the desktop's password manager",
+            ),
             Fault::Absent(why) => (
                 format!("the OS keyring does not respond: {why}"),
-                "run this in the desktop session of the keyring",
+                "run the command in the desktop session that has the keyring",
             ),
         };
         let hint = format!("{action}; without a desktop set store = {{ key = {{ file = \"PATH\" }} }}");
@@ -142,7 +143,7 @@ fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
     let key = std::str::from_utf8(&text).ok().and_then(DataKey::parse);
     key.map(Some).ok_or_else(|| {
         Error::new(ErrorCode::StoreSealed, "the broker's item in the OS keyring is not a key")
-            .with_hint("check the item in the password manager")
+            .with_hint("check the item in the desktop's password manager")
     })
 }
 
@@ -196,8 +197,8 @@ impl Bus {
         self.service("SearchItems", &attributes).await
     }
 
-    /// Opens a session without encryption. The bus socket belongs to this user: a process that can read its traffic
-    /// can also request the secrets.
+    /// Opens a session without encryption. The bus socket belongs to this user: a process that can read the
+    /// traffic of the socket can also request the secrets.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;
@@ -214,7 +215,7 @@ impl Bus {
     async fn collection(&self) -> BusResult<OwnedObjectPath> {
         let collection: OwnedObjectPath = self.service("ReadAlias", &"default").await?;
         if collection.as_str() == "/" {
-            return Err(Fault::Absent("it has no default collection".to_owned()));
+            return Err(Fault::Absent("the keyring has no default collection".to_owned()));
         }
         let property = ("org.freedesktop.Secret.Collection", "Locked");
         let locked: OwnedVariant =

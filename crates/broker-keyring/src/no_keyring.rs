@@ -51,8 +51,8 @@ pub(crate) fn timed_out() -> Error {
 }
 
 fn unsupported() -> Error {
-    let message = "this program does not support the OS keyring: it was built without the feature `keyring`, or not for \
-                   Linux";
+    let message = "this program does not support the OS keyring: \
+                   the program was built without the feature `keyring`, or not for Linux";
     Error::new(ErrorCode::KeyringUnavailable, message)
-        .with_hint("use another program, or a key in a file: store = { key = { file = \"PATH\" } }")
+        .with_hint("use a program with that feature, or a key file: store = { key = { file = \"PATH\" } }")
 }

@@ -21,7 +21,7 @@ use crate::{cipher, keyring, secret};
 /// How long to wait for another process that creates the folder's key.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long no call is made to a keyring that timed out.
+/// The pause before the next call to a keyring that timed out.
 const KEYRING_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Where the key of a sealed record comes from.
@@ -66,7 +66,7 @@ pub struct Vault {
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// The mutex is held while a key is read, so that concurrent callers read each key once.
+    /// A caller locks the mutex while reading a key: concurrent callers then read each key once.
     keys: Mutex<KeyCache>,
 }
 
@@ -135,14 +135,14 @@ impl Vault {
         Self { folder, configured, passphrase: None, key: None, env, keys: Mutex::default() }
     }
 
-    /// Sets where the passphrase is read from.
+    /// Sets the source of the passphrase.
     #[must_use]
     pub fn with_passphrase(mut self, source: Option<SecretSource>) -> Self {
         self.passphrase = source;
         self
     }
 
-    /// Sets where the key is read from.
+    /// Sets the source of the user's own key.
     #[must_use]
     pub fn with_key(mut self, source: Option<SecretSource>) -> Self {
         self.key = source;
@@ -162,7 +162,7 @@ impl Vault {
             return Ok(false);
         }
         let deleted = keyring::delete(&self.folder)?;
-        // If this fails, a later cleanup calls the keyring once without need.
+        // If the length cannot be set, a later cleanup calls the keyring once without need.
         let _ = lock.set_len(0);
         Ok(deleted)
     }
@@ -220,7 +220,7 @@ impl Vault {
     /// Returns the folder's key from the keyring. Creates a key if none exists, and verifies that it can be read.
     fn key_in_keyring(&self) -> Result<DataKey> {
         let lock = self.lock()?;
-        // The length is set before the key exists, so that `forget_unused` finds the key after a crash.
+        // The length is set before the key exists: `forget_unused` then finds the key after a crash.
         lock.set_len(1).map_err(|error| self.cannot_lock(error))?;
         if let Some(key) = keyring::key_of_folder(&self.folder)? {
             return Ok(key);
@@ -230,7 +230,7 @@ impl Vault {
         match keyring::key_of_id(&key.id())? {
             Some(saved) if saved.bytes() == key.bytes() => Ok(saved),
             _ => {
-                let message = "the OS keyring did not return a key that was saved in it";
+                let message = "the OS keyring did not return the key that the broker had just saved";
                 Err(Error::new(ErrorCode::KeyringUnavailable, message)
                     .with_hint("repair the keyring, or set `store = \"file\"`"))
             }
@@ -250,7 +250,7 @@ impl Vault {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let message = format!("another process locks {}", self.lock_path().display());
+                    let message = format!("another process has locked {}", self.lock_path().display());
                     return Err(Error::new(ErrorCode::LockTimeout, message)
                         .with_hint("end the other process, or try again"));
                 }
@@ -301,7 +301,7 @@ impl Sealer for Vault {
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let source = with.parse()?;
         let keys = &mut *self.keys();
-        // `probe` or `open` normally selects the key before, so that saving a new token reads no key.
+        // Normally `probe` or `open` has selected the key, and saving a new token then reads no key.
         let key = match keys.selected(provider, source) {
             Some(key) => key.clone(),
             None => self.key_to_seal(source, provider, keys)?,
@@ -335,14 +335,15 @@ fn newer_version(message: String) -> Error {
 fn key_not_in_keyring(envelope: &Envelope) -> Error {
     let id = sanitize(&envelope.key);
     let message = format!("the record is sealed, and the OS keyring does not contain its key ({id})");
-    let hint = format!("restore the keyring that has it; if it is lost, {}", give_up(envelope));
+    let hint =
+        format!("restore the keyring that contains the key; if the key is lost, {}", give_up(envelope));
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }
 
 fn other_key(source: KeySource, envelope: &Envelope) -> Error {
     let (name, provider) = (source.name(), sanitize(&envelope.provider));
     let message = format!("the record of {provider} is sealed with another {name} than `store.{name}`");
-    let hint = format!("set `store` to the previous {name}; if it is lost, {}", give_up(envelope));
+    let hint = format!("set `store` to the previous {name}; if that {name} is lost, {}", give_up(envelope));
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }
 
@@ -353,7 +354,7 @@ fn give_up(envelope: &Envelope) -> String {
 fn not_configured(source: KeySource) -> Error {
     let name = source.name();
     let message = format!("the record is sealed with a {name}, but `store.{name}` is not configured");
-    let hint = format!("set `store = {{ {name} = {{ file = \"PATH\" }} }}` to open it");
+    let hint = format!("set `store = {{ {name} = {{ file = \"PATH\" }} }}` to open the record");
     Error::new(ErrorCode::StoreSealed, message).with_hint(Hint::Text(hint))
 }
 

@@ -25,14 +25,14 @@ struct Parsed {
 }
 
 enum SendError {
-    /// A response that is a refusal or malformed.
+    /// The service refused the request, or the response is malformed.
     Problem(HttpResponse, Problem),
     Error(Error),
 }
 
 impl LoginProvider {
-    /// Logs in. `automatic` is set if no user started the login. A password that the service has refused is then not
-    /// sent again.
+    /// Logs in. `automatic` is set if the broker logs in without a user. Then a password that the service has refused
+    /// is not sent again.
     pub(crate) async fn log_in(
         &self,
         context: &Context,
@@ -114,7 +114,7 @@ impl LoginProvider {
         };
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // The login's token is refused. The broker drops it and repeats the exchange, unless the token is new.
+            // The service refused the login's token. Unless that token is new, the broker drops it and repeats the exchange.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if request.format.rejects_token(&refusal)
                     && login_token.issued_at() <= context.began_at() =>
@@ -153,7 +153,10 @@ impl LoginProvider {
     pub(crate) async fn revoke_login(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let left = match names(record).as_slice() {
             [] => None,
-            names => Some(format!("still valid at the service, unless deleted there: {}", names.join(", "))),
+            names => Some(format!(
+                "these minted tokens stay valid unless you delete them at the service: {}",
+                names.join(", ")
+            )),
         };
         let note = |note: &str| match &left {
             Some(left) => Some(format!("{note}; {left}")),
@@ -168,7 +171,7 @@ impl LoginProvider {
         if request.needs_token() && token.is_none()
             || request.needs_refresh_token() && refresh_token.is_none()
         {
-            return not_revoked("the login has expired already");
+            return not_revoked("the login has already expired");
         }
         let username = self.username_of(record);
         let secrets = self.secrets_of(context, request).await?;
@@ -184,7 +187,7 @@ impl LoginProvider {
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if refusal.status == 404 || request.format.rejects_token(&refusal) =>
             {
-                not_revoked("the login was not valid at the service any more")
+                not_revoked("the service had already ended the login")
             }
             Err(SendError::Problem(_, problem)) => {
                 Err(problem.error("the service refused to revoke the login"))
@@ -269,7 +272,7 @@ impl LoginProvider {
     }
 }
 
-/// The record's key for a login token that only mints other tokens. No caller can request this scope.
+/// The reserved scope of a login token that only mints other tokens. No caller can request this scope.
 pub(crate) fn login_only_key() -> ScopeKey {
     ScopeKey::new(["(login)"])
 }

@@ -66,7 +66,7 @@ impl MintOptions {
             };
             if let Some((part, name)) = part {
                 let known = self.scopes.join("`, `");
-                let message = format!("only tokens with a scope can have a {name}: `{known}`");
+                let message = format!("only tokens with a scope can have a {name}; the scopes are `{known}`");
                 return Err(
                     Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part))
                 );
@@ -104,7 +104,7 @@ impl MintOptions {
         let min_end = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_late)?;
         if end <= now {
             let now = now.format("%F %H:%M UTC");
-            return Err(Error::usage(format!("the requested expiry is in the past: it is {now}")));
+            return Err(Error::usage(format!("the requested expiry is in the past: the time is now {now}")));
         }
         if !self.in_days() {
             return Ok(Some(end.max(min_end)));

@@ -65,7 +65,7 @@ impl Request {
         let key = |name: &str| format!("{}.{name}", role.key());
         let body = match (table.json.take(), table.form.take()) {
             (Some(_), Some(_)) => {
-                return Err(SettingsError::new(key("form"), "`json` and `form` exclude each other"));
+                return Err(SettingsError::new(key("form"), "a request cannot have both `json` and `form`"));
             }
             (Some(_), _) | (_, Some(_)) if table.method != Verb::Post => {
                 let name = role.key();
@@ -96,7 +96,7 @@ impl Request {
         let (method, auth) = (table.method.method(), table.auth);
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
-            return Err(SettingsError::new(key("scopes"), "only allowed in `mint`"));
+            return Err(SettingsError::new(key("scopes"), "the key `scopes` is only allowed in `mint`"));
         }
         let is_word = |word: &String| !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic());
         if scopes.as_ref().is_some_and(|scopes| scopes.is_empty() || !scopes.iter().all(is_word)) {
@@ -201,7 +201,7 @@ impl Request {
         self.sample.host()
     }
 
-    /// Inserts the values. Also returns the HTTP Basic credentials, to redact them in errors.
+    /// Inserts the values into the request. Also returns the HTTP Basic credentials, to redact them in errors.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<(HttpRequest, Option<Secret>)> {
         let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
         let repeat = self.role.repeat();
@@ -239,7 +239,8 @@ impl Request {
     fn fill_url(&self, values: &Values<'_>) -> Result<ServiceUrl> {
         let text = self.url.map(|it| Ok(Zeroizing::new(percent_encoded(&values.get(it)?))))?;
         let invalid = || {
-            let message = format!("a value changes the path of `{}.url`", self.role.key());
+            let message =
+                format!("an inserted value changes the host or the path of `{}.url`", self.role.key());
             Error::new(ErrorCode::ConfigInvalidValue, message)
         };
         let url = ServiceUrl::parse(&text).map_err(|_| invalid())?;
@@ -270,8 +271,8 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
         let reserved = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
         let message = match name.to_ascii_lowercase().as_str() {
             "" => "the name of a header is empty",
-            lower if !lower.chars().all(is_allowed) => "not a valid header name",
-            lower if reserved.contains(&lower) => "this header is set automatically",
+            lower if !lower.chars().all(is_allowed) => "this is not a valid header name",
+            lower if reserved.contains(&lower) => "the broker sets this header automatically",
             "authorization" if auth != Auth::None => "`auth` sets this header",
             _ => continue,
         };

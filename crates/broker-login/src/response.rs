@@ -41,8 +41,8 @@ impl ResponseFormat {
             if is_set && !is_allowed {
                 let name = role.key();
                 let what = match key {
-                    "expires_as" => format!("this is the format of `{name}.expires`, which is missing"),
-                    _ => format!("not read from the response to `{name}`"),
+                    "expires_as" => format!("the format needs the key `{name}.expires`, which is missing"),
+                    _ => format!("the broker does not read this value from the response to `{name}`"),
                 };
                 return Err(SettingsError::new(format!("{name}.{key}"), what));
             }
@@ -82,7 +82,7 @@ impl ResponseFormat {
     ) -> Result<Value, Problem> {
         let succeeded = (200..300).contains(&response.status) && !response.is_html();
         let value = if succeeded { parse(response) } else { None };
-        // A response that is no JSON object is only valid if the path of the token matches.
+        // A text is only valid if the whole body is the token, and an array if the token's path starts with an index.
         let is_expected = match &value {
             Some(Value::String(_)) => self.token.is_empty(),
             Some(Value::Array(_)) => self.token.starts_with(|c: char| c.is_ascii_digit()),

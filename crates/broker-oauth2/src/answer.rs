@@ -81,7 +81,7 @@ impl TokenAnswer {
                 "access_token" => String::new(),
                 path => format!(" at `{path}` (`fields.access_token` of this provider)"),
             };
-            let message = format!("{from} answered without an access token{place}");
+            let message = format!("the response of {from} has no access token{place}");
             return Err(Problem::Transient(Error::new(ErrorCode::BadResponse, message)));
         };
         let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);

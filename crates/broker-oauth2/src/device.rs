@@ -28,7 +28,7 @@ const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 /// How often the remaining time is shown.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The longest pause between polls after timeouts.
+/// The longest pause between polls that time out.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// A login by the device authorization grant.
@@ -59,12 +59,12 @@ struct Pending {
 
 enum Poll {
     Approved(Approved),
-    /// Not approved yet. The next poll must wait at least this long.
+    /// The user has not approved the login yet. The next poll must wait at least this long.
     Again(Duration),
 }
 
 impl DeviceFlow<'_> {
-    /// Shows the code and polls until the user approves or the code expires. Transient errors do not stop the polls.
+    /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not stop the polls.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
         let mut pending = self.begin(context).await?;
         let mut pause = pending.interval;
@@ -95,11 +95,11 @@ impl DeviceFlow<'_> {
             .unwrap_or(DEFAULT_CODE_LIFETIME)
             .min(LONGEST_CODE_LIFETIME);
         if lifetime <= TimeDelta::zero() {
-            let message = format!("{} sent a code that has already expired (`expires_in`)", self.url);
+            let message = format!("{} sent a device code that has already expired (`expires_in`)", self.url);
             return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
         }
         let (code, device_code) = read_code(&object, lifetime).ok_or_else(|| {
-            Error::new(ErrorCode::BadResponse, format!("{} answered without a code", self.url))
+            Error::new(ErrorCode::BadResponse, format!("{} answered without a device code", self.url))
         })?;
         context.prompt().show_code(&code);
         let interval = object.get("interval").and_then(seconds).and_then(|interval| interval.to_std().ok());
@@ -120,7 +120,7 @@ impl DeviceFlow<'_> {
                 pending.read(polled)
             }
             Err(error) if error.is_transient() => {
-                tracing::info!(%error, "a poll failed; the login continues");
+                tracing::info!(%error, "a poll of the device login failed; the login continues");
                 let pause = pending.backoff(&error);
                 pending.lost |= may_have_been_answered(&error);
                 pending.fault = Some(error);
@@ -165,7 +165,7 @@ impl Pending {
                 self.lost |= !matches!(response.status, 429 | 503);
                 tracing::info!(
                     status = response.status,
-                    "a poll got no usable response; the login continues"
+                    "a poll of the device login got no usable response; the login continues"
                 );
                 self.fault = fault;
                 Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))
@@ -179,7 +179,7 @@ impl Pending {
         match &self.fault {
             Some(fault) => {
                 let message =
-                    format!("the code expired while the service did not answer: {}", fault.message());
+                    format!("the device code expired while the service did not answer: {}", fault.message());
                 Error::new(fault.code(), message)
                     .with_hint("log in again, even if you have approved the login")
             }
@@ -237,5 +237,5 @@ async fn wait(context: &Context, pause: Duration, expires_at: DateTime<Utc>) -> 
 }
 
 fn expired() -> Error {
-    Error::new(ErrorCode::LoginTimeout, "the code expired before the login was approved")
+    Error::new(ErrorCode::LoginTimeout, "the device code expired before the user approved the login")
 }

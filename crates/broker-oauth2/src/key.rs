@@ -66,8 +66,7 @@ impl ClientKey {
     pub(crate) fn parse(pem: &Secret, algorithm: Option<Algorithm>, key_id: Option<String>) -> Result<Self> {
         let pkcs8 = pkcs8(pem)?;
         let pair = pair(pkcs8.secret_pkcs8_der()).ok_or_else(|| {
-            wrong("is neither an RSA key of 2048 to 4096 bits nor a P-256 nor an Ed25519 key")
-                .with_hint(NEW_KEY)
+            wrong("the key is neither RSA of 2048 to 4096 bits, nor P-256, nor Ed25519").with_hint(NEW_KEY)
         })?;
         let algorithm = match (&pair, algorithm) {
             (Pair::Rsa(_), None | Some(Algorithm::Rs256)) => Algorithm::Rs256,
@@ -166,13 +165,12 @@ impl Pair {
 
 fn pkcs8(pem: &Secret) -> Result<PrivatePkcs8KeyDer<'static>> {
     if pem.expose().contains("BEGIN PUBLIC KEY") {
-        return Err(wrong("is a public key, which belongs at the service; a private key is needed")
-            .with_hint(NEW_KEY));
+        return Err(wrong("the key is a public key, but a private key is needed").with_hint(NEW_KEY));
     }
     match PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()) {
         Ok(PrivateKeyDer::Pkcs8(key)) => Ok(key),
-        Ok(_) => Err(wrong("is not in the format PKCS#8 (`BEGIN PRIVATE KEY`)")),
-        Err(_) => Err(wrong("is not a PEM private key (`BEGIN PRIVATE KEY`) without passphrase")),
+        Ok(_) => Err(wrong("the key is not in the format PKCS#8 (`BEGIN PRIVATE KEY`)")),
+        Err(_) => Err(wrong("the text is not a PEM private key (`BEGIN PRIVATE KEY`) without passphrase")),
     }
 }
 
@@ -189,6 +187,6 @@ fn pair(pkcs8: &[u8]) -> Option<Pair> {
 }
 
 fn wrong(problem: &str) -> Error {
-    Error::new(ErrorCode::ConfigInvalidValue, format!("the key in `private_key` {problem}"))
-        .with_hint("convert it: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem")
+    Error::new(ErrorCode::ConfigInvalidValue, format!("invalid `private_key`: {problem}"))
+        .with_hint("convert the key: openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem")
 }

@@ -55,7 +55,7 @@ impl UserLogin<'_> {
     /// a valid login.
     pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
-            let hint = "the service may have replaced the refresh token: try it once more; if it is refused, get a new one from the other host";
+            let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the other host";
             if error.is_transient() { error.with_hint(hint) } else { error }
         });
         match refreshed? {

@@ -54,8 +54,8 @@ impl<'a> TokenEndpoint<'a> {
             .map_err(|problem| self.error(problem, "the service refused to exchange the token"))
     }
 
-    /// Requests tokens by the password grant (RFC 6749 section 4.3). Repeats a request only if the service cannot
-    /// have checked the password, because wrong passwords lock accounts.
+    /// Requests tokens by the password grant (RFC 6749 section 4.3). Repeats the request only if the service has
+    /// certainly not checked the password, because repeated wrong passwords lock accounts.
     pub(crate) async fn password(
         &self,
         context: &Context,
@@ -98,7 +98,7 @@ impl<'a> TokenEndpoint<'a> {
         match self.read(&response, &[refresh_token]) {
             Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
             Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => {
-                tracing::debug!(reason = refusal.words, "the refresh token was refused");
+                tracing::debug!(reason = refusal.words, "the service refused the refresh token");
                 Ok(Refreshed::Refused)
             }
             // The old refresh token may be invalid now, so the new one is saved even if the response is malformed.

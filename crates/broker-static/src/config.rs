@@ -21,7 +21,8 @@ impl Config {
         // HTTP Basic forbids colons and control characters in user names (RFC 7617 section 2).
         let invalid = |name: &String| name.is_empty() || name.contains(|c: char| c == ':' || c.is_control());
         if config.username.as_ref().is_some_and(invalid) {
-            let message = "it must be a name without a colon, because it is sent by HTTP Basic";
+            let message =
+                "the user name must not be empty or contain a colon, because HTTP Basic cannot represent it";
             return Err(SettingsError::new("username", message));
         }
         Ok(config)

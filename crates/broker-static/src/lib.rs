@@ -122,13 +122,13 @@ impl Static {
             Err(Error::new(ErrorCode::SecretUnreadable, message))
         };
         match token {
-            "" => problem("it is empty"),
-            token if token.contains(['\n', '\r']) => problem("it has several lines").map_err(|error| {
+            "" => problem("the text is empty"),
+            token if token.contains(['\n', '\r']) => problem("the text has several lines").map_err(|error| {
                 error.with_hint(
-                    "store only the token there; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
+                    "store only one line, the token; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
                 )
             }),
-            token if token.contains(char::is_control) => problem("it contains control characters"),
+            token if token.contains(char::is_control) => problem("the text contains control characters"),
             token => Ok(Secret::new(token)),
         }
     }
@@ -139,7 +139,7 @@ impl Static {
         HttpRequest::basic_pair(username, secret)
     }
 
-    /// Fails if the token has expired, and warns the user if it expires soon.
+    /// Fails if the token has expired, and warns the user if the token expires soon.
     fn check_expiry(
         &self,
         context: &Context,
@@ -149,7 +149,8 @@ impl Static {
         let now = context.now();
         let at = expiry.format("%F %H:%M UTC");
         let setting = if self.expires == Some(expiry) { ", then correct `expires`" } else { "" };
-        let hint = format!("get a new token from the service and store it in {}{setting}", self.source);
+        let hint =
+            format!("get a new token from the service and store that token in {}{setting}", self.source);
         if expiry <= now {
             return Err(Error::login_required(format!("the token expired at {at}")).with_hint(hint));
         }

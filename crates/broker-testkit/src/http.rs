@@ -7,10 +7,10 @@ use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Request
 
 use crate::fake::HANG_HEADER;
 
-/// The real timeout of a request. Only a broken test reaches it, even on a busy machine.
+/// The timeout of a request in real time. It is so long that only a broken test reaches it, even on a busy machine.
 const LONGEST: Duration = Duration::from_mins(2);
 
-/// An HTTP client that returns a timeout error at once when a fake server hangs, so that tests need not wait.
+/// An HTTP client that saves tests a wait: if a fake server hangs, the client returns a timeout error at once.
 #[derive(Debug, Default)]
 pub(crate) struct TestHttp(ReqwestHttp);
 

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::TestClock;
 use crate::http::TestHttp;
 
-/// An environment that contains only the variables a test sets.
+/// An environment that contains only the variables that a test sets.
 #[derive(Debug, Clone, Default)]
 pub struct TestEnv(BTreeMap<String, String>);
 
@@ -68,7 +68,7 @@ pub struct TestPrompt {
 }
 
 impl TestPrompt {
-    /// Adds the answer to the next question.
+    /// Adds an answer. Questions get the answers in order.
     #[must_use]
     pub fn answering(self, answer: &str) -> Self {
         self.answers.lock().unwrap().push_back(answer.to_owned());
@@ -119,7 +119,7 @@ impl Prompt for TestPrompt {
     }
 }
 
-/// The dependencies of a broker under test, with a temporary folder for records.
+/// Clock, environment, prompt and HTTP client of a broker under test, with a temporary folder for records.
 pub struct World {
     /// The clock of the broker.
     pub clock: TestClock,
@@ -127,7 +127,7 @@ pub struct World {
     pub env: TestEnv,
     /// The prompt that answers for the user.
     pub person: TestPrompt,
-    /// The timeout of an exchange. If a fake server hangs, the timeout error comes at once.
+    /// The configured timeout of an exchange. If a fake server hangs, the timeout error comes without a wait.
     pub timeout: Duration,
     folder: TempDir,
 }
@@ -142,7 +142,7 @@ impl World {
     /// The name of the broker's only provider.
     pub const NAME: &str = "subject";
 
-    /// Creates a world without variables, answers and records.
+    /// Creates a world without environment variables, prepared answers and records.
     #[must_use]
     pub fn new() -> Self {
         Self {

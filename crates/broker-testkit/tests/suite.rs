@@ -29,15 +29,15 @@ enum Flaw {
     IgnoresRevocation,
 }
 
-/// Each flaw with the start of the suite's panic message.
+/// Each flaw, with the start of the panic message of the case that must find the flaw.
 const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::AnyFaultIsFinal, "429: "),
     (Flaw::NothingIsFinal, "refused: "),
-    (Flaw::RequestsTwice, "all: one exchange"),
+    (Flaw::RequestsTwice, "all: not one exchange"),
     (Flaw::LosesRotation, "rotated: "),
     (Flaw::ShowsSecrets, "secrets: "),
-    (Flaw::FakesRevocation, "logout: the grant is revoked"),
-    (Flaw::IgnoresRevocation, "logout: a failed revocation"),
+    (Flaw::FakesRevocation, "logout: the grant still works"),
+    (Flaw::IgnoresRevocation, "logout: no error after a failed revocation"),
 ];
 
 /// Wraps a provider and adds a flaw.
@@ -92,7 +92,7 @@ impl Provider for Flawed {
     }
 }
 
-/// Returns whether the update stores a grant without a token.
+/// Returns whether the update stores a refresh token without an access token.
 fn has_only_a_grant(change: &RecordUpdate) -> bool {
     let shown = format!("{change:?}");
     shown.contains("grant: Set(") && shown.contains("tokens: []")
@@ -113,7 +113,7 @@ fn subject(rotation: Rotation, elsewhere: &'static str) -> TokenSubject {
 }
 
 fn flawed(flaw: Flaw) -> TokenSubject {
-    // With rotation, another flaw would lose the grant before the test that should find the flaw.
+    // Refresh tokens rotate only for this flaw, because rotation would make other flaws fail an earlier case.
     let rotation = if matches!(flaw, Flaw::LosesRotation) { Rotation::Rotate } else { Rotation::Keep };
     let mut subject = subject(rotation, "eve");
     subject.world.env = TestEnv::default().with("FLAW", &format!("{flaw:?}"));
@@ -136,7 +136,7 @@ async fn provider_template_passes_the_conformance_suite() {
 }
 
 #[tokio::test]
-async fn each_provider_flaw_fails_the_matching_case() {
+async fn each_provider_flaw_fails_the_expected_suite_case() {
     for (flaw, case) in FLAWS {
         let message = failure(move || flawed(flaw)).await;
         assert!(message.contains(case), "{flaw:?}: {message}");
@@ -144,7 +144,7 @@ async fn each_provider_flaw_fails_the_matching_case() {
 }
 
 #[tokio::test]
-async fn suite_fails_if_issuer_does_not_name_the_account() {
+async fn suite_fails_if_issuer_is_equal_for_two_accounts() {
     let message = failure(|| subject(Rotation::Keep, "ada")).await;
     assert!(message.contains("issuer: "), "{message}");
 }

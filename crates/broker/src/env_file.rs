@@ -46,7 +46,7 @@ impl EnvFile {
         self.variables.keys().map(String::as_str)
     }
 
-    /// Whether the file sets a variable of the same service.
+    /// Whether the file sets a variable of the same service as `name`.
     fn has_family_of(&self, name: &str) -> bool {
         let own = family(name);
         own.is_some() && self.names().any(|other| family(other) == own)

@@ -7,10 +7,10 @@ use broker_core::{FileStore, Migrated, Result, StorageFormat};
 
 use crate::Config;
 
-/// How long to wait for another process that renews or logs in.
+/// How long to wait for another process that renews a token or logs in.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// The state of the OS keyring.
+/// Whether the OS keyring responds, and whether it is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyringState {
@@ -74,7 +74,7 @@ impl Records {
     }
 
     /// Rewrites a provider's record in the configured format. An interruption leaves the old or the new record. Waits
-    /// up to 2 minutes for the lock; after a while, `notify` gets a line that names the lock's holder.
+    /// up to 2 minutes for the lock; after a while, `notify` gets a line that names the locking process.
     pub async fn migrate(&self, provider: &str, notify: impl Fn(&str) + Send) -> Result<Migrated> {
         let migrated = self.store.migrate(provider, WAIT_LIMIT, notify).await;
         migrated.map_err(|error| error.for_provider(provider))

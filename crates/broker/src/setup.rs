@@ -124,7 +124,7 @@ impl Setup {
         self
     }
 
-    /// Limits the wait for another process that renews or logs in. The default is 2 minutes.
+    /// Limits the wait for another process that renews a token or logs in. The default is 2 minutes.
     pub fn wait_limit(mut self, limit: Duration) -> Self {
         self.wait_limit = Some(limit);
         self
@@ -164,7 +164,7 @@ impl Setup {
         let named = self.state_dir.clone().or_else(|| self.env.var("BROKER_STATE_DIR").map(PathBuf::from));
         let default = || Some(platform::state_folder(self.env.as_ref())?.join("broker"));
         named.or_else(default).ok_or_else(|| {
-            let why = "no folder for records: HOME and XDG_STATE_HOME are not set";
+            let why = "cannot find the folder for records: HOME and XDG_STATE_HOME are not set";
             Error::new(ErrorCode::StoreUnwritable, why).with_hint(Hint::ChooseStateFolder)
         })
     }
@@ -214,7 +214,7 @@ impl Setup {
     #[cfg(not(feature = "file"))]
     #[expect(clippy::unused_self, reason = "the feature `file` needs it")]
     fn default_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
-        Err(Error::failed("no store for records: call `Setup::store`, or enable the feature `file`"))
+        Err(Error::failed("the setup has no record store: call `Setup::store`, or enable the feature `file`"))
     }
 
     fn user_file(&self) -> Option<PathBuf> {
@@ -230,5 +230,5 @@ fn default_http() -> Result<Arc<dyn Http>> {
 
 #[cfg(not(feature = "reqwest"))]
 fn default_http() -> Result<Arc<dyn Http>> {
-    Err(Error::failed("no HTTP client: call `Setup::http`, or enable the feature `reqwest`"))
+    Err(Error::failed("the setup has no HTTP client: call `Setup::http`, or enable the feature `reqwest`"))
 }

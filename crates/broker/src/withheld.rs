@@ -1,4 +1,4 @@
-//! Keeps environment variables with secrets of the broker from child processes.
+//! Hides environment variables that contain the broker's secrets from child processes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

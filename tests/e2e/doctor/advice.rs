@@ -8,7 +8,7 @@ use super::{files, findings, mode};
 use crate::stage::logged_in;
 
 #[test]
-fn doctor_finds_a_refused_login_while_its_token_is_valid() {
+fn doctor_reports_a_refused_login_while_its_token_is_valid() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]);
@@ -39,7 +39,7 @@ fn doctor_names_the_scope_whose_renewal_failed() {
 }
 
 #[test]
-fn doctor_finds_a_folder_that_cannot_store_records() {
+fn doctor_reports_a_state_folder_that_cannot_store_records() {
     let sandbox = Sandbox::new();
     let ask =
         |folder: &str| findings(&sandbox.broker(&["--state-dir", folder, "doctor", "--json", "--offline"]));
@@ -58,7 +58,7 @@ fn doctor_finds_a_folder_that_cannot_store_records() {
 }
 
 #[test]
-fn one_command_fixes_a_file_of_secrets_that_others_can_write() {
+fn doctor_fixes_mode_of_a_secret_file_with_a_single_command() {
     let sandbox = Sandbox::new().with_config("[providers.earthdaily]\nclient_secret = \"hush\"\n");
     mode(&sandbox.config_path(), 0o664);
     let found = findings(&sandbox.broker(&["doctor", "--json", "--offline"]));

@@ -13,7 +13,7 @@ use super::table;
 /// The results of one request with one fault: a row of the table.
 pub(crate) struct Cell {
     pub(crate) exit: i32,
-    /// The code in `error[CODE]`, or an empty string.
+    /// The code in the message `error[CODE]`, or an empty string.
     pub(crate) code: String,
     pub(crate) stderr: String,
     pub(crate) disk: String,
@@ -22,13 +22,13 @@ pub(crate) struct Cell {
     pub(crate) broken: Vec<String>,
 }
 
-/// The stored state of a provider.
+/// The record of a provider, and what is wrong with the files in the state folder.
 struct Disk {
     record: Option<Value>,
     broken: Vec<String>,
 }
 
-/// Runs the command with the fault, and once more without.
+/// Runs the request's command with the fault, and once more without the fault.
 pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
     let (home, service) = (stage.copy(), &stage.service);
     let before = look(&home, request.kind).record;
@@ -64,7 +64,7 @@ pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
     Cell { exit: first.code, code: table::code(&first.err), stderr: first.err, disk, next, broken }
 }
 
-/// Returns whether the fault ends the login whatever the client does.
+/// Returns whether the fault ends the login whatever the broker does.
 fn is_unavoidable(request: &Request, hitch: &Hitch) -> bool {
     request.unrepeatable && hitch.loses_the_response()
 }
@@ -163,7 +163,7 @@ fn look(home: &Sandbox, kind: &str) -> Disk {
     Disk { record, broken }
 }
 
-/// Returns the table's text for how the record changed.
+/// Returns the text of column `stored`, which says how the fault changed the record.
 fn describe(before: Option<&Value>, after: Option<&Value>) -> String {
     let Some(record) = after else { return "nothing".to_owned() };
     let mut parts = Vec::new();

@@ -5,10 +5,10 @@ use std::time::Duration;
 use broker_testkit::Fault;
 use serde_json::Value;
 
-/// The `Retry-After` of a response in seconds. The broker fails instead of waiting this long.
+/// The value of `Retry-After` in seconds. The broker fails instead of waiting this long.
 pub(crate) const RETRY_AFTER: i64 = 120;
 
-/// A fault of a service or connection, with its name in the table.
+/// A fault of a service or connection ("hitch"), with its name in the table.
 pub(crate) struct Hitch {
     pub(crate) name: &'static str,
     pub(crate) fault: Fault,
@@ -45,7 +45,7 @@ impl Hitch {
     }
 }
 
-/// Returns all faults of the testkit.
+/// Returns all faults that the testkit can inject.
 pub(crate) fn hitches() -> Vec<Hitch> {
     let retry_after = vec![("Retry-After".to_owned(), RETRY_AFTER.to_string())];
     let always = [

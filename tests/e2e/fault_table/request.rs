@@ -20,16 +20,16 @@ pub(crate) struct Request {
     pub(crate) words: &'static [&'static str],
     /// Starts the service and creates the home folder before the command.
     pub(crate) stage: fn() -> Stage,
-    /// Whether the fault affects only the first of several requests, to test how the next one behaves.
+    /// Whether the fault affects only the first of several requests, to test the second request.
     pub(crate) once: bool,
     /// Whether a lost response can end the login, because the refresh token rotates.
     pub(crate) unrepeatable: bool,
-    /// Whether the request makes the login unusable, so that each test needs a new one.
+    /// Whether the request makes the login unusable. Then each test needs a new login.
     pub(crate) spends_the_login: bool,
 }
 
 impl Request {
-    /// Returns whether the table tests this fault. It skips combinations that behave like another one.
+    /// Returns whether the table tests this fault with this request. Skips combinations that behave like another one.
     pub(crate) fn has(&self, hitch: &Hitch) -> bool {
         let field = match hitch.name {
             name if name.starts_with("expires_in") => {
@@ -37,13 +37,13 @@ impl Request {
             }
             _ => !hitch.edits() || self.words[0] != "logout",
         };
-        // `Retry-After: 2` costs 2 s a test, so only three requests have that fault.
+        // A test with `Retry-After: 2` takes 2 s, so only three requests are tested with that fault.
         let waits = hitch.name.contains("Retry-After: 2");
         let is_tested = [FIRST_POLL, "refresh", "client credentials"].contains(&self.name);
         field
             && (!waits || is_tested)
             && match self.name {
-                // The broker would wait for the whole `Retry-After` during a login.
+                // Skipped, because during a login the broker would wait until `Retry-After` has passed.
                 FIRST_POLL if hitch.asks_for_a_pause() => false,
                 FIRST_POLL => !hitch.once || waits,
                 LAST_POLL => ["429, Retry-After: 120", "503", "no response, not done", "web page, 200"]
@@ -165,7 +165,7 @@ impl Stage {
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
             let to = copy.state().join(file.file_name());
             std::fs::copy(file.path(), &to).expect("a copy");
-            // The record contains the absolute path of EarthScope's login file.
+            // The record contains the absolute path of EarthScope's login file, which differs in each copy.
             let text = std::fs::read_to_string(&to).expect("text");
             let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
             std::fs::write(&to, text.replace(&from, &home)).expect("a copy");

@@ -40,7 +40,7 @@ fn line(row: &[&str; 7]) -> String {
     format!("|{}\n", cells.collect::<String>())
 }
 
-/// Returns the code in `error[CODE]`, or nothing.
+/// Returns the code in the message `error[CODE]`, or an empty string.
 pub(crate) fn code(stderr: &str) -> String {
     let code = stderr.split_once("error[").and_then(|(_, rest)| rest.split_once(']'));
     code.map_or_else(String::new, |(code, _)| code.to_owned())

@@ -55,7 +55,7 @@ fn output_flag_refuses_links_folders_and_devices() {
 }
 
 #[test]
-fn token_is_stored_if_output_cannot_be_written() {
+fn token_is_stored_if_the_output_file_cannot_be_written() {
     let stage = Stage::with("KANARIE");
     stage.sandbox.write(&stage.sandbox.home().join("file"), "");
     for (path, why) in [

@@ -37,7 +37,7 @@ fn shells_read_gdal_format() {
     assert_eq!(seen, format!("BEARER {HARD}"));
 }
 
-/// By `about_Quoting_Rules`, a quote inside single quotes is doubled. Typographic quotes count as quotes too.
+/// PowerShell (`about_Quoting_Rules`) doubles a quote inside single quotes. Typographic quotes count too.
 #[test]
 fn powershell_format_doubles_quotes() {
     let stage = Stage::with("KANARIE it's $HOME `n \"x\" \\ ‘a’ ‚b‛");

@@ -1,4 +1,4 @@
-//! A fake server that accepts exactly the listed requests, in order.
+//! A fake server that accepts exactly the requests listed in a gallery file, in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +15,7 @@ use url::form_urlencoded;
 const TRANSPORT: [&str; 7] =
     ["host", "user-agent", "accept", "accept-encoding", "content-length", "content-type", "connection"];
 
-/// Stands for all hosts of the gallery: `https://HOST/PATH` becomes `http://127.0.0.1:PORT/HOST/PATH`.
+/// A fake server for all hosts in the gallery: `https://HOST/PATH` becomes `http://127.0.0.1:PORT/HOST/PATH`.
 pub(super) struct Service {
     base: String,
     state: Arc<Mutex<State>>,
@@ -49,7 +49,7 @@ impl Service {
         Self { base, state, thread: Some(thread) }
     }
 
-    /// Replaces every host in a configuration with this server.
+    /// Replaces the host of every URL in a configuration with this server.
     pub(super) fn in_place(&self, toml: &str) -> String {
         let line = |line: &str| match line.split_once(" = ") {
             Some((key, _)) if key == "issuer" || key.ends_with("url") => self.url(line),
@@ -72,21 +72,21 @@ impl Service {
         self.state.lock().expect("a list").expected.extend(requests.iter().cloned());
     }
 
-    /// Compares names and values that did not arrive as a request, such as a program's output.
+    /// Compares names and values that are not part of a request, such as a program's output.
     pub(super) fn compare(&self, what: &str, wanted: &Value, sent: &BTreeMap<String, String>) {
         let mut state = self.state.lock().expect("a list");
         let wanted = object(wanted).iter().map(|(name, value)| (name.clone(), text(value))).collect();
         compare(&mut state, what, &wanted, sent);
     }
 
-    /// If the text is a placeholder `<name>`, returns what the server received in its place.
+    /// Returns the text that the server received for a placeholder `<name>`. Returns any other text unchanged.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
         let name = wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
         name.map_or(wanted.to_owned(), |name| state.known[name].clone())
     }
 
-    /// Fails if a request was missing or different from the list.
+    /// Fails if a listed request was not received, or if a received request differs from the list.
     #[track_caller]
     pub(super) fn verify(&self, name: &str) {
         let (wrong, left) = {

@@ -5,7 +5,7 @@ use broker_e2e::Sandbox;
 use super::place::{Answer, Place};
 use super::{documented, imagery, need, program, texts};
 
-/// Starts a server with an empty repository. `accepts` decides on the `Authorization` of a request.
+/// Starts a server with an empty repository. `accepts` decides whether the server accepts an `Authorization`.
 fn repository(scheme: &'static str, accepts: impl Fn(&str) -> bool + Send + 'static) -> Place {
     Place::start(move |path, authorization| {
         if !accepts(authorization) {
@@ -79,13 +79,13 @@ fn git_asks_the_next_helper_if_broker_has_no_token() {
 
 #[test]
 #[ignore = "needs git"]
-fn token_rejected_by_git_server_is_replaced_next_time() {
+fn token_rejected_by_git_server_is_replaced_at_next_request() {
     need("git");
     let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();
     let known = good.clone();
     let place = repository(BEARER, move |authorization| {
         let mut known = known.lock().expect("a token");
-        // The server rejects the first token that it sees, and accepts any other.
+        // The server rejects the first token that git sends, and accepts any other token.
         !authorization.is_empty() && *known.get_or_insert_with(|| authorization.to_owned()) != authorization
     });
     let (service, sandbox) = imagery(&[&place.host]);

@@ -12,7 +12,7 @@ use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN, name};
 /// The maximum number of system calls between the response and the rename that saves the new login.
 const MOST_CALLS: usize = 10;
 
-/// System calls with an effect outside the process. Most services are tested only with these, to save time.
+/// System calls with an effect outside the process. To save time, most rotation cases stop only at these calls.
 const EXTERNAL: [&str; 15] = [
     "close",
     "connect",
@@ -31,7 +31,7 @@ const EXTERNAL: [&str; 15] = [
     "writev",
 ];
 
-/// The system calls of an exchange, from taking the lock.
+/// The system calls of an exchange, from the call that takes the lock.
 struct Path {
     calls: Vec<Call>,
     /// The number of calls between the response and the rename that saves the new login.
@@ -52,7 +52,7 @@ fn path(scene: &Scene) -> Path {
     Path { calls: calls.filter(|call| every || EXTERNAL.contains(&call.name.as_str())).collect(), unsaved }
 }
 
-/// Stops a run at a system call. Returns `false` if the run finished before.
+/// Stops a run at a system call. Returns `false` if the run finished without this call.
 fn stop_at(scene: &mut Scene, signal: Signal, call: &Call) -> bool {
     let before = scene.expire();
     let ended = inject(&scene.sandbox, &TOKEN, call, &format!("signal={}", name(signal)));
@@ -71,7 +71,7 @@ fn kill_at_each_call(case: Case) {
         last.insert(call.name.clone(), call.nth);
     }
     assert!(missed * 20 < path.calls.len(), "{missed} of {} calls were not reached", path.calls.len());
-    // System calls differ between runs, because a response may arrive in two parts.
+    // Later runs may have more system calls than the listed run, because a response may arrive in two parts.
     for (name, mut nth) in last {
         loop {
             nth += 1;
@@ -111,7 +111,7 @@ fn kill_loses_no_login_if_refresh_token_is_not_rotated() {
 
 #[test]
 #[ignore = "needs strace"]
-fn kill_loses_no_login_if_service_has_a_grace_period() {
+fn kill_loses_no_login_if_old_refresh_token_still_works() {
     kill_at_each_call(GRACE);
 }
 

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN};
 
-/// The number of stopped runs for each kind of service. CI sets `BROKER_E2E_FULL` for more.
+/// The number of stopped runs for each rotation of refresh tokens. CI sets `BROKER_E2E_FULL` for more runs.
 fn stops() -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 40 }
 }
@@ -35,7 +35,7 @@ fn started(scene: &Scene) -> Child {
 }
 
 fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
-    // The sleep ends at a random time, not at an event.
+    // Sleeps for a random time, because the signal must not depend on an event in the broker.
     std::thread::sleep(wait);
     if signal == Signal::KILL {
         child.kill().expect("killed");
@@ -73,7 +73,7 @@ fn stop_at_random(case: Case) {
 }
 
 #[test]
-fn random_kills_lose_no_login_without_strict_rotation() {
+fn random_kills_lose_no_login_unless_old_token_is_refused() {
     for case in [KEEP, OMIT, GRACE] {
         stop_at_random(case);
     }

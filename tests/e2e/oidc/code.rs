@@ -69,7 +69,7 @@ fn invalid_callback_requests_do_not_end_the_login() {
     let sandbox = seated(service.sandbox_of(CODE));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let (redirect, state) = redirect_of(&login.url);
-    // Browsers open connections early and request icons, which must not end the login.
+    // Browsers open connections in advance and request icons. Neither may end the login.
     let _silent = TcpStream::connect(host(&redirect)).expect("a listener");
     assert_eq!(browser::get(&format!("http://{}/favicon.ico", host(&redirect))).status, 404);
     assert_eq!(browser::get(&format!("{redirect}?code=forged&state=forged")).status, 400);
@@ -175,7 +175,7 @@ fn address_pasted_from_a_remote_browser_completes_login() {
     let end = sign_in(&mut browser, &page_on(&seen)).location().expect("an address");
     let state = end.split("state=").nth(1).and_then(|rest| rest.split('&').next()).expect("a state");
     screen.types("\n");
-    screen.wait_for("this text has no login response");
+    screen.wait_for("this text is not the address");
     screen.types(&format!("{}\n", end.replace(state, "forged")));
     screen.wait_for("this address belongs to another login");
     screen.types(&format!("{end}\n"));

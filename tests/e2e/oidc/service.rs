@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 pub(crate) struct Options {
-    /// Whether refresh tokens rotate, as RFC 9700 requires for public clients.
+    /// Whether the server rotates refresh tokens, as RFC 9700 requires for public clients.
     pub(crate) rotate: bool,
     /// The `interval` in device authorization responses, in seconds. `None` omits the field.
     pub(crate) interval: Option<u64>,
@@ -89,7 +89,7 @@ impl Service {
         assert_eq!(browser::post(&format!("{}/oauth/revoke", self.url), &fields).status, 200);
     }
 
-    /// Returns a sandbox whose provider `sea` has this server as issuer. `lines` complete its configuration.
+    /// Returns a sandbox whose provider `sea` has this server as issuer. `lines` complete the provider's configuration.
     pub(crate) fn sandbox_of(&self, lines: &str) -> Sandbox {
         let sandbox = Sandbox::new();
         let url = &self.url;

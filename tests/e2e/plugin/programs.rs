@@ -39,7 +39,7 @@ fn first_line_of_program_output_is_the_token() {
 }
 
 #[test]
-fn json_of_az_gcloud_and_vault_is_read() {
+fn token_is_read_from_json_of_az_gcloud_and_vault() {
     let json = "speaks = \"json\"";
     // `expiresOn` has no time zone, so the broker must use `expires_on`.
     let az = r#"{"accessToken":"KANARIE-t","expiresOn":"2001-01-01 00:00:00.000000","expires_on":4102444800,"tokenType":"Bearer"}"#;
@@ -132,7 +132,7 @@ fn error_for_a_failed_program_shows_its_exit_status() {
 }
 
 #[test]
-fn keys_that_do_not_fit_the_output_format_are_errors() {
+fn configuration_keys_of_another_format_are_errors() {
     for (keys, code, key) in [
         ("speaks = \"text\"\ntoken = \"a\"", "config_invalid", "`token`"),
         ("speaks = \"cargo\"", "config_missing_key", "`registry`"),
@@ -143,7 +143,7 @@ fn keys_that_do_not_fit_the_output_format_are_errors() {
     }
 }
 
-/// Returns a sandbox whose provider runs this script.
+/// Returns a sandbox whose provider runs this shell script.
 fn script(text: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let script = sandbox.home().join("script");
@@ -163,7 +163,7 @@ fn background_process_of_a_program_is_not_awaited() {
 }
 
 #[test]
-fn signal_waits_until_the_program_exits() {
+fn signal_ends_broker_after_the_program_exits() {
     let waits = ": >\"$0.asked\"; until [ -e \"$0.go\" ]; do sleep 0.02; done; echo KANARIE-t\n";
     let sandbox = script(waits, "speaks = \"text\"");
     let child = sandbox.start(&["token", "other"]);

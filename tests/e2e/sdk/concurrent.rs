@@ -44,7 +44,7 @@ fn logout_of_earthscope_tools_during_a_renewal_is_kept() {
 }
 
 #[test]
-fn half_written_login_file_is_not_a_logout() {
+fn half_written_login_file_does_not_count_as_logout() {
     let service = service(Rotation::Rotate);
     let sandbox = sandbox(&service);
     let whole = json!({ "refresh_token": service.issue_refresh_token() });
@@ -133,7 +133,7 @@ fn login_of_earthscope_tools_during_a_logout_is_kept() {
 }
 
 #[test]
-fn missing_folder_of_the_login_file_is_not_a_logout() {
+fn missing_login_file_folder_does_not_count_as_logout() {
     let service = service(Rotation::RotateDetectReuse);
     let sandbox = sandbox(&service);
     write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));

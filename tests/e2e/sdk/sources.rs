@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{CLIENT, Edit, TOKEN, jwt, read_login, sandbox, service, write_login};
 
 #[test]
-fn new_login_quarantines_the_file_of_another_issuer() {
+fn new_login_quarantines_login_file_of_another_issuer() {
     let service = service(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
         ("another client", |claims| claims["azp"] = "another".into()),
@@ -34,7 +34,7 @@ fn new_login_quarantines_the_file_of_another_issuer() {
 }
 
 #[test]
-fn environment_login_wins_over_new_and_old_login_file() {
+fn refresh_token_in_env_wins_over_new_and_old_login_file() {
     let service = service(Rotation::Rotate);
     let old = |sandbox: &Sandbox, token: &str| {
         let path = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
@@ -81,9 +81,9 @@ fn sdk_profile_has_its_own_login_file_and_settings() {
     assert_eq!(sources["providers"][0]["sources"][0], path.display().to_string());
 }
 
-/// An attacker may set the environment. A login of unknown issuer is not sent to a domain from the environment.
+/// An attacker may set environment variables. A domain from there must not get a login whose issuer is unknown.
 #[test]
-fn domain_from_environment_gets_no_login_of_a_file() {
+fn domain_in_environment_gets_no_login_of_a_login_file() {
     let evil = service(Rotation::Rotate);
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
@@ -123,7 +123,7 @@ fn domain_from_environment_gets_no_login_of_a_file() {
 }
 
 #[test]
-fn secret_and_domain_of_two_sources_are_not_combined() {
+fn client_secret_and_domain_must_be_from_the_same_source() {
     let (ours, evil) = (service(Rotation::Rotate), service(Rotation::Rotate));
     let config =
         |text: &str, sandbox: &Sandbox| sandbox.write(&sandbox.home().join(".earthscope/config.toml"), text);

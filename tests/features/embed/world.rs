@@ -33,7 +33,7 @@ impl Http for Service {
     }
 }
 
-/// An environment that has only these variables, and no folders and files.
+/// An environment that has only these variables, no folders, and no files.
 pub(crate) struct Variables(pub(crate) &'static [(&'static str, &'static str)]);
 
 #[async_trait]
@@ -60,7 +60,7 @@ impl Env for Variables {
     }
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {
-        // Without the feature `command`, this call returns an error.
+        // Returns an error, because the cargo feature `command` is disabled.
         broker::SystemEnv.run_secret(command, without).await
     }
 }

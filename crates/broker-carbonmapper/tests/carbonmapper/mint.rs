@@ -49,7 +49,7 @@ async fn scoped_token_is_minted_once_and_stored() {
 }
 
 #[tokio::test]
-async fn lifetime_is_rounded_up_to_a_utc_date() {
+async fn scoped_token_lifetime_is_rounded_up_to_a_utc_date() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -92,7 +92,7 @@ async fn expired_access_token_is_refreshed_before_minting() {
 }
 
 #[tokio::test]
-async fn refused_access_token_is_replaced_before_expiry() {
+async fn access_token_refused_by_the_mint_request_is_replaced() {
     let subject = methane();
     logged_in(&subject).await;
     subject.service.revoke_access_tokens();
@@ -101,7 +101,7 @@ async fn refused_access_token_is_replaced_before_expiry() {
 }
 
 #[tokio::test]
-async fn refused_refresh_logs_in_with_the_configured_password() {
+async fn configured_password_logs_in_after_a_refused_refresh() {
     let subject = methane();
     let with_password = || subject.build(json!({ "email": EMAIL, "password": PASSWORD }));
     let first = subject.world.broker(with_password()).token(World::NAME, &stac()).await;
@@ -129,7 +129,7 @@ async fn wrong_password_is_sent_once() {
 }
 
 #[tokio::test]
-async fn mint_with_unknown_result_is_not_repeated() {
+async fn mint_request_with_unknown_result_is_not_repeated() {
     for fault in [Fault::CutAfter, Fault::Truncated, Fault::HangAfter, Fault::Status(503), Fault::Html(200)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -232,7 +232,7 @@ async fn mint_retries_end_if_access_tokens_are_refused() {
 }
 
 #[tokio::test]
-async fn mint_without_token_value_stores_nothing() {
+async fn mint_response_without_token_value_stores_nothing() {
     for value in [json!(""), json!(null), json!(7)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -251,7 +251,7 @@ async fn mint_without_token_value_stores_nothing() {
 }
 
 #[tokio::test]
-async fn refresh_with_401_ends_the_login() {
+async fn refresh_response_with_status_401_ends_the_login() {
     for body in ["", "{}", r#"{"detail":"Token is invalid or expired","code":"token_not_valid"}"#] {
         let subject = methane();
         logged_in(&subject).await;

@@ -47,12 +47,12 @@ pub(crate) struct GlobalArgs {
     /// Print more on stderr; repeat for more: -vv, -vvv
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Print only errors, and what a login needs, on stderr
+    /// Print only errors and login instructions on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 }
 
-// `defer` builds the arguments of a subcommand only when it runs. `broker --help` needs all the descriptions below.
+// `defer` builds a subcommand's arguments only when that subcommand runs. `broker --help` needs none of them.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Command {
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Exec(Exec),
     /// Log in to a provider
     Login(Login),
-    /// Log out: revoke the login at the service and delete it here
+    /// Log out: revoke the login at the service and delete it from this machine
     Logout(Logout),
     /// Show logins and tokens, and how long they are valid
     Status(Status),
@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Add(Add),
     /// Create the source code of a new provider
     NewProvider(NewProvider),
-    /// Answer git, docker, cargo, aws or kubectl in its own protocol
+    /// Pass tokens to git, docker, cargo, aws or kubectl in their own protocols
     #[command(subcommand)]
     Helper(Helper),
     /// Find, check or show the configuration
@@ -117,7 +117,7 @@ pub(crate) struct Logout {
     /// Name of the provider
     #[arg(add = ArgValueCandidates::new(providers))]
     pub(crate) provider: String,
-    /// Delete the login here only, without revoking it at the service
+    /// Delete the login from this machine without revoking it at the service
     #[arg(long)]
     pub(crate) local: bool,
 }
@@ -165,7 +165,7 @@ pub(crate) enum Store {
         #[arg(long)]
         json: bool,
     },
-    /// Rewrite all logins as the setting `store` says: plain or sealed. It can be interrupted safely
+    /// Rewrite all stored logins in the format of the setting `store`: plain or sealed. Safe to interrupt
     Migrate,
 }
 
@@ -190,7 +190,7 @@ pub(crate) struct Inspect {
     /// Inspect the token with this scope; repeat for more scopes
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
-    /// Ask the service about the token too (RFC 7662)
+    /// Also show what the service reports about the token (introspection, RFC 7662)
     #[arg(long)]
     pub(crate) introspect: bool,
     /// Print JSON
@@ -218,7 +218,7 @@ pub(crate) struct Doctor {
     broker import ~/.earthdaily/credentials --as earthdaily-work"
 )]
 pub(crate) struct Import {
-    /// Files, or numbers from the list that `broker import` prints; the originals stay
+    /// Files, or numbers from the list that `broker import` prints. The files are not changed
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) what: Vec<String>,
     /// Name of the new provider
@@ -235,7 +235,7 @@ pub(crate) struct Import {
     broker add cdse --as cdse-work --dry-run"
 )]
 pub(crate) struct Add {
-    /// The service; a word that is not a service lists the services that match it
+    /// Name of the service. Any other word lists the services that match the word
     #[arg(add = ArgValueCandidates::new(gallery))]
     pub(crate) service: Option<String>,
     /// Name of the new provider
@@ -277,6 +277,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("`{text}` is not NAME=VALUE")),
+        _ => Err(format!("`{text}` is not a parameter: write NAME=VALUE")),
     }
 }

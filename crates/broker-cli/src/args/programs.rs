@@ -27,7 +27,7 @@ pub(crate) struct Exec {
     /// Request this scope; repeat for more scopes
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
-    /// Require this remaining lifetime when the command starts: 10m, 2h
+    /// Require this remaining lifetime of the tokens when the command starts: 10m, 2h
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub(crate) min_ttl: Option<Duration>,
     /// The command and its arguments, after `--`
@@ -48,12 +48,12 @@ pub(crate) enum Helper {
     },
     /// docker: link `docker-credential-broker` to broker, and set `credHelpers` in docker's configuration
     Docker {
-        /// What docker asks for
+        /// The operation that docker requests
         operation: DockerOperation,
     },
     /// cargo: `credential-provider = "broker"` in the registry's configuration
     Cargo {
-        /// cargo adds this; its requests come on standard input
+        /// Passed by cargo, which writes its requests to standard input
         #[arg(long)]
         cargo_plugin: bool,
     },

@@ -32,7 +32,7 @@ pub(crate) struct Token {
     /// Request this scope; repeat for more scopes
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
-    /// Lifetime of the token: 7d, 36h, 2w, or a date. Gets a new token if the stored one was issued for less
+    /// Lifetime of the token: 7d, 36h, 2w, or a date. Gets a new token if the stored one was valid for less
     #[arg(long, value_name = "DUR")]
     pub(crate) expires: Option<Lifetime>,
     /// Remaining lifetime of the token: 10m, 2h. Gets a new token if the stored one ends sooner
@@ -41,7 +41,7 @@ pub(crate) struct Token {
     /// Get a new token even if the stored one is valid
     #[arg(long)]
     pub(crate) force: bool,
-    /// Replace the stored token: the service rejected it (401)
+    /// Replace the stored token, because the service rejected it (401)
     #[arg(long, conflicts_with = "force")]
     pub(crate) rejected: bool,
     /// Replace the token that is read from standard input, unless another process has replaced it
@@ -76,14 +76,14 @@ pub(crate) struct Token {
     /// Log in first if a login is needed
     #[arg(long)]
     pub(crate) login: bool,
-    /// Longest wait for another process that renews or logs in
+    /// Longest time to wait for another process that renews the token or logs in
     #[arg(long, value_name = "DUR", value_parser = duration, default_value = "2m")]
     pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// The token alone
+    /// Only the token
     Text,
     /// A JSON object: version, provider, token, token_type, scope, expires_at, expires_in
     Json,

@@ -29,7 +29,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     answer(&format!("{line}\n"))
 }
 
-/// Prints candidates if a completion script started this program, and returns whether one did. Errors are not
+/// Prints completions if a completion script started this program. Returns whether one did. Errors are not
 /// printed, because they would appear in the line that the user types.
 pub(crate) fn complete() -> bool {
     let Some(shell) = std::env::var_os(VARIABLE) else { return false };
@@ -88,7 +88,7 @@ fn install(context: &CommandContext<'_>, shell: Shell, file: Option<PathBuf>) ->
     )?;
     if shell == Shell::Bash && !has_bash_completion() {
         context.say(&format!(
-            "wrote {0}. The package bash-completion, which reads it, is not installed. Install it, or add this line to \
+            "wrote {0}. The package bash-completion, which reads this file, is not installed. Install it, or add this line to \
              ~/.bashrc: source {0}",
             file.display()
         ));

@@ -14,7 +14,7 @@ use super::CommandContext;
 pub(super) fn user_file(context: &CommandContext<'_>) -> Result<PathBuf> {
     let files = context.setup().config_files();
     let (file, _) = files.last().ok_or_else(|| {
-        Error::new(ErrorCode::WriteFailed, "no configuration file to write: HOME is not set")
+        Error::new(ErrorCode::WriteFailed, "cannot find your configuration file: HOME is not set")
     })?;
     let real = file.canonicalize().or_else(|_| std::path::absolute(file));
     let real = real.map_err(|error| cannot_write(file, error))?;
@@ -63,7 +63,7 @@ pub(super) fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> 
     entry.map(drop).map_err(|error| {
         // The message contains the path of the temporary file, which means nothing to the user.
         let why = error.message().replace(&new.path().display().to_string(), &file.display().to_string());
-        Error::new(error.code(), format!("nothing was changed: {why}"))
+        Error::new(error.code(), format!("the configuration was not changed: {why}"))
     })
 }
 

@@ -31,7 +31,7 @@ pub(super) fn say_logged_in(context: &CommandContext<'_>, provider: &str, logged
         Some(left) => format!(". The token is valid for {}", humanize::duration(left)),
         None => String::new(),
     };
-    // The login with a static key sends no request.
+    // A login of kind `static` sends no request.
     let result = if status.is_some_and(|status| status.kind == "static") {
         "found the key, but did not check it with the service"
     } else {

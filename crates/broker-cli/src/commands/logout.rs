@@ -11,7 +11,9 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Logout) -> CommandResult 
     context.say(&match (done.had_login, done.at_service.revoked) {
         (false, _) => format!("{provider}: not logged in"),
         (true, true) => format!("{provider}: logged out, and revoked at the service"),
-        (true, false) => format!("{provider}: logged out here; nothing was revoked at the service"),
+        (true, false) => {
+            format!("{provider}: deleted the login from this machine; nothing was revoked at the service")
+        }
     });
     if done.others_forgotten {
         context.say(&format!(

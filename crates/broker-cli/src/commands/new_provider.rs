@@ -33,8 +33,10 @@ pub(super) fn run(args: &NewProvider) -> CommandResult {
 fn not_written(folder: &Path, error: std::io::Error) -> Error {
     let shown = folder.display();
     let failed = match error.kind() {
-        ErrorKind::AlreadyExists => Error::new(ErrorCode::AlreadyExists, format!("{shown} exists already"))
-            .with_hint("choose another name, or another folder with --into DIR"),
+        ErrorKind::AlreadyExists => {
+            Error::new(ErrorCode::AlreadyExists, format!("the folder {shown} exists already"))
+                .with_hint("choose another name, or another folder with --into DIR")
+        }
         _ => Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {error}"))
             .with_hint("name an existing folder that you can write to, with --into DIR"),
     };
@@ -45,11 +47,11 @@ fn check(name: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) || name.len() > 64 {
         let name = broker::sanitize(name);
-        return Err(Error::usage(format!("`{name}` is not a valid name for a kind"))
+        return Err(Error::usage(format!("`{name}` is not a valid name for a provider kind"))
             .with_hint("use up to 64 lower-case letters, digits and `-`, a letter first: my-service"));
     }
     if Setup::new().kinds().chain(TAKEN).any(|taken| taken == name) {
-        let why = format!("a kind or crate `{name}` exists already");
+        let why = format!("a provider kind or crate `{name}` exists already");
         return Err(Error::usage(why).with_hint("choose another name: my-service"));
     }
     Ok(())

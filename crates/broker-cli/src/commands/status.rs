@@ -216,7 +216,7 @@ fn notes(context: &CommandContext<'_>, status: &Status) {
     }
     if let Some(failure) = &status.last_failure {
         let at = humanize::local(failure.at);
-        context.say(&format!("{name}: the last request failed at {at}: {}", failure.message));
+        context.say(&format!("{name}: the last token request failed at {at}: {}", failure.message));
     }
     if let Some(until) = status.not_before {
         context.say(&format!("{name}: the service asked for a pause until {}", humanize::local(until)));

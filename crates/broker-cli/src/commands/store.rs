@@ -1,4 +1,4 @@
-//! `broker store`: how records are stored, and migrating them.
+//! `broker store`: shows how records are stored, and migrates records to another format.
 
 use broker::{Config, Error, KeyringState, Migrated, ProviderRegistry, Records, StorageFormat};
 use serde_json::json;

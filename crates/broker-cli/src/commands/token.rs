@@ -32,7 +32,7 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
     let info = TokenInfo {
         provider: &args.provider,
-        // For a derived credential, the request's key is not a scope.
+        // For AWS keys and cookies, the request's key is not a scope.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
         hosts: &broker.hosts(&args.provider)?,
@@ -93,7 +93,7 @@ fn get(
     }
 }
 
-/// Returns the stored token without a runtime, HTTP client or lock. If there is none, requests a new one.
+/// Returns the stored token without a runtime, HTTP client or lock. If no token is stored, requests one.
 pub(super) fn stored_or_new(
     broker: &Broker,
     provider: &str,

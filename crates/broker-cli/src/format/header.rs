@@ -31,7 +31,7 @@ fn every_host_warning(program: &str) -> String {
     format!("warning: {program} sends this token to every host: use the file only with URLs of this service")
 }
 
-/// Returns the secret for programs that always send a bearer token. Fails if the provider needs another header.
+/// Returns the token's secret for programs that always send `Bearer`. Fails if the provider needs another header.
 pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
     if header.is_bearer(token) {
         return value(token);
@@ -47,7 +47,7 @@ pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
     .with_hint("use: --format header"))
 }
 
-/// Returns the secret. Fails on surrounding white space, which HTTP removes (RFC 9110 section 5.5).
+/// Returns the token's secret. Fails on surrounding white space, which HTTP removes (RFC 9110 section 5.5).
 fn value(token: &Token) -> Result<&str> {
     let secret = token.secret().expose();
     if secret == secret.trim() {

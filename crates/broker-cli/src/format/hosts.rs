@@ -62,12 +62,12 @@ fn statements(
     let left_out = left_out.join(", ");
     if hosts.is_empty() {
         let message = match left_out.as_str() {
-            "" => "no hosts are configured, and this format needs one".to_owned(),
-            all => format!("this format cannot be used for its hosts: {reason}: {all}"),
+            "" => "the provider has no `hosts` configured, and this format needs a host".to_owned(),
+            all => format!("this format cannot be used for the provider's hosts: {reason}: {all}"),
         };
         return Err(Error::new(ErrorCode::ConfigMissingKey, message)
             .for_provider(info.provider)
-            .with_hint("add its hosts to the configuration: hosts = [\"api.example.org\"]"));
+            .with_hint("add the provider's hosts to the configuration: hosts = [\"api.example.org\"]"));
     }
     let mut printed = Output::from(hosts.into_iter().map(statement).collect::<String>());
     if !left_out.is_empty() {

@@ -146,7 +146,7 @@ pub(crate) fn json_of_providers(providers: Vec<Value>, store: Option<Value>) -> 
 pub(crate) fn line(value: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string(value);
     text.map(|text| text + "\n")
-        .map_err(|error| Error::failed("it cannot be written as JSON").with_source(error))
+        .map_err(|error| Error::failed("cannot write the output as JSON").with_source(error))
 }
 
 /// Formats a time for JSON output: `2026-11-22T12:00:00Z`.

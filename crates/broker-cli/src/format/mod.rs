@@ -26,7 +26,7 @@ pub(crate) struct TokenInfo<'a> {
     pub(crate) scopes: &'a str,
     /// The environment variable that passes the token to programs.
     pub(crate) variable: &'a str,
-    /// The hosts that accept the token.
+    /// The hosts that may receive the token.
     pub(crate) hosts: &'a [String],
     pub(crate) header: &'a Header,
     pub(crate) now: DateTime<Utc>,
@@ -114,7 +114,7 @@ fn name(format: Format) -> String {
     format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// Returns the secret. Fails on control characters, which could add lines to a header or a shell script.
+/// Returns the token's secret. Fails on control characters, which could add lines to a header or a shell script.
 pub(crate) fn plain(token: &Token) -> Result<&str> {
     match token.secret().expose() {
         secret if secret.contains(char::is_control) => Err(Error::new(

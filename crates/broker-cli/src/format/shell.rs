@@ -31,7 +31,7 @@ fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Quotes a word of a command for a POSIX shell, if needed.
+/// Quotes a word of a command for a POSIX shell, if the word needs quotes.
 pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { single_quoted(text) }

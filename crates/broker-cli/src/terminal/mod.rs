@@ -28,7 +28,7 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !is_dumb() && !none
 }
 
-/// Whether the terminal understands no control sequences, such as the shell window of an editor.
+/// Whether the terminal supports no control sequences (`TERM=dumb`), like the shell window of an editor.
 fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
@@ -40,7 +40,7 @@ pub(crate) fn columns() -> Option<usize> {
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Returns the size of the terminal on stderr, if the terminal understands control sequences.
+/// Returns the size of the terminal on stderr, if the terminal supports control sequences.
 fn size() -> Option<Size> {
     let stderr = std::io::stderr();
     let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal() && !is_dumb())?;
@@ -54,7 +54,7 @@ fn size() -> Option<Size> {
 pub(crate) struct Terminal {
     quiet: bool,
     browser: bool,
-    /// How often the countdown was drawn; 0 if no countdown is on the screen.
+    /// How many times the countdown was drawn; 0 if no countdown is on the screen.
     drawn: Mutex<usize>,
     /// The environment variables that child processes do not get.
     withheld: OnceLock<Vec<String>>,

@@ -34,7 +34,7 @@ impl DeviceLogin<'_> {
     pub(super) fn picture(&self, size: Size, colours: bool) -> String {
         let code = self.code_in_a_box(colours);
         let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
-        // The screen also shows a first line, the URL and the countdown.
+        // Besides the QR code, the screen shows a first line, the URL and the countdown.
         let room = size.rows.saturating_sub(url_rows + 2);
         let qr = qr(self.url, colours).filter(|qr| qr.width <= size.columns);
         let beside = qr.as_ref().filter(|qr| {

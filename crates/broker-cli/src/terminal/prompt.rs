@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use broker::{Error, ErrorCode, Result};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// The terminal's settings before a prompt turned the echo off.
+/// The terminal's settings from before a prompt turned the display of typed characters off.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// Turns the echo off. The question is printed later, because the user may type at once.
+/// Turns the display of typed characters off, before the question is printed, because users may type early.
 pub(super) fn hide() {
     let stdin = std::io::stdin();
     let (Ok(mut before), Ok(now)) = (BEFORE.lock(), tcgetattr(&stdin)) else { return };
@@ -26,7 +26,8 @@ pub(crate) fn restore() {
     }
 }
 
-/// Asks a question if standard input is a terminal. A separate thread reads, so that signals are still handled.
+/// Asks a question if standard input is a terminal. A separate thread reads the answer, because this thread must
+/// handle signals.
 pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send + 'static) -> Result<String> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::new(
@@ -37,9 +38,11 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
     let answer =
         tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     match answer {
-        // This source marks an empty answer, so that callers can ask again. At the end of the input they cannot.
-        Ok(text) if text.is_empty() => Err(Error::new(ErrorCode::Cancelled, "nothing was typed")
-            .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput))),
+        // Callers ask again after an empty answer, which this source marks, but not at the end of the input.
+        Ok(text) if text.is_empty() => {
+            Err(Error::new(ErrorCode::Cancelled, "the answer to the question is empty")
+                .with_source(std::io::Error::from(std::io::ErrorKind::InvalidInput)))
+        }
         Ok(text) => Ok(text),
         Err(error)
             if matches!(
@@ -47,7 +50,10 @@ pub(super) async fn prompt(ask: impl FnOnce() -> std::io::Result<String> + Send 
                 std::io::ErrorKind::Interrupted | std::io::ErrorKind::UnexpectedEof
             ) =>
         {
-            Err(Error::new(ErrorCode::Cancelled, "stopped at the question"))
+            Err(Error::new(
+                ErrorCode::Cancelled,
+                "the question was not answered: interrupted, or standard input ended",
+            ))
         }
         Err(error) => {
             Err(Error::new(ErrorCode::ReadFailed, "cannot read from the terminal").with_source(error))

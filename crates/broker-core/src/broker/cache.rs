@@ -1,4 +1,4 @@
-//! Caches records and tokens in memory, so that most calls neither read the store nor wait for other threads.
+//! Caches records and tokens in memory. Most calls then neither read the store nor wait for other threads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,19 +24,19 @@ pub(super) struct CachedRecord {
     pub(super) in_fallback: bool,
 }
 
-/// The last tokens of each thread. A change of [`Slot::cached`] clears them.
+/// The tokens that each thread used last. A new record in [`Slot::cached`] removes these tokens.
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
-/// The tokens of some threads. Stripes are aligned so that they share no cache lines, which processors fetch in
-/// pairs.
+/// One part of the token cache, for some of the threads. The alignment is two cache lines, because processors
+/// fetch cache lines in pairs.
 #[derive(Default)]
 #[repr(align(128))]
 struct Stripe(Mutex<TokensByProvider>);
 
 type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
-/// A token, and the time in which requests without options get this token.
+/// A token, and the period in which requests without options get this token.
 struct CachedToken {
     /// A clone with a separate reference count: threads that update one shared count slow each other down.
     token: Token,
@@ -58,8 +58,8 @@ impl Inner {
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
         let mut tokens = self.tokens.of_thread();
-        // Reads the record while the thread's cache is locked, so that a later change of the record clears the new
-        // entry.
+        // The thread's token cache is locked before the record is read. A later change of the record then
+        // removes the new entry.
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
         let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };
         let entry = cached.token_entry(token);

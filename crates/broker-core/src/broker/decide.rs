@@ -51,7 +51,8 @@ pub(super) fn valid_token<'r>(
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let is_new = asked_at < token.issued_at() && token.issued_at() <= now;
     let too_old = request.is_forced() && !is_new;
-    // A token issued after the request is accepted, because another exchange would not bring a longer token.
+    // A token issued after the request is accepted, because the service would issue no token with a longer
+    // lifetime.
     let too_short = !is_new
         && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)

@@ -17,8 +17,8 @@ pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
 }
 
 impl Inner {
-    /// Returns the usable part of a loaded record, and why the record could not be read. Drops tokens that were
-    /// derived from another account's token.
+    /// Returns the usable part of a loaded record, and the reason if the record could not be read. Drops
+    /// tokens that were derived from another account's token.
     pub(super) fn read(&self, slot: &Slot, loaded: Loaded) -> (Record, Option<String>) {
         let (mut record, unreadable) = slot.read(loaded, self.context.now());
         if let Some(source) = slot.entry.provider.derives_from()

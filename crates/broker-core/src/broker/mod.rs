@@ -33,10 +33,11 @@ pub use inspect::Inspected;
 pub use session::{LoggedIn, LoggedOut};
 pub use status::{State, Status, TokenStatus};
 
-/// The default time that a caller waits for another process's renewal or login.
+/// The default time limit of a caller's wait for another process's renewal or login.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// The default number of shards depends on the processor count, which takes time to read at each start.
+/// The number of shards of the map of providers. `DashMap`'s default would need the processor count, which
+/// takes time to read at each start.
 const SHARDS: usize = 4;
 
 /// The configured providers, by name.
@@ -275,7 +276,7 @@ impl Slot {
         Record::new(&self.name, self.entry.provider.issuer().clone())
     }
 
-    /// Returns the usable part of a loaded record, and why the record could not be read.
+    /// Returns the usable part of a loaded record, and the reason if the record could not be read.
     fn read(&self, loaded: Loaded, now: DateTime<Utc>) -> (Record, Option<String>) {
         match loaded {
             Loaded::Nothing => (self.empty(), None),

@@ -15,7 +15,8 @@ use crate::{
     TokenRequest,
 };
 
-/// The state of one operation, which runs in a separate task so that it completes if its caller stops waiting.
+/// The state of one operation. The operation runs in its own task, which continues if the caller stops
+/// waiting.
 pub(super) struct Operation {
     pub(super) inner: Arc<Inner>,
     pub(super) slot: Arc<Slot>,
@@ -24,7 +25,7 @@ pub(super) struct Operation {
     pub(super) delivery: Arc<DeliveryStatus>,
 }
 
-/// The end of a wait for the lock.
+/// The result of a wait for the record's lock.
 pub(super) enum Acquired<T> {
     /// This process has the lock, so no other process changes the record.
     Lock(Box<LockedRecord>),
@@ -41,12 +42,13 @@ pub(super) struct LockedRecord {
     _process_lock: ProcessLock,
 }
 
-/// Excludes the other tasks of this process, before the store's lock excludes other processes.
+/// A lock that excludes the other tasks of this process. A task takes this lock before the store's lock,
+/// which excludes other processes.
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {
-    /// The operations that the running task is part of. A provider may request another provider's token, which nests
-    /// them.
+    /// The operations that the running task is part of. Operations nest if a provider requests another
+    /// provider's token.
     static OPERATIONS: Vec<(usize, String)>;
 }
 
@@ -169,7 +171,9 @@ impl Operation {
             self.context.pause(pause).await?;
             if tell {
                 let name = &self.slot.name;
-                self.context.prompt().notify(&format!("waiting for {holder} to renew or log in to {name}"));
+                self.context
+                    .prompt()
+                    .notify(&format!("waiting for {holder} to renew the token of {name} or to log in"));
             }
         }
     }
@@ -198,7 +202,7 @@ impl Operation {
                     self.inner.cache(&self.slot, locked_record.record.clone(), false);
                     tracing::info!("restored the record from the fallback file");
                 }
-                Err(error) => tracing::info!(%error, "the record stays in the fallback file"),
+                Err(error) => tracing::info!(%error, "cannot restore the record from the fallback file"),
             }
         }
         Ok(locked_record)
@@ -208,9 +212,9 @@ impl Operation {
     pub(super) fn notify_quarantined(&self, path: Option<String>) {
         if let Some(path) = path {
             let name = &self.slot.name;
-            self.context
-                .prompt()
-                .notify(&format!("{name}: the stored login could not be read; it was moved to {path}"));
+            self.context.prompt().notify(&format!(
+                "{name}: the file of the stored login could not be read, and was moved to {path}"
+            ));
         }
     }
 

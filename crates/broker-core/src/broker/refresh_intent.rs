@@ -1,19 +1,21 @@
-//! The refresh intent: the record stores when a grant was sent, until the response is saved. After a crash, the next
-//! process then knows that the service may have replaced the grant.
+//! The refresh intent: the time at which a refresh token was sent, stored in the record until the response is
+//! saved. After a crash, the intent tells the next process that the service may have replaced the refresh
+//! token.
 
 use chrono::{DateTime, Utc};
 
 use super::operation::{LockedRecord, Operation};
 use crate::{ErrorKind, Grant, RecordUpdate, Result, TokenRequest};
 
-/// An exchange that sends the grant, which the service may replace.
+/// An exchange that sends the stored refresh token, which the service may replace.
 pub(super) struct RefreshIntent {
-    /// When an earlier exchange sent the same grant without getting a response.
+    /// When an earlier exchange sent the same refresh token and got no response.
     before: Option<DateTime<Utc>>,
 }
 
 impl Operation {
-    /// Checks that the response can be saved. If the exchange will send the grant, first saves a refresh intent.
+    /// Checks that the response can be saved. If the exchange will send the refresh token, first saves a
+    /// refresh intent.
     pub(super) async fn open_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,
@@ -23,8 +25,8 @@ impl Operation {
         self.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // Reserves disk space for the intent and the response. If the user must log in instead, nothing is sent or
-        // saved.
+        // Reserves disk space for the intent and the response, unless the user must log in: then no request
+        // is sent.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }
@@ -33,9 +35,10 @@ impl Operation {
         }
         let before = locked_record.record.grant().and_then(Grant::sent_at);
         if let Some(at) = before {
-            tracing::info!(%at, "a renewal was interrupted; the grant is tried once more");
+            tracing::info!(%at, "an earlier renewal was interrupted; the refresh token is sent once more");
         } else {
-            // Delays termination signals, so that no intent stays on disk for a grant that was never sent.
+            // Delays termination signals: a signal now would leave an intent on disk for a refresh token that
+            // was not sent.
             self.in_flight.begin();
             locked_record.record.set_sent(Some(now));
             self.write(locked_record).await?;
@@ -58,7 +61,7 @@ impl Operation {
             Ok(update) if update.refuses_grant() => before,
             Ok(_) => None,
             Err(_) if lost => noted,
-            // Even a malformed response may mean that the service replaced the grant.
+            // Even a malformed response may mean that the service replaced the refresh token.
             Err(error) if answered && error.kind() == ErrorKind::Unavailable => noted,
             Err(_) => before,
         };

@@ -10,8 +10,8 @@ use crate::{Error, ErrorCode, Record, Result, Secret, Token, TokenRequest};
 const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 impl Broker {
-    /// Replaces a token that a service rejected (401, RFC 6750 section 3.1) although it has not expired. `rejected`
-    /// is the rejected token; `None` means the stored one.
+    /// Replaces a token that a service rejected (401, RFC 6750 section 3.1) although it has not expired.
+    /// `rejected` is that token; `None` means the stored token.
     ///
     /// If another token is stored already, returns that one. Otherwise removes the rejected token and gets one new
     /// token for all callers, at most once in 30 seconds. Within 30 seconds, a caller that passes the new token as
@@ -43,7 +43,8 @@ impl Operation {
         }
         let mut bad = rejected.clone();
         if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
-            // The service allows no request yet, so the old token stays: another host may accept it.
+            // The service allows no request yet, so the old token stays: other hosts may still accept that
+            // token.
             if let Some(error) = self.throttled(&locked_record.record) {
                 return Err(error);
             }
@@ -78,10 +79,11 @@ impl Operation {
             let seconds = REPLACE_AGAIN_AFTER.num_seconds();
             return Err(Error::new(
                 ErrorCode::TokenRejected,
-                format!("the token is rejected, although it replaced a rejected one less than {seconds} s ago"),
+                format!("the service rejected the token, a replacement that is less than {seconds} s old"),
             )
             .with_hint(format!(
-                "check the permissions of the account, and the status of the service; after {seconds} s the token is replaced again"
+                "check the permissions of the account, and the status of the service; \
+                 {seconds} s after the replacement, the broker replaces the token again"
             )));
         }
         Ok(None)
@@ -90,7 +92,8 @@ impl Operation {
     fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
         record.token(request.scopes()).is_some_and(|stored| match rejected {
             Some(rejected) => stored.secret().same_as(rejected),
-            // Without the token itself, the report may concern the token before the last replacement.
+            // The caller did not say which token the service rejected, perhaps the token that was replaced
+            // last.
             None => !self.was_replaced_recently(record, request),
         })
     }

@@ -8,8 +8,8 @@ use crate::{
     Error, ErrorCode, ErrorKind, Failure, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest,
 };
 
-/// The most exchanges for one token: log in again, refresh, mint, and one after each refusal. The limit stops a
-/// provider that repeats the same exchange.
+/// The limit of exchanges for one token. Three may be necessary (login, refresh, new API token), and one more
+/// after each refusal. A provider that repeats the same exchange is stopped.
 const MOST_EXCHANGES: usize = 6;
 
 impl Operation {
@@ -124,7 +124,7 @@ impl Operation {
 
     /// Returns the failure of another caller for whose attempt this caller waited.
     fn failed_while_waiting(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
-        // A failure after the present was stored before the clock was set back.
+        // A failure with a future time was stored before the clock was set back.
         let while_waiting = |at| self.context.began_at() < at && at <= self.context.now();
         let failure = record.failure(request.scopes()).filter(|failure| while_waiting(failure.at))?;
         let error = failure.error();
@@ -163,11 +163,15 @@ impl Operation {
                 return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
             }
         }
-        Err(Error::new(ErrorCode::BadResponse, format!("no token after {MOST_EXCHANGES} exchanges")))
+        Err(Error::new(
+            ErrorCode::BadResponse,
+            format!("the service issued no token in {MOST_EXCHANGES} exchanges"),
+        ))
     }
 
-    /// Reloads the record after the service refused the grant, and returns whether the grant has changed. Programs
-    /// that take no lock, such as the service's own tools, may have replaced the grant.
+    /// Reloads the record after the service refused the refresh token, and returns whether that token has
+    /// changed. Programs that take no lock, such as the service's own tools, may have replaced the refresh
+    /// token.
     async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
         let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
         else {
@@ -177,7 +181,8 @@ impl Operation {
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
-            // Without a grant, another program logged out. An unreadable file does not count as a logout.
+            // A missing refresh token means that another program has logged out, unless the login file is
+            // unreadable.
             (None, Some(_)) => record.grant().is_none() && !record.has_login_problem(),
             (None, None) => false,
         };
@@ -221,7 +226,7 @@ impl Operation {
         if locked_record.unreadable.is_some() || !(is_noted || locked_record.unsaved) {
             return;
         }
-        // Another host may have saved a newer grant, if the lock does not work across hosts.
+        // Another host may have saved a newer refresh token, if the lock does not work across hosts.
         if !locked_record.unsaved && self.reload_changed_grant(locked_record).await.unwrap_or(false) {
             return;
         }
@@ -234,7 +239,7 @@ impl Operation {
                 .set_failure(request.scopes(), Failure::new(error, self.context.now(), pause));
         }
         if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {
-            tracing::warn!(%error, "cannot store the failure");
+            tracing::warn!(%error, "cannot save the failure in the record");
         }
     }
 }
@@ -244,7 +249,7 @@ pub(super) fn invalid_token() -> Error {
         .with_hint(Hint::RetryLater)
 }
 
-/// Adds why the stored login cannot be used to an error that asks for a login.
+/// Completes an error that asks for a login with the reason why the stored login cannot be used.
 fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;

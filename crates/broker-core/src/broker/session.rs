@@ -22,7 +22,7 @@ pub struct LoggedIn {
 pub struct LoggedOut {
     /// Whether a login or a token was stored.
     pub had_login: bool,
-    /// What the service revoked.
+    /// Whether the service revoked the login, with a note for the user.
     pub at_service: Revoked,
     /// Whether stored logins of other issuers were removed too, without being revoked.
     pub others_forgotten: bool,
@@ -168,6 +168,6 @@ impl Operation {
 
 /// Returns the error for a failed revocation, after which the login stays stored.
 fn not_logged_out(error: &Error) -> Error {
-    let message = format!("not logged out: {}", error.message());
+    let message = format!("cannot log out: {}", error.message());
     error.clone().with_message(message).with_hint(Hint::LogOutLocally)
 }

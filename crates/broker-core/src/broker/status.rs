@@ -60,7 +60,7 @@ pub struct TokenStatus {
     pub scope: String,
     /// The state of the token.
     pub state: State,
-    /// When the request that brought the token was sent.
+    /// When the request for the token was sent.
     pub issued_at: DateTime<Utc>,
     /// When the token expires; `None` if it does not expire.
     pub expires_at: Option<DateTime<Utc>>,
@@ -92,7 +92,9 @@ impl Broker {
         let now = self.inner.context.now();
         let loaded = slot.store.peek(provider).map_err(|error| error.for_provider(provider))?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
-            "the login is stored in a fallback file because its own file could not be written; the next call tries to restore it".to_owned()
+            "the login is stored in a fallback file because the record file could not be written; \
+             the next call tries to write the record file"
+                .to_owned()
         });
         let (record, unreadable) = self.inner.read(&slot, loaded);
         let renewable = slot.entry.provider.can_renew(&record);
@@ -167,7 +169,7 @@ fn grant_note(record: &Record) -> Option<String> {
     if let (None, Some(at)) = (grant.refused_at(), grant.sent_at()) {
         let at = at.format("%F %T UTC");
         return Some(format!(
-            "a renewal started at {at} and is still running, or was interrupted; the next call tries it once more"
+            "a renewal started at {at} and is still running, or was interrupted; the next call repeats the renewal"
         ));
     }
     grant.refusal_message()

@@ -1,8 +1,8 @@
 //! Differences between operating systems: permissions, owners, links, locks, folders. No other library code depends
 //! on the operating system.
 //!
-//! On Unix, the file mode makes a file private. On Windows, a file in the user's profile inherits private access
-//! rights.
+//! On Unix, the file mode makes a file private. On Windows, a file in the user's home folder inherits private
+//! access rights.
 
 #[cfg(not(all(unix, not(portable))))]
 mod portable;

@@ -1,4 +1,5 @@
-//! The implementation with `std` alone, for Windows. Files are private because they are in the user's profile.
+//! The implementation with `std` alone, for Windows. Files are private because they are in the user's home
+//! folder.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
@@ -77,24 +78,24 @@ pub(crate) fn lock_holder(_lock: &File) -> Option<u32> {
     None
 }
 
-/// Whether this user owns the file. Always true, because the user owns the profile.
+/// Whether this user owns the file. Always true, because the user owns the home folder.
 #[must_use]
 pub fn is_own(_meta: &Metadata) -> bool {
     true
 }
 
-/// Files in the user's profile are private by their access rights.
+/// Files in the user's home folder are private by their access rights.
 pub(crate) fn is_private(_meta: &Metadata) -> bool {
     true
 }
 
-/// Whether other users can read the file. Never true in the user's profile.
+/// Whether other users can read the file. Never true in the user's home folder.
 #[must_use]
 pub fn others_read(_meta: &Metadata) -> bool {
     false
 }
 
-/// Whether every user can write to the file or folder. Never true in the user's profile.
+/// Whether every user can write to the file or folder. Never true in the user's home folder.
 #[must_use]
 pub fn everybody_writes(_meta: &Metadata) -> bool {
     false
@@ -105,7 +106,7 @@ pub fn make_folder(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
-/// Files in the user's profile are private already.
+/// Files in the user's home folder are private already.
 pub(crate) fn make_private(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }

@@ -167,7 +167,7 @@ pub(super) fn temporary_file(
     Ok(file)
 }
 
-/// Syncs a folder, so that renames in the folder survive a crash.
+/// Syncs a folder: renames in the folder then survive a crash.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         // Some network file systems cannot sync a folder, and a sync needs read permission.

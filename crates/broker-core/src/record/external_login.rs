@@ -38,16 +38,17 @@ impl Record {
         let known = self.current.external.take();
         let Some(login) = login else {
             if self.usable_grant().is_some() {
-                // The record's grant could not be written to the file yet.
+                // The record's refresh token could not be written to the login file yet, so the record's
+                // login stays.
                 self.current.external = known;
             } else if known.is_some() {
-                tracing::info!("the service's own tools have logged out");
+                tracing::info!("the service's own tools have removed the login from the login file");
                 self.current = IssuerState::new(self.issuer().clone());
             }
             return;
         };
         if known.is_none() && self.usable_grant().is_some() {
-            // The broker's own login, made without this file, stays in use.
+            // The record's own login, which was never in this file, stays in use.
             return;
         }
         self.current.external = known;
@@ -57,7 +58,8 @@ impl Record {
             self.adopt(login, now);
             return;
         }
-        // The record's grant could not be written to the file yet, so the record is newer than the file.
+        // The record's refresh token could not be written to the login file yet, so the record is newer than
+        // the file.
         if self.grant().is_some_and(|grant| !grant.secret().expose().is_empty()) {
             return;
         }
@@ -69,7 +71,7 @@ impl Record {
             let grant = self.current.grant.get_or_insert_with(|| Grant::new(Secret::new(""), now));
             grant.secret = refresh_token;
             if renewed.is_some() {
-                // A newer token proves that the service accepted the grant.
+                // A newer access token proves that the service accepted the refresh token.
                 (grant.sent_at, grant.refused_at) = (None, None);
             }
         }
@@ -84,7 +86,8 @@ impl Record {
         self.current.external = Some(ExternalLogin { unknown, ..ExternalLogin::new(path, refresh_token) });
     }
 
-    /// Whether the login belongs to another account, although both grants are equal or both are missing.
+    /// Whether the login belongs to another account, although both refresh tokens are equal or both are
+    /// missing.
     fn is_of_another(&self, login: &FileLogin) -> bool {
         let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
             return false;
@@ -120,7 +123,8 @@ impl Record {
         }
     }
 
-    /// Records that the file at `path` is unusable, and why. The grant is missing then, but stored tokens stay valid.
+    /// Records that the login file at `path` is unusable, and why. The record then has no refresh token, but
+    /// stored access tokens stay valid.
     pub(crate) fn set_file_unusable(&mut self, path: &str, why: &str) {
         let was_external = self.current.external.is_some();
         if was_external && self.current.grant.as_ref().is_some_and(|grant| grant.secret.expose().is_empty()) {
@@ -150,8 +154,10 @@ impl Record {
     pub(crate) fn without_external(mut self) -> Self {
         if let Some(external) = self.current.external.take() {
             self.current = IssuerState::new(self.issuer().clone());
-            self.login_problem =
-                Some(format!("the login in {} is not shared with this provider", external.path));
+            self.login_problem = Some(format!(
+                "the login in {} is not used, because this provider shares no login file",
+                external.path
+            ));
         }
         self
     }

@@ -83,7 +83,7 @@ impl Failure {
 
     /// Returns the end of the pause that the service asked for, if that is later than `now`.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // The broker stores no longer pauses, so the record was edited.
+        // A pause above the limit can only come from an edited record, and is ignored.
         self.resume_at.filter(|at| self.is_past(now) && now < *at && *at - self.at <= LONGEST_PAUSE)
     }
 

@@ -37,7 +37,8 @@ impl Grant {
         &self.secret
     }
 
-    /// Returns when an exchange sent the grant without saving a response. The service may have replaced the grant.
+    /// Returns when an exchange sent the grant, if no response was saved. The service may have replaced the
+    /// grant.
     #[must_use]
     pub fn sent_at(&self) -> Option<DateTime<Utc>> {
         self.sent_at

@@ -90,7 +90,8 @@ impl IssuerState {
         }
     }
 
-    /// Remembers a replaced token if the service lists tokens by name, so that a logout can delete the token there.
+    /// Remembers a replaced token if the service lists tokens by name. A logout then deletes the token at the
+    /// service.
     pub(super) fn supersede(&mut self, token: Option<Token>) {
         let listed = token.and_then(|token| {
             let details = token.details().filter(|details| details.contains_key("name"))?.clone();

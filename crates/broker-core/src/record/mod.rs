@@ -26,7 +26,7 @@ pub(crate) const FORMAT: u64 = 1;
 pub struct Record {
     version: u64,
     provider: String,
-    /// Increases with each save, so that the newer of two records is known.
+    /// A number that increases with each save: of two records, the newer has the higher revision.
     #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
     #[serde(flatten)]
@@ -34,7 +34,7 @@ pub struct Record {
     /// Logins of other issuers, which are used again if the configuration names those issuers again.
     #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
     other_issuers: Vec<IssuerState>,
-    /// Why an expected login cannot be used now.
+    /// Why the login that the user expects cannot be used now.
     #[serde(skip)]
     login_problem: Option<String>,
     #[serde(skip)]
@@ -64,8 +64,8 @@ impl Record {
         &self.provider
     }
 
-    /// Orders records by age: the greater value is newer. The grant's age counts before the revision, which failed
-    /// attempts increase too.
+    /// Orders records by age: the greater value is newer. Compares the times of the grants first, and the
+    /// revisions second, because failed attempts increase revisions too.
     pub(crate) fn age(&self) -> (Option<DateTime<Utc>>, u64) {
         (self.grant().map(Grant::issued_at), self.revision)
     }
@@ -211,7 +211,7 @@ impl Record {
         }
         Err(Error::new(
             crate::ErrorCode::PasswordRefused,
-            "the service has refused this password before; it is not tried again automatically",
+            "the service has refused this password before; the broker does not send it again automatically",
         )
         .with_secret_fingerprint(secret_fingerprint.to_owned())
         .with_hint(Hint::CorrectPassword))
@@ -222,7 +222,7 @@ impl Record {
     }
 
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
-        // A new grant proves that the service accepted the password.
+        // A new refresh token proves that the service accepted the password.
         self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
         // A rotated refresh token belongs to the same login, so unknown fields of newer versions stay.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
@@ -285,8 +285,8 @@ impl Record {
         self.current.superseded.retain(|token| token.expires_at.is_none_or(|at| at > now));
     }
 
-    /// Stores a failure. Only the newest refusal of a scope without a token is kept, so that mistyped scopes do not
-    /// accumulate.
+    /// Stores a failure. Of all refusals of scopes without a token, only the newest stays: mistyped scopes
+    /// would accumulate.
     pub(crate) fn set_failure(&mut self, scopes: &ScopeKey, failure: Failure) {
         let state = &mut self.current;
         state.failures.retain(|scopes, failure| {
@@ -299,7 +299,7 @@ impl Record {
     /// record.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.current.belongs_to(issuer, account) {
-            // An older version may have stored no fingerprint.
+            // A record of an older version may contain no fingerprint of the client secret.
             if issuer.secret_fingerprint.is_some() {
                 self.current.issuer.issuer.secret_fingerprint.clone_from(&issuer.secret_fingerprint);
             }

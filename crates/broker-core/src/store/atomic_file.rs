@@ -1,4 +1,4 @@
-//! Replaces a file atomically, with disk space that was reserved before.
+//! Replaces a file atomically, in disk space that was reserved earlier.
 
 use std::fs::DirEntry;
 use std::io::{ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
@@ -85,7 +85,8 @@ impl AtomicFile {
         }
     }
 
-    /// Moves the file to a free name, so that no save overwrites the content, and returns the new path.
+    /// Renames the file to an unused name, because the next save would overwrite the content. Returns the new
+    /// path.
     pub(super) fn quarantine(&self) -> Result<Option<String>> {
         let free = (1..=u32::MAX)
             .map(|number| {
@@ -93,7 +94,7 @@ impl AtomicFile {
                 name.push(format!(".aside-{number}"));
                 PathBuf::from(name)
             })
-            // While this process has the lock, no other process creates a file with the free name.
+            // While this process has the lock, no other process creates a file with the unused name.
             .find(|path| path.symlink_metadata().is_err());
         let quarantine = free.ok_or_else(|| {
             Error::new(

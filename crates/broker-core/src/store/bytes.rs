@@ -14,8 +14,8 @@ pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 /// The size limit of a file: base64 needs four bytes for three bytes of an encrypted record.
 pub(super) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
 
-/// Reads a file that this user owns, without following symbolic links. The result is longer than the limit if the
-/// file is too long.
+/// Reads a file that this user owns, without following symbolic links. Of a too long file, returns one byte
+/// more than [`LONGEST_FILE`].
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
@@ -24,8 +24,11 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     };
     let meta = file.metadata().map_err(|error| cannot_read(path, error))?;
     if !meta.is_file() || !platform::is_own(&meta) {
-        let message = format!("cannot read {}: it is not a file of this user", path.display());
-        return Err(Error::new(ErrorCode::StoreUnreadable, message).with_hint("move it away"));
+        let message =
+            format!("cannot read {}: not a regular file, or another user owns the file", path.display());
+        return Err(
+            Error::new(ErrorCode::StoreUnreadable, message).with_hint("move that file to another folder")
+        );
     }
     // A file of the expected size needs no reallocation, which would leave copies of secrets in memory.
     let size = usize::try_from(meta.len().min(LONGEST_FILE)).unwrap_or(0) + 1;

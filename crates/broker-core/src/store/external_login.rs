@@ -107,9 +107,9 @@ struct LockedExternalLogin {
     login_file: AtomicFile,
     join: Join,
     provider: String,
-    /// The login file's content when it was last read or written.
+    /// The login file's content when this process last read or wrote the file.
     content: FileContent,
-    /// The grant that the login file contained when this process last read or wrote the file.
+    /// The refresh token that the login file contained when this process last read or wrote the file.
     known: Option<Secret>,
 }
 
@@ -145,7 +145,7 @@ impl Locked for LockedExternalLogin {
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        // Between a response and its save, only a changed file is read again.
+        // Between a response and its save, the login file is read again only if the file has changed.
         let version = Version::of(self.join.file.path());
         if version.is_none() || version != self.content.version {
             self.content = self.join.read_file();
@@ -156,10 +156,12 @@ impl Locked for LockedExternalLogin {
         }
         if !record.is_new_login() {
             if self.is_theirs() {
-                tracing::info!("the service's own tools have logged in or out; their change is kept");
+                tracing::info!(
+                    "the service's own tools have changed the login file; the broker keeps that change"
+                );
                 return self.save_record(record, self.known.clone()).await;
             }
-            // Only a usable login may replace content that is not this issuer's.
+            // Only a usable login may replace a login file whose content is not a login of this issuer.
             let other = self.join.is_foreign(&self.content.found, record);
             if other || (!record.is_external() && record.usable_grant().is_none()) {
                 return self.records.save(record).await;
@@ -185,7 +187,7 @@ impl Locked for LockedExternalLogin {
                 self.join
                     .context
                     .prompt()
-                    .notify(&format!("{}: {path} {why}; it was not changed", self.provider));
+                    .notify(&format!("{}: {path} {why}; the file was not changed", self.provider));
             }
             None => self.remove_login()?,
         }
@@ -206,7 +208,8 @@ impl LockedExternalLogin {
 
     /// Writes the login to the login file, then the remaining data to the record.
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
-        // Quarantines the login of another issuer, and a login that the broker did not share until now.
+        // Quarantines a login of another issuer, and a login that was in the file before the broker used the
+        // file.
         let displaces = self.join.is_foreign(&self.content.found, record)
             || (!record.is_external() && !record.is_new_login() && grant(&self.content.found).is_some())
             || (record.is_new_login()
@@ -224,14 +227,15 @@ impl LockedExternalLogin {
         if self.content.bytes.as_ref() != Some(&bytes) {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
-            // Without a version, the next save reads the file again and so notices other writers.
+            // Without a version, the next save reads the file again, and then notices changes by other
+            // programs.
             self.known.clone_from(&login.refresh_token);
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
         Ok(quarantined.or(self.save_record(record, self.known.clone()).await?))
     }
 
-    /// Saves the record without the grant, which is in the login file.
+    /// Saves the record without the refresh token, which is in the login file.
     async fn save_record(&mut self, record: &Record, grant: Option<Secret>) -> Result<Option<String>> {
         self.records.save(&record.with_login_in_file(&self.join.path(), grant.as_ref())).await
     }
@@ -262,7 +266,7 @@ impl Join {
     }
 
     fn read_file(&self) -> FileContent {
-        // The version is read before the content, so that a concurrent write changes the version.
+        // The version is read before the content: a write between the two reads then changes the version.
         let version = Version::of(self.file.path());
         let (found, bytes) = match read_bytes(self.file.path()) {
             Ok(None) => (Found::Nothing, None),

@@ -78,7 +78,7 @@ impl FallbackStore {
     }
 
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
-        let mut last_error = std::io::Error::other("no fallback folder is set");
+        let mut last_error = std::io::Error::other("no folder for fallback files is set");
         for folder in &self.folders {
             match make(folder).and_then(|()| put(folder, &self.name(provider, "json"), bytes)) {
                 Ok(path) => return Ok(path),
@@ -123,13 +123,14 @@ fn canonical(folder: &Path) -> PathBuf {
     })
 }
 
-/// Creates a folder and checks that it is private, because other users may create folders in `/tmp` too.
+/// Creates a folder and checks that the folder is private, because other users may create folders in `/tmp`
+/// too.
 fn make(folder: &Path) -> std::io::Result<()> {
     platform::make_folder(folder)?;
     if is_private_folder(folder) {
         return Ok(());
     }
-    Err(std::io::Error::other(format!("{} is accessible to other users", folder.display())))
+    Err(std::io::Error::other(format!("the folder {} is accessible to other users", folder.display())))
 }
 
 fn is_private_folder(folder: &Path) -> bool {

@@ -109,7 +109,7 @@ mod tests {
     ";
 
     #[test]
-    fn lock_scope_depends_on_file_system_and_options() {
+    fn lock_scope_depends_on_file_system_and_mount_options() {
         for row in TABLE.lines().filter(|row| row.contains('|')) {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");

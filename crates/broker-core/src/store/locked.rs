@@ -13,12 +13,12 @@ use crate::{Error, ErrorCode, Loaded, Locked, Migrated, Record, Result, zeroizin
 
 /// A record file whose lock this process has.
 pub(super) struct LockedFile {
-    /// The open lock files. Closing them releases the locks.
+    /// The open lock files. Closing these files releases the locks.
     _locks: Vec<File>,
     layout: StoreLayout,
     file: AtomicFile,
     provider: String,
-    /// Whether the record file was unreadable at load. A save quarantines such a file.
+    /// Whether the record file could not be read when the record was loaded. A save quarantines such a file.
     unreadable: bool,
     /// The record's encryption method, which only a new login changes.
     sealed_with: Option<String>,
@@ -137,7 +137,7 @@ impl Locked for LockedFile {
         self.file.replace(&bytes)?;
         self.sealed_with = with;
         if let Err(error) = self.layout.fallback.clear(&self.provider, self.layout.sealer()) {
-            tracing::warn!(%error, "an older record stays in the fallback file");
+            tracing::warn!(%error, "cannot remove an older record from the fallback file");
         }
         Ok(quarantined)
     }

@@ -76,7 +76,7 @@ impl FileStore {
             let (pause, is_long) = backoff.next(&holder)?;
             tokio::time::sleep(pause).await;
             if is_long {
-                tell(&format!("waiting for {holder} to renew or log in to {provider}"));
+                tell(&format!("waiting for {holder} to renew the token of {provider} or to log in"));
             }
         }
     }

@@ -63,7 +63,7 @@ pub struct StoreAbout {
     pub shared: bool,
     /// Which processes a lock excludes.
     pub reach: LockScope,
-    /// Where the lock is, if not in the records' folder.
+    /// The folder of the lock, if it is not the records' folder.
     pub lock_elsewhere: Option<String>,
 }
 

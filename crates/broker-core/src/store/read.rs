@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> 
     };
     let envelope = envelope.at(path);
     let Some(plain) = open(&envelope, sealer)? else {
-        return Ok(unreadable("is damaged: its key does not decrypt it".to_owned()));
+        return Ok(unreadable("is damaged: the record's key does not decrypt the file".to_owned()));
     };
     Ok(match parse(&plain, provider) {
         Ok(record) => Found { loaded: Loaded::Record(Box::new(record)), sealed_with: Some(envelope.with) },
@@ -64,7 +64,7 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
             )
         }
         (Some(FORMAT | SEALED_FORMAT), Some(name)) if name != provider => {
-            format!("is the record of `{name}`")
+            format!("is the record of another provider (`{name}`)")
         }
         _ => match unreadable {
             Some(error) if error.is_eof() => "is incomplete".to_owned(),

@@ -81,7 +81,7 @@ impl Envelope {
         serde_json::from_slice::<Self>(bytes).ok().filter(|envelope| envelope.version == SEALED_FORMAT)
     }
 
-    /// Reads a file; `None` if it is not an encrypted record.
+    /// Reads an encrypted record from a file; `None` if the file contains something else.
     #[must_use]
     pub fn of_file(file: &Path) -> Option<Self> {
         Some(Self::read(&read_bytes(file).ok().flatten()?)?.at(file))
@@ -121,7 +121,9 @@ pub(super) fn open(envelope: &Envelope, sealer: Option<&dyn Sealer>) -> Result<O
 pub(super) fn no_sealer(with: &str) -> Error {
     Error::new(
         ErrorCode::StoreSealed,
-        format!("the record is sealed ({with}), and this program was built without support for that"),
+        format!(
+            "the record is sealed ({with}), and this program was built without support for sealed records"
+        ),
     )
     .with_hint("build the program with the feature `sealed` or `keyring`")
 }

@@ -78,7 +78,7 @@ async fn use_record(record: &Value, case: &str) {
 }
 
 #[tokio::test]
-async fn extreme_numbers_in_a_record_do_not_panic() {
+async fn extreme_numbers_in_a_record_cause_no_panic() {
     let record = full_record(broker_core::Clock::now(&World::new().clock));
     for path in ["/revision", "/tokens//clock_skew", "/tokens//ahead_of", "/tokens//margin"] {
         for number in numbers() {
@@ -93,7 +93,7 @@ async fn extreme_numbers_in_a_record_do_not_panic() {
 }
 
 #[tokio::test]
-async fn extreme_times_in_a_record_do_not_panic() {
+async fn extreme_times_in_a_record_cause_no_panic() {
     let record = full_record(broker_core::Clock::now(&World::new().clock));
     let paths = [
         "/grant/issued_at",
@@ -121,7 +121,7 @@ async fn extreme_times_in_a_record_do_not_panic() {
 }
 
 #[test]
-fn windows_of_extreme_durations_do_not_overflow() {
+fn renewal_windows_of_extreme_lifetimes_do_not_overflow() {
     let now = Utc::now();
     let durations = [TimeDelta::MIN, TimeDelta::seconds(-1), TimeDelta::zero(), TimeDelta::MAX];
     let times = [DateTime::<Utc>::MIN_UTC, now, DateTime::<Utc>::MAX_UTC];
@@ -141,7 +141,7 @@ fn windows_of_extreme_durations_do_not_overflow() {
 }
 
 #[test]
-fn response_seconds_are_limited_to_100_years() {
+fn seconds_in_a_response_are_limited_to_100_years() {
     assert_eq!(seconds(&json!(i64::MAX)), Some(LONGEST));
     assert_eq!(seconds(&json!(i64::MAX.to_string())), Some(LONGEST));
     assert_eq!(seconds(&json!(u64::MAX)), Some(LONGEST));
@@ -157,7 +157,7 @@ fn response(headers: &[(&str, &str)], sent_at: DateTime<Utc>) -> HttpResponse {
 }
 
 #[test]
-fn extreme_numbers_of_a_response_do_not_panic() {
+fn extreme_numbers_in_a_response_cause_no_panic() {
     use base64::Engine;
     for sent_at in [DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH, Utc::now(), DateTime::<Utc>::MAX_UTC] {
         for date in ["Sat, 01 Jan 0000 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"] {

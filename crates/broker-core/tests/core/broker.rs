@@ -93,7 +93,7 @@ async fn provider_that_never_returns_a_token_fails() {
 }
 
 #[tokio::test]
-async fn panic_in_a_provider_is_an_error_and_frees_the_lock() {
+async fn panic_of_a_provider_returns_an_error_and_frees_the_lock() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| match number {
         0 => std::panic::resume_unwind(Box::new(())),
@@ -166,7 +166,7 @@ async fn cached_record_is_reloaded_after_a_second() {
 }
 
 #[tokio::test]
-async fn request_fails_if_an_intermediate_token_is_expired() {
+async fn token_call_fails_if_the_new_token_has_expired() {
     let provider = Scripted::new(|_, context, _, _| {
         Ok(RecordUpdate::token(
             &broker_core::ScopeKey::default(),

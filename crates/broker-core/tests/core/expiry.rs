@@ -13,7 +13,7 @@ fn form(text: &str) -> ExpiresAs {
 }
 
 #[test]
-fn expiry_is_read_in_every_format() {
+fn token_expiry_is_parsed_in_every_format() {
     let forms = [
         ("seconds", json!(3600), Some(at(11))),
         ("seconds", json!("3600"), Some(at(11))),
@@ -56,7 +56,7 @@ fn date_pattern_parses_the_text_that_it_formats() {
 }
 
 #[test]
-fn value_path_selects_from_objects_and_lists() {
+fn dotted_path_selects_values_in_objects_and_lists() {
     let value = json!({ "data": { "tokens": [{ "token": "a" }, { "token": "b" }] }, "a.b": 1 });
     assert_eq!(value_at(&value, "data.tokens.1.token"), Some(&json!("b")));
     assert_eq!(value_at(&value, "data.tokens.2.token"), None);

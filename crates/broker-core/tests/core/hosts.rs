@@ -3,7 +3,7 @@
 use broker_core::host_matches;
 
 #[test]
-fn host_patterns_match_their_hosts_only() {
+fn host_pattern_matches_only_the_hosts_it_describes() {
     let matching = [
         ("example.org", "example.org"),
         ("example.org", "EXAMPLE.org:8443"),

@@ -30,11 +30,11 @@ async fn get(broker: &Broker, request: &TokenRequest) -> Token {
 }
 
 #[tokio::test]
-async fn too_short_token_is_replaced_once_per_lifetime() {
+async fn each_longer_lifetime_request_replaces_the_token_once() {
     let (world, days) = (World::new(), Arc::new(AtomicI64::new(7)));
     let provider = seven_days(&days);
     let plain = TokenRequest::new().scope("stac");
-    // Each row: a request, and how many exchanges there were after that request.
+    // Each row: a request, and the total number of exchanges after that request.
     let calls = [
         (plain.clone(), 1),
         (expiring_in("7d"), 1),
@@ -84,7 +84,7 @@ async fn one_hour_token_is_not_used_for_a_12_hour_request() {
 }
 
 #[tokio::test]
-async fn too_short_token_is_used_if_the_service_fails() {
+async fn token_shorter_than_requested_is_used_on_service_error() {
     let (world, days) = (World::new(), Arc::new(AtomicI64::new(7)));
     let provider = seven_days(&days);
     let old = get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;

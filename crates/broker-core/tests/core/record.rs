@@ -191,8 +191,8 @@ impl Machine {
         self.check(&before, &calls)
     }
 
-    /// Runs calls concurrently. With a logout or a removed folder, runs calls in turn, so that the order of changes
-    /// is known.
+    /// Runs calls concurrently. With a logout or a removed folder, runs the calls one after the other,
+    /// because the checks need the order of the changes.
     fn together(&self, calls: &[(usize, Call)]) {
         let logout = calls.iter().any(|(_, call)| matches!(call, Call::Logout { .. }));
         let sequential = logout || self.wire.service().fault == Some(Fault::NoFolder);

@@ -118,7 +118,7 @@ async fn refresh_intent_stays_after_a_lost_response() {
 }
 
 #[tokio::test]
-async fn failed_token_request_after_login_is_stored() {
+async fn failure_of_token_request_after_login_is_stored() {
     let (folder, broker) = broker(&LostConnection::default(), true);
     let error = broker.token_or_login("a", &TokenRequest::new()).await.expect_err("too many requests");
     assert!(error.is_transient(), "{error}");

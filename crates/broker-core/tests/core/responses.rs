@@ -66,7 +66,7 @@ fn retry_after_header_is_seconds_or_a_date() {
 }
 
 #[test]
-fn web_pages_and_5xx_are_not_refusals() {
+fn web_page_or_5xx_response_is_not_a_refusal() {
     let refused = |status, body: &str| {
         matches!(read_object(&response(status, &[], body), &url(), &[]), Err(Problem::Refused(_)))
     };
@@ -111,7 +111,7 @@ fn refusal_text_hides_secrets_and_control_characters() {
 }
 
 #[test]
-fn seconds_are_parsed_from_numbers_and_strings() {
+fn expires_in_is_parsed_from_numbers_and_strings() {
     assert_eq!(seconds(&json!(3600)), Some(TimeDelta::seconds(3600)));
     assert_eq!(seconds(&json!("3600")), Some(TimeDelta::seconds(3600)));
     assert_eq!(seconds(&json!(0.5)), Some(TimeDelta::milliseconds(500)));
@@ -121,7 +121,7 @@ fn seconds_are_parsed_from_numbers_and_strings() {
 }
 
 #[test]
-fn expiry_prefers_expires_in_then_jwt_then_default() {
+fn expiry_is_from_expires_in_else_jwt_else_default() {
     let jwt = |exp: i64| {
         use base64::Engine;
         let payload =
@@ -139,7 +139,7 @@ fn expiry_prefers_expires_in_then_jwt_then_default() {
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
     assert_eq!(expiry(&plain, jwt(exp.timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&plain, Secret::new("opaque"), None), TimeDelta::hours(1));
-    // The service's clock is an hour ahead: 13:30 there is 12:30 by this machine's clock.
+    // The service's clock is an hour ahead: 13:30 by the service's clock is 12:30 by this machine's clock.
     let ahead = response(200, &[("date", "Sun, 22 Nov 2026 13:00:00 GMT")], "");
     assert_eq!(expiry(&ahead, jwt((exp + TimeDelta::hours(1)).timestamp()), None), TimeDelta::minutes(30));
     assert_eq!(expiry(&ahead, Secret::new("opaque"), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));

@@ -64,7 +64,7 @@ impl Provider for Service {
         self.requests.fetch_add(1, Ordering::SeqCst);
         self.arrived.notify_one();
         self.respond.notified().await;
-        // The clock moves between request and response, so that later events have later times.
+        // The clock moves between request and response, because later events must have later times.
         self.clock.advance(TimeDelta::milliseconds(1));
         let response = *self.response.lock().expect("a response");
         let token = |lifetime| Token::new(Secret::new("new"), context.now(), Some(context.now() + lifetime));
@@ -194,7 +194,8 @@ fn describe(got: &Result<Token>) -> String {
     }
 }
 
-/// Plays one table row: a second caller asks while the first waits for the service. Returns the row's result cells.
+/// Plays one table row: a second caller requests a token while the first waits for the service. Returns the
+/// row's result cells.
 async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> String {
     let scene = Scene::new(phase, at, response).await;
     let broker = scene.broker();

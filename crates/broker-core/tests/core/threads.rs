@@ -103,7 +103,7 @@ async fn record_change_by_one_thread_is_seen_by_all_threads() {
 }
 
 #[tokio::test]
-async fn record_change_by_another_process_is_seen_in_a_second() {
+async fn record_change_by_another_process_is_seen_within_1_s() {
     let (world, provider) = (World::new(), numbered());
     let (broker, others) = crowd(&world, &provider);
     let another = world.broker(provider);

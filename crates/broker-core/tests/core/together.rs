@@ -191,7 +191,7 @@ async fn providers_that_need_each_other_fail_without_deadlock() {
 }
 
 #[tokio::test]
-async fn call_stops_waiting_for_a_hanging_task_at_the_limit() {
+async fn wait_for_a_hanging_task_ends_at_the_time_limit() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let provider: Arc<dyn Provider> = Derived::hanging();
     let registry = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);
@@ -280,7 +280,7 @@ impl Locked for FailingLocked {
 }
 
 #[tokio::test]
-async fn call_fails_if_the_new_token_cannot_be_saved() {
+async fn token_call_fails_if_the_new_token_cannot_be_saved() {
     let (world, folder) = (World::new(), tempfile::tempdir().expect("a folder"));
     let provider: Arc<dyn Provider> = Derived::new(None, &Arc::default());
     let registry = BTreeMap::from([("a".to_owned(), Entry::new(provider))]);

@@ -36,7 +36,7 @@ fn seconds(number: f64) -> TimeDelta {
 }
 
 #[test]
-fn advisory_and_blocking_windows_follow_the_table() {
+fn advisory_and_blocking_windows_match_the_table() {
     let issued_at: DateTime<Utc> = "2026-11-22T12:00:00Z".parse().expect("a time");
     for row in TABLE.lines().filter(|row| row.contains('|')) {
         let mut cells = row.split('|').map(str::trim);
@@ -71,7 +71,7 @@ fn advisory_and_blocking_windows_follow_the_table() {
 }
 
 #[test]
-fn token_without_expiry_is_always_fresh() {
+fn token_without_expiry_needs_no_renewal() {
     let now = Utc::now();
     let token = Window { issued_at: now, expires_at: None, ahead_of: None, margin: None };
     assert_eq!(token.phase(now + TimeDelta::days(10_000)), Phase::Fresh);
@@ -79,7 +79,7 @@ fn token_without_expiry_is_always_fresh() {
 }
 
 #[test]
-fn retry_pause_is_a_20th_of_lifetime_up_to_10_min() {
+fn pause_after_failed_renewal_is_a_20th_of_lifetime() {
     let now = Utc::now();
     let pause = |life, jitter| {
         Window { issued_at: now, expires_at: Some(now + life), ahead_of: None, margin: None }

@@ -34,7 +34,7 @@ fn lifetime(subject: &ClientSubject, token: &Token) -> i64 {
 }
 
 #[tokio::test]
-async fn cookie_is_stored_together_with_the_access_token() {
+async fn asset_cookie_is_stored_in_the_access_tokens_record() {
     let subject = imagery();
     let token = get(&subject, &cookie()).await.expect("a cookie");
     let parts = object(&token);
@@ -88,7 +88,7 @@ async fn refused_access_token_is_replaced_for_the_cookie() {
 }
 
 #[tokio::test]
-async fn cookie_refusal_and_malformed_response_differ() {
+async fn refused_cookie_and_malformed_response_differ_in_code() {
     let subject = imagery();
     let refusal = Fault::Answer {
         status: 403,

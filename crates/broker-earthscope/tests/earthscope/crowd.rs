@@ -40,7 +40,8 @@ impl Crowd {
         Self { subject, broker, gate }
     }
 
-    /// Lets the token expire, and returns the results of all tasks. All tasks call before the service responds.
+    /// Lets the token expire, and returns the results of all tasks. All tasks request a token before the service
+    /// responds.
     async fn expiry(&self) -> Vec<Result<Token>> {
         self.subject.world.clock.advance(TimeDelta::days(2));
         self.subject.service.forget_seen();
@@ -61,7 +62,7 @@ impl Crowd {
     }
 }
 
-/// Gets a token, and reports when the call has started.
+/// Requests a token, and sends a message to `started` when the request has started.
 async fn call(broker: Broker, started: mpsc::Sender<()>) -> Result<Token> {
     let request = TokenRequest::new();
     let mut call = pin!(broker.token(World::NAME, &request));

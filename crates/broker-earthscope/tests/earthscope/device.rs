@@ -33,7 +33,7 @@ async fn device_flow_polls_every_5_seconds_by_default() {
 }
 
 #[tokio::test]
-async fn slow_down_adds_five_seconds_permanently() {
+async fn slow_down_permanently_adds_five_seconds_between_polls() {
     let subject =
         Seismic::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
     subject.service.approve_after(4);
@@ -61,7 +61,7 @@ async fn device_login_requests_equal_those_of_the_sdk() {
 }
 
 #[tokio::test]
-async fn polls_continue_after_transient_errors() {
+async fn device_flow_polls_continue_after_transient_errors() {
     let faults = [
         Fault::CutBefore,
         Fault::Hang,
@@ -84,7 +84,7 @@ async fn polls_continue_after_transient_errors() {
 }
 
 #[tokio::test]
-async fn login_fails_at_code_expiry_if_every_poll_fails() {
+async fn device_login_fails_at_code_expiry_if_every_poll_fails() {
     let subject = Seismic::new(EarthScopeOptions { code_life: 600, ..Default::default() });
     subject.service.approve_all();
     subject.service.fault_always("token", Fault::Status(502));
@@ -95,7 +95,7 @@ async fn login_fails_at_code_expiry_if_every_poll_fails() {
 }
 
 #[tokio::test]
-async fn denied_and_expired_differ_whatever_the_http_status() {
+async fn denied_login_and_expired_code_have_different_errors() {
     for status in [400, 401, 403, 429, 500] {
         for (code, kind) in
             [("access_denied", ErrorKind::Refused), ("expired_token", ErrorKind::LoginRequired)]
@@ -111,7 +111,7 @@ async fn denied_and_expired_differ_whatever_the_http_status() {
 }
 
 #[tokio::test]
-async fn pending_and_slow_down_work_with_any_http_status() {
+async fn device_flow_accepts_pending_and_slow_down_in_any_status() {
     for status in [400, 401, 403, 428, 429] {
         let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
         subject.service.approve_all();
@@ -123,7 +123,7 @@ async fn pending_and_slow_down_work_with_any_http_status() {
 }
 
 #[tokio::test]
-async fn polls_slow_down_after_timeouts() {
+async fn device_flow_polls_less_often_after_timeouts() {
     let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
     subject.service.approve_all();
     subject.service.fault("token", Fault::Hang);

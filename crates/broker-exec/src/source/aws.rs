@@ -19,16 +19,16 @@ struct Credentials {
 
 pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
     let credentials: Credentials = serde_json::from_str(text).map_err(
-        |_| "did not print AWS credentials: JSON with Version, AccessKeyId and SecretAccessKey is required",
+        |_| "the output is not AWS credentials: JSON with Version, AccessKeyId and SecretAccessKey",
     )?;
     if credentials.version != 1 {
-        return Err("printed AWS credentials whose Version is not 1");
+        return Err("the Version of the printed AWS credentials is not 1");
     }
     // AWS keys without a session token never expire, so they are rejected.
     let session_token = credentials
         .session_token
         .filter(|token| !token.expose().is_empty())
-        .ok_or("printed permanent AWS credentials: a SessionToken is required")?;
+        .ok_or("the printed AWS credentials are permanent: they need a SessionToken")?;
     let keys = json!({
         "AccessKeyId": credentials.access_key_id.expose(),
         "SecretAccessKey": credentials.secret_access_key.expose(),
@@ -38,7 +38,7 @@ pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
     let expires_at = credentials.expiration.filter(|expiration| !expiration.is_null()).map(|expiration| {
         ExpiresAs::Rfc3339
             .read(&expiration, DateTime::UNIX_EPOCH)
-            .ok_or("printed an Expiration that is not an RFC 3339 time")
+            .ok_or("the Expiration of the printed AWS credentials is not an RFC 3339 time")
     });
     Ok(PrintedToken {
         secret: Secret::new(keys.to_string()),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::PrintedToken;
 
-/// The lifetime of a token that the program forbids to cache.
+/// The lifetime of a token that must not be cached, as the program said.
 const UNCACHED: TimeDelta = TimeDelta::seconds(1);
 
 /// Returns the request for a token that can read from the registry.
@@ -56,7 +56,7 @@ pub(super) fn parse(
     let mut lines = text.lines();
     let hello = lines.next().and_then(|line| serde_json::from_str::<Hello>(line).ok());
     let Some(hello) = hello else {
-        return Ok(Err("is not a credential provider of cargo: it did not print its protocol versions"));
+        return Ok(Err("the first line of the output is not the list of versions of cargo's protocol"));
     };
     if !hello.v.contains(&1) {
         let versions = Value::from(hello.v);
@@ -65,7 +65,7 @@ pub(super) fn parse(
     }
     let response = lines.next().and_then(|line| serde_json::from_str::<Response>(line).ok());
     match response {
-        None => Ok(Err("printed no response of cargo's protocol")),
+        None => Ok(Err("the output has no response of cargo's protocol")),
         Some(Response::Err(error)) => {
             let text = sanitize(error.message.as_deref().unwrap_or_default());
             let text = format!("program `{name}` failed: {} {text}", sanitize(&error.kind));

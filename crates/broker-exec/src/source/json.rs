@@ -32,25 +32,26 @@ const EXPIRIES: [&str; 9] = [
 const MIN_MILLIS: f64 = 1e11;
 
 pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
-    let object: Value = serde_json::from_str(text).map_err(|_| "did not print JSON")?;
+    let object: Value = serde_json::from_str(text).map_err(|_| "the output is not JSON")?;
     let text_at =
         |path: &str| value_at(&object, path).and_then(Value::as_str).filter(|text| !text.is_empty());
     let token = match &config.token {
-        Some(path) => text_at(path).ok_or("printed no token at the path of the key `token`")?,
+        Some(path) => text_at(path).ok_or("the output has no token at the path that the key `token` sets")?,
         None => TOKENS
             .iter()
             .find_map(|path| text_at(path))
-            .ok_or("printed JSON without a known token field: set the key `token` to its path")?,
+            .ok_or("the JSON output has no known token field: set the key `token` to the token's path")?,
     };
     let expires_at = if let Some(path) = &config.expires {
-        let value = value_at(&object, path).ok_or("printed no expiry at the path of the key `expires`")?;
+        let value = value_at(&object, path)
+            .ok_or("the output has no expiry at the path that the key `expires` sets")?;
         let expires_at = match &config.expires_as {
             _ if is_none(value) => None,
             Some(format) => Some(format.read(value, now)),
             None => Some(time(value)),
         };
         expires_at
-            .map(|at| at.ok_or("printed an expiry of unknown format: set the key `expires_as` to its format"))
+            .map(|at| at.ok_or("the expiry in the output has an unknown format: set the key `expires_as`"))
             .transpose()?
     } else {
         let stated = |path: &str| value_at(&object, path).filter(|value| !is_none(value));

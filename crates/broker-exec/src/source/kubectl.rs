@@ -24,11 +24,11 @@ struct Status {
 
 pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
     let credential: ExecCredential =
-        serde_json::from_str(text).map_err(|_| "did not print an ExecCredential")?;
+        serde_json::from_str(text).map_err(|_| "the output is not an ExecCredential")?;
     let status = credential
         .status
         .filter(|_| credential.kind == "ExecCredential")
-        .ok_or("did not print an ExecCredential with a status")?;
-    let secret = status.token.ok_or("printed an ExecCredential without a token")?;
+        .ok_or("the output is not an ExecCredential with a status")?;
+    let secret = status.token.ok_or("the printed ExecCredential has no token")?;
     Ok(PrintedToken { secret, expires_at: status.expiration_timestamp, token_type: None })
 }

@@ -109,19 +109,21 @@ impl Source {
             })
         };
         let name = self.program.name();
-        let error = |code, problem: &str| Error::new(code, format!("program `{name}` {problem}"));
+        let error = |code, problem: &str| Error::new(code, format!("program `{name}`: {problem}"));
         match tokio::time::timeout(TIMEOUT, run).await {
-            Err(_) => Err(error(ErrorCode::Timeout, "did not end within 2 minutes")),
+            Err(_) => Err(error(ErrorCode::Timeout, "the process did not end within 2 minutes")),
             Ok(Err(cause)) => {
-                let problem = format!("has unreadable output: {cause}");
+                let problem = format!("cannot read the output: {cause}");
                 Err(error(ErrorCode::ProgramFailed, &problem).with_source(cause))
             }
-            Ok(Ok((_, None))) => Err(error(ErrorCode::ProgramFailed, "printed more than 1 MiB")),
+            Ok(Ok((_, None))) => Err(error(ErrorCode::ProgramFailed, "the output exceeds 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
             // Programs of cargo's protocol report errors on stdout.
             Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
-            Ok(Ok((_, Some(status)))) => Err(error(ErrorCode::ProgramFailed, &format!("failed: {status}"))
-                .with_hint("run the `command` of this provider in a terminal: it may need its own login")),
+            Ok(Ok((_, Some(status)))) => {
+                Err(error(ErrorCode::ProgramFailed, &format!("the process failed: {status}"))
+                    .with_hint("run the `command` of this provider in a terminal: it may need its own login"))
+            }
         }
     }
 
@@ -141,9 +143,9 @@ impl Source {
                 Ok(PrintedToken { secret, expires_at: None, token_type: None })
             }
         };
-        let error = |problem| Error::new(ErrorCode::ProgramFailed, format!("program `{name}` {problem}"));
+        let error = |problem| Error::new(ErrorCode::ProgramFailed, format!("program `{name}`: {problem}"));
         match printed {
-            Ok(printed) if printed.secret.expose().is_empty() => Err(error("printed no token")),
+            Ok(printed) if printed.secret.expose().is_empty() => Err(error("the output has no token")),
             Ok(printed) => Ok(printed),
             Err(problem) => Err(error(problem)),
         }
@@ -169,8 +171,10 @@ impl Provider for Source {
         match request.asked_derived() {
             Some(derived) if self.config.protocol == Protocol::Aws && derived.what() == Derived::AWS => {
                 if !derived.which().is_empty() || !derived.params().is_empty() {
-                    return Err(unsupported("this program has no roles to choose from")
-                        .with_hint(Hint::LeaveOut(RequestPart::AwsRole)));
+                    return Err(unsupported(
+                        "the caller cannot choose the role of this program's AWS credentials",
+                    )
+                    .with_hint(Hint::LeaveOut(RequestPart::AwsRole)));
                 }
             }
             None if self.config.protocol == Protocol::Aws => {

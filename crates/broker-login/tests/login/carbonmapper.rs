@@ -33,7 +33,7 @@ impl Methane {
         Self { world, service }
     }
 
-    /// Builds the provider. The configuration has these keys before the first table.
+    /// Builds the provider. `keys` are inserted before the first table of the configuration.
     fn with(&self, keys: &str) -> Arc<dyn Provider> {
         let real = "https://api.carbonmapper.org/api/v1/";
         assert_eq!(TOML.matches(real).count(), 3);
@@ -73,7 +73,7 @@ impl Subject for Methane {
 }
 
 #[tokio::test]
-async fn provider_passes_the_conformance_suite() {
+async fn login_kind_passes_the_conformance_suite() {
     conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
 }
 
@@ -129,7 +129,7 @@ async fn scoped_token_is_minted_once_and_stored() {
 }
 
 #[tokio::test]
-async fn lifetime_is_rounded_up_to_a_utc_date() {
+async fn scoped_token_lifetime_is_rounded_up_to_a_utc_date() {
     for (asked, expected) in [("7d", 7), ("2w", 14), ("1h", 1), ("24h", 1), ("25h", 2), ("36h", 2)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -147,7 +147,7 @@ async fn lifetime_is_rounded_up_to_a_utc_date() {
 }
 
 #[tokio::test]
-async fn minted_token_expires_by_jwt_or_at_start_of_the_day() {
+async fn minted_token_expires_by_its_jwt_or_at_start_of_the_day() {
     for scoped_is_jwt in [false, true] {
         let subject = Methane::new(CarbonMapperOptions { scoped_is_jwt, ..Default::default() });
         logged_in(&subject).await;
@@ -203,7 +203,7 @@ async fn wrong_password_is_sent_once() {
 }
 
 #[tokio::test]
-async fn mint_with_unknown_result_is_not_repeated() {
+async fn mint_request_with_unknown_result_is_not_repeated() {
     for fault in [Fault::CutAfter, Fault::Truncated, Fault::HangAfter, Fault::Status(503), Fault::Html(200)] {
         let subject = methane();
         logged_in(&subject).await;
@@ -235,7 +235,7 @@ async fn unsupported_scope_lifetime_or_name_is_an_error() {
 }
 
 #[tokio::test]
-async fn logout_names_tokens_that_stay_valid() {
+async fn logout_names_minted_tokens_that_stay_valid() {
     let subject = methane();
     logged_in(&subject).await;
     for _ in 0..2 {
@@ -250,7 +250,7 @@ async fn logout_names_tokens_that_stay_valid() {
 }
 
 #[tokio::test]
-async fn rotated_refresh_token_of_malformed_response_is_kept() {
+async fn rotated_refresh_token_in_malformed_response_is_saved() {
     let subject = Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() });
     logged_in(&subject).await;
     subject.world.clock.advance(TimeDelta::minutes(10));

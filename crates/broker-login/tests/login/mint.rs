@@ -61,7 +61,7 @@ async fn default_token_is_minted_if_no_scopes_are_configured() {
     world.clock.advance(TimeDelta::hours(2));
     broker().token(World::NAME, &usual).await.expect("a token");
     assert_eq!(paths(&server)[3..], ["/login", "/token"]);
-    // No scope returns the session itself as a token.
+    // No scope returns the login's token itself.
     let scoped = TokenRequest::new().scope("(login)");
     let error = broker().token(World::NAME, &scoped).await.expect_err("no scopes");
     assert_eq!(error.kind(), ErrorKind::Usage);
@@ -80,7 +80,7 @@ async fn token_call_after_login_returns_the_minted_token() {
 }
 
 #[tokio::test]
-async fn mint_request_with_time_contains_the_exact_expiry() {
+async fn mint_request_with_a_time_format_contains_exact_expiry() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "query = { until = \"{expires:YYYY-MM-DD HH:mm:ss}\" }\nlife = \"3h\"\n");
     let broker = world.broker(provider(&world, &toml));

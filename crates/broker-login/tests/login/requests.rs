@@ -75,7 +75,7 @@ async fn forms_and_queries_contain_values_unchanged() {
 }
 
 #[tokio::test]
-async fn values_cannot_add_or_remove_path_segments() {
+async fn inserted_values_cannot_add_or_remove_path_segments() {
     let keys = "url = \"HOST/users/{username}/token?user={username}\"";
     for name in ["a/b", "a?b=c", "a#b", "a%2Fb", "../admin", "é", "a\\b", "@evil.example/"] {
         let request = sent(name, "x", keys).await.expect("a login");
@@ -242,7 +242,7 @@ async fn changed_password_without_username_is_a_new_account() {
 }
 
 #[tokio::test]
-async fn toml_dates_are_sent_as_text() {
+async fn toml_dates_in_a_request_table_are_sent_as_text() {
     let keys =
         "url = \"HOST/login\"\njson = { user = \"{username}\", day = 2027-01-31, l = [{ d = 2027-01-31 }] }";
     let request = sent("ada", "x", keys).await.expect("a login");

@@ -29,7 +29,7 @@ async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTi
 }
 
 #[tokio::test]
-async fn expiry_is_parsed_in_every_configurable_format() {
+async fn token_expiry_is_parsed_in_every_configurable_format() {
     let end = DateTime::parse_from_rfc3339("2031-05-06T07:08:09Z").expect("a time").to_utc();
     let day = DateTime::parse_from_rfc3339("2031-05-06T00:00:00Z").expect("a time").to_utc();
     for (form, written, expected) in [
@@ -93,7 +93,7 @@ async fn token_is_read_at_the_configured_path() {
 }
 
 #[tokio::test]
-async fn response_without_token_is_transient() {
+async fn login_response_without_token_is_a_transient_error() {
     for (keys, answer) in [
         ("", r#"{"token":"KANARIE-1"}"#),
         ("", r#"{"access_token":7}"#),
@@ -160,7 +160,7 @@ async fn unlisted_error_with_status_200_is_transient() {
 }
 
 #[tokio::test]
-async fn unreadable_expiry_causes_a_warning() {
+async fn unreadable_token_expiry_causes_a_warning() {
     for (keys, end, warns) in [
         ("expires = \"end\"\nexpires_as = \"MM/DD/YYYY\"\nlife = \"1h\"", json!("31.12.2030"), true),
         ("expires = \"end\"", json!("soon"), true),
@@ -179,7 +179,7 @@ async fn unreadable_expiry_causes_a_warning() {
 }
 
 #[tokio::test]
-async fn error_kind_depends_on_status_and_body() {
+async fn error_kind_depends_on_response_status_and_body() {
     for (keys, status, body, kind) in [
         ("", 401, "", ErrorKind::Refused),
         ("", 400, r#"{"message":"no"}"#, ErrorKind::Refused),

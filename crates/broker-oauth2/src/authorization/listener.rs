@@ -25,7 +25,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the browser tab waits for the result of the login.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The limit of open connections. Browsers open spare connections that they may never use.
+/// The limit of open connections. Browsers open extra connections that they may never use.
 const MOST_CONNECTIONS: usize = 16;
 
 /// The authorization code or the service's error, and the browser tab that waits for the result.
@@ -40,7 +40,7 @@ pub(super) struct Listener {
 
 /// The values that a valid redirect has.
 struct Callback {
-    /// The accepted `Host` headers. Any other host name may be DNS rebinding.
+    /// The accepted `Host` headers. Requests with other headers may be DNS rebinding attacks.
     hosts: Vec<String>,
     path: String,
     expected: Expected,
@@ -156,7 +156,7 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
         ErrorKind::PermissionDenied => {
             (ErrorCode::Internal, "set `redirect_uri` to a port above 1023 that the service accepts")
         }
-        _ => (ErrorCode::Internal, "check that this machine has a loopback interface"),
+        _ => (ErrorCode::Internal, "check that this machine has a loopback interface (127.0.0.1)"),
     };
     Error::new(code, message).with_source(error).with_hint(hint)
 }
@@ -183,7 +183,7 @@ async fn serve(mut stream: TcpStream, callback: Arc<Callback>) -> Option<Arrival
         Ok(code) => return Some((code, Tab::new(stream, PAGE_TIMEOUT))),
         Err(page) => page,
     };
-    tracing::debug!(?page, "answered the browser");
+    tracing::debug!(?page, "the login's listener answered the browser");
     let _ = timeout(CONNECTION_TIMEOUT, send(&page, &mut stream)).await;
     None
 }

@@ -31,7 +31,7 @@ const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// How often the remaining time is shown.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How many addresses the user may paste before the login fails.
+/// How many invalid addresses the user may paste before the login fails.
 const TRIES: usize = 3;
 
 /// The longest line that a terminal accepts (`MAX_CANON`, without the line end).
@@ -112,8 +112,8 @@ impl CodeFlow<'_> {
         Ok(url.into())
     }
 
-    /// Exchanges the authorization code (RFC 6749 section 4.1.3). Repeats a request only if the service cannot have
-    /// used up the code.
+    /// Exchanges the authorization code (RFC 6749 section 4.1.3). Repeats the request only if the code is certainly
+    /// still unused.
     async fn exchange(
         &self,
         context: &Context,
@@ -138,7 +138,7 @@ impl CodeFlow<'_> {
     /// Returns the refresh token of a response without a valid access token, or the error.
     fn salvage(&self, response: &HttpResponse, problem: Problem) -> Result<Approved> {
         if let Some(refresh_token) = self.token.salvaged_refresh_token(response) {
-            tracing::info!("saved the refresh token of a response without an access token");
+            tracing::info!("the service returned no valid access token; the broker saves the refresh token");
             return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
         }
         match problem {
@@ -191,16 +191,16 @@ async fn paste(context: &Context, listener: &mut Listener) -> Result<Arrival> {
     let start = listener.redirect_uri().to_owned();
     prompt.notify(&format!(
         "After the login, the browser opens an address that begins with {start}. A browser on another machine \
-         cannot open it and shows an error: copy the whole address from its address bar."
+         cannot open this address and shows an error: copy the whole address from the browser's address bar."
     ));
     let deadline = deadline(context);
     for _ in 0..TRIES {
         let left = (deadline - context.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
-            // With a test clock the pause ends immediately, so the listener must be polled first.
+            // The listener is polled first, because a pause on a test clock ends immediately.
             biased;
             arrival = listener.wait() => {
-                prompt.notify("the browser has returned; no address is needed");
+                prompt.notify("the browser has returned the login's result; you do not need to paste an address");
                 return Ok(arrival);
             }
             typed = prompt.ask("Address in the browser") => Secret::new(typed.or_else(unanswered)?),
@@ -238,6 +238,9 @@ fn deadline(context: &Context) -> DateTime<Utc> {
 
 fn timed_out() -> Error {
     let minutes = LONGEST_WAIT.num_minutes();
-    Error::new(ErrorCode::LoginTimeout, format!("the browser did not return within {minutes} minutes"))
-        .with_hint(Hint::LogInWithoutBrowser)
+    Error::new(
+        ErrorCode::LoginTimeout,
+        format!("the browser returned no login result within {minutes} minutes"),
+    )
+    .with_hint(Hint::LogInWithoutBrowser)
 }

@@ -29,13 +29,13 @@ pub(super) enum Page {
     Failed(ErrorCode),
     /// The token request takes longer than the browser tab waits.
     Pending,
-    /// The login was cancelled or could not be saved.
+    /// The login was cancelled or could not be saved, so the browser gets no result.
     Unknown,
     /// The request is not the authorization response of this login.
     OtherLogin,
     NotFound,
     MethodNotAllowed,
-    /// The request has an unexpected `Host` header, perhaps by DNS rebinding.
+    /// The request has an unexpected `Host` header, perhaps because of DNS rebinding.
     OtherHost,
     TooLong,
     Malformed,
@@ -70,16 +70,17 @@ impl Page {
                 return ("wait", "Almost done", text);
             }
             Self::Unknown => {
-                let text = format!("The result of the login is not known here. {GO_BACK} to see it.");
+                let text =
+                    format!("This page could not get the result of the login. {GO_BACK} to see the result.");
                 return ("wait", "Login ended", text);
             }
             Self::OtherLogin => {
                 "This address does not belong to the current login, which still waits for you. Open the address that \
                  the program shows."
             }
-            Self::NotFound => "There is no page at this address.",
-            Self::MethodNotAllowed => "Only GET requests are answered here.",
-            Self::OtherHost => "This server does not have this host name.",
+            Self::NotFound => "This server has no page at this address.",
+            Self::MethodNotAllowed => "This server only answers GET requests.",
+            Self::OtherHost => "The host name in the request is not a host name of this server.",
             Self::TooLong => "The request is too long.",
             Self::Malformed => "The request is not valid HTTP.",
         };
@@ -132,7 +133,7 @@ fn explain(code: ErrorCode) -> (&'static str, &'static str) {
         }
         (_, ErrorKind::Unavailable) => ("the program could not reach the service", LATER),
         (_, ErrorKind::Refused) => ("the service refused the login", " to see why"),
-        (_, ErrorKind::Cancelled) => ("the login was stopped", AGAIN),
+        (_, ErrorKind::Cancelled) => ("the login was cancelled", AGAIN),
         _ => ("an error occurred on this computer", " to see why"),
     }
 }

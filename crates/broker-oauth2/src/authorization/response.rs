@@ -30,10 +30,10 @@ pub(super) enum InvalidCallback {
 impl fmt::Display for InvalidCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoResponse => "this text has no login response",
-            Self::NoState => "this is not the whole address: its `state` is missing",
+            Self::NoResponse => "this text is not the address that the browser opened after the login",
+            Self::NoState => "this address is incomplete: the parameter `state` is missing",
             Self::OtherState => "this address belongs to another login, perhaps an earlier one",
-            Self::Repeated => "this address repeats a parameter",
+            Self::Repeated => "this address contains a parameter twice",
         })
     }
 }

@@ -27,7 +27,7 @@ impl Tab {
         Some(Self(connection))
     }
 
-    /// Shows the page in the tab.
+    /// Shows the page in the browser tab.
     pub(super) fn show(self, page: &Page) {
         send(&self.0, page);
     }
@@ -39,14 +39,14 @@ impl Drop for Tab {
     }
 }
 
-/// Sends the page, unless the tab already got one.
+/// Sends the page, unless the browser tab already got a page.
 fn send(connection: &Connection, page: &Page) {
     let stream = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(mut stream) = stream {
         // One non-blocking write is enough: the page fits in the empty send buffer.
         let sent =
             stream.write_all(page.response().as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
-        tracing::debug!(?page, ?sent, "answered the browser");
+        tracing::debug!(?page, ?sent, "the login's listener answered the browser");
     }
 }
 

@@ -23,7 +23,9 @@ impl Client {
     /// Reads the configured client secret or private key.
     pub(super) async fn resolve(provider: &OAuth2, context: &Context) -> Result<Self> {
         let config = &provider.config;
-        let missing = |key: &str| Error::new(ErrorCode::SecretMissing, format!("`{key}` is not set"));
+        let missing = |key: &str| {
+            Error::new(ErrorCode::SecretMissing, format!("the configuration key `{key}` is not set"))
+        };
         let secret = async || {
             let source = config.client_secret.as_ref().ok_or_else(|| missing("client_secret"))?;
             source.resolve(context, "client_secret").await

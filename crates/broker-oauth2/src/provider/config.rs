@@ -106,7 +106,7 @@ impl Flow {
         }
     }
 
-    /// Whether a user logs in with this flow, so that a refresh token is stored.
+    /// Whether a user logs in with this flow. Then the record stores a refresh token.
     pub(super) fn has_user_login(self) -> bool {
         !matches!(self, Self::ClientCredentials | Self::TokenExchange)
     }
@@ -177,7 +177,7 @@ impl Config {
         match self.fields.as_ref().and_then(AnswerFields::empty) {
             Some(field) => {
                 let key = format!("fields.{field}");
-                Err(SettingsError::expected(&key, "a path in the answer: \"data.token\""))
+                Err(SettingsError::expected(&key, "a path in the token response: \"data.token\""))
             }
             None => Ok(()),
         }
@@ -221,10 +221,10 @@ impl Config {
         match missing {
             Some(what) => {
                 let key = if self.client_auth.is_some() { "client_auth" } else { "flow" };
-                Err(SettingsError::new(key, format!("it needs {what}")))
+                Err(SettingsError::new(key, format!("the client authentication needs {what}")))
             }
             None if self.client_id.is_none() && auth != Auth::None => {
-                Err(SettingsError::new("client_auth", "it needs `client_id`"))
+                Err(SettingsError::new("client_auth", "the client authentication needs `client_id`"))
             }
             None => Ok(auth),
         }
@@ -252,7 +252,7 @@ impl Config {
         Err(SettingsError::new(
             "redirect_uri",
             format!(
-                "it must be an address of this machine: {REDIRECT_URI}, with :PORT if the service requires one"
+                "the redirect URI must be an address of this machine: {REDIRECT_URI}, with :PORT if the service requires one"
             ),
         ))
     }

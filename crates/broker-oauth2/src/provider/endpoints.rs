@@ -60,7 +60,7 @@ impl OAuth2 {
     pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<RecordUpdate> {
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, self.stored(record)) {
             (Err(DiscoveryError::Other(error)), Some(before)) if error.kind() != ErrorKind::Cancelled => {
-                tracing::warn!(%error, "cannot discover the endpoints: the earlier ones are used");
+                tracing::warn!(%error, "cannot discover the issuer's endpoints; the broker uses the stored ones");
                 before.postponed(context.now())
             }
             (found, _) => found.map_err(DiscoveryError::error)?,
@@ -128,7 +128,12 @@ impl OAuth2 {
         context: &Context,
         needed: &[Endpoint],
     ) -> Result<Metadata, DiscoveryError> {
-        let missing = || Error::new(ErrorCode::ConfigMissingKey, "`issuer` is not set");
+        let missing = || {
+            Error::new(
+                ErrorCode::ConfigMissingKey,
+                "`issuer` is not set, so the endpoints cannot be discovered",
+            )
+        };
         let issuer = self.config.issuer.as_ref().ok_or_else(|| DiscoveryError::Other(missing()))?;
         let found = Metadata::discover(context, issuer).await?;
         let endpoints = Endpoints { found: Some(found.clone()), is_new: true };

@@ -103,16 +103,17 @@ impl OAuth2 {
         let flow = self.flow.name();
         match login {
             Login::Usual if self.flow == Flow::RefreshToken => {
-                let message = "`flow = \"refresh_token\"` needs a refresh token from elsewhere to log in";
+                let message =
+                    "`flow = \"refresh_token\"` needs a refresh token from another program to log in";
                 Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LogInWithRefreshToken))
             }
             Login::RefreshToken(_) if !self.flow.has_user_login() => {
-                let message = format!("`flow = \"{flow}\"` uses no refresh token");
+                let message = format!("`flow = \"{flow}\"` does not support a login with a refresh token");
                 Err(Error::new(ErrorCode::LoginUnsupported, message)
                     .with_hint(Hint::LeaveOut(RequestPart::RefreshToken)))
             }
             Login::Password(_) if self.flow != Flow::Password => {
-                let message = format!("`flow = \"{flow}\"` uses no password");
+                let message = format!("`flow = \"{flow}\"` does not support a login with a password");
                 Err(Error::new(ErrorCode::LoginUnsupported, message)
                     .with_hint(Hint::LeaveOut(RequestPart::Password)))
             }

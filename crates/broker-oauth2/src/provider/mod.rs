@@ -208,7 +208,7 @@ impl Provider for OAuth2 {
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let endpoints = self.logout_endpoints(context, record).await?;
         let Some(url) = endpoints.find(self, Endpoint::Revocation)? else {
-            let note = "no `revocation_url` is known, so the tokens stay valid until they expire";
+            let note = "the provider has no `revocation_url`, so the tokens stay valid until they expire";
             return Ok(Revoked { revoked: false, note: Some(note.to_owned()) });
         };
         let client = Client::resolve(self, context).await?;
@@ -225,7 +225,7 @@ impl Provider for OAuth2 {
             match endpoint.revoke(context, &url, token.secret(), "access_token").await {
                 Ok(done) => revoked |= done == Revocation::Done,
                 // The login has ended with the refresh token, so this error is only logged.
-                Err(error) if revoked => tracing::info!(%error, "an access token was not revoked"),
+                Err(error) if revoked => tracing::info!(%error, "the service did not revoke an access token"),
                 Err(error) => return Err(error),
             }
         }

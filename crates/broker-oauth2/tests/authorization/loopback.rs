@@ -75,7 +75,7 @@ async fn invalid_requests_to_the_listener_do_not_end_the_login() {
     let request = login.request().await;
     let good = format!("/callback?state={}&code=good", request.params["state"]);
     let port = request.redirect.port().unwrap();
-    // A browser's spare connections send no request.
+    // A browser may open connections that send no request.
     let mut silent = Vec::new();
     for _ in 0..8 {
         silent.push(TcpStream::connect(request.host()).await.unwrap());
@@ -129,7 +129,7 @@ async fn request_head_sent_byte_by_byte_is_read() {
 }
 
 #[tokio::test]
-async fn response_of_another_issuer_ends_the_login() {
+async fn authorization_response_of_another_issuer_ends_the_login() {
     let iss = url::form_urlencoded::byte_serialize(ISSUER.as_bytes()).collect::<String>();
     for (query, code) in [
         (format!("state=STATE&code=c&iss={iss}"), None),

@@ -92,7 +92,7 @@ async fn login_succeeds_if_the_browser_tab_is_closed() {
 }
 
 #[tokio::test]
-async fn page_says_result_unknown_if_the_save_fails() {
+async fn page_says_result_is_unknown_if_saving_the_login_fails() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     // A file in place of the record's folder makes the save fail.
@@ -103,6 +103,6 @@ async fn page_says_result_unknown_if_the_save_fails() {
     login.end().await.expect_err("not saved");
     // The temporary folder removes folders only.
     std::fs::remove_file(&folder).unwrap();
-    assert!(page.contains("The result of the login is not known here"), "{page}");
+    assert!(page.contains("This page could not get the result of the login"), "{page}");
     assert!(!page.contains("Logged in"), "{page}");
 }

@@ -24,7 +24,7 @@ fn typing(tries: &'static [&'static str]) -> (RunningLogin, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn user_is_asked_again_after_a_wrong_address() {
+async fn user_is_asked_again_after_pasting_a_wrong_address() {
     for tries in [
         &["URL?state=STATE&code=good"][..],
         &["state=STATE&code=good"],
@@ -44,7 +44,7 @@ async fn user_is_asked_again_after_a_wrong_address() {
 }
 
 #[tokio::test]
-async fn three_wrong_addresses_end_the_login() {
+async fn three_wrong_pasted_addresses_end_the_login() {
     let (mut login, asked) = typing(&["bare", "URL?state=wrong&code=c", "URL?code=c"]);
     assert_eq!(login.end().await.expect_err("no address").code(), ErrorCode::LoginRequired);
     assert_eq!(asked.load(Ordering::SeqCst), 3);

@@ -76,7 +76,7 @@ async fn issuer_in_metadata_must_equal_the_configured_one() {
 }
 
 #[tokio::test]
-async fn old_metadata_is_used_while_the_issuer_is_down() {
+async fn stored_metadata_is_used_while_the_issuer_is_down() {
     let lab = lab(OIDC);
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
     lab.world.clock.advance(TimeDelta::hours(30));
@@ -91,7 +91,7 @@ async fn old_metadata_is_used_while_the_issuer_is_down() {
 }
 
 #[tokio::test]
-async fn missing_metadata_and_outage_have_different_codes() {
+async fn missing_metadata_and_issuer_outage_have_different_codes() {
     let lab = Lab::new();
     let error = token(&lab.broker(client_credentials())).await.expect_err("no metadata");
     assert_eq!(error.code(), ErrorCode::ConfigInvalid, "{error}");
@@ -163,7 +163,7 @@ async fn unusable_metadata_does_not_replace_stored_metadata() {
 }
 
 #[tokio::test]
-async fn unusable_metadata_is_not_stored() {
+async fn unusable_issuer_metadata_is_not_stored() {
     for (status, body) in unusable() {
         let lab = lab(OIDC);
         let response = body.clone();

@@ -172,7 +172,7 @@ async fn token_for_requested_scope_is_stored_separately() {
 }
 
 #[tokio::test]
-async fn changed_scope_refreshes_without_a_new_login() {
+async fn changed_scope_setting_refreshes_without_a_new_login() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
     let mut wide = password();
@@ -230,7 +230,7 @@ async fn refresh_token_of_response_without_token_is_saved() {
 }
 
 #[tokio::test]
-async fn changed_settings_get_a_new_token_without_a_login() {
+async fn changed_settings_get_a_new_token_without_a_new_login() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     let write = TokenRequest::new().scope("write");
     assert_eq!(secret(&lab.broker(refresh_token())).await, "token-1");
@@ -344,7 +344,7 @@ async fn exchanged_token_is_replaced_after_a_new_base_login() {
 }
 
 #[tokio::test]
-async fn exchanged_token_is_replaced_if_the_account_changes() {
+async fn exchanged_token_is_replaced_if_base_account_changes() {
     let lab = Lab::new();
     lab.issues_tokens(DERIVED, "derived");
     lab.answers(TOKEN, |_| {

@@ -61,7 +61,7 @@ fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public
 type Case<'a> = (&'a str, Option<&'a str>, &'a str, &'static dyn VerificationAlgorithm, Vec<u8>);
 
 #[tokio::test]
-async fn each_algorithm_signs_valid_assertions() {
+async fn each_key_algorithm_signs_valid_client_assertions() {
     let ((p256, of_p256), (ed25519, of_ed25519)) = (p256(), ed25519());
     let cases: [Case<'_>; 4] = [
         (RSA, None, "RS256", &RSA_PKCS1_2048_8192_SHA256, rsa_public()),
@@ -119,7 +119,7 @@ async fn assertions_have_unique_jti_and_the_issuer_as_aud() {
 }
 
 #[tokio::test]
-async fn assertion_is_signed_again_by_the_services_clock() {
+async fn refused_assertion_is_signed_again_with_the_services_time() {
     let lab = Lab::new();
     let service_time = lab.now() + TimeDelta::minutes(10);
     lab.dated(service_time);

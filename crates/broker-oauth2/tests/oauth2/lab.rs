@@ -107,7 +107,7 @@ impl Lab {
         (KIND.build)(&Settings::new(World::NAME, table, &self.world.env))
     }
 
-    /// Returns a new broker for one provider, as a new process would have.
+    /// Returns a new broker for one provider. Like a new process, the broker has no tokens in memory.
     pub(crate) fn broker(&self, table: Value) -> Broker {
         self.broker_of(vec![(World::NAME, table)])
     }

@@ -38,7 +38,7 @@ impl Subject for ClientSubject {
     }
 
     fn elsewhere(&self) -> Arc<dyn Provider> {
-        (self.build)(&self.world, &self.service, "the secret of another account")
+        (self.build)(&self.world, &self.service, "client-secret-of-another-account")
     }
 
     fn service(&self) -> &Server {

@@ -1,4 +1,4 @@
-//! Tests that a fault is a transient error and changes neither the stored token nor the grant.
+//! Tests renewals under a fault of service or network: the error is transient, and stored token and grant remain.
 
 use std::time::Duration;
 
@@ -44,30 +44,38 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
     let after = subject.world().record().expect("a record");
     for key in ["secret", "issued_at", "refused_at"] {
-        assert_eq!(before["grant"][key], after["grant"][key], "{name}: the grant is unchanged: {key}");
+        assert_eq!(
+            before["grant"][key], after["grant"][key],
+            "{name}: the fault changed `{key}` of the stored grant"
+        );
     }
     if name == "hang" && after["grant"].is_object() {
-        assert!(after["grant"]["sent_at"].is_string(), "{name}: the record says that the grant was sent");
+        assert!(
+            after["grant"]["sent_at"].is_string(),
+            "{name}: the record has no refresh intent (`sent_at`)"
+        );
     }
     subject.service().clear_faults();
     if let Some(wait) = error.retry_after() {
         pause_is_respected(subject, name, wait).await;
     }
-    token(&broker).await.unwrap_or_else(|error| panic!("{name}: works again without the fault: {error}"));
+    token(&broker)
+        .await
+        .unwrap_or_else(|error| panic!("{name}: the renewal after the fault failed: {error}"));
     let after = subject.world().record().expect("a record");
-    assert!(after["grant"]["sent_at"].is_null(), "{name}: the refresh intent is cleared");
+    assert!(after["grant"]["sent_at"].is_null(), "{name}: the record still has a refresh intent (`sent_at`)");
 }
 
-/// Checks that another process sends no request until the service's `Retry-After` has passed, and then does.
+/// Checks that another process sends no request until the service's `Retry-After` has passed. Then advances the clock.
 async fn pause_is_respected<S: Subject>(subject: &S, name: &str, wait: Duration) {
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("too early");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
     assert!(
         error.retry_after().is_some_and(|left| left <= wait),
-        "{name}: the error contains the remaining pause"
+        "{name}: the error has no remaining `Retry-After`"
     );
-    assert_eq!(subject.service().seen().len(), 0, "{name}: no request");
+    assert_eq!(subject.service().seen().len(), 0, "{name}: a request before `Retry-After` has passed");
     subject.world().clock.advance(TimeDelta::from_std(wait).expect("a wait"));
 }
 
@@ -79,13 +87,11 @@ pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str
     subject.service().fault_always(subject.renewal_route(), fault);
     for round in 0..3 {
         let got = token_of_new_process(subject).await;
-        let got = got.unwrap_or_else(|error| panic!("{name}: the stored token is used: {error}"));
-        assert!(got.secret().same_as(stored.secret()), "{name}: the stored token");
+        let got =
+            got.unwrap_or_else(|error| panic!("{name}: an error instead of the valid stored token: {error}"));
+        assert!(got.secret().same_as(stored.secret()), "{name}: not the stored token");
         let sent = subject.service().count(subject.renewal_route());
-        assert!(
-            (1..=3).contains(&sent),
-            "{name}: round {round}: one attempt with at most two repeats: {sent}"
-        );
+        assert!((1..=3).contains(&sent), "{name}: round {round}: {sent} requests, instead of 1 to 3");
     }
 }
 
@@ -104,7 +110,7 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     let first = token_of_new_process(subject).await;
     let again = match &first {
         Err(error) if is_final(error) => {
-            assert!(may_end, "{name}: the login is still valid at the service: {error}");
+            assert!(may_end, "{name}: final error, although the service still accepts the login: {error}");
             None
         }
         Err(error) => {
@@ -115,18 +121,18 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     };
     match again {
         Some(Err(error)) => {
-            assert!(may_end && is_final(&error), "{name}: works again without the fault: {error}");
+            assert!(may_end && is_final(&error), "{name}: the renewal after the fault failed: {error}");
         }
-        Some(Ok(new)) => assert!(!new.secret().same_as(old.secret()), "{name}: another token"),
+        Some(Ok(new)) => assert!(!new.secret().same_as(old.secret()), "{name}: the expired token"),
         None => {}
     }
     token(&logged_in(subject).await)
         .await
-        .unwrap_or_else(|error| panic!("{name}: a new login works: {error}"));
+        .unwrap_or_else(|error| panic!("{name}: no token after a new login: {error}"));
 }
 
-/// Returns whether the service accepts each grant only once. Asks the subject, or tests it with a renewal.
-/// Afterwards the token has expired.
+/// Returns whether the service accepts each grant only once: the subject's answer, or whether a renewal replaces the
+/// stored grant. The renewed token has expired.
 async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
     if let Some(configured) = subject.lost_answer_costs_login() {
         return configured;
@@ -150,6 +156,6 @@ pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
     }
     let next = token_of_new_process(subject)
         .await
-        .unwrap_or_else(|error| panic!("rotated: the new grant is kept: {error}"));
-    assert!(!next.secret().same_as(old.secret()), "rotated: another token");
+        .unwrap_or_else(|error| panic!("rotated: the new grant was not stored: {error}"));
+    assert!(!next.secret().same_as(old.secret()), "rotated: the expired token");
 }

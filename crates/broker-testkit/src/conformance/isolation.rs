@@ -12,12 +12,18 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     let elsewhere = subject.world().broker(subject.elsewhere());
     if let Ok(got) = token(&elsewhere).await {
-        assert!(!got.secret().same_as(stored.secret()), "issuer: another token than the first issuer's");
+        assert!(
+            !got.secret().same_as(stored.secret()),
+            "issuer: the other issuer's provider returned this token"
+        );
     }
     let sent = format!("{:?}", subject.service().seen());
-    assert!(!sent.contains(stored.secret().expose()), "issuer: the first issuer's token is not sent");
+    assert!(
+        !sent.contains(stored.secret().expose()),
+        "issuer: a request to the other issuer contains the token"
+    );
     let back = token_of_new_process(subject).await.expect("the stored token");
-    assert!(back.secret().same_as(stored.secret()), "issuer: the first issuer's token is still stored");
+    assert!(back.secret().same_as(stored.secret()), "issuer: the first issuer's stored token was replaced");
 }
 
 /// A scope that every service rejects.
@@ -36,32 +42,41 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
             (Ok(()), Ok(new)) => {
                 assert!(
                     tokens.iter().all(|old| !old.secret().same_as(new.secret())),
-                    "scope {scope}: a token of its own"
+                    "scope {scope}: a token that was issued for other scopes"
                 );
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
-                let again = again.unwrap_or_else(|error| panic!("scope {scope}: stored: {error}"));
-                assert!(again.secret().same_as(new.secret()), "scope {scope}: the stored token");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: stored: no request");
+                let again = again.unwrap_or_else(|error| panic!("scope {scope}: no stored token: {error}"));
+                assert!(again.secret().same_as(new.secret()), "scope {scope}: not the stored token");
+                assert!(
+                    subject.service().seen().is_empty(),
+                    "scope {scope}: a request despite a stored token"
+                );
                 tokens.push(new);
             }
             (Ok(()), Err(error)) => {
                 assert!(subject.scopes().is_none(), "scope {scope}: {error}");
-                // Only the exchange shows whether a plugin supports scopes, so `check` accepted them.
+                // Only a plugin's response shows whether the plugin supports scopes, so `check` accepts all scopes.
                 let refused = matches!(error.kind(), ErrorKind::Refused | ErrorKind::Usage);
                 assert!(refused, "scope {scope}: {error}");
             }
             (Err(_), got) => {
-                assert!(subject.scopes().is_none(), "scope {scope}: `check` refuses it");
-                let error = got.expect_err("a scope that `check` refuses");
+                assert!(
+                    subject.scopes().is_none(),
+                    "scope {scope}: `check` refuses a scope of `Subject::scopes`"
+                );
+                let error = got.expect_err("a token for a scope that `check` refuses");
                 assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: no request");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: a request for a refused scope");
             }
         }
     }
-    let still = token_of_new_process(subject).await.expect("scopes: the usual token is still there");
-    assert!(still.secret().same_as(usual.secret()), "scopes: the usual token is unchanged");
+    let still = token_of_new_process(subject).await.expect("scopes: no stored token without scopes");
+    assert!(still.secret().same_as(usual.secret()), "scopes: the token without scopes was replaced");
     leave(subject, &usual, TimeDelta::seconds(-1));
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
-    assert!(tokens.iter().all(|old| !old.secret().same_as(renewed.secret())), "scopes: a new token");
+    assert!(
+        tokens.iter().all(|old| !old.secret().same_as(renewed.secret())),
+        "scopes: a renewal returned an old token"
+    );
 }

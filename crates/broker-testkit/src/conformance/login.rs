@@ -26,7 +26,7 @@ pub(super) async fn never_approved<S: Subject>(subject: &S) {
     fails_without_loss(subject, "denied late", route, refusal(400, "access_denied", "no"), is_final).await;
 }
 
-/// Checks that a login without a response fails with a transient error, not as denied.
+/// Checks that a login fails with a transient error, not as denied, if the service is unreachable.
 pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, fault: Fault) {
     let transient = |error: &_| Error::kind(error) == ErrorKind::Unavailable;
     fails_without_loss(subject, name, "*", fault, transient).await;
@@ -43,25 +43,27 @@ async fn fails_without_loss<S: Subject>(
     let before = subject.world().record().expect("a record");
     subject.service().fault_always(route, fault);
     let Err(error) = log_in(subject).await else {
-        panic!("login {name}: it succeeds although `{route}` fails: set `Subject::login_route`");
+        panic!(
+            "login {name}: the login succeeded, although route `{route}` failed: set `Subject::login_route`"
+        );
     };
     assert!(fits(&error), "login {name}: {:?}: {error}", error.kind());
     let output = format!("{error} {error:?} {:?}", subject.world().person.told());
     for secret in subject.login_secrets() {
-        assert!(!output.contains(&secret), "login {name}: a secret is in the output: {output}");
+        assert!(!output.contains(&secret), "login {name}: the output contains a secret: {output}");
     }
     let after = subject.world().record().expect("a record");
     assert_eq!(
         before["grant"]["secret"], after["grant"]["secret"],
-        "login {name}: the earlier login is kept"
+        "login {name}: the failed login replaced the stored login"
     );
     subject.service().clear_faults();
-    // The login's wait for approval advances the clock, so the token may be due for renewal.
+    // The broker's wait for the user's approval advances the clock, so the token may be due for renewal.
     let next = token_of_new_process(subject)
         .await
-        .unwrap_or_else(|error| panic!("login {name}: nothing is lost: {error}"));
+        .unwrap_or_else(|error| panic!("login {name}: no token after the failed login: {error}"));
     let now = subject.world().clock.now();
     let valid = stored.window().renews_at().is_some_and(|due| now < due);
-    assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: the stored token");
+    assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: not the stored token");
     logged_in(subject).await;
 }

@@ -1,4 +1,4 @@
-//! Tests that logout revokes the grant and then deletes the record.
+//! Tests that a logout revokes the grant at the service and then deletes the record.
 
 use broker_core::ErrorKind;
 use chrono::TimeDelta;
@@ -13,11 +13,11 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     let before = std::fs::read(&path).expect("a record");
     let has_grant = subject.world().record().expect("a record")["grant"].is_object();
     let out = broker.logout(World::NAME, false).await.expect("a logout");
-    assert!(out.had_login, "logout: a login existed");
-    assert!(!path.exists(), "logout: the record is deleted");
+    assert!(out.had_login, "logout: `had_login` is false");
+    assert!(!path.exists(), "logout: the record still exists");
     if !has_grant {
-        let next = token_of_new_process(subject).await.expect("logout: a configured secret still works");
-        assert!(!next.secret().same_as(stored.secret()), "logout: the token is deleted");
+        let next = token_of_new_process(subject).await.expect("logout: no token from the configured secret");
+        assert!(!next.secret().same_as(stored.secret()), "logout: the deleted token was returned");
         return;
     }
     let error = token(&broker).await.expect_err("logged out");
@@ -28,7 +28,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     // A copy of the deleted record must not work, because its grant is revoked.
     std::fs::write(&path, before).expect("a record");
     leave(subject, &stored, TimeDelta::seconds(-1));
-    let error = token_of_new_process(subject).await.expect_err("logout: the grant is revoked");
+    let error = token_of_new_process(subject).await.expect_err("logout: the grant still works");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "logout: {error}");
 }
 
@@ -41,12 +41,16 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     let requested = !subject.service().seen().is_empty();
     subject.service().clear_faults();
     let Err(error) = out else {
-        assert!(!requested, "logout: a failed revocation is an error");
+        assert!(!requested, "logout: no error after a failed revocation");
         return;
     };
     assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
-    let still = token_of_new_process(subject).await.expect("logout: an unrevoked grant is kept");
-    assert!(still.secret().same_as(stored.secret()), "logout: the stored token");
-    assert!(broker.logout(World::NAME, true).await.expect("a local logout").had_login, "logout: local");
-    assert!(subject.world().record().is_none(), "logout: local: the record is deleted");
+    let still =
+        token_of_new_process(subject).await.expect("logout: no token, although the grant was not revoked");
+    assert!(still.secret().same_as(stored.secret()), "logout: not the stored token");
+    assert!(
+        broker.logout(World::NAME, true).await.expect("a local logout").had_login,
+        "logout: local: `had_login` is false"
+    );
+    assert!(subject.world().record().is_none(), "logout: local: the record still exists");
 }

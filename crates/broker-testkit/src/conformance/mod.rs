@@ -9,12 +9,12 @@
 //!
 //! [`TokenSubject`] implements [`Subject`] for services like [`crate::TokenService`].
 //!
-//! | cases | requirement |
+//! | cases | requirement for the provider |
 //! |---|---|
-//! | stored | needs no request until renewal is due; 200 callers cause one exchange; a cancelled call loses no grant |
-//! | faults | are transient and keep grant and token; a refresh token in a malformed response is stored |
+//! | stored | no request until renewal is due; 200 callers cause one exchange; a cancelled call loses no grant |
+//! | faults | the error is transient; grant and token are kept; a refresh token in a malformed response is stored |
 //! | refusals | a JSON error response is final, and the stored token is still used; a refused grant is not sent again |
-//! | login | if denied, expired or interrupted: the right error kind, and the stored login is kept; a new login works |
+//! | login | a denied, expired or interrupted login has the right error kind and keeps the stored login |
 //! | logout | the grant is revoked before the record is deleted; if revocation fails, the grant is kept |
 //! | isolation | a token of one issuer or scope is never used for another |
 //! | secrets | errors, `Debug` output, status, recorded failures and messages contain no secrets |
@@ -39,7 +39,7 @@ use crate::{Fault, Server, World};
 pub use client_subject::{ClientSubject, OfSecret};
 pub use token_subject::TokenSubject;
 
-/// A provider under test and its fake server. Each login attempt must succeed unless a test injects a fault.
+/// A provider under test and its fake server. Every login must succeed unless a test injects a fault.
 pub trait Subject: Send + Sync {
     /// Returns the test environment. The fake server must use the same clock.
     fn world(&self) -> &World;
@@ -56,7 +56,7 @@ pub trait Subject: Send + Sync {
     /// Returns the name of the route that renews an expired token.
     fn renewal_route(&self) -> &str;
 
-    /// Revokes the grant at the service, as an administrator would. Returns `false` without a grant.
+    /// Revokes the grant at the service, as an administrator would. Returns `false` if the service issued no grant.
     fn end_grant(&self) -> bool;
 
     /// Returns the secrets that a renewal request contains, except the grant. An example is a client secret.
@@ -69,17 +69,17 @@ pub trait Subject: Send + Sync {
         self.secrets()
     }
 
-    /// Returns the name of the route whose error response ends a login. `*` means the first request.
+    /// Returns the name of the route whose error response makes a login fail. `*` means the first request.
     fn login_route(&self) -> &'static str {
         "*"
     }
 
-    /// Returns scopes that the service supports. `None`: the provider must reject scopes without a request.
+    /// Returns scopes that the service supports. With `None`, the provider must reject scopes without a request.
     fn scopes(&self) -> Option<&'static [&'static str]> {
         None
     }
 
-    /// Returns whether a lost response can end the login, because each grant works only once. `None` if unknown.
+    /// Returns whether a lost response can end the login, because each grant works once. `None` if unknown.
     fn lost_answer_costs_login(&self) -> Option<bool> {
         None
     }
@@ -88,7 +88,7 @@ pub trait Subject: Send + Sync {
 /// Runs all conformance tests. Each test calls `subject` for a new provider and fake server.
 ///
 /// # Panics
-/// If a test fails. The message contains the test's name.
+/// If a test fails. The message begins with the case.
 pub async fn run<S: Subject>(subject: impl Fn() -> S) {
     stored::stored_token_is_used(&subject()).await;
     stored::expired_token_is_renewed(&subject()).await;

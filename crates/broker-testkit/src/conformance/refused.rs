@@ -1,4 +1,4 @@
-//! Tests that JSON error responses are final.
+//! Tests that a JSON error response of the service is final: the broker does not retry.
 
 use broker_core::{ErrorKind, Hint, TokenRequest};
 use chrono::TimeDelta;
@@ -11,21 +11,24 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     let stored = token(&broker).await.expect("a token");
     let grant = subject.world().record().expect("a record")["grant"].is_object();
     if !subject.end_grant() {
-        assert!(!grant, "ended: the record has a grant, so `end_grant` must end it");
+        assert!(!grant, "ended: `Subject::end_grant` returned false, but the record has a grant");
         return;
     }
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
     assert_eq!(forced.kind(), ErrorKind::LoginRequired, "ended: {forced}");
-    let still = token_of_new_process(subject).await.expect("the stored token is still used");
-    assert!(still.secret().same_as(stored.secret()), "ended: the stored token");
+    let still = token_of_new_process(subject).await.expect("ended: no stored token after a refused renewal");
+    assert!(still.secret().same_as(stored.secret()), "ended: not the stored token");
     leave(subject, &stored, TimeDelta::seconds(-1));
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("a login is needed");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "ended: {error}");
-    assert_eq!(error.hint(), Some(&Hint::LogIn), "a new login is needed");
-    assert!(subject.service().seen().is_empty(), "ended: a refused grant is not tried again");
+    assert_eq!(error.hint(), Some(&Hint::LogIn), "ended: the error has no hint to log in");
+    assert!(
+        subject.service().seen().is_empty(),
+        "ended: a request with a grant that the service had refused"
+    );
     let broker = logged_in(subject).await;
-    token(&broker).await.expect("a new login works");
+    token(&broker).await.expect("ended: no token after a new login");
 }
 
 /// Checks that `invalid_client` is final, and that the stored token is still used.
@@ -36,12 +39,13 @@ pub(super) async fn refusal_is_final<S: Subject>(subject: &S) {
     subject.service().fault_always(subject.renewal_route(), refusal(401, "invalid_client", "unknown client"));
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
     assert!(is_final(&forced), "refused: {forced}");
-    let still = token_of_new_process(subject).await.expect("refused: the stored token is still used");
-    assert!(still.secret().same_as(stored.secret()), "refused: the stored token");
+    let still =
+        token_of_new_process(subject).await.expect("refused: no stored token after a refused renewal");
+    assert!(still.secret().same_as(stored.secret()), "refused: not the stored token");
     leave(subject, &stored, TimeDelta::seconds(-1));
     let error = token_of_new_process(subject).await.expect_err("refused");
     assert!(is_final(&error), "refused: {error}");
     subject.service().clear_faults();
-    let renewed = token(&logged_in(subject).await).await.expect("refused: a new login works");
-    assert!(!renewed.secret().same_as(stored.secret()), "refused: another token");
+    let renewed = token(&logged_in(subject).await).await.expect("refused: no token after a new login");
+    assert!(!renewed.secret().same_as(stored.secret()), "refused: the expired token");
 }

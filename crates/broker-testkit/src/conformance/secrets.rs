@@ -1,4 +1,4 @@
-//! Tests that no error, log or message contains a secret.
+//! Tests that errors, `Debug` output, status and messages contain no secret.
 
 use broker_core::Secret;
 use chrono::TimeDelta;
@@ -12,7 +12,7 @@ pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     let record = subject.world().record().expect("a record");
     let mut secrets = subject.secrets();
     secrets.extend(record["grant"]["secret"].as_str().map(str::to_owned));
-    // The service's error repeats all secrets that the service receives.
+    // The service's error response repeats all secrets of the request.
     let echo = secrets.join(" ");
     secrets.push(stored.secret().expose().to_owned());
     let status = broker.status(World::NAME).expect("a status");
@@ -25,6 +25,6 @@ pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     let messages = subject.world().person.told();
     let output = format!("{before} {error} {error:?} {failures} {messages:?}");
     for secret in secrets {
-        assert!(!output.contains(&secret), "secrets: a secret is in the output: {output}");
+        assert!(!output.contains(&secret), "secrets: the output contains a secret: {output}");
     }
 }

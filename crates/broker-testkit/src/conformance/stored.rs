@@ -1,4 +1,4 @@
-//! Tests that a stored token is used, and that concurrent callers renew an expired token once.
+//! Tests that the broker returns a stored token, and renews an expired token once for all concurrent callers.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     // A new process reads the token from the record file.
     let second = token_of_new_process(subject).await.expect("the stored token");
-    assert!(first.secret().same_as(second.secret()), "stored: the same token");
-    assert!(subject.service().seen().is_empty(), "stored: no request");
+    assert!(first.secret().same_as(second.secret()), "stored: not the stored token");
+    assert!(subject.service().seen().is_empty(), "stored: a request despite a stored token");
 }
 
 pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
@@ -23,7 +23,7 @@ pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
     for round in 0..3 {
         leave(subject, &last, TimeDelta::seconds(-1));
         let next = token(&broker).await.unwrap_or_else(|error| panic!("renewed, round {round}: {error}"));
-        assert!(!next.secret().same_as(last.secret()), "renewed: another token");
+        assert!(!next.secret().same_as(last.secret()), "renewed: the expired token");
         last = next;
     }
 }
@@ -41,9 +41,9 @@ pub(super) async fn one_exchange_for_all<S: Subject>(subject: &S) {
         .collect();
     for call in calls {
         let new = call.await.expect("a task").expect("a token");
-        assert!(!new.secret().same_as(old.secret()), "all: the new token");
+        assert!(!new.secret().same_as(old.secret()), "all: the expired token");
     }
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "all: one exchange");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "all: not one exchange");
 }
 
 pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
@@ -59,12 +59,12 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(call.await.is_err(), "dropped: before the response");
+    assert!(call.await.is_err(), "dropped: the call ended before the response");
     drop(hold);
     broker.wait_idle().await;
     let kept = token_of_new_process(subject).await.expect("a token");
-    assert!(!kept.secret().same_as(old.secret()), "dropped: the new token is stored");
-    assert_eq!(subject.service().count(route), 1, "dropped: one request");
+    assert!(!kept.secret().same_as(old.secret()), "dropped: the new token was not stored");
+    assert_eq!(subject.service().count(route), 1, "dropped: not one request");
 }
 
 pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
@@ -74,7 +74,7 @@ pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
-    let new = token(&broker).await.expect("slow: the call waits for the response");
-    assert!(!new.secret().same_as(old.secret()), "slow: the new token");
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow: one request");
+    let new = token(&broker).await.expect("slow: no token after a slow response");
+    assert!(!new.secret().same_as(old.secret()), "slow: the expired token");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow: not one request");
 }

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::Subject;
 use crate::{Server, TestPrompt, TokenService, TokenServiceOptions, World};
 
-/// The number of prepared password answers, more than any test needs.
+/// How often the prompt answers with the password, which is more than any test needs.
 const LOGINS: usize = 8;
 
-/// A provider under test that logs in at a [`TokenService`] with a prepared password.
+/// A provider under test that logs in to a [`TokenService`]. The prompt answers with the password.
 pub struct TokenSubject {
     /// The test environment.
     pub world: World,
@@ -25,8 +25,8 @@ pub struct TokenSubject {
 }
 
 impl TokenSubject {
-    /// Creates a subject from two functions that build settings from the service's URL. The first is for the service's
-    /// account, the second for another issuer or account. The prompt answers with the password only.
+    /// Creates a subject from two functions that build the provider's settings from the service's URL. `table` is for
+    /// the service's account, `elsewhere` for another issuer or account.
     #[must_use]
     pub fn new(
         kind: Kind,

@@ -17,7 +17,7 @@ use super::locked;
 pub(super) struct CutHandle(Arc<Mutex<Option<Vec<u8>>>>);
 
 impl CutHandle {
-    /// Sends `bytes` instead of what the HTTP server writes next, then closes the connection.
+    /// Makes the connection send `bytes` instead of the HTTP server's response, and then close.
     pub(super) fn close_after(&self, bytes: Vec<u8>) {
         *locked(&self.0) = Some(bytes);
     }
@@ -32,7 +32,7 @@ impl Listener for CuttableListener {
 
     async fn accept(&mut self) -> (Connection, CutHandle) {
         let (stream, _) = Listener::accept(&mut self.0).await;
-        // With Nagle's algorithm, a response may wait 40 ms for the client's delayed ACK.
+        // Disables Nagle's algorithm, with which a response may wait 40 ms for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
         let cut = CutHandle::default();
         let connection = Connection { stream, cut: cut.clone() };

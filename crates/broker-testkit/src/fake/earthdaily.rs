@@ -1,4 +1,4 @@
-//! `EarthDaily`: client credentials with an API token, the asset cookie, and the STAC root.
+//! A fake `EarthDaily` server: client credentials with an API token, the asset cookie, and the STAC root.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -28,7 +28,7 @@ pub enum Auth {
 /// Configures the `EarthDaily` fake server.
 #[derive(Clone)]
 pub struct EarthDailyOptions {
-    /// The client id. `EarthDaily`'s new login uses one id for all accounts.
+    /// The client id. `EarthDaily`'s new authorization server uses one id for all accounts.
     pub client_id: String,
     /// The account's API token, which is the OAuth client secret.
     pub secret: String,
@@ -38,7 +38,7 @@ pub struct EarthDailyOptions {
     pub life: u64,
     /// Whether `expires_in` in token responses is a number, a string, or missing.
     pub expires_in_form: ExpiresIn,
-    /// Whether access tokens are JWTs with `exp`. Otherwise they are opaque.
+    /// Whether access tokens are JWTs with `exp`, or opaque.
     pub jwt: bool,
     /// Whether token requests get 403 because the API token belongs to another environment.
     pub environment_mismatch: bool,
@@ -64,7 +64,7 @@ impl Default for EarthDailyOptions {
     }
 }
 
-/// A running `EarthDaily` fake server. Its routes are `token` (new and legacy path), `cookie` and `stac`.
+/// A running `EarthDaily` fake server. Its routes are `token` (two paths: new and legacy), `cookie` and `stac`.
 pub struct EarthDaily {
     server: Server,
     state: Arc<Mutex<State>>,
@@ -96,7 +96,7 @@ impl EarthDaily {
         Self { server, state }
     }
 
-    /// Returns the token URL of the new login, which users set as `EDS_AUTH_URL`.
+    /// Returns the token URL of `EarthDaily`'s new authorization server, which users set as `EDS_AUTH_URL`.
     #[must_use]
     pub fn auth_url(&self) -> String {
         self.url().to_owned() + EXCHANGE
@@ -165,7 +165,7 @@ impl State {
             return Err(unauthorized("Invalid or revoked API token"));
         }
         if self.options.environment_mismatch {
-            let body = json!({"error": "forbidden", "message": "API token of another environment"});
+            let body = json!({"error": "forbidden", "message": "The API token is for another environment"});
             return Err(Reply::json(403, &body));
         }
         Ok(self.issue())
@@ -241,7 +241,7 @@ fn bad_request(why: &str) -> Reply {
     Reply::oauth_error(400, "invalid_request", why)
 }
 
-/// Returns a 401 with `WWW-Authenticate`, as RFC 6749 section 5.2 requires.
+/// Returns a 401 response with `WWW-Authenticate`, as RFC 6749 section 5.2 requires.
 fn unauthorized(message: &str) -> Reply {
     let body = json!({"error": "invalid_client", "message": message});
     Reply::json(401, &body).with_header("www-authenticate", "Basic realm=\"earthdaily\"")

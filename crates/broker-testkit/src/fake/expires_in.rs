@@ -5,7 +5,7 @@ use serde_json::Value;
 /// How a token response contains `expires_in`, which RFC 6749 section 5.1 only recommends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExpiresIn {
-    /// A JSON number, as in the RFC.
+    /// A JSON number, as RFC 6749 defines.
     #[default]
     Number,
     /// A JSON string of digits.

@@ -72,7 +72,7 @@ impl Fault {
         })
     }
 
-    /// Returns whether the service processes the request before its response is lost or changed.
+    /// Returns whether the service processes the request and then the server loses or changes the response.
     pub(super) fn acts(&self) -> bool {
         matches!(self, Self::HangAfter | Self::CutAfter | Self::Truncated | Self::Edit(_))
     }
@@ -137,7 +137,8 @@ impl Faults {
         self.always.insert(route.to_owned(), fault);
     }
 
-    /// Returns the fault for the next request. Queued faults precede permanent ones; the route's precede those of `*`.
+    /// Returns the fault for the next request to the route. Queued faults precede permanent faults, and faults of the
+    /// route precede faults of `*`.
     pub(super) fn next(&mut self, route: &str) -> Option<Fault> {
         let queue = |name: &str| self.once.get_mut(name)?.pop_front();
         let queued = [route, "*"].into_iter().find_map(queue);

@@ -8,7 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Test clients send this header to get an immediate reply instead of a hang. The server does not record it.
+/// Test clients send this header to get an immediate response instead of a hang. The server does not record the
+/// header.
 pub(crate) const HANG_HEADER: &str = "x-fake-server-hang";
 
 /// A request that a fake server received.
@@ -77,7 +78,7 @@ impl Seen {
         self.authorization("bearer")
     }
 
-    /// Returns client id and secret from HTTP Basic. Both are form-encoded first (RFC 6749 section 2.3.1).
+    /// Returns client id and secret from HTTP Basic, in which both are form-encoded (RFC 6749 section 2.3.1).
     pub(super) fn basic(&self) -> Option<(String, String)> {
         let decoded = STANDARD.decode(self.authorization("basic")?).ok()?;
         let pair = String::from_utf8(decoded).ok()?;
@@ -130,7 +131,7 @@ impl Reply {
         self
     }
 
-    /// Applies `edit` to a JSON body. A body of another type stays unchanged.
+    /// Applies `edit` to the response's body if the body is JSON.
     pub(super) fn edited(mut self, edit: &dyn Fn(&mut Value)) -> Self {
         if let Ok(mut value) = serde_json::from_slice(&self.body) {
             edit(&mut value);

@@ -1,4 +1,4 @@
-//! Fake servers on loopback: the three services, and a generic token service.
+//! Fake servers on loopback: `EarthScope`, `EarthDaily`, Carbon Mapper, and a generic token service.
 //!
 //! Each server has its own thread and tokio runtime, so that sync and async tests can use it. The server listens on a
 //! free port of `127.0.0.1` and stops when dropped.

@@ -14,21 +14,21 @@ pub(super) fn bytes(len: usize) -> Vec<u8> {
     words.flat_map(u64::to_ne_bytes).take(len).collect()
 }
 
-/// Marks every secret of a fake server, so that tests can search outputs for leaks.
+/// A text in every secret of the fake servers. Tests search outputs for this text to find leaked secrets.
 const CANARY: &str = "KANARIE";
 
-/// Returns the canary, padded with random text to the length of `len` bytes in base64.
+/// Returns [`CANARY`] and random text, together as long as `len` bytes in base64.
 fn with_canary(len: usize) -> String {
     let text = URL_SAFE_NO_PAD.encode(bytes(len));
     format!("{CANARY}{}", &text[CANARY.len()..])
 }
 
-/// Returns an opaque token that starts with `prefix` and the canary.
+/// Returns an opaque token that starts with `prefix` and [`CANARY`].
 pub(super) fn opaque(prefix: &str) -> String {
     format!("{prefix}{}", with_canary(24))
 }
 
-/// Returns a JWT (RFC 7519) of `claims` and a unique `jti`. `jti` and signature contain the canary.
+/// Returns a JWT (RFC 7519) of `claims` and a unique `jti`. `jti` and signature contain [`CANARY`].
 pub(super) fn jwt(mut claims: Value) -> String {
     claims["jti"] = Value::String(opaque(""));
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": "standin"});

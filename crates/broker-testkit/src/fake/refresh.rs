@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::random;
 
-/// Which refresh token the response to a refresh contains.
+/// Which refresh token the response to a refresh request contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
     /// The same refresh token, which stays valid.
@@ -70,7 +70,7 @@ impl RefreshTokens {
         token
     }
 
-    /// Returns the grant of a refresh token if the token is valid now.
+    /// Returns a refresh token's scope and audience if the token is valid now.
     pub(super) fn peek(&self, token: &str) -> Option<Grant> {
         let stored = self.tokens.get(token).filter(|stored| self.accepts(stored))?;
         Some(stored.grant.clone())
@@ -80,7 +80,7 @@ impl RefreshTokens {
         !self.revoked_families.contains(&stored.family) && (!stored.spent || stored.grace > 0)
     }
 
-    /// Uses a valid refresh token. Returns the refresh token for the response, if any.
+    /// Handles the use of a valid refresh token. Returns the refresh token for the response, if any.
     pub(super) fn renew(&mut self, token: &str) -> Option<String> {
         self.refreshes += 1;
         match self.rotation {
@@ -97,7 +97,7 @@ impl RefreshTokens {
         Some(self.add(grant, family))
     }
 
-    /// Counts a refused refresh token as reuse if it was used before.
+    /// Counts a refused refresh token as reuse if a client has used the token before.
     pub(super) fn refuse(&mut self, token: &str) {
         let Some(stored) = self.tokens.get(token).filter(|stored| stored.spent) else {
             return;

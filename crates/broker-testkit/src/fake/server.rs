@@ -87,7 +87,7 @@ impl Server {
                 let app = app.into_make_service_with_connect_info::<CutHandle>();
                 axum::serve(listener, app).await
             });
-            // Dropping the runtime closes every connection.
+            // When this closure returns, the runtime is dropped, which closes every connection.
             let _ = runtime.block_on(stopped);
         });
         let server = Self { url, shared, stop: Some(stop), thread: Some(thread) };
@@ -106,7 +106,7 @@ impl Server {
         locked(&self.shared.log).clone()
     }
 
-    /// Counts the requests to a route.
+    /// Counts the recorded requests to a route.
     #[must_use]
     pub fn count(&self, route: &str) -> usize {
         count(&locked(&self.shared.log), route)
@@ -127,7 +127,7 @@ impl Server {
         locked(&self.shared.faults).always(route, fault);
     }
 
-    /// Delays the route's responses until the returned guard is dropped. The service still processes requests at once.
+    /// Delays the route's responses until the returned guard is dropped. The service processes requests without delay.
     #[must_use]
     pub fn hold(&self, route: &str) -> HoldGuard {
         let (sender, receiver) = watch::channel(());
@@ -140,14 +140,14 @@ impl Server {
         *locked(&self.shared.faults) = Faults::default();
     }
 
-    /// Sets how far the server's clock is ahead of the test's. The `Date` header and all expiry times follow.
+    /// Sets the server's clock ahead of the test's clock. `Date` headers and expiry times use the server's clock.
     pub fn set_date_skew(&self, seconds: i64) {
         self.shared.clock.set_skew(seconds);
     }
 
     /// Blocks until `n` requests to the route are recorded. Returns `false` if that takes longer than `within`.
     ///
-    /// The server records a request after processing it, or on arrival if it has [`Fault::Delay`].
+    /// The server records a request after processing, or on arrival if the request gets [`Fault::Delay`].
     ///
     /// # Panics
     /// If the server's thread has panicked.
@@ -202,7 +202,7 @@ async fn serve(
     ConnectInfo(cut): ConnectInfo<CutHandle>,
     request: Request,
 ) -> Response {
-    // A separate task, because a client that disconnects must not cancel its request.
+    // A separate task processes the request, because a client that disconnects must not cancel the request.
     let task = tokio::spawn(async move {
         let reply = shared.reply(&cut, request).await;
         response(reply)
@@ -274,7 +274,7 @@ impl Shared {
         }
     }
 
-    /// Processes and records a request under one lock, so that tests never see only one of both.
+    /// Processes and records a request under one lock. Tests therefore never see a processed request without its record.
     fn record(&self, call: Seen, act: impl FnOnce(&Seen) -> Reply) -> Reply {
         let mut log = locked(&self.log);
         let reply = act(&call);

@@ -1,4 +1,4 @@
-//! A generic token service with password and client credentials grants, refresh, revocation, and a data endpoint.
+//! A generic fake token service: password and client credentials grants, refresh, revocation, and a data endpoint.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -24,7 +24,7 @@ pub struct TokenServiceOptions {
     pub client_id: String,
     /// The client secret, which the service accepts by HTTP Basic or in the body.
     pub client_secret: String,
-    /// Whether a refresh returns the same, a new, or no refresh token (RFC 6749 section 6).
+    /// Whether the response to a refresh request contains the same, a new, or no refresh token (RFC 6749 section 6).
     pub rotation: Rotation,
     /// Lifetime of an access token in seconds.
     pub life: u64,

@@ -28,7 +28,7 @@ fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
 }
 
 #[test]
-fn client_credentials_are_accepted_by_basic_or_in_body() {
+fn client_credentials_work_in_basic_header_or_body() {
     let status = |accept| {
         let service = with(accept);
         (by_basic(&service, ENCODED).status, by_body(&service, ENCODED).status)
@@ -48,7 +48,7 @@ fn client_credentials_are_accepted_by_basic_or_in_body() {
 }
 
 #[test]
-fn stac_accepts_the_token_until_it_expires() {
+fn stac_route_accepts_an_access_token_until_its_expiry() {
     let clock = Moved::default();
     let service = EarthDaily::start(EarthDailyOptions {
         secret: SECRET.to_owned(),
@@ -68,7 +68,7 @@ fn stac_accepts_the_token_until_it_expires() {
 }
 
 #[test]
-fn wrong_secret_and_environment_are_refused() {
+fn wrong_client_secret_or_environment_is_refused() {
     let service = with(Auth::Either);
     service.set_secret("new");
     let refused = by_basic(&service, ENCODED);
@@ -87,7 +87,7 @@ fn wrong_secret_and_environment_are_refused() {
 }
 
 #[test]
-fn expiry_without_expires_in_is_in_the_jwt() {
+fn jwt_has_the_expiry_if_response_has_no_expires_in() {
     let clock = Moved::default();
     let service = EarthDaily::start(EarthDailyOptions {
         secret: "s".to_owned(),

@@ -101,7 +101,7 @@ fn device_codes_are_denied_expired_or_approved() {
 }
 
 #[test]
-fn fast_polls_get_slow_down_and_a_longer_interval() {
+fn fast_device_polls_get_slow_down_and_longer_interval() {
     let clock = Moved::default();
     let service = EarthScope::start(EarthScopeOptions {
         strict_polling: true,
@@ -127,7 +127,7 @@ fn fast_polls_get_slow_down_and_a_longer_interval() {
 }
 
 #[test]
-fn first_polls_get_slow_down_if_configured() {
+fn first_device_polls_get_slow_down_if_configured() {
     let service = EarthScope::start(EarthScopeOptions { slow_down_polls: 1, ..EarthScopeOptions::default() });
     service.approve_all();
     let device = start_device(&service, "offline_access");
@@ -152,7 +152,7 @@ fn user_can_approve_or_deny_on_the_activation_page() {
 }
 
 #[test]
-fn refresh_keeps_or_omits_the_refresh_token() {
+fn refresh_response_repeats_or_omits_the_refresh_token() {
     let service = with(Rotation::Keep);
     let token = service.issue_refresh_token();
     assert_eq!(new_token(&refresh(&service, &token)), token);
@@ -191,7 +191,7 @@ fn refresh_token_reuse_revokes_only_its_own_login() {
 }
 
 #[test]
-fn used_refresh_token_is_accepted_within_grace() {
+fn replaced_refresh_token_works_refresh_grace_times() {
     let service = EarthScope::start(EarthScopeOptions {
         rotation: Rotation::RotateDetectReuse,
         refresh_grace: 1,

@@ -27,7 +27,7 @@ fn try_refresh(service: &EarthScope, token: &str) -> std::io::Result<Answer> {
     try_send(&url, "POST", &[FORM], &refresh_form(token))
 }
 
-/// Refreshes under a fault, and checks whether the service has processed the request.
+/// Sends a refresh request under a fault, and checks that the service has processed the request only if `acted`.
 fn refresh_under(fault: Fault, acted: bool) -> Answer {
     let service = rotating();
     let token = service.issue_refresh_token();
@@ -64,7 +64,7 @@ fn fault_replaces_the_response_of_the_service() {
 }
 
 #[test]
-fn service_processes_request_if_response_is_lost() {
+fn service_processes_requests_whose_response_is_lost() {
     let answer = refresh_under(Fault::Delay(Duration::from_millis(20)), true);
     assert_eq!(answer.status, 200);
     let answer = refresh_under(Fault::Truncated, true);
@@ -76,7 +76,7 @@ fn service_processes_request_if_response_is_lost() {
 }
 
 #[test]
-fn cut_before_or_after_processing_closes_connection() {
+fn cut_faults_close_the_connection_without_a_response() {
     for (fault, acted) in [(Fault::CutBefore, false), (Fault::CutAfter, true)] {
         let service = rotating();
         let token = service.issue_refresh_token();
@@ -114,7 +114,7 @@ fn delayed_request_is_processed_after_client_disconnects() {
     let stream = send_only(&url, "POST", &[FORM], &refresh_form(&token));
     assert!(service.wait_for("token", 1, SOON));
     drop(stream);
-    // This request takes longer than the first, so the service has processed both when it ends.
+    // The second request takes longer than the first, so the service has processed both when the second ends.
     service.fault("revoke", Fault::Delay(Duration::from_millis(200)));
     let revoke = format!("{}/oauth/revoke", service.url());
     let _ = try_send(&revoke, "POST", &[], "").unwrap();

@@ -13,7 +13,7 @@ use super::file;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
 
-/// The configuration of the built-in providers. Users read this file as the commented example.
+/// The configuration of the built-in providers. The file is also the commented example for users.
 pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 
 /// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
@@ -180,7 +180,7 @@ pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
         if let Some(parts) = Parts::of(text) {
             names.extend(parts.names().map(str::to_owned));
         }
-        // With an empty `only`, just the head of a file is parsed, or the whole file if it cannot be cut.
+        // With an empty `only`, only a file's head is parsed, or the whole file if `Parts` cannot cut it.
         names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
         names
     })

@@ -139,7 +139,7 @@ impl Config {
         self.providers.get(name).and_then(Value::as_dict).ok_or_else(|| {
             let names = self.all_names();
             if names.contains(name) {
-                let why = "it is configured, but `Setup::providers` did not name it";
+                let why = "the provider is configured, but `Setup::providers` does not name the provider";
                 return Error::usage(why).for_provider(name);
             }
             let error = Error::new(ErrorCode::ProviderUnknown, "no provider of this name is configured");

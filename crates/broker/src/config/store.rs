@@ -62,7 +62,7 @@ impl StoreConfig {
     /// Reads `store` from a file.
     fn read_file(&mut self, Text { path, text }: &Text) -> Result<()> {
         let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
-        // The error of a file that is not TOML was returned before.
+        // If the file is not TOML, its syntax error was already returned.
         let Ok(root) = DeTable::parse(head) else { return Ok(()) };
         let Some((_, value)) = root.get_ref().iter().find(|(key, _)| key.get_ref() == "store") else {
             return Ok(());

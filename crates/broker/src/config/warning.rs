@@ -22,7 +22,7 @@ pub enum ConfigWarning {
         /// The key of the secret.
         key: String,
     },
-    /// A key is set under its old name, which is still valid.
+    /// A key is set under its old name, which still works.
     KeyRenamed {
         /// The file or the environment variable that has the old name.
         origin: String,
@@ -58,7 +58,7 @@ impl fmt::Display for ConfigWarning {
                 write!(f, "other users can read the secret `{key}` in {}", file.display())
             }
             Self::KeyRenamed { origin, provider, old, new } => {
-                write!(f, "{origin}: `{old}` of {provider} has the new name `{new}`")
+                write!(f, "{origin}: the key `{old}` of {provider} was renamed to `{new}`")
             }
         }
     }

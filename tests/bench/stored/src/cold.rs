@@ -1,4 +1,4 @@
-//! Measures a thousand concurrent tasks without a stored token, compared with one.
+//! Measures how long a thousand concurrent tasks wait for a token that is not stored, compared with one task.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const EXCHANGE: Duration = Duration::from_millis(50);
 
 const CROWDS: [usize; 2] = [1, 1000];
 
-/// Measures one task and a thousand tasks in alternating rounds. Returns the rows of the table.
+/// Measures one task and a thousand tasks in alternating rounds. Returns the rows of the result table.
 pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     let rounds = if quick { 3 } else { 21 };
     let mut taken = CROWDS.map(|_| Vec::new());

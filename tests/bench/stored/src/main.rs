@@ -1,5 +1,5 @@
 //! Measures how long the `broker` crate takes to return a stored token, compared with the token caches of other crates.
-//! Measures how long a thousand tasks wait for a token that is not stored, compared with one task.
+//! Also measures how long a thousand tasks wait for a token that is not stored, compared with one task.
 //!
 //! `stored [--json FILE] [--quick] [--check]` prints a table. `--json` also writes the table to a file. `--check` exits
 //! with 1 if a stored token needs a heap allocation, or a thousand tasks cause more than one exchange.
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-/// The lock file of this crate, from which the table gets the versions of other crates.
+/// The `Cargo.lock` of this crate, which names the versions of the other crates for the result table.
 const LOCK: &str = include_str!("../Cargo.lock");
 
 const PEERS: [&str; 5] =

@@ -1,4 +1,4 @@
-//! Measures all caches in alternating rounds, so that other load on the machine affects all of them.
+//! Measures all caches in alternating rounds, because other load on the machine should affect all alike.
 
 use std::sync::Barrier;
 use std::time::Instant;
@@ -25,7 +25,7 @@ const CALLERS: [Callers; 3] = [
 /// Warm-up calls of each thread before the measurement.
 const FIRST: u32 = 200;
 
-/// Measures all caches, and returns the rows of the table.
+/// Measures all caches, and returns the rows of the result table.
 pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     let contenders = contenders::all(runtime);
     let (rounds, calls) = if quick { (9, 5_000) } else { (101, 20_000) };
@@ -60,7 +60,7 @@ pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
 pub fn allocates_nothing(runtime: &Runtime) -> bool {
     contenders::ours(runtime).iter().all(|ours| {
         let info = allocations(ours.as_ref());
-        println!("{}: {} allocations in {FIRST} calls", ours.name(), info.count_total);
+        println!("{}: {} heap allocations in {FIRST} calls", ours.name(), info.count_total);
         info.count_total == 0
     })
 }
@@ -72,7 +72,7 @@ pub fn median(taken: &mut [f64]) -> (f64, f64) {
     (tenths(taken[taken.len() / 2]), tenths(taken[0]))
 }
 
-/// Prints one line of the table.
+/// Prints one row of the result table.
 pub fn print(name: &str, median: f64, min: f64, count: f64) {
     println!("{name:<34} {median:>12.1} {min:>12.1} {count:>12}");
 }
@@ -100,7 +100,7 @@ fn round(contender: &dyn Contender, callers: &Callers, calls: u32) -> f64 {
     all.iter().sum::<f64>() / threads
 }
 
-/// Counts heap allocations. Takes the minimum of several rounds, because the broker reads its file once a second.
+/// Counts heap allocations. Takes the minimum of several rounds, because the broker reads its record once a second.
 fn allocations(contender: &dyn Contender) -> AllocationInfo {
     contender.get(0, FIRST);
     let several = (0..5).map(|_| allocation_counter::measure(|| contender.get(0, FIRST)));

@@ -1,4 +1,4 @@
-//! A token service in this process. It responds after a delay and counts the requests.
+//! A token service in this process, which responds after a delay and counts the requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

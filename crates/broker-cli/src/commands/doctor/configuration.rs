@@ -57,7 +57,7 @@ fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
 
 fn provider(config: &Config, name: &str, report: &mut Report) {
     match config.entry(name) {
-        Ok(_) => report.ok("configuration.provider", Some(name), "its configuration is valid"),
+        Ok(_) => report.ok("configuration.provider", Some(name), "the provider's configuration is valid"),
         Err(error) => {
             let fix = hints::hint(&error).unwrap_or_else(|| CORRECT.to_owned());
             report.error("configuration.provider", Some(name), error.message(), fix);
@@ -87,7 +87,7 @@ fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
     checked.flat_map(|name| config.warnings(name)).filter_map(leak).collect()
 }
 
-/// Checks who can write the files, because writers can redirect the secrets to any host.
+/// Checks who can change the configuration files. A changed file can send secrets to any host.
 fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     for (file, _) in context.setup().config_files().iter().filter(|(_, exists)| *exists) {
         let both = [Some(file.as_path()), file.parent().filter(|folder| !folder.as_os_str().is_empty())];

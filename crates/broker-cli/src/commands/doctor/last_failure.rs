@@ -22,7 +22,7 @@ pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let is_valid = matches!(status.state, State::Valid | State::Expiring);
     let retry = retry(status, scope);
     let fix = match failure.kind {
-        _ if is_valid => format!("to see whether it still fails, run: {retry}"),
+        _ if is_valid => format!("to see whether the request still fails, run: {retry}"),
         ErrorKind::LoginRequired => format!("run: broker login {name}"),
         ErrorKind::Refused => {
             format!("correct the secret or password of {name}, then run: broker login {name}")
@@ -35,7 +35,7 @@ pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let asked = Some(scope).filter(|scope| !scope.is_empty());
     let asked = asked.map(|scope| format!(" for {}", sanitize(&humanize::asked(scope)))).unwrap_or_default();
     let (at, why) = (humanize::local(failure.at), sanitize(&failure.message));
-    let what = format!("the last request{asked} failed at {at}: {why}");
+    let what = format!("the last token request{asked} failed at {at}: {why}");
     if is_valid || failure.kind == ErrorKind::Unavailable {
         report.warning("login.last_failure", Some(name), what, fix);
     } else {

@@ -20,7 +20,7 @@ const BOUND: Duration = Duration::from_secs(10);
 /// With a larger clock difference, the broker misjudges when tokens expire.
 const SKEW: TimeDelta = TimeDelta::seconds(60);
 
-/// Checks the network. Sends requests only if there is a `broker`.
+/// Checks the network. Sends requests only if `broker` is given (without `--offline`).
 pub(super) fn check(
     context: &CommandContext<'_>,
     broker: Option<&Broker>,
@@ -34,7 +34,11 @@ pub(super) fn check(
     let (statuses, others): (Vec<_>, Vec<_>) =
         statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
     for status in others {
-        report.skipped("network.service", Some(&status.name), format!("{} is not a URL", status.issuer));
+        report.skipped(
+            "network.service",
+            Some(&status.name),
+            format!("the provider has no URL to check: its issuer is {}", status.issuer),
+        );
     }
     let Some(broker) = broker else {
         if let Some(proxy) = proxy {
@@ -154,9 +158,9 @@ fn proxy_result(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
 fn no_proxy(report: &mut Report) {
     let set = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| Some((name, SystemEnv.var(name)?)));
     let Some((name, value)) = set else { return };
-    // An entry in this variable is a host name. One with a scheme matches no host.
+    // NO_PROXY lists host names. An entry with a scheme matches no host.
     if value.split(',').any(|entry| entry.contains("://")) {
-        let what = format!("{name} has a URL, which matches no host");
+        let what = format!("{name} contains a URL, but only host names match");
         report.warning(
             "network.no_proxy",
             None,
@@ -248,7 +252,7 @@ fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
         ),
         Obstacle::UnknownIssuer => (
             "network.issuer",
-            "its certificate is from an untrusted authority",
+            "the service's certificate is from an untrusted authority",
             "if your organization has its own certificate authority, set SSL_CERT_FILE to its PEM file, or add it to the \
              system's certificates",
         ),
@@ -269,7 +273,7 @@ fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
         ),
         Obstacle::Portal => (
             "network.portal",
-            "another server answers instead",
+            "a different server answered",
             "if this network has a sign-in page, open it in a browser and sign in",
         ),
         _ => ("network.service", "no route", "check the network, then try again"),
@@ -281,9 +285,9 @@ fn clock(status: &Status, probed: &Probed, report: &mut Report) {
     let name = Some(status.name.as_str());
     let off = ahead.abs().to_std().unwrap_or_default();
     if ahead.abs() <= SKEW {
-        return report.ok("network.clock", name, "this clock agrees with the service's clock");
+        return report.ok("network.clock", name, "this machine's clock agrees with the service's clock");
     }
     let side = if ahead > TimeDelta::zero() { "behind" } else { "ahead of" };
-    let what = format!("this clock is {} {side} the service's clock", humanize::duration(off));
+    let what = format!("this machine's clock is {} {side} the service's clock", humanize::duration(off));
     report.error("network.clock", name, what, "set the clock: timedatectl set-ntp true");
 }

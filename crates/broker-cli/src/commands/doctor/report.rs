@@ -25,7 +25,7 @@ impl Severity {
 enum Outcome {
     Ok,
     Skipped,
-    /// A failed check that is covered by a finding about several checks.
+    /// A failed check without its own finding. Another finding reports the common cause of several checks.
     Summarized,
     Finding {
         severity: Severity,
@@ -55,7 +55,7 @@ impl Report {
         self.add(id, provider, message.into(), Outcome::Skipped);
     }
 
-    /// Adds a failed check that a finding about several checks covers.
+    /// Adds a failed check whose cause another finding reports for several checks.
     pub(super) fn summarized(
         &mut self,
         id: &'static str,

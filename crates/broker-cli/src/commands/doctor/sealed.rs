@@ -21,7 +21,7 @@ pub(super) fn check(
             Ok(format) => list.push((name, format)),
             Err(error) => {
                 all_known = false;
-                // For a configured provider, this error was already reported with its status.
+                // For a configured provider, this error was already reported with the provider's status.
                 if !configured_names.contains(&name) {
                     report.error("state.sealed", Some(&name), error.message(), "move the file away");
                 }
@@ -32,11 +32,13 @@ pub(super) fn check(
     let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
     if configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring") {
         match records.keyring() {
-            KeyringState::Unlocked => report.ok("state.keyring", None, "the OS keyring answers"),
+            KeyringState::Unlocked => report.ok("state.keyring", None, "the OS keyring responds"),
             state => {
-                let what =
-                    format!("the OS keyring is {}, and it has the key of the records", keyring_word(state));
-                let fix = "unlock it; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
+                let what = format!(
+                    "the OS keyring is {}, and has the key of the sealed records",
+                    keyring_word(state)
+                );
+                let fix = "unlock the keyring; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
                 report.error("state.keyring", None, what, fix);
             }
         }
@@ -58,7 +60,8 @@ pub(super) fn check(
     for status in statuses.iter().filter(|_| sealed) {
         if let Some(file) = status.login_file.as_ref().filter(|file| file.exists()) {
             let what = format!(
-                "its login in {} is not sealed, so that the official tools can read it; `share = false` moves it to the record",
+                "the login in {} is not sealed, because EarthScope's own tools read it; \
+                 `share = false` moves the login to the sealed record",
                 file.display()
             );
             report.ok("state.shared", Some(&status.name), what);

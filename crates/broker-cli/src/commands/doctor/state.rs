@@ -69,7 +69,7 @@ fn fix_record(folder: &Path, error: &Error) -> String {
     }
 }
 
-/// Creates the folder to check that this works. Removes the folder afterwards, unless another process uses it.
+/// Checks that the folder can be created. Removes the created folder, unless another process uses it.
 fn creatable(folder: &Path, report: &mut Report) {
     let missing: Vec<_> = folder.ancestors().take_while(|path| path.symlink_metadata().is_err()).collect();
     let tried = platform::make_folder(folder).and_then(|()| write_in(folder));
@@ -90,7 +90,8 @@ fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
     let (shown, mode) = (folder.display(), mode(meta));
     let fix = format!("run: chmod 700 {}", quoted(folder));
     if platform::everybody_writes(meta) {
-        let what = format!("every user can write to {shown} (mode {mode}): no new record is stored there");
+        let what =
+            format!("every user can write to {shown} (mode {mode}): the broker stores no new record there");
         report.error("state.permissions", None, what, fix);
     } else if others_read(meta) {
         let what = format!("other users can list {shown} (mode {mode})");
@@ -139,7 +140,7 @@ fn writable(folder: &Path, report: &mut Report) {
                 "state.writable",
                 None,
                 what,
-                format!("free space or give yourself access, {ELSEWHERE}"),
+                format!("free space on the disk or give yourself write access, {ELSEWHERE}"),
             );
         }
     }
@@ -152,7 +153,7 @@ fn space(folder: &Path, report: &mut Report) {
             let what = format!("only {} KiB are free for {}", free / 1024, folder.display());
             report.warning("state.space", None, what, format!("free space, {ELSEWHERE}"));
         }
-        _ => report.ok("state.writable", None, "the folder can be written"),
+        _ => report.ok("state.writable", None, "the state folder is writable"),
     }
 }
 
@@ -162,24 +163,30 @@ fn filesystem(folder: &Path, report: &mut Report) {
     let on = format!("{} is on {}", about.place, about.on);
     match (about.lock_elsewhere, about.shared, about.reach) {
         (Some(lock), ..) => {
-            let what = format!("{on}, which has no locks: the lock is in {lock} and reaches this host only");
+            let what = format!(
+                "{on}, which has no file locks: the lock file is in {lock} and blocks only processes of this host"
+            );
             report.warning("state.filesystem", None, what, separate());
         }
         (None, true, LockScope::Host) => {
             report.warning(
                 "state.filesystem",
                 None,
-                format!("{on}, where a lock reaches this host only"),
+                format!("{on}, where a file lock blocks only processes of this host"),
                 separate(),
             );
         }
         (None, true, LockScope::Unknown) => {
-            let what = format!("{on}; whether a lock there reaches other hosts is unknown");
+            let what = format!("{on}; whether a file lock there blocks processes of other hosts is unknown");
             report.warning("state.filesystem", None, what, separate());
         }
         (None, true, LockScope::Hosts) => {
-            report.ok("state.filesystem", None, format!("{on}, where a lock reaches all hosts"));
+            report.ok(
+                "state.filesystem",
+                None,
+                format!("{on}, where a file lock blocks processes of all hosts"),
+            );
         }
-        (None, false, _) => report.ok("state.filesystem", None, format!("{on}, which is local")),
+        (None, false, _) => report.ok("state.filesystem", None, format!("{on}, a local file system")),
     }
 }

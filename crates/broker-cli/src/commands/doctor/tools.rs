@@ -35,7 +35,7 @@ pub(super) fn check(
         return report.skipped(
             "tools.variables",
             None,
-            "the variables of other tools: --env-file replaces them",
+            "the variables of other tools are not used, because --env-file replaces them",
         );
     }
     if asked("earthdaily") {
@@ -111,7 +111,7 @@ fn older_writer(file: &Path, report: &mut Report) {
         return;
     };
     let what = format!(
-        "other users can read {} (mode {}): earthscope-sdk before 1.9.2 writes it so, and not atomically \
+        "other users can read {} (mode {}): earthscope-sdk before 1.9.2 writes the file with this mode, and not atomically \
          (to upgrade, run: pip install --upgrade 'earthscope-sdk>=1.9.2')",
         file.display(),
         mode(&meta)
@@ -119,7 +119,7 @@ fn older_writer(file: &Path, report: &mut Report) {
     report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted(file)));
 }
 
-/// Warns if two providers use one profile, because each renewal by one ends the login of the other.
+/// Warns if two providers use the same SDK profile. A renewal by one provider ends the other's login.
 fn one_profile(entries: &[&Entry], report: &mut Report) {
     let mut users: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for entry in entries {

@@ -11,7 +11,7 @@ const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file",
 /// Returns the error for a command without `--`.
 pub(super) fn no_command() -> Error {
     let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
-        // A line of its own is never wrapped, so that the user can copy it.
+        // The command gets its own line, which is never wrapped, so that users can copy the command.
         Some(corrected) => format!("put `--` before the command:\n  {corrected}"),
         None => "put the command after `--`: broker exec PROVIDER -- COMMAND".to_owned(),
     };
@@ -26,7 +26,7 @@ pub(crate) fn missing_dashes(error: &clap::Error) -> Option<Error> {
 }
 
 /// Returns the command line with `--` before the command, quoted for a shell. Returns `None` if there is no command,
-/// if `--` is present, or if the line cannot be pasted.
+/// if `--` is present, or if a word has control characters.
 fn corrected(words: impl Iterator<Item = Option<String>>) -> Option<String> {
     let words: Vec<String> = words.collect::<Option<_>>()?;
     if words.iter().flat_map(|word| word.chars()).any(char::is_control) {

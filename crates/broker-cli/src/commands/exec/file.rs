@@ -76,7 +76,7 @@ pub(super) fn run(
 }
 
 fn cannot_write(error: &std::io::Error) -> Error {
-    Error::new(ErrorCode::WriteFailed, format!("cannot write the token's file: {error}"))
+    Error::new(ErrorCode::WriteFailed, format!("cannot write the token file: {error}"))
         .with_hint("check that $XDG_RUNTIME_DIR or $TMPDIR is a folder that you can write to")
 }
 
@@ -91,7 +91,7 @@ async fn wait(child: &mut Child, signals: &mut Signals) -> std::io::Result<ExitS
             && !(is_from_keys(signal) && in_foreground())
             && let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw)
         {
-            // This fails if the command has already ended.
+            // Sending a signal fails if the command has already ended.
             let _ = kill_process(pid, signal);
         }
     }
@@ -139,7 +139,7 @@ impl TokenFile {
                     let hint = hints::hint(&error).map(|hint| format!(" ({hint})")).unwrap_or_default();
                     let (provider, why) = (&self.token.provider, error.message());
                     self.terminal.notify(&format!(
-                        "{provider}: not renewed, the file keeps its old token: {why}{hint}"
+                        "{provider}: cannot renew the token, the file keeps its old token: {why}{hint}"
                     ));
                     reported = true;
                 }
@@ -161,7 +161,7 @@ impl TokenFile {
     }
 }
 
-/// Returns the pause until the broker is asked again whether the token needs renewal.
+/// Returns how long to wait before the next check whether the token needs renewal.
 fn pause(token: &Token) -> Duration {
     let window = token.window();
     let due = window.renews_at().map(|at| (at - SystemClock.now()).to_std().unwrap_or_default());

@@ -49,7 +49,10 @@ impl Folder {
                 return Ok(Self { folder, _lock: lock });
             }
         }
-        Err(Error::new(ErrorKind::ResourceBusy, "another process removes each new folder"))
+        Err(Error::new(
+            ErrorKind::ResourceBusy,
+            "another process keeps removing the new folder for token files",
+        ))
     }
 
     pub(super) fn path_of(&self, name: &str) -> PathBuf {
@@ -75,7 +78,7 @@ fn sweep(base: &Path) {
             && folder.metadata().is_ok_and(|about| platform::is_own(&about))
             && folder.try_lock().is_ok()
         {
-            // If this fails, the next process tries again.
+            // If the removal fails, the next `broker exec --file` tries again.
             let _ = std::fs::remove_dir_all(&path);
         }
     }

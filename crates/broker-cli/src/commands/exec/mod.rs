@@ -101,9 +101,9 @@ fn not_run(command: &Command, error: std::io::Error) -> ExitError {
     let hint = if missing && shown.contains(char::is_whitespace) {
         "do not quote command and arguments together; for shell syntax use: sh -c '…'"
     } else if missing {
-        "check that it is in a folder of PATH; for a script, check the program in its first line (#!)"
+        "check that the program is in a folder of PATH; for a script, check the program in its first line (#!)"
     } else {
-        "check that it is a program that you may run: ls -l"
+        "check that the file is a program that you may execute: ls -l"
     };
     let error = Error::new(ErrorCode::ProgramFailed, format!("cannot run `{shown}`: {error}"))
         .with_hint(hint)

@@ -1,4 +1,4 @@
-//! AWS tools' `credential_process`.
+//! The `credential_process` of AWS tools: prints AWS keys as JSON.
 
 use broker::{Derived, TokenRequest};
 

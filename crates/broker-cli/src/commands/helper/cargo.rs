@@ -43,8 +43,9 @@ pub(super) fn run(context: &CommandContext<'_>) -> CommandResult {
 }
 
 fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str) -> CommandResult<Value> {
-    let request: Request = serde_json::from_str(line)
-        .map_err(|error| Error::usage("standard input is not a request of cargo").with_source(error))?;
+    let request: Request = serde_json::from_str(line).map_err(|error| {
+        Error::usage("standard input is not a request of cargo's credential protocol").with_source(error)
+    })?;
     if request.v != 1 || request.kind != "get" {
         return Ok(json!({ "Err": { "kind": "operation-not-supported" } }));
     }

@@ -46,7 +46,7 @@ fn get(context: &CommandContext<'_>) -> CommandResult {
     answer(&format!("{credential}\n"))
 }
 
-/// Prints the hosts with a stored token. docker gets every listed credential, and stops if one cannot be read.
+/// Prints the hosts with a stored token. docker then requests each listed host's token, and stops if one fails.
 fn list(context: &CommandContext<'_>) -> CommandResult {
     let broker = context.setup().open()?;
     let mut hosts = BTreeMap::new();

@@ -64,7 +64,10 @@ fn check(provider: &str, server: &str, offers: impl Fn(&str) -> Result<bool>) ->
         return Err(Error::usage(format!("the cluster's server `{shown}` is not an https URL")));
     };
     if !offers(&host)? {
-        let error = Error::new(ErrorCode::HostNotAllowed, format!("its tokens must not be sent to {host}"));
+        let error = Error::new(
+            ErrorCode::HostNotAllowed,
+            format!("the provider's tokens must not be sent to {host}"),
+        );
         let hint = format!("if you trust this host, add it in [providers.{provider}]: hosts = [\"{host}\"]");
         return Err(error.for_provider(provider).with_hint(hint));
     }

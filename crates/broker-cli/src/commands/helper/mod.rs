@@ -50,7 +50,7 @@ fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Opt
     }
 }
 
-/// Returns the host of an http or https URL. `None` if programs could read the URL in different ways.
+/// Returns the host of an http or https URL. `None` if programs could read different hosts in the URL.
 fn host_of(url: &str) -> Option<String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let ambiguous = |c: char| c.is_control() || c.is_whitespace() || c == '\\';

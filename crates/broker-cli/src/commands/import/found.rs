@@ -19,7 +19,7 @@ pub(super) struct Found {
     pub(super) place: String,
     /// Whether the login or secret is in environment variables.
     pub(super) in_env: bool,
-    /// The names of the values in the login or secret.
+    /// The names of the file's fields or the environment variables with the login or secret.
     pub(super) has: Vec<&'static str>,
     pub(super) what: What,
 }
@@ -184,7 +184,7 @@ fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> Found {
         (Some(profile), _) => What::Profile(profile),
         (None, Some(refresh)) => What::RefreshToken(Secret::new(refresh)),
         (None, None) => What::Nothing(
-            "it has no refresh token, and the access token expires soon: run: broker login earthscope"
+            "the file has no refresh token, and its access token expires soon: run: broker login earthscope"
                 .to_owned(),
         ),
     };
@@ -235,7 +235,7 @@ fn of_variables(env: &dyn Env) -> Vec<Found> {
         place: from(TOKEN),
         in_env: env.file_of(TOKEN).is_none(),
         has: vec![TOKEN],
-        what: What::Nothing("used without a login; it cannot be renewed".to_owned()),
+        what: What::Nothing("the token is used without a login and cannot be renewed".to_owned()),
     });
     [refresh, password, token].into_iter().flatten().collect()
 }

@@ -76,7 +76,7 @@ fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
     let mut all = found::on_machine(env.as_ref());
     if number == 0 || number > all.len() {
-        let error = Error::usage(format!("the list has no number {number}"));
+        let error = Error::usage(format!("the list of `broker import` has no number {number}"));
         return Err(error
             .with_hint("run: broker import, to see the list; for a file of this name, write ./NAME")
             .into());
@@ -112,7 +112,7 @@ fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandRe
         let next = match &how.note {
             Some(note) => note.clone(),
             None if how.importable && how.used => {
-                format!("used automatically without a login; to log in with it, run: broker import {number}")
+                format!("used automatically without a login; to create a login, run: broker import {number}")
             }
             None if how.importable => format!("to import it, run: broker import {number}"),
             None => "used automatically".to_owned(),

@@ -62,14 +62,14 @@ impl<'a> Table<'a> {
                     write_secret(&secret_file, secret, true)?;
                     "the new secret replaced the old one"
                 }
-                None => "the configuration has it already",
+                None => "the configuration already has the same table",
             };
             context.say(&format!("{}: imported from {}: {done}", self.name, from));
             return Ok(());
         }
         let before = text_of(&file)?;
         let after = insert(&before, self.name, &missing).ok_or_else(|| {
-            let why = format!("nothing was changed: cannot add a table to the form of {}", file.display());
+            let why = format!("cannot insert keys into {}, which was not changed", file.display());
             self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
         })?;
         let new = temporary(&file, &after).map_err(|error| cannot_write(&file, error))?;

@@ -90,7 +90,10 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
                 .add(context, &found.place)?;
         }
         What::Profile(profile) if profile == "default" && name == kind => {
-            context.say(&format!("{name}: {} is used in place: there is nothing to import", found.place));
+            context.say(&format!(
+                "{name}: the broker already reads {}: there is nothing to import",
+                found.place
+            ));
         }
         What::Profile(profile) => table.texts(&[("profile", Some(profile))]).add(context, &found.place)?,
         What::RefreshToken(token) => {
@@ -113,14 +116,15 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
 fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
     let place = &found.place;
     if is_used_while_set(config, found) {
-        let why = format!("{place} is used automatically while it is set: there is nothing to import");
+        let why =
+            format!("{place} is used automatically while the variable is set: there is nothing to import");
         return Err(
             Error::new(ErrorCode::AlreadyExists, why).with_hint(format!("run: broker token {}", found.kind))
         );
     }
     other_login(config, name).map_or(Ok(()), |other| {
         let error = Error::new(ErrorCode::AlreadyExists, format!("{place}: {other}"));
-        Err(error.with_hint("remove that source first, or name another provider with --as NAME"))
+        Err(error.with_hint("remove that login or secret first, or name another provider with --as NAME"))
     })
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Fault {
     OnlyRotated,
     /// The response has an access token but no new refresh token; the old one stays valid.
     NotRotated,
-    /// The service issues tokens, and the record folder disappears, so that the save fails.
+    /// The service issues tokens, and the record folder disappears: the save then fails.
     NoFolder,
     /// The process is killed before the service issues tokens.
     DiesBefore,
@@ -87,7 +87,7 @@ impl Service {
         Some(Known { number: number.parse().ok()?, issuer, current: family.current == grant, ended, excused })
     }
 
-    /// Begins a step; `fault` applies to its first request.
+    /// Begins a step; `fault` applies to the step's first request.
     pub(super) fn begin(&mut self, fault: Option<Fault>) {
         self.read_disk();
         self.fault = fault;

@@ -18,7 +18,7 @@ struct Scoped {
 }
 
 impl Scoped {
-    /// Returns the expiry time: the start of the expiration date in UTC, because the date has no time zone.
+    /// Returns the scoped token's expiry: the start of its expiration date in UTC, because the date has no time zone.
     fn expiry(&self) -> DateTime<Utc> {
         self.date.and_time(NaiveTime::MIN).and_utc()
     }

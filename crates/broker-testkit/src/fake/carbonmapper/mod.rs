@@ -29,9 +29,9 @@ pub struct CarbonMapperOptions {
     pub refresh_life: u64,
     /// Whether a refresh invalidates the old refresh token.
     pub rotate_refresh: bool,
-    /// Whether the response to a refresh contains a refresh token.
+    /// Whether the response to a refresh request contains a refresh token.
     pub return_refresh_on_refresh: bool,
-    /// Whether scoped tokens are JWTs with `exp`. Otherwise they are opaque.
+    /// Whether scoped tokens are JWTs with `exp`, or opaque.
     pub scoped_is_jwt: bool,
     /// Whether `expiration_date` must be tomorrow (UTC) or later, and within [`max_days`](Self::max_days).
     pub require_future_date: bool,
@@ -194,7 +194,7 @@ impl State {
     }
 }
 
-/// Requires an access token of a login, because scoped tokens cannot manage the account's tokens.
+/// Accepts only access tokens, because scoped tokens cannot manage the account's tokens.
 fn logged_in(logins: &Logins, call: &Seen) -> Result<(), Reply> {
     match call.bearer() {
         Some(token) if logins.is_live(token, Kind::Access) => Ok(()),

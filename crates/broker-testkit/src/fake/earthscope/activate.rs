@@ -1,4 +1,4 @@
-//! The page on which the user approves a device.
+//! The web page on which the user approves a device login.
 
 use super::super::http::{Reply, Seen, form_fields};
 use super::device::{Codes, Decision};
@@ -25,7 +25,7 @@ pub(super) fn activate(codes: &mut Codes, call: &Seen) -> Reply {
 }
 
 fn question(user_code: &str) -> String {
-    // Only letters, digits and `-` reach the HTML, so that nothing needs escaping.
+    // Removes all characters that HTML would have to escape.
     let known = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
     let user_code: String = user_code.chars().filter(known).collect();
     page(&format!(

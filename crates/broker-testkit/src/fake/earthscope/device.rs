@@ -50,7 +50,7 @@ struct Device {
 }
 
 impl Device {
-    /// Returns whether the client polls too fast, and then adds 5 s to its interval.
+    /// Returns whether the response to this poll is `slow_down`, which adds 5 s to the client's polling interval.
     fn too_fast(&mut self, at: DateTime<Utc>, slow_down_polls: usize, strict: bool) -> bool {
         let last = self.last_poll.replace(at);
         self.polls += 1;
@@ -71,7 +71,7 @@ pub(super) struct Codes {
     slow_down_polls: usize,
     strict: bool,
     policy: Policy,
-    /// Device logins by device code. A redeemed code is removed.
+    /// Device logins by device code. A device code is removed when the client gets tokens for the code.
     devices: BTreeMap<String, Device>,
     issued: Vec<String>,
 }
@@ -140,7 +140,7 @@ impl Codes {
         found.map(|device| device.decision = Some(decision)).is_some()
     }
 
-    /// Sets the decision for all device logins, and overrides earlier decisions.
+    /// Sets the user's decision for all device logins, and overrides earlier decisions.
     pub(super) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
         for device in self.devices.values_mut() {
@@ -160,7 +160,7 @@ impl Codes {
     }
 }
 
-/// Creates a user code of consonants, so that it spells no words (RFC 8628 section 6.1).
+/// Creates a user code of consonants, which spell no words (RFC 8628 section 6.1).
 fn user_code() -> String {
     const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
     let letter = |byte: &u8| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]);
@@ -168,7 +168,7 @@ fn user_code() -> String {
     format!("{}-{}", &all[..4], &all[4..])
 }
 
-/// Normalizes case and punctuation of a user code (RFC 8628 section 6.1).
+/// Removes punctuation from a user code and converts its case (RFC 8628 section 6.1).
 fn plain(user_code: &str) -> String {
     let letters = user_code.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|letter| letter.to_ascii_uppercase()).collect()

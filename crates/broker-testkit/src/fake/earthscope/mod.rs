@@ -1,4 +1,4 @@
-//! `EarthScope`: device login, refresh, client credentials, revocation, AWS keys and the profile.
+//! A fake `EarthScope` server: device login, refresh, client credentials, revocation, AWS keys and user profile.
 
 mod activate;
 mod device;
@@ -25,7 +25,7 @@ pub struct EarthScopeOptions {
     pub audience: String,
     /// The secret for the client credentials grant (RFC 6749 section 4.4). `None` disables the grant.
     pub client_secret: Option<String>,
-    /// Whether a refresh returns the same, a new, or no refresh token.
+    /// Whether the response to a refresh request contains the same, a new, or no refresh token.
     pub rotation: Rotation,
     /// How many times the server accepts a refresh token after a new one replaced it.
     pub refresh_grace: usize,
@@ -35,7 +35,7 @@ pub struct EarthScopeOptions {
     pub aws_life: u64,
     /// Whether `expires_in` in token responses is a number, a string, or missing.
     pub expires_in_form: ExpiresIn,
-    /// Seconds between polls; `None` omits the field, which means 5 (RFC 8628 section 3.2).
+    /// Field `interval` of the device authorization response: seconds between polls. Without the field, 5 s apply.
     pub interval: Option<u64>,
     /// Whether the device authorization response contains `verification_uri_complete`.
     pub complete_uri: bool,
@@ -45,11 +45,11 @@ pub struct EarthScopeOptions {
     pub slow_down_polls: usize,
     /// Whether a poll that comes before the interval has passed gets `slow_down`.
     pub strict_polling: bool,
-    /// HTTP status of poll errors except `slow_down`, which has 429. RFC 8628 uses 400, Auth0 uses 403.
+    /// HTTP status of errors that answer a poll, except `slow_down` (429). RFC 8628 uses 400, Auth0 uses 403.
     pub pending_status: u16,
     /// HTTP status of `invalid_grant`. RFC 6749 uses 400, Auth0 uses 403.
     pub invalid_grant_status: u16,
-    /// `sub` in the user's tokens. A `???` becomes `_` in the JWT's base64url, which old SDKs cannot decode.
+    /// `sub` in the user's tokens. `???` in the value becomes `_` in the JWT's base64url, which old SDKs cannot decode.
     pub user_subject: String,
     /// The user's email address.
     pub email: String,
@@ -109,7 +109,7 @@ impl EarthScope {
     /// Approves a device login by its user code, as the user would.
     ///
     /// # Panics
-    /// When the code is unknown.
+    /// If the code is unknown.
     pub fn approve(&self, user_code: &str) {
         self.decide(user_code, Decision::Approved);
     }
@@ -117,7 +117,7 @@ impl EarthScope {
     /// Denies a device login by its user code, as the user would.
     ///
     /// # Panics
-    /// When the code is unknown.
+    /// If the code is unknown.
     pub fn deny(&self, user_code: &str) {
         self.decide(user_code, Decision::Denied);
     }

@@ -122,7 +122,7 @@ impl State {
         Reply::json(200, &answer)
     }
 
-    /// Handles a refresh (RFC 6749 section 6). EarthScope's SDK sends `scopes` instead of `scope`.
+    /// Handles a refresh request (RFC 6749 section 6). EarthScope's SDK sends `scopes` instead of `scope`.
     fn refresh(&mut self, form: &Form) -> Result<Reply, Reply> {
         let token = field(form, "refresh_token")?;
         let Some(mut grant) = self.refresh_tokens.peek(token) else {
@@ -134,7 +134,7 @@ impl State {
         if let Some(scope) = form.get("scopes").or_else(|| form.get("scope")) {
             let granted = |one| grant.scope.split(' ').any(|known| known == one);
             if !scope.split_whitespace().all(granted) {
-                let why = "the scope is wider than granted";
+                let why = "the requested scope exceeds the scope of the login";
                 return Err(Reply::oauth_error(400, "invalid_scope", why));
             }
             grant.scope.clone_from(scope);
@@ -161,7 +161,7 @@ impl State {
         Ok(Reply::json(200, &answer))
     }
 
-    /// Handles a revocation (RFC 7009). Like at Auth0, the request body is JSON.
+    /// Handles a revocation request (RFC 7009), whose body is JSON as at Auth0.
     fn revoke(&mut self, call: &Seen) -> Result<Reply, Reply> {
         let body: Value = serde_json::from_str(&call.body)
             .map_err(|why| Reply::oauth_error(400, "invalid_request", &why.to_string()))?;
@@ -172,7 +172,7 @@ impl State {
         Ok(Reply::empty(200))
     }
 
-    /// Returns the user profile, with all fields that the SDK's `UserProfile` requires.
+    /// Returns the user profile, with all fields that class `UserProfile` of EarthScope's SDK requires.
     fn profile(&self, call: &Seen) -> Result<Reply, Reply> {
         self.check_bearer(call)?;
         let profile = json!({

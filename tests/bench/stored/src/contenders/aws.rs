@@ -55,7 +55,7 @@ impl Contender for Aws {
     }
 
     fn get(&self, token: usize, calls: u32) {
-        // The cache's timeout needs a runtime.
+        // The cache's load timeout needs a tokio runtime.
         let _entered = self.runtime.enter();
         repeat(calls, || {
             let resolver = self.resolvers[token].clone();

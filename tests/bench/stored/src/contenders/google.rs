@@ -19,7 +19,7 @@ pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
     std::thread::spawn(move || listener.incoming().flatten().for_each(answer));
     // The HTTP client of google-cloud-auth needs a TLS provider, even for loopback.
     rustls::crypto::ring::default_provider().install_default().expect("the first");
-    // The credentials renew their token in a background task, which needs a runtime.
+    // The credentials renew their token in a background task, which needs a tokio runtime.
     let _entered = runtime.enter();
     Box::new(Google(PROVIDERS.map(|_| {
         let user = json!({ "type": "authorized_user", "client_id": "id", "client_secret": "secret",
@@ -32,7 +32,7 @@ pub(super) fn contender(runtime: &Runtime) -> Box<dyn Contender> {
 
 fn answer(mut stream: TcpStream) {
     let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
-    // The headers are followed by a form, which contains `refresh`.
+    // Reads headers and form. The request is complete when the form's word `refresh` has arrived.
     while !read.windows(4).any(|end| end == b"\r\n\r\n") || !read.windows(7).any(|text| text == b"refresh") {
         match stream.read(&mut buffer) {
             Ok(1..) => read.extend_from_slice(&buffer),
@@ -44,7 +44,7 @@ fn answer(mut stream: TcpStream) {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    // If the response cannot be sent, the client reports an error.
+    // If the write fails, the client under test reports an error.
     drop(stream.write_all((head + &body).as_bytes()));
 }
 

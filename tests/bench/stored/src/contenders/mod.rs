@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 /// A token cache under measurement, which stores two tokens.
 pub trait Contender: Sync {
-    /// Returns the cache's name in the printed table.
+    /// Returns the cache's name for the result table.
     fn name(&self) -> &'static str;
 
     /// Gets one of the two tokens `calls` times.
@@ -33,7 +33,7 @@ pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     all
 }
 
-/// Returns the variants of the broker's cache.
+/// Returns the broker's cache once for each way to call the broker.
 pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     ours::contenders(runtime)
 }
@@ -48,6 +48,6 @@ fn repeat<T>(calls: u32, mut get: impl FnMut() -> T) {
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(ready) => ready,
-        Poll::Pending => panic!("a stored token is ready immediately"),
+        Poll::Pending => panic!("a stored token is returned without a wait"),
     }
 }
