@@ -120,7 +120,7 @@ async fn dropped_secrets_leave_no_copies_in_memory() {
     let [record, client] = CANARIES;
     record.write(&home.join("state/earthdaily.json"), TOKEN);
     for style in ["basic", "body"] {
-        // Restores the client secret for which the record was issued. The previous round has replaced this secret in the file.
+        // Restores the record's client secret, which the previous round has replaced in the file.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
         let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");

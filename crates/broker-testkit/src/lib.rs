@@ -1,8 +1,8 @@
 //! Tools to test providers: fake servers, a test clock, and the conformance suite.
 //!
 //! [`conformance`] is the suite that every provider must pass. The suite runs in a [`World`] of [`TestClock`],
-//! [`TestEnv`] and [`TestPrompt`]. [`fake`] contains loopback servers for `EarthScope`, `EarthDaily`, Carbon Mapper and a
-//! generic [`TokenService`]. Tests inject faults into these servers.
+//! [`TestEnv`] and [`TestPrompt`]. [`fake`] contains loopback servers for `EarthScope`, `EarthDaily`, Carbon Mapper and
+//! a generic [`TokenService`]. Tests inject faults into these servers.
 
 #![allow(
     clippy::unwrap_used,

@@ -274,7 +274,7 @@ impl Shared {
         }
     }
 
-    /// Processes and records a request under one lock. Tests therefore never see a processed request without its record.
+    /// Processes and records a request under one lock, because tests must not see a processed, unrecorded request.
     fn record(&self, call: Seen, act: impl FnOnce(&Seen) -> Reply) -> Reply {
         let mut log = locked(&self.log);
         let reply = act(&call);
