@@ -16,7 +16,7 @@ pub(crate) fn line() -> Vec<OsString> {
     std::env::args_os().skip_while(|word| word != "--").skip(1).collect()
 }
 
-/// Returns the providers in the configuration file that the user typed after `--config`, or in the default ones.
+/// Returns the providers of the file after `--config`, or of the default configuration files without that flag.
 pub(crate) fn providers() -> Vec<CompletionCandidate> {
     let words = line();
     let after = words.iter().skip_while(|word| *word != "--config").nth(1).map(PathBuf::from);

@@ -62,7 +62,8 @@ impl From<Fault> for Error {
                 "run the command in the desktop session that has the keyring",
             ),
         };
-        let hint = format!("{action}; without a desktop set store = {{ key = {{ file = \"PATH\" }} }}");
+        let hint =
+            format!("{action}; on a machine without a keyring set store = {{ key = {{ file = \"PATH\" }} }}");
         Error::new(ErrorCode::KeyringUnavailable, message).with_hint(Hint::MigrateRecords(hint))
     }
 }

@@ -1,4 +1,4 @@
-//! Tests the formats with one entry per host: netrc and DuckDB.
+//! Tests the formats with one entry per host: `.netrc` and `DuckDB`.
 
 use std::process::Command;
 

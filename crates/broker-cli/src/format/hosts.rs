@@ -1,4 +1,4 @@
-//! Formats that print one entry per host: netrc, DuckDB.
+//! Formats that print one entry per host: `.netrc` and `DuckDB`.
 
 use std::net::{IpAddr, SocketAddr};
 

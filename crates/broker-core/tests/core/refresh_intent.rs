@@ -1,4 +1,4 @@
-//! Tests of the refresh intent: when the caller stops waiting, and when no request is sent.
+//! Tests of the note that is saved before each refresh request: the caller stops waiting, or no request is sent.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

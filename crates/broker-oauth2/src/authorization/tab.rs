@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropped_tab_says_that_the_result_is_unknown() {
+    async fn page_of_an_abandoned_login_has_an_unknown_result() {
         let (browser, tab) = tab(LONG).await;
         drop(tab);
         assert_eq!(read(browser).await, Page::Unknown.response());

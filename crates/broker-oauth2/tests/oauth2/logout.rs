@@ -18,7 +18,7 @@ fn table() -> Value {
 }
 
 #[tokio::test]
-async fn logout_revokes_the_refresh_token_first() {
+async fn logout_revokes_refresh_token_before_access_token() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (200, json!({})));
     let out = lab.broker(table()).logout(World::NAME, false).await.expect("a logout");

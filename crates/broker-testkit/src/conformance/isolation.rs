@@ -71,7 +71,9 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
             }
         }
     }
-    let still = token_of_new_process(subject).await.expect("scopes: no stored token without scopes");
+    let still = token_of_new_process(subject)
+        .await
+        .expect("scopes: the store has no token that was requested without scopes");
     assert!(still.secret().same_as(usual.secret()), "scopes: the token without scopes was replaced");
     leave(subject, &usual, TimeDelta::seconds(-1));
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
