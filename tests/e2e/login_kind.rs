@@ -9,7 +9,7 @@ use crate::terminal::Screen;
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 const GUESS: &str = "guess-KANARIE";
-const TABLES: &str = include_str!("../../crates/broker-login/tests/login/carbonmapper.toml");
+const TABLES: &str = include_str!("../../crates/broker-carbonmapper/tests/carbonmapper/login_kind.toml");
 
 fn service() -> CarbonMapper {
     CarbonMapper::start(CarbonMapperOptions::default())

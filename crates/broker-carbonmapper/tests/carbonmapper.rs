@@ -1,4 +1,5 @@
-//! Tests of `kind = "carbonmapper"` with a fake server and a test clock.
+//! Tests of Carbon Mapper with a fake server and a test clock. Two provider kinds can reach the service:
+//! `kind = "carbonmapper"`, and `kind = "login"` with the configuration in `login_kind.toml`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -7,8 +8,7 @@ mod mint;
 
 use std::sync::Arc;
 
-use broker_carbonmapper::KIND;
-use broker_core::{Provider, Settings};
+use broker_core::{Broker, Error, Kind, Login, Provider, Settings, Token, TokenRequest};
 use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{CarbonMapper, CarbonMapperOptions, Server, TestPrompt, World};
 use serde_json::{Value, json};
@@ -16,28 +16,79 @@ use serde_json::{Value, json};
 pub(crate) const EMAIL: &str = "ada@example.org";
 pub(crate) const PASSWORD: &str = "standin-password";
 
-/// An account whose user types email and password.
-pub(crate) struct Methane {
+/// The configuration of `kind = "login"` that the documentation shows.
+const LOGIN_KIND: &str = include_str!("carbonmapper/login_kind.toml");
+
+/// A Carbon Mapper account, and the provider kind that logs in to it. The user types email and password.
+pub(crate) struct Account {
+    pub(crate) kind: Kind,
     pub(crate) world: World,
     pub(crate) service: CarbonMapper,
 }
 
-impl Methane {
-    pub(crate) fn new(options: CarbonMapperOptions) -> Self {
+impl Account {
+    pub(crate) fn new(kind: Kind, options: CarbonMapperOptions) -> Self {
         let mut world = World::new();
         world.person =
             (0..4).fold(TestPrompt::default(), |prompt, _| prompt.answering(EMAIL).answering(PASSWORD));
         let service = CarbonMapper::start(CarbonMapperOptions { now: world.clock.for_service(), ..options });
-        Self { world, service }
+        Self { kind, world, service }
     }
 
-    pub(crate) fn build(&self, mut table: Value) -> Arc<dyn Provider> {
-        table["base_url"] = json!(self.service.base_url());
-        (KIND.build)(&Settings::new(KIND.name, table, &self.world.env)).expect("settings")
+    /// Returns one account for each provider kind.
+    pub(crate) fn of_each_kind(options: &CarbonMapperOptions) -> [Self; 2] {
+        [broker_carbonmapper::KIND, broker_login::KIND].map(|kind| Self::new(kind, options.clone()))
+    }
+
+    /// Returns one account for each provider kind, after a login.
+    pub(crate) async fn logged_in(options: &CarbonMapperOptions) -> [Self; 2] {
+        let accounts = Self::of_each_kind(options);
+        for account in &accounts {
+            account.broker().login(World::NAME, Login::Usual).await.expect("a login");
+        }
+        accounts
+    }
+
+    /// Builds the provider with these configuration keys.
+    pub(crate) fn build(&self, keys: Value) -> Arc<dyn Provider> {
+        let url = self.service.base_url();
+        let mut table = json!({ "base_url": url });
+        if self.kind.name == broker_login::KIND.name {
+            let real = "https://api.carbonmapper.org/api/v1/";
+            assert_eq!(LOGIN_KIND.matches(real).count(), 3);
+            table = toml::from_str(&LOGIN_KIND.replace(real, &url)).expect("TOML");
+        }
+        let Value::Object(keys) = keys else { panic!("not a table: {keys}") };
+        table.as_object_mut().expect("a table").extend(keys);
+        (self.kind.build)(&Settings::new(self.kind.name, table, &self.world.env)).expect("settings")
+    }
+
+    /// Builds the provider with this email, and with this password if there is one.
+    pub(crate) fn build_for(&self, email: &str, password: Option<&str>) -> Arc<dyn Provider> {
+        let key = if self.kind.name == broker_login::KIND.name { "username" } else { "email" };
+        self.build(password.map_or_else(
+            || json!({ (key): email }),
+            |password| json!({ (key): email, "password": password }),
+        ))
+    }
+
+    pub(crate) fn broker(&self) -> Broker {
+        self.world.broker(self.provider())
+    }
+
+    /// Gets a token in a new process, or panics.
+    pub(crate) async fn token(&self, request: &TokenRequest) -> Token {
+        let token = self.broker().token(World::NAME, request).await;
+        token.unwrap_or_else(|error| panic!("kind {}: {error}", self.kind.name))
+    }
+
+    /// Fails to get a token in a new process, or panics.
+    pub(crate) async fn token_error(&self, request: &TokenRequest) -> Error {
+        self.broker().token(World::NAME, request).await.expect_err(self.kind.name)
     }
 }
 
-impl Subject for Methane {
+impl Subject for Account {
     fn world(&self) -> &World {
         &self.world
     }
@@ -47,7 +98,7 @@ impl Subject for Methane {
     }
 
     fn elsewhere(&self) -> Arc<dyn Provider> {
-        self.build(json!({ "email": "eve@example.org" }))
+        self.build_for("eve@example.org", None)
     }
 
     fn service(&self) -> &Server {
@@ -72,19 +123,23 @@ impl Subject for Methane {
     }
 }
 
-#[tokio::test]
-async fn carbonmapper_passes_the_conformance_suite() {
-    conformance::run(|| Methane::new(CarbonMapperOptions::default())).await;
+/// Runs the conformance suite with three behaviours of the service at a refresh: it returns the same refresh token,
+/// a new one, or none.
+async fn conforms(kind: Kind) {
+    let usual = CarbonMapperOptions::default();
+    let rotated = CarbonMapperOptions { rotate_refresh: true, ..Default::default() };
+    let omitted = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
+    for options in [usual, rotated, omitted] {
+        conformance::run(|| Account::new(kind, options.clone())).await;
+    }
 }
 
 #[tokio::test]
-async fn conformance_suite_passes_with_rotated_refresh_tokens() {
-    conformance::run(|| Methane::new(CarbonMapperOptions { rotate_refresh: true, ..Default::default() }))
-        .await;
+async fn carbonmapper_kind_passes_the_conformance_suite() {
+    conforms(broker_carbonmapper::KIND).await;
 }
 
 #[tokio::test]
-async fn conformance_suite_passes_if_refresh_token_is_omitted() {
-    let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
-    conformance::run(|| Methane::new(options.clone())).await;
+async fn login_kind_passes_the_conformance_suite() {
+    conforms(broker_login::KIND).await;
 }

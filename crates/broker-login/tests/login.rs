@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "login/carbonmapper.rs"]
-mod carbonmapper;
 #[path = "login/mint.rs"]
 mod mint;
 #[path = "login/recording_server.rs"]
