@@ -49,13 +49,6 @@ impl Account {
     }
 }
 
-/// The URL paths that list and delete scoped tokens. They are configured, because the service documents none.
-pub(crate) struct Routes {
-    pub(crate) list: Option<String>,
-    /// Contains the placeholder `{id}`.
-    pub(crate) delete: Option<String>,
-}
-
 /// Checks that a path stays below `base_url`. A delete path must contain `{id}`, or it could delete all tokens.
 pub(crate) fn check_path(key: &str, path: Option<&str>, with_id: bool) -> Result<(), SettingsError> {
     let Some(path) = path else { return Ok(()) };

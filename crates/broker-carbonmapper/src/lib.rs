@@ -1,5 +1,5 @@
-//! Carbon Mapper: methane plumes. A password login returns an access token and a refresh token. The access token
-//! mints scoped tokens for STAC, which the service returns only once.
+//! Carbon Mapper: methane plumes. A password login returns an access token and a refresh token. With the access token,
+//! the provider creates ("mints") scoped tokens for STAC. The service returns each scoped token only once.
 
 mod api;
 mod config;
@@ -11,13 +11,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use broker_core::{
     Context, Error, ErrorCode, Grant, Hint, Issuer, Kind, Login, Provider, Record, RecordUpdate, RequestPart,
-    Result, Revoked, ScopeKey, Secret, SecretSource, Settings, SettingsError, Token, TokenRequest,
-    fingerprint, refuse_derived, refuse_lifetime,
+    Result, Revoked, ScopeKey, Secret, ServiceUrl, Settings, SettingsError, Token, TokenRequest, fingerprint,
+    refuse_derived, refuse_lifetime,
 };
 use chrono::{DateTime, Utc};
 
-use api::{Api, Paired};
-use config::{Account, Config, Routes};
+use config::{Account, Config};
 
 /// The provider type `kind = "carbonmapper"`.
 pub const KIND: Kind = Kind {
@@ -36,40 +35,30 @@ const TOKEN_PAGE: &str = "https://platform.carbonmapper.org/account/tokens";
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let base_url = Settings::url_or(config.base_url, "base_url", config::BASE_URL)?;
-    let issuer = Issuer {
-        kind: KIND.name.to_owned(),
-        flow: "password".to_owned(),
-        endpoint: base_url.as_str().to_owned(),
-        client_id: None,
-        audience: None,
-        secret_fingerprint: None,
-    };
-    let Account { email, password, password_origin } =
-        Account::new(config.email, config.password, settings.env());
+    let account = Account::new(config.email, config.password, settings.env());
     // The environment contains the token of one account, so only the provider named `carbonmapper` uses it.
     let env_token = env_token::token(settings.env()).filter(|_| settings.name() == KIND.name);
     config::check_path("token_list_path", config.token_list_path.as_deref(), false)?;
     config::check_path("token_delete_path", config.token_delete_path.as_deref(), true)?;
-    let routes = Routes { list: config.token_list_path, delete: config.token_delete_path };
     Ok(Arc::new(CarbonMapper {
-        api: Api { base_url },
-        email,
-        password,
-        password_origin,
+        issuer: Issuer::new(KIND.name, "password", base_url.as_str()),
+        base_url,
+        account,
         env_token,
-        routes,
-        issuer,
+        list_path: config.token_list_path,
+        delete_path: config.token_delete_path,
     }))
 }
 
 struct CarbonMapper {
-    api: Api,
-    email: Option<String>,
-    password: Option<SecretSource>,
-    password_origin: Option<String>,
-    env_token: Option<Secret>,
-    routes: Routes,
     issuer: Issuer,
+    base_url: ServiceUrl,
+    account: Account,
+    env_token: Option<Secret>,
+    /// The URL path that lists scoped tokens. The service documents neither this path nor `delete_path`.
+    list_path: Option<String>,
+    /// The URL path that deletes a scoped token. The path contains the placeholder `{id}`.
+    delete_path: Option<String>,
 }
 
 #[async_trait]
@@ -79,7 +68,7 @@ impl Provider for CarbonMapper {
     }
 
     fn account(&self) -> Option<&str> {
-        self.email.as_deref()
+        self.account.email.as_deref()
     }
 
     fn check(&self, request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
@@ -93,24 +82,24 @@ impl Provider for CarbonMapper {
             None => mint::check(request, now),
             Some(other) => {
                 let known = mint::SCOPES.join("`, `");
-                let message = format!("Carbon Mapper has no scope `{other}`; it has `{known}`");
+                let message = format!("Carbon Mapper has no scope `{other}`; the scopes are `{known}`");
                 Err(Error::new(ErrorCode::ScopeUnsupported, message))
             }
         }
     }
 
     fn hosts(&self) -> Vec<String> {
-        vec![self.api.base_url.host()]
+        vec![self.base_url.host()]
     }
 
     fn sources(&self) -> Vec<String> {
-        let login = match (&self.email, &self.password_origin) {
+        let login = match (&self.account.email, &self.account.password_origin) {
             (Some(_), Some(origin)) => origin.clone(),
             (None, Some(origin)) => format!("a login, with {origin}"),
             (_, None) => "a login".to_owned(),
         };
-        let env_token =
-            self.env_token_without(None).map(|_| format!("{} (only without a login)", env_token::VARIABLE));
+        let env_token = self.env_token_without(None);
+        let env_token = env_token.map(|_| format!("{} (only without a login)", env_token::VARIABLE));
         [login].into_iter().chain(env_token).collect()
     }
 
@@ -138,15 +127,15 @@ impl Provider for CarbonMapper {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         if let Some(access) = self.mints_with(record, request, context.now()) {
-            return self.api.mint(context, access, request).await;
+            return self.mint(context, access, request).await;
         }
         if let Some(grant) = record.usable_grant() {
-            let refreshed = self.api.refresh(context, grant.secret()).await?;
-            return Ok(refreshed.map_or_else(RecordUpdate::grant_refused, Paired::into_update));
+            return self.refresh(context, grant.secret()).await;
         }
-        if let (Some(email), Some(source)) = (&self.email, &self.password) {
+        if let (Some(email), Some(source)) = (&self.account.email, &self.account.password) {
             let password = source.resolve(context, "password").await?;
-            return self.pair_automatically(context, record, request, email, &password).await;
+            record.check_password(&self.fingerprint(email, &password), request)?;
+            return self.pair(context, email, &password).await;
         }
         if let Some(token) = self.env_token_without(record.grant()) {
             return env_token::update(context, token.clone(), request);
@@ -160,22 +149,22 @@ impl Provider for CarbonMapper {
             return Err(Error::new(ErrorCode::LoginUnsupported, message)
                 .with_hint(Hint::LeaveOut(RequestPart::RefreshToken)));
         }
-        let email = match &self.email {
+        let email = match &self.account.email {
             Some(email) => email.clone(),
             None => context.prompt().ask("Carbon Mapper email").await.map_err(|error| {
-                error.with_hint("set `email` of this provider in the configuration, or CARBONMAPPER_EMAIL")
+                error.with_hint(
+                    "set `email` of this provider in the configuration, or the variable CARBONMAPPER_EMAIL",
+                )
             })?,
         };
-        let password = match (login, &self.password) {
+        let password = match (login, &self.account.password) {
             (Login::Password(password), _) => password.clone(),
             (_, Some(source)) => source.resolve(context, "password").await?,
             (_, None) => {
+                let hint = "set `password` of this provider in the configuration, or the variable \
+                            CARBONMAPPER_PASSWORD";
                 let asked = context.prompt().ask_hidden(&format!("Carbon Mapper password of {email}")).await;
-                asked.map_err(|error| {
-                    error.with_hint(
-                        "set `password` of this provider in the configuration, or CARBONMAPPER_PASSWORD",
-                    )
-                })?
+                asked.map_err(|error| error.with_hint(hint))?
             }
         };
         self.pair(context, &email, &password).await
@@ -183,15 +172,13 @@ impl Provider for CarbonMapper {
 
     /// Requests an access token for the logout, if the configuration says how to delete minted tokens.
     fn needed_to_revoke(&self, record: &Record) -> Option<TokenRequest> {
-        (self.routes.delete.is_some() && record.details().next().is_some()).then(TokenRequest::new)
+        (self.delete_path.is_some() && record.details().next().is_some()).then(TokenRequest::new)
     }
 
     async fn revoke(&self, context: &Context, record: &Record) -> Result<Revoked> {
         let access = record.usable_token(&ScopeKey::default(), context.now());
-        let deleted = match (&self.routes.delete, access) {
-            (Some(delete), Some(access)) => {
-                self.api.delete_minted(context, record, access, self.routes.list.as_deref(), delete).await?
-            }
+        let deleted = match (&self.delete_path, access) {
+            (Some(delete), Some(access)) => self.delete_minted(context, record, access, delete).await?,
             _ => Vec::new(),
         };
         let left: Vec<_> = mint::names(record).filter(|name| !deleted.contains(name)).collect();
@@ -208,8 +195,8 @@ impl Provider for CarbonMapper {
 }
 
 impl CarbonMapper {
-    /// Returns the access token that can mint the requested scoped token. A token from the environment cannot,
-    /// because it may be a scoped token.
+    /// Returns the access token that can mint the requested scoped token. A token from the environment variable is
+    /// never used to mint, because that token may be a scoped token.
     fn mints_with<'a>(
         &self,
         record: &'a Record,
@@ -223,7 +210,7 @@ impl CarbonMapper {
     }
 
     fn has_password(&self) -> bool {
-        self.email.is_some() && self.password.is_some()
+        self.account.email.is_some() && self.account.password.is_some()
     }
 
     /// Returns the token from the environment, unless a login or a configured password exists.
@@ -231,30 +218,8 @@ impl CarbonMapper {
         self.env_token.as_ref().filter(|_| login.is_none() && !self.has_password())
     }
 
-    async fn pair(&self, context: &Context, email: &str, password: &Secret) -> Result<RecordUpdate> {
-        let paired = self.api.pair(context, email, password).await.map_err(|error| {
-            // Repeated wrong passwords lock accounts, so the error contains the fingerprint of the refused password.
-            let refused = error.kind() == broker_core::ErrorKind::Refused;
-            if refused { error.with_secret_fingerprint(self.fingerprint(email, password)) } else { error }
-        })?;
-        Ok(paired.into_update())
-    }
-
-    /// Logs in with the configured password, unless the service has already refused that password.
-    async fn pair_automatically(
-        &self,
-        context: &Context,
-        record: &Record,
-        request: &TokenRequest,
-        email: &str,
-        password: &Secret,
-    ) -> Result<RecordUpdate> {
-        record.check_password(&self.fingerprint(email, password), request)?;
-        self.pair(context, email, password).await
-    }
-
     /// Returns a fingerprint of 16 bits: too short to confirm a guessed password.
     fn fingerprint(&self, email: &str, password: &Secret) -> String {
-        fingerprint(&format!("{} {email}", self.api.base_url), password, 16)
+        fingerprint(&format!("{} {email}", self.base_url), password, 16)
     }
 }

@@ -1,4 +1,5 @@
-//! Scoped tokens, which `account/tokens/create-stac` mints. They stay on the account until the user deletes them.
+//! Scoped tokens, which the service creates ("mints") by the request `account/tokens/create-stac`. Minted tokens stay
+//! on the account until the user deletes them.
 
 use std::time::Duration;
 
@@ -6,13 +7,13 @@ use broker_core::{
     Context, Error, ErrorCode, ErrorKind, HttpRequest, Lifetime, Method, Problem, Record, RecordUpdate,
     Repeat, Result, ScopeKey, Secret, Token, TokenRequest, sanitize,
 };
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::TOKEN_PAGE;
-use crate::api::{Api, text};
+use crate::api::text;
+use crate::{CarbonMapper, TOKEN_PAGE};
 
-/// The scopes of the service. Every minted token has both.
+/// The scopes of the service. Every minted token has both scopes.
 pub(crate) const SCOPES: [&str; 2] = ["stac", "catalog:read"];
 
 const DAY: Duration = Duration::from_hours(24);
@@ -20,9 +21,9 @@ const DAY: Duration = Duration::from_hours(24);
 /// The default lifetime of a scoped token, as in the service's tutorials.
 const DEFAULT_LIFETIME: Lifetime = Lifetime::For(Duration::from_hours(7 * 24));
 
-impl Api {
-    /// Mints a scoped token. Repeats a request only if the service cannot have minted one, because unused tokens stay
-    /// on the account.
+impl CarbonMapper {
+    /// Mints a scoped token. Repeats a failed request only if the service cannot have minted a token, because unused
+    /// tokens stay on the account.
     pub(crate) async fn mint(
         &self,
         context: &Context,
@@ -36,41 +37,38 @@ impl Api {
         let fields = fields.each_ref().map(|(key, value)| (*key, value.as_str()));
         let url = self.base_url.join("account/tokens/create-stac");
         let post = HttpRequest::post_json(url, &fields, Repeat::IfNotActed).with_bearer(access.secret());
-        // After most errors, the service may have minted a token.
-        let maybe_made = |error: Error| match error.kind() {
+        // If the response is lost or malformed, the service may still have minted a token.
+        let with_hint = |error: Error| match error.kind() {
             ErrorKind::Unavailable if error.retry_after().is_none() => error.with_hint(format!(
-                "try again; a token named {name} may exist at {TOKEN_PAGE}: delete it there"
+                "try again; a token named {name} may exist at {TOKEN_PAGE}: delete that token there"
             )),
             _ => error,
         };
-        let response = context.send(&post).await.map_err(maybe_made)?;
+        let response = context.send(&post).await.map_err(with_hint)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // The service refused the access token. Unless that token is new, the broker drops it and repeats the exchange.
+            // The service refused the access token. If that token is not new, the broker gets another one and calls again.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {
                 return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }
             Err(problem) => {
-                return Err(maybe_made(problem.error("Carbon Mapper refused to create a scoped token")));
+                return Err(with_hint(problem.error("Carbon Mapper refused to create a scoped token")));
             }
         };
-        let Some(secret) = text(&object, "token_value").map(Secret::new) else {
-            return Err(maybe_made(Error::new(
-                ErrorCode::BadResponse,
-                format!("the response of {} has no scoped token (`token_value`)", self.base_url),
-            )));
-        };
+        let secret = text(&object, "token_value").map(Secret::new).ok_or_else(|| {
+            let message = format!("the response of {} has no scoped token (`token_value`)", self.base_url);
+            with_hint(Error::new(ErrorCode::BadResponse, message))
+        })?;
         object.remove("token_value");
         // A token that is not a JWT expires when the requested UTC day begins.
-        let lifetime = start_of(day) - response.sent_at;
+        let day_begins = day.and_time(NaiveTime::MIN).and_utc();
         object.entry("name").or_insert_with(|| Value::from(name.as_str()));
-        let token = Token::from_response(&response, secret, None, lifetime)
+        let token = Token::from_response(&response, secret, None, day_begins - response.sent_at)
             .with_scope(Some(request.scopes().as_str().to_owned()))
             .with_details(object);
-        let until = token.expires_at().unwrap_or_else(|| start_of(day));
-        let until = until.format("%F %H:%M UTC");
+        let until = token.expires_at().unwrap_or(day_begins).format("%F %H:%M UTC");
         context.notify_after_save(format!(
             "created token {name}, which expires {until} (Carbon Mapper counts whole UTC days)"
         ));
@@ -83,10 +81,9 @@ impl Api {
         context: &Context,
         record: &Record,
         access: &Token,
-        list: Option<&str>,
-        delete: &str,
+        delete_path: &str,
     ) -> Result<Vec<String>> {
-        let listed = match list {
+        let listed = match &self.list_path {
             Some(path) => self.list(context, access, path).await?,
             None => Vec::new(),
         };
@@ -95,7 +92,7 @@ impl Api {
             let Some(name) = text(details, "name") else { continue };
             let of_list = listed.iter().find(|item| text(item, "name") == Some(name));
             let Some(id) = [Some(details), of_list].into_iter().flatten().find_map(id) else { continue };
-            let url = self.base_url.join(&delete.replace("{id}", &id));
+            let url = self.base_url.join(&delete_path.replace("{id}", &id));
             let request = HttpRequest::new(Method::Delete, url, Repeat::Safe).with_bearer(access.secret());
             let response = context.send(&request).await?;
             // A 404 with a JSON body comes from the service, so the token is already deleted.
@@ -128,10 +125,7 @@ impl Api {
                 object.into_iter().find_map(|(_, value)| value.as_array().cloned()).unwrap_or_default()
             }
         };
-        Ok(list
-            .into_iter()
-            .filter_map(|item| if let Value::Object(item) = item { Some(item) } else { None })
-            .collect())
+        Ok(list.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect())
     }
 }
 
@@ -152,9 +146,10 @@ fn id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
+/// Checks that the service can mint a token of the requested name and lifetime.
 pub(crate) fn check(request: &TokenRequest, now: DateTime<Utc>) -> Result<()> {
-    let bad = |name: &str| name.trim().is_empty() || name.chars().any(char::is_control);
-    if request.asked_name().is_some_and(bad) {
+    let is_invalid = |name: &str| name.trim().is_empty() || name.chars().any(char::is_control);
+    if request.asked_name().is_some_and(is_invalid) {
         return Err(Error::usage("the name of a token must be one line of text"));
     }
     expiration_date(request, now).map(drop)
@@ -179,8 +174,4 @@ fn expiration_date(request: &TokenRequest, now: DateTime<Utc>) -> Result<NaiveDa
     let left = Lifetime::For(request.asked_ttl().unwrap_or_default()).end(now).ok_or_else(too_long)?;
     let day_after = left.date_naive().succ_opt().ok_or_else(too_long)?;
     Ok(if request.asked_ttl().is_some() { day.max(day_after) } else { day.max(tomorrow) })
-}
-
-fn start_of(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(chrono::NaiveTime::MIN).and_utc()
 }
