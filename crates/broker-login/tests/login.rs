@@ -15,13 +15,13 @@ mod settings;
 
 use std::sync::Arc;
 
-use broker_core::{Provider, Settings, SettingsError};
+use broker_core::{Broker, Provider, Result, Settings, SettingsError, Token, TokenRequest};
 use broker_login::KIND;
 use broker_testkit::World;
 use serde_json::Value;
 
 /// Builds a provider from a TOML table.
-fn build(world: &World, toml: &str) -> Result<Arc<dyn Provider>, SettingsError> {
+fn build(world: &World, toml: &str) -> std::result::Result<Arc<dyn Provider>, SettingsError> {
     let table: toml::Table = toml::from_str(toml).expect("TOML");
     let table: Value = serde_json::to_value(table).expect("JSON");
     (KIND.build)(&Settings::new(World::NAME, table, &world.env))
@@ -29,4 +29,13 @@ fn build(world: &World, toml: &str) -> Result<Arc<dyn Provider>, SettingsError> 
 
 fn provider(world: &World, toml: &str) -> Arc<dyn Provider> {
     build(world, toml).unwrap_or_else(|error| panic!("{}: {error}", error.key))
+}
+
+fn broker(world: &World, toml: &str) -> Broker {
+    world.broker(provider(world, toml))
+}
+
+/// Gets a token in a new process.
+async fn token(world: &World, toml: &str) -> Result<Token> {
+    broker(world, toml).token(World::NAME, &TokenRequest::new()).await
 }

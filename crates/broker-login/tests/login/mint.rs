@@ -1,17 +1,17 @@
 //! Tests of minting and revocation.
 
 use broker_core::{Clock, ErrorKind, Lifetime, Login, Record, TokenRequest};
-use broker_testkit::World;
+use broker_testkit::{Seen, World};
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::provider;
-use crate::recording_server::{ReceivedRequest, RecordingServer};
+use crate::recording_server::RecordingServer;
+use crate::{broker, provider, token};
 
 /// Starts a service whose login returns a session of 10 minutes. Minted tokens last one hour.
 async fn service() -> RecordingServer {
     let count = std::sync::atomic::AtomicUsize::new(0);
-    RecordingServer::start(move |request: &ReceivedRequest| {
+    RecordingServer::start(move |request: &Seen| {
         let n = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         match request.path.as_str() {
             "/login" => (200, json!({ "session": format!("session-{n}"), "ttl": 600 }).to_string()),
@@ -44,38 +44,33 @@ fn paths(server: &RecordingServer) -> Vec<String> {
 async fn default_token_is_minted_if_no_scopes_are_configured() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
-    let broker = || world.broker(provider(&world, &toml));
+    let request = async |request: &TokenRequest| broker(&world, &toml).token(World::NAME, request).await;
     let usual = TokenRequest::new();
-    let token = broker().token(World::NAME, &usual).await.expect("a token");
-    assert_eq!(token.secret().expose(), "token-1");
-    assert_eq!(
-        broker().token(World::NAME, &usual).await.expect("the stored token").secret().expose(),
-        "token-1"
-    );
+    for _ in 0..2 {
+        assert_eq!(request(&usual).await.expect("a token").secret().expose(), "token-1");
+    }
     assert_eq!(paths(&server), ["/login", "/token"]);
     // The login's session is still valid, so the forced request only mints.
     world.clock.advance(TimeDelta::minutes(5));
-    let token = broker().token(World::NAME, &usual.clone().force()).await.expect("a token");
+    let token = request(&usual.clone().force()).await.expect("a token");
     assert_eq!((token.secret().expose(), paths(&server).len()), ("token-2", 3));
     // The session and the minted token have expired.
     world.clock.advance(TimeDelta::hours(2));
-    broker().token(World::NAME, &usual).await.expect("a token");
+    request(&usual).await.expect("a token");
     assert_eq!(paths(&server)[3..], ["/login", "/token"]);
-    // No scope returns the login's token itself.
-    let scoped = TokenRequest::new().scope("(login)");
-    let error = broker().token(World::NAME, &scoped).await.expect_err("no scopes");
-    assert_eq!(error.kind(), ErrorKind::Usage);
-    let life = TokenRequest::new().expires("7d".parse().expect("a life"));
-    assert_eq!(broker().token(World::NAME, &life).await.expect_err("no").kind(), ErrorKind::Usage);
+    // The record stores the session under the scope `(login)`, which no caller may request.
+    let session = TokenRequest::new().scope("(login)");
+    for unsupported in [session, usual.expires("7d".parse().expect("a lifetime"))] {
+        assert_eq!(request(&unsupported).await.expect_err("unsupported").kind(), ErrorKind::Usage);
+    }
 }
 
 #[tokio::test]
 async fn token_call_after_login_returns_the_minted_token() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "");
-    world.broker(provider(&world, &toml)).login(World::NAME, Login::Usual).await.expect("a login");
-    let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
-    assert_eq!(token.expect("a token").secret().expose(), "token-1");
+    broker(&world, &toml).login(World::NAME, Login::Usual).await.expect("a login");
+    assert_eq!(token(&world, &toml).await.expect("a token").secret().expose(), "token-1");
     assert_eq!(paths(&server), ["/login", "/token"]);
 }
 
@@ -83,17 +78,17 @@ async fn token_call_after_login_returns_the_minted_token() {
 async fn mint_request_with_a_time_format_contains_exact_expiry() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "query = { until = \"{expires:YYYY-MM-DD HH:mm:ss}\" }\nlife = \"3h\"\n");
-    let broker = world.broker(provider(&world, &toml));
-    let until = |request: ReceivedRequest| request.query.replace("%3A", ":").replace('+', " ");
+    let broker = broker(&world, &toml);
+    let until = |request: Seen| request.query.replace("%3A", ":").replace('+', " ");
     let at = |hours| (world.clock.now() + TimeDelta::hours(hours)).format("until=%F %T").to_string();
     broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
     assert_eq!(until(server.requests().pop().expect("a request")), at(3));
-    let request = TokenRequest::new().expires("36h".parse().expect("a life")).force();
+    let request = TokenRequest::new().expires("36h".parse().expect("a lifetime")).force();
     world.clock.advance(TimeDelta::seconds(1));
     broker.token(World::NAME, &request).await.expect("a token");
     assert_eq!(until(server.requests().pop().expect("a request")), at(36));
-    let over = TokenRequest::new().expires(Lifetime::Until(world.clock.now().date_naive())).force();
-    assert_eq!(broker.token(World::NAME, &over).await.expect_err("over").kind(), ErrorKind::Usage);
+    let today = TokenRequest::new().expires(Lifetime::Until(world.clock.now().date_naive())).force();
+    assert_eq!(broker.token(World::NAME, &today).await.expect_err("in the past").kind(), ErrorKind::Usage);
 }
 
 #[tokio::test]
@@ -101,14 +96,14 @@ async fn mint_request_contains_expiry_in_configured_pattern() {
     let (world, server) = (World::new(), service().await);
     let toml =
         toml(&server, "query = { d = \"{expires:MM/DD/YYYY}\", s = \"{scope}\" }\nscopes = [\"a\", \"b\"]\n");
-    let request = TokenRequest::new().scope("b").scope("a").expires("7d".parse().expect("a life"));
-    let token = world.broker(provider(&world, &toml)).token(World::NAME, &request).await.expect("a token");
+    let request = TokenRequest::new().scope("b").scope("a").expires("7d".parse().expect("a lifetime"));
+    let token = broker(&world, &toml).token(World::NAME, &request).await.expect("a token");
     assert_eq!(token.scope(), Some("a b"));
     let day = (world.clock.now() + TimeDelta::days(7)).format("d=%m%%2F%d%%2F%Y&s=a+b").to_string();
     assert_eq!(server.requests().pop().expect("a request").query, day);
 }
 
-/// The exchange starts up to a minute after `spends_grant`, when the session may have expired.
+/// The exchange starts up to a minute after the call of `spends_grant`. The session may expire in that minute.
 #[tokio::test]
 async fn spends_grant_is_true_before_the_session_expires() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
@@ -133,22 +128,21 @@ async fn logout_sends_the_configured_revoke_request() {
     let revoke =
         format!("[revoke]\nurl = \"{}/logout\"\nheaders = {{ X-Session = \"{{token}}\" }}\n", server.url);
     let toml = toml(&server, &revoke);
-    let broker = || world.broker(provider(&world, &toml));
-    broker().token(World::NAME, &TokenRequest::new()).await.expect("a token");
-    let done = broker().logout(World::NAME, false).await.expect("logged out");
-    assert!(done.at_service.revoked);
+    let logout = async || broker(&world, &toml).logout(World::NAME, false).await.expect("logged out");
+    token(&world, &toml).await.expect("a token");
+    assert!(logout().await.at_service.revoked);
     let last = server.requests().pop().expect("a request");
     assert_eq!((last.path.as_str(), last.header("x-session")), ("/logout", Some("session-0")));
     // The session has expired, so the logout sends no request.
-    broker().token(World::NAME, &TokenRequest::new()).await.expect("a token");
+    token(&world, &toml).await.expect("a token");
     world.clock.advance(TimeDelta::hours(2));
     let before = server.requests().len();
-    let done = broker().logout(World::NAME, false).await.expect("logged out");
+    let done = logout().await;
     assert!(!done.at_service.revoked && done.at_service.note.is_some());
     assert_eq!(server.requests().len(), before);
 }
 
-/// Starts a server that returns this response to a logout. Also returns the provider's configuration.
+/// Starts a server that returns this response to the revoke request. Also returns the provider's configuration.
 async fn revoking(status: u16, body: &'static str) -> (RecordingServer, String) {
     let server = RecordingServer::start(move |request| match request.path.as_str() {
         "/logout" => (status, body.to_owned()),
@@ -176,9 +170,8 @@ async fn success_without_json_object_counts_as_revocation() {
     ] {
         let (_server, toml) = revoking(200, body).await;
         let world = World::new();
-        let broker = world.broker(provider(&world, &toml));
-        broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
-        let done = broker.logout(World::NAME, false).await.unwrap_or_else(|error| panic!("{body}: {error}"));
+        token(&world, &toml).await.expect("a token");
+        let done = broker(&world, &toml).logout(World::NAME, false).await.expect(body);
         assert_eq!(done.at_service.revoked, revoked, "{body}");
     }
 }
@@ -193,9 +186,8 @@ async fn failed_revocation_keeps_the_login() {
         (400, r#"{"message":"no"}"#),
     ] {
         let (world, (_server, toml)) = (World::new(), revoking(status, body).await);
-        let broker = world.broker(provider(&world, &toml));
-        broker.token(World::NAME, &TokenRequest::new()).await.expect("a token");
-        broker.logout(World::NAME, false).await.expect_err("not logged out");
+        token(&world, &toml).await.expect("a token");
+        broker(&world, &toml).logout(World::NAME, false).await.expect_err(body);
         assert!(world.record().is_some(), "{status} {body}");
     }
 }

@@ -6,32 +6,11 @@ use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{self, Request};
 use axum::response::Response;
-use serde_json::Value;
-
-#[derive(Clone, Debug)]
-pub(crate) struct ReceivedRequest {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
-}
-
-impl ReceivedRequest {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).expect("a JSON body")
-    }
-}
-
-type Respond = Box<dyn Fn(&ReceivedRequest) -> (u16, String) + Send + Sync>;
+use broker_testkit::Seen;
 
 struct State {
-    respond: Respond,
-    requests: Mutex<Vec<ReceivedRequest>>,
+    respond: Box<dyn Fn(&Seen) -> (u16, String) + Send + Sync>,
+    requests: Mutex<Vec<Seen>>,
 }
 
 pub(crate) struct RecordingServer {
@@ -41,9 +20,7 @@ pub(crate) struct RecordingServer {
 
 impl RecordingServer {
     /// Starts a server whose responses have the status and body that `respond` returns.
-    pub(crate) async fn start(
-        respond: impl Fn(&ReceivedRequest) -> (u16, String) + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn start(respond: impl Fn(&Seen) -> (u16, String) + Send + Sync + 'static) -> Self {
         let state = Arc::new(State { respond: Box::new(respond), requests: Mutex::default() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -58,12 +35,12 @@ impl RecordingServer {
         Self::start(move |_| (status, body.clone())).await
     }
 
-    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
+    pub(crate) fn requests(&self) -> Vec<Seen> {
         self.state.requests.lock().expect("a list").clone()
     }
 
     /// Returns the only request that the server received.
-    pub(crate) fn only(&self) -> ReceivedRequest {
+    pub(crate) fn only(&self) -> Seen {
         let request = self.requests();
         assert_eq!(request.len(), 1, "{request:?}");
         request[0].clone()
@@ -76,7 +53,8 @@ async fn serve(extract::State(state): extract::State<Arc<State>>, request: Reque
     let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
         (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let request = ReceivedRequest {
+    let request = Seen {
+        route: String::new(),
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),

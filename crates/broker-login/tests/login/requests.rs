@@ -2,50 +2,26 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use broker_core::{Error, ErrorKind, Login, TokenRequest};
-use broker_testkit::World;
+use broker_core::{Error, ErrorKind, Login};
+use broker_testkit::{Seen, World};
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::provider;
-use crate::recording_server::{ReceivedRequest, RecordingServer};
+use crate::recording_server::RecordingServer;
+use crate::{broker, token};
 
-/// A value with special characters of JSON, forms, paths, queries and headers, and with a placeholder.
+/// A password with special characters of JSON, forms, paths, queries and headers, and with placeholders.
 const EVIL: &str = "KANARIE\"'\\\n\r&a=b;{token}{{secrets.other}} %2F+/?#é\u{1f30d}";
 
-/// Logs in with a login table of these keys, and returns the request.
-async fn sent(username: &str, password: &str, keys: &str) -> Result<ReceivedRequest, Error> {
+/// Logs in with a `login` table of these keys, and returns the request that the server received.
+async fn sent(username: &str, password: &str, keys: &str) -> Result<Seen, Error> {
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", password);
     world.person = world.person.answering(username);
     let server = RecordingServer::returning(200, r#"{"access_token":"KANARIE-1"}"#).await;
     let toml = format!("password = {{ env = \"PASSWORD\" }}\n[login]\n{}", keys.replace("HOST", &server.url));
-    world.broker(provider(&world, &toml)).login(World::NAME, Login::Usual).await?;
+    broker(&world, &toml).login(World::NAME, Login::Usual).await?;
     Ok(server.only())
-}
-
-fn form(text: &str) -> Vec<(String, String)> {
-    text.split('&')
-        .map(|pair| pair.split_once('=').expect("a pair"))
-        .map(|(name, value)| (decoded(name), decoded(value)))
-        .collect()
-}
-
-fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((&first, tail)) = rest.split_first() {
-        rest = tail;
-        bytes.push(match first {
-            b'+' => b' ',
-            b'%' => {
-                let (digits, after) = rest.split_at(2);
-                rest = after;
-                u8::from_str_radix(std::str::from_utf8(digits).expect("digits"), 16).expect("a byte")
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).expect("UTF-8")
 }
 
 #[tokio::test]
@@ -64,27 +40,34 @@ async fn forms_and_queries_contain_values_unchanged() {
     let keys = "url = \"HOST/login?v=1\"\nform = { user = \"{username}\", pass = \"{password}\", n = 7, t = true }\n\
                 query = { key = \"{password}\", braces = \"{{}}\" }";
     let request = sent("ada&admin=1", EVIL, keys).await.expect("a login");
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let mut fields = form(&request.body);
-    fields.sort();
-    assert_eq!(fields, [pair("n", "7"), pair("pass", EVIL), pair("t", "true"), pair("user", "ada&admin=1")]);
-    let mut query = form(&request.query);
-    query.sort();
-    assert_eq!(query, [pair("braces", "{}"), pair("key", EVIL), pair("v", "1")]);
+    let fields = [("n", "7"), ("pass", EVIL), ("t", "true"), ("user", "ada&admin=1")];
+    assert_eq!(request.form(), fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    // A query has the format of a form.
+    let query = Seen { body: request.query.clone(), ..request.clone() }.form();
+    let fields = [("braces", "{}"), ("key", EVIL), ("v", "1")];
+    assert_eq!(query, fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     assert_eq!(request.path, "/login");
 }
 
 #[tokio::test]
 async fn inserted_values_cannot_add_or_remove_path_segments() {
     let keys = "url = \"HOST/users/{username}/token?user={username}\"";
-    for name in ["a/b", "a?b=c", "a#b", "a%2Fb", "../admin", "é", "a\\b", "@evil.example/"] {
+    for (name, encoded) in [
+        ("a/b", "a%2Fb"),
+        ("a?b=c", "a%3Fb%3Dc"),
+        ("a#b", "a%23b"),
+        ("a%2Fb", "a%252Fb"),
+        ("../admin", "..%2Fadmin"),
+        ("é", "%C3%A9"),
+        ("a\\b", "a%5Cb"),
+        ("@evil.example/", "%40evil.example%2F"),
+    ] {
         let request = sent(name, "x", keys).await.expect("a login");
-        assert_eq!(request.path.matches('/').count(), 3, "{name}: {}", request.path);
-        assert_eq!(decoded(&request.path), format!("/users/{name}/token"), "{name}");
-        assert_eq!(form(&request.query), [("user".to_owned(), name.to_owned())], "{name}");
+        assert_eq!(request.path, format!("/users/{encoded}/token"), "{name}");
+        assert_eq!(request.query, format!("user={encoded}"), "{name}");
     }
-    for way in ["..", "."] {
-        let error = sent(way, "x", keys).await.expect_err(way);
+    for name in ["..", "."] {
+        let error = sent(name, "x", keys).await.expect_err(name);
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
     }
 }
@@ -96,8 +79,7 @@ async fn header_values_with_line_ends_are_rejected() {
     assert_eq!(request.header("x-api-key"), Some("key {token} \"x\""));
     assert_eq!(request.header("accept"), Some("text/x"));
     for bad in ["a\nX-Evil: 1", "a\rb", "\0", "é"] {
-        let error = sent("", bad, keys).await;
-        let error = error.expect_err("no header");
+        let error = sent("", bad, keys).await.expect_err(bad);
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
         assert!(!error.to_string().contains("Evil"), "{error}");
     }
@@ -105,7 +87,7 @@ async fn header_values_with_line_ends_are_rejected() {
 
 #[tokio::test]
 async fn http_basic_contains_credentials_unchanged() {
-    // This configuration is the one for NASA's Earthdata Login.
+    // NASA's Earthdata Login needs this configuration.
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", "pa:ss wörd+KANARIE");
     let answer =
@@ -117,9 +99,7 @@ async fn http_basic_contains_credentials_unchanged() {
          expires = \"expiration_date\"\nexpires_as = \"MM/DD/YYYY\"\n",
         server.url
     );
-    let broker = world.broker(provider(&world, &toml));
-    let token =
-        broker.token(World::NAME, &TokenRequest::new()).await.expect("a token, without a login command");
+    let token = token(&world, &toml).await.expect("a token without a login");
     assert_eq!(token.expires_at().map(|at| at.to_string()).as_deref(), Some("2031-05-06 00:00:00 UTC"));
     let request = server.only();
     let basic = format!("Basic {}", STANDARD.encode("ada:pa:ss wörd+KANARIE"));
@@ -143,8 +123,7 @@ async fn secrets_in_error_responses_are_redacted() {
              [login]\nurl = \"{}/login\"\n{auth}\n",
             server.url
         );
-        let error =
-            world.broker(provider(&world, &toml)).login(World::NAME, Login::Usual).await.expect_err("no");
+        let error = broker(&world, &toml).login(World::NAME, Login::Usual).await.expect_err("refused");
         let text = error.to_string();
         assert_eq!(error.kind(), ErrorKind::Refused, "{text}");
         let basic = STANDARD.encode("ada:KANARIE & \"co\"");
@@ -160,8 +139,7 @@ async fn error_does_not_show_a_secret_in_the_query() {
     // No server listens on this port.
     let toml = "secrets = { key = { env = \"KEY\" } }\n[login]\nmethod = \"GET\"\n\
                 url = \"http://127.0.0.1:9/login?key={secrets.key}\"\nquery = { again = \"{secrets.key}\" }\n";
-    let error = world.broker(provider(&world, toml)).token(World::NAME, &TokenRequest::new()).await;
-    let error = error.expect_err("no server");
+    let error = token(&world, toml).await.expect_err("no server");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("127.0.0.1:9/login"), "{error}");
     assert!(!format!("{error} {error:?} {:?}", error.hint()).contains("KANARIE"), "{error}");
@@ -187,14 +165,13 @@ async fn refresh_token_is_not_sent_to_another_host() {
     };
     let mut world = World::new();
     world.person = world.person.answering("ada");
-    world.broker(provider(&world, &toml(&own.url))).login(World::NAME, Login::Usual).await.expect("a login");
+    broker(&world, &toml(&own.url)).login(World::NAME, Login::Usual).await.expect("a login");
     world.clock.advance(TimeDelta::hours(1));
-    let usual = TokenRequest::new();
-    let error = world.broker(provider(&world, &toml(&other.url))).token(World::NAME, &usual).await;
-    assert_eq!(error.expect_err("no login there").kind(), ErrorKind::LoginRequired);
+    let error = token(&world, &toml(&other.url)).await.expect_err("no login at the other host");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired);
     assert!(other.requests().is_empty(), "{:?}", other.requests());
-    let token = world.broker(provider(&world, &toml(&own.url))).token(World::NAME, &usual).await;
-    assert_eq!(token.expect("the login is kept").secret().expose(), "b-KANARIE");
+    let token = token(&world, &toml(&own.url)).await.expect("a token by the stored login");
+    assert_eq!(token.secret().expose(), "b-KANARIE");
 }
 
 #[tokio::test]
@@ -216,29 +193,11 @@ async fn changed_request_table_gets_a_new_token() {
         (String::new(), "login-1"),
     ] {
         let toml = format!("username = \"ada\"\n[login]\nurl = \"{}/login\"\n{keys}", server.url);
-        let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
-        assert_eq!(token.expect("a token").secret().expose(), expected, "{keys}");
+        let token = token(&world, &toml).await.expect("a token");
+        assert_eq!(token.secret().expose(), expected, "{keys}");
     }
-    let paths: Vec<_> = server.requests().into_iter().map(|request| request.path).collect();
-    assert_eq!(paths.iter().filter(|path| *path == "/mint").count(), 2, "{paths:?}");
-}
-
-#[tokio::test]
-async fn changed_password_without_username_is_a_new_account() {
-    let server = RecordingServer::start(|request| {
-        (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
-    })
-    .await;
-    let mut world = World::new();
-    let toml = format!(
-        "password = {{ env = \"KEY\" }}\n[login]\nurl = \"{}/login\"\njson = {{ k = \"{{password}}\" }}\n",
-        server.url
-    );
-    for key in ["one", "two"] {
-        world.env = world.env.clone().with("KEY", key);
-        let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
-        assert_eq!(token.expect("a token").secret().expose(), format!("for-\"{key}\""));
-    }
+    let mint_requests = server.requests().into_iter().filter(|request| request.path == "/mint");
+    assert_eq!(mint_requests.count(), 2);
 }
 
 #[tokio::test]
@@ -251,19 +210,22 @@ async fn toml_dates_in_a_request_table_are_sent_as_text() {
 
 #[tokio::test]
 async fn changed_secret_without_username_is_a_new_account() {
-    let server = RecordingServer::start(|request| {
-        (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
-    })
-    .await;
-    let mut world = World::new();
-    let toml = format!(
-        "secrets = {{ key = {{ env = \"KEY\" }} }}\n[login]\nurl = \"{}/login\"\njson = {{ k = \"{{secrets.key}}\" }}\n",
-        server.url
-    );
-    for key in ["one", "two", "one"] {
-        world.env = world.env.clone().with("KEY", key);
-        let token = world.broker(provider(&world, &toml)).token(World::NAME, &TokenRequest::new()).await;
-        assert_eq!(token.expect("a token").secret().expose(), format!("for-\"{key}\""));
+    for (key, placeholder) in [
+        ("password = { env = \"KEY\" }", "{password}"),
+        ("secrets = { key = { env = \"KEY\" } }", "{secrets.key}"),
+    ] {
+        let server = RecordingServer::start(|request| {
+            (200, json!({ "access_token": format!("for-{}", request.json()["k"]) }).to_string())
+        })
+        .await;
+        let mut world = World::new();
+        let toml =
+            format!("{key}\n[login]\nurl = \"{}/login\"\njson = {{ k = \"{placeholder}\" }}\n", server.url);
+        for secret in ["one", "two", "one"] {
+            world.env = world.env.clone().with("KEY", secret);
+            let token = token(&world, &toml).await.expect("a token");
+            assert_eq!(token.secret().expose(), format!("for-\"{secret}\""), "{key}");
+        }
+        assert_eq!(server.requests().len(), 2, "{key}: the first token is still stored");
     }
-    assert_eq!(server.requests().len(), 2, "the first token is still stored");
 }

@@ -1,31 +1,33 @@
 //! Tests of reading responses: token, expiry and refusals.
 
-use broker_core::{Broker, Clock, ErrorKind, Login, Token, TokenRequest};
+use broker_core::{Clock, ErrorKind, Login, Result, Token, TokenRequest};
 use broker_testkit::World;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use crate::provider;
+use crate::broker;
 use crate::recording_server::RecordingServer;
 
-const KEYS: &str = "username = \"ada\"\npassword = \"KANARIE\"\n";
-
-/// Builds a broker whose `login` table contains these keys.
-fn broker(world: &World, server: &RecordingServer, keys: &str) -> Broker {
-    let body = "json = { user = \"{username}\", pass = \"{password}\" }";
-    let toml = format!("{KEYS}[login]\nurl = \"{}/login\"\n{body}\n{keys}\n", server.url);
-    world.broker(provider(world, &toml))
+/// Returns a configuration with these keys in the `login` table.
+fn config(server: &RecordingServer, keys: &str) -> String {
+    format!(
+        "username = \"ada\"\npassword = \"KANARIE\"\n[login]\nurl = \"{}/login\"\n\
+         json = {{ user = \"{{username}}\", pass = \"{{password}}\" }}\n{keys}\n",
+        server.url
+    )
 }
 
-async fn token(world: &World, keys: &str, answer: &str) -> Result<Token, broker_core::Error> {
+/// Gets a token from a service that always returns this response with status 200.
+async fn token(world: &World, keys: &str, answer: &str) -> Result<Token> {
     let server = RecordingServer::returning(200, answer).await;
-    broker(world, &server, keys).token(World::NAME, &TokenRequest::new()).await
+    crate::token(world, &config(&server, keys)).await
 }
 
+/// Returns the expiry of the token in this response.
 async fn expiry(world: &World, keys: &str, answer: &serde_json::Value) -> DateTime<Utc> {
     let token = token(world, keys, &answer.to_string()).await.expect("a token");
     assert_eq!(token.secret().expose(), "KANARIE-1");
-    token.expires_at().expect("an end")
+    token.expires_at().expect("an expiry")
 }
 
 #[tokio::test]
@@ -119,15 +121,14 @@ async fn final_error_with_status_200_is_a_refusal() {
     let answer = json!({ "errorCode": "AUTH_INVALID", "errorMessage": "KANARIE is wrong\u{1b}[2J", "access_token": "x" });
     let world = World::new();
     let server = RecordingServer::returning(200, &answer.to_string()).await;
-    let keys = "error = \"errorCode\"\nerror_final = [\"AUTH_INVALID\"]";
+    let toml = config(&server, "error = \"errorCode\"\nerror_final = [\"AUTH_INVALID\"]");
     for _ in 0..3 {
-        let broker = broker(&world, &server, keys);
-        let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("refused");
+        let error = crate::token(&world, &toml).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         assert!(!error.to_string().contains("KANARIE") && !error.to_string().contains('\u{1b}'), "{error}");
     }
     assert_eq!(server.requests().len(), 1, "a wrong password is tried once");
-    let error = broker(&world, &server, keys).login(World::NAME, Login::Usual).await;
+    let error = broker(&world, &toml).login(World::NAME, Login::Usual).await;
     let error = error.expect_err("refused").to_string();
     assert!(error.contains("AUTH_INVALID") && error.contains("[redacted] is wrong"), "{error}");
 }
@@ -146,15 +147,11 @@ async fn unlisted_error_with_status_200_is_transient() {
         let world = World::new();
         let server = RecordingServer::returning(200, answer).await;
         for n in 1..3 {
-            let error = broker(&world, &server, keys).token(World::NAME, &TokenRequest::new()).await;
-            let error = error.expect_err(answer);
+            let error = crate::token(&world, &config(&server, keys)).await.expect_err(answer);
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{keys} {answer}: {error}");
             assert!(error.to_string().contains("RATE_LIMIT"), "{error}");
-            assert!(
-                error.hint().is_some_and(|hint| hint.to_string().contains("login.error_final")),
-                "{error}"
-            );
-            assert_eq!(server.requests().len(), n, "another request");
+            assert!(error.hint().expect("a hint").to_string().contains("login.error_final"), "{error}");
+            assert_eq!(server.requests().len(), n, "each call sends a request");
         }
     }
 }
@@ -197,55 +194,41 @@ async fn error_kind_depends_on_response_status_and_body() {
         ("", 429, r#"{"message":"no"}"#, ErrorKind::Unavailable),
     ] {
         let server = RecordingServer::returning(status, body).await;
-        let error =
-            broker(&World::new(), &server, keys).login(World::NAME, Login::Usual).await.expect_err("no");
+        let broker = broker(&World::new(), &config(&server, keys));
+        let error = broker.login(World::NAME, Login::Usual).await.expect_err(body);
         assert_eq!(error.kind(), kind, "{keys} {status} {body}: {error}");
     }
 }
 
 #[tokio::test]
 async fn only_a_refused_refresh_token_ends_the_login() {
+    let listed = "error = \"errorCode\"\nerror_final = [\"OVER\"]";
     for (keys, status, body, kind) in [
         ("", 401, "{}", ErrorKind::LoginRequired),
         ("", 400, r#"{"error":"invalid_grant"}"#, ErrorKind::LoginRequired),
         ("", 400, r#"{"message":"bad"}"#, ErrorKind::Refused),
         ("refused = [400]", 400, r#"{"message":"bad"}"#, ErrorKind::LoginRequired),
-        (
-            "error = \"errorCode\"\nerror_final = [\"OVER\"]",
-            200,
-            r#"{"errorCode":"OVER"}"#,
-            ErrorKind::LoginRequired,
-        ),
-        (
-            "error = \"errorCode\"\nerror_final = [\"OVER\"]",
-            200,
-            r#"{"errorCode":"RATE_LIMIT"}"#,
-            ErrorKind::Unavailable,
-        ),
+        (listed, 200, r#"{"errorCode":"OVER"}"#, ErrorKind::LoginRequired),
+        (listed, 200, r#"{"errorCode":"RATE_LIMIT"}"#, ErrorKind::Unavailable),
         ("error = \"errorCode\"", 200, r#"{"errorCode":"DOWN"}"#, ErrorKind::Unavailable),
         ("", 403, "<html></html>", ErrorKind::Unavailable),
     ] {
-        let world = World::new();
-        let refused = body.to_owned();
         let server = RecordingServer::start(move |request| match request.path.as_str() {
             "/login" => {
                 (200, json!({ "access_token": "KANARIE-1", "refresh_token": "KANARIE-2" }).to_string())
             }
-            _ => (status, refused.clone()),
+            _ => (status, body.to_owned()),
         })
         .await;
-        let refresh = format!(
-            "\n[refresh]\nurl = \"{}/refresh\"\nform = {{ token = \"{{refresh_token}}\" }}\n{keys}\n",
-            server.url
-        );
+        let url = &server.url;
         // Without a configured password, only the refresh token can get a new token.
         let toml = format!(
-            "[login]\nurl = \"{}/login\"\nform = {{ u = \"{{username}}\", p = \"{{password}}\" }}\n{refresh}",
-            server.url
+            "[login]\nurl = \"{url}/login\"\nform = {{ u = \"{{username}}\", p = \"{{password}}\" }}\n\
+             [refresh]\nurl = \"{url}/refresh\"\nform = {{ token = \"{{refresh_token}}\" }}\n{keys}\n"
         );
-        let mut world = world;
-        world.person = broker_testkit::TestPrompt::default().answering("ada").answering("KANARIE");
-        let broker = world.broker(provider(&world, &toml));
+        let mut world = World::new();
+        world.person = world.person.answering("ada").answering("KANARIE");
+        let broker = broker(&world, &toml);
         broker.login(World::NAME, Login::Usual).await.expect("a login");
         world.clock.advance(TimeDelta::hours(1));
         let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("no");
