@@ -1,4 +1,4 @@
-//! The requests to the service: login, refresh, mint and revoke.
+//! The requests to the service: login, refresh, mint (create a token with the login's token) and revoke.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use broker_core::{
 use serde_json::{Map, Value};
 
 use crate::LoginProvider;
-use crate::mint::{MintOptions, names};
+use crate::mint::MintOptions;
 use crate::request::Request;
 use crate::response::has_no_object;
 use crate::template::Values;
@@ -31,8 +31,8 @@ enum SendError {
 }
 
 impl LoginProvider {
-    /// Logs in. `automatic` is set if the broker logs in without a user. Then a password that the service has refused
-    /// is not sent again.
+    /// Logs in. `automatic` is set if the broker logs in without a user: then a password that the service refused
+    /// before is not sent again.
     pub(crate) async fn log_in(
         &self,
         context: &Context,
@@ -47,14 +47,14 @@ impl LoginProvider {
         if let Some((record, request)) = automatic {
             record.check_password(&fingerprint, request)?;
         }
-        let parsed = self.send(context, request, &values).await.map_err(|error| match error {
-            SendError::Problem(_, problem) => login_refused(problem, password.is_some()),
-            SendError::Error(error) => error,
-        });
-        let parsed = parsed.map_err(|error| match error.kind() {
-            // Repeated wrong passwords lock accounts, so the error contains the fingerprint of the refused password.
-            ErrorKind::Refused => error.with_secret_fingerprint(fingerprint),
-            _ => error,
+        let parsed = self.send(context, request, &values).await.map_err(|error| {
+            let error = match error {
+                SendError::Problem(_, problem) => login_refused(problem, password.is_some()),
+                SendError::Error(error) => error,
+            };
+            // Repeated wrong passwords lock accounts. The fingerprint tells the next call not to send this password.
+            let is_refused = error.kind() == ErrorKind::Refused;
+            if is_refused { error.with_secret_fingerprint(fingerprint) } else { error }
         })?;
         let account = username.map(str::to_owned).or_else(|| request.format.account(&parsed.body));
         Ok(self.update(context, request, &parsed, None)?.and_account(account))
@@ -76,23 +76,21 @@ impl LoginProvider {
             Ok(parsed) => self.update(context, request, &parsed, Some(sent)),
             Err(SendError::Error(error)) => Err(error),
             Err(SendError::Problem(response, problem)) => {
-                let ends_grant = |problem: &Problem| match problem {
-                    Problem::Refused(refusal) => request.format.ends_grant(refusal),
-                    Problem::Transient(_) => false,
-                };
+                let ends_grant =
+                    matches!(&problem, Problem::Refused(refusal) if request.format.ends_grant(refusal));
                 let salvaged = request.format.salvage_refresh_token(&response);
                 match salvaged.filter(|new| !new.same_as(sent)) {
-                    // The old refresh token may be invalid now, so the new one is saved even if the response is
-                    // malformed.
+                    // The service may have ended the old refresh token. So the new one is saved, although the
+                    // response is malformed.
                     Some(new) => Ok(RecordUpdate::grant(new, response.sent_at)),
-                    None if ends_grant(&problem) => Ok(RecordUpdate::grant_refused()),
+                    None if ends_grant => Ok(RecordUpdate::grant_refused()),
                     None => Err(problem.error("the service refused to refresh the login")),
                 }
             }
         }
     }
 
-    /// Mints a token with the login's token.
+    /// Mints a token: the mint request contains the login's token.
     pub(crate) async fn mint(
         &self,
         context: &Context,
@@ -112,9 +110,10 @@ impl LoginProvider {
             secrets: self.secrets_of(context, request).await?,
             ..Values::default()
         };
+        let failed = |error| Err(mint_error(error, options, &name));
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // The service refused the login's token. Unless that token is new, the broker drops it and repeats the exchange.
+            // The service refused the login's token. If that token is not new, the broker gets another one and calls again.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if request.format.rejects_token(&refusal)
                     && login_token.issued_at() <= context.began_at() =>
@@ -122,13 +121,12 @@ impl LoginProvider {
                 return Ok(RecordUpdate::drop_token(&self.login_key));
             }
             Err(SendError::Problem(_, problem)) => {
-                let error = problem.error("the service refused to create a token");
-                return Err(mint_error(error, options, &name));
+                return failed(problem.error("the service refused to create a token"));
             }
-            Err(SendError::Error(error)) => return Err(mint_error(error, options, &name)),
+            Err(SendError::Error(error)) => return failed(error),
         };
         let Some(secret) = request.format.token(&body) else {
-            return Err(mint_error(request.format.missing_token(&request.sample_url()), options, &name));
+            return failed(request.format.missing_token(&request.sample));
         };
         let lifetime = expiry.map(|at| at - response.sent_at).or(self.lifetime_of(request));
         let mut token = request.format.token_from(&response, &body, secret, lifetime);
@@ -151,18 +149,16 @@ impl LoginProvider {
 
     /// Revokes the login at the service, if a `revoke` request is configured.
     pub(crate) async fn revoke_login(&self, context: &Context, record: &Record) -> Result<Revoked> {
-        let left = match names(record).as_slice() {
-            [] => None,
-            names => Some(format!(
-                "these minted tokens stay valid unless you delete them at the service: {}",
-                names.join(", ")
-            )),
+        let name = |details: &Map<String, Value>| Some(sanitize(details.get("name")?.as_str()?));
+        let names: Vec<_> = record.details().filter_map(name).collect();
+        let left = (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            format!("these minted tokens stay valid unless you delete them at the service: {names}")
+        });
+        let not_revoked = |why: &str| {
+            let note = left.iter().fold(why.to_owned(), |note, left| format!("{note}; {left}"));
+            Ok(Revoked { revoked: false, note: Some(note) })
         };
-        let note = |note: &str| match &left {
-            Some(left) => Some(format!("{note}; {left}")),
-            None => Some(note.to_owned()),
-        };
-        let not_revoked = |why: &str| Ok(Revoked { revoked: false, note: note(why) });
         let Some(request) = &self.requests.revoke else {
             return not_revoked("no `revoke` request is configured: tokens stay valid until they expire");
         };
@@ -178,7 +174,7 @@ impl LoginProvider {
         let values = Values { username, refresh_token, token, secrets, ..Values::default() };
         match self.send(context, request, &values).await {
             Ok(_) => Ok(Revoked { revoked: true, note: left }),
-            // The body of a successful revocation is often empty or one word, not a JSON object.
+            // Services often confirm a revocation with an empty body or one word, which are not JSON objects.
             Err(SendError::Problem(response, _))
                 if (200..300).contains(&response.status) && has_no_object(&response) =>
             {
@@ -205,14 +201,14 @@ impl LoginProvider {
         let (filled, pair) = request.fill(values).map_err(SendError::Error)?;
         let response = context.send(&filled).await.map_err(SendError::Error)?;
         let secrets: Vec<_> = values.secrets().into_iter().chain(&pair).collect();
-        match request.format.read(&response, &request.sample_url(), &secrets) {
+        match request.format.read(&response, &request.sample, &secrets) {
             Ok(body) => Ok(Parsed { response, body }),
             Err(problem) => Err(SendError::Problem(response, problem)),
         }
     }
 
-    /// Converts the response to a login or a refresh. A new refresh token is saved even if the response contains no
-    /// token, because the old one may be invalid.
+    /// Converts the response to a login or a refresh. A new refresh token is saved even if the response has no access
+    /// token, because the service may have ended the old refresh token. `sent` is the refresh token of the request.
     fn update(
         &self,
         context: &Context,
@@ -224,7 +220,7 @@ impl LoginProvider {
         let refresh_token = self.requests.refresh.as_ref().and_then(|_| request.format.refresh_token(body));
         let is_new = refresh_token.as_ref().is_some_and(|new| !sent.is_some_and(|sent| new.same_as(sent)));
         if token.is_none() && !is_new {
-            return Err(request.format.missing_token(&request.sample_url()));
+            return Err(request.format.missing_token(&request.sample));
         }
         let mut update = RecordUpdate::default();
         if let Some(token) = token {
@@ -272,7 +268,7 @@ impl LoginProvider {
     }
 }
 
-/// The reserved scope of a login token that only mints other tokens. No caller can request this scope.
+/// The reserved scope of a login's token that only mints other tokens. No caller can request this scope.
 pub(crate) fn login_only_key() -> ScopeKey {
     ScopeKey::new(["(login)"])
 }
@@ -289,12 +285,9 @@ fn login_refused(problem: Problem, has_password: bool) -> Error {
 
 /// Adds a hint if the service may have created a token although the request failed.
 fn mint_error(error: Error, options: &MintOptions, name: &str) -> Error {
-    let is_unknown = error.kind() == ErrorKind::Unavailable && error.retry_after().is_none();
-    if is_unknown && options.has_name {
-        let name = sanitize(name);
-        return error.with_hint(format!(
-            "try again; the account at the service may already have a token named {name}"
-        ));
+    if error.kind() != ErrorKind::Unavailable || error.retry_after().is_some() || !options.has_name {
+        return error;
     }
-    error
+    let name = sanitize(name);
+    error.with_hint(format!("try again; the account at the service may already have a token named {name}"))
 }

@@ -3,13 +3,13 @@
 use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
 use serde_json::{Map, Value};
 
-/// The key of the fingerprint in a token's details.
+/// The key in a token's details under which the fingerprint is stored.
 const DETAIL: &str = "tables";
 
 /// The configuration keys that do not change which token the service returns.
 const IGNORED: [&str; 4] = ["account", "error", "error_final", "refused"];
 
-/// The fingerprints that tokens of the login and minted tokens store.
+/// The fingerprints that a record stores with tokens: one with the login's token, one with minted tokens.
 pub(crate) struct TableFingerprints {
     login: String,
     mint: String,

@@ -48,13 +48,10 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let others = [&requests.refresh, &requests.mint, &requests.revoke].into_iter().flatten();
     let others: Vec<_> = others.map(Request::path).collect();
     let issuer = Issuer {
-        kind: KIND.name.to_owned(),
-        flow: "login".to_owned(),
-        endpoint: requests.login.endpoint(),
-        client_id: None,
-        // Includes the other URLs, because a changed URL must not receive the tokens of an earlier login.
+        // The audience contains the other URLs, because a changed URL must not receive the tokens of an earlier login.
         audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
         secret_fingerprint: secret_fingerprint(&config, &requests, settings),
+        ..Issuer::new(KIND.name, "login", &requests.login.endpoint())
     };
     let mint_options = requests.mint.as_ref().map(|mint| MintOptions::of(mint, lifetime));
     let login_key = match &mint_options {
@@ -76,7 +73,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     }))
 }
 
-/// Fingerprints the secrets that identify the account. Without a username, the password is one of them.
+/// Fingerprints the secrets that identify the account. Without a username, the password identifies the account.
 fn secret_fingerprint(config: &Config, requests: &Requests, settings: &Settings<'_>) -> Option<String> {
     let (login, env) = (&requests.login, settings.env());
     let salt = login.endpoint();
@@ -128,7 +125,7 @@ impl Provider for LoginProvider {
     }
 
     fn hosts(&self) -> Vec<String> {
-        vec![self.requests.login.host()]
+        vec![self.requests.login.sample.host()]
     }
 
     fn sources(&self) -> Vec<String> {
@@ -150,7 +147,7 @@ impl Provider for LoginProvider {
     }
 
     fn spends_grant(&self, record: &Record, request: &TokenRequest, now: DateTime<Utc>) -> bool {
-        // The login's token may expire before the exchange starts, which then needs the refresh token.
+        // The login's token may expire before the exchange starts. Then the exchange needs the refresh token.
         self.mint_inputs(record, request, now + EXCHANGE_DELAY).is_none()
             && self.requests.refresh.is_some()
             && record.usable_grant().is_some()
@@ -226,8 +223,8 @@ impl Provider for LoginProvider {
 }
 
 impl LoginProvider {
-    /// Returns the mint request and the login's token, if the requested token is minted and the login's token is
-    /// valid.
+    /// Returns the mint request and the login's token, if the requested token needs a mint request and the login's
+    /// token is valid.
     fn mint_inputs<'a>(
         &'a self,
         record: &'a Record,

@@ -1,12 +1,12 @@
-//! The options of minted tokens: scopes, lifetime and name.
+//! The options of minted tokens: scopes, lifetime and name. To mint a token is to create it with the login's token.
 
 use std::time::Duration;
 
 use broker_core::{
-    Error, ErrorCode, Hint, Lifetime, Pattern, Record, RequestPart, Result, TokenRequest, refuse_derived,
-    refuse_lifetime, refuse_scopes, sanitize,
+    Error, ErrorCode, Hint, Lifetime, Pattern, RequestPart, Result, TokenRequest, refuse_derived,
+    refuse_lifetime, refuse_scopes,
 };
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 
 use crate::request::Request;
 use crate::template::Placeholder;
@@ -28,20 +28,19 @@ pub(crate) struct MintOptions {
 
 impl MintOptions {
     pub(crate) fn of(mint: &Request, lifetime: Option<TimeDelta>) -> Self {
-        let placeholders = mint.all_placeholders();
-        let pattern = |placeholder: &&Placeholder| match placeholder {
+        let pattern = |(_, placeholder): (String, &Placeholder)| match placeholder {
             Placeholder::Expires(pattern) => Some(pattern.clone()),
             _ => None,
         };
         Self {
             scopes: mint.scopes.clone(),
-            expires: placeholders.iter().find_map(pattern),
-            has_name: placeholders.contains(&&Placeholder::Name),
+            expires: mint.placeholders().into_iter().find_map(pattern),
+            has_name: mint.uses(&Placeholder::Name),
             lifetime: mint.format.lifetime.or(lifetime).unwrap_or(DEFAULT_LIFETIME),
         }
     }
 
-    /// Whether the requested token is minted. Otherwise the caller gets the login's token.
+    /// Whether a mint request creates the requested token. Otherwise the caller gets the login's token.
     pub(crate) fn covers(&self, request: &TokenRequest) -> bool {
         self.scopes.is_empty() || !request.scopes().is_empty()
     }
@@ -52,25 +51,20 @@ impl MintOptions {
         if self.scopes.is_empty() {
             refuse_scopes(request)?;
         }
-        let is_known = |scope: &&str| self.scopes.iter().any(|known| known == scope);
-        if let Some(unknown) = request.scopes().iter().find(|scope| !is_known(scope)) {
-            let known = self.scopes.join("`, `");
-            let message = format!("unknown scope `{unknown}`: this provider has `{known}`");
+        let known = || self.scopes.join("`, `");
+        let is_unknown = |scope: &&str| !self.scopes.iter().any(|known| known == scope);
+        if let Some(unknown) = request.scopes().iter().find(is_unknown) {
+            let message = format!("unknown scope `{unknown}`: this provider has `{}`", known());
             return Err(Error::new(ErrorCode::ScopeUnsupported, message));
         }
-        if !self.covers(request) {
-            let part = match (request.asked_lifetime(), request.asked_name()) {
-                (None, None) => None,
-                (Some(_), _) => Some((RequestPart::Lifetime, "lifetime")),
-                (None, Some(_)) => Some((RequestPart::Name, "name")),
-            };
-            if let Some((part, name)) = part {
-                let known = self.scopes.join("`, `");
-                let message = format!("only tokens with a scope can have a {name}; the scopes are `{known}`");
-                return Err(
-                    Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part))
-                );
-            }
+        let extra = match (request.asked_lifetime(), request.asked_name()) {
+            (None, None) => None,
+            (Some(_), _) => Some((RequestPart::Lifetime, "lifetime")),
+            (None, Some(_)) => Some((RequestPart::Name, "name")),
+        };
+        if let Some((part, name)) = extra.filter(|_| !self.covers(request)) {
+            let message = format!("only tokens with a scope can have a {name}; the scopes are `{}`", known());
+            return Err(Error::new(ErrorCode::RequestUnsupported, message).with_hint(Hint::LeaveOut(part)));
         }
         if self.expires.is_none() && request.asked_lifetime().is_some() {
             return refuse_lifetime(request);
@@ -118,17 +112,7 @@ impl MintOptions {
             }
         };
         let after = if request.asked_ttl().is_some() { min_end.date_naive() } else { today };
-        Ok(Some(start_of(day.ok_or_else(too_late)?.max(after.succ_opt().ok_or_else(too_late)?))))
+        let day = day.ok_or_else(too_late)?.max(after.succ_opt().ok_or_else(too_late)?);
+        Ok(Some(day.and_time(NaiveTime::MIN).and_utc()))
     }
-}
-
-fn start_of(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(chrono::NaiveTime::MIN).and_utc()
-}
-
-/// Returns the names of the minted tokens in a record.
-pub(crate) fn names(record: &Record) -> Vec<String> {
-    let name =
-        |details: &serde_json::Map<String, serde_json::Value>| Some(sanitize(details.get("name")?.as_str()?));
-    record.details().filter_map(name).collect()
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::json::{Node, ZeroizingJson};
 use crate::response::ResponseFormat;
-use crate::table::{Auth, Role, Table, Verb};
+use crate::table::{Auth, Role, Table};
 use crate::template::{Placeholder, Template, Values};
 
 impl Role {
@@ -40,7 +40,7 @@ pub(crate) struct Request {
     method: Method,
     url: Template,
     /// The URL with sample values instead of secrets, for messages.
-    sample: ServiceUrl,
+    pub(crate) sample: ServiceUrl,
     query: Vec<(String, Template)>,
     headers: Vec<(String, Template)>,
     body: Body,
@@ -67,10 +67,10 @@ impl Request {
             (Some(_), Some(_)) => {
                 return Err(SettingsError::new(key("form"), "a request cannot have both `json` and `form`"));
             }
-            (Some(_), _) | (_, Some(_)) if table.method != Verb::Post => {
-                let name = role.key();
+            (Some(_), _) | (_, Some(_)) if table.method != Method::Post => {
+                let query = key("query");
                 let message =
-                    format!("only a POST request has a body: use `{name}.query` for the fields, or POST");
+                    format!("only a POST request has a body: use `{query}` for the fields, or POST");
                 return Err(SettingsError::new(key("method"), message));
             }
             (Some(json), None) => Body::Json(Node::of(Value::Object(json.0), &key("json"))?),
@@ -93,7 +93,7 @@ impl Request {
         let sample = sample(&url).map_err(invalid_url)?;
         let query = texts(std::mem::take(&mut table.query), &key("query"))?;
         let headers = headers(std::mem::take(&mut table.headers), &key("headers"), table.auth)?;
-        let (method, auth) = (table.method.method(), table.auth);
+        let (method, auth) = (table.method, table.auth);
         let scopes = table.scopes.take().map(|scopes| scopes.0);
         if scopes.is_some() && role != Role::Mint {
             return Err(SettingsError::new(key("scopes"), "the key `scopes` is only allowed in `mint`"));
@@ -132,7 +132,7 @@ impl Request {
     }
 
     /// Returns each placeholder with its configuration key.
-    fn placeholders(&self) -> Vec<(String, &Placeholder)> {
+    pub(crate) fn placeholders(&self) -> Vec<(String, &Placeholder)> {
         let mut all: Vec<_> = self.url.placeholders().map(|it| ("url".to_owned(), it)).collect();
         let form: &[_] = if let Body::Form(form) = &self.body { form } else { &[] };
         for (part, texts) in [("query", &*self.query), ("headers", &*self.headers), ("form", form)] {
@@ -146,7 +146,7 @@ impl Request {
         all
     }
 
-    fn uses(&self, wanted: &Placeholder) -> bool {
+    pub(crate) fn uses(&self, wanted: &Placeholder) -> bool {
         self.placeholders().iter().any(|(_, placeholder)| *placeholder == wanted)
     }
 
@@ -179,26 +179,14 @@ impl Request {
         self.uses(&Placeholder::RefreshToken)
     }
 
-    pub(crate) fn all_placeholders(&self) -> Vec<&Placeholder> {
-        self.placeholders().into_iter().map(|(_, placeholder)| placeholder).collect()
-    }
-
-    /// Returns the URL with sample values instead of secrets, for messages.
-    pub(crate) fn sample_url(&self) -> ServiceUrl {
-        self.sample.clone()
-    }
-
     /// Returns the configured URL, which identifies the issuer of stored tokens.
     pub(crate) fn endpoint(&self) -> String {
         self.url.source()
     }
 
+    /// Returns the configured URL without the query.
     pub(crate) fn path(&self) -> String {
         self.url.source().split('?').next().unwrap_or_default().to_owned()
-    }
-
-    pub(crate) fn host(&self) -> String {
-        self.sample.host()
     }
 
     /// Inserts the values into the request. Also returns the HTTP Basic credentials, to redact them in errors.
@@ -298,23 +286,22 @@ fn basic(values: &Values<'_>) -> Result<Secret> {
 /// The error for a username that contains the separator of RFC 7617 section 2.
 pub(crate) const NO_COLON: &str = "HTTP Basic does not allow a colon in the username";
 
-/// Sample values for a placeholder that is not a secret, and for a secret.
-const SAMPLE: (&str, &str) = ("x", "0-a-secret-0");
+/// The sample value of a placeholder that is a secret.
+const SECRET_SAMPLE: &str = "0-a-secret-0";
 
-/// Inserts sample values. Fails if a value could change the host, or if the path contains secrets.
+/// Replaces placeholders by sample values. Fails if a value could change the host, or if the path contains secrets.
 fn sample(url: &Template) -> Result<ServiceUrl, String> {
-    let (head, _) =
-        url.source().split_once('{').map(|(head, tail)| (head.to_owned(), tail.to_owned())).unzip();
+    let source = url.source();
     let names_host = |head: &str| head.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
-    if head.is_some_and(|head| !names_host(&head)) {
+    if source.split_once('{').is_some_and(|(head, _)| !names_host(head)) {
         return Err("placeholders are only allowed in the path and the query".to_owned());
     }
     let value = |placeholder: &Placeholder| {
-        Ok(Zeroizing::new(if placeholder.is_secret() { SAMPLE.1 } else { SAMPLE.0 }.to_owned()))
+        Ok(Zeroizing::new(if placeholder.is_secret() { SECRET_SAMPLE } else { "x" }.to_owned()))
     };
     let text = url.map(value).map_err(|error| error.message().to_owned())?;
     let sample = ServiceUrl::parse(&text)?;
-    if path(&sample).contains(SAMPLE.1) {
+    if path(&sample).contains(SECRET_SAMPLE) {
         return Err(
             "the path must not contain secrets, because messages show it: use `query`, `headers` or the body"
                 .to_owned(),

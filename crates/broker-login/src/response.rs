@@ -93,8 +93,9 @@ impl ResponseFormat {
         }
         let error = response.json().and_then(|object| self.error_in(&object));
         let result = match error {
+            // `read_object` reads errors in the format of RFC 6749.
             Some(error) if !response.is_html() => {
-                read_object(&with_usual_error(response, &error), from, secrets)
+                read_object(&with_body(response, error.to_string().into_bytes()), from, secrets)
             }
             _ if self.is_bare_refusal(response) => {
                 read_object(&with_body(response, b"{}".to_vec()), from, secrets)
@@ -247,11 +248,6 @@ fn parse(response: &HttpResponse) -> Option<Value> {
 /// Whether the body is neither a web page nor the beginning of a JSON object.
 pub(crate) fn has_no_object(response: &HttpResponse) -> bool {
     !response.is_html() && !response.body.trim_ascii_start().starts_with(b"{")
-}
-
-/// Replaces the body by the error in the format of RFC 6749, which [`read_object`] reads.
-fn with_usual_error(response: &HttpResponse, error: &Value) -> HttpResponse {
-    with_body(response, error.to_string().into_bytes())
 }
 
 fn with_body(response: &HttpResponse, body: Vec<u8>) -> HttpResponse {

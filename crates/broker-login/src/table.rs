@@ -26,8 +26,8 @@ impl Role {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Table {
-    #[serde(default)]
-    pub(crate) method: Verb,
+    #[serde(default = "post", with = "Verb")]
+    pub(crate) method: Method,
     pub(crate) url: Option<String>,
     pub(crate) json: Option<Fields>,
     pub(crate) form: Option<Fields>,
@@ -52,23 +52,17 @@ pub(crate) struct Table {
     pub(crate) scopes: Option<Words>,
 }
 
-#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum Verb {
-    #[default]
+/// The HTTP methods as the configuration writes them.
+#[derive(Deserialize)]
+#[serde(remote = "Method", rename_all = "UPPERCASE")]
+enum Verb {
     Post,
     Get,
     Delete,
 }
 
-impl Verb {
-    pub(crate) fn method(self) -> Method {
-        match self {
-            Self::Post => Method::Post,
-            Self::Get => Method::Get,
-            Self::Delete => Method::Delete,
-        }
-    }
+fn post() -> Method {
+    Method::Post
 }
 
 /// How a request authenticates.

@@ -8,8 +8,10 @@ use axum::extract::{self, Request};
 use axum::response::Response;
 use broker_testkit::Seen;
 
+type Respond = dyn Fn(&Seen) -> (u16, String) + Send + Sync;
+
 struct State {
-    respond: Box<dyn Fn(&Seen) -> (u16, String) + Send + Sync>,
+    respond: Box<Respond>,
     requests: Mutex<Vec<Seen>>,
 }
 
