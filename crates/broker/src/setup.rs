@@ -142,21 +142,17 @@ impl Setup {
     /// Returns the configuration files and whether each exists. Later files win.
     #[must_use]
     pub fn config_files(&self) -> Vec<(PathBuf, bool)> {
-        let paths = match self.files() {
-            Files::Named(file) => vec![file],
-            Files::Default { system, user } => [Some(system), user].into_iter().flatten().collect(),
-        };
-        paths.into_iter().map(|path| (path.clone(), path.exists())).collect()
+        self.files().paths.into_iter().map(|path| (path.clone(), path.exists())).collect()
     }
 
     fn files(&self) -> Files {
         let named = self.config_file.clone().or_else(|| self.env.var("BROKER_CONFIG").map(PathBuf::from));
-        match named {
-            Some(file) => Files::Named(file),
-            None => {
-                Files::Default { system: PathBuf::from("/etc/broker/providers.toml"), user: self.user_file() }
-            }
+        if let Some(file) = named {
+            return Files { paths: vec![file], is_named: true };
         }
+        let user = platform::config_folder(self.env.as_ref()).map(|dir| dir.join("broker/providers.toml"));
+        let system = PathBuf::from("/etc/broker/providers.toml");
+        Files { paths: [Some(system), user].into_iter().flatten().collect(), is_named: false }
     }
 
     /// Returns the folder where records are stored.
@@ -215,10 +211,6 @@ impl Setup {
     #[expect(clippy::unused_self, reason = "the feature `file` needs it")]
     fn default_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
         Err(Error::failed("the setup has no record store: call `Setup::store`, or enable the feature `file`"))
-    }
-
-    fn user_file(&self) -> Option<PathBuf> {
-        Some(platform::config_folder(self.env.as_ref())?.join("broker/providers.toml"))
     }
 }
 

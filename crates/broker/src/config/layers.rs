@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use broker_core::{Env, Error, ErrorCode, Hint, Kind, Result};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider, Source};
 
-use super::file;
 use super::parts::Parts;
 use super::source_span::{Mark, SourceSpan};
+use super::{ConfigWarning, file};
 
 /// The configuration of the built-in providers. The file is also the commented example for users.
 pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
@@ -22,11 +22,11 @@ const PREFIX: &str = "BROKER_PROVIDERS__";
 /// Files up to this many bytes are parsed whole, so that all their mistakes are reported.
 const SHORT: usize = 8 * 1024;
 
-pub(crate) enum Files {
-    /// The file that the user named, which replaces the default files.
-    Named(PathBuf),
-    /// The system's and the user's file. Each is optional.
-    Default { system: PathBuf, user: Option<PathBuf> },
+/// The configuration files. A later file wins.
+pub(crate) struct Files {
+    pub(crate) paths: Vec<PathBuf>,
+    /// Whether the user named the file. A named file must exist; default files are optional.
+    pub(crate) is_named: bool,
 }
 
 pub(super) struct Text {
@@ -39,23 +39,15 @@ struct Layer {
     values: Dict,
 }
 
-pub(super) struct Joined {
+/// All layers, merged.
+pub(super) struct Merged {
     pub(super) figment: Figment,
     /// The environment variables that set keys of providers.
     pub(super) variables: Vec<(String, String)>,
     /// The providers that environment variables configure.
     pub(super) in_env: BTreeSet<String>,
-    /// The keys that are set under an old name.
-    pub(super) renamed: Vec<Renamed>,
-}
-
-/// A key that is set under its old name.
-pub(super) struct Renamed {
-    pub(super) provider: String,
-    pub(super) old: &'static str,
-    pub(super) new: &'static str,
-    /// The file or the environment variable that sets the key.
-    pub(super) origin: String,
+    /// A warning for each key that is set under an old name.
+    pub(super) renamed: Vec<ConfigWarning>,
 }
 
 impl Provider for Layer {
@@ -68,24 +60,18 @@ impl Provider for Layer {
     }
 }
 
-/// Reads the configuration files. A file that the user named must exist; default files are optional.
-pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
-    let (paths, is_named): (Vec<&Path>, bool) = match files {
-        Files::Named(path) => (vec![path], true),
-        Files::Default { system, user } => {
-            ([Some(system), user.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect(), false)
-        }
-    };
+/// Reads the configuration files.
+pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<Text>> {
     let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
     let mut texts = Vec::new();
     for path in paths {
-        match file::read(path, is_named) {
-            Ok(text) => texts.push(Text { path: path.to_owned(), text }),
-            Err(error) if !is_named && is_absent(error.kind()) => {}
+        match file::read(path, *is_named) {
+            Ok(text) => texts.push(Text { path: path.clone(), text }),
+            Err(error) if !*is_named && is_absent(error.kind()) => {}
             Err(error) => {
                 let why = format!("cannot read {}: {error}", path.display());
                 let error = Error::new(ErrorCode::ConfigUnreadable, why).with_source(error);
-                return Err(if is_named { error.with_hint(Hint::CorrectConfigPath) } else { error });
+                return Err(if *is_named { error.with_hint(Hint::CorrectConfigPath) } else { error });
             }
         }
     }
@@ -93,12 +79,12 @@ pub(super) fn read(files: &Files) -> Result<Vec<Text>> {
 }
 
 /// Merges the layers. With `only`, parses just the tables of these providers in long files.
-pub(super) fn join(
+pub(super) fn merge(
     texts: &[Text],
     env: &dyn Env,
     kinds: &[Kind],
     only: Option<&BTreeSet<String>>,
-) -> Result<Joined> {
+) -> Result<Merged> {
     let built_in = values(BUILT_IN, only).map_err(|error| Error::failed(error.to_string()))?;
     let mut layers = vec![Layer { metadata: Metadata::named("built in"), values: built_in }];
     for Text { path, text } in texts {
@@ -122,11 +108,11 @@ pub(super) fn join(
     let renamed = rename_keys(&mut layers, kinds);
     replace_secrets_whole(&mut layers);
     let figment = layers.into_iter().fold(Figment::new(), Figment::merge);
-    Ok(Joined { figment, variables, in_env, renamed })
+    Ok(Merged { figment, variables, in_env, renamed })
 }
 
-/// Replaces old key names with the new ones. If one layer has both, the value of the new name wins.
-fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<Renamed> {
+/// Replaces old key names with the new ones. If one layer has both names, the value of the new name wins.
+fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<ConfigWarning> {
     let mut renamed = Vec::new();
     for kind in kinds.iter().filter(|kind| !kind.renamed.is_empty()) {
         let has_old_key = |name: &str, layer: &Layer| {
@@ -153,7 +139,8 @@ fn rename_keys(layers: &mut [Layer], kinds: &[Kind]) -> Vec<Renamed> {
                 for (old, new) in kind.renamed {
                     let Some(value) = table.remove(*old) else { continue };
                     table.entry((*new).to_owned()).or_insert(value);
-                    renamed.push(Renamed { provider: name.clone(), old, new, origin: origin.clone() });
+                    let (origin, provider) = (origin.clone(), name.clone());
+                    renamed.push(ConfigWarning::KeyRenamed { origin, provider, old, new });
                 }
             }
         }
@@ -247,11 +234,16 @@ fn remove_replaced(lower: &mut Dict, upper: &Dict) {
 }
 
 /// Whether a table is the source of a secret, such as `{ env = "NAME" }`.
-pub(super) fn is_secret_table(table: &Dict) -> bool {
+fn is_secret_table(table: &Dict) -> bool {
     let is_source = |(key, value): (&String, &Value)| match key.as_str() {
         "env" | "file" => value.as_str().is_some(),
         "command" => value.as_dict().is_none(),
         _ => false,
     };
     !table.is_empty() && table.iter().all(is_source)
+}
+
+/// Whether the value of `key` is the source of one secret. The table `secrets` contains several sources.
+pub(super) fn is_source(key: &str, table: &Dict) -> bool {
+    key != "secrets" && table.len() == 1 && is_secret_table(table)
 }

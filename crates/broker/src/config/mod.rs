@@ -6,7 +6,6 @@ mod from;
 mod layers;
 mod parts;
 mod problems;
-mod secrets;
 mod show;
 mod source_span;
 mod store;
@@ -16,7 +15,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use broker_core::{Entry, Env, Error, ErrorCode, Kind, ProviderRegistry, Result, Settings, is_provider_name};
-use figment::Figment;
 use figment::value::{Dict, Value};
 
 use crate::suggestion;
@@ -24,7 +22,7 @@ use crate::withheld::Withholding;
 
 use common_keys::COMMON_KEYS;
 pub(crate) use layers::Files;
-use layers::{Joined, Renamed, Text};
+use layers::{Merged, Text};
 pub use show::{Configured, Setting};
 use source_span::Mark;
 pub use store::StoreConfig;
@@ -39,11 +37,9 @@ const SECRET_FORMS: &str =
 
 /// The configuration: the providers, their kinds, and the origin of each value.
 pub struct Config {
-    figment: Figment,
+    merged: Merged,
+    /// The tables of the providers.
     providers: Dict,
-    /// The providers that environment variables configure.
-    in_env: BTreeSet<String>,
-    renamed: Vec<Renamed>,
     texts: Vec<Text>,
     kinds: Vec<Kind>,
     pub(crate) store: StoreConfig,
@@ -59,28 +55,27 @@ impl Config {
         mut only: Option<BTreeSet<String>>,
     ) -> Result<Self> {
         let texts = layers::read(files)?;
-        let Joined { figment, variables, in_env, renamed } =
-            layers::join(&texts, env.as_ref(), &kinds, only.as_ref())?;
+        let merged = layers::merge(&texts, env.as_ref(), &kinds, only.as_ref())?;
         // The files are parsed again only if one sets `store`, because errors need the line number of `store`.
-        let with_key = if figment.contains("store") { texts.as_slice() } else { &[] };
+        let with_key = if merged.figment.contains("store") { texts.as_slice() } else { &[] };
         let store = StoreConfig::read(with_key, env.as_ref())?;
-        let mut config = Self { figment, providers: Dict::new(), in_env, renamed, texts, kinds, store, env };
+        let mut config = Self { merged, providers: Dict::new(), texts, kinds, store, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
-            // Tables of other providers may be incomplete. A secret without its URL could be sent to the wrong host.
+            // A long file is parsed in part, so other providers' tables may lack keys. A secret without its URL could go
+            // to a wrong host.
             config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
-            // Only a provider's kind tells which of the provider's environment variables are secrets.
-            only.extend(config.in_env.iter().cloned());
+            // Providers in environment variables are read too: only a provider's kind tells which values are secrets.
+            only.extend(config.merged.in_env.iter().cloned());
             if only.len() == before {
                 break;
             }
-            let joined = layers::join(&config.texts, config.env.as_ref(), &config.kinds, Some(only))?;
-            (config.figment, config.renamed) = (joined.figment, joined.renamed);
+            config.merged = layers::merge(&config.texts, config.env.as_ref(), &config.kinds, Some(only))?;
             config.providers = config.read_tables()?;
         }
-        let mut names = config.secret_variables(variables);
+        let mut names = config.secret_variables();
         names.extend(config.store.variables().map(str::to_owned));
         names.extend(config.env.withheld());
         config.env = Arc::new(Withholding { inner: config.env, names });
@@ -90,19 +85,20 @@ impl Config {
     /// Returns the names of all configured providers, including those whose tables were not read.
     fn all_names(&self) -> BTreeSet<String> {
         let mut names = layers::names(&self.texts);
-        names.extend(self.in_env.iter().cloned());
+        names.extend(self.merged.in_env.iter().cloned());
         names
     }
 
     /// Returns the providers' tables. Fails on unknown top-level keys and values of the wrong type.
     fn read_tables(&self) -> Result<Dict> {
         // Every layer was parsed before, so figment's own errors do not occur.
-        let all: Dict = self.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
+        let all: Dict =
+            self.merged.figment.extract().map_err(|error| Error::configuration(error.to_string()))?;
         if let Some(other) = all.keys().find(|key| !TOP_KEYS.contains(&key.as_str())) {
-            let help = suggestion(other, TOP_KEYS).map_or_else(
-                || "write `store` or a table [providers.NAME]".to_owned(),
-                |key| format!("did you mean `{key}`?"),
-            );
+            let help = match suggestion(other, TOP_KEYS) {
+                Some(key) => format!("did you mean `{key}`?"),
+                None => "write `store` or a table [providers.NAME]".to_owned(),
+            };
             let why = format!("unknown key `{other}`: {help}");
             return Err(self.wrong(ErrorCode::ConfigUnknownKey, &[other], Mark::Key, &why));
         }
@@ -161,14 +157,14 @@ impl Config {
             }
         };
         self.kinds.iter().find(|kind| kind.name == named.unwrap_or(name)).ok_or_else(|| {
-            let kinds = || self.kinds.iter().map(|kind| kind.name);
-            let known = kinds().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ");
+            let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+            let known = kinds.join("`, `");
             let Some(kind) = named else {
-                let why = format!("[providers.{name}] needs a line `kind = \"…\"`: one of {known}");
+                let why = format!("[providers.{name}] needs a line `kind = \"…\"`: one of `{known}`");
                 return self.wrong(ErrorCode::ConfigMissingKey, &["providers", name], Mark::Key, &why);
             };
-            let near = suggestion(kind, kinds()).map(|near| format!("did you mean `{near}`? "));
-            let why = format!("unknown kind `{kind}`: {}the kinds are {known}", near.unwrap_or_default());
+            let near = suggestion(kind, kinds).map(|near| format!("did you mean `{near}`? "));
+            let why = format!("unknown kind `{kind}`: {}the kinds are `{known}`", near.unwrap_or_default());
             self.wrong(ErrorCode::ConfigUnknownKind, &["providers", name, "kind"], Mark::Value, &why)
         })
     }
@@ -187,16 +183,9 @@ impl Config {
         }
         let mut entry = Entry::new(provider);
         entry.header = self.header(name, entry.header)?;
-        kind.token_variable.clone_into(&mut entry.token_variable);
-        if let Some(timeout) = timeout {
-            entry.timeout = timeout;
-        }
-        if let Some(variable) = variable {
-            entry.token_variable = variable;
-        }
-        if let Some(hosts) = hosts {
-            entry.hosts = hosts;
-        }
+        entry.timeout = timeout.unwrap_or(entry.timeout);
+        entry.token_variable = variable.unwrap_or_else(|| kind.token_variable.to_owned());
+        entry.hosts = hosts.unwrap_or(entry.hosts);
         Ok(entry)
     }
 }

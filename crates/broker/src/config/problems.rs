@@ -4,7 +4,7 @@ use broker_core::{Error, ErrorCode, Kind, Result, SettingsError, SettingsProblem
 use figment::value::{Dict, Value};
 
 use super::source_span::{Mark, SourceSpan};
-use super::{Config, SECRET_FORMS, show};
+use super::{Config, ConfigWarning, SECRET_FORMS, show};
 use crate::suggestion;
 
 const SECRET_KEYS: [&str; 3] = ["env", "file", "command"];
@@ -85,7 +85,7 @@ impl Config {
 
     /// Returns an error about a key, with the position in the last file that sets the key, or else the key's origin.
     pub(super) fn wrong(&self, code: ErrorCode, keys: &[&str], mark: Mark, why: &str) -> Error {
-        let metadata = self.figment.find_metadata(&keys.join("."));
+        let metadata = self.merged.figment.find_metadata(&keys.join("."));
         let path = metadata.and_then(|metadata| metadata.source.as_ref()?.file_path());
         // Figment names no file for a table that is merged from several files.
         let texts = self.texts.iter().rev().filter(|text| path.is_none_or(|path| text.path == path));
@@ -107,12 +107,13 @@ impl Config {
     fn written_keys<'a>(&self, keys: &[&'a str], origin: &str) -> Vec<&'a str> {
         let mut keys = keys.to_vec();
         if let ["providers", name, key, ..] = keys.as_mut_slice() {
-            let is_it = |renamed: &&super::layers::Renamed| {
-                renamed.provider == *name && renamed.new == *key && renamed.origin == origin
+            let old_name = |warning: &ConfigWarning| match warning {
+                ConfigWarning::KeyRenamed { origin: from, provider, old, new } => {
+                    (from == origin && provider == name && new == key).then_some(*old)
+                }
+                ConfigWarning::SecretReadable { .. } => None,
             };
-            if let Some(renamed) = self.renamed.iter().find(is_it) {
-                *key = renamed.old;
-            }
+            *key = self.merged.renamed.iter().find_map(old_name).unwrap_or(key);
         }
         keys
     }
@@ -120,28 +121,22 @@ impl Config {
 
 /// Returns the message for an unknown key, with a similar key or the list of known keys.
 pub(super) fn unknown_key(table: &str, key: &str, near: Option<&str>, known: &[&str]) -> String {
-    let help = near.map_or_else(
-        || {
-            format!(
-                "its keys are {}",
-                known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-            )
-        },
-        |near| format!("did you mean `{near}`?"),
-    );
+    let help = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("its keys are `{}`", known.join("`, `")),
+    };
     format!("{table} has no key `{key}`: {help}")
 }
 
 /// Rewords serde's description of the expected type for users who do not know Rust.
 fn plain_form(form: &str) -> &str {
     match form {
-        "a map" | "map with a single key" => TABLE_FORM,
-        _ if form.starts_with("struct ") => TABLE_FORM,
+        _ if form.starts_with("struct ") || form == "a map" || form == "map with a single key" => {
+            "a table: { name = \"value\" }"
+        }
         "a sequence" => "a list: [\"one\", \"two\"]",
         "a string" | "string or map" => "text",
         "a boolean" => "true or false",
         other => other,
     }
 }
-
-const TABLE_FORM: &str = "a table: { name = \"value\" }";

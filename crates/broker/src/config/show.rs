@@ -1,10 +1,9 @@
 //! Displays the merged configuration: values with their origins, secrets redacted.
 
-use broker_core::{Kind, Result};
+use broker_core::{Kind, Result, SecretSource};
 use figment::value::{Dict, Value};
 
-use super::layers::{Text, of_variable};
-use super::secrets::is_source;
+use super::layers::{Text, is_source, of_variable};
 use super::{COMMON_KEYS, Config};
 
 /// A configured provider.
@@ -56,6 +55,23 @@ impl Config {
         Ok(self.table(name)?.iter().map(setting).collect())
     }
 
+    /// Returns the key and the source of each secret of a provider, without reading the secrets.
+    pub fn secret_sources(&self, name: &str) -> Result<Vec<(String, SecretSource)>> {
+        let (kind, table) = (self.kind_of(name)?, self.table(name)?);
+        let source = |key: String, value: &Value| {
+            let value = serde_json::to_value(value).ok()?;
+            Some((key, serde_json::from_value(value).ok()?))
+        };
+        let of_key = |key: &&str| match table.get(*key) {
+            Some(Value::Dict(_, several)) if !is_source(key, several) => {
+                several.iter().filter_map(|(name, value)| source(format!("{key}.{name}"), value)).collect()
+            }
+            Some(value) => source((*key).to_owned(), value).into_iter().collect(),
+            None => Vec::new(),
+        };
+        Ok(kind.secrets.iter().flat_map(of_key).collect())
+    }
+
     /// Returns the environment variables that child processes do not get. They set keys whose values may be secrets,
     /// which [`Config::settings`] redacts.
     #[must_use]
@@ -63,12 +79,14 @@ impl Config {
         self.env.withheld()
     }
 
-    pub(super) fn secret_variables(&self, variables: Vec<(String, String)>) -> Vec<String> {
+    /// Returns the environment variables whose values may be secrets of a provider.
+    pub(super) fn secret_variables(&self) -> Vec<String> {
+        let variables = &self.merged.variables;
         if variables.is_empty() {
             return Vec::new();
         }
         let names = self.all_names();
-        let is_secret = |(variable, value): &(String, String)| {
+        let is_secret = |(variable, value): &&(String, String)| {
             let values = of_variable(variable, value.clone(), &names);
             let providers = values.as_ref().and_then(|values| values.get("providers")?.as_dict());
             providers.into_iter().flatten().any(|(name, table)| match (self.kind_of(name), table.as_dict()) {
@@ -79,12 +97,12 @@ impl Config {
                 _ => true,
             })
         };
-        variables.into_iter().filter(is_secret).map(|(variable, _)| variable).collect()
+        variables.iter().filter(is_secret).map(|(variable, _)| variable.clone()).collect()
     }
 
     /// Returns the file or the environment variable that sets a value, or `built in`.
     pub(super) fn origin(&self, keys: &[&str]) -> String {
-        let Some(metadata) = self.figment.find_metadata(&keys.join(".")) else {
+        let Some(metadata) = self.merged.figment.find_metadata(&keys.join(".")) else {
             return "built in".to_owned();
         };
         match metadata.source.as_ref().and_then(|source| source.file_path()) {
@@ -96,7 +114,7 @@ impl Config {
     /// Whether no file and no environment variable configures a provider.
     #[must_use]
     pub fn is_built_in(&self, name: &str) -> bool {
-        !self.in_env.contains(name) && self.text_with(name).is_none()
+        !self.merged.in_env.contains(name) && self.text_with(name).is_none()
     }
 
     /// Returns the last file that has the provider's table, or else the origin of the table.

@@ -80,17 +80,17 @@ impl StoreConfig {
                 let Some((name @ ("passphrase" | "key"), source)) = sources else {
                     return Err(wrong(value.span(), Mark::Secret, &format!("`store` must be {FORMS}")));
                 };
-                let read = source_of(source.get_ref()).ok_or_else(|| {
+                let json = toml::from_str::<serde_json::Value>(head).unwrap_or_default();
+                let read = serde_json::from_value(json["store"][name].clone()).map_err(|_| {
                     let why = format!("`store.{name}` must be {}", super::SECRET_FORMS);
                     wrong(source.span(), Mark::Secret, &why)
                 })?;
-                if name == "key" {
-                    self.key = Some(read);
-                    Format::Key
-                } else {
-                    self.passphrase = Some(read);
-                    Format::Passphrase
-                }
+                let (slot, format) = match name {
+                    "key" => (&mut self.key, Format::Key),
+                    _ => (&mut self.passphrase, Format::Passphrase),
+                };
+                *slot = Some(read);
+                format
             }
             // The wrong value is not shown, because it may be a passphrase.
             _ => return Err(wrong(value.span(), Mark::Secret, &format!("`store` must be {FORMS}"))),
@@ -187,28 +187,4 @@ impl Config {
         let key = format!("store.{}", self.store.name());
         is_literal.then_some(ConfigWarning::SecretReadable { file, provider: None, key })
     }
-}
-
-fn source_of(value: &DeValue<'_>) -> Option<SecretSource> {
-    let json = match value {
-        DeValue::String(text) => serde_json::Value::from(text.as_ref()),
-        DeValue::Table(table) => {
-            let list = |words: &toml::de::DeArray<'_>| {
-                words
-                    .iter()
-                    .map(|word| word.get_ref().as_str().map(serde_json::Value::from))
-                    .collect::<Option<Vec<_>>>()
-            };
-            let part = |value: &DeValue<'_>| match value {
-                DeValue::String(text) => Some(serde_json::Value::from(text.as_ref())),
-                DeValue::Array(words) => list(words).map(serde_json::Value::Array),
-                _ => None,
-            };
-            let parts =
-                table.iter().map(|(key, value)| Some((key.get_ref().to_string(), part(value.get_ref())?)));
-            serde_json::Value::Object(parts.collect::<Option<_>>()?)
-        }
-        _ => return None,
-    };
-    serde_json::from_value(json).ok()
 }

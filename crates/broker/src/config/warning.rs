@@ -7,7 +7,7 @@ use broker_core::platform;
 use figment::value::Value;
 
 use super::Config;
-use super::secrets::is_source;
+use super::layers::is_source;
 
 /// A problem of a valid configuration that the user should fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Config {
             _ => false,
         };
         let readable = |key: &&str| {
-            let metadata = self.figment.find_metadata(&format!("providers.{name}.{key}"))?;
+            let metadata = self.merged.figment.find_metadata(&format!("providers.{name}.{key}"))?;
             let file = metadata.source.as_ref()?.file_path().filter(|file| others_can_read(file))?;
             Some(ConfigWarning::SecretReadable {
                 file: file.to_owned(),
@@ -86,14 +86,10 @@ impl Config {
                 key: (*key).to_owned(),
             })
         };
-        let renamed = self.renamed.iter().filter(|renamed| renamed.provider == name);
-        let renamed = renamed.map(|renamed| ConfigWarning::KeyRenamed {
-            origin: renamed.origin.clone(),
-            provider: name.to_owned(),
-            old: renamed.old,
-            new: renamed.new,
-        });
-        secrets.iter().filter(is_literal).filter_map(readable).chain(renamed).collect()
+        let renamed = self.merged.renamed.iter().filter(
+            |warning| matches!(warning, ConfigWarning::KeyRenamed { provider, .. } if provider == name),
+        );
+        secrets.iter().filter(is_literal).filter_map(readable).chain(renamed.cloned()).collect()
     }
 }
 
