@@ -54,7 +54,7 @@ impl MintOptions {
         let known = || self.scopes.join("`, `");
         let is_unknown = |scope: &&str| !self.scopes.iter().any(|known| known == scope);
         if let Some(unknown) = request.scopes().iter().find(is_unknown) {
-            let message = format!("unknown scope `{unknown}`: this provider has `{}`", known());
+            let message = format!("unknown scope `{unknown}`: the scopes of this provider are `{}`", known());
             return Err(Error::new(ErrorCode::ScopeUnsupported, message));
         }
         let extra = match (request.asked_lifetime(), request.asked_name()) {

@@ -114,7 +114,7 @@ impl Request {
         for (part, placeholder) in self.placeholders() {
             let key = format!("{name}.{part}");
             if !self.role.allows(placeholder) {
-                let message = format!("`{name}` cannot use {}", placeholder.text());
+                let message = format!("the request `{name}` cannot contain {}", placeholder.text());
                 return Err(SettingsError::new(&key, message));
             }
             if let Placeholder::Secret(secret) = placeholder
@@ -259,9 +259,9 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
         let reserved = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
         let message = match name.to_ascii_lowercase().as_str() {
             "" => "the name of a header is empty",
-            lower if !lower.chars().all(is_allowed) => "this is not a valid header name",
+            lower if !lower.chars().all(is_allowed) => "the name of the header is not valid",
             lower if reserved.contains(&lower) => "the broker sets this header automatically",
-            "authorization" if auth != Auth::None => "`auth` sets this header",
+            "authorization" if auth != Auth::None => "the key `auth` sets this header",
             _ => continue,
         };
         return Err(SettingsError::new(format!("{key}.{name}"), message));

@@ -28,36 +28,36 @@ pub(crate) struct ResponseFormat {
 
 impl ResponseFormat {
     pub(crate) fn new(table: Table, role: Role) -> Result<Self, SettingsError> {
-        let login = matches!(role, Role::Login | Role::Refresh);
-        let token = login || role == Role::Mint;
-        for (key, is_set, is_allowed) in [
-            ("token", table.token.is_some(), token),
-            ("refresh_token", table.refresh_token.is_some(), login),
-            ("expires", table.expires.is_some(), token),
-            ("expires_as", table.expires_as.is_some(), table.expires.is_some()),
-            ("account", table.account.is_some(), role == Role::Login),
-            ("life", table.lifetime.is_some(), token),
+        let name = role.key();
+        let is_login = matches!(role, Role::Login | Role::Refresh);
+        let has_token = is_login || role == Role::Mint;
+        let unread = |key: &str| {
+            let why = format!("the broker does not read this value from the response to `{name}`");
+            Err(SettingsError::new(format!("{name}.{key}"), why))
+        };
+        for (key, path, is_read) in [
+            ("token", &table.token, has_token),
+            ("refresh_token", &table.refresh_token, is_login),
+            ("expires", &table.expires, has_token),
+            ("error", &table.error, true),
+            ("account", &table.account, role == Role::Login),
         ] {
-            if is_set && !is_allowed {
-                let name = role.key();
-                let what = match key {
-                    "expires_as" => format!("the format needs the key `{name}.expires`, which is missing"),
-                    _ => format!("the broker does not read this value from the response to `{name}`"),
-                };
-                return Err(SettingsError::new(format!("{name}.{key}"), what));
+            let Some(path) = path else { continue };
+            if !is_read {
+                return unread(key);
+            }
+            // The empty path of `token` means the whole body.
+            if path.split('.').any(str::is_empty) && !(key == "token" && path.is_empty()) {
+                let form = "keys joined by dots: \"data.token\"";
+                return Err(SettingsError::expected(format!("{name}.{key}"), form));
             }
         }
-        for (key, path) in [
-            ("token", table.token.as_ref().filter(|path| !path.is_empty())),
-            ("refresh_token", table.refresh_token.as_ref()),
-            ("expires", table.expires.as_ref()),
-            ("error", table.error.as_ref()),
-            ("account", table.account.as_ref()),
-        ] {
-            if path.is_some_and(|path| path.split('.').any(str::is_empty)) {
-                let form = "keys joined by dots: \"data.token\"";
-                return Err(SettingsError::expected(format!("{}.{key}", role.key()), form));
-            }
+        if table.lifetime.is_some() && !has_token {
+            return unread("life");
+        }
+        if table.expires_as.is_some() && table.expires.is_none() {
+            let why = format!("the format needs the key `{name}.expires`, which is missing");
+            return Err(SettingsError::new(format!("{name}.expires_as"), why));
         }
         let expires_as = table.expires_as.unwrap_or(ExpiresAs::Seconds);
         Ok(Self {
@@ -68,7 +68,7 @@ impl ResponseFormat {
             account: table.account,
             refused: table.refused.0,
             error_final: table.error_final.0,
-            name: role.key(),
+            name,
             lifetime: table.lifetime.map(|lifetime| lifetime.0),
         })
     }

@@ -87,7 +87,7 @@ impl Template {
             }
             let inside = brace.strip_prefix('{').and_then(|inside| inside.split_once('}'));
             let Some((name, after)) = inside else {
-                return Err("unmatched brace: write {{ or }} for a literal one".to_owned());
+                return Err("unmatched brace: write {{ or }} for a literal brace".to_owned());
             };
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
             pieces.push(Piece::Placeholder(Placeholder::parse(name)?));

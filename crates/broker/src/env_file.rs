@@ -10,8 +10,8 @@ use broker_core::{Env, Error, ErrorCode, Result, Secret};
 /// The prefixes of the variables that a dotenv file may set. Others, such as a proxy, are ignored.
 const FAMILIES: [&str; 3] = ["EDS_", "ES_", "CARBONMAPPER_"];
 
-/// An environment where a dotenv file sets the variables of the services' own clients. All variables of a service
-/// come from the same place, so that a secret is never combined with a URL from elsewhere.
+/// An environment where a dotenv file sets the variables of the services' own clients. If the file sets one variable
+/// of a service, all variables of this service come from the file. So a secret is never sent to a URL of another source.
 pub struct EnvFile {
     path: PathBuf,
     variables: BTreeMap<String, Secret>,

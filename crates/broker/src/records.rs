@@ -56,7 +56,7 @@ impl Records {
         self.configured
     }
 
-    /// Returns the storage format of each provider's record, or why it is unknown. Opens no sealed record.
+    /// Returns the storage format of each provider's record, or why the format is unknown. Decrypts no record.
     #[must_use]
     pub fn list(&self) -> Vec<(String, Result<StorageFormat>)> {
         let format = |name: String| {
@@ -74,7 +74,7 @@ impl Records {
     }
 
     /// Rewrites a provider's record in the configured format. An interruption leaves the old or the new record. Waits
-    /// up to 2 minutes for the lock; after a while, `notify` gets a line that names the locking process.
+    /// up to 2 minutes for the lock. If the lock is not free soon, `notify` gets a line that names the locking process.
     pub async fn migrate(&self, provider: &str, notify: impl Fn(&str) + Send) -> Result<Migrated> {
         let migrated = self.store.migrate(provider, WAIT_LIMIT, notify).await;
         migrated.map_err(|error| error.for_provider(provider))
@@ -85,7 +85,7 @@ impl Records {
     pub fn forget_unused_key(&self) -> Result<bool> {
         #[cfg(feature = "sealed")]
         if self.vault.may_have_key() {
-            // A concurrent login may be about to seal its record with this key.
+            // While operations run, the key is not removed, because a login may seal a new record with this key.
             return Ok(self.store.while_idle(|| self.vault.forget_unused())?.unwrap_or(false));
         }
         Ok(false)

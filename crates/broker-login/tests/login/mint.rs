@@ -105,7 +105,7 @@ async fn mint_request_contains_expiry_in_configured_pattern() {
 
 /// The exchange starts up to a minute after the call of `spends_grant`. The session may expire in that minute.
 #[tokio::test]
-async fn spends_grant_is_true_before_the_session_expires() {
+async fn spends_grant_is_true_shortly_before_session_expiry() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
         "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
         _ => (200, json!({ "access_token": "t" }).to_string()),

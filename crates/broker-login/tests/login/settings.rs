@@ -56,9 +56,9 @@ fn settings_error_names_the_configuration_key() {
     }
 }
 
-/// A setting in an environment variable is a text.
+/// Settings in environment variables are texts.
 #[test]
-fn settings_given_as_text_become_lists_and_tables() {
+fn text_settings_are_parsed_as_lists_and_tables() {
     let toml = format!(
         "{LOGIN}json = '{{\"user\":{{\"name\":\"{{username}}\"}}}}'\nrefused = \"400, 404\"\nheaders = '{{\"A\":\"b\"}}'\n\
          [mint]\nurl = \"https://a.example/m\"\nscopes = \"stac catalog:read\"\n"

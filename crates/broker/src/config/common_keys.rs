@@ -47,7 +47,8 @@ impl Config {
         }
     }
 
-    /// Returns the hosts that may receive the token, from `hosts`. An environment variable lists hosts with commas.
+    /// Returns the value of `hosts`: the hosts that may receive the token. In an environment variable, commas separate
+    /// the hosts.
     pub(super) fn hosts(&self, name: &str) -> Result<Option<Vec<String>>> {
         let Some(value) = self.table(name)?.get("hosts") else { return Ok(None) };
         let hosts: Option<Vec<String>> = match value {
@@ -60,8 +61,8 @@ impl Config {
         hosts.map(Some).ok_or_else(|| self.wrong_form(name, "hosts", form))
     }
 
-    /// Returns the header that carries the token. `own` is the default where `header` or `prefix` is not set.
-    pub(super) fn header(&self, name: &str, own: Header) -> Result<Header> {
+    /// Returns the header that carries the token. The provider's `default` is used unless `header` or `prefix` is set.
+    pub(super) fn header(&self, name: &str, default: Header) -> Result<Header> {
         let text = |key: &'static str, fits: fn(&str) -> bool, form: &str| match self.table(name)?.get(key) {
             None => Ok(None),
             Some(value) => match value.as_str().filter(|text| fits(text)) {
@@ -75,7 +76,7 @@ impl Config {
         let is_prefix = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
         let header = text("header", is_name, "the name of a header: \"X-Auth-Token\"")?;
         let prefix = text("prefix", is_prefix, "one word to put before the token, or empty: \"api-key\"")?;
-        let mut header = header.map_or(own, |header| match header.to_ascii_lowercase().as_str() {
+        let mut header = header.map_or(default, |header| match header.to_ascii_lowercase().as_str() {
             "authorization" => Header::default(),
             _ => Header::bare(&header),
         });
@@ -91,13 +92,13 @@ impl Config {
     }
 }
 
-/// Whether other programs act on this environment variable or print it. Such a variable must not contain a token.
+/// Whether other programs use or print this environment variable. A token must not be stored in such a variable.
 fn is_reserved(variable: &str) -> bool {
     let names = ["PATH", "HOME", "IFS", "SHELL", "PWD", "USER", "TMPDIR", "ENV", "BASH_ENV"];
     names.contains(&variable) || ["LD_", "DYLD_", "BROKER_"].iter().any(|start| variable.starts_with(start))
 }
 
-/// Whether the text is a host name or a pattern. URLs, paths and patterns that match every host are refused.
+/// Whether the text is a host name, or a pattern such as `*.example.org`. A pattern for all hosts is refused.
 fn is_host(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let name = text.strip_prefix("*.").unwrap_or(text);

@@ -11,7 +11,7 @@ use broker_core::platform;
 /// The size limit of a configuration file in bytes.
 const MAX_SIZE: u64 = 16 * 1024 * 1024;
 
-/// How long to wait for the writer of a pipe, which may ask the user for a passphrase.
+/// How long to wait for the program that writes to a pipe. The program may ask the user for a passphrase.
 const PIPE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a configuration file. A file that the user named may be a pipe (`<(…)` of a shell); a default file must be
@@ -24,8 +24,8 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<String> {
         opened => opened?,
     };
     if platform::everybody_writes(&file.metadata()?) {
-        let why =
-            format!("every user can change it, and it names programs to run: chmod o-w {}", path.display());
+        let path = path.display();
+        let why = format!("every user can change this file, which names programs to run: chmod o-w {path}");
         return Err(Error::new(ErrorKind::PermissionDenied, why));
     }
     text(file)
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path, is_named: bool) -> Result<String> {
 fn text(file: File) -> Result<String> {
     let mut text = String::new();
     match file.take(MAX_SIZE + 1).read_to_string(&mut text)? as u64 {
-        size if size > MAX_SIZE => Err(Error::new(ErrorKind::InvalidData, "it is longer than 16 MiB")),
+        size if size > MAX_SIZE => Err(Error::new(ErrorKind::InvalidData, "the file is longer than 16 MiB")),
         _ => Ok(text),
     }
 }
@@ -43,6 +43,6 @@ fn text(file: File) -> Result<String> {
 fn read_pipe(path: PathBuf) -> Result<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(File::open(path).and_then(text)));
-    let late = || Err(Error::new(ErrorKind::TimedOut, "it is a pipe, and nothing was written to it in 10 s"));
+    let late = || Err(Error::new(ErrorKind::TimedOut, "no program wrote to this pipe within 10 s"));
     receiver.recv_timeout(PIPE_TIMEOUT).unwrap_or_else(|_| late())
 }

@@ -19,7 +19,7 @@ pub(super) const BUILT_IN: &str = include_str!("../../providers.toml");
 /// Environment variables with this prefix set keys of providers: `BROKER_PROVIDERS__NAME__KEY`.
 const PREFIX: &str = "BROKER_PROVIDERS__";
 
-/// Files up to this many bytes are parsed whole, so that all their mistakes are reported.
+/// Files up to this many bytes are parsed whole. Errors in all their tables are reported.
 const SHORT: usize = 8 * 1024;
 
 /// The configuration files. A later file wins.
@@ -91,8 +91,7 @@ pub(super) fn merge(
         let only = only.filter(|_| text.len() > SHORT);
         let values = values(text, only).map_err(|error| {
             let place = SourceSpan::at(path, text, error.span().unwrap_or_default(), Mark::Syntax);
-            let why = format!("{place}: {}{}", error.message(), place.excerpt());
-            Error::new(ErrorCode::ConfigSyntax, why)
+            place.error(ErrorCode::ConfigSyntax, error.message())
         })?;
         layers.push(Layer { metadata: Metadata::from("file", Source::File(path.clone())), values });
     }
@@ -167,7 +166,7 @@ pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
         if let Some(parts) = Parts::of(text) {
             names.extend(parts.names().map(str::to_owned));
         }
-        // With an empty `only`, only a file's head is parsed, or the whole file if `Parts` cannot cut it.
+        // An empty `only` parses just the text before the first table, or the whole file if `Parts` cannot cut the file.
         names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
         names
     })
@@ -189,7 +188,8 @@ fn tables(values: &Dict) -> impl Iterator<Item = &str> {
     tables.into_iter().flat_map(|table| table.keys().map(String::as_str))
 }
 
-/// How many parts of a variable's name become nested keys. The rest becomes one key, which is reported as unknown.
+/// The maximum number of nested keys in the name of an environment variable. The rest of a longer name becomes one
+/// key, which is reported as unknown.
 const MAX_DEPTH: usize = 16;
 
 /// Reads `BROKER_PROVIDERS__NAME__KEY=VALUE` as a table. The value stays text, because digits may be a password.

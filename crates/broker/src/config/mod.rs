@@ -109,7 +109,7 @@ impl Config {
                 let why = "`providers` is not a table: write [providers.NAME]";
                 return Err(wrong(&["providers"], Mark::Value, why));
             }
-            // No requested provider is configured.
+            // None of the requested providers is configured.
             None => return Ok(Dict::new()),
         };
         for (name, value) in providers {
@@ -122,7 +122,7 @@ impl Config {
                 let why = format!("`providers.{name}` is not a table: write [providers.{name}]");
                 return Err(wrong(&["providers", name], Mark::Key, &why));
             };
-            // TOML reads `store` below a table's header as a key of that table. Records would then stay unsealed.
+            // TOML reads `store` below a table's header as a key of that table. Records would then be stored unencrypted.
             if table.contains_key("store") && !self.kinds.iter().any(|kind| kind.keys.contains(&"store")) {
                 let why = "`store` must be above all tables: move it to the top of the file";
                 return Err(wrong(&["providers", name, "store"], Mark::Key, why));

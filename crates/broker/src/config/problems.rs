@@ -94,13 +94,10 @@ impl Config {
             let written = self.written_keys(keys, &text.path.display().to_string());
             SourceSpan::of_key(&text.path, &text.text, &written, mark)
         });
-        Error::new(
-            code,
-            match place {
-                Some(place) => format!("{place}: {why}{}", place.excerpt()),
-                None => format!("{}: {why}", self.origin(keys)),
-            },
-        )
+        match place {
+            Some(place) => place.error(code, why),
+            None => Error::new(code, format!("{}: {why}", self.origin(keys))),
+        }
     }
 
     /// Returns the path of a key as the origin spells the key, which may be an old name.

@@ -1,9 +1,9 @@
 //! A position in a configuration file, shown with a caret. Values that may be secrets are left out.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use broker_core::{Error, ErrorCode};
 use toml::de::{DeTable, DeValue};
 
 /// The wrong part of a line, which decides how much of the line an error shows.
@@ -37,7 +37,7 @@ fn is_key(key: &str, before: &str) -> bool {
 impl SourceSpan {
     /// Returns the line and column of a byte range.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, mark: Mark) -> Self {
-        let start = (0..=span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let start = text.floor_char_boundary(span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
         let shown = match mark {
@@ -81,18 +81,14 @@ impl SourceSpan {
         Some(Self::at(path, text, found?, mark))
     }
 
-    /// Returns the line with carets under the wrong part.
-    pub(super) fn excerpt(&self) -> String {
-        let number = self.line.to_string();
+    /// Returns an error with the position in the file, and the line with carets under the wrong part.
+    pub(super) fn error(&self, code: ErrorCode, why: &str) -> Error {
+        let Self { path, line, column, width, shown } = self;
+        let number = line.to_string();
         let margin = " ".repeat(number.len());
-        let before = " ".repeat((self.column - 1).min(self.shown.chars().count().saturating_sub(1)));
-        let carets = "^".repeat(self.width);
-        format!("\n{margin} |\n{number} | {}\n{margin} | {before}{carets}", self.shown)
-    }
-}
-
-impl fmt::Display for SourceSpan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.path.display(), self.line, self.column)
+        let before = " ".repeat((column - 1).min(shown.chars().count().saturating_sub(1)));
+        let carets = "^".repeat(*width);
+        let excerpt = format!("{margin} |\n{number} | {shown}\n{margin} | {before}{carets}");
+        Error::new(code, format!("{}:{line}:{column}: {why}\n{excerpt}", path.display()))
     }
 }

@@ -68,8 +68,7 @@ impl StoreConfig {
             return Ok(());
         };
         let wrong = |span: Range<usize>, mark: Mark, why: &str| {
-            let place = SourceSpan::at(path, text, span, mark);
-            Error::new(ErrorCode::ConfigInvalidValue, format!("{place}: {why}{}", place.excerpt()))
+            SourceSpan::at(path, text, span, mark).error(ErrorCode::ConfigInvalidValue, why)
         };
         (self.origin, self.file) = (Some(path.display().to_string()), Some(path.clone()));
         self.format = match value.get_ref() {
@@ -125,8 +124,8 @@ impl StoreConfig {
         }
     }
 
-    /// Returns the sources of passphrase and key. Old records need both, even if `BROKER_STORE` selects another
-    /// format.
+    /// Returns the sources of passphrase and key. Records in these formats stay readable if `BROKER_STORE` selects
+    /// another format.
     #[cfg(feature = "sealed")]
     pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {
         [self.passphrase.clone(), self.key.clone()]
