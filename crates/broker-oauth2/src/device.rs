@@ -1,16 +1,16 @@
 //! The device authorization grant (RFC 8628): the user approves the login in any browser.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, Problem, Repeat, RequestSent, Result, Secret,
-    ServiceUrl, read_object, seconds,
+    Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, HttpResponse, Problem, Repeat, RequestSent,
+    Result, Secret, ServiceUrl, read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::text;
-use crate::token::Polled;
 use crate::{Approved, TokenEndpoint};
 
 /// The poll interval if the service names none (RFC 8628 section 3.2).
@@ -57,14 +57,12 @@ struct Pending {
     lost: bool,
 }
 
-enum Poll {
-    Approved(Approved),
-    /// The user has not approved the login yet. The next poll must wait at least this long.
-    Again(Duration),
-}
+/// The result of a poll: the tokens, or the shortest pause before the next poll.
+type Poll = ControlFlow<Approved, Duration>;
 
 impl DeviceFlow<'_> {
-    /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not stop the polls.
+    /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not
+    /// stop the polls.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
         let mut pending = self.begin(context).await?;
         let mut pause = pending.interval;
@@ -74,8 +72,8 @@ impl DeviceFlow<'_> {
                 return Err(pending.timed_out());
             }
             match self.poll(context, &mut pending).await? {
-                Poll::Approved(approved) => return Ok(approved),
-                Poll::Again(at_least) => {
+                Poll::Break(approved) => return Ok(approved),
+                Poll::Continue(at_least) => {
                     context.nothing_issued();
                     pause = at_least;
                 }
@@ -113,18 +111,24 @@ impl DeviceFlow<'_> {
         })
     }
 
+    /// Sends one poll (RFC 8628 section 3.4).
     async fn poll(&self, context: &Context, pending: &mut Pending) -> Result<Poll> {
-        match self.token.poll(context, &pending.device_code, self.token_fields).await {
-            Ok(polled) => {
+        let own = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            ("device_code", pending.device_code.expose()),
+        ];
+        match self.token.send(context, &[&own, self.token_fields].concat(), Repeat::Never).await {
+            Ok(response) => {
                 pending.timeouts = 0;
-                pending.read(polled)
+                pending.read(&self.token, &response)
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
                 let pause = pending.backoff(&error);
-                pending.lost |= may_have_been_answered(&error);
+                // The lost response may have contained the tokens.
+                pending.lost |= fault(&error).is_some_and(|fault| fault.sent == RequestSent::Maybe);
                 pending.fault = Some(error);
-                Ok(Poll::Again(pause))
+                Ok(Poll::Continue(pause))
             }
             Err(error) => Err(error),
         }
@@ -133,27 +137,25 @@ impl DeviceFlow<'_> {
 
 impl Pending {
     /// Reads a poll's response by its error code, because services differ in the status (Auth0 sends 403 and 429).
-    fn read(&mut self, polled: Polled) -> Result<Poll> {
-        let Polled { response, answer, refresh_token } = polled;
+    fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
         self.fault = None;
-        let (code, reason, fault) = match answer {
-            Ok(answer) => return Ok(Poll::Approved(Approved::Granted(Box::new(answer)))),
+        let (code, reason, fault) = match token.read(response, &[&self.device_code]) {
+            Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
             // A 429 or 5xx may contain an error code, and a malformed response may contain the refresh token.
             Err(Problem::Transient(fault)) => {
-                if let Some(refresh_token) = refresh_token {
-                    let only = Approved::OnlyRefreshToken(refresh_token, response.sent_at);
-                    return Ok(Poll::Approved(only));
+                if let Some(refresh_token) = token.salvaged_refresh_token(response) {
+                    return Ok(Poll::Break(Approved::OnlyRefreshToken(refresh_token, response.sent_at)));
                 }
                 let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
                 (code, String::new(), Some(fault))
             }
         };
         match code.as_deref() {
-            Some("authorization_pending") => Ok(Poll::Again(self.interval)),
+            Some("authorization_pending") => Ok(Poll::Continue(self.interval)),
             Some("slow_down") => {
                 self.interval += SLOW_DOWN;
-                Ok(Poll::Again(self.interval))
+                Ok(Poll::Continue(self.interval))
             }
             Some("access_denied") => Err(Error::new(ErrorCode::AccessDenied, "the login was denied")),
             Some("expired_token") => Err(expired()),
@@ -168,7 +170,7 @@ impl Pending {
                     "a poll of the device login got no usable response; the login continues"
                 );
                 self.fault = fault;
-                Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))
+                Ok(Poll::Continue(self.interval.max(response.retry_after().unwrap_or_default())))
             }
             _ => Err(Error::refused(format!("the service refused the login: {reason}"))),
         }
@@ -191,8 +193,8 @@ impl Pending {
     fn backoff(&mut self, error: &Error) -> Duration {
         if fault(error).is_some_and(HttpFault::timed_out) {
             self.timeouts += 1;
-            return (self.interval * 2_u32.saturating_pow(self.timeouts))
-                .min(LONGEST_BACKOFF.max(self.interval));
+            let pause = self.interval * 2_u32.saturating_pow(self.timeouts);
+            return pause.min(LONGEST_BACKOFF.max(self.interval));
         }
         self.interval
     }
@@ -200,11 +202,6 @@ impl Pending {
 
 fn fault(error: &Error) -> Option<&HttpFault> {
     std::error::Error::source(error)?.downcast_ref()
-}
-
-/// Whether the response to a failed poll may have contained the tokens.
-fn may_have_been_answered(error: &Error) -> bool {
-    fault(error).is_some_and(|fault| fault.sent == RequestSent::Maybe)
 }
 
 fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(DeviceCode, Secret)> {

@@ -4,7 +4,6 @@ use broker_core::{Context, Error, ErrorCode, Result, Secret, ServiceUrl};
 
 use super::OAuth2;
 use super::config::Auth;
-use crate::discovery::IssuerUrl;
 use crate::{ClientAuth, ClientKey, TokenEndpoint};
 
 pub(super) struct Client {
@@ -37,8 +36,9 @@ impl Client {
             Auth::PrivateKeyJwt => {
                 let source = config.private_key.as_ref().ok_or_else(|| missing("private_key"))?;
                 let pem = source.resolve(context, "private_key").await?;
-                let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone())?;
-                Credential::Key(Box::new(key.for_issuer(config.issuer.as_ref().map(IssuerUrl::as_str))))
+                let audience = config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned());
+                let key = ClientKey::parse(&pem, config.algorithm, config.key_id.clone(), audience)?;
+                Credential::Key(Box::new(key))
             }
         };
         Ok(Self { id: config.client_id.clone().unwrap_or_default(), credential })

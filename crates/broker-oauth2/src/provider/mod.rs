@@ -18,7 +18,6 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::discovery::Endpoint;
-use crate::token::Revocation;
 use client::Client;
 use config::{Auth, Config, Flow};
 use flows::Parameters;
@@ -216,14 +215,13 @@ impl Provider for OAuth2 {
         let endpoint = client.endpoint(self, &token_url);
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
-            revoked |=
-                endpoint.revoke(context, &url, grant.secret(), "refresh_token").await? == Revocation::Done;
+            revoked |= endpoint.revoke(context, &url, grant.secret(), "refresh_token").await?;
         }
         let now = context.now();
         let live = record.tokens().filter(|(_, token)| token.expires_at().is_none_or(|at| at > now));
         for (_, token) in live {
             match endpoint.revoke(context, &url, token.secret(), "access_token").await {
-                Ok(done) => revoked |= done == Revocation::Done,
+                Ok(done) => revoked |= done,
                 // The login has ended with the refresh token, so this error is only logged.
                 Err(error) if revoked => tracing::info!(%error, "the service did not revoke an access token"),
                 Err(error) => return Err(error),
