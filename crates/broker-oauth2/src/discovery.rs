@@ -19,22 +19,22 @@ const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
 /// A configured issuer (RFC 8414 section 2). Issuers are compared character by character.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IssuerUrl(String);
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct IssuerUrl(pub(crate) String);
 
-impl IssuerUrl {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let url = ServiceUrl::parse(text)?;
-        if url.as_str().contains('?') {
+impl TryFrom<String> for IssuerUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if ServiceUrl::parse(&text)?.as_str().contains('?') {
             return Err(format!("`{text}` has a query (?…), which an issuer must not have"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
     }
+}
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
+impl IssuerUrl {
     /// Returns the URLs where the issuer's metadata may be: OpenID Connect Discovery section 4.1, then RFC 8414
     /// section 3.1.
     fn metadata_urls(&self) -> Result<[ServiceUrl; 2], String> {
@@ -87,30 +87,14 @@ impl Endpoint {
     }
 }
 
-/// Why discovery failed.
-pub(crate) enum DiscoveryError {
-    /// The metadata names another issuer, so older metadata must not be used either.
-    OtherIssuer(Error),
-    Other(Error),
-}
-
-impl DiscoveryError {
-    pub(crate) fn error(self) -> Error {
-        match self {
-            Self::OtherIssuer(error) | Self::Other(error) => error,
-        }
-    }
-}
-
 impl Metadata {
     /// The key of the issuer's metadata in the record.
     pub(crate) const KEY: &str = "discovery";
 
     /// Requests the metadata from the issuer.
-    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self, DiscoveryError> {
+    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self> {
         let urls = issuer.metadata_urls();
-        let urls =
-            urls.map_err(|why| DiscoveryError::Other(Error::new(ErrorCode::ConfigInvalidValue, why)))?;
+        let urls = urls.map_err(|why| Error::new(ErrorCode::ConfigInvalidValue, why))?;
         let mut causes = Vec::new();
         let mut transient = None;
         for url in &urls {
@@ -122,7 +106,7 @@ impl Metadata {
                     transient = Some(error);
                     continue;
                 }
-                Err(error) => return Err(DiscoveryError::Other(error)),
+                Err(error) => return Err(error),
             };
             context.nothing_issued();
             match read_object(&response, url, &[]) {
@@ -135,21 +119,19 @@ impl Metadata {
                 Err(Problem::Transient(_)) if is_absent(&response) => {
                     causes.push(format!("{url}: HTTP {}", response.status));
                 }
-                Err(Problem::Transient(error)) if response.is_transient() => {
-                    return Err(DiscoveryError::Other(error));
-                }
+                Err(Problem::Transient(error)) if response.is_transient() => return Err(error),
                 // Some services answer every URL with a web page. The second URL may still return the metadata.
                 Err(Problem::Transient(error)) => transient = Some(error),
             }
         }
-        Err(DiscoveryError::Other(match transient {
+        Err(match transient {
             Some(error) => error.with_hint("check `issuer`; if it is correct, try again later"),
             None => Error::new(
                 ErrorCode::ConfigInvalid,
                 format!("the issuer does not publish its endpoints ({})", causes.join("; ")),
             )
             .with_hint("correct `issuer`, or set `token_url` and the other URLs of the flow"),
-        }))
+        })
     }
 
     /// Reads the metadata and checks the issuer (RFC 8414 section 3.3). Returns `None` if the response names no
@@ -159,7 +141,7 @@ impl Metadata {
         object: &Map<String, Value>,
         issuer: &IssuerUrl,
         url: &ServiceUrl,
-    ) -> Result<Option<Self>, DiscoveryError> {
+    ) -> Result<Option<Self>> {
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
         let Some(found) = text("issuer") else { return Ok(None) };
         if found != issuer.0 {
@@ -168,9 +150,8 @@ impl Metadata {
                 ErrorCode::ConfigInvalidValue,
                 format!("{url} belongs to the issuer {found}, but `issuer` is {configured}"),
             );
-            return Err(DiscoveryError::OtherIssuer(error.with_hint(format!(
-                "both must be identical: to use that issuer, set issuer = \"{found}\""
-            ))));
+            return Err(error
+                .with_hint(format!("both must be identical: to use that issuer, set issuer = \"{found}\"")));
         }
         let asked_at = response.sent_at;
         Ok(Some(Self {

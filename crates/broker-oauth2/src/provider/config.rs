@@ -5,7 +5,7 @@ use broker_core::{
     is_provider_name,
 };
 use chrono::TimeDelta;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::AnswerFields;
@@ -53,7 +53,6 @@ const OWN_PARAMS: [&str; 25] = [
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     pub(super) flow: Option<Flow>,
-    #[serde(default, deserialize_with = "issuer")]
     pub(super) issuer: Option<IssuerUrl>,
     token_url: Option<ServiceUrl>,
     device_url: Option<ServiceUrl>,
@@ -288,8 +287,4 @@ impl Config {
     pub(super) fn default_lifetime(&self) -> TimeDelta {
         self.life.map_or(DEFAULT_LIFETIME, |life| life.0)
     }
-}
-
-fn issuer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IssuerUrl>, D::Error> {
-    IssuerUrl::parse(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }

@@ -4,7 +4,7 @@ use broker_core::{Context, Error, ErrorCode, ErrorKind, Record, RecordUpdate, Re
 use chrono::{DateTime, Utc};
 
 use super::OAuth2;
-use crate::discovery::{DiscoveryError, Endpoint, Metadata};
+use crate::discovery::{Endpoint, Metadata};
 
 pub(super) struct Endpoints {
     found: Option<Metadata>,
@@ -59,11 +59,11 @@ impl OAuth2 {
     /// used longer.
     pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<RecordUpdate> {
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, self.stored(record)) {
-            (Err(DiscoveryError::Other(error)), Some(before)) if error.kind() != ErrorKind::Cancelled => {
+            (Err(error), Some(before)) if may_use_stored(&error) => {
                 tracing::warn!(%error, "cannot discover the issuer's endpoints; the broker uses the stored ones");
                 before.postponed(context.now())
             }
-            (found, _) => found.map_err(DiscoveryError::error)?,
+            (found, _) => found?,
         };
         Ok(RecordUpdate::default().and_metadata(Metadata::KEY, found.to_value()))
     }
@@ -100,7 +100,7 @@ impl OAuth2 {
         if is_known || self.config.issuer.is_none() {
             return Ok(Endpoints { found: None, is_new: false });
         }
-        let found = self.request_metadata(context, needed).await.map_err(DiscoveryError::error)?;
+        let found = self.request_metadata(context, needed).await?;
         Ok(Endpoints { found: Some(found), is_new: true })
     }
 
@@ -115,31 +115,31 @@ impl OAuth2 {
             return Ok(Endpoints { found: Some(stored), is_new: false });
         }
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, stored) {
-            (Err(DiscoveryError::Other(error)), Some(before)) if error.kind() != ErrorKind::Cancelled => {
-                before
-            }
-            (found, _) => found.map_err(DiscoveryError::error)?,
+            (Err(error), Some(before)) if may_use_stored(&error) => before,
+            (found, _) => found?,
         };
         Ok(Endpoints { found: Some(found), is_new: true })
     }
 
-    async fn request_metadata(
-        &self,
-        context: &Context,
-        needed: &[Endpoint],
-    ) -> Result<Metadata, DiscoveryError> {
+    async fn request_metadata(&self, context: &Context, needed: &[Endpoint]) -> Result<Metadata> {
         let missing = || {
             Error::new(
                 ErrorCode::ConfigMissingKey,
                 "`issuer` is not set, so the endpoints cannot be discovered",
             )
         };
-        let issuer = self.config.issuer.as_ref().ok_or_else(|| DiscoveryError::Other(missing()))?;
+        let issuer = self.config.issuer.as_ref().ok_or_else(missing)?;
         let found = Metadata::discover(context, issuer).await?;
         let endpoints = Endpoints { found: Some(found.clone()), is_new: true };
         for endpoint in needed {
-            endpoints.require(self, *endpoint).map_err(DiscoveryError::Other)?;
+            endpoints.require(self, *endpoint)?;
         }
         Ok(found)
     }
+}
+
+/// Whether stored metadata may be used after this error of discovery. Metadata that names another issuer is a final
+/// error.
+fn may_use_stored(error: &Error) -> bool {
+    error.code() != ErrorCode::ConfigInvalidValue && error.kind() != ErrorKind::Cancelled
 }

@@ -1,17 +1,16 @@
 //! The token requests of each flow, and the record updates from their responses.
 
 use broker_core::{
-    Context, Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey,
-    Secret, SettingsError, Token, TokenRequest,
+    Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey, Secret,
+    SettingsError, Token, TokenRequest,
 };
 use serde_json::Value;
 
 use super::OAuth2;
-use super::client::Client;
 use super::config::{Config, Flow};
-use super::endpoints::Endpoints;
-use crate::discovery::{Endpoint, IssuerUrl};
-use crate::{CodeFlow, DeviceFlow, UserLogin};
+use super::session::Session;
+use crate::discovery::Endpoint;
+use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
 
 /// The token detail that stores the scope configured when the default token was requested.
 const DEFAULT_SCOPE: &str = "usual_scope";
@@ -100,141 +99,20 @@ impl Parameters {
 impl OAuth2 {
     /// Returns an error if the flow does not support this way to log in.
     pub(super) fn check_login(&self, login: &Login) -> Result<()> {
-        let flow = self.flow.name();
-        match login {
+        let (problem, hint) = match login {
             Login::Usual if self.flow == Flow::RefreshToken => {
-                let message =
-                    "`flow = \"refresh_token\"` needs a refresh token from another program to log in";
-                Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LogInWithRefreshToken))
+                ("needs a refresh token from another program to log in", Hint::LogInWithRefreshToken)
             }
             Login::RefreshToken(_) if !self.flow.has_user_login() => {
-                let message = format!("`flow = \"{flow}\"` does not support a login with a refresh token");
-                Err(Error::new(ErrorCode::LoginUnsupported, message)
-                    .with_hint(Hint::LeaveOut(RequestPart::RefreshToken)))
+                ("does not support a login with a refresh token", Hint::LeaveOut(RequestPart::RefreshToken))
             }
             Login::Password(_) if self.flow != Flow::Password => {
-                let message = format!("`flow = \"{flow}\"` does not support a login with a password");
-                Err(Error::new(ErrorCode::LoginUnsupported, message)
-                    .with_hint(Hint::LeaveOut(RequestPart::Password)))
+                ("does not support a login with a password", Hint::LeaveOut(RequestPart::Password))
             }
-            _ => Ok(()),
-        }
-    }
-
-    /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
-    pub(super) async fn request_token(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-        scopes: &ScopeKey,
-    ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Token)?;
-        let endpoint = client.endpoint(self, &url);
-        let mut fields = self.parameters.initial(scopes);
-        let mut answer = match &self.config.from {
-            Some(from) => {
-                let subject = context.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
-                let subject_type = self.config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
-                fields.push(("subject_token_type", subject_type));
-                fields.extend(
-                    self.config.requested_token_type.as_deref().map(|kind| ("requested_token_type", kind)),
-                );
-                endpoint.token_exchange(context, subject.secret(), &fields).await?
-            }
-            None => endpoint.client_credentials(context, &fields).await?,
+            _ => return Ok(()),
         };
-        // A repeated request gets the next token, so the refresh token is not needed.
-        answer.refresh_token = None;
-        // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
-        if answer.token.token_type().eq_ignore_ascii_case("N_A") {
-            answer.token = answer.token.with_type("Bearer");
-        }
-        answer.token = self.parameters.annotate(answer.token, scopes);
-        Ok(answer.into_update(scopes))
-    }
-
-    /// Gets a token with the refresh token in the record.
-    pub(super) async fn refresh(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-        record: &Record,
-        refresh_token: &Secret,
-        request: &TokenRequest,
-    ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Token)?;
-        let fields = self.parameters.refresh(record, request.scopes());
-        let finish = self.finish();
-        let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
-        let update = login.refresh(context, record, refresh_token, request.scopes()).await?;
-        Ok(self.with_username(update, record.account()))
-    }
-
-    /// Starts a login with a refresh token that another program got.
-    pub(super) async fn begin_with(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-        refresh_token: &Secret,
-    ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Token)?;
-        let no_scopes = ScopeKey::default();
-        let fields = if self.parameters.started_elsewhere {
-            self.parameters.initial(&no_scopes)
-        } else {
-            self.parameters.common()
-        };
-        let finish = self.finish();
-        let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
-        let update = login.begin_with(context, refresh_token).await?;
-        Ok(self.with_username(update, self.config.username.as_deref()))
-    }
-
-    /// Logs in by the device authorization grant (RFC 8628).
-    pub(super) async fn device(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-    ) -> Result<RecordUpdate> {
-        let (url, token_url) =
-            (endpoints.require(self, Endpoint::Device)?, endpoints.require(self, Endpoint::Token)?);
-        let no_scopes = ScopeKey::default();
-        let (fields, token_fields) = (self.parameters.initial(&no_scopes), self.parameters.common());
-        let token = client.endpoint(self, &token_url);
-        let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &token_fields };
-        let approved = flow.run(context).await?;
-        let finish = self.finish();
-        Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
-    }
-
-    /// Logs in by the authorization code grant with PKCE (RFC 8252).
-    pub(super) async fn authorization_code(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-    ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Authorization)?;
-        let token_url = endpoints.require(self, Endpoint::Token)?;
-        let no_scopes = ScopeKey::default();
-        let (fields, token_fields) = (self.parameters.initial(&no_scopes), self.parameters.common());
-        let token = client.endpoint(self, &token_url);
-        let flow = CodeFlow {
-            url: &url,
-            token,
-            issuer: self.config.issuer.as_ref().map(IssuerUrl::as_str),
-            sends_issuer: endpoints.sends_issuer(),
-            redirect_uri: &self.redirect_uri,
-            fields: &fields,
-            token_fields: &token_fields,
-        };
-        let approved = flow.run(context).await?;
-        let finish = self.finish();
-        Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
+        let message = format!("`flow = \"{}\"` {problem}", self.flow.name());
+        Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(hint))
     }
 
     /// Returns the function that adds the current settings to a new token.
@@ -245,6 +123,89 @@ impl OAuth2 {
     /// Sets the account to the configured username in the password flow, so that both always agree.
     fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
         if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
+    }
+}
+
+impl Session<'_> {
+    /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
+    pub(super) async fn request_token(&self, scopes: &ScopeKey) -> Result<RecordUpdate> {
+        let (config, parameters) = (&self.provider.config, &self.provider.parameters);
+        let mut fields = parameters.initial(scopes);
+        let mut answer = match &config.from {
+            Some(from) => {
+                let subject = self.context.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
+                let subject_type = config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
+                let requested_type = config.requested_token_type.as_deref();
+                fields.push(("subject_token_type", subject_type));
+                fields.extend(requested_type.map(|kind| ("requested_token_type", kind)));
+                self.token().token_exchange(self.context, subject.secret(), &fields).await?
+            }
+            None => self.token().client_credentials(self.context, &fields).await?,
+        };
+        // A repeated request gets the next token, so the refresh token is not needed.
+        answer.refresh_token = None;
+        // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
+        if answer.token.token_type().eq_ignore_ascii_case("N_A") {
+            answer.token = answer.token.with_type("Bearer");
+        }
+        answer.token = parameters.annotate(answer.token, scopes);
+        Ok(answer.into_update(scopes))
+    }
+
+    /// Gets a token with the refresh token in the record.
+    pub(super) async fn refresh(
+        &self,
+        record: &Record,
+        refresh_token: &Secret,
+        scopes: &ScopeKey,
+    ) -> Result<RecordUpdate> {
+        let fields = self.provider.parameters.refresh(record, scopes);
+        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
+        let update = login.refresh(self.context, record, refresh_token, scopes).await?;
+        Ok(self.provider.with_username(update, record.account()))
+    }
+
+    /// Starts a login with a refresh token that another program got.
+    pub(super) async fn begin_with(&self, refresh_token: &Secret) -> Result<RecordUpdate> {
+        let (parameters, no_scopes) = (&self.provider.parameters, ScopeKey::default());
+        let fields =
+            if parameters.started_elsewhere { parameters.initial(&no_scopes) } else { parameters.common() };
+        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
+        let update = login.begin_with(self.context, refresh_token).await?;
+        Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
+    }
+
+    /// Logs in by the device authorization grant (RFC 8628).
+    pub(super) async fn device(&self) -> Result<RecordUpdate> {
+        let (parameters, no_scopes) = (&self.provider.parameters, ScopeKey::default());
+        let flow = DeviceFlow {
+            url: &self.endpoints.require(self.provider, Endpoint::Device)?,
+            token: self.token(),
+            fields: &parameters.initial(&no_scopes),
+            token_fields: &parameters.common(),
+        };
+        Ok(self.approved(flow.run(self.context).await?))
+    }
+
+    /// Logs in by the authorization code grant with PKCE (RFC 8252).
+    pub(super) async fn authorization_code(&self) -> Result<RecordUpdate> {
+        let (parameters, no_scopes) = (&self.provider.parameters, ScopeKey::default());
+        let flow = CodeFlow {
+            url: &self.endpoints.require(self.provider, Endpoint::Authorization)?,
+            token: self.token(),
+            issuer: self.provider.config.issuer.as_ref().map(|issuer| issuer.0.as_str()),
+            sends_issuer: self.endpoints.sends_issuer(),
+            redirect_uri: &self.provider.redirect_uri,
+            fields: &parameters.initial(&no_scopes),
+            token_fields: &parameters.common(),
+        };
+        Ok(self.approved(flow.run(self.context).await?))
+    }
+
+    /// Returns the record update that stores a new login.
+    fn approved(&self, approved: Approved) -> RecordUpdate {
+        let login = UserLogin { token: self.token(), fields: &[], finish: &self.provider.finish() };
+        login.approved(self.context, approved)
     }
 }
 
