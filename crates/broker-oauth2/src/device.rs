@@ -83,7 +83,7 @@ impl DeviceFlow<'_> {
 
     /// Requests a device code (RFC 8628 section 3.1). The request issues no token, so it can be repeated.
     async fn begin(&self, context: &Context) -> Result<Pending> {
-        let response = self.token.send_to(context, self.url, self.fields, Repeat::Safe).await?;
+        let response = self.token.send(context, self.url, self.fields, Repeat::Safe).await?;
         context.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
             .map_err(|problem| self.token.error(problem, "the service refused to start a login"))?;
@@ -117,7 +117,8 @@ impl DeviceFlow<'_> {
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", pending.device_code.expose()),
         ];
-        match self.token.send(context, &[&own, self.token_fields].concat(), Repeat::Never).await {
+        let fields = [&own, self.token_fields].concat();
+        match self.token.send(context, self.token.url, &fields, Repeat::Never).await {
             Ok(response) => {
                 pending.timeouts = 0;
                 pending.read(&self.token, &response)
@@ -178,15 +179,10 @@ impl Pending {
 
     /// Returns the error for an expired code, which depends on whether the service answered the polls.
     fn timed_out(&self) -> Error {
-        match &self.fault {
-            Some(fault) => {
-                let message =
-                    format!("the device code expired while the service did not answer: {}", fault.message());
-                Error::new(fault.code(), message)
-                    .with_hint("log in again, even if you have approved the login")
-            }
-            None => expired(),
-        }
+        let Some(fault) = &self.fault else { return expired() };
+        let message =
+            format!("the device code expired while the service did not answer: {}", fault.message());
+        Error::new(fault.code(), message).with_hint("log in again, even if you have approved the login")
     }
 
     /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).

@@ -115,8 +115,10 @@ impl Metadata {
                     None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
                 Err(Problem::Refused(refusal)) => causes.push(format!("{url}: {}", refusal.words)),
-                // Web frameworks answer 404 with a page that is not JSON.
-                Err(Problem::Transient(_)) if is_absent(&response) => {
+                // Web frameworks answer 404 with a text that is not JSON.
+                Err(Problem::Transient(_))
+                    if matches!(response.status, 404 | 405 | 410) && !response.is_html() =>
+                {
                     causes.push(format!("{url}: HTTP {}", response.status));
                 }
                 Err(Problem::Transient(error)) if response.is_transient() => return Err(error),
@@ -207,9 +209,4 @@ impl Metadata {
             Error::new(ErrorCode::ConfigInvalid, message).with_hint(format!("set `{key}` of this provider"))
         })
     }
-}
-
-/// Whether the status says that no metadata exists at the URL.
-fn is_absent(response: &HttpResponse) -> bool {
-    matches!(response.status, 404 | 405 | 410) && !response.is_html()
 }

@@ -36,7 +36,7 @@ impl<'a> TokenEndpoint<'a> {
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
     pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
-        let response = self.send(context, &fields, Repeat::Safe).await?;
+        let response = self.send(context, self.url, &fields, Repeat::Safe).await?;
         self.read(&response, &[])
             .map_err(|problem| self.error(problem, "the service refused the client credentials"))
     }
@@ -52,7 +52,7 @@ impl<'a> TokenEndpoint<'a> {
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token", subject.expose()),
         ];
-        let response = self.send(context, &[&own, extra].concat(), Repeat::Safe).await?;
+        let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::Safe).await?;
         self.read(&response, &[subject])
             .map_err(|problem| self.error(problem, "the service refused to exchange the token"))
     }
@@ -68,7 +68,7 @@ impl<'a> TokenEndpoint<'a> {
         extra: &[(&str, &str)],
     ) -> Result<Approved> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
-        let response = self.send(context, &[&own, extra].concat(), Repeat::IfNotActed).await?;
+        let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
         self.read_login(&response, &[password]).map_err(|problem| match problem {
             Problem::Refused(refusal) if self.hint(&refusal).is_none() => {
                 let message = format!("the service refused the password: {}", refusal.words);
@@ -89,7 +89,7 @@ impl<'a> TokenEndpoint<'a> {
     ) -> Result<Refreshed> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        let response = self.send(context, &fields, Repeat::SpendsGrant).await?;
+        let response = self.send(context, self.url, &fields, Repeat::SpendsGrant).await?;
         match self.read(&response, &[refresh_token]) {
             Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
             Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => {
@@ -116,7 +116,7 @@ impl<'a> TokenEndpoint<'a> {
         hint: &str,
     ) -> Result<bool> {
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
-        let response = self.send_to(context, url, &fields, Repeat::Safe).await?;
+        let response = self.send(context, url, &fields, Repeat::Safe).await?;
         match read_revoked(&response, url, token) {
             Ok(()) => Ok(true),
             Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => Ok(false),
@@ -132,23 +132,13 @@ impl<'a> TokenEndpoint<'a> {
         token: &Secret,
     ) -> Result<Map<String, Value>> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let response = self.send_to(context, url, &fields, Repeat::Safe).await?;
+        let response = self.send(context, url, &fields, Repeat::Safe).await?;
         read_object(&response, url, &self.secrets(&[token]))
             .map_err(|problem| self.error(problem, "the service refused the introspection"))
     }
 
-    /// Sends an authenticated request to the token endpoint.
+    /// Sends an authenticated request to an endpoint of the service.
     pub(crate) async fn send(
-        &self,
-        context: &Context,
-        fields: &[(&str, &str)],
-        repeat: Repeat,
-    ) -> Result<HttpResponse> {
-        self.send_to(context, self.url, fields, repeat).await
-    }
-
-    /// Sends an authenticated request to another endpoint of the service.
-    pub(crate) async fn send_to(
         &self,
         context: &Context,
         url: &ServiceUrl,

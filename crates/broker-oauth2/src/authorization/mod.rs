@@ -62,13 +62,14 @@ impl CodeFlow<'_> {
         let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
         // A browser with a session at the service may return at once, so listen first.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
-        let redirect_uri = listener.redirect_uri().to_owned();
+        let redirect_uri = listener.redirect_uri.clone();
         let url = self.request(&redirect_uri, &state, &verifier)?;
         context.prompt().show_page(&url);
+        let deadline = context.now().checked_add_signed(LONGEST_WAIT).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let (code, tab) = if context.prompt().browses() {
-            wait(context, &mut listener).await?
+            wait(context, &mut listener, deadline).await?
         } else {
-            paste(context, &mut listener).await?
+            paste(context, &mut listener, deadline).await?
         };
         drop(listener);
         let result = match code {
@@ -127,7 +128,8 @@ impl CodeFlow<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let fields = [&own, self.token_fields].concat();
-        let response = self.token.send(context, &fields, Repeat::IfNotActed).await.map_err(with_used_code)?;
+        let response = self.token.send(context, self.token.url, &fields, Repeat::IfNotActed).await;
+        let response = response.map_err(with_used_code)?;
         self.token.read_login(&response, &[code, verifier]).map_err(|problem| match problem {
             Problem::Refused(refusal) if refusal.is("invalid_grant") => Error::new(
                 ErrorCode::LoginRequired,
@@ -148,8 +150,7 @@ fn with_used_code(error: Error) -> Error {
 }
 
 /// Waits for the authorization response, and shows the remaining time.
-async fn wait(context: &Context, listener: &mut Listener) -> Result<Arrival> {
-    let deadline = deadline(context);
+async fn wait(context: &Context, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
     loop {
         let left = (deadline - context.now()).to_std().unwrap_or_default();
         if left.is_zero() {
@@ -164,14 +165,13 @@ async fn wait(context: &Context, listener: &mut Listener) -> Result<Arrival> {
 }
 
 /// Asks the user to paste the browser's final address.
-async fn paste(context: &Context, listener: &mut Listener) -> Result<Arrival> {
+async fn paste(context: &Context, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
     let prompt = context.prompt();
-    let start = listener.redirect_uri().to_owned();
+    let start = listener.redirect_uri.clone();
     prompt.notify(&format!(
         "After the login, the browser opens an address that begins with {start}. A browser on another machine \
          cannot open this address and shows an error: copy the whole address from the browser's address bar."
     ));
-    let deadline = deadline(context);
     for _ in 0..TRIES {
         let left = (deadline - context.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
@@ -208,10 +208,6 @@ fn unanswered(error: Error) -> Result<String> {
         )),
         _ => Err(error),
     }
-}
-
-fn deadline(context: &Context) -> DateTime<Utc> {
-    context.now().checked_add_signed(LONGEST_WAIT).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn timed_out() -> Error {

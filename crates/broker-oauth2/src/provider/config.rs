@@ -67,9 +67,9 @@ pub(super) struct Config {
     pub(super) algorithm: Option<Algorithm>,
     pub(super) audience: Option<String>,
     #[serde(default)]
-    resource: Words,
+    pub(super) resource: Words,
     #[serde(default)]
-    scope: Words,
+    pub(super) scope: Words,
     #[serde(default)]
     params: Fields,
     pub(super) fields: Option<AnswerFields>,
@@ -110,12 +110,12 @@ impl Flow {
         !matches!(self, Self::ClientCredentials | Self::TokenExchange)
     }
 
-    /// Returns the endpoint where a login starts, for flows that do not log in at the token endpoint.
-    pub(super) fn login_endpoint(self) -> Option<Endpoint> {
+    /// Returns the endpoints that a login needs.
+    pub(super) fn endpoints(self) -> &'static [Endpoint] {
         match self {
-            Self::Device => Some(Endpoint::Device),
-            Self::AuthorizationCode => Some(Endpoint::Authorization),
-            _ => None,
+            Self::Device => &[Endpoint::Token, Endpoint::Device],
+            Self::AuthorizationCode => &[Endpoint::Token, Endpoint::Authorization],
+            _ => &[Endpoint::Token],
         }
     }
 }
@@ -134,31 +134,22 @@ impl Config {
     pub(super) fn check(&self) -> Result<(Flow, Auth), SettingsError> {
         let flow = self.flow()?;
         let named = format!("`flow = \"{}\"`", flow.name());
-        for endpoint in [Some(Endpoint::Token), flow.login_endpoint()].into_iter().flatten() {
-            if self.url(endpoint).is_none() && self.issuer.is_none() {
-                let key = endpoint.key();
-                return Err(SettingsError::new(
-                    "flow",
-                    format!("{named} needs `{key}`, or `issuer` to discover it"),
-                ));
-            }
+        let needs = |what: &str| Err(SettingsError::new("flow", format!("{named} needs {what}")));
+        let is_unknown = |endpoint: &&Endpoint| self.url(**endpoint).is_none() && self.issuer.is_none();
+        if let Some(endpoint) = flow.endpoints().iter().find(is_unknown) {
+            return needs(&format!("`{}`, or `issuer` to discover it", endpoint.key()));
         }
         let without_client = matches!(flow, Flow::TokenExchange | Flow::Password);
         if self.client_id.as_ref().is_none_or(String::is_empty) && !without_client {
-            return Err(SettingsError::new("flow", format!("{named} needs `client_id`")));
+            return needs("`client_id`");
         }
         if flow == Flow::TokenExchange && self.from.is_none() {
-            return Err(SettingsError::new(
-                "flow",
-                format!("{named} needs `from`, the provider whose token is exchanged"),
-            ));
+            return needs("`from`, the provider whose token is exchanged");
         }
         for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
             if is_set && flow != Flow::Password {
-                return Err(SettingsError::new(
-                    key,
-                    format!("only `flow = \"password\"` uses a password; this is {named}"),
-                ));
+                let message = format!("only `flow = \"password\"` uses a password; this is {named}");
+                return Err(SettingsError::new(key, message));
             }
         }
         self.check_tables()?;
@@ -168,18 +159,12 @@ impl Config {
     /// Checks `params` and `fields`. Error messages omit parameter values, which may be secrets.
     fn check_tables(&self) -> Result<(), SettingsError> {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
-            return Err(SettingsError::new(
-                "params",
-                format!("`{key}` cannot be set here: the flow or another key sets it"),
-            ));
+            let message = format!("`{key}` cannot be set here: the flow or another key sets it");
+            return Err(SettingsError::new("params", message));
         }
-        match self.fields.as_ref().and_then(AnswerFields::empty) {
-            Some(field) => {
-                let key = format!("fields.{field}");
-                Err(SettingsError::expected(&key, "a path in the token response: \"data.token\""))
-            }
-            None => Ok(()),
-        }
+        let Some(field) = self.fields.as_ref().and_then(AnswerFields::empty) else { return Ok(()) };
+        let form = "a path in the token response: \"data.token\"";
+        Err(SettingsError::expected(format!("fields.{field}"), form))
     }
 
     fn flow(&self) -> Result<Flow, SettingsError> {
@@ -191,13 +176,15 @@ impl Config {
             (Some(flow), None) => Ok(flow),
             (Some(flow), Some(_)) => Err(SettingsError::new(
                 "from",
-                format!("the token of another provider is exchanged, which is not `flow = \"{}\"`: remove `flow`", flow.name()),
+                format!(
+                    "the token of another provider is exchanged, which is not `flow = \"{}\"`: remove `flow`",
+                    flow.name()
+                ),
             )),
             (None, None) => Err(SettingsError::new(
                 "flow",
                 "set it to one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
-                 \"password\"; or set `from` to another provider"
-                    .to_owned(),
+                 \"password\"; or set `from` to another provider",
             )),
         }
     }
@@ -248,22 +235,10 @@ impl Config {
         if loopback(&url).is_some() {
             return Ok(url);
         }
-        Err(SettingsError::new(
-            "redirect_uri",
-            format!(
-                "the redirect URI must be an address of this machine: {REDIRECT_URI}, with :PORT if the service requires one"
-            ),
-        ))
-    }
-
-    /// The target resources of tokens (RFC 8707 section 2).
-    pub(super) fn resources(&self) -> &[String] {
-        &self.resource.0
-    }
-
-    /// The configured scope as one space-separated text (RFC 6749 section 3.3).
-    pub(super) fn scope(&self) -> String {
-        self.scope.0.join(" ")
+        let message = format!(
+            "the redirect URI must be an address of this machine: {REDIRECT_URI}, with :PORT if the service requires one"
+        );
+        Err(SettingsError::new("redirect_uri", message))
     }
 
     /// Returns `params` as texts.

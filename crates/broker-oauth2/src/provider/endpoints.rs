@@ -81,13 +81,6 @@ impl OAuth2 {
         Endpoints { found: self.stored(record), is_new: false }
     }
 
-    /// Returns the endpoints that a login needs.
-    pub(super) async fn login_endpoints(&self, context: &Context) -> Result<Endpoints> {
-        let needed: Vec<_> =
-            [Some(Endpoint::Token), self.flow.login_endpoint()].into_iter().flatten().collect();
-        self.endpoints_for(context, &needed, &needed).await
-    }
-
     /// Returns the configured endpoints, or discovers all if one of `wanted` is missing. The metadata must contain
     /// all of `needed`.
     pub(super) async fn endpoints_for(

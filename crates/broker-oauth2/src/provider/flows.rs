@@ -37,9 +37,9 @@ pub(super) struct Parameters {
 impl Parameters {
     pub(super) fn new(config: &Config, flow: Flow) -> Result<Self, SettingsError> {
         Ok(Self {
-            scope: config.scope(),
+            scope: config.scope.0.join(" "),
             audience: config.audience.clone(),
-            resource: config.resources().to_vec(),
+            resource: config.resource.0.clone(),
             params: config.params()?,
             fingerprint: config.fingerprint(),
             started_elsewhere: flow == Flow::RefreshToken,

@@ -73,7 +73,7 @@ fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
     let issuer_url = || config.issuer.as_ref().map(|issuer| issuer.0.clone());
     let endpoint = config.url(Endpoint::Token).map(|url| url.as_str().to_owned()).or_else(issuer_url);
     let endpoint = endpoint.unwrap_or_default();
-    let audience: Vec<_> = config.audience.iter().chain(config.resources()).map(String::as_str).collect();
+    let audience: Vec<_> = config.audience.iter().chain(&config.resource.0).map(String::as_str).collect();
     // A user's login stays valid when the client secret changes.
     let secret = config.client_secret.as_ref().filter(|_| !flow.has_user_login());
     Issuer {
@@ -181,7 +181,7 @@ impl Provider for OAuth2 {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         self.check_login(login)?;
-        let endpoints = self.login_endpoints(context).await?;
+        let endpoints = self.endpoints_for(context, self.flow.endpoints(), self.flow.endpoints()).await?;
         let session = Session::new(self, context, endpoints).await?;
         let update = match (login, self.flow) {
             (Login::RefreshToken(token), _) => session.begin_with(token).await,
