@@ -4,9 +4,8 @@ use broker_core::{ErrorCode, ScopeKey};
 use broker_testkit::World;
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, secret};
+use crate::lab::{Lab, TOKEN, secret};
 
-const TOKEN: &str = "https://login.example.org/oauth/token";
 const REVOKE: &str = "https://login.example.org/oauth/revoke";
 const INTROSPECT: &str = "https://login.example.org/oauth/introspect";
 
