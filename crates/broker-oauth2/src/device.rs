@@ -16,16 +16,16 @@ use crate::{Approved, TokenEndpoint};
 /// The poll interval if the service names none (RFC 8628 section 3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The added poll interval after each `slow_down` (RFC 8628 section 3.5).
+/// How much each `slow_down` error lengthens the poll interval (RFC 8628 section 3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
 
 /// The lifetime of a device code without `expires_in`, which RFC 8628 requires.
 const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// The limit of a device code's lifetime, which is the longest wait for the user's approval.
+/// The longest time that the broker waits for the user's approval, even if the device code lives longer.
 const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// How often the remaining time is shown.
+/// How often the prompt shows the remaining time of the login.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The longest pause between polls that time out.
@@ -38,9 +38,9 @@ pub struct DeviceFlow<'a> {
     pub url: &'a ServiceUrl,
     /// The token endpoint that is polled, and the client.
     pub token: TokenEndpoint<'a>,
-    /// Fields of the device authorization request, such as `scope` and `audience`, without the client's.
+    /// Fields of the device authorization request, such as `scope` and `audience`, without the client's ID.
     pub fields: &'a [(&'a str, &'a str)],
-    /// Extra fields of the polls.
+    /// Extra form fields of each poll.
     pub token_fields: &'a [(&'a str, &'a str)],
 }
 
@@ -137,7 +137,8 @@ impl DeviceFlow<'_> {
 }
 
 impl Pending {
-    /// Reads a poll's response by its error code, because services differ in the status (Auth0 sends 403 and 429).
+    /// Reads a poll's response. The error code decides, because services use different HTTP statuses (Auth0 sends 403
+    /// and 429).
     fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
         self.fault = None;
         let (code, reason, fault) = match token.read(response, &[&self.device_code]) {

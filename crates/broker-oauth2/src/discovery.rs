@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-/// How long the metadata of an issuer is used before the next request.
+/// How long stored metadata is used before the broker requests new metadata.
 const FRESH: TimeDelta = TimeDelta::hours(24);
 
-/// How long the older metadata is used after a failed request.
+/// How long stored metadata is used after a failed request for new metadata.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// How old the metadata may be for a forced token request, whose first step has just requested the metadata.
+/// The maximum age of metadata in a forced token request, which first requests new metadata.
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
 /// A configured issuer (RFC 8414 section 2). Issuers are compared character by character.
@@ -101,7 +101,7 @@ impl Metadata {
             let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
             let response = match context.send(&request).await {
                 Ok(response) => response,
-                // A transient error without a source is a refused redirect.
+                // Only a refused redirect is a transient error without a source.
                 Err(error) if error.is_transient() && std::error::Error::source(&error).is_none() => {
                     transient = Some(error);
                     continue;
@@ -183,7 +183,7 @@ impl Metadata {
         now < until && now >= self.asked_at - TimeDelta::minutes(1)
     }
 
-    /// Postpones the next request for the metadata, because one failed at `now`.
+    /// Postpones the next request for the metadata after a request failed at `now`.
     pub(crate) fn postponed(self, now: DateTime<Utc>) -> Self {
         Self { asked_at: now, fresh_until: now + RETRY_INTERVAL, ..self }
     }

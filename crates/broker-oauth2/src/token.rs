@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::answer::AnswerFields;
 use crate::{ClientAuth, TokenAnswer};
 
-/// Services accept the assertion of a client whose clock differs less.
+/// The difference between the client's and the service's clock that services tolerate in assertions.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 /// A token endpoint and the client that sends requests to it.
@@ -41,7 +41,7 @@ impl<'a> TokenEndpoint<'a> {
             .map_err(|problem| self.error(problem, "the service refused the client credentials"))
     }
 
-    /// Exchanges the `subject` token for another (RFC 8693 section 2). Failed requests can be repeated.
+    /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
     pub(crate) async fn token_exchange(
         &self,
         context: &Context,
@@ -154,7 +154,8 @@ impl<'a> TokenEndpoint<'a> {
         let ClientAuth::Key(client_id, key) = self.client else { return context.send(&post(None)).await };
         let assertion = key.assertion(client_id, self.url, context.now())?;
         let response = context.send(&post(Some(&assertion))).await?;
-        // If the clocks differ, the service refused the assertion. A new one is signed with the service's time.
+        // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
+        // service's time.
         match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
             Some(date) if self.is_client_refused(&response) => {
                 let assertion = key.assertion(client_id, self.url, date)?;
@@ -176,7 +177,7 @@ impl<'a> TokenEndpoint<'a> {
         TokenAnswer::read(response, self.url, &self.secrets(sent), self.default_life, fields)
     }
 
-    /// Reads the token response to a login. If the response is malformed, only the refresh token may be readable.
+    /// Reads the token response to a login. Returns only the refresh token if the response is malformed.
     pub(crate) fn read_login(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<Approved, Problem> {
         match self.read(response, sent) {
             Ok(answer) => Ok(Approved::Granted(Box::new(answer))),

@@ -25,7 +25,7 @@ use response::Expected;
 /// How long the user may take to log in.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 
-/// How often the remaining time is shown.
+/// How often the prompt shows the remaining time of the login.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How many invalid addresses the user may paste before the login fails.
@@ -60,7 +60,7 @@ impl CodeFlow<'_> {
         // RFC 7636 section 4.1 recommends 256 bits.
         let (state, verifier) = (random::<32>()?, random::<32>()?);
         let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
-        // A browser with a session at the service may return at once, so listen first.
+        // A browser that is already logged in at the service returns at once, so the listener starts first.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
         let redirect_uri = listener.redirect_uri.clone();
         let url = self.request(&redirect_uri, &state, &verifier)?;

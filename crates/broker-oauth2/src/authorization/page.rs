@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn page_headers_forbid_caching_referrers_and_all_but_style() {
+    fn result_page_allows_only_its_style_and_no_caching() {
         for page in pages() {
             let response = page.response();
             let (head, body) = response.split_once("\r\n\r\n").unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_support_dark_mode_and_small_screens() {
+    fn result_page_supports_dark_mode_and_small_screens() {
         let page = Page::LoggedIn(None).response();
         for part in [
             "color-scheme:light dark",
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn account_on_the_page_is_escaped_and_shortened() {
+    fn account_on_the_result_page_is_escaped_and_shortened() {
         let account = format!("<b>&\"'\u{202e}\u{1b}[2J{}", "x".repeat(500));
         let page = Page::LoggedIn(Some(account)).response();
         let text = between(&page, "<p>", "</p>");

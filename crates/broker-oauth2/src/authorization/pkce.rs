@@ -22,7 +22,7 @@ pub(super) fn challenge(verifier: &Secret) -> String {
 }
 
 /// Compares two secrets in constant time.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(super) fn constant_time_eq(one: &str, other: &str) -> bool {
     let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (one, other)| differs | (one ^ other));
     one.len() == other.len() && std::hint::black_box(differs) == 0
 }
@@ -40,16 +40,16 @@ mod tests {
     }
 
     #[test]
-    fn random_secrets_differ() {
+    fn two_random_secrets_differ() {
         let (one, other) = (random::<32>().unwrap(), random::<32>().unwrap());
         assert!(one.expose().len() == 43 && !one.same_as(&other));
     }
 
     #[test]
-    fn same_is_true_only_for_equal_texts() {
-        assert!(same("abc", "abc"));
+    fn constant_time_comparison_is_true_for_equal_texts_only() {
+        assert!(constant_time_eq("abc", "abc"));
         for other in ["", "ab", "abcd", "abd", "bbc", "ABC"] {
-            assert!(!same("abc", other), "{other}");
+            assert!(!constant_time_eq("abc", other), "{other}");
         }
     }
 }

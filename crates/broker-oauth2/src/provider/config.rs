@@ -16,10 +16,10 @@ use crate::key::Algorithm;
 /// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// The default redirect URI. Without a port, any free port is used (RFC 8252 section 7.3).
+/// The default redirect URI. The URI names no port, so the listener uses a free port (RFC 8252 section 7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
-/// The parameters that `params` must not contain, because the flow or another configuration key sets each.
+/// The parameters that `params` must not contain, because the flow or another configuration key sets them.
 const OWN_PARAMS: [&str; 25] = [
     "grant_type",
     "client_id",
@@ -105,7 +105,7 @@ impl Flow {
         }
     }
 
-    /// Whether a user logs in with this flow. Then the record stores a refresh token.
+    /// Whether a user logs in with this flow. If so, the record stores a refresh token.
     pub(super) fn has_user_login(self) -> bool {
         !matches!(self, Self::ClientCredentials | Self::TokenExchange)
     }
@@ -251,8 +251,8 @@ impl Config {
         self.params.0.iter().map(text).collect()
     }
 
-    /// Returns a fingerprint of the settings other than the scope that change the issued token. They may contain
-    /// secrets.
+    /// Returns a fingerprint of the settings that change the issued token, except the scope. The fingerprint reveals
+    /// no secret parameters.
     pub(super) fn fingerprint(&self) -> String {
         let types = (&self.subject_token_type, &self.requested_token_type);
         let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();

@@ -55,8 +55,8 @@ impl OAuth2 {
         self.config.url(Endpoint::Token).is_none() && !is_known()
     }
 
-    /// Requests the issuer's metadata and returns it as a record update. If the request fails, the stored metadata is
-    /// used longer.
+    /// Returns a record update with the issuer's new metadata. If the request for new metadata fails, the update
+    /// prolongs the use of the stored metadata.
     pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<RecordUpdate> {
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, self.stored(record)) {
             (Err(error), Some(before)) if may_use_stored(&error) => {
@@ -81,8 +81,7 @@ impl OAuth2 {
         Endpoints { found: self.stored(record), is_new: false }
     }
 
-    /// Returns the configured endpoints, or discovers all if one of `wanted` is missing. The metadata must contain
-    /// all of `needed`.
+    /// Discovers the endpoints, unless all of `wanted` are configured. The metadata must contain all of `needed`.
     pub(super) async fn endpoints_for(
         &self,
         context: &Context,
@@ -131,8 +130,8 @@ impl OAuth2 {
     }
 }
 
-/// Whether stored metadata may be used after this error of discovery. Metadata that names another issuer is a final
-/// error.
+/// Whether the broker may use stored metadata after this error. If the new metadata names another issuer, discovery
+/// fails.
 fn may_use_stored(error: &Error) -> bool {
     error.code() != ErrorCode::ConfigInvalidValue && error.kind() != ErrorKind::Cancelled
 }

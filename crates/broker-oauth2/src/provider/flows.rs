@@ -12,10 +12,10 @@ use super::session::Session;
 use crate::discovery::Endpoint;
 use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
 
-/// The token detail that stores the scope configured when the default token was requested.
+/// The key, in a token's details, of the scope that was configured at the time of the token request.
 const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// The token detail that stores a fingerprint of the settings when the token was requested.
+/// The key, in a token's details, of a fingerprint of the settings at the time of the token request.
 const FINGERPRINT: &str = "asked_with";
 
 /// The record's metadata key that stores the scope of the login request.
@@ -30,7 +30,7 @@ pub(super) struct Parameters {
     resource: Vec<String>,
     params: Vec<(String, String)>,
     fingerprint: String,
-    /// Whether the user logged in with another program, so that the scope and audience of the login are unknown.
+    /// Whether the user logged in with another program. Then the scope and audience of the login are unknown.
     started_elsewhere: bool,
 }
 
@@ -46,7 +46,7 @@ impl Parameters {
         })
     }
 
-    /// Whether the token was requested with the current settings. Otherwise a new token is needed.
+    /// Whether the token was requested with the current settings. If not, the broker requests a new token.
     pub(super) fn accepts(&self, token: &Token) -> bool {
         let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
         let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
@@ -66,7 +66,7 @@ impl Parameters {
         update.and_metadata(LOGIN_SCOPE, Value::from(self.scope.as_str()))
     }
 
-    /// Returns the parameters of every request: `resource` (RFC 8707 section 2) and those of the key `params`.
+    /// Returns the parameters of every request: `resource` (RFC 8707 section 2) and the configured `params`.
     fn common(&self) -> Vec<(&str, &str)> {
         let resource = self.resource.iter().map(|resource| ("resource", resource.as_str()));
         resource.chain(self.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
@@ -120,7 +120,7 @@ impl OAuth2 {
         |token, scopes| self.parameters.annotate(token, scopes)
     }
 
-    /// Sets the account to the configured username in the password flow, so that both always agree.
+    /// In the password flow, replaces the account name from the response by `account`.
     fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
         if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
     }
@@ -142,7 +142,7 @@ impl Session<'_> {
             }
             None => self.token().client_credentials(self.context, &fields).await?,
         };
-        // A repeated request gets the next token, so the refresh token is not needed.
+        // The broker repeats the same request to get the next token, so the refresh token is not needed.
         answer.refresh_token = None;
         // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
         if answer.token.token_type().eq_ignore_ascii_case("N_A") {
@@ -209,7 +209,7 @@ impl Session<'_> {
     }
 }
 
-/// Names the configuration key `from` in an error of the other provider whose token is exchanged.
+/// Adds the configuration key `from` to an error about the provider that `from` names.
 fn name_from(error: Error) -> Error {
     if error.kind() != ErrorKind::Usage {
         return error;

@@ -128,7 +128,7 @@ impl Provider for OAuth2 {
         let config = &self.config;
         let login = self.flow.has_user_login().then(|| "a login".to_owned());
         let from = config.from.as_ref().map(|from| format!("the token of {from}"));
-        // The settings contain a password in the password flow only.
+        // `Config::check` accepts a password in the password flow only.
         let own = described("password", &config.password);
         let client = match self.auth {
             Auth::None => None,
@@ -151,8 +151,8 @@ impl Provider for OAuth2 {
         sends && !self.discovers_first(record, now, request.is_forced())
     }
 
-    /// Discovers missing endpoints. Then requests a token with the refresh token, the password, the client
-    /// credentials or another provider's token.
+    /// Discovers the token endpoint if the endpoint is unknown. Otherwise requests a token with the refresh token,
+    /// the password, the client credentials or another provider's token.
     async fn exchange(
         &self,
         context: &Context,
@@ -213,7 +213,7 @@ impl Provider for OAuth2 {
         for (_, token) in live {
             match endpoint.revoke(context, &url, token.secret(), "access_token").await {
                 Ok(done) => revoked |= done,
-                // The login has ended with the refresh token, so this error is only logged.
+                // The revoked refresh token has ended the login, so an access token that stays valid is no error.
                 Err(error) if revoked => tracing::info!(%error, "the service did not revoke an access token"),
                 Err(error) => return Err(error),
             }

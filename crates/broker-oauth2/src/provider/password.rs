@@ -25,7 +25,7 @@ impl OAuth2 {
 }
 
 impl Session<'_> {
-    /// Logs in with the caller's password, the configured password, or the user's answer to a prompt.
+    /// Logs in with `password`. Without one, uses the configured password or asks the user.
     pub(super) async fn log_in_with(&self, password: Option<&Secret>) -> Result<RecordUpdate> {
         let (context, config) = (self.context, &self.provider.config);
         let hint = "set `username` of this provider in the configuration";
@@ -83,7 +83,7 @@ impl Session<'_> {
         let update = match approved {
             Approved::Granted(mut answer) => {
                 answer.token = parameters.annotate(answer.token, scopes);
-                // A login requests no scopes, so the refresh token of any other request is not stored.
+                // Only a login, which requests no scopes, replaces the stored refresh token.
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
                 answer.into_update(scopes)
             }

@@ -1,4 +1,4 @@
-//! The credential and the endpoints for the requests of one operation.
+//! The client's credential and the endpoints for a login, a token request, a logout or an introspection.
 
 use broker_core::{Context, Error, ErrorCode, Result, Secret, ServiceUrl};
 
@@ -8,7 +8,7 @@ use super::endpoints::Endpoints;
 use crate::discovery::Endpoint;
 use crate::{ClientAuth, ClientKey, TokenEndpoint};
 
-/// The requests of one operation: a login, a token request, a logout or an introspection.
+/// Sends the requests of a login, a token request, a logout or an introspection.
 pub(super) struct Session<'a> {
     pub(super) provider: &'a OAuth2,
     pub(super) context: &'a Context,

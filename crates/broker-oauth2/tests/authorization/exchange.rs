@@ -13,7 +13,7 @@ async fn login(fault: Fault) -> RunningLogin {
 }
 
 #[tokio::test]
-async fn code_is_sent_only_once_if_the_exchange_fails() {
+async fn authorization_code_is_sent_once_if_exchange_fails() {
     for (name, fault, code) in [
         ("refused flow", response(400, r#"{"error":"unauthorized_client"}"#), ErrorCode::RequestRefused),
         ("invalid_client", response(401, r#"{"error":"invalid_client"}"#), ErrorCode::ClientRefused),
@@ -36,16 +36,16 @@ async fn code_is_sent_only_once_if_the_exchange_fails() {
 }
 
 #[tokio::test]
-async fn code_in_an_error_response_is_redacted() {
+async fn authorization_code_in_error_response_is_redacted() {
     let body = r#"{"error":"invalid_grant","error_description":"code spent-once is spent"}"#;
-    let error = login(response(400, body)).await.end().await.expect_err("refused");
+    let error = login(response(400, body)).await.end().await.expect_err("a refused code");
     assert!(error.message().contains("is spent") && !error.message().contains("spent-once"), "{error}");
 }
 
 #[tokio::test]
-async fn code_exchange_is_repeated_after_status_429() {
+async fn authorization_code_is_sent_again_after_status_429() {
     let mut login = login(response(429, "")).await;
-    assert_eq!(login.end().await.expect_err("busy").code(), ErrorCode::RateLimited);
+    assert_eq!(login.end().await.expect_err("the service is busy").code(), ErrorCode::RateLimited);
     assert_eq!(login.service.count("token"), 3);
 }
 

@@ -148,7 +148,7 @@ async fn error_names_the_port_that_is_already_in_use() {
     for host in ["127.0.0.1", "localhost"] {
         let mut login =
             start(Plan { redirect_uri: format!("http://{host}:{port}/callback"), ..Plan::default() });
-        let error = login.end().await.expect_err("used");
+        let error = login.end().await.expect_err("the port is in use");
         assert_eq!(error.code(), ErrorCode::ServiceUnavailable);
         assert!(error.message().contains(&port.to_string()), "{error}");
         assert!(error.hint().unwrap().to_string().contains("`redirect_uri`"), "{error:?}");
@@ -196,7 +196,7 @@ async fn login_times_out_after_ten_minutes() {
     // A pause of the login advances the test clock.
     let clock = TestClock::new();
     let mut login = start(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });
-    let error = login.end().await.expect_err("too late");
+    let error = login.end().await.expect_err("the login has timed out");
     assert_eq!(error.code(), ErrorCode::LoginTimeout, "{error}");
     assert_eq!(error.hint(), Some(&Hint::LogInWithoutBrowser));
     assert_eq!(clock.slept().iter().sum::<std::time::Duration>().as_secs(), 600);

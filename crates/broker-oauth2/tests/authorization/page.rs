@@ -25,7 +25,7 @@ async fn page_after(fault: Fault, query: &str) -> (String, RunningLogin) {
 }
 
 #[tokio::test]
-async fn page_names_the_account_after_login_is_saved() {
+async fn browser_page_names_account_after_login_is_saved() {
     let (page, mut login) = page_after(tokens_of("ada@example.org"), "state=STATE&code=c").await;
     assert!(login.world.record().is_some(), "saved before the page is sent");
     assert!(page.contains("<p>Logged in as ada@example.org. You can close this tab.</p>"), "{page}");
@@ -35,7 +35,7 @@ async fn page_names_the_account_after_login_is_saved() {
 }
 
 #[tokio::test]
-async fn page_of_failed_login_omits_the_services_error_text() {
+async fn browser_page_omits_the_services_error_text() {
     for (fault, query, code, cause) in [
         (
             Fault::Status(500),
@@ -76,7 +76,7 @@ async fn login_succeeds_if_the_browser_tab_is_closed() {
 }
 
 #[tokio::test]
-async fn page_says_result_is_unknown_if_saving_the_login_fails() {
+async fn browser_page_says_unknown_result_if_login_is_not_saved() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     // A file in place of the record's folder makes the save fail.

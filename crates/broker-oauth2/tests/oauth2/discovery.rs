@@ -47,7 +47,10 @@ async fn issuer_metadata_is_reused_for_a_day() {
 #[tokio::test]
 async fn login_stores_the_issuer_metadata() {
     let lab = lab(OIDC);
-    lab.broker(client_credentials()).login(World::NAME, Login::Usual).await.expect("the secret works");
+    lab.broker(client_credentials())
+        .login(World::NAME, Login::Usual)
+        .await
+        .expect("the client secret is valid");
     assert_eq!(urls(&lab), [OIDC, TOKEN]);
     lab.world.clock.advance(TimeDelta::hours(2));
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-2");
@@ -73,7 +76,7 @@ async fn token_call_without_a_login_sends_no_request() {
     assert!(urls(&lab).is_empty());
 }
 
-/// Returns responses without usable metadata, each with the error's code and with a word of the error's hint.
+/// Returns responses without usable metadata, with the code of the expected error and a word of the expected hint.
 fn unusable() -> [(u16, Value, ErrorCode, &'static str); 7] {
     let http = json!({ "issuer": ISSUER, "token_endpoint": "http://login.example.org/token" });
     [

@@ -72,7 +72,7 @@ async fn token_exchange_sends_the_other_providers_token() {
     }
     let record = lab.world.record().unwrap();
     assert_eq!(record["issuer"]["flow"], "token_exchange from base");
-    assert!(record["grant"].is_null(), "the next exchange needs only the other token");
+    assert!(record["grant"].is_null(), "the next exchange needs no refresh token");
     let stored = token(&broker).await.expect("the stored token");
     assert_eq!((stored.secret().expose(), stored.token_type()), ("derived-1", "Bearer"));
     assert!(lab.calls().is_empty());
@@ -92,7 +92,7 @@ async fn token_exchange_error_names_the_other_provider() {
     assert_eq!((error.code(), error.provider()), expected, "{error}");
     assert!(error.message().contains("`from`") && error.message().contains("unknown"), "{error}");
     let own = json!({ "from": World::NAME, "token_url": DERIVED });
-    let error = token(&lab.broker(own)).await.expect_err("a circle");
+    let error = token(&lab.broker(own)).await.expect_err("the provider exchanges its own token");
     assert_eq!(error.code(), ErrorCode::ConfigInvalid, "{error}");
 }
 
@@ -149,7 +149,7 @@ async fn user_is_asked_for_the_password_if_none_is_configured() {
     let call = lab.calls().remove(0);
     assert_eq!((call.field("username"), call.field("password")), (Some("ada"), Some("typed")));
     let record = lab.world.record().unwrap().to_string();
-    assert!(!record.contains("typed"), "never stored");
+    assert!(!record.contains("typed"), "the password is not stored");
     lab.answers(TOKEN, |_| (400, json!({ "error": "invalid_grant" })));
     lab.world.clock.advance(TimeDelta::hours(2));
     let error = token(&lab.broker(table)).await.expect_err("no password");
@@ -186,7 +186,7 @@ async fn changed_scope_setting_refreshes_without_a_new_login() {
     assert_eq!((call.field("grant_type"), call.field("scope")), (Some("refresh_token"), Some("read")));
     assert_eq!(secret(&lab.broker(narrow)).await, "token-2");
     assert_eq!(secret(&lab.broker(wide)).await, "token-3");
-    assert_eq!(lab.calls()[0].field("scope"), None, "the scope of the login");
+    assert_eq!(lab.calls()[0].field("scope"), None, "the service uses the scope of the login");
 }
 
 #[tokio::test]
@@ -237,8 +237,8 @@ async fn changed_settings_get_a_new_token_without_a_new_login() {
     let other = with(refresh_token(), json!({ "params": { "tenant": "KANARIE" } }));
     assert_eq!(secret(&lab.broker(other.clone())).await, "token-3");
     let token = lab.broker(other.clone()).token(World::NAME, &write).await.expect("a token");
-    assert_eq!(token.secret().expose(), "token-4", "also for a requested scope");
-    assert_eq!(secret(&lab.broker(other.clone())).await, "token-3", "and then it is stored");
+    assert_eq!(token.secret().expose(), "token-4", "the token for the requested scope is also replaced");
+    assert_eq!(secret(&lab.broker(other.clone())).await, "token-3", "the new token is stored");
     let calls = lab.calls();
     assert!(calls.iter().all(|call| call.field("grant_type") == Some("refresh_token")), "{calls:?}");
     assert_eq!(calls.last().unwrap().field("tenant"), Some("KANARIE"));
@@ -295,7 +295,7 @@ async fn device_code_already_expired_is_a_bad_response() {
 }
 
 #[tokio::test]
-async fn exchanged_token_is_replaced_after_a_new_base_login() {
+async fn exchanged_token_is_replaced_after_login_at_its_source() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "first");
     lab.issues_tokens(DERIVED, "derived");
@@ -305,7 +305,7 @@ async fn exchanged_token_is_replaced_after_a_new_base_login() {
     };
     let login = |refresh_token: &'static str| async move {
         let login = Login::RefreshToken(Secret::new(refresh_token));
-        broker().login("base", login).await.expect("a login without account");
+        broker().login("base", login).await.expect("the login succeeds");
     };
     login("ada's").await;
     broker().login(World::NAME, Login::Usual).await.expect("the exchange works");
@@ -318,7 +318,7 @@ async fn exchanged_token_is_replaced_after_a_new_base_login() {
 }
 
 #[tokio::test]
-async fn exchanged_token_is_replaced_if_base_account_changes() {
+async fn exchanged_token_is_replaced_if_source_account_changes() {
     let lab = Lab::new();
     lab.issues_tokens(DERIVED, "derived");
     lab.answers(TOKEN, |_| {

@@ -49,7 +49,9 @@ fn table(key: &str) -> Value {
 fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) {
     let (signed, signature) = assertion.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url without padding");
-    UnparsedPublicKey::new(algorithm, public).verify(signed.as_bytes(), &signature).expect("its signature");
+    UnparsedPublicKey::new(algorithm, public)
+        .verify(signed.as_bytes(), &signature)
+        .expect("a valid signature");
 }
 
 /// Returns the claims of the client assertion in a request.
@@ -128,7 +130,7 @@ async fn refused_assertion_is_signed_again_with_the_services_time() {
 }
 
 #[tokio::test]
-async fn unusable_key_error_hints_at_the_openssl_command() {
+async fn error_for_unusable_private_key_names_openssl_command() {
     let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
     let public = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n";
     let lab = Lab::new();

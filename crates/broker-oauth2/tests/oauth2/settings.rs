@@ -46,7 +46,7 @@ fn settings_error_names_the_configuration_key() {
 }
 
 #[test]
-fn settings_from_the_environment_may_be_text() {
+fn list_and_table_settings_may_be_written_as_text() {
     let table = json!({
         "flow": "refresh_token", "token_url": TOKEN, "client_id": "me", "scope": "a b", "life": "30m",
         "resource": "[\"https://a.example\"]", "params": "{\"tenant\": \"t\"}",
@@ -64,7 +64,7 @@ async fn login_that_the_flow_does_not_support_is_an_error() {
         (refresh_token(), Login::Usual),
         (refresh_token(), Login::Password(Secret::new("pw"))),
     ] {
-        let error = lab.broker(table).login(World::NAME, login).await.expect_err("no such login");
+        let error = lab.broker(table).login(World::NAME, login).await.expect_err("an unsupported login");
         assert_eq!(error.code(), broker_core::ErrorCode::LoginUnsupported, "{error}");
     }
     assert!(lab.calls().is_empty());
