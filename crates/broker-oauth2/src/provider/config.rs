@@ -4,7 +4,6 @@ use broker_core::{
     ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, SettingsError, Words, fingerprint,
     is_provider_name,
 };
-use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,9 +11,6 @@ use crate::answer::AnswerFields;
 use crate::authorization::loopback;
 use crate::discovery::{Endpoint, IssuerUrl};
 use crate::key::Algorithm;
-
-/// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
-const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// The default redirect URI. The URI names no port, so the listener uses a free port (RFC 8252 section 7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
@@ -79,7 +75,7 @@ pub(super) struct Config {
     pub(super) from: Option<String>,
     pub(super) subject_token_type: Option<String>,
     pub(super) requested_token_type: Option<String>,
-    life: Option<ConfigDuration>,
+    pub(super) life: Option<ConfigDuration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -257,9 +253,5 @@ impl Config {
         let types = (&self.subject_token_type, &self.requested_token_type);
         let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();
         fingerprint("request", &Secret::new(all), 64)
-    }
-
-    pub(super) fn default_lifetime(&self) -> TimeDelta {
-        self.life.map_or(DEFAULT_LIFETIME, |life| life.0)
     }
 }

@@ -6,16 +6,13 @@ use chrono::{DateTime, Utc};
 use super::OAuth2;
 use crate::discovery::{Endpoint, Metadata};
 
-pub(super) struct Endpoints {
-    found: Option<Metadata>,
-    /// Whether the metadata was just requested and must be saved.
-    is_new: bool,
-}
+/// The configured endpoints, and the issuer's metadata if the metadata is known.
+pub(super) struct Endpoints(Option<Metadata>);
 
 impl Endpoints {
     /// Returns the configured URL of the endpoint, or the discovered one.
     pub(super) fn find(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
-        match (provider.config.url(endpoint), &self.found) {
+        match (provider.config.url(endpoint), &self.0) {
             (Some(url), _) => Ok(Some(url.clone())),
             (None, Some(found)) => found.url(endpoint),
             (None, None) => Ok(None),
@@ -36,14 +33,14 @@ impl Endpoints {
     }
 
     pub(super) fn sends_issuer(&self) -> bool {
-        self.found.as_ref().is_some_and(|found| found.sends_issuer)
+        self.0.as_ref().is_some_and(|found| found.sends_issuer)
     }
 
-    /// Adds newly requested metadata to the record update.
+    /// Adds the metadata to the record update.
     pub(super) fn add_to(&self, update: RecordUpdate) -> RecordUpdate {
-        match &self.found {
-            Some(found) if self.is_new => update.and_metadata(Metadata::KEY, found.to_value()),
-            _ => update,
+        match &self.0 {
+            Some(found) => update.and_metadata(Metadata::KEY, found.to_value()),
+            None => update,
         }
     }
 }
@@ -78,7 +75,7 @@ impl OAuth2 {
 
     /// Returns the endpoints in the stored metadata, even if the metadata is old.
     pub(super) fn stored_endpoints(&self, record: &Record) -> Endpoints {
-        Endpoints { found: self.stored(record), is_new: false }
+        Endpoints(self.stored(record))
     }
 
     /// Discovers the endpoints, unless all of `wanted` are configured. The metadata must contain all of `needed`.
@@ -90,10 +87,9 @@ impl OAuth2 {
     ) -> Result<Endpoints> {
         let is_known = wanted.iter().all(|endpoint| self.config.url(*endpoint).is_some());
         if is_known || self.config.issuer.is_none() {
-            return Ok(Endpoints { found: None, is_new: false });
+            return Ok(Endpoints(None));
         }
-        let found = self.request_metadata(context, needed).await?;
-        Ok(Endpoints { found: Some(found), is_new: true })
+        Ok(Endpoints(Some(self.request_metadata(context, needed).await?)))
     }
 
     /// Returns the endpoints for a logout, after discovery if no revocation endpoint is known.
@@ -103,26 +99,23 @@ impl OAuth2 {
         }
         let revokes = |stored: &Metadata| matches!(stored.url(Endpoint::Revocation), Ok(Some(_)));
         let stored = self.stored(record).filter(revokes);
-        if let Some(stored) = stored.clone().filter(|stored| stored.is_fresh(context.now(), false)) {
-            return Ok(Endpoints { found: Some(stored), is_new: false });
+        if stored.as_ref().is_some_and(|stored| stored.is_fresh(context.now(), false)) {
+            return Ok(Endpoints(stored));
         }
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, stored) {
             (Err(error), Some(before)) if may_use_stored(&error) => before,
             (found, _) => found?,
         };
-        Ok(Endpoints { found: Some(found), is_new: true })
+        Ok(Endpoints(Some(found)))
     }
 
     async fn request_metadata(&self, context: &Context, needed: &[Endpoint]) -> Result<Metadata> {
-        let missing = || {
-            Error::new(
-                ErrorCode::ConfigMissingKey,
-                "`issuer` is not set, so the endpoints cannot be discovered",
-            )
+        let Some(issuer) = &self.config.issuer else {
+            let message = "`issuer` is not set, so the endpoints cannot be discovered";
+            return Err(Error::new(ErrorCode::ConfigMissingKey, message));
         };
-        let issuer = self.config.issuer.as_ref().ok_or_else(missing)?;
         let found = Metadata::discover(context, issuer).await?;
-        let endpoints = Endpoints { found: Some(found.clone()), is_new: true };
+        let endpoints = Endpoints(Some(found.clone()));
         for endpoint in needed {
             endpoints.require(self, *endpoint)?;
         }

@@ -2,12 +2,12 @@
 
 use broker_core::{
     Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey, Secret,
-    SettingsError, Token, TokenRequest,
+    Token, TokenRequest,
 };
 use serde_json::Value;
 
 use super::OAuth2;
-use super::config::{Config, Flow};
+use super::config::Flow;
 use super::session::Session;
 use crate::discovery::Endpoint;
 use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
@@ -23,38 +23,16 @@ const LOGIN_SCOPE: &str = "login_scope";
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The request parameters that the configuration sets.
-pub(super) struct Parameters {
-    scope: String,
-    audience: Option<String>,
-    resource: Vec<String>,
-    params: Vec<(String, String)>,
-    fingerprint: String,
-    /// Whether the user logged in with another program. Then the scope and audience of the login are unknown.
-    started_elsewhere: bool,
-}
-
-impl Parameters {
-    pub(super) fn new(config: &Config, flow: Flow) -> Result<Self, SettingsError> {
-        Ok(Self {
-            scope: config.scope.0.join(" "),
-            audience: config.audience.clone(),
-            resource: config.resource.0.clone(),
-            params: config.params()?,
-            fingerprint: config.fingerprint(),
-            started_elsewhere: flow == Flow::RefreshToken,
-        })
-    }
-
+impl OAuth2 {
     /// Whether the token was requested with the current settings. If not, the broker requests a new token.
-    pub(super) fn accepts(&self, token: &Token) -> bool {
+    pub(super) fn accepts_token(&self, token: &Token) -> bool {
         let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
         let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
         detail(FINGERPRINT).is_none_or(|fingerprint| fingerprint == self.fingerprint)
             && detail(DEFAULT_SCOPE).is_none_or(same_scope)
     }
 
-    /// Stores the current settings in the token's details, for [`Parameters::accepts`].
+    /// Stores the current settings in the token's details, for [`Self::accepts_token`].
     pub(super) fn annotate(&self, token: Token, scopes: &ScopeKey) -> Token {
         let scope = scopes.is_empty().then(|| (DEFAULT_SCOPE.to_owned(), Value::from(self.scope.as_str())));
         let fingerprint = (FINGERPRINT.to_owned(), Value::from(self.fingerprint.as_str()));
@@ -67,24 +45,25 @@ impl Parameters {
     }
 
     /// Returns the parameters of every request: `resource` (RFC 8707 section 2) and the configured `params`.
-    fn common(&self) -> Vec<(&str, &str)> {
-        let resource = self.resource.iter().map(|resource| ("resource", resource.as_str()));
+    fn common_fields(&self) -> Vec<(&str, &str)> {
+        let resource = self.config.resource.0.iter().map(|resource| ("resource", resource.as_str()));
         resource.chain(self.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
     }
 
     /// Returns the parameters of a login or a client credentials request.
-    pub(super) fn initial<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+    pub(super) fn initial_fields<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
         let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes.as_str() };
         let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
-        let audience = self.audience.as_deref().map(|audience| ("audience", audience));
-        [scope, audience].into_iter().flatten().chain(self.common()).collect()
+        let audience = self.config.audience.as_deref().map(|audience| ("audience", audience));
+        [scope, audience].into_iter().flatten().chain(self.common_fields()).collect()
     }
 
     /// Returns the parameters of a refresh request. Without `scope`, the service uses the scope of the login (RFC
     /// 6749 section 6).
-    fn refresh<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
-        if self.started_elsewhere {
-            return self.initial(scopes);
+    fn refresh_fields<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+        // The user logged in with another program, so the scope and audience of the login are unknown.
+        if self.flow == Flow::RefreshToken {
+            return self.initial_fields(scopes);
         }
         let login = record.metadata(LOGIN_SCOPE).and_then(Value::as_str);
         let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
@@ -92,11 +71,9 @@ impl Parameters {
             "" => Some(self.scope.as_str()).filter(|_| changed),
             requested => Some(requested),
         };
-        scope.map(|scope| ("scope", scope)).into_iter().chain(self.common()).collect()
+        scope.map(|scope| ("scope", scope)).into_iter().chain(self.common_fields()).collect()
     }
-}
 
-impl OAuth2 {
     /// Returns an error if the flow does not support this way to log in.
     pub(super) fn check_login(&self, login: &Login) -> Result<()> {
         let (problem, hint) = match login {
@@ -117,7 +94,7 @@ impl OAuth2 {
 
     /// Returns the function that adds the current settings to a new token.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
-        |token, scopes| self.parameters.annotate(token, scopes)
+        |token, scopes| self.annotate(token, scopes)
     }
 
     /// In the password flow, replaces the account name from the response by `account`.
@@ -129,8 +106,8 @@ impl OAuth2 {
 impl Session<'_> {
     /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
     pub(super) async fn request_token(&self, scopes: &ScopeKey) -> Result<RecordUpdate> {
-        let (config, parameters) = (&self.provider.config, &self.provider.parameters);
-        let mut fields = parameters.initial(scopes);
+        let config = &self.provider.config;
+        let mut fields = self.provider.initial_fields(scopes);
         let mut answer = match &config.from {
             Some(from) => {
                 let subject = self.context.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
@@ -148,7 +125,7 @@ impl Session<'_> {
         if answer.token.token_type().eq_ignore_ascii_case("N_A") {
             answer.token = answer.token.with_type("Bearer");
         }
-        answer.token = parameters.annotate(answer.token, scopes);
+        answer.token = self.provider.annotate(answer.token, scopes);
         Ok(answer.into_update(scopes))
     }
 
@@ -159,7 +136,7 @@ impl Session<'_> {
         refresh_token: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let fields = self.provider.parameters.refresh(record, scopes);
+        let fields = self.provider.refresh_fields(record, scopes);
         let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
         let update = login.refresh(self.context, record, refresh_token, scopes).await?;
         Ok(self.provider.with_username(update, record.account()))
@@ -167,9 +144,11 @@ impl Session<'_> {
 
     /// Starts a login with a refresh token that another program got.
     pub(super) async fn begin_with(&self, refresh_token: &Secret) -> Result<RecordUpdate> {
-        let (parameters, no_scopes) = (&self.provider.parameters, ScopeKey::default());
-        let fields =
-            if parameters.started_elsewhere { parameters.initial(&no_scopes) } else { parameters.common() };
+        let no_scopes = ScopeKey::default();
+        let fields = match self.provider.flow {
+            Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
+            _ => self.provider.common_fields(),
+        };
         let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
         let update = login.begin_with(self.context, refresh_token).await?;
         Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
@@ -177,27 +156,27 @@ impl Session<'_> {
 
     /// Logs in by the device authorization grant (RFC 8628).
     pub(super) async fn device(&self) -> Result<RecordUpdate> {
-        let (parameters, no_scopes) = (&self.provider.parameters, ScopeKey::default());
+        let no_scopes = ScopeKey::default();
         let flow = DeviceFlow {
             url: &self.endpoints.require(self.provider, Endpoint::Device)?,
             token: self.token(),
-            fields: &parameters.initial(&no_scopes),
-            token_fields: &parameters.common(),
+            fields: &self.provider.initial_fields(&no_scopes),
+            token_fields: &self.provider.common_fields(),
         };
         Ok(self.approved(flow.run(self.context).await?))
     }
 
     /// Logs in by the authorization code grant with PKCE (RFC 8252).
     pub(super) async fn authorization_code(&self) -> Result<RecordUpdate> {
-        let (parameters, no_scopes) = (&self.provider.parameters, ScopeKey::default());
+        let no_scopes = ScopeKey::default();
         let flow = CodeFlow {
             url: &self.endpoints.require(self.provider, Endpoint::Authorization)?,
             token: self.token(),
             issuer: self.provider.config.issuer.as_ref().map(|issuer| issuer.0.as_str()),
             sends_issuer: self.endpoints.sends_issuer(),
             redirect_uri: &self.provider.redirect_uri,
-            fields: &parameters.initial(&no_scopes),
-            token_fields: &parameters.common(),
+            fields: &self.provider.initial_fields(&no_scopes),
+            token_fields: &self.provider.common_fields(),
         };
         Ok(self.approved(flow.run(self.context).await?))
     }

@@ -19,7 +19,6 @@ use serde_json::{Map, Value};
 
 use crate::discovery::Endpoint;
 use config::{Auth, Config, Flow};
-use flows::Parameters;
 use session::Session;
 
 /// The provider type `kind = "oauth2"`.
@@ -63,9 +62,9 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let (flow, auth) = config.check()?;
     let issuer = issuer(&config, flow, settings);
-    let parameters = Parameters::new(&config, flow)?;
-    let redirect_uri = config.redirect_uri()?;
-    Ok(Arc::new(OAuth2 { config, flow, auth, issuer, parameters, redirect_uri }))
+    let (params, redirect_uri) = (config.params()?, config.redirect_uri()?);
+    let (scope, fingerprint) = (config.scope.0.join(" "), config.fingerprint());
+    Ok(Arc::new(OAuth2 { config, flow, auth, issuer, scope, params, fingerprint, redirect_uri }))
 }
 
 /// Identifies the issuer of stored tokens by token endpoint, client and audience.
@@ -94,7 +93,10 @@ struct OAuth2 {
     flow: Flow,
     auth: Auth,
     issuer: Issuer,
-    parameters: Parameters,
+    scope: String,
+    params: Vec<(String, String)>,
+    /// The fingerprint of the settings that change the issued token, except the scope.
+    fingerprint: String,
     redirect_uri: ServiceUrl,
 }
 
@@ -139,7 +141,7 @@ impl Provider for OAuth2 {
     }
 
     fn accepts(&self, token: &Token) -> bool {
-        self.parameters.accepts(token)
+        self.accepts_token(token)
     }
 
     fn can_renew(&self, record: &Record) -> bool {
@@ -192,7 +194,7 @@ impl Provider for OAuth2 {
             // In a flow without a user, an issued token proves that the credentials are valid.
             _ => session.request_token(&ScopeKey::default()).await,
         }?;
-        Ok(session.endpoints.add_to(self.parameters.add_login_scope(update)))
+        Ok(session.endpoints.add_to(self.add_login_scope(update)))
     }
 
     /// Revokes the refresh token first, because many services then also revoke the access tokens.

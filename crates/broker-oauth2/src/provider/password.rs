@@ -65,7 +65,7 @@ impl Session<'_> {
         record.check_password(&fingerprint, request)?;
         let update = self.send_password(username, &password, request.scopes()).await?;
         let is_login = request.scopes().is_empty();
-        Ok(if is_login { self.provider.parameters.add_login_scope(update) } else { update })
+        Ok(if is_login { self.provider.add_login_scope(update) } else { update })
     }
 
     async fn send_password(
@@ -74,15 +74,14 @@ impl Session<'_> {
         password: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let parameters = &self.provider.parameters;
-        let fields = parameters.initial(scopes);
+        let fields = self.provider.initial_fields(scopes);
         self.context.notify_after_save(WARNING.to_owned());
         // Repeated wrong passwords lock accounts, so a refused password's fingerprint is stored and checked.
         let fingerprint = self.provider.password_fingerprint(username, password);
         let approved = self.token().password(self.context, username, password, fingerprint, &fields).await?;
         let update = match approved {
             Approved::Granted(mut answer) => {
-                answer.token = parameters.annotate(answer.token, scopes);
+                answer.token = self.provider.annotate(answer.token, scopes);
                 // Only a login, which requests no scopes, replaces the stored refresh token.
                 answer.refresh_token = answer.refresh_token.filter(|_| scopes.is_empty());
                 answer.into_update(scopes)

@@ -1,12 +1,16 @@
 //! The client's credential and the endpoints for a login, a token request, a logout or an introspection.
 
 use broker_core::{Context, Error, ErrorCode, Result, Secret, ServiceUrl};
+use chrono::TimeDelta;
 
 use super::OAuth2;
 use super::config::Auth;
 use super::endpoints::Endpoints;
 use crate::discovery::Endpoint;
 use crate::{ClientAuth, ClientKey, TokenEndpoint};
+
+/// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
+const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 /// Sends the requests of a login, a token request, a logout or an introspection.
 pub(super) struct Session<'a> {
@@ -68,7 +72,7 @@ impl<'a> Session<'a> {
             Credential::Body(secret) => ClientAuth::Body(id, secret),
             Credential::Key(key) => ClientAuth::Key(id, key),
         };
-        let default_life = config.default_lifetime();
+        let default_life = config.life.map_or(DEFAULT_LIFETIME, |life| life.0);
         TokenEndpoint { url: &self.token_url, client, default_life, answer: config.fields.as_ref() }
     }
 }
