@@ -162,7 +162,7 @@ impl Pending {
             Some("access_denied") => Err(Error::new(ErrorCode::AccessDenied, "the login was denied")),
             Some("expired_token") => Err(expired()),
             Some("invalid_grant") if self.lost => Err(Error::login_required(
-                "the response with the tokens was lost on the network, and the service sends it only once",
+                "the network lost the response with the tokens, and the service sends the tokens only once",
             )),
             _ if fault.is_some() => {
                 // A service that answers 429 or 503 has not processed the request, so no tokens were lost.

@@ -153,7 +153,7 @@ impl Metadata {
                 format!("{url} belongs to the issuer {found}, but `issuer` is {configured}"),
             );
             return Err(error
-                .with_hint(format!("both must be identical: to use that issuer, set issuer = \"{found}\"")));
+                .with_hint(format!("the two issuers must be identical: to use the issuer of the metadata, set issuer = \"{found}\"")));
         }
         let asked_at = response.sent_at;
         Ok(Some(Self {

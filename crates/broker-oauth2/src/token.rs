@@ -226,7 +226,7 @@ impl<'a> TokenEndpoint<'a> {
                 "check the requested scope and `scope` of this provider; a login has only the scopes that it started with"
             }
             "invalid_target" => "check `audience` and `resource` of this provider",
-            "unsupported_grant_type" => "the service does not support this `flow`: set another",
+            "unsupported_grant_type" => "the service does not support this `flow`: set another `flow`",
             _ => return None,
         };
         Some(key.to_owned())

@@ -30,10 +30,10 @@ pub(super) enum InvalidCallback {
 impl fmt::Display for InvalidCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoResponse => "this text is not the address that the browser opened after the login",
-            Self::NoState => "this address is incomplete: the parameter `state` is missing",
-            Self::OtherState => "this address belongs to another login, perhaps an earlier one",
-            Self::Repeated => "this address contains a parameter twice",
+            Self::NoResponse => "the pasted text is not the address that the browser opened after the login",
+            Self::NoState => "the pasted address is incomplete: the parameter `state` is missing",
+            Self::OtherState => "the pasted address belongs to another login, perhaps an earlier one",
+            Self::Repeated => "the pasted address contains a parameter twice",
         })
     }
 }
@@ -111,13 +111,13 @@ impl Expected {
                 format!("the login response is from {}, not from {issuer}", shorten(iss))
             }
             (None, _) if self.sends_issuer => {
-                "the login response does not name its issuer (`iss`), although this service always sends it"
+                "the login response names no issuer (`iss`), although this service always sends an issuer"
                     .to_owned()
             }
             _ => return Ok(()),
         };
         Err(Error::refused(message).with_hint(
-            "log in again; if it fails again, check `issuer`, or ask whether the network is attacked",
+            "log in again; if the login fails again, check `issuer`, or whether someone attacks the network",
         ))
     }
 }

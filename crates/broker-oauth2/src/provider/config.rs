@@ -144,7 +144,8 @@ impl Config {
         }
         for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
             if is_set && flow != Flow::Password {
-                let message = format!("only `flow = \"password\"` uses a password; this is {named}");
+                let message =
+                    format!("only `flow = \"password\"` uses a username and a password, not {named}");
                 return Err(SettingsError::new(key, message));
             }
         }
@@ -155,7 +156,8 @@ impl Config {
     /// Checks `params` and `fields`. Error messages omit parameter values, which may be secrets.
     fn check_tables(&self) -> Result<(), SettingsError> {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
-            let message = format!("`{key}` cannot be set here: the flow or another key sets it");
+            let message =
+                format!("remove `{key}`: the flow or another configuration key sets this parameter");
             return Err(SettingsError::new("params", message));
         }
         let Some(field) = self.fields.as_ref().and_then(AnswerFields::empty) else { return Ok(()) };
@@ -172,14 +174,11 @@ impl Config {
             (Some(flow), None) => Ok(flow),
             (Some(flow), Some(_)) => Err(SettingsError::new(
                 "from",
-                format!(
-                    "the token of another provider is exchanged, which is not `flow = \"{}\"`: remove `flow`",
-                    flow.name()
-                ),
+                format!("`from` cannot be used with `flow = \"{}\"`: remove `flow` or `from`", flow.name()),
             )),
             (None, None) => Err(SettingsError::new(
                 "flow",
-                "set it to one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
+                "set `flow` to one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
                  \"password\"; or set `from` to another provider",
             )),
         }
