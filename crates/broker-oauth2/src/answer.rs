@@ -20,12 +20,14 @@ pub(crate) struct AnswerFields {
     id_token: String,
 }
 
+/// The field names of RFC 6749 section 5.1, and `id_token` (OpenID Connect Core section 3.1.3.3).
+const STANDARD: [&str; 6] =
+    ["access_token", "refresh_token", "expires_in", "token_type", "scope", "id_token"];
+
 impl Default for AnswerFields {
-    /// The field names of RFC 6749 section 5.1, and `id_token` (OpenID Connect Core section 3.1.3.3).
     fn default() -> Self {
         let [access_token, refresh_token, expires_in, token_type, scope, id_token] =
-            ["access_token", "refresh_token", "expires_in", "token_type", "scope", "id_token"]
-                .map(str::to_owned);
+            STANDARD.map(str::to_owned);
         Self { access_token, refresh_token, expires_in, token_type, scope, id_token }
     }
 }
@@ -33,24 +35,17 @@ impl Default for AnswerFields {
 impl AnswerFields {
     /// Returns the name of a field whose configured path is empty, which is invalid.
     pub(crate) fn empty(&self) -> Option<&'static str> {
-        let all = [
-            ("access_token", &self.access_token),
-            ("refresh_token", &self.refresh_token),
-            ("expires_in", &self.expires_in),
-            ("token_type", &self.token_type),
-            ("scope", &self.scope),
-            ("id_token", &self.id_token),
-        ];
-        all.into_iter().find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
+        let Self { access_token, refresh_token, expires_in, token_type, scope, id_token } = self;
+        let paths = [access_token, refresh_token, expires_in, token_type, scope, id_token];
+        STANDARD.into_iter().zip(paths).find(|(_, path)| path.trim().is_empty()).map(|(field, _)| field)
     }
 
-    /// Returns the refresh token of a malformed response: see [`salvage`].
+    /// Returns the refresh token of a response that may be malformed JSON: see [`salvage`].
     pub(crate) fn salvaged_refresh_token(&self, response: &HttpResponse) -> Option<Secret> {
-        if let Some(found) = salvage(response, &self.refresh_token) {
-            return Some(found);
-        }
-        let whole = response.json().filter(|_| (200..300).contains(&response.status))?;
-        text_at(&Value::Object(whole), &self.refresh_token).map(Secret::new)
+        salvage(response, &self.refresh_token).or_else(|| {
+            let whole = response.json().filter(|_| (200..300).contains(&response.status))?;
+            text_at(&Value::Object(whole), &self.refresh_token).map(Secret::new)
+        })
     }
 }
 

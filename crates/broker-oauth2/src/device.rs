@@ -1,31 +1,31 @@
 //! The device authorization grant (RFC 8628): the user approves the login in any browser.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use broker_core::{
-    Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, Problem, Repeat, RequestSent, Result, Secret,
-    ServiceUrl, read_object, seconds,
+    Context, DeviceCode, Error, ErrorCode, Hint, HttpFault, HttpResponse, Problem, Repeat, RequestSent,
+    Result, Secret, ServiceUrl, read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::text;
-use crate::token::Polled;
 use crate::{Approved, TokenEndpoint};
 
 /// The poll interval if the service names none (RFC 8628 section 3.2).
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The added poll interval after each `slow_down` (RFC 8628 section 3.5).
+/// How much each `slow_down` error lengthens the poll interval (RFC 8628 section 3.5).
 const SLOW_DOWN: Duration = Duration::from_secs(5);
 
 /// The lifetime of a device code without `expires_in`, which RFC 8628 requires.
 const DEFAULT_CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// The limit of a device code's lifetime, which is the longest wait for the user's approval.
+/// The longest time that the broker waits for the user's approval, even if the device code lives longer.
 const LONGEST_CODE_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// How often the remaining time is shown.
+/// How often the prompt shows the remaining time of the login.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The longest pause between polls that time out.
@@ -38,9 +38,9 @@ pub struct DeviceFlow<'a> {
     pub url: &'a ServiceUrl,
     /// The token endpoint that is polled, and the client.
     pub token: TokenEndpoint<'a>,
-    /// Fields of the device authorization request, such as `scope` and `audience`, without the client's.
+    /// Fields of the device authorization request, such as `scope` and `audience`, without the client's ID.
     pub fields: &'a [(&'a str, &'a str)],
-    /// Extra fields of the polls.
+    /// Extra form fields of each poll.
     pub token_fields: &'a [(&'a str, &'a str)],
 }
 
@@ -57,14 +57,12 @@ struct Pending {
     lost: bool,
 }
 
-enum Poll {
-    Approved(Approved),
-    /// The user has not approved the login yet. The next poll must wait at least this long.
-    Again(Duration),
-}
+/// The result of a poll: the tokens, or the shortest pause before the next poll.
+type Poll = ControlFlow<Approved, Duration>;
 
 impl DeviceFlow<'_> {
-    /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not stop the polls.
+    /// Shows the user code and polls until the user approves the login or the code expires. Transient errors do not
+    /// stop the polls.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
         let mut pending = self.begin(context).await?;
         let mut pause = pending.interval;
@@ -74,8 +72,8 @@ impl DeviceFlow<'_> {
                 return Err(pending.timed_out());
             }
             match self.poll(context, &mut pending).await? {
-                Poll::Approved(approved) => return Ok(approved),
-                Poll::Again(at_least) => {
+                Poll::Break(approved) => return Ok(approved),
+                Poll::Continue(at_least) => {
                     context.nothing_issued();
                     pause = at_least;
                 }
@@ -85,7 +83,7 @@ impl DeviceFlow<'_> {
 
     /// Requests a device code (RFC 8628 section 3.1). The request issues no token, so it can be repeated.
     async fn begin(&self, context: &Context) -> Result<Pending> {
-        let response = self.token.send_to(context, self.url, self.fields, Repeat::Safe).await?;
+        let response = self.token.send(context, self.url, self.fields, Repeat::Safe).await?;
         context.nothing_issued();
         let object = read_object(&response, self.url, self.token.client.secret().as_slice())
             .map_err(|problem| self.token.error(problem, "the service refused to start a login"))?;
@@ -113,18 +111,25 @@ impl DeviceFlow<'_> {
         })
     }
 
+    /// Sends one poll (RFC 8628 section 3.4).
     async fn poll(&self, context: &Context, pending: &mut Pending) -> Result<Poll> {
-        match self.token.poll(context, &pending.device_code, self.token_fields).await {
-            Ok(polled) => {
+        let own = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            ("device_code", pending.device_code.expose()),
+        ];
+        let fields = [&own, self.token_fields].concat();
+        match self.token.send(context, self.token.url, &fields, Repeat::Never).await {
+            Ok(response) => {
                 pending.timeouts = 0;
-                pending.read(polled)
+                pending.read(&self.token, &response)
             }
             Err(error) if error.is_transient() => {
                 tracing::info!(%error, "a poll of the device login failed; the login continues");
                 let pause = pending.backoff(&error);
-                pending.lost |= may_have_been_answered(&error);
+                // The lost response may have contained the tokens.
+                pending.lost |= fault(&error).is_some_and(|fault| fault.sent == RequestSent::Maybe);
                 pending.fault = Some(error);
-                Ok(Poll::Again(pause))
+                Ok(Poll::Continue(pause))
             }
             Err(error) => Err(error),
         }
@@ -132,33 +137,32 @@ impl DeviceFlow<'_> {
 }
 
 impl Pending {
-    /// Reads a poll's response by its error code, because services differ in the status (Auth0 sends 403 and 429).
-    fn read(&mut self, polled: Polled) -> Result<Poll> {
-        let Polled { response, answer, refresh_token } = polled;
+    /// Reads a poll's response. The error code decides, because services use different HTTP statuses (Auth0 sends 403
+    /// and 429).
+    fn read(&mut self, token: &TokenEndpoint<'_>, response: &HttpResponse) -> Result<Poll> {
         self.fault = None;
-        let (code, reason, fault) = match answer {
-            Ok(answer) => return Ok(Poll::Approved(Approved::Granted(Box::new(answer)))),
+        let (code, reason, fault) = match token.read(response, &[&self.device_code]) {
+            Ok(answer) => return Ok(Poll::Break(Approved::Granted(Box::new(answer)))),
             Err(Problem::Refused(refusal)) => (refusal.code, refusal.words, None),
             // A 429 or 5xx may contain an error code, and a malformed response may contain the refresh token.
             Err(Problem::Transient(fault)) => {
-                if let Some(refresh_token) = refresh_token {
-                    let only = Approved::OnlyRefreshToken(refresh_token, response.sent_at);
-                    return Ok(Poll::Approved(only));
+                if let Some(refresh_token) = token.salvaged_refresh_token(response) {
+                    return Ok(Poll::Break(Approved::OnlyRefreshToken(refresh_token, response.sent_at)));
                 }
                 let code = response.json().and_then(|body| text(&body, "error").map(str::to_owned));
                 (code, String::new(), Some(fault))
             }
         };
         match code.as_deref() {
-            Some("authorization_pending") => Ok(Poll::Again(self.interval)),
+            Some("authorization_pending") => Ok(Poll::Continue(self.interval)),
             Some("slow_down") => {
                 self.interval += SLOW_DOWN;
-                Ok(Poll::Again(self.interval))
+                Ok(Poll::Continue(self.interval))
             }
             Some("access_denied") => Err(Error::new(ErrorCode::AccessDenied, "the login was denied")),
             Some("expired_token") => Err(expired()),
             Some("invalid_grant") if self.lost => Err(Error::login_required(
-                "the response with the tokens was lost on the network, and the service sends it only once",
+                "the network lost the response with the tokens, and the service sends the tokens only once",
             )),
             _ if fault.is_some() => {
                 // A service that answers 429 or 503 has not processed the request, so no tokens were lost.
@@ -168,7 +172,7 @@ impl Pending {
                     "a poll of the device login got no usable response; the login continues"
                 );
                 self.fault = fault;
-                Ok(Poll::Again(self.interval.max(response.retry_after().unwrap_or_default())))
+                Ok(Poll::Continue(self.interval.max(response.retry_after().unwrap_or_default())))
             }
             _ => Err(Error::refused(format!("the service refused the login: {reason}"))),
         }
@@ -176,23 +180,18 @@ impl Pending {
 
     /// Returns the error for an expired code, which depends on whether the service answered the polls.
     fn timed_out(&self) -> Error {
-        match &self.fault {
-            Some(fault) => {
-                let message =
-                    format!("the device code expired while the service did not answer: {}", fault.message());
-                Error::new(fault.code(), message)
-                    .with_hint("log in again, even if you have approved the login")
-            }
-            None => expired(),
-        }
+        let Some(fault) = &self.fault else { return expired() };
+        let message =
+            format!("the device code expired while the service did not answer: {}", fault.message());
+        Error::new(fault.code(), message).with_hint("log in again, even if you have approved the login")
     }
 
     /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
         if fault(error).is_some_and(HttpFault::timed_out) {
             self.timeouts += 1;
-            return (self.interval * 2_u32.saturating_pow(self.timeouts))
-                .min(LONGEST_BACKOFF.max(self.interval));
+            let pause = self.interval * 2_u32.saturating_pow(self.timeouts);
+            return pause.min(LONGEST_BACKOFF.max(self.interval));
         }
         self.interval
     }
@@ -200,11 +199,6 @@ impl Pending {
 
 fn fault(error: &Error) -> Option<&HttpFault> {
     std::error::Error::source(error)?.downcast_ref()
-}
-
-/// Whether the response to a failed poll may have contained the tokens.
-fn may_have_been_answered(error: &Error) -> bool {
-    fault(error).is_some_and(|fault| fault.sent == RequestSent::Maybe)
 }
 
 fn read_code(object: &Map<String, Value>, lifetime: TimeDelta) -> Option<(DeviceCode, Secret)> {

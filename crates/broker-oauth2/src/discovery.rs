@@ -9,32 +9,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-/// How long the metadata of an issuer is used before the next request.
+/// How long stored metadata is used before the broker requests new metadata.
 const FRESH: TimeDelta = TimeDelta::hours(24);
 
-/// How long the older metadata is used after a failed request.
+/// How long stored metadata is used after a failed request for new metadata.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// How old the metadata may be for a forced token request, whose first step has just requested the metadata.
+/// The maximum age of metadata in a forced token request, which first requests new metadata.
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
 /// A configured issuer (RFC 8414 section 2). Issuers are compared character by character.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IssuerUrl(String);
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct IssuerUrl(pub(crate) String);
 
-impl IssuerUrl {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let url = ServiceUrl::parse(text)?;
-        if url.as_str().contains('?') {
+impl TryFrom<String> for IssuerUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if ServiceUrl::parse(&text)?.as_str().contains('?') {
             return Err(format!("`{text}` has a query (?…), which an issuer must not have"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
     }
+}
 
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
+impl IssuerUrl {
     /// Returns the URLs where the issuer's metadata may be: OpenID Connect Discovery section 4.1, then RFC 8414
     /// section 3.1.
     fn metadata_urls(&self) -> Result<[ServiceUrl; 2], String> {
@@ -87,42 +87,26 @@ impl Endpoint {
     }
 }
 
-/// Why discovery failed.
-pub(crate) enum DiscoveryError {
-    /// The metadata names another issuer, so older metadata must not be used either.
-    OtherIssuer(Error),
-    Other(Error),
-}
-
-impl DiscoveryError {
-    pub(crate) fn error(self) -> Error {
-        match self {
-            Self::OtherIssuer(error) | Self::Other(error) => error,
-        }
-    }
-}
-
 impl Metadata {
     /// The key of the issuer's metadata in the record.
     pub(crate) const KEY: &str = "discovery";
 
     /// Requests the metadata from the issuer.
-    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self, DiscoveryError> {
+    pub(crate) async fn discover(context: &Context, issuer: &IssuerUrl) -> Result<Self> {
         let urls = issuer.metadata_urls();
-        let urls =
-            urls.map_err(|why| DiscoveryError::Other(Error::new(ErrorCode::ConfigInvalidValue, why)))?;
+        let urls = urls.map_err(|why| Error::new(ErrorCode::ConfigInvalidValue, why))?;
         let mut causes = Vec::new();
         let mut transient = None;
         for url in &urls {
             let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
             let response = match context.send(&request).await {
                 Ok(response) => response,
-                // A transient error without a source is a refused redirect.
+                // Only a refused redirect is a transient error without a source.
                 Err(error) if error.is_transient() && std::error::Error::source(&error).is_none() => {
                     transient = Some(error);
                     continue;
                 }
-                Err(error) => return Err(DiscoveryError::Other(error)),
+                Err(error) => return Err(error),
             };
             context.nothing_issued();
             match read_object(&response, url, &[]) {
@@ -131,25 +115,25 @@ impl Metadata {
                     None => causes.push(format!("{url}: the response has no `issuer`")),
                 },
                 Err(Problem::Refused(refusal)) => causes.push(format!("{url}: {}", refusal.words)),
-                // Web frameworks answer 404 with a page that is not JSON.
-                Err(Problem::Transient(_)) if is_absent(&response) => {
+                // Web frameworks answer 404 with a text that is not JSON.
+                Err(Problem::Transient(_))
+                    if matches!(response.status, 404 | 405 | 410) && !response.is_html() =>
+                {
                     causes.push(format!("{url}: HTTP {}", response.status));
                 }
-                Err(Problem::Transient(error)) if response.is_transient() => {
-                    return Err(DiscoveryError::Other(error));
-                }
+                Err(Problem::Transient(error)) if response.is_transient() => return Err(error),
                 // Some services answer every URL with a web page. The second URL may still return the metadata.
                 Err(Problem::Transient(error)) => transient = Some(error),
             }
         }
-        Err(DiscoveryError::Other(match transient {
+        Err(match transient {
             Some(error) => error.with_hint("check `issuer`; if it is correct, try again later"),
             None => Error::new(
                 ErrorCode::ConfigInvalid,
                 format!("the issuer does not publish its endpoints ({})", causes.join("; ")),
             )
             .with_hint("correct `issuer`, or set `token_url` and the other URLs of the flow"),
-        }))
+        })
     }
 
     /// Reads the metadata and checks the issuer (RFC 8414 section 3.3). Returns `None` if the response names no
@@ -159,7 +143,7 @@ impl Metadata {
         object: &Map<String, Value>,
         issuer: &IssuerUrl,
         url: &ServiceUrl,
-    ) -> Result<Option<Self>, DiscoveryError> {
+    ) -> Result<Option<Self>> {
         let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
         let Some(found) = text("issuer") else { return Ok(None) };
         if found != issuer.0 {
@@ -168,9 +152,8 @@ impl Metadata {
                 ErrorCode::ConfigInvalidValue,
                 format!("{url} belongs to the issuer {found}, but `issuer` is {configured}"),
             );
-            return Err(DiscoveryError::OtherIssuer(error.with_hint(format!(
-                "both must be identical: to use that issuer, set issuer = \"{found}\""
-            ))));
+            return Err(error
+                .with_hint(format!("the two issuers must be identical: to use the issuer of the metadata, set issuer = \"{found}\"")));
         }
         let asked_at = response.sent_at;
         Ok(Some(Self {
@@ -200,7 +183,7 @@ impl Metadata {
         now < until && now >= self.asked_at - TimeDelta::minutes(1)
     }
 
-    /// Postpones the next request for the metadata, because one failed at `now`.
+    /// Postpones the next request for the metadata after a request failed at `now`.
     pub(crate) fn postponed(self, now: DateTime<Utc>) -> Self {
         Self { asked_at: now, fresh_until: now + RETRY_INTERVAL, ..self }
     }
@@ -226,9 +209,4 @@ impl Metadata {
             Error::new(ErrorCode::ConfigInvalid, message).with_hint(format!("set `{key}` of this provider"))
         })
     }
-}
-
-/// Whether the status says that no metadata exists at the URL.
-fn is_absent(response: &HttpResponse) -> bool {
-    matches!(response.status, 404 | 405 | 410) && !response.is_html()
 }

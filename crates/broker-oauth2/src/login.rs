@@ -11,7 +11,7 @@ pub struct UserLogin<'a> {
     pub token: TokenEndpoint<'a>,
     /// Extra fields of each refresh request.
     pub fields: &'a [(&'a str, &'a str)],
-    /// Adds details to a new token for these scopes.
+    /// Adds the provider's details to a new token. The second argument contains the token's scopes.
     pub finish: &'a (dyn Fn(Token, &ScopeKey) -> Token + Send + Sync),
 }
 
@@ -20,7 +20,7 @@ impl UserLogin<'_> {
     pub fn approved(&self, context: &Context, approved: Approved) -> RecordUpdate {
         let answer = match approved {
             Approved::Granted(answer) => answer,
-            // Without an access token, the next token request refreshes first.
+            // The response has no access token, so the next token request starts with a refresh.
             Approved::OnlyRefreshToken(refresh_token, at) => return RecordUpdate::grant(refresh_token, at),
         };
         if answer.refresh_token.is_none() {
@@ -30,7 +30,7 @@ impl UserLogin<'_> {
         self.update(*answer, &ScopeKey::default()).and_account(account)
     }
 
-    /// Gets the next token for these scopes with the record's refresh token. `fields` contains the requested scopes.
+    /// Gets a token for `scopes` with the record's refresh token. `self.fields` must already contain these scopes.
     pub async fn refresh(
         &self,
         context: &Context,
@@ -51,8 +51,8 @@ impl UserLogin<'_> {
         })
     }
 
-    /// Logs in with a refresh token that another program got. A test refresh prevents that an invalid token replaces
-    /// a valid login.
+    /// Logs in with a refresh token that another program got. Refreshes once, so an invalid refresh token does not
+    /// replace a valid login.
     pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
             let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the other host";

@@ -10,16 +10,7 @@ use chrono::{DateTime, Utc};
 pub struct ClientKey(Infallible);
 
 impl ClientKey {
-    pub(crate) fn assertion(
-        &self,
-        _client_id: &str,
-        _url: &ServiceUrl,
-        _now: DateTime<Utc>,
-    ) -> Result<Secret> {
+    pub(crate) fn assertion(&self, _: &str, _: &ServiceUrl, _: DateTime<Utc>) -> Result<Secret> {
         match self.0 {}
-    }
-
-    pub(crate) fn is_clock_wrong(_service: DateTime<Utc>, _local: DateTime<Utc>) -> bool {
-        false
     }
 }

@@ -8,7 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::answer::AnswerFields;
-use crate::{ClientAuth, ClientKey, TokenAnswer};
+use crate::{ClientAuth, TokenAnswer};
+
+/// The difference between the client's and the service's clock that services tolerate in assertions.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
 /// A token endpoint and the client that sends requests to it.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +36,12 @@ impl<'a> TokenEndpoint<'a> {
     /// Requests a token by the client credentials grant (RFC 6749 section 4.4). Failed requests can be repeated.
     pub async fn client_credentials(&self, context: &Context, extra: &[(&str, &str)]) -> Result<TokenAnswer> {
         let fields = [&[("grant_type", "client_credentials")], extra].concat();
-        let response = self.send(context, &fields, Repeat::Safe).await?;
+        let response = self.send(context, self.url, &fields, Repeat::Safe).await?;
         self.read(&response, &[])
             .map_err(|problem| self.error(problem, "the service refused the client credentials"))
     }
 
-    /// Exchanges the `subject` token for another (RFC 8693 section 2). Failed requests can be repeated.
+    /// Exchanges the token `subject` for a new token (RFC 8693 section 2). Failed requests can be repeated.
     pub(crate) async fn token_exchange(
         &self,
         context: &Context,
@@ -49,7 +52,7 @@ impl<'a> TokenEndpoint<'a> {
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token", subject.expose()),
         ];
-        let response = self.send(context, &[&own, extra].concat(), Repeat::Safe).await?;
+        let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::Safe).await?;
         self.read(&response, &[subject])
             .map_err(|problem| self.error(problem, "the service refused to exchange the token"))
     }
@@ -65,23 +68,15 @@ impl<'a> TokenEndpoint<'a> {
         extra: &[(&str, &str)],
     ) -> Result<Approved> {
         let own = [("grant_type", "password"), ("username", username), ("password", password.expose())];
-        let response = self.send(context, &[&own, extra].concat(), Repeat::IfNotActed).await?;
-        match self.read(&response, &[password]) {
-            Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
-            Err(problem) => {
-                if let Some(refresh_token) = self.salvaged_refresh_token(&response) {
-                    return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
-                }
-                match problem {
-                    Problem::Refused(refusal) if self.hint(&refusal).is_none() => {
-                        let message = format!("the service refused the password: {}", refusal.words);
-                        let error = Error::new(ErrorCode::PasswordRefused, message);
-                        Err(error.with_hint(Hint::CorrectPassword).with_secret_fingerprint(fingerprint))
-                    }
-                    problem => Err(self.error(problem, "the service refused the login")),
-                }
+        let response = self.send(context, self.url, &[&own, extra].concat(), Repeat::IfNotActed).await?;
+        self.read_login(&response, &[password]).map_err(|problem| match problem {
+            Problem::Refused(refusal) if self.hint(&refusal).is_none() => {
+                let message = format!("the service refused the password: {}", refusal.words);
+                let error = Error::new(ErrorCode::PasswordRefused, message);
+                error.with_hint(Hint::CorrectPassword).with_secret_fingerprint(fingerprint)
             }
-        }
+            problem => self.error(problem, "the service refused the login"),
+        })
     }
 
     /// Refreshes the token (RFC 6749 section 6). The service may invalidate the refresh token: see
@@ -94,7 +89,7 @@ impl<'a> TokenEndpoint<'a> {
     ) -> Result<Refreshed> {
         let own = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
         let fields = [&own, extra].concat();
-        let response = self.send(context, &fields, Repeat::SpendsGrant).await?;
+        let response = self.send(context, self.url, &fields, Repeat::SpendsGrant).await?;
         match self.read(&response, &[refresh_token]) {
             Ok(answer) => Ok(Refreshed::Granted(Box::new(answer))),
             Err(Problem::Refused(refusal)) if refusal.is("invalid_grant") => {
@@ -111,38 +106,20 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// Sends one poll of the device flow (RFC 8628 section 3.4).
-    pub(crate) async fn poll(
-        &self,
-        context: &Context,
-        device_code: &Secret,
-        extra: &[(&str, &str)],
-    ) -> Result<Polled> {
-        let own = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
-            ("device_code", device_code.expose()),
-        ];
-        let response = self.send(context, &[&own, extra].concat(), Repeat::Never).await?;
-        let answer = self.read(&response, &[device_code]);
-        let refresh_token = self.salvaged_refresh_token(&response);
-        Ok(Polled { response, answer, refresh_token })
-    }
-
-    /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Failed requests can be repeated.
+    /// Revokes a token (RFC 7009 section 2.1) at the endpoint `url`. Returns false if the service does not revoke
+    /// tokens of this type (RFC 7009 section 2.2.1). Failed requests can be repeated.
     pub(crate) async fn revoke(
         &self,
         context: &Context,
         url: &ServiceUrl,
         token: &Secret,
         hint: &str,
-    ) -> Result<Revocation> {
+    ) -> Result<bool> {
         let fields = [("token", token.expose()), ("token_type_hint", hint)];
-        let response = self.send_to(context, url, &fields, Repeat::Safe).await?;
+        let response = self.send(context, url, &fields, Repeat::Safe).await?;
         match read_revoked(&response, url, token) {
-            Ok(()) => Ok(Revocation::Done),
-            Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => {
-                Ok(Revocation::Unsupported)
-            }
+            Ok(()) => Ok(true),
+            Err(Problem::Refused(refusal)) if refusal.is("unsupported_token_type") => Ok(false),
             Err(problem) => Err(self.error(problem, "the service refused to revoke the token")),
         }
     }
@@ -155,23 +132,13 @@ impl<'a> TokenEndpoint<'a> {
         token: &Secret,
     ) -> Result<Map<String, Value>> {
         let fields = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let response = self.send_to(context, url, &fields, Repeat::Safe).await?;
+        let response = self.send(context, url, &fields, Repeat::Safe).await?;
         read_object(&response, url, &self.secrets(&[token]))
             .map_err(|problem| self.error(problem, "the service refused the introspection"))
     }
 
-    /// Sends an authenticated request to the token endpoint.
+    /// Sends an authenticated request to an endpoint of the service.
     pub(crate) async fn send(
-        &self,
-        context: &Context,
-        fields: &[(&str, &str)],
-        repeat: Repeat,
-    ) -> Result<HttpResponse> {
-        self.send_to(context, self.url, fields, repeat).await
-    }
-
-    /// Sends an authenticated request to another endpoint of the service.
-    pub(crate) async fn send_to(
         &self,
         context: &Context,
         url: &ServiceUrl,
@@ -187,8 +154,9 @@ impl<'a> TokenEndpoint<'a> {
         let ClientAuth::Key(client_id, key) = self.client else { return context.send(&post(None)).await };
         let assertion = key.assertion(client_id, self.url, context.now())?;
         let response = context.send(&post(Some(&assertion))).await?;
-        // If the clocks differ, the service refused the assertion. A new one is signed with the service's time.
-        match response.date().filter(|date| ClientKey::is_clock_wrong(*date, response.sent_at)) {
+        // If the clocks differ, the service may refuse the assertion. The client then signs another assertion with the
+        // service's time.
+        match response.date().filter(|date| (*date - response.sent_at).abs() > CLOCK_TOLERANCE) {
             Some(date) if self.is_client_refused(&response) => {
                 let assertion = key.assertion(client_id, self.url, date)?;
                 context.send(&post(Some(&assertion))).await
@@ -207,6 +175,22 @@ impl<'a> TokenEndpoint<'a> {
         let standard = AnswerFields::default();
         let fields = self.answer.unwrap_or(&standard);
         TokenAnswer::read(response, self.url, &self.secrets(sent), self.default_life, fields)
+    }
+
+    /// Reads the token response to a login. Returns only the refresh token if the response is malformed.
+    pub(crate) fn read_login(&self, response: &HttpResponse, sent: &[&Secret]) -> Result<Approved, Problem> {
+        match self.read(response, sent) {
+            Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
+            Err(problem) => match self.salvaged_refresh_token(response) {
+                Some(refresh_token) => {
+                    tracing::info!(
+                        "the response has no valid access token; the broker saves the refresh token"
+                    );
+                    Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at))
+                }
+                None => Err(problem),
+            },
+        }
     }
 
     /// Returns the refresh token of a malformed response.
@@ -242,7 +226,7 @@ impl<'a> TokenEndpoint<'a> {
                 "check the requested scope and `scope` of this provider; a login has only the scopes that it started with"
             }
             "invalid_target" => "check `audience` and `resource` of this provider",
-            "unsupported_grant_type" => "the service does not support this `flow`: set another",
+            "unsupported_grant_type" => "the service does not support this `flow`: set another `flow`",
             _ => return None,
         };
         Some(key.to_owned())
@@ -267,23 +251,6 @@ pub enum Refreshed {
     OnlyRotated(Secret, DateTime<Utc>),
     /// The service permanently refused the refresh token (`invalid_grant`).
     Refused,
-}
-
-/// The result of a revocation request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Revocation {
-    /// The token is revoked, or the service does not know the token.
-    Done,
-    /// The service does not revoke tokens of this type (RFC 7009 section 2.2.1).
-    Unsupported,
-}
-
-/// The response to a poll of the device flow.
-pub(crate) struct Polled {
-    pub(crate) response: HttpResponse,
-    pub(crate) answer: Result<TokenAnswer, Problem>,
-    /// The refresh token, even if the response is malformed.
-    pub(crate) refresh_token: Option<Secret>,
 }
 
 /// Reads the response of a revocation endpoint. Every 2xx status is a success (RFC 7009 section 2.2).

@@ -177,7 +177,7 @@ fn address_pasted_from_a_remote_browser_completes_login() {
     screen.types("\n");
     screen.wait_for("this text is not the address");
     screen.types(&format!("{}\n", end.replace(state, "forged")));
-    screen.wait_for("this address belongs to another login");
+    screen.wait_for("the pasted address belongs to another login");
     screen.types(&format!("{end}\n"));
     let (code, seen) = screen.ends();
     assert_eq!(code, Some(0), "{seen}");

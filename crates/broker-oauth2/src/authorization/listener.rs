@@ -33,7 +33,8 @@ pub(super) type Arrival = (Result<Secret>, Option<Tab>);
 
 pub(super) struct Listener {
     sockets: Vec<TcpListener>,
-    redirect_uri: String,
+    /// The redirect URI, including the port.
+    pub(super) redirect_uri: String,
     callback: Arc<Callback>,
     connections: JoinSet<Option<Arrival>>,
 }
@@ -73,11 +74,6 @@ impl Listener {
             callback: Arc::new(callback),
             connections: JoinSet::new(),
         })
-    }
-
-    /// The redirect URI, including the port.
-    pub(super) fn redirect_uri(&self) -> &str {
-        &self.redirect_uri
     }
 
     pub(super) fn parse_pasted(&self, text: &Secret) -> Result<Result<Secret>, InvalidCallback> {

@@ -3,17 +3,14 @@
 mod http;
 mod listener;
 mod page;
-mod pkce;
+pub(crate) mod pkce;
 mod response;
 mod tab;
 
 use std::time::Duration;
 
-use broker_core::{
-    Context, Error, ErrorCode, ErrorKind, Hint, HttpResponse, Problem, Repeat, Result, Secret, ServiceUrl,
-};
+use broker_core::{Context, Error, ErrorCode, ErrorKind, Hint, Problem, Repeat, Result, Secret, ServiceUrl};
 use chrono::{DateTime, TimeDelta, Utc};
-
 use url::Url;
 
 use crate::login::account_of;
@@ -22,13 +19,13 @@ pub(crate) use listener::loopback;
 
 use listener::{Arrival, Listener};
 use page::Page;
-use pkce::{Verifier, random};
+use pkce::{challenge, random};
 use response::Expected;
 
 /// How long the user may take to log in.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 
-/// How often the remaining time is shown.
+/// How often the prompt shows the remaining time of the login.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How many invalid addresses the user may paste before the login fails.
@@ -60,17 +57,19 @@ impl CodeFlow<'_> {
     /// Opens the authorization endpoint in the browser, and exchanges the code that the browser returns. If no
     /// browser opens, the user can paste the final address of a browser on another machine.
     pub async fn run(&self, context: &Context) -> Result<Approved> {
-        let (state, verifier) = (random()?, Verifier::new()?);
+        // RFC 7636 section 4.1 recommends 256 bits.
+        let (state, verifier) = (random::<32>()?, random::<32>()?);
         let expected = Expected::new(state.clone(), self.issuer, self.sends_issuer);
-        // A browser with a session at the service may return at once, so listen first.
+        // A browser that is already logged in at the service returns at once, so the listener starts first.
         let mut listener = Listener::bind(self.redirect_uri, expected).await?;
-        let redirect_uri = listener.redirect_uri().to_owned();
+        let redirect_uri = listener.redirect_uri.clone();
         let url = self.request(&redirect_uri, &state, &verifier)?;
         context.prompt().show_page(&url);
+        let deadline = context.now().checked_add_signed(LONGEST_WAIT).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let (code, tab) = if context.prompt().browses() {
-            wait(context, &mut listener).await?
+            wait(context, &mut listener, deadline).await?
         } else {
-            paste(context, &mut listener).await?
+            paste(context, &mut listener, deadline).await?
         };
         drop(listener);
         let result = match code {
@@ -79,7 +78,10 @@ impl CodeFlow<'_> {
         };
         match (tab, &result) {
             (Some(tab), Ok(approved)) => {
-                let page = Page::LoggedIn(account(approved));
+                let page = Page::LoggedIn(match approved {
+                    Approved::Granted(answer) => account_of(answer),
+                    Approved::OnlyRefreshToken(..) => None,
+                });
                 context.after_save(move || tab.show(&page));
             }
             (Some(tab), Err(error)) => tab.show(&Page::Failed(error.code())),
@@ -90,8 +92,8 @@ impl CodeFlow<'_> {
 
     /// Builds the authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3). The flow's own parameters
     /// replace equal names in `fields` and in the endpoint's query.
-    fn request(&self, redirect_uri: &str, state: &Secret, verifier: &Verifier) -> Result<String> {
-        let challenge = verifier.challenge();
+    fn request(&self, redirect_uri: &str, state: &Secret, verifier: &Secret) -> Result<String> {
+        let challenge = challenge(verifier);
         let own = [
             ("response_type", "code"),
             ("client_id", self.token.client.id()),
@@ -101,14 +103,12 @@ impl CodeFlow<'_> {
             ("code_challenge_method", "S256"),
         ];
         let extra = self.fields.iter().filter(|(name, _)| own.iter().all(|(own, _)| own != name));
-        let params = own.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let params: Vec<_> = params.collect();
+        let params: Vec<_> = own.iter().chain(extra).collect();
         let mut url = Url::parse(self.url.as_str())
             .map_err(|error| Error::new(ErrorCode::ConfigInvalidValue, error.to_string()))?;
-        let own =
-            url.query_pairs().into_owned().filter(|(name, _)| params.iter().all(|(ours, _)| ours != name));
-        let own: Vec<_> = own.collect();
-        url.query_pairs_mut().clear().extend_pairs(own).extend_pairs(params);
+        let configured: Vec<_> = url.query_pairs().into_owned().collect();
+        let kept = configured.iter().filter(|(name, _)| params.iter().all(|(ours, _)| ours != name));
+        url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs(params);
         Ok(url.into())
     }
 
@@ -118,60 +118,39 @@ impl CodeFlow<'_> {
         &self,
         context: &Context,
         code: &Secret,
-        verifier: &Verifier,
+        verifier: &Secret,
         redirect_uri: &str,
     ) -> Result<Approved> {
         let own = [
             ("grant_type", "authorization_code"),
             ("code", code.expose()),
             ("redirect_uri", redirect_uri),
-            ("code_verifier", verifier.secret().expose()),
+            ("code_verifier", verifier.expose()),
         ];
         let fields = [&own, self.token_fields].concat();
-        let response = self.token.send(context, &fields, Repeat::IfNotActed).await.map_err(with_used_code)?;
-        match self.token.read(&response, &[code, verifier.secret()]) {
-            Ok(answer) => Ok(Approved::Granted(Box::new(answer))),
-            Err(problem) => self.salvage(&response, problem),
-        }
-    }
-
-    /// Returns the refresh token of a response without a valid access token, or the error.
-    fn salvage(&self, response: &HttpResponse, problem: Problem) -> Result<Approved> {
-        if let Some(refresh_token) = self.token.salvaged_refresh_token(response) {
-            tracing::info!("the service returned no valid access token; the broker saves the refresh token");
-            return Ok(Approved::OnlyRefreshToken(refresh_token, response.sent_at));
-        }
-        match problem {
-            Problem::Refused(refusal) if refusal.is("invalid_grant") => Err(Error::new(
+        let response = self.token.send(context, self.token.url, &fields, Repeat::IfNotActed).await;
+        let response = response.map_err(with_used_code)?;
+        self.token.read_login(&response, &[code, verifier]).map_err(|problem| match problem {
+            Problem::Refused(refusal) if refusal.is("invalid_grant") => Error::new(
                 ErrorCode::LoginRequired,
                 format!("the service does not accept the authorization code: {}", refusal.words),
             )
-            .with_hint("the code was used before or has expired: log in again")),
+            .with_hint("the code was used before or has expired: log in again"),
             problem => {
-                Err(with_used_code(self.token.error(problem, "the service refused the authorization code")))
+                with_used_code(self.token.error(problem, "the service refused the authorization code"))
             }
-        }
-    }
-}
-
-fn account(approved: &Approved) -> Option<String> {
-    match approved {
-        Approved::Granted(answer) => account_of(answer),
-        Approved::OnlyRefreshToken(..) => None,
+        })
     }
 }
 
 /// Adds a hint to a transient error, because the service may have used up the authorization code.
 fn with_used_code(error: Error) -> Error {
-    if !error.is_transient() {
-        return error;
-    }
-    error.with_hint("an authorization code works only once: log in again")
+    let hint = "an authorization code works only once: log in again";
+    if error.is_transient() { error.with_hint(hint) } else { error }
 }
 
 /// Waits for the authorization response, and shows the remaining time.
-async fn wait(context: &Context, listener: &mut Listener) -> Result<Arrival> {
-    let deadline = deadline(context);
+async fn wait(context: &Context, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
     loop {
         let left = (deadline - context.now()).to_std().unwrap_or_default();
         if left.is_zero() {
@@ -186,14 +165,13 @@ async fn wait(context: &Context, listener: &mut Listener) -> Result<Arrival> {
 }
 
 /// Asks the user to paste the browser's final address.
-async fn paste(context: &Context, listener: &mut Listener) -> Result<Arrival> {
+async fn paste(context: &Context, listener: &mut Listener, deadline: DateTime<Utc>) -> Result<Arrival> {
     let prompt = context.prompt();
-    let start = listener.redirect_uri().to_owned();
+    let start = listener.redirect_uri.clone();
     prompt.notify(&format!(
         "After the login, the browser opens an address that begins with {start}. A browser on another machine \
          cannot open this address and shows an error: copy the whole address from the browser's address bar."
     ));
-    let deadline = deadline(context);
     for _ in 0..TRIES {
         let left = (deadline - context.now()).to_std().unwrap_or_default();
         let typed = tokio::select! {
@@ -230,10 +208,6 @@ fn unanswered(error: Error) -> Result<String> {
         )),
         _ => Err(error),
     }
-}
-
-fn deadline(context: &Context) -> DateTime<Utc> {
-    context.now().checked_add_signed(LONGEST_WAIT).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn timed_out() -> Error {

@@ -42,61 +42,55 @@ pub(super) enum Page {
 }
 
 impl Page {
-    fn status(&self) -> &'static str {
-        match self {
-            Self::LoggedIn(_) | Self::Failed(_) | Self::Pending | Self::Unknown => "200 OK",
-            Self::OtherLogin | Self::Malformed => "400 Bad Request",
-            Self::NotFound => "404 Not Found",
-            Self::MethodNotAllowed => "405 Method Not Allowed",
-            Self::OtherHost => "421 Misdirected Request",
-            Self::TooLong => "431 Request Header Fields Too Large",
-        }
-    }
-
-    /// Returns the CSS class, the title, and the text as HTML.
-    fn content(&self) -> (&'static str, &'static str, String) {
-        let text = match self {
+    /// Returns the HTTP status, the CSS class, the title, and the text as HTML.
+    fn content(&self) -> (&'static str, &'static str, &'static str, String) {
+        let (status, text) = match self {
             Self::LoggedIn(account) => {
                 let account = account.as_deref().map(escape).filter(|account| !account.is_empty());
                 let account = account.map_or_else(String::new, |account| format!(" as {account}"));
-                return ("good", "Login complete", format!("Logged in{account}. You can close this tab."));
+                let text = format!("Logged in{account}. You can close this tab.");
+                return ("200 OK", "good", "Login complete", text);
             }
             Self::Failed(code) => {
                 let (cause, action) = explain(*code);
-                return ("bad", "Not logged in", format!("Login failed: {cause}. {GO_BACK}{action}."));
+                let text = format!("Login failed: {cause}. {GO_BACK}{action}.");
+                return ("200 OK", "bad", "Not logged in", text);
             }
             Self::Pending => {
                 let text = format!("The login is being completed. {GO_BACK} to see the result.");
-                return ("wait", "Almost done", text);
+                return ("200 OK", "wait", "Almost done", text);
             }
             Self::Unknown => {
                 let text =
                     format!("This page could not get the result of the login. {GO_BACK} to see the result.");
-                return ("wait", "Login ended", text);
+                return ("200 OK", "wait", "Login ended", text);
             }
-            Self::OtherLogin => {
+            Self::OtherLogin => (
+                "400 Bad Request",
                 "This address does not belong to the current login, which still waits for you. Open the address that \
-                 the program shows."
+                 the program shows.",
+            ),
+            Self::NotFound => ("404 Not Found", "This server has no page at this address."),
+            Self::MethodNotAllowed => ("405 Method Not Allowed", "This server only answers GET requests."),
+            Self::OtherHost => {
+                ("421 Misdirected Request", "The host name in the request is not a host name of this server.")
             }
-            Self::NotFound => "This server has no page at this address.",
-            Self::MethodNotAllowed => "This server only answers GET requests.",
-            Self::OtherHost => "The host name in the request is not a host name of this server.",
-            Self::TooLong => "The request is too long.",
-            Self::Malformed => "The request is not valid HTTP.",
+            Self::TooLong => ("431 Request Header Fields Too Large", "The request is too long."),
+            Self::Malformed => ("400 Bad Request", "The request is not valid HTTP."),
         };
-        ("bad", "Not a login", text.to_owned())
+        (status, "bad", "Not a login", text.to_owned())
     }
 
     /// Returns the HTTP response. The page contains no text of the request and loads no resources.
     pub(super) fn response(&self) -> String {
-        let (class, title, text) = self.content();
+        let (status, class, title, text) = self.content();
         let body = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
              <body>\n<main class=\"{class}\">\n<h1>{title}</h1>\n<p>{text}</p>\n</main>\n</body>\n</html>\n"
         );
-        let (status, length) = (self.status(), body.len());
+        let length = body.len();
         let hash = STANDARD.encode(Sha256::digest(STYLE));
         format!(
             "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {length}\r\n\
@@ -181,17 +175,25 @@ mod tests {
     }
 
     #[test]
-    fn content_security_policy_allows_only_the_style_hash() {
+    fn result_page_allows_only_its_style_and_no_caching() {
         for page in pages() {
             let response = page.response();
             let (head, body) = response.split_once("\r\n\r\n").unwrap();
             let hash = STANDARD.encode(Sha256::digest(between(body, "<style>", "</style>")));
-            let policy =
-                head.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: ")).unwrap();
-            let expected = format!(
+            let policy = format!(
                 "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
             );
-            assert_eq!(policy, expected);
+            for header in [
+                "Content-Type: text/html; charset=utf-8",
+                "Connection: close",
+                "Cache-Control: no-store",
+                "Referrer-Policy: no-referrer",
+                "X-Content-Type-Options: nosniff",
+                &format!("Content-Length: {}", body.len()),
+                &format!("Content-Security-Policy: {policy}"),
+            ] {
+                assert!(head.lines().any(|line| line == header), "{header}: {head}");
+            }
             assert_eq!(body.matches("<style").count(), 1);
             for part in ["<script", "src=", "href=", "url(", "@import", "style=", "<form"] {
                 assert!(!body.contains(part), "{part}: {body}");
@@ -200,25 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn page_headers_forbid_caching_and_referrers() {
-        for page in pages() {
-            let response = page.response();
-            let (head, body) = response.split_once("\r\n\r\n").unwrap();
-            for header in [
-                "Content-Type: text/html; charset=utf-8",
-                "Connection: close",
-                "Cache-Control: no-store",
-                "Referrer-Policy: no-referrer",
-                "X-Content-Type-Options: nosniff",
-                &format!("Content-Length: {}", body.len()),
-            ] {
-                assert!(head.lines().any(|line| line == header), "{header}: {head}");
-            }
-        }
-    }
-
-    #[test]
-    fn pages_support_dark_mode_and_small_screens() {
+    fn result_page_supports_dark_mode_and_small_screens() {
         let page = Page::LoggedIn(None).response();
         for part in [
             "color-scheme:light dark",
@@ -230,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn account_on_the_page_is_escaped_and_shortened() {
+    fn account_on_the_result_page_is_escaped_and_shortened() {
         let account = format!("<b>&\"'\u{202e}\u{1b}[2J{}", "x".repeat(500));
         let page = Page::LoggedIn(Some(account)).response();
         let text = between(&page, "<p>", "</p>");

@@ -7,11 +7,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// The size of a random secret: 256 bits (RFC 7636 section 4.1).
-const BYTES: usize = 32;
-
-/// Returns a random secret from the system's generator.
-pub(super) fn random() -> Result<Secret> {
+/// Returns a random secret of `BYTES` bytes in base64url.
+pub(crate) fn random<const BYTES: usize>() -> Result<Secret> {
     let mut bytes = Zeroizing::new([0; BYTES]);
     SystemRandom::new().fill(&mut *bytes).map_err(|_| {
         Error::new(ErrorCode::Internal, "cannot get random numbers from the operating system")
@@ -19,26 +16,13 @@ pub(super) fn random() -> Result<Secret> {
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
-/// A PKCE code verifier. The browser gets only the verifier's hash, so a stolen authorization code is useless.
-pub(super) struct Verifier(Secret);
-
-impl Verifier {
-    pub(super) fn new() -> Result<Self> {
-        random().map(Self)
-    }
-
-    pub(super) fn secret(&self) -> &Secret {
-        &self.0
-    }
-
-    /// Returns the code challenge by the method `S256` (RFC 7636 section 4.2).
-    pub(super) fn challenge(&self) -> String {
-        URL_SAFE_NO_PAD.encode(Sha256::digest(self.0.expose()))
-    }
+/// Returns the PKCE code challenge for a code verifier, by the method `S256` (RFC 7636 section 4.2).
+pub(super) fn challenge(verifier: &Secret) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose()))
 }
 
 /// Compares two secrets in constant time.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(super) fn constant_time_eq(one: &str, other: &str) -> bool {
     let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (one, other)| differs | (one ^ other));
     one.len() == other.len() && std::hint::black_box(differs) == 0
 }
@@ -51,21 +35,21 @@ mod tests {
 
     #[test]
     fn code_challenge_matches_the_example_of_rfc_7636() {
-        let verifier = Verifier(Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
-        assert_eq!(verifier.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        assert_eq!(challenge(&verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 
     #[test]
-    fn random_secrets_differ() {
-        let (one, other) = (random().unwrap(), random().unwrap());
+    fn two_random_secrets_differ() {
+        let (one, other) = (random::<32>().unwrap(), random::<32>().unwrap());
         assert!(one.expose().len() == 43 && !one.same_as(&other));
     }
 
     #[test]
-    fn same_is_true_only_for_equal_texts() {
-        assert!(same("abc", "abc"));
+    fn constant_time_comparison_is_true_for_equal_texts_only() {
+        assert!(constant_time_eq("abc", "abc"));
         for other in ["", "ab", "abcd", "abd", "bbc", "ABC"] {
-            assert!(!same("abc", other), "{other}");
+            assert!(!constant_time_eq("abc", other), "{other}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use broker_core::{Error, ErrorCode, Hint, Result, Secret, sanitize};
 use url::form_urlencoded;
 
-use super::pkce::same;
+use super::pkce::constant_time_eq;
 
 /// The longest error text of a service that a message repeats.
 const LONGEST_TEXT: usize = 300;
@@ -30,10 +30,10 @@ pub(super) enum InvalidCallback {
 impl fmt::Display for InvalidCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoResponse => "this text is not the address that the browser opened after the login",
-            Self::NoState => "this address is incomplete: the parameter `state` is missing",
-            Self::OtherState => "this address belongs to another login, perhaps an earlier one",
-            Self::Repeated => "this address contains a parameter twice",
+            Self::NoResponse => "the pasted text is not the address that the browser opened after the login",
+            Self::NoState => "the pasted address is incomplete: the parameter `state` is missing",
+            Self::OtherState => "the pasted address belongs to another login, perhaps an earlier one",
+            Self::Repeated => "the pasted address contains a parameter twice",
         })
     }
 }
@@ -80,7 +80,7 @@ impl Expected {
             return Err(InvalidCallback::NoResponse);
         }
         let state = state.ok_or(InvalidCallback::NoState)?;
-        if !same(state.expose(), self.state.expose()) {
+        if !constant_time_eq(state.expose(), self.state.expose()) {
             return Err(InvalidCallback::OtherState);
         }
         Ok(self.check_issuer(iss.as_deref()).and_then(|()| match (error, code) {
@@ -111,13 +111,13 @@ impl Expected {
                 format!("the login response is from {}, not from {issuer}", shorten(iss))
             }
             (None, _) if self.sends_issuer => {
-                "the login response does not name its issuer (`iss`), although this service always sends it"
+                "the login response names no issuer (`iss`), although this service always sends an issuer"
                     .to_owned()
             }
             _ => return Ok(()),
         };
         Err(Error::refused(message).with_hint(
-            "log in again; if it fails again, check `issuer`, or ask whether the network is attacked",
+            "log in again; if the login fails again, check `issuer`, or whether someone attacks the network",
         ))
     }
 }
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn response_without_state_or_with_repeats_is_invalid() {
+    fn redirect_with_missing_or_repeated_parameter_is_invalid() {
         let expected = expected(None, false);
         assert_eq!(code(expected.read("state=right&code=c%2Fd&scope=a")), "c/d");
         assert_eq!(code(expected.read("code=c&state=right&iss=anyone")), "c");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn response_issuer_is_compared_exactly() {
+    fn issuer_in_redirect_must_equal_configured_issuer() {
         let with = |iss: &str| format!("code=c&state=right&iss={iss}");
         assert_eq!(code(expected(Some(ISSUER), true).read(&with(ISSUER))), "c");
         assert_eq!(code(expected(Some(ISSUER), false).read("code=c&state=right")), "c");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn each_oauth_error_maps_to_an_error_code() {
+    fn oauth_error_in_redirect_maps_to_an_error_code() {
         let read = |query: &str| error(expected(None, false).read(&format!("{query}&state=right")));
         assert_eq!(read("error=access_denied").code(), ErrorCode::AccessDenied);
         assert_eq!(read("error=invalid_scope&code=c").code(), ErrorCode::RequestRefused);

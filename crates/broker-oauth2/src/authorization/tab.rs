@@ -74,28 +74,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tab_shows_the_result_once() {
+    async fn browser_tab_shows_the_result_once() {
         let (browser, tab) = tab(LONG).await;
         tab.show(&Page::LoggedIn(None));
         assert_eq!(read(browser).await, Page::LoggedIn(None).response());
     }
 
     #[tokio::test]
-    async fn tab_stops_waiting_after_the_timeout() {
+    async fn browser_tab_gets_a_page_after_the_timeout() {
         let (browser, tab) = tab(Duration::from_millis(20)).await;
         assert_eq!(read(browser).await, Page::Pending.response());
         tab.show(&Page::LoggedIn(None));
     }
 
     #[tokio::test]
-    async fn page_of_an_abandoned_login_has_an_unknown_result() {
+    async fn dropped_login_shows_page_with_unknown_result() {
         let (browser, tab) = tab(LONG).await;
         drop(tab);
         assert_eq!(read(browser).await, Page::Unknown.response());
     }
 
     #[tokio::test]
-    async fn closed_tab_causes_no_error() {
+    async fn closed_browser_tab_causes_no_error() {
         let (browser, tab) = tab(LONG).await;
         drop(browser);
         tab.show(&Page::LoggedIn(None));

@@ -4,8 +4,7 @@ use broker_core::{
     ConfigDuration, Fields, Secret, SecretSource, ServiceUrl, SettingsError, Words, fingerprint,
     is_provider_name,
 };
-use chrono::TimeDelta;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::answer::AnswerFields;
@@ -13,13 +12,10 @@ use crate::authorization::loopback;
 use crate::discovery::{Endpoint, IssuerUrl};
 use crate::key::Algorithm;
 
-/// The lifetime of a token without `expires_in` that is not a JWT with `exp`.
-const DEFAULT_LIFETIME: TimeDelta = TimeDelta::hours(1);
-
-/// The default redirect URI. Without a port, any free port is used (RFC 8252 section 7.3).
+/// The default redirect URI. The URI names no port, so the listener uses a free port (RFC 8252 section 7.3).
 const REDIRECT_URI: &str = "http://127.0.0.1/callback";
 
-/// The parameters that `params` must not contain, because the flow or another configuration key sets each.
+/// The parameters that `params` must not contain, because the flow or another configuration key sets them.
 const OWN_PARAMS: [&str; 25] = [
     "grant_type",
     "client_id",
@@ -53,7 +49,6 @@ const OWN_PARAMS: [&str; 25] = [
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
     pub(super) flow: Option<Flow>,
-    #[serde(default, deserialize_with = "issuer")]
     pub(super) issuer: Option<IssuerUrl>,
     token_url: Option<ServiceUrl>,
     device_url: Option<ServiceUrl>,
@@ -68,9 +63,9 @@ pub(super) struct Config {
     pub(super) algorithm: Option<Algorithm>,
     pub(super) audience: Option<String>,
     #[serde(default)]
-    resource: Words,
+    pub(super) resource: Words,
     #[serde(default)]
-    scope: Words,
+    pub(super) scope: Words,
     #[serde(default)]
     params: Fields,
     pub(super) fields: Option<AnswerFields>,
@@ -80,7 +75,7 @@ pub(super) struct Config {
     pub(super) from: Option<String>,
     pub(super) subject_token_type: Option<String>,
     pub(super) requested_token_type: Option<String>,
-    life: Option<ConfigDuration>,
+    pub(super) life: Option<ConfigDuration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -106,17 +101,17 @@ impl Flow {
         }
     }
 
-    /// Whether a user logs in with this flow. Then the record stores a refresh token.
+    /// Whether a user logs in with this flow. If so, the record stores a refresh token.
     pub(super) fn has_user_login(self) -> bool {
         !matches!(self, Self::ClientCredentials | Self::TokenExchange)
     }
 
-    /// Returns the endpoint where a login starts, for flows that do not log in at the token endpoint.
-    pub(super) fn login_endpoint(self) -> Option<Endpoint> {
+    /// Returns the endpoints that a login needs.
+    pub(super) fn endpoints(self) -> &'static [Endpoint] {
         match self {
-            Self::Device => Some(Endpoint::Device),
-            Self::AuthorizationCode => Some(Endpoint::Authorization),
-            _ => None,
+            Self::Device => &[Endpoint::Token, Endpoint::Device],
+            Self::AuthorizationCode => &[Endpoint::Token, Endpoint::Authorization],
+            _ => &[Endpoint::Token],
         }
     }
 }
@@ -135,31 +130,23 @@ impl Config {
     pub(super) fn check(&self) -> Result<(Flow, Auth), SettingsError> {
         let flow = self.flow()?;
         let named = format!("`flow = \"{}\"`", flow.name());
-        for endpoint in [Some(Endpoint::Token), flow.login_endpoint()].into_iter().flatten() {
-            if self.url(endpoint).is_none() && self.issuer.is_none() {
-                let key = endpoint.key();
-                return Err(SettingsError::new(
-                    "flow",
-                    format!("{named} needs `{key}`, or `issuer` to discover it"),
-                ));
-            }
+        let needs = |what: &str| Err(SettingsError::new("flow", format!("{named} needs {what}")));
+        let is_unknown = |endpoint: &&Endpoint| self.url(**endpoint).is_none() && self.issuer.is_none();
+        if let Some(endpoint) = flow.endpoints().iter().find(is_unknown) {
+            return needs(&format!("`{}`, or `issuer` to discover it", endpoint.key()));
         }
         let without_client = matches!(flow, Flow::TokenExchange | Flow::Password);
         if self.client_id.as_ref().is_none_or(String::is_empty) && !without_client {
-            return Err(SettingsError::new("flow", format!("{named} needs `client_id`")));
+            return needs("`client_id`");
         }
         if flow == Flow::TokenExchange && self.from.is_none() {
-            return Err(SettingsError::new(
-                "flow",
-                format!("{named} needs `from`, the provider whose token is exchanged"),
-            ));
+            return needs("`from`, the provider whose token is exchanged");
         }
         for (key, is_set) in [("username", self.username.is_some()), ("password", self.password.is_some())] {
             if is_set && flow != Flow::Password {
-                return Err(SettingsError::new(
-                    key,
-                    format!("only `flow = \"password\"` uses a password; this is {named}"),
-                ));
+                let message =
+                    format!("only `flow = \"password\"` uses a username and a password, not {named}");
+                return Err(SettingsError::new(key, message));
             }
         }
         self.check_tables()?;
@@ -169,18 +156,13 @@ impl Config {
     /// Checks `params` and `fields`. Error messages omit parameter values, which may be secrets.
     fn check_tables(&self) -> Result<(), SettingsError> {
         if let Some(key) = self.params.0.keys().find(|key| OWN_PARAMS.contains(&key.as_str())) {
-            return Err(SettingsError::new(
-                "params",
-                format!("`{key}` cannot be set here: the flow or another key sets it"),
-            ));
+            let message =
+                format!("remove `{key}`: the flow or another configuration key sets this parameter");
+            return Err(SettingsError::new("params", message));
         }
-        match self.fields.as_ref().and_then(AnswerFields::empty) {
-            Some(field) => {
-                let key = format!("fields.{field}");
-                Err(SettingsError::expected(&key, "a path in the token response: \"data.token\""))
-            }
-            None => Ok(()),
-        }
+        let Some(field) = self.fields.as_ref().and_then(AnswerFields::empty) else { return Ok(()) };
+        let form = "a path in the token response: \"data.token\"";
+        Err(SettingsError::expected(format!("fields.{field}"), form))
     }
 
     fn flow(&self) -> Result<Flow, SettingsError> {
@@ -192,13 +174,12 @@ impl Config {
             (Some(flow), None) => Ok(flow),
             (Some(flow), Some(_)) => Err(SettingsError::new(
                 "from",
-                format!("the token of another provider is exchanged, which is not `flow = \"{}\"`: remove `flow`", flow.name()),
+                format!("`from` cannot be used with `flow = \"{}\"`: remove `flow` or `from`", flow.name()),
             )),
             (None, None) => Err(SettingsError::new(
                 "flow",
-                "set it to one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
-                 \"password\"; or set `from` to another provider"
-                    .to_owned(),
+                "set `flow` to one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
+                 \"password\"; or set `from` to another provider",
             )),
         }
     }
@@ -249,22 +230,10 @@ impl Config {
         if loopback(&url).is_some() {
             return Ok(url);
         }
-        Err(SettingsError::new(
-            "redirect_uri",
-            format!(
-                "the redirect URI must be an address of this machine: {REDIRECT_URI}, with :PORT if the service requires one"
-            ),
-        ))
-    }
-
-    /// The target resources of tokens (RFC 8707 section 2).
-    pub(super) fn resources(&self) -> &[String] {
-        &self.resource.0
-    }
-
-    /// The configured scope as one space-separated text (RFC 6749 section 3.3).
-    pub(super) fn scope(&self) -> String {
-        self.scope.0.join(" ")
+        let message = format!(
+            "the redirect URI must be an address of this machine: {REDIRECT_URI}, with :PORT if the service requires one"
+        );
+        Err(SettingsError::new("redirect_uri", message))
     }
 
     /// Returns `params` as texts.
@@ -277,19 +246,11 @@ impl Config {
         self.params.0.iter().map(text).collect()
     }
 
-    /// Returns a fingerprint of the settings other than the scope that change the issued token. They may contain
-    /// secrets.
+    /// Returns a fingerprint of the settings that change the issued token, except the scope. The fingerprint reveals
+    /// no secret parameters.
     pub(super) fn fingerprint(&self) -> String {
         let types = (&self.subject_token_type, &self.requested_token_type);
         let all = serde_json::to_string(&(&self.params.0, &self.fields, types)).unwrap_or_default();
         fingerprint("request", &Secret::new(all), 64)
     }
-
-    pub(super) fn default_lifetime(&self) -> TimeDelta {
-        self.life.map_or(DEFAULT_LIFETIME, |life| life.0)
-    }
-}
-
-fn issuer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IssuerUrl>, D::Error> {
-    IssuerUrl::parse(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }

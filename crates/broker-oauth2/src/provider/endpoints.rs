@@ -4,18 +4,15 @@ use broker_core::{Context, Error, ErrorCode, ErrorKind, Record, RecordUpdate, Re
 use chrono::{DateTime, Utc};
 
 use super::OAuth2;
-use crate::discovery::{DiscoveryError, Endpoint, Metadata};
+use crate::discovery::{Endpoint, Metadata};
 
-pub(super) struct Endpoints {
-    found: Option<Metadata>,
-    /// Whether the metadata was just requested and must be saved.
-    is_new: bool,
-}
+/// The configured endpoints, and the issuer's metadata if the metadata is known.
+pub(super) struct Endpoints(Option<Metadata>);
 
 impl Endpoints {
     /// Returns the configured URL of the endpoint, or the discovered one.
     pub(super) fn find(&self, provider: &OAuth2, endpoint: Endpoint) -> Result<Option<ServiceUrl>> {
-        match (provider.config.url(endpoint), &self.found) {
+        match (provider.config.url(endpoint), &self.0) {
             (Some(url), _) => Ok(Some(url.clone())),
             (None, Some(found)) => found.url(endpoint),
             (None, None) => Ok(None),
@@ -36,14 +33,14 @@ impl Endpoints {
     }
 
     pub(super) fn sends_issuer(&self) -> bool {
-        self.found.as_ref().is_some_and(|found| found.sends_issuer)
+        self.0.as_ref().is_some_and(|found| found.sends_issuer)
     }
 
-    /// Adds newly requested metadata to the record update.
+    /// Adds the metadata to the record update.
     pub(super) fn add_to(&self, update: RecordUpdate) -> RecordUpdate {
-        match &self.found {
-            Some(found) if self.is_new => update.and_metadata(Metadata::KEY, found.to_value()),
-            _ => update,
+        match &self.0 {
+            Some(found) => update.and_metadata(Metadata::KEY, found.to_value()),
+            None => update,
         }
     }
 }
@@ -55,15 +52,15 @@ impl OAuth2 {
         self.config.url(Endpoint::Token).is_none() && !is_known()
     }
 
-    /// Requests the issuer's metadata and returns it as a record update. If the request fails, the stored metadata is
-    /// used longer.
+    /// Returns a record update with the issuer's new metadata. If the request for new metadata fails, the update
+    /// prolongs the use of the stored metadata.
     pub(super) async fn discover(&self, context: &Context, record: &Record) -> Result<RecordUpdate> {
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, self.stored(record)) {
-            (Err(DiscoveryError::Other(error)), Some(before)) if error.kind() != ErrorKind::Cancelled => {
+            (Err(error), Some(before)) if may_use_stored(&error) => {
                 tracing::warn!(%error, "cannot discover the issuer's endpoints; the broker uses the stored ones");
                 before.postponed(context.now())
             }
-            (found, _) => found.map_err(DiscoveryError::error)?,
+            (found, _) => found?,
         };
         Ok(RecordUpdate::default().and_metadata(Metadata::KEY, found.to_value()))
     }
@@ -78,18 +75,10 @@ impl OAuth2 {
 
     /// Returns the endpoints in the stored metadata, even if the metadata is old.
     pub(super) fn stored_endpoints(&self, record: &Record) -> Endpoints {
-        Endpoints { found: self.stored(record), is_new: false }
+        Endpoints(self.stored(record))
     }
 
-    /// Returns the endpoints that a login needs.
-    pub(super) async fn login_endpoints(&self, context: &Context) -> Result<Endpoints> {
-        let needed: Vec<_> =
-            [Some(Endpoint::Token), self.flow.login_endpoint()].into_iter().flatten().collect();
-        self.endpoints_for(context, &needed, &needed).await
-    }
-
-    /// Returns the configured endpoints, or discovers all if one of `wanted` is missing. The metadata must contain
-    /// all of `needed`.
+    /// Discovers the endpoints, unless all of `wanted` are configured. The metadata must contain all of `needed`.
     pub(super) async fn endpoints_for(
         &self,
         context: &Context,
@@ -98,10 +87,9 @@ impl OAuth2 {
     ) -> Result<Endpoints> {
         let is_known = wanted.iter().all(|endpoint| self.config.url(*endpoint).is_some());
         if is_known || self.config.issuer.is_none() {
-            return Ok(Endpoints { found: None, is_new: false });
+            return Ok(Endpoints(None));
         }
-        let found = self.request_metadata(context, needed).await.map_err(DiscoveryError::error)?;
-        Ok(Endpoints { found: Some(found), is_new: true })
+        Ok(Endpoints(Some(self.request_metadata(context, needed).await?)))
     }
 
     /// Returns the endpoints for a logout, after discovery if no revocation endpoint is known.
@@ -111,35 +99,32 @@ impl OAuth2 {
         }
         let revokes = |stored: &Metadata| matches!(stored.url(Endpoint::Revocation), Ok(Some(_)));
         let stored = self.stored(record).filter(revokes);
-        if let Some(stored) = stored.clone().filter(|stored| stored.is_fresh(context.now(), false)) {
-            return Ok(Endpoints { found: Some(stored), is_new: false });
+        if stored.as_ref().is_some_and(|stored| stored.is_fresh(context.now(), false)) {
+            return Ok(Endpoints(stored));
         }
         let found = match (self.request_metadata(context, &[Endpoint::Token]).await, stored) {
-            (Err(DiscoveryError::Other(error)), Some(before)) if error.kind() != ErrorKind::Cancelled => {
-                before
-            }
-            (found, _) => found.map_err(DiscoveryError::error)?,
+            (Err(error), Some(before)) if may_use_stored(&error) => before,
+            (found, _) => found?,
         };
-        Ok(Endpoints { found: Some(found), is_new: true })
+        Ok(Endpoints(Some(found)))
     }
 
-    async fn request_metadata(
-        &self,
-        context: &Context,
-        needed: &[Endpoint],
-    ) -> Result<Metadata, DiscoveryError> {
-        let missing = || {
-            Error::new(
-                ErrorCode::ConfigMissingKey,
-                "`issuer` is not set, so the endpoints cannot be discovered",
-            )
+    async fn request_metadata(&self, context: &Context, needed: &[Endpoint]) -> Result<Metadata> {
+        let Some(issuer) = &self.config.issuer else {
+            let message = "`issuer` is not set, so the endpoints cannot be discovered";
+            return Err(Error::new(ErrorCode::ConfigMissingKey, message));
         };
-        let issuer = self.config.issuer.as_ref().ok_or_else(|| DiscoveryError::Other(missing()))?;
         let found = Metadata::discover(context, issuer).await?;
-        let endpoints = Endpoints { found: Some(found.clone()), is_new: true };
+        let endpoints = Endpoints(Some(found.clone()));
         for endpoint in needed {
-            endpoints.require(self, *endpoint).map_err(DiscoveryError::Other)?;
+            endpoints.require(self, *endpoint)?;
         }
         Ok(found)
     }
+}
+
+/// Whether the broker may use stored metadata after this error. If the new metadata names another issuer, discovery
+/// fails.
+fn may_use_stored(error: &Error) -> bool {
+    error.code() != ErrorCode::ConfigInvalidValue && error.kind() != ErrorKind::Cancelled
 }

@@ -1,22 +1,21 @@
 //! The token requests of each flow, and the record updates from their responses.
 
 use broker_core::{
-    Context, Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey,
-    Secret, SettingsError, Token, TokenRequest,
+    Error, ErrorCode, ErrorKind, Hint, Login, Record, RecordUpdate, RequestPart, Result, ScopeKey, Secret,
+    Token, TokenRequest,
 };
 use serde_json::Value;
 
 use super::OAuth2;
-use super::client::Client;
-use super::config::{Config, Flow};
-use super::endpoints::Endpoints;
-use crate::discovery::{Endpoint, IssuerUrl};
-use crate::{CodeFlow, DeviceFlow, UserLogin};
+use super::config::Flow;
+use super::session::Session;
+use crate::discovery::Endpoint;
+use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
 
-/// The token detail that stores the scope configured when the default token was requested.
+/// The key, in a token's details, of the scope that was configured at the time of the token request.
 const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// The token detail that stores a fingerprint of the settings when the token was requested.
+/// The key, in a token's details, of a fingerprint of the settings at the time of the token request.
 const FINGERPRINT: &str = "asked_with";
 
 /// The record's metadata key that stores the scope of the login request.
@@ -24,38 +23,16 @@ const LOGIN_SCOPE: &str = "login_scope";
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The request parameters that the configuration sets.
-pub(super) struct Parameters {
-    scope: String,
-    audience: Option<String>,
-    resource: Vec<String>,
-    params: Vec<(String, String)>,
-    fingerprint: String,
-    /// Whether the user logged in with another program, so that the scope and audience of the login are unknown.
-    started_elsewhere: bool,
-}
-
-impl Parameters {
-    pub(super) fn new(config: &Config, flow: Flow) -> Result<Self, SettingsError> {
-        Ok(Self {
-            scope: config.scope(),
-            audience: config.audience.clone(),
-            resource: config.resources().to_vec(),
-            params: config.params()?,
-            fingerprint: config.fingerprint(),
-            started_elsewhere: flow == Flow::RefreshToken,
-        })
-    }
-
-    /// Whether the token was requested with the current settings. Otherwise a new token is needed.
-    pub(super) fn accepts(&self, token: &Token) -> bool {
+impl OAuth2 {
+    /// Whether the token was requested with the current settings. If not, the broker requests a new token.
+    pub(super) fn accepts_token(&self, token: &Token) -> bool {
         let detail = |key: &str| token.details().and_then(|details| details.get(key)?.as_str());
         let same_scope = |scope: &str| ScopeKey::new([scope]) == ScopeKey::new([self.scope.as_str()]);
         detail(FINGERPRINT).is_none_or(|fingerprint| fingerprint == self.fingerprint)
             && detail(DEFAULT_SCOPE).is_none_or(same_scope)
     }
 
-    /// Stores the current settings in the token's details, for [`Parameters::accepts`].
+    /// Stores the current settings in the token's details, for [`Self::accepts_token`].
     pub(super) fn annotate(&self, token: Token, scopes: &ScopeKey) -> Token {
         let scope = scopes.is_empty().then(|| (DEFAULT_SCOPE.to_owned(), Value::from(self.scope.as_str())));
         let fingerprint = (FINGERPRINT.to_owned(), Value::from(self.fingerprint.as_str()));
@@ -67,25 +44,26 @@ impl Parameters {
         update.and_metadata(LOGIN_SCOPE, Value::from(self.scope.as_str()))
     }
 
-    /// Returns the parameters of every request: `resource` (RFC 8707 section 2) and those of the key `params`.
-    fn common(&self) -> Vec<(&str, &str)> {
-        let resource = self.resource.iter().map(|resource| ("resource", resource.as_str()));
+    /// Returns the parameters of every request: `resource` (RFC 8707 section 2) and the configured `params`.
+    fn common_fields(&self) -> Vec<(&str, &str)> {
+        let resource = self.config.resource.0.iter().map(|resource| ("resource", resource.as_str()));
         resource.chain(self.params.iter().map(|(key, value)| (key.as_str(), value.as_str()))).collect()
     }
 
     /// Returns the parameters of a login or a client credentials request.
-    pub(super) fn initial<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+    pub(super) fn initial_fields<'a>(&'a self, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
         let scope = if scopes.is_empty() { self.scope.as_str() } else { scopes.as_str() };
         let scope = Some(("scope", scope)).filter(|(_, scope)| !scope.is_empty());
-        let audience = self.audience.as_deref().map(|audience| ("audience", audience));
-        [scope, audience].into_iter().flatten().chain(self.common()).collect()
+        let audience = self.config.audience.as_deref().map(|audience| ("audience", audience));
+        [scope, audience].into_iter().flatten().chain(self.common_fields()).collect()
     }
 
     /// Returns the parameters of a refresh request. Without `scope`, the service uses the scope of the login (RFC
     /// 6749 section 6).
-    fn refresh<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
-        if self.started_elsewhere {
-            return self.initial(scopes);
+    fn refresh_fields<'a>(&'a self, record: &Record, scopes: &'a ScopeKey) -> Vec<(&'a str, &'a str)> {
+        // The user logged in with another program, so the scope and audience of the login are unknown.
+        if self.flow == Flow::RefreshToken {
+            return self.initial_fields(scopes);
         }
         let login = record.metadata(LOGIN_SCOPE).and_then(Value::as_str);
         let changed = login.is_some_and(|login| login != self.scope) && !self.scope.is_empty();
@@ -93,162 +71,124 @@ impl Parameters {
             "" => Some(self.scope.as_str()).filter(|_| changed),
             requested => Some(requested),
         };
-        scope.map(|scope| ("scope", scope)).into_iter().chain(self.common()).collect()
+        scope.map(|scope| ("scope", scope)).into_iter().chain(self.common_fields()).collect()
+    }
+
+    /// Returns an error if the flow does not support this way to log in.
+    pub(super) fn check_login(&self, login: &Login) -> Result<()> {
+        let (problem, hint) = match login {
+            Login::Usual if self.flow == Flow::RefreshToken => {
+                ("needs a refresh token from another program to log in", Hint::LogInWithRefreshToken)
+            }
+            Login::RefreshToken(_) if !self.flow.has_user_login() => {
+                ("does not support a login with a refresh token", Hint::LeaveOut(RequestPart::RefreshToken))
+            }
+            Login::Password(_) if self.flow != Flow::Password => {
+                ("does not support a login with a password", Hint::LeaveOut(RequestPart::Password))
+            }
+            _ => return Ok(()),
+        };
+        let message = format!("`flow = \"{}\"` {problem}", self.flow.name());
+        Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(hint))
+    }
+
+    /// Returns the function that adds the current settings to a new token.
+    fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
+        |token, scopes| self.annotate(token, scopes)
+    }
+
+    /// In the password flow, replaces the account name from the response by `account`.
+    fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
+        if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
     }
 }
 
-impl OAuth2 {
-    /// Returns an error if the flow does not support this way to log in.
-    pub(super) fn check_login(&self, login: &Login) -> Result<()> {
-        let flow = self.flow.name();
-        match login {
-            Login::Usual if self.flow == Flow::RefreshToken => {
-                let message =
-                    "`flow = \"refresh_token\"` needs a refresh token from another program to log in";
-                Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LogInWithRefreshToken))
-            }
-            Login::RefreshToken(_) if !self.flow.has_user_login() => {
-                let message = format!("`flow = \"{flow}\"` does not support a login with a refresh token");
-                Err(Error::new(ErrorCode::LoginUnsupported, message)
-                    .with_hint(Hint::LeaveOut(RequestPart::RefreshToken)))
-            }
-            Login::Password(_) if self.flow != Flow::Password => {
-                let message = format!("`flow = \"{flow}\"` does not support a login with a password");
-                Err(Error::new(ErrorCode::LoginUnsupported, message)
-                    .with_hint(Hint::LeaveOut(RequestPart::Password)))
-            }
-            _ => Ok(()),
-        }
-    }
-
+impl Session<'_> {
     /// Gets a token without a user: by client credentials, or by exchange of another provider's token.
-    pub(super) async fn request_token(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-        scopes: &ScopeKey,
-    ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Token)?;
-        let endpoint = client.endpoint(self, &url);
-        let mut fields = self.parameters.initial(scopes);
-        let mut answer = match &self.config.from {
+    pub(super) async fn request_token(&self, scopes: &ScopeKey) -> Result<RecordUpdate> {
+        let config = &self.provider.config;
+        let mut fields = self.provider.initial_fields(scopes);
+        let mut answer = match &config.from {
             Some(from) => {
-                let subject = context.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
-                let subject_type = self.config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
+                let subject = self.context.token_of(from, &TokenRequest::new()).await.map_err(name_from)?;
+                let subject_type = config.subject_token_type.as_deref().unwrap_or(ACCESS_TOKEN);
+                let requested_type = config.requested_token_type.as_deref();
                 fields.push(("subject_token_type", subject_type));
-                fields.extend(
-                    self.config.requested_token_type.as_deref().map(|kind| ("requested_token_type", kind)),
-                );
-                endpoint.token_exchange(context, subject.secret(), &fields).await?
+                fields.extend(requested_type.map(|kind| ("requested_token_type", kind)));
+                self.token().token_exchange(self.context, subject.secret(), &fields).await?
             }
-            None => endpoint.client_credentials(context, &fields).await?,
+            None => self.token().client_credentials(self.context, &fields).await?,
         };
-        // A repeated request gets the next token, so the refresh token is not needed.
+        // The broker repeats the same request to get the next token, so the refresh token is not needed.
         answer.refresh_token = None;
         // A token of type `N_A` (RFC 8693 section 2.2.1) is sent as a Bearer token.
         if answer.token.token_type().eq_ignore_ascii_case("N_A") {
             answer.token = answer.token.with_type("Bearer");
         }
-        answer.token = self.parameters.annotate(answer.token, scopes);
+        answer.token = self.provider.annotate(answer.token, scopes);
         Ok(answer.into_update(scopes))
     }
 
     /// Gets a token with the refresh token in the record.
     pub(super) async fn refresh(
         &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
         record: &Record,
         refresh_token: &Secret,
-        request: &TokenRequest,
+        scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Token)?;
-        let fields = self.parameters.refresh(record, request.scopes());
-        let finish = self.finish();
-        let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
-        let update = login.refresh(context, record, refresh_token, request.scopes()).await?;
-        Ok(self.with_username(update, record.account()))
+        let fields = self.provider.refresh_fields(record, scopes);
+        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
+        let update = login.refresh(self.context, record, refresh_token, scopes).await?;
+        Ok(self.provider.with_username(update, record.account()))
     }
 
     /// Starts a login with a refresh token that another program got.
-    pub(super) async fn begin_with(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-        refresh_token: &Secret,
-    ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Token)?;
+    pub(super) async fn begin_with(&self, refresh_token: &Secret) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
-        let fields = if self.parameters.started_elsewhere {
-            self.parameters.initial(&no_scopes)
-        } else {
-            self.parameters.common()
+        let fields = match self.provider.flow {
+            Flow::RefreshToken => self.provider.initial_fields(&no_scopes),
+            _ => self.provider.common_fields(),
         };
-        let finish = self.finish();
-        let login = UserLogin { token: client.endpoint(self, &url), fields: &fields, finish: &finish };
-        let update = login.begin_with(context, refresh_token).await?;
-        Ok(self.with_username(update, self.config.username.as_deref()))
+        let login = UserLogin { token: self.token(), fields: &fields, finish: &self.provider.finish() };
+        let update = login.begin_with(self.context, refresh_token).await?;
+        Ok(self.provider.with_username(update, self.provider.config.username.as_deref()))
     }
 
     /// Logs in by the device authorization grant (RFC 8628).
-    pub(super) async fn device(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-    ) -> Result<RecordUpdate> {
-        let (url, token_url) =
-            (endpoints.require(self, Endpoint::Device)?, endpoints.require(self, Endpoint::Token)?);
+    pub(super) async fn device(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
-        let (fields, token_fields) = (self.parameters.initial(&no_scopes), self.parameters.common());
-        let token = client.endpoint(self, &token_url);
-        let flow = DeviceFlow { url: &url, token, fields: &fields, token_fields: &token_fields };
-        let approved = flow.run(context).await?;
-        let finish = self.finish();
-        Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
+        let flow = DeviceFlow {
+            url: &self.endpoints.require(self.provider, Endpoint::Device)?,
+            token: self.token(),
+            fields: &self.provider.initial_fields(&no_scopes),
+            token_fields: &self.provider.common_fields(),
+        };
+        Ok(self.approved(flow.run(self.context).await?))
     }
 
     /// Logs in by the authorization code grant with PKCE (RFC 8252).
-    pub(super) async fn authorization_code(
-        &self,
-        context: &Context,
-        client: &Client,
-        endpoints: &Endpoints,
-    ) -> Result<RecordUpdate> {
-        let url = endpoints.require(self, Endpoint::Authorization)?;
-        let token_url = endpoints.require(self, Endpoint::Token)?;
+    pub(super) async fn authorization_code(&self) -> Result<RecordUpdate> {
         let no_scopes = ScopeKey::default();
-        let (fields, token_fields) = (self.parameters.initial(&no_scopes), self.parameters.common());
-        let token = client.endpoint(self, &token_url);
         let flow = CodeFlow {
-            url: &url,
-            token,
-            issuer: self.config.issuer.as_ref().map(IssuerUrl::as_str),
-            sends_issuer: endpoints.sends_issuer(),
-            redirect_uri: &self.redirect_uri,
-            fields: &fields,
-            token_fields: &token_fields,
+            url: &self.endpoints.require(self.provider, Endpoint::Authorization)?,
+            token: self.token(),
+            issuer: self.provider.config.issuer.as_ref().map(|issuer| issuer.0.as_str()),
+            sends_issuer: self.endpoints.sends_issuer(),
+            redirect_uri: &self.provider.redirect_uri,
+            fields: &self.provider.initial_fields(&no_scopes),
+            token_fields: &self.provider.common_fields(),
         };
-        let approved = flow.run(context).await?;
-        let finish = self.finish();
-        Ok(UserLogin { token, fields: &[], finish: &finish }.approved(context, approved))
+        Ok(self.approved(flow.run(self.context).await?))
     }
 
-    /// Returns the function that adds the current settings to a new token.
-    fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
-        |token, scopes| self.parameters.annotate(token, scopes)
-    }
-
-    /// Sets the account to the configured username in the password flow, so that both always agree.
-    fn with_username(&self, update: RecordUpdate, account: Option<&str>) -> RecordUpdate {
-        if self.flow == Flow::Password { update.and_account(account.map(str::to_owned)) } else { update }
+    /// Returns the record update that stores a new login.
+    fn approved(&self, approved: Approved) -> RecordUpdate {
+        let login = UserLogin { token: self.token(), fields: &[], finish: &self.provider.finish() };
+        login.approved(self.context, approved)
     }
 }
 
-/// Names the configuration key `from` in an error of the other provider whose token is exchanged.
+/// Adds the configuration key `from` to an error about the provider that `from` names.
 fn name_from(error: Error) -> Error {
     if error.kind() != ErrorKind::Usage {
         return error;

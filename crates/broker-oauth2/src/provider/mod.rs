@@ -1,27 +1,25 @@
 //! The provider type `kind = "oauth2"`: any OAuth 2.0 service, described by the configuration.
 
-mod client;
 mod config;
 mod endpoints;
 mod flows;
 mod password;
+mod session;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker_core::{
     Context, Derived, Error, ErrorCode, Grant, Issuer, Kind, Login, Provider, Record, RecordUpdate, Result,
-    Revoked, ScopeKey, ServiceUrl, Settings, SettingsError, Token, TokenRequest, refuse_derived,
-    refuse_lifetime,
+    Revoked, ScopeKey, SecretSource, ServiceUrl, Settings, SettingsError, Token, TokenRequest,
+    refuse_derived, refuse_lifetime,
 };
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::discovery::Endpoint;
-use crate::token::Revocation;
-use client::Client;
 use config::{Auth, Config, Flow};
-use flows::Parameters;
+use session::Session;
 
 /// The provider type `kind = "oauth2"`.
 pub const KIND: Kind = Kind {
@@ -64,17 +62,17 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let config: Config = settings.parse()?;
     let (flow, auth) = config.check()?;
     let issuer = issuer(&config, flow, settings);
-    let parameters = Parameters::new(&config, flow)?;
-    let redirect_uri = config.redirect_uri()?;
-    Ok(Arc::new(OAuth2 { config, flow, auth, issuer, parameters, redirect_uri }))
+    let (params, redirect_uri) = (config.params()?, config.redirect_uri()?);
+    let (scope, fingerprint) = (config.scope.0.join(" "), config.fingerprint());
+    Ok(Arc::new(OAuth2 { config, flow, auth, issuer, scope, params, fingerprint, redirect_uri }))
 }
 
 /// Identifies the issuer of stored tokens by token endpoint, client and audience.
 fn issuer(config: &Config, flow: Flow, settings: &Settings<'_>) -> Issuer {
-    let issuer_url = || config.issuer.as_ref().map(|issuer| issuer.as_str().to_owned());
+    let issuer_url = || config.issuer.as_ref().map(|issuer| issuer.0.clone());
     let endpoint = config.url(Endpoint::Token).map(|url| url.as_str().to_owned()).or_else(issuer_url);
     let endpoint = endpoint.unwrap_or_default();
-    let audience: Vec<_> = config.audience.iter().chain(config.resources()).map(String::as_str).collect();
+    let audience: Vec<_> = config.audience.iter().chain(&config.resource.0).map(String::as_str).collect();
     // A user's login stays valid when the client secret changes.
     let secret = config.client_secret.as_ref().filter(|_| !flow.has_user_login());
     Issuer {
@@ -95,7 +93,10 @@ struct OAuth2 {
     flow: Flow,
     auth: Auth,
     issuer: Issuer,
-    parameters: Parameters,
+    scope: String,
+    params: Vec<(String, String)>,
+    /// The fingerprint of the settings that change the issued token, except the scope.
+    fingerprint: String,
     redirect_uri: ServiceUrl,
 }
 
@@ -124,25 +125,23 @@ impl Provider for OAuth2 {
     }
 
     fn sources(&self) -> Vec<String> {
-        let source = |key: &str| match key {
-            "private_key" => self.config.private_key.as_ref(),
-            "password" => self.config.password.as_ref(),
-            _ => self.config.client_secret.as_ref(),
-        };
-        let described = |key: &str| source(key).map(|source| source.describe(key));
+        let described =
+            |key: &str, source: &Option<SecretSource>| source.as_ref().map(|source| source.describe(key));
+        let config = &self.config;
         let login = self.flow.has_user_login().then(|| "a login".to_owned());
-        let from = self.config.from.as_ref().map(|from| format!("the token of {from}"));
-        let own = if self.flow == Flow::Password { described("password") } else { None };
+        let from = config.from.as_ref().map(|from| format!("the token of {from}"));
+        // `Config::check` accepts a password in the password flow only.
+        let own = described("password", &config.password);
         let client = match self.auth {
             Auth::None => None,
-            Auth::PrivateKeyJwt => described("private_key"),
-            Auth::Basic | Auth::Body => described("client_secret"),
+            Auth::PrivateKeyJwt => described("private_key", &config.private_key),
+            Auth::Basic | Auth::Body => described("client_secret", &config.client_secret),
         };
         [own, login, from, client].into_iter().flatten().collect()
     }
 
     fn accepts(&self, token: &Token) -> bool {
-        self.parameters.accepts(token)
+        self.accepts_token(token)
     }
 
     fn can_renew(&self, record: &Record) -> bool {
@@ -154,31 +153,27 @@ impl Provider for OAuth2 {
         sends && !self.discovers_first(record, now, request.is_forced())
     }
 
-    /// Discovers missing endpoints. Then requests a token with the refresh token, the password, the client
-    /// credentials or another provider's token.
+    /// Discovers the token endpoint if the endpoint is unknown. Otherwise requests a token with the refresh token,
+    /// the password, the client credentials or another provider's token.
     async fn exchange(
         &self,
         context: &Context,
         record: &Record,
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        let grant = record.usable_grant().map(Grant::secret).filter(|_| self.flow.has_user_login());
-        if self.flow.has_user_login() && grant.is_none() && !self.has_password() {
+        let has_login = self.flow.has_user_login();
+        let grant = record.usable_grant().map(Grant::secret).filter(|_| has_login);
+        if has_login && grant.is_none() && !self.has_password() {
             return Err(record.login_missing());
         }
         if self.discovers_first(record, context.now(), request.is_forced()) {
             return self.discover(context, record).await;
         }
-        let client = Client::resolve(self, context).await?;
-        let endpoints = self.stored_endpoints(record);
+        let session = Session::new(self, context, self.stored_endpoints(record)).await?;
         match grant {
-            Some(refresh_token) => {
-                self.refresh(context, &client, &endpoints, record, refresh_token, request).await
-            }
-            None if self.flow.has_user_login() => {
-                self.log_in_configured(context, &client, &endpoints, record, request).await
-            }
-            None => self.request_token(context, &client, &endpoints, request.scopes()).await,
+            Some(refresh_token) => session.refresh(record, refresh_token, request.scopes()).await,
+            None if has_login => session.log_in_configured(record, request).await,
+            None => session.request_token(request.scopes()).await,
         }
     }
 
@@ -188,20 +183,18 @@ impl Provider for OAuth2 {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         self.check_login(login)?;
-        let endpoints = self.login_endpoints(context).await?;
-        let client = Client::resolve(self, context).await?;
+        let endpoints = self.endpoints_for(context, self.flow.endpoints(), self.flow.endpoints()).await?;
+        let session = Session::new(self, context, endpoints).await?;
         let update = match (login, self.flow) {
-            (Login::RefreshToken(token), _) => self.begin_with(context, &client, &endpoints, token).await,
-            (_, Flow::Device) => self.device(context, &client, &endpoints).await,
-            (_, Flow::AuthorizationCode) => self.authorization_code(context, &client, &endpoints).await,
-            (Login::Password(password), _) => {
-                self.log_in_with(context, &client, &endpoints, Some(password)).await
-            }
-            (_, Flow::Password) => self.log_in_with(context, &client, &endpoints, None).await,
+            (Login::RefreshToken(token), _) => session.begin_with(token).await,
+            (_, Flow::Device) => session.device().await,
+            (_, Flow::AuthorizationCode) => session.authorization_code().await,
+            (Login::Password(password), _) => session.log_in_with(Some(password)).await,
+            (_, Flow::Password) => session.log_in_with(None).await,
             // In a flow without a user, an issued token proves that the credentials are valid.
-            _ => self.request_token(context, &client, &endpoints, &ScopeKey::default()).await,
+            _ => session.request_token(&ScopeKey::default()).await,
         }?;
-        Ok(endpoints.add_to(self.parameters.add_login_scope(update)))
+        Ok(session.endpoints.add_to(self.add_login_scope(update)))
     }
 
     /// Revokes the refresh token first, because many services then also revoke the access tokens.
@@ -211,20 +204,18 @@ impl Provider for OAuth2 {
             let note = "the provider has no `revocation_url`, so the tokens stay valid until they expire";
             return Ok(Revoked { revoked: false, note: Some(note.to_owned()) });
         };
-        let client = Client::resolve(self, context).await?;
-        let token_url = endpoints.find(self, Endpoint::Token)?.unwrap_or_else(|| url.clone());
-        let endpoint = client.endpoint(self, &token_url);
+        let session = Session::new(self, context, endpoints).await?;
+        let endpoint = session.token();
         let mut revoked = false;
         if let Some(grant) = record.usable_grant() {
-            revoked |=
-                endpoint.revoke(context, &url, grant.secret(), "refresh_token").await? == Revocation::Done;
+            revoked |= endpoint.revoke(context, &url, grant.secret(), "refresh_token").await?;
         }
         let now = context.now();
         let live = record.tokens().filter(|(_, token)| token.expires_at().is_none_or(|at| at > now));
         for (_, token) in live {
             match endpoint.revoke(context, &url, token.secret(), "access_token").await {
-                Ok(done) => revoked |= done == Revocation::Done,
-                // The login has ended with the refresh token, so this error is only logged.
+                Ok(done) => revoked |= done,
+                // The revoked refresh token has ended the login, so an access token that stays valid is no error.
                 Err(error) if revoked => tracing::info!(%error, "the service did not revoke an access token"),
                 Err(error) => return Err(error),
             }
@@ -239,8 +230,7 @@ impl Provider for OAuth2 {
         let wanted = [Endpoint::Introspection, Endpoint::Token];
         let endpoints = self.endpoints_for(context, &wanted, &[Endpoint::Token]).await?;
         let Some(url) = endpoints.find(self, Endpoint::Introspection)? else { return Ok(None) };
-        let client = Client::resolve(self, context).await?;
-        let token_url = endpoints.find(self, Endpoint::Token)?.unwrap_or_else(|| url.clone());
-        client.endpoint(self, &token_url).introspect(context, &url, token.secret()).await.map(Some)
+        let session = Session::new(self, context, endpoints).await?;
+        session.token().introspect(context, &url, token.secret()).await.map(Some)
     }
 }

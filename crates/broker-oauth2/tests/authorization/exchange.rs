@@ -4,11 +4,7 @@ use broker_core::{ErrorCode, ErrorKind};
 use broker_oauth2::Approved;
 use broker_testkit::Fault;
 
-use super::login::{Plan, RunningLogin, start_with};
-
-fn response(status: u16, body: &str) -> Fault {
-    Fault::Answer { status, headers: vec![], body: body.to_owned() }
-}
+use super::login::{Plan, RunningLogin, response, start_with};
 
 async fn login(fault: Fault) -> RunningLogin {
     let mut login = start_with(Plan::default(), fault);
@@ -17,20 +13,16 @@ async fn login(fault: Fault) -> RunningLogin {
 }
 
 #[tokio::test]
-async fn code_is_sent_only_once_if_the_exchange_fails() {
+async fn authorization_code_is_sent_once_if_exchange_fails() {
     for (name, fault, code) in [
-        (
-            "unauthorized_client",
-            response(400, r#"{"error":"unauthorized_client"}"#),
-            ErrorCode::RequestRefused,
-        ),
+        ("refused flow", response(400, r#"{"error":"unauthorized_client"}"#), ErrorCode::RequestRefused),
         ("invalid_client", response(401, r#"{"error":"invalid_client"}"#), ErrorCode::ClientRefused),
         ("used code", response(400, r#"{"error":"invalid_grant"}"#), ErrorCode::LoginRequired),
         ("503", response(503, r#"{"error":"invalid_grant"}"#), ErrorCode::ServiceUnavailable),
         ("500", Fault::Status(500), ErrorCode::ServiceUnavailable),
         ("connection lost", Fault::CutAfter, ErrorCode::NetworkUnreachable),
-        ("page", Fault::Html(200), ErrorCode::BadResponse),
-        ("page with 403", Fault::Html(403), ErrorCode::BadResponse),
+        ("web page", Fault::Html(200), ErrorCode::BadResponse),
+        ("web page with status 403", Fault::Html(403), ErrorCode::BadResponse),
         ("garbage", Fault::Garbage, ErrorCode::BadResponse),
         ("no token", response(200, "{}"), ErrorCode::BadResponse),
     ] {
@@ -44,17 +36,16 @@ async fn code_is_sent_only_once_if_the_exchange_fails() {
 }
 
 #[tokio::test]
-async fn code_in_an_error_response_is_redacted() {
+async fn authorization_code_in_error_response_is_redacted() {
     let body = r#"{"error":"invalid_grant","error_description":"code spent-once is spent"}"#;
-    let error = login(response(400, body)).await.end().await.expect_err("refused");
+    let error = login(response(400, body)).await.end().await.expect_err("a refused code");
     assert!(error.message().contains("is spent") && !error.message().contains("spent-once"), "{error}");
 }
 
 #[tokio::test]
-async fn code_exchange_is_repeated_after_status_429() {
-    let mut login = start_with(Plan::default(), response(429, ""));
-    login.request().await.follow("state=STATE&code=c").await;
-    assert_eq!(login.end().await.expect_err("busy").code(), ErrorCode::RateLimited);
+async fn authorization_code_is_sent_again_after_status_429() {
+    let mut login = login(response(429, "")).await;
+    assert_eq!(login.end().await.expect_err("the service is busy").code(), ErrorCode::RateLimited);
     assert_eq!(login.service.count("token"), 3);
 }
 

@@ -165,7 +165,11 @@ impl RunningLogin {
 /// Starts a login at a token endpoint that issues an access token and a refresh token.
 pub(crate) fn start(plan: Plan) -> RunningLogin {
     let body = r#"{"access_token":"a","token_type":"Bearer","expires_in":3600,"refresh_token":"r"}"#;
-    start_with(plan, Fault::Answer { status: 200, headers: vec![], body: body.to_owned() })
+    start_with(plan, response(200, body))
+}
+
+pub(crate) fn response(status: u16, body: &str) -> Fault {
+    Fault::Answer { status, headers: vec![], body: body.to_owned() }
 }
 
 /// Starts a login at a token endpoint that responds with `answer`.
@@ -181,12 +185,8 @@ pub(crate) fn start_with(plan: Plan, answer: Fault) -> RunningLogin {
         types: plan.types.map(Mutex::new),
     };
     let world = World::new();
-    let context = Context::new(
-        Arc::new(ReqwestHttp::default()),
-        plan.clock,
-        Arc::new(TestEnv::default()),
-        Arc::new(user),
-    );
+    let (http, env) = (Arc::new(ReqwestHttp::default()), Arc::new(TestEnv::default()));
+    let context = Context::new(http, plan.clock, env, Arc::new(user));
     let approved = Arc::new(Mutex::new(None));
     let provider = CodeProvider {
         issuer: Issuer::new("code", "authorization_code", ISSUER),
@@ -234,8 +234,7 @@ impl Provider for CodeProvider {
             fields: &[("scope", "openid data"), ("audience", "api"), ("state", "of the configuration")],
             token_fields: &[("resource", "https://api.example.org")],
         };
-        let approved = flow.run(context).await?;
-        *self.approved.lock().unwrap() = Some(approved);
+        *self.approved.lock().unwrap() = Some(flow.run(context).await?);
         Ok(RecordUpdate::default())
     }
 }

@@ -8,11 +8,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::login::{Plan, Request, RunningLogin, start, start_with};
-
-fn response(status: u16, body: &str) -> Fault {
-    Fault::Answer { status, headers: vec![], body: body.to_owned() }
-}
+use super::login::{Plan, RunningLogin, response, start, start_with};
 
 /// A token response whose ID token contains this email.
 fn tokens_of(email: &str) -> Fault {
@@ -28,17 +24,8 @@ async fn page_after(fault: Fault, query: &str) -> (String, RunningLogin) {
     (login.request().await.follow(query).await, login)
 }
 
-/// Sends the authorization response to the listener, as the browser does.
-async fn open_tab(request: &Request) -> TcpStream {
-    let mut stream = TcpStream::connect(request.host()).await.unwrap();
-    let target = format!("/callback?code=c&state={}", request.params["state"]);
-    let head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", request.host());
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream
-}
-
 #[tokio::test]
-async fn page_names_the_account_after_login_is_saved() {
+async fn browser_page_names_account_after_login_is_saved() {
     let (page, mut login) = page_after(tokens_of("ada@example.org"), "state=STATE&code=c").await;
     assert!(login.world.record().is_some(), "saved before the page is sent");
     assert!(page.contains("<p>Logged in as ada@example.org. You can close this tab.</p>"), "{page}");
@@ -48,14 +35,7 @@ async fn page_names_the_account_after_login_is_saved() {
 }
 
 #[tokio::test]
-async fn page_without_account_says_logged_in() {
-    let mut login = start(Plan::default());
-    let page = login.request().await.follow("state=STATE&code=c").await;
-    assert!(page.contains("<p>Logged in. You can close this tab.</p>"), "{page}");
-}
-
-#[tokio::test]
-async fn page_of_failed_login_omits_the_services_error_text() {
+async fn browser_page_omits_the_services_error_text() {
     for (fault, query, code, cause) in [
         (
             Fault::Status(500),
@@ -86,13 +66,17 @@ async fn page_of_failed_login_omits_the_services_error_text() {
 async fn login_succeeds_if_the_browser_tab_is_closed() {
     let mut login = start(Plan::default());
     let request = login.request().await;
-    drop(open_tab(&request).await);
+    let mut browser = TcpStream::connect(request.host()).await.unwrap();
+    let target = format!("/callback?code=c&state={}", request.params["state"]);
+    let head = format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", request.host());
+    browser.write_all(head.as_bytes()).await.unwrap();
+    drop(browser);
     login.end().await.expect("a login");
     assert!(login.world.record().is_some());
 }
 
 #[tokio::test]
-async fn page_says_result_is_unknown_if_saving_the_login_fails() {
+async fn browser_page_says_unknown_result_if_login_is_not_saved() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     // A file in place of the record's folder makes the save fail.

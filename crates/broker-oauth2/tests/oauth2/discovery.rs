@@ -5,13 +5,11 @@ use broker_testkit::World;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, secret, token};
+use crate::lab::{Lab, TOKEN, secret, token, with};
 
 const ISSUER: &str = "https://login.example.org/realm";
 const OIDC: &str = "https://login.example.org/realm/.well-known/openid-configuration";
 const RFC8414: &str = "https://login.example.org/.well-known/oauth-authorization-server/realm";
-const TOKEN: &str = "https://login.example.org/oauth/token";
-
 fn client_credentials() -> Value {
     json!({ "flow": "client_credentials", "issuer": ISSUER, "client_id": "me", "client_secret": "s3cret" })
 }
@@ -40,16 +38,19 @@ async fn issuer_metadata_is_reused_for_a_day() {
     assert!(urls(&lab).is_empty(), "a stored token needs no request");
     lab.world.clock.advance(TimeDelta::hours(20));
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-2");
-    assert_eq!(urls(&lab), [TOKEN], "within the day");
+    assert_eq!(urls(&lab), [TOKEN], "the metadata is less than a day old");
     lab.world.clock.advance(TimeDelta::hours(5));
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-3");
-    assert_eq!(urls(&lab), [OIDC, TOKEN], "after it");
+    assert_eq!(urls(&lab), [OIDC, TOKEN], "the metadata is more than a day old");
 }
 
 #[tokio::test]
 async fn login_stores_the_issuer_metadata() {
     let lab = lab(OIDC);
-    lab.broker(client_credentials()).login(World::NAME, Login::Usual).await.expect("the secret works");
+    lab.broker(client_credentials())
+        .login(World::NAME, Login::Usual)
+        .await
+        .expect("the client secret is valid");
     assert_eq!(urls(&lab), [OIDC, TOKEN]);
     lab.world.clock.advance(TimeDelta::hours(2));
     assert_eq!(secret(&lab.broker(client_credentials())).await, "token-2");
@@ -57,68 +58,11 @@ async fn login_stores_the_issuer_metadata() {
 }
 
 #[tokio::test]
-async fn rfc8414_url_is_tried_if_the_openid_url_fails() {
-    let lab = lab(RFC8414);
-    assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
-    assert_eq!(urls(&lab), [OIDC, RFC8414, TOKEN]);
-}
-
-#[tokio::test]
-async fn issuer_in_metadata_must_equal_the_configured_one() {
-    for found in ["https://login.example.org/realm/", "https://other.example.org/realm"] {
-        let lab = lab(OIDC);
-        lab.answers(OIDC, move |_| (200, json!({ "issuer": found, "token_endpoint": TOKEN })));
-        let error = token(&lab.broker(client_credentials())).await.expect_err("another");
-        assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
-        assert!(error.message().contains(found) && error.message().contains(ISSUER), "{error}");
-        assert_eq!(urls(&lab), [OIDC], "no secret is sent");
-    }
-}
-
-#[tokio::test]
-async fn stored_metadata_is_used_while_the_issuer_is_down() {
-    let lab = lab(OIDC);
-    assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
-    lab.world.clock.advance(TimeDelta::hours(30));
-    lab.answers(OIDC, |_| (503, json!({})));
-    lab.calls();
-    assert_eq!(secret(&lab.broker(client_credentials())).await, "token-2");
-    assert_eq!(urls(&lab).last().unwrap(), TOKEN);
-    lab.world.clock.advance(TimeDelta::hours(2));
-    lab.answers(OIDC, |_| (200, metadata()));
-    assert_eq!(secret(&lab.broker(client_credentials())).await, "token-3");
-    assert_eq!(urls(&lab), [OIDC, TOKEN], "requested again later");
-}
-
-#[tokio::test]
-async fn missing_metadata_and_issuer_outage_have_different_codes() {
-    let lab = Lab::new();
-    let error = token(&lab.broker(client_credentials())).await.expect_err("no metadata");
-    assert_eq!(error.code(), ErrorCode::ConfigInvalid, "{error}");
-    assert!(error.hint().unwrap().to_string().contains("`token_url`"), "{error:?}");
-    lab.answers(OIDC, |_| (503, json!({ "error": "temporarily_unavailable" })));
-    let error = token(&lab.broker(client_credentials())).await.expect_err("away");
-    assert_eq!(error.code(), ErrorCode::ServiceUnavailable, "{error}");
-}
-
-#[tokio::test]
-async fn discovered_http_endpoint_receives_no_request() {
-    let lab = lab(OIDC);
-    lab.answers(OIDC, |_| {
-        (200, json!({ "issuer": ISSUER, "token_endpoint": "http://login.example.org/token" }))
-    });
-    let error = token(&lab.broker(client_credentials())).await.expect_err("http");
-    assert_eq!(error.code(), ErrorCode::ConfigInvalid, "{error}");
-    assert_eq!(urls(&lab), [OIDC]);
-}
-
-#[tokio::test]
 async fn configured_endpoint_needs_no_discovery() {
     let lab = lab(OIDC);
     let own = "https://own.example.org/token";
     lab.issues_tokens(own, "own");
-    let mut table = client_credentials();
-    table["token_url"] = json!(own);
+    let table = with(client_credentials(), json!({ "token_url": own }));
     assert_eq!(secret(&lab.broker(table)).await, "own-1");
     assert_eq!(urls(&lab), [own], "no discovery");
 }
@@ -132,21 +76,23 @@ async fn token_call_without_a_login_sends_no_request() {
     assert!(urls(&lab).is_empty());
 }
 
-/// Returns responses that contain no usable metadata.
-fn unusable() -> [(u16, Value); 6] {
+/// Returns responses without usable metadata, with the code of the expected error and a word of the expected hint.
+fn unusable() -> [(u16, Value, ErrorCode, &'static str); 7] {
+    let http = json!({ "issuer": ISSUER, "token_endpoint": "http://login.example.org/token" });
     [
-        (200, json!({ "issuer": ISSUER })),
-        (200, json!({ "issuer": ISSUER, "token_endpoint": "http://login.example.org/token" })),
-        (200, json!({ "token_endpoint": TOKEN })),
-        (200, json!("a page of an app")),
-        (400, json!({ "error": "maintenance" })),
-        (404, Value::Null),
+        (200, json!({ "issuer": ISSUER }), ErrorCode::ConfigMissingKey, "`token_url`"),
+        (200, http, ErrorCode::ConfigInvalid, "`token_url`"),
+        (200, json!({ "token_endpoint": TOKEN }), ErrorCode::ConfigInvalid, "`token_url`"),
+        (200, json!("a page of an app"), ErrorCode::BadResponse, "`issuer`"),
+        (400, json!({ "error": "maintenance" }), ErrorCode::ConfigInvalid, "`token_url`"),
+        (404, Value::Null, ErrorCode::ConfigInvalid, "`token_url`"),
+        (503, json!({ "error": "temporarily_unavailable" }), ErrorCode::ServiceUnavailable, ""),
     ]
 }
 
 #[tokio::test]
 async fn unusable_metadata_does_not_replace_stored_metadata() {
-    for (status, body) in unusable() {
+    for (status, body, ..) in unusable() {
         let lab = lab(OIDC);
         assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
         lab.world.clock.advance(TimeDelta::hours(30));
@@ -154,54 +100,60 @@ async fn unusable_metadata_does_not_replace_stored_metadata() {
         lab.answers(OIDC, move |_| (status, response.clone()));
         lab.calls();
         assert_eq!(secret(&lab.broker(client_credentials())).await, "token-2", "{status} {body}");
-        assert_eq!(urls(&lab).last().unwrap(), TOKEN, "the old metadata serves");
+        assert_eq!(urls(&lab).last().unwrap(), TOKEN, "the stored metadata is used");
         lab.answers(OIDC, |_| (200, metadata()));
         lab.world.clock.advance(TimeDelta::hours(2));
         assert_eq!(secret(&lab.broker(client_credentials())).await, "token-3");
-        assert_eq!(urls(&lab), [OIDC, TOKEN], "requested again soon");
+        assert_eq!(urls(&lab), [OIDC, TOKEN], "the metadata is requested again soon");
     }
 }
 
 #[tokio::test]
-async fn unusable_issuer_metadata_is_not_stored() {
-    for (status, body) in unusable() {
+async fn unusable_metadata_is_not_stored_and_no_token_requested() {
+    for (status, body, code, hint) in unusable() {
         let lab = lab(OIDC);
         let response = body.clone();
         lab.answers(OIDC, move |_| (status, response.clone()));
         let error = token(&lab.broker(client_credentials())).await.expect_err("no endpoint");
-        assert!(error.hint().is_some(), "{status} {body}: {error}");
+        assert_eq!(error.code(), code, "{status} {body}: {error}");
+        assert!(error.hint().unwrap().to_string().contains(hint), "{status} {body}: {error:?}");
+        assert!(urls(&lab).iter().all(|url| [OIDC, RFC8414].contains(&url.as_str())), "{status} {body}");
         lab.answers(OIDC, |_| (200, metadata()));
         assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1", "{status} {body}");
     }
 }
 
 #[tokio::test]
-async fn metadata_of_another_issuer_is_an_error() {
-    let lab = lab(OIDC);
-    assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
-    lab.world.clock.advance(TimeDelta::hours(30));
-    lab.answers(OIDC, |_| (200, json!({ "issuer": "https://other.example.org", "token_endpoint": TOKEN })));
-    lab.calls();
-    let error = token(&lab.broker(client_credentials())).await.expect_err("another");
-    assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
-    assert_eq!(urls(&lab), [OIDC], "no secret is sent");
+async fn issuer_in_metadata_must_equal_the_configured_one() {
+    let other = "https://other.example.org/realm";
+    for (found, is_stored) in [("https://login.example.org/realm/", false), (other, false), (other, true)] {
+        let lab = lab(OIDC);
+        if is_stored {
+            assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
+            lab.world.clock.advance(TimeDelta::hours(30));
+            lab.calls();
+        }
+        lab.answers(OIDC, move |_| (200, json!({ "issuer": found, "token_endpoint": TOKEN })));
+        let error = token(&lab.broker(client_credentials())).await.expect_err("another issuer");
+        assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
+        assert!(error.message().contains(found) && error.message().contains(ISSUER), "{error}");
+        assert_eq!(urls(&lab), [OIDC], "no secret is sent");
+    }
 }
 
 #[tokio::test]
-async fn second_metadata_url_is_tried_if_the_first_is_a_page() {
-    for response in
-        [(200, json!("a page")), (302, json!("elsewhere")), (200, json!({ "token_endpoint": "x" }))]
-    {
+async fn rfc8414_url_is_tried_if_the_openid_url_fails() {
+    for response in [
+        (200, json!("a page")),
+        (302, json!("elsewhere")),
+        (200, json!({ "token_endpoint": "x" })),
+        (404, Value::Null),
+    ] {
         let lab = lab(RFC8414);
         lab.answers(OIDC, move |_| response.clone());
         assert_eq!(secret(&lab.broker(client_credentials())).await, "token-1");
         assert_eq!(urls(&lab), [OIDC, RFC8414, TOKEN]);
     }
-    let lab = Lab::new();
-    lab.answers(OIDC, |_| (200, json!("a page")));
-    let error = token(&lab.broker(client_credentials())).await.expect_err("neither");
-    assert_eq!(error.code(), ErrorCode::BadResponse, "{error}");
-    assert!(error.hint().unwrap().to_string().contains("`issuer`"), "{error:?}");
 }
 
 #[tokio::test]
@@ -230,8 +182,10 @@ fn refresh_token() -> Value {
     json!({ "flow": "refresh_token", "issuer": ISSUER, "client_id": "me" })
 }
 
-async fn logged_in() -> Lab {
+/// Logs in at a service that publishes this metadata.
+async fn logged_in(metadata: Value) -> Lab {
     let lab = lab(OIDC);
+    lab.answers(OIDC, move |_| (200, metadata.clone()));
     let login = Login::RefreshToken(Secret::new("refresh-0"));
     lab.broker(refresh_token()).login(World::NAME, login).await.expect("a login");
     lab.answers(REVOKE, |_| (200, json!({})));
@@ -240,12 +194,12 @@ async fn logged_in() -> Lab {
 }
 
 fn with_revocation() -> Value {
-    json!({ "issuer": ISSUER, "token_endpoint": TOKEN, "revocation_endpoint": REVOKE })
+    with(metadata(), json!({ "revocation_endpoint": REVOKE }))
 }
 
 #[tokio::test]
 async fn logout_fails_if_the_revocation_endpoint_is_unknown() {
-    let lab = logged_in().await;
+    let lab = logged_in(metadata()).await;
     for response in
         [(503, json!({})), (400, json!({ "error": "maintenance" })), (200, json!({ "issuer": ISSUER }))]
     {
@@ -262,14 +216,9 @@ async fn logout_fails_if_the_revocation_endpoint_is_unknown() {
 
 #[tokio::test]
 async fn logout_revokes_at_the_stored_endpoint() {
-    let lab = lab(OIDC);
-    lab.answers(OIDC, |_| (200, with_revocation()));
-    lab.answers(REVOKE, |_| (200, json!({})));
-    let login = Login::RefreshToken(Secret::new("refresh-0"));
-    lab.broker(refresh_token()).login(World::NAME, login).await.expect("a login");
+    let lab = logged_in(with_revocation()).await;
     lab.world.clock.advance(TimeDelta::hours(30));
     lab.answers(OIDC, |_| (200, json!({ "issuer": ISSUER })));
-    lab.calls();
     let out = lab.broker(refresh_token()).logout(World::NAME, false).await.expect("a logout");
     assert!(out.at_service.revoked);
     assert_eq!(urls(&lab), [OIDC, REVOKE]);

@@ -5,13 +5,16 @@ use broker_testkit::{TestPrompt, World};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, secret, token};
+use crate::lab::{Lab, TOKEN, secret, token, with};
 
-const TOKEN: &str = "https://login.example.org/oauth/token";
 const DERIVED: &str = "https://data.example.org/oauth/token";
 
 fn password() -> Value {
     json!({ "flow": "password", "token_url": TOKEN, "client_id": "me", "username": "ada", "password": "pw" })
+}
+
+fn client_credentials() -> Value {
+    json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s3cret" })
 }
 
 fn refresh_token() -> Value {
@@ -22,13 +25,12 @@ fn refresh_token() -> Value {
 async fn client_credentials_request_contains_all_settings() {
     let lab = Lab::new();
     lab.answers(TOKEN, |_| (200, json!({ "data": { "jwt": "nested", "ttl": "60" } })));
-    let table = json!({
-        "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s3cret",
+    let settings = json!({
         "client_auth": "body", "audience": "https://api.example.org", "resource": "https://a.example https://b.example",
         "scope": ["b", "a"], "params": { "tenant": "t1", "n": 5 },
         "fields": { "access_token": "data.jwt", "expires_in": "data.ttl" },
     });
-    let token = token(&lab.broker(table)).await.expect("a token");
+    let token = token(&lab.broker(with(client_credentials(), settings))).await.expect("a token");
     assert_eq!(token.secret().expose(), "nested");
     assert_eq!(token.expires_at(), Some(lab.now() + TimeDelta::seconds(60)));
     let mut form = lab.calls().remove(0).form;
@@ -55,10 +57,8 @@ async fn token_exchange_sends_the_other_providers_token() {
     lab.answers(DERIVED, |_| {
         (200, json!({ "access_token": "derived-1", "token_type": "N_A", "expires_in": 60 }))
     });
-    let base =
-        json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "me", "client_secret": "s" });
     let table = json!({ "from": "base", "token_url": DERIVED, "audience": "data" });
-    let broker = lab.broker_of(vec![("base", base), (World::NAME, table)]);
+    let broker = lab.broker_of(vec![("base", client_credentials()), (World::NAME, table)]);
     assert_eq!(secret(&broker).await, "derived-1");
     let calls = lab.calls();
     assert_eq!(calls.iter().map(|call| call.url.as_str()).collect::<Vec<_>>(), [TOKEN, DERIVED]);
@@ -72,7 +72,7 @@ async fn token_exchange_sends_the_other_providers_token() {
     }
     let record = lab.world.record().unwrap();
     assert_eq!(record["issuer"]["flow"], "token_exchange from base");
-    assert!(record["grant"].is_null(), "the next exchange needs only the other token");
+    assert!(record["grant"].is_null(), "the next exchange needs no refresh token");
     let stored = token(&broker).await.expect("the stored token");
     assert_eq!((stored.secret().expose(), stored.token_type()), ("derived-1", "Bearer"));
     assert!(lab.calls().is_empty());
@@ -88,14 +88,11 @@ async fn token_exchange_error_names_the_other_provider() {
     assert_eq!(error.hint(), Some(&Hint::LogIn));
     let unknown = json!({ "from": "unknown", "token_url": DERIVED });
     let error = token(&lab.broker(unknown)).await.expect_err("no such provider");
-    assert_eq!(
-        (error.code(), error.provider()),
-        (ErrorCode::ConfigInvalidValue, Some(World::NAME)),
-        "{error}"
-    );
+    let expected = (ErrorCode::ConfigInvalidValue, Some(World::NAME));
+    assert_eq!((error.code(), error.provider()), expected, "{error}");
     assert!(error.message().contains("`from`") && error.message().contains("unknown"), "{error}");
     let own = json!({ "from": World::NAME, "token_url": DERIVED });
-    let error = token(&lab.broker(own)).await.expect_err("a circle");
+    let error = token(&lab.broker(own)).await.expect_err("the provider exchanges its own token");
     assert_eq!(error.code(), ErrorCode::ConfigInvalid, "{error}");
 }
 
@@ -152,7 +149,7 @@ async fn user_is_asked_for_the_password_if_none_is_configured() {
     let call = lab.calls().remove(0);
     assert_eq!((call.field("username"), call.field("password")), (Some("ada"), Some("typed")));
     let record = lab.world.record().unwrap().to_string();
-    assert!(!record.contains("typed"), "never stored");
+    assert!(!record.contains("typed"), "the password is not stored");
     lab.answers(TOKEN, |_| (400, json!({ "error": "invalid_grant" })));
     lab.world.clock.advance(TimeDelta::hours(2));
     let error = token(&lab.broker(table)).await.expect_err("no password");
@@ -161,32 +158,35 @@ async fn user_is_asked_for_the_password_if_none_is_configured() {
 
 #[tokio::test]
 async fn token_for_requested_scope_is_stored_separately() {
-    let lab = Lab::logged_in(TOKEN, refresh_token()).await;
-    let broker = lab.broker(refresh_token());
-    assert_eq!(secret(&broker).await, "token-1");
+    let table = with(refresh_token(), json!({ "audience": "https://api.example.org" }));
+    let lab = Lab::logged_in(TOKEN, table.clone()).await;
+    lab.world.clock.advance(TimeDelta::hours(2));
+    let broker = lab.broker(table);
+    assert_eq!(secret(&broker).await, "token-2");
     let request = TokenRequest::new().scope("write");
     let token = broker.token(World::NAME, &request).await.expect("a token");
-    assert_eq!(token.secret().expose(), "token-2");
-    assert_eq!(lab.calls()[0].field("scope"), Some("write"));
-    assert_eq!(secret(&broker).await, "token-1", "the default token stays");
+    assert_eq!(token.secret().expose(), "token-3");
+    for (call, scope) in lab.calls().iter().zip(["read offline", "write"]) {
+        let sent = (call.field("scope"), call.field("audience"));
+        assert_eq!(sent, (Some(scope), Some("https://api.example.org")));
+    }
+    assert_eq!(secret(&broker).await, "token-2", "the default token stays");
 }
 
 #[tokio::test]
 async fn changed_scope_setting_refreshes_without_a_new_login() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
-    let mut wide = password();
-    wide["scope"] = json!("read offline");
+    let wide = with(password(), json!({ "scope": "read offline" }));
     assert_eq!(secret(&lab.broker(wide.clone())).await, "token-1");
     lab.calls();
-    let mut narrow = wide.clone();
-    narrow["scope"] = json!("read");
+    let narrow = with(password(), json!({ "scope": "read" }));
     assert_eq!(secret(&lab.broker(narrow.clone())).await, "token-2");
     let call = lab.calls().remove(0);
     assert_eq!((call.field("grant_type"), call.field("scope")), (Some("refresh_token"), Some("read")));
     assert_eq!(secret(&lab.broker(narrow)).await, "token-2");
     assert_eq!(secret(&lab.broker(wide)).await, "token-3");
-    assert_eq!(lab.calls()[0].field("scope"), None, "the scope of the login");
+    assert_eq!(lab.calls()[0].field("scope"), None, "the service uses the scope of the login");
 }
 
 #[tokio::test]
@@ -210,8 +210,8 @@ async fn refused_client_does_not_end_the_login() {
 
 #[tokio::test]
 async fn refresh_token_of_response_without_token_is_saved() {
-    let mut table = refresh_token();
-    table["fields"] = json!({ "access_token": "data.token", "refresh_token": "data.refresh" });
+    let fields = json!({ "access_token": "data.token", "refresh_token": "data.refresh" });
+    let table = with(refresh_token(), json!({ "fields": fields }));
     let lab = Lab::new();
     let mut calls = 0;
     lab.answers(TOKEN, move |call| {
@@ -222,10 +222,8 @@ async fn refresh_token_of_response_without_token_is_saved() {
             _ => (200, json!({ "data": { "refresh": "r2", "token": "t2" } })),
         }
     });
-    lab.broker(table.clone())
-        .login(World::NAME, Login::RefreshToken(Secret::new("r0")))
-        .await
-        .expect("saved");
+    let login = Login::RefreshToken(Secret::new("r0"));
+    lab.broker(table.clone()).login(World::NAME, login).await.expect("a saved refresh token");
     assert_eq!(secret(&lab.broker(table)).await, "t2");
 }
 
@@ -236,45 +234,23 @@ async fn changed_settings_get_a_new_token_without_a_new_login() {
     assert_eq!(secret(&lab.broker(refresh_token())).await, "token-1");
     let token = lab.broker(refresh_token()).token(World::NAME, &write).await.expect("a token");
     assert_eq!(token.secret().expose(), "token-2");
-    let mut other = refresh_token();
-    other["params"] = json!({ "tenant": "KANARIE" });
+    let other = with(refresh_token(), json!({ "params": { "tenant": "KANARIE" } }));
     assert_eq!(secret(&lab.broker(other.clone())).await, "token-3");
     let token = lab.broker(other.clone()).token(World::NAME, &write).await.expect("a token");
-    assert_eq!(token.secret().expose(), "token-4", "also for a requested scope");
-    assert_eq!(secret(&lab.broker(other.clone())).await, "token-3", "and then it is stored");
+    assert_eq!(token.secret().expose(), "token-4", "the token for the requested scope is also replaced");
+    assert_eq!(secret(&lab.broker(other.clone())).await, "token-3", "the new token is stored");
     let calls = lab.calls();
     assert!(calls.iter().all(|call| call.field("grant_type") == Some("refresh_token")), "{calls:?}");
     assert_eq!(calls.last().unwrap().field("tenant"), Some("KANARIE"));
     assert!(!lab.world.record().unwrap().to_string().contains("KANARIE"), "a parameter may be a secret");
-    other["fields"] = json!({ "access_token": "id" });
+    let other = with(other, json!({ "fields": { "access_token": "id" } }));
     lab.answers(TOKEN, |_| (200, json!({ "access_token": "a", "id": "b" })));
     assert_eq!(secret(&lab.broker(other)).await, "b");
-    let exchanged =
-        |kind: &str| json!({ "from": "base", "token_url": DERIVED, "requested_token_type": kind });
     lab.issues_tokens(DERIVED, "derived");
     for (kind, expected) in [("urn:a", "derived-1"), ("urn:a", "derived-1"), ("urn:b", "derived-2")] {
-        let base = json!({ "flow": "client_credentials", "token_url": TOKEN, "client_id": "m", "client_secret": "s" });
-        assert_eq!(
-            secret(&lab.broker_of(vec![("base", base), (World::NAME, exchanged(kind))])).await,
-            expected
-        );
-    }
-}
-
-#[tokio::test]
-async fn refresh_token_flow_sends_scope_and_audience() {
-    let mut table = refresh_token();
-    table["audience"] = json!("https://api.example.org");
-    let lab = Lab::logged_in(TOKEN, table.clone()).await;
-    lab.world.clock.advance(TimeDelta::hours(2));
-    assert_eq!(secret(&lab.broker(table.clone())).await, "token-2");
-    let write = TokenRequest::new().scope("write");
-    lab.broker(table).token(World::NAME, &write).await.expect("a token");
-    for (call, scope) in lab.calls().iter().zip(["read offline", "write"]) {
-        assert_eq!(
-            (call.field("scope"), call.field("audience")),
-            (Some(scope), Some("https://api.example.org"))
-        );
+        let table = json!({ "from": "base", "token_url": DERIVED, "requested_token_type": kind });
+        let broker = lab.broker_of(vec![("base", client_credentials()), (World::NAME, table)]);
+        assert_eq!(secret(&broker).await, expected);
     }
 }
 
@@ -282,8 +258,7 @@ async fn refresh_token_flow_sends_scope_and_audience() {
 async fn error_for_missing_token_names_the_configured_path() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     lab.answers(TOKEN, |_| (200, json!({ "access_token": "there", "expires_in": 60 })));
-    let mut table = refresh_token();
-    table["fields"] = json!({ "access_token": "data.token" });
+    let table = with(refresh_token(), json!({ "fields": { "access_token": "data.token" } }));
     let error = token(&lab.broker(table)).await.expect_err("no token");
     assert_eq!(error.code(), ErrorCode::BadResponse, "{error}");
     assert!(error.message().contains("`data.token` (`fields.access_token`"), "{error}");
@@ -293,8 +268,7 @@ async fn error_for_missing_token_names_the_configured_path() {
 async fn user_is_asked_if_the_password_variable_is_unset() {
     let mut lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
-    let mut table = password();
-    table["password"] = json!({ "env": "LAB_PASSWORD" });
+    let table = with(password(), json!({ "password": { "env": "LAB_PASSWORD" } }));
     let error = lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect_err("no terminal");
     assert_eq!(error.code(), ErrorCode::PromptUnavailable, "{error}");
     assert!(error.hint().unwrap().to_string().contains("LAB_PASSWORD"), "{error:?}");
@@ -302,7 +276,7 @@ async fn user_is_asked_if_the_password_variable_is_unset() {
     lab.broker(table.clone()).login(World::NAME, Login::Usual).await.expect("a login");
     assert_eq!(lab.calls().remove(0).field("password"), Some("typed"));
     // An unreadable password file is an error, and the user is not asked.
-    table["password"] = json!({ "file": "/nowhere/at/all" });
+    let table = with(table, json!({ "password": { "file": "/nowhere/at/all" } }));
     let error = lab.broker(table).login(World::NAME, Login::Usual).await.expect_err("no file");
     assert_eq!(error.code(), ErrorCode::SecretUnreadable, "{error}");
 }
@@ -321,7 +295,7 @@ async fn device_code_already_expired_is_a_bad_response() {
 }
 
 #[tokio::test]
-async fn exchanged_token_is_replaced_after_a_new_base_login() {
+async fn exchanged_token_is_replaced_after_login_at_its_source() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "first");
     lab.issues_tokens(DERIVED, "derived");
@@ -331,7 +305,7 @@ async fn exchanged_token_is_replaced_after_a_new_base_login() {
     };
     let login = |refresh_token: &'static str| async move {
         let login = Login::RefreshToken(Secret::new(refresh_token));
-        broker().login("base", login).await.expect("a login without account");
+        broker().login("base", login).await.expect("the login succeeds");
     };
     login("ada's").await;
     broker().login(World::NAME, Login::Usual).await.expect("the exchange works");
@@ -344,7 +318,7 @@ async fn exchanged_token_is_replaced_after_a_new_base_login() {
 }
 
 #[tokio::test]
-async fn exchanged_token_is_replaced_if_base_account_changes() {
+async fn exchanged_token_is_replaced_if_source_account_changes() {
     let lab = Lab::new();
     lab.issues_tokens(DERIVED, "derived");
     lab.answers(TOKEN, |_| {

@@ -1,7 +1,5 @@
 //! Tests of client authentication by `private_key_jwt` (RFC 7523).
 
-use std::sync::{Arc, Mutex};
-
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use broker_core::{Claims, ErrorCode, Secret};
@@ -14,9 +12,7 @@ use ring::signature::{
 };
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, secret, token};
-
-const TOKEN: &str = "https://login.example.org/oauth/token";
+use crate::lab::{Call, Lab, TOKEN, secret, token, with};
 
 const RSA: &str = include_str!("rsa.pem");
 
@@ -49,12 +45,18 @@ fn table(key: &str) -> Value {
     })
 }
 
-/// Verifies the signature of an assertion, and returns the claims.
-fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) -> Claims {
+/// Verifies the signature of an assertion.
+fn verify(assertion: &str, algorithm: &'static dyn VerificationAlgorithm, public: &[u8]) {
     let (signed, signature) = assertion.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url without padding");
-    UnparsedPublicKey::new(algorithm, public).verify(signed.as_bytes(), &signature).expect("its signature");
-    Claims::read(&Secret::new(assertion)).expect("a JWT")
+    UnparsedPublicKey::new(algorithm, public)
+        .verify(signed.as_bytes(), &signature)
+        .expect("a valid signature");
+}
+
+/// Returns the claims of the client assertion in a request.
+fn claims(call: &Call) -> Claims {
+    Claims::read(&Secret::new(call.field("client_assertion").expect("an assertion"))).expect("a JWT")
 }
 
 /// A private key, the configured algorithm, the expected algorithm, and the public key for verification.
@@ -85,7 +87,8 @@ async fn each_key_algorithm_signs_valid_client_assertions() {
             call.authorization.is_none() && call.field("client_secret").is_none(),
             "{alg}: no other authentication"
         );
-        let claims = verify(assertion, algorithm, &public);
+        verify(assertion, algorithm, &public);
+        let claims = claims(&call);
         let header = Claims::header(&Secret::new(assertion)).unwrap();
         assert_eq!((&header["alg"], &header["kid"]), (&json!(alg), &json!("k1")));
         let text = |name| claims.text(name).unwrap_or_default().to_owned();
@@ -100,22 +103,15 @@ async fn each_key_algorithm_signs_valid_client_assertions() {
 async fn assertions_have_unique_jti_and_the_issuer_as_aud() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "token");
-    let mut table = table(&p256().0);
-    table["issuer"] = json!("https://login.example.org/");
-    let broker = lab.broker(table);
+    let issuer = json!({ "issuer": "https://login.example.org/" });
+    let broker = lab.broker(with(table(&p256().0), issuer));
     secret(&broker).await;
     lab.world.clock.advance(TimeDelta::hours(2));
     secret(&broker).await;
-    let ids: Vec<_> = lab
-        .calls()
-        .iter()
-        .map(|call| {
-            let claims = Claims::read(&Secret::new(call.field("client_assertion").unwrap())).unwrap();
-            assert_eq!(claims.text("aud"), Some("https://login.example.org/"));
-            claims.text("jti").unwrap().to_owned()
-        })
-        .collect();
-    assert!(ids.len() == 2 && ids[0] != ids[1], "{ids:?}");
+    let claims: Vec<_> = lab.calls().iter().map(claims).collect();
+    assert!(claims.iter().all(|claims| claims.text("aud") == Some("https://login.example.org/")));
+    assert_eq!(claims.len(), 2);
+    assert_ne!(claims[0].text("jti"), claims[1].text("jti"));
 }
 
 #[tokio::test]
@@ -123,42 +119,33 @@ async fn refused_assertion_is_signed_again_with_the_services_time() {
     let lab = Lab::new();
     let service_time = lab.now() + TimeDelta::minutes(10);
     lab.dated(service_time);
-    let requests = Arc::new(Mutex::new(0));
-    let count = requests.clone();
     lab.answers(TOKEN, move |call| {
-        *count.lock().unwrap() += 1;
-        let claims = Claims::read(&Secret::new(call.field("client_assertion").unwrap())).unwrap();
-        if claims.expires_at().unwrap() < service_time {
-            return (
-                401,
-                json!({ "error": "invalid_client", "error_description": "the assertion has expired" }),
-            );
+        if claims(call).expires_at().unwrap() < service_time {
+            return (401, json!({ "error": "invalid_client", "error_description": "expired assertion" }));
         }
         (200, json!({ "access_token": "token-1", "expires_in": 3600 }))
     });
     assert_eq!(secret(&lab.broker(table(&p256().0))).await, "token-1");
-    assert_eq!(*requests.lock().unwrap(), 2);
+    assert_eq!(lab.calls().len(), 2);
 }
 
 #[tokio::test]
-async fn unusable_key_error_hints_at_the_openssl_command() {
+async fn error_for_unusable_private_key_names_openssl_command() {
     let sec1 = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
-    for key in ["no key at all", sec1] {
-        let lab = Lab::new();
-        lab.issues_tokens(TOKEN, "token");
-        let error = token(&lab.broker(table(key))).await.expect_err("no key");
-        assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
-        assert!(error.hint().unwrap().to_string().contains("openssl pkcs8 -topk8"), "{error:?}");
-        assert!(lab.calls().is_empty());
-    }
     let public = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n";
-    for key in [public, &pem(b"garbage")] {
-        let error = token(&Lab::new().broker(table(key))).await.expect_err("no private key");
-        assert!(error.hint().unwrap().to_string().contains("openssl genpkey"), "{error:?}");
-    }
     let lab = Lab::new();
-    let mut table = table(RSA);
-    table["algorithm"] = json!("ES256");
+    for (key, command) in [
+        ("no key at all", "openssl pkcs8 -topk8"),
+        (sec1, "openssl pkcs8 -topk8"),
+        (public, "openssl genpkey"),
+        (&pem(b"garbage"), "openssl genpkey"),
+    ] {
+        let error = token(&lab.broker(table(key))).await.expect_err("no private key");
+        assert_eq!(error.code(), ErrorCode::ConfigInvalidValue, "{error}");
+        assert!(error.hint().unwrap().to_string().contains(command), "{error:?}");
+    }
+    let table = with(table(RSA), json!({ "algorithm": "ES256" }));
     let error = token(&lab.broker(table)).await.expect_err("another algorithm");
+    assert!(lab.calls().is_empty());
     assert!(error.message().contains("RS256 or PS256"), "{error}");
 }

@@ -14,6 +14,9 @@ use broker_testkit::World;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+pub(crate) const TOKEN: &str = "https://login.example.org/oauth/token";
+
+/// A request that the fake service received.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) url: String,
@@ -131,6 +134,13 @@ impl Lab {
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.world.clock.now()
     }
+}
+
+/// Returns the configuration table with these keys added or replaced.
+pub(crate) fn with(mut table: Value, keys: Value) -> Value {
+    let Value::Object(keys) = keys else { panic!("not a table: {keys}") };
+    table.as_object_mut().unwrap().extend(keys);
+    table
 }
 
 /// Requests the default token.

@@ -4,9 +4,8 @@ use broker_core::{ErrorCode, ScopeKey};
 use broker_testkit::World;
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, secret};
+use crate::lab::{Lab, TOKEN, secret};
 
-const TOKEN: &str = "https://login.example.org/oauth/token";
 const REVOKE: &str = "https://login.example.org/oauth/revoke";
 const INTROSPECT: &str = "https://login.example.org/oauth/introspect";
 
@@ -30,7 +29,7 @@ async fn logout_revokes_refresh_token_before_access_token() {
         tokens,
         [(Some("refresh-token-1"), Some("refresh_token")), (Some("token-1"), Some("access_token"))]
     );
-    assert!(calls.iter().all(|call| call.authorization.is_some()), "authenticated as this client");
+    assert!(calls.iter().all(|call| call.authorization.is_some()), "the client is authenticated");
     assert!(lab.world.record().is_none_or(|record| record["grant"].is_null()));
 }
 
@@ -38,7 +37,7 @@ async fn logout_revokes_refresh_token_before_access_token() {
 async fn failed_revocation_keeps_the_login() {
     let lab = Lab::logged_in(TOKEN, table()).await;
     lab.answers(REVOKE, |_| (503, json!({})));
-    let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("away");
+    let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("the service is down");
     assert_eq!(error.code(), ErrorCode::ServiceUnavailable, "{error}");
     lab.answers(REVOKE, |_| (401, json!({ "error": "invalid_client" })));
     let error = lab.broker(table()).logout(World::NAME, false).await.expect_err("refused");
@@ -63,7 +62,7 @@ async fn introspection_returns_the_services_response() {
     assert_eq!(secret(&broker).await, "token-1");
     let response = broker.introspect(World::NAME, &ScopeKey::default()).await.expect("a response");
     assert_eq!(response.expect("an object")["active"], true);
-    assert!(lab.calls()[0].authorization.is_some(), "authenticated as this client");
+    assert!(lab.calls()[0].authorization.is_some(), "the client is authenticated");
     let mut without = table();
     without.as_object_mut().unwrap().remove("introspection_url");
     let response = lab.broker(without).introspect(World::NAME, &ScopeKey::default()).await.expect("no error");
