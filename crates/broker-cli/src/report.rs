@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use broker::{Error, ErrorCode, ErrorKind};
 
 use crate::hints::hint;
-use crate::{humanize, terminal};
+use crate::humanize;
 
 /// The reason why a command failed, which decides the exit code.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ fn print_error(error: &Error, verbose: u8) {
 
 /// Prints text on stderr. On a terminal only the first line is wrapped, because other lines may be commands to copy.
 fn print_wrapped(text: &str) {
-    match terminal::columns() {
+    match humanize::terminal_width(&std::io::stderr()) {
         Some(columns) => say(&humanize::wrap(text, columns, 2)),
         None => say(text),
     }

@@ -33,11 +33,9 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Returns the width of the terminal on stderr, or `None` if stderr is not a terminal.
-pub(crate) fn columns() -> Option<usize> {
-    let stderr = std::io::stderr();
-    let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal())?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+/// Returns the text in a colour or style of the control sequence `SGR` (ECMA-48), such as 1 for bold.
+pub(crate) fn paint(colours: bool, style: u8, text: &str) -> String {
+    if colours { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// Returns the size of the terminal on stderr, if the terminal supports control sequences.

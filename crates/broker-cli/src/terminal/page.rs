@@ -3,6 +3,8 @@
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
+use super::paint;
+
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) columns: usize,
@@ -52,8 +54,8 @@ impl DeviceLogin<'_> {
             "To log in, open this page on any device:"
         };
         let blank = if lines.len() + 2 <= room { "\n" } else { "" };
-        let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        format!("{head}\n{blank}{bold}{}{plain}\n{blank}{}", self.url, lines.join("\n"))
+        let url = paint(colours, 1, self.url);
+        format!("{head}\n{blank}{url}\n{blank}{}", lines.join("\n"))
     }
 
     /// Returns the code in a box. A code that the user has to copy is printed without spaces.
@@ -64,13 +66,8 @@ impl DeviceLogin<'_> {
         let bar = "─".repeat(code.chars().count() + 4);
         let words = if self.complete { "Check that it shows this code:" } else { "Enter this code there:" };
         let width = words.chars().count().max(bar.chars().count() + 2);
-        let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let lines = vec![
-            words.to_owned(),
-            format!("╭{bar}╮"),
-            format!("│  {bold}{code}{plain}  │"),
-            format!("╰{bar}╯"),
-        ];
+        let code = format!("│  {}  │", paint(colours, 1, &code));
+        let lines = vec![words.to_owned(), format!("╭{bar}╮"), code, format!("╰{bar}╯")];
         Block { lines, width }
     }
 }
@@ -100,8 +97,7 @@ impl BrowserLogin<'_> {
         let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
         // The last row is reserved for the countdown or a question.
         let blank = if words_rows + url_rows + 3 <= size.rows { "\n" } else { "" };
-        let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        format!("{words}\n{blank}{bold}{}{plain}{blank}", self.url)
+        format!("{words}\n{blank}{}{blank}", paint(colours, 1, self.url))
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use broker::{Config, ConfigWarning, Env, Error, ErrorCode, ProviderRegistry, SystemEnv, suggestion};
 
+use super::checked;
 use super::files::{is_own, mode, others_can_write, quoted};
 use super::report::Report;
 use crate::commands::{CommandContext, CommandResult};
@@ -30,8 +31,8 @@ pub(super) fn check(
         }
     };
     report.ok("configuration.load", None, format!("{} providers are configured", config.names().len()));
-    for name in config.names().iter().filter(|name| named.is_none_or(|named| named == *name)) {
-        provider(&config, name, report);
+    for name in checked(config.names(), named) {
+        provider(&config, &name, report);
     }
     match named.map(|name| config.entry(name)) {
         Some(Err(error)) if error.code() == ErrorCode::ProviderUnknown => Err(error.into()),
@@ -39,12 +40,12 @@ pub(super) fn check(
     }
 }
 
-/// The fix for a configuration error without a hint.
+/// How the user fixes a configuration error that has no hint.
 const CORRECT: &str = "correct the file, then run: broker config check";
 
 /// Returns the fix for a configuration that cannot be loaded.
 fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
-    // Default files are optional, but the file after --config must exist.
+    // The usual files are optional, but a file after --config must exist.
     let missing = context.setup().config_files().iter().all(|(_, exists)| !exists);
     match hints::hint(error) {
         _ if missing && context.global.config.is_some() => "correct the path after --config".to_owned(),
@@ -75,27 +76,20 @@ struct Leak {
 fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
     let leak = |warning: ConfigWarning| {
         let message = warning.to_string();
-        match warning {
-            ConfigWarning::SecretReadable { file, provider: Some(provider), .. } => {
-                Some(Leak { provider, file, message })
-            }
-            _ => None,
-        }
+        let ConfigWarning::SecretReadable { file, provider, .. } = warning else { return None };
+        Some(Leak { provider: provider?, file, message })
     };
-    let all = config.names();
-    let checked = all.iter().filter(|name| named.is_none_or(|named| named == *name));
-    checked.flat_map(|name| config.warnings(name)).filter_map(leak).collect()
+    let warnings = checked(config.names(), named).flat_map(|name| config.warnings(&name));
+    warnings.filter_map(leak).collect()
 }
 
-/// Checks who can change the configuration files. A changed file can send secrets to any host.
+/// Checks that only the owner can change the configuration files. A changed file can send secrets to any host.
 fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     for (file, _) in context.setup().config_files().iter().filter(|(_, exists)| *exists) {
-        let both = [Some(file.as_path()), file.parent().filter(|folder| !folder.as_os_str().is_empty())];
-        let open: Vec<_> = both
-            .into_iter()
-            .flatten()
-            .filter_map(|path| Some((path, path.metadata().ok().filter(others_can_write)?)))
-            .collect();
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let paths = [file.as_path()].into_iter().chain(folder);
+        let open = paths.filter_map(|path| Some((path, path.metadata().ok().filter(others_can_write)?)));
+        let open: Vec<_> = open.collect();
         for (path, meta) in &open {
             let leaks = leaks.iter().any(|leak| leak.file == *path);
             let read = if leaks { " and read its secret" } else { "" };
@@ -105,7 +99,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted(path));
             report.error("configuration.writable", None, what, fix);
         }
-        // For a writable file, the fix above also protects the secrets in the file.
+        // If other users can change the file, the fix above also hides the file's secrets.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
                 let fix = format!("run: chmod 600 {}", quoted(file));
@@ -118,7 +112,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     }
 }
 
-/// Reports mistyped environment variables. Only similar names count, because other programs use `BROKER_` too.
+/// Warns of environment variables whose name is probably mistyped. Other programs may use the prefix `BROKER_` too.
 fn variables(report: &mut Report) {
     let set = SystemEnv.vars("BROKER_");
     let is_own = |name: &str| VARIABLES.contains(&name) || name.starts_with("BROKER_PROVIDERS__");
@@ -134,12 +128,8 @@ fn variables(report: &mut Report) {
         };
         ok = false;
         let fix = format!("rename it to {meant}, or run: unset {name}");
-        report.warning(
-            "configuration.variables",
-            None,
-            format!("the broker does not know the environment variable {name}"),
-            fix,
-        );
+        let what = format!("the broker does not know the environment variable {name}");
+        report.warning("configuration.variables", None, what, fix);
     }
     if ok {
         report.ok("configuration.variables", None, "no environment variable has a mistyped name");

@@ -1,4 +1,4 @@
-//! `broker doctor`: checks everything that a token depends on, without changing anything.
+//! `broker doctor`: finds what prevents getting a token, and changes nothing.
 
 mod configuration;
 mod files;
@@ -12,7 +12,7 @@ mod tools;
 
 use broker::{Broker, Error, ErrorKind, Status};
 
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, separate};
 use crate::args::Doctor;
 use crate::humanize;
 use crate::report::ExitError;
@@ -30,13 +30,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     logins::check(config.as_ref(), &statuses, &mut report);
     network::check(context, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
     tools::check(context, config.as_ref(), named, &statuses, &mut report);
+    let stdout = std::io::stdout();
     answer(&if args.json {
         format!("{}\n", report.json())
     } else {
-        {
-            let stdout = std::io::stdout();
-            report.text(colours(&stdout), humanize::terminal_width(&stdout))
-        }
+        report.text(colours(&stdout), humanize::terminal_width(&stdout))
     })?;
     // The printed report already contains every error.
     if report.is_clean() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }
@@ -44,15 +42,14 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
 
 /// Returns the status of each provider, and the errors of records that cannot be read.
 fn statuses(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<Error>) {
-    let all = broker.map(Broker::names).unwrap_or_default();
-    let (mut statuses, mut errors) = (Vec::new(), Vec::new());
-    for name in all.iter().filter(|name| named.is_none_or(|named| named == *name)) {
-        match broker.map(|broker| broker.status(name)) {
-            Some(Ok(status)) => statuses.push(status),
-            // The configuration check has already reported these errors.
-            Some(Err(error)) if error.kind() != ErrorKind::Configuration => errors.push(error),
-            _ => {}
-        }
-    }
+    let Some(broker) = broker else { return (Vec::new(), Vec::new()) };
+    let (statuses, mut errors) = separate(checked(broker.names(), named).map(|name| broker.status(&name)));
+    // The configuration check has already reported these errors.
+    errors.retain(|error| error.kind() != ErrorKind::Configuration);
     (statuses, errors)
+}
+
+/// Returns all names, or only the provider that the user named.
+fn checked(names: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String> {
+    names.into_iter().filter(move |name| named.is_none_or(|named| named == name))
 }

@@ -13,10 +13,10 @@ use crate::commands::CommandContext;
 use crate::hints;
 use crate::humanize::FOLDER_EACH;
 
-/// With less free space than this, the report has a warning.
+/// The report warns if fewer bytes are free on the disk.
 const MIN_SPACE: u64 = 1024 * 1024;
 
-/// The alternative fix: another state folder.
+/// The second half of a fix: another state folder.
 const ELSEWHERE: &str = "or name another folder with --state-dir or BROKER_STATE_DIR";
 
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
@@ -31,7 +31,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         Ok(meta) if meta.is_dir() && !is_own(&meta) => {
             let fix = format!("run: sudo chown -R \"$USER\" {}", quoted(&folder));
             report.error("state.owner", None, format!("{} belongs to another user", folder.display()), fix);
-            // The folder's files belong to the same other user, so they are not checked.
+            // Files in the folder of another user are not checked.
             return filesystem(&folder, report);
         }
         Ok(meta) if meta.is_dir() => {
@@ -61,15 +61,14 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
 /// Returns the fix for a record that cannot be opened.
 fn fix_record(folder: &Path, error: &Error) -> String {
     let path = error.provider().map(|name| folder.join(format!("{name}.json")));
-    let file = path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted(&path))));
-    match file {
+    match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted(&path)))) {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
         Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
         _ => hints::hint(error).unwrap_or_else(|| "move the file away, then log in again".to_owned()),
     }
 }
 
-/// Checks that the folder can be created. Removes the created folder, unless another process uses it.
+/// Checks that the state folder can be created. Removes the created folder if it is still empty.
 fn creatable(folder: &Path, report: &mut Report) {
     let missing: Vec<_> = folder.ancestors().take_while(|path| path.symlink_metadata().is_err()).collect();
     let tried = platform::make_folder(folder).and_then(|()| write_in(folder));
@@ -115,9 +114,9 @@ fn records(folder: &Path, report: &mut Report) {
             continue;
         }
         let is_record = path.extension().is_some_and(|ending| ending == "json");
-        let open =
-            path.symlink_metadata().ok().filter(|meta| is_record && meta.is_file() && others_read(meta));
-        if let Some(meta) = open {
+        if let Ok(meta) = path.symlink_metadata()
+            && (is_record && meta.is_file() && others_read(&meta))
+        {
             let what = format!("other users can read {} (mode {})", path.display(), mode(&meta));
             report.error("state.record_mode", None, what, format!("run: chmod 600 {}", quoted(&path)));
         }
@@ -136,19 +135,14 @@ fn writable(folder: &Path, report: &mut Report) {
         Ok(()) => space(folder, report),
         Err(error) => {
             let what = format!("cannot write to {}: {error}", folder.display());
-            report.error(
-                "state.writable",
-                None,
-                what,
-                format!("free space on the disk or give yourself write access, {ELSEWHERE}"),
-            );
+            let fix = format!("free space on the disk or give yourself write access, {ELSEWHERE}");
+            report.error("state.writable", None, what, fix);
         }
     }
 }
 
 fn space(folder: &Path, report: &mut Report) {
-    let free = statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
-    match free {
+    match statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)) {
         Ok(free) if free < MIN_SPACE => {
             let what = format!("only {} KiB are free for {}", free / 1024, folder.display());
             report.warning("state.space", None, what, format!("free space, {ELSEWHERE}"));
@@ -159,34 +153,25 @@ fn space(folder: &Path, report: &mut Report) {
 
 fn filesystem(folder: &Path, report: &mut Report) {
     let about = FileStore::new(folder).with_runtime_folder(&SystemEnv).about();
-    let separate = || format!("if several hosts use one login, {FOLDER_EACH}");
     let on = format!("{} is on {}", about.place, about.on);
-    match (about.lock_elsewhere, about.shared, about.reach) {
-        (Some(lock), ..) => {
-            let what = format!(
-                "{on}, which has no file locks: the lock file is in {lock} and blocks only processes of this host"
-            );
-            report.warning("state.filesystem", None, what, separate());
-        }
+    let problem = match (about.lock_elsewhere, about.shared, about.reach) {
+        (Some(lock), ..) => format!(
+            "{on}, which has no file locks: the lock file is in {lock} and blocks only processes of this host"
+        ),
         (None, true, LockScope::Host) => {
-            report.warning(
-                "state.filesystem",
-                None,
-                format!("{on}, where a file lock blocks only processes of this host"),
-                separate(),
-            );
+            format!("{on}, where a file lock blocks only processes of this host")
         }
         (None, true, LockScope::Unknown) => {
-            let what = format!("{on}; whether a file lock there blocks processes of other hosts is unknown");
-            report.warning("state.filesystem", None, what, separate());
+            format!("{on}; whether a file lock there blocks processes of other hosts is unknown")
         }
         (None, true, LockScope::Hosts) => {
-            report.ok(
-                "state.filesystem",
-                None,
-                format!("{on}, where a file lock blocks processes of all hosts"),
-            );
+            let what = format!("{on}, where a file lock blocks processes of all hosts");
+            return report.ok("state.filesystem", None, what);
         }
-        (None, false, _) => report.ok("state.filesystem", None, format!("{on}, a local file system")),
-    }
+        (None, false, _) => {
+            return report.ok("state.filesystem", None, format!("{on}, a local file system"));
+        }
+    };
+    let fix = format!("if several hosts use one login, {FOLDER_EACH}");
+    report.warning("state.filesystem", None, problem, fix);
 }
