@@ -1,4 +1,4 @@
-//! The command line of `broker`: arguments, prompts, output and exit codes. All other work is in the crate `broker`.
+//! The command line of `broker`: arguments, prompts, output and exit codes. The crate `broker` does all other work.
 
 mod args;
 mod candidates;

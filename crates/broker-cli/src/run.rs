@@ -1,4 +1,4 @@
-//! Runs async work until it ends or a signal arrives.
+//! Runs async work until the work ends or a signal arrives.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -8,6 +8,7 @@ use rustix::process::Signal as Raw;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::commands::CommandResult;
 use crate::report::ExitError;
 use crate::terminal;
 
@@ -50,9 +51,8 @@ impl Signals {
     /// Waits for the next signal and returns its number.
     pub(crate) async fn next(&mut self) -> u8 {
         poll_fn(|context| {
-            let mut arrived = |signal: &mut Signal| signal.poll_recv(context).is_ready();
             let mut handled = self.handled.iter_mut();
-            match handled.find_map(|(kind, signal)| Some(*kind).filter(|_| arrived(signal))) {
+            match handled.find_map(|(kind, signal)| signal.poll_recv(context).is_ready().then_some(*kind)) {
                 Some(kind) => Poll::Ready(u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)),
                 None => Poll::Pending,
             }
@@ -61,8 +61,8 @@ impl Signals {
     }
 }
 
-/// Returns the signals that this process ignores, as a bit mask. A handler for these signals would undo
-/// `nohup` for this process and its child.
+/// Returns the signals that this process ignores, as a bit mask. A handler for such a signal would undo `nohup` for this
+/// process and the user's command.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -71,15 +71,12 @@ fn ignored() -> u64 {
 
 pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the async runtime").with_source(error))
+    let failed = Error::new(ErrorCode::Internal, "cannot start the async runtime");
+    runtime.map_err(|error| failed.with_source(error))
 }
 
-/// Runs work until it ends or a signal arrives. After a signal, waits until all responses are saved.
-pub(crate) fn run<T>(
-    broker: &Broker,
-    work: impl Future<Output = Result<T>>,
-) -> std::result::Result<T, ExitError> {
+/// Runs async work until the work ends or a signal arrives. After a signal, waits until all responses are saved.
+pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> CommandResult<T> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen(&[])?;

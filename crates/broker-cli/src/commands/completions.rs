@@ -7,6 +7,7 @@ use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
 
+use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer};
 use crate::args::{Args, Completions};
 use crate::candidates::line;
@@ -41,7 +42,7 @@ pub(crate) fn complete() -> bool {
             let flag = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
             let mut command = Args::command();
             if !flag {
-                // clap builds the arguments of subcommands only when needed, but all flags must be hidden below.
+                // `without_flags` needs the arguments of all subcommands, which clap otherwise builds later.
                 command.build();
                 command = without_flags(command);
             }
@@ -79,21 +80,19 @@ fn install(context: &CommandContext<'_>, shell: Shell, file: Option<PathBuf>) ->
     let file = file
         .ok_or_else(|| Error::new(ErrorCode::WriteFailed, "cannot find your home folder: HOME is not set"))?;
     let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
-    folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?)).map_err(
-        |error| {
-            Error::new(ErrorCode::WriteFailed, format!("cannot write {}: {error}", file.display()))
-                .with_hint(format!("to print the script instead, run: broker completions {shell}"))
-                .with_source(error)
-        },
-    )?;
+    let written = folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?));
+    written.map_err(|error| {
+        let hint = format!("to print the script instead, run: broker completions {shell}");
+        cannot_write(&file, error).with_hint(hint)
+    })?;
+    let file = file.display();
     if shell == Shell::Bash && !has_bash_completion() {
         context.say(&format!(
-            "wrote {0}. The package bash-completion, which reads this file, is not installed. Install it, or add this line to \
-             ~/.bashrc: source {0}",
-            file.display()
+            "wrote {file}. The package bash-completion, which reads this file, is not installed. Install it, or add this \
+             line to ~/.bashrc: source {file}"
         ));
     } else {
-        context.say(&format!("wrote {}: new shells complete `broker`", file.display()));
+        context.say(&format!("wrote {file}: new shells complete `broker`"));
     }
     Ok(())
 }
@@ -125,6 +124,7 @@ fn base(variable: &str, in_home: &str) -> Option<PathBuf> {
     absolute(variable).or_else(|| Some(std::env::home_dir()?.join(in_home)))
 }
 
-fn absolute(variable: &str) -> Option<PathBuf> {
+/// Returns the absolute path in an environment variable. The XDG specification says to ignore relative paths.
+pub(super) fn absolute(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

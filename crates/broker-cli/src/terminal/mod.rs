@@ -87,15 +87,15 @@ impl Terminal {
 impl Prompt for Terminal {
     async fn ask(&self, question: &str) -> Result<String> {
         let question = question.to_owned();
-        prompt(move || {
+        let ask = move || {
             write!(std::io::stderr().lock(), "{question}: ")?;
             let mut line = String::new();
             match std::io::stdin().read_line(&mut line)? {
                 0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
                 _ => Ok(line.trim().to_owned()),
             }
-        })
-        .await
+        };
+        prompt(ask).await
     }
 
     async fn ask_hidden(&self, question: &str) -> Result<Secret> {

@@ -47,13 +47,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if args.name.is_some() && found.len() != 1 {
         return Err(Error::usage("`--as` names one provider, but this file has logins for several").into());
     }
-    let mut taken = Vec::new();
-    for found in &found {
-        taken.push(take::take(context, found, args.name.as_deref())?);
-    }
+    let taken = found.iter().map(|found| take::take(context, found, args.name.as_deref()));
+    let taken = taken.collect::<CommandResult<Vec<_>>>()?;
     for file in readable {
-        context
-            .say(&format!("{file} is no longer needed, and other users can read it; run: rm {}", word(file)));
+        let rm = format!("rm {}", word(file));
+        context.say(&format!("{file} is no longer needed, and other users can read it; run: {rm}"));
     }
     for next in &taken {
         context.say(&format!("next: broker token {}", next.provider));
@@ -61,9 +59,8 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if !args.json {
         return Ok(());
     }
-    let object =
-        |taken: &Taken| json!({ "provider": taken.provider, "kind": taken.kind, "from": taken.from });
-    let taken: Vec<_> = taken.iter().map(object).collect();
+    let object = |Taken { provider, kind, from }| json!({ "provider": provider, "kind": kind, "from": from });
+    let taken: Vec<_> = taken.into_iter().map(object).collect();
     answer(&line(&json!({ "version": 1, "imported": taken }))?)
 }
 

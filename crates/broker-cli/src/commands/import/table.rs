@@ -18,7 +18,8 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// Keys that belong to one secret, such as a URL. Their values must all come from the same source.
+    /// The keys of the secret and of the texts that belong to the secret, such as the service's URL. An existing table must
+    /// not have other values for these keys.
     set: Vec<&'static str>,
 }
 
@@ -50,8 +51,7 @@ impl<'a> Table<'a> {
     /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table
     /// gets only its missing keys; a key with another value is an error.
     pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
-        let file = user_file(context)?;
-        let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let (file, folder) = user_file(context)?;
         let secret_file = folder.join("secrets").join(self.name);
         let lines = self.lines(&secret_file);
         let _lock = lock(&folder)?;
@@ -72,7 +72,7 @@ impl<'a> Table<'a> {
             let why = format!("cannot insert keys into {}, which was not changed", file.display());
             self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
         })?;
-        let new = temporary(&file, &after).map_err(|error| cannot_write(&file, error))?;
+        let new = temporary(&file, &after)?;
         check(&new, &file, self.name)?;
         for (what, url) in self.unusual_urls() {
             context.say(&format!("{}: its {what} {}", self.name, sanitize(url)));
@@ -91,12 +91,10 @@ impl<'a> Table<'a> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };
         let settings = config.settings(self.name)?;
-        let has = |(key, value): &Line| {
-            settings.iter().any(|setting| setting.key == *key && setting.value == *value)
-        };
+        let is_line = |setting: &Setting, (key, value): &Line| setting.key == *key && setting.value == *value;
+        let has = |line: &Line| settings.iter().any(|setting| is_line(setting, line));
         let is_other = |setting: &Setting| {
-            self.set.contains(&setting.key.as_str())
-                && !lines.iter().any(|(key, value)| setting.key == *key && setting.value == *value)
+            self.set.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
         };
         if existing.kind != self.kind || settings.iter().any(is_other) {
             let (name, origin) = (self.name, &existing.origin);
@@ -137,17 +135,15 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Writes a secret atomically to a private file. Another secret is replaced only with `replace`.
+/// Writes a secret atomically to a private file. A different secret in the file is replaced only with `replace`.
 fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
     let same = SystemEnv.read_secret(file).is_ok_and(|old| old.same_as(secret));
     if file.symlink_metadata().is_ok() && !replace && !same {
-        let error =
-            Error::new(ErrorCode::AlreadyExists, format!("{} exists with another secret", file.display()));
-        return Err(
-            error.with_hint("remove it if you do not need it, or name another provider with --as NAME")
-        );
+        let why = format!("{} exists with another secret", file.display());
+        return Err(Error::new(ErrorCode::AlreadyExists, why)
+            .with_hint("remove it if you do not need it, or name another provider with --as NAME"));
     }
     platform::write_private(file, secret.expose().as_bytes()).map_err(|error| cannot_write(file, error))
 }
