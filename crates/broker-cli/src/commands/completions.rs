@@ -30,25 +30,23 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     answer(&format!("{line}\n"))
 }
 
-/// Prints completions if a completion script started this program. Returns whether one did. Errors are not
-/// printed, because they would appear in the line that the user types.
+/// Prints completions if a completion script started this program, and returns whether a script did. Prints no errors,
+/// because they would appear in the line that the user types.
 pub(crate) fn complete() -> bool {
     let Some(shell) = std::env::var_os(VARIABLE) else { return false };
-    let shells = Shells::builtins();
-    if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell)) {
-        let words = line();
-        if !words.is_empty() {
-            let folder = std::env::current_dir().ok();
-            let flag = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
-            let mut command = Args::command();
-            if !flag {
-                // `without_flags` needs the arguments of all subcommands, which clap otherwise builds later.
-                command.build();
-                command = without_flags(command);
-            }
-            let stdout = &mut std::io::stdout().lock();
-            let _ = shell.write_complete(&mut command, words, folder.as_deref(), stdout);
+    let (shells, words) = (Shells::builtins(), line());
+    if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell))
+        && let Some(last) = words.last()
+    {
+        let mut command = Args::command();
+        if !last.as_encoded_bytes().starts_with(b"-") {
+            // `without_flags` needs the arguments of all subcommands, which clap otherwise builds later.
+            command.build();
+            command = without_flags(command);
         }
+        let folder = std::env::current_dir().ok();
+        let stdout = &mut std::io::stdout().lock();
+        let _ = shell.write_complete(&mut command, words, folder.as_deref(), stdout);
     }
     true
 }

@@ -49,16 +49,13 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
 /// Returns the refresh token, and explains its use on another host.
 fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<String> {
     let secret = context.broker(provider)?.refresh_token(provider)?;
-    for line in [
-        format!(
-            "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
-        ),
-        format!("on the other host, run: broker login {provider} --refresh-token-stdin"),
-        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in"
-            .to_owned(),
-    ] {
-        context.say(&line);
-    }
+    context.say(&format!(
+        "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
+    ));
+    context.say(&format!("on the other host, run: broker login {provider} --refresh-token-stdin"));
+    context.say(
+        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in",
+    );
     Ok(format!("{}\n", secret.expose()))
 }
 
@@ -79,7 +76,7 @@ fn get(
         Err(ExitError::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
-            // The request is forced, because the rejected token may still be stored.
+            // `force` skips the stored token, because the service may have rejected it.
             let request = if rejected { request.clone().force() } else { request.clone() };
             let result = run_async(broker, broker.token_or_login(&args.provider, &request));
             context.terminal.clear();
@@ -105,7 +102,7 @@ pub(super) fn stored_or_new(
     }
 }
 
-/// Some services issue tokens until a date, so that a token may be a day shorter than requested.
+/// Some services issue tokens until the start of a day. Such a token may be a day shorter than requested.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
 /// Warns if the token's lifetime is shorter than requested.

@@ -1,11 +1,11 @@
 //! Output formats in JSON.
 
-use broker::{Error, ErrorCode, Header, Result, Secret, Token};
+use broker::{Error, Header, Result, Secret, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{TokenInfo, header};
+use super::{TokenInfo, header, unsuitable};
 
 /// The documented JSON output of `broker token`. Fields may be added, but never removed.
 #[derive(Serialize)]
@@ -104,7 +104,7 @@ impl Keys {
                 let all = [&keys.access_key_id, &keys.secret_access_key, &keys.session_token];
                 all.iter().all(|key| !key.expose().is_empty() && !key.expose().contains(char::is_control))
             })
-            .ok_or_else(|| Error::new(ErrorCode::FormatUnsuitable, "the service's response has no AWS keys"))
+            .ok_or_else(|| unsuitable("the service's response has no AWS keys"))
     }
 
     /// Returns the AWS keys as the environment variables that AWS tools and GDAL read.

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::args::{Format, ShellKind, Token as Args};
 use template::Template;
 
+pub(crate) use hosts::is_exact;
 pub(crate) use json::{aws, exec_credential, json_of_providers, line, rfc3339};
 pub(crate) use shell::word;
 
@@ -64,14 +65,11 @@ impl<'a> Style<'a> {
             (None, None) => Format::Text,
         };
         let format = args.format.unwrap_or(implied);
+        let with_role = [Format::Aws, Format::Env, Format::Dotenv, Format::Json, Format::Text];
         let allowed = [
             ("--shell", args.shell.is_some(), &[Format::Env, Format::Gdal][..]),
             ("--template", args.template.is_some(), &[Format::Template]),
-            (
-                "--role",
-                args.role.is_some(),
-                &[Format::Aws, Format::Env, Format::Dotenv, Format::Json, Format::Text],
-            ),
+            ("--role", args.role.is_some(), &with_role),
         ];
         if let Some((flag, _, formats)) =
             allowed.iter().find(|(_, set, allowed)| *set && !allowed.contains(&format))
@@ -117,12 +115,16 @@ fn name(format: Format) -> String {
 /// Returns the token's secret. Fails on control characters, which could add lines to a header or a shell script.
 pub(crate) fn plain(token: &Token) -> Result<&str> {
     match token.secret().expose() {
-        secret if secret.contains(char::is_control) => Err(Error::new(
-            ErrorCode::FormatUnsuitable,
-            "the token has control characters, and is not printed",
-        )),
+        secret if secret.contains(char::is_control) => {
+            Err(unsuitable("the token has control characters, and is not printed"))
+        }
         secret => Ok(secret),
     }
+}
+
+/// Returns the error for a token that a format cannot print.
+fn unsuitable(why: impl Into<String>) -> Error {
+    Error::new(ErrorCode::FormatUnsuitable, why)
 }
 
 pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> Result<Output> {

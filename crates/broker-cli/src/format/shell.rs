@@ -1,8 +1,8 @@
 //! Output formats for shells and .env files.
 
-use broker::{Error, ErrorCode, Header, Result, Secret, Token};
+use broker::{Header, Result, Secret, Token};
 
-use super::Output;
+use super::{Output, unsuitable};
 use crate::args::ShellKind;
 
 /// Returns a shell command for each variable.
@@ -78,9 +78,6 @@ fn dotenv_quoted(value: &str) -> Result<String> {
     if !value.contains(['\\', '$', '`']) {
         return Ok(format!("\"{}\"", value.replace('"', "\\\"")));
     }
-    Err(Error::new(
-        ErrorCode::FormatUnsuitable,
-        "the token has quotes or backslashes that programs read differently in a .env file",
-    )
-    .with_hint("use: --format env for shells, or: --format json for programs"))
+    let why = "the token has quotes or backslashes that programs read differently in a .env file";
+    Err(unsuitable(why).with_hint("use: --format env for shells, or: --format json for programs"))
 }

@@ -5,10 +5,18 @@ use qrcode::{EcLevel, QrCode};
 
 use super::paint;
 
+/// The size of a terminal in characters.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) columns: usize,
     pub(super) rows: usize,
+}
+
+impl Size {
+    /// Returns the number of rows that a text fills.
+    fn rows_of(self, text: &str) -> usize {
+        text.chars().count().div_ceil(self.columns.max(1))
+    }
 }
 
 /// Instructions for a login that the user completes with a code, on any device.
@@ -35,7 +43,7 @@ impl DeviceLogin<'_> {
     /// Returns the login instructions for a terminal. A QR code that does not fit is left out.
     pub(super) fn picture(&self, size: Size, colours: bool) -> String {
         let code = self.code_in_a_box(colours);
-        let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
+        let url_rows = size.rows_of(self.url);
         // Besides the QR code, the screen shows a first line, the URL and the countdown.
         let room = size.rows.saturating_sub(url_rows + 2);
         let qr = qr(self.url, colours).filter(|qr| qr.width <= size.columns);
@@ -93,10 +101,9 @@ impl BrowserLogin<'_> {
         } else {
             "To log in, open this page in a browser:"
         };
-        let words_rows = words.chars().count().div_ceil(size.columns.max(1));
-        let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
+        let rows = size.rows_of(words) + size.rows_of(self.url);
         // The last row is reserved for the countdown or a question.
-        let blank = if words_rows + url_rows + 3 <= size.rows { "\n" } else { "" };
+        let blank = if rows + 3 <= size.rows { "\n" } else { "" };
         format!("{words}\n{blank}{}{blank}", paint(colours, 1, self.url))
     }
 }
@@ -119,7 +126,7 @@ impl Block {
     }
 }
 
-/// Renders a QR code in fixed colours, so that it scans on dark and light terminals.
+/// Renders a QR code in fixed colours, which a camera can read on dark and light terminals.
 fn qr(url: &str, colours: bool) -> Option<Block> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
     let (dark, light) = (Dense1x2::Dark, Dense1x2::Light);
