@@ -1,5 +1,5 @@
 //! Collects the version, commit and features for `--version`, and links the unwinder statically. The build also
-//! succeeds without a known commit or a static unwinder.
+//! succeeds without a git repository or a static unwinder.
 
 #![allow(clippy::print_stdout, reason = "cargo reads standard output")]
 
@@ -25,7 +25,7 @@ fn main() {
 /// Returns the folder of the C compiler's static unwinder. The shared one, `libgcc_s.so`, queries the processor's
 /// features at each start, which is slow in a virtual machine.
 fn unwinder() -> Option<PathBuf> {
-    let is = |name: &str, value: &str| var(name).is_ok_and(|is| is == value);
+    let is = |name: &str, value: &str| var(name).as_deref() == Ok(value);
     if !is("CARGO_CFG_TARGET_OS", "linux")
         || !is("CARGO_CFG_TARGET_ENV", "gnu")
         || var("HOST") != var("TARGET")

@@ -8,7 +8,6 @@ mod gallery;
 mod harden;
 mod hints;
 mod humanize;
-mod output;
 mod report;
 mod run;
 mod terminal;

@@ -1,5 +1,7 @@
 //! The command `broker status`.
 
+use std::io::IsTerminal;
+
 use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
 use chrono::{DateTime, Local, Utc};
 use serde_json::{Value, json};
@@ -113,40 +115,35 @@ fn object(status: &Status) -> Value {
 fn table(statuses: &[Status]) -> String {
     let now = SystemClock.now();
     let stdout = std::io::stdout();
-    let is_terminal = std::io::IsTerminal::is_terminal(&stdout);
     // All times are in the time zone of the table's head, although local time may change before a token expires.
     let zone = *now.with_timezone(&Local).offset();
     let minute = |at: DateTime<Utc>| at.with_timezone(&zone).format("%F %H:%M").to_string();
     let heads = ["PROVIDER", "STATE", &format!("EXPIRES ({zone})"), "SCOPES", "ACCOUNT"].map(str::to_owned);
-    let (mut rows, mut states) = (vec![heads.to_vec()], vec![State::None]);
+    let dash = || "-".to_owned();
+    let mut rows = vec![(State::None, heads.to_vec())];
     for status in statuses {
-        let name = &status.name;
+        let name = || status.name.clone();
         let account = status.account.as_ref().map_or_else(dash, |account| sanitize(account));
-        match next_command(status) {
-            Some(next) => {
-                rows.push(vec![name.clone(), next]);
-                states.push(status.state);
-            }
-            None if status.tokens.is_empty() => {
-                rows.push(vec![name.clone(), word(status.state).to_owned(), dash(), dash(), account]);
-                states.push(status.state);
-            }
-            None => {
-                for token in &status.tokens {
-                    let bar = if is_terminal && humanize::is_utf8() { bar_of(token, now) } else { None };
-                    let bar = bar.map_or_else(String::new, |bar| format!(" {bar}"));
-                    let scopes = match token.scope.as_str() {
-                        "" => dash(),
-                        scopes => sanitize(&humanize::asked(scopes)),
-                    };
-                    let state = state(token, now) + &bar;
-                    let expires = token.expires_at.map_or_else(dash, minute);
-                    rows.push(vec![name.clone(), state, expires, scopes, account.clone()]);
-                    states.push(token.state);
-                }
-            }
+        if let Some(next) = next_command(status) {
+            rows.push((status.state, vec![name(), next]));
+            continue;
+        }
+        if status.tokens.is_empty() {
+            let state = word(status.state).to_owned();
+            rows.push((status.state, vec![name(), state, dash(), dash(), account.clone()]));
+        }
+        for token in &status.tokens {
+            let bar = bar_of(token, now).filter(|_| stdout.is_terminal() && humanize::is_utf8());
+            let scopes = match token.scope.as_str() {
+                "" => dash(),
+                scopes => sanitize(&humanize::asked(scopes)),
+            };
+            let state = state(token, now) + &bar.unwrap_or_default();
+            let expires = token.expires_at.map_or_else(dash, minute);
+            rows.push((token.state, vec![name(), state, expires, scopes, account.clone()]));
         }
     }
+    let (states, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let colours = colours(&stdout);
     // The columns 1 and 2 (the state and the time) are never cut.
     humanize::table(&rows, &[1, 2], |row, column, cell| match (row, column) {
@@ -154,10 +151,6 @@ fn table(statuses: &[Status]) -> String {
         (_, 1) => paint(colours, colour(states[row]), &cell),
         _ => cell,
     })
-}
-
-fn dash() -> String {
-    "-".to_owned()
 }
 
 /// Returns why a provider has no token, and the command to run.
@@ -183,7 +176,7 @@ fn state(token: &TokenStatus, now: DateTime<Utc>) -> String {
 fn bar_of(token: &TokenStatus, now: DateTime<Utc>) -> Option<String> {
     let end = token.expires_at?;
     let (left, lifetime) = (end - now, end - token.issued_at);
-    Some(humanize::bar(left.to_std().ok()?, lifetime.to_std().ok()?))
+    Some(format!(" {}", humanize::bar(left.to_std().ok()?, lifetime.to_std().ok()?)))
 }
 
 fn notes(context: &CommandContext<'_>, status: &Status) {

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use broker::{Broker, Clock, ErrorKind, Lifetime, SystemClock, TokenRequest};
+use broker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, SystemClock, TokenRequest, platform};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;
 use crate::format::{Style, TokenInfo, print};
+use crate::humanize;
 use crate::report::ExitError;
 use crate::run::run as run_async;
-use crate::{humanize, output};
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     let text =
@@ -19,8 +19,27 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     match args.output.as_deref() {
         None => answer(&text),
         Some(path) if path == Path::new("-") => answer(&text),
-        Some(path) => Ok(output::write(path, &text)?),
+        Some(path) => Ok(write(path, &text)?),
     }
+}
+
+/// Writes text atomically to a file that only the user can read. Refuses to replace a link, a folder or a device.
+fn write(path: &Path, text: &str) -> broker::Result<()> {
+    let shown = path.display();
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        let message = format!("cannot write {shown}: it is a link, a folder or a device");
+        return Err(Error::new(ErrorCode::WriteFailed, message)
+            .with_hint("use the name of a regular file, or `-` for standard output"));
+    }
+    platform::write_private(path, text.as_bytes()).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+            other => other.to_string(),
+        };
+        Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {why}"))
+            .with_hint("choose a file in an existing folder that you can write to")
+            .with_source(error)
+    })
 }
 
 fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {

@@ -1,5 +1,7 @@
 //! Output formats for shells and .env files.
 
+use std::path::Path;
+
 use broker::{Header, Result, Secret, Token};
 
 use super::{Output, unsuitable};
@@ -35,6 +37,11 @@ fn single_quoted(text: &str) -> String {
 pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { single_quoted(text) }
+}
+
+/// Returns a path as a word of a command for a POSIX shell.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    word(&path.display().to_string())
 }
 
 /// Doubles the quotes in text for PowerShell, which also accepts typographic single quotes.

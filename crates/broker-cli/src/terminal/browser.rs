@@ -1,4 +1,4 @@
-//! Opens a page in a separate process, so that the browser does not inherit secrets in the environment.
+//! Opens a page in a separate process, whose environment has no secrets that the browser could inherit.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
@@ -26,7 +26,7 @@ fn this_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
-/// Opens the page in the arguments if [`open`] started this process. Returns whether it did.
+/// Opens the page in the arguments if [`open`] started this process. Returns whether [`open`] did.
 pub(crate) fn open_page(words: &[OsString]) -> bool {
     let [name, url] = words else { return false };
     let is_opener = name.as_os_str() == OsStr::new(OPENER);

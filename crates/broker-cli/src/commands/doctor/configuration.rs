@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use broker::platform::is_own;
 use broker::{Config, ConfigWarning, Env, Error, ErrorCode, ProviderRegistry, SystemEnv, suggestion};
 
-use super::checked;
-use super::files::{is_own, mode, others_can_write, quoted};
 use super::report::Report;
+use super::{checked, mode, others_can_write};
 use crate::commands::{CommandContext, CommandResult};
+use crate::format::quoted_path;
 use crate::hints;
 
 /// The broker's environment variables, besides `BROKER_PROVIDERS__…`.
@@ -96,13 +97,13 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
             let what = format!("other users can change {}{read} (mode {})", path.display(), mode(meta));
             let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
             let bits = if leaks { "600" } else { "go-w" };
-            let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted(path));
+            let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));
             report.error("configuration.writable", None, what, fix);
         }
         // If other users can change the file, the fix above also hides the file's secrets.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
-                let fix = format!("run: chmod 600 {}", quoted(file));
+                let fix = format!("run: chmod 600 {}", quoted_path(file));
                 report.warning("configuration.secret", Some(&leak.provider), &leak.message, fix);
             }
         }

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use broker::platform::others_read;
 use broker::{
     Config, ErrorKind, ProviderRegistry, SecretSource, State, Status, SystemEnv, platform, sanitize,
 };
 use rustix::fs::{Access, access};
 
-use super::files::{mode, others_read, quoted};
-use super::last_failure;
 use super::report::Report;
+use super::{last_failure, mode};
 use crate::candidates::is_executable;
+use crate::format::quoted_path;
 use crate::hints;
 
 pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
@@ -105,7 +106,7 @@ fn file(path: &Path) -> Result<Option<(String, String)>, String> {
     access(path, Access::READ_OK).map_err(|error| format!("{shown}: {error}"))?;
     Ok(others_read(&meta).then(|| {
         let what = format!("other users can read the secret in {shown} (mode {})", mode(&meta));
-        (what, format!("run: chmod 600 {}", quoted(path)))
+        (what, format!("run: chmod 600 {}", quoted_path(path)))
     }))
 }
 

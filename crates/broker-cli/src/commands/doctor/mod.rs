@@ -1,7 +1,6 @@
 //! `broker doctor`: finds what prevents getting a token, and changes nothing.
 
 mod configuration;
-mod files;
 mod last_failure;
 mod logins;
 mod network;
@@ -10,6 +9,10 @@ mod sealed;
 mod state;
 mod tools;
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use broker::platform::is_own;
 use broker::{Broker, Error, ErrorKind, Status};
 
 use super::{CommandContext, CommandResult, answer, separate};
@@ -52,4 +55,16 @@ fn statuses(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<E
 /// Returns all names, or only the provider that the user named.
 fn checked(names: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String> {
     names.into_iter().filter(move |name| named.is_none_or(|named| named == name))
+}
+
+/// Whether other users can change a file: by its mode, or because a user other than root owns the file.
+fn others_can_write(meta: &Metadata) -> bool {
+    // In a folder with the sticky bit, other users cannot replace our files.
+    let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+    (meta.mode() & 0o022 != 0 && !sticky) || !(is_own(meta) || meta.uid() == 0)
+}
+
+/// Returns a file's mode in the form that chmod(1) accepts.
+fn mode(meta: &Metadata) -> String {
+    format!("{:04o}", meta.mode() & 0o7777)
 }

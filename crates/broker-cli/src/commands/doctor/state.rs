@@ -4,12 +4,14 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
+use broker::platform::{is_own, others_read};
 use broker::{Error, FileStore, LockScope, Store, SystemEnv, platform};
 use rustix::fs::statvfs;
 
-use super::files::{is_own, mode, others_read, quoted};
+use super::mode;
 use super::report::Report;
 use crate::commands::CommandContext;
+use crate::format::quoted_path;
 use crate::hints;
 use crate::humanize::FOLDER_EACH;
 
@@ -29,7 +31,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
     };
     match folder.metadata() {
         Ok(meta) if meta.is_dir() && !is_own(&meta) => {
-            let fix = format!("run: sudo chown -R \"$USER\" {}", quoted(&folder));
+            let fix = format!("run: sudo chown -R \"$USER\" {}", quoted_path(&folder));
             report.error("state.owner", None, format!("{} belongs to another user", folder.display()), fix);
             // Files in the folder of another user are not checked.
             return filesystem(&folder, report);
@@ -43,7 +45,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
             }
         }
         Ok(_) => {
-            let fix = format!("move {} away, {ELSEWHERE}", quoted(&folder));
+            let fix = format!("move {} away, {ELSEWHERE}", quoted_path(&folder));
             report.error("state.folder", None, format!("{} is not a folder", folder.display()), fix);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => creatable(&folder, report),
@@ -61,7 +63,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
 /// Returns the fix for a record that cannot be opened.
 fn fix_record(folder: &Path, error: &Error) -> String {
     let path = error.provider().map(|name| folder.join(format!("{name}.json")));
-    match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted(&path)))) {
+    match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted_path(&path)))) {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
         Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
         _ => hints::hint(error).unwrap_or_else(|| "move the file away, then log in again".to_owned()),
@@ -87,7 +89,7 @@ fn creatable(folder: &Path, report: &mut Report) {
 
 fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
     let (shown, mode) = (folder.display(), mode(meta));
-    let fix = format!("run: chmod 700 {}", quoted(folder));
+    let fix = format!("run: chmod 700 {}", quoted_path(folder));
     if platform::everybody_writes(meta) {
         let what =
             format!("every user can write to {shown} (mode {mode}): the broker stores no new record there");
@@ -109,7 +111,7 @@ fn records(folder: &Path, report: &mut Report) {
         let path = folder.join(&name);
         if name.contains(".json.aside-") {
             let what = format!("{} is a damaged record that was quarantined", path.display());
-            let fix = format!("if you do not need it, run: rm {}", quoted(&path));
+            let fix = format!("if you do not need it, run: rm {}", quoted_path(&path));
             report.warning("state.aside", None, what, fix);
             continue;
         }
@@ -118,7 +120,7 @@ fn records(folder: &Path, report: &mut Report) {
             && (is_record && meta.is_file() && others_read(&meta))
         {
             let what = format!("other users can read {} (mode {})", path.display(), mode(&meta));
-            report.error("state.record_mode", None, what, format!("run: chmod 600 {}", quoted(&path)));
+            report.error("state.record_mode", None, what, format!("run: chmod 600 {}", quoted_path(&path)));
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use broker::platform::others_read;
 use broker::{Config, Env, Status, SystemEnv, platform};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::files::{mode, others_read, quoted};
+use super::mode;
 use super::report::Report;
 use crate::commands::CommandContext;
+use crate::format::quoted_path;
 
 /// A configured provider, its kind and its settings.
 struct Entry {
@@ -71,7 +73,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
             Some(_) if statuses.iter().any(is_reported) => {}
             None => report.ok("tools.earthscope_file", None, format!("{} is valid", file.display())),
             Some(what) => {
-                let path = quoted(file);
+                let path = quoted_path(file);
                 let fix = format!("run: mv {path} {path}.old, then log in again with the tool that uses it");
                 report.error("tools.earthscope_file", None, format!("{} {what}", file.display()), fix);
             }
@@ -111,7 +113,7 @@ fn older_writer(file: &Path, report: &mut Report) {
         file.display(),
         mode(&meta)
     );
-    report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted(file)));
+    report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted_path(file)));
 }
 
 /// Warns if two providers use one profile of EarthScope's SDK. Each renewal ends the other provider's login.

@@ -21,7 +21,6 @@ use crate::format::{line, word};
 use found::Found;
 #[cfg(not(feature = "earthdaily"))]
 use no_earthdaily::EarthDailyCredentials;
-use take::Taken;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult {
     if args.name.is_some() && args.what.len() != 1 {
@@ -48,20 +47,20 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
         return Err(Error::usage("`--as` names one provider, but this file has logins for several").into());
     }
     let taken = found.iter().map(|found| take::take(context, found, args.name.as_deref()));
-    let taken = taken.collect::<CommandResult<Vec<_>>>()?;
+    let providers = taken.collect::<CommandResult<Vec<_>>>()?;
     for file in readable {
         let rm = format!("rm {}", word(file));
         context.say(&format!("{file} is no longer needed, and other users can read it; run: {rm}"));
     }
-    for next in &taken {
-        context.say(&format!("next: broker token {}", next.provider));
+    for provider in &providers {
+        context.say(&format!("next: broker token {provider}"));
     }
     if !args.json {
         return Ok(());
     }
-    let object = |Taken { provider, kind, from }| json!({ "provider": provider, "kind": kind, "from": from });
-    let taken: Vec<_> = taken.into_iter().map(object).collect();
-    answer(&line(&json!({ "version": 1, "imported": taken }))?)
+    let object = |(provider, found): (&String, &Found)| json!({ "provider": provider, "kind": found.kind, "from": found.place });
+    let imported: Vec<_> = providers.iter().zip(&found).map(object).collect();
+    answer(&line(&json!({ "version": 1, "imported": imported }))?)
 }
 
 fn number(what: &str) -> Option<usize> {

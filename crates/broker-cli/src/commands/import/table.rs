@@ -7,7 +7,7 @@ use broker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, 
 use super::insert::insert;
 use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
 use crate::commands::{CommandContext, CommandResult};
-use crate::format::word;
+use crate::format::quoted_path;
 
 /// A configuration key and its value as TOML.
 type Line = (&'static str, String);
@@ -18,26 +18,22 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// The keys of the secret and of the texts that belong to the secret, such as the service's URL. An existing table must
-    /// not have other values for these keys.
+    /// The keys of the secret and of the texts, such as a URL. An existing table must not have other values for these
+    /// keys.
     set: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(kind: &'static str, name: &'a str) -> Self {
-        let texts = if name == kind { Vec::new() } else { vec![("kind", kind)] };
-        Self { name, kind, secret: None, texts, set: Vec::new() }
-    }
-
-    pub(super) fn secret(mut self, key: &'static str, secret: &'a Secret) -> Self {
-        self.set.push(key);
-        Self { secret: Some((key, secret)), ..self }
-    }
-
-    pub(super) fn texts(mut self, texts: &[(&'static str, Option<&'a str>)]) -> Self {
-        self.set.extend(texts.iter().map(|(key, _)| *key));
-        self.texts.extend(texts.iter().filter_map(|(key, text)| Some((*key, (*text)?))));
-        self
+    pub(super) fn new(
+        kind: &'static str,
+        name: &'a str,
+        secret: Option<(&'static str, &'a Secret)>,
+        texts: &[(&'static str, Option<&'a str>)],
+    ) -> Self {
+        let set = secret.iter().map(|(key, _)| *key).chain(texts.iter().map(|(key, _)| *key)).collect();
+        let kind_text = (name != kind).then_some(("kind", kind));
+        let texts = texts.iter().filter_map(|(key, text)| Some((*key, (*text)?)));
+        Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), set }
     }
 
     /// Returns the table's keys and values as TOML.
@@ -109,8 +105,8 @@ impl<'a> Table<'a> {
     fn by_hand(&self, code: ErrorCode, why: &str, other: &str, lines: &[Line], secret_file: &Path) -> Error {
         let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
         let secret = self.secret.map_or_else(String::new, |_| {
-            let word = |path: &Path| word(&path.display().to_string());
-            let (folder, file) = (word(secret_file.parent().unwrap_or(Path::new("/"))), word(secret_file));
+            let folder = quoted_path(secret_file.parent().unwrap_or(Path::new("/")));
+            let file = quoted_path(secret_file);
             format!(
                 "; for the secret, run (umask 077; mkdir -p {folder} && cat > {file}), paste it, and press Enter and \
                  Ctrl-D"

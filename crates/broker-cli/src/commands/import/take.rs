@@ -8,13 +8,6 @@ use crate::commands::login::say_logged_in;
 use crate::commands::{CommandContext, CommandResult};
 use crate::run::run as run_async;
 
-/// An imported login or secret, and its provider.
-pub(super) struct Taken {
-    pub(super) provider: String,
-    pub(super) kind: &'static str,
-    pub(super) from: String,
-}
-
 /// What the list says about a login or secret: whether a provider uses it, whether it can be imported, and a note.
 pub(super) struct How {
     pub(super) used: bool,
@@ -67,7 +60,8 @@ fn uses_profile(config: &Config, profile: &str) -> bool {
     })
 }
 
-pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&str>) -> CommandResult<Taken> {
+/// Imports a found login or secret, and returns the name of the provider that uses the import.
+pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&str>) -> CommandResult<String> {
     let (kind, place) = (found.kind, &found.place);
     let name = match (&found.what, name) {
         (_, Some(name)) => name.to_owned(),
@@ -78,7 +72,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
         let error = Error::usage(format!("`{}` is not a valid provider name", sanitize(&name)));
         return Err(error.with_hint("choose a name with --as NAME: letters, digits, `-` and `_`").into());
     }
-    let table = Table::new(kind, &name);
+    let add = |secret, texts: &[_]| Table::new(kind, &name, secret, texts).add(context, place);
     match &found.what {
         What::EarthDaily(set) => {
             let texts = [
@@ -86,22 +80,21 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
                 ("client_id", set.client_id.as_deref()),
                 ("api_url", set.api_url.as_deref()),
             ];
-            table.secret("client_secret", &set.secret).texts(&texts).add(context, place)?;
+            add(Some(("client_secret", &set.secret)), &texts)?;
         }
         What::CarbonMapper { email, password } => {
-            let texts = [("email", email.as_deref())];
-            table.secret("password", password).texts(&texts).add(context, place)?;
+            add(Some(("password", password)), &[("email", email.as_deref())])?;
         }
         What::Profile(profile) if profile == "default" && name == kind => {
             context.say(&format!("{name}: the broker already reads {place}: there is nothing to import"));
         }
-        What::Profile(profile) => table.texts(&[("profile", Some(profile))]).add(context, place)?,
+        What::Profile(profile) => add(None, &[("profile", Some(profile))])?,
         What::RefreshToken(token) => {
             let config = context.setup().config()?;
             refuse_spending(&config, found, &name)?;
             if !config.names().contains(&name) {
                 // The new provider gets its own profile, because another provider uses the default profile.
-                table.texts(&[("profile", Some(&name))]).add(context, place)?;
+                add(None, &[("profile", Some(&name))])?;
             }
             log_in(context, &name, token)?;
         }
@@ -109,7 +102,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
             return Err(Error::new(ErrorCode::ReadFailed, format!("{place}: {why}")).into());
         }
     }
-    Ok(Taken { provider: name, kind, from: place.clone() })
+    Ok(name)
 }
 
 /// Fails if the provider would use up the refresh token without storing the new login.
