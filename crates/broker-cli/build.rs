@@ -66,7 +66,7 @@ fn in_repository(root: &Path) -> Option<String> {
     git(root, &["log", "-1", "--abbrev=10", "--date=short", "--format=%h %cd"])
 }
 
-/// Reruns this script when HEAD moves. Watches existing files only: a missing file reruns the script at every build.
+/// Reruns this script when HEAD moves. If a watched file were missing, cargo would rerun the script at every build.
 fn watch(root: &Path) {
     let path = |name: &str| Some(root.join(git(root, &["rev-parse", "--git-path", name])?));
     let existing = |name: &str| path(name).filter(|path| path.exists());

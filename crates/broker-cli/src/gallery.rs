@@ -4,7 +4,7 @@ use broker::suggestion;
 use toml::{Table, Value};
 
 pub(crate) struct Service {
-    /// The name of the gallery file, and of the provider in it.
+    /// The name of the gallery file, and of the provider in the file.
     pub(crate) name: &'static str,
     /// The gallery file: a description in the first line, more comments, and the provider's tables.
     pub(crate) text: &'static str,

@@ -90,7 +90,7 @@ pub(crate) fn table(
         widths[..last].iter().sum::<usize>() + 2 * last + end
     };
     loop {
-        // Cutting other columns would not shorten the rows that are too long.
+        // Only the columns of rows that are too long are cut.
         let long = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
         let end =
             long.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);

@@ -15,7 +15,7 @@ use crate::terminal;
 /// Handlers for the signals that would end this process.
 pub(crate) struct Signals {
     handled: Vec<(SignalKind, Signal)>,
-    /// Catches SIGXFSZ, so that a write beyond the file size limit returns an error.
+    /// Catches SIGXFSZ. A write beyond the file size limit then returns an error instead of ending this process.
     _file_too_big: Signal,
 }
 
@@ -28,24 +28,15 @@ impl Signals {
     }
 
     fn install(more: &[SignalKind]) -> std::io::Result<Self> {
+        let kind = |signal: Raw| SignalKind::from_raw(signal.as_raw());
         // The keyboard, closed terminals, batch systems and resource limits send these signals.
-        let ending = [
-            SignalKind::interrupt(),
-            SignalKind::quit(),
-            SignalKind::hangup(),
-            SignalKind::terminate(),
-            SignalKind::user_defined1(),
-            SignalKind::user_defined2(),
-            SignalKind::alarm(),
-            SignalKind::from_raw(Raw::XCPU.as_raw()),
-        ];
+        let ending =
+            [Raw::INT, Raw::QUIT, Raw::HUP, Raw::TERM, Raw::USR1, Raw::USR2, Raw::ALARM, Raw::XCPU].map(kind);
         let ignored = ignored();
         let kinds = ending.iter().chain(more).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
         let handled = kinds.map(|kind| Ok((*kind, signal(*kind)?)));
-        Ok(Self {
-            handled: handled.collect::<std::io::Result<_>>()?,
-            _file_too_big: signal(SignalKind::from_raw(Raw::XFSZ.as_raw()))?,
-        })
+        let handled = handled.collect::<std::io::Result<_>>()?;
+        Ok(Self { handled, _file_too_big: signal(kind(Raw::XFSZ))? })
     }
 
     /// Waits for the next signal and returns its number.
@@ -87,7 +78,7 @@ pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> 
         broker.wait_idle().await;
         Err(ExitError::Signal(number))
     });
-    // The runtime does not wait for its threads, because a prompt may still block one.
+    // The runtime does not wait for its threads, because a question to the user may still block a thread.
     runtime.shutdown_background();
     terminal::restore();
     ended

@@ -1,5 +1,3 @@
-//! The command `broker add`.
-
 use broker::{Env, Error, ErrorCode, Result, SystemEnv, is_provider_name, platform, sanitize};
 use serde_json::json;
 use toml::{Table, Value};
@@ -28,7 +26,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
     refuse_existing(context, name, service)?;
     let before = text_of(&file)?;
     let new = temporary(&file, &appended(&before, &text))?;
-    // Empty keys make the table invalid until the user fills them in.
+    // The user has to fill in empty keys, and the table is invalid until then.
     if service.blanks().is_empty() {
         check(&new, &file, name)?;
     }

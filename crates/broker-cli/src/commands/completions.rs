@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use broker::{Error, ErrorCode, Result};
+use broker::{Error, ErrorCode, Result, SystemEnv, platform};
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
@@ -21,7 +21,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     }
     let (file, line) = match args.shell {
         Shell::Bash => return install(context, args.shell, bash_file()),
-        Shell::Fish => return install(context, args.shell, fish_file()),
+        Shell::Fish => {
+            let folder = platform::config_folder(&SystemEnv);
+            let file = folder.map(|folder| folder.join("fish/completions/broker.fish"));
+            return install(context, args.shell, file);
+        }
         Shell::PowerShell => ("$PROFILE", "broker completions powershell | Out-String | Invoke-Expression"),
         Shell::Elvish => ("~/.config/elvish/rc.elv", "eval (broker completions elvish | slurp)"),
         _ => ("~/.zshrc, below `compinit`", "source <(broker completions zsh)"),
@@ -51,7 +55,7 @@ pub(crate) fn complete() -> bool {
     true
 }
 
-/// Hides all flags. They are candidates only after the user has typed a dash.
+/// Hides all flags. Completion offers flags only after the user has typed a dash.
 fn without_flags(command: Command) -> Command {
     let hidden = |arg: Arg| {
         let flag = !arg.is_positional();
@@ -109,17 +113,9 @@ fn has_bash_completion() -> bool {
 
 /// Returns the file where bash-completion looks for the completions of `broker`.
 fn bash_file() -> Option<PathBuf> {
-    let own = absolute("BASH_COMPLETION_USER_DIR");
-    let usual = || Some(base("XDG_DATA_HOME", ".local/share")?.join("bash-completion"));
-    Some(own.or_else(usual)?.join("completions/broker"))
-}
-
-fn fish_file() -> Option<PathBuf> {
-    Some(base("XDG_CONFIG_HOME", ".config")?.join("fish/completions/broker.fish"))
-}
-
-fn base(variable: &str, in_home: &str) -> Option<PathBuf> {
-    absolute(variable).or_else(|| Some(std::env::home_dir()?.join(in_home)))
+    let data = || absolute("XDG_DATA_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/share")));
+    let folder = absolute("BASH_COMPLETION_USER_DIR").or_else(|| Some(data()?.join("bash-completion")))?;
+    Some(folder.join("completions/broker"))
 }
 
 /// Returns the absolute path in an environment variable. The XDG specification says to ignore relative paths.

@@ -28,7 +28,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Config) -> CommandResult 
 }
 
 fn path(context: &CommandContext<'_>) -> CommandResult {
-    // This command does not parse the files, because users look for a file with mistakes.
+    // The files are not parsed, because users run `broker config path` to find a file with mistakes.
     let files = context.setup().config_files();
     let Some((last, _)) = files.last() else { return Ok(()) };
     for (file, exists) in &files {

@@ -1,5 +1,3 @@
-//! The command `broker inspect`.
-
 use broker::{
     Broker, Claims, Clock, Error, ErrorCode, Hint, Inspected, RequestPart, ScopeKey, SystemClock,
     TokenRequest, sanitize,

@@ -97,7 +97,7 @@ impl CommandContext<'_> {
         Ok(setup.open_with(config)?)
     }
 
-    /// Warns of secrets that other users can read. Old key names are reported only by `broker config check`.
+    /// Warns of secrets that other users can read. Only `broker config check` reports old names of keys.
     fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
         for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
             self.say(&format!("warning: {warning}: {}", warning.fix()));
@@ -144,7 +144,7 @@ fn separate<T>(results: impl IntoIterator<Item = broker::Result<T>>) -> (Vec<T>,
     (values, errors)
 }
 
-/// Fails if there are errors.
+/// Fails if a provider or a record had an error.
 fn end(errors: Vec<Error>) -> CommandResult {
     if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
 }

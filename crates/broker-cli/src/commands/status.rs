@@ -1,5 +1,3 @@
-//! The command `broker status`.
-
 use std::io::IsTerminal;
 
 use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
@@ -129,7 +127,7 @@ fn table(statuses: &[Status]) -> String {
             continue;
         }
         if status.tokens.is_empty() {
-            let state = word(status.state).to_owned();
+            let state = word(status.state).0.to_owned();
             rows.push((status.state, vec![name(), state, dash(), dash(), account.clone()]));
         }
         for token in &status.tokens {
@@ -148,7 +146,7 @@ fn table(statuses: &[Status]) -> String {
     // The columns 1 and 2 (the state and the time) are never cut.
     humanize::table(&rows, &[1, 2], |row, column, cell| match (row, column) {
         (0, _) => paint(colours, 1, &cell),
-        (_, 1) => paint(colours, colour(states[row]), &cell),
+        (_, 1) => paint(colours, word(states[row]).1, &cell),
         _ => cell,
     })
 }
@@ -170,7 +168,7 @@ fn state(token: &TokenStatus, now: DateTime<Utc>) -> String {
     let left = token.expires_at.and_then(|at| (at - now).to_std().ok());
     let left = left.filter(|_| matches!(token.state, State::Valid | State::Expiring));
     let left = left.map(|left| format!(", {}", humanize::duration(left)));
-    format!("{}{}", word(token.state), left.unwrap_or_default())
+    format!("{}{}", word(token.state).0, left.unwrap_or_default())
 }
 
 fn bar_of(token: &TokenStatus, now: DateTime<Utc>) -> Option<String> {
@@ -210,21 +208,13 @@ fn block(broker: &Broker, status: &Status) -> String {
     format!("\n{}\n{}", status.name, lines.collect::<String>())
 }
 
-fn word(state: State) -> &'static str {
+/// Returns the word that the table shows for a state, and the word's colour.
+fn word(state: State) -> (&'static str, u8) {
     match state {
-        State::Valid => "valid",
-        State::Expiring => "expiring",
-        State::Expired => "renews on next use",
-        State::LoginRequired => "login expired",
-        _ => "none",
-    }
-}
-
-fn colour(state: State) -> u8 {
-    match state {
-        State::Valid => 32,
-        State::Expiring | State::Expired => 33,
-        State::LoginRequired => 31,
-        _ => 2,
+        State::Valid => ("valid", 32),
+        State::Expiring => ("expiring", 33),
+        State::Expired => ("renews on next use", 33),
+        State::LoginRequired => ("login expired", 31),
+        _ => ("none", 2),
     }
 }

@@ -99,7 +99,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
         for path in records.plain_quarantined() {
             let path = path.display();
             context.say(&format!(
-                "warning: {path} is a quarantined file and is not sealed: remove it if you need nothing in it"
+                "warning: {path} is a quarantined file and is not sealed: remove the file if you need nothing in it"
             ));
         }
     }

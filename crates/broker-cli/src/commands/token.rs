@@ -1,5 +1,3 @@
-//! The command `broker token`.
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,7 +49,7 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
     let info = TokenInfo {
         provider: &args.provider,
-        // For AWS keys and cookies, the request's key is not a scope.
+        // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
         hosts: &broker.hosts(&args.provider)?,
@@ -109,7 +107,7 @@ fn get(
     }
 }
 
-/// Returns the stored token without a runtime, HTTP client or lock. If no token is stored, requests one.
+/// Returns the stored token, which needs no async runtime, HTTP client or lock. Requests a new token if none is stored.
 pub(super) fn stored_or_new(
     broker: &Broker,
     provider: &str,

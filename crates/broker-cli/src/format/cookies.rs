@@ -19,7 +19,7 @@ struct Cookie {
 
 /// Returns the cookie file. A domain with a leading dot includes its subdomains.
 pub(super) fn file(token: &Token) -> Result<String> {
-    // The parser's error is left out, because it quotes the secret.
+    // The parser's error is dropped, because the error quotes the secret.
     let cookie: Option<Cookie> = serde_json::from_str(token.secret().expose()).ok().filter(is_valid);
     let cookie =
         cookie.ok_or_else(|| unsuitable("the service's cookie cannot be written to a cookie file"))?;

@@ -75,7 +75,7 @@ pub(crate) fn is_exact(host: &str) -> bool {
     !host.starts_with("*.")
 }
 
-/// Whether the host is this machine, so that a token may be sent without TLS.
+/// Whether the host is this machine, to which a token may be sent without TLS.
 fn is_loopback(host: &str) -> bool {
     let without_port = host.trim_matches(['[', ']']).parse::<IpAddr>();
     match host.parse::<SocketAddr>().map(|address| address.ip()).or(without_port) {

@@ -43,7 +43,7 @@ pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
     })
 }
 
-/// Returns the scope that the service reported, or else the requested one.
+/// Returns the scope that the service reported, or else the requested scope.
 pub(super) fn scope<'a>(token: &'a Token, info: &TokenInfo<'a>) -> Option<&'a str> {
     token.scope().or(Some(info.scopes).filter(|scopes| !scopes.is_empty()))
 }
@@ -95,9 +95,8 @@ fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> std::result::Result
 }
 
 impl Keys {
-    /// Parses the AWS keys in a token.
     pub(super) fn of(token: &Token) -> Result<Self> {
-        // The parser's error is left out, because it quotes the secret.
+        // The parser's error is dropped, because the error quotes the secret.
         serde_json::from_str(token.secret().expose())
             .ok()
             .filter(|keys: &Self| {

@@ -80,14 +80,11 @@ impl<'a> Style<'a> {
                 .with_hint(format!("formats that support {flag}: {names}")));
         }
         let derived = derived(format, args)?;
-        let template = match (&args.template, format) {
-            (Some(text), _) => Template::parse(text)?,
-            (None, Format::Template) => {
-                return Err(Error::usage("`--format template` needs --template")
-                    .with_hint("add a template, for example: --template 'X-Token: {token}'"));
-            }
-            (None, _) => Template::default(),
-        };
+        if format == Format::Template && args.template.is_none() {
+            return Err(Error::usage("`--format template` needs --template")
+                .with_hint("add a template, for example: --template 'X-Token: {token}'"));
+        }
+        let template = args.template.as_deref().map(Template::parse).transpose()?.unwrap_or_default();
         Ok(Self { format, shell: args.shell.unwrap_or(ShellKind::Sh), template, derived })
     }
 }

@@ -46,15 +46,11 @@ pub(crate) fn quoted_path(path: &Path) -> String {
 
 /// Doubles the quotes in text for PowerShell, which also accepts typographic single quotes.
 fn powershell_escaped(value: &str) -> String {
-    let mut text = String::new();
-    for c in value.chars() {
-        let is_quote = matches!(c, '\'' | '\u{2018}'..='\u{201b}');
-        text.extend(std::iter::repeat_n(c, if is_quote { 2 } else { 1 }));
-    }
-    text
+    let is_quote = |c: char| matches!(c, '\'' | '\u{2018}'..='\u{201b}');
+    value.chars().flat_map(|c| std::iter::repeat_n(c, if is_quote(c) { 2 } else { 1 })).collect()
 }
 
-/// Returns lines of a .env file, in a syntax that all its readers interpret the same way.
+/// Returns lines of a .env file, in a syntax that all readers of such files interpret the same way.
 pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
     let lines = variables.iter().map(|(name, value)| {
         let value = value.expose();
@@ -75,7 +71,7 @@ pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
     Ok(printed)
 }
 
-/// Quotes a value so that shells, python-dotenv, direnv and Compose read the same value. Fails if that is impossible.
+/// Quotes a value for shells, python-dotenv, direnv and Compose. Fails if these programs would read different values.
 fn dotenv_quoted(value: &str) -> Result<String> {
     // In single quotes, python-dotenv expands escapes and `${…}`, but shells do not.
     let single_quotes_agree = !value.contains('\'') && !value.contains(r"\\") && !value.contains("${");

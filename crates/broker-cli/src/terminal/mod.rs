@@ -63,12 +63,10 @@ impl Terminal {
         Self { quiet, browser, drawn: Mutex::default(), withheld: OnceLock::new() }
     }
 
-    /// Sets the environment variables that child processes do not get.
     pub(crate) fn withhold(&self, variables: Vec<String>) {
         let _ = self.withheld.set(variables);
     }
 
-    /// Returns the environment variables that child processes do not get.
     pub(crate) fn withheld(&self) -> &[String] {
         self.withheld.get().map(Vec::as_slice).unwrap_or_default()
     }

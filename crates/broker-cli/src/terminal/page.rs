@@ -94,7 +94,7 @@ impl BrowserLogin<'_> {
         format!("To log in, open {}", self.url)
     }
 
-    /// Returns the login instructions for a terminal. The URL has its own line, so that it can be copied.
+    /// Returns the login instructions for a terminal. One line contains only the URL, for copying.
     pub(super) fn lines(&self, size: Size, colours: bool) -> String {
         let words = if self.opens {
             "To log in, use the browser that opens now, or open this page on this machine:"

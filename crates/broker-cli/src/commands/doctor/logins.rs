@@ -69,7 +69,7 @@ fn missing(config: &Config, name: &str, report: &mut Report) {
     }
 }
 
-/// Checks the source of a secret. Reads no secret and runs no command, because a command may prompt.
+/// Checks the source of a secret. Reads no secret, and runs no command, because a command may ask the user.
 fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
     let wrong = |why: String| {
         (format!("cannot read `{key}`: {why}"), format!("correct `{key}` in [providers.{name}]"))

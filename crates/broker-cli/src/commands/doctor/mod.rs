@@ -52,7 +52,7 @@ fn statuses(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<E
     (statuses, errors)
 }
 
-/// Returns all names, or only the provider that the user named.
+/// Returns the names of the providers to check: all, or only the provider that the user named.
 fn checked(names: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String> {
     names.into_iter().filter(move |name| named.is_none_or(|named| named == name))
 }

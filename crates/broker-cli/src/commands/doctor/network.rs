@@ -102,7 +102,7 @@ fn proxy(report: &mut Report) -> Option<Proxy> {
     if let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) {
         return Some(Proxy { variable, host: host.to_owned(), port });
     }
-    // The variable's value is not shown, because it may contain a password.
+    // The value of the variable is not shown, because a proxy's URL may contain a password.
     let fix = format!("set {variable} to http://HOST:PORT, or run: unset {variable}");
     report.error("network.proxy", None, format!("{variable} is not the URL of an http proxy"), fix);
     None

@@ -19,7 +19,7 @@ pub(super) fn check(
     for (name, format) in records.list() {
         match format {
             Ok(format) => list.push((name, format)),
-            // Errors of configured providers were already reported with their status.
+            // `state::check` has already reported the errors of configured providers.
             Err(_) if configured_names.contains(&name) => all_known = false,
             Err(error) => {
                 all_known = false;

@@ -50,7 +50,7 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => creatable(&folder, report),
         Err(error) => {
-            let fix = format!("give yourself access to it, {ELSEWHERE}");
+            let fix = format!("give yourself access to the folder, {ELSEWHERE}");
             report.error("state.folder", None, format!("cannot read {}: {error}", folder.display()), fix);
         }
     }
@@ -82,7 +82,7 @@ fn creatable(folder: &Path, report: &mut Report) {
         Ok(()) => report.ok("state.folder", None, format!("{shown} does not exist yet and can be created")),
         Err(error) => {
             let what = format!("{shown} does not exist and cannot be created: {error}");
-            report.error("state.folder", None, what, format!("create it, {ELSEWHERE}"));
+            report.error("state.folder", None, what, format!("create the folder, {ELSEWHERE}"));
         }
     }
 }
@@ -133,19 +133,13 @@ fn write_in(folder: &Path) -> std::io::Result<()> {
 }
 
 fn writable(folder: &Path, report: &mut Report) {
-    match write_in(folder) {
-        Ok(()) => space(folder, report),
-        Err(error) => {
+    match (write_in(folder), statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))) {
+        (Err(error), _) => {
             let what = format!("cannot write to {}: {error}", folder.display());
             let fix = format!("free space on the disk or give yourself write access, {ELSEWHERE}");
             report.error("state.writable", None, what, fix);
         }
-    }
-}
-
-fn space(folder: &Path, report: &mut Report) {
-    match statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)) {
-        Ok(free) if free < MIN_SPACE => {
+        (Ok(()), Ok(free)) if free < MIN_SPACE => {
             let what = format!("only {} KiB are free for {}", free / 1024, folder.display());
             report.warning("state.space", None, what, format!("free space, {ELSEWHERE}"));
         }

@@ -74,7 +74,8 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
             None => report.ok("tools.earthscope_file", None, format!("{} is valid", file.display())),
             Some(what) => {
                 let path = quoted_path(file);
-                let fix = format!("run: mv {path} {path}.old, then log in again with the tool that uses it");
+                let fix =
+                    format!("run: mv {path} {path}.old, then log in again with the tool that uses the file");
                 report.error("tools.earthscope_file", None, format!("{} {what}", file.display()), fix);
             }
         }
@@ -145,7 +146,8 @@ fn shadows(files: &[PathBuf], report: &mut Report) {
     let set = set.filter_map(|(name, _)| name.into_string().ok());
     for name in set.filter(|name| names.iter().any(|known| known.eq_ignore_ascii_case(name))) {
         let file = files.first().map(|file| file.display().to_string()).unwrap_or_default();
-        let what = format!("{name} is set: EarthScope's tools use it instead of the login in {file}");
+        let what =
+            format!("{name} is set: EarthScope's tools use this variable instead of the login in {file}");
         report.warning("tools.earthscope_variable", None, what, format!("run: unset {name}"));
     }
 }

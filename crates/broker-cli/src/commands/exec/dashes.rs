@@ -11,7 +11,7 @@ const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file",
 /// Returns the error for a command without `--`.
 pub(super) fn no_command() -> Error {
     let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
-        // The command gets its own line, which is never wrapped, so that users can copy the command.
+        // Only the first line of a hint is wrapped, and users copy the command from the second line.
         Some(corrected) => format!("put `--` before the command:\n  {corrected}"),
         None => "put the command after `--`: broker exec PROVIDER -- COMMAND".to_owned(),
     };

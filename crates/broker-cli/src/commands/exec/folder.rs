@@ -39,7 +39,7 @@ impl Folder {
             let folder = builder.prefix(PREFIX).permissions(permissions.clone()).tempdir_in(base)?;
             // The umask may have removed permissions from the new folder.
             let _ = std::fs::set_permissions(folder.path(), permissions);
-            // Before the folder is locked, another process may delete the folder as abandoned.
+            // Another process may delete the folder as abandoned until this process has locked the folder.
             let lock = match open(folder.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened?,

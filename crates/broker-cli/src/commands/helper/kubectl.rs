@@ -65,7 +65,8 @@ fn check(broker: &Broker, provider: &str, server: &str) -> Result<()> {
     };
     if !broker.offers_to(provider, &host)? {
         let why = format!("the provider's tokens must not be sent to {host}");
-        let hint = format!("if you trust this host, add it in [providers.{provider}]: hosts = [\"{host}\"]");
+        let hint =
+            format!("if you trust this host, add the host in [providers.{provider}]: hosts = [\"{host}\"]");
         return Err(Error::new(ErrorCode::HostNotAllowed, why).for_provider(provider).with_hint(hint));
     }
     ServiceUrl::parse(server).map_err(|why| Error::usage(why).for_provider(provider))?;

@@ -46,7 +46,7 @@ pub(super) enum What {
         email: Option<String>,
         password: Secret,
     },
-    /// A profile of EarthScope's SDK. The broker uses the profile's file without copying it.
+    /// A profile of EarthScope's SDK. The broker uses the tokens in the profile's file, and copies nothing.
     Profile(String),
     RefreshToken(Secret),
     /// The reason why nothing can be imported.
@@ -78,8 +78,8 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     if let Some(tokens) = tokens(&text) {
         return Ok(vec![of_tokens(env.as_ref(), path, &tokens)]);
     }
-    let is_ini = begin.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
-    let found = if begin.starts_with('{') || is_ini.is_some_and(|line| line.starts_with('[')) {
+    let first_line = begin.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
+    let found = if begin.starts_with('{') || first_line.is_some_and(|line| line.starts_with('[')) {
         let sets = EarthDailyCredentials::in_text(&text, path);
         one_of(env.as_ref(), path, sets.map_err(|why| wrong(ErrorCode::ConfigInvalid, why))?)?
     } else {

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use crate::commands::config_file::appended;
 
 /// Inserts keys in a provider's table: after the table's header, or in a new table at the end. Keeps all other bytes.
-/// Returns `None` if no place is possible, such as for an inline table.
+/// Returns `None` for tables that this function cannot extend, such as an inline table.
 pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Option<String> {
     let lines: String = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
     let wanted = extended(before, name, &lines)?;

@@ -1,5 +1,3 @@
-//! The command `broker import`.
-
 mod found;
 mod insert;
 #[cfg(not(feature = "earthdaily"))]
@@ -33,7 +31,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if args.what.is_empty() {
         return list(context, env.as_ref(), args.json);
     }
-    // All files are read before the first import, so that an invalid file changes nothing.
+    // All files are read before the first import. An invalid file then changes nothing.
     let (mut found, mut readable) = (Vec::new(), Vec::new());
     for what in &args.what {
         let selected = select(&env, what)?;

@@ -71,7 +71,7 @@ impl<'a> Table<'a> {
         let new = temporary(&file, &after)?;
         check(&new, &file, self.name)?;
         for (what, url) in self.unusual_urls() {
-            context.say(&format!("{}: its {what} {}", self.name, sanitize(url)));
+            context.say(&format!("{}: the {what} {}", self.name, sanitize(url)));
         }
         if let Some((_, secret)) = self.secret {
             write_secret(&secret_file, secret, false)?;
@@ -138,8 +138,9 @@ fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     let same = SystemEnv.read_secret(file).is_ok_and(|old| old.same_as(secret));
     if file.symlink_metadata().is_ok() && !replace && !same {
         let why = format!("{} exists with another secret", file.display());
-        return Err(Error::new(ErrorCode::AlreadyExists, why)
-            .with_hint("remove it if you do not need it, or name another provider with --as NAME"));
+        return Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(
+            "remove the file if you do not need its secret, or name another provider with --as NAME",
+        ));
     }
     platform::write_private(file, secret.expose().as_bytes()).map_err(|error| cannot_write(file, error))
 }

@@ -44,7 +44,7 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
     Some(format!("{name} uses {place} and stores no other login"))
 }
 
-/// Whether the built-in provider uses this refresh token of the environment. A service may accept it only once.
+/// Whether the built-in provider uses this refresh token of the environment. A service may accept the token only once.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
     let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
     found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
