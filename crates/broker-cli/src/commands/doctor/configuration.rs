@@ -27,7 +27,7 @@ pub(super) fn check(
     let config = match loaded {
         Ok(config) => config,
         Err(error) => {
-            report.error("configuration.load", None, error.message(), fix_load(context, &error));
+            report.error("configuration.load", None, error.message(), &fix_load(context, &error));
             return Ok(None);
         }
     };
@@ -62,7 +62,7 @@ fn provider(config: &Config, name: &str, report: &mut Report) {
         Ok(_) => report.ok("configuration.provider", Some(name), "the provider's configuration is valid"),
         Err(error) => {
             let fix = hints::hint(&error).unwrap_or_else(|| CORRECT.to_owned());
-            report.error("configuration.provider", Some(name), error.message(), fix);
+            report.error("configuration.provider", Some(name), error.message(), &fix);
         }
     }
 }
@@ -98,13 +98,13 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
             let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
             let bits = if leaks { "600" } else { "go-w" };
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));
-            report.error("configuration.writable", None, what, fix);
+            report.error("configuration.writable", None, &what, &fix);
         }
         // If other users can change the file, the fix above also hides the file's secrets.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
                 let fix = format!("run: chmod 600 {}", quoted_path(file));
-                report.warning("configuration.secret", Some(&leak.provider), &leak.message, fix);
+                report.warning("configuration.secret", Some(&leak.provider), &leak.message, &fix);
             }
         }
         if open.is_empty() {
@@ -130,7 +130,7 @@ fn variables(report: &mut Report) {
         ok = false;
         let fix = format!("rename it to {meant}, or run: unset {name}");
         let what = format!("the broker does not know the environment variable {name}");
-        report.warning("configuration.variables", None, what, fix);
+        report.warning("configuration.variables", None, &what, &fix);
     }
     if ok {
         report.ok("configuration.variables", None, "no environment variable has a mistyped name");

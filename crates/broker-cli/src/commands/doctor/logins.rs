@@ -44,10 +44,10 @@ fn login(status: &Status, report: &mut Report) {
         (_, note) if needs_login(status) => {
             let what = note.as_deref().unwrap_or("the stored login has expired");
             let fix = format!("run: broker login {}", status.name);
-            report.error("login.required", name, format!("a login is needed: {what}"), fix);
+            report.error("login.required", name, &format!("a login is needed: {what}"), &fix);
         }
         (_, Some(note)) => {
-            report.warning("login.note", name, note, format!("run: broker token {}", status.name));
+            report.warning("login.note", name, &note, &format!("run: broker token {}", status.name));
         }
         (State::None, None) => report.ok("login.state", name, "no token is stored"),
         (State::Expired, None) => {
@@ -65,7 +65,7 @@ fn missing(config: &Config, name: &str, report: &mut Report) {
     if config.is_built_in(name) {
         report.skipped("login.secret", Some(name), format!("{}: to use it, {fix}", error.message()));
     } else {
-        report.error("login.secret", Some(name), error.message(), fix);
+        report.error("login.secret", Some(name), error.message(), &fix);
     }
 }
 
@@ -81,7 +81,7 @@ fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
         }
         SecretSource::File(path) => match file(&platform::expand(path, &SystemEnv)) {
             Ok(None) => None,
-            Ok(Some((what, fix))) => return report.warning("login.secret", Some(name), what, fix),
+            Ok(Some((what, fix))) => return report.warning("login.secret", Some(name), &what, &fix),
             Err(what) => Some(wrong(what)),
         },
         SecretSource::Command(words) => words
@@ -91,7 +91,7 @@ fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
         SecretSource::Env(_) | SecretSource::Literal(_) => None,
     };
     match problem {
-        Some((what, fix)) => report.error("login.secret", Some(name), what, fix),
+        Some((what, fix)) => report.error("login.secret", Some(name), &what, &fix),
         None => report.ok("login.secret", Some(name), format!("the source of `{key}` exists")),
     }
 }

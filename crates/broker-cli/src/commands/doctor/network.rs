@@ -104,7 +104,7 @@ fn proxy(report: &mut Report) -> Option<Proxy> {
     }
     // The value of the variable is not shown, because a proxy's URL may contain a password.
     let fix = format!("set {variable} to http://HOST:PORT, or run: unset {variable}");
-    report.error("network.proxy", None, format!("{variable} is not the URL of an http proxy"), fix);
+    report.error("network.proxy", None, &format!("{variable} is not the URL of an http proxy"), &fix);
     None
 }
 
@@ -132,7 +132,7 @@ fn proxy_result(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
         None => report.ok("network.proxy", None, format!("{shown} can be reached")),
         Some(why) => {
             let fix = format!("correct {variable}, or run: unset {variable}");
-            report.error("network.proxy", None, format!("{shown} cannot be reached: {why}"), fix);
+            report.error("network.proxy", None, &format!("{shown} cannot be reached: {why}"), &fix);
         }
     }
 }
@@ -144,7 +144,7 @@ fn no_proxy(report: &mut Report) {
     if value.split(',').any(|entry| entry.contains("://")) {
         let what = format!("{name} contains a URL, but only host names match");
         let fix = format!("set {name} to host names: example.org,.example.net");
-        report.warning("network.no_proxy", None, what, fix);
+        report.warning("network.no_proxy", None, &what, &fix);
     }
 }
 
@@ -170,7 +170,7 @@ fn certificate_source(variable: &str, path: impl Display, why: Option<String>, r
         None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
         Some(why) => {
             let fix = format!("correct {variable}, or run: unset {variable}");
-            report.error("network.certificates", None, format!("{path} ({variable}): {why}"), fix);
+            report.error("network.certificates", None, &format!("{path} ({variable}): {why}"), &fix);
         }
     }
 }
@@ -185,7 +185,7 @@ fn all_unresolved(statuses: &[&Status], report: &mut Report) {
     let hosts: BTreeSet<_> = statuses.iter().filter_map(host).collect();
     let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
     let (id, why, fix) = words_for(Obstacle::Name);
-    report.error(id, None, format!("{why}: {hosts}"), fix);
+    report.error(id, None, &format!("{why}: {hosts}"), &fix);
 }
 
 fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
@@ -198,11 +198,11 @@ fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report)
         }
         Ok((Some((Obstacle::Trouble, what)), _)) => {
             let what = format!("{url} is unavailable: {what}");
-            report.warning("network.service", name, what, "try again later");
+            report.warning("network.service", name, &what, "try again later");
         }
         Ok((Some((obstacle, what)), _)) => {
             let (id, why, fix) = words_for(*obstacle);
-            report.error(id, name, format!("cannot reach {url}: {why} ({what})"), fix);
+            report.error(id, name, &format!("cannot reach {url}: {why} ({what})"), &fix);
         }
     }
 }
@@ -251,5 +251,5 @@ fn clock(name: Option<&str>, clock_ahead: Option<TimeDelta>, report: &mut Report
     let off = humanize::duration(ahead.abs().to_std().unwrap_or_default());
     let side = if ahead > TimeDelta::zero() { "behind" } else { "ahead of" };
     let what = format!("this machine's clock is {off} {side} the service's clock");
-    report.error("network.clock", name, what, "set the clock: timedatectl set-ntp true");
+    report.error("network.clock", name, &what, "set the clock: timedatectl set-ntp true");
 }

@@ -57,24 +57,12 @@ impl Report {
         self.add(Outcome::Summarized, id, Some(provider), message, None);
     }
 
-    pub(super) fn error(
-        &mut self,
-        id: &'static str,
-        provider: Option<&str>,
-        message: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
-        self.add(Outcome::Error, id, provider, message.into(), Some(fix.into()));
+    pub(super) fn error(&mut self, id: &'static str, provider: Option<&str>, message: &str, fix: &str) {
+        self.add(Outcome::Error, id, provider, message.to_owned(), Some(fix.to_owned()));
     }
 
-    pub(super) fn warning(
-        &mut self,
-        id: &'static str,
-        provider: Option<&str>,
-        message: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
-        self.add(Outcome::Warning, id, provider, message.into(), Some(fix.into()));
+    pub(super) fn warning(&mut self, id: &'static str, provider: Option<&str>, message: &str, fix: &str) {
+        self.add(Outcome::Warning, id, provider, message.to_owned(), Some(fix.to_owned()));
     }
 
     fn add(

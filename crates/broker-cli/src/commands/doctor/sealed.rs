@@ -35,7 +35,7 @@ pub(super) fn check(
             state => {
                 let what = format!("the OS keyring is {state}, and has the key of the sealed records");
                 let fix = "unlock the keyring; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
-                report.error("state.keyring", None, what, fix);
+                report.error("state.keyring", None, &what, &fix);
             }
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn check(
     if !others.is_empty() {
         let others = others.join(", ");
         let what = format!("`store` is \"{configured}\", but some records have another format: {others}");
-        report.warning("state.sealed", None, what, "run: broker store migrate");
+        report.warning("state.sealed", None, &what, "run: broker store migrate");
     } else if sealed && all_known && !list.is_empty() {
         report.ok("state.sealed", None, format!("all records are sealed ({configured})"));
     }

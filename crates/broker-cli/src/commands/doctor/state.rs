@@ -26,13 +26,13 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         Ok(folder) => folder,
         Err(error) => {
             let fix = hints::hint(&error).unwrap_or_else(|| ELSEWHERE.to_owned());
-            return report.error("state.folder", None, error.message(), fix);
+            return report.error("state.folder", None, error.message(), &fix);
         }
     };
     match folder.metadata() {
         Ok(meta) if meta.is_dir() && !is_own(&meta) => {
             let fix = format!("run: sudo chown -R \"$USER\" {}", quoted_path(&folder));
-            report.error("state.owner", None, format!("{} belongs to another user", folder.display()), fix);
+            report.error("state.owner", None, &format!("{} belongs to another user", folder.display()), &fix);
             // Files in the folder of another user are not checked.
             return filesystem(&folder, report);
         }
@@ -46,17 +46,17 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         }
         Ok(_) => {
             let fix = format!("move {} away, {ELSEWHERE}", quoted_path(&folder));
-            report.error("state.folder", None, format!("{} is not a folder", folder.display()), fix);
+            report.error("state.folder", None, &format!("{} is not a folder", folder.display()), &fix);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => creatable(&folder, report),
         Err(error) => {
             let fix = format!("give yourself access to the folder, {ELSEWHERE}");
-            report.error("state.folder", None, format!("cannot read {}: {error}", folder.display()), fix);
+            report.error("state.folder", None, &format!("cannot read {}: {error}", folder.display()), &fix);
         }
     }
     filesystem(&folder, report);
     for error in unread {
-        report.error("state.record", error.provider(), error.message(), fix_record(&folder, error));
+        report.error("state.record", error.provider(), error.message(), &fix_record(&folder, error));
     }
 }
 
@@ -82,7 +82,7 @@ fn creatable(folder: &Path, report: &mut Report) {
         Ok(()) => report.ok("state.folder", None, format!("{shown} does not exist yet and can be created")),
         Err(error) => {
             let what = format!("{shown} does not exist and cannot be created: {error}");
-            report.error("state.folder", None, what, format!("create the folder, {ELSEWHERE}"));
+            report.error("state.folder", None, &what, &format!("create the folder, {ELSEWHERE}"));
         }
     }
 }
@@ -93,10 +93,10 @@ fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
     if platform::everybody_writes(meta) {
         let what =
             format!("every user can write to {shown} (mode {mode}): the broker stores no new record there");
-        report.error("state.permissions", None, what, fix);
+        report.error("state.permissions", None, &what, &fix);
     } else if others_read(meta) {
         let what = format!("other users can list {shown} (mode {mode})");
-        report.warning("state.permissions", None, what, fix);
+        report.warning("state.permissions", None, &what, &fix);
     } else {
         report.ok("state.permissions", None, format!("{shown} is private"));
     }
@@ -112,7 +112,7 @@ fn records(folder: &Path, report: &mut Report) {
         if name.contains(".json.aside-") {
             let what = format!("{} is a damaged record that was quarantined", path.display());
             let fix = format!("if you do not need it, run: rm {}", quoted_path(&path));
-            report.warning("state.aside", None, what, fix);
+            report.warning("state.aside", None, &what, &fix);
             continue;
         }
         let is_record = path.extension().is_some_and(|ending| ending == "json");
@@ -120,7 +120,7 @@ fn records(folder: &Path, report: &mut Report) {
             && (is_record && meta.is_file() && others_read(&meta))
         {
             let what = format!("other users can read {} (mode {})", path.display(), mode(&meta));
-            report.error("state.record_mode", None, what, format!("run: chmod 600 {}", quoted_path(&path)));
+            report.error("state.record_mode", None, &what, &format!("run: chmod 600 {}", quoted_path(&path)));
         }
     }
 }
@@ -137,11 +137,11 @@ fn writable(folder: &Path, report: &mut Report) {
         (Err(error), _) => {
             let what = format!("cannot write to {}: {error}", folder.display());
             let fix = format!("free space on the disk or give yourself write access, {ELSEWHERE}");
-            report.error("state.writable", None, what, fix);
+            report.error("state.writable", None, &what, &fix);
         }
         (Ok(()), Ok(free)) if free < MIN_SPACE => {
             let what = format!("only {} KiB are free for {}", free / 1024, folder.display());
-            report.warning("state.space", None, what, format!("free space, {ELSEWHERE}"));
+            report.warning("state.space", None, &what, &format!("free space, {ELSEWHERE}"));
         }
         _ => report.ok("state.writable", None, "the state folder is writable"),
     }
@@ -169,5 +169,5 @@ fn filesystem(folder: &Path, report: &mut Report) {
         }
     };
     let fix = format!("if several hosts use one login, {FOLDER_EACH}");
-    report.warning("state.filesystem", None, problem, fix);
+    report.warning("state.filesystem", None, &problem, &fix);
 }

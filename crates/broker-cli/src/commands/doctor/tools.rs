@@ -76,7 +76,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
                 let path = quoted_path(file);
                 let fix =
                     format!("run: mv {path} {path}.old, then log in again with the tool that uses the file");
-                report.error("tools.earthscope_file", None, format!("{} {what}", file.display()), fix);
+                report.error("tools.earthscope_file", None, &format!("{} {what}", file.display()), &fix);
             }
         }
         older_writer(file, report);
@@ -114,7 +114,7 @@ fn older_writer(file: &Path, report: &mut Report) {
         file.display(),
         mode(&meta)
     );
-    report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted_path(file)));
+    report.warning("tools.earthscope_mode", None, &what, &format!("run: chmod 600 {}", quoted_path(file)));
 }
 
 /// Warns if two providers use one profile of EarthScope's SDK. Each renewal ends the other provider's login.
@@ -135,7 +135,7 @@ fn one_profile(entries: &[&Entry], report: &mut Report) {
         let what = format!("{} share the profile {profile} of EarthScope's tools", names.join(" and "));
         let last = names[names.len() - 1];
         let fix = format!("set another `profile`, or `share = false`, in [providers.{last}]");
-        report.warning("tools.earthscope_profile", None, what, fix);
+        report.warning("tools.earthscope_profile", None, &what, &fix);
     }
 }
 
@@ -148,7 +148,7 @@ fn shadows(files: &[PathBuf], report: &mut Report) {
         let file = files.first().map(|file| file.display().to_string()).unwrap_or_default();
         let what =
             format!("{name} is set: EarthScope's tools use this variable instead of the login in {file}");
-        report.warning("tools.earthscope_variable", None, what, format!("run: unset {name}"));
+        report.warning("tools.earthscope_variable", None, &what, &format!("run: unset {name}"));
     }
 }
 
@@ -163,7 +163,7 @@ fn earthdaily(entries: &[&Entry], report: &mut Report) {
     }
     let what = format!("{} is set, but not EDS_SECRET", others.join(" and "));
     let fix = format!("set EDS_SECRET too, or run: unset {}", others.join(" "));
-    report.warning("tools.earthdaily_variables", None, what, fix);
+    report.warning("tools.earthdaily_variables", None, &what, &fix);
 }
 
 fn carbonmapper(entries: &[&Entry], report: &mut Report) {
@@ -174,5 +174,5 @@ fn carbonmapper(entries: &[&Entry], report: &mut Report) {
     }
     let what = "CARBONMAPPER_PASSWORD is set, but not CARBONMAPPER_EMAIL";
     let fix = "set CARBONMAPPER_EMAIL, or `email` in [providers.carbonmapper]";
-    report.warning("tools.carbonmapper_variables", None, what, fix);
+    report.warning("tools.carbonmapper_variables", None, &what, &fix);
 }
