@@ -22,21 +22,18 @@ pub(crate) struct Signals {
 impl Signals {
     /// Installs handlers for the usual signals, and for the signals in `more`.
     pub(crate) fn listen(more: &[SignalKind]) -> Result<Self> {
-        Self::install(more).map_err(|error| {
+        let failed = |error: std::io::Error| {
             Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)
-        })
-    }
-
-    fn install(more: &[SignalKind]) -> std::io::Result<Self> {
+        };
         let kind = |signal: Raw| SignalKind::from_raw(signal.as_raw());
         // The keyboard, closed terminals, batch systems and resource limits send these signals.
         let ending =
             [Raw::INT, Raw::QUIT, Raw::HUP, Raw::TERM, Raw::USR1, Raw::USR2, Raw::ALARM, Raw::XCPU].map(kind);
         let ignored = ignored();
         let kinds = ending.iter().chain(more).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
-        let handled = kinds.map(|kind| Ok((*kind, signal(*kind)?)));
-        let handled = handled.collect::<std::io::Result<_>>()?;
-        Ok(Self { handled, _file_too_big: signal(kind(Raw::XFSZ))? })
+        let handled = kinds.map(|kind| Ok((*kind, signal(*kind).map_err(failed)?)));
+        let handled = handled.collect::<Result<_>>()?;
+        Ok(Self { handled, _file_too_big: signal(kind(Raw::XFSZ)).map_err(failed)? })
     }
 
     /// Waits for the next signal and returns its number.

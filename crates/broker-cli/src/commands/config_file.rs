@@ -37,13 +37,13 @@ pub(super) fn lock(folder: &Path) -> Result<File> {
 
 /// Returns the text of a file, or empty text if the file does not exist.
 pub(super) fn text_of(file: &Path) -> Result<String> {
-    std::fs::read_to_string(file).or_else(|error| match error.kind() {
-        ErrorKind::NotFound => Ok(String::new()),
-        _ => {
+    match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(|error| {
             let why = format!("cannot read {}: {error}", file.display());
-            Err(Error::new(ErrorCode::ConfigUnreadable, why).with_source(error))
-        }
-    })
+            Error::new(ErrorCode::ConfigUnreadable, why).with_source(error)
+        }),
+    }
 }
 
 /// Writes text to a temporary file in the same folder, with the mode of the file to be replaced.

@@ -53,10 +53,9 @@ fn none_stored(broker: &Broker, provider: &str, scopes: &str) -> Error {
         [] => "no token is stored".to_owned(),
         scopes => format!("no token is stored for these scopes; there are tokens for: {}", scopes.join(", ")),
     };
-    let flags: String = scopes.split_whitespace().map(|scope| format!(" --scope {scope}")).collect();
-    Error::login_required(what)
-        .for_provider(provider)
-        .with_hint(format!("run: broker token {provider}{flags}"))
+    let flags: Vec<_> = scopes.split_whitespace().map(|scope| format!(" --scope {scope}")).collect();
+    let hint = format!("run: broker token {provider}{}", flags.concat());
+    Error::login_required(what).for_provider(provider).with_hint(hint)
 }
 
 fn times(claims: &Claims) -> Map<String, Value> {

@@ -52,18 +52,14 @@ fn powershell_escaped(value: &str) -> String {
 
 /// Returns lines of a .env file, in a syntax that all readers of such files interpret the same way.
 pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
-    let lines = variables.iter().map(|(name, value)| {
-        let value = value.expose();
-        let bare = |c: char| c.is_ascii_alphanumeric() || "_-./+=:@,%".contains(c);
-        Ok(if value.chars().all(bare) {
-            (format!("{name}={value}\n"), false)
-        } else {
-            (format!("{name}={}\n", dotenv_quoted(value)?), true)
-        })
+    let bare = |c: char| c.is_ascii_alphanumeric() || "_-./+=:@,%".contains(c);
+    let is_bare = |value: &Secret| value.expose().chars().all(bare);
+    let lines = variables.iter().map(|(name, value)| match value.expose() {
+        text if is_bare(value) => Ok(format!("{name}={text}\n")),
+        text => Ok(format!("{name}={}\n", dotenv_quoted(text)?)),
     });
-    let (lines, quoted): (Vec<_>, Vec<_>) = lines.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let mut printed = Output::from(lines.concat());
-    if quoted.contains(&true) {
+    let mut printed = Output::from(lines.collect::<Result<String>>()?);
+    if !variables.iter().all(|(_, value)| is_bare(value)) {
         let note =
             "note: the value is quoted, but `docker run --env-file` reads the quotes as part of the value";
         printed.notes.push(note.to_owned());

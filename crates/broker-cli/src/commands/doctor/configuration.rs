@@ -11,8 +11,8 @@ use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
 use crate::hints;
 
-/// The broker's environment variables, besides `BROKER_PROVIDERS__…`.
-const VARIABLES: [&str; 3] = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
+/// The broker's environment variables without their prefix `BROKER_`, besides `BROKER_PROVIDERS__…`.
+const VARIABLES: [&str; 3] = ["CONFIG", "STATE_DIR", "STORE"];
 
 /// Returns the configuration if it is valid. Fails if the provider `named` is not configured.
 pub(super) fn check(
@@ -115,20 +115,18 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
 
 /// Warns of environment variables whose name is probably mistyped. Other programs may use the prefix `BROKER_` too.
 fn variables(report: &mut Report) {
-    let set = SystemEnv.vars("BROKER_");
-    let is_own = |name: &str| VARIABLES.contains(&name) || name.starts_with("BROKER_PROVIDERS__");
     let mut ok = true;
-    for (name, _) in set.iter().filter(|(name, _)| !is_own(name)) {
-        // Names are compared without their common prefix, which would make all of them similar.
-        let bare = |name: &'static str| name.trim_start_matches("BROKER_");
-        let near = suggestion(name.trim_start_matches("BROKER_"), VARIABLES.map(bare));
-        let meant = match near.and_then(|near| VARIABLES.into_iter().find(|name| bare(name) == near)) {
-            Some(meant) => meant,
-            None if name.starts_with("BROKER_PROVIDER") => "BROKER_PROVIDERS__NAME__KEY",
+    for (name, _) in SystemEnv.vars("BROKER_") {
+        // Only the part after the prefix is compared, because the prefix would make all names similar.
+        let bare = name.strip_prefix("BROKER_").unwrap_or(&name);
+        let meant = match suggestion(bare, VARIABLES) {
+            _ if VARIABLES.contains(&bare) || bare.starts_with("PROVIDERS__") => continue,
+            Some(near) => near,
+            None if bare.starts_with("PROVIDER") => "PROVIDERS__NAME__KEY",
             None => continue,
         };
         ok = false;
-        let fix = format!("rename it to {meant}, or run: unset {name}");
+        let fix = format!("rename it to BROKER_{meant}, or run: unset {name}");
         let what = format!("the broker does not know the environment variable {name}");
         report.warning("configuration.variables", None, &what, &fix);
     }

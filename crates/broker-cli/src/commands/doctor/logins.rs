@@ -47,7 +47,7 @@ fn login(status: &Status, report: &mut Report) {
             report.error("login.required", name, &format!("a login is needed: {what}"), &fix);
         }
         (_, Some(note)) => {
-            report.warning("login.note", name, &note, &format!("run: broker token {}", status.name));
+            report.warning("login.note", name, note, &format!("run: broker token {}", status.name));
         }
         (State::None, None) => report.ok("login.state", name, "no token is stored"),
         (State::Expired, None) => {

@@ -53,8 +53,8 @@ fn statuses(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<E
 }
 
 /// Returns the names of the providers to check: all, or only the provider that the user named.
-fn checked(names: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String> {
-    names.into_iter().filter(move |name| named.is_none_or(|named| named == name))
+fn checked(all: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String> {
+    all.into_iter().filter(move |name| named.is_none_or(|named| named == name))
 }
 
 /// Whether other users can change a file: by its mode, or because a user other than root owns the file.

@@ -185,7 +185,7 @@ fn all_unresolved(statuses: &[&Status], report: &mut Report) {
     let hosts: BTreeSet<_> = statuses.iter().filter_map(host).collect();
     let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
     let (id, why, fix) = words_for(Obstacle::Name);
-    report.error(id, None, &format!("{why}: {hosts}"), &fix);
+    report.error(id, None, &format!("{why}: {hosts}"), fix);
 }
 
 fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
@@ -202,7 +202,7 @@ fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report)
         }
         Ok((Some((obstacle, what)), _)) => {
             let (id, why, fix) = words_for(*obstacle);
-            report.error(id, name, &format!("cannot reach {url}: {why} ({what})"), &fix);
+            report.error(id, name, &format!("cannot reach {url}: {why} ({what})"), fix);
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn check(
             state => {
                 let what = format!("the OS keyring is {state}, and has the key of the sealed records");
                 let fix = "unlock the keyring; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
-                report.error("state.keyring", None, &what, &fix);
+                report.error("state.keyring", None, &what, fix);
             }
         }
     }

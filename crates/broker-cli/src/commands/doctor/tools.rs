@@ -174,5 +174,5 @@ fn carbonmapper(entries: &[&Entry], report: &mut Report) {
     }
     let what = "CARBONMAPPER_PASSWORD is set, but not CARBONMAPPER_EMAIL";
     let fix = "set CARBONMAPPER_EMAIL, or `email` in [providers.carbonmapper]";
-    report.warning("tools.carbonmapper_variables", None, &what, &fix);
+    report.warning("tools.carbonmapper_variables", None, what, fix);
 }

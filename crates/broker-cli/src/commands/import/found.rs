@@ -59,11 +59,8 @@ pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
         Found::new("earthdaily", "a file that cannot be used", Vec::new(), What::Nothing(sanitize(&why)))
     };
     let sets = EarthDailyCredentials::everywhere(env).into_iter();
-    let mut found: Vec<_> = sets.map(|set| set.map_or_else(unusable, earthdaily)).collect();
-    found.extend(profiles(env));
-    found.extend(legacy_tokens(env));
-    found.extend(of_variables(env));
-    found
+    let found = sets.map(|set| set.map_or_else(unusable, earthdaily)).chain(profiles(env));
+    found.chain(legacy_tokens(env)).chain(of_variables(env)).collect()
 }
 
 /// Returns the logins and secrets in a file. Fails if the file has none.

@@ -7,7 +7,7 @@ use crate::commands::config_file::appended;
 /// Inserts keys in a provider's table: after the table's header, or in a new table at the end. Keeps all other bytes.
 /// Returns `None` for tables that this function cannot extend, such as an inline table.
 pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Option<String> {
-    let lines: String = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let lines = lines.iter().map(|(key, value)| format!("{key} = {value}\n")).collect::<Vec<_>>().concat();
     let wanted = extended(before, name, &lines)?;
     let header: Table = toml::from_str(&format!("[providers.{name}]")).ok()?;
     let is_header = |line: &str| {
