@@ -1,5 +1,5 @@
 //! Collects the version, commit and features for `--version`, and links the unwinder statically. The build also
-//! succeeds without a known commit or a static unwinder.
+//! succeeds without a git repository or a static unwinder.
 
 #![allow(clippy::print_stdout, reason = "cargo reads standard output")]
 
@@ -25,7 +25,7 @@ fn main() {
 /// Returns the folder of the C compiler's static unwinder. The shared one, `libgcc_s.so`, queries the processor's
 /// features at each start, which is slow in a virtual machine.
 fn unwinder() -> Option<PathBuf> {
-    let is = |name: &str, value: &str| var(name).is_ok_and(|is| is == value);
+    let is = |name: &str, value: &str| var(name).as_deref() == Ok(value);
     if !is("CARGO_CFG_TARGET_OS", "linux")
         || !is("CARGO_CFG_TARGET_ENV", "gnu")
         || var("HOST") != var("TARGET")
@@ -66,7 +66,7 @@ fn in_repository(root: &Path) -> Option<String> {
     git(root, &["log", "-1", "--abbrev=10", "--date=short", "--format=%h %cd"])
 }
 
-/// Reruns this script when HEAD moves. Watches existing files only: a missing file reruns the script at every build.
+/// Reruns this script when HEAD moves. If a watched file were missing, cargo would rerun the script at every build.
 fn watch(root: &Path) {
     let path = |name: &str| Some(root.join(git(root, &["rev-parse", "--git-path", name])?));
     let existing = |name: &str| path(name).filter(|path| path.exists());

@@ -1,4 +1,4 @@
-//! The candidates for shell completion.
+//! The words that shell completion offers.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -42,20 +42,24 @@ pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
     let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(typed.as_encoded_bytes());
     match after {
         0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
-        // Without a first letter, the list of all programs is too long to be useful.
+        // Without a first letter, completion would list all programs of the machine.
         2 if typed.is_empty() => Vec::new(),
-        // Two words are `--` and the command, which the user is typing.
+        // `after` counts `--` and the command, which the user is typing.
         2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
         _ => PathCompleter::any().complete(typed),
     }
+}
+
+/// Whether a path is a program that this user may run.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Returns the programs in the folders of `PATH`.
 fn programs(matches: impl Fn(&OsStr) -> bool) -> Vec<CompletionCandidate> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let entries = std::env::split_paths(&folders).filter_map(|folder| folder.read_dir().ok()).flatten();
-    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
-    let found = entries.flatten().filter(|entry| matches(&entry.file_name()) && runs(&entry.path()));
+    let found = entries.flatten().filter(|entry| matches(&entry.file_name()) && is_executable(&entry.path()));
     let names: BTreeSet<_> = found.map(|entry| entry.file_name()).collect();
     names.into_iter().map(CompletionCandidate::new).collect()
 }

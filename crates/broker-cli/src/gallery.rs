@@ -4,9 +4,9 @@ use broker::suggestion;
 use toml::{Table, Value};
 
 pub(crate) struct Service {
-    /// The name of the gallery file, and of the provider in it.
+    /// The name of the gallery file, and of the provider in the file.
     pub(crate) name: &'static str,
-    /// The gallery file: the description in the first line, other comments, and the provider's tables.
+    /// The gallery file: a description in the first line, more comments, and the provider's tables.
     pub(crate) text: &'static str,
 }
 
@@ -53,20 +53,15 @@ impl Service {
     pub(crate) fn search(text: &str) -> Vec<&'static Self> {
         let text = text.to_lowercase();
         let has = |part: &str| part.to_lowercase().contains(&text);
-        let rank = |service: &Self| match () {
-            () if has(service.name) => Some(0),
-            () if has(service.about()) => Some(1),
-            () if has(service.text) => Some(2),
-            () => None,
-        };
+        let rank = |service: &Self| [service.name, service.about(), service.text].into_iter().position(has);
         let mut found: Vec<_> =
             GALLERY.iter().filter_map(|service| Some((rank(service)?, service))).collect();
         found.sort_by_key(|(rank, _)| *rank);
-        let near = || suggestion(&text, GALLERY.iter().map(|service| service.name)).and_then(Self::find);
-        match found.as_slice() {
-            [] => near().into_iter().collect(),
-            found => found.iter().map(|(_, service)| *service).collect(),
+        if found.is_empty() {
+            let similar = suggestion(&text, GALLERY.iter().map(|service| service.name));
+            return similar.and_then(Self::find).into_iter().collect();
         }
+        found.into_iter().map(|(_, service)| service).collect()
     }
 
     /// Returns the service's line in the gallery's list.
@@ -90,12 +85,9 @@ impl Service {
     }
 
     fn table(&self) -> Table {
-        let mut file: Table = toml::from_str(self.text).unwrap_or_default();
-        let Some(Value::Table(mut providers)) = file.remove("providers") else { return Table::new() };
-        match providers.remove(self.name) {
-            Some(Value::Table(table)) => table,
-            _ => Table::new(),
-        }
+        let file: Table = toml::from_str(self.text).unwrap_or_default();
+        let table = file.get("providers").and_then(|providers| providers.get(self.name)?.as_table());
+        table.cloned().unwrap_or_default()
     }
 
     /// Returns a text from the service's table, or empty text if the table has no such key.
@@ -103,7 +95,7 @@ impl Service {
         self.table().get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Returns the keys of the service's secrets, with their environment variables.
+    /// Returns the key and the environment variable of each secret that the service needs.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         variables(&self.table())
     }
@@ -120,14 +112,14 @@ impl Service {
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
-            // A commented-out user name means that `broker login` asks for the name.
+            // In such a file, a comment shows the key `username`, because `broker login` asks for the user name.
             "login" => self.text.contains("\n# username = "),
             _ => false,
         }
     }
 }
 
-/// Returns the keys of secrets that a table reads from environment variables, with those variables.
+/// Returns the key and the variable of each secret that a provider's table reads from an environment variable.
 pub(crate) fn variables(table: &Table) -> Vec<(String, String)> {
     let nested = table.get("secrets").and_then(Value::as_table);
     let secrets = table.iter().chain(nested.into_iter().flatten());

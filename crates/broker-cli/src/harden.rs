@@ -1,49 +1,31 @@
 //! Protects the memory of this process. No setting switches the protection off. Core dumps are disabled. On Linux,
 //! other processes of the same user have no access (`PR_SET_DUMPABLE`): no debugger, no `/proc/PID/mem`.
 
+use std::sync::OnceLock;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The limit on core dumps before this process lowered it.
+static BEFORE: OnceLock<Rlimit> = OnceLock::new();
+
 /// Disables core dumps and memory access by other processes, with at most three system calls.
 pub(crate) fn harden() {
-    system::harden();
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let before = BEFORE.get_or_init(|| getrlimit(Resource::Core));
+    if before.current != Some(0) {
+        let none = Rlimit { current: Some(0), maximum: before.maximum };
+        let _ = setrlimit(Resource::Core, none);
+    }
 }
 
 /// Starts a user's command with the original limit on core dumps. The kernel itself resets `PR_SET_DUMPABLE`.
 pub(crate) fn with_original_limits<T>(start: impl FnOnce() -> T) -> T {
-    system::restore();
+    if let Some(before) = BEFORE.get().filter(|before| before.current != Some(0)) {
+        let _ = setrlimit(Resource::Core, *before);
+    }
     let started = start();
-    // Reached only if the command runs as a child, or if it could not start.
-    system::harden();
+    // This process still runs if the command is a child process, or if the command did not start.
+    harden();
     started
-}
-
-#[cfg(all(unix, not(portable)))]
-mod system {
-    use std::sync::OnceLock;
-
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    /// The limit on core dumps before this process lowered it.
-    static BEFORE: OnceLock<Rlimit> = OnceLock::new();
-
-    pub(super) fn harden() {
-        #[cfg(target_os = "linux")]
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-        let before = BEFORE.get_or_init(|| getrlimit(Resource::Core));
-        if before.current != Some(0) {
-            let none = Rlimit { current: Some(0), maximum: before.maximum };
-            let _ = setrlimit(Resource::Core, none);
-        }
-    }
-
-    pub(super) fn restore() {
-        if let Some(before) = BEFORE.get().filter(|before| before.current != Some(0)) {
-            let _ = setrlimit(Resource::Core, *before);
-        }
-    }
-}
-
-#[cfg(not(all(unix, not(portable))))]
-mod system {
-    pub(super) fn harden() {}
-
-    pub(super) fn restore() {}
 }

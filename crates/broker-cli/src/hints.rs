@@ -13,11 +13,9 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         return Some(format!("run: broker add {}", service.name));
     }
     Some(match error.hint()? {
-        Hint::SetOrImport(text) => {
-            format!(
-                "{text}; or use a downloaded file: broker import FILE (once), or --env-file FILE (each time)"
-            )
-        }
+        Hint::SetOrImport(text) => format!(
+            "{text}; or use a downloaded file: broker import FILE (once), or --env-file FILE (each time)"
+        ),
         Hint::CorrectConfigPath => "correct the path after --config or in BROKER_CONFIG".to_owned(),
         Hint::ChooseStateFolder => "name a folder with --state-dir or BROKER_STATE_DIR".to_owned(),
         Hint::LogIn => format!("run: broker login {provider}"),
@@ -25,14 +23,10 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Hint::LogInWithoutBrowser => format!(
             "run: broker login {provider}; with a browser on another machine: broker login {provider} --no-browser"
         ),
-        Hint::CorrectPassword => {
-            format!("correct the password, then run: broker login {provider}")
-        }
-        Hint::LogOutLocally => {
-            format!(
-                "to delete the login from this machine without revoking it at the service, run: broker logout {provider} --local"
-            )
-        }
+        Hint::CorrectPassword => format!("correct the password, then run: broker login {provider}"),
+        Hint::LogOutLocally => format!(
+            "to delete the login from this machine without revoking it at the service, run: broker logout {provider} --local"
+        ),
         Hint::SetPassword(text) => format!("{text}, or add --password-stdin"),
         Hint::ReadProgramOutput => "add -v to see the error output of the program".to_owned(),
         Hint::RequestAwsKeys => "add --format aws".to_owned(),

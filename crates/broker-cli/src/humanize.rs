@@ -34,10 +34,11 @@ pub(crate) fn asked(key: &str) -> String {
     }
 }
 
-/// The advice if a file lock does not block processes of all hosts that share a state folder.
+/// The fix for a state folder on several hosts whose file locks do not block processes of all these hosts.
 pub(crate) const FOLDER_EACH: &str = "give each host its own state folder with BROKER_STATE_DIR (EarthScope's login stays \
                                       in ~/.earthscope unless `share = false`)";
 
+/// Whether the locale can display all Unicode characters.
 pub(crate) fn is_utf8() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
@@ -64,12 +65,12 @@ pub(crate) fn bar(left: Duration, lifetime: Duration) -> String {
 /// The maximum width of a table in columns.
 const WIDTH: usize = 80;
 
-/// No column is cut to less than this width.
+/// The smallest width to which a column is cut.
 const MIN_WIDTH: usize = 8;
 
-/// Returns a table of at most 80 columns, with the heads in the first row. In a wider table, the widest columns are
-/// cut at whole words, except the columns in `fixed`. The last cell of a short row is never cut. `paint` colours a
-/// cell by its row and column.
+/// Returns a table that is at most [`WIDTH`] wide if possible. The first row has the heads. In a wider table, the widest
+/// columns are cut at whole words, except the columns in `fixed`. A row with fewer cells than heads is short, and the last
+/// cell of a short row is never cut. `paint` colours a cell by its row and column.
 pub(crate) fn table(
     rows: &[Vec<String>],
     fixed: &[usize],
@@ -82,14 +83,14 @@ pub(crate) fn table(
     };
     let mut widths: Vec<usize> =
         (0..columns).map(|column| cells(column).map(|cell| length(cell)).max().unwrap_or(0)).collect();
-    // The width of a row. The last cell of a short row may be wider than its column.
+    // Returns the width of a row. The last cell of a short row may be wider than the column of the cell.
     let needed = |widths: &[usize], row: &Vec<String>| {
         let last = row.len().saturating_sub(1);
         let end = if row.len() < columns { row.last().map_or(0, |cell| length(cell)) } else { widths[last] };
         widths[..last].iter().sum::<usize>() + 2 * last + end
     };
     loop {
-        // Cutting other columns would not shorten the rows that are too long.
+        // Only the columns of rows that are too long are cut.
         let long = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
         let end =
             long.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);
@@ -119,10 +120,10 @@ pub(crate) fn terminal_width(stream: &(impl IsTerminal + AsFd)) -> Option<usize>
     Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
-/// Wraps the first line of a text between words, and indents the new lines. A word longer than `width` stays whole
-/// for copying. Later lines are excerpts of files, and are not wrapped.
+/// Wraps the first line of a text between words, and indents the new lines. A word longer than `width` stays whole,
+/// because users may copy the word. Later lines are excerpts of files or commands to copy, and are not wrapped.
 pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
-    let (first, rest) = text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)));
+    let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
     let mut wrapped = String::new();
     let mut used = 0;
     for word in first.split(' ') {
@@ -137,7 +138,7 @@ pub(crate) fn wrap(text: &str, width: usize, indent: usize) -> String {
         wrapped.push_str(word);
         used += length(word);
     }
-    rest.map_or(wrapped.clone(), |rest| format!("{wrapped}\n{rest}"))
+    wrapped + rest
 }
 
 fn length(text: &str) -> usize {
@@ -150,11 +151,9 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     let start: String = text.chars().take(width.saturating_sub(1)).collect();
-    let ends_word = text[start.len()..].starts_with(' ');
-    let whole = if ends_word {
-        start.as_str()
-    } else {
-        start.rsplit_once(' ').map_or(start.as_str(), |(words, _)| words)
+    let whole = match start.rsplit_once(' ') {
+        Some((words, _)) if !text[start.len()..].starts_with(' ') => words,
+        _ => &start,
     };
     format!("{}…", whole.trim_end_matches([' ', ',']))
 }

@@ -1,4 +1,4 @@
-//! The command line of `broker`: arguments, prompts, output and exit codes. All other work is in the crate `broker`.
+//! The command line of `broker`: arguments, prompts, output and exit codes. The crate `broker` does all other work.
 
 mod args;
 mod candidates;
@@ -8,7 +8,6 @@ mod gallery;
 mod harden;
 mod hints;
 mod humanize;
-mod output;
 mod report;
 mod run;
 mod terminal;

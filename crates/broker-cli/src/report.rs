@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use broker::{Error, ErrorCode, ErrorKind};
 
 use crate::hints::hint;
-use crate::{humanize, terminal};
+use crate::humanize;
 
 /// The reason why a command failed, which decides the exit code.
 #[derive(Debug)]
@@ -17,8 +17,6 @@ pub(crate) enum ExitError {
     Signal(u8),
     /// A fixed exit code, such as that of a child process.
     Code(u8, Option<Error>),
-    /// The reader of standard output closed the pipe.
-    BrokenPipe,
 }
 
 impl From<Error> for ExitError {
@@ -30,7 +28,8 @@ impl From<Error> for ExitError {
 impl From<std::io::Error> for ExitError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            return Self::BrokenPipe;
+            // The reader closed the pipe. Most programs then end by SIGPIPE, which is signal 13.
+            return Self::Signal(13);
         }
         Error::new(ErrorCode::WriteFailed, format!("cannot write to standard output: {error}"))
             .with_source(error)
@@ -40,23 +39,15 @@ impl From<std::io::Error> for ExitError {
 
 /// Prints the errors and returns the exit code.
 pub(crate) fn end(end: &ExitError, verbose: u8) -> ExitCode {
-    match end {
-        ExitError::Errors(errors) => {
-            for error in errors {
-                print_error(error, verbose);
-            }
-            errors.first().map_or(ExitCode::FAILURE, |error| ExitCode::from(code(error.kind())))
-        }
-        ExitError::Signal(number) => ExitCode::from(128 + number),
-        ExitError::Code(code, error) => {
-            if let Some(error) = error {
-                print_error(error, verbose);
-            }
-            ExitCode::from(*code)
-        }
-        // SIGPIPE is signal 13.
-        ExitError::BrokenPipe => ExitCode::from(128 + 13),
+    let (errors, code) = match end {
+        ExitError::Errors(errors) => (&errors[..], errors.first().map_or(1, |error| code(error.kind()))),
+        ExitError::Signal(number) => (&[][..], 128 + number),
+        ExitError::Code(code, error) => (error.as_slice(), *code),
+    };
+    for error in errors {
+        print_error(error, verbose);
     }
+    ExitCode::from(code)
 }
 
 /// Returns the documented exit code of an error.
@@ -85,9 +76,9 @@ fn print_error(error: &Error, verbose: u8) {
     }
 }
 
-/// Prints text on stderr. On a terminal only the first line is wrapped, because other lines may be commands to copy.
+/// Prints text on stderr. On a terminal, wraps the first line; other lines may be commands to copy.
 fn print_wrapped(text: &str) {
-    match terminal::columns() {
+    match humanize::terminal_width(&std::io::stderr()) {
         Some(columns) => say(&humanize::wrap(text, columns, 2)),
         None => say(text),
     }

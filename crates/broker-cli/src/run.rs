@@ -1,4 +1,4 @@
-//! Runs async work until it ends or a signal arrives.
+//! Runs async work until the work ends or a signal arrives.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -8,51 +8,39 @@ use rustix::process::Signal as Raw;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::commands::CommandResult;
 use crate::report::ExitError;
 use crate::terminal;
 
 /// Handlers for the signals that would end this process.
 pub(crate) struct Signals {
     handled: Vec<(SignalKind, Signal)>,
-    /// Catches SIGXFSZ, so that a write beyond the file size limit returns an error.
+    /// Catches SIGXFSZ. A write beyond the file size limit then returns an error instead of ending this process.
     _file_too_big: Signal,
 }
 
 impl Signals {
     /// Installs handlers for the usual signals, and for the signals in `more`.
     pub(crate) fn listen(more: &[SignalKind]) -> Result<Self> {
-        Self::install(more).map_err(|error| {
+        let failed = |error: std::io::Error| {
             Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)
-        })
-    }
-
-    fn install(more: &[SignalKind]) -> std::io::Result<Self> {
+        };
+        let kind = |signal: Raw| SignalKind::from_raw(signal.as_raw());
         // The keyboard, closed terminals, batch systems and resource limits send these signals.
-        let ending = [
-            SignalKind::interrupt(),
-            SignalKind::quit(),
-            SignalKind::hangup(),
-            SignalKind::terminate(),
-            SignalKind::user_defined1(),
-            SignalKind::user_defined2(),
-            SignalKind::alarm(),
-            SignalKind::from_raw(Raw::XCPU.as_raw()),
-        ];
+        let ending =
+            [Raw::INT, Raw::QUIT, Raw::HUP, Raw::TERM, Raw::USR1, Raw::USR2, Raw::ALARM, Raw::XCPU].map(kind);
         let ignored = ignored();
         let kinds = ending.iter().chain(more).filter(|kind| ignored >> (kind.as_raw_value() - 1) & 1 == 0);
-        let handled = kinds.map(|kind| Ok((*kind, signal(*kind)?)));
-        Ok(Self {
-            handled: handled.collect::<std::io::Result<_>>()?,
-            _file_too_big: signal(SignalKind::from_raw(Raw::XFSZ.as_raw()))?,
-        })
+        let handled = kinds.map(|kind| Ok((*kind, signal(*kind).map_err(failed)?)));
+        let handled = handled.collect::<Result<_>>()?;
+        Ok(Self { handled, _file_too_big: signal(kind(Raw::XFSZ)).map_err(failed)? })
     }
 
     /// Waits for the next signal and returns its number.
     pub(crate) async fn next(&mut self) -> u8 {
         poll_fn(|context| {
-            let mut arrived = |signal: &mut Signal| signal.poll_recv(context).is_ready();
             let mut handled = self.handled.iter_mut();
-            match handled.find_map(|(kind, signal)| Some(*kind).filter(|_| arrived(signal))) {
+            match handled.find_map(|(kind, signal)| signal.poll_recv(context).is_ready().then_some(*kind)) {
                 Some(kind) => Poll::Ready(u8::try_from(kind.as_raw_value()).unwrap_or(u8::MAX)),
                 None => Poll::Pending,
             }
@@ -61,8 +49,8 @@ impl Signals {
     }
 }
 
-/// Returns the signals that this process ignores, as a bit mask. A handler for these signals would undo
-/// `nohup` for this process and its child.
+/// Returns the signals that this process ignores, as a bit mask. A handler for such a signal would undo `nohup` for this
+/// process and the user's command.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -71,15 +59,12 @@ fn ignored() -> u64 {
 
 pub(crate) fn runtime() -> Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime
-        .map_err(|error| Error::new(ErrorCode::Internal, "cannot start the async runtime").with_source(error))
+    let failed = Error::new(ErrorCode::Internal, "cannot start the async runtime");
+    runtime.map_err(|error| failed.with_source(error))
 }
 
-/// Runs work until it ends or a signal arrives. After a signal, waits until all responses are saved.
-pub(crate) fn run<T>(
-    broker: &Broker,
-    work: impl Future<Output = Result<T>>,
-) -> std::result::Result<T, ExitError> {
+/// Runs async work until the work ends or a signal arrives. After a signal, waits until all responses are saved.
+pub(crate) fn run<T>(broker: &Broker, work: impl Future<Output = Result<T>>) -> CommandResult<T> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let mut signals = Signals::listen(&[])?;
@@ -90,7 +75,7 @@ pub(crate) fn run<T>(
         broker.wait_idle().await;
         Err(ExitError::Signal(number))
     });
-    // The runtime does not wait for its threads, because a prompt may still block one.
+    // The runtime does not wait for its threads, because a question to the user may still block a thread.
     runtime.shutdown_background();
     terminal::restore();
     ended

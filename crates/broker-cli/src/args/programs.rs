@@ -1,7 +1,5 @@
 //! The arguments of `broker exec` and `broker helper`.
 
-#![allow(clippy::doc_markdown, reason = "--help prints these comments")]
-
 use std::ffi::OsString;
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! The arguments of `broker token`.
 
-#![allow(clippy::doc_markdown, reason = "--help prints these comments")]
 #![allow(
     clippy::struct_excessive_bools,
     clippy::struct_field_names,

@@ -1,12 +1,8 @@
-//! The command `broker add`.
-
-use std::path::Path;
-
 use broker::{Env, Error, ErrorCode, Result, SystemEnv, is_provider_name, platform, sanitize};
 use serde_json::json;
 use toml::{Table, Value};
 
-use super::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
+use super::config_file::{appended, cannot_write, check, lock, temporary, text_of, user_file};
 use super::{CommandContext, CommandResult, answer};
 use crate::args::Add;
 use crate::format::line;
@@ -25,19 +21,12 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
         refuse_existing(context, name, service)?;
         return answer(&text);
     }
-    let file = user_file(context)?;
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    let _lock = lock(folder)?;
+    let (file, folder) = user_file(context)?;
+    let _lock = lock(&folder)?;
     refuse_existing(context, name, service)?;
     let before = text_of(&file)?;
-    let gap = match before.as_bytes() {
-        [] => "",
-        [.., b'\n'] => "\n",
-        _ => "\n\n",
-    };
-    let new =
-        temporary(&file, &format!("{before}{gap}{text}")).map_err(|error| cannot_write(&file, error))?;
-    // Empty keys make the table invalid until the user fills them in.
+    let new = temporary(&file, &appended(&before, &text))?;
+    // The user has to fill in empty keys, and the table is invalid until then.
     if service.blanks().is_empty() {
         check(&new, &file, name)?;
     }
@@ -56,18 +45,17 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Add) -> CommandResult {
 /// Returns the error for an unknown service, with the services that match the text.
 fn not_found(wanted: &str) -> Error {
     let shown = sanitize(wanted);
-    match Service::search(wanted).as_slice() {
-        [] => {
-            let why = format!("no service of the gallery matches `{shown}`");
-            Error::new(ErrorCode::ProviderUnknown, why).with_hint("run: broker add, to list all services")
+    let lines = Service::search(wanted).into_iter().map(|service| format!("\n  {}", service.line()));
+    let (why, hint) = match lines.collect::<String>().as_str() {
+        "" => {
+            (format!("no service of the gallery matches `{shown}`"), "run: broker add, to list all services")
         }
-        found => {
-            let lines: Vec<_> = found.iter().map(|service| format!("\n  {}", service.line())).collect();
-            let why = format!("the gallery has no service `{shown}`; these match:{}", lines.concat());
-            Error::new(ErrorCode::ProviderUnknown, why)
-                .with_hint("run: broker add NAME, with one of these names")
-        }
-    }
+        lines => (
+            format!("the gallery has no service `{shown}`; these match:{lines}"),
+            "run: broker add NAME, with one of these names",
+        ),
+    };
+    Error::new(ErrorCode::ProviderUnknown, why).with_hint(hint)
 }
 
 /// Fails if a provider with this name is configured.
@@ -82,8 +70,7 @@ fn refuse_existing(context: &CommandContext<'_>, name: &str, service: &Service) 
 
 /// Returns the steps that the user has to do before the first token.
 fn steps(service: &Service, name: &str) -> Vec<String> {
-    let blanks = service.blanks();
-    let blanks = blanks.iter().map(|key| format!("fill in `{key}`, which is empty"));
+    let blanks = service.blanks().into_iter().map(|key| format!("fill in `{key}`, which is empty"));
     let unset = service.variables().into_iter().filter(|(_, variable)| SystemEnv.var(variable).is_none());
     let variables = unset.map(|(key, variable)| {
         format!("set {variable}, or change the source of `{key}`: {{ file = … }}, {{ command = … }}")
@@ -92,7 +79,7 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
 }
 
-/// Returns notes on environment variables that another provider reads too. A second account needs its own variables.
+/// Returns a note for each environment variable that another provider reads too. Another account needs other variables.
 fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
     let file: Table = toml::from_str(before).unwrap_or_default();
     let providers = file.get("providers").and_then(Value::as_table);
@@ -108,13 +95,9 @@ fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
 fn list(as_json: bool) -> CommandResult {
     if as_json {
         let object = |service: &Service| {
-            let variables = service.variables().into_iter().map(|(_, variable)| variable);
-            json!({
-                "name": service.name,
-                "about": service.about(),
-                "kind": service.get("kind"),
-                "variables": variables.collect::<Vec<_>>(),
-            })
+            let (_, variables): (Vec<_>, Vec<_>) = service.variables().into_iter().unzip();
+            let (name, about, kind) = (service.name, service.about(), service.get("kind"));
+            json!({ "name": name, "about": about, "kind": kind, "variables": variables })
         };
         let services: Vec<_> = GALLERY.iter().map(object).collect();
         return answer(&line(&json!({ "version": 1, "services": services }))?);

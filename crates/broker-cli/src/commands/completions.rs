@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use broker::{Error, ErrorCode, Result};
+use broker::{Error, ErrorCode, Result, SystemEnv, platform};
 use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_complete::env::Shells;
 
+use super::config_file::cannot_write;
 use super::{CommandContext, CommandResult, answer};
 use crate::args::{Args, Completions};
 use crate::candidates::line;
@@ -20,7 +21,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     }
     let (file, line) = match args.shell {
         Shell::Bash => return install(context, args.shell, bash_file()),
-        Shell::Fish => return install(context, args.shell, fish_file()),
+        Shell::Fish => {
+            let folder = platform::config_folder(&SystemEnv);
+            let file = folder.map(|folder| folder.join("fish/completions/broker.fish"));
+            return install(context, args.shell, file);
+        }
         Shell::PowerShell => ("$PROFILE", "broker completions powershell | Out-String | Invoke-Expression"),
         Shell::Elvish => ("~/.config/elvish/rc.elv", "eval (broker completions elvish | slurp)"),
         _ => ("~/.zshrc, below `compinit`", "source <(broker completions zsh)"),
@@ -29,30 +34,28 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Completions) -> CommandRe
     answer(&format!("{line}\n"))
 }
 
-/// Prints completions if a completion script started this program. Returns whether one did. Errors are not
-/// printed, because they would appear in the line that the user types.
+/// Prints completions if a completion script started this program, and returns whether a script did. Prints no errors,
+/// because they would appear in the line that the user types.
 pub(crate) fn complete() -> bool {
     let Some(shell) = std::env::var_os(VARIABLE) else { return false };
-    let shells = Shells::builtins();
-    if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell)) {
-        let words = line();
-        if !words.is_empty() {
-            let folder = std::env::current_dir().ok();
-            let flag = words.last().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
-            let mut command = Args::command();
-            if !flag {
-                // clap builds the arguments of subcommands only when needed, but all flags must be hidden below.
-                command.build();
-                command = without_flags(command);
-            }
-            let stdout = &mut std::io::stdout().lock();
-            let _ = shell.write_complete(&mut command, words, folder.as_deref(), stdout);
+    let (shells, words) = (Shells::builtins(), line());
+    if let Some(shell) = shell.to_str().and_then(|shell| shells.completer(shell))
+        && let Some(last) = words.last()
+    {
+        let mut command = Args::command();
+        if !last.as_encoded_bytes().starts_with(b"-") {
+            // `without_flags` needs the arguments of all subcommands, which clap otherwise builds later.
+            command.build();
+            command = without_flags(command);
         }
+        let folder = std::env::current_dir().ok();
+        let stdout = &mut std::io::stdout().lock();
+        let _ = shell.write_complete(&mut command, words, folder.as_deref(), stdout);
     }
     true
 }
 
-/// Hides all flags. They are candidates only after the user has typed a dash.
+/// Hides all flags. Completion offers flags only after the user has typed a dash.
 fn without_flags(command: Command) -> Command {
     let hidden = |arg: Arg| {
         let flag = !arg.is_positional();
@@ -79,21 +82,19 @@ fn install(context: &CommandContext<'_>, shell: Shell, file: Option<PathBuf>) ->
     let file = file
         .ok_or_else(|| Error::new(ErrorCode::WriteFailed, "cannot find your home folder: HOME is not set"))?;
     let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
-    folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?)).map_err(
-        |error| {
-            Error::new(ErrorCode::WriteFailed, format!("cannot write {}: {error}", file.display()))
-                .with_hint(format!("to print the script instead, run: broker completions {shell}"))
-                .with_source(error)
-        },
-    )?;
+    let written = folder.and_then(|()| std::fs::write(&file, script(shell).map_err(std::io::Error::other)?));
+    written.map_err(|error| {
+        let hint = format!("to print the script instead, run: broker completions {shell}");
+        cannot_write(&file, error).with_hint(hint)
+    })?;
+    let file = file.display();
     if shell == Shell::Bash && !has_bash_completion() {
         context.say(&format!(
-            "wrote {0}. The package bash-completion, which reads this file, is not installed. Install it, or add this line to \
-             ~/.bashrc: source {0}",
-            file.display()
+            "wrote {file}. The package bash-completion, which reads this file, is not installed. Install it, or add this \
+             line to ~/.bashrc: source {file}"
         ));
     } else {
-        context.say(&format!("wrote {}: new shells complete `broker`", file.display()));
+        context.say(&format!("wrote {file}: new shells complete `broker`"));
     }
     Ok(())
 }
@@ -112,19 +113,12 @@ fn has_bash_completion() -> bool {
 
 /// Returns the file where bash-completion looks for the completions of `broker`.
 fn bash_file() -> Option<PathBuf> {
-    let own = absolute("BASH_COMPLETION_USER_DIR");
-    let usual = || Some(base("XDG_DATA_HOME", ".local/share")?.join("bash-completion"));
-    Some(own.or_else(usual)?.join("completions/broker"))
+    let data = || absolute("XDG_DATA_HOME").or_else(|| Some(std::env::home_dir()?.join(".local/share")));
+    let folder = absolute("BASH_COMPLETION_USER_DIR").or_else(|| Some(data()?.join("bash-completion")))?;
+    Some(folder.join("completions/broker"))
 }
 
-fn fish_file() -> Option<PathBuf> {
-    Some(base("XDG_CONFIG_HOME", ".config")?.join("fish/completions/broker.fish"))
-}
-
-fn base(variable: &str, in_home: &str) -> Option<PathBuf> {
-    absolute(variable).or_else(|| Some(std::env::home_dir()?.join(in_home)))
-}
-
-fn absolute(variable: &str) -> Option<PathBuf> {
+/// Returns the absolute path in an environment variable. The XDG specification says to ignore relative paths.
+pub(super) fn absolute(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }

@@ -1,13 +1,12 @@
 //! The commands `broker list` and `broker config`.
 
-use broker::Configured;
+use broker::{Configured, ProviderRegistry, Setting};
 use serde_json::json;
 
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, end};
 use crate::args::{Config, List};
 use crate::format::json_of_providers;
 use crate::humanize;
-use crate::report::ExitError;
 
 pub(super) fn list(context: &CommandContext<'_>, args: &List) -> CommandResult {
     let providers = context.setup().config()?.configured()?;
@@ -29,7 +28,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Config) -> CommandResult 
 }
 
 fn path(context: &CommandContext<'_>) -> CommandResult {
-    // The path is printed without parsing, so that users can find a file with mistakes.
+    // The files are not parsed, because users run `broker config path` to find a file with mistakes.
     let files = context.setup().config_files();
     let Some((last, _)) = files.last() else { return Ok(()) };
     for (file, exists) in &files {
@@ -39,33 +38,26 @@ fn path(context: &CommandContext<'_>) -> CommandResult {
 }
 
 fn check(context: &CommandContext<'_>) -> CommandResult {
-    let setup = context.setup();
-    let config = setup.config()?;
-    let names = broker::ProviderRegistry::names(&config);
-    let errors: Vec<_> =
-        names.iter().filter_map(|name| broker::ProviderRegistry::entry(&config, name).err()).collect();
+    let config = context.setup().config()?;
+    let names = config.names();
+    let errors: Vec<_> = names.iter().filter_map(|name| config.entry(name).err()).collect();
     let warnings = names.iter().flat_map(|name| config.warnings(name)).chain(config.store_warning());
     for warning in warnings {
         context.say(&format!("warning: {warning}: {}", warning.fix()));
     }
     if !errors.is_empty() {
-        return Err(ExitError::Errors(errors));
+        return end(errors);
     }
     answer(&format!("the configuration is valid: {} providers\n", names.len()))
 }
 
 fn show(context: &CommandContext<'_>) -> CommandResult {
     let config = context.setup().config()?;
-    let mut tables = Vec::new();
-    if let Some(set) = config.store_setting() {
-        tables.push(format!("{} = {}  # {}\n", set.key, set.value, set.origin));
-    }
-    for provider in config.configured()? {
-        let mut lines =
-            vec![format!("[providers.{}]  # kind {}, {}", provider.name, provider.kind, provider.origin)];
-        let settings = config.settings(&provider.name)?;
-        lines.extend(settings.iter().map(|set| format!("{} = {}  # {}", set.key, set.value, set.origin)));
-        tables.push(lines.join("\n") + "\n");
+    let line = |set: &Setting| format!("{} = {}  # {}\n", set.key, set.value, set.origin);
+    let mut tables: Vec<_> = config.store_setting().iter().map(line).collect();
+    for Configured { name, kind, origin, .. } in config.configured()? {
+        let lines: String = config.settings(&name)?.iter().map(line).collect();
+        tables.push(format!("[providers.{name}]  # kind {kind}, {origin}\n{lines}"));
     }
     answer(&tables.join("\n"))
 }

@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 
 use super::CommandContext;
 
-/// Returns the path of the user's configuration file. A symbolic link is followed, not replaced.
-pub(super) fn user_file(context: &CommandContext<'_>) -> Result<PathBuf> {
+/// Returns the user's configuration file and its folder. A symbolic link is followed, not replaced.
+pub(super) fn user_file(context: &CommandContext<'_>) -> Result<(PathBuf, PathBuf)> {
     let files = context.setup().config_files();
     let (file, _) = files.last().ok_or_else(|| {
         Error::new(ErrorCode::WriteFailed, "cannot find your configuration file: HOME is not set")
@@ -22,11 +22,12 @@ pub(super) fn user_file(context: &CommandContext<'_>) -> Result<PathBuf> {
         return Err(Error::new(ErrorCode::WriteFailed, format!("{} is not a regular file", real.display()))
             .with_hint("name a configuration file that can be written, with --config or BROKER_CONFIG"));
     }
-    Ok(real)
+    let folder = real.parent().unwrap_or(Path::new("/")).to_owned();
+    Ok((real, folder))
 }
 
-/// Creates the folder and locks it until the returned file is dropped, so that concurrent commands keep each other's
-/// changes. If the file system has no locks, none is taken.
+/// Creates the folder, and locks it until the returned file is dropped. Otherwise concurrent commands would overwrite
+/// each other's changes. A file system without locks is no error.
 pub(super) fn lock(folder: &Path) -> Result<File> {
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
     let lock = File::open(folder).map_err(|error| cannot_write(folder, error))?;
@@ -38,30 +39,42 @@ pub(super) fn lock(folder: &Path) -> Result<File> {
 pub(super) fn text_of(file: &Path) -> Result<String> {
     match std::fs::read_to_string(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => {
+        read => read.map_err(|error| {
             let why = format!("cannot read {}: {error}", file.display());
-            Err(Error::new(ErrorCode::ConfigUnreadable, why).with_source(error))
-        }
-        Ok(text) => Ok(text),
+            Error::new(ErrorCode::ConfigUnreadable, why).with_source(error)
+        }),
     }
 }
 
 /// Writes text to a temporary file in the same folder, with the mode of the file to be replaced.
-pub(super) fn temporary(file: &Path, text: &str) -> std::io::Result<NamedTempFile> {
-    let mut new = platform::temporary_file(file.parent().unwrap_or(Path::new("/")), ".broker.", ".tmp")?;
-    if let Ok(meta) = std::fs::metadata(file) {
-        let mode = meta.permissions().mode() & 0o777;
-        new.as_file().set_permissions(Permissions::from_mode(mode))?;
-    }
-    new.write_all(text.as_bytes())?;
-    Ok(new)
+pub(super) fn temporary(file: &Path, text: &str) -> Result<NamedTempFile> {
+    let write = || {
+        let mut new = platform::temporary_file(file.parent().unwrap_or(Path::new("/")), ".broker.", ".tmp")?;
+        if let Ok(meta) = std::fs::metadata(file) {
+            let mode = meta.permissions().mode() & 0o777;
+            new.as_file().set_permissions(Permissions::from_mode(mode))?;
+        }
+        new.write_all(text.as_bytes())?;
+        Ok(new)
+    };
+    write().map_err(|error| cannot_write(file, error))
+}
+
+/// Appends text to a file's text, after a blank line.
+pub(super) fn appended(before: &str, text: &str) -> String {
+    let gap = match before.as_bytes() {
+        [] => "",
+        [.., b'\n'] => "\n",
+        _ => "\n\n",
+    };
+    format!("{before}{gap}{text}")
 }
 
 /// Checks that the new file is a valid configuration before it replaces the old one.
 pub(super) fn check(new: &NamedTempFile, file: &Path, name: &str) -> Result<()> {
     let entry = Setup::new().config_file(new.path()).config().and_then(|config| config.entry(name));
     entry.map(drop).map_err(|error| {
-        // The message contains the path of the temporary file, which means nothing to the user.
+        // The message names the temporary file, but the user knows only the configuration file.
         let why = error.message().replace(&new.path().display().to_string(), &file.display().to_string());
         Error::new(error.code(), format!("the configuration was not changed: {why}"))
     })

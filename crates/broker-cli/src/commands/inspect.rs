@@ -1,5 +1,3 @@
-//! The command `broker inspect`.
-
 use broker::{
     Broker, Claims, Clock, Error, ErrorCode, Hint, Inspected, RequestPart, ScopeKey, SystemClock,
     TokenRequest, sanitize,
@@ -22,8 +20,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Inspect) -> CommandResult
     let scopes = request.scopes();
     let token = broker.inspect(&args.provider, scopes)?;
     let token = token.ok_or_else(|| none_stored(&broker, &args.provider, scopes.as_str()))?;
-    let introspection =
-        if args.introspect { Some(introspect(&broker, &args.provider, scopes)?) } else { None };
+    let introspection = args.introspect.then(|| introspect(&broker, &args.provider, scopes)).transpose()?;
     let now = SystemClock.now();
     answer(&if args.json {
         let mut object = object(&args.provider, scopes.as_str(), &token, now);
@@ -56,10 +53,9 @@ fn none_stored(broker: &Broker, provider: &str, scopes: &str) -> Error {
         [] => "no token is stored".to_owned(),
         scopes => format!("no token is stored for these scopes; there are tokens for: {}", scopes.join(", ")),
     };
-    let words = ["broker token", provider].into_iter().map(str::to_owned);
-    let flags = scopes.split_whitespace().map(|scope| format!("--scope {scope}"));
-    let command = words.chain(flags).collect::<Vec<_>>().join(" ");
-    Error::login_required(what).for_provider(provider).with_hint(format!("run: {command}"))
+    let flags: Vec<_> = scopes.split_whitespace().map(|scope| format!(" --scope {scope}")).collect();
+    let hint = format!("run: broker token {provider}{}", flags.concat());
+    Error::login_required(what).for_provider(provider).with_hint(hint)
 }
 
 fn times(claims: &Claims) -> Map<String, Value> {
@@ -82,7 +78,7 @@ fn object(provider: &str, scopes: &str, token: &Inspected, now: DateTime<Utc>) -
     })
 }
 
-/// Returns JSON in one line. Control characters occur only in strings, where JSON can escape them.
+/// Returns JSON in one line, with control characters escaped. JSON has control characters only in strings.
 fn escaped(object: &Value) -> String {
     let escape = |c: char| {
         let steers = !sanitize(c.encode_utf8(&mut [0; 4])).starts_with(c);
@@ -110,12 +106,12 @@ fn text(provider: &str, token: &Inspected, now: DateTime<Utc>) -> String {
     format!("{title}\n\nheader\n{}\nclaims\n{}", lines(header, &Map::new()), lines(claims.object(), &times))
 }
 
-/// Returns a line for each member. A number that is a time is also shown as a date. Values are sanitized.
+/// Returns a line for each member of `object`. A number that is a time is also shown as a date. Values are sanitized.
 fn lines(object: &Map<String, Value>, times: &Map<String, Value>) -> String {
     let width = object.keys().map(|name| sanitize(name).chars().count()).max().unwrap_or(0);
     let line = |(name, value): (&String, &Value)| {
-        let time =
-            times.get(name).and_then(Value::as_str).map(|time| format!("  {time}")).unwrap_or_default();
+        let time = times.get(name).and_then(Value::as_str);
+        let time = time.map(|time| format!("  {time}")).unwrap_or_default();
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("  {:width$}  {}{time}\n", sanitize(name), sanitize(&shown))
     };

@@ -1,5 +1,3 @@
-//! The command `broker login`.
-
 use broker::{Clock, LoggedIn, SystemClock};
 
 use super::{CommandContext, CommandResult, secret_from_stdin};

@@ -1,5 +1,3 @@
-//! The command `broker logout`.
-
 use super::{CommandContext, CommandResult};
 use crate::args::Logout;
 use crate::run::run as run_async;

@@ -1,5 +1,3 @@
-//! The command `broker man`.
-
 use std::path::Path;
 
 use broker::{Clock, Error, ErrorCode, SystemClock};

@@ -20,7 +20,7 @@ mod token;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use broker::{Broker, Config, ConfigWarning, Error, ErrorCode, Secret, Setup};
+use broker::{Broker, ConfigWarning, Error, ErrorCode, Secret, Setup};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -30,7 +30,7 @@ use crate::args::{Args, Command, GlobalArgs};
 use crate::report::{ExitError, say};
 use crate::terminal::Terminal;
 
-/// The size limit for secrets on standard input in bytes. No password or token is longer.
+/// The largest secret that standard input may contain, in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
 
 pub(crate) type CommandResult<T = ()> = std::result::Result<T, ExitError>;
@@ -90,18 +90,14 @@ impl CommandContext<'_> {
         let setup = setup.providers(providers.iter().map(AsRef::as_ref));
         let config = setup.config()?;
         for provider in providers {
-            self.warn(&config, provider.as_ref());
+            self.warn_of(config.warnings(provider.as_ref()));
         }
         self.terminal.withhold(config.withheld());
         self.warn_of(config.store_warning());
         Ok(setup.open_with(config)?)
     }
 
-    fn warn(&self, config: &Config, provider: &str) {
-        self.warn_of(config.warnings(provider));
-    }
-
-    /// Warns of secrets that other users can read. Old key names are reported only by `broker config check`.
+    /// Warns of secrets that other users can read. Only `broker config check` reports old names of keys.
     fn warn_of(&self, warnings: impl IntoIterator<Item = ConfigWarning>) {
         for warning in warnings.into_iter().filter(|it| matches!(it, ConfigWarning::SecretReadable { .. })) {
             self.say(&format!("warning: {warning}: {}", warning.fix()));
@@ -136,6 +132,23 @@ fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
     }
 }
 
+/// Separates values from errors. An error of one provider must not hide the other providers.
+fn separate<T>(results: impl IntoIterator<Item = broker::Result<T>>) -> (Vec<T>, Vec<Error>) {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    (values, errors)
+}
+
+/// Fails if a provider or a record had an error.
+fn end(errors: Vec<Error>) -> CommandResult {
+    if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
+}
+
 /// Prints a command's result on stdout.
 fn answer(text: &str) -> CommandResult {
     let mut stdout = std::io::stdout().lock();
@@ -143,7 +156,7 @@ fn answer(text: &str) -> CommandResult {
     Ok(stdout.flush()?)
 }
 
-/// Logs to stderr. Only crates of this project log, because messages of other crates may contain secrets.
+/// Logs messages of this project's crates to stderr. Messages of other crates may contain secrets.
 fn log(verbose: u8) {
     let level = match verbose {
         0 => return,
@@ -151,21 +164,8 @@ fn log(verbose: u8) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let ours = [
-        "broker",
-        "broker_core",
-        "broker_oauth2",
-        "broker_earthscope",
-        "broker_earthdaily",
-        "broker_carbonmapper",
-        "broker_exec",
-        "broker_keyring",
-        "broker_login",
-        "broker_static",
-    ];
-    let words = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    tracing_subscriber::registry()
-        .with(words)
-        .with(Targets::new().with_targets(ours.map(|name| (name, level))))
-        .init();
+    // A target is a prefix of crate names: `broker`, `broker_core` and so on.
+    let ours = Targets::new().with_target("broker", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines).with(ours).init();
 }

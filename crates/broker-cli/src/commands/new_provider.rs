@@ -57,7 +57,7 @@ fn check(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the workspace of the broker that contains the folder.
+/// Returns the root of the broker's workspace that contains the folder.
 fn workspace_of(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     let root = folder.ancestors().find(|root| root.join("crates/broker-core/Cargo.toml").is_file())?;
@@ -80,16 +80,13 @@ fn standalone(manifest: &str) -> String {
         ("chrono.workspace = true", "chrono = { version = \"0.4\", default-features = false }".to_owned()),
         ("serde.workspace = true", "serde = { version = \"1\", features = [\"derive\"] }".to_owned()),
         ("serde_json.workspace = true", "serde_json = \"1\"".to_owned()),
-        (
-            "{ workspace = true, features = [\"macros\"",
-            "{ version = \"1\", features = [\"macros\"".to_owned(),
-        ),
+        ("tokio = { workspace = true", "tokio = { version = \"1\"".to_owned()),
     ];
     own.iter().fold(manifest.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
-    // This fails if the folder exists, even if it is empty.
+    // `create_dir` fails if the folder exists, even an empty one.
     std::fs::create_dir(folder)?;
     for (path, text) in [
         ("Cargo.toml".to_owned(), manifest),
@@ -103,7 +100,7 @@ fn write(folder: &Path, name: &str, manifest: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Replaces the template's name in all its spellings.
+/// Replaces the name `my-service` of the template, in all spellings.
 fn named(text: &str, name: &str) -> String {
     let word = name.replace('-', "_");
     text.replace("my-service", name).replace("my_service", &word).replace("MY_SERVICE", &word.to_uppercase())

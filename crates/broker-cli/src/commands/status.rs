@@ -1,32 +1,24 @@
-//! The command `broker status`.
+use std::io::IsTerminal;
 
 use broker::{Broker, Clock, LockScope, State, Status, StoreAbout, SystemClock, TokenStatus, sanitize};
 use chrono::{DateTime, Local, Utc};
 use serde_json::{Value, json};
 
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, end, separate};
 use crate::args;
 use crate::format::{json_of_providers, rfc3339};
 use crate::humanize::{self, FOLDER_EACH};
-use crate::report::ExitError;
-use crate::terminal::colours;
+use crate::terminal::{colours, paint};
 
 pub(super) fn run(context: &CommandContext<'_>, args: &args::Status) -> CommandResult {
     let setup = context.setup();
     let broker = setup.open()?;
     let names = if args.providers.is_empty() { broker.names() } else { args.providers.clone() };
-    // An error of one provider must not hide the other providers.
-    let (mut statuses, mut errors) = (Vec::new(), Vec::new());
-    for name in &names {
-        match broker.status(name) {
-            Ok(status) => statuses.push(status),
-            Err(error) => errors.push(error),
-        }
-    }
+    let (statuses, errors) = separate(names.iter().map(|name| broker.status(name)));
     if !statuses.is_empty() {
         show(context, &broker, args, &statuses)?;
     }
-    if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
+    end(errors)
 }
 
 fn show(
@@ -69,39 +61,32 @@ fn store_object(store: &StoreAbout) -> Value {
 
 /// Describes where records are stored, and which processes their lock reaches.
 fn about(store: &StoreAbout) -> String {
-    let lock = store.lock_elsewhere.as_ref();
-    let lock = lock.map_or_else(
-        || "in the same folder".to_owned(),
-        |path| format!("in {path}, because that file system has no locks"),
-    );
+    let lock = match &store.lock_elsewhere {
+        Some(path) => format!("in {path}, because that file system has no locks"),
+        None => "in the same folder".to_owned(),
+    };
     let reach = match store.reach {
         LockScope::Host if !store.shared => "reaches all processes of this host".to_owned(),
         LockScope::Hosts => "reaches all processes of all hosts".to_owned(),
         LockScope::Host => {
             format!("reaches processes of this host only: if several hosts renew one login, {FOLDER_EACH}")
         }
-        LockScope::Unknown => {
-            format!(
-                "reaches processes of this host; whether it reaches other hosts is unknown: to be safe, {FOLDER_EACH}"
-            )
-        }
+        LockScope::Unknown => format!(
+            "reaches processes of this host; whether it reaches other hosts is unknown: to be safe, {FOLDER_EACH}"
+        ),
     };
     format!("records are in {} on {}; the lock is {lock} and {reach}", store.place, store.on)
 }
 
 fn object(status: &Status) -> Value {
-    let tokens: Vec<_> = status
-        .tokens
-        .iter()
-        .map(|token| {
-            json!({
-                "scope": token.scope,
-                "state": token.state,
-                "expires_at": token.expires_at.map(rfc3339),
-                "renews_at": token.renews_at.map(rfc3339),
-            })
+    let token = |token: &TokenStatus| {
+        json!({
+            "scope": token.scope,
+            "state": token.state,
+            "expires_at": token.expires_at.map(rfc3339),
+            "renews_at": token.renews_at.map(rfc3339),
         })
-        .collect();
+    };
     let failure = status.last_failure.as_ref();
     json!({
         "name": status.name,
@@ -110,7 +95,7 @@ fn object(status: &Status) -> Value {
         "account": status.account,
         "expires_at": status.expires_at.map(rfc3339),
         "scopes": status.scopes,
-        "tokens": tokens,
+        "tokens": status.tokens.iter().map(token).collect::<Vec<_>>(),
         "grant": status.grant,
         "issuer": status.issuer,
         "last_failure": failure.map(|failure| json!({
@@ -124,60 +109,46 @@ fn object(status: &Status) -> Value {
     })
 }
 
-/// The columns that are never cut: a state and a time.
-const FIXED: [usize; 2] = [1, 2];
-
-/// Returns the table with a row for each token, and for each provider without one.
+/// Returns a table with a row for each token, and for each provider without tokens.
 fn table(statuses: &[Status]) -> String {
     let now = SystemClock.now();
     let stdout = std::io::stdout();
-    let is_terminal = std::io::IsTerminal::is_terminal(&stdout);
-    let zone = now.with_timezone(&Local).format("%:z");
+    // All times are in the time zone of the table's head, although local time may change before a token expires.
+    let zone = *now.with_timezone(&Local).offset();
+    let minute = |at: DateTime<Utc>| at.with_timezone(&zone).format("%F %H:%M").to_string();
     let heads = ["PROVIDER", "STATE", &format!("EXPIRES ({zone})"), "SCOPES", "ACCOUNT"].map(str::to_owned);
-    let (mut rows, mut states) = (vec![heads.to_vec()], vec![State::None]);
+    let dash = || "-".to_owned();
+    let mut rows = vec![(State::None, heads.to_vec())];
     for status in statuses {
-        let name = &status.name;
-        let account = status.account.as_ref().map_or_else(|| "-".to_owned(), |account| sanitize(account));
-        match next_command(status) {
-            Some(next) => {
-                rows.push(vec![name.clone(), next]);
-                states.push(status.state);
-            }
-            None if status.tokens.is_empty() => {
-                rows.push(vec![name.clone(), word(status.state).to_owned(), dash(), dash(), account]);
-                states.push(status.state);
-            }
-            None => {
-                for token in &status.tokens {
-                    let bar = if is_terminal && humanize::is_utf8() { bar_of(token, now) } else { None };
-                    let bar = bar.map_or_else(String::new, |bar| format!(" {bar}"));
-                    let scopes = match token.scope.as_str() {
-                        "" => dash(),
-                        scopes => sanitize(&humanize::asked(scopes)),
-                    };
-                    let state = state(token, now) + &bar;
-                    let expires = token.expires_at.map_or_else(dash, |at| local_minute(at, now));
-                    rows.push(vec![name.clone(), state, expires, scopes, account.clone()]);
-                    states.push(token.state);
-                }
-            }
+        let name = || status.name.clone();
+        let account = status.account.as_ref().map_or_else(dash, |account| sanitize(account));
+        if let Some(next) = next_command(status) {
+            rows.push((status.state, vec![name(), next]));
+            continue;
+        }
+        if status.tokens.is_empty() {
+            let state = word(status.state).0.to_owned();
+            rows.push((status.state, vec![name(), state, dash(), dash(), account.clone()]));
+        }
+        for token in &status.tokens {
+            let bar = bar_of(token, now).filter(|_| stdout.is_terminal() && humanize::is_utf8());
+            let scopes = match token.scope.as_str() {
+                "" => dash(),
+                scopes => sanitize(&humanize::asked(scopes)),
+            };
+            let state = state(token, now) + &bar.unwrap_or_default();
+            let expires = token.expires_at.map_or_else(dash, minute);
+            rows.push((token.state, vec![name(), state, expires, scopes, account.clone()]));
         }
     }
+    let (states, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let colours = colours(&stdout);
-    humanize::table(&rows, &FIXED, |row, column, cell| match (row, column) {
-        (0, _) if colours => format!("\x1b[1m{cell}\x1b[0m"),
-        (_, 1) if colours => format!("\x1b[{}m{cell}\x1b[0m", colour(states[row])),
+    // The columns 1 and 2 (the state and the time) are never cut.
+    humanize::table(&rows, &[1, 2], |row, column, cell| match (row, column) {
+        (0, _) => paint(colours, 1, &cell),
+        (_, 1) => paint(colours, word(states[row]).1, &cell),
         _ => cell,
     })
-}
-
-fn dash() -> String {
-    "-".to_owned()
-}
-
-/// Formats a time in the time zone that the table's head names.
-fn local_minute(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    at.with_timezone(now.with_timezone(&Local).offset()).format("%F %H:%M").to_string()
 }
 
 /// Returns why a provider has no token, and the command to run.
@@ -195,18 +166,15 @@ fn next_command(status: &Status) -> Option<String> {
 
 fn state(token: &TokenStatus, now: DateTime<Utc>) -> String {
     let left = token.expires_at.and_then(|at| (at - now).to_std().ok());
-    match (token.state, left) {
-        (State::Valid | State::Expiring, Some(left)) => {
-            format!("{}, {}", word(token.state), humanize::duration(left))
-        }
-        (state, _) => word(state).to_owned(),
-    }
+    let left = left.filter(|_| matches!(token.state, State::Valid | State::Expiring));
+    let left = left.map(|left| format!(", {}", humanize::duration(left)));
+    format!("{}{}", word(token.state).0, left.unwrap_or_default())
 }
 
 fn bar_of(token: &TokenStatus, now: DateTime<Utc>) -> Option<String> {
     let end = token.expires_at?;
     let (left, lifetime) = (end - now, end - token.issued_at);
-    Some(humanize::bar(left.to_std().ok()?, lifetime.to_std().ok()?))
+    Some(format!(" {}", humanize::bar(left.to_std().ok()?, lifetime.to_std().ok()?)))
 }
 
 fn notes(context: &CommandContext<'_>, status: &Status) {
@@ -223,43 +191,30 @@ fn notes(context: &CommandContext<'_>, status: &Status) {
     }
 }
 
-/// Returns when the provider's first token is due for renewal.
+/// Returns the time at which the first of the provider's tokens is renewed.
 fn renews_at(status: &Status) -> Option<DateTime<Utc>> {
     status.tokens.iter().filter_map(|token| token.renews_at).min()
 }
 
-/// Returns the provider's name and its details.
+/// Returns the provider's name and a line for each detail.
 fn block(broker: &Broker, status: &Status) -> String {
-    let line = |(what, value): (&str, String)| format!("  {what:<20}  {}\n", sanitize(&value));
-    let lines: String = details(broker, status).into_iter().map(line).collect();
-    format!("\n{}\n{lines}", status.name)
-}
-
-fn details(broker: &Broker, status: &Status) -> Vec<(&'static str, String)> {
     let sources = status.sources.iter().map(|source| ("login or secret from", source.clone()));
     let renews = renews_at(status).map(|at| ("next renewal", humanize::local(at)));
     let hosts = Some(("sent only to", status.hosts.join(", "))).filter(|_| !status.hosts.is_empty());
     let variable = broker.token_variable(&status.name).ok().map(|name| ("variable", name));
-    let mut details = vec![("tokens from", status.issuer.clone())];
-    details.extend(sources.chain(renews).chain(hosts).chain(variable));
-    details
+    let details = [("tokens from", status.issuer.clone())].into_iter().chain(sources);
+    let details = details.chain(renews).chain(hosts).chain(variable);
+    let lines = details.map(|(what, value)| format!("  {what:<20}  {}\n", sanitize(&value)));
+    format!("\n{}\n{}", status.name, lines.collect::<String>())
 }
 
-fn word(state: State) -> &'static str {
+/// Returns the word that the table shows for a state, and the word's colour.
+fn word(state: State) -> (&'static str, u8) {
     match state {
-        State::Valid => "valid",
-        State::Expiring => "expiring",
-        State::Expired => "renews on next use",
-        State::LoginRequired => "login expired",
-        _ => "none",
-    }
-}
-
-fn colour(state: State) -> u8 {
-    match state {
-        State::Valid => 32,
-        State::Expiring | State::Expired => 33,
-        State::LoginRequired => 31,
-        _ => 2,
+        State::Valid => ("valid", 32),
+        State::Expiring => ("expiring", 33),
+        State::Expired => ("renews on next use", 33),
+        State::LoginRequired => ("login expired", 31),
+        _ => ("none", 2),
     }
 }

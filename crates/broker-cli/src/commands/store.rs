@@ -3,10 +3,9 @@
 use broker::{Config, Error, KeyringState, Migrated, ProviderRegistry, Records, StorageFormat};
 use serde_json::json;
 
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, end, separate};
 use crate::args::Store;
 use crate::humanize;
-use crate::report::ExitError;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Store) -> CommandResult {
     let setup = context.setup();
@@ -37,26 +36,18 @@ pub(super) fn keyring_word(state: KeyringState) -> &'static str {
 
 /// Returns the records with a known format, and the errors of the other records.
 fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
-    let (mut known, mut errors) = (Vec::new(), Vec::new());
-    for (name, format) in records.list() {
-        match format {
-            Ok(format) => known.push((name, format)),
-            Err(error) => errors.push(error),
-        }
-    }
-    (known, errors)
+    separate(records.list().into_iter().map(|(name, format)| Ok((name, format?))))
 }
 
-fn end(errors: Vec<Error>) -> CommandResult {
-    if errors.is_empty() { Ok(()) } else { Err(ExitError::Errors(errors)) }
+/// Whether the OS keyring has the key of a record. Other commands must not start the keyring.
+pub(super) fn uses_keyring(records: &Records, list: &[(String, StorageFormat)]) -> bool {
+    records.configured() == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring")
 }
 
 fn status(records: &Records, config: &Config, as_json: bool) -> CommandResult {
     let (list, errors) = list(records);
     let configured = records.configured();
-    let uses_keyring = configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring");
-    // The keyring is not called if no record needs it, because a call would start the keyring.
-    let keyring = uses_keyring.then(|| keyring_word(records.keyring()));
+    let keyring = uses_keyring(records, &list).then(|| keyring_word(records.keyring()));
     if as_json {
         let object = |(name, format): &(String, StorageFormat)| json!({ "name": name, "kept": word(format) });
         let all = json!({
@@ -92,26 +83,23 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
             Ok(Migrated::Moved) => {
                 lines.push(format!("{name}: {} -> {}\n", word(&before), records.configured()));
             }
-            Ok(Migrated::Unreadable(why)) => {
-                context.say(&format!("{name}: {why}: not migrated"));
-            }
+            Ok(Migrated::Unreadable(why)) => context.say(&format!("{name}: {why}: not migrated")),
             Ok(_) => {}
             // An error of one record must not stop the migration of the others.
             Err(error) => errors.push(error),
         }
     }
     if lines.is_empty() && errors.is_empty() {
-        context.say(&format!(
-            "nothing to migrate: all records are stored in the configured format ({})",
-            records.configured()
-        ));
+        let format = records.configured();
+        context
+            .say(&format!("nothing to migrate: all records are stored in the configured format ({format})"));
     }
     answer(&lines.concat())?;
     if records.configured() != "file" {
         for path in records.plain_quarantined() {
             let path = path.display();
             context.say(&format!(
-                "warning: {path} is a quarantined file and is not sealed: remove it if you need nothing in it"
+                "warning: {path} is a quarantined file and is not sealed: remove the file if you need nothing in it"
             ));
         }
     }

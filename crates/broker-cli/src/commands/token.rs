@@ -1,17 +1,15 @@
-//! The command `broker token`.
-
 use std::path::Path;
 use std::time::Duration;
 
-use broker::{Broker, Clock, ErrorKind, Lifetime, SystemClock, TokenRequest};
+use broker::{Broker, Clock, Error, ErrorCode, ErrorKind, Lifetime, SystemClock, TokenRequest, platform};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{CommandContext, CommandResult, answer, login, secret_from_stdin};
 use crate::args::Token;
 use crate::format::{Style, TokenInfo, print};
+use crate::humanize;
 use crate::report::ExitError;
 use crate::run::run as run_async;
-use crate::{humanize, output};
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     let text =
@@ -19,8 +17,27 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Token) -> CommandResult {
     match args.output.as_deref() {
         None => answer(&text),
         Some(path) if path == Path::new("-") => answer(&text),
-        Some(path) => Ok(output::write(path, &text)?),
+        Some(path) => Ok(write(path, &text)?),
     }
+}
+
+/// Writes text atomically to a file that only the user can read. Refuses to replace a link, a folder or a device.
+fn write(path: &Path, text: &str) -> broker::Result<()> {
+    let shown = path.display();
+    if std::fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        let message = format!("cannot write {shown}: it is a link, a folder or a device");
+        return Err(Error::new(ErrorCode::WriteFailed, message)
+            .with_hint("use the name of a regular file, or `-` for standard output"));
+    }
+    platform::write_private(path, text.as_bytes()).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+            other => other.to_string(),
+        };
+        Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {why}"))
+            .with_hint("choose a file in an existing folder that you can write to")
+            .with_source(error)
+    })
 }
 
 fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
@@ -32,7 +49,7 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
     let info = TokenInfo {
         provider: &args.provider,
-        // For AWS keys and cookies, the request's key is not a scope.
+        // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
         variable: &broker.token_variable(&args.provider)?,
         hosts: &broker.hosts(&args.provider)?,
@@ -49,16 +66,13 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
 /// Returns the refresh token, and explains its use on another host.
 fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<String> {
     let secret = context.broker(provider)?.refresh_token(provider)?;
-    for line in [
-        format!(
-            "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
-        ),
-        format!("on the other host, run: broker login {provider} --refresh-token-stdin"),
-        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in"
-            .to_owned(),
-    ] {
-        context.say(&line);
-    }
+    context.say(&format!(
+        "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
+    ));
+    context.say(&format!("on the other host, run: broker login {provider} --refresh-token-stdin"));
+    context.say(
+        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in",
+    );
     Ok(format!("{}\n", secret.expose()))
 }
 
@@ -79,7 +93,7 @@ fn get(
         Err(ExitError::Errors(errors))
             if args.login && errors.iter().any(|e| e.kind() == ErrorKind::LoginRequired) =>
         {
-            // The request is forced, because the rejected token may still be stored.
+            // `force` skips the stored token, because the service may have rejected it.
             let request = if rejected { request.clone().force() } else { request.clone() };
             let result = run_async(broker, broker.token_or_login(&args.provider, &request));
             context.terminal.clear();
@@ -93,7 +107,7 @@ fn get(
     }
 }
 
-/// Returns the stored token without a runtime, HTTP client or lock. If no token is stored, requests one.
+/// Returns the stored token, which needs no async runtime, HTTP client or lock. Requests a new token if none is stored.
 pub(super) fn stored_or_new(
     broker: &Broker,
     provider: &str,
@@ -105,7 +119,7 @@ pub(super) fn stored_or_new(
     }
 }
 
-/// Some services issue tokens until a date, so that a token may be a day shorter than requested.
+/// Some services issue tokens until the start of a day. Such a token may be a day shorter than requested.
 const LIFETIME_TOLERANCE: TimeDelta = TimeDelta::days(1);
 
 /// Warns if the token's lifetime is shorter than requested.

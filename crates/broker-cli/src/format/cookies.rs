@@ -1,7 +1,9 @@
 //! Writes a cookie as a Netscape cookie file.
 
-use broker::{Error, ErrorCode, Result, Secret, Token};
+use broker::{Result, Secret, Token};
 use serde::Deserialize;
+
+use super::unsuitable;
 
 /// A cookie, parsed from the JSON in a cookie token.
 #[derive(Deserialize)]
@@ -17,11 +19,10 @@ struct Cookie {
 
 /// Returns the cookie file. A domain with a leading dot includes its subdomains.
 pub(super) fn file(token: &Token) -> Result<String> {
-    // The parser's error is left out, because it quotes the secret.
-    let cookie: Cookie =
-        serde_json::from_str(token.secret().expose()).ok().filter(is_valid).ok_or_else(|| {
-            Error::new(ErrorCode::FormatUnsuitable, "the service's cookie cannot be written to a cookie file")
-        })?;
+    // The parser's error is dropped, because the error quotes the secret.
+    let cookie: Option<Cookie> = serde_json::from_str(token.secret().expose()).ok().filter(is_valid);
+    let cookie =
+        cookie.ok_or_else(|| unsuitable("the service's cookie cannot be written to a cookie file"))?;
     let (name, value, domain, path) = (&cookie.name, cookie.value.expose(), &cookie.domain, &cookie.path);
     let flag = |yes| if yes { "TRUE" } else { "FALSE" };
     let prefix = if cookie.http_only { "#HttpOnly_" } else { "" };

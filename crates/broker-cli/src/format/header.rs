@@ -1,8 +1,8 @@
 //! Formats that contain an HTTP header.
 
-use broker::{Error, ErrorCode, Header, Result, Token};
+use broker::{Header, Result, Token};
 
-use super::Output;
+use super::{Output, unsuitable};
 
 /// Returns the header line `Authorization: …`.
 pub(super) fn line(token: &Token, header: &Header) -> Result<String> {
@@ -40,11 +40,8 @@ pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
         ("Authorization", prefix) => format!("its type is `{prefix}`"),
         (name, _) => format!("it belongs in the header `{name}`"),
     };
-    Err(Error::new(
-        ErrorCode::FormatUnsuitable,
-        format!("this format cannot be used for the token: {sent_as}, not `Bearer`"),
-    )
-    .with_hint("use: --format header"))
+    let why = format!("this format cannot be used for the token: {sent_as}, not `Bearer`");
+    Err(unsuitable(why).with_hint("use: --format header"))
 }
 
 /// Returns the token's secret. Fails on surrounding white space, which HTTP removes (RFC 9110 section 5.5).
@@ -53,9 +50,6 @@ fn value(token: &Token) -> Result<&str> {
     if secret == secret.trim() {
         return Ok(secret);
     }
-    Err(Error::new(
-        ErrorCode::FormatUnsuitable,
-        "the token begins or ends with a space, which no HTTP header can carry",
-    )
-    .with_hint("use: --format json"))
+    let why = "the token begins or ends with a space, which no HTTP header can carry";
+    Err(unsuitable(why).with_hint("use: --format json"))
 }

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use broker::{Error, ErrorCode, Result, Token};
 
-use super::{Output, TokenInfo, header};
+use super::{Output, TokenInfo, header, unsuitable};
 
 /// The user name for servers that expect a token as password.
 const USER: &str = "oauth2";
 
-/// Returns a `DuckDB` secret for each host. Its scope is a URL prefix, whose final `/` excludes
+/// Returns a `DuckDB` secret for each host. The secret's scope is a URL prefix, whose final `/` excludes
 /// `example.org.evil.net`.
 pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     let secret = sql(header::bearer(token, info.header)?, '\'');
@@ -26,19 +26,13 @@ pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     let secret = token.secret().expose();
     let is_basic = info.header.prefix_of(token).eq_ignore_ascii_case("basic");
     if is_basic || !info.header.name.eq_ignore_ascii_case("authorization") {
-        return Err(Error::new(
-            ErrorCode::FormatUnsuitable,
-            "programs send a .netrc entry as a password, which this service does not accept",
-        )
-        .with_hint("use: --format header"));
+        let why = "programs send a .netrc entry as a password, which this service does not accept";
+        return Err(unsuitable(why).with_hint("use: --format header"));
     }
     let ambiguous = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
     if secret.contains(ambiguous) || secret.starts_with('#') {
-        return Err(Error::new(
-            ErrorCode::FormatUnsuitable,
-            "the token has spaces, quotes or other characters that programs read differently in a .netrc file",
-        )
-        .with_hint("use: --format curl, or: --format wget"));
+        let why = "the token has spaces, quotes or other characters that programs read differently in a .netrc file";
+        return Err(unsuitable(why).with_hint("use: --format curl, or: --format wget"));
     }
     let supported = |host: &str| is_exact(host) && !host.contains(':');
     let mut printed = statements(info, "a .netrc file has no patterns and no ports", supported, |host| {
@@ -76,11 +70,12 @@ fn statements(
     Ok(printed)
 }
 
-fn is_exact(host: &str) -> bool {
+/// Whether a configured host is a single host, not a pattern such as `*.example.org`.
+pub(crate) fn is_exact(host: &str) -> bool {
     !host.starts_with("*.")
 }
 
-/// Whether the host is this machine, so that a token may be sent without TLS.
+/// Whether the host is this machine, to which a token may be sent without TLS.
 fn is_loopback(host: &str) -> bool {
     let without_port = host.trim_matches(['[', ']']).parse::<IpAddr>();
     match host.parse::<SocketAddr>().map(|address| address.ip()).or(without_port) {

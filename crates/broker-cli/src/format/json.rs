@@ -1,11 +1,13 @@
 //! Output formats in JSON.
 
-use broker::{Error, ErrorCode, Header, Result, Secret, Token};
+use std::collections::BTreeMap;
+
+use broker::{Error, Header, Result, Secret, Token};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{TokenInfo, header};
+use super::{TokenInfo, header, unsuitable};
 
 /// The documented JSON output of `broker token`. Fields may be added, but never removed.
 #[derive(Serialize)]
@@ -17,16 +19,9 @@ struct Json<'a> {
     scope: Option<&'a str>,
     expires_at: Option<String>,
     expires_in: Option<u64>,
-    /// Omitted if the header is `Authorization: Bearer`.
+    /// The name of the HTTP header and the prefix of the header's value. Omitted for `Authorization: Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    header: Option<HeaderName<'a>>,
-}
-
-/// The HTTP header that carries the token, and the prefix of the header's value.
-#[derive(Serialize)]
-struct HeaderName<'a> {
-    name: &'a str,
-    prefix: &'a str,
+    header: Option<BTreeMap<&'a str, &'a str>>,
 }
 
 pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
@@ -38,12 +33,13 @@ pub(super) fn object(token: &Token, info: &TokenInfo<'_>) -> Result<String> {
         scope: scope(token, info),
         expires_at: token.expires_at().map(rfc3339),
         expires_in: expires_in(token, info),
-        header: (*info.header != Header::default())
-            .then(|| HeaderName { name: &info.header.name, prefix: info.header.prefix_of(token) }),
+        header: (*info.header != Header::default()).then(|| {
+            BTreeMap::from([("name", info.header.name.as_str()), ("prefix", info.header.prefix_of(token))])
+        }),
     })
 }
 
-/// Returns the scope that the service reported, or else the requested one.
+/// Returns the scope that the service reported, or else the requested scope.
 pub(super) fn scope<'a>(token: &'a Token, info: &TokenInfo<'a>) -> Option<&'a str> {
     token.scope().or(Some(info.scopes).filter(|scopes| !scopes.is_empty()))
 }
@@ -95,16 +91,15 @@ fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> std::result::Result
 }
 
 impl Keys {
-    /// Parses the AWS keys in a token.
     pub(super) fn of(token: &Token) -> Result<Self> {
-        // The parser's error is left out, because it quotes the secret.
+        // The parser's error is dropped, because the error quotes the secret.
         serde_json::from_str(token.secret().expose())
             .ok()
             .filter(|keys: &Self| {
                 let all = [&keys.access_key_id, &keys.secret_access_key, &keys.session_token];
                 all.iter().all(|key| !key.expose().is_empty() && !key.expose().contains(char::is_control))
             })
-            .ok_or_else(|| Error::new(ErrorCode::FormatUnsuitable, "the service's response has no AWS keys"))
+            .ok_or_else(|| unsuitable("the service's response has no AWS keys"))
     }
 
     /// Returns the AWS keys as the environment variables that AWS tools and GDAL read.

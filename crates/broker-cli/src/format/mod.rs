@@ -14,8 +14,9 @@ use clap::ValueEnum;
 use crate::args::{Format, ShellKind, Token as Args};
 use template::Template;
 
+pub(crate) use hosts::is_exact;
 pub(crate) use json::{aws, exec_credential, json_of_providers, line, rfc3339};
-pub(crate) use shell::word;
+pub(crate) use shell::{quoted_path, word};
 
 /// The newest API version of Kubernetes' `ExecCredential`.
 pub(crate) const EXEC_CREDENTIAL: &str = "client.authentication.k8s.io/v1";
@@ -64,14 +65,11 @@ impl<'a> Style<'a> {
             (None, None) => Format::Text,
         };
         let format = args.format.unwrap_or(implied);
+        let with_role = [Format::Aws, Format::Env, Format::Dotenv, Format::Json, Format::Text];
         let allowed = [
             ("--shell", args.shell.is_some(), &[Format::Env, Format::Gdal][..]),
             ("--template", args.template.is_some(), &[Format::Template]),
-            (
-                "--role",
-                args.role.is_some(),
-                &[Format::Aws, Format::Env, Format::Dotenv, Format::Json, Format::Text],
-            ),
+            ("--role", args.role.is_some(), &with_role),
         ];
         if let Some((flag, _, formats)) =
             allowed.iter().find(|(_, set, allowed)| *set && !allowed.contains(&format))
@@ -82,14 +80,11 @@ impl<'a> Style<'a> {
                 .with_hint(format!("formats that support {flag}: {names}")));
         }
         let derived = derived(format, args)?;
-        let template = match (&args.template, format) {
-            (Some(text), _) => Template::parse(text)?,
-            (None, Format::Template) => {
-                return Err(Error::usage("`--format template` needs --template")
-                    .with_hint("add a template, for example: --template 'X-Token: {token}'"));
-            }
-            (None, _) => Template::default(),
-        };
+        if format == Format::Template && args.template.is_none() {
+            return Err(Error::usage("`--format template` needs --template")
+                .with_hint("add a template, for example: --template 'X-Token: {token}'"));
+        }
+        let template = args.template.as_deref().map(Template::parse).transpose()?.unwrap_or_default();
         Ok(Self { format, shell: args.shell.unwrap_or(ShellKind::Sh), template, derived })
     }
 }
@@ -117,12 +112,16 @@ fn name(format: Format) -> String {
 /// Returns the token's secret. Fails on control characters, which could add lines to a header or a shell script.
 pub(crate) fn plain(token: &Token) -> Result<&str> {
     match token.secret().expose() {
-        secret if secret.contains(char::is_control) => Err(Error::new(
-            ErrorCode::FormatUnsuitable,
-            "the token has control characters, and is not printed",
-        )),
+        secret if secret.contains(char::is_control) => {
+            Err(unsuitable("the token has control characters, and is not printed"))
+        }
         secret => Ok(secret),
     }
+}
+
+/// Returns the error for a token that a format cannot print.
+fn unsuitable(why: impl Into<String>) -> Error {
+    Error::new(ErrorCode::FormatUnsuitable, why)
 }
 
 pub(crate) fn print(token: &Token, style: &Style<'_>, info: &TokenInfo<'_>) -> Result<Output> {

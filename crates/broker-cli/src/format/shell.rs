@@ -1,8 +1,10 @@
 //! Output formats for shells and .env files.
 
-use broker::{Error, ErrorCode, Header, Result, Secret, Token};
+use std::path::Path;
 
-use super::Output;
+use broker::{Header, Result, Secret, Token};
+
+use super::{Output, unsuitable};
 use crate::args::ShellKind;
 
 /// Returns a shell command for each variable.
@@ -37,30 +39,27 @@ pub(crate) fn word(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { single_quoted(text) }
 }
 
-/// Doubles the quotes in text for PowerShell, which also accepts typographic single quotes.
-fn powershell_escaped(value: &str) -> String {
-    let mut text = String::new();
-    for c in value.chars() {
-        let is_quote = matches!(c, '\'' | '\u{2018}'..='\u{201b}');
-        text.extend(std::iter::repeat_n(c, if is_quote { 2 } else { 1 }));
-    }
-    text
+/// Returns a path as a word of a command for a POSIX shell.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    word(&path.display().to_string())
 }
 
-/// Returns lines of a .env file, in a syntax that all its readers interpret the same way.
+/// Doubles the quotes in text for PowerShell, which also accepts typographic single quotes.
+fn powershell_escaped(value: &str) -> String {
+    let is_quote = |c: char| matches!(c, '\'' | '\u{2018}'..='\u{201b}');
+    value.chars().flat_map(|c| std::iter::repeat_n(c, if is_quote(c) { 2 } else { 1 })).collect()
+}
+
+/// Returns lines of a .env file, in a syntax that all readers of such files interpret the same way.
 pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
-    let lines = variables.iter().map(|(name, value)| {
-        let value = value.expose();
-        let bare = |c: char| c.is_ascii_alphanumeric() || "_-./+=:@,%".contains(c);
-        Ok(if value.chars().all(bare) {
-            (format!("{name}={value}\n"), false)
-        } else {
-            (format!("{name}={}\n", dotenv_quoted(value)?), true)
-        })
+    let bare = |c: char| c.is_ascii_alphanumeric() || "_-./+=:@,%".contains(c);
+    let is_bare = |value: &Secret| value.expose().chars().all(bare);
+    let lines = variables.iter().map(|(name, value)| match value.expose() {
+        text if is_bare(value) => Ok(format!("{name}={text}\n")),
+        text => Ok(format!("{name}={}\n", dotenv_quoted(text)?)),
     });
-    let (lines, quoted): (Vec<_>, Vec<_>) = lines.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let mut printed = Output::from(lines.concat());
-    if quoted.contains(&true) {
+    let mut printed = Output::from(lines.collect::<Result<String>>()?);
+    if !variables.iter().all(|(_, value)| is_bare(value)) {
         let note =
             "note: the value is quoted, but `docker run --env-file` reads the quotes as part of the value";
         printed.notes.push(note.to_owned());
@@ -68,7 +67,7 @@ pub(super) fn dotenv(variables: &[(&str, Secret)]) -> Result<Output> {
     Ok(printed)
 }
 
-/// Quotes a value so that shells, python-dotenv, direnv and Compose read the same value. Fails if that is impossible.
+/// Quotes a value for shells, python-dotenv, direnv and Compose. Fails if these programs would read different values.
 fn dotenv_quoted(value: &str) -> Result<String> {
     // In single quotes, python-dotenv expands escapes and `${…}`, but shells do not.
     let single_quotes_agree = !value.contains('\'') && !value.contains(r"\\") && !value.contains("${");
@@ -78,9 +77,6 @@ fn dotenv_quoted(value: &str) -> Result<String> {
     if !value.contains(['\\', '$', '`']) {
         return Ok(format!("\"{}\"", value.replace('"', "\\\"")));
     }
-    Err(Error::new(
-        ErrorCode::FormatUnsuitable,
-        "the token has quotes or backslashes that programs read differently in a .env file",
-    )
-    .with_hint("use: --format env for shells, or: --format json for programs"))
+    let why = "the token has quotes or backslashes that programs read differently in a .env file";
+    Err(unsuitable(why).with_hint("use: --format env for shells, or: --format json for programs"))
 }

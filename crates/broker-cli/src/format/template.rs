@@ -11,27 +11,12 @@ pub(super) struct Template<'a>(Vec<Piece<'a>>);
 #[derive(Debug)]
 enum Piece<'a> {
     Text(&'a str),
-    Field(Field),
+    /// A placeholder of [`FIELDS`].
+    Field(&'static str),
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Field {
-    Token,
-    TokenType,
-    Scope,
-    ExpiresAt,
-    ExpiresIn,
-    Provider,
-}
-
-const FIELDS: [(&str, Field); 6] = [
-    ("{token}", Field::Token),
-    ("{token_type}", Field::TokenType),
-    ("{scope}", Field::Scope),
-    ("{expires_at}", Field::ExpiresAt),
-    ("{expires_in}", Field::ExpiresIn),
-    ("{provider}", Field::Provider),
-];
+const FIELDS: [&str; 6] =
+    ["{token}", "{token_type}", "{scope}", "{expires_at}", "{expires_in}", "{provider}"];
 
 impl<'a> Template<'a> {
     /// Parses a template. `{{` and `}}` are literal braces.
@@ -44,9 +29,9 @@ impl<'a> Template<'a> {
             let (piece, length) = if from.starts_with("{{") || from.starts_with("}}") {
                 (Piece::Text(&from[..1]), 2)
             } else {
-                let field = FIELDS.iter().find(|(name, _)| from.starts_with(name));
-                let (name, field) = field.ok_or_else(|| unknown(from))?;
-                (Piece::Field(*field), name.len())
+                let field = FIELDS.into_iter().find(|field| from.starts_with(field));
+                let field = field.ok_or_else(|| unknown(from))?;
+                (Piece::Field(field), field.len())
             };
             pieces.push(piece);
             rest = &from[length..];
@@ -60,21 +45,17 @@ impl<'a> Template<'a> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
-                Piece::Text(piece) => text.push_str(piece),
-                Piece::Field(Field::Token) => text.push_str(token.secret().expose()),
-                Piece::Field(Field::TokenType) => text.push_str(token.token_type()),
-                Piece::Field(Field::Scope) => {
-                    text.push_str(&sanitize(json::scope(token, info).unwrap_or_default()));
+                Piece::Text(piece) => text += piece,
+                Piece::Field("{token}") => text += token.secret().expose(),
+                Piece::Field("{token_type}") => text += token.token_type(),
+                Piece::Field("{scope}") => text += &sanitize(json::scope(token, info).unwrap_or_default()),
+                Piece::Field("{expires_at}") => {
+                    text += &token.expires_at().map(json::rfc3339).unwrap_or_default();
                 }
-                Piece::Field(Field::ExpiresAt) => {
-                    text.push_str(&token.expires_at().map(json::rfc3339).unwrap_or_default());
+                Piece::Field("{expires_in}") => {
+                    text += &json::expires_in(token, info).map(|left| left.to_string()).unwrap_or_default();
                 }
-                Piece::Field(Field::ExpiresIn) => {
-                    text.push_str(
-                        &json::expires_in(token, info).map_or_else(String::new, |left| left.to_string()),
-                    );
-                }
-                Piece::Field(Field::Provider) => text.push_str(info.provider),
+                Piece::Field(_) => text += info.provider,
             }
         }
         text + "\n"
@@ -82,7 +63,7 @@ impl<'a> Template<'a> {
 }
 
 fn unknown(from: &str) -> Error {
-    let known = FIELDS.map(|(name, _)| name).join(", ");
+    let known = FIELDS.join(", ");
     let shown = from.split_inclusive('}').next().unwrap_or(from);
     Error::usage(format!("--template: unknown placeholder `{}`", sanitize(shown)))
         .with_hint(format!("use {known}; write {{{{ and }}}} for braces"))

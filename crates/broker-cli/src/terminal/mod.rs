@@ -33,11 +33,9 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Returns the width of the terminal on stderr, or `None` if stderr is not a terminal.
-pub(crate) fn columns() -> Option<usize> {
-    let stderr = std::io::stderr();
-    let size = tcgetwinsize(&stderr).ok().filter(|_| stderr.is_terminal())?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+/// Returns the text in a colour or style of the control sequence `SGR` (ECMA-48), such as 1 for bold.
+pub(crate) fn paint(colours: bool, style: u8, text: &str) -> String {
+    if colours { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// Returns the size of the terminal on stderr, if the terminal supports control sequences.
@@ -65,12 +63,10 @@ impl Terminal {
         Self { quiet, browser, drawn: Mutex::default(), withheld: OnceLock::new() }
     }
 
-    /// Sets the environment variables that child processes do not get.
     pub(crate) fn withhold(&self, variables: Vec<String>) {
         let _ = self.withheld.set(variables);
     }
 
-    /// Returns the environment variables that child processes do not get.
     pub(crate) fn withheld(&self) -> &[String] {
         self.withheld.get().map(Vec::as_slice).unwrap_or_default()
     }
@@ -89,15 +85,15 @@ impl Terminal {
 impl Prompt for Terminal {
     async fn ask(&self, question: &str) -> Result<String> {
         let question = question.to_owned();
-        prompt(move || {
+        let ask = move || {
             write!(std::io::stderr().lock(), "{question}: ")?;
             let mut line = String::new();
             match std::io::stdin().read_line(&mut line)? {
                 0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
                 _ => Ok(line.trim().to_owned()),
             }
-        })
-        .await
+        };
+        prompt(ask).await
     }
 
     async fn ask_hidden(&self, question: &str) -> Result<Secret> {

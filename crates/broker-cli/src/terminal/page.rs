@@ -3,10 +3,20 @@
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
+use super::paint;
+
+/// The size of a terminal in characters.
 #[derive(Clone, Copy)]
 pub(super) struct Size {
     pub(super) columns: usize,
     pub(super) rows: usize,
+}
+
+impl Size {
+    /// Returns the number of rows that a text fills.
+    fn rows_of(self, text: &str) -> usize {
+        text.chars().count().div_ceil(self.columns.max(1))
+    }
 }
 
 /// Instructions for a login that the user completes with a code, on any device.
@@ -33,7 +43,7 @@ impl DeviceLogin<'_> {
     /// Returns the login instructions for a terminal. A QR code that does not fit is left out.
     pub(super) fn picture(&self, size: Size, colours: bool) -> String {
         let code = self.code_in_a_box(colours);
-        let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
+        let url_rows = size.rows_of(self.url);
         // Besides the QR code, the screen shows a first line, the URL and the countdown.
         let room = size.rows.saturating_sub(url_rows + 2);
         let qr = qr(self.url, colours).filter(|qr| qr.width <= size.columns);
@@ -52,8 +62,8 @@ impl DeviceLogin<'_> {
             "To log in, open this page on any device:"
         };
         let blank = if lines.len() + 2 <= room { "\n" } else { "" };
-        let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        format!("{head}\n{blank}{bold}{}{plain}\n{blank}{}", self.url, lines.join("\n"))
+        let url = paint(colours, 1, self.url);
+        format!("{head}\n{blank}{url}\n{blank}{}", lines.join("\n"))
     }
 
     /// Returns the code in a box. A code that the user has to copy is printed without spaces.
@@ -64,13 +74,8 @@ impl DeviceLogin<'_> {
         let bar = "─".repeat(code.chars().count() + 4);
         let words = if self.complete { "Check that it shows this code:" } else { "Enter this code there:" };
         let width = words.chars().count().max(bar.chars().count() + 2);
-        let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        let lines = vec![
-            words.to_owned(),
-            format!("╭{bar}╮"),
-            format!("│  {bold}{code}{plain}  │"),
-            format!("╰{bar}╯"),
-        ];
+        let code = format!("│  {}  │", paint(colours, 1, &code));
+        let lines = vec![words.to_owned(), format!("╭{bar}╮"), code, format!("╰{bar}╯")];
         Block { lines, width }
     }
 }
@@ -89,19 +94,17 @@ impl BrowserLogin<'_> {
         format!("To log in, open {}", self.url)
     }
 
-    /// Returns the login instructions for a terminal. The URL has its own line, so that it can be copied.
+    /// Returns the login instructions for a terminal. One line contains only the URL, for copying.
     pub(super) fn lines(&self, size: Size, colours: bool) -> String {
         let words = if self.opens {
             "To log in, use the browser that opens now, or open this page on this machine:"
         } else {
             "To log in, open this page in a browser:"
         };
-        let words_rows = words.chars().count().div_ceil(size.columns.max(1));
-        let url_rows = self.url.chars().count().div_ceil(size.columns.max(1));
+        let rows = size.rows_of(words) + size.rows_of(self.url);
         // The last row is reserved for the countdown or a question.
-        let blank = if words_rows + url_rows + 3 <= size.rows { "\n" } else { "" };
-        let (bold, plain) = if colours { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-        format!("{words}\n{blank}{bold}{}{plain}{blank}", self.url)
+        let blank = if rows + 3 <= size.rows { "\n" } else { "" };
+        format!("{words}\n{blank}{}{blank}", paint(colours, 1, self.url))
     }
 }
 
@@ -123,7 +126,7 @@ impl Block {
     }
 }
 
-/// Renders a QR code in fixed colours, so that it scans on dark and light terminals.
+/// Renders a QR code in fixed colours, which a camera can read on dark and light terminals.
 fn qr(url: &str, colours: bool) -> Option<Block> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
     let (dark, light) = (Dense1x2::Dark, Dense1x2::Light);

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
+use broker::platform::is_own;
 use broker::{Config, ConfigWarning, Env, Error, ErrorCode, ProviderRegistry, SystemEnv, suggestion};
 
-use super::files::{is_own, mode, others_can_write, quoted};
 use super::report::Report;
+use super::{checked, mode, others_can_write};
 use crate::commands::{CommandContext, CommandResult};
+use crate::format::quoted_path;
 use crate::hints;
 
-/// The broker's environment variables, besides `BROKER_PROVIDERS__…`.
-const VARIABLES: [&str; 3] = ["BROKER_CONFIG", "BROKER_STATE_DIR", "BROKER_STORE"];
+/// The broker's environment variables without their prefix `BROKER_`, besides `BROKER_PROVIDERS__…`.
+const VARIABLES: [&str; 3] = ["CONFIG", "STATE_DIR", "STORE"];
 
 /// Returns the configuration if it is valid. Fails if the provider `named` is not configured.
 pub(super) fn check(
@@ -25,13 +27,13 @@ pub(super) fn check(
     let config = match loaded {
         Ok(config) => config,
         Err(error) => {
-            report.error("configuration.load", None, error.message(), fix_load(context, &error));
+            report.error("configuration.load", None, error.message(), &fix_load(context, &error));
             return Ok(None);
         }
     };
     report.ok("configuration.load", None, format!("{} providers are configured", config.names().len()));
-    for name in config.names().iter().filter(|name| named.is_none_or(|named| named == *name)) {
-        provider(&config, name, report);
+    for name in checked(config.names(), named) {
+        provider(&config, &name, report);
     }
     match named.map(|name| config.entry(name)) {
         Some(Err(error)) if error.code() == ErrorCode::ProviderUnknown => Err(error.into()),
@@ -39,12 +41,12 @@ pub(super) fn check(
     }
 }
 
-/// The fix for a configuration error without a hint.
+/// How the user fixes a configuration error that has no hint.
 const CORRECT: &str = "correct the file, then run: broker config check";
 
 /// Returns the fix for a configuration that cannot be loaded.
 fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
-    // Default files are optional, but the file after --config must exist.
+    // The usual files are optional, but a file after --config must exist.
     let missing = context.setup().config_files().iter().all(|(_, exists)| !exists);
     match hints::hint(error) {
         _ if missing && context.global.config.is_some() => "correct the path after --config".to_owned(),
@@ -60,7 +62,7 @@ fn provider(config: &Config, name: &str, report: &mut Report) {
         Ok(_) => report.ok("configuration.provider", Some(name), "the provider's configuration is valid"),
         Err(error) => {
             let fix = hints::hint(&error).unwrap_or_else(|| CORRECT.to_owned());
-            report.error("configuration.provider", Some(name), error.message(), fix);
+            report.error("configuration.provider", Some(name), error.message(), &fix);
         }
     }
 }
@@ -75,41 +77,34 @@ struct Leak {
 fn leaks(config: &Config, named: Option<&str>) -> Vec<Leak> {
     let leak = |warning: ConfigWarning| {
         let message = warning.to_string();
-        match warning {
-            ConfigWarning::SecretReadable { file, provider: Some(provider), .. } => {
-                Some(Leak { provider, file, message })
-            }
-            _ => None,
-        }
+        let ConfigWarning::SecretReadable { file, provider, .. } = warning else { return None };
+        Some(Leak { provider: provider?, file, message })
     };
-    let all = config.names();
-    let checked = all.iter().filter(|name| named.is_none_or(|named| named == *name));
-    checked.flat_map(|name| config.warnings(name)).filter_map(leak).collect()
+    let warnings = checked(config.names(), named).flat_map(|name| config.warnings(&name));
+    warnings.filter_map(leak).collect()
 }
 
-/// Checks who can change the configuration files. A changed file can send secrets to any host.
+/// Checks that only the owner can change the configuration files. A changed file can send secrets to any host.
 fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     for (file, _) in context.setup().config_files().iter().filter(|(_, exists)| *exists) {
-        let both = [Some(file.as_path()), file.parent().filter(|folder| !folder.as_os_str().is_empty())];
-        let open: Vec<_> = both
-            .into_iter()
-            .flatten()
-            .filter_map(|path| Some((path, path.metadata().ok().filter(others_can_write)?)))
-            .collect();
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let paths = [file.as_path()].into_iter().chain(folder);
+        let open = paths.filter_map(|path| Some((path, path.metadata().ok().filter(others_can_write)?)));
+        let open: Vec<_> = open.collect();
         for (path, meta) in &open {
             let leaks = leaks.iter().any(|leak| leak.file == *path);
             let read = if leaks { " and read its secret" } else { "" };
             let what = format!("other users can change {}{read} (mode {})", path.display(), mode(meta));
             let chown = if is_own(meta) { "" } else { "sudo chown \"$USER\" FILE && " };
             let bits = if leaks { "600" } else { "go-w" };
-            let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted(path));
-            report.error("configuration.writable", None, what, fix);
+            let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));
+            report.error("configuration.writable", None, &what, &fix);
         }
-        // For a writable file, the fix above also protects the secrets in the file.
+        // If other users can change the file, the fix above also hides the file's secrets.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
-                let fix = format!("run: chmod 600 {}", quoted(file));
-                report.warning("configuration.secret", Some(&leak.provider), &leak.message, fix);
+                let fix = format!("run: chmod 600 {}", quoted_path(file));
+                report.warning("configuration.secret", Some(&leak.provider), &leak.message, &fix);
             }
         }
         if open.is_empty() {
@@ -118,28 +113,22 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
     }
 }
 
-/// Reports mistyped environment variables. Only similar names count, because other programs use `BROKER_` too.
+/// Warns of environment variables whose name is probably mistyped. Other programs may use the prefix `BROKER_` too.
 fn variables(report: &mut Report) {
-    let set = SystemEnv.vars("BROKER_");
-    let is_own = |name: &str| VARIABLES.contains(&name) || name.starts_with("BROKER_PROVIDERS__");
     let mut ok = true;
-    for (name, _) in set.iter().filter(|(name, _)| !is_own(name)) {
-        // Names are compared without their common prefix, which would make all of them similar.
-        let bare = |name: &'static str| name.trim_start_matches("BROKER_");
-        let near = suggestion(name.trim_start_matches("BROKER_"), VARIABLES.map(bare));
-        let meant = match near.and_then(|near| VARIABLES.into_iter().find(|name| bare(name) == near)) {
-            Some(meant) => meant,
-            None if name.starts_with("BROKER_PROVIDER") => "BROKER_PROVIDERS__NAME__KEY",
+    for (name, _) in SystemEnv.vars("BROKER_") {
+        // Only the part after the prefix is compared, because the prefix would make all names similar.
+        let bare = name.strip_prefix("BROKER_").unwrap_or(&name);
+        let meant = match suggestion(bare, VARIABLES) {
+            _ if VARIABLES.contains(&bare) || bare.starts_with("PROVIDERS__") => continue,
+            Some(near) => near,
+            None if bare.starts_with("PROVIDER") => "PROVIDERS__NAME__KEY",
             None => continue,
         };
         ok = false;
-        let fix = format!("rename it to {meant}, or run: unset {name}");
-        report.warning(
-            "configuration.variables",
-            None,
-            format!("the broker does not know the environment variable {name}"),
-            fix,
-        );
+        let fix = format!("rename it to BROKER_{meant}, or run: unset {name}");
+        let what = format!("the broker does not know the environment variable {name}");
+        report.warning("configuration.variables", None, &what, &fix);
     }
     if ok {
         report.ok("configuration.variables", None, "no environment variable has a mistyped name");

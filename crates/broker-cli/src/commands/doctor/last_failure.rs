@@ -7,12 +7,12 @@ use super::report::Report;
 use crate::format::word;
 use crate::humanize;
 
-/// Reports a provider's last failure. With `login_needed`, the missing login was already reported.
+/// Reports a provider's last failure. `login_needed` means that the report already has the missing login.
 pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let name = status.name.as_str();
     if let Some(until) = status.not_before {
         let what = format!("the service asked for a pause until {}", humanize::local(until));
-        report.warning("login.not_before", Some(name), what, "wait until then");
+        report.warning("login.not_before", Some(name), &what, "wait until then");
     }
     let Some(failure) = &status.last_failure else { return };
     if failure.kind == ErrorKind::LoginRequired && login_needed {
@@ -37,9 +37,9 @@ pub(super) fn check(status: &Status, login_needed: bool, report: &mut Report) {
     let (at, why) = (humanize::local(failure.at), sanitize(&failure.message));
     let what = format!("the last token request{asked} failed at {at}: {why}");
     if is_valid || failure.kind == ErrorKind::Unavailable {
-        report.warning("login.last_failure", Some(name), what, fix);
+        report.warning("login.last_failure", Some(name), &what, &fix);
     } else {
-        report.error("login.last_failure", Some(name), what, fix);
+        report.error("login.last_failure", Some(name), &what, &fix);
     }
 }
 
@@ -55,7 +55,7 @@ fn retry(status: &Status, scope: &str) -> String {
     } else {
         scope.split_whitespace().map(|scope| flag("scope", scope)).collect()
     };
-    // Without `--force`, a stored token would be printed and no request sent.
+    // Without `--force`, the broker prints the stored token and sends no request.
     let is_stored = status.tokens.iter().any(|token| token.scope == scope);
     format!("broker token {}{flags}{}", status.name, if is_stored { " --force" } else { "" })
 }

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use broker::platform::others_read;
 use broker::{
     Config, ErrorKind, ProviderRegistry, SecretSource, State, Status, SystemEnv, platform, sanitize,
 };
 use rustix::fs::{Access, access};
 
-use super::files::{mode, others_read, quoted};
-use super::last_failure;
 use super::report::Report;
+use super::{last_failure, mode};
+use crate::candidates::is_executable;
+use crate::format::quoted_path;
 use crate::hints;
 
 pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut Report) {
@@ -28,7 +30,7 @@ pub(super) fn check(config: Option<&Config>, statuses: &[Status], report: &mut R
     }
 }
 
-/// Whether the user must log in again. An access token may still be valid.
+/// Whether the user must log in again, even if an access token is still valid.
 fn needs_login(status: &Status) -> bool {
     let refused =
         || status.last_failure.as_ref().is_some_and(|failure| failure.kind == ErrorKind::LoginRequired);
@@ -42,10 +44,10 @@ fn login(status: &Status, report: &mut Report) {
         (_, note) if needs_login(status) => {
             let what = note.as_deref().unwrap_or("the stored login has expired");
             let fix = format!("run: broker login {}", status.name);
-            report.error("login.required", name, format!("a login is needed: {what}"), fix);
+            report.error("login.required", name, &format!("a login is needed: {what}"), &fix);
         }
         (_, Some(note)) => {
-            report.warning("login.note", name, note, format!("run: broker token {}", status.name));
+            report.warning("login.note", name, note, &format!("run: broker token {}", status.name));
         }
         (State::None, None) => report.ok("login.state", name, "no token is stored"),
         (State::Expired, None) => {
@@ -55,7 +57,7 @@ fn login(status: &Status, report: &mut Report) {
     }
 }
 
-/// Reports a provider's missing secret, as an error only if the user configured the provider.
+/// Reports a provider's missing secret. The outcome is an error only if the user configured the provider.
 fn missing(config: &Config, name: &str, report: &mut Report) {
     let error = config.entry(name).and_then(|entry| entry.provider.check_secret()).err();
     let Some(error) = error.map(|error| error.for_provider(name)) else { return };
@@ -63,36 +65,35 @@ fn missing(config: &Config, name: &str, report: &mut Report) {
     if config.is_built_in(name) {
         report.skipped("login.secret", Some(name), format!("{}: to use it, {fix}", error.message()));
     } else {
-        report.error("login.secret", Some(name), error.message(), fix);
+        report.error("login.secret", Some(name), error.message(), &fix);
     }
 }
 
-/// Checks the source of a secret. Reads no secret and runs no command, because a command may prompt.
+/// Checks the source of a secret. Reads no secret, and runs no command, because a command may ask the user.
 fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
     let wrong = |why: String| {
         (format!("cannot read `{key}`: {why}"), format!("correct `{key}` in [providers.{name}]"))
     };
-    let (what, fix) = match source {
+    let problem = match source {
         SecretSource::Env(variable) if std::env::var_os(variable).is_none_or(|value| value.is_empty()) => {
             let (what, fix) = wrong(format!("environment variable {variable} is not set"));
-            (what, format!("set {variable}, or {fix}"))
+            Some((what, format!("set {variable}, or {fix}")))
         }
         SecretSource::File(path) => match file(&platform::expand(path, &SystemEnv)) {
-            Ok(None) => return ok(name, key, report),
-            Ok(Some((what, fix))) => return report.warning("login.secret", Some(name), what, fix),
-            Err(what) => wrong(what),
+            Ok(None) => None,
+            Ok(Some((what, fix))) => return report.warning("login.secret", Some(name), &what, &fix),
+            Err(what) => Some(wrong(what)),
         },
-        SecretSource::Command(words) => match words.first().filter(|program| !is_found(program)) {
-            Some(program) => wrong(format!("program `{}` not found", sanitize(program))),
-            None => return ok(name, key, report),
-        },
-        SecretSource::Env(_) | SecretSource::Literal(_) => return ok(name, key, report),
+        SecretSource::Command(words) => words
+            .first()
+            .filter(|program| !is_found(program))
+            .map(|program| wrong(format!("program `{}` not found", sanitize(program)))),
+        SecretSource::Env(_) | SecretSource::Literal(_) => None,
     };
-    report.error("login.secret", Some(name), what, fix);
-}
-
-fn ok(name: &str, key: &str, report: &mut Report) {
-    report.ok("login.secret", Some(name), format!("the source of `{key}` exists"));
+    match problem {
+        Some((what, fix)) => report.error("login.secret", Some(name), &what, &fix),
+        None => report.ok("login.secret", Some(name), format!("the source of `{key}` exists")),
+    }
 }
 
 /// Checks a file that contains a secret. Returns a warning and its fix if other users can read the file.
@@ -105,15 +106,14 @@ fn file(path: &Path) -> Result<Option<(String, String)>, String> {
     access(path, Access::READ_OK).map_err(|error| format!("{shown}: {error}"))?;
     Ok(others_read(&meta).then(|| {
         let what = format!("other users can read the secret in {shown} (mode {})", mode(&meta));
-        (what, format!("run: chmod 600 {}", quoted(path)))
+        (what, format!("run: chmod 600 {}", quoted_path(path)))
     }))
 }
 
 fn is_found(program: &str) -> bool {
-    let runs = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
     if program.contains('/') {
-        return runs(Path::new(program));
+        return is_executable(Path::new(program));
     }
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| runs(&folder.join(program)))
+    std::env::split_paths(&folders).any(|folder| is_executable(&folder.join(program)))
 }

@@ -1,7 +1,6 @@
-//! `broker doctor`: checks everything that a token depends on, without changing anything.
+//! `broker doctor`: finds what prevents getting a token, and changes nothing.
 
 mod configuration;
-mod files;
 mod last_failure;
 mod logins;
 mod network;
@@ -10,9 +9,13 @@ mod sealed;
 mod state;
 mod tools;
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use broker::platform::is_own;
 use broker::{Broker, Error, ErrorKind, Status};
 
-use super::{CommandContext, CommandResult, answer};
+use super::{CommandContext, CommandResult, answer, separate};
 use crate::args::Doctor;
 use crate::humanize;
 use crate::report::ExitError;
@@ -30,13 +33,11 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
     logins::check(config.as_ref(), &statuses, &mut report);
     network::check(context, broker.as_ref().filter(|_| !args.offline), &statuses, &mut report)?;
     tools::check(context, config.as_ref(), named, &statuses, &mut report);
+    let stdout = std::io::stdout();
     answer(&if args.json {
         format!("{}\n", report.json())
     } else {
-        {
-            let stdout = std::io::stdout();
-            report.text(colours(&stdout), humanize::terminal_width(&stdout))
-        }
+        report.text(colours(&stdout), humanize::terminal_width(&stdout))
     })?;
     // The printed report already contains every error.
     if report.is_clean() { Ok(()) } else { Err(ExitError::Errors(Vec::new())) }
@@ -44,15 +45,26 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Doctor) -> CommandResult 
 
 /// Returns the status of each provider, and the errors of records that cannot be read.
 fn statuses(broker: Option<&Broker>, named: Option<&str>) -> (Vec<Status>, Vec<Error>) {
-    let all = broker.map(Broker::names).unwrap_or_default();
-    let (mut statuses, mut errors) = (Vec::new(), Vec::new());
-    for name in all.iter().filter(|name| named.is_none_or(|named| named == *name)) {
-        match broker.map(|broker| broker.status(name)) {
-            Some(Ok(status)) => statuses.push(status),
-            // The configuration check has already reported these errors.
-            Some(Err(error)) if error.kind() != ErrorKind::Configuration => errors.push(error),
-            _ => {}
-        }
-    }
+    let Some(broker) = broker else { return (Vec::new(), Vec::new()) };
+    let (statuses, mut errors) = separate(checked(broker.names(), named).map(|name| broker.status(&name)));
+    // The configuration check has already reported these errors.
+    errors.retain(|error| error.kind() != ErrorKind::Configuration);
     (statuses, errors)
+}
+
+/// Returns the names of the providers to check: all, or only the provider that the user named.
+fn checked(all: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String> {
+    all.into_iter().filter(move |name| named.is_none_or(|named| named == name))
+}
+
+/// Whether other users can change a file: by its mode, or because a user other than root owns the file.
+fn others_can_write(meta: &Metadata) -> bool {
+    // In a folder with the sticky bit, other users cannot replace our files.
+    let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+    (meta.mode() & 0o022 != 0 && !sticky) || !(is_own(meta) || meta.uid() == 0)
+}
+
+/// Returns a file's mode in the form that chmod(1) accepts.
+fn mode(meta: &Metadata) -> String {
+    format!("{:04o}", meta.mode() & 0o7777)
 }

@@ -1,7 +1,8 @@
 //! Checks the network: proxy, certificates, each service, and the service's clock.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::path::Path;
 use std::time::Duration;
 
 use broker::{Broker, Env, Error, Obstacle, Probed, Status, SystemEnv};
@@ -14,13 +15,13 @@ use crate::commands::{CommandContext, CommandResult};
 use crate::humanize;
 use crate::run::run as run_async;
 
-/// The time limit for a service's answer.
-const BOUND: Duration = Duration::from_secs(10);
+/// The time limit for a connection to a service or a proxy.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// With a larger clock difference, the broker misjudges when tokens expire.
-const SKEW: TimeDelta = TimeDelta::seconds(60);
+/// The largest clock difference with which the broker still knows when tokens expire.
+const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(60);
 
-/// Checks the network. Sends requests only if `broker` is given (without `--offline`).
+/// Checks the network. Without a broker (`--offline`), sends no request.
 pub(super) fn check(
     context: &CommandContext<'_>,
     broker: Option<&Broker>,
@@ -34,26 +35,17 @@ pub(super) fn check(
     let (statuses, others): (Vec<_>, Vec<_>) =
         statuses.iter().partition(|status| Url::parse(&status.issuer).is_ok_and(|url| url.has_host()));
     for status in others {
-        report.skipped(
-            "network.service",
-            Some(&status.name),
-            format!("the provider has no URL to check: its issuer is {}", status.issuer),
-        );
+        let what = format!("the provider has no URL to check: its issuer is {}", status.issuer);
+        report.skipped("network.service", Some(&status.name), what);
     }
     let Some(broker) = broker else {
         if let Some(proxy) = proxy {
-            report.skipped(
-                "network.proxy",
-                None,
-                format!("the proxy {}:{} was not contacted", proxy.host, proxy.port),
-            );
+            let what = format!("the proxy {}:{} was not contacted", proxy.host, proxy.port);
+            report.skipped("network.proxy", None, what);
         }
         for status in &statuses {
-            report.skipped(
-                "network.service",
-                Some(&status.name),
-                format!("{} was not contacted", status.issuer),
-            );
+            let what = format!("{} was not contacted", status.issuer);
+            report.skipped("network.service", Some(&status.name), what);
         }
         return Ok(());
     };
@@ -62,7 +54,7 @@ pub(super) fn check(
         let mut probes = JoinSet::new();
         for (index, status) in statuses.iter().enumerate() {
             let (client, url) = (client.clone(), status.issuer.clone());
-            probes.spawn(async move { (index, client.probe(&url, BOUND).await) });
+            probes.spawn(async move { (index, client.probe(&url, TIMEOUT).await) });
         }
         let refusal = match proxy.clone() {
             Some(proxy) => connect(proxy).await,
@@ -81,7 +73,7 @@ pub(super) fn check(
     for (status, probed) in &answers {
         if unresolved.len() > 1 && is_unresolved(probed) {
             let what = format!("cannot reach {}: name not found", status.issuer);
-            report.summarized("network.name", Some(&status.name), what);
+            report.summarized("network.name", &status.name, what);
         } else {
             service(status, probed, report);
         }
@@ -99,38 +91,34 @@ struct Proxy {
     port: u16,
 }
 
-/// Returns the https proxy that the environment names, if its URL is valid.
+/// Returns the HTTPS proxy that the environment names. Reports an error if the proxy's URL is invalid.
 fn proxy(report: &mut Report) -> Option<Proxy> {
     let (variable, value) = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
         .into_iter()
         .find_map(|name| Some((name, SystemEnv.var(name)?)))?;
     let url = Url::parse(&if value.contains("://") { value } else { format!("http://{value}") }).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
-    let host = url.as_ref().and_then(Url::host_str).filter(|host| !host.is_empty());
-    if let Some((host, port)) = host.zip(url.as_ref().and_then(Url::port_or_known_default)) {
+    let parts = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    if let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) {
         return Some(Proxy { variable, host: host.to_owned(), port });
     }
-    // The variable's value is not shown, because it may contain a password.
+    // The value of the variable is not shown, because a proxy's URL may contain a password.
     let fix = format!("set {variable} to http://HOST:PORT, or run: unset {variable}");
-    report.error("network.proxy", None, format!("{variable} is not the URL of an http proxy"), fix);
+    report.error("network.proxy", None, &format!("{variable} is not the URL of an http proxy"), &fix);
     None
 }
 
-/// Connects to the proxy. Returns the reason if that fails.
+/// Connects to the proxy. Returns why the connection failed, if it did.
 async fn connect(proxy: Proxy) -> Option<String> {
-    // Resolving a name may exceed the time limit. The thread then keeps running.
+    // Looking up the proxy's name may exceed the time limit. The thread then keeps running.
     let attempt = spawn_blocking(move || {
         let addresses = (proxy.host.trim_matches(['[', ']']), proxy.port).to_socket_addrs()?;
-        let mut last = Err(std::io::Error::other("name not found"));
-        for address in addresses {
-            last = TcpStream::connect_timeout(&address, BOUND / 2).map(drop);
-            if last.is_ok() {
-                break;
-            }
-        }
-        last
+        let none = Err(std::io::Error::other("name not found"));
+        addresses.fold(none, |tried, address| {
+            tried.or_else(|_| TcpStream::connect_timeout(&address, TIMEOUT / 2).map(drop))
+        })
     });
-    match tokio::time::timeout(BOUND, attempt).await {
+    match tokio::time::timeout(TIMEOUT, attempt).await {
         Ok(Ok(connected)) => connected.err().map(|error| error.to_string()),
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some("no answer in time".to_owned()),
@@ -139,18 +127,12 @@ async fn connect(proxy: Proxy) -> Option<String> {
 
 fn proxy_result(proxy: &Proxy, refusal: Option<String>, report: &mut Report) {
     let Proxy { variable, host, port } = proxy;
+    let shown = format!("the proxy {host}:{port} ({variable})");
     match refusal {
-        None => {
-            report.ok("network.proxy", None, format!("the proxy {host}:{port} ({variable}) can be reached"));
-        }
+        None => report.ok("network.proxy", None, format!("{shown} can be reached")),
         Some(why) => {
-            let what = format!("the proxy {host}:{port} ({variable}) cannot be reached: {why}");
-            report.error(
-                "network.proxy",
-                None,
-                what,
-                format!("correct {variable}, or run: unset {variable}"),
-            );
+            let fix = format!("correct {variable}, or run: unset {variable}");
+            report.error("network.proxy", None, &format!("{shown} cannot be reached: {why}"), &fix);
         }
     }
 }
@@ -161,40 +143,34 @@ fn no_proxy(report: &mut Report) {
     // NO_PROXY lists host names. An entry with a scheme matches no host.
     if value.split(',').any(|entry| entry.contains("://")) {
         let what = format!("{name} contains a URL, but only host names match");
-        report.warning(
-            "network.no_proxy",
-            None,
-            what,
-            format!("set {name} to host names: example.org,.example.net"),
-        );
+        let fix = format!("set {name} to host names: example.org,.example.net");
+        report.warning("network.no_proxy", None, &what, &fix);
     }
 }
 
 /// Checks the environment variables that replace the system's certificates.
 fn certificates(report: &mut Report) {
     if let Some(file) = SystemEnv.var("SSL_CERT_FILE") {
-        let read = std::fs::read(&file);
-        let why = match read {
+        let why = match std::fs::read(&file) {
             Err(error) => Some(error.to_string()),
             Ok(text) => (!text.windows(27).any(|part| part == b"-----BEGIN CERTIFICATE-----"))
                 .then(|| "the file has no certificate (PEM)".to_owned()),
         };
-        certificate_source("SSL_CERT_FILE", &file, why, report);
+        certificate_source("SSL_CERT_FILE", file, why, report);
     }
     let folders = std::env::var_os("SSL_CERT_DIR").filter(|value| !value.is_empty());
     for folder in folders.iter().flat_map(std::env::split_paths) {
         let why = std::fs::read_dir(&folder).err().map(|error| error.to_string());
-        certificate_source("SSL_CERT_DIR", &folder.display().to_string(), why, report);
+        certificate_source("SSL_CERT_DIR", folder.display(), why, report);
     }
 }
 
-fn certificate_source(variable: &str, path: &str, why: Option<String>, report: &mut Report) {
-    let path = Path::new(path).display();
+fn certificate_source(variable: &str, path: impl Display, why: Option<String>, report: &mut Report) {
     match why {
         None => report.ok("network.certificates", None, format!("{path} ({variable}) can be read")),
         Some(why) => {
             let fix = format!("correct {variable}, or run: unset {variable}");
-            report.error("network.certificates", None, format!("{path} ({variable}): {why}"), fix);
+            report.error("network.certificates", None, &format!("{path} ({variable}): {why}"), &fix);
         }
     }
 }
@@ -203,91 +179,77 @@ fn is_unresolved(probed: &Result<Probed, Error>) -> bool {
     matches!(probed, Ok(Probed { obstacle: Some((Obstacle::Name, _)), .. }))
 }
 
-/// Reports a single finding if no host name can be resolved, because the network is then down.
+/// Reports one finding for all host names without an address, because then the network is usually down.
 fn all_unresolved(statuses: &[&Status], report: &mut Report) {
     let host = |status: &&Status| Url::parse(&status.issuer).ok()?.host_str().map(str::to_owned);
-    let mut hosts: Vec<_> = statuses.iter().filter_map(host).collect();
-    hosts.sort();
-    hosts.dedup();
-    let (_, _, fix) = words_for(Obstacle::Name);
-    report.error("network.name", None, format!("name not found: {}", hosts.join(", ")), fix);
+    let hosts: BTreeSet<_> = statuses.iter().filter_map(host).collect();
+    let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
+    let (id, why, fix) = words_for(Obstacle::Name);
+    report.error(id, None, &format!("{why}: {hosts}"), fix);
 }
 
 fn service(status: &Status, probed: &Result<Probed, Error>, report: &mut Report) {
     let (name, url) = (Some(status.name.as_str()), &status.issuer);
-    let probed = match probed {
-        Ok(probed) => probed,
-        Err(error) => {
-            return report.error("network.service", name, error.message(), "run: broker config check");
-        }
-    };
-    match &probed.obstacle {
-        None => {
+    match probed.as_ref().map(|probed| (&probed.obstacle, probed.clock_ahead)) {
+        Err(error) => report.error("network.service", name, error.message(), "run: broker config check"),
+        Ok((None, clock_ahead)) => {
             report.ok("network.service", name, format!("{url} can be reached"));
-            clock(status, probed, report);
+            clock(name, clock_ahead, report);
         }
-        Some((Obstacle::Trouble, what)) => {
+        Ok((Some((Obstacle::Trouble, what)), _)) => {
             let what = format!("{url} is unavailable: {what}");
-            report.warning("network.service", name, what, "try again later");
+            report.warning("network.service", name, &what, "try again later");
         }
-        Some((obstacle, what)) => {
+        Ok((Some((obstacle, what)), _)) => {
             let (id, why, fix) = words_for(*obstacle);
-            report.error(id, name, format!("cannot reach {url}: {why} ({what})"), fix);
+            report.error(id, name, &format!("cannot reach {url}: {why} ({what})"), fix);
         }
     }
 }
 
-/// Returns the id, the cause and the fix that the report shows for an obstacle.
+/// Returns the id, the cause and the fix that the report shows for a failed request.
 fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
-    match obstacle {
-        Obstacle::Name => (
-            "network.name",
-            "name not found",
-            "check the network and the name server; if the host is mistyped, correct it (run: broker config show)",
-        ),
-        Obstacle::Refused => (
-            "network.refused",
-            "connection refused",
-            "check the port of the URL (run: broker config show); behind a proxy, set HTTPS_PROXY",
-        ),
-        Obstacle::UnknownIssuer => (
-            "network.issuer",
-            "the service's certificate is from an untrusted authority",
+    let (id, why) = match obstacle {
+        Obstacle::Name => ("network.name", "name not found"),
+        Obstacle::Refused => ("network.refused", "connection refused"),
+        Obstacle::UnknownIssuer => {
+            ("network.issuer", "the service's certificate is from an untrusted authority")
+        }
+        Obstacle::Tls => ("network.tls", "the TLS connection failed"),
+        Obstacle::Proxy => ("network.proxy_refused", "the proxy refused the connection"),
+        Obstacle::Timeout => ("network.timeout", "no answer in time"),
+        Obstacle::Portal => ("network.portal", "a different server answered"),
+        _ => ("network.service", "no route"),
+    };
+    let fix = match obstacle {
+        Obstacle::Name => {
+            "check the network and the name server; if the host is mistyped, correct it (run: broker config show)"
+        }
+        Obstacle::Refused => {
+            "check the port of the URL (run: broker config show); behind a proxy, set HTTPS_PROXY"
+        }
+        Obstacle::UnknownIssuer => {
             "if your organization has its own certificate authority, set SSL_CERT_FILE to its PEM file, or add it to the \
-             system's certificates",
-        ),
-        Obstacle::Tls => (
-            "network.tls",
-            "the TLS connection failed",
-            "check the clock, the URL, and whether a firewall or a proxy intercepts TLS",
-        ),
-        Obstacle::Proxy => (
-            "network.proxy_refused",
-            "the proxy refused the connection",
-            "correct HTTPS_PROXY (with user and password if the proxy needs a login), or add the host to NO_PROXY",
-        ),
-        Obstacle::Timeout => (
-            "network.timeout",
-            "no answer in time",
-            "behind a proxy, set HTTPS_PROXY; otherwise try again later",
-        ),
-        Obstacle::Portal => (
-            "network.portal",
-            "a different server answered",
-            "if this network has a sign-in page, open it in a browser and sign in",
-        ),
-        _ => ("network.service", "no route", "check the network, then try again"),
-    }
+             system's certificates"
+        }
+        Obstacle::Tls => "check the clock, the URL, and whether a firewall or a proxy intercepts TLS",
+        Obstacle::Proxy => {
+            "correct HTTPS_PROXY (with user and password if the proxy needs a login), or add the host to NO_PROXY"
+        }
+        Obstacle::Timeout => "behind a proxy, set HTTPS_PROXY; otherwise try again later",
+        Obstacle::Portal => "if this network has a sign-in page, open it in a browser and sign in",
+        _ => "check the network, then try again",
+    };
+    (id, why, fix)
 }
 
-fn clock(status: &Status, probed: &Probed, report: &mut Report) {
-    let Some(ahead) = probed.clock_ahead else { return };
-    let name = Some(status.name.as_str());
-    let off = ahead.abs().to_std().unwrap_or_default();
-    if ahead.abs() <= SKEW {
+fn clock(name: Option<&str>, clock_ahead: Option<TimeDelta>, report: &mut Report) {
+    let Some(ahead) = clock_ahead else { return };
+    if ahead.abs() <= MAX_CLOCK_DIFFERENCE {
         return report.ok("network.clock", name, "this machine's clock agrees with the service's clock");
     }
+    let off = humanize::duration(ahead.abs().to_std().unwrap_or_default());
     let side = if ahead > TimeDelta::zero() { "behind" } else { "ahead of" };
-    let what = format!("this machine's clock is {} {side} the service's clock", humanize::duration(off));
-    report.error("network.clock", name, what, "set the clock: timedatectl set-ntp true");
+    let what = format!("this machine's clock is {off} {side} the service's clock");
+    report.error("network.clock", name, &what, "set the clock: timedatectl set-ntp true");
 }

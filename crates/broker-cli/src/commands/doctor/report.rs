@@ -4,146 +4,118 @@ use broker::sanitize;
 use serde_json::{Value, json};
 
 use crate::humanize::wrap;
+use crate::terminal::paint;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Severity {
-    /// A problem that prevents getting a token.
-    Error,
-    /// A problem that should be fixed, although tokens still work.
-    Warning,
-}
-
-impl Severity {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
-    }
-}
-
 enum Outcome {
     Ok,
     Skipped,
     /// A failed check without its own finding. Another finding reports the common cause of several checks.
     Summarized,
-    Finding {
-        severity: Severity,
-        fix: String,
-    },
+    /// A problem that should be fixed, although tokens still work.
+    Warning,
+    /// A problem that prevents getting a token.
+    Error,
 }
 
-/// A check and its outcome. Its group is the part of the id before the dot.
+impl Outcome {
+    /// Returns the word that the report shows for the outcome, and the word's colour.
+    fn word(self) -> (&'static str, u8) {
+        match self {
+            Self::Ok => ("ok", 32),
+            Self::Skipped | Self::Summarized => ("skipped", 2),
+            Self::Warning => ("warning", 33),
+            Self::Error => ("error", 31),
+        }
+    }
+}
+
+/// A check and its outcome. The part of `id` before the dot is the check's group.
 struct Check {
     id: &'static str,
     provider: Option<String>,
     message: String,
     outcome: Outcome,
+    /// How the user fixes a warning or an error.
+    fix: Option<String>,
 }
 
 #[derive(Default)]
-pub(super) struct Report {
-    checks: Vec<Check>,
-}
+pub(super) struct Report(Vec<Check>);
 
 impl Report {
     pub(super) fn ok(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
-        self.add(id, provider, message.into(), Outcome::Ok);
+        self.add(Outcome::Ok, id, provider, message.into(), None);
     }
 
     pub(super) fn skipped(&mut self, id: &'static str, provider: Option<&str>, message: impl Into<String>) {
-        self.add(id, provider, message.into(), Outcome::Skipped);
+        self.add(Outcome::Skipped, id, provider, message.into(), None);
     }
 
     /// Adds a failed check whose cause another finding reports for several checks.
-    pub(super) fn summarized(
+    pub(super) fn summarized(&mut self, id: &'static str, provider: &str, message: String) {
+        self.add(Outcome::Summarized, id, Some(provider), message, None);
+    }
+
+    pub(super) fn error(&mut self, id: &'static str, provider: Option<&str>, message: &str, fix: &str) {
+        self.add(Outcome::Error, id, provider, message.to_owned(), Some(fix.to_owned()));
+    }
+
+    pub(super) fn warning(&mut self, id: &'static str, provider: Option<&str>, message: &str, fix: &str) {
+        self.add(Outcome::Warning, id, provider, message.to_owned(), Some(fix.to_owned()));
+    }
+
+    fn add(
         &mut self,
+        outcome: Outcome,
         id: &'static str,
         provider: Option<&str>,
-        message: impl Into<String>,
+        message: String,
+        fix: Option<String>,
     ) {
-        self.add(id, provider, message.into(), Outcome::Summarized);
+        self.0.push(Check { id, provider: provider.map(str::to_owned), message, outcome, fix });
     }
 
-    pub(super) fn error(
-        &mut self,
-        id: &'static str,
-        provider: Option<&str>,
-        message: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
-        self.add(
-            id,
-            provider,
-            message.into(),
-            Outcome::Finding { severity: Severity::Error, fix: fix.into() },
-        );
-    }
-
-    pub(super) fn warning(
-        &mut self,
-        id: &'static str,
-        provider: Option<&str>,
-        message: impl Into<String>,
-        fix: impl Into<String>,
-    ) {
-        self.add(
-            id,
-            provider,
-            message.into(),
-            Outcome::Finding { severity: Severity::Warning, fix: fix.into() },
-        );
-    }
-
-    fn add(&mut self, id: &'static str, provider: Option<&str>, message: String, outcome: Outcome) {
-        self.checks.push(Check { id, provider: provider.map(str::to_owned), message, outcome });
-    }
-
-    fn count(&self, of: Severity) -> usize {
-        let is =
-            |check: &&Check| matches!(check.outcome, Outcome::Finding { severity, .. } if severity == of);
-        self.checks.iter().filter(is).count()
+    fn count(&self, of: Outcome) -> usize {
+        self.0.iter().filter(|check| check.outcome == of).count()
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        self.count(Severity::Error) + self.count(Severity::Warning) == 0
+        self.0.iter().all(|check| check.fix.is_none())
     }
 
     pub(super) fn json(&self) -> Value {
-        let finding = |check: &Check| match &check.outcome {
-            Outcome::Finding { severity, fix } => Some(json!({
-                "id": check.id,
-                "severity": severity.word(),
-                "provider": check.provider,
-                "message": check.message,
-                "fix": fix,
-            })),
-            Outcome::Ok | Outcome::Skipped | Outcome::Summarized => None,
+        let finding = |check: &Check| {
+            check.fix.as_ref().map(|fix| {
+                json!({
+                    "id": check.id,
+                    "severity": check.outcome.word().0,
+                    "provider": check.provider,
+                    "message": check.message,
+                    "fix": fix,
+                })
+            })
         };
         let check_object = |check: &Check| {
-            let ok = match check.outcome {
-                Outcome::Ok => Some(true),
-                Outcome::Skipped => None,
-                Outcome::Summarized | Outcome::Finding { .. } => Some(false),
-            };
+            let ok = Some(check.outcome == Outcome::Ok).filter(|_| check.outcome != Outcome::Skipped);
             json!({ "id": check.id, "provider": check.provider, "ok": ok, "message": check.message })
         };
         json!({
             "version": 1,
-            "findings": self.checks.iter().filter_map(finding).collect::<Vec<_>>(),
-            "checks": self.checks.iter().map(check_object).collect::<Vec<_>>(),
+            "findings": self.0.iter().filter_map(finding).collect::<Vec<_>>(),
+            "checks": self.0.iter().map(check_object).collect::<Vec<_>>(),
         })
     }
 
-    /// Returns the checks in their groups, one line each, with the fix of each finding.
+    /// Returns a line for each check below the name of its group, and the fix of each finding.
     pub(super) fn text(&self, colours: bool, width: Option<usize>) -> String {
         let mut lines = Vec::new();
         let mut last = "";
-        for check in self.checks.iter().filter(|check| !matches!(check.outcome, Outcome::Summarized)) {
+        for check in self.0.iter().filter(|check| check.outcome != Outcome::Summarized) {
             let group = check.id.split('.').next().unwrap_or_default();
             if group != last {
                 let apart = if last.is_empty() { "" } else { "\n" };
-                lines.push(format!("{apart}{}", painted(colours, 1, group)));
+                lines.push(format!("{apart}{}", paint(colours, 1, group)));
                 last = group;
             }
             lines.push(line(check, colours, width));
@@ -152,9 +124,8 @@ impl Report {
     }
 
     fn sum(&self) -> String {
-        let counted =
-            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-        match (self.count(Severity::Error), self.count(Severity::Warning)) {
+        let counted = |number, what| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        match (self.count(Outcome::Error), self.count(Outcome::Warning)) {
             (0, 0) => "no problems found".to_owned(),
             (errors, 0) => counted(errors, "error"),
             (0, warnings) => counted(warnings, "warning"),
@@ -163,16 +134,11 @@ impl Report {
     }
 }
 
-/// The width of the column with `ok`, `skipped`, `warning` or `error`.
+/// The width of the column that shows `ok`, `skipped`, `warning` or `error`.
 const WIDTH: usize = "warning".len();
 
 fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
-    let (word, colour, fix) = match &check.outcome {
-        Outcome::Ok => ("ok", 32, None),
-        Outcome::Skipped | Outcome::Summarized => ("skipped", 2, None),
-        Outcome::Finding { severity: Severity::Error, fix } => ("error", 31, Some(fix)),
-        Outcome::Finding { severity: Severity::Warning, fix } => ("warning", 33, Some(fix)),
-    };
+    let (word, colour) = check.outcome.word();
     let margin = " ".repeat(WIDTH + 4);
     let whose = check.provider.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     // Names of files and environment variables may contain control characters.
@@ -183,10 +149,6 @@ fn line(check: &Check, colours: bool, width: Option<usize>) -> String {
     };
     let message = indented(&format!("{whose}{}", check.message));
     let padding = " ".repeat(WIDTH - word.len());
-    let fix = fix.map(|fix| format!("\n{margin}{}", indented(&format!("fix: {fix}"))));
-    format!("  {}{padding}  {message}{}", painted(colours, colour, word), fix.unwrap_or_default())
-}
-
-fn painted(colours: bool, colour: u8, text: &str) -> String {
-    if colours { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    let fix = check.fix.as_ref().map(|fix| format!("\n{margin}{}", indented(&format!("fix: {fix}"))));
+    format!("  {}{padding}  {message}{}", paint(colours, colour, word), fix.unwrap_or_default())
 }

@@ -1,10 +1,10 @@
 //! Checks that the key of sealed records is available, and that all records have the configured format.
 
-use broker::{Config, KeyringState, ProviderRegistry, Status};
+use broker::{Config, ProviderRegistry, Status};
 
 use super::report::Report;
 use crate::commands::CommandContext;
-use crate::commands::store::{keyring_word, word};
+use crate::commands::store::{keyring_word, uses_keyring, word};
 
 pub(super) fn check(
     context: &CommandContext<'_>,
@@ -19,41 +19,32 @@ pub(super) fn check(
     for (name, format) in records.list() {
         match format {
             Ok(format) => list.push((name, format)),
+            // `state::check` has already reported the errors of configured providers.
+            Err(_) if configured_names.contains(&name) => all_known = false,
             Err(error) => {
                 all_known = false;
-                // For a configured provider, this error was already reported with the provider's status.
-                if !configured_names.contains(&name) {
-                    report.error("state.sealed", Some(&name), error.message(), "move the file away");
-                }
+                report.error("state.sealed", Some(&name), error.message(), "move the file away");
             }
         }
     }
     let configured = records.configured();
     let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
-    if configured == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring") {
-        match records.keyring() {
-            KeyringState::Unlocked => report.ok("state.keyring", None, "the OS keyring responds"),
+    if uses_keyring(&records, &list) {
+        match keyring_word(records.keyring()) {
+            "unlocked" => report.ok("state.keyring", None, "the OS keyring responds"),
             state => {
-                let what = format!(
-                    "the OS keyring is {}, and has the key of the sealed records",
-                    keyring_word(state)
-                );
+                let what = format!("the OS keyring is {state}, and has the key of the sealed records");
                 let fix = "unlock the keyring; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
-                report.error("state.keyring", None, what, fix);
+                report.error("state.keyring", None, &what, fix);
             }
         }
     }
-    let others: Vec<_> = list
-        .iter()
-        .filter(|(_, format)| word(format) != configured)
-        .map(|(name, format)| format!("{name} ({})", word(format)))
-        .collect();
+    let others = list.iter().filter(|(_, format)| word(format) != configured);
+    let others: Vec<_> = others.map(|(name, format)| format!("{name} ({})", word(format))).collect();
     if !others.is_empty() {
-        let what = format!(
-            "`store` is \"{configured}\", but some records have another format: {}",
-            others.join(", ")
-        );
-        report.warning("state.sealed", None, what, "run: broker store migrate");
+        let others = others.join(", ");
+        let what = format!("`store` is \"{configured}\", but some records have another format: {others}");
+        report.warning("state.sealed", None, &what, "run: broker store migrate");
     } else if sealed && all_known && !list.is_empty() {
         report.ok("state.sealed", None, format!("all records are sealed ({configured})"));
     }

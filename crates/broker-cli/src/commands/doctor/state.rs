@@ -4,19 +4,21 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
+use broker::platform::{is_own, others_read};
 use broker::{Error, FileStore, LockScope, Store, SystemEnv, platform};
 use rustix::fs::statvfs;
 
-use super::files::{is_own, mode, others_read, quoted};
+use super::mode;
 use super::report::Report;
 use crate::commands::CommandContext;
+use crate::format::quoted_path;
 use crate::hints;
 use crate::humanize::FOLDER_EACH;
 
-/// With less free space than this, the report has a warning.
+/// The report warns if fewer bytes are free on the disk.
 const MIN_SPACE: u64 = 1024 * 1024;
 
-/// The alternative fix: another state folder.
+/// The second half of a fix: another state folder.
 const ELSEWHERE: &str = "or name another folder with --state-dir or BROKER_STATE_DIR";
 
 pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut Report) {
@@ -24,14 +26,14 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
         Ok(folder) => folder,
         Err(error) => {
             let fix = hints::hint(&error).unwrap_or_else(|| ELSEWHERE.to_owned());
-            return report.error("state.folder", None, error.message(), fix);
+            return report.error("state.folder", None, error.message(), &fix);
         }
     };
     match folder.metadata() {
         Ok(meta) if meta.is_dir() && !is_own(&meta) => {
-            let fix = format!("run: sudo chown -R \"$USER\" {}", quoted(&folder));
-            report.error("state.owner", None, format!("{} belongs to another user", folder.display()), fix);
-            // The folder's files belong to the same other user, so they are not checked.
+            let fix = format!("run: sudo chown -R \"$USER\" {}", quoted_path(&folder));
+            report.error("state.owner", None, &format!("{} belongs to another user", folder.display()), &fix);
+            // Files in the folder of another user are not checked.
             return filesystem(&folder, report);
         }
         Ok(meta) if meta.is_dir() => {
@@ -43,33 +45,32 @@ pub(super) fn check(context: &CommandContext<'_>, unread: &[Error], report: &mut
             }
         }
         Ok(_) => {
-            let fix = format!("move {} away, {ELSEWHERE}", quoted(&folder));
-            report.error("state.folder", None, format!("{} is not a folder", folder.display()), fix);
+            let fix = format!("move {} away, {ELSEWHERE}", quoted_path(&folder));
+            report.error("state.folder", None, &format!("{} is not a folder", folder.display()), &fix);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => creatable(&folder, report),
         Err(error) => {
-            let fix = format!("give yourself access to it, {ELSEWHERE}");
-            report.error("state.folder", None, format!("cannot read {}: {error}", folder.display()), fix);
+            let fix = format!("give yourself access to the folder, {ELSEWHERE}");
+            report.error("state.folder", None, &format!("cannot read {}: {error}", folder.display()), &fix);
         }
     }
     filesystem(&folder, report);
     for error in unread {
-        report.error("state.record", error.provider(), error.message(), fix_record(&folder, error));
+        report.error("state.record", error.provider(), error.message(), &fix_record(&folder, error));
     }
 }
 
 /// Returns the fix for a record that cannot be opened.
 fn fix_record(folder: &Path, error: &Error) -> String {
     let path = error.provider().map(|name| folder.join(format!("{name}.json")));
-    let file = path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted(&path))));
-    match file {
+    match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted_path(&path)))) {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
         Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
         _ => hints::hint(error).unwrap_or_else(|| "move the file away, then log in again".to_owned()),
     }
 }
 
-/// Checks that the folder can be created. Removes the created folder, unless another process uses it.
+/// Checks that the state folder can be created. Removes the created folder if it is still empty.
 fn creatable(folder: &Path, report: &mut Report) {
     let missing: Vec<_> = folder.ancestors().take_while(|path| path.symlink_metadata().is_err()).collect();
     let tried = platform::make_folder(folder).and_then(|()| write_in(folder));
@@ -81,21 +82,21 @@ fn creatable(folder: &Path, report: &mut Report) {
         Ok(()) => report.ok("state.folder", None, format!("{shown} does not exist yet and can be created")),
         Err(error) => {
             let what = format!("{shown} does not exist and cannot be created: {error}");
-            report.error("state.folder", None, what, format!("create it, {ELSEWHERE}"));
+            report.error("state.folder", None, &what, &format!("create the folder, {ELSEWHERE}"));
         }
     }
 }
 
 fn permissions(folder: &Path, meta: &Metadata, report: &mut Report) {
     let (shown, mode) = (folder.display(), mode(meta));
-    let fix = format!("run: chmod 700 {}", quoted(folder));
+    let fix = format!("run: chmod 700 {}", quoted_path(folder));
     if platform::everybody_writes(meta) {
         let what =
             format!("every user can write to {shown} (mode {mode}): the broker stores no new record there");
-        report.error("state.permissions", None, what, fix);
+        report.error("state.permissions", None, &what, &fix);
     } else if others_read(meta) {
         let what = format!("other users can list {shown} (mode {mode})");
-        report.warning("state.permissions", None, what, fix);
+        report.warning("state.permissions", None, &what, &fix);
     } else {
         report.ok("state.permissions", None, format!("{shown} is private"));
     }
@@ -110,16 +111,16 @@ fn records(folder: &Path, report: &mut Report) {
         let path = folder.join(&name);
         if name.contains(".json.aside-") {
             let what = format!("{} is a damaged record that was quarantined", path.display());
-            let fix = format!("if you do not need it, run: rm {}", quoted(&path));
-            report.warning("state.aside", None, what, fix);
+            let fix = format!("if you do not need it, run: rm {}", quoted_path(&path));
+            report.warning("state.aside", None, &what, &fix);
             continue;
         }
         let is_record = path.extension().is_some_and(|ending| ending == "json");
-        let open =
-            path.symlink_metadata().ok().filter(|meta| is_record && meta.is_file() && others_read(meta));
-        if let Some(meta) = open {
+        if let Ok(meta) = path.symlink_metadata()
+            && (is_record && meta.is_file() && others_read(&meta))
+        {
             let what = format!("other users can read {} (mode {})", path.display(), mode(&meta));
-            report.error("state.record_mode", None, what, format!("run: chmod 600 {}", quoted(&path)));
+            report.error("state.record_mode", None, &what, &format!("run: chmod 600 {}", quoted_path(&path)));
         }
     }
 }
@@ -132,26 +133,15 @@ fn write_in(folder: &Path) -> std::io::Result<()> {
 }
 
 fn writable(folder: &Path, report: &mut Report) {
-    match write_in(folder) {
-        Ok(()) => space(folder, report),
-        Err(error) => {
+    match (write_in(folder), statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))) {
+        (Err(error), _) => {
             let what = format!("cannot write to {}: {error}", folder.display());
-            report.error(
-                "state.writable",
-                None,
-                what,
-                format!("free space on the disk or give yourself write access, {ELSEWHERE}"),
-            );
+            let fix = format!("free space on the disk or give yourself write access, {ELSEWHERE}");
+            report.error("state.writable", None, &what, &fix);
         }
-    }
-}
-
-fn space(folder: &Path, report: &mut Report) {
-    let free = statvfs(folder).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
-    match free {
-        Ok(free) if free < MIN_SPACE => {
+        (Ok(()), Ok(free)) if free < MIN_SPACE => {
             let what = format!("only {} KiB are free for {}", free / 1024, folder.display());
-            report.warning("state.space", None, what, format!("free space, {ELSEWHERE}"));
+            report.warning("state.space", None, &what, &format!("free space, {ELSEWHERE}"));
         }
         _ => report.ok("state.writable", None, "the state folder is writable"),
     }
@@ -159,34 +149,25 @@ fn space(folder: &Path, report: &mut Report) {
 
 fn filesystem(folder: &Path, report: &mut Report) {
     let about = FileStore::new(folder).with_runtime_folder(&SystemEnv).about();
-    let separate = || format!("if several hosts use one login, {FOLDER_EACH}");
     let on = format!("{} is on {}", about.place, about.on);
-    match (about.lock_elsewhere, about.shared, about.reach) {
-        (Some(lock), ..) => {
-            let what = format!(
-                "{on}, which has no file locks: the lock file is in {lock} and blocks only processes of this host"
-            );
-            report.warning("state.filesystem", None, what, separate());
-        }
+    let problem = match (about.lock_elsewhere, about.shared, about.reach) {
+        (Some(lock), ..) => format!(
+            "{on}, which has no file locks: the lock file is in {lock} and blocks only processes of this host"
+        ),
         (None, true, LockScope::Host) => {
-            report.warning(
-                "state.filesystem",
-                None,
-                format!("{on}, where a file lock blocks only processes of this host"),
-                separate(),
-            );
+            format!("{on}, where a file lock blocks only processes of this host")
         }
         (None, true, LockScope::Unknown) => {
-            let what = format!("{on}; whether a file lock there blocks processes of other hosts is unknown");
-            report.warning("state.filesystem", None, what, separate());
+            format!("{on}; whether a file lock there blocks processes of other hosts is unknown")
         }
         (None, true, LockScope::Hosts) => {
-            report.ok(
-                "state.filesystem",
-                None,
-                format!("{on}, where a file lock blocks processes of all hosts"),
-            );
+            let what = format!("{on}, where a file lock blocks processes of all hosts");
+            return report.ok("state.filesystem", None, what);
         }
-        (None, false, _) => report.ok("state.filesystem", None, format!("{on}, a local file system")),
-    }
+        (None, false, _) => {
+            return report.ok("state.filesystem", None, format!("{on}, a local file system"));
+        }
+    };
+    let fix = format!("if several hosts use one login, {FOLDER_EACH}");
+    report.warning("state.filesystem", None, &problem, &fix);
 }

@@ -1,16 +1,19 @@
-//! Checks the services' own tools, whose files and variables may conflict with the broker.
+//! Checks the services' own tools. Their files and environment variables may conflict with the broker.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use broker::platform::others_read;
 use broker::{Config, Env, Status, SystemEnv, platform};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::files::{mode, others_read, quoted};
+use super::mode;
 use super::report::Report;
 use crate::commands::CommandContext;
+use crate::format::quoted_path;
 
+/// A configured provider, its kind and its settings.
 struct Entry {
     name: String,
     kind: String,
@@ -32,11 +35,8 @@ pub(super) fn check(
         earthscope(&of_kind("earthscope"), from_file, statuses, report);
     }
     if from_file {
-        return report.skipped(
-            "tools.variables",
-            None,
-            "the variables of other tools are not used, because --env-file replaces them",
-        );
+        let what = "the variables of other tools are not used, because --env-file replaces them";
+        return report.skipped("tools.variables", None, what);
     }
     if asked("earthdaily") {
         earthdaily(&of_kind("earthdaily"), report);
@@ -73,11 +73,10 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
             Some(_) if statuses.iter().any(is_reported) => {}
             None => report.ok("tools.earthscope_file", None, format!("{} is valid", file.display())),
             Some(what) => {
-                let fix = format!(
-                    "run: mv {0} {0}.old, then log in again with the tool that uses it",
-                    quoted(file)
-                );
-                report.error("tools.earthscope_file", None, format!("{} {what}", file.display()), fix);
+                let path = quoted_path(file);
+                let fix =
+                    format!("run: mv {path} {path}.old, then log in again with the tool that uses the file");
+                report.error("tools.earthscope_file", None, &format!("{} {what}", file.display()), &fix);
             }
         }
         older_writer(file, report);
@@ -88,7 +87,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
     }
 }
 
-/// Returns why a token file of EarthScope's SDK is invalid, or `None` if the file is valid.
+/// Returns why a token file of EarthScope's SDK is invalid. Returns `None` for a valid file.
 fn wrong_tokens(file: &Path) -> Option<String> {
     if !file.symlink_metadata().ok()?.is_file() {
         return Some("is not a regular file".to_owned());
@@ -107,19 +106,18 @@ fn wrong_tokens(file: &Path) -> Option<String> {
 
 /// Warns if other users can read a token file. EarthScope's SDK before 1.9.2 writes such files.
 fn older_writer(file: &Path, report: &mut Report) {
-    let Some(meta) = file.symlink_metadata().ok().filter(|meta| meta.is_file() && others_read(meta)) else {
-        return;
-    };
+    let meta = file.symlink_metadata().ok().filter(|meta| meta.is_file() && others_read(meta));
+    let Some(meta) = meta else { return };
     let what = format!(
         "other users can read {} (mode {}): earthscope-sdk before 1.9.2 writes the file with this mode, and not atomically \
          (to upgrade, run: pip install --upgrade 'earthscope-sdk>=1.9.2')",
         file.display(),
         mode(&meta)
     );
-    report.warning("tools.earthscope_mode", None, what, format!("run: chmod 600 {}", quoted(file)));
+    report.warning("tools.earthscope_mode", None, &what, &format!("run: chmod 600 {}", quoted_path(file)));
 }
 
-/// Warns if two providers use the same SDK profile. A renewal by one provider ends the other's login.
+/// Warns if two providers use one profile of EarthScope's SDK. Each renewal ends the other provider's login.
 fn one_profile(entries: &[&Entry], report: &mut Report) {
     let mut users: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for entry in entries {
@@ -135,9 +133,9 @@ fn one_profile(entries: &[&Entry], report: &mut Report) {
     }
     for (profile, names) in users.iter().filter(|(_, names)| names.len() > 1) {
         let what = format!("{} share the profile {profile} of EarthScope's tools", names.join(" and "));
-        let fix =
-            format!("set another `profile`, or `share = false`, in [providers.{}]", names[names.len() - 1]);
-        report.warning("tools.earthscope_profile", None, what, fix);
+        let last = names[names.len() - 1];
+        let fix = format!("set another `profile`, or `share = false`, in [providers.{last}]");
+        report.warning("tools.earthscope_profile", None, &what, &fix);
     }
 }
 
@@ -148,12 +146,13 @@ fn shadows(files: &[PathBuf], report: &mut Report) {
     let set = set.filter_map(|(name, _)| name.into_string().ok());
     for name in set.filter(|name| names.iter().any(|known| known.eq_ignore_ascii_case(name))) {
         let file = files.first().map(|file| file.display().to_string()).unwrap_or_default();
-        let what = format!("{name} is set: EarthScope's tools use it instead of the login in {file}");
-        report.warning("tools.earthscope_variable", None, what, format!("run: unset {name}"));
+        let what =
+            format!("{name} is set: EarthScope's tools use this variable instead of the login in {file}");
+        report.warning("tools.earthscope_variable", None, &what, &format!("run: unset {name}"));
     }
 }
 
-/// Checks that `EDS_SECRET` is set if the other variables of EarthDaily are.
+/// Checks that `EDS_SECRET` is set if EarthDaily's other environment variables are set.
 fn earthdaily(entries: &[&Entry], report: &mut Report) {
     let has_secret = entries.iter().any(|entry| entry.keys.contains_key("client_secret"));
     let sources = ["EDS_SECRET", "EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"];
@@ -162,14 +161,9 @@ fn earthdaily(entries: &[&Entry], report: &mut Report) {
     if has_secret || others.is_empty() || sources.iter().any(set) {
         return report.ok("tools.earthdaily_variables", None, "the variables EDS_… are complete");
     }
-    let names = others.join(" and ");
-    let what = format!("{names} is set, but not EDS_SECRET");
-    report.warning(
-        "tools.earthdaily_variables",
-        None,
-        what,
-        format!("set EDS_SECRET too, or run: unset {}", others.join(" ")),
-    );
+    let what = format!("{} is set, but not EDS_SECRET", others.join(" and "));
+    let fix = format!("set EDS_SECRET too, or run: unset {}", others.join(" "));
+    report.warning("tools.earthdaily_variables", None, &what, &fix);
 }
 
 fn carbonmapper(entries: &[&Entry], report: &mut Report) {
@@ -178,11 +172,7 @@ fn carbonmapper(entries: &[&Entry], report: &mut Report) {
     if !set("CARBONMAPPER_PASSWORD") || email {
         return report.ok("tools.carbonmapper_variables", None, "the variables CARBONMAPPER_… are complete");
     }
+    let what = "CARBONMAPPER_PASSWORD is set, but not CARBONMAPPER_EMAIL";
     let fix = "set CARBONMAPPER_EMAIL, or `email` in [providers.carbonmapper]";
-    report.warning(
-        "tools.carbonmapper_variables",
-        None,
-        "CARBONMAPPER_PASSWORD is set, but not CARBONMAPPER_EMAIL",
-        fix,
-    );
+    report.warning("tools.carbonmapper_variables", None, what, fix);
 }

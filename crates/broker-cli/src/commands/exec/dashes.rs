@@ -1,6 +1,6 @@
 //! Explains the missing `--` in `broker exec PROVIDER COMMAND`.
 
-use broker::{Error, ErrorCode};
+use broker::Error;
 use clap::error::ErrorKind;
 
 use crate::format::word;
@@ -11,11 +11,11 @@ const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file",
 /// Returns the error for a command without `--`.
 pub(super) fn no_command() -> Error {
     let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
-        // The command gets its own line, which is never wrapped, so that users can copy the command.
+        // Only the first line of a hint is wrapped, and users copy the command from the second line.
         Some(corrected) => format!("put `--` before the command:\n  {corrected}"),
         None => "put the command after `--`: broker exec PROVIDER -- COMMAND".to_owned(),
     };
-    Error::new(ErrorCode::UsageInvalid, "no command after `--`").with_hint(hint)
+    Error::usage("no command after `--`").with_hint(hint)
 }
 
 /// Replaces clap's error about an unknown flag if the flag belongs to a command without `--`.
@@ -41,9 +41,7 @@ fn corrected(words: impl Iterator<Item = Option<String>>) -> Option<String> {
             _ if WITH_VALUE.contains(&word) => at += 1,
             "--file" | "--verbose" | "--quiet" | "-q" => {}
             _ if is_verbose && word.starts_with('-') => {}
-            _ if WITH_VALUE
-                .iter()
-                .any(|flag| word.strip_prefix(flag).is_some_and(|v| v.starts_with('='))) => {}
+            _ if word.split_once('=').is_some_and(|(flag, _)| WITH_VALUE.contains(&flag)) => {}
             _ if word.starts_with('-') => return None,
             _ => positionals.push(at),
         }

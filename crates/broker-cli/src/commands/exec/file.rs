@@ -38,7 +38,7 @@ pub(super) fn run(
 ) -> CommandResult {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        // The signal handlers are installed first, so that no signal leaves token files behind.
+        // The signal handlers come before the token files, because a signal without a handler would leave the files behind.
         let mut signals = Signals::listen(&[SignalKind::window_change()])?;
         let folder = Arc::new(Folder::make().map_err(|error| cannot_write(&error))?);
         let mut command = command;
@@ -66,10 +66,8 @@ pub(super) fn run(
         if let Some(Err(error)) = Arc::into_inner(folder).map(Folder::remove) {
             context.say(&format!("warning: cannot remove the token files: {error}"));
         }
-        status.map_err(|error| {
-            let error = Error::new(ErrorCode::Internal, "cannot wait for the command").with_source(error);
-            ExitError::from(error)
-        })
+        let failed = Error::new(ErrorCode::Internal, "cannot wait for the command");
+        status.map_err(|error| ExitError::from(failed.with_source(error)))
     });
     runtime.shutdown_background();
     end_as(ended?)
@@ -113,7 +111,7 @@ fn end_as(status: ExitStatus) -> CommandResult {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
         return if code == 0 { Ok(()) } else { Err(ExitError::Code(code, None)) };
     };
-    // The shell has no signal handlers, so the signal ends this process and its parent sees the signal.
+    // This process becomes a shell without signal handlers. The shell kills itself with the signal that ended the command.
     let script = "ulimit -c 0; kill -\"$1\" $$; exit $((128 + $1))";
     let _ = Command::new("/bin/sh").args(["-c", script, "sh", &signal.to_string()]).exec();
     Err(ExitError::Signal(u8::try_from(signal).unwrap_or_default()))
@@ -152,8 +150,7 @@ impl TokenFile {
         let provider = &self.token.provider;
         let token = self.broker.token(provider, &self.request).await?;
         if !token.secret().same_as(self.token.token.secret()) {
-            let line = plain(&token)?;
-            let written = self.folder.write(provider, line);
+            let written = self.folder.write(provider, plain(&token)?);
             written.map_err(|error| cannot_write(&error).for_provider(provider))?;
             self.token.token = token;
         }

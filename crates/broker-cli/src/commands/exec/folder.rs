@@ -10,10 +10,12 @@ use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use crate::commands::completions::absolute;
+
 const PREFIX: &str = "broker-exec-";
 
-/// A private folder, removed when dropped. This process locks the folder: a folder without a lock was left by a
-/// killed process.
+/// A private folder, removed when dropped. This process locks the folder. A folder without a lock belongs to a killed
+/// process.
 pub(super) struct Folder {
     folder: TempDir,
     _lock: File,
@@ -22,12 +24,10 @@ pub(super) struct Folder {
 impl Folder {
     /// Creates a folder in `XDG_RUNTIME_DIR`, or else in the system's temporary folder.
     pub(super) fn make() -> Result<Self> {
-        let session =
-            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-        if let Some(Ok(folder)) = session.as_deref().map(Self::make_in) {
+        if let Some(Ok(folder)) = absolute("XDG_RUNTIME_DIR").as_deref().map(Self::make_in) {
             return Ok(folder);
         }
-        // The path is absolute, because the command may change its working folder.
+        // The path is absolute, because the user's command may change the working folder.
         Self::make_in(&std::path::absolute(std::env::temp_dir())?)
     }
 
@@ -39,7 +39,7 @@ impl Folder {
             let folder = builder.prefix(PREFIX).permissions(permissions.clone()).tempdir_in(base)?;
             // The umask may have removed permissions from the new folder.
             let _ = std::fs::set_permissions(folder.path(), permissions);
-            // Before the folder is locked, another process may delete the folder as abandoned.
+            // Another process may delete the folder as abandoned until this process has locked the folder.
             let lock = match open(folder.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened?,
@@ -49,10 +49,8 @@ impl Folder {
                 return Ok(Self { folder, _lock: lock });
             }
         }
-        Err(Error::new(
-            ErrorKind::ResourceBusy,
-            "another process keeps removing the new folder for token files",
-        ))
+        let why = "another process keeps removing the new folder for token files";
+        Err(Error::new(ErrorKind::ResourceBusy, why))
     }
 
     pub(super) fn path_of(&self, name: &str) -> PathBuf {

@@ -1,5 +1,3 @@
-//! The command `broker exec`.
-
 mod dashes;
 mod file;
 mod folder;
@@ -61,7 +59,7 @@ fn replace_process(mut command: Command, tokens: &[ChildToken]) -> CommandResult
 fn command(providers: &[String], words: &[OsString]) -> CommandResult<Command> {
     let Some((program, arguments)) = words.split_first() else { return Err(no_command().into()) };
     if providers.iter().any(String::is_empty) {
-        return Err(Error::new(ErrorCode::UsageInvalid, "the name of a provider is missing")
+        return Err(Error::usage("the name of a provider is missing")
             .with_hint("separate names with one comma: broker exec earthscope,earthdaily -- COMMAND. To see all names, run: broker list")
             .into());
     }
@@ -75,21 +73,17 @@ fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>
     let named = providers.iter().map(|provider| broker.token_variable(provider));
     let variables = named.collect::<broker::Result<Vec<_>>>()?;
     if let Some(twice) = repeated(providers) {
-        return Err(
-            Error::new(ErrorCode::UsageInvalid, format!("the provider `{twice}` is named twice")).into()
-        );
+        return Err(Error::usage(format!("the provider `{twice}` is named twice")).into());
     }
-    match repeated(&variables) {
-        None => Ok(variables),
-        Some(twice) => {
-            Err(Error::new(ErrorCode::UsageInvalid, format!("two providers use the same variable: {twice}"))
-                .with_hint("set another variable for one of them in the configuration: env = \"NAME\"")
-                .into())
-        }
+    if let Some(twice) = repeated(&variables) {
+        return Err(Error::usage(format!("two providers use the same variable: {twice}"))
+            .with_hint("set another variable for one of them in the configuration: env = \"NAME\"")
+            .into());
     }
+    Ok(variables)
 }
 
-/// Returns the first name that repeats an earlier one.
+/// Returns the first name that occurs twice.
 fn repeated(names: &[String]) -> Option<&String> {
     names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
 }

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use broker::{Broker, TokenRequest};
+use broker::TokenRequest;
 use serde_json::json;
 
 use super::{input, provider_for, token};
 use crate::args::DockerOperation;
 use crate::commands::{CommandContext, CommandResult, answer};
-use crate::format::plain;
+use crate::format::{is_exact, plain};
 use crate::report::ExitError;
 
-/// The user name for registries that take a token as password. (With `<token>`, docker would send a refresh token.)
+/// The user name for registries that accept a token as password. The name `<token>` would mean a refresh token.
 const USERNAME: &str = "oauth2accesstoken";
 
 /// The message after which docker continues without a credential.
@@ -46,19 +46,15 @@ fn get(context: &CommandContext<'_>) -> CommandResult {
     answer(&format!("{credential}\n"))
 }
 
-/// Prints the hosts with a stored token. docker then requests each listed host's token, and stops if one fails.
+/// Prints the hosts of providers with a stored token. docker then requests the token of each host, and stops at an error.
 fn list(context: &CommandContext<'_>) -> CommandResult {
     let broker = context.setup().open()?;
     let mut hosts = BTreeMap::new();
     for name in broker.names() {
-        let exact = exact_hosts(&broker, &name).into_iter().map(|host| (host, USERNAME));
-        hosts.extend(exact);
+        if matches!(broker.stored(&name, &TokenRequest::new()), Ok(Some(_))) {
+            let exact = broker.hosts(&name).unwrap_or_default().into_iter().filter(|host| is_exact(host));
+            hosts.extend(exact.map(|host| (host, USERNAME)));
+        }
     }
     answer(&format!("{}\n", json!(hosts)))
-}
-
-fn exact_hosts(broker: &Broker, name: &str) -> Vec<String> {
-    let is_stored = matches!(broker.stored(name, &TokenRequest::new()), Ok(Some(_)));
-    let hosts = broker.hosts(name).ok().filter(|_| is_stored).unwrap_or_default();
-    hosts.into_iter().filter(|host| !host.starts_with("*.")).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use broker::{Broker, Secret, TokenRequest};
+use broker::{Secret, TokenRequest};
 
 use super::{input, provider_for, token};
 use crate::commands::{CommandContext, CommandResult, answer};
@@ -48,16 +48,13 @@ fn erase(context: &CommandContext<'_>, input: &Input<'_>, url: &str) -> CommandR
     let broker = context.setup().open()?;
     let Some(provider) = provider_for(context, &broker, url) else { return Ok(()) };
     let (request, rejected) = (TokenRequest::new(), Secret::new(rejected));
-    if is_stored(&broker, &provider, &request, &rejected) {
-        // A failure is ignored, because git's next request reports it.
+    if let Ok(Some(stored)) = broker.stored(&provider, &request)
+        && stored.secret().same_as(&rejected)
+    {
+        // A failure is ignored, because git's next request for a credential reports the same failure.
         let _ = run_async(&broker, broker.replace_rejected(&provider, &request, Some(rejected)));
     }
     Ok(())
-}
-
-fn is_stored(broker: &Broker, provider: &str, request: &TokenRequest, secret: &Secret) -> bool {
-    let stored = broker.stored(provider, request).ok().flatten();
-    stored.is_some_and(|stored| stored.secret().same_as(secret))
 }
 
 /// The attributes that git sends on standard input.
@@ -66,9 +63,8 @@ struct Input<'a>(&'a str);
 impl<'a> Input<'a> {
     fn values(&self, key: &str) -> impl Iterator<Item = &'a str> {
         let lines = self.0.lines().take_while(|line| !line.is_empty());
-        lines
-            .filter_map(move |line| line.split_once('=').filter(|(name, _)| *name == key))
-            .map(|(_, value)| value)
+        let attributes = lines.filter_map(|line| line.split_once('='));
+        attributes.filter(move |(name, _)| *name == key).map(|(_, value)| value)
     }
 
     fn value(&self, key: &str) -> Option<&'a str> {

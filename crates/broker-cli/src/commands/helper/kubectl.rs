@@ -1,6 +1,6 @@
-//! Kubernetes' credential plugin protocol: the request is in the environment, the answer is an `ExecCredential`.
+//! Kubernetes' credential plugin protocol: kubectl's request is in the environment, the answer is an `ExecCredential`.
 
-use broker::{Error, ErrorCode, Result, ServiceUrl, sanitize};
+use broker::{Broker, Error, ErrorCode, Result, ServiceUrl, sanitize};
 use serde::Deserialize;
 
 use super::{host_of, token};
@@ -33,14 +33,14 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     let request = request()?;
     let broker = context.broker(provider)?;
     if let Some(Cluster { server }) = &request.spec.cluster {
-        check(provider, server, |host| broker.offers_to(provider, host))?;
+        check(&broker, provider, server)?;
     }
     let token = token(&broker, provider)?;
     plain(&token)?;
     answer(&exec_credential(&token, &broker.header(provider)?, &request.api_version)?)
 }
 
-/// Reads the request from the environment. Without a request (a call by hand), uses the newest version.
+/// Reads kubectl's request from the environment. If a user starts the command, returns a request of the newest version.
 fn request() -> Result<Request> {
     let Some(text) = std::env::var_os(VARIABLE) else {
         return Ok(Request { api_version: VERSIONS[0].to_owned(), spec: Spec::default() });
@@ -58,18 +58,16 @@ fn request() -> Result<Request> {
 }
 
 /// Checks that the provider's token may be sent to the cluster's server.
-fn check(provider: &str, server: &str, offers: impl Fn(&str) -> Result<bool>) -> Result<()> {
-    let shown = sanitize(server);
+fn check(broker: &Broker, provider: &str, server: &str) -> Result<()> {
     let Some(host) = host_of(server) else {
+        let shown = sanitize(server);
         return Err(Error::usage(format!("the cluster's server `{shown}` is not an https URL")));
     };
-    if !offers(&host)? {
-        let error = Error::new(
-            ErrorCode::HostNotAllowed,
-            format!("the provider's tokens must not be sent to {host}"),
-        );
-        let hint = format!("if you trust this host, add it in [providers.{provider}]: hosts = [\"{host}\"]");
-        return Err(error.for_provider(provider).with_hint(hint));
+    if !broker.offers_to(provider, &host)? {
+        let why = format!("the provider's tokens must not be sent to {host}");
+        let hint =
+            format!("if you trust this host, add the host in [providers.{provider}]: hosts = [\"{host}\"]");
+        return Err(Error::new(ErrorCode::HostNotAllowed, why).for_provider(provider).with_hint(hint));
     }
     ServiceUrl::parse(server).map_err(|why| Error::usage(why).for_provider(provider))?;
     Ok(())

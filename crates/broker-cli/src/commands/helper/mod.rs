@@ -1,6 +1,5 @@
 //! `broker helper`: credentials for other programs, in their protocols.
 
-mod aws;
 mod cargo;
 mod docker;
 mod git;
@@ -8,21 +7,35 @@ mod kubectl;
 
 use std::io::Read;
 
-use broker::{Broker, Error, ErrorCode, ServiceUrl, Token, TokenRequest};
+use broker::{Broker, Derived, Error, ErrorCode, ServiceUrl, Token, TokenRequest};
 use zeroize::Zeroizing;
 
 use super::token::stored_or_new;
-use super::{CommandContext, CommandResult, MAX_SECRET};
+use super::{CommandContext, CommandResult, MAX_SECRET, answer};
 use crate::args::Helper;
+use crate::format::{aws, plain};
 
 pub(super) fn run(context: &CommandContext<'_>, helper: &Helper) -> CommandResult {
     match helper {
         Helper::Git { operation } => git::run(context, operation),
         Helper::Docker { operation } => docker::run(context, *operation),
         Helper::Cargo { .. } => cargo::run(context),
-        Helper::Aws { provider, role, param } => aws::run(context, provider, role, param),
+        Helper::Aws { provider, role, param } => aws_keys(context, provider, role, param),
         Helper::Kubectl { provider } => kubectl::run(context, provider),
     }
+}
+
+/// Prints AWS keys in the format of `credential_process`, like `broker token PROVIDER --format aws --role ROLE`.
+fn aws_keys(
+    context: &CommandContext<'_>,
+    provider: &str,
+    role: &str,
+    params: &[(String, String)],
+) -> CommandResult {
+    let request = TokenRequest::new().derived(Derived::aws(role, params.to_vec()));
+    let keys = stored_or_new(&context.broker(provider)?, provider, &request)?;
+    plain(&keys)?;
+    answer(&aws(&keys)?)
 }
 
 /// Returns a provider's token for a request without scopes or other options.
@@ -50,7 +63,7 @@ fn provider_for(context: &CommandContext<'_>, broker: &Broker, url: &str) -> Opt
     }
 }
 
-/// Returns the host of an http or https URL. `None` if programs could read different hosts in the URL.
+/// Returns the host of an http or https URL. Returns `None` for a URL in which programs could see different hosts.
 fn host_of(url: &str) -> Option<String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let ambiguous = |c: char| c.is_control() || c.is_whitespace() || c == '\\';

@@ -17,15 +17,19 @@ const TOKEN: &str = "CARBONMAPPER_TOKEN";
 pub(super) struct Found {
     pub(super) kind: &'static str,
     pub(super) place: String,
-    /// Whether the login or secret is in environment variables.
+    /// Whether the login or secret is in an environment variable of this process, not in a file.
     pub(super) in_env: bool,
-    /// The names of the file's fields or the environment variables with the login or secret.
+    /// The fields of the file, or the environment variables, that contain the login or secret.
     pub(super) has: Vec<&'static str>,
     pub(super) what: What,
 }
 
 impl Found {
-    /// Whether the file contains nothing else that a tool reads.
+    fn new(kind: &'static str, place: &str, has: Vec<&'static str>, what: What) -> Self {
+        Self { kind, place: sanitize(place), in_env: false, has, what }
+    }
+
+    /// Whether the file contains nothing besides the login or secret that a tool reads.
     pub(super) fn is_whole_file(&self) -> bool {
         match &self.what {
             What::EarthDaily(set) => set.section.is_none(),
@@ -42,7 +46,7 @@ pub(super) enum What {
         email: Option<String>,
         password: Secret,
     },
-    /// A profile of EarthScope's SDK. The broker uses the profile's file without copying it.
+    /// A profile of EarthScope's SDK. The broker uses the tokens in the profile's file, and copies nothing.
     Profile(String),
     RefreshToken(Secret),
     /// The reason why nothing can be imported.
@@ -51,11 +55,12 @@ pub(super) enum What {
 
 /// Returns all logins and secrets on this machine, in a fixed order.
 pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
-    let mut found: Vec<_> = EarthDailyCredentials::everywhere(env).into_iter().map(earthdaily).collect();
-    found.extend(profiles(env));
-    found.extend(legacy_tokens(env));
-    found.extend(of_variables(env));
-    found
+    let unusable = |why: String| {
+        Found::new("earthdaily", "a file that cannot be used", Vec::new(), What::Nothing(sanitize(&why)))
+    };
+    let sets = EarthDailyCredentials::everywhere(env).into_iter();
+    let found = sets.map(|set| set.map_or_else(unusable, earthdaily)).chain(profiles(env));
+    found.chain(legacy_tokens(env)).chain(of_variables(env)).collect()
 }
 
 /// Returns the logins and secrets in a file. Fails if the file has none.
@@ -70,24 +75,17 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     if let Some(tokens) = tokens(&text) {
         return Ok(vec![of_tokens(env.as_ref(), path, &tokens)]);
     }
-    let is_ini = begin.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
-    let found = if begin.starts_with('{') || is_ini.is_some_and(|line| line.starts_with('[')) {
-        one_of(
-            env.as_ref(),
-            path,
-            EarthDailyCredentials::in_text(&text, path)
-                .map_err(|why| wrong(ErrorCode::ConfigInvalid, why))?,
-        )?
+    let first_line = begin.lines().find(|line| !line.trim().is_empty() && !line.starts_with(['#', ';']));
+    let found = if begin.starts_with('{') || first_line.is_some_and(|line| line.starts_with('[')) {
+        let sets = EarthDailyCredentials::in_text(&text, path);
+        one_of(env.as_ref(), path, sets.map_err(|why| wrong(ErrorCode::ConfigInvalid, why))?)?
     } else {
         let file = EnvFile::read(path, env.clone())?;
         let has_own = |name: &str| file.file_of(name).is_some();
-        let earthdaily = EarthDailyCredentials::in_environment(&file)
-            .filter(|_| has_own("EDS_SECRET"))
-            .map(Ok)
-            .map(self::earthdaily);
-        let others =
-            of_variables(&file).into_iter().filter(|found| found.has.iter().any(|name| has_own(name)));
-        earthdaily.into_iter().chain(others).collect()
+        let set = EarthDailyCredentials::in_environment(&file).filter(|_| has_own("EDS_SECRET"));
+        let others = of_variables(&file).into_iter();
+        let others = others.filter(|found| found.has.iter().any(|name| has_own(name)));
+        set.map(earthdaily).into_iter().chain(others).collect()
     };
     if found.is_empty() {
         let names = "EDS_SECRET, CARBONMAPPER_PASSWORD or ES_OAUTH2__REFRESH_TOKEN";
@@ -97,7 +95,7 @@ pub(super) fn in_file(env: &Arc<dyn Env>, path: &Path) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// If a file has several sections, selects the one that `EDS_INI_PROFILE` names.
+/// Returns the login of an INI or JSON file. `EDS_INI_PROFILE` selects one of several sections.
 fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> Result<Vec<Found>> {
     let profile = env.var("EDS_INI_PROFILE").unwrap_or_else(|| "default".to_owned());
     if sets.len() > 1 && sets.iter().any(|set| set.section.as_ref() == Some(&profile)) {
@@ -108,30 +106,15 @@ fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> R
         let several = format!("{} has several accounts: {}", path.display(), names.join(", "));
         return Err(Error::usage(several).with_hint("choose one: EDS_INI_PROFILE=NAME broker import FILE"));
     }
-    Ok(sets.into_iter().map(Ok).map(earthdaily).collect())
+    Ok(sets.into_iter().map(earthdaily).collect())
 }
 
-fn earthdaily(set: std::result::Result<EarthDailyCredentials, String>) -> Found {
-    let kind = "earthdaily";
-    match set {
-        Ok(set) => {
-            let there = |name, value: &Option<String>| value.as_ref().map(|_| name);
-            let others = [
-                there("EDS_CLIENT_ID", &set.client_id),
-                there("EDS_AUTH_URL", &set.auth_url),
-                there("EDS_API_URL", &set.api_url),
-            ];
-            let has = ["EDS_SECRET"].into_iter().chain(others.into_iter().flatten()).collect();
-            Found { kind, place: sanitize(&set.place), in_env: false, has, what: What::EarthDaily(set) }
-        }
-        Err(why) => Found {
-            kind,
-            place: "a file that cannot be used".to_owned(),
-            in_env: false,
-            has: Vec::new(),
-            what: What::Nothing(sanitize(&why)),
-        },
-    }
+fn earthdaily(set: EarthDailyCredentials) -> Found {
+    let others =
+        [("EDS_CLIENT_ID", &set.client_id), ("EDS_AUTH_URL", &set.auth_url), ("EDS_API_URL", &set.api_url)];
+    let others = others.into_iter().filter_map(|(name, value)| value.is_some().then_some(name));
+    let has = ["EDS_SECRET"].into_iter().chain(others).collect();
+    Found::new("earthdaily", &set.place.clone(), has, What::EarthDaily(set))
 }
 
 /// Returns the profiles of EarthScope's SDK.
@@ -153,19 +136,12 @@ fn legacy_tokens(env: &dyn Env) -> Option<Found> {
 }
 
 fn in_tokens_file(env: &dyn Env, path: &Path) -> Found {
-    let read = env.read_secret(path);
-    match read.as_ref().ok().and_then(tokens) {
-        Some(tokens) => of_tokens(env, path, &tokens),
-        None => Found {
-            kind: "earthscope",
-            place: sanitize(&path.display().to_string()),
-            in_env: false,
-            has: Vec::new(),
-            what: What::Nothing(
-                read.map_or_else(|error| error.to_string(), |_| "the file has no token".to_owned()),
-            ),
-        },
-    }
+    let why = match env.read_secret(path).map(|text| tokens(&text)) {
+        Ok(Some(tokens)) => return of_tokens(env, path, &tokens),
+        Ok(None) => "the file has no token".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Found::new("earthscope", &path.display().to_string(), Vec::new(), What::Nothing(why))
 }
 
 /// Returns the tokens in a file of EarthScope's tools.
@@ -188,13 +164,7 @@ fn of_tokens(env: &dyn Env, path: &Path, object: &Map<String, Value>) -> Found {
                 .to_owned(),
         ),
     };
-    Found {
-        kind: "earthscope",
-        place: sanitize(&path.display().to_string()),
-        in_env: false,
-        has: has.collect(),
-        what,
-    }
+    Found::new("earthscope", &path.display().to_string(), has.collect(), what)
 }
 
 /// Returns the profile of a file `~/.earthscope/PROFILE/tokens.json`.
@@ -205,37 +175,26 @@ fn profile_of(env: &dyn Env, path: &Path) -> Option<String> {
     (!profile.is_empty() && !profile.contains('/')).then(|| profile.to_owned())
 }
 
-/// Returns other services' logins in environment variables.
+/// Returns the logins of EarthScope and Carbon Mapper in environment variables.
 fn of_variables(env: &dyn Env) -> Vec<Found> {
-    let from = |name: &str| {
+    let found = |kind, has: Vec<&'static str>, what| {
+        let name = has[has.len() - 1];
         let file = env.file_of(name).map(|path| path.display().to_string());
-        format!("{name} ({})", file.as_deref().unwrap_or("environment"))
+        let place = format!("{name} ({})", file.as_deref().unwrap_or("environment"));
+        Found { kind, place, in_env: file.is_none(), has, what }
     };
-    let refresh = env.var(REFRESH_TOKEN).map(|token| Found {
-        kind: "earthscope",
-        place: from(REFRESH_TOKEN),
-        in_env: env.file_of(REFRESH_TOKEN).is_none(),
-        has: vec![REFRESH_TOKEN],
-        what: What::RefreshToken(Secret::new(token.trim())),
-    });
+    let refresh = env
+        .var(REFRESH_TOKEN)
+        .map(|token| found("earthscope", vec![REFRESH_TOKEN], What::RefreshToken(Secret::new(token.trim()))));
     let password = env.var(PASSWORD).map(|password| {
         let email = env.var(EMAIL);
         let has = email.iter().map(|_| EMAIL).chain([PASSWORD]).collect();
         let password = Secret::new(password.trim_end_matches(['\r', '\n']));
-        Found {
-            kind: "carbonmapper",
-            place: from(PASSWORD),
-            in_env: env.file_of(PASSWORD).is_none(),
-            has,
-            what: What::CarbonMapper { email, password },
-        }
+        found("carbonmapper", has, What::CarbonMapper { email, password })
     });
-    let token = env.var(TOKEN).map(|_| Found {
-        kind: "carbonmapper",
-        place: from(TOKEN),
-        in_env: env.file_of(TOKEN).is_none(),
-        has: vec![TOKEN],
-        what: What::Nothing("the token is used without a login and cannot be renewed".to_owned()),
+    let token = env.var(TOKEN).map(|_| {
+        let why = "the token is used without a login and cannot be renewed".to_owned();
+        found("carbonmapper", vec![TOKEN], What::Nothing(why))
     });
     [refresh, password, token].into_iter().flatten().collect()
 }

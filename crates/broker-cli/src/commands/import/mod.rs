@@ -1,5 +1,3 @@
-//! The command `broker import`.
-
 mod found;
 mod insert;
 #[cfg(not(feature = "earthdaily"))]
@@ -21,7 +19,6 @@ use crate::format::{line, word};
 use found::Found;
 #[cfg(not(feature = "earthdaily"))]
 use no_earthdaily::EarthDailyCredentials;
-use take::Taken;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult {
     if args.name.is_some() && args.what.len() != 1 {
@@ -34,7 +31,7 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if args.what.is_empty() {
         return list(context, env.as_ref(), args.json);
     }
-    // All files are read before the first import, so that an invalid file changes nothing.
+    // All files are read before the first import. An invalid file then changes nothing.
     let (mut found, mut readable) = (Vec::new(), Vec::new());
     for what in &args.what {
         let selected = select(&env, what)?;
@@ -47,24 +44,21 @@ pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult 
     if args.name.is_some() && found.len() != 1 {
         return Err(Error::usage("`--as` names one provider, but this file has logins for several").into());
     }
-    let mut taken = Vec::new();
-    for found in &found {
-        taken.push(take::take(context, found, args.name.as_deref())?);
-    }
+    let taken = found.iter().map(|found| take::take(context, found, args.name.as_deref()));
+    let providers = taken.collect::<CommandResult<Vec<_>>>()?;
     for file in readable {
-        context
-            .say(&format!("{file} is no longer needed, and other users can read it; run: rm {}", word(file)));
+        let rm = format!("rm {}", word(file));
+        context.say(&format!("{file} is no longer needed, and other users can read it; run: {rm}"));
     }
-    for next in &taken {
-        context.say(&format!("next: broker token {}", next.provider));
+    for provider in &providers {
+        context.say(&format!("next: broker token {provider}"));
     }
     if !args.json {
         return Ok(());
     }
-    let object =
-        |taken: &Taken| json!({ "provider": taken.provider, "kind": taken.kind, "from": taken.from });
-    let taken: Vec<_> = taken.iter().map(object).collect();
-    answer(&line(&json!({ "version": 1, "imported": taken }))?)
+    let object = |(provider, found): (&String, &Found)| json!({ "provider": provider, "kind": found.kind, "from": found.place });
+    let imported: Vec<_> = providers.iter().zip(&found).map(object).collect();
+    answer(&line(&json!({ "version": 1, "imported": imported }))?)
 }
 
 fn number(what: &str) -> Option<usize> {

@@ -7,7 +7,7 @@ use broker::{Config, Env, Error, ErrorCode, Result, Secret, Setting, SystemEnv, 
 use super::insert::insert;
 use crate::commands::config_file::{cannot_write, check, lock, temporary, text_of, user_file};
 use crate::commands::{CommandContext, CommandResult};
-use crate::format::word;
+use crate::format::quoted_path;
 
 /// A configuration key and its value as TOML.
 type Line = (&'static str, String);
@@ -18,25 +18,22 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// Keys that belong to one secret, such as a URL. Their values must all come from the same source.
+    /// The keys of the secret and of the texts, such as a URL. An existing table must not have other values for these
+    /// keys.
     set: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(kind: &'static str, name: &'a str) -> Self {
-        let texts = if name == kind { Vec::new() } else { vec![("kind", kind)] };
-        Self { name, kind, secret: None, texts, set: Vec::new() }
-    }
-
-    pub(super) fn secret(mut self, key: &'static str, secret: &'a Secret) -> Self {
-        self.set.push(key);
-        Self { secret: Some((key, secret)), ..self }
-    }
-
-    pub(super) fn texts(mut self, texts: &[(&'static str, Option<&'a str>)]) -> Self {
-        self.set.extend(texts.iter().map(|(key, _)| *key));
-        self.texts.extend(texts.iter().filter_map(|(key, text)| Some((*key, (*text)?))));
-        self
+    pub(super) fn new(
+        kind: &'static str,
+        name: &'a str,
+        secret: Option<(&'static str, &'a Secret)>,
+        texts: &[(&'static str, Option<&'a str>)],
+    ) -> Self {
+        let set = secret.iter().map(|(key, _)| *key).chain(texts.iter().map(|(key, _)| *key)).collect();
+        let kind_text = (name != kind).then_some(("kind", kind));
+        let texts = texts.iter().filter_map(|(key, text)| Some((*key, (*text)?)));
+        Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), set }
     }
 
     /// Returns the table's keys and values as TOML.
@@ -50,8 +47,7 @@ impl<'a> Table<'a> {
     /// Adds the table to the user's configuration, and its secret to a file in the same folder. An existing table
     /// gets only its missing keys; a key with another value is an error.
     pub(super) fn add(&self, context: &CommandContext<'_>, from: &str) -> CommandResult {
-        let file = user_file(context)?;
-        let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let (file, folder) = user_file(context)?;
         let secret_file = folder.join("secrets").join(self.name);
         let lines = self.lines(&secret_file);
         let _lock = lock(&folder)?;
@@ -72,10 +68,10 @@ impl<'a> Table<'a> {
             let why = format!("cannot insert keys into {}, which was not changed", file.display());
             self.by_hand(ErrorCode::ConfigInvalid, &why, "", &lines, &secret_file)
         })?;
-        let new = temporary(&file, &after).map_err(|error| cannot_write(&file, error))?;
+        let new = temporary(&file, &after)?;
         check(&new, &file, self.name)?;
         for (what, url) in self.unusual_urls() {
-            context.say(&format!("{}: its {what} {}", self.name, sanitize(url)));
+            context.say(&format!("{}: the {what} {}", self.name, sanitize(url)));
         }
         if let Some((_, secret)) = self.secret {
             write_secret(&secret_file, secret, false)?;
@@ -91,12 +87,10 @@ impl<'a> Table<'a> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };
         let settings = config.settings(self.name)?;
-        let has = |(key, value): &Line| {
-            settings.iter().any(|setting| setting.key == *key && setting.value == *value)
-        };
+        let is_line = |setting: &Setting, (key, value): &Line| setting.key == *key && setting.value == *value;
+        let has = |line: &Line| settings.iter().any(|setting| is_line(setting, line));
         let is_other = |setting: &Setting| {
-            self.set.contains(&setting.key.as_str())
-                && !lines.iter().any(|(key, value)| setting.key == *key && setting.value == *value)
+            self.set.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
         };
         if existing.kind != self.kind || settings.iter().any(is_other) {
             let (name, origin) = (self.name, &existing.origin);
@@ -111,8 +105,8 @@ impl<'a> Table<'a> {
     fn by_hand(&self, code: ErrorCode, why: &str, other: &str, lines: &[Line], secret_file: &Path) -> Error {
         let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
         let secret = self.secret.map_or_else(String::new, |_| {
-            let word = |path: &Path| word(&path.display().to_string());
-            let (folder, file) = (word(secret_file.parent().unwrap_or(Path::new("/"))), word(secret_file));
+            let folder = quoted_path(secret_file.parent().unwrap_or(Path::new("/")));
+            let file = quoted_path(secret_file);
             format!(
                 "; for the secret, run (umask 077; mkdir -p {folder} && cat > {file}), paste it, and press Enter and \
                  Ctrl-D"
@@ -137,17 +131,16 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Writes a secret atomically to a private file. Another secret is replaced only with `replace`.
+/// Writes a secret atomically to a private file. A different secret in the file is replaced only with `replace`.
 fn write_secret(file: &Path, secret: &Secret, replace: bool) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     platform::make_folder(folder).map_err(|error| cannot_write(folder, error))?;
     let same = SystemEnv.read_secret(file).is_ok_and(|old| old.same_as(secret));
     if file.symlink_metadata().is_ok() && !replace && !same {
-        let error =
-            Error::new(ErrorCode::AlreadyExists, format!("{} exists with another secret", file.display()));
-        return Err(
-            error.with_hint("remove it if you do not need it, or name another provider with --as NAME")
-        );
+        let why = format!("{} exists with another secret", file.display());
+        return Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(
+            "remove the file if you do not need its secret, or name another provider with --as NAME",
+        ));
     }
     platform::write_private(file, secret.expose().as_bytes()).map_err(|error| cannot_write(file, error))
 }

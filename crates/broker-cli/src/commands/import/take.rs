@@ -2,20 +2,13 @@
 
 use broker::{Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize};
 
-use super::super::login::say_logged_in;
-use super::EarthDailyCredentials;
 use super::found::{Found, What};
 use super::table::{Table, quoted};
+use crate::commands::login::say_logged_in;
 use crate::commands::{CommandContext, CommandResult};
 use crate::run::run as run_async;
 
-pub(super) struct Taken {
-    pub(super) provider: String,
-    pub(super) kind: &'static str,
-    pub(super) from: String,
-}
-
-/// Whether a found login or secret is in use and can be imported, with a note for the list.
+/// What the list says about a login or secret: whether a provider uses it, whether it can be imported, and a note.
 pub(super) struct How {
     pub(super) used: bool,
     pub(super) importable: bool,
@@ -26,6 +19,7 @@ pub(super) fn how(config: &Config, found: &Found) -> How {
     let entry = config.entry(found.kind).ok();
     let sources = entry.map(|entry| entry.provider.sources()).unwrap_or_default();
     let is_source = sources.contains(&found.place);
+    // A login or secret that a provider uses already is not imported again.
     let once = |used: bool| (used, !used, None);
     let (used, importable, note) = match &found.what {
         What::EarthDaily(_) | What::CarbonMapper { .. } => once(sources.first() == Some(&found.place)),
@@ -40,18 +34,17 @@ pub(super) fn how(config: &Config, found: &Found) -> How {
     How { used, importable, note }
 }
 
-/// Returns where a provider reads its login, if `broker login` does not store the provider's login.
-fn set_login(config: &Config, name: &str) -> Option<String> {
-    let provider = config.entry(name).ok()?.provider;
-    let is_set = provider.issuer().flow != "device_code";
-    is_set.then(|| provider.sources().into_iter().next().unwrap_or_default())
-}
-
+/// Returns why a provider stores no login: its login or secret is in the configuration or a variable.
 fn other_login(config: &Config, name: &str) -> Option<String> {
-    set_login(config, name).map(|place| format!("{name} uses {place} and stores no other login"))
+    let provider = config.entry(name).ok()?.provider;
+    if provider.issuer().flow == "device_code" {
+        return None;
+    }
+    let place = provider.sources().into_iter().next().unwrap_or_default();
+    Some(format!("{name} uses {place} and stores no other login"))
 }
 
-/// Whether the built-in provider uses this refresh token of the environment. A service may accept it only once.
+/// Whether the built-in provider uses this refresh token of the environment. A service may accept the token only once.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
     let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
     found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
@@ -67,8 +60,9 @@ fn uses_profile(config: &Config, profile: &str) -> bool {
     })
 }
 
-pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&str>) -> CommandResult<Taken> {
-    let kind = found.kind;
+/// Imports a found login or secret, and returns the name of the provider that uses the import.
+pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&str>) -> CommandResult<String> {
+    let (kind, place) = (found.kind, &found.place);
     let name = match (&found.what, name) {
         (_, Some(name)) => name.to_owned(),
         (What::Profile(profile), None) if profile != "default" => format!("{kind}-{profile}"),
@@ -78,38 +72,37 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
         let error = Error::usage(format!("`{}` is not a valid provider name", sanitize(&name)));
         return Err(error.with_hint("choose a name with --as NAME: letters, digits, `-` and `_`").into());
     }
-    let table = Table::new(kind, &name);
+    let add = |secret, texts: &[_]| Table::new(kind, &name, secret, texts).add(context, place);
     match &found.what {
         What::EarthDaily(set) => {
-            table.secret("client_secret", &set.secret).texts(&keys_of(set)).add(context, &found.place)?;
+            let texts = [
+                ("auth_url", set.auth_url.as_deref()),
+                ("client_id", set.client_id.as_deref()),
+                ("api_url", set.api_url.as_deref()),
+            ];
+            add(Some(("client_secret", &set.secret)), &texts)?;
         }
         What::CarbonMapper { email, password } => {
-            table
-                .secret("password", password)
-                .texts(&[("email", email.as_deref())])
-                .add(context, &found.place)?;
+            add(Some(("password", password)), &[("email", email.as_deref())])?;
         }
         What::Profile(profile) if profile == "default" && name == kind => {
-            context.say(&format!(
-                "{name}: the broker already reads {}: there is nothing to import",
-                found.place
-            ));
+            context.say(&format!("{name}: the broker already reads {place}: there is nothing to import"));
         }
-        What::Profile(profile) => table.texts(&[("profile", Some(profile))]).add(context, &found.place)?,
+        What::Profile(profile) => add(None, &[("profile", Some(profile))])?,
         What::RefreshToken(token) => {
             let config = context.setup().config()?;
             refuse_spending(&config, found, &name)?;
             if !config.names().contains(&name) {
                 // The new provider gets its own profile, because another provider uses the default profile.
-                table.texts(&[("profile", Some(&name))]).add(context, &found.place)?;
+                add(None, &[("profile", Some(&name))])?;
             }
             log_in(context, &name, token)?;
         }
         What::Nothing(why) => {
-            return Err(Error::new(ErrorCode::ReadFailed, format!("{}: {why}", found.place)).into());
+            return Err(Error::new(ErrorCode::ReadFailed, format!("{place}: {why}")).into());
         }
     }
-    Ok(Taken { provider: name, kind, from: found.place.clone() })
+    Ok(name)
 }
 
 /// Fails if the provider would use up the refresh token without storing the new login.
@@ -118,22 +111,12 @@ fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
     if is_used_while_set(config, found) {
         let why =
             format!("{place} is used automatically while the variable is set: there is nothing to import");
-        return Err(
-            Error::new(ErrorCode::AlreadyExists, why).with_hint(format!("run: broker token {}", found.kind))
-        );
+        let hint = format!("run: broker token {}", found.kind);
+        return Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(hint));
     }
-    other_login(config, name).map_or(Ok(()), |other| {
-        let error = Error::new(ErrorCode::AlreadyExists, format!("{place}: {other}"));
-        Err(error.with_hint("remove that login or secret first, or name another provider with --as NAME"))
-    })
-}
-
-fn keys_of(set: &EarthDailyCredentials) -> [(&'static str, Option<&str>); 3] {
-    [
-        ("auth_url", set.auth_url.as_deref()),
-        ("client_id", set.client_id.as_deref()),
-        ("api_url", set.api_url.as_deref()),
-    ]
+    let Some(other) = other_login(config, name) else { return Ok(()) };
+    let error = Error::new(ErrorCode::AlreadyExists, format!("{place}: {other}"));
+    Err(error.with_hint("remove that login or secret first, or name another provider with --as NAME"))
 }
 
 fn log_in(context: &CommandContext<'_>, name: &str, token: &Secret) -> CommandResult {
