@@ -5,10 +5,10 @@
 use std::fmt::Write;
 
 use broker_e2e::{Run, Sandbox};
-use broker_testkit::{
-    CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault,
-};
+use broker_testkit::{EarthScopeOptions, Fault};
 use chrono::TimeDelta;
+
+use crate::stage::{carbonmapper, earthdaily, earthscope};
 
 /// Commands with their exit codes and output, as a terminal without colour shows them.
 #[derive(Default)]
@@ -43,11 +43,6 @@ fn without_changing_parts(text: &str) -> String {
         clean.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
     clean
-}
-
-fn imagery(service: &EarthDaily, secret: &str) -> Sandbox {
-    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\ntimeout = \"1s\"\n", service.auth_url());
-    Sandbox::new().with_config(&config).with_env("EDS_SECRET", secret)
 }
 
 #[test]
@@ -115,9 +110,9 @@ fn secrets_and_files() {
 fn services() {
     let mut transcript = Transcript::default();
     transcript.heading("Client credentials");
-    let service = EarthDaily::start(EarthDailyOptions::default());
-    transcript.run(&imagery(&service, "wrong-secret"), &["token", "earthdaily"]);
-    let sandbox = imagery(&service, "standin-api-token");
+    let (service, sandbox) = earthdaily("timeout = \"1s\"\n");
+    let wrong = Sandbox::new().with_config(&sandbox.config()).with_env("EDS_SECRET", "wrong-secret");
+    transcript.run(&wrong, &["token", "earthdaily"]);
     let faults = [
         ("a web page", Fault::Html(200)),
         ("HTTP 503", Fault::Status(503)),
@@ -135,9 +130,8 @@ fn services() {
     transcript.run(&sandbox, &["token", "earthdaily"]);
 
     transcript.heading("A password");
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let config = format!("[providers.carbonmapper]\nbase_url = \"{}\"\n", service.base_url());
-    let sandbox = Sandbox::new().with_config(&config).with_env("CARBONMAPPER_EMAIL", "ada@example.org");
+    let (service, sandbox) = carbonmapper("");
+    let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let login = ["login", "carbonmapper", "--password-stdin"];
     transcript.run_reading(&sandbox, &login, "wrong\n");
     transcript.run_reading(&sandbox, &login, "standin-password\n");
@@ -150,9 +144,7 @@ fn services() {
 #[test]
 fn a_refused_login() {
     let mut transcript = Transcript::default();
-    let service = EarthScope::start(EarthScopeOptions::default());
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
+    let (service, sandbox) = earthscope(EarthScopeOptions::default(), "");
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     transcript.run_reading(&sandbox, &login, "wrong\n");
     transcript.run_reading(&sandbox, &login, &service.issue_refresh_token());

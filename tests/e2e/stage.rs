@@ -82,12 +82,18 @@ pub(crate) fn concurrent_tokens(sandbox: &Sandbox, words: &[&str], processes: us
     all.into_iter().map(|child| finish(child).token()).collect()
 }
 
-/// Waits until the condition is true. Fails after 30 seconds.
+/// Waits until the condition is true. Fails after 30 seconds. `what` says what is true then.
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
+    until_within(Duration::from_secs(30), condition, what);
+}
+
+/// Waits until the condition is true. Fails after `limit`.
+#[track_caller]
+pub(crate) fn until_within(limit: Duration, condition: impl Fn() -> bool, what: &str) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(30), "in time: {what}");
+        assert!(began.elapsed() < limit, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
