@@ -2,22 +2,17 @@
 //! printed steps in a copy of the repository.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use broker_e2e::{Run, Sandbox, broker_binary, finish, spawn};
+use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{TokenService, TokenServiceOptions};
 
-use crate::stage::repository;
+use crate::stage::{repository, target_folder};
 use crate::writing::block;
 
 /// A provider name that is spelled differently as crate, module and type.
 const NAME: &str = "tide-gauge2";
-
-/// Returns a target folder for this test only.
-fn target() -> PathBuf {
-    broker_binary().ancestors().nth(2).expect("a target folder").to_owned()
-}
 
 /// Copies the repository. Keeps modification times, from which cargo decides which crates to rebuild.
 fn copy(to: &Path) {
@@ -77,7 +72,7 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
         }
     }
     cargo.args(words).arg("--offline").current_dir(scratch);
-    cargo.env("CARGO_TARGET_DIR", target().join("new-provider"));
+    cargo.env("CARGO_TARGET_DIR", target_folder().join("new-provider"));
     // Builds without debug information save time and disk space.
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     let output = cargo.output().expect("cargo");
@@ -100,7 +95,7 @@ fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run
 #[test]
 #[ignore = "takes minutes: builds a copy of the workspace"]
 fn new_provider_passes_the_suite_after_the_printed_steps() {
-    let scratch = target().join("new-provider/copy");
+    let scratch = target_folder().join("new-provider/copy");
     copy(&scratch);
     let sandbox = Sandbox::new();
     let into = scratch.join("crates");
@@ -124,7 +119,7 @@ fn new_provider_passes_the_suite_after_the_printed_steps() {
     let table = block("toml", "kind = \"my-service\"").replace("my-service", NAME);
     let service = TokenService::start(TokenServiceOptions::default());
     let sandbox = Sandbox::new().with_config(&table.replace("https://auth.example.org", service.url()));
-    let broker = target().join("new-provider/debug/broker");
+    let broker = target_folder().join("new-provider/debug/broker");
     let run = |words: &[&str], input: &str| reading(&sandbox, &broker, words, input);
     let listed = run(&["list"], "").ends(0).out;
     let line = listed.lines().find(|line| line.starts_with("station")).unwrap_or_default();

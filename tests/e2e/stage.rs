@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use broker_e2e::{Sandbox, Started, finish};
+use broker_e2e::{Sandbox, Started, broker_binary, finish};
 use broker_testkit::{
     CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
     Rotation, Server,
@@ -145,6 +145,11 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
 /// Returns the permission bits of a file or folder.
 pub(crate) fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).expect("a file or folder").permissions().mode() & 0o7777
+}
+
+/// Returns cargo's target folder.
+pub(crate) fn target_folder() -> &'static Path {
+    broker_binary().ancestors().nth(2).expect("a target folder")
 }
 
 /// Returns the root folder of this repository.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{Env, Secret, Setup};
 use broker_e2e::Sandbox;
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault};
+use broker_testkit::{CarbonMapper, Fault};
 
-use crate::stage::{earthscope, fast_polling, program, until, write_script};
+use crate::stage::{carbonmapper, earthscope, fast_polling, program, until, write_script};
 
 /// Configuration variables with a secret: literal, nested, mistyped, and of an unknown provider type.
 const SECRETS: [(&str, &str); 5] = [
@@ -33,10 +33,11 @@ fn env_dumper(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
     (program, seen)
 }
 
-fn with(mut sandbox: Sandbox, config: &str) -> Sandbox {
+/// Adds a provider to the configuration, and sets [`SECRETS`] and [`SETTINGS`].
+fn with_variables(mut sandbox: Sandbox) -> Sandbox {
     let lab = "[providers.lab]\nkind = \"login\"\n[providers.lab.login]\nurl = \"https://lab.example.org/\"\n\
                token = \"token\"\n[providers.lab.login.headers]\nx_key = \"y\"\n";
-    sandbox.write_config(&format!("{config}{lab}"));
+    sandbox.write_config(&format!("{}{lab}", sandbox.config()));
     for (name, value) in SECRETS.into_iter().chain(SETTINGS) {
         sandbox = sandbox.with_env(name, value);
     }
@@ -52,29 +53,25 @@ fn has_no_secret(seen: &PathBuf, has_settings: bool) {
     }
 }
 
-fn methane(service: &CarbonMapper, password: &str) -> String {
-    format!(
-        "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\npassword = {password}\n",
-        service.base_url()
-    )
+/// Starts a Carbon Mapper fake server, and a sandbox whose password is read from this source.
+fn methane(password: &str) -> (CarbonMapper, Sandbox) {
+    carbonmapper(&format!("email = \"ada@example.org\"\npassword = {password}\n"))
 }
 
 #[test]
 fn secret_command_does_not_inherit_other_secrets() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let sandbox = Sandbox::new();
-    let (program, seen) = env_dumper(&sandbox, "pass", "echo standin-password");
-    let sandbox = with(sandbox, &methane(&service, &format!("{{ command = [\"{}\"] }}", program.display())));
+    let (_service, sandbox) = methane("{ command = [\"sh\", \"-c\", \"~/pass\"] }");
+    let (_, seen) = env_dumper(&sandbox, "pass", "echo standin-password");
+    let sandbox = with_variables(sandbox);
     let _ = sandbox.broker(&["token", "carbonmapper"]).token();
     has_no_secret(&seen, true);
 }
 
 #[test]
 fn exec_passes_the_token_but_not_the_password() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let sandbox = Sandbox::new();
+    let (_service, sandbox) = methane("{ env = \"SECRET\" }");
     let (program, seen) = env_dumper(&sandbox, "work", "");
-    let sandbox = with(sandbox, &methane(&service, "{ env = \"SECRET\" }"))
+    let sandbox = with_variables(sandbox)
         .with_env("SECRET", "standin-password")
         .with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
     let program = program.to_str().expect("text");
@@ -92,10 +89,8 @@ fn exec_passes_the_token_but_not_the_password() {
 
 #[test]
 fn broker_run_by_exec_returns_the_same_stored_token() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let sandbox = Sandbox::new()
-        .with_config(&methane(&service, "{ env = \"NOT_SET\" }"))
-        .with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
+    let (_service, sandbox) = methane("{ env = \"NOT_SET\" }");
+    let sandbox = sandbox.with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
     let binary = broker_e2e::broker_binary().to_str().expect("text");
     let script = "test \"$(\"$0\" token carbonmapper)\" = \"$CARBONMAPPER_TOKEN\"";
     let _ = sandbox.broker(&["exec", "carbonmapper", "--", "sh", "-c", script, binary]).ends(0);
@@ -109,7 +104,7 @@ fn plugin_does_not_inherit_the_brokers_secret_variables() {
         "[providers.other]\nkind = \"exec\"\nspeaks = \"text\"\ncommand = [\"{}\"]\n",
         program.display()
     );
-    let sandbox = with(sandbox, &config);
+    let sandbox = with_variables(sandbox.with_config(&config));
     let _ = sandbox.broker(&["token", "other"]).token();
     has_no_secret(&seen, false);
 }
@@ -118,8 +113,7 @@ fn plugin_does_not_inherit_the_brokers_secret_variables() {
 fn browser_does_not_inherit_the_brokers_secret_variables() {
     let (service, sandbox) = earthscope(fast_polling(), "");
     let (program, seen) = env_dumper(&sandbox, "browser", "");
-    let config = sandbox.config();
-    let sandbox = with(sandbox, &config).with_env("DISPLAY", ":99");
+    let sandbox = with_variables(sandbox).with_env("DISPLAY", ":99");
     let sandbox = sandbox.with_env("BROWSER", program.to_str().expect("text"));
     let login = sandbox.start(&["login", "earthscope"]);
     until(|| seen.exists(), "a browser is opened");

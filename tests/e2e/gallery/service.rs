@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::form_urlencoded;
 
 /// Headers that the HTTP client adds to each request, which the tests do not compare.
@@ -75,15 +75,13 @@ impl Service {
     /// Compares names and values that are not part of a request, such as a program's output.
     pub(super) fn compare(&self, what: &str, wanted: &Value, sent: &BTreeMap<String, String>) {
         let mut state = self.state.lock().expect("a list");
-        let wanted = object(wanted).iter().map(|(name, value)| (name.clone(), text(value))).collect();
-        compare(&mut state, what, &wanted, sent);
+        compare(&mut state, what, &texts(wanted), sent);
     }
 
     /// Returns the text that the server received for a placeholder `<name>`. Returns any other text unchanged.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
-        let name = wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
-        name.map_or(wanted.to_owned(), |name| state.known[name].clone())
+        placeholder(wanted).map_or(wanted.to_owned(), |name| state.known[name].clone())
     }
 
     /// Fails if a listed request was not received, or if a received request differs from the list.
@@ -182,13 +180,8 @@ fn check(state: &mut State, expect: &Value, sent: &Sent) {
     if wanted != got {
         state.wrong.push(format!("expected {wanted}, got {got}"));
     }
-    let none = Value::Null;
-    let texts = |key: &str| -> BTreeMap<String, String> {
-        let values = object(expect.get(key).unwrap_or(&none));
-        values.iter().map(|(name, value)| (name.clone(), text(value))).collect()
-    };
-    compare(state, &format!("{url}: query"), &texts("query"), &sent.query);
-    let mut headers = texts("headers");
+    compare(state, &format!("{url}: query"), &texts(&expect["query"]), &sent.query);
+    let mut headers = texts(&expect["headers"]);
     if let Some(pair) = expect.get("basic") {
         let pair = format!("{}:{}", text(&pair[0]), text(&pair[1]));
         headers.insert("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair)));
@@ -198,7 +191,7 @@ fn check(state: &mut State, expect: &Value, sent: &Sent) {
     compare(state, &format!("{url}: headers"), &headers, &got);
     let kind = sent.headers.get("content-type").map(String::as_str);
     let right = if expect.get("form").is_some() {
-        compare(state, &format!("{url}: form"), &texts("form"), &fields(&sent.body));
+        compare(state, &format!("{url}: form"), &texts(&expect["form"]), &fields(&sent.body));
         kind == Some("application/x-www-form-urlencoded")
     } else if let Some(json) = expect.get("json") {
         let body: Value = serde_json::from_str(&sent.body).unwrap_or_default();
@@ -223,20 +216,27 @@ fn compare(
     }
     for (name, wanted) in wanted {
         let got = sent.get(name).cloned().unwrap_or_default();
-        let wanted = match wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
-            Some(hole) if !got.is_empty() => {
-                state.known.entry(hole.to_owned()).or_insert_with(|| got.clone()).clone()
+        let wanted = match placeholder(wanted) {
+            Some(name) if !got.is_empty() => {
+                state.known.entry(name.to_owned()).or_insert_with(|| got.clone())
             }
-            _ => wanted.clone(),
+            _ => wanted,
         };
-        if wanted != got {
-            state.wrong.push(format!("{what}: `{name}` is to be `{wanted}`, and is `{got}`"));
+        if *wanted != got {
+            state.wrong.push(format!("{what}: `{name}` must be `{wanted}`, but is `{got}`"));
         }
     }
 }
 
-fn object(value: &Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap_or_default()
+/// Returns the texts in a JSON object. `null` counts as an empty object.
+pub(super) fn texts(value: &Value) -> BTreeMap<String, String> {
+    let object = value.as_object().cloned().unwrap_or_default();
+    object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
+}
+
+/// Returns the name in a placeholder `<name>`.
+fn placeholder(text: &str) -> Option<&str> {
+    text.strip_prefix('<')?.strip_suffix('>')
 }
 
 fn text(value: &Value) -> String {
