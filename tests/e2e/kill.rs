@@ -6,7 +6,6 @@ mod random;
 mod signals;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -44,19 +43,6 @@ impl Case {
     }
 }
 
-/// The signal that stops a run, and when.
-struct Stop {
-    signal: Signal,
-    /// The time or system call at which the signal was sent, for failure messages.
-    at: String,
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", name(self.signal), self.at)
-    }
-}
-
 fn name(signal: Signal) -> &'static str {
     match signal {
         Signal::KILL => "KILL",
@@ -78,37 +64,13 @@ struct Before {
     token: Value,
 }
 
-/// Counts how far the stopped runs had come.
-#[derive(Default)]
-struct Tally(BTreeMap<&'static str, usize>);
-
-impl Tally {
-    fn count(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
-    }
-
-    fn of(&self, what: &str) -> usize {
-        self.0.get(what).copied().unwrap_or(0)
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for what in
-            ["stopped", "ended before", "before the request", "in the window", "saved", "lost and reported"]
-        {
-            write!(f, " {:>5} {what}", self.of(what))?;
-        }
-        Ok(())
-    }
-}
-
 /// A service and a sandbox with a login.
 struct Scene {
     case: Case,
     service: EarthScope,
     sandbox: Sandbox,
-    tally: Tally,
+    /// The number of stopped runs by how far each had come.
+    tally: BTreeMap<&'static str, usize>,
 }
 
 impl Scene {
@@ -116,7 +78,7 @@ impl Scene {
         let (rotation, refresh_grace) = (case.rotation, case.grace);
         let options = EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() };
         let (service, sandbox) = logged_in(options, "");
-        Self { case, service, sandbox, tally: Tally::default() }
+        Self { case, service, sandbox, tally: BTreeMap::new() }
     }
 
     /// Makes the stored token expire. The next call will renew the token.
@@ -130,11 +92,15 @@ impl Scene {
         }
     }
 
-    /// Runs the command again after a stopped run, and checks record and login.
-    fn check_after(&mut self, before: &Before, stop: &Stop, ended: &Output) {
-        let what = format!("{}, {stop}", self.case.name);
+    fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// Runs the command again after a stopped run, and checks record and login. `at` says when the signal was sent.
+    fn check_after(&mut self, before: &Before, signal: Signal, at: &str, ended: &Output) {
+        let what = format!("{}, {} {at}", self.case.name, name(signal));
         self.wait_for_service(before);
-        self.check_end(stop.signal, ended, &what);
+        self.check_end(signal, ended, &what);
         let left = self.complete_record(&what);
         let saved = token(&left) != before.token;
         for printed in String::from_utf8_lossy(&ended.stdout).lines() {
@@ -146,14 +112,14 @@ impl Scene {
         let spent = (self.service.refreshes() - before.refreshes).checked_sub(renewed);
         let spent = spent.unwrap_or_else(|| panic!("{what}: a token without a refresh: {next:?}"));
         assert!(spent <= 1, "{what}: asked {spent} times");
-        self.tally.count("stopped");
-        self.tally.count(match (saved, spent) {
+        self.count("stopped");
+        self.count(match (saved, spent) {
             (true, _) => "saved",
             (false, 0) => "before the request",
             (false, _) => "in the window",
         });
         // No client can keep a rotated login if it is killed before it saves the response.
-        let unavoidable = stop.signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
+        let unavoidable = signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
         if unavoidable && next.code == 3 {
             self.check_loss_is_reported(&next, &what);
         } else {
@@ -176,7 +142,7 @@ impl Scene {
     fn check_end(&mut self, signal: Signal, ended: &Output, what: &str) {
         let (number, status) = (signal.as_raw(), ended.status);
         if status.code() == Some(0) {
-            self.tally.count("ended before");
+            self.count("ended before");
             assert!(ended.stdout.ends_with(b"\n"), "{what}: exit 0 without a token: {ended:?}");
         } else if status.signal() == Some(number) {
             // Before the broker installs its signal handler, a signal may end the process. No request is sent by then.
@@ -215,7 +181,7 @@ impl Scene {
         let reported =
             next.err.contains("error[grant_refused]") && next.err.contains("broker login earthscope");
         assert!(reported, "{what}: the loss is not reported: {}", next.err);
-        self.tally.count("lost and reported");
+        self.count("lost and reported");
         log_in(&self.service, &self.sandbox);
     }
 
@@ -235,7 +201,7 @@ impl Scene {
     }
 
     fn print(&self, how: &str) {
-        say(&format!("{how:<16} {:<21}{}", self.case.name, self.tally));
+        say(&format!("{how:<16} {:<21} {:?}", self.case.name, self.tally));
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{TokenService, TokenServiceOptions};
 
-use crate::stage::{repository, target_folder};
+use crate::stage::{program, repository, target_folder};
 use crate::writing::block;
 
 /// A provider name that is spelled differently as crate, module and type.
@@ -83,10 +83,8 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
 
 /// Runs a newly built broker in a sandbox.
 fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run {
-    let template = sandbox.command(words);
-    let mut command = Command::new(broker);
-    command.args(template.get_args()).env_clear().current_dir(sandbox.home()).stdin(Stdio::piped());
-    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut command = program(sandbox, broker.to_str().expect("text"), words);
+    command.stdin(Stdio::piped());
     let mut child = spawn(command, words);
     child.stdin.take().expect("its stdin").write_all(input.as_bytes()).expect("it is read");
     finish(child)

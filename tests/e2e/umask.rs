@@ -150,7 +150,8 @@ fn lock_file_without_permissions_is_repaired() {
     let lock = sandbox.state().join("earthdaily.lock");
     sandbox.write(&lock, "");
     set_mode(&lock, 0o000);
-    let _ = Stage::new(sandbox, "022").run(&["token", "earthdaily"]);
+    let stage = Stage::new(sandbox, "022");
+    let _ = stage.run(&["token", "earthdaily"]);
     assert_eq!(mode(&lock), 0o600);
 }
 

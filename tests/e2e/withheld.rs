@@ -1,13 +1,12 @@
 //! Tests that child processes do not inherit environment variables with secrets.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use broker::{Env, Secret, Setup};
+use broker::Setup;
 use broker_e2e::Sandbox;
-use broker_testkit::{CarbonMapper, Fault};
+use broker_testkit::{CarbonMapper, Fault, TestEnv};
 
 use crate::stage::{carbonmapper, earthscope, fast_polling, program, until, write_script};
 
@@ -140,47 +139,16 @@ fn login_opens_browser_after_broker_file_was_removed() {
     let _ = broker_e2e::finish(login).ends(0);
 }
 
-/// The environment of a program that embeds the broker and withholds one variable from child processes.
-struct Embedding;
-
-#[async_trait]
-impl Env for Embedding {
-    fn var(&self, _name: &str) -> Option<String> {
-        None
-    }
-
-    fn vars(&self, _prefix: &str) -> Vec<(String, String)> {
-        vec![("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET".to_owned(), "secret".to_owned())]
-    }
-
-    fn withheld(&self) -> Vec<String> {
-        vec!["OWN_SECRET".to_owned()]
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn host_name(&self) -> String {
-        "host".to_owned()
-    }
-
-    fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        std::fs::read_to_string(path).map(Secret::new)
-    }
-
-    async fn run_secret(&self, _command: &[String], _without: &[String]) -> std::io::Result<Secret> {
-        Err(std::io::ErrorKind::Unsupported.into())
-    }
-}
-
 #[test]
 fn variables_withheld_by_embedding_program_stay_withheld() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("EDS.env");
     sandbox.write(&file, "EDS_SECRET=secret\n");
+    // The environment of a program that embeds the broker, and keeps one variable from child processes.
+    let variable = "BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET";
+    let env = Arc::new(TestEnv::default().with(variable, "secret").withholding("OWN_SECRET"));
     for setup in [Setup::new(), Setup::new().env_file(&file)] {
-        let config = setup.env(Arc::new(Embedding)).config().expect("a configuration");
-        assert_eq!(config.withheld(), ["BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "OWN_SECRET"]);
+        let config = setup.env(env.clone()).config().expect("a configuration");
+        assert_eq!(config.withheld(), [variable, "OWN_SECRET"]);
     }
 }

@@ -7,7 +7,7 @@ use broker_testkit::Fault;
 use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN};
+use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, TOKEN};
 
 /// The number of stopped runs for each rotation of refresh tokens. CI sets `BROKER_E2E_FULL` for more runs.
 fn stops() -> usize {
@@ -54,13 +54,15 @@ fn stop_at_random(case: Case) {
         }
         let ended = stop_after(&scene, wait, signal);
         scene.service.clear_faults();
-        let stop = Stop { signal, at: format!("after {wait:?} of {longest:?} (stop {nth}, seed {seed})") };
-        scene.check_after(&before, &stop, &ended);
+        let at = format!("after {wait:?} of {longest:?} (stop {nth}, seed {seed})");
+        scene.check_after(&before, signal, &at, &ended);
     }
     let _ = scene.expire();
     let _ = scene.sandbox.broker(&TOKEN).token();
     scene.print("at random");
-    assert!(scene.tally.of("before the request") > 0 && scene.tally.of("saved") > 0, "{}", scene.tally);
+    for what in ["before the request", "saved"] {
+        assert!(scene.tally.contains_key(what), "no run was stopped there: {what}: {:?}", scene.tally);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+pub use ours::ours;
 use tokio::runtime::Runtime;
 
 /// A token cache under measurement, which stores two tokens.
@@ -31,11 +32,6 @@ pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     #[cfg(feature = "peers")]
     all.extend([aws::contender(runtime), azure::contender(), google::contender(runtime)]);
     all
-}
-
-/// Returns the broker's cache once for each way to call the broker.
-pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
-    ours::contenders(runtime)
 }
 
 fn repeat<T>(calls: u32, mut get: impl FnMut() -> T) {
