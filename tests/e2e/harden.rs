@@ -36,7 +36,6 @@ fn stage() -> (User, EarthDaily, Sandbox) {
     (user, service, sandbox)
 }
 
-/// Returns whether `user` can open the file.
 fn reads(user: &User, path: &str) -> bool {
     let mut command = Command::new("sh");
     command.args(["-c", "exec < \"$0\"", path]).stderr(Stdio::null());

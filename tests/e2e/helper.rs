@@ -25,7 +25,6 @@ fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
     (service, with_path(sandbox, &programs))
 }
 
-/// Fails if a program is not installed.
 #[track_caller]
 fn need(name: &str) {
     let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output().expect("a shell");

@@ -23,7 +23,7 @@ fn configuration_file_that_is_an_idle_pipe_is_refused() {
         let child = spawn(sandbox.command_under(&["timeout", "60"], words), words);
         let _ = finish(child).ends(5).fails_with("config_unreadable");
     }
-    // The broker reads a pipe with a writer like a file.
+    // If another process writes to the pipe, the broker reads the configuration from the pipe.
     let file = sandbox.home().join("piped.toml");
     sandbox.write(&file, &config);
     let script = "cat \"$1\" | \"$0\" --config /dev/stdin token earthdaily";
@@ -77,7 +77,7 @@ fn fallback_folder_owned_by_another_user_is_not_used() {
         block_state(&sandbox);
         let run = finish(child).ends(0).says("WARNING");
         assert_eq!(std::fs::read_dir(runtime.join("broker")).expect("a folder").count(), 0, "{mode:o}");
-        // The broker uses the next possible fallback folder, which must be private.
+        // The message names the fallback file that the broker wrote in another folder.
         let mut words = run.err.split([' ', '\n']).map(|word| word.trim_end_matches([':', ';', ',', '.']));
         let fallback = words.find(|word| word.starts_with('/') && word.contains("/earthscope-"));
         std::fs::remove_file(fallback.expect("a path")).expect("the fallback file");

@@ -165,7 +165,7 @@ fn import_refuses_refresh_token_that_environment_provides() {
     for words in [&["import", "1"][..], &["import", "1", "--as", "lab"]] {
         let _ = sandbox.broker(words).ends(1).fails_with("already_exists");
     }
-    // While the variable provides the login, `import` also refuses another refresh token, and sends neither of them.
+    // While an environment variable provides the login, `import` refuses other refresh tokens and sends no request.
     let other = service.issue_refresh_token();
     let path = file(&sandbox, "sso_tokens.json", &format!("{{\"refresh_token\": \"{other}\"}}"));
     let _ = sandbox.broker(&["import", &path]).ends(1).fails_with("already_exists");
@@ -183,7 +183,7 @@ fn import_lists_and_uses_the_older_earthscope_clis_login() {
     assert!(listed["used"] == true && listed["importable"] == true, "{listed}");
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
-    // The new login file is now the first in the list, and the older tool's file the second.
+    // `import` now lists the new login file first, and the older tool's file second.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 

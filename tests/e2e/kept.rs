@@ -175,7 +175,7 @@ fn process_stopped_longer_than_its_timeout_reads_response() {
     service.fault("token", Fault::Delay(Duration::from_millis(100)));
     let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
     signal(&child, "STOP");
-    // This call takes 800 ms, longer than the stopped process's `timeout`. Batch systems may stop processes that long.
+    // Batch systems stop processes for long. This call takes 800 ms, and the stopped process has a `timeout` of 400 ms.
     let _ = other.broker(&["token", "earthdaily"]).ends(4).fails_with("timeout");
     signal(&child, "CONT");
     let token = finish(child).token();

@@ -113,7 +113,6 @@ impl Desktop {
         self.call_keyring("SearchItems", "dict:string:string:service,broker").matches(COLLECTION).count()
     }
 
-    /// Configures `store = "file"` and runs `broker store migrate`.
     fn migrate_to_file(&self) -> Run {
         let words = ["store", "migrate"];
         let mut command = self.sandbox.command(&words);

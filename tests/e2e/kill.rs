@@ -52,7 +52,6 @@ fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// Returns the access token in a record.
 fn token(record: &Value) -> Value {
     record["tokens"][""]["secret"].clone()
 }
@@ -69,7 +68,7 @@ struct Scene {
     case: Case,
     service: EarthScope,
     sandbox: Sandbox,
-    /// The number of stopped runs by how far each had come.
+    /// Counts of stopped runs. The key says how far a run had come, such as `saved`.
     tally: BTreeMap<&'static str, usize>,
 }
 

@@ -46,7 +46,7 @@ fn without_changing_parts(text: &str) -> String {
 }
 
 #[test]
-fn usage_and_configuration() {
+fn messages_about_wrong_usage_match_the_snapshot() {
     let mut transcript = Transcript::default();
     let sandbox = Sandbox::new();
     transcript.heading("Nothing is configured");
@@ -92,7 +92,7 @@ fn usage_and_configuration() {
 }
 
 #[test]
-fn secrets_and_files() {
+fn messages_about_missing_secrets_match_the_snapshot() {
     let mut transcript = Transcript::default();
     for secret in ["{ enviroment = \"NOPE\" }", "{ env = \"NOPE\" }", "{ file = \"/nonexistent/secret\" }"] {
         transcript.heading(&format!("client_secret = {secret}"));
@@ -107,7 +107,7 @@ fn secrets_and_files() {
 }
 
 #[test]
-fn services() {
+fn messages_about_service_faults_match_the_snapshot() {
     let mut transcript = Transcript::default();
     transcript.heading("Client credentials");
     let (service, sandbox) = earthdaily("timeout = \"1s\"\n");
@@ -142,7 +142,7 @@ fn services() {
 }
 
 #[test]
-fn a_refused_login() {
+fn messages_after_a_refused_login_match_the_snapshot() {
     let mut transcript = Transcript::default();
     let (service, sandbox) = earthscope(EarthScopeOptions::default(), "");
     let login = ["login", "earthscope", "--refresh-token-stdin"];

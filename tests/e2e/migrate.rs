@@ -17,7 +17,7 @@ use crate::strace::{self, Call};
 const MIGRATE: [&str; 2] = ["store", "migrate"];
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 
-/// Migrates the store to `there` (a value of `BROKER_STORE`) with a fault, and then to `back`, once per system call.
+/// For each system call of `store migrate`, migrates to the format `there` with a fault at the call, and back.
 fn at_each_call(
     mut sandbox: Sandbox,
     there: &str,

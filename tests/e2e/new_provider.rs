@@ -39,7 +39,7 @@ fn copy(to: &Path) {
     }
 }
 
-/// Follows the steps that `new-provider` prints. Each names a file, a line, and the lines to add below that line.
+/// Follows the steps that `new-provider` prints. Each step names a file, a line, and the lines to add below that line.
 fn follow(output: &str, root: &Path) -> usize {
     let mut followed = 0;
     for part in output.split("\n\n") {

@@ -34,7 +34,7 @@ impl SmallDisk {
 
     fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
-        // Writes until the disk is full, when the copy fails.
+        // The copy fails when the disk is full.
         let _ = std::io::copy(&mut std::io::repeat(b'x'), &mut std::fs::File::create(&path).expect("a file"));
         path
     }
@@ -79,7 +79,7 @@ fn full_or_read_only_disk_is_reported_before_requests() {
     assert_eq!((service.refreshes(), service.reuse_events()), (2, 0));
 }
 
-/// Runs the broker under strace, which changes results of system calls. With paths in `of`, only calls for these paths.
+/// Runs the broker under strace, which changes results of system calls. A non-empty `of` selects calls by path.
 fn under_strace(sandbox: &Sandbox, inject: &[&str], of: &[PathBuf], words: &[&str]) -> Run {
     let injections: Vec<_> = inject.iter().map(|each| format!("inject={each}")).collect();
     let mut strace = vec!["strace", "-f", "-qq", "-o", "/dev/null"];

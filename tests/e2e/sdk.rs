@@ -24,7 +24,7 @@ fn seismic(rotation: Rotation) -> (EarthScope, Sandbox) {
     (service, sandbox)
 }
 
-/// Starts an EarthScope fake server, and a sandbox with a login of EarthScope's tools: their file has a refresh token.
+/// Starts an EarthScope fake server, and a sandbox with a login file that EarthScope's tools could have written.
 fn seismic_with_login(rotation: Rotation) -> (EarthScope, Sandbox) {
     let (service, sandbox) = seismic(rotation);
     write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));

@@ -70,7 +70,7 @@ fn config_show_redacts_values_of_configured_requests() {
 }
 
 #[test]
-fn error_does_not_show_the_value_of_an_invalid_param_flag() {
+fn config_error_does_not_show_the_value_of_a_params_key() {
     let config = "[providers.m]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"me\"\n\
         token_url = \"https://lab.example.org/token\"\nclient_secret = { env = \"S\" }\nparams = { client_secret = \"KANARIE-x\" }\n";
     let run = Sandbox::new().with_config(config).broker(&["config", "check"]).ends(5);

@@ -32,7 +32,7 @@ pub(crate) fn earthdaily(config: &str) -> (EarthDaily, Sandbox) {
     (service, sandbox)
 }
 
-/// Starts a Carbon Mapper fake server, and a sandbox configured for the server. `config` adds lines to the configuration.
+/// Starts a Carbon Mapper fake server, and a sandbox with its URL. `config` adds lines to the configuration.
 pub(crate) fn carbonmapper(config: &str) -> (CarbonMapper, Sandbox) {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     let config = format!("[providers.carbonmapper]\nbase_url = \"{}\"\n{config}", service.base_url());
@@ -82,13 +82,13 @@ pub(crate) fn concurrent_tokens(sandbox: &Sandbox, words: &[&str], processes: us
     all.into_iter().map(|child| finish(child).token()).collect()
 }
 
-/// Waits until the condition is true. Fails after 30 seconds. `what` says what is true then.
+/// Waits until a condition is true, which `what` describes. Fails after 30 seconds.
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
     until_within(Duration::from_secs(30), condition, what);
 }
 
-/// Waits until the condition is true. Fails after `limit`.
+/// Waits until a condition is true, which `what` describes. Fails after `limit`.
 #[track_caller]
 pub(crate) fn until_within(limit: Duration, condition: impl Fn() -> bool, what: &str) {
     let began = Instant::now();
@@ -104,7 +104,6 @@ pub(crate) fn block_state(sandbox: &Sandbox) {
     std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
 }
 
-/// Undoes [`block_state`].
 pub(crate) fn unblock_state(sandbox: &Sandbox) {
     std::fs::remove_file(sandbox.state()).expect("the file is removed");
     std::fs::rename(sandbox.state().with_extension("away"), sandbox.state()).expect("the folder is back");
@@ -126,7 +125,6 @@ pub(crate) fn program(sandbox: &Sandbox, name: &str, words: &[&str]) -> Command 
     command
 }
 
-/// Writes an executable script.
 pub(crate) fn write_script(sandbox: &Sandbox, path: &Path, script: &str) {
     sandbox.write(path, script);
     set_mode(path, 0o755);
@@ -142,17 +140,14 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// Returns the permission bits of a file or folder.
 pub(crate) fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).expect("a file or folder").permissions().mode() & 0o7777
 }
 
-/// Returns cargo's target folder.
 pub(crate) fn target_folder() -> &'static Path {
     broker_binary().ancestors().nth(2).expect("a target folder")
 }
 
-/// Returns the root folder of this repository.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository")
 }

@@ -45,7 +45,6 @@ impl Screen {
         }
     }
 
-    /// Returns all output so far.
     pub(crate) fn seen(&self) -> &str {
         &self.seen
     }
@@ -119,7 +118,7 @@ fn approving() -> (EarthScope, Sandbox) {
 fn screen(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> String {
     let (code, seen) = Screen::sized(sandbox, columns, rows, words).ends();
     assert_eq!(code, Some(0), "{seen}");
-    // The output without the log lines that `BROKER_E2E_VVV` adds.
+    // Removes the log lines that `BROKER_E2E_VVV` adds.
     seen.replace('\r', "").split_inclusive('\n').filter(|line| !is_log(line)).collect()
 }
 

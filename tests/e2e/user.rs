@@ -21,7 +21,6 @@ impl User {
         user
     }
 
-    /// Returns whether the commands and the test run as different users.
     pub(crate) fn is_another(&self) -> bool {
         self.0.is_some()
     }

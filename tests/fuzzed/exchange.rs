@@ -149,7 +149,7 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Only these two providers send the secret in every request.
+        // Only the providers `machine` and `earthdaily` send the secret in every request.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
         assert_eq!(words, sanitize(words), "control characters in a message");

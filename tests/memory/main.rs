@@ -31,7 +31,7 @@ const CANARIES: [Canary; 2] =
     [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
 
 impl Canary {
-    /// Replaces a text in a file with the secret. Another process joins the two pieces, because this one must not.
+    /// Replaces a text in a file with the secret. Another process joins the pieces, because the test process must not.
     fn write(&self, file: &Path, instead_of: &str) {
         let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
         let mut sh = Command::new("sh");
@@ -43,7 +43,7 @@ impl Canary {
     fn hits(&self) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let memory = File::open("/proc/self/mem").expect("memory");
-        // The search must skip `chunk`, which contains copies of the memory it has read.
+        // The search must skip `chunk`, which contains copies of the memory that the search has read.
         let mut chunk = vec![0; 1 << 20];
         let own = chunk.as_ptr().addr() as u64;
         let mut hits = 0;

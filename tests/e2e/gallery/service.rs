@@ -58,7 +58,6 @@ impl Service {
         toml.split_inclusive('\n').map(line).collect()
     }
 
-    /// Replaces the host in a URL with this server.
     pub(super) fn url(&self, url: &str) -> String {
         url.replace("https://", &format!("{}/", self.base))
     }
@@ -67,7 +66,6 @@ impl Service {
         &self.base
     }
 
-    /// Adds requests to the list of expected ones.
     pub(super) fn expect(&self, requests: &[Value]) {
         self.state.lock().expect("a list").expected.extend(requests.iter().cloned());
     }

@@ -38,7 +38,6 @@ impl Place {
         Self { host, seen }
     }
 
-    /// Returns the received values of `Authorization`, in order.
     pub(super) fn authorizations(&self) -> Vec<String> {
         self.seen.lock().expect("a list").iter().map(|(_, authorization)| authorization.clone()).collect()
     }

@@ -12,11 +12,11 @@ use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, TOKEN, name};
 /// The maximum number of system calls between the response and the rename that saves the new login.
 const MOST_CALLS: usize = 10;
 
-/// System calls with an effect outside the process. To save time, most rotation cases stop only at these calls.
+/// System calls with an effect outside the process. To save time, most tests stop the broker only at these calls.
 const EXTERNAL: &str = "close connect fdatasync flock fsync ftruncate openat pwrite64 read recvfrom renameat sendto \
                         unlink write writev";
 
-/// The system calls of an exchange, from the call that takes the lock.
+/// The system calls of a token exchange, beginning with the call that takes the lock.
 struct Path {
     calls: Vec<Call>,
     /// The number of calls between the response and the rename that saves the new login.

@@ -24,7 +24,7 @@ fn repeated_signals_during_a_renewal_lose_no_login() {
             }
         }
         let run = finish(child);
-        // The exit code may name any of the signals, because a second may arrive before the first is handled.
+        // The exit code may name any of the signals, because a second signal may arrive before the first is handled.
         assert!(signals.iter().any(|signal| run.code == 128 + signal.as_raw()), "{run:?}");
         assert_ne!(token(&scene.complete_record("repeated signals")), before.token, "saved");
         assert_eq!(scene.service.refreshes(), before.refreshes + 1);

@@ -28,12 +28,10 @@ impl Page {
         self.body.contains(text)
     }
 
-    /// Returns the target of a redirect.
     pub(crate) fn location(&self) -> Option<String> {
         self.headers("location").next().map(|to| self.absolute(to))
     }
 
-    /// Returns the target of the link with this text.
     fn link(&self, text: &str) -> String {
         let before = self.body.split(&format!("\">{text}</a>")).next().filter(|part| *part != self.body);
         let before = before.unwrap_or_else(|| panic!("no link `{text}` on {self:?}"));

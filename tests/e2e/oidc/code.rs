@@ -34,7 +34,6 @@ pub(super) fn sign_in(browser: &mut Browser, url: &str) -> Page {
     browser.submit(&consent, &[])
 }
 
-/// Runs `broker login` with a browser on this machine.
 pub(super) fn log_in(sandbox: &Sandbox) -> Run {
     let login = Login::begin(sandbox, &["login", "sea"]);
     let page = sign_in(&mut Browser::default(), &login.url);
@@ -42,7 +41,6 @@ pub(super) fn log_in(sandbox: &Sandbox) -> Run {
     login.end()
 }
 
-/// Returns the redirect URI and the `state` of an authorization request.
 fn redirect_of(url: &str) -> (String, String) {
     let param = |name: &str| {
         let rest = url.split_once(&format!("&{name}=")).unwrap_or_else(|| panic!("no {name} in {url}")).1;
@@ -73,7 +71,7 @@ fn invalid_callback_requests_do_not_end_the_login() {
     let (service, sandbox) = code_flow();
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let (redirect, state) = redirect_of(&login.url);
-    // Browsers open connections in advance and request icons. Neither may end the login.
+    // Browsers open connections in advance and request icons. Such connections must not end the login.
     let _silent = TcpStream::connect(host(&redirect)).expect("a listener");
     assert_eq!(browser::get(&format!("http://{}/favicon.ico", host(&redirect))).status, 404);
     assert_eq!(browser::get(&format!("{redirect}?code=forged&state=forged")).status, 400);

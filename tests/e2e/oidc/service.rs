@@ -54,7 +54,6 @@ pub(crate) struct Counts {
 }
 
 impl Service {
-    /// Starts the server. Panics if node or npm is missing.
     pub(crate) fn start(options: &Options) -> Self {
         let Options { rotate, interval, secret, key } = options;
         let options = json!({ "rotate": rotate, "interval": interval, "secret": secret, "key": key });
@@ -175,7 +174,6 @@ impl Login {
         }
     }
 
-    /// Waits until the broker exits.
     pub(crate) fn end(self) -> Run {
         let Self { child, lines, mut err, .. } = self;
         for line in lines {

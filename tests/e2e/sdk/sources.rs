@@ -76,7 +76,7 @@ fn sdk_profile_has_its_own_login_file_and_settings() {
     assert_eq!(sources["providers"][0]["sources"][0], path.display().to_string());
 }
 
-/// An attacker may set environment variables. A domain from there must not get a login whose issuer is unknown.
+/// An attacker may set environment variables. A domain from such a variable must not get a login of unknown issuer.
 #[test]
 fn domain_in_environment_gets_no_login_of_a_login_file() {
     let (evil, _) = seismic(Rotation::Rotate);

@@ -18,14 +18,12 @@ use tokio::runtime::Runtime;
 
 /// A token cache under measurement, which stores two tokens.
 pub trait Contender: Sync {
-    /// Returns the cache's name for the result table.
     fn name(&self) -> &'static str;
 
     /// Gets one of the two tokens `calls` times.
     fn get(&self, token: usize, calls: u32);
 }
 
-/// Returns all caches, the broker first.
 pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     let mut all = ours(runtime);
     all.extend(bare::contenders());
