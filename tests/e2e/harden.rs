@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use broker_e2e::{Sandbox, broker_binary, finish, spawn};
+use broker_e2e::{Sandbox, finish, spawn};
 use broker_testkit::{EarthDaily, Fault};
 
 use crate::stage::{earthdaily, program};
@@ -31,7 +31,6 @@ fn dumping(sandbox: &Sandbox, limit: &str, words: &[&str]) -> Command {
 
 fn stage() -> (User, EarthDaily, Sandbox) {
     let (service, sandbox) = earthdaily("");
-    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy for every user");
     let user = User::of(&sandbox);
     (user, service, sandbox)
 }
@@ -82,11 +81,7 @@ fn exec_child_keeps_its_core_limit_and_stays_readable() {
 #[test]
 fn commands_work_for_an_unprivileged_user() {
     let (user, _service, sandbox) = stage();
-    let run = |words: &[&str]| {
-        let mut command = program(&sandbox, sandbox.home().join("broker").to_str().expect("text"), words);
-        user.runs(&mut command);
-        finish(spawn(command, words))
-    };
+    let run = |words: &[&str]| finish(spawn(user.broker(&sandbox, words), words));
     let token = run(&["token", "earthdaily"]).token();
     let path = |name: &str| sandbox.home().join(name);
     for words in [

@@ -50,7 +50,6 @@ fn world_writable_configuration_is_refused() {
 #[ignore = "needs root"]
 fn record_owned_by_another_user_is_refused() {
     let (_service, sandbox) = earthdaily("");
-    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let record = sandbox.record_path("earthdaily");
     let user = User::of(&sandbox);
@@ -59,9 +58,7 @@ fn record_owned_by_another_user_is_refused() {
     set_mode(&record, 0o644);
     sandbox.write(&record, &std::fs::read_to_string(&record).expect("a record"));
     let words = ["token", "earthdaily"];
-    let mut command = program(&sandbox, sandbox.home().join("broker").to_str().expect("text"), &words);
-    user.runs(&mut command);
-    let _ = finish(spawn(command, &words)).ends(1).fails_with("store_unreadable");
+    let _ = finish(spawn(user.broker(&sandbox, &words), &words)).ends(1).fails_with("store_unreadable");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use broker_e2e::{Run, Sandbox, Started, broker_binary, finish, spawn};
+use broker_e2e::{Run, Sandbox, Started, finish, spawn};
 use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions};
 use chrono::TimeDelta;
 
@@ -23,9 +23,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Copies the program to where an unprivileged user can run it.
     fn new(sandbox: Sandbox, umask: &'static str) -> Self {
-        std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
         Self { user: User::of(&sandbox), sandbox, umask }
     }
 

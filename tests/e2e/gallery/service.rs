@@ -1,7 +1,6 @@
 //! A fake server that accepts exactly the requests listed in a gallery file, in order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -10,6 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use url::form_urlencoded;
+
+use crate::http::{Request, respond};
 
 /// Headers that the HTTP client adds to each request, which the tests do not compare.
 const TRANSPORT: [&str; 7] =
@@ -104,61 +105,18 @@ impl Drop for Service {
     }
 }
 
-fn serve(state: &mut State, base: &str, mut stream: TcpStream) {
-    let request = Sent::read(&stream);
+fn serve(state: &mut State, base: &str, stream: TcpStream) {
+    let request = Request::read(&stream).expect("a request");
     let (status, body) = if let Some(exchange) = state.expected.pop_front() {
         check(state, &exchange["expect"], &request);
         let answer = &exchange["answer"];
         let body = answer.get("json").map(Value::to_string).unwrap_or_default();
         (answer["status"].as_u64().unwrap_or(200), body.replace("https://", &format!("{base}/")))
     } else {
-        state.wrong.push(format!("one request too many: {} {}", request.method, request.path));
+        state.wrong.push(format!("one request too many: {} {}", request.method, request.target));
         (500, String::new())
     };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    );
-    // The client may have closed the connection.
-    let _ = stream.write_all(format!("{head}{body}").as_bytes());
-}
-
-struct Sent {
-    method: String,
-    path: String,
-    query: BTreeMap<String, String>,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-impl Sent {
-    fn read(stream: &TcpStream) -> Self {
-        let mut reader = BufReader::new(stream);
-        let mut next = || {
-            let mut line = String::new();
-            reader.read_line(&mut line).expect("a line");
-            line.trim_end().to_owned()
-        };
-        let first = next();
-        let mut words = first.split(' ').map(str::to_owned);
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let lines = std::iter::from_fn(|| Some(next()).filter(|line| !line.is_empty()));
-        let split = |line: String| {
-            line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        };
-        let headers: BTreeMap<_, _> = lines.filter_map(split).collect();
-        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("a body");
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        Self {
-            method,
-            path: path.to_owned(),
-            query: fields(query),
-            headers,
-            body: String::from_utf8(body).expect("UTF-8"),
-        }
-    }
+    respond(stream, status, "content-type: application/json", &body);
 }
 
 /// Parses a query or form. The values of a repeated name are joined.
@@ -171,14 +129,15 @@ pub(super) fn fields(text: &str) -> BTreeMap<String, String> {
     fields
 }
 
-fn check(state: &mut State, expect: &Value, sent: &Sent) {
+fn check(state: &mut State, expect: &Value, sent: &Request) {
     let url = text(&expect["url"]);
     let wanted = format!("{} {}", text(&expect["method"]), url.replacen("https://", "/", 1));
-    let got = format!("{} {}", sent.method, sent.path);
+    let (path, query) = sent.target.split_once('?').unwrap_or((&sent.target, ""));
+    let got = format!("{} {path}", sent.method);
     if wanted != got {
         state.wrong.push(format!("expected {wanted}, got {got}"));
     }
-    compare(state, &format!("{url}: query"), &texts(&expect["query"]), &sent.query);
+    compare(state, &format!("{url}: query"), &texts(&expect["query"]), &fields(query));
     let mut headers = texts(&expect["headers"]);
     if let Some(pair) = expect.get("basic") {
         let pair = format!("{}:{}", text(&pair[0]), text(&pair[1]));
