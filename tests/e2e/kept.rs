@@ -186,10 +186,9 @@ fn process_stopped_longer_than_its_timeout_reads_response() {
 fn batch_system_signals_wait_until_token_is_saved() {
     for (name, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)] {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
-        let hold = service.hold("token");
+        service.fault("token", Fault::Delay(Duration::from_millis(500)));
         let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
         signal(&child, name);
-        drop(hold);
         let _ = finish(child).ends(128 + number);
         let token = sandbox.broker(&["token", "earthscope"]).token();
         assert!(service.access_is_live(&token), "{name}");
