@@ -38,7 +38,15 @@ fn options(mut words: impl Iterator<Item = String>) -> EarthScopeOptions {
     while let Some(flag) = words.next() {
         let value = words.next().expect("a value after each flag");
         match flag.as_str() {
-            "--rotation" => options.rotation = rotation(&value),
+            "--rotation" => {
+                options.rotation = match value.as_str() {
+                    "keep" => Rotation::Keep,
+                    "omit" => Rotation::Omit,
+                    "rotate" => Rotation::Rotate,
+                    "detect-reuse" => Rotation::RotateDetectReuse,
+                    other => panic!("unknown rotation {other}"),
+                }
+            }
             "--life" => options.token_life = value.parse().expect("seconds"),
             "--aws-life" => options.aws_life = value.parse().expect("seconds"),
             "--subject" => options.user_subject = value,
@@ -49,29 +57,15 @@ fn options(mut words: impl Iterator<Item = String>) -> EarthScopeOptions {
     options
 }
 
-fn rotation(name: &str) -> Rotation {
-    match name {
-        "keep" => Rotation::Keep,
-        "omit" => Rotation::Omit,
-        "rotate" => Rotation::Rotate,
-        "detect-reuse" => Rotation::RotateDetectReuse,
-        other => panic!("unknown rotation {other}"),
-    }
-}
-
 fn counts(earthscope: &EarthScope) -> Value {
     let seen = earthscope.seen();
-    let queries = |route: &str| -> Vec<_> {
-        seen.iter()
-            .filter(|seen| seen.route == route)
-            .map(|seen| format!("{}?{}", seen.path, seen.query))
-            .collect()
-    };
+    let of_aws = seen.iter().filter(|seen| seen.route == "aws");
+    let queries: Vec<_> = of_aws.map(|seen| format!("{}?{}", seen.path, seen.query)).collect();
     json!({
         "device": earthscope.count("device"),
         "token": earthscope.count("token"),
         "profile": earthscope.count("profile"),
-        "aws": queries("aws"),
+        "aws": queries,
         "refreshes": earthscope.refreshes(),
         "reuses": earthscope.reuse_events(),
         "revoked": earthscope.revoked().len(),

@@ -48,12 +48,9 @@ fn main() -> ExitCode {
 
 impl Demo {
     fn start() -> Self {
-        let options = EarthScopeOptions {
-            rotation: Rotation::RotateDetectReuse,
-            interval: Some(1),
-            ..Default::default()
-        };
-        let earthscope = EarthScope::start(options);
+        let rotation = Rotation::RotateDetectReuse;
+        let earthscope =
+            EarthScope::start(EarthScopeOptions { rotation, interval: Some(1), ..Default::default() });
         let earthdaily = EarthDaily::start(EarthDailyOptions::default());
         let carbonmapper = CarbonMapper::start(CarbonMapperOptions::default());
         let sandbox = Sandbox::new();
@@ -109,10 +106,8 @@ impl Demo {
         show(&words, "");
         let mut login = self.command(&words).stderr(Stdio::piped()).spawn().expect("broker runs");
         let stderr = BufReader::new(login.stderr.take().expect("its stderr"));
-        assert!(
-            self.earthscope.wait_for("token", 1, Duration::from_mins(1)),
-            "the broker polls for its token"
-        );
+        let polls = self.earthscope.wait_for("token", 1, Duration::from_mins(1));
+        assert!(polls, "the broker polls for its token");
         self.earthscope.approve_all();
         for line in stderr.lines() {
             println!("{}", line.expect("a line"));
@@ -157,7 +152,9 @@ impl Demo {
         let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
         let mut command = Command::new(shell);
         for (name, _) in std::env::vars_os() {
-            if is_of_a_service(&name.to_string_lossy().to_ascii_uppercase()) {
+            // The variable may contain a real account's secret, or change the demo's configuration.
+            let upper = name.to_string_lossy().to_ascii_uppercase();
+            if ["ES_", "EDS_", "CARBONMAPPER_", "BROKER_"].iter().any(|prefix| upper.starts_with(prefix)) {
                 command.env_remove(&name);
             }
         }
@@ -171,12 +168,6 @@ impl Demo {
             .status();
         let _ = status.expect("a shell");
     }
-}
-
-/// Returns whether an environment variable may contain a real account's secret, or change the demo's configuration.
-fn is_of_a_service(name: &str) -> bool {
-    let families = ["ES_", "EDS_", "CARBONMAPPER_", "BROKER_"];
-    families.iter().any(|family| name.starts_with(family))
 }
 
 /// Shortens a token to its first and last characters, which are enough to compare two tokens.

@@ -3,27 +3,26 @@
 
 mod service;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use broker_e2e::{Run, Sandbox, finish};
 use chrono::TimeDelta;
 use serde_json::Value;
-use service::{Service, fields};
+use service::{Service, fields, texts};
 use url::form_urlencoded;
 
+use crate::stage::{repository, with_path, write_script};
+
 fn names_in(folder: &str, ending: &str) -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let names = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").file_name());
-    let names = names.filter_map(|name| Some(name.to_str()?.strip_suffix(ending)?.to_owned()));
-    names.collect()
+    let entries = repository().join(folder).read_dir().expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    names.filter_map(|name| Some(name.to_str()?.strip_suffix(ending)?.to_owned())).collect()
 }
 
 fn text_of(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file")
+    std::fs::read_to_string(repository().join(path)).expect("a file")
 }
 
 /// Where the user provides the password.
@@ -57,14 +56,16 @@ impl Case {
         let (service, sandbox) = (Service::start(), Sandbox::new());
         let run = sandbox.broker(&["add", name]).ends(0);
         assert_eq!(run.out, "");
-        let mut toml = std::fs::read_to_string(sandbox.config_path()).expect("it is added");
-        assert_eq!(toml, text_of(&format!("../docs/gallery/{name}.toml")), "the file of the gallery");
+        let mut toml = sandbox.config();
+        assert_eq!(toml, text_of(&format!("docs/gallery/{name}.toml")), "the file of the gallery");
         assert!(!toml.contains("http://") || toml.contains("redirect_uri = \"http://localhost"), "{toml}");
         for (key, value) in texts(&spec["blanks"]) {
             assert!(run.err.contains(&format!("fill in `{key}`")), "the step is printed: {}", run.err);
             let _ = sandbox.broker(&["config", "check"]).ends(5).says(&format!("`{key}`"));
             toml = replaced(&toml, &format!("{key} = \"\""), &format!("{key} = \"{value}\""));
         }
+        // `true` opens no page: the test acts as the browser.
+        let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
         let mut typed = None;
         for (variable, value) in texts(&spec["password"]) {
             let login = format!("next: broker login {name}");
@@ -72,28 +73,23 @@ impl Case {
             assert_eq!(steps, [login], "the login asks for the rest");
             if password == Password::Stdin {
                 typed = Some(format!("{value}\n"));
-                continue;
+            } else {
+                let line = format!("password = {{ env = \"{variable}\" }}");
+                toml = replaced(&toml, &format!("# {line}"), &line);
+                sandbox = sandbox.with_env(&variable, &value);
             }
-            let line = format!("password = {{ env = \"{variable}\" }}");
-            toml = replaced(&toml, &format!("# {line}"), &line);
         }
         sandbox.write_config(&toml);
         let _ = sandbox.broker(&["config", "check"]).ends(0);
         toml = here(&service.in_place(&toml));
         sandbox.write_config(&toml);
-        // `true` opens no page: the test acts as the browser.
-        let mut sandbox = sandbox.with_env("DISPLAY", ":0").with_env("BROWSER", "true");
         for (variable, value) in texts(&spec["variables"]) {
             assert!(run.err.contains(&format!("set {variable}")), "the variable is named: {}", run.err);
             sandbox = sandbox.with_env(&variable, &value);
         }
-        for (variable, value) in texts(&spec["password"]).into_iter().filter(|_| typed.is_none()) {
-            sandbox = sandbox.with_env(&variable, &value);
-        }
         for (key, value) in texts(&spec["keys"]) {
-            let provider = name.to_uppercase().replace('-', "_");
-            sandbox =
-                sandbox.with_env(&format!("BROKER_PROVIDERS__{provider}__{}", key.to_uppercase()), &value);
+            let variable = format!("BROKER_PROVIDERS__{name}__{key}").to_uppercase().replace('-', "_");
+            sandbox = sandbox.with_env(&variable, &value);
         }
         if let Some(program) = spec.get("program") {
             sandbox = with_program(sandbox, program);
@@ -106,8 +102,8 @@ impl Case {
             self.sandbox.age(&self.name, TimeDelta::seconds(seconds));
         }
         self.service.expect(run["requests"].as_array().map(Vec::as_slice).unwrap_or_default());
-        let words: Vec<_> =
-            run["words"].as_array().expect("words").iter().filter_map(Value::as_str).collect();
+        let words = run["words"].as_array().expect("words").iter();
+        let words: Vec<_> = words.filter_map(Value::as_str).collect();
         let ended = match (run.get("browser"), &self.typed) {
             (Some(browser), _) => self.in_browser(&words, browser),
             (None, Some(typed)) if words[0] == "login" => {
@@ -163,16 +159,15 @@ impl Case {
 
 /// Tests a service once for each way to provide the password.
 fn test(name: &str) {
-    let spec: Value = serde_json::from_str(&text_of(&format!("e2e/gallery/{name}.json"))).expect("JSON");
-    let ways = if spec["password"].is_object() {
-        &[Password::Stdin, Password::Variable][..]
-    } else {
-        &[Password::Variable]
-    };
-    for way in ways {
-        let case = Case::new(name, &spec, *way);
+    let spec: Value =
+        serde_json::from_str(&text_of(&format!("tests/e2e/gallery/{name}.json"))).expect("JSON");
+    let asks = spec["password"].is_object();
+    for way in
+        [Password::Stdin, Password::Variable].into_iter().filter(|way| asks || *way == Password::Variable)
+    {
+        let case = Case::new(name, &spec, way);
         // With a configured password, the broker logs in automatically, so runs that expect no login are skipped.
-        let fits = |run: &&Value| run["known_password"] != false || *way == Password::Stdin;
+        let fits = |run: &&Value| run["known_password"] != false || way == Password::Stdin;
         for run in case.spec["runs"].as_array().expect("runs").iter().filter(fits) {
             case.run(run);
         }
@@ -183,11 +178,6 @@ fn test(name: &str) {
 fn replaced(text: &str, old: &str, new: &str) -> String {
     assert_eq!(text.matches(old).count(), 1, "{old} in {text}");
     text.replace(old, new)
-}
-
-fn texts(value: &Value) -> BTreeMap<String, String> {
-    let object = value.as_object().cloned().unwrap_or_default();
-    object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
 }
 
 /// Adds a program to PATH that prints the listed output for the listed arguments, and fails for other arguments.
@@ -201,57 +191,22 @@ fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
         words.len(),
         program["prints"]
     );
-    sandbox.write(&path, &script);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("a mode");
-    let paths = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{paths}", folder.display());
-    sandbox.with_env("PATH", &path)
-}
-
-/// Defines a test for each service. `every_gallery_service_is_listed_and_tested` checks that the list is complete.
-macro_rules! services {
-    ($($test:ident $name:literal)*) => {
-        const TESTED: &[&str] = &[$($name),*];
-        $(
-            #[test]
-            fn $test() {
-                test($name);
-            }
-        )*
-    };
-}
-
-services! {
-    appeears "appeears"
-    cds "cds"
-    cdse "cdse"
-    cdse_sentinelhub "cdse-sentinelhub"
-    copernicus_marine "copernicus-marine"
-    earth_engine "earth-engine"
-    earthdata "earthdata"
-    eumetsat "eumetsat"
-    global_fishing_watch "global-fishing-watch"
-    knmi "knmi"
-    met_office "met-office"
-    meteo_france "meteo-france"
-    meteomatics "meteomatics"
-    oneatlas "oneatlas"
-    planet "planet"
-    planet_key "planet-key"
-    planetary_computer_pro "planetary-computer-pro"
-    sentinelhub "sentinelhub"
-    terrascope "terrascope"
-    up42 "up42"
-    usgs "usgs"
-    wekeo "wekeo"
+    write_script(&sandbox, &path, &script);
+    with_path(sandbox, &folder)
 }
 
 #[test]
-fn every_gallery_service_is_listed_and_tested() {
-    let files = names_in("../docs/gallery", ".toml");
+fn gallery_services_get_the_documented_requests() {
+    for name in names_in("docs/gallery", ".toml") {
+        test(&name);
+    }
+}
+
+#[test]
+fn every_gallery_service_is_listed_and_has_a_test_case() {
+    let files = names_in("docs/gallery", ".toml");
     assert!(files.len() >= 15, "{files:?}");
-    assert_eq!(names_in("e2e/gallery", ".json"), files, "a case for each file");
-    assert_eq!(TESTED.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), files);
+    assert_eq!(names_in("tests/e2e/gallery", ".json"), files, "a case for each file");
     let list = Sandbox::new().broker(&["add", "--json"]).json();
     let listed = list["services"].as_array().expect("services").iter();
     let listed: BTreeSet<_> =
@@ -261,8 +216,8 @@ fn every_gallery_service_is_listed_and_tested() {
 
 #[test]
 fn every_gallery_file_names_the_service_documentation() {
-    for name in names_in("../docs/gallery", ".toml") {
-        let text = text_of(&format!("../docs/gallery/{name}.toml"));
+    for name in names_in("docs/gallery", ".toml") {
+        let text = text_of(&format!("docs/gallery/{name}.toml"));
         let comments: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();
         let comments = comments.join(" ").replace(" # ", " ");
         assert!(comments.contains("Not run against the live service."), "{name}: {comments}");

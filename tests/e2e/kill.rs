@@ -6,10 +6,8 @@ mod random;
 mod signals;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -19,6 +17,8 @@ use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
 use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::stage::{log_in, logged_in, mode};
 
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 const A_MOMENT: Duration = Duration::from_secs(30);
@@ -43,19 +43,6 @@ impl Case {
     }
 }
 
-/// The signal that stops a run, and when.
-struct Stop {
-    signal: Signal,
-    /// The time or system call at which the signal was sent, for failure messages.
-    at: String,
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", name(self.signal), self.at)
-    }
-}
-
 fn name(signal: Signal) -> &'static str {
     match signal {
         Signal::KILL => "KILL",
@@ -65,7 +52,6 @@ fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// Returns the access token in a record.
 fn token(record: &Value) -> Value {
     record["tokens"][""]["secret"].clone()
 }
@@ -77,55 +63,21 @@ struct Before {
     token: Value,
 }
 
-/// Counts how far the stopped runs had come.
-#[derive(Default)]
-struct Tally(BTreeMap<&'static str, usize>);
-
-impl Tally {
-    fn count(&mut self, what: &'static str) {
-        *self.0.entry(what).or_default() += 1;
-    }
-
-    fn of(&self, what: &str) -> usize {
-        self.0.get(what).copied().unwrap_or(0)
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for what in
-            ["stopped", "ended before", "before the request", "in the window", "saved", "lost and reported"]
-        {
-            write!(f, " {:>5} {what}", self.of(what))?;
-        }
-        Ok(())
-    }
-}
-
 /// A service and a sandbox with a login.
 struct Scene {
     case: Case,
     service: EarthScope,
     sandbox: Sandbox,
-    tally: Tally,
+    /// Counts of stopped runs. The key says how far a run had come, such as `saved`.
+    tally: BTreeMap<&'static str, usize>,
 }
 
 impl Scene {
     fn new(case: Case) -> Self {
         let (rotation, refresh_grace) = (case.rotation, case.grace);
-        let service =
-            EarthScope::start(EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() });
-        let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-        let sandbox = Sandbox::new().with_config(&config);
-        let scene = Self { case, service, sandbox, tally: Tally::default() };
-        scene.log_in();
-        scene
-    }
-
-    fn log_in(&self) {
-        let refresh = self.service.issue_refresh_token();
-        let words = ["login", "earthscope", "--refresh-token-stdin"];
-        let _ = self.sandbox.broker_reading(&words, &refresh).ends(0);
+        let options = EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() };
+        let (service, sandbox) = logged_in(options, "");
+        Self { case, service, sandbox, tally: BTreeMap::new() }
     }
 
     /// Makes the stored token expire. The next call will renew the token.
@@ -139,11 +91,15 @@ impl Scene {
         }
     }
 
-    /// Runs the command again after a stopped run, and checks record and login.
-    fn check_after(&mut self, before: &Before, stop: &Stop, ended: &Output) {
-        let what = format!("{}, {stop}", self.case.name);
+    fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
+    }
+
+    /// Runs the command again after a stopped run, and checks record and login. `at` says when the signal was sent.
+    fn check_after(&mut self, before: &Before, signal: Signal, at: &str, ended: &Output) {
+        let what = format!("{}, {} {at}", self.case.name, name(signal));
         self.wait_for_service(before);
-        self.check_end(stop.signal, ended, &what);
+        self.check_end(signal, ended, &what);
         let left = self.complete_record(&what);
         let saved = token(&left) != before.token;
         for printed in String::from_utf8_lossy(&ended.stdout).lines() {
@@ -155,14 +111,14 @@ impl Scene {
         let spent = (self.service.refreshes() - before.refreshes).checked_sub(renewed);
         let spent = spent.unwrap_or_else(|| panic!("{what}: a token without a refresh: {next:?}"));
         assert!(spent <= 1, "{what}: asked {spent} times");
-        self.tally.count("stopped");
-        self.tally.count(match (saved, spent) {
+        self.count("stopped");
+        self.count(match (saved, spent) {
             (true, _) => "saved",
             (false, 0) => "before the request",
             (false, _) => "in the window",
         });
         // No client can keep a rotated login if it is killed before it saves the response.
-        let unavoidable = stop.signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
+        let unavoidable = signal == Signal::KILL && self.case.spends() && !saved && spent == 1;
         if unavoidable && next.code == 3 {
             self.check_loss_is_reported(&next, &what);
         } else {
@@ -185,7 +141,7 @@ impl Scene {
     fn check_end(&mut self, signal: Signal, ended: &Output, what: &str) {
         let (number, status) = (signal.as_raw(), ended.status);
         if status.code() == Some(0) {
-            self.tally.count("ended before");
+            self.count("ended before");
             assert!(ended.stdout.ends_with(b"\n"), "{what}: exit 0 without a token: {ended:?}");
         } else if status.signal() == Some(number) {
             // Before the broker installs its signal handler, a signal may end the process. No request is sent by then.
@@ -206,8 +162,7 @@ impl Scene {
         join_shared(&mut record);
         let has_login = record["grant"]["secret"].as_str().is_some_and(|secret| !secret.is_empty());
         assert!(has_login, "{what}: no login in {text}");
-        let mode = std::fs::metadata(&path).expect("a record").permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{what}");
+        assert_eq!(mode(&path), 0o600, "{what}");
         record
     }
 
@@ -225,8 +180,8 @@ impl Scene {
         let reported =
             next.err.contains("error[grant_refused]") && next.err.contains("broker login earthscope");
         assert!(reported, "{what}: the loss is not reported: {}", next.err);
-        self.tally.count("lost and reported");
-        self.log_in();
+        self.count("lost and reported");
+        log_in(&self.service, &self.sandbox);
     }
 
     /// Checks that the lock is free, and that the next save removes temporary files.
@@ -239,15 +194,13 @@ impl Scene {
         let folders = [self.sandbox.state(), tokens.parent().expect("a folder").to_owned()];
         for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder")) {
             let name = entry.expect("a file").file_name();
-            let known = ["earthscope.json", "earthscope.lock", "tokens.json", ".broker.lock"]
-                .iter()
-                .any(|known| name == *known);
-            assert!(known, "{what}: {} is left", name.display());
+            let known = ["earthscope.json", "earthscope.lock", "tokens.json", ".broker.lock"];
+            assert!(known.iter().any(|known| name == *known), "{what}: {} is left", name.display());
         }
     }
 
     fn print(&self, how: &str) {
-        say(&format!("{how:<16} {:<21}{}", self.case.name, self.tally));
+        say(&format!("{how:<16} {:<21} {:?}", self.case.name, self.tally));
     }
 }
 

@@ -9,17 +9,21 @@ use crate::terminal::Screen;
 const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "standin-password";
 const GUESS: &str = "guess-KANARIE";
+const LOGIN: [&str; 3] = ["login", "methane", "--password-stdin"];
 const TABLES: &str = include_str!("../../crates/broker-carbonmapper/tests/carbonmapper/login_kind.toml");
 
 fn service() -> CarbonMapper {
     CarbonMapper::start(CarbonMapperOptions::default())
 }
 
+/// Returns the documented tables, with names that make them part of the provider `methane`.
+fn methane_tables() -> String {
+    TABLES.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1)
+}
+
 /// Returns a sandbox with the provider `methane` at this base URL. `keys` adds lines of configuration.
 fn sandbox_at(base: &str, keys: &str) -> Sandbox {
-    let tables = TABLES.replace("https://api.carbonmapper.org/api/v1/", base);
-    let tables =
-        tables.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);
+    let tables = methane_tables().replace("https://api.carbonmapper.org/api/v1/", base);
     Sandbox::new().with_config(&format!("[providers.methane]\nkind = \"login\"\n{keys}\n{tables}"))
 }
 
@@ -29,8 +33,7 @@ fn sandbox(service: &CarbonMapper) -> Sandbox {
 
 fn logged_in(service: &CarbonMapper) -> Sandbox {
     let sandbox = sandbox(service);
-    let login = ["login", "methane", "--password-stdin"];
-    let _ = sandbox.broker_reading(&login, &format!("{PASSWORD}\n")).ends(0).says(EMAIL);
+    let _ = sandbox.broker_reading(&LOGIN, &format!("{PASSWORD}\n")).ends(0).says(EMAIL);
     sandbox
 }
 
@@ -49,18 +52,12 @@ fn password_login_gets_access_and_scoped_tokens() {
     let minted: Vec<_> = service.minted().into_iter().map(|(_, day)| day).collect();
     assert_eq!(minted, [day]);
     let on_disk = std::fs::read_to_string(sandbox.record_path("methane")).expect("a record");
-    assert!(
-        on_disk.contains(&stac) && !on_disk.contains(PASSWORD),
-        "the token is stored, the password is not"
-    );
-    let status = sandbox.broker(&["status", "methane"]).ends(0).out;
-    assert!(status.contains(EMAIL) && status.contains("valid"), "{status}");
+    assert!(on_disk.contains(&stac), "the scoped token is stored");
+    assert!(!on_disk.contains(PASSWORD), "the password is not stored");
+    let _ = sandbox.broker(&["status", "methane"]).ends(0).prints(EMAIL).prints("valid");
     let _ = sandbox.broker(&["logout", "methane"]).ends(0).says("broker-");
-    let _ = sandbox
-        .broker(&["token", "methane"])
-        .ends(3)
-        .fails_with("login_required")
-        .says("broker login methane");
+    let run = sandbox.broker(&["token", "methane"]).ends(3);
+    let _ = run.fails_with("login_required").says("broker login methane");
 }
 
 #[test]
@@ -85,12 +82,8 @@ fn expired_login_is_replaced_if_password_is_configured() {
 fn wrong_password_is_sent_once() {
     let service = service();
     let sandbox = sandbox(&service);
-    let login = ["login", "methane", "--password-stdin"];
-    let _ = sandbox
-        .broker_reading(&login, GUESS)
-        .ends(6)
-        .fails_with("password_refused")
-        .says("No active account");
+    let run = sandbox.broker_reading(&LOGIN, GUESS).ends(6);
+    let _ = run.fails_with("password_refused").says("No active account");
     let sandbox = sandbox
         .with_env("BROKER_PROVIDERS__METHANE__PASSWORD__ENV", "METHANE_PASSWORD")
         .with_env("METHANE_PASSWORD", GUESS);
@@ -108,16 +101,14 @@ fn unreachable_service_is_a_transient_error() {
     sandbox.age("methane", TimeDelta::minutes(6));
     for fault in [Fault::Html(200), Fault::Html(401), Fault::Garbage, Fault::Status(500), Fault::Hang] {
         service.fault_always("refresh", fault);
-        let run = sandbox.broker(&["token", "methane"]).ends(4);
-        assert_eq!(run.out, "");
+        assert_eq!(sandbox.broker(&["token", "methane"]).ends(4).out, "");
     }
     service.clear_faults();
     let _ = sandbox.broker(&["token", "methane"]).token();
-    let login = ["login", "methane", "--password-stdin"];
     service.fault_always("pair", Fault::Html(200));
-    let _ = sandbox.broker_reading(&login, PASSWORD).ends(4).fails_with("bad_response");
+    let _ = sandbox.broker_reading(&LOGIN, PASSWORD).ends(4).fails_with("bad_response");
     let unreachable = sandbox_at("http://127.0.0.1:9/", &format!("username = \"{EMAIL}\"\ntimeout = \"2s\""));
-    let run = unreachable.broker_reading(&login, PASSWORD).ends(4);
+    let run = unreachable.broker_reading(&LOGIN, PASSWORD).ends(4);
     let _ = run.fails_with("network_unreachable").says("127.0.0.1:9");
 }
 
@@ -159,7 +150,6 @@ fn login_without_terminal_names_the_missing_settings() {
 #[test]
 fn documentation_contains_the_tested_configuration() {
     let docs = include_str!("../../docs/configuration.md");
-    let tables =
-        TABLES.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1);
+    let tables = methane_tables();
     assert!(docs.contains(&tables), "docs/configuration.md does not contain:\n{tables}");
 }

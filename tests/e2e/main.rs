@@ -27,6 +27,7 @@ mod gallery;
 mod harden;
 mod helper;
 mod hostile;
+mod http;
 mod import;
 mod inspect;
 mod kept;

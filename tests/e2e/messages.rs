@@ -5,10 +5,10 @@
 use std::fmt::Write;
 
 use broker_e2e::{Run, Sandbox};
-use broker_testkit::{
-    CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault,
-};
+use broker_testkit::{EarthScopeOptions, Fault};
 use chrono::TimeDelta;
+
+use crate::stage::{carbonmapper, earthdaily, earthscope};
 
 /// Commands with their exit codes and output, as a terminal without colour shows them.
 #[derive(Default)]
@@ -45,13 +45,8 @@ fn without_changing_parts(text: &str) -> String {
     clean
 }
 
-fn imagery(service: &EarthDaily, secret: &str) -> Sandbox {
-    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\ntimeout = \"1s\"\n", service.auth_url());
-    Sandbox::new().with_config(&config).with_env("EDS_SECRET", secret)
-}
-
 #[test]
-fn usage_and_configuration() {
+fn messages_about_wrong_usage_match_the_snapshot() {
     let mut transcript = Transcript::default();
     let sandbox = Sandbox::new();
     transcript.heading("Nothing is configured");
@@ -97,7 +92,7 @@ fn usage_and_configuration() {
 }
 
 #[test]
-fn secrets_and_files() {
+fn messages_about_missing_secrets_match_the_snapshot() {
     let mut transcript = Transcript::default();
     for secret in ["{ enviroment = \"NOPE\" }", "{ env = \"NOPE\" }", "{ file = \"/nonexistent/secret\" }"] {
         transcript.heading(&format!("client_secret = {secret}"));
@@ -112,12 +107,12 @@ fn secrets_and_files() {
 }
 
 #[test]
-fn services() {
+fn messages_about_service_faults_match_the_snapshot() {
     let mut transcript = Transcript::default();
     transcript.heading("Client credentials");
-    let service = EarthDaily::start(EarthDailyOptions::default());
-    transcript.run(&imagery(&service, "wrong-secret"), &["token", "earthdaily"]);
-    let sandbox = imagery(&service, "standin-api-token");
+    let (service, sandbox) = earthdaily("timeout = \"1s\"\n");
+    let wrong = Sandbox::new().with_config(&sandbox.config()).with_env("EDS_SECRET", "wrong-secret");
+    transcript.run(&wrong, &["token", "earthdaily"]);
     let faults = [
         ("a web page", Fault::Html(200)),
         ("HTTP 503", Fault::Status(503)),
@@ -135,9 +130,8 @@ fn services() {
     transcript.run(&sandbox, &["token", "earthdaily"]);
 
     transcript.heading("A password");
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let config = format!("[providers.carbonmapper]\nbase_url = \"{}\"\n", service.base_url());
-    let sandbox = Sandbox::new().with_config(&config).with_env("CARBONMAPPER_EMAIL", "ada@example.org");
+    let (service, sandbox) = carbonmapper("");
+    let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let login = ["login", "carbonmapper", "--password-stdin"];
     transcript.run_reading(&sandbox, &login, "wrong\n");
     transcript.run_reading(&sandbox, &login, "standin-password\n");
@@ -148,11 +142,9 @@ fn services() {
 }
 
 #[test]
-fn a_refused_login() {
+fn messages_after_a_refused_login_match_the_snapshot() {
     let mut transcript = Transcript::default();
-    let service = EarthScope::start(EarthScopeOptions::default());
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
+    let (service, sandbox) = earthscope(EarthScopeOptions::default(), "");
     let login = ["login", "earthscope", "--refresh-token-stdin"];
     transcript.run_reading(&sandbox, &login, "wrong\n");
     transcript.run_reading(&sandbox, &login, &service.issue_refresh_token());

@@ -2,39 +2,31 @@
 //! printed steps in a copy of the repository.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use broker_e2e::{Run, Sandbox, broker_binary, finish, spawn};
+use broker_e2e::{Run, Sandbox, finish, spawn};
 use broker_testkit::{TokenService, TokenServiceOptions};
 
+use crate::stage::{program, repository, target_folder};
 use crate::writing::block;
 
 /// A provider name that is spelled differently as crate, module and type.
 const NAME: &str = "tide-gauge2";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository").to_owned()
-}
-
-/// Returns a target folder for this test only.
-fn target() -> PathBuf {
-    broker_binary().ancestors().nth(2).expect("a target folder").to_owned()
-}
 
 /// Copies the repository. Keeps modification times, from which cargo decides which crates to rebuild.
 fn copy(to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
+        .current_dir(repository())
         .output()
         .expect("git");
     assert!(listed.status.success(), "git lists the repository's files");
     let names = String::from_utf8(listed.stdout).expect("names");
-    let is_there = |name: &&str| root().join(name).is_file() || root().join(name).is_symlink();
+    let is_there = |name: &&str| repository().join(name).is_file() || repository().join(name).is_symlink();
     for name in names.split('\0').filter(is_there) {
-        let (from, to) = (root().join(name), to.join(name));
+        let (from, to) = (repository().join(name), to.join(name));
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
         if let Ok(link) = from.read_link() {
             std::os::unix::fs::symlink(link, &to).expect("a link");
@@ -47,7 +39,7 @@ fn copy(to: &Path) {
     }
 }
 
-/// Follows the steps that `new-provider` prints. Each names a file, a line, and the lines to add below that line.
+/// Follows the steps that `new-provider` prints. Each step names a file, a line, and the lines to add below that line.
 fn follow(output: &str, root: &Path) -> usize {
     let mut followed = 0;
     for part in output.split("\n\n") {
@@ -59,8 +51,8 @@ fn follow(output: &str, root: &Path) -> usize {
             std::fs::read_to_string(&path).expect(file).lines().map(str::to_owned).collect();
         let at = text.iter().position(|line| line.contains(below)).expect(below) + 1;
         for line in lines.lines().map(str::trim).rev() {
-            match text.iter().position(|old| old.starts_with("default = ") && line.starts_with("default = "))
-            {
+            let is_default = |line: &str| line.starts_with("default = ");
+            match text.iter().position(|old| is_default(old) && is_default(line)) {
                 Some(old) => line.clone_into(&mut text[old]),
                 None => text.insert(at, line.to_owned()),
             }
@@ -80,7 +72,7 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
         }
     }
     cargo.args(words).arg("--offline").current_dir(scratch);
-    cargo.env("CARGO_TARGET_DIR", target().join("new-provider"));
+    cargo.env("CARGO_TARGET_DIR", target_folder().join("new-provider"));
     // Builds without debug information save time and disk space.
     cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     let output = cargo.output().expect("cargo");
@@ -91,10 +83,8 @@ fn cargo(scratch: &Path, words: &[&str]) -> String {
 
 /// Runs a newly built broker in a sandbox.
 fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run {
-    let template = sandbox.command(words);
-    let mut command = Command::new(broker);
-    command.args(template.get_args()).env_clear().current_dir(sandbox.home()).stdin(Stdio::piped());
-    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut command = program(sandbox, broker.to_str().expect("text"), words);
+    command.stdin(Stdio::piped());
     let mut child = spawn(command, words);
     child.stdin.take().expect("its stdin").write_all(input.as_bytes()).expect("it is read");
     finish(child)
@@ -103,7 +93,7 @@ fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run
 #[test]
 #[ignore = "takes minutes: builds a copy of the workspace"]
 fn new_provider_passes_the_suite_after_the_printed_steps() {
-    let scratch = target().join("new-provider/copy");
+    let scratch = target_folder().join("new-provider/copy");
     copy(&scratch);
     let sandbox = Sandbox::new();
     let into = scratch.join("crates");
@@ -127,7 +117,7 @@ fn new_provider_passes_the_suite_after_the_printed_steps() {
     let table = block("toml", "kind = \"my-service\"").replace("my-service", NAME);
     let service = TokenService::start(TokenServiceOptions::default());
     let sandbox = Sandbox::new().with_config(&table.replace("https://auth.example.org", service.url()));
-    let broker = target().join("new-provider/debug/broker");
+    let broker = target_folder().join("new-provider/debug/broker");
     let run = |words: &[&str], input: &str| reading(&sandbox, &broker, words, input);
     let listed = run(&["list"], "").ends(0).out;
     let line = listed.lines().find(|line| line.starts_with("station")).unwrap_or_default();
@@ -140,21 +130,17 @@ fn new_provider_passes_the_suite_after_the_printed_steps() {
 #[test]
 fn new_provider_refuses_invalid_names_and_existing_folders() {
     let sandbox = Sandbox::new();
-    for name in ["", "Tide", "2tide", "-tide", "tide_gauge", "tide/gauge", "../tide", "gezeiten-ä"] {
+    let malformed = ["", "Tide", "2tide", "-tide", "tide_gauge", "tide/gauge", "../tide", "gezeiten-ä"];
+    let taken = ["oauth2", "static", "earthscope", "core", "testkit"];
+    for name in malformed.into_iter().chain(taken) {
         let _ = sandbox.broker(&["new-provider", "--", name]).ends(2).fails_with("usage_invalid");
-    }
-    for name in ["oauth2", "static", "earthscope", "core", "testkit"] {
-        let _ = sandbox.broker(&["new-provider", name]).ends(2).fails_with("usage_invalid");
     }
     let existing = sandbox.home().join("broker-tide");
     std::fs::create_dir(&existing).expect("a folder");
     let _ = sandbox.broker(&["new-provider", "tide"]).ends(1).fails_with("already_exists");
     assert_eq!(std::fs::read_dir(&existing).expect("a folder").count(), 0, "it is unchanged");
-    let _ = sandbox
-        .broker(&["new-provider", "tide", "--into", "nowhere"])
-        .ends(1)
-        .fails_with("write_failed")
-        .says("--into DIR");
+    let run = sandbox.broker(&["new-provider", "tide", "--into", "nowhere"]).ends(1);
+    let _ = run.fails_with("write_failed").says("--into DIR");
 }
 
 #[test]
@@ -174,11 +160,11 @@ fn new_provider_outside_the_workspace_depends_on_published_crates() {
 
     let (_, clone) = output.split_once("[patch.crates-io]\n").expect("steps for a clone");
     let clone: Vec<_> = clone.lines().take_while(|line| line.starts_with("    broker-")).collect();
-    let clone = clone.join("\n").replace("CLONE", root().to_str().expect("a path"));
+    let clone = clone.join("\n").replace("CLONE", repository().to_str().expect("a path"));
     std::fs::write(&path, format!("{text}\n[patch.crates-io]\n{clone}\n")).expect("a manifest");
     // The versions in the lock file are already downloaded, so the test needs no registry.
-    std::fs::copy(root().join("Cargo.lock"), path.with_file_name("Cargo.lock")).expect("a lock");
+    std::fs::copy(repository().join("Cargo.lock"), path.with_file_name("Cargo.lock")).expect("a lock");
     let tree = cargo(path.parent().expect("a folder"), &["tree"]);
-    let testkit = format!("broker-testkit v{} ({}", env!("CARGO_PKG_VERSION"), root().display());
+    let testkit = format!("broker-testkit v{} ({}", env!("CARGO_PKG_VERSION"), repository().display());
     assert!(tree.contains(&testkit), "{tree}");
 }

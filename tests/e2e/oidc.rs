@@ -5,11 +5,13 @@ pub(crate) mod code;
 mod issuer;
 pub(crate) mod service;
 
-use broker_e2e::{Sandbox, finish};
+use broker_e2e::Sandbox;
 use chrono::TimeDelta;
 
 use browser::{Browser, Page};
-use service::{Options, Service, login};
+use service::{Counts, Options, Service, login};
+
+use crate::stage::concurrent_tokens;
 
 /// The lifetime of the server's access tokens.
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
@@ -30,28 +32,49 @@ fn confirm_code(browser: &mut Browser, page: &Page) -> Page {
     confirm
 }
 
-fn logged_in(service: &Service) -> Sandbox {
+fn logged_in(options: &Options) -> (Service, Sandbox) {
+    let service = Service::start(options);
     let sandbox = service.sandbox();
     let run = login(&sandbox, approve).ends(0);
     assert_eq!(run.out, "", "a login prints nothing on stdout");
-    sandbox
+    (service, sandbox)
 }
 
 fn token(sandbox: &Sandbox) -> String {
     sandbox.broker(&["token", "earthscope"]).token()
 }
 
-fn refresh_token(sandbox: &Sandbox) -> String {
-    sandbox.record("earthscope")["grant"]["secret"].as_str().expect("a refresh token").to_owned()
+fn refresh_token(sandbox: &Sandbox, provider: &str) -> String {
+    sandbox.record(provider)["grant"]["secret"].as_str().expect("a refresh token").to_owned()
+}
+
+/// Renews a token four times, and once more from concurrent processes. Checks that each refresh token is sent once.
+fn check_rotation(service: &Service, sandbox: &Sandbox, provider: &str, processes: usize) {
+    let words = ["token", provider];
+    let (mut access, mut refresh) = (sandbox.broker(&words).token(), refresh_token(sandbox, provider));
+    for round in 1..=4 {
+        sandbox.age(provider, LIFETIME);
+        let (new_access, new_refresh) = (sandbox.broker(&words).token(), refresh_token(sandbox, provider));
+        assert!(new_access != access && new_refresh != refresh, "round {round}");
+        assert!(service.owner_of(&new_access).0.is_some(), "round {round}: an invalid token");
+        assert_eq!(service.counts().refreshes, round);
+        (access, refresh) = (new_access, new_refresh);
+    }
+    let before = service.counts();
+    sandbox.age(provider, LIFETIME);
+    let tokens = concurrent_tokens(sandbox, &words, processes);
+    assert!(tokens.iter().all(|token| *token == tokens[0] && *token != access), "{tokens:?}");
+    assert!(service.owner_of(&tokens[0]).0.is_some(), "an invalid token");
+    let one_more =
+        Counts { token_requests: before.token_requests + 1, refreshes: before.refreshes + 1, ..before };
+    assert_eq!((service.counts(), before.grants_revoked), (one_more, 0));
 }
 
 #[test]
 #[ignore = "needs node and npm"]
 fn stored_token_is_returned_without_a_request() {
     // If the server sends no interval, the broker polls every 5 s.
-    let options = Options { interval: None, ..Options::default() };
-    let service = Service::start(&options);
-    let sandbox = logged_in(&service);
+    let (service, sandbox) = logged_in(&Options { interval: None, ..Options::default() });
     let before = service.counts();
     assert_eq!(before.refreshes, 0);
     assert!(service.is_live(&token(&sandbox)));
@@ -64,40 +87,20 @@ fn stored_token_is_returned_without_a_request() {
 #[test]
 #[ignore = "needs node and npm"]
 fn concurrent_callers_use_rotating_refresh_token_once() {
-    let service = Service::start(&Options::default());
-    let sandbox = logged_in(&service);
-    let (mut access, mut refresh) = (token(&sandbox), refresh_token(&sandbox));
-    for round in 1..=4 {
-        sandbox.age("earthscope", LIFETIME);
-        let (new_access, new_refresh) = (token(&sandbox), refresh_token(&sandbox));
-        assert!(service.is_live(&new_access) && new_access != access && new_refresh != refresh);
-        assert_eq!(service.counts().refreshes, round);
-        (access, refresh) = (new_access, new_refresh);
-    }
-    let before = service.counts();
-    sandbox.age("earthscope", LIFETIME);
-    let all: Vec<_> = (0..16).map(|_| sandbox.start(&["token", "earthscope"])).collect();
-    let tokens: Vec<_> = all.into_iter().map(|child| finish(child).token()).collect();
-    assert!(tokens.iter().all(|token| *token == tokens[0] && *token != access), "{tokens:?}");
-    let after = service.counts();
-    assert_eq!(after.refreshes, before.refreshes + 1);
-    assert_eq!(after.token_requests, before.token_requests + 1, "one request in all");
-    assert!(service.is_live(&tokens[0]));
-    assert_eq!(after.grants_revoked, 0);
+    let (service, sandbox) = logged_in(&Options::default());
+    check_rotation(&service, &sandbox, "earthscope", 16);
 }
 
 #[test]
 #[ignore = "needs node and npm"]
 fn refresh_token_that_does_not_rotate_stays_stored() {
-    let options = Options { rotate: false, ..Options::default() };
-    let service = Service::start(&options);
-    let sandbox = logged_in(&service);
-    let (mut access, refresh) = (token(&sandbox), refresh_token(&sandbox));
+    let (service, sandbox) = logged_in(&Options { rotate: false, ..Options::default() });
+    let (mut access, refresh) = (token(&sandbox), refresh_token(&sandbox, "earthscope"));
     for round in 1..=3 {
         sandbox.age("earthscope", LIFETIME);
         let new = token(&sandbox);
         assert!(service.is_live(&new) && new != access);
-        assert_eq!(refresh_token(&sandbox), refresh);
+        assert_eq!(refresh_token(&sandbox, "earthscope"), refresh);
         assert_eq!(service.counts().refreshes, round);
         access = new;
     }
@@ -127,9 +130,8 @@ fn denied_device_login_fails() {
 #[test]
 #[ignore = "needs node and npm"]
 fn logout_revokes_the_login_at_the_service() {
-    let service = Service::start(&Options::default());
-    let sandbox = logged_in(&service);
-    let (access, refresh) = (token(&sandbox), refresh_token(&sandbox));
+    let (service, sandbox) = logged_in(&Options::default());
+    let (access, refresh) = (token(&sandbox), refresh_token(&sandbox, "earthscope"));
     let _ = sandbox.broker(&["logout", "earthscope"]).ends(0);
     let counts = service.counts();
     assert_eq!((counts.revocations, counts.grants_revoked), (1, 1));
@@ -142,9 +144,8 @@ fn logout_revokes_the_login_at_the_service() {
 #[test]
 #[ignore = "needs node and npm"]
 fn reuse_of_a_refresh_token_ends_the_login() {
-    let service = Service::start(&Options::default());
-    let sandbox = logged_in(&service);
-    let stolen = refresh_token(&sandbox);
+    let (service, sandbox) = logged_in(&Options::default());
+    let stolen = refresh_token(&sandbox, "earthscope");
     sandbox.age("earthscope", LIFETIME);
     let current = token(&sandbox);
     let replayed = service.replay(&stolen);

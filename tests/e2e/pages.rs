@@ -1,28 +1,22 @@
 //! Tests that links in the documentation resolve, and that the page on errors lists all error codes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use broker::{ErrorCode, ErrorKind};
 
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository").to_owned()
-}
+use crate::stage::repository;
 
 fn pages() -> Vec<PathBuf> {
-    let root = repository();
     let mut pages: Vec<_> =
-        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| root.join(page)).into();
-    let mut folders = vec![root.join("docs")];
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|page| repository().join(page)).into();
+    let mut folders = vec![repository().join("docs")];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
-        {
-            if entry.is_dir() {
-                folders.push(entry);
-            } else if entry.extension().is_some_and(|extension| extension == "md") {
-                pages.push(entry);
-            }
-        }
+        let entries =
+            std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let (below, files): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.is_dir());
+        folders.extend(below);
+        pages.extend(files.into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "md")));
     }
     pages
 }

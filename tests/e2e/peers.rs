@@ -10,14 +10,13 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::crowd::{read_until, same, start_with_one_stderr};
+use crate::stage::earthscope;
 
 const TOKEN: &[&str] = &["token", "earthscope"];
 
 /// Starts an EarthScope fake server, and a sandbox configured for the server. `config` adds settings.
 fn seismic(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..options });
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}\n", service.url());
-    (service, Sandbox::new().with_config(&config))
+    earthscope(EarthScopeOptions { interval: Some(1), ..options }, &format!("{config}\n"))
 }
 
 fn rotating(rotation: Rotation) -> EarthScopeOptions {

@@ -1,13 +1,15 @@
 //! Tests that faulty plugins fail within a time limit, leave no process, and lose no grant.
 
 #[path = "plugin/programs.rs"]
-mod programs;
+pub(crate) mod programs;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use broker_e2e::{Run, Sandbox, finish, signal};
 use chrono::TimeDelta;
+
+use crate::stage::{until, until_within};
 
 /// A sandbox with the faulty test plugin `odd.sh`. A mode selects the fault.
 struct Odd {
@@ -55,15 +57,12 @@ impl Odd {
     /// Asserts that no process of the plugin is left. Zombies are allowed.
     #[track_caller]
     fn assert_no_process(&self) {
-        let until = Instant::now() + Duration::from_secs(5);
         let runs = |pid: &String| {
             let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
         };
-        while self.processes().iter().any(runs) {
-            assert!(Instant::now() < until, "a process is left of {:?}", self.processes());
-            std::thread::yield_now();
-        }
+        let has_ended = || !self.processes().iter().any(runs);
+        until_within(Duration::from_secs(5), has_ended, "all processes of the plugin have ended");
     }
 }
 
@@ -145,24 +144,15 @@ fn harmless_protocol_deviations_of_a_plugin_are_accepted() {
     }
 }
 
-#[track_caller]
-fn until(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + limit;
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn plugin_response_is_saved_before_the_plugin_exits() {
     let odd = Odd::new();
     let mut child = odd.set_mode("stays").sandbox.start(&["token", "odd"]);
-    until("no response", Duration::from_secs(20), || odd.file("answered").exists());
+    until(|| odd.file("answered").exists(), "the plugin has responded");
     // The plugin would run for ten minutes after its response.
     let is_saved =
         || odd.sandbox.record_path("odd").exists() && odd.sandbox.record("odd")["grant"].is_object();
-    until("not saved at once", Duration::from_millis(900), is_saved);
+    until_within(Duration::from_millis(900), is_saved, "the response is saved");
     child.kill().expect("killed");
     let _ = child.wait();
     let stored = odd.set_mode("crash").token().token();
@@ -194,18 +184,14 @@ fn plugin_response_without_token_or_grant_is_an_error() {
 fn request_that_the_plugin_does_not_declare_is_refused() {
     let odd = Odd::new();
     odd.set_mode("good");
-    let _ = odd
-        .sandbox
-        .broker(&["token", "odd", "--name", "n"])
-        .ends(2)
-        .fails_with("request_unsupported")
-        .says("--name");
+    let run = odd.sandbox.broker(&["token", "odd", "--name", "n"]).ends(2);
+    let _ = run.fails_with("request_unsupported").says("--name");
     let _ = odd.sandbox.broker(&["token", "odd", "--scope", "aws:x"]).ends(2).fails_with("scope_unsupported");
     odd.set_mode("logs-in");
-    let login = |flag: &str| odd.sandbox.broker_reading(&["login", "odd", flag], "KANARIE-secret");
-    let _ =
-        login("--refresh-token-stdin").ends(2).fails_with("login_unsupported").says("--refresh-token-stdin");
-    let _ = login("--password-stdin").ends(2).fails_with("login_unsupported").says("--password-stdin");
+    for flag in ["--refresh-token-stdin", "--password-stdin"] {
+        let run = odd.sandbox.broker_reading(&["login", "odd", flag], "KANARIE-secret").ends(2);
+        let _ = run.fails_with("login_unsupported").says(flag);
+    }
 }
 
 #[test]
@@ -272,7 +258,7 @@ fn secrets_on_plugin_stderr_are_redacted_with_a_warning() {
     odd.set_mode("leaks");
     let run = odd.sandbox.broker(&["token", "odd", "-v"]).ends(0);
     let run =
-        run.says("warning: plugin `odd.sh` wrote a secret to stderr").says("[redacted]").says("request: ");
+        run.says("[redacted]").says("request: ").says("warning: plugin `odd.sh` wrote a secret to stderr");
     assert_eq!(run.err.matches("wrote a secret").count(), 1, "{}", run.err);
 }
 
@@ -311,7 +297,7 @@ fn changed_plugin_settings_get_a_separate_token() {
 fn signal_ends_broker_after_plugin_response_is_saved() {
     let odd = Odd::new();
     let child = odd.set_mode("waits").sandbox.start(&["token", "odd"]);
-    until("no request", Duration::from_secs(20), || odd.file("asked").exists());
+    until(|| odd.file("asked").exists(), "the plugin has read the request");
     signal(&child, "INT");
     std::fs::write(odd.file("go"), "").expect("a file");
     let _ = finish(child).ends(130);
@@ -322,15 +308,14 @@ fn signal_ends_broker_after_plugin_response_is_saved() {
 #[test]
 fn error_names_a_missing_plugin_program() {
     let odd = Odd::new();
-    let config = |command: &str| {
+    let not_executable = odd.script.display().to_string();
+    for (command, code, parts) in [
+        ("/nowhere/plugin", "program_not_found", ["/nowhere/plugin", ""]),
+        ("no-such-plugin", "program_not_found", ["no-such-plugin", ""]),
+        (&not_executable, "program_not_found", ["odd.sh", "chmod +x"]),
+        ("./odd.sh", "config_invalid_value", ["`command`", ""]),
+    ] {
         odd.sandbox.write_config(&format!("[providers.odd]\nkind = \"exec\"\ncommand = [\"{command}\"]\n"));
-    };
-    config("/nowhere/plugin");
-    let _ = odd.token().ends(5).fails_with("program_not_found").says("/nowhere/plugin");
-    config("no-such-plugin");
-    let _ = odd.token().ends(5).fails_with("program_not_found").says("no-such-plugin");
-    config(&odd.script.display().to_string());
-    let _ = odd.token().ends(5).fails_with("program_not_found").says("odd.sh").says("chmod +x");
-    config("./odd.sh");
-    let _ = odd.token().ends(5).fails_with("config_invalid_value").says("`command`");
+        let _ = odd.token().ends(5).fails_with(code).says(parts[0]).says(parts[1]);
+    }
 }

@@ -1,17 +1,13 @@
 //! Tests `--rejected`, with which the caller reports a token that the service has rejected.
 
 use broker_e2e::{Run, Sandbox, finish, spawn};
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
+use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 
-use crate::stage::logged_in;
+use crate::stage::{carbonmapper, fast_polling, logged_in};
 
 fn seismic() -> (EarthScope, Sandbox, String) {
-    let options = EarthScopeOptions {
-        rotation: Rotation::RotateDetectReuse,
-        interval: Some(1),
-        ..EarthScopeOptions::default()
-    };
+    let options = EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..fast_polling() };
     let (service, sandbox) = logged_in(options, "");
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     (service, sandbox, stored)
@@ -97,14 +93,9 @@ fn rejected_token_stays_stored_until_a_new_login() {
 
 #[test]
 fn rejecting_a_scoped_token_keeps_the_access_token() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let config = format!(
-        "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\n",
-        service.base_url()
-    );
-    let sandbox = Sandbox::new().with_config(&config);
-    let _ =
-        sandbox.broker_reading(&["login", "carbonmapper", "--password-stdin"], "standin-password").ends(0);
+    let (_service, sandbox) = carbonmapper("email = \"ada@example.org\"\n");
+    let login = ["login", "carbonmapper", "--password-stdin"];
+    let _ = sandbox.broker_reading(&login, "standin-password").ends(0);
     let access = sandbox.broker(&["token", "carbonmapper"]).token();
     let scoped = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();
     let rejected = ["token", "carbonmapper", "--scope", "stac", "--rejected-stdin"];

@@ -9,21 +9,26 @@ use broker_e2e::{Run, Sandbox};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
-use std::os::unix::fs::PermissionsExt;
 
-use crate::stage::logged_in;
+use crate::stage::{earthscope, logged_in, mode};
 
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 const CLIENT: &str = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0";
 
 type Edit = fn(&mut Value);
 
-fn service(rotation: Rotation) -> EarthScope {
-    EarthScope::start(EarthScopeOptions { rotation, ..EarthScopeOptions::default() })
+/// Starts an EarthScope fake server, and a sandbox configured for the server and its API.
+fn seismic(rotation: Rotation) -> (EarthScope, Sandbox) {
+    let (service, sandbox) = earthscope(EarthScopeOptions { rotation, ..EarthScopeOptions::default() }, "");
+    sandbox.write_config(&format!("{}api_url = \"{}\"\n", sandbox.config(), service.url()));
+    (service, sandbox)
 }
 
-fn sandbox(service: &EarthScope) -> Sandbox {
-    Sandbox::new().with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()))
+/// Starts an EarthScope fake server, and a sandbox with a login file that EarthScope's tools could have written.
+fn seismic_with_login(rotation: Rotation) -> (EarthScope, Sandbox) {
+    let (service, sandbox) = seismic(rotation);
+    write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
+    (service, sandbox)
 }
 
 /// Returns a JWT with this lifetime, with the claims that EarthScope's tools read.
@@ -52,13 +57,10 @@ fn state(sandbox: &Sandbox) -> Value {
 
 #[test]
 fn login_of_earthscope_tools_is_renewed_in_their_file() {
-    let service = service(Rotation::RotateDetectReuse);
-    let sandbox = sandbox(&service);
+    let (service, sandbox) = seismic(Rotation::RotateDetectReuse);
     let (theirs, refresh) = (jwt(service.url(), TimeDelta::days(1), |_| {}), service.issue_refresh_token());
-    write_login(
-        &sandbox,
-        &json!({ "access_token": theirs, "refresh_token": refresh, "colour": { "a": [1] } }),
-    );
+    let login = json!({ "access_token": theirs, "refresh_token": refresh, "colour": { "a": [1] } });
+    write_login(&sandbox, &login);
     assert_eq!(sandbox.broker(&TOKEN).token(), theirs);
     assert_eq!((state(&sandbox), service.count("token")), (json!("valid"), 0));
     let renewed = sandbox.broker(&["token", "earthscope", "--force"]).token();
@@ -70,16 +72,14 @@ fn login_of_earthscope_tools_is_renewed_in_their_file() {
     assert!(text.starts_with("{\n  \"access_token\": \"") && text.ends_with('}'), "in the format of the SDK");
     let at = |key: &str| text.find(key).expect(key);
     assert!(at("access_token") < at("refresh_token") && at("refresh_token") < at("colour"), "{text}");
-    let mode = std::fs::metadata(sandbox.tokens_path()).expect("a file").permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600);
+    assert_eq!(mode(&sandbox.tokens_path()), 0o600);
     let record = std::fs::read_to_string(sandbox.record_path("earthscope")).expect("a record");
     assert!(!record.contains(file["refresh_token"].as_str().expect("text")), "the record has no copy");
 }
 
 #[test]
 fn new_login_of_earthscope_tools_replaces_stored_login() {
-    let service = service(Rotation::RotateDetectReuse);
-    let sandbox = sandbox(&service);
+    let (service, sandbox) = seismic(Rotation::RotateDetectReuse);
     service.approve_all();
     let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
     let ours = sandbox.broker(&TOKEN).token();
@@ -100,7 +100,7 @@ fn new_login_of_earthscope_tools_replaces_stored_login() {
 
 #[test]
 fn token_that_earthscope_tools_cannot_read_is_not_shared() {
-    let service = service(Rotation::Keep);
+    let (service, sandbox) = seismic(Rotation::Keep);
     let tokens: [(&str, Edit); 4] = [
         ("opaque", |answer| answer["access_token"] = "KANARIE-opaque".into()),
         ("no subject", |answer| {
@@ -117,7 +117,7 @@ fn token_that_earthscope_tools_cannot_read_is_not_shared() {
         ("two parts", |answer| answer["access_token"] = "KANARIE.b".into()),
     ];
     for (what, edit) in tokens {
-        let sandbox = sandbox(&service);
+        let sandbox = Sandbox::new().with_config(&sandbox.config());
         write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
         service.fault("token", Fault::edit(edit));
         let token = sandbox.broker(&TOKEN).token();
@@ -174,8 +174,7 @@ fn login_in_the_record_wins_over_an_older_login_file() {
 
 #[test]
 fn unreadable_token_without_refresh_token_stays_in_file() {
-    let service = service(Rotation::Rotate);
-    let sandbox = sandbox(&service);
+    let (service, sandbox) = seismic(Rotation::Rotate);
     let odd = jwt(service.url(), TimeDelta::days(1), |claims| claims["sub"] = Value::Null);
     write_login(&sandbox, &json!({ "access_token": odd }));
     for _ in 0..2 {
@@ -187,10 +186,7 @@ fn unreadable_token_without_refresh_token_stays_in_file() {
 
 #[test]
 fn retry_after_still_applies_if_login_file_is_replaced() {
-    let service = service(Rotation::Rotate);
-    let sandbox = sandbox(&service);
-    let refresh = service.issue_refresh_token();
-    write_login(&sandbox, &json!({ "refresh_token": refresh }));
+    let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let headers = vec![("Retry-After".to_owned(), "120".to_owned())];
     service.fault_always("token", Fault::Answer { status: 429, headers, body: String::new() });
     let _ = sandbox.broker(&TOKEN).ends(4);

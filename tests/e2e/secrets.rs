@@ -1,8 +1,8 @@
 //! Tests the sources of secrets, and that outputs do not show secrets.
 
-use std::process::Stdio;
+use broker_e2e::{MARK, Sandbox, finish, spawn};
 
-use broker_e2e::{MARK, Sandbox};
+use crate::plugin::programs::printing;
 
 /// Returns a sandbox with provider `key`, whose configured token is read from this source.
 fn key(source: &str) -> Sandbox {
@@ -17,9 +17,8 @@ fn background_process_of_secret_command_is_not_awaited() {
     let script = "exec 3<&0; exec \"$@\" </dev/null";
     let words = ["token", "key"];
     let mut command = sandbox.command_under(&["sh", "-c", script, "sh"], &words);
-    let child = command.stdin(reader).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let run = broker_e2e::finish(broker_e2e::started(child, &words));
-    assert_eq!(run.ends(0).out, "out\n");
+    command.stdin(reader);
+    assert_eq!(finish(spawn(command, &words)).ends(0).out, "out\n");
     drop(writer);
 }
 
@@ -71,7 +70,7 @@ fn config_show_redacts_values_of_configured_requests() {
 }
 
 #[test]
-fn error_does_not_show_the_value_of_an_invalid_param_flag() {
+fn config_error_does_not_show_the_value_of_a_params_key() {
     let config = "[providers.m]\nkind = \"oauth2\"\nflow = \"client_credentials\"\nclient_id = \"me\"\n\
         token_url = \"https://lab.example.org/token\"\nclient_secret = { env = \"S\" }\nparams = { client_secret = \"KANARIE-x\" }\n";
     let run = Sandbox::new().with_config(config).broker(&["config", "check"]).ends(5);
@@ -93,30 +92,18 @@ fn derived_provider_needs_an_existing_acyclic_source() {
     let _ = run.says("one -> two -> one");
 }
 
-/// Returns a sandbox with a provider that runs a program, which prints this token response.
-fn program(answer: &str) -> Sandbox {
-    let sandbox = Sandbox::new();
-    let file = sandbox.home().join("answer.json");
-    sandbox.write(&file, answer);
-    let command = format!("[\"cat\", \"{}\"]", file.display());
-    sandbox
-        .with_config(&format!("[providers.lab]\nkind = \"exec\"\nspeaks = \"json\"\ncommand = {command}\n"))
-}
-
 #[test]
 fn token_with_control_characters_is_not_stored() {
-    let sandbox = program(r#"{"access_token": "ab\u001bcd", "expires_in": 3600}"#);
-    let _ = sandbox.broker(&["token", "lab"]).ends(4).fails_with("bad_response");
-    sandbox.write(&sandbox.home().join("answer.json"), r#"{"access_token": "abcd", "expires_in": 3600}"#);
-    assert_eq!(sandbox.broker(&["token", "lab"]).token(), "abcd");
+    let sandbox = printing(r#"{"access_token": "ab\u001bcd", "expires_in": 3600}"#, "speaks = \"json\"");
+    let _ = sandbox.broker(&["token", "other"]).ends(4).fails_with("bad_response");
+    sandbox.write(&sandbox.home().join("printed"), r#"{"access_token": "abcd", "expires_in": 3600}"#);
+    assert_eq!(sandbox.broker(&["token", "other"]).token(), "abcd");
 }
 
 #[test]
 fn token_expiry_is_at_most_100_years_ahead() {
-    let sandbox = program(r#"{"access_token": "abcd", "expires_in": 300000000000}"#);
-    let token = sandbox.broker(&["token", "lab", "--format", "json"]).json();
-    assert!(
-        token["expires_in"].as_i64().is_some_and(|left| left <= 100 * 365 * 86_400),
-        "9,500 years: {token}"
-    );
+    let sandbox = printing(r#"{"access_token": "abcd", "expires_in": 300000000000}"#, "speaks = \"json\"");
+    let token = sandbox.broker(&["token", "other", "--format", "json"]).json();
+    let seconds = token["expires_in"].as_i64().expect("an expiry");
+    assert!(seconds <= 100 * 365 * 86_400, "the response said 9,500 years: {token}");
 }

@@ -19,7 +19,6 @@ fn format(sandbox: &Sandbox, format: &str) -> String {
     sandbox.broker(&["token", "lab", "--format", format]).ends(0).out
 }
 
-/// Returns a JWT with these claims.
 fn jwt(claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.KANARIE", part(&json!({ "alg": "none" })), part(claims))
@@ -138,7 +137,7 @@ fn expiry_of_a_static_token_is_read_and_announced() {
     let run = expired.broker(&["token", "lab"]).ends(3).fails_with("login_required");
     let run = run.says(&in_days(-3)).says("LAB_TOKEN").says("`expires`");
     assert_eq!(run.out, "");
-    // A JWT contains its own expiry.
+    // If the token is a JWT, the broker reads the expiry from the JWT.
     let end = now + TimeDelta::hours(2);
     let sandbox = with("").with_env("LAB_TOKEN", &jwt(&json!({ "exp": end.timestamp() })));
     let run = sandbox.broker(&["token", "lab", "--format", "json"]);

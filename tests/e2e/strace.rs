@@ -12,7 +12,6 @@ pub(crate) struct Call {
     pub(crate) nth: usize,
 }
 
-/// Fails if `strace` does not work.
 pub(crate) fn need_strace() {
     let run = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     assert!(run.is_ok_and(|status| status.success()), "install strace, and allow it to trace");

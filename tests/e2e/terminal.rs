@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use broker_e2e::{Sandbox, assert_no_secret, broker_binary, is_log, louder};
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions};
+use broker_testkit::{EarthScope, EarthScopeOptions};
+
+use crate::stage::{carbonmapper, earthscope, fast_polling, program, write_script};
 
 /// A command that runs on its own terminal.
 pub(crate) struct Screen {
@@ -25,14 +27,11 @@ impl Screen {
     }
 
     fn after(sandbox: &Sandbox, before: &str, words: &str) -> Self {
-        let mut command = Command::new("script");
         let louder = louder(&words.split(' ').collect::<Vec<_>>()).join(" ");
         let line = format!("{before}; exec {} {words} {louder}", broker_binary().display());
-        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-        let as_if = sandbox.command(&[]);
-        command.env_clear().envs(as_if.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(sandbox.home()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("`script` runs");
+        let mut command =
+            program(sandbox, "script", &["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`script` runs");
         let (keys, output) = (child.stdin.take().expect("keys"), child.stdout.take().expect("a screen"));
         Self { child, keys, output, seen: String::new() }
     }
@@ -46,7 +45,6 @@ impl Screen {
         }
     }
 
-    /// Returns all output so far.
     pub(crate) fn seen(&self) -> &str {
         &self.seen
     }
@@ -67,16 +65,10 @@ impl Screen {
     }
 }
 
-fn methane() -> (CarbonMapper, Sandbox) {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let config = format!("[providers.carbonmapper]\nbase_url = \"{}\"\n", service.base_url());
-    (service, Sandbox::new().with_config(&config))
-}
-
 #[test]
 #[ignore = "needs script"]
 fn login_asks_for_email_and_hides_the_password() {
-    let (service, sandbox) = methane();
+    let (service, sandbox) = carbonmapper("");
     let mut screen = Screen::run(&sandbox, "login carbonmapper");
     screen.wait_for("Carbon Mapper email: ");
     screen.types("ada@example.org\n");
@@ -91,7 +83,7 @@ fn login_asks_for_email_and_hides_the_password() {
 #[test]
 #[ignore = "needs script"]
 fn ctrl_c_at_a_prompt_exits_with_130() {
-    let (service, sandbox) = methane();
+    let (service, sandbox) = carbonmapper("");
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
     let mut screen = Screen::run(&sandbox, "login carbonmapper");
     screen.wait_for("password of ada@example.org: ");
@@ -104,9 +96,8 @@ fn ctrl_c_at_a_prompt_exits_with_130() {
 #[test]
 #[ignore = "needs script"]
 fn login_shows_qr_code_and_countdown() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config).with_env("TERM", "xterm");
+    let (service, sandbox) = earthscope(fast_polling(), "");
+    let sandbox = sandbox.with_env("TERM", "xterm");
     let mut screen = Screen::run(&sandbox, "login earthscope");
     screen.wait_for("left (Ctrl-C to stop)");
     service.approve_all();
@@ -118,28 +109,25 @@ fn login_shows_qr_code_and_countdown() {
 
 /// Returns a service that approves each login at the first poll, with a configured sandbox.
 fn approving() -> (EarthScope, Sandbox) {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
+    let (service, sandbox) = earthscope(fast_polling(), "");
     service.approve_all();
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    (service, Sandbox::new().with_config(&config))
+    (service, sandbox)
 }
 
 /// Runs a successful login on a terminal of this size, and returns the output.
 fn screen(sandbox: &Sandbox, columns: usize, rows: usize, words: &str) -> String {
     let (code, seen) = Screen::sized(sandbox, columns, rows, words).ends();
     assert_eq!(code, Some(0), "{seen}");
-    // The output without the log lines that `BROKER_E2E_VVV` adds.
+    // Removes the log lines that `BROKER_E2E_VVV` adds.
     seen.replace('\r', "").split_inclusive('\n').filter(|line| !is_log(line)).collect()
 }
 
 /// Returns the width of a line on the screen, without control sequences.
 fn width(line: &str) -> usize {
     let mut parts = line.split('\u{1b}');
-    let first = parts.next().unwrap_or_default().chars().count();
-    first
-        + parts
-            .map(|part| part.split_once(['m', 'K']).map_or(0, |(_, text)| text.chars().count()))
-            .sum::<usize>()
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.filter_map(|part| part.split_once(['m', 'K'])).map(|(_, text)| text);
+    rest.chain([first]).map(|text| text.chars().count()).sum()
 }
 
 #[test]
@@ -154,16 +142,14 @@ fn login_instructions_fit_the_terminal() {
         let code = service.user_codes().pop().expect("a code");
         let large = code.chars().map(String::from).collect::<Vec<_>>().join(" ");
         assert_eq!(seen.contains('█'), picture, "{at}");
-        assert!(
-            seen.contains(&large) && seen.contains(&format!("{}/activate?user_code={code}", service.url())),
-            "{at}"
-        );
-        assert!(seen.contains("Waiting, "), "{at}");
+        let url = format!("{}/activate?user_code={code}", service.url());
+        for part in [&large, &url, "Waiting, ", "earthscope: logged in as auth0|5f1e"] {
+            assert!(seen.contains(part), "`{part}` is not on the screen, {at}");
+        }
         let page: Vec<_> = seen.lines().take_while(|line| !line.contains("Waiting")).collect();
         assert!(page.len() < rows, "{} rows, {at}", page.len());
         let wide = |line: &&&str| width(line) > columns && !line.contains("http");
         assert_eq!(page.iter().find(wide), None, "{at}");
-        assert!(seen.contains("earthscope: logged in as auth0|5f1e"), "{at}");
     }
 }
 
@@ -193,11 +179,8 @@ fn login_prints_one_line_without_a_terminal() {
         assert_eq!(run.out, "");
     }
     // Without `verification_uri_complete`, the user must type the code.
-    let options =
-        EarthScopeOptions { interval: Some(1), complete_uri: false, ..EarthScopeOptions::default() };
-    let service = EarthScope::start(options);
+    let (service, sandbox) = earthscope(EarthScopeOptions { complete_uri: false, ..fast_polling() }, "");
     service.approve_all();
-    sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()));
     let run = sandbox.broker(&["login", "earthscope"]).ends(0);
     let code = service.user_codes().pop().expect("a code");
     let _ = run.says(&format!("activate and enter the code {code}\n"));
@@ -205,21 +188,17 @@ fn login_prints_one_line_without_a_terminal() {
 
 /// Adds a browser that writes the opened URL to a pipe.
 fn with_browser(sandbox: Sandbox) -> (Sandbox, std::path::PathBuf) {
-    use std::os::unix::fs::PermissionsExt;
     let (pipe, browser) = (sandbox.home().join("pipe"), sandbox.home().join("browser"));
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
-    std::fs::write(&browser, format!("#!/bin/sh\nprintf %s \"$1\" > '{}'\n", pipe.display()))
-        .expect("a script");
-    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    write_script(&sandbox, &browser, &format!("#!/bin/sh\nprintf %s \"$1\" > '{}'\n", pipe.display()));
     let browser = browser.display().to_string();
     (sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", &browser), pipe)
 }
 
 #[test]
 fn login_opens_a_local_browser() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let (sandbox, pipe) = with_browser(Sandbox::new().with_config(&config));
+    let (service, sandbox) = earthscope(fast_polling(), "");
+    let (sandbox, pipe) = with_browser(sandbox);
     let login = sandbox.start(&["login", "earthscope"]);
     let page = Command::new("timeout").arg("60").arg("cat").arg(&pipe).output().expect("cat");
     let page = String::from_utf8(page.stdout).expect("text");
@@ -231,10 +210,8 @@ fn login_opens_a_local_browser() {
 
 #[test]
 fn login_opens_no_browser_over_ssh_or_without_display() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    service.approve_all();
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let (sandbox, _pipe) = with_browser(Sandbox::new().with_config(&config));
+    let (_service, sandbox) = approving();
+    let (sandbox, _pipe) = with_browser(sandbox);
     let opened = sandbox.home().join("opened");
     let browser = sandbox.home().join("browser");
     std::fs::write(&browser, format!("#!/bin/sh\ntouch '{}'\n", opened.display())).expect("a script");

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository")
-}
+use crate::stage::repository;
 
 fn document() -> String {
     std::fs::read_to_string(repository().join("docs/dev/threat-model.md")).expect("the document")

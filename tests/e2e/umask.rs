@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use broker_e2e::{Run, Sandbox, Started, broker_binary, finish, spawn};
-use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault};
+use broker_e2e::{Run, Sandbox, Started, finish, spawn};
+use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions};
 use chrono::TimeDelta;
 
-use crate::stage::program;
+use crate::stage::{block_state, earthdaily, mode, program, set_mode, unblock_state, with_runtime_dir};
 use crate::user::User;
 
 /// An empty umask, a usual one, a strict one, and two that also remove the owner's permissions.
@@ -24,6 +23,10 @@ struct Stage {
 }
 
 impl Stage {
+    fn new(sandbox: Sandbox, umask: &'static str) -> Self {
+        Self { user: User::of(&sandbox), sandbox, umask }
+    }
+
     fn start(&self, words: &[&str], input: &str) -> Started {
         let script = format!("umask {} && exec \"$0\" \"$@\"", self.umask);
         let binary = self.sandbox.home().join("broker");
@@ -65,29 +68,25 @@ fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
 
 /// Renews a token while the state folder is not writable. The broker must save the record to the fallback file.
 fn save_to_fallback(stage: &Stage, imagery: &EarthDaily) {
-    let (here, away) = (stage.sandbox.state(), stage.sandbox.state().with_extension("away"));
     stage.sandbox.age("earthdaily", TimeDelta::days(2));
     imagery.forget_seen();
-    imagery.fault("token", Fault::Delay(Duration::from_millis(300)));
+    let hold = imagery.hold("token");
     let child = stage.start(&["token", "earthdaily"], "");
     assert!(imagery.wait_for("token", 1, Duration::from_secs(30)));
-    std::fs::rename(&here, &away).expect("moved");
-    std::fs::write(&here, "").expect("a file instead of the folder");
+    block_state(&stage.sandbox);
+    drop(hold);
     let _ = finish(child).ends(0).says("WARNING");
-    std::fs::remove_file(&here).expect("removed");
-    std::fs::rename(&away, &here).expect("moved back");
+    unblock_state(&stage.sandbox);
 }
 
 /// Collects the mode of each file and folder by path.
 fn modes(folder: &Path, home: &Path, found: &mut BTreeMap<String, u32>) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
-        let meta = entry.metadata().expect("there");
-        let name = path.strip_prefix(home).expect("inside").display().to_string();
-        if meta.is_dir() {
+        if path.is_dir() {
             modes(&path, home, found);
         }
-        found.insert(name, meta.permissions().mode() & 0o7777);
+        found.insert(path.strip_prefix(home).expect("inside").display().to_string(), mode(&path));
     }
 }
 
@@ -96,23 +95,14 @@ fn files_are_private_whatever_the_umask() {
     for umask in UMASKS {
         let service = EarthScope::start(EarthScopeOptions::default());
         let imagery = EarthDaily::start(EarthDailyOptions::default());
-        let sandbox = Sandbox::new();
-        let config = sandbox.home().join("extra.toml");
-        let runtime = sandbox.home().join("run");
-        std::fs::create_dir(&runtime).expect("a folder");
-        std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(0o700)).expect("a mode");
-        std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
-        sandbox.write(&config, "");
-        let domain = service.url().to_owned();
-        let sandbox = sandbox
-            .with_env("XDG_RUNTIME_DIR", runtime.to_str().expect("text"))
-            .with_env("BROKER_PROVIDERS__EARTHSCOPE__DOMAIN", &domain);
-        let user = User::of(&sandbox);
-        let stage = Stage { sandbox, user, umask };
+        let (sandbox, runtime) = with_runtime_dir(Sandbox::new());
+        set_mode(&runtime, 0o700);
+        let stage =
+            Stage::new(sandbox.with_env("BROKER_PROVIDERS__EARTHSCOPE__DOMAIN", service.url()), umask);
         use_commands(&stage, &service, &imagery);
         let mut found = BTreeMap::new();
         modes(&stage.sandbox.home(), &stage.sandbox.home(), &mut found);
-        for own in ["broker", "extra.toml", "EDS.env", "run"] {
+        for own in ["broker", "EDS.env", "run"] {
             assert!(found.remove(own).is_some(), "{own}");
         }
         let folders = [
@@ -139,60 +129,42 @@ fn files_are_private_whatever_the_umask() {
         ];
         let documented = folders.map(|name| (name, 0o700)).into_iter().chain(files.map(|name| (name, 0o600)));
         for (name, mode) in documented {
-            assert_eq!(
-                found.remove(name).map(|mode| format!("{mode:o}")),
-                Some(format!("{mode:o}")),
-                "umask {umask}: {name}"
-            );
+            assert!(found.remove(name) == Some(mode), "umask {umask}: {name} does not have mode {mode:o}");
         }
         // The fallback file and temporary files have random names, so the test finds them by prefix.
         let (fallback, rest): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(name, _)| name.starts_with("run/broker/earthdaily-"));
         assert!(matches!(&fallback[..], [(_, 0o600)]), "umask {umask}: {fallback:?}");
         let is_temporary = |name: &str| name.starts_with(".local/state/broker/.earthdaily.");
-        assert!(
-            rest.iter().all(|(name, mode)| *mode == 0o600 && is_temporary(name)),
-            "umask {umask}: {rest:?}"
-        );
+        let allowed = |(name, mode): &(String, u32)| *mode == 0o600 && is_temporary(name);
+        assert!(rest.iter().all(allowed), "umask {umask}: {rest:?}");
     }
 }
 
 /// A process with a strict umask can be killed after it creates the lock file and before it sets the mode.
 #[test]
 fn lock_file_without_permissions_is_repaired() {
-    let imagery = EarthDaily::start(EarthDailyOptions::default());
-    let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
-    sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
-    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
-    std::fs::create_dir_all(sandbox.state()).expect("a folder");
+    let (_imagery, sandbox) = earthdaily("");
     let lock = sandbox.state().join("earthdaily.lock");
-    std::fs::write(&lock, "").expect("a file");
-    std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o000)).expect("a mode");
-    let user = User::of(&sandbox);
-    let stage = Stage { sandbox, user, umask: "022" };
+    sandbox.write(&lock, "");
+    set_mode(&lock, 0o000);
+    let stage = Stage::new(sandbox, "022");
     let _ = stage.run(&["token", "earthdaily"]);
-    let mode = std::fs::metadata(&lock).expect("there").permissions().mode() & 0o777;
-    assert_eq!(mode, 0o600);
+    assert_eq!(mode(&lock), 0o600);
 }
 
 #[test]
 fn error_names_an_unwritable_state_folder() {
-    let imagery = EarthDaily::start(EarthDailyOptions::default());
-    let sandbox = Sandbox::new().with_env("EDS_SECRET", "standin-api-token");
-    sandbox.write_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", imagery.auth_url()));
-    std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
+    let (imagery, sandbox) = earthdaily("");
     let locked = sandbox.home().join("locked");
     std::fs::create_dir(&locked).expect("a folder");
-    let user = User::of(&sandbox);
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).expect("a mode");
-    let stage = Stage { sandbox, user, umask: "022" };
-    let new = locked.join("state");
+    let stage = Stage::new(sandbox, "022");
+    set_mode(&locked, 0o500);
     // The error must name the folder, whether the broker cannot create the folder or cannot write to it.
-    for (folder, reported) in [(&new, &new), (&locked, &locked)] {
+    for folder in [locked.join("state"), locked] {
         let folder = folder.to_str().expect("text");
         let run = finish(stage.start(&["token", "earthdaily", "--state-dir", folder], "")).ends(1);
-        let _ =
-            run.fails_with("store_unwritable").says(&format!("{}: permission denied", reported.display()));
+        let _ = run.fails_with("store_unwritable").says(&format!("{folder}: permission denied"));
     }
     assert!(imagery.seen().is_empty(), "no request");
 }

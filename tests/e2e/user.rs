@@ -5,7 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use broker_e2e::Sandbox;
+use broker_e2e::{Sandbox, broker_binary};
+
+use crate::stage::program;
 
 /// A user id that no account has.
 const UNPRIVILEGED: u32 = 61_234;
@@ -14,16 +16,23 @@ const UNPRIVILEGED: u32 = 61_234;
 pub(crate) struct User(Option<u32>);
 
 impl User {
-    /// Chooses the user for commands, and makes that user the owner of the sandbox.
+    /// Copies the `broker` program into a sandbox, chooses a user, and makes that user the owner of the sandbox.
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
+        std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy for every user");
         let user = Self(rustix::process::geteuid().is_root().then_some(UNPRIVILEGED));
         user.owns(sandbox.home().parent().expect("the sandbox"));
         user
     }
 
-    /// Returns whether the commands and the test run as different users.
     pub(crate) fn is_another(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Returns the command `broker`, run by this user.
+    pub(crate) fn broker(&self, sandbox: &Sandbox, words: &[&str]) -> Command {
+        let mut command = program(sandbox, sandbox.home().join("broker").to_str().expect("text"), words);
+        self.runs(&mut command);
+        command
     }
 
     /// Sets the user of a command.

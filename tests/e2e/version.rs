@@ -1,13 +1,14 @@
 //! Tests `broker --version`, and the version numbers in docs and packages.
 
-use std::path::Path;
 use std::process::Command;
 
 use broker_e2e::Sandbox;
 
+use crate::stage::repository;
+
 /// Returns the current commit, if the source folder is a git repository.
 fn head() -> Option<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository");
+    let root = repository();
     // If this folder has no `.git`, git would report the commit of an enclosing repository.
     root.join(".git").exists().then_some(())?;
     let git = Command::new("git").args(["log", "-1", "--format=%H %cs"]).current_dir(root).output().ok()?;
@@ -36,7 +37,7 @@ fn version_prints_commit_and_compiled_provider_types() {
     }
 
     // `--version` must list all provider types that crate `broker` compiles by default.
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/broker/Cargo.toml");
+    let manifest = repository().join("crates/broker/Cargo.toml");
     let manifest: toml::Table =
         toml::from_str(&std::fs::read_to_string(manifest).expect("a manifest")).expect("TOML");
     let named: Vec<_> = features.split(' ').collect();
@@ -48,19 +49,16 @@ fn version_prints_commit_and_compiled_provider_types() {
 
 #[test]
 fn docs_and_packages_name_the_same_versions() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository");
-    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect(name);
+    let read = |name: &str| std::fs::read_to_string(repository().join(name)).expect(name);
     let promised = env!("CARGO_PKG_RUST_VERSION");
     for page in ["README.md", "CONTRIBUTING.md", "docs/install.md", "crates/broker/README.md"] {
         assert!(read(page).contains(&format!("Rust {promised}")), "{page} does not name Rust {promised}");
     }
+    let version = env!("CARGO_PKG_VERSION");
     assert!(
-        read("CHANGELOG.md").contains(&format!("## [{}]", env!("CARGO_PKG_VERSION"))),
-        "the changelog has this version"
+        read("CHANGELOG.md").contains(&format!("## [{version}]")),
+        "CHANGELOG.md does not name {version}"
     );
     let package = read("crates/broker-cli/packaging/changelog");
-    assert!(
-        package.starts_with(&format!("earth-token-broker ({}-1) ", env!("CARGO_PKG_VERSION"))),
-        "{package}"
-    );
+    assert!(package.starts_with(&format!("earth-token-broker ({version}-1) ")), "{package}");
 }

@@ -1,16 +1,14 @@
 //! Tests that child processes do not inherit environment variables with secrets.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use broker::{Env, Secret, Setup};
+use broker::Setup;
 use broker_e2e::Sandbox;
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault};
+use broker_testkit::{CarbonMapper, Fault, TestEnv};
 
-use crate::stage::program;
+use crate::stage::{carbonmapper, earthscope, fast_polling, program, until, write_script};
 
 /// Configuration variables with a secret: literal, nested, mistyped, and of an unknown provider type.
 const SECRETS: [(&str, &str); 5] = [
@@ -30,15 +28,15 @@ const SETTINGS: [(&str, &str); 3] = [
 fn env_dumper(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
     let (program, seen) = (sandbox.home().join(name), sandbox.home().join(format!("{name}.env")));
     let script = format!("#!/bin/sh\nenv > '{0}.part'\nmv '{0}.part' '{0}'\n{then}\n", seen.display());
-    sandbox.write(&program, &script);
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    write_script(sandbox, &program, &script);
     (program, seen)
 }
 
-fn with(mut sandbox: Sandbox, config: &str) -> Sandbox {
+/// Adds a provider to the configuration, and sets [`SECRETS`] and [`SETTINGS`].
+fn with_variables(mut sandbox: Sandbox) -> Sandbox {
     let lab = "[providers.lab]\nkind = \"login\"\n[providers.lab.login]\nurl = \"https://lab.example.org/\"\n\
                token = \"token\"\n[providers.lab.login.headers]\nx_key = \"y\"\n";
-    sandbox.write_config(&format!("{config}{lab}"));
+    sandbox.write_config(&format!("{}{lab}", sandbox.config()));
     for (name, value) in SECRETS.into_iter().chain(SETTINGS) {
         sandbox = sandbox.with_env(name, value);
     }
@@ -54,29 +52,25 @@ fn has_no_secret(seen: &PathBuf, has_settings: bool) {
     }
 }
 
-fn methane(service: &CarbonMapper, password: &str) -> String {
-    format!(
-        "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"ada@example.org\"\npassword = {password}\n",
-        service.base_url()
-    )
+/// Starts a Carbon Mapper fake server, and a sandbox whose password is read from this source.
+fn methane(password: &str) -> (CarbonMapper, Sandbox) {
+    carbonmapper(&format!("email = \"ada@example.org\"\npassword = {password}\n"))
 }
 
 #[test]
 fn secret_command_does_not_inherit_other_secrets() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let sandbox = Sandbox::new();
-    let (program, seen) = env_dumper(&sandbox, "pass", "echo standin-password");
-    let sandbox = with(sandbox, &methane(&service, &format!("{{ command = [\"{}\"] }}", program.display())));
+    let (_service, sandbox) = methane("{ command = [\"sh\", \"-c\", \"~/pass\"] }");
+    let (_, seen) = env_dumper(&sandbox, "pass", "echo standin-password");
+    let sandbox = with_variables(sandbox);
     let _ = sandbox.broker(&["token", "carbonmapper"]).token();
     has_no_secret(&seen, true);
 }
 
 #[test]
 fn exec_passes_the_token_but_not_the_password() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let sandbox = Sandbox::new();
+    let (_service, sandbox) = methane("{ env = \"SECRET\" }");
     let (program, seen) = env_dumper(&sandbox, "work", "");
-    let sandbox = with(sandbox, &methane(&service, "{ env = \"SECRET\" }"))
+    let sandbox = with_variables(sandbox)
         .with_env("SECRET", "standin-password")
         .with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
     let program = program.to_str().expect("text");
@@ -94,10 +88,8 @@ fn exec_passes_the_token_but_not_the_password() {
 
 #[test]
 fn broker_run_by_exec_returns_the_same_stored_token() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let sandbox = Sandbox::new()
-        .with_config(&methane(&service, "{ env = \"NOT_SET\" }"))
-        .with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
+    let (_service, sandbox) = methane("{ env = \"NOT_SET\" }");
+    let sandbox = sandbox.with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
     let binary = broker_e2e::broker_binary().to_str().expect("text");
     let script = "test \"$(\"$0\" token carbonmapper)\" = \"$CARBONMAPPER_TOKEN\"";
     let _ = sandbox.broker(&["exec", "carbonmapper", "--", "sh", "-c", script, binary]).ends(0);
@@ -111,21 +103,19 @@ fn plugin_does_not_inherit_the_brokers_secret_variables() {
         "[providers.other]\nkind = \"exec\"\nspeaks = \"text\"\ncommand = [\"{}\"]\n",
         program.display()
     );
-    let sandbox = with(sandbox, &config);
+    let sandbox = with_variables(sandbox.with_config(&config));
     let _ = sandbox.broker(&["token", "other"]).token();
     has_no_secret(&seen, false);
 }
 
 #[test]
 fn browser_does_not_inherit_the_brokers_secret_variables() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    let sandbox = Sandbox::new();
+    let (service, sandbox) = earthscope(fast_polling(), "");
     let (program, seen) = env_dumper(&sandbox, "browser", "");
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = with(sandbox, &config).with_env("DISPLAY", ":99");
+    let sandbox = with_variables(sandbox).with_env("DISPLAY", ":99");
     let sandbox = sandbox.with_env("BROWSER", program.to_str().expect("text"));
     let login = sandbox.start(&["login", "earthscope"]);
-    crate::harden::until(|| seen.exists(), "a browser is opened");
+    until(|| seen.exists(), "a browser is opened");
     service.approve_all();
     let _ = broker_e2e::finish(login).ends(0);
     has_no_secret(&seen, true);
@@ -134,10 +124,8 @@ fn browser_does_not_inherit_the_brokers_secret_variables() {
 /// An upgrade during a login may replace the running program's file.
 #[test]
 fn login_opens_browser_after_broker_file_was_removed() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    let sandbox = Sandbox::new();
+    let (service, sandbox) = earthscope(fast_polling(), "");
     let (browser, seen) = env_dumper(&sandbox, "browser", "");
-    let sandbox = sandbox.with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()));
     let sandbox = sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", browser.to_str().expect("text"));
     let copy = sandbox.home().join("broker");
     std::fs::copy(broker_e2e::broker_binary(), &copy).expect("a copy");
@@ -146,43 +134,9 @@ fn login_opens_browser_after_broker_file_was_removed() {
     let login = broker_e2e::spawn(program(&sandbox, copy.to_str().expect("text"), &words), &words);
     assert!(service.wait_for("device", 1, Duration::from_secs(30)), "the login has begun");
     std::fs::remove_file(copy).expect("it is there");
-    crate::harden::until(|| seen.exists(), "a browser is opened");
+    until(|| seen.exists(), "a browser is opened");
     service.approve_all();
     let _ = broker_e2e::finish(login).ends(0);
-}
-
-/// The environment of a program that embeds the broker and withholds one variable from child processes.
-struct Embedding;
-
-#[async_trait]
-impl Env for Embedding {
-    fn var(&self, _name: &str) -> Option<String> {
-        None
-    }
-
-    fn vars(&self, _prefix: &str) -> Vec<(String, String)> {
-        vec![("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET".to_owned(), "secret".to_owned())]
-    }
-
-    fn withheld(&self) -> Vec<String> {
-        vec!["OWN_SECRET".to_owned()]
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn host_name(&self) -> String {
-        "host".to_owned()
-    }
-
-    fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        std::fs::read_to_string(path).map(Secret::new)
-    }
-
-    async fn run_secret(&self, _command: &[String], _without: &[String]) -> std::io::Result<Secret> {
-        Err(std::io::ErrorKind::Unsupported.into())
-    }
 }
 
 #[test]
@@ -190,8 +144,11 @@ fn variables_withheld_by_embedding_program_stay_withheld() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("EDS.env");
     sandbox.write(&file, "EDS_SECRET=secret\n");
+    // The environment of a program that embeds the broker, and keeps one variable from child processes.
+    let variable = "BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET";
+    let env = Arc::new(TestEnv::default().with(variable, "secret").withholding("OWN_SECRET"));
     for setup in [Setup::new(), Setup::new().env_file(&file)] {
-        let config = setup.env(Arc::new(Embedding)).config().expect("a configuration");
-        assert_eq!(config.withheld(), ["BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "OWN_SECRET"]);
+        let config = setup.env(env.clone()).config().expect("a configuration");
+        assert_eq!(config.withheld(), [variable, "OWN_SECRET"]);
     }
 }

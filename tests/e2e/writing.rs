@@ -1,9 +1,9 @@
 //! Tests that each example in docs/dev/writing-a-provider.md gets a token.
 
-use std::os::unix::fs::PermissionsExt;
-
 use broker_e2e::{MARK, Run, Sandbox};
 use broker_testkit::{TokenService, TokenServiceOptions};
+
+use crate::stage::{with_path, write_script};
 
 const PAGE: &str = include_str!("../../docs/dev/writing-a-provider.md");
 
@@ -66,15 +66,10 @@ fn documented_login_provider_gets_a_token() {
 #[test]
 #[ignore = "needs python3"]
 fn documented_python_plugin_gets_a_token() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("tides.py");
-    std::fs::write(&program, block("python", "import json, sys")).expect("a program");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("executable");
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
     let key = format!("{MARK}-tides");
-    let sandbox = Sandbox::new()
-        .with_config(&block("toml", "[providers.tides]"))
-        .with_env("PATH", &path)
-        .with_env("TIDES_KEY", &key);
+    let sandbox = Sandbox::new().with_config(&block("toml", "[providers.tides]")).with_env("TIDES_KEY", &key);
+    let folder = sandbox.home().join("bin");
+    write_script(&sandbox, &folder.join("tides.py"), &block("python", "import json, sys"));
+    let sandbox = with_path(sandbox, &folder);
     assert_eq!(sandbox.broker(&["token", "tides"]).token(), format!("{key}-token"));
 }

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 
 use super::world::{World, block_on, response, start};
 
-/// The secret that the request contains. Error messages must not contain this secret.
-const SENT: &str = "s3cret-that-was-sent";
+/// The secret that requests contain. Error messages must not contain this secret.
+pub(super) const SENT: &str = "s3cret-that-was-sent";
 
 /// The maximum length of a service's error text in messages, including the ellipsis.
 const LONGEST_WORDS: usize = 301;
@@ -37,11 +37,8 @@ pub fn token_answer(data: &[u8]) {
         }
         Ok(Refreshed::Refused) => {
             assert!(!answer.is_transient());
-            assert_eq!(
-                error_code(&answer).as_deref(),
-                Some("invalid_grant"),
-                "a login is lost without invalid_grant"
-            );
+            let code = error_code(&answer);
+            assert_eq!(code.as_deref(), Some("invalid_grant"), "a login is lost without invalid_grant");
         }
         Err(error) => {
             assert!(rotated.is_none(), "the new login is lost: {error}");
@@ -70,15 +67,15 @@ fn check_object(answer: &HttpResponse, url: &ServiceUrl) {
 fn rotated(answer: &HttpResponse) -> Option<String> {
     let object = answer.json().filter(|_| (200..300).contains(&answer.status))?;
     let rotated = object.get("refresh_token")?.as_str()?.to_owned();
-    (!rotated.is_empty() && rotated != SENT && error_code(answer).as_deref() != Some("invalid_grant"))
-        .then_some(rotated)
+    let refused = error_code(answer).as_deref() == Some("invalid_grant");
+    (!rotated.is_empty() && rotated != SENT && !refused).then_some(rotated)
 }
 
 fn error_code(answer: &HttpResponse) -> Option<String> {
     answer.json()?.get("error")?.as_str().map(str::to_owned)
 }
 
-pub(super) fn check_error(error: &Error) {
+fn check_error(error: &Error) {
     check_words(error.message());
     check_words(&error.hint().map(ToString::to_string).unwrap_or_default());
 }
@@ -106,8 +103,7 @@ pub(super) fn check_token(token: &Token) {
     }
     if let (Some(renews), Some(expires)) = (window.renews_at(), token.expires_at()) {
         assert!(renews <= expires);
-        let day = expires.format("%F %T UTC").to_string();
-        assert!(!day.is_empty());
+        assert!(!expires.format("%F %T UTC").to_string().is_empty());
     }
     let written = serde_json::to_string(token).expect("a token can be written");
     let read: Token = serde_json::from_str(&written).expect("and read");

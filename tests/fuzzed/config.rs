@@ -5,17 +5,14 @@ use std::sync::Arc;
 
 use broker::{Config, Error, ErrorKind, ProviderRegistry, Setup};
 
-use super::world::{PART, WorldEnv, in_folder};
+use super::world::{WorldEnv, in_folder, split_at_part};
 
 /// The value of all secret configuration keys. No error message may contain this value.
 const SECRET: &str = "hunter2hunter2";
 
 /// Checks that a configuration is parsed, or that the error names a position in the file and contains no secrets.
 pub fn config(data: &[u8]) {
-    let (text, variables) = match data.iter().position(|byte| *byte == PART) {
-        Some(end) => (&data[..end], &data[end + 1..]),
-        None => (data, &[][..]),
-    };
+    let (text, variables) = split_at_part(data);
     let Ok(text) = std::str::from_utf8(text) else { return };
     let variables = String::from_utf8_lossy(variables);
     let variables = variables.lines().filter_map(|line| line.split_once('='));
@@ -73,16 +70,15 @@ impl Case<'_> {
 /// Returns whether the input contains [`SECRET`] outside of keys that are secret for every provider type. In invalid
 /// TOML, only lines that start with `client_secret = "` count as secret keys.
 fn shows_secret(text: &str, env: &WorldEnv) -> bool {
-    let secret = |key: &str| matches!(key, "client_secret" | "password");
     let in_env = env.0.iter().any(|(name, value)| name.contains(SECRET) || value.contains(SECRET));
     let Ok(file) = toml::from_str::<toml::Table>(text) else {
         return in_env
             || text.lines().any(|line| line.contains(SECRET) && !line.starts_with("client_secret = \""));
     };
     let providers = file.get("providers").and_then(toml::Value::as_table);
-    let hidden = providers.into_iter().flatten().filter_map(|(_, table)| table.as_table()).flatten();
-    let hidden = hidden.filter(|(key, value)| secret(key) && value.is_str());
+    let keys = providers.into_iter().flatten().filter_map(|(_, table)| table.as_table()).flatten();
+    let secrets = keys.filter(|(key, _)| matches!(key.as_str(), "client_secret" | "password"));
     let hidden: usize =
-        hidden.map(|(_, value)| value.as_str().unwrap_or_default().matches(SECRET).count()).sum();
+        secrets.filter_map(|(_, value)| value.as_str()).map(|text| text.matches(SECRET).count()).sum();
     in_env || text.matches(SECRET).count() > hidden
 }

@@ -11,11 +11,8 @@ use broker_core::{
     RecordUpdate, Result, Revoked, Secret, Store, Token, TokenRequest, sanitize,
 };
 
-use super::answer::check_token;
+use super::answer::{SENT, check_token};
 use super::world::{PART, World, WorldEnv, block_on, in_folder};
-
-/// The secret that each provider sends. Error messages must not contain this secret.
-const SENT: &str = "s3cret-that-was-sent";
 
 const CONFIG: &str = r#"
 [providers.machine]
@@ -79,13 +76,10 @@ impl Shell<'_> {
         match word {
             "login" => self.login(Login::Usual).await,
             "with" => self.login(Login::RefreshToken(Secret::new(SENT))).await,
-            "logout" => {
-                let ended = self.world.clock.bounded(self.broker.logout(self.name, false)).await;
-                ended.map_or_else(
-                    |error| self.check_error(&error),
-                    |out| self.check_words(&out.at_service.note.unwrap_or_default()),
-                );
-            }
+            "logout" => match self.world.clock.bounded(self.broker.logout(self.name, false)).await {
+                Ok(ended) => self.check_words(&ended.at_service.note.unwrap_or_default()),
+                Err(error) => self.check_error(&error),
+            },
             "later" => self.world.clock.advance(chrono::TimeDelta::hours(3)),
             "token" => self.token(TokenRequest::new()).await,
             "force" => self.token(TokenRequest::new().force()).await,
@@ -119,10 +113,11 @@ impl Shell<'_> {
 
     fn check_issued(&self, token: &Token) {
         check_token(token);
-        let Loaded::Record(record) = self.peek() else { panic!("a token and no record") };
+        let Loaded::Record(record) = self.peek() else { panic!("a token without a record") };
+        let mut stored = record.tokens();
         assert!(
-            record.tokens().any(|(_, stored)| stored.secret().same_as(token.secret())),
-            "it is not on disk"
+            stored.any(|(_, stored)| stored.secret().same_as(token.secret())),
+            "the token is not on disk"
         );
     }
 
@@ -139,13 +134,9 @@ impl Shell<'_> {
             }
             Loaded::Nothing => {}
         }
-        self.world
-            .prompt
-            .0
-            .lock()
-            .unwrap()
-            .drain(..)
-            .for_each(|notice| assert!(!notice.contains(SENT), "{notice}"));
+        for notice in self.world.prompt.0.lock().unwrap().drain(..) {
+            assert!(!notice.contains(SENT), "the sent secret is in a message: {notice}");
+        }
         let status = self.broker.status(self.name).expect("a status");
         self.check_words(&status.account.unwrap_or_default());
         self.check_words(&status.last_failure.map_or_else(String::new, |failure| failure.message));
@@ -158,7 +149,7 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Only these two providers send the secret in every request.
+        // Only the providers `machine` and `earthdaily` send the secret in every request.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
         assert_eq!(words, sanitize(words), "control characters in a message");

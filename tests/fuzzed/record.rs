@@ -93,21 +93,15 @@ fn check_broker(record: &Record) {
         });
         let status = broker.status(NAME).expect("a status");
         // The record keeps a login for another client secret like a login for another issuer.
-        assert!(own || !status.grant || record.has_parked_grant(), "another issuer has the grant");
+        assert!(own || !status.grant || has_parked_login(record), "another issuer has the grant");
         let stored = broker.stored(NAME, &TokenRequest::new()).expect("a result");
         assert!(stored.is_none_or(|token| !token.secret().expose().is_empty()), "an empty token");
         let ended = block_on(broker.token(NAME, &TokenRequest::new()));
-        assert!(ended.is_err() || own || record.has_parked_grant(), "another issuer has the token");
+        assert!(ended.is_err() || own || has_parked_login(record), "another issuer has the token");
     }
 }
 
-/// Reads whether a record also stores a grant of another issuer, which the crate's API does not tell.
-trait Parked {
-    fn has_parked_grant(&self) -> bool;
-}
-
-impl Parked for Record {
-    fn has_parked_grant(&self) -> bool {
-        serde_json::to_value(self).is_ok_and(|record| record.get("parked").is_some())
-    }
+/// Returns whether a record also stores a login of another issuer, under the key `parked`.
+fn has_parked_login(record: &Record) -> bool {
+    serde_json::to_value(record).is_ok_and(|record| record.get("parked").is_some())
 }

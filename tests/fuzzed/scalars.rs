@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::answer::check_token;
-use super::world::{PART, response, start};
+use super::world::{response, split_at_part, start};
 
 /// 100 years in seconds, the longest lifetime that the broker accepts in a response.
 const MOST_SECONDS: f64 = 36_500.0 * 86_400.0;
@@ -40,7 +40,7 @@ pub fn duration(data: &[u8]) {
 
 /// Reads a JWT. The input is the payload (or the whole token, if it has dots), a separator, and the `Date` header.
 pub fn jwt(input: &[u8]) {
-    let (payload, date) = parts(input);
+    let (payload, date) = split_at_part(input);
     let text = String::from_utf8_lossy(payload);
     let token = if text.contains('.') {
         text.into_owned()
@@ -51,9 +51,7 @@ pub fn jwt(input: &[u8]) {
     if let Some(claims) = Claims::read(&secret) {
         assert_eq!(token.matches('.').count(), 2, "three parts");
         assert!(claims.text("email").is_none_or(|email| !email.is_empty()));
-        if let Some(end) = claims.expires_at() {
-            assert!(!end.to_rfc3339().is_empty());
-        }
+        assert!(claims.expires_at().is_none_or(|end| !end.to_rfc3339().is_empty()));
     }
     if !token.is_empty() {
         let answer = response(&[b"200\ndate: ", date].concat());
@@ -65,7 +63,7 @@ pub fn jwt(input: &[u8]) {
 
 /// Parses `Retry-After`. The input is the `Retry-After` header, a separator, and the `Date` header.
 pub fn retry_after(input: &[u8]) {
-    let (value, date) = parts(input);
+    let (value, date) = split_at_part(input);
     let answer = response(&[b"429\nretry-after: ", value, b"\ndate: ", date].concat());
     if let Some(date) = answer.date() {
         assert!(!date.to_rfc3339().is_empty());
@@ -99,12 +97,5 @@ pub fn seconds(input: &[u8]) {
     assert!(near, "{number} was read as {read}");
     if let Some(end) = start().checked_add_signed(span) {
         check_token(&Token::new(Secret::new("t"), start(), Some(end)));
-    }
-}
-
-fn parts(input: &[u8]) -> (&[u8], &[u8]) {
-    match input.iter().position(|byte| *byte == PART) {
-        Some(end) => (&input[..end], &input[end + 1..]),
-        None => (input, &[]),
     }
 }

@@ -1,5 +1,6 @@
 //! Replacements for network, clock, environment and prompt, which make fuzzing fast and deterministic.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,12 @@ use tokio::sync::Notify;
 /// The byte that separates the parts of a fuzz input.
 pub(super) const PART: u8 = 0x1e;
 
+/// Splits a fuzz input at the first [`PART`]. Without a separator, the second part is empty.
+pub(super) fn split_at_part(input: &[u8]) -> (&[u8], &[u8]) {
+    let end = input.iter().position(|byte| *byte == PART).unwrap_or(input.len());
+    (&input[..end], input.get(end + 1..).unwrap_or_default())
+}
+
 /// Returns the clock's time at the start of each fuzz input.
 pub(super) fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_348_800, 0).expect("2026-11-22T12:00:00Z")
@@ -24,28 +31,19 @@ pub(super) fn start() -> DateTime<Utc> {
 
 /// Parses a fuzz input as a response: status, header lines, an empty line, the body. Missing parts are empty.
 pub(super) fn response(bytes: &[u8]) -> HttpResponse {
-    let (mut head, body) = match bytes.windows(2).position(|two| two == b"\n\n") {
-        Some(end) => (&bytes[..end], &bytes[end + 2..]),
-        None => (bytes, &[][..]),
-    };
-    let mut lines = Vec::new();
-    while let Some(end) = head.iter().position(|byte| *byte == b'\n') {
-        lines.push(&head[..end]);
-        head = &head[end + 1..];
-    }
-    lines.push(head);
-    let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+    let end = bytes.windows(2).position(|two| two == b"\n\n").unwrap_or(bytes.len());
+    let body = bytes.get(end + 2..).unwrap_or_default();
+    let mut lines = bytes[..end].split(|byte| *byte == b'\n').map(String::from_utf8_lossy);
     // An HTTP client never returns an informational (1xx) status.
-    let status =
-        text(lines[0]).trim().parse().ok().filter(|status| (200..1000).contains(status)).unwrap_or(200);
+    let status = lines.next().and_then(|line| line.trim().parse().ok());
+    let status = status.filter(|status| (200..1000).contains(status)).unwrap_or(200);
     // Uses lower-case header names and drops values with control characters, as the real HTTP client does.
-    let header = |line: &&[u8]| {
-        let line = text(line);
+    let header = |line: Cow<'_, str>| {
         let (name, value) = line.split_once(':')?;
         let visible = value.bytes().all(|byte| (32..127).contains(&byte));
         visible.then(|| (name.trim().to_lowercase(), value.trim().to_owned()))
     };
-    let headers = lines[1..].iter().filter_map(header).collect();
+    let headers = lines.filter_map(header).collect();
     HttpResponse { status, headers, body: body.to_vec().into(), sent_at: start() }
 }
 
@@ -182,8 +180,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new<'a>(answers: impl Iterator<Item = &'a [u8]>) -> Self {
-        let clock = WorldClock::default();
-        let prompt = Arc::new(Notices::default());
+        let (clock, prompt) = (WorldClock::default(), Arc::new(Notices::default()));
         let left = Mutex::new(answers.map(<[u8]>::to_vec).collect());
         let http = Arc::new(Answers { left, clock: clock.clone() });
         let env = Arc::new(WorldEnv::default());

@@ -31,19 +31,19 @@ const CANARIES: [Canary; 2] =
     [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
 
 impl Canary {
-    /// Replaces a text in a file with the secret. Another process joins the two pieces, because this one must not.
+    /// Replaces a text in a file with the secret. Another process joins the pieces, because the test process must not.
     fn write(&self, file: &Path, instead_of: &str) {
         let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
-        let done =
-            Command::new("sh").args(["-c", script]).arg(file).args([instead_of, self.0, self.1]).status();
-        assert!(done.expect("the program runs").success());
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script]).arg(file).args([instead_of, self.0, self.1]);
+        assert!(sh.status().expect("the program runs").success());
     }
 
     /// Counts the secret's copies in the memory of this process.
     fn hits(&self) -> usize {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
         let memory = File::open("/proc/self/mem").expect("memory");
-        // The search must skip `chunk`, which contains copies of the memory it has read.
+        // The search must skip `chunk`, which contains copies of the memory that the search has read.
         let mut chunk = vec![0; 1 << 20];
         let own = chunk.as_ptr().addr() as u64;
         let mut hits = 0;
@@ -57,8 +57,8 @@ impl Canary {
                 let outside = |hit: &usize| !(own..own + (1 << 20)).contains(&(at + *hit as u64));
                 hits += self.positions(&chunk[..read]).filter(outside).count();
                 // Chunks overlap, because a copy of the secret may cross their border.
-                at +=
-                    if read == length && length == chunk.len() { length as u64 - 64 } else { length as u64 };
+                let overlap = if read == chunk.len() { 64 } else { 0 };
+                at += length as u64 - overlap;
             }
         }
         chunk.fill(0);
@@ -98,12 +98,11 @@ fn open(home: &Path, service: &EarthDaily, style: &str, http: Option<Arc<dyn Htt
     std::fs::write(&config, text).expect("a file");
     let env = TestEnv::default().with("HOME", home.to_str().expect("text"));
     let setup = Setup::new().config_file(config).state_dir(home.join("state")).env(Arc::new(env));
-    match http {
+    let setup = match http {
         Some(http) => setup.http(http),
         None => setup,
-    }
-    .open()
-    .expect("a broker")
+    };
+    setup.open().expect("a broker")
 }
 
 #[tokio::test]

@@ -18,13 +18,20 @@ use crate::http::TestHttp;
 
 /// An environment that contains only the variables that a test sets.
 #[derive(Debug, Clone, Default)]
-pub struct TestEnv(BTreeMap<String, String>);
+pub struct TestEnv(BTreeMap<String, String>, Vec<String>);
 
 impl TestEnv {
     /// Sets an environment variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Adds a variable that child processes do not get. See [`Env::withheld`].
+    #[must_use]
+    pub fn withholding(mut self, name: &str) -> Self {
+        self.1.push(name.to_owned());
         self
     }
 }
@@ -38,6 +45,10 @@ impl Env for TestEnv {
     fn vars(&self, prefix: &str) -> Vec<(String, String)> {
         let ours = self.0.iter().filter(|(name, _)| name.starts_with(prefix));
         ours.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn withheld(&self) -> Vec<String> {
+        self.1.clone()
     }
 
     fn home(&self) -> Option<PathBuf> {

@@ -1,15 +1,16 @@
 //! A fake server that accepts exactly the requests listed in a gallery file, in order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::form_urlencoded;
+
+use crate::http::{Request, respond};
 
 /// Headers that the HTTP client adds to each request, which the tests do not compare.
 const TRANSPORT: [&str; 7] =
@@ -58,7 +59,6 @@ impl Service {
         toml.split_inclusive('\n').map(line).collect()
     }
 
-    /// Replaces the host in a URL with this server.
     pub(super) fn url(&self, url: &str) -> String {
         url.replace("https://", &format!("{}/", self.base))
     }
@@ -67,7 +67,6 @@ impl Service {
         &self.base
     }
 
-    /// Adds requests to the list of expected ones.
     pub(super) fn expect(&self, requests: &[Value]) {
         self.state.lock().expect("a list").expected.extend(requests.iter().cloned());
     }
@@ -75,15 +74,13 @@ impl Service {
     /// Compares names and values that are not part of a request, such as a program's output.
     pub(super) fn compare(&self, what: &str, wanted: &Value, sent: &BTreeMap<String, String>) {
         let mut state = self.state.lock().expect("a list");
-        let wanted = object(wanted).iter().map(|(name, value)| (name.clone(), text(value))).collect();
-        compare(&mut state, what, &wanted, sent);
+        compare(&mut state, what, &texts(wanted), sent);
     }
 
     /// Returns the text that the server received for a placeholder `<name>`. Returns any other text unchanged.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
-        let name = wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
-        name.map_or(wanted.to_owned(), |name| state.known[name].clone())
+        placeholder(wanted).map_or(wanted.to_owned(), |name| state.known[name].clone())
     }
 
     /// Fails if a listed request was not received, or if a received request differs from the list.
@@ -108,61 +105,18 @@ impl Drop for Service {
     }
 }
 
-fn serve(state: &mut State, base: &str, mut stream: TcpStream) {
-    let request = Sent::read(&stream);
+fn serve(state: &mut State, base: &str, stream: TcpStream) {
+    let request = Request::read(&stream).expect("a request");
     let (status, body) = if let Some(exchange) = state.expected.pop_front() {
         check(state, &exchange["expect"], &request);
         let answer = &exchange["answer"];
         let body = answer.get("json").map(Value::to_string).unwrap_or_default();
         (answer["status"].as_u64().unwrap_or(200), body.replace("https://", &format!("{base}/")))
     } else {
-        state.wrong.push(format!("one request too many: {} {}", request.method, request.path));
+        state.wrong.push(format!("one request too many: {} {}", request.method, request.target));
         (500, String::new())
     };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    );
-    // The client may have closed the connection.
-    let _ = stream.write_all(format!("{head}{body}").as_bytes());
-}
-
-struct Sent {
-    method: String,
-    path: String,
-    query: BTreeMap<String, String>,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-impl Sent {
-    fn read(stream: &TcpStream) -> Self {
-        let mut reader = BufReader::new(stream);
-        let mut next = || {
-            let mut line = String::new();
-            reader.read_line(&mut line).expect("a line");
-            line.trim_end().to_owned()
-        };
-        let first = next();
-        let mut words = first.split(' ').map(str::to_owned);
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let lines = std::iter::from_fn(|| Some(next()).filter(|line| !line.is_empty()));
-        let split = |line: String| {
-            line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
-        };
-        let headers: BTreeMap<_, _> = lines.filter_map(split).collect();
-        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("a body");
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        Self {
-            method,
-            path: path.to_owned(),
-            query: fields(query),
-            headers,
-            body: String::from_utf8(body).expect("UTF-8"),
-        }
-    }
+    respond(stream, status, "content-type: application/json", &body);
 }
 
 /// Parses a query or form. The values of a repeated name are joined.
@@ -175,20 +129,16 @@ pub(super) fn fields(text: &str) -> BTreeMap<String, String> {
     fields
 }
 
-fn check(state: &mut State, expect: &Value, sent: &Sent) {
+fn check(state: &mut State, expect: &Value, sent: &Request) {
     let url = text(&expect["url"]);
     let wanted = format!("{} {}", text(&expect["method"]), url.replacen("https://", "/", 1));
-    let got = format!("{} {}", sent.method, sent.path);
+    let (path, query) = sent.target.split_once('?').unwrap_or((&sent.target, ""));
+    let got = format!("{} {path}", sent.method);
     if wanted != got {
         state.wrong.push(format!("expected {wanted}, got {got}"));
     }
-    let none = Value::Null;
-    let texts = |key: &str| -> BTreeMap<String, String> {
-        let values = object(expect.get(key).unwrap_or(&none));
-        values.iter().map(|(name, value)| (name.clone(), text(value))).collect()
-    };
-    compare(state, &format!("{url}: query"), &texts("query"), &sent.query);
-    let mut headers = texts("headers");
+    compare(state, &format!("{url}: query"), &texts(&expect["query"]), &fields(query));
+    let mut headers = texts(&expect["headers"]);
     if let Some(pair) = expect.get("basic") {
         let pair = format!("{}:{}", text(&pair[0]), text(&pair[1]));
         headers.insert("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair)));
@@ -198,7 +148,7 @@ fn check(state: &mut State, expect: &Value, sent: &Sent) {
     compare(state, &format!("{url}: headers"), &headers, &got);
     let kind = sent.headers.get("content-type").map(String::as_str);
     let right = if expect.get("form").is_some() {
-        compare(state, &format!("{url}: form"), &texts("form"), &fields(&sent.body));
+        compare(state, &format!("{url}: form"), &texts(&expect["form"]), &fields(&sent.body));
         kind == Some("application/x-www-form-urlencoded")
     } else if let Some(json) = expect.get("json") {
         let body: Value = serde_json::from_str(&sent.body).unwrap_or_default();
@@ -223,20 +173,27 @@ fn compare(
     }
     for (name, wanted) in wanted {
         let got = sent.get(name).cloned().unwrap_or_default();
-        let wanted = match wanted.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
-            Some(hole) if !got.is_empty() => {
-                state.known.entry(hole.to_owned()).or_insert_with(|| got.clone()).clone()
+        let wanted = match placeholder(wanted) {
+            Some(name) if !got.is_empty() => {
+                state.known.entry(name.to_owned()).or_insert_with(|| got.clone())
             }
-            _ => wanted.clone(),
+            _ => wanted,
         };
-        if wanted != got {
-            state.wrong.push(format!("{what}: `{name}` is to be `{wanted}`, and is `{got}`"));
+        if *wanted != got {
+            state.wrong.push(format!("{what}: `{name}` must be `{wanted}`, but is `{got}`"));
         }
     }
 }
 
-fn object(value: &Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap_or_default()
+/// Returns the texts in a JSON object. `null` counts as an empty object.
+pub(super) fn texts(value: &Value) -> BTreeMap<String, String> {
+    let object = value.as_object().cloned().unwrap_or_default();
+    object.into_iter().map(|(name, value)| (name, value.as_str().expect("a text").to_owned())).collect()
+}
+
+/// Returns the name in a placeholder `<name>`.
+fn placeholder(text: &str) -> Option<&str> {
+    text.strip_prefix('<')?.strip_suffix('>')
 }
 
 fn text(value: &Value) -> String {

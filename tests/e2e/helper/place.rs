@@ -1,17 +1,18 @@
 //! A server on loopback that records each `Authorization` header.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use crate::http::{Request, respond};
+
 /// A response: status, one header, body.
-pub(super) struct Answer(pub(super) u16, pub(super) &'static str, pub(super) String);
+pub(super) struct Answer(pub(super) u64, pub(super) &'static str, pub(super) String);
 
 /// A server that runs until the test process ends.
 pub(super) struct Place {
     /// `127.0.0.1:PORT`.
     pub(super) host: String,
-    seen: Arc<Mutex<Vec<(String, String)>>>,
+    seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Place {
@@ -23,34 +24,18 @@ impl Place {
         let recorded = seen.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut stream = stream.expect("a connection");
-                let Some((path, authorization)) = read(&stream) else { continue };
-                let Answer(status, header, body) = answer(&path, &authorization);
-                recorded.lock().expect("a list").push((path, authorization));
-                let length = body.len();
-                let head = format!(
-                    "HTTP/1.1 {status} x\r\n{header}\r\nContent-Length: {length}\r\nConnection: close"
-                );
-                // The client may have closed the connection.
-                let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes());
+                let stream = stream.expect("a connection");
+                let Some(request) = Request::read(&stream) else { continue };
+                let authorization = request.headers.get("authorization").cloned().unwrap_or_default();
+                let Answer(status, header, body) = answer(&request.target, &authorization);
+                recorded.lock().expect("a list").push(authorization);
+                respond(stream, status, header, &body);
             }
         });
         Self { host, seen }
     }
 
-    /// Returns the received values of `Authorization`, in order.
     pub(super) fn authorizations(&self) -> Vec<String> {
-        self.seen.lock().expect("a list").iter().map(|(_, authorization)| authorization.clone()).collect()
+        self.seen.lock().expect("a list").clone()
     }
-}
-
-fn read(stream: &TcpStream) -> Option<(String, String)> {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-    let authorization = head.iter().find_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        name.eq_ignore_ascii_case("authorization").then(|| value.to_owned())
-    });
-    Some((path, authorization.unwrap_or_default()))
 }

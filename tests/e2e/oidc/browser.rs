@@ -5,13 +5,15 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value;
+use url::Url;
+use url::form_urlencoded::Serializer;
 
 const MOST_REDIRECTS: usize = 10;
 
 /// A received page or redirect.
 #[derive(Debug)]
 pub(crate) struct Page {
-    url: String,
+    url: Url,
     pub(crate) status: u16,
     head: String,
     body: String,
@@ -26,12 +28,10 @@ impl Page {
         self.body.contains(text)
     }
 
-    /// Returns the target of a redirect.
     pub(crate) fn location(&self) -> Option<String> {
         self.headers("location").next().map(|to| self.absolute(to))
     }
 
-    /// Returns the target of the link with this text.
     fn link(&self, text: &str) -> String {
         let before = self.body.split(&format!("\">{text}</a>")).next().filter(|part| *part != self.body);
         let before = before.unwrap_or_else(|| panic!("no link `{text}` on {self:?}"));
@@ -54,10 +54,7 @@ impl Page {
     }
 
     fn absolute(&self, address: &str) -> String {
-        if !address.starts_with('/') {
-            return address.to_owned();
-        }
-        format!("http://{}{address}", split(&self.url).0)
+        self.url.join(address).expect("an address").into()
     }
 }
 
@@ -92,9 +89,8 @@ impl Browser {
     /// Submits the form of a page, with the fields that the user typed.
     pub(crate) fn submit(&mut self, page: &Page, typed: &[(&str, &str)]) -> Page {
         let (action, filled) = page.form();
-        let filled = filled.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let fields: Vec<_> = filled.chain(typed.iter().copied()).collect();
-        let page = self.visit("POST", &action, &encoded(&fields));
+        let body = Serializer::new(String::new()).extend_pairs(filled).extend_pairs(typed).finish();
+        let page = self.visit("POST", &action, &body);
         self.follow(page)
     }
 
@@ -104,7 +100,7 @@ impl Browser {
                 return page;
             }
             let next = page.location().expect("where to go");
-            if self.is_remote && split(&next).0 != split(&page.url).0 {
+            if self.is_remote && parsed(&next).port() != page.url.port() {
                 return page;
             }
             page = self.visit("GET", &next, "");
@@ -113,7 +109,7 @@ impl Browser {
     }
 
     fn visit(&mut self, method: &str, url: &str, body: &str) -> Page {
-        let path = split(url).1.split('?').next().expect("a path").to_owned();
+        let path = parsed(url).path().to_owned();
         let matching = self.cookies.iter().filter(|cookie| path.starts_with(&cookie.path));
         let cookies: Vec<_> = matching.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         let page = send(method, url, &format!("Cookie: {}\r\n", cookies.join("; ")), body);
@@ -145,7 +141,8 @@ pub(crate) fn post(url: &str, fields: &[(&str, &str)]) -> Page {
 
 /// Sends a request on a new connection, and reads until the server closes the connection.
 fn send(method: &str, url: &str, headers: &str, body: &str) -> Page {
-    let (host, path) = split(url);
+    let url = parsed(url);
+    let (host, path) = (url.authority(), &url[url::Position::BeforePath..url::Position::AfterQuery]);
     let mut stream = TcpStream::connect(host).expect("a connection");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a bound");
     let form = if body.is_empty() { "" } else { "Content-Type: application/x-www-form-urlencoded\r\n" };
@@ -159,13 +156,11 @@ fn send(method: &str, url: &str, headers: &str, body: &str) -> Page {
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    Page { url: url.to_owned(), status, head: head.to_owned(), body: body.to_owned() }
+    Page { url, status, head: head.to_owned(), body: body.to_owned() }
 }
 
-/// Splits a URL into host with port, and path with query.
-fn split(url: &str) -> (&str, &str) {
-    let rest = url.strip_prefix("http://").unwrap_or_else(|| panic!("not a page of the service: {url}"));
-    rest.split_at(rest.find('/').unwrap_or(rest.len()))
+fn parsed(url: &str) -> Url {
+    Url::parse(url).unwrap_or_else(|error| panic!("{error}: {url}"))
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
@@ -183,14 +178,5 @@ fn unescaped(text: &str) -> String {
 }
 
 fn encoded(fields: &[(&str, &str)]) -> String {
-    let pairs = fields.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value)));
-    pairs.collect::<Vec<_>>().join("&")
-}
-
-fn percent(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(byte).collect()
+    Serializer::new(String::new()).extend_pairs(fields).finish()
 }

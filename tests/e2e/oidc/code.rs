@@ -1,12 +1,12 @@
 //! Tests the authorization code flow. The tests act as the browser.
 
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 
 use broker_e2e::{Run, Sandbox, is_log, signal};
 
 use super::browser::{self, Browser, Page};
 use super::service::{Login, Options, Service};
+use crate::stage::write_script;
 use crate::terminal::Screen;
 
 pub(super) const CODE: &str =
@@ -15,10 +15,16 @@ pub(super) const CODE: &str =
 /// Sets a display, and a browser that opens nothing because the test acts as the browser.
 pub(crate) fn seated(sandbox: Sandbox) -> Sandbox {
     let browser = sandbox.home().join("browser");
-    std::fs::write(&browser, "#!/bin/sh\n").expect("a script");
-    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    write_script(&sandbox, &browser, "#!/bin/sh\n");
     let browser = browser.display().to_string();
     sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", &browser)
+}
+
+/// Starts the server, and a sandbox with a browser, whose provider `sea` uses the authorization code flow.
+pub(super) fn code_flow() -> (Service, Sandbox) {
+    let service = Service::start(&Options::default());
+    let sandbox = seated(service.sandbox_of(CODE));
+    (service, sandbox)
 }
 
 /// Logs in on the service's page. Returns the broker's final page, or the last page that the browser reached.
@@ -28,7 +34,6 @@ pub(super) fn sign_in(browser: &mut Browser, url: &str) -> Page {
     browser.submit(&consent, &[])
 }
 
-/// Runs `broker login` with a browser on this machine.
 pub(super) fn log_in(sandbox: &Sandbox) -> Run {
     let login = Login::begin(sandbox, &["login", "sea"]);
     let page = sign_in(&mut Browser::default(), &login.url);
@@ -36,7 +41,6 @@ pub(super) fn log_in(sandbox: &Sandbox) -> Run {
     login.end()
 }
 
-/// Returns the redirect URI and the `state` of an authorization request.
 fn redirect_of(url: &str) -> (String, String) {
     let param = |name: &str| {
         let rest = url.split_once(&format!("&{name}=")).unwrap_or_else(|| panic!("no {name} in {url}")).1;
@@ -52,8 +56,7 @@ fn host(address: &str) -> &str {
 #[test]
 #[ignore = "needs node and npm"]
 fn browser_on_this_machine_completes_the_login() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
+    let (service, sandbox) = code_flow();
     let run = log_in(&sandbox).ends(0);
     assert_eq!(run.out, "", "a login prints nothing on stdout");
     assert!(!(run.err.clone() + &run.log).contains("code="), "{} {}", run.err, run.log);
@@ -65,11 +68,10 @@ fn browser_on_this_machine_completes_the_login() {
 #[test]
 #[ignore = "needs node and npm"]
 fn invalid_callback_requests_do_not_end_the_login() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
+    let (service, sandbox) = code_flow();
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let (redirect, state) = redirect_of(&login.url);
-    // Browsers open connections in advance and request icons. Neither may end the login.
+    // Browsers open connections in advance and request icons. Such connections must not end the login.
     let _silent = TcpStream::connect(host(&redirect)).expect("a listener");
     assert_eq!(browser::get(&format!("http://{}/favicon.ico", host(&redirect))).status, 404);
     assert_eq!(browser::get(&format!("{redirect}?code=forged&state=forged")).status, 400);
@@ -85,8 +87,7 @@ fn invalid_callback_requests_do_not_end_the_login() {
 #[test]
 #[ignore = "needs node and npm"]
 fn denied_browser_login_fails() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
+    let (_service, sandbox) = code_flow();
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let mut browser = Browser::default();
     let sign_in = browser.open(&login.url);
@@ -99,8 +100,7 @@ fn denied_browser_login_fails() {
 #[test]
 #[ignore = "needs node and npm"]
 fn authorization_code_of_another_issuer_is_not_used() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
+    let (service, sandbox) = code_flow();
     for (iss, data) in [("", "`iss`"), ("&iss=http://evil.example", "evil.example")] {
         let login = Login::begin(&sandbox, &["login", "sea"]);
         let (redirect, state) = redirect_of(&login.url);
@@ -114,8 +114,7 @@ fn authorization_code_of_another_issuer_is_not_used() {
 #[test]
 #[ignore = "needs node and npm"]
 fn unknown_authorization_code_fails_the_login() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
+    let (service, sandbox) = code_flow();
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let (redirect, state) = redirect_of(&login.url);
     let issuer = service.url();
@@ -143,8 +142,7 @@ fn occupied_redirect_port_is_named_in_the_error() {
 #[test]
 #[ignore = "needs node and npm"]
 fn ctrl_c_during_login_leaves_no_lock_or_partial_login() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
+    let (_service, sandbox) = code_flow();
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let (redirect, _) = redirect_of(&login.url);
     TcpStream::connect(host(&redirect)).expect("a listener");

@@ -3,21 +3,21 @@
 use std::process::Command;
 
 use broker_e2e::{MARK, Sandbox};
-use chrono::TimeDelta;
 
 use super::browser::Browser;
-use super::code::{CODE, log_in, seated};
+use super::code::{code_flow, log_in};
+use super::refresh_token;
 use super::service::{Login, Options, Service};
-
-/// The lifetime of the server's access tokens.
-const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
 fn token(sandbox: &Sandbox) -> String {
     sandbox.broker(&["token", "sea"]).token()
 }
 
-fn refresh_token(sandbox: &Sandbox) -> String {
-    sandbox.record("sea")["grant"]["secret"].as_str().expect("a refresh token").to_owned()
+/// Starts the server, and a sandbox with a login by the authorization code flow.
+fn logged_in() -> (Service, Sandbox) {
+    let (service, sandbox) = code_flow();
+    let _ = log_in(&sandbox).ends(0);
+    (service, sandbox)
 }
 
 #[test]
@@ -37,32 +37,15 @@ fn device_login_needs_only_issuer_and_client() {
 #[test]
 #[ignore = "needs node and npm"]
 fn concurrent_callers_refresh_a_rotated_login_once() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
-    let _ = log_in(&sandbox).ends(0);
-    let (mut access, mut refresh) = (token(&sandbox), refresh_token(&sandbox));
-    for round in 1..=3 {
-        sandbox.age("sea", LIFETIME);
-        let (new_access, new_refresh) = (token(&sandbox), refresh_token(&sandbox));
-        assert!(new_access != access && new_refresh != refresh, "round {round}");
-        assert_eq!(service.owner_of(&new_access).0.as_deref(), Some("broker-native"));
-        assert_eq!(service.counts().refreshes, round);
-        (access, refresh) = (new_access, new_refresh);
-    }
-    sandbox.age("sea", LIFETIME);
-    let all: Vec<_> = (0..8).map(|_| sandbox.start(&["token", "sea"])).collect();
-    let tokens: Vec<_> = all.into_iter().map(|child| broker_e2e::finish(child).token()).collect();
-    assert!(tokens.iter().all(|token| *token == tokens[0] && *token != access), "{tokens:?}");
-    assert_eq!((service.counts().refreshes, service.counts().grants_revoked), (4, 0));
+    let (service, sandbox) = logged_in();
+    super::check_rotation(&service, &sandbox, "sea", 8);
 }
 
 #[test]
 #[ignore = "needs node and npm"]
 fn logout_revokes_the_login_at_the_discovered_endpoint() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
-    let _ = log_in(&sandbox).ends(0);
-    let (access, refresh) = (token(&sandbox), refresh_token(&sandbox));
+    let (service, sandbox) = logged_in();
+    let (access, refresh) = (token(&sandbox), refresh_token(&sandbox, "sea"));
     let _ = sandbox.broker(&["logout", "sea"]).ends(0);
     assert!(service.counts().revocations >= 1);
     assert_eq!(service.owner_of(&access).0, None, "the grant is revoked with its tokens");
@@ -74,18 +57,13 @@ fn logout_revokes_the_login_at_the_discovered_endpoint() {
 #[test]
 #[ignore = "needs node and npm"]
 fn introspection_shows_a_revoked_token() {
-    let service = Service::start(&Options::default());
-    let sandbox = seated(service.sandbox_of(CODE));
-    let _ = log_in(&sandbox).ends(0);
+    let (service, sandbox) = logged_in();
     let words = ["inspect", "sea", "--introspect", "--json"];
     let introspection = sandbox.broker(&words).json()["introspection"].clone();
-    assert_eq!(
-        (introspection["active"].as_bool(), introspection["client_id"].as_str()),
-        (Some(true), Some("broker-native"))
-    );
-    assert_eq!(introspection["sub"], "anna");
+    assert!(introspection["active"] == true && introspection["sub"] == "anna", "{introspection}");
+    assert_eq!(introspection["client_id"], "broker-native");
     // The token is still stored after the server revoked the grant, so only introspection can show that it is invalid.
-    service.revoke_as("broker-native", &refresh_token(&sandbox));
+    service.revoke_as("broker-native", &refresh_token(&sandbox, "sea"));
     let introspection = sandbox.broker(&words).json()["introspection"].clone();
     assert_eq!(introspection["active"], false);
 }

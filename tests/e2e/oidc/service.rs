@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use broker_e2e::{Run, Sandbox, Started, assert_no_secret, finish, is_log};
 use serde_json::{Value, json};
 
 use super::browser::{self, Browser, Page};
+use crate::stage::target_folder;
 
 /// The client id that the tests configure for the provider `earthscope`.
 const CLIENT_ID: &str = "broker-e2e";
@@ -53,7 +54,6 @@ pub(crate) struct Counts {
 }
 
 impl Service {
-    /// Starts the server. Panics if node or npm is missing.
     pub(crate) fn start(options: &Options) -> Self {
         let Options { rotate, interval, secret, key } = options;
         let options = json!({ "rotate": rotate, "interval": interval, "secret": secret, "key": key });
@@ -73,10 +73,9 @@ impl Service {
 
     /// Returns a sandbox whose provider `earthscope` uses this server.
     pub(crate) fn sandbox(&self) -> Sandbox {
-        let url = &self.url;
-        Sandbox::new().with_config(&format!(
-            "[providers.earthscope]\ndomain = \"{url}\"\nclient_id = \"{CLIENT_ID}\"\n"
-        ))
+        let config =
+            format!("[providers.earthscope]\ndomain = \"{}\"\nclient_id = \"{CLIENT_ID}\"\n", self.url);
+        Sandbox::new().with_config(&config)
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -91,10 +90,8 @@ impl Service {
 
     /// Returns a sandbox whose provider `sea` has this server as issuer. `lines` complete the provider's configuration.
     pub(crate) fn sandbox_of(&self, lines: &str) -> Sandbox {
-        let sandbox = Sandbox::new();
-        let url = &self.url;
-        sandbox.write_config(&format!("[providers.sea]\nkind = \"oauth2\"\nissuer = \"{url}\"\n{lines}"));
-        sandbox
+        let config = format!("[providers.sea]\nkind = \"oauth2\"\nissuer = \"{}\"\n{lines}", self.url);
+        Sandbox::new().with_config(&config)
     }
 
     /// Asks the server for the client and the account of an access token.
@@ -177,7 +174,6 @@ impl Login {
         }
     }
 
-    /// Waits until the broker exits.
     pub(crate) fn end(self) -> Run {
         let Self { child, lines, mut err, .. } = self;
         for line in lines {
@@ -191,9 +187,7 @@ impl Login {
 
 /// Installs the server if [`FILES`] have changed, and returns its folder. A file lock makes other test processes wait.
 fn installed() -> PathBuf {
-    // The path is target/PROFILE/deps/NAME-HASH.
-    let this = std::env::current_exe().expect("a path of this test");
-    let folder = this.ancestors().nth(3).expect("a target folder").join("oidc-provider");
+    let folder = target_folder().join("oidc-provider");
     std::fs::create_dir_all(&folder).expect("a folder");
     let lock = File::create(folder.join(".lock")).expect("a lock file");
     lock.lock().expect("the lock");
@@ -205,17 +199,10 @@ fn installed() -> PathBuf {
     for (name, text) in FILES {
         std::fs::write(folder.join(name), text).expect("a file");
     }
-    install(&folder);
+    let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    let output = Command::new("npm").args(words).current_dir(&folder).output();
+    let output = output.expect("npm is missing: install node and npm");
+    assert!(output.status.success(), "npm ci: {}", String::from_utf8_lossy(&output.stderr));
     std::fs::write(marker, state).expect("a marker");
     folder
-}
-
-fn install(folder: &Path) {
-    let words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    let output = Command::new("npm")
-        .args(words)
-        .current_dir(folder)
-        .output()
-        .expect("npm is missing: install node and npm");
-    assert!(output.status.success(), "npm ci: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -4,15 +4,20 @@ use std::time::{Duration, Instant};
 
 use broker_e2e::{Run, Sandbox, finish, signal};
 
-/// Returns a sandbox whose provider runs a program with this output.
-fn printing(output: &str, keys: &str) -> Sandbox {
+use crate::stage::until;
+
+/// Returns a sandbox whose provider `other` runs `program` with a file of this name and content as argument.
+fn running(program: &str, name: &str, content: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
-    let file = sandbox.home().join("printed");
-    sandbox.write(&file, output);
-    let config =
-        format!("[providers.other]\nkind = \"exec\"\ncommand = [\"cat\", \"{}\"]\n{keys}\n", file.display());
-    sandbox.write_config(&config);
-    sandbox
+    let file = sandbox.home().join(name);
+    sandbox.write(&file, content);
+    let command = format!("[\"{program}\", \"{}\"]", file.display());
+    sandbox.with_config(&format!("[providers.other]\nkind = \"exec\"\ncommand = {command}\n{keys}\n"))
+}
+
+/// Returns a sandbox whose provider `other` runs a program with this output.
+pub(crate) fn printing(output: &str, keys: &str) -> Sandbox {
+    running("cat", "printed", output, keys)
 }
 
 fn token(sandbox: &Sandbox, more: &[&str]) -> Run {
@@ -66,26 +71,14 @@ fn credential_process_returns_aws_credentials() {
     let printed = token(&sandbox, &["--format", "aws"]).json();
     assert_eq!(printed, serde_json::from_str::<serde_json::Value>(keys).expect("JSON"));
     let run = token(&sandbox, &["--format", "env", "--role", ""]).ends(0);
-    assert!(
-        run.out.contains("export AWS_SESSION_TOKEN='KANARIE-t'")
-            || run.out.contains("AWS_SESSION_TOKEN=KANARIE-t"),
-        "{}",
-        run.out
-    );
-    let _ = token(&sandbox, &["--format", "aws", "--role", "field"])
-        .ends(2)
-        .fails_with("request_unsupported")
-        .says("--role");
+    let _ = run.prints("AWS_SESSION_TOKEN=").prints("KANARIE-t");
+    let run = token(&sandbox, &["--format", "aws", "--role", "field"]).ends(2);
+    let _ = run.fails_with("request_unsupported").says("--role");
     let _ = token(&sandbox, &[]).ends(2).fails_with("request_unsupported").says("--format aws");
-    let aws = ["--format", "aws"];
-    let _ =
-        token(&printing(r#"{"Version":2}"#, "speaks = \"aws\""), &aws).ends(1).fails_with("program_failed");
-    let without_zone = printing(&keys.replace("00Z", "00"), "speaks = \"aws\"");
-    assert_eq!(
-        token(&without_zone, &aws).json()["Expiration"],
-        "2100-01-01T00:00:00Z",
-        "a time without a zone is UTC"
-    );
+    let printed = |output: &str| token(&printing(output, "speaks = \"aws\""), &["--format", "aws"]);
+    let _ = printed(r#"{"Version":2}"#).ends(1).fails_with("program_failed");
+    let expiry_without_zone = &printed(&keys.replace("00Z", "00")).json()["Expiration"];
+    assert_eq!(expiry_without_zone, "2100-01-01T00:00:00Z", "a time without a zone is UTC");
 }
 
 #[test]
@@ -98,21 +91,14 @@ fn kubernetes_exec_credential_output_is_read() {
 
 /// Returns a sandbox with a cargo credential provider that checks its request and prints this response.
 fn cargo(response: &str) -> Sandbox {
-    let sandbox = Sandbox::new();
-    let script = sandbox.home().join("provider");
     let lines = [
         "[ \"$1\" = --cargo-plugin ] || exit 9",
         "echo '{\"v\":[1]}'",
         "IFS= read -r request",
         "case $request in *'\"index-url\":\"sparse+https://crates.example/\"'*) ;; *) exit 8 ;; esac",
     ];
-    sandbox.write(&script, &format!("{}\necho '{response}'\n", lines.join("\n")));
-    let config = format!(
-        "[providers.other]\nkind = \"exec\"\nspeaks = \"cargo\"\ncommand = [\"sh\", \"{}\"]\nregistry = \"sparse+https://crates.example/\"\n",
-        script.display()
-    );
-    sandbox.write_config(&config);
-    sandbox
+    let script = format!("{}\necho '{response}'\n", lines.join("\n"));
+    running("sh", "provider", &script, "speaks = \"cargo\"\nregistry = \"sparse+https://crates.example/\"")
 }
 
 #[test]
@@ -127,8 +113,8 @@ fn cargo_credential_provider_gets_cargos_request() {
 fn error_for_a_failed_program_shows_its_exit_status() {
     let sandbox = printing("", "speaks = \"text\"");
     std::fs::remove_file(sandbox.home().join("printed")).expect("removed");
-    let _ =
-        token(&sandbox, &[]).ends(1).fails_with("program_failed").says("`printed`").says("exit status: 1");
+    let run = token(&sandbox, &[]).ends(1).fails_with("program_failed");
+    let _ = run.says("`printed`").says("exit status: 1");
 }
 
 #[test]
@@ -143,21 +129,10 @@ fn configuration_keys_of_another_format_are_errors() {
     }
 }
 
-/// Returns a sandbox whose provider runs this shell script.
-fn script(text: &str, keys: &str) -> Sandbox {
-    let sandbox = Sandbox::new();
-    let script = sandbox.home().join("script");
-    sandbox.write(&script, text);
-    let config =
-        format!("[providers.other]\nkind = \"exec\"\ncommand = [\"sh\", \"{}\"]\n{keys}\n", script.display());
-    sandbox.write_config(&config);
-    sandbox
-}
-
 #[test]
 fn background_process_of_a_program_is_not_awaited() {
     let began = Instant::now();
-    let sandbox = script("sleep 30 2>/dev/null & echo KANARIE-t\n", "speaks = \"text\"");
+    let sandbox = running("sh", "script", "sleep 30 2>/dev/null & echo KANARIE-t\n", "speaks = \"text\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t");
     assert!(began.elapsed() < Duration::from_secs(20), "the background process keeps the pipe open");
 }
@@ -165,9 +140,9 @@ fn background_process_of_a_program_is_not_awaited() {
 #[test]
 fn signal_ends_broker_after_the_program_exits() {
     let waits = ": >\"$0.asked\"; until [ -e \"$0.go\" ]; do sleep 0.02; done; echo KANARIE-t\n";
-    let sandbox = script(waits, "speaks = \"text\"");
+    let sandbox = running("sh", "script", waits, "speaks = \"text\"");
     let child = sandbox.start(&["token", "other"]);
-    super::until("not started", Duration::from_secs(20), || sandbox.home().join("script.asked").exists());
+    until(|| sandbox.home().join("script.asked").exists(), "the script has started");
     signal(&child, "TERM");
     std::fs::write(sandbox.home().join("script.go"), "").expect("a file");
     let _ = finish(child).ends(143);
@@ -180,8 +155,7 @@ fn changed_token_key_in_configuration_gets_a_new_token() {
     let both = r#"{"id_token":"KANARIE-id","access_token":"KANARIE-access"}"#;
     let sandbox = printing(both, "speaks = \"json\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-access");
-    let config = std::fs::read_to_string(sandbox.config_path()).expect("a configuration");
-    sandbox.write_config(&format!("{config}token = \"id_token\"\n"));
+    sandbox.write_config(&format!("{}token = \"id_token\"\n", sandbox.config()));
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-id");
 }
 

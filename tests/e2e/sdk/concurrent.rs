@@ -1,24 +1,18 @@
 //! Tests what happens when EarthScope's tools change their login file during an operation of the broker.
 
-use std::time::Duration;
-
 use broker_e2e::finish;
 use broker_testkit::{EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{TOKEN, jwt, read_login, sandbox, service, write_login};
-use crate::stage::logged_in;
+use super::{TOKEN, jwt, read_login, seismic_with_login, write_login};
+use crate::stage::{logged_in, start_request};
 
 #[test]
 fn login_of_earthscope_tools_during_a_renewal_is_kept() {
-    let service = service(Rotation::Rotate);
-    let sandbox = sandbox(&service);
-    let refresh = service.issue_refresh_token();
-    write_login(&sandbox, &json!({ "refresh_token": refresh }));
+    let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let hold = service.hold("token");
-    let child = sandbox.start(&TOKEN);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let child = start_request(&sandbox, &TOKEN, &service, "token");
     let theirs = service.issue_refresh_token();
     write_login(&sandbox, &json!({ "refresh_token": theirs }));
     drop(hold);
@@ -30,12 +24,9 @@ fn login_of_earthscope_tools_during_a_renewal_is_kept() {
 
 #[test]
 fn logout_of_earthscope_tools_during_a_renewal_is_kept() {
-    let service = service(Rotation::Rotate);
-    let sandbox = sandbox(&service);
-    write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
+    let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let hold = service.hold("token");
-    let child = sandbox.start(&TOKEN);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let child = start_request(&sandbox, &TOKEN, &service, "token");
     std::fs::remove_file(sandbox.tokens_path()).expect("removed");
     drop(hold);
     let _ = finish(child).token();
@@ -45,10 +36,7 @@ fn logout_of_earthscope_tools_during_a_renewal_is_kept() {
 
 #[test]
 fn half_written_login_file_does_not_count_as_logout() {
-    let service = service(Rotation::Rotate);
-    let sandbox = sandbox(&service);
-    let whole = json!({ "refresh_token": service.issue_refresh_token() });
-    write_login(&sandbox, &whole);
+    let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let token = sandbox.broker(&TOKEN).token();
     let whole = std::fs::read_to_string(sandbox.tokens_path()).expect("a file");
     for half in ["", "{\"access_tok", &whole[..whole.len() / 2], "[]", "null"] {
@@ -56,11 +44,8 @@ fn half_written_login_file_does_not_count_as_logout() {
         assert_eq!(sandbox.broker(&TOKEN).token(), token, "{half:?}: the stored token is used");
         sandbox.age("earthscope", TimeDelta::days(2));
         let _ = sandbox.broker(&TOKEN).ends(3).says("tokens.json");
-        assert_eq!(
-            std::fs::read_to_string(sandbox.tokens_path()).expect("a file"),
-            half,
-            "the file is unchanged"
-        );
+        let after = std::fs::read_to_string(sandbox.tokens_path()).expect("a file");
+        assert_eq!(after, half, "the file is unchanged");
         sandbox.write(&sandbox.tokens_path(), &whole);
         sandbox.age("earthscope", -TimeDelta::days(2));
         assert_eq!(sandbox.broker(&TOKEN).token(), token, "{half:?}: the whole file is read again");
@@ -77,13 +62,10 @@ fn failed_renewal_does_not_undo_logout_of_earthscope_tools() {
         Fault::CutAfter,
         Fault::Answer { status: 400, headers: vec![], body: "{\"error\":\"invalid_grant\"}".into() },
     ] {
-        let service = service(Rotation::RotateDetectReuse);
-        let sandbox = sandbox(&service);
-        write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
+        let (service, sandbox) = seismic_with_login(Rotation::RotateDetectReuse);
         service.fault_always("token", fault);
         let hold = service.hold("token");
-        let child = sandbox.start(&TOKEN);
-        assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+        let child = start_request(&sandbox, &TOKEN, &service, "token");
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
         drop(hold);
         let run = finish(child);
@@ -95,20 +77,15 @@ fn failed_renewal_does_not_undo_logout_of_earthscope_tools() {
 
 #[test]
 fn login_of_another_user_does_not_get_stored_aws_keys() {
-    let service = service(Rotation::Rotate);
-    let sandbox = sandbox(&service);
-    let config = format!("[providers.earthscope]\ndomain = \"{0}\"\napi_url = \"{0}\"\n", service.url());
-    sandbox.write_config(&config);
-    write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
+    let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let keys = ["token", "earthscope", "--role", "s3-miniseed-v2"];
     let hold = service.hold("token");
-    let child = sandbox.start(&keys);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let child = start_request(&sandbox, &keys, &service, "token");
     let theirs = jwt(service.url(), TimeDelta::days(1), |claims| claims["sub"] = "auth0|bob".into());
     let login = json!({ "access_token": theirs, "refresh_token": service.issue_refresh_token() });
     write_login(&sandbox, &login);
     drop(hold);
-    let keys_of_ada = finish(child).ends(0).out;
+    let _ = finish(child).ends(0);
     assert_eq!(read_login(&sandbox), login);
     assert_eq!(sandbox.broker(&TOKEN).token(), theirs);
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
@@ -116,15 +93,13 @@ fn login_of_another_user_does_not_get_stored_aws_keys() {
     assert!(!status["providers"][0]["scopes"].to_string().contains("aws"), "{status}");
     service.fault_always("aws", Fault::Status(503));
     let _ = sandbox.broker(&keys).ends(4);
-    drop(keys_of_ada);
 }
 
 #[test]
 fn login_of_earthscope_tools_during_a_logout_is_kept() {
     let (service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let hold = service.hold("revoke");
-    let child = sandbox.start(&["logout", "earthscope"]);
-    assert!(service.wait_for("revoke", 1, Duration::from_secs(30)));
+    let child = start_request(&sandbox, &["logout", "earthscope"], &service, "revoke");
     let theirs = json!({ "refresh_token": service.issue_refresh_token() });
     write_login(&sandbox, &theirs);
     drop(hold);
@@ -134,14 +109,11 @@ fn login_of_earthscope_tools_during_a_logout_is_kept() {
 
 #[test]
 fn missing_login_file_folder_does_not_count_as_logout() {
-    let service = service(Rotation::RotateDetectReuse);
-    let sandbox = sandbox(&service);
-    write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
+    let (service, sandbox) = seismic_with_login(Rotation::RotateDetectReuse);
     let folder = sandbox.home().join(".earthscope");
     let moved = sandbox.home().join("moved");
     let hold = service.hold("token");
-    let child = sandbox.start(&TOKEN);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let child = start_request(&sandbox, &TOKEN, &service, "token");
     std::fs::rename(&folder, &moved).expect("moved");
     drop(hold);
     let token = finish(child).says("WARNING").token();
@@ -158,9 +130,7 @@ fn missing_login_file_folder_does_not_count_as_logout() {
 
 #[test]
 fn two_state_folders_share_one_earthscope_login() {
-    let service = service(Rotation::RotateDetectReuse);
-    let sandbox = sandbox(&service);
-    write_login(&sandbox, &json!({ "refresh_token": service.issue_refresh_token() }));
+    let (service, sandbox) = seismic_with_login(Rotation::RotateDetectReuse);
     let folders: Vec<_> =
         (0..4).map(|number| sandbox.home().join(format!("state-{number}")).display().to_string()).collect();
     let start = |folder: &String| sandbox.start(&["token", "earthscope", "--state-dir", folder]);

@@ -5,18 +5,18 @@ use broker_testkit::{Fault, Rotation};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{CLIENT, Edit, TOKEN, jwt, read_login, sandbox, service, write_login};
+use super::{CLIENT, Edit, TOKEN, jwt, read_login, seismic, write_login};
 
 #[test]
 fn new_login_quarantines_login_file_of_another_issuer() {
-    let service = service(Rotation::Rotate);
+    let (service, sandbox) = seismic(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
         ("another client", |claims| claims["azp"] = "another".into()),
         ("another audience", |claims| claims["aud"] = json!(["https://account.earthscope.org"])),
         ("http://127.0.0.1:1/", |claims| claims["iss"] = "http://127.0.0.1:1/".into()),
     ];
     for (what, edit) in others {
-        let sandbox = sandbox(&service);
+        let sandbox = Sandbox::new().with_config(&sandbox.config());
         let access = jwt(service.url(), TimeDelta::days(1), edit);
         write_login(&sandbox, &json!({ "access_token": access, "refresh_token": "KANARIE-theirs" }));
         service.forget_seen();
@@ -35,20 +35,15 @@ fn new_login_quarantines_login_file_of_another_issuer() {
 
 #[test]
 fn refresh_token_in_env_wins_over_new_and_old_login_file() {
-    let service = service(Rotation::Rotate);
-    let old = |sandbox: &Sandbox, token: &str| {
-        let path = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
-        sandbox.write(
-            &path,
-            &json!({ "access_token": null, "refresh_token": token, "expires_at": 1 }).to_string(),
-        );
-    };
+    let (service, sandbox) = seismic(Rotation::Rotate);
     let sent = || service.seen().pop().expect("a request").form().remove("refresh_token");
     let (env_token, file_token, old_token) =
         (service.issue_refresh_token(), service.issue_refresh_token(), service.issue_refresh_token());
-    let sandbox = sandbox(&service).with_env("es_oauth2__refresh_token", &env_token);
+    let sandbox = sandbox.with_env("es_oauth2__refresh_token", &env_token);
     write_login(&sandbox, &json!({ "refresh_token": file_token }));
-    old(&sandbox, &old_token);
+    let old_path = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
+    let old_login = json!({ "access_token": null, "refresh_token": old_token, "expires_at": 1 });
+    sandbox.write(&old_path, &old_login.to_string());
     let _ = sandbox.broker(&TOKEN).token();
     assert_eq!(sent().as_ref(), Some(&env_token));
     assert_eq!(read_login(&sandbox), json!({ "refresh_token": file_token }), "the file is unchanged");
@@ -63,7 +58,7 @@ fn refresh_token_in_env_wins_over_new_and_old_login_file() {
 
 #[test]
 fn sdk_profile_has_its_own_login_file_and_settings() {
-    let service = service(Rotation::Rotate);
+    let (service, _) = seismic(Rotation::Rotate);
     let config = format!(
         "[default.oauth2]\ndomain = \"{url}\"\nclient_id = \"unused\"\n[profile.\"My Lab\".oauth2]\nclient_id = \"{CLIENT}\"\n",
         url = service.url()
@@ -81,28 +76,23 @@ fn sdk_profile_has_its_own_login_file_and_settings() {
     assert_eq!(sources["providers"][0]["sources"][0], path.display().to_string());
 }
 
-/// An attacker may set environment variables. A domain from there must not get a login whose issuer is unknown.
+/// An attacker may set environment variables. A domain from such a variable must not get a login of unknown issuer.
 #[test]
 fn domain_in_environment_gets_no_login_of_a_login_file() {
-    let evil = service(Rotation::Rotate);
+    let (evil, _) = seismic(Rotation::Rotate);
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
+    let login = |access: String| json!({ "access_token": access, "refresh_token": "KANARIE-mine" });
+    let without_issuer = "token without an issuer";
     let tokens = [
-        (json!({ "refresh_token": "KANARIE-mine" }), "token without an issuer"),
-        (
-            json!({ "access_token": expired(names_no_issuer), "refresh_token": "KANARIE-mine" }),
-            "token without an issuer",
-        ),
-        (
-            json!({ "access_token": expired(|claims| claims["iss"] = "issuer".into()), "refresh_token": "KANARIE-mine" }),
-            "token without an issuer",
-        ),
-        (json!({ "access_token": expired(|_| {}), "refresh_token": "KANARIE-mine" }), evil.url()),
+        (json!({ "refresh_token": "KANARIE-mine" }), without_issuer),
+        (login(expired(names_no_issuer)), without_issuer),
+        (login(expired(|claims| claims["iss"] = "issuer".into())), without_issuer),
+        (login(expired(|_| {})), evil.url()),
     ];
-    let by_variable = |name: &str, value: &str| Sandbox::new().with_env(name, value);
     let bootstrap = json!({ "oauth2": { "domain": evil.url() } }).to_string();
     for (name, value) in [("ES_OAUTH2__DOMAIN", evil.url()), ("ES_BOOTSTRAP_SETTINGS", &bootstrap)] {
-        let sandbox = by_variable(name, value);
+        let sandbox = Sandbox::new().with_env(name, value);
         for (login, why) in &tokens {
             write_login(&sandbox, login);
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
@@ -124,18 +114,17 @@ fn domain_in_environment_gets_no_login_of_a_login_file() {
 
 #[test]
 fn client_secret_and_domain_must_be_from_the_same_source() {
-    let (ours, evil) = (service(Rotation::Rotate), service(Rotation::Rotate));
-    let config =
-        |text: &str, sandbox: &Sandbox| sandbox.write(&sandbox.home().join(".earthscope/config.toml"), text);
+    let ((ours, _), (evil, _)) = (seismic(Rotation::Rotate), seismic(Rotation::Rotate));
     let sandbox = Sandbox::new().with_env("ES_OAUTH2__DOMAIN", evil.url());
-    config("[default.oauth2]\nclient_secret = \"KANARIE\"\n", &sandbox);
+    let path = sandbox.home().join(".earthscope/config.toml");
+    sandbox.write(&path, "[default.oauth2]\nclient_secret = \"KANARIE\"\n");
     let _ = sandbox.broker(&TOKEN).ends(5).says("ES_OAUTH2__DOMAIN");
     // All tables of one file are one source, as in the SDK, so secret and domain may be in different tables.
     let text = format!(
         "[default.oauth2]\ndomain = \"{}\"\n[profile.default.oauth2]\nclient_secret = \"KANARIE\"\n",
         ours.url()
     );
-    config(&text, &sandbox);
+    sandbox.write(&path, &text);
     let _ = sandbox.broker(&TOKEN);
     assert_eq!((ours.count("token"), evil.seen().len()), (1, 0));
 }
@@ -143,10 +132,7 @@ fn client_secret_and_domain_must_be_from_the_same_source() {
 /// The `sub` of the access token identifies the account, even if two users' files contain the same refresh token.
 #[test]
 fn access_token_identifies_the_account_of_a_login_file() {
-    let service = service(Rotation::Keep);
-    let sandbox = sandbox(&service);
-    let config = format!("[providers.earthscope]\ndomain = \"{0}\"\napi_url = \"{0}\"\n", service.url());
-    sandbox.write_config(&config);
+    let (service, sandbox) = seismic(Rotation::Keep);
     let token = |who: &str| {
         let edit = |claims: &mut Value| {
             claims["sub"] = who.into();
@@ -164,9 +150,9 @@ fn access_token_identifies_the_account_of_a_login_file() {
             let keys = json!({
                 "aws_access_key_id": who, "aws_secret_access_key": "KANARIE", "aws_session_token": "KANARIE",
             });
+            let body = keys.to_string();
             service.clear_faults();
-            service
-                .fault_always("aws", Fault::Answer { status: 200, headers: vec![], body: keys.to_string() });
+            service.fault_always("aws", Fault::Answer { status: 200, headers: vec![], body });
             let keys = sandbox.broker(&["token", "earthscope", "--role", "r"]).json();
             assert_eq!(keys["AccessKeyId"], who, "after ada's {first}, {second} is bob's");
         }

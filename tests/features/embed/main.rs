@@ -35,7 +35,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     missing_features_are_named().await
 }
 
-/// Checks that an error names the disabled cargo feature.
 async fn missing_features_are_named() -> Result<(), Box<dyn std::error::Error>> {
     let service = Arc::new(Service::default());
     let plain = || setup(Variables(&[(KEY, "api-token")]));

@@ -1,5 +1,4 @@
 //! Measures how long the `broker` crate takes to return a stored token, compared with the token caches of other crates.
-//! Also measures how long a thousand tasks wait for a token that is not stored, compared with one task.
 //!
 //! `stored [--json FILE] [--quick] [--check]` prints a table. `--json` also writes the table to a file. `--check` exits
 //! with 1 if a stored token needs a heap allocation, or a thousand tasks cause more than one exchange.
@@ -39,8 +38,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         };
     }
-    let mut rows = rounds::measure(&runtime, options.quick);
-    rows.extend(cold::measure(&runtime, options.quick));
+    let rows = rounds::measure(&runtime, options.quick);
     if let Some(file) = options.json {
         let kept = json!({ "rows": rows, "versions": versions() });
         std::fs::write(file, format!("{kept:#}\n")).expect("the file can be written");

@@ -25,7 +25,6 @@ const CALLERS: [Callers; 3] = [
 /// Warm-up calls of each thread before the measurement.
 const FIRST: u32 = 200;
 
-/// Measures all caches, and returns the rows of the result table.
 pub fn measure(runtime: &Runtime, quick: bool) -> Vec<Value> {
     let contenders = contenders::all(runtime);
     let (rounds, calls) = if quick { (9, 5_000) } else { (101, 20_000) };
@@ -65,15 +64,13 @@ pub fn allocates_nothing(runtime: &Runtime) -> bool {
     })
 }
 
-/// Returns the median and the minimum of the measured times.
-pub fn median(taken: &mut [f64]) -> (f64, f64) {
+fn median(taken: &mut [f64]) -> (f64, f64) {
     taken.sort_by(f64::total_cmp);
     let tenths = |figure: f64| (figure * 10.0).round() / 10.0;
     (tenths(taken[taken.len() / 2]), tenths(taken[0]))
 }
 
-/// Prints one row of the result table.
-pub fn print(name: &str, median: f64, min: f64, count: f64) {
+fn print(name: &str, median: f64, min: f64, count: f64) {
     println!("{name:<34} {median:>12.1} {min:>12.1} {count:>12}");
 }
 

@@ -10,15 +10,13 @@ use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-/// The names of the configured providers.
 pub const PROVIDERS: [&str; 2] = ["earthdaily", "another"];
 
-/// Returns a random token that is as long as a usual JWT.
+/// Returns a token that is as long as a usual JWT.
 pub fn secret() -> String {
     "s".repeat(1200)
 }
 
-/// The token service.
 pub struct Service {
     pub exchanges: AtomicUsize,
     delay: Duration,
@@ -49,7 +47,6 @@ pub struct World {
 }
 
 impl World {
-    /// Creates a broker whose service responds after this delay.
     pub fn new(delay: Duration) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let service = Arc::new(Service { exchanges: AtomicUsize::new(0), delay });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Contender, repeat};
 use crate::service::{PROVIDERS, secret};
 
-/// Tokens in a map behind a lock. `T` is the type of the token.
+/// A map of tokens behind a lock. `T` is the type of the token.
 struct Bare<T> {
     name: &'static str,
     tokens: RwLock<HashMap<String, (T, Instant)>>,

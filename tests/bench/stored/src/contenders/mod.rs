@@ -13,29 +13,23 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+pub use ours::ours;
 use tokio::runtime::Runtime;
 
 /// A token cache under measurement, which stores two tokens.
 pub trait Contender: Sync {
-    /// Returns the cache's name for the result table.
     fn name(&self) -> &'static str;
 
     /// Gets one of the two tokens `calls` times.
     fn get(&self, token: usize, calls: u32);
 }
 
-/// Returns all caches, the broker first.
 pub fn all(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     let mut all = ours(runtime);
     all.extend(bare::contenders());
     #[cfg(feature = "peers")]
     all.extend([aws::contender(runtime), azure::contender(), google::contender(runtime)]);
     all
-}
-
-/// Returns the broker's cache once for each way to call the broker.
-pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
-    ours::contenders(runtime)
 }
 
 fn repeat<T>(calls: u32, mut get: impl FnMut() -> T) {
