@@ -239,7 +239,7 @@ fn details(broker: &Broker, status: &Status) -> Vec<(&'static str, String)> {
     let sources = status.sources.iter().map(|source| ("login or secret from", source.clone()));
     let renews = renews_at(status).map(|at| ("next renewal", humanize::local(at)));
     let hosts = Some(("sent only to", status.hosts.join(", "))).filter(|_| !status.hosts.is_empty());
-    let variable = broker.token_variable(&status.name).ok().map(|name| ("variable", name));
+    let variable = broker.entry(&status.name).ok().map(|entry| ("variable", entry.token_variable));
     let mut details = vec![("tokens from", status.issuer.clone())];
     details.extend(sources.chain(renews).chain(hosts).chain(variable));
     details

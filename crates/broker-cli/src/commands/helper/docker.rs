@@ -59,6 +59,7 @@ fn list(context: &CommandContext<'_>) -> CommandResult {
 
 fn exact_hosts(broker: &Broker, name: &str) -> Vec<String> {
     let is_stored = matches!(broker.stored(name, &TokenRequest::new()), Ok(Some(_)));
-    let hosts = broker.hosts(name).ok().filter(|_| is_stored).unwrap_or_default();
+    let entry = broker.entry(name).ok().filter(|_| is_stored);
+    let hosts = entry.map(|entry| entry.hosts).unwrap_or_default();
     hosts.into_iter().filter(|host| !host.starts_with("*.")).collect()
 }
