@@ -75,7 +75,7 @@ impl SecretSource {
 
 impl std::fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.describe("secret"))
+        f.write_str(&self.describe("text"))
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct CachedRecord {
     pub(super) in_fallback: bool,
 }
 
-/// The tokens that each thread used last. A new record in [`Slot::cached`] removes these tokens.
+/// The tokens that each thread used last. A new record in [`Slot::cached`] removes the provider's tokens.
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
@@ -78,7 +78,7 @@ impl Inner {
         }
     }
 
-    /// Reads the record from the store. If another thread cached a record meanwhile, returns that newer one.
+    /// Reads the record from the store. If another thread caches a record at the same time, returns that record.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
         let before = slot.cached();
         let loaded = slot.store.peek(&slot.name)?;

@@ -51,7 +51,7 @@ pub(super) fn valid_token<'r>(
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let is_new = asked_at < token.issued_at() && token.issued_at() <= now;
     let too_old = request.is_forced() && !is_new;
-    // A token issued after the request may be too short: the service would issue no longer token.
+    // A token issued after the request is accepted, because another new token would not last longer.
     let too_short = !is_new
         && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)

@@ -268,7 +268,7 @@ impl Slot {
         }
     }
 
-    /// Keeps only the parts of a record that the provider may use.
+    /// Removes the parts of a record that the provider must not use.
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let provider = &self.entry.provider;
         let mut record = record.of_issuer(provider.issuer(), provider.account(), now);

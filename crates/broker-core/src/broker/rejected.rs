@@ -64,7 +64,7 @@ impl Operation {
         Ok(token)
     }
 
-    /// Returns the stored token, unless it is the rejected one.
+    /// Returns the stored token, unless that token is the rejected one.
     fn other(
         &self,
         record: &Record,

@@ -178,7 +178,7 @@ impl Operation {
         Ok(changed)
     }
 
-    /// Removes new tokens that no caller can use from the update, and returns the error.
+    /// Removes invalid and expired new tokens from the update, and returns the error to report.
     pub(super) fn take_unusable(&self, update: &mut RecordUpdate) -> Option<Error> {
         let now = self.context.now();
         let (invalid, expired) = (update.take_invalid(), update.take_expired(now));
@@ -231,7 +231,7 @@ impl Operation {
     }
 }
 
-/// Adds to an error that asks for a login why the stored login cannot be used.
+/// Adds the reason why the stored login cannot be used to an error that asks for a login.
 fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;

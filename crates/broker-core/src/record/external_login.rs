@@ -27,8 +27,8 @@ fn subject(token: &Token) -> Option<String> {
 }
 
 impl Record {
-    /// Merges the login from the file at `path` into the record; `None` if the file has none. A file that changed
-    /// since the broker's last write was written by the service's own tools, and replaces the record's login.
+    /// Merges the login of the login file at `path` into the record; `None` means a file without a login. If the
+    /// service's own tools have changed the file, the file's login replaces the record's login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
         let known = self.current.external.take();
         let Some(login) = login else {
@@ -124,7 +124,7 @@ impl Record {
         self.login_problem = Some(format!("{} {why}", sanitize(path)));
     }
 
-    /// Whether the record says that exactly this login is in the file at `path`.
+    /// Whether the record was last saved with this refresh token in the login file at `path`.
     pub(crate) fn knows(&self, path: &str, login: &FileLogin) -> bool {
         let fingerprint = grant_fingerprint(login.refresh_token.as_ref());
         let known = self.current.external.as_ref();
@@ -135,7 +135,7 @@ impl Record {
         self.current.external.is_some()
     }
 
-    /// Returns the record for a provider that shares no login file, without a login from such a file.
+    /// Removes a login whose refresh token is in a login file, because the provider shares no login file.
     pub(crate) fn without_external(mut self) -> Self {
         if let Some(external) = self.current.external.take() {
             self.current = IssuerState::new(self.issuer().clone());
@@ -158,7 +158,7 @@ impl Record {
         }
     }
 
-    /// Returns the record to save after the login, with this refresh token, was written to the file at `path`.
+    /// Returns the record to save after the login and `refresh_token` were written to the login file at `path`.
     pub(crate) fn with_login_in_file(&self, path: &str, refresh_token: Option<&Secret>) -> Self {
         let mut record = self.clone();
         if let Some(grant) = &mut record.current.grant {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{Error, ErrorCode, ErrorKind, bounds};
 
-/// The longest `Retry-After` that is obeyed: a day, for daily quotas.
+/// The longest `Retry-After` that the broker obeys: a day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
 /// A failure farther in the future was stored before the clock was set back.

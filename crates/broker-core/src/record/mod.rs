@@ -36,7 +36,7 @@ pub struct Record {
     /// Logins of other issuers, which are used again if the configuration names those issuers again.
     #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
     other_issuers: Vec<IssuerState>,
-    /// Why the login that the user expects cannot be used now.
+    /// Why the stored login cannot be used, such as an invalid login file.
     #[serde(skip)]
     pub(crate) login_problem: Option<String>,
     /// Whether the record is for a new login, which replaces the stored login.
@@ -75,7 +75,7 @@ impl Record {
         &self.current.issuer.issuer
     }
 
-    /// Returns the account's name, as the user knows it.
+    /// Returns the name by which the user knows the account.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.current.account.as_deref()
@@ -99,7 +99,7 @@ impl Record {
         self.current.tokens.get(scopes.as_str())
     }
 
-    /// Returns the token for these scopes if requests can still use the token: outside its blocking window.
+    /// Returns the token for these scopes, unless the token has expired or is in its blocking window.
     #[must_use]
     pub fn usable_token(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Token> {
         self.token(scopes).filter(|token| matches!(token.window().phase(now), Phase::Fresh | Phase::Advisory))

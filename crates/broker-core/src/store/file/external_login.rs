@@ -221,7 +221,7 @@ impl LockedExternalLogin {
             };
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
-            // The login file cannot represent this login. A new login removes the previous one from the file.
+            // The file's format cannot store the record's login. A new login removes the previous login from the file.
             if record.new_login {
                 self.remove_login()?;
                 return self.records.save(&record.with_login_in_record()).await;
@@ -289,7 +289,7 @@ impl Join {
         FileContent { found, bytes: bytes.ok().flatten(), version }
     }
 
-    /// Whether the content may be something other than a login of this record's issuer.
+    /// Whether the login file may contain something other than a login of the record's issuer.
     fn is_foreign(&self, found: &Found, record: &Record) -> bool {
         match found {
             Found::Nothing => false,

@@ -49,7 +49,7 @@ impl FallbackStore {
     ) -> Result<Option<(Box<Record>, Option<String>)>> {
         let mut newest: Option<(Box<Record>, Option<String>)> = None;
         for path in self.files(provider) {
-            // An encrypted record that cannot be decrypted now may be the newest.
+            // Fails if an encrypted record cannot be decrypted, because that record may be the newest.
             let found = match read(&path, provider, sealer) {
                 Err(error) if Envelope::of_file(&path).is_some() => return Err(error),
                 found => found,

@@ -39,7 +39,7 @@ impl StoreLayout {
         self.sealer()?.configured().map(str::to_owned)
     }
 
-    /// Returns the stored record, or the fallback record if that is newer.
+    /// Returns the newer of the stored record and the fallback record.
     pub(super) fn newest(&self, provider: &str) -> Result<Found> {
         let own = read(&self.record_path(provider), provider, self.sealer());
         let Some((other, sealed_with)) = self.fallback.read(provider, self.sealer())? else { return own };

@@ -32,7 +32,7 @@ pub enum Migrated {
 }
 
 impl FileStore {
-    /// Returns the providers that have a record or a fallback record, configured or not.
+    /// Returns the names of all providers with a record or a fallback record, also of unconfigured providers.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = self.with_suffix(".json");
