@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use url::Url;
 
+use crate::broker::Broker;
 use crate::delivery::DeliveryStatus;
 use crate::in_flight::{InFlight, InFlightOperations};
 use crate::{
@@ -28,18 +28,13 @@ pub struct Context {
     world: Arc<World>,
     timeout: Duration,
     began_at: DateTime<Utc>,
-    in_flight: Arc<InFlight>,
-    delivery: Arc<DeliveryStatus>,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) delivery: Arc<DeliveryStatus>,
     notices: Arc<Mutex<Vec<String>>>,
     after_save: Arc<Mutex<Vec<AfterSave>>>,
     caller: Option<watch::Receiver<()>>,
-    others: Option<Arc<dyn OtherProviders>>,
-}
-
-/// Lets a provider that derives its tokens get another provider's token.
-#[async_trait]
-pub(crate) trait OtherProviders: Send + Sync {
-    async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
+    /// The broker that runs the operation, for providers that need another provider's token.
+    broker: Option<Broker>,
 }
 
 type AfterSave = Box<dyn FnOnce() + Send>;
@@ -72,7 +67,7 @@ impl Context {
             notices,
             after_save,
             caller: None,
-            others: None,
+            broker: None,
         }
     }
 
@@ -81,14 +76,14 @@ impl Context {
     pub(crate) fn of_operation(
         &self,
         timeout: Duration,
-        in_flight: Arc<InFlight>,
-        delivery: Arc<DeliveryStatus>,
+        in_flight: InFlight,
         caller: watch::Receiver<()>,
-        others: Arc<dyn OtherProviders>,
+        broker: Broker,
     ) -> Self {
-        let (world, began_at, notices) = (self.world.clone(), self.now(), Arc::default());
-        let (caller, others, after_save) = (Some(caller), Some(others), Arc::default());
-        Self { world, timeout, began_at, in_flight, delivery, notices, after_save, caller, others }
+        let (world, began_at, in_flight) = (self.world.clone(), self.now(), Arc::new(in_flight));
+        let (delivery, notices, after_save) = (Arc::default(), Arc::default(), Arc::default());
+        let (caller, broker) = (Some(caller), Some(broker));
+        Self { world, timeout, began_at, in_flight, delivery, notices, after_save, caller, broker }
     }
 
     /// Returns the current wall-clock time.
@@ -133,8 +128,8 @@ impl Context {
 
     /// Returns another provider's stored token, or gets a new one under that provider's lock.
     pub async fn token_of(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
-        match &self.others {
-            Some(others) => others.token(provider, request).await,
+        match &self.broker {
+            Some(broker) => broker.token(provider, request).await,
             None => Err(Error::new(
                 ErrorCode::Internal,
                 "cannot get another provider's token: this context belongs to no call of the broker",

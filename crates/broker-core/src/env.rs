@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use crate::secret_text::{LONGEST_SECRET, secret_of};
 use crate::{Secret, platform};
 
 /// The environment of the process, which tests replace.
@@ -76,10 +75,10 @@ impl Env for SystemEnv {
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
         let file = platform::open_followed(path)?;
         // The buffer must not grow, because reallocation leaves copies of the secret in memory.
-        let size = file.metadata()?.len().min(LONGEST_SECRET);
+        let size = file.metadata()?.len().min(Secret::LONGEST);
         let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
-        file.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
-        secret_of(&text)
+        file.take(Secret::LONGEST + 1).read_to_string(&mut text)?;
+        Secret::from_lines(&text)
     }
 
     async fn run_secret(&self, command: &[String], without: &[String]) -> std::io::Result<Secret> {

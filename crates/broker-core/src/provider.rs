@@ -185,7 +185,7 @@ pub struct Revoked {
 
 /// Fails if the request is for a derived credential. For use in [`Provider::check`].
 pub fn refuse_derived(request: &TokenRequest) -> Result<()> {
-    match request.asked_derived().map(Derived::what) {
+    match request.asked_derived().map(|derived| derived.what) {
         Some(Derived::AWS) => {
             Err(unsupported("this provider issues no AWS credentials", RequestPart::AwsKeys))
         }

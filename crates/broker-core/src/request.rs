@@ -28,8 +28,7 @@ impl TokenRequest {
         self
     }
 
-    /// Sets the token's lifetime. A stored token is used if at least this lifetime was requested for that token, even
-    /// if the service issued less.
+    /// Sets the requested lifetime. A stored token is used if at least this lifetime was requested for that token.
     pub fn expires(mut self, lifetime: Lifetime) -> Self {
         self.expires = Some(lifetime);
         self
@@ -103,13 +102,15 @@ impl TokenRequest {
     }
 }
 
-/// A credential that a service issues in exchange for a token, such as storage keys. Records store the credential as
-/// a token.
+/// A credential that a service issues in exchange for a token. The record stores the credential as a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
-    what: &'static str,
-    which: String,
-    params: Vec<(String, String)>,
+    /// The credential's type: [`Derived::AWS`] or [`Derived::COOKIE`].
+    pub what: &'static str,
+    /// The AWS role; empty for a cookie.
+    pub which: String,
+    /// The request parameters, in the caller's order.
+    pub params: Vec<(String, String)>,
 }
 
 impl Derived {
@@ -133,24 +134,6 @@ impl Derived {
     /// The token type of a cookie.
     pub const COOKIE: &'static str = "cookie";
 
-    /// Returns the credential's type: [`Derived::AWS`] or [`Derived::COOKIE`].
-    #[must_use]
-    pub fn what(&self) -> &'static str {
-        self.what
-    }
-
-    /// Returns the AWS role; empty for a cookie.
-    #[must_use]
-    pub fn which(&self) -> &str {
-        &self.which
-    }
-
-    /// Returns the request parameters, in the caller's order.
-    #[must_use]
-    pub fn params(&self) -> &[(String, String)] {
-        &self.params
-    }
-
     /// Whether a scope looks like the record key of a derived credential (`aws:…`, `cookie:…`).
     #[must_use]
     pub fn is_key(scope: &str) -> bool {
@@ -161,8 +144,7 @@ impl Derived {
     fn key(&self) -> ScopeKey {
         let mut params = self.params.clone();
         params.sort_unstable();
-        let mut key = url::form_urlencoded::Serializer::new(String::new());
-        let params = key.extend_pairs(&params).finish();
+        let params = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&params).finish();
         let question = if params.is_empty() { "" } else { "?" };
         ScopeKey::of_text(format!("{}:{}{question}{params}", self.what, self.which))
     }
@@ -204,12 +186,11 @@ impl std::str::FromStr for Lifetime {
 
 /// Sorted, unique scopes, under which the record stores a token. A token without scopes has the empty key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// `None` instead of empty text, because comparing empty texts calls `memcmp` and slows down cached lookups.
+// `None` instead of empty text: a comparison of empty texts calls `memcmp`, which slows down cached lookups.
 pub struct ScopeKey(Option<Box<str>>);
 
 impl ScopeKey {
-    /// Creates a key from scopes in any order. One text may contain several scopes, separated by spaces (RFC 6749
-    /// section 3.3).
+    /// Creates a key from scopes in any order. A text may contain several scopes (RFC 6749 section 3.3).
     pub fn new<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
         let mut scopes: Vec<_> = scopes.into_iter().flat_map(str::split_whitespace).collect();
         scopes.sort_unstable();

@@ -1,6 +1,7 @@
 //! A type for secret text.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -8,16 +9,31 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use crate::zeroizing;
 
-/// A secret text. `Debug` prints `[redacted]`. The memory is zeroized when the last clone is dropped.
-///
-/// Only [`Secret::expose`] returns the text, because the type has no `Display` and no `Serialize`.
+/// A secret text. `Debug` prints `[redacted]`, and only [`Secret::expose`] returns the text. The memory is zeroized when
+/// the last clone is dropped.
 #[derive(Clone)]
 pub struct Secret(Arc<SecretString>);
 
 impl Secret {
+    /// The size limit, in bytes, of a secret from a file or a command.
+    pub(crate) const LONGEST: u64 = 64 * 1024;
+
     /// Creates a secret from text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Arc::new(SecretString::from(zeroizing::exact(text.into()))))
+    }
+
+    /// Creates a secret from a file or a command's output, without trailing line ends. Fails if the text is empty or
+    /// too long.
+    pub(crate) fn from_lines(text: &str) -> io::Result<Self> {
+        if text.len() as u64 > Self::LONGEST {
+            return Err(io::Error::new(ErrorKind::InvalidData, "the secret is longer than 64 KiB"));
+        }
+        let text = text.trim_end_matches(['\r', '\n']);
+        if text.is_empty() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "the secret is empty"));
+        }
+        Ok(Self::new(text))
     }
 
     /// Returns the secret text, which the caller must not log.
@@ -32,7 +48,7 @@ impl Secret {
         self.expose() == other.expose()
     }
 
-    /// Serializes the secret text for a record file. Other files contain no secrets.
+    /// Serializes the secret text for a record file.
     pub(crate) fn write<S: Serializer>(secret: &Self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(secret.expose())
     }

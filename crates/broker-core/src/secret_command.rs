@@ -10,7 +10,6 @@ use tokio::process::{Child, ChildStdout};
 use zeroize::Zeroizing;
 
 use crate::Secret;
-use crate::secret_text::{LONGEST_SECRET, secret_of};
 
 /// The size of the output buffer: the longest secret plus one read.
 const MOST_PRINTED: usize = 64 * 1024 + 4096;
@@ -22,9 +21,8 @@ const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 const REST: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret> {
-    let (program, arguments) = command
-        .split_first()
-        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "no command is configured"))?;
+    let no_command = || Error::new(ErrorKind::InvalidInput, "no command is configured");
+    let (program, arguments) = command.split_first().ok_or_else(no_command)?;
     // A relative path would depend on the working folder, which another user may own.
     if program.contains('/') && !Path::new(program).is_absolute() {
         let why = "a relative path is not allowed: give the full path of the program, or its name in PATH";
@@ -43,33 +41,33 @@ pub(crate) async fn run(command: &[String], without: &[String]) -> Result<Secret
             return Err(Error::other(status.to_string()));
         }
         let text = std::str::from_utf8(&printed);
-        let text = text.map_err(|_| Error::new(ErrorKind::InvalidData, "the output is not UTF-8 text"))?;
-        secret_of(text)
+        Secret::from_lines(
+            text.map_err(|_| Error::new(ErrorKind::InvalidData, "the output is not UTF-8 text"))?,
+        )
     };
-    tokio::time::timeout(COMMAND_TIMEOUT, run)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::TimedOut, "the command did not end within 2 minutes")))
+    let too_slow = |_| Err(Error::new(ErrorKind::TimedOut, "the command did not end within 2 minutes"));
+    tokio::time::timeout(COMMAND_TIMEOUT, run).await.unwrap_or_else(too_slow)
 }
 
-/// Reads the output until the command ends. A process that the command started may keep the pipe open longer.
+/// Reads the output until the command ends. Processes that the command started may keep the pipe open longer.
 async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
     // The buffer must not grow, because reallocation leaves copies of the secret in memory.
-    let (mut printed, mut ended) = (Zeroizing::new(Vec::with_capacity(MOST_PRINTED)), None);
+    let (mut printed, mut ended) = (Zeroizing::new(Vec::with_capacity(MOST_PRINTED)), false);
     let mut chunk = Zeroizing::new([0; 4096]);
-    while printed.len() as u64 <= LONGEST_SECRET {
+    while printed.len() as u64 <= Secret::LONGEST {
         tokio::select! {
             read = stdout.read(&mut *chunk) => match read? {
                 0 => break,
                 read => printed.extend_from_slice(chunk.get(..read).unwrap_or_default()),
             },
-            status = child.wait(), if ended.is_none() => ended = Some(status?),
-            () = tokio::time::sleep(REST), if ended.is_some() => break,
+            status = child.wait(), if !ended => {
+                status?;
+                ended = true;
+            }
+            () = tokio::time::sleep(REST), if ended => break,
         }
     }
     drop(stdout);
-    let status = match ended {
-        Some(status) => status,
-        None => child.wait().await?,
-    };
-    Ok((printed, status))
+    // After the command has ended, `wait` returns the same status again.
+    Ok((printed, child.wait().await?))
 }

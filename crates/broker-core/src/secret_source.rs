@@ -28,33 +28,22 @@ impl SecretSource {
             Error::new(ErrorCode::SecretUnreadable, format!("cannot read {key}: {what}"))
                 .with_hint(format!("correct {key} of this provider in the configuration"))
         };
+        let env = context.env();
         match self {
             Self::Literal(secret) => Ok(secret.clone()),
-            Self::Env(name) => context
-                .env()
-                .var(name)
-                .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
-                .ok_or_else(|| {
-                    let error = problem(format!("environment variable {name} is not set"));
-                    error.with_hint(format!(
-                        "set {name}, or correct {key} of this provider in the configuration"
-                    ))
-                }),
+            Self::Env(name) => match env.var(name) {
+                Some(text) => Ok(Secret::new(text.trim_end_matches(['\r', '\n']))),
+                None => Err(problem(format!("environment variable {name} is not set")).with_hint(format!(
+                    "set {name}, or correct {key} of this provider in the configuration"
+                ))),
+            },
             Self::File(path) => {
-                let path = expand(path, context.env());
-                context
-                    .env()
-                    .read_secret(&path)
-                    .map_err(|error| problem(format!("{}: {error}", path.display())))
+                let path = expand(path, env);
+                env.read_secret(&path).map_err(|error| problem(format!("{}: {error}", path.display())))
             }
             Self::Command(command) => {
-                // The error does not show the command's arguments, because they may contain secrets.
-                let program = command.first().map_or("", String::as_str);
-                context
-                    .env()
-                    .run_secret(command, &context.env().withheld())
-                    .await
-                    .map_err(|error| problem(format!("the command `{program}` failed: {error}")))
+                let read = env.run_secret(command, &env.withheld()).await;
+                read.map_err(|error| problem(format!("{} failed: {error}", self.describe(key))))
             }
         }
     }
@@ -66,12 +55,12 @@ impl SecretSource {
             Self::Literal(_) => format!("{key} in the configuration"),
             Self::Env(name) => format!("{name} (environment)"),
             Self::File(path) => path.display().to_string(),
+            // The command's arguments may contain secrets.
             Self::Command(command) => format!("the command `{}`", command.first().map_or("", String::as_str)),
         }
     }
 
-    /// Returns a [`fingerprint`] of the secret; for a command, returns a fingerprint of the command line,
-    /// without running the command.
+    /// Returns a [`fingerprint`] of the secret. For a command, returns a fingerprint of the command line instead.
     #[must_use]
     pub fn fingerprint(&self, salt: &str, env: &dyn Env) -> Option<String> {
         let secret = match self {
@@ -86,12 +75,7 @@ impl SecretSource {
 
 impl std::fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Literal(secret) => secret.fmt(f),
-            Self::Env(name) => write!(f, "env {name}"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Command(command) => write!(f, "command {}", command.first().map_or("", String::as_str)),
-        }
+        f.write_str(&self.describe("text"))
     }
 }
 
@@ -122,8 +106,7 @@ impl<'de> Deserialize<'de> for SecretSource {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<SecretSource, A::Error> {
-                let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(match table {
+                Ok(match Table::deserialize(de::value::MapAccessDeserializer::new(map))? {
                     Table::Env(name) => SecretSource::Env(name),
                     Table::File(path) => SecretSource::File(path),
                     Table::Command(Command(words)) => SecretSource::Command(words),

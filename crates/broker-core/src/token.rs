@@ -59,10 +59,9 @@ impl Token {
     /// Creates a bearer token. `issued_at` and `expires_at` are by this machine's clock.
     #[must_use]
     pub fn new(secret: Secret, issued_at: DateTime<Utc>, expires_at: Option<DateTime<Utc>>) -> Self {
-        let token_type = "Bearer".to_owned();
         Self(Arc::new(Inner {
             secret,
-            token_type,
+            token_type: "Bearer".to_owned(),
             scope: None,
             issued_at,
             expires_at: expires_at.filter(in_calendar),
@@ -75,8 +74,8 @@ impl Token {
         }))
     }
 
-    /// Creates a bearer token from a response. The token expires `expires_in` after the request, or else at
-    /// the JWT's `exp` claim (converted to this machine's clock), or else after `default_lifetime`.
+    /// Creates a bearer token from a response. The token expires `expires_in` after the request, else at the JWT's
+    /// `exp` claim (converted to this machine's clock), else after `default_lifetime`.
     #[must_use]
     pub fn from_response(
         response: &HttpResponse,
@@ -97,13 +96,11 @@ impl Token {
             .edit(|inner| inner.clock_skew = (!skew.is_zero()).then(|| skew.num_seconds()))
     }
 
-    /// Sets the expiry from a time by the service's clock, and converts that to this machine's clock.
+    /// Sets the expiry to a time by the service's clock, converted to this machine's clock.
     #[must_use]
     pub fn ending(self, at: DateTime<Utc>) -> Self {
-        self.edit(|inner| {
-            let skew = inner.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
-            inner.expires_at = at.checked_sub_signed(skew).filter(in_calendar);
-        })
+        let expires_at = at.checked_sub_signed(self.clock_skew()).filter(in_calendar);
+        self.edit(|inner| inner.expires_at = expires_at)
     }
 
     /// Sets the token type. `bearer` in any case becomes `Bearer`; so does a type that an HTTP header cannot contain.
@@ -120,8 +117,7 @@ impl Token {
         self.edit(|inner| inner.scope = scope)
     }
 
-    /// Sets how long before expiry other programs, which take no lock, renew the token. The broker then
-    /// renews earlier: see [`Window::ahead_of`].
+    /// Sets how long before expiry other programs renew the token: see [`Window::ahead_of`].
     #[must_use]
     pub fn ahead_of(self, others: TimeDelta) -> Self {
         self.edit(|inner| inner.ahead_of = Some(others.num_seconds()))
@@ -133,7 +129,7 @@ impl Token {
         self.edit(|inner| inner.margin = Some(margin.num_seconds()))
     }
 
-    /// Omits the secret from the record, because the provider can read the secret again.
+    /// Omits the secret from the record. The provider can read the secret again.
     #[must_use]
     pub fn not_stored(self) -> Self {
         self.edit(|inner| inner.not_stored = true)
@@ -146,8 +142,7 @@ impl Token {
         self.edit(|inner| inner.more.extend([("details".to_owned(), Value::Object(details))]))
     }
 
-    /// Stores the requested lifetime with the token. Otherwise each request would replace a token that the
-    /// service issued with a shorter lifetime.
+    /// Stores the requested lifetime with the token, because the service may issue a shorter one.
     pub(crate) fn asked_for(self, lifetime: Option<Lifetime>) -> Self {
         let asked_until = lifetime.and_then(|lifetime| lifetime.end(self.issued_at())).map(bounds::limit);
         if asked_until.is_none() { self } else { self.edit(|inner| inner.asked_until = asked_until) }
@@ -210,10 +205,13 @@ impl Token {
         self.0.more.get("details")?.as_object()
     }
 
-    /// Converts `now` to the service's clock, by the skew when the token was issued.
+    fn clock_skew(&self) -> TimeDelta {
+        self.0.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default()
+    }
+
+    /// Converts `now` to the service's clock, by the clock skew when the token was issued.
     pub(crate) fn service_time(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let skew = self.0.clock_skew.and_then(TimeDelta::try_seconds).unwrap_or_default();
-        now.checked_add_signed(skew).unwrap_or(now)
+        now.checked_add_signed(self.clock_skew()).unwrap_or(now)
     }
 
     /// Returns the token's lifetime and renewal times.

@@ -1,4 +1,4 @@
-//! Configuration values of several provider kinds. Each can also be parsed from text, for environment variables.
+//! Types of configuration values. Each value can also be text, because environment variables contain only text.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, de};
@@ -17,14 +17,9 @@ pub struct ConfigDuration(pub TimeDelta);
 
 impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = match Value::deserialize(deserializer)? {
-            Value::String(text) => {
-                humantime::parse_duration(&text).ok().filter(|duration| !duration.is_zero())
-            }
-            _ => None,
-        };
-        let duration = read.and_then(|duration| TimeDelta::from_std(duration).ok());
-        let duration = duration.filter(|duration| *duration <= bounds::LONGEST);
+        let text = String::deserialize(deserializer).unwrap_or_default();
+        let duration = humantime::parse_duration(&text).ok().and_then(|read| TimeDelta::from_std(read).ok());
+        let duration = duration.filter(|duration| !duration.is_zero() && *duration <= bounds::LONGEST);
         duration.map(Self).ok_or_else(|| wrong_form("a duration: \"12h\", \"30d\""))
     }
 }
@@ -92,7 +87,9 @@ impl<'de> Deserialize<'de> for Command {
             list => serde_json::from_value(list).ok(),
         };
         let is_program = |words: &Vec<String>| words.first().is_some_and(|program| !program.is_empty());
-        let words = words.filter(is_program);
-        words.map(Self).ok_or_else(|| wrong_form("a list of words: [\"PROGRAM\", \"ARGUMENT\"]"))
+        words
+            .filter(is_program)
+            .map(Self)
+            .ok_or_else(|| wrong_form("a list of words: [\"PROGRAM\", \"ARGUMENT\"]"))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{Failure, bounds};
+use crate::bounds;
 
 /// The lifetime of a token, and when to renew it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct Window {
     pub issued_at: DateTime<Utc>,
     /// When the token expires; `None` if it does not expire.
     pub expires_at: Option<DateTime<Utc>>,
-    /// How long before expiry other programs, which take no lock, renew the token. The broker renews earlier, if the
-    /// token's lifetime is longer.
+    /// How long before expiry other programs, which take no lock, renew the token. If possible, the broker renews
+    /// earlier.
     pub ahead_of: Option<TimeDelta>,
     /// If set, the token is renewed when less than this time is left, and not before.
     pub margin: Option<TimeDelta>,
@@ -33,33 +33,10 @@ pub enum Phase {
     Expired,
 }
 
-/// What a caller does with the stored token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advice {
-    /// Use the token without renewal.
-    Use,
-    /// The caller that gets the lock renews the token; other callers use the old one.
-    RenewOne,
-    /// All callers wait for one renewal of the token.
-    Renew,
-}
-
 impl Window {
-    /// Decides what a caller does at `now`. In the advisory window, no caller tries again before
-    /// [`Failure::retry_at`] of `last_failure`.
-    #[must_use]
-    pub fn advice(&self, now: DateTime<Utc>, last_failure: Option<&Failure>) -> Advice {
-        match self.phase(now) {
-            Phase::Fresh => Advice::Use,
-            Phase::Advisory if last_failure.is_some_and(|failure| failure.is_recent(now)) => Advice::Use,
-            Phase::Advisory => Advice::RenewOne,
-            Phase::Blocking | Phase::Expired => Advice::Renew,
-        }
-    }
-
     /// Returns the phase at `now`. Of a lifetime L, the last min(L/20, 60 s) are blocking. The last min(L/4, 60 min)
-    /// are advisory, or more with [`Window::ahead_of`]. A token issued after `now` counts as expired, because the
-    /// clock was set back.
+    /// are advisory, or more with [`Window::ahead_of`]. A token issued after `now` counts as expired: the clock was
+    /// set back.
     #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
         let Some(expires_at) = self.expires_at else { return Phase::Fresh };
@@ -97,8 +74,7 @@ impl Window {
     }
 
     fn lifetime(&self) -> TimeDelta {
-        self.expires_at
-            .map_or(TimeDelta::MAX, |expires_at| (expires_at - self.issued_at).max(TimeDelta::zero()))
+        self.expires_at.map_or(TimeDelta::MAX, |at| (at - self.issued_at).max(TimeDelta::zero()))
     }
 
     fn blocking(&self) -> TimeDelta {

@@ -125,7 +125,7 @@ impl Provider for EarthDaily {
 }
 
 fn wants_cookie(request: &TokenRequest) -> bool {
-    request.asked_derived().is_some_and(|derived| derived.what() == Derived::COOKIE)
+    request.asked_derived().is_some_and(|derived| derived.what == Derived::COOKIE)
 }
 
 fn secret_missing() -> Error {

@@ -18,14 +18,14 @@ const ROLES: &str = "name a role of EarthScope: s3-miniseed, s3-miniseed-v2 or s
 const DEFAULT_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 
 pub(crate) fn check(request: &TokenRequest) -> Result<()> {
-    let Some(derived) = request.asked_derived().filter(|derived| derived.what() == Derived::AWS) else {
+    let Some(derived) = request.asked_derived().filter(|derived| derived.what == Derived::AWS) else {
         return refuse_derived(request);
     };
-    if derived.which().is_empty() {
+    if derived.which.is_empty() {
         return Err(Error::usage("AWS keys need a role").with_hint(ROLES));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !derived.which().chars().all(plain) {
+    if !derived.which.chars().all(plain) {
         return Err(Error::usage("the role may contain letters, digits, `-` and `_` only").with_hint(ROLES));
     }
     Ok(())
@@ -57,8 +57,8 @@ impl EarthScope {
             )
             .with_hint("to allow this host, set `api_url` of this provider in the configuration"));
         }
-        let path = format!("beta/user/credentials/aws/{}", derived.which());
-        let url = self.api_url.join(&path).with_query(derived.params());
+        let path = format!("beta/user/credentials/aws/{}", derived.which);
+        let url = self.api_url.join(&path).with_query(&derived.params);
         let get = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe).with_bearer(token.secret());
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
@@ -70,7 +70,7 @@ impl EarthScope {
                 return Ok(RecordUpdate::drop_token(&ScopeKey::default()));
             }
             Err(problem) => {
-                let what = format!("EarthScope refused keys for the role {}", derived.which());
+                let what = format!("EarthScope refused keys for the role {}", derived.which);
                 return Err(problem.error(&what));
             }
         };

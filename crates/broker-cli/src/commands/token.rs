@@ -47,13 +47,14 @@ fn token(context: &CommandContext<'_>, args: &Token) -> CommandResult<String> {
     let token = get(context, &broker, args, &request)?;
     let now = SystemClock.now();
     warn_if_short(context, &token, args.min_ttl, args.expires, now);
+    let entry = broker.entry(&args.provider)?;
     let info = TokenInfo {
         provider: &args.provider,
         // In a request for AWS keys or a cookie, `scopes()` names the credential and contains no OAuth scopes.
         scopes: if style.derived.is_some() { "" } else { request.scopes().as_str() },
-        variable: &broker.token_variable(&args.provider)?,
-        hosts: &broker.hosts(&args.provider)?,
-        header: &broker.header(&args.provider)?,
+        variable: &entry.token_variable,
+        hosts: &entry.hosts,
+        header: &entry.header,
         now,
     };
     let output = print(&token, &style, &info)?;

@@ -24,7 +24,7 @@ pub(super) struct CachedRecord {
     pub(super) in_fallback: bool,
 }
 
-/// The tokens that each thread used last. A new record in [`Slot::cached`] removes these tokens.
+/// The tokens that each thread used last. A new record in [`Slot::cached`] removes the provider's tokens.
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
@@ -38,7 +38,7 @@ type TokensByProvider = BTreeMap<String, BTreeMap<ScopeKey, CachedToken>>;
 
 /// A token, and the period in which requests without options get this token.
 struct CachedToken {
-    /// A clone with a separate reference count: threads that update one shared count slow each other down.
+    /// A copy with a separate reference count, because threads that update one count slow each other down.
     token: Token,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
@@ -58,8 +58,7 @@ impl Inner {
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
         let mut tokens = self.tokens.of_thread();
-        // The thread's token cache is locked before the record is read. A later change of the record then
-        // removes the new entry.
+        // The token cache is locked before the record is read: a later change of the record then removes the entry.
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
         let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };
         let entry = cached.token_entry(token);
@@ -79,22 +78,22 @@ impl Inner {
         }
     }
 
-    /// Reads the record from the store. If another thread cached a record meanwhile, returns that newer one.
+    /// Reads the record from the store. If another thread caches a record at the same time, returns that record.
     pub(super) fn reload(&self, slot: &Slot) -> Result<CachedRecord> {
         let before = slot.cached();
         let loaded = slot.store.peek(&slot.name)?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_));
         let (record, _) = self.read(slot, loaded);
         let reloaded = self.cached_now(record, in_fallback);
-        {
-            let mut cached = slot.cached.write().unwrap_or_else(PoisonError::into_inner);
-            let pointer =
-                |cached: &Option<CachedRecord>| cached.as_ref().map(|cached| Arc::as_ptr(&cached.record));
-            if let Some(newer) = cached.as_ref().filter(|_| pointer(&cached) != pointer(&before)) {
-                return Ok(newer.clone());
-            }
-            *cached = Some(reloaded.clone());
+        let is_before = |cached: &CachedRecord| {
+            before.as_ref().is_some_and(|before| Arc::ptr_eq(&before.record, &cached.record))
+        };
+        let mut cached = slot.cached.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(newer) = cached.as_ref().filter(|cached| !is_before(cached)) {
+            return Ok(newer.clone());
         }
+        *cached = Some(reloaded.clone());
+        drop(cached);
         self.tokens.clear(&slot.name);
         Ok(reloaded)
     }

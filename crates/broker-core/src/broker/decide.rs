@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{Advice, Phase, Record, Token, TokenRequest};
+use crate::{Phase, Record, Token, TokenRequest};
 
 /// What the broker does for a token request.
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,8 @@ pub(super) enum Decision<'r> {
     Need,
 }
 
-/// Decides how to serve a request that was made at `asked_at`.
+/// Decides how to serve a request that was made at `asked_at`. In the advisory window, no caller tries again before
+/// [`crate::Failure::retry_at`].
 pub(super) fn decide<'r>(
     record: &'r Record,
     request: &TokenRequest,
@@ -24,15 +25,14 @@ pub(super) fn decide<'r>(
 ) -> Decision<'r> {
     let Some(token) = valid_token(record, request, asked_at, now) else { return Decision::Need };
     let failure = record.waiting_failure(request.scopes(), now);
-    let advice = token.window().advice(now, failure);
-    if is_long_enough(token, request) || failure.is_some_and(|failure| failure.is_recent(now)) {
-        return match advice {
-            Advice::Use => Decision::Use(token),
-            Advice::RenewOne => Decision::Renew(token),
-            Advice::Renew => Decision::Need,
-        };
+    let has_just_failed = failure.is_some_and(|failure| failure.is_recent(now));
+    match token.window().phase(now) {
+        _ if !is_long_enough(token, request) && !has_just_failed => Decision::Need,
+        Phase::Fresh => Decision::Use(token),
+        Phase::Advisory if has_just_failed => Decision::Use(token),
+        Phase::Advisory => Decision::Renew(token),
+        Phase::Blocking | Phase::Expired => Decision::Need,
     }
-    Decision::Need
 }
 
 /// Whether the token was issued for the requested lifetime or a longer one.
@@ -51,8 +51,7 @@ pub(super) fn valid_token<'r>(
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let is_new = asked_at < token.issued_at() && token.issued_at() <= now;
     let too_old = request.is_forced() && !is_new;
-    // A token issued after the request is accepted, because the service would issue no token with a longer
-    // lifetime.
+    // A token issued after the request is accepted, because another new token would not last longer.
     let too_short = !is_new
         && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)

@@ -1,5 +1,4 @@
-//! Tokens that a provider gets for another provider's token (the source token). They belong to the source token's
-//! account.
+//! Tokens that a provider gets in exchange for another provider's token, the source token.
 
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use crate::{Loaded, Record, RecordUpdate, Secret, fingerprint};
 /// The metadata key for a fingerprint of the source token's owner.
 const OWNER: &str = "derived_from";
 
-/// The metadata key of a random login id, which distinguishes two logins if the service reports no account.
+/// The metadata key of a random login ID, which distinguishes logins if the service reports no account.
 const LOGIN: &str = "login_id";
 
 pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
@@ -17,8 +16,7 @@ pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
 }
 
 impl Inner {
-    /// Returns the usable part of a loaded record, and the reason if the record could not be read. Drops
-    /// tokens that were derived from another account's token.
+    /// Like [`Slot::read`], without tokens that the provider got for another account's source token.
     pub(super) fn read(&self, slot: &Slot, loaded: Loaded) -> (Record, Option<String>) {
         let (mut record, unreadable) = slot.read(loaded, self.context.now());
         if let Some(source) = slot.entry.provider.derives_from()
@@ -34,8 +32,8 @@ impl Inner {
         self.owner(slot.entry.provider.derives_from()?)
     }
 
-    /// Stores the source token's owner with new tokens. If the owner changed during the exchange, stores null, which
-    /// matches no owner: only this caller uses the new tokens.
+    /// Adds the source token's owner to an update with new tokens. If the owner changed during the exchange, adds
+    /// null, which matches no owner: later callers then ignore the tokens.
     pub(super) fn note_source_owner(
         &self,
         slot: &Slot,

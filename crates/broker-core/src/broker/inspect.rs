@@ -13,7 +13,7 @@ pub struct Inspected {
     pub token_type: String,
     /// When the token expires, by this machine's clock.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Whether the record contains the token's secret: see [`crate::Token::not_stored`].
+    /// Whether the secret is in the record: see [`crate::Token::not_stored`].
     pub kept: bool,
     /// The header and the claims, if the token is a JWT.
     pub jwt: Option<(Map<String, Value>, Claims)>,
@@ -23,7 +23,7 @@ impl Broker {
     /// Describes the stored token for these scopes, even if the token has expired; `None` if none is stored. Sends no
     /// request and does not wait.
     pub fn inspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Inspected>> {
-        let slot = self.slot(provider)?;
+        let slot = self.inner.slot(provider)?;
         let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
         Ok(cached.record.token(scopes).map(|token| Inspected {
             token_type: token.token_type().to_owned(),
@@ -36,12 +36,12 @@ impl Broker {
     /// Asks the service about the stored token for these scopes (RFC 7662). Returns `None` if no token is stored, or
     /// if the service does not support introspection.
     pub async fn introspect(&self, provider: &str, scopes: &ScopeKey) -> Result<Option<Map<String, Value>>> {
-        let slot = self.slot(provider)?;
+        let slot = self.inner.slot(provider)?;
         let cached = self.inner.read_cached(&slot).map_err(|error| error.for_provider(provider))?;
         let Some(token) = cached.record.token(scopes).cloned() else { return Ok(None) };
-        let work = |operation: super::operation::Operation| async move {
+        self.run(provider, |operation| async move {
             operation.provider().introspect(&operation.context, &token).await
-        };
-        self.run(provider, work).await
+        })
+        .await
     }
 }

@@ -36,8 +36,8 @@ pub use status::{State, Status, TokenStatus};
 /// The default time limit of a caller's wait for another process's renewal or login.
 const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
-/// The number of shards of the map of providers. `DashMap`'s default would need the processor count, which
-/// takes time to read at each start.
+/// The number of shards of the map of providers. `DashMap`'s default depends on the processor count, which is slow
+/// to read.
 const SHARDS: usize = 4;
 
 /// The configured providers, by name.
@@ -122,8 +122,7 @@ pub fn is_provider_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 64 && name.chars().all(plain) && !name.starts_with('-')
 }
 
-/// Whether a host (with or without a port) matches a pattern from [`Provider::hosts`]. A pattern without a port
-/// matches every port.
+/// Whether a host matches a pattern from [`Provider::hosts`]. A pattern without a port matches every port.
 #[must_use]
 pub fn host_matches(pattern: &str, host: &str) -> bool {
     let (pattern, host) = (pattern.to_ascii_lowercase(), host.to_ascii_lowercase());
@@ -193,24 +192,14 @@ impl Broker {
         self.inner.registry.names()
     }
 
-    /// Returns the environment variable in which programs usually expect the provider's token.
-    pub fn token_variable(&self, provider: &str) -> Result<String> {
-        Ok(self.slot(provider)?.entry.token_variable.clone())
-    }
-
-    /// Returns the hosts that accept the provider's tokens: see [`Provider::hosts`].
-    pub fn hosts(&self, provider: &str) -> Result<Vec<String>> {
-        Ok(self.slot(provider)?.entry.hosts.clone())
-    }
-
-    /// Returns the header that carries the provider's tokens.
-    pub fn header(&self, provider: &str) -> Result<Header> {
-        Ok(self.slot(provider)?.entry.header.clone())
+    /// Returns a configured provider with its settings.
+    pub fn entry(&self, provider: &str) -> Result<Entry> {
+        Ok(self.inner.slot(provider)?.entry.clone())
     }
 
     /// Whether the provider's tokens may be sent to `host`, which may include a port.
     pub fn offers_to(&self, provider: &str, host: &str) -> Result<bool> {
-        Ok(self.slot(provider)?.entry.hosts.iter().any(|pattern| host_matches(pattern, host)))
+        Ok(self.inner.slot(provider)?.entry.hosts.iter().any(|pattern| host_matches(pattern, host)))
     }
 
     /// Returns the stored token unless it needs renewal. Sends no request, does not wait and needs no async runtime.
@@ -238,10 +227,6 @@ impl Broker {
     pub fn store(&self) -> StoreAbout {
         self.inner.store.about()
     }
-
-    fn slot(&self, name: &str) -> Result<Arc<Slot>> {
-        self.inner.slot(name)
-    }
 }
 
 impl Inner {
@@ -255,15 +240,13 @@ impl Inner {
             return Ok(slot.clone());
         }
         let entry = self.registry.entry(name)?;
-        let (process_mutex, cached) = (Arc::default(), RwLock::new(None));
-        let records = self.store.clone();
+        let (process_mutex, cached) = (Arc::default(), RwLock::default());
         let file = entry.provider.login_file().filter(|_| cfg!(feature = "file"));
         let has_login_file = file.is_some();
+        let records = self.store.clone();
         let store = match file {
             #[cfg(feature = "file")]
-            Some(file) => {
-                Arc::new(ExternalLoginStore::new(records, entry.provider.clone(), file, self.context.clone()))
-            }
+            Some(file) => ExternalLoginStore::of(records, entry.provider.clone(), file, self.context.clone()),
             _ => records,
         };
         let slot = Slot { name: name.to_owned(), entry, process_mutex, cached, store, has_login_file };
@@ -285,7 +268,7 @@ impl Slot {
         }
     }
 
-    /// Keeps only the parts of a record that the provider may use.
+    /// Removes the parts of a record that the provider must not use.
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let provider = &self.entry.provider;
         let mut record = record.of_issuer(provider.issuer(), provider.account(), now);

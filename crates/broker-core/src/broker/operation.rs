@@ -2,27 +2,19 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::{Broker, Inner, Slot};
 use crate::backoff::{Backoff, lock_timeout};
-use crate::context::OtherProviders;
-use crate::delivery::DeliveryStatus;
-use crate::in_flight::InFlight;
 use crate::{
-    Context, Error, ErrorCode, Hint, Loaded, Locked, Locking, Provider, Record, RecordUpdate, Result, Token,
-    TokenRequest,
+    Context, Error, ErrorCode, Hint, Loaded, Locked, Locking, Provider, Record, RecordUpdate, Result,
 };
 
-/// The state of one operation. The operation runs in its own task, which continues if the caller stops
-/// waiting.
+/// One operation, which runs in a separate task. The task continues if the caller stops waiting.
 pub(super) struct Operation {
     pub(super) inner: Arc<Inner>,
     pub(super) slot: Arc<Slot>,
     pub(super) context: Context,
-    pub(super) in_flight: Arc<InFlight>,
-    pub(super) delivery: Arc<DeliveryStatus>,
 }
 
 /// The result of a wait for the record's lock.
@@ -42,21 +34,12 @@ pub(super) struct LockedRecord {
     _process_lock: ProcessLock,
 }
 
-/// A lock that excludes the other tasks of this process. A task takes this lock before the store's lock,
-/// which excludes other processes.
+/// Excludes the other tasks of this process. A task takes this lock before the store's lock, which excludes processes.
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {
-    /// The operations that the running task is part of. Operations nest if a provider requests another
-    /// provider's token.
+    /// The operations that the task is part of. An operation that needs another provider's token starts a second one.
     static OPERATIONS: Vec<(usize, String)>;
-}
-
-#[async_trait]
-impl OtherProviders for Broker {
-    async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token> {
-        Self::token(self, provider, request).await
-    }
 }
 
 impl Broker {
@@ -67,21 +50,14 @@ impl Broker {
         F: Future<Output = Result<T>> + Send + 'static,
         W: FnOnce(Operation) -> F,
     {
-        let slot = self.slot(provider)?;
+        let slot = self.inner.slot(provider)?;
         let operations = self.operations(provider)?;
-        let in_flight = Arc::new(self.inner.in_flight.operation());
+        let inner = self.inner.clone();
         // Rust drops `caller` with this future when the caller stops waiting, which cancels the operation.
         let (caller, cancelled) = watch::channel(());
-        let delivery = Arc::<DeliveryStatus>::default();
-        let (timeout, inner) = (slot.entry.timeout, self.inner.clone());
-        let context = inner.context.of_operation(
-            timeout,
-            in_flight.clone(),
-            delivery.clone(),
-            cancelled,
-            Arc::new(self.clone()),
-        );
-        let operation = Operation { inner, slot, context, in_flight, delivery };
+        let in_flight = inner.in_flight.operation();
+        let context = inner.context.of_operation(slot.entry.timeout, in_flight, cancelled, self.clone());
+        let operation = Operation { inner, slot, context };
         let ended = tokio::spawn(OPERATIONS.scope(operations, work(operation))).await;
         drop(caller);
         ended
@@ -99,12 +75,8 @@ impl Broker {
         operations.push(this);
         if is_cycle {
             let names: Vec<_> = operations.iter().map(|(_, name)| name.as_str()).collect();
-            let names = names.join(" -> ");
-            return Err(Error::new(
-                ErrorCode::ConfigInvalid,
-                format!("providers need each other's tokens: {names}"),
-            )
-            .for_provider(provider));
+            let message = format!("providers need each other's tokens: {}", names.join(" -> "));
+            return Err(Error::new(ErrorCode::ConfigInvalid, message).for_provider(provider));
         }
         Ok(operations)
     }
@@ -171,18 +143,16 @@ impl Operation {
             self.context.pause(pause).await?;
             if tell {
                 let name = &self.slot.name;
-                self.context
-                    .prompt()
-                    .notify(&format!("waiting for {holder} to renew the token of {name} or to log in"));
+                let message = format!("waiting for {holder} to renew the token of {name} or to log in");
+                self.context.prompt().notify(&message);
             }
         }
     }
 
-    /// Moves a record from the fallback file back to the store, if the lock is free and the store is writable.
+    /// Restores a record from the fallback file to the store, if the lock is free and the store is writable.
     pub(super) async fn restore(&self) {
-        let in_fallback = self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback);
-        if let Some(process_lock) =
-            self.slot.process_mutex.clone().try_lock_owned().ok().filter(|_| in_fallback)
+        if self.inner.read_cached(&self.slot).is_ok_and(|cached| cached.in_fallback)
+            && let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned()
             && let Ok(Locking::Taken(locked)) = self.slot.store.try_lock(&self.slot.name).await
         {
             drop(self.load(locked, process_lock).await);
@@ -229,7 +199,7 @@ impl Operation {
             }
             written => written?,
         }
-        self.in_flight.end();
+        self.context.in_flight.end();
         self.inner.cache(&self.slot, locked_record.record.clone(), locked_record.unsaved);
         self.context.flush_notices();
         Ok(())
@@ -244,7 +214,7 @@ impl Operation {
         Ok(())
     }
 
-    /// Saves the record to the fallback file, after the store failed with `error`.
+    /// Saves the record to the fallback file, because the store failed with `error`.
     async fn save_to_fallback(&self, locked_record: &mut LockedRecord, error: &Error) -> Result<()> {
         let name = &self.slot.name;
         let path = locked_record.locked.save_to_fallback(&locked_record.record).await.map_err(|second| {

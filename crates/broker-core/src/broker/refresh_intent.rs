@@ -1,13 +1,12 @@
-//! The refresh intent: the time at which a refresh token was sent, stored in the record until the response is
-//! saved. After a crash, the intent tells the next process that the service may have replaced the refresh
-//! token.
+//! The refresh intent: the time at which a refresh token was sent, stored until the response is saved. After a
+//! crash, the intent shows that the service may have replaced the refresh token.
 
 use chrono::{DateTime, Utc};
 
 use super::operation::{LockedRecord, Operation};
-use crate::{ErrorKind, Grant, RecordUpdate, Result, TokenRequest};
+use crate::{ErrorKind, RecordUpdate, Result, TokenRequest};
 
-/// An exchange that sends the stored refresh token, which the service may replace.
+/// The intent of an exchange that sends the stored refresh token.
 pub(super) struct RefreshIntent {
     /// When an earlier exchange sent the same refresh token and got no response.
     before: Option<DateTime<Utc>>,
@@ -22,24 +21,22 @@ impl Operation {
         request: &TokenRequest,
     ) -> Result<Option<RefreshIntent>> {
         self.context.check_not_cancelled().await?;
-        self.delivery.begin();
+        self.context.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // Reserves disk space for the intent and the response, unless the user must log in: then no request
-        // is sent.
+        // Without a login, no request is sent, so no disk space is needed for the intent and the response.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }
         if !spends {
             return Ok(None);
         }
-        let before = locked_record.record.grant().and_then(Grant::sent_at);
+        let before = locked_record.record.grant().and_then(|grant| grant.sent_at);
         if let Some(at) = before {
             tracing::info!(%at, "an earlier renewal was interrupted; the refresh token is sent once more");
         } else {
-            // Delays termination signals: a signal now would leave an intent on disk for a refresh token that
-            // was not sent.
-            self.in_flight.begin();
+            // Delays termination signals: otherwise the record might have an intent although no request was sent.
+            self.context.in_flight.begin();
             locked_record.record.set_sent(Some(now));
             self.write(locked_record).await?;
         }
@@ -54,8 +51,9 @@ impl Operation {
         exchanged: &Result<RecordUpdate>,
     ) {
         let Some(before) = intent.map(|intent| intent.before) else { return };
-        let noted = locked_record.record.grant().and_then(Grant::sent_at);
-        let (lost, answered) = (self.delivery.lost_response(), self.delivery.was_answered());
+        let noted = locked_record.record.grant().and_then(|grant| grant.sent_at);
+        let delivery = &self.context.delivery;
+        let (lost, answered) = (delivery.lost_response(), delivery.was_answered());
         let sent_at = match exchanged {
             Ok(update) if update.refuses_grant() && lost => noted,
             Ok(update) if update.refuses_grant() => before,

@@ -6,24 +6,24 @@ use super::Broker;
 use super::operation::{Acquired, Operation};
 use crate::{Error, ErrorCode, Record, Result, Secret, Token, TokenRequest};
 
-/// A replacement token is not replaced again within this time, because another token would be rejected too.
+/// A replacement token is not replaced again within this time: a third token would probably be rejected too.
 const REPLACE_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(30);
 
 impl Broker {
-    /// Replaces a token that a service rejected (401, RFC 6750 section 3.1) although it has not expired.
-    /// `rejected` is that token; `None` means the stored token.
+    /// Replaces the unexpired token `rejected` after a service rejected it (401, RFC 6750 section 3.1). `None` means
+    /// the stored token.
     ///
-    /// If another token is stored already, returns that one. Otherwise removes the rejected token and gets one new
-    /// token for all callers, at most once in 30 seconds. Within 30 seconds, a caller that passes the new token as
-    /// `rejected` gets [`ErrorCode::TokenRejected`], and one that passes `None` gets the new token. While
-    /// `Retry-After` of the service forbids requests, the token stays.
+    /// If a newer token is stored, returns the newer token. Otherwise gets one new token for all callers, at most
+    /// once in 30 seconds. Earlier, a caller that passes the new token as `rejected` gets
+    /// [`ErrorCode::TokenRejected`], and a caller that passes `None` gets the new token. While `Retry-After` of the
+    /// service forbids requests, the rejected token stays stored.
     pub async fn replace_rejected(
         &self,
         provider: &str,
         request: &TokenRequest,
         rejected: Option<Secret>,
     ) -> Result<Token> {
-        let slot = self.slot(provider)?;
+        let slot = self.inner.slot(provider)?;
         let now = self.inner.context.now();
         slot.entry.provider.check(request, now).map_err(|error| error.for_provider(provider))?;
         let request = request.clone();
@@ -43,8 +43,7 @@ impl Operation {
         }
         let mut bad = rejected.clone();
         if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
-            // The service allows no request yet, so the old token stays: other hosts may still accept that
-            // token.
+            // The service allows no request yet. The old token stays stored, because other hosts may accept it.
             if let Some(error) = self.throttled(&locked_record.record) {
                 return Err(error);
             }
@@ -65,7 +64,7 @@ impl Operation {
         Ok(token)
     }
 
-    /// Returns the stored token, unless it is the rejected one.
+    /// Returns the stored token, unless that token is the rejected one.
     fn other(
         &self,
         record: &Record,
@@ -92,8 +91,7 @@ impl Operation {
     fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
         record.token(request.scopes()).is_some_and(|stored| match rejected {
             Some(rejected) => stored.secret().same_as(rejected),
-            // The caller did not say which token the service rejected, perhaps the token that was replaced
-            // last.
+            // The caller may mean the token that was replaced last.
             None => !self.was_replaced_recently(record, request),
         })
     }

@@ -1,30 +1,25 @@
 //! Renewal: gets new tokens by exchanges with the service.
 
-use chrono::TimeDelta;
-
 use super::decide::{Decision, decide, is_long_enough, valid_token};
 use super::operation::{Acquired, LockedRecord, Operation};
 use crate::{
     Error, ErrorCode, ErrorKind, Failure, Hint, Loaded, Record, RecordUpdate, Result, Token, TokenRequest,
 };
 
-/// The limit of exchanges for one token. Three may be necessary (login, refresh, new API token), and one more
-/// after each refusal. A provider that repeats the same exchange is stopped.
+/// The limit of exchanges for one token. Three may be necessary (login, refresh, new API token), and one more after
+/// each refusal.
 const MOST_EXCHANGES: usize = 6;
 
 impl Operation {
-    /// Gets a token by an exchange, or waits for another caller's exchange. After a failure, returns the stored token
-    /// if that is still valid.
+    /// Gets a token by an exchange, or waits for another caller's exchange. After a failure, returns a stored token
+    /// that is still valid.
     pub(super) async fn renew(self, request: &TokenRequest) -> Result<Token> {
         self.restore().await;
-        match self.try_renew(request).await {
-            Ok(token) => Ok(token),
-            Err(error) => {
-                let cached = self.inner.read_cached(&self.slot).ok();
-                let token = cached.and_then(|cached| self.valid_token(&cached.record, request).cloned());
-                self.fall_back(token, error)
-            }
-        }
+        self.try_renew(request).await.or_else(|error| {
+            let cached = self.inner.read_cached(&self.slot).ok();
+            let token = cached.and_then(|cached| self.valid_token(&cached.record, request).cloned());
+            self.fall_back(token, error)
+        })
     }
 
     /// Returns the stored token after a failed renewal, with a warning. Without a stored token, returns `error`.
@@ -61,10 +56,10 @@ impl Operation {
         };
         // A caller with a valid stored token does not wait for another task's renewal.
         let process_lock = if let Some(stored) = found(&self.inner.read_cached(&self.slot)?.record) {
-            let Ok(process_lock) = self.slot.process_mutex.clone().try_lock_owned() else {
-                return Ok(stored);
-            };
-            process_lock
+            match self.slot.process_mutex.clone().try_lock_owned() {
+                Ok(process_lock) => process_lock,
+                Err(_) => return Ok(stored),
+            }
         } else {
             let process_lock = self.process_lock().await?;
             if let Some(token) = found(&self.inner.read_cached(&self.slot)?.record) {
@@ -95,7 +90,7 @@ impl Operation {
         self.exchange(locked_record, request).await
     }
 
-    /// Repeats exchanges until the record has the token. Stores the failure of an exchange.
+    /// Repeats exchanges until the record has the token. If that fails, stores the failure.
     pub(super) async fn exchange(
         &self,
         locked_record: &mut LockedRecord,
@@ -113,16 +108,13 @@ impl Operation {
     pub(super) fn throttled(&self, record: &Record) -> Option<Error> {
         let now = self.context.now();
         let (until, failure) = record.throttle(now)?;
-        let message = format!(
-            "the service asked for a pause until {} ({})",
-            until.format("%F %T UTC"),
-            failure.message
-        );
+        let (end, why) = (until.format("%F %T UTC"), &failure.message);
+        let message = format!("the service asked for a pause until {end} ({why})");
         let error = Error::new(ErrorCode::RateLimited, message);
         Some(error.with_retry_after((until - now).to_std().ok()).with_hint(Hint::RetryLater))
     }
 
-    /// Returns the failure of another caller for whose attempt this caller waited.
+    /// Returns another caller's failure, if that caller failed after the current operation began.
     fn failed_while_waiting(&self, record: &Record, request: &TokenRequest) -> Option<Error> {
         // A failure with a future time was stored before the clock was set back.
         let while_waiting = |at| self.context.began_at() < at && at <= self.context.now();
@@ -143,16 +135,14 @@ impl Operation {
             if update.refuses_grant() && self.reload_changed_grant(locked_record).await? {
                 continue;
             }
-            let (invalid, expired) = (update.take_invalid(), update.take_expired(self.context.now()));
-            without_token += usize::from(intent.is_some() && update.has_secrets() && !update.has_tokens());
+            let unusable = self.take_unusable(&mut update);
+            without_token +=
+                usize::from(intent.is_some() && update.has_secrets() && update.tokens.is_empty());
             let requested = update.requested_token(request.scopes(), request.asked_lifetime());
             let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
             self.save(locked_record, update).await?;
-            if invalid {
-                return Err(invalid_token());
-            }
-            if let Some(expired) = expired {
-                return Err(self.arrived_expired(&expired));
+            if let Some(error) = unusable {
+                return Err(error);
             }
             if let Some(token) = requested {
                 return Ok(token);
@@ -163,15 +153,12 @@ impl Operation {
                 return Err(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
             }
         }
-        Err(Error::new(
-            ErrorCode::BadResponse,
-            format!("the service issued no token in {MOST_EXCHANGES} exchanges"),
-        ))
+        let message = format!("the service issued no token in {MOST_EXCHANGES} exchanges");
+        Err(Error::new(ErrorCode::BadResponse, message))
     }
 
-    /// Reloads the record after the service refused the refresh token, and returns whether that token has
-    /// changed. Programs that take no lock, such as the service's own tools, may have replaced the refresh
-    /// token.
+    /// Reloads the record and returns whether the refresh token has changed. Programs that take no lock, such as the
+    /// service's own tools, may have replaced the refresh token.
     async fn reload_changed_grant(&self, locked_record: &mut LockedRecord) -> Result<bool> {
         let (Loaded::Record(record) | Loaded::FromFallback(record)) = locked_record.locked.load().await?
         else {
@@ -181,9 +168,8 @@ impl Operation {
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
-            // A missing refresh token means that another program has logged out, unless the login file is
-            // unreadable.
-            (None, Some(_)) => record.grant().is_none() && !record.has_login_problem(),
+            // Without a refresh token, another program has logged out, unless the login file is unreadable.
+            (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
             (None, None) => false,
         };
         if changed {
@@ -192,24 +178,27 @@ impl Operation {
         Ok(changed)
     }
 
-    /// Returns the error for a new token that has expired already, because this machine's or the service's clock is
-    /// wrong.
-    pub(super) fn arrived_expired(&self, token: &Token) -> Error {
+    /// Removes invalid and expired new tokens from the update, and returns the error to report.
+    pub(super) fn take_unusable(&self, update: &mut RecordUpdate) -> Option<Error> {
         let now = self.context.now();
-        Error::new(
-            ErrorCode::TokenExpired,
-            format!(
-                "the new token had already expired ({}); this machine's clock says {}, the service's {}",
-                token.expires_at().unwrap_or_default().format("%F %T UTC"),
-                now.format("%F %T UTC"),
-                token.service_time(now).format("%F %T UTC"),
-            ),
-        )
-        .with_hint(if token.service_time(now) == now {
+        let (invalid, expired) = (update.take_invalid(), update.take_expired(now));
+        if invalid {
+            let message = "the new token contains control characters and cannot be used";
+            return Some(Error::new(ErrorCode::BadResponse, message).with_hint(Hint::RetryLater));
+        }
+        let token = expired?;
+        let service_time = token.service_time(now);
+        let message = format!(
+            "the new token had already expired ({}); this machine's clock says {}, the service's {}",
+            token.expires_at().unwrap_or_default().format("%F %T UTC"),
+            now.format("%F %T UTC"),
+            service_time.format("%F %T UTC"),
+        );
+        Some(Error::new(ErrorCode::TokenExpired, message).with_hint(if service_time == now {
             "both clocks agree: report this to the service"
         } else {
             "set this machine's clock"
-        })
+        }))
     }
 
     /// Stores a failure for waiting callers, later calls and [`crate::Status`]. If the save fails, the caller still
@@ -232,11 +221,9 @@ impl Operation {
         }
         if is_noted {
             let token = locked_record.record.token(request.scopes());
-            let pause =
-                token.map_or_else(TimeDelta::zero, |token| token.window().retry_pause(fastrand::f64()));
-            locked_record
-                .record
-                .set_failure(request.scopes(), Failure::new(error, self.context.now(), pause));
+            let pause = token.map(|token| token.window().retry_pause(fastrand::f64())).unwrap_or_default();
+            let failure = Failure::new(error, self.context.now(), pause);
+            locked_record.record.set_failure(request.scopes(), failure);
         }
         if let Err(error) = self.save(locked_record, RecordUpdate::default()).await {
             tracing::warn!(%error, "cannot save the failure in the record");
@@ -244,29 +231,20 @@ impl Operation {
     }
 }
 
-pub(super) fn invalid_token() -> Error {
-    Error::new(ErrorCode::BadResponse, "the new token contains control characters and cannot be used")
-        .with_hint(Hint::RetryLater)
-}
-
-/// Completes an error that asks for a login with the reason why the stored login cannot be used.
+/// Adds the reason why the stored login cannot be used to an error that asks for a login.
 fn explain(error: Error, locked_record: &LockedRecord) -> Error {
     if error.kind() != ErrorKind::LoginRequired {
         return error;
     }
     if let Some(grant) = locked_record.record.grant()
-        && grant.sent_at().is_some()
+        && grant.sent_at.is_some()
         && let Some(refusal_message) = grant.refusal_message()
     {
         return Error::new(ErrorCode::GrantRefused, format!("the login has expired: {refusal_message}"));
     }
-    let why = match &locked_record.unreadable {
-        Some(why) => format!("{why}; the next login moves that file out of the way"),
-        None => match locked_record.record.why_empty() {
-            Some(why) => why,
-            None => return error,
-        },
-    };
+    let unreadable = locked_record.unreadable.as_ref();
+    let why = unreadable.map(|why| format!("{why}; the next login moves that file out of the way"));
+    let Some(why) = why.or_else(|| locked_record.record.why_empty()) else { return error };
     let message = format!("{} ({why})", error.message());
     error.with_message(message)
 }

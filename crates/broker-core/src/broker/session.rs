@@ -1,11 +1,10 @@
 //! Login and logout.
 
-use chrono::{DateTime, Utc};
+use std::convert::Infallible;
 
-use super::Broker;
 use super::derived::with_login_id;
 use super::operation::{Acquired, LockedRecord, Operation};
-use super::renew::invalid_token;
+use super::{Broker, Inner};
 use crate::{Error, ErrorCode, ErrorKind, Hint, Login, Record, Result, Revoked, Secret, Token, TokenRequest};
 
 /// The account and the token of a successful login.
@@ -34,8 +33,8 @@ impl Broker {
         self.run(provider, |operation| operation.login(login)).await
     }
 
-    /// Returns a token, after a login if necessary. One of the concurrent callers logs in, and all get the token.
-    /// Only that caller gets [`LoggedIn`].
+    /// Returns a token, after a login if necessary. Only one of the concurrent callers logs in and gets [`LoggedIn`];
+    /// all callers get the token.
     pub async fn token_or_login(
         &self,
         provider: &str,
@@ -48,29 +47,29 @@ impl Broker {
     /// Returns the stored refresh token, for a login on another host. If the service rotates refresh tokens, only one
     /// of the two hosts stays logged in.
     pub fn refresh_token(&self, provider: &str) -> Result<Secret> {
-        let named = |error: Error| error.for_provider(provider);
-        let slot = self.slot(provider).map_err(named)?;
-        if !slot.entry.provider.takes_refresh_token() {
-            return Err(named(Error::new(
-                ErrorCode::RequestUnsupported,
-                "logins of this provider cannot be used on another host",
-            ))
-            .with_hint("configure the secret on the other host, or log in there"));
-        }
-        let cached = self.inner.reload(&slot).map_err(named)?;
-        let grant = cached.record.usable_grant().map(|grant| grant.secret().clone());
-        grant.ok_or_else(|| {
-            let why = cached.record.why_empty().map(|why| format!(" ({why})")).unwrap_or_default();
-            Error::login_required(format!("no refresh token is stored{why}"))
-                .with_hint(Hint::LogIn)
-                .for_provider(provider)
-        })
+        self.inner.refresh_token(provider).map_err(|error| error.for_provider(provider))
     }
 
     /// Revokes the login at the service, then removes the record. If the service cannot be reached, the record stays.
     /// With `local`, only removes the record.
     pub async fn logout(&self, provider: &str, local: bool) -> Result<LoggedOut> {
         self.run(provider, move |operation| operation.logout(local)).await
+    }
+}
+
+impl Inner {
+    fn refresh_token(&self, provider: &str) -> Result<Secret> {
+        let slot = self.slot(provider)?;
+        if !slot.entry.provider.takes_refresh_token() {
+            let message = "logins of this provider cannot be used on another host";
+            return Err(Error::new(ErrorCode::RequestUnsupported, message)
+                .with_hint("configure the secret on the other host, or log in there"));
+        }
+        let record = self.reload(&slot)?.record;
+        record.usable_grant().map(|grant| grant.secret().clone()).ok_or_else(|| {
+            let why = record.why_empty().map(|why| format!(" ({why})")).unwrap_or_default();
+            Error::login_required(format!("no refresh token is stored{why}")).with_hint(Hint::LogIn)
+        })
     }
 }
 
@@ -113,18 +112,17 @@ impl Operation {
         locked_record.locked.probe_login().await?;
         let source_owner = self.inner.source_owner(&self.slot);
         let mut update = self.provider().login(&self.context, &login).await?;
-        let (invalid, expired) = (update.take_invalid(), update.take_expired(self.context.now()));
+        let unusable = self.take_unusable(&mut update);
         locked_record.record = locked_record.record.for_new_login(self.provider().issuer());
         let update = self.inner.note_source_owner(&self.slot, source_owner.as_ref(), update);
         self.save(locked_record, with_login_id(update)).await?;
-        let error = expired.map(|token| self.arrived_expired(&token)).or_else(|| invalid.then(invalid_token));
-        if let Some(error) = error {
+        if let Some(error) = unusable {
             let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
             self.context.prompt().notify(&format!("{}: {}{hint}", self.slot.name, error.message()));
         }
-        let end = |token: &&Token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let longest = locked_record.record.tokens().map(|(_, token)| token).max_by_key(end);
-        Ok(LoggedIn { account: locked_record.record.account().map(str::to_owned), token: longest.cloned() })
+        let record = &locked_record.record;
+        let (account, token) = (record.account().map(str::to_owned), record.longest_token().cloned());
+        Ok(LoggedIn { account, token })
     }
 
     async fn logout(self, local: bool) -> Result<LoggedOut> {
@@ -136,7 +134,10 @@ impl Operation {
         let at_service = if local || locked_record.record.is_empty() {
             Revoked::default()
         } else {
-            self.revoke(&mut locked_record).await.map_err(|error| not_logged_out(&error))?
+            self.revoke(&mut locked_record).await.map_err(|error| {
+                let message = format!("cannot log out: {}", error.message());
+                error.with_message(message).with_hint(Hint::LogOutLocally)
+            })?
         };
         self.notify_quarantined(locked_record.locked.forget().await?);
         self.context.nothing_issued();
@@ -150,7 +151,7 @@ impl Operation {
             && locked_record.record.usable_token(request.scopes(), self.context.now()).is_none()
         {
             match self.exchange(locked_record, &request).await {
-                // An expired login cannot be revoked; the provider then tells the user what to do.
+                // If the login has expired, the provider tells the user what to do.
                 Err(error) if error.kind() != ErrorKind::LoginRequired => return Err(error),
                 Ok(_) | Err(_) => {}
             }
@@ -159,15 +160,7 @@ impl Operation {
     }
 
     async fn acquire_lock(&self) -> Result<LockedRecord> {
-        match self.acquire(|_| Ok(None::<std::convert::Infallible>)).await? {
-            Acquired::Lock(locked_record) => Ok(*locked_record),
-            Acquired::Found(never) => match never {},
-        }
+        let Acquired::Lock(locked_record) = self.acquire(|_| Ok(None::<Infallible>)).await?;
+        Ok(*locked_record)
     }
-}
-
-/// Returns the error for a failed revocation, after which the login stays stored.
-fn not_logged_out(error: &Error) -> Error {
-    let message = format!("cannot log out: {}", error.message());
-    error.clone().with_message(message).with_hint(Hint::LogOutLocally)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Broker;
+use super::{Broker, Slot};
 use crate::{Failure, Loaded, Phase, Record, Result, Token};
 
 /// The stored login and tokens of a provider, without secrets.
@@ -88,8 +88,7 @@ pub enum State {
 impl Broker {
     /// Returns the status of a provider. Sends no request and does not wait.
     pub fn status(&self, provider: &str) -> Result<Status> {
-        let slot = self.slot(provider)?;
-        let now = self.inner.context.now();
+        let slot = self.inner.slot(provider)?;
         let loaded = slot.store.peek(provider).map_err(|error| error.for_provider(provider))?;
         let in_fallback = matches!(loaded, Loaded::FromFallback(_)).then(|| {
             "the login is stored in a fallback file because the record file could not be written; \
@@ -97,30 +96,22 @@ impl Broker {
                 .to_owned()
         });
         let (record, unreadable) = self.inner.read(&slot, loaded);
-        let renewable = slot.entry.provider.can_renew(&record);
         let note = unreadable.or(in_fallback).or_else(|| record.why_empty()).or_else(|| grant_note(&record));
-        let sources = slot.entry.provider.sources();
-        let hosts = slot.entry.hosts.clone();
-        let secret_missing = slot.entry.provider.check_secret().is_err();
-        let login_file = slot.entry.provider.login_file().map(|file| file.path().to_owned());
-        let invalid_login_file = login_file.clone().filter(|_| record.has_login_problem());
-        let about = status(provider, &record, renewable, note, now);
-        Ok(Status { secret_missing, sources, login_file, invalid_login_file, hosts, ..about })
+        Ok(status(&slot, &record, note, self.inner.context.now()))
     }
 }
 
-fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, now: DateTime<Utc>) -> Status {
+fn status(slot: &Slot, record: &Record, note: Option<String>, now: DateTime<Utc>) -> Status {
+    let provider = &slot.entry.provider;
+    let renewable = provider.can_renew(record);
+    let login_file = provider.login_file().map(|file| file.path().to_owned());
     let state_of = |token: &Token| match token.window().phase(now) {
         Phase::Fresh => State::Valid,
         Phase::Advisory | Phase::Blocking => State::Expiring,
         Phase::Expired if renewable => State::Expired,
         Phase::Expired => State::LoginRequired,
     };
-    let longest = record
-        .tokens()
-        .map(|(_, token)| token)
-        .max_by_key(|token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC));
-    let state = match longest {
+    let state = match record.longest_token() {
         Some(token) => state_of(token),
         // A note means that a login is stored but cannot be used.
         None if record.is_empty() && note.is_none() => State::None,
@@ -128,16 +119,12 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
         None => State::LoginRequired,
     };
     Status {
-        name: name.to_owned(),
+        name: slot.name.clone(),
         kind: record.issuer().kind.clone(),
         state,
         account: record.account().map(str::to_owned),
-        expires_at: longest.and_then(Token::expires_at),
-        scopes: record
-            .tokens()
-            .map(|(scopes, _)| scopes.to_owned())
-            .filter(|scopes| !scopes.is_empty())
-            .collect(),
+        expires_at: record.longest_token().and_then(Token::expires_at),
+        scopes: record.tokens().map(|(scopes, _)| scopes.to_owned()).filter(|s| !s.is_empty()).collect(),
         tokens: record
             .tokens()
             .map(|(scope, token)| TokenStatus {
@@ -150,23 +137,23 @@ fn status(name: &str, record: &Record, renewable: bool, note: Option<String>, no
             .collect(),
         grant: record.usable_grant().is_some(),
         can_renew: renewable,
-        secret_missing: false,
+        secret_missing: provider.check_secret().is_err(),
         issuer: record.issuer().endpoint.clone(),
         last_failure: record.last_failure().cloned(),
-        last_failed_scope: record.last_failed_scope().map(str::to_owned),
+        last_failed_scope: record.last_failed_request().map(|(scopes, _)| scopes.clone()),
         not_before: record.throttle(now).map(|(until, _)| until),
         note,
-        sources: Vec::new(),
-        login_file: None,
-        invalid_login_file: None,
-        hosts: Vec::new(),
+        sources: provider.sources(),
+        invalid_login_file: login_file.clone().filter(|_| record.login_problem.is_some()),
+        login_file,
+        hosts: slot.entry.hosts.clone(),
     }
 }
 
-/// Says why a login is needed, or that a renewal is running or was interrupted.
+/// Returns why a login is needed, or that a renewal is running or was interrupted.
 fn grant_note(record: &Record) -> Option<String> {
     let grant = record.grant()?;
-    if let (None, Some(at)) = (grant.refused_at(), grant.sent_at()) {
+    if let (None, Some(at)) = (grant.refused_at, grant.sent_at) {
         let at = at.format("%F %T UTC");
         return Some(format!(
             "a renewal started at {at} and is still running, or was interrupted; the next call repeats the renewal"

@@ -1,5 +1,4 @@
-//! Records whose grant is in a login file of the service's own tools. Such a record stores only a fingerprint of the
-//! grant.
+//! Records whose grant is in a login file of the service's own tools. The record has only the grant's fingerprint.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -18,12 +17,8 @@ pub(super) struct ExternalLogin {
     unknown: Map<String, Value>,
 }
 
-impl ExternalLogin {
-    fn new(path: &str, refresh_token: Option<&Secret>) -> Self {
-        let grant_fingerprint =
-            refresh_token.map(|secret| fingerprint("a shared login", secret, 64)).unwrap_or_default();
-        Self { path: path.to_owned(), grant_fingerprint, unknown: Map::new() }
-    }
+fn grant_fingerprint(refresh_token: Option<&Secret>) -> String {
+    refresh_token.map(|secret| fingerprint("a shared login", secret, 64)).unwrap_or_default()
 }
 
 /// Returns the `sub` claim, which identifies the account.
@@ -32,14 +27,13 @@ fn subject(token: &Token) -> Option<String> {
 }
 
 impl Record {
-    /// Merges the login from the file at `path` into the record; `None` if the file has none. A file that changed
-    /// since the broker's last write was written by the service's own tools, and replaces the record's login.
+    /// Merges the login of the login file at `path` into the record; `None` means a file without a login. If the
+    /// service's own tools have changed the file, the file's login replaces the record's login.
     pub(crate) fn join(&mut self, path: &str, login: Option<FileLogin>, now: DateTime<Utc>) {
         let known = self.current.external.take();
         let Some(login) = login else {
             if self.usable_grant().is_some() {
-                // The record's refresh token could not be written to the login file yet, so the record's
-                // login stays.
+                // The record's refresh token could not be written to the login file yet.
                 self.current.external = known;
             } else if known.is_some() {
                 tracing::info!("the service's own tools have removed the login from the login file");
@@ -47,8 +41,8 @@ impl Record {
             }
             return;
         };
+        // A login that was never in the login file stays in use.
         if known.is_none() && self.usable_grant().is_some() {
-            // The record's own login, which was never in this file, stays in use.
             return;
         }
         self.current.external = known;
@@ -58,8 +52,7 @@ impl Record {
             self.adopt(login, now);
             return;
         }
-        // The record's refresh token could not be written to the login file yet, so the record is newer than
-        // the file.
+        // A refresh token in the record could not be written to the login file yet, so the record is newer.
         if self.grant().is_some_and(|grant| !grant.secret().expose().is_empty()) {
             return;
         }
@@ -80,24 +73,23 @@ impl Record {
         }
     }
 
-    /// Stores the path and the grant's fingerprint, and keeps unknown fields of newer versions.
+    /// Stores the path and the grant's fingerprint. Unknown fields of newer broker versions stay.
     fn set_external(&mut self, path: &str, refresh_token: Option<&Secret>) {
         let unknown = self.current.external.take().map(|before| before.unknown).unwrap_or_default();
-        self.current.external = Some(ExternalLogin { unknown, ..ExternalLogin::new(path, refresh_token) });
+        let (path, grant_fingerprint) = (path.to_owned(), grant_fingerprint(refresh_token));
+        self.current.external = Some(ExternalLogin { path, grant_fingerprint, unknown });
     }
 
-    /// Whether the login belongs to another account, although both refresh tokens are equal or both are
-    /// missing.
+    /// Whether the file's login belongs to another account, although both refresh tokens are equal or missing.
     fn is_of_another(&self, login: &FileLogin) -> bool {
-        let (Some(ours), Some(theirs)) = (self.token(&ScopeKey::default()), &login.access_token) else {
-            return false;
-        };
-        if ours.secret().same_as(theirs.secret()) {
-            return false;
-        }
-        match (subject(ours), subject(theirs)) {
-            (Some(ours), Some(theirs)) => ours != theirs,
-            _ => login.refresh_token.is_none(),
+        match (self.token(&ScopeKey::default()), &login.access_token) {
+            (Some(ours), Some(theirs)) if !ours.secret().same_as(theirs.secret()) => {
+                match (subject(ours), subject(theirs)) {
+                    (Some(ours), Some(theirs)) => ours != theirs,
+                    _ => login.refresh_token.is_none(),
+                }
+            }
+            _ => false,
         }
     }
 
@@ -123,34 +115,27 @@ impl Record {
         }
     }
 
-    /// Records that the login file at `path` is unusable, and why. The record then has no refresh token, but
+    /// Records that the login file at `path` is unusable, and why. Removes the refresh token, which is in the file;
     /// stored access tokens stay valid.
     pub(crate) fn set_file_unusable(&mut self, path: &str, why: &str) {
-        let was_external = self.current.external.is_some();
-        if was_external && self.current.grant.as_ref().is_some_and(|grant| grant.secret.expose().is_empty()) {
-            self.current.grant = None;
+        if self.is_external() {
+            self.current.grant.take_if(|grant| grant.secret.expose().is_empty());
         }
         self.login_problem = Some(format!("{} {why}", sanitize(path)));
     }
 
-    /// Whether the record says that exactly this login is in the file at `path`.
+    /// Whether the record was last saved with this refresh token in the login file at `path`.
     pub(crate) fn knows(&self, path: &str, login: &FileLogin) -> bool {
-        let found = ExternalLogin::new(path, login.refresh_token.as_ref());
+        let fingerprint = grant_fingerprint(login.refresh_token.as_ref());
         let known = self.current.external.as_ref();
-        known.is_some_and(|known| {
-            known.path == found.path && known.grant_fingerprint == found.grant_fingerprint
-        })
-    }
-
-    pub(crate) fn has_login_problem(&self) -> bool {
-        self.login_problem.is_some()
+        known.is_some_and(|known| known.path == path && known.grant_fingerprint == fingerprint)
     }
 
     pub(crate) fn is_external(&self) -> bool {
         self.current.external.is_some()
     }
 
-    /// Returns the record for a provider that shares no login file, without a login from such a file.
+    /// Removes a login whose refresh token is in a login file, because the provider shares no login file.
     pub(crate) fn without_external(mut self) -> Self {
         if let Some(external) = self.current.external.take() {
             self.current = IssuerState::new(self.issuer().clone());
@@ -169,12 +154,11 @@ impl Record {
             access_token: self.token(&ScopeKey::default()).cloned(),
             id_token: self.current.id_token.clone(),
             account: self.current.account.clone(),
-            unproven: None,
-            of_another: false,
+            ..FileLogin::default()
         }
     }
 
-    /// Returns the record to save after the login, with this refresh token, was written to the file at `path`.
+    /// Returns the record to save after the login and `refresh_token` were written to the login file at `path`.
     pub(crate) fn with_login_in_file(&self, path: &str, refresh_token: Option<&Secret>) -> Self {
         let mut record = self.clone();
         if let Some(grant) = &mut record.current.grant {
@@ -190,9 +174,5 @@ impl Record {
         let mut record = self.clone();
         record.current.external = None;
         record
-    }
-
-    pub(crate) fn is_new_login(&self) -> bool {
-        self.new_login
     }
 }

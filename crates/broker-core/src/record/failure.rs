@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::{Error, ErrorCode, ErrorKind, bounds};
 
-/// The longest `Retry-After` that is obeyed: a day, for daily quotas.
+/// The longest `Retry-After` that the broker obeys: a day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
-/// A failure this far in the future was stored before the clock was set back.
+/// A failure farther in the future was stored before the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
 /// The last failed attempt to get a token.
@@ -31,17 +31,15 @@ pub struct Failure {
     /// The end of the pause that the service asked for (`Retry-After`). No caller sends a request earlier.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
     pub resume_at: Option<DateTime<Utc>>,
-    /// The [`crate::fingerprint`] of the refused password. The broker does not send that password again
-    /// automatically.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "secret_mark")]
+    /// The [`crate::fingerprint`] of the refused password, which the broker does not send again automatically.
+    #[serde(rename = "secret_mark", default, skip_serializing_if = "Option::is_none")]
     pub secret_fingerprint: Option<String>,
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
 }
 
 impl Failure {
-    /// Creates a failure at `now`. Callers with a valid token do not try again before `pause` is over.
+    /// Creates a failure at `now`. Callers with a valid token try again only after `pause`.
     pub(crate) fn new(error: &Error, now: DateTime<Utc>, pause: TimeDelta) -> Self {
         let asked = error
             .retry_after()
@@ -65,15 +63,13 @@ impl Failure {
     }
 
     fn code(&self) -> ErrorCode {
-        let code = self.code.filter(|code| code.kind() == self.kind);
-        code.unwrap_or_else(|| self.kind.general_code())
+        self.code.filter(|code| code.kind() == self.kind).unwrap_or_else(|| self.kind.general_code())
     }
 
-    /// Whether the service refused the request itself, and not the client or the password.
+    /// Whether the service refused the requested scopes rather than the client or the password.
     pub(super) fn is_refused_request(&self) -> bool {
-        self.code() == ErrorCode::RequestRefused
-            && self.secret_fingerprint.is_none()
-            && self.resume_at.is_none()
+        let is_refused = self.code() == ErrorCode::RequestRefused;
+        is_refused && self.secret_fingerprint.is_none() && self.resume_at.is_none()
     }
 
     /// Whether a caller with a valid token should not try again yet.

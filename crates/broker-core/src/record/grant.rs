@@ -12,12 +12,13 @@ pub struct Grant {
     #[serde(serialize_with = "Secret::write")]
     pub(super) secret: Secret,
     #[serde(deserialize_with = "bounds::time")]
-    issued_at: DateTime<Utc>,
-    /// The refresh intent: saved before the grant is sent, and removed when the response is saved.
+    pub(super) issued_at: DateTime<Utc>,
+    /// The refresh intent: when an exchange sent the grant. Removed when the response is saved.
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
-    pub(super) sent_at: Option<DateTime<Utc>>,
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When the service refused the grant for good (`invalid_grant`).
     #[serde(default, deserialize_with = "bounds::optional_time", skip_serializing_if = "Option::is_none")]
-    pub(super) refused_at: Option<DateTime<Utc>>,
+    pub(crate) refused_at: Option<DateTime<Utc>>,
     #[serde(flatten)]
     pub(super) unknown: Map<String, Value>,
 }
@@ -27,27 +28,10 @@ impl Grant {
         Self { secret, issued_at, sent_at: None, refused_at: None, unknown: Map::new() }
     }
 
-    pub(super) fn issued_at(&self) -> DateTime<Utc> {
-        self.issued_at
-    }
-
     /// Returns the secret that is exchanged for tokens.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
-    }
-
-    /// Returns when an exchange sent the grant, if no response was saved. The service may have replaced the
-    /// grant.
-    #[must_use]
-    pub fn sent_at(&self) -> Option<DateTime<Utc>> {
-        self.sent_at
-    }
-
-    /// Returns when the service refused the grant for good (`invalid_grant`).
-    #[must_use]
-    pub fn refused_at(&self) -> Option<DateTime<Utc>> {
-        self.refused_at
     }
 
     /// Returns why a login is needed, if the service refused the grant.

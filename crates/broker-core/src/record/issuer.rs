@@ -1,8 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-/// The issuer of grants and tokens. A grant is sent only to its own issuer (RFC 9700 section 4.4). Records therefore
-/// contain the issuer, and are not used for another issuer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The issuer of grants and tokens. A grant is sent only to the issuer that issued it (RFC 9700 section 4.4).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuer {
     /// The kind of the provider that uses the issuer.
     pub kind: String,
@@ -17,8 +16,7 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
     /// A [`crate::fingerprint`] of the client secret: another client secret means another account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "secret_mark")]
+    #[serde(rename = "secret_mark", default, skip_serializing_if = "Option::is_none")]
     pub secret_fingerprint: Option<String>,
 }
 
@@ -27,7 +25,7 @@ impl Issuer {
     #[must_use]
     pub fn new(kind: &str, flow: &str, endpoint: &str) -> Self {
         let [kind, flow, endpoint] = [kind, flow, endpoint].map(str::to_owned);
-        Self { kind, flow, endpoint, client_id: None, audience: None, secret_fingerprint: None }
+        Self { kind, flow, endpoint, ..Self::default() }
     }
 
     /// Describes endpoint, flow, client and audience for an error message.
@@ -38,13 +36,10 @@ impl Issuer {
         format!("{} ({}{client}{audience})", self.endpoint, self.flow)
     }
 
-    /// Whether grants of `other` may be sent to this issuer. Secrets are compared only if both fingerprints are
-    /// known.
+    /// Whether grants of `other` may be sent to this issuer. A missing fingerprint matches every client secret.
     pub(super) fn same_as(&self, other: &Self) -> bool {
-        let secrets_differ =
-            matches!((&self.secret_fingerprint, &other.secret_fingerprint), (Some(a), Some(b)) if a != b);
-        !secrets_differ
-            && Self { secret_fingerprint: None, ..self.clone() }
-                == Self { secret_fingerprint: None, ..other.clone() }
+        let (ours, theirs) = (&self.secret_fingerprint, &other.secret_fingerprint);
+        (ours == theirs || ours.is_none() || theirs.is_none())
+            && *self == Self { secret_fingerprint: ours.clone(), ..other.clone() }
     }
 }

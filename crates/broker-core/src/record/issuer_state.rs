@@ -11,7 +11,7 @@ use super::{Failure, Grant, Issuer};
 use crate::{Phase, Secret, Token, bounds};
 
 /// The grant, tokens and failures of one issuer and account.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct IssuerState {
     pub(super) issuer: StoredIssuer,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,8 +39,8 @@ pub(super) struct IssuerState {
     pub(super) unknown: Map<String, Value>,
 }
 
-/// The issuer, and unknown fields that newer versions wrote.
-#[derive(Clone, Serialize, Deserialize)]
+/// The issuer, and unknown fields that newer broker versions wrote.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct StoredIssuer {
     #[serde(flatten)]
     pub(super) issuer: Issuer,
@@ -64,34 +64,15 @@ pub(super) struct Rejection {
     #[serde(deserialize_with = "bounds::time")]
     pub(super) at: DateTime<Utc>,
     #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-impl Rejection {
-    pub(super) fn new(at: DateTime<Utc>) -> Self {
-        Self { at, unknown: Map::new() }
-    }
+    pub(super) unknown: Map<String, Value>,
 }
 
 impl IssuerState {
     pub(super) fn new(issuer: Issuer) -> Self {
-        Self {
-            issuer: StoredIssuer { issuer, unknown: Map::new() },
-            account: None,
-            grant: None,
-            id_token: None,
-            external: None,
-            tokens: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            rejections: BTreeMap::new(),
-            superseded: Vec::new(),
-            metadata: Map::new(),
-            unknown: Map::new(),
-        }
+        Self { issuer: StoredIssuer { issuer, unknown: Map::new() }, ..Self::default() }
     }
 
-    /// Remembers a replaced token if the service lists tokens by name. A logout then deletes the token at the
-    /// service.
+    /// Remembers a replaced token if the service lists tokens by name. A logout then deletes that token too.
     pub(super) fn supersede(&mut self, token: Option<Token>) {
         let listed = token.and_then(|token| {
             let details = token.details().filter(|details| details.contains_key("name"))?.clone();
@@ -113,8 +94,5 @@ impl IssuerState {
 
 #[expect(clippy::ref_option, reason = "serde passes this type")]
 fn write_secret<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-    match secret {
-        Some(secret) => Secret::write(secret, serializer),
-        None => serializer.serialize_none(),
-    }
+    secret.as_ref().map(Secret::expose).serialize(serializer)
 }

@@ -5,28 +5,30 @@ mod failure;
 mod grant;
 mod issuer;
 mod issuer_state;
+mod update;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Error, Hint, Phase, ScopeKey, Secret, Token, TokenRequest, bounds};
+use crate::{Error, ErrorCode, Hint, Phase, ScopeKey, Token, TokenRequest, bounds};
 use issuer_state::{IssuerState, Rejection};
 
 pub use failure::Failure;
 pub use grant::Grant;
 pub use issuer::Issuer;
+pub use update::RecordUpdate;
 
 /// The version number of unencrypted record files.
 pub(crate) const FORMAT: u64 = 1;
 
-/// Everything stored for one provider: issuer, grant, and tokens by scope. The JSON form is the documented format of
-/// record files. Unknown fields survive a rewrite.
+/// Everything stored for one provider: issuer, grant, and tokens by scope. A save keeps unknown fields of newer
+/// broker versions.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Record {
-    version: u64,
-    provider: String,
-    /// A number that increases with each save: of two records, the newer has the higher revision.
+    pub(crate) version: u64,
+    pub(crate) provider: String,
+    /// The number of saves: of two copies of a record, the newer has the higher revision.
     #[serde(default, deserialize_with = "bounds::count")]
     revision: u64,
     #[serde(flatten)]
@@ -34,11 +36,12 @@ pub struct Record {
     /// Logins of other issuers, which are used again if the configuration names those issuers again.
     #[serde(rename = "parked", default, skip_serializing_if = "Vec::is_empty")]
     other_issuers: Vec<IssuerState>,
-    /// Why the login that the user expects cannot be used now.
+    /// Why the stored login cannot be used, such as an invalid login file.
     #[serde(skip)]
-    login_problem: Option<String>,
+    pub(crate) login_problem: Option<String>,
+    /// Whether the record is for a new login, which replaces the stored login.
     #[serde(skip)]
-    new_login: bool,
+    pub(crate) new_login: bool,
 }
 
 impl Record {
@@ -56,18 +59,10 @@ impl Record {
         }
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
-
-    pub(crate) fn provider(&self) -> &str {
-        &self.provider
-    }
-
-    /// Orders records by age: the greater value is newer. Compares the times of the grants first, and the
-    /// revisions second, because failed attempts increase revisions too.
+    /// Returns a value that is greater for newer records. The grant's time comes before the revision, because failed
+    /// attempts increase the revision too.
     pub(crate) fn age(&self) -> (Option<DateTime<Utc>>, u64) {
-        (self.grant().map(Grant::issued_at), self.revision)
+        (self.grant().map(|grant| grant.issued_at), self.revision)
     }
 
     pub(crate) fn revise(&mut self) {
@@ -80,7 +75,7 @@ impl Record {
         &self.current.issuer.issuer
     }
 
-    /// Returns the account's name, as the user knows it.
+    /// Returns the name by which the user knows the account.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.current.account.as_deref()
@@ -104,7 +99,7 @@ impl Record {
         self.current.tokens.get(scopes.as_str())
     }
 
-    /// Returns the token for these scopes if requests can still use the token: outside its blocking window.
+    /// Returns the token for these scopes, unless the token has expired or is in its blocking window.
     #[must_use]
     pub fn usable_token(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Token> {
         self.token(scopes).filter(|token| matches!(token.window().phase(now), Phase::Fresh | Phase::Advisory))
@@ -115,8 +110,13 @@ impl Record {
         self.current.tokens.iter().map(|(scopes, token)| (scopes.as_str(), token))
     }
 
-    /// Iterates over the details of the tokens that may be valid at the service, also replaced ones: see
-    /// [`Token::with_details`].
+    /// Returns the token that expires last.
+    pub(crate) fn longest_token(&self) -> Option<&Token> {
+        let end = |token: &&Token| token.expires_at().unwrap_or(DateTime::<Utc>::MAX_UTC);
+        self.current.tokens.values().max_by_key(end)
+    }
+
+    /// Iterates over the details ([`Token::with_details`]) of stored tokens and of replaced tokens that may be valid.
     pub fn details(&self) -> impl Iterator<Item = &Map<String, Value>> {
         let stored = self.current.tokens.values().filter_map(Token::details);
         stored.chain(self.current.superseded.iter().map(|token| &token.details))
@@ -128,13 +128,12 @@ impl Record {
         self.current.failures.get(scopes.as_str())
     }
 
-    /// Returns the failure that delays the next attempt: one with a `Retry-After`, or else the last failure for these
-    /// scopes.
+    /// Returns the failure that delays the next attempt: one with a `Retry-After`, or else the last for these scopes.
     pub(crate) fn waiting_failure(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Failure> {
         self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
 
-    /// Returns the latest end of a pause that the service asked for, with the failure, if later than `now`.
+    /// Returns when the longest pause that the service asked for ends, with its failure; `None` if no pause is left.
     pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &Failure)> {
         let pauses =
             self.current.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
@@ -153,12 +152,8 @@ impl Record {
         self.last_failed_request().map(|(_, failure)| failure)
     }
 
-    /// Returns the scopes of the request that [`Record::last_failure`] is about.
-    pub(crate) fn last_failed_scope(&self) -> Option<&str> {
-        self.last_failed_request().map(|(scopes, _)| scopes.as_str())
-    }
-
-    fn last_failed_request(&self) -> Option<(&String, &Failure)> {
+    /// Returns [`Record::last_failure`] with the scopes of the request.
+    pub(crate) fn last_failed_request(&self) -> Option<(&String, &Failure)> {
         let newest_token = self.current.tokens.values().map(Token::issued_at).max();
         let concerns_login = |(scopes, failure): &(&String, &Failure)| {
             self.current.tokens.contains_key(*scopes)
@@ -171,7 +166,7 @@ impl Record {
         self.current.grant.is_none() && self.current.tokens.is_empty()
     }
 
-    /// Returns why a stored login cannot be used, such as another issuer or account, or an invalid login file.
+    /// Returns why the stored login cannot be used, such as another issuer or an invalid login file.
     pub(crate) fn why_empty(&self) -> Option<String> {
         if self.login_problem.is_some() && self.grant().is_none() {
             return self.login_problem.clone();
@@ -181,10 +176,8 @@ impl Record {
         Some(if theirs == ours && !other.issuer.issuer.same_as(self.issuer()) {
             "the stored login belongs to an older client secret".to_owned()
         } else if theirs == ours {
-            format!(
-                "the stored login belongs to {}, and the configuration names another account",
-                other.account.as_deref()?
-            )
+            let account = other.account.as_deref()?;
+            format!("the stored login belongs to {account}, and the configuration names another account")
         } else {
             format!("the stored login is from {theirs}, and the configuration names {ours}")
         })
@@ -195,26 +188,25 @@ impl Record {
     pub fn login_missing(&self) -> Error {
         match self.grant() {
             Some(_) => Error::new(
-                crate::ErrorCode::GrantRefused,
+                ErrorCode::GrantRefused,
                 "the login has expired: the service no longer accepts its refresh token",
             ),
             None => Error::login_required("not logged in"),
         }
     }
 
-    /// Fails if the service refused the password with this [`crate::fingerprint`], because repeated wrong passwords
-    /// lock accounts. A forced request passes.
+    /// Fails if the service has refused the password with this [`crate::fingerprint`]: a repeated wrong password
+    /// locks the account. A forced request passes.
     pub fn check_password(&self, secret_fingerprint: &str, request: &TokenRequest) -> crate::Result<()> {
         let is_same = |failure: &Failure| failure.secret_fingerprint.as_deref() == Some(secret_fingerprint);
         if request.is_forced() || !self.current.failures.values().any(is_same) {
             return Ok(());
         }
-        Err(Error::new(
-            crate::ErrorCode::PasswordRefused,
-            "the service has refused this password before; the broker does not send it again automatically",
-        )
-        .with_secret_fingerprint(secret_fingerprint.to_owned())
-        .with_hint(Hint::CorrectPassword))
+        let message =
+            "the service has refused this password before; the broker does not send it again automatically";
+        Err(Error::new(ErrorCode::PasswordRefused, message)
+            .with_secret_fingerprint(secret_fingerprint.to_owned())
+            .with_hint(Hint::CorrectPassword))
     }
 
     pub(crate) fn has_other_issuers(&self) -> bool {
@@ -229,12 +221,6 @@ impl Record {
         self.current.grant = Some(grant);
     }
 
-    pub(crate) fn refuse_grant(&mut self, now: DateTime<Utc>) {
-        if let Some(grant) = &mut self.current.grant {
-            grant.refused_at = Some(now);
-        }
-    }
-
     /// Sets the refresh intent before the grant is sent, and removes it (`None`) after the response.
     pub(crate) fn set_sent(&mut self, at: Option<DateTime<Utc>>) {
         if let Some(grant) = &mut self.current.grant {
@@ -242,31 +228,18 @@ impl Record {
         }
     }
 
-    pub(crate) fn set_id_token(&mut self, id_token: Secret) {
-        self.current.id_token = Some(id_token);
-    }
-
-    /// Returns the metadata that [`crate::RecordUpdate::and_metadata`] stored under this key for the record's issuer.
+    /// Returns the metadata that [`RecordUpdate::and_metadata`] stored under this key for the record's issuer.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&Value> {
         self.current.metadata.get(key)
-    }
-
-    pub(crate) fn set_metadata(&mut self, key: &str, value: Value) {
-        self.current.metadata.insert(key.to_owned(), value);
-    }
-
-    pub(crate) fn set_account(&mut self, account: Option<String>) {
-        self.current.account = account;
     }
 
     pub(crate) fn retain_tokens(&mut self, keep: impl Fn(&Token) -> bool) {
         self.current.tokens.retain(|_, token| keep(token));
     }
 
-    /// Removes a token that the service rejects. A named token is remembered, because the service may still list that
-    /// name.
-    pub(crate) fn drop_token(&mut self, scopes: &ScopeKey) {
+    /// Removes a token that the service rejects. The service may still list a named token.
+    fn drop_token(&mut self, scopes: &ScopeKey) {
         let before = self.current.tokens.remove(scopes.as_str());
         self.current.supersede(before);
     }
@@ -274,7 +247,8 @@ impl Record {
     /// Removes a token because a caller reported its rejection by the service.
     pub(crate) fn reject_token(&mut self, scopes: &ScopeKey, now: DateTime<Utc>) {
         self.drop_token(scopes);
-        self.current.rejections.insert(scopes.as_str().to_owned(), Rejection::new(now));
+        let rejection = Rejection { at: now, unknown: Map::new() };
+        self.current.rejections.insert(scopes.as_str().to_owned(), rejection);
     }
 
     pub(crate) fn set_token(&mut self, scopes: &ScopeKey, token: Token) {
@@ -285,18 +259,15 @@ impl Record {
         self.current.superseded.retain(|token| token.expires_at.is_none_or(|at| at > now));
     }
 
-    /// Stores a failure. Of all refusals of scopes without a token, only the newest stays: mistyped scopes
-    /// would accumulate.
+    /// Stores a failure. Of all refusals of scopes without a token, only the newest stays, because users mistype
+    /// scopes.
     pub(crate) fn set_failure(&mut self, scopes: &ScopeKey, failure: Failure) {
-        let state = &mut self.current;
-        state.failures.retain(|scopes, failure| {
-            state.tokens.contains_key(scopes) || !is_refused_scope(scopes, failure)
-        });
-        state.failures.insert(scopes.as_str().to_owned(), failure);
+        let IssuerState { failures, tokens, .. } = &mut self.current;
+        failures.retain(|scopes, failure| tokens.contains_key(scopes) || !is_refused_scope(scopes, failure));
+        failures.insert(scopes.as_str().to_owned(), failure);
     }
 
-    /// Makes the state of this issuer and account the current one. The state of the previous issuer stays in the
-    /// record.
+    /// Makes the state of this issuer and account current. The state of the previous issuer stays in the record.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.current.belongs_to(issuer, account) {
             // A record of an older version may contain no fingerprint of the client secret.
@@ -305,23 +276,17 @@ impl Record {
             }
             return self;
         }
-        let found = self.other_issuers.iter().position(|state| state.belongs_to(issuer, account));
-        let state =
-            found.map_or_else(|| IssuerState::new(issuer.clone()), |index| self.other_issuers.remove(index));
-        let before = std::mem::replace(&mut self.current, state);
-        self.other_issuers.push(before);
+        let found = self.other_issuers.extract_if(.., |state| state.belongs_to(issuer, account)).next();
+        let state = found.unwrap_or_else(|| IssuerState::new(issuer.clone()));
+        self.other_issuers.push(std::mem::replace(&mut self.current, state));
         self.other_issuers.retain(|state| state.is_worth_keeping(now));
         self
     }
 
     /// Returns an empty record for a new login. The state of other issuers stays in the record.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
-        Self {
-            current: IssuerState::new(issuer.clone()),
-            login_problem: None,
-            new_login: true,
-            ..self.clone()
-        }
+        let current = IssuerState::new(issuer.clone());
+        Self { current, login_problem: None, new_login: true, ..self.clone() }
     }
 }
 

@@ -1,48 +1,21 @@
 //! Stores of records.
 
 #[cfg(feature = "file")]
-mod atomic_file;
-#[cfg(feature = "file")]
-mod bytes;
-#[cfg(feature = "file")]
-mod external_login;
-#[cfg(feature = "file")]
-mod fallback;
-#[cfg(feature = "file")]
 mod file;
-#[cfg(feature = "file")]
-mod filesystem;
-#[cfg(feature = "file")]
-mod layout;
-#[cfg(feature = "file")]
-mod lock;
-#[cfg(feature = "file")]
-mod locked;
-#[cfg(feature = "file")]
-mod migrate;
-#[cfg(feature = "file")]
-mod read;
-#[cfg(feature = "file")]
-mod sealed;
 
 use async_trait::async_trait;
 
 use crate::{Record, Result};
 
 #[cfg(feature = "file")]
-pub(crate) use external_login::ExternalLoginStore;
+pub(crate) use file::ExternalLoginStore;
 #[cfg(feature = "file")]
-pub use file::FileStore;
-#[cfg(feature = "file")]
-pub use migrate::{Migrated, StorageFormat};
-#[cfg(feature = "file")]
-pub use sealed::{Envelope, Sealer};
+pub use file::{Envelope, FileStore, Migrated, Sealer, StorageFormat};
 
 /// A store of records with locks. If several hosts share a store, a lock should exclude the other hosts too.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Reads the record without a lock or a wait. Another process may be changing the record, but the result is
-    /// complete.
+    /// Reads the record without a lock or a wait. The result is complete even while another process saves.
     fn peek(&self, provider: &str) -> Result<Loaded>;
 
     /// Locks a provider's record, unless another process has the lock.
@@ -63,7 +36,7 @@ pub struct StoreAbout {
     pub shared: bool,
     /// Which processes a lock excludes.
     pub reach: LockScope,
-    /// The folder of the lock, if it is not the records' folder.
+    /// The path of the lock, if the lock is not in the records' folder.
     pub lock_elsewhere: Option<String>,
 }
 
@@ -92,18 +65,18 @@ pub trait Locked: Send {
     /// Reads the locked record.
     async fn load(&mut self) -> Result<Loaded>;
 
-    /// Checks permissions and reserves disk space for `saves` saves. The broker calls this before every exchange,
-    /// because a service may replace a grant whose response cannot be saved.
+    /// Checks permissions and reserves disk space for `saves` saves. The broker calls this method before every
+    /// exchange, because the new grant in a response must be saved.
     async fn probe(&mut self, saves: usize) -> Result<()>;
 
     /// Checks that the record of a new login can be saved, perhaps in another storage format. The broker calls this
-    /// before asking the user or the service.
+    /// method before the login.
     async fn probe_login(&mut self) -> Result<()> {
         self.probe(1).await
     }
 
-    /// Saves the record atomically; a saved record survives a crash. Moves an unreadable file to quarantine instead
-    /// of overwriting it, and returns the quarantine path.
+    /// Saves the record atomically; a saved record survives a crash. First moves an unreadable file to quarantine,
+    /// and returns the quarantine path.
     async fn save(&mut self, record: &Record) -> Result<Option<String>>;
 
     /// Saves the record to a fallback file after [`Locked::save`] failed, and returns the path. [`Store::peek`] and

@@ -169,8 +169,8 @@ impl Provider for Source {
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         let unsupported = |message: &str| Error::new(ErrorCode::RequestUnsupported, message);
         match request.asked_derived() {
-            Some(derived) if self.config.protocol == Protocol::Aws && derived.what() == Derived::AWS => {
-                if !derived.which().is_empty() || !derived.params().is_empty() {
+            Some(derived) if self.config.protocol == Protocol::Aws && derived.what == Derived::AWS => {
+                if !derived.which.is_empty() || !derived.params.is_empty() {
                     return Err(unsupported(
                         "the caller cannot choose the role of this program's AWS credentials",
                     )

@@ -62,7 +62,7 @@ fn respond(context: &CommandContext<'_>, broker: &mut Option<Broker>, line: &str
     let mut get = json!({
         "kind": "get",
         // cargo sends this token as the whole value of the `Authorization` header.
-        "token": format!("{} {}", broker.header(&provider)?.prefix_of(&token), plain(&token)?),
+        "token": format!("{} {}", broker.entry(&provider)?.header.prefix_of(&token), plain(&token)?),
         "cache": "session",
         "operation_independent": true,
     });

@@ -37,7 +37,7 @@ pub(super) fn run(context: &CommandContext<'_>, provider: &str) -> CommandResult
     }
     let token = token(&broker, provider)?;
     plain(&token)?;
-    answer(&exec_credential(&token, &broker.header(provider)?, &request.api_version)?)
+    answer(&exec_credential(&token, &broker.entry(provider)?.header, &request.api_version)?)
 }
 
 /// Reads kubectl's request from the environment. If a user starts the command, returns a request of the newest version.

@@ -1,28 +1,43 @@
 //! A store with one record file and one lock file for each provider.
 
+mod atomic_file;
+mod bytes;
+mod external_login;
+mod fallback;
+mod filesystem;
+mod layout;
+mod lock;
+mod locked;
+mod migrate;
+mod read;
+mod sealed;
+
 use std::fs::TryLockError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::bytes::cannot_write;
-use super::fallback::{self, FallbackStore};
-use super::layout::StoreLayout;
-use super::lock::{Attempt, lock};
-use super::locked::LockedFile;
-use super::sealed::Sealer;
 use crate::platform;
 use crate::{Env, Error, ErrorCode, Loaded, LockScope, Locking, Result, Store, StoreAbout};
+use bytes::cannot_write;
+use fallback::FallbackStore;
+use layout::StoreLayout;
+use lock::{Attempt, lock};
+use locked::LockedFile;
+
+pub(crate) use external_login::ExternalLoginStore;
+pub use migrate::{Migrated, StorageFormat};
+pub use sealed::{Envelope, Sealer};
 
 /// A store of record files in one folder: `NAME.json` (mode 0600), and `NAME.lock`, which is locked during changes.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    pub(super) layout: StoreLayout,
+    layout: StoreLayout,
 }
 
 impl FileStore {
-    /// Creates a store in `folder`. The first save creates the folder with mode 0700. There is no fallback folder.
+    /// Creates a store in `folder`, without fallback folders. The first save creates the folder with mode 0700.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
@@ -58,9 +73,8 @@ impl FileStore {
         if platform::everybody_writes(&meta) {
             let folder = self.layout.folder.display();
             let message = format!("cannot use the state folder {folder}: every user can write to it");
-            return Err(
-                Error::new(ErrorCode::StoreUnwritable, message).with_hint(format!("run: chmod 700 {folder}"))
-            );
+            let error = Error::new(ErrorCode::StoreUnwritable, message);
+            return Err(error.with_hint(format!("run: chmod 700 {folder}")));
         }
         Ok(())
     }
@@ -99,28 +113,27 @@ impl Store for FileStore {
 
 impl FileStore {
     /// Locks the record, or returns the process that has the lock.
-    pub(super) fn lock(&self, provider: &str) -> Result<std::result::Result<LockedFile, Option<String>>> {
+    fn lock(&self, provider: &str) -> Result<std::result::Result<LockedFile, Option<String>>> {
         self.make_folder()?;
-        let beside = self.layout.folder.join(format!("{provider}.lock"));
-        // A network file system may not support locks, so an additional lock on this host excludes the host's
-        // processes.
-        let on_host =
-            if self.layout.filesystem().is_network { Some(self.lock_on_host(provider)) } else { None };
+        // A network file system may not support locks, so processes of this host also lock a file in a local folder.
+        let is_network = self.layout.filesystem().is_network;
+        let on_host = is_network.then(|| self.lock_on_host(provider));
         if let Some(Ok(Attempt::Busy(holder))) = on_host {
             return Ok(Err(holder));
         }
-        let (on_host, beside) = match lock(&beside)? {
-            Attempt::Taken(lock) => (on_host.and_then(Result::ok), Some(lock)),
-            Attempt::Busy(holder) => return Ok(Err(holder)),
-            // Without locks in the folder, only the lock on this host is used.
-            Attempt::Unsupported => (Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?), None),
+        let in_folder = lock(&self.layout.folder.join(format!("{provider}.lock")))?;
+        let on_host = match in_folder {
+            Attempt::Unsupported => Some(on_host.unwrap_or_else(|| self.lock_on_host(provider))?),
+            Attempt::Taken(_) | Attempt::Busy(_) => on_host.and_then(Result::ok),
         };
-        let on_host = match on_host {
-            Some(Attempt::Busy(holder)) => return Ok(Err(holder)),
-            Some(Attempt::Taken(lock)) => Some(lock),
-            Some(Attempt::Unsupported) | None => None,
-        };
-        let locks: Vec<_> = on_host.into_iter().chain(beside).collect();
+        let mut locks = Vec::new();
+        for attempt in on_host.into_iter().chain([in_folder]) {
+            match attempt {
+                Attempt::Taken(lock) => locks.push(lock),
+                Attempt::Busy(holder) => return Ok(Err(holder)),
+                Attempt::Unsupported => {}
+            }
+        }
         if locks.is_empty() {
             return Err(Error::new(
                 ErrorCode::StoreUnwritable,
@@ -132,7 +145,7 @@ impl FileStore {
 
     fn lock_on_host(&self, provider: &str) -> Result<Attempt> {
         let path = self.layout.fallback.lock_path(provider);
-        FallbackStore::make_lock_folder()
+        fallback::make(path.parent().unwrap_or(&path))
             .map_err(|error| cannot_write("create the lock file", &path, error))?;
         lock(&path)
     }

@@ -3,15 +3,15 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::record::Grant;
-use crate::{HttpResponse, Lifetime, Problem, Record, ScopeKey, Secret, Token, salvage};
+use super::{Grant, Record};
+use crate::{HttpResponse, Lifetime, Problem, ScopeKey, Secret, Token, salvage};
 
 /// The changes that one exchange makes to a record. The broker saves them before it uses the new tokens.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct RecordUpdate {
     grant: GrantUpdate,
-    tokens: Vec<(ScopeKey, Token)>,
+    pub(crate) tokens: Vec<(ScopeKey, Token)>,
     dropped: Vec<ScopeKey>,
     account: Option<String>,
     id_token: Option<Secret>,
@@ -38,9 +38,8 @@ impl RecordUpdate {
         Self::default().and_grant(secret, at)
     }
 
-    /// Reports that the service refused the refresh token or stored login (`invalid_grant`). Unless another
-    /// process has replaced the grant, the broker marks the grant as refused. Then the broker calls the
-    /// provider again.
+    /// Reports that the service refused the refresh token or stored login (`invalid_grant`). The broker then calls
+    /// the provider again. Unless another process has replaced the grant, the record marks the grant as refused.
     pub fn grant_refused() -> Self {
         Self { grant: GrantUpdate::Refused, ..Self::default() }
     }
@@ -64,7 +63,7 @@ impl RecordUpdate {
         }
     }
 
-    /// Creates an update that removes the token for these scopes, because the service rejected the token.
+    /// Creates an update that removes the token for these scopes, which the service rejected.
     pub fn drop_token(scopes: &ScopeKey) -> Self {
         Self::default().and_dropped(scopes)
     }
@@ -93,8 +92,8 @@ impl RecordUpdate {
         self
     }
 
-    /// Adds metadata to the update: a value that is not secret and that the provider needs again, such as a
-    /// discovered endpoint (see [`Record::metadata`]).
+    /// Adds metadata to the update: a value that is not secret, such as a discovered endpoint. See
+    /// [`Record::metadata`].
     pub fn and_metadata(mut self, key: &'static str, value: Value) -> Self {
         self.metadata.push((key, value));
         self
@@ -116,16 +115,14 @@ impl RecordUpdate {
         matches!(self.grant, GrantUpdate::Refused)
     }
 
-    /// Removes and returns a new token that has expired already, because such a token must not replace a
-    /// valid one.
+    /// Removes and returns a new token that has expired already, because the stored token may still be valid.
     pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
-        // `Window::phase` is not used, because it counts valid tokens as expired after the clock was set back.
+        // `Window::phase` would count valid tokens as expired after the clock was set back.
         let expired = |(_, token): &mut (_, Token)| token.expires_at().is_some_and(|at| at <= now);
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }
 
-    /// Removes tokens with control characters, which could inject HTTP headers. Returns whether any token was
-    /// removed.
+    /// Removes tokens with control characters, which could inject HTTP headers. Returns whether there were any.
     pub(crate) fn take_invalid(&mut self) -> bool {
         let invalid = |(_, token): &mut (_, Token)| token.secret().expose().contains(char::is_control);
         self.tokens.extract_if(.., invalid).count() > 0
@@ -138,15 +135,15 @@ impl RecordUpdate {
         Some(token.clone())
     }
 
-    pub(crate) fn has_tokens(&self) -> bool {
-        !self.tokens.is_empty()
-    }
-
     pub(crate) fn apply(self, record: &mut Record, now: DateTime<Utc>) {
         match self.grant {
             GrantUpdate::Keep => {}
             GrantUpdate::Set(secret, at) => record.set_grant(Grant::new(secret, at)),
-            GrantUpdate::Refused => record.refuse_grant(now),
+            GrantUpdate::Refused => {
+                if let Some(grant) = &mut record.current.grant {
+                    grant.refused_at = Some(now);
+                }
+            }
         }
         for scopes in &self.dropped {
             record.drop_token(scopes);
@@ -154,14 +151,9 @@ impl RecordUpdate {
         for (scopes, token) in self.tokens {
             record.set_token(&scopes, token);
         }
-        for (key, value) in self.metadata {
-            record.set_metadata(key, value);
-        }
-        if let Some(id_token) = self.id_token {
-            record.set_id_token(id_token);
-        }
-        if self.account.is_some() {
-            record.set_account(self.account);
-        }
+        let state = &mut record.current;
+        state.metadata.extend(self.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        state.id_token = self.id_token.or(state.id_token.take());
+        state.account = self.account.or(state.account.take());
     }
 }

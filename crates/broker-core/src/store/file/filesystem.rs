@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::LockScope;
-use crate::platform;
+use crate::{LockScope, platform};
 
 #[derive(Debug, Clone)]
 pub(super) struct Filesystem {
@@ -53,7 +52,7 @@ impl Filesystem {
     }
 }
 
-/// The magic number of FUSE, used if the type is unknown.
+/// The magic number of FUSE, which stands for an unknown file system.
 const UNKNOWN: u64 = 0x6573_5546;
 
 fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {

@@ -5,11 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::bytes::{LONGEST_FILE, LONGEST_RECORD, read_bytes};
-use super::sealed::{Envelope, SEALED_FORMAT, Sealer, open};
+use super::sealed::{Envelope, SEALED_FORMAT, Sealer, no_sealer};
 use crate::record::FORMAT;
 use crate::{Loaded, Record, Result};
-
-pub(super) const SUFFIX: &str = ".tmp";
 
 pub(super) struct Found {
     pub(super) loaded: Loaded,
@@ -30,12 +28,10 @@ pub(super) fn read(path: &Path, provider: &str, sealer: Option<&dyn Sealer>) -> 
         Ok(record) => return Ok(Found::plain(Loaded::Record(Box::new(record)))),
         Err(why) => why,
     };
-    let envelope = Envelope::read(&bytes).filter(|envelope| envelope.provider == provider);
-    let Some(envelope) = envelope.filter(|_| bytes.len() as u64 <= LONGEST_FILE) else {
-        return Ok(unreadable(why));
-    };
+    let is_ours = |read: &Envelope| read.provider == provider && bytes.len() as u64 <= LONGEST_FILE;
+    let Some(envelope) = Envelope::read(&bytes).filter(is_ours) else { return Ok(unreadable(why)) };
     let envelope = envelope.at(path);
-    let Some(plain) = open(&envelope, sealer)? else {
+    let Some(plain) = sealer.ok_or_else(|| no_sealer(&envelope.with))?.open(&envelope)? else {
         return Ok(unreadable("is damaged: the record's key does not decrypt the file".to_owned()));
     };
     Ok(match parse(&plain, provider) {
@@ -52,7 +48,7 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
         return Err("is larger than 16 MiB".to_owned());
     }
     let unreadable = match serde_json::from_slice::<Record>(bytes) {
-        Ok(record) if record.version() == FORMAT && record.provider() == provider => return Ok(record),
+        Ok(record) if record.version == FORMAT && record.provider == provider => return Ok(record),
         Ok(_) => None,
         Err(error) => Some(error),
     };

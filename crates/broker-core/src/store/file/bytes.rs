@@ -11,11 +11,19 @@ use crate::{Error, ErrorCode, Result};
 /// The size limit of an unencrypted record.
 pub(super) const LONGEST_RECORD: u64 = 16 * 1024 * 1024;
 
-/// The size limit of a file: base64 needs four bytes for three bytes of an encrypted record.
+/// The size limit of a file. An encrypted record is in base64, which needs four bytes for three.
 pub(super) const LONGEST_FILE: u64 = LONGEST_RECORD / 3 * 4 + 64 * 1024;
 
-/// Reads a file that this user owns, without following symbolic links. Of a too long file, returns one byte
-/// more than [`LONGEST_FILE`].
+/// Returns the names of the files in a folder, sorted.
+pub(super) fn file_names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// Reads a file that this user owns, without following symbolic links. Of a longer file than [`LONGEST_FILE`],
+/// returns one byte more than that limit.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match platform::open(path) {
         Ok(file) => file,
@@ -24,13 +32,12 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     };
     let meta = file.metadata().map_err(|error| cannot_read(path, error))?;
     if !meta.is_file() || !platform::is_own(&meta) {
-        let message =
-            format!("cannot read {}: not a regular file, or another user owns the file", path.display());
-        return Err(
-            Error::new(ErrorCode::StoreUnreadable, message).with_hint("move that file to another folder")
-        );
+        let path = path.display();
+        let message = format!("cannot read {path}: not a regular file, or another user owns the file");
+        let error = Error::new(ErrorCode::StoreUnreadable, message);
+        return Err(error.with_hint("move that file to another folder"));
     }
-    // A file of the expected size needs no reallocation, which would leave copies of secrets in memory.
+    // The buffer must not grow, because reallocation leaves copies of secrets in memory.
     let size = usize::try_from(meta.len().min(LONGEST_FILE)).unwrap_or(0) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size));
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(path, error))?;
@@ -41,12 +48,12 @@ pub(super) fn cannot_read(path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnreadable, "read", path, error)
 }
 
-/// Returns the error for a failed change. `what` is a verb: `cannot WHAT PATH: permission denied`.
+/// Returns the error for a failed change, such as `cannot WHAT PATH: permission denied`.
 pub(super) fn cannot_write(what: &str, path: &Path, error: std::io::Error) -> Error {
     cannot(ErrorCode::StoreUnwritable, what, path, error)
 }
 
-/// Returns the error for a lock file that cannot be opened. If the folder is not writable, names the folder.
+/// Returns the error for a lock file that cannot be opened. The message names the folder if the folder is not writable.
 pub(super) fn cannot_open_lock(path: &Path, error: std::io::Error) -> Error {
     match path.parent().filter(|_| error.kind() == IoErrorKind::PermissionDenied && !path.exists()) {
         Some(folder) => cannot_write("write to the folder", folder, error),

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bytes::read_bytes;
-use super::file::FileStore;
+use super::FileStore;
+use super::bytes::{file_names, read_bytes};
 use super::sealed::Envelope;
 use crate::backoff::Backoff;
 use crate::{Result, is_provider_name};
@@ -32,12 +32,10 @@ pub enum Migrated {
 }
 
 impl FileStore {
-    /// Returns the providers that have a record or a fallback record, configured or not.
+    /// Returns the names of all providers with a record or a fallback record, also of unconfigured providers.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let files = self.files().into_iter();
-        let mut names: Vec<_> =
-            files.filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect();
+        let mut names = self.with_suffix(".json");
         names.extend(self.layout.fallback.names());
         names.retain(|name| is_provider_name(name));
         names.sort();
@@ -47,13 +45,10 @@ impl FileStore {
 
     /// Returns the storage format of a provider's record without decryption; `None` if no record is stored.
     pub fn storage_format(&self, provider: &str) -> Result<Option<StorageFormat>> {
-        let fallback = self.layout.fallback.files(provider).collect::<Vec<_>>();
-        for path in fallback.iter().chain([&self.record_path(provider)]) {
-            if let Some(bytes) = read_bytes(path)? {
-                let envelope = Envelope::read(&bytes);
-                return Ok(Some(
-                    envelope.map_or(StorageFormat::Plain, |envelope| StorageFormat::Sealed(envelope.with)),
-                ));
+        for path in self.layout.fallback.files(provider).chain([self.record_path(provider)]) {
+            if let Some(bytes) = read_bytes(&path)? {
+                let sealed = Envelope::read(&bytes).map(|envelope| StorageFormat::Sealed(envelope.with));
+                return Ok(Some(sealed.unwrap_or(StorageFormat::Plain)));
             }
         }
         Ok(None)
@@ -83,11 +78,10 @@ impl FileStore {
 
     /// Locks all records and runs `work`. If another process has a lock, returns `None` without running `work`.
     pub fn while_idle<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
-        let locks = self.files().into_iter().filter_map(|name| name.strip_suffix(".lock").map(str::to_owned));
-        let mut all = Vec::new();
-        for provider in locks.filter(|name| is_provider_name(name)) {
+        let mut locks = Vec::new();
+        for provider in self.with_suffix(".lock").into_iter().filter(|name| is_provider_name(name)) {
             match self.lock(&provider)? {
-                Ok(locked) => all.push(locked),
+                Ok(locked) => locks.push(locked),
                 Err(_) => return Ok(None),
             }
         }
@@ -97,15 +91,13 @@ impl FileStore {
     /// Returns the paths of quarantined files that are not encrypted and may contain plain-text secrets.
     #[must_use]
     pub fn plain_quarantined(&self) -> Vec<PathBuf> {
-        let mut names: Vec<_> =
-            self.files().into_iter().filter(|name| name.contains(".json.aside-")).collect();
-        names.sort();
-        let paths = names.into_iter().map(|name| self.layout.folder.join(name));
+        let names = file_names(&self.layout.folder).into_iter().filter(|name| name.contains(".json.aside-"));
+        let paths = names.map(|name| self.layout.folder.join(name));
         paths.filter(|path| Envelope::of_file(path).is_none()).collect()
     }
 
-    fn files(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.layout.folder).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    fn with_suffix(&self, suffix: &str) -> Vec<String> {
+        let files = file_names(&self.layout.folder).into_iter();
+        files.filter_map(|name| name.strip_suffix(suffix).map(str::to_owned)).collect()
     }
 }

@@ -24,21 +24,16 @@ pub(super) fn lock(path: &Path) -> Result<Attempt> {
         Err(TryLockError::Error(error)) if platform::has_no_locks(&error) => return Ok(Attempt::Unsupported),
         Err(TryLockError::Error(error)) => return Err(cannot_write("lock", path, error)),
     }
-    // If a cleaner of /tmp removed the file before the lock was taken, the lock excludes no process.
+    // A cleaner of /tmp may have removed the file before the lock was taken. Other processes then lock a new file.
     if !Version::is_at(path, &lock) {
         return Ok(Attempt::Busy(None));
     }
     // The text only tells waiting processes who has the lock, so a failed write is ignored.
-    let _ = platform::note_in_lock(&lock, &this_process());
+    let _ = platform::note_in_lock(&lock, &format!("{} {}", std::process::id(), platform::host_name()));
     Ok(Attempt::Taken(lock))
 }
 
-fn this_process() -> String {
-    format!("{} {}", std::process::id(), platform::host_name())
-}
-
-/// Returns the process that has the lock: from the kernel or, for a process on another host, from the lock file's
-/// text.
+/// Returns the process that has the lock, from the kernel or, for a process on another host, from the file's text.
 fn holder(lock: &File) -> Option<String> {
     if let Some(process) = platform::lock_holder(lock) {
         return Some(format!("process {process}"));

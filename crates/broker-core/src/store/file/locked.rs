@@ -26,22 +26,10 @@ pub(super) struct LockedFile {
 
 impl LockedFile {
     pub(super) fn new(layout: StoreLayout, provider: &str, locks: Vec<File>) -> Self {
-        let file = AtomicFile::new(&layout.folder, provider, ".json", layout.filesystem().is_network);
-        let mut locked = Self {
-            _locks: locks,
-            layout,
-            file,
-            provider: provider.to_owned(),
-            unreadable: false,
-            sealed_with: None,
-        };
-        locked.sealed_with = locked.configured();
-        locked
-    }
-
-    /// Returns the configured encryption method; `None` for plain text.
-    fn configured(&self) -> Option<String> {
-        self.layout.sealer()?.configured().map(str::to_owned)
+        let is_network = layout.filesystem().is_network;
+        let file = AtomicFile::new(layout.record_path(provider), format!(".{provider}."), is_network);
+        let (provider, sealed_with) = (provider.to_owned(), layout.configured());
+        Self { _locks: locks, layout, file, provider, unreadable: false, sealed_with }
     }
 
     fn probe_seal(&self, with: Option<&str>) -> Result<()> {
@@ -63,7 +51,7 @@ impl LockedFile {
 
     /// Returns the encryption method for a save: the configured one for a new login, otherwise the record's.
     fn seal_for(&self, record: &Record) -> Option<String> {
-        if record.is_new_login() { self.configured() } else { self.sealed_with.clone() }
+        if record.new_login { self.layout.configured() } else { self.sealed_with.clone() }
     }
 
     pub(super) async fn migrate(&mut self) -> Result<Migrated> {
@@ -73,9 +61,9 @@ impl LockedFile {
             Loaded::Record(record) => (record, false),
             Loaded::FromFallback(record) => (record, true),
         };
-        let configured = self.configured();
+        let configured = self.layout.configured();
         if self.sealed_with == configured && !in_fallback {
-            // The fallback file may contain an older copy in the old storage format.
+            // The fallback file may have an older copy in another storage format.
             self.clear_fallback()?;
             return Ok(Migrated::Already);
         }
@@ -113,7 +101,7 @@ impl Locked for LockedFile {
             }
         };
         self.sealed_with = match &found.loaded {
-            Loaded::Nothing | Loaded::Unreadable(_) => self.configured(),
+            Loaded::Nothing | Loaded::Unreadable(_) => self.layout.configured(),
             Loaded::Record(_) | Loaded::FromFallback(_) => found.sealed_with,
         };
         Ok(found.loaded)
@@ -125,7 +113,7 @@ impl Locked for LockedFile {
     }
 
     async fn probe_login(&mut self) -> Result<()> {
-        self.probe_seal(self.configured().as_deref())?;
+        self.probe_seal(self.layout.configured().as_deref())?;
         self.file.probe(1)
     }
 
@@ -145,11 +133,10 @@ impl Locked for LockedFile {
     async fn save_to_fallback(&mut self, record: &Record) -> Result<String> {
         let bytes = self.bytes(record, self.seal_for(record).as_deref())?;
         let saved = self.layout.fallback.save(&self.provider, &bytes);
-        let path = saved.map_err(|error| {
+        saved.map(|path| path.display().to_string()).map_err(|error| {
             let message = format!("cannot write a fallback file: {error}");
             Error::new(ErrorCode::StoreUnwritable, message).with_source(error)
-        })?;
-        Ok(path.display().to_string())
+        })
     }
 
     async fn forget(&mut self) -> Result<Option<String>> {

@@ -1,4 +1,4 @@
-//! A store for providers whose grants are in a login file of the service's own tools. Another store has the records.
+//! Stores the grant of a provider in the login file of the service's own tools, and the other data in a record.
 
 use std::fs::File;
 use std::path::Path;
@@ -47,13 +47,13 @@ enum Found {
 }
 
 impl ExternalLoginStore {
-    pub(crate) fn new(
+    pub(crate) fn of(
         records: Arc<dyn Store>,
         provider: Arc<dyn Provider>,
         file: Arc<dyn LoginFile>,
         context: Context,
-    ) -> Self {
-        Self { records, join: Join { provider, file, context } }
+    ) -> Arc<dyn Store> {
+        Arc::new(Self { records, join: Join { provider, file, context } })
     }
 }
 
@@ -71,23 +71,21 @@ impl Store for ExternalLoginStore {
             busy @ Locking::Busy(_) => return Ok(busy),
         };
         let path = self.join.file.path();
-        // Brokers with different state folders may share the login file. Without the file's folder, there is no login
-        // to protect.
-        let lock = match path.parent().filter(|folder| folder.is_dir()) {
-            Some(folder) => match lock(&folder.join(LOCK)).map_err(hinted)? {
-                Attempt::Busy(holder) => return Ok(Locking::Busy(holder)),
-                Attempt::Taken(lock) => Some(lock),
-                Attempt::Unsupported => None,
-            },
-            None => None,
+        let folder = path.parent().unwrap_or(path);
+        // Brokers with different state folders may share the login file.
+        let attempt = folder.is_dir().then(|| lock(&folder.join(LOCK))).transpose().map_err(hinted)?;
+        let lock = match attempt {
+            Some(Attempt::Busy(holder)) => return Ok(Locking::Busy(holder)),
+            Some(Attempt::Taken(lock)) => Some(lock),
+            Some(Attempt::Unsupported) | None => None,
         };
-        let (join, provider) = (self.join.clone(), provider.to_owned());
+        let prefix = format!(".{}.", path.file_name().unwrap_or_default().display());
         Ok(Locking::Taken(Box::new(LockedExternalLogin {
             records,
             _lock: lock,
-            login_file: AtomicFile::of(path, Filesystem::of(path.parent().unwrap_or(path)).is_network),
-            join,
-            provider,
+            login_file: AtomicFile::new(path.to_owned(), prefix, Filesystem::of(folder).is_network),
+            join: self.join.clone(),
+            provider: provider.to_owned(),
             content: FileContent { found: Found::Nothing, bytes: None, version: None },
             known: None,
         })))
@@ -98,7 +96,7 @@ impl Store for ExternalLoginStore {
     }
 }
 
-/// The lock file beside the login file. Only brokers use this lock.
+/// The name of the lock file, which is in the login file's folder. Only brokers use this lock.
 const LOCK: &str = ".broker.lock";
 
 struct LockedExternalLogin {
@@ -136,16 +134,16 @@ impl Locked for LockedExternalLogin {
 
     async fn probe(&mut self, saves: usize) -> Result<()> {
         self.records.probe(saves).await?;
-        make_folder(self.join.file.path()).and_then(|()| self.login_file.probe(saves)).map_err(hinted)
+        self.probe_file(saves).map_err(hinted)
     }
 
     async fn probe_login(&mut self) -> Result<()> {
         self.records.probe_login().await?;
-        make_folder(self.join.file.path()).and_then(|()| self.login_file.probe(1)).map_err(hinted)
+        self.probe_file(1).map_err(hinted)
     }
 
     async fn save(&mut self, record: &Record) -> Result<Option<String>> {
-        // Between a response and its save, the login file is read again only if the file has changed.
+        // After a response, the login file is read again only if the file has changed.
         let version = Version::of(self.join.file.path());
         if version.is_none() || version != self.content.version {
             self.content = self.join.read_file();
@@ -154,12 +152,10 @@ impl Locked for LockedExternalLogin {
         if login.is_empty() {
             return self.records.save(&record.with_login_in_record()).await;
         }
-        if !record.is_new_login() {
+        if !record.new_login {
             if self.is_theirs() {
-                tracing::info!(
-                    "the service's own tools have changed the login file; the broker keeps that change"
-                );
-                return self.save_record(record, self.known.clone()).await;
+                tracing::info!("the service's own tools have changed the login file: the change stays");
+                return self.save_record(record).await;
             }
             // Only a usable login may replace a login file whose content is not a login of this issuer.
             let other = self.join.is_foreign(&self.content.found, record);
@@ -183,11 +179,9 @@ impl Locked for LockedExternalLogin {
         };
         match kept {
             Some(why) => {
-                let path = sanitize(&self.join.path());
-                self.join
-                    .context
-                    .prompt()
-                    .notify(&format!("{}: {path} {why}; the file was not changed", self.provider));
+                let (provider, path) = (&self.provider, sanitize(&self.join.path()));
+                let message = format!("{provider}: {path} {why}; the file was not changed");
+                self.join.context.prompt().notify(&message);
             }
             None => self.remove_login()?,
         }
@@ -196,10 +190,19 @@ impl Locked for LockedExternalLogin {
 }
 
 impl LockedExternalLogin {
+    /// Creates the login file's folder, and reserves disk space for this number of saves.
+    fn probe_file(&mut self, saves: usize) -> Result<()> {
+        if let Some(folder) = self.join.file.path().parent() {
+            platform::make_folder(folder)
+                .map_err(|error| cannot_write("create the folder", folder, error))?;
+        }
+        self.login_file.probe(saves)
+    }
+
     /// Whether another program has logged in or out since this process last used the login file.
     fn is_theirs(&self) -> bool {
         match (&self.known, grant(&self.content.found)) {
-            (known, Some(stored)) => !known.as_ref().is_some_and(|known| known.same_as(stored)),
+            (known, Some(stored)) => known.as_ref().is_none_or(|known| !known.same_as(stored)),
             (known, None) => {
                 known.is_some() && matches!(self.content.found, Found::Nothing) && self.join.folder_exists()
             }
@@ -208,39 +211,41 @@ impl LockedExternalLogin {
 
     /// Writes the login to the login file, then the remaining data to the record.
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
-        // Quarantines a login of another issuer, and a login that was in the file before the broker used the
-        // file.
-        let displaces = self.join.is_foreign(&self.content.found, record)
-            || (!record.is_external() && !record.is_new_login() && grant(&self.content.found).is_some())
-            || (record.is_new_login()
-                && matches!(&self.content.found, Found::Login(login) if login.of_another));
+        // Quarantines a login of another issuer, and a login that was in the file before the broker used the file.
+        let found = &self.content.found;
+        let displaces = self.join.is_foreign(found, record)
+            || if record.new_login {
+                matches!(found, Found::Login(login) if login.of_another)
+            } else {
+                !record.is_external() && grant(found).is_some()
+            };
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
-            // The login file cannot represent this login. A new login removes the previous one from the file.
-            if record.is_new_login() {
+            // The file's format cannot store the record's login. A new login removes the previous login from the file.
+            if record.new_login {
                 self.remove_login()?;
                 return self.records.save(&record.with_login_in_record()).await;
             }
-            return self.save_record(record, self.known.clone()).await;
+            return self.save_record(record).await;
         };
         let mut quarantined = None;
         if self.content.bytes.as_ref() != Some(&bytes) {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
-            // Without a version, the next save reads the file again, and then notices changes by other
-            // programs.
+            // Without a version, the next save reads the file again and notices changes by other programs.
             self.known.clone_from(&login.refresh_token);
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
-        Ok(quarantined.or(self.save_record(record, self.known.clone()).await?))
+        Ok(quarantined.or(self.save_record(record).await?))
     }
 
     /// Saves the record without the refresh token, which is in the login file.
-    async fn save_record(&mut self, record: &Record, grant: Option<Secret>) -> Result<Option<String>> {
-        self.records.save(&record.with_login_in_file(&self.join.path(), grant.as_ref())).await
+    async fn save_record(&mut self, record: &Record) -> Result<Option<String>> {
+        let record = record.with_login_in_file(&self.join.path(), self.known.as_ref());
+        self.records.save(&record).await
     }
 
-    /// Removes the login from the login file, unless the login is another issuer's.
+    /// Removes the login from the login file, unless the login may be another issuer's.
     fn remove_login(&mut self) -> Result<()> {
         let (Found::Login(login), Some(bytes)) = (&self.content.found, &self.content.bytes) else {
             return Ok(());
@@ -266,29 +271,25 @@ impl Join {
     }
 
     fn read_file(&self) -> FileContent {
-        // The version is read before the content: a write between the two reads then changes the version.
+        // The version is read before the content. If another program writes in between, the next save sees a change.
         let version = Version::of(self.file.path());
-        let (found, bytes) = match read_bytes(self.file.path()) {
-            Ok(None) => (Found::Nothing, None),
-            Ok(Some(bytes)) => {
-                let found = match self.file.read(&bytes) {
-                    Ok(login) if login.is_empty() => Found::Nothing,
-                    Ok(login) => Found::Login(login),
-                    Err(InvalidLoginFile::Torn) => {
-                        Found::Other { why: "is incomplete, or not a login file".to_owned(), torn: true }
-                    }
-                    Err(InvalidLoginFile::Other(why)) => Found::Other { why, torn: false },
-                };
-                (found, Some(bytes))
-            }
-            Err(error) => {
-                (Found::Other { why: format!("cannot be read: {}", error.message()), torn: false }, None)
-            }
+        let bytes = read_bytes(self.file.path());
+        let found = match &bytes {
+            Ok(None) => Found::Nothing,
+            Ok(Some(bytes)) => match self.file.read(bytes) {
+                Ok(login) if login.is_empty() => Found::Nothing,
+                Ok(login) => Found::Login(login),
+                Err(InvalidLoginFile::Torn) => {
+                    Found::Other { why: "is incomplete, or not a login file".to_owned(), torn: true }
+                }
+                Err(InvalidLoginFile::Other(why)) => Found::Other { why, torn: false },
+            },
+            Err(error) => Found::Other { why: format!("cannot be read: {}", error.message()), torn: false },
         };
-        FileContent { found, bytes, version }
+        FileContent { found, bytes: bytes.ok().flatten(), version }
     }
 
-    /// Whether the content may be something other than a login of this record's issuer.
+    /// Whether the login file may contain something other than a login of the record's issuer.
     fn is_foreign(&self, found: &Found, record: &Record) -> bool {
         match found {
             Found::Nothing => false,
@@ -333,12 +334,7 @@ fn grant(found: &Found) -> Option<&Secret> {
     }
 }
 
-fn make_folder(file: &Path) -> Result<()> {
-    let Some(folder) = file.parent() else { return Ok(()) };
-    platform::make_folder(folder).map_err(|error| cannot_write("create the folder", folder, error))
-}
-
-/// Replaces the hint to choose another state folder, because the login file is not in that folder.
+/// Replaces the hint to choose another state folder, because the login file is not in the state folder.
 fn hinted(error: Error) -> Error {
     error.with_hint(
         "to store this login separately from the service's own tools, set `share = false` for the provider",

@@ -1,25 +1,25 @@
 //! Replaces a file atomically, in disk space that was reserved earlier.
 
-use std::fs::DirEntry;
 use std::io::{ErrorKind as IoErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use super::bytes::{LONGEST_FILE, cannot_write};
-use super::read::SUFFIX;
+use super::bytes::{LONGEST_FILE, cannot_write, file_names};
 use crate::{Error, ErrorCode, Result, platform};
 
 /// The disk space to reserve for one save, in addition to the current file's size.
 const SPACE: usize = 64 * 1024;
 
-/// Older temporary files are left over from killed processes, because no save takes this long.
+/// The file name extension of temporary files.
+const SUFFIX: &str = ".tmp";
+
+/// Temporary files older than one hour are left over from killed processes.
 const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
 /// A file that is replaced atomically. The caller must have the file's lock.
 pub(super) struct AtomicFile {
-    folder: PathBuf,
     path: PathBuf,
     /// The name prefix of the temporary files.
     prefix: String,
@@ -30,23 +30,16 @@ pub(super) struct AtomicFile {
 }
 
 impl AtomicFile {
-    pub(super) fn new(folder: &Path, name: &str, suffix: &str, on_network: bool) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            path: folder.join(format!("{name}{suffix}")),
-            prefix: format!(".{name}."),
-            on_network,
-            reserved: Vec::new(),
-        }
-    }
-
-    pub(super) fn of(path: &Path, on_network: bool) -> Self {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self::new(path.parent().unwrap_or(Path::new("/")), &name, "", on_network)
+    pub(super) fn new(path: PathBuf, prefix: String, on_network: bool) -> Self {
+        Self { path, prefix, on_network, reserved: Vec::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
     }
 
     /// Reserves disk space for this number of saves.
@@ -55,8 +48,8 @@ impl AtomicFile {
             self.sweep();
         }
         while self.reserved.len() < saves {
-            let file =
-                self.reserve().map_err(|error| cannot_write("write to the folder", &self.folder, error))?;
+            let file = self.reserve();
+            let file = file.map_err(|error| cannot_write("write to the folder", self.folder(), error))?;
             self.reserved.push(file);
         }
         Ok(())
@@ -85,23 +78,14 @@ impl AtomicFile {
         }
     }
 
-    /// Renames the file to an unused name, because the next save would overwrite the content. Returns the new
-    /// path.
+    /// Renames the file to an unused name, because the next save would overwrite the content. Returns the new path.
     pub(super) fn quarantine(&self) -> Result<Option<String>> {
         let free = (1..=u32::MAX)
-            .map(|number| {
-                let mut name = self.path.clone().into_os_string();
-                name.push(format!(".aside-{number}"));
-                PathBuf::from(name)
-            })
+            .map(|number| self.path.with_added_extension(format!("aside-{number}")))
             // While this process has the lock, no other process creates a file with the unused name.
             .find(|path| path.symlink_metadata().is_err());
-        let quarantine = free.ok_or_else(|| {
-            Error::new(
-                ErrorCode::StoreUnwritable,
-                format!("cannot rename {}: no name is free", self.path.display()),
-            )
-        })?;
+        let no_name = || format!("cannot rename {}: no name is free", self.path.display());
+        let quarantine = free.ok_or_else(|| Error::new(ErrorCode::StoreUnwritable, no_name()))?;
         match std::fs::rename(&self.path, &quarantine) {
             // Another process may have removed the file.
             Err(error) if error.kind() == IoErrorKind::NotFound => Ok(None),
@@ -127,7 +111,7 @@ impl AtomicFile {
 
     fn reserve(&self) -> std::io::Result<NamedTempFile> {
         let size = std::fs::metadata(&self.path).map_or(0, |meta| meta.len().min(LONGEST_FILE));
-        let mut file = platform::temporary_file(&self.folder, &self.prefix, SUFFIX)?;
+        let mut file = platform::temporary_file(self.folder(), &self.prefix, SUFFIX)?;
         let size = usize::try_from(size).unwrap_or(0) + SPACE;
         file.write_all(&vec![0; size])?;
         // Some network file systems report a full disk or an exceeded quota only on sync.
@@ -135,26 +119,24 @@ impl AtomicFile {
         Ok(file)
     }
 
-    /// Removes temporary files of killed processes. Locks may not work across hosts, so on a network file system
-    /// recent files stay.
+    /// Removes temporary files of killed processes. On a network file system, recent files may belong to another host
+    /// and stay.
     fn sweep(&self) {
-        let is_old = |entry: &DirEntry| {
-            let modified = entry.metadata().and_then(|meta| meta.modified());
+        let is_old = |path: &Path| {
+            let modified = path.symlink_metadata().and_then(|meta| meta.modified());
             modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE))
         };
-        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let temporary = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
-            if temporary.is_some_and(|name| name.starts_with(&self.prefix))
-                && (!self.on_network || is_old(&entry))
-            {
-                let _ = std::fs::remove_file(entry.path());
+        for name in file_names(self.folder()) {
+            let path = self.folder().join(&name);
+            let is_temporary = name.strip_suffix(SUFFIX).is_some_and(|name| name.starts_with(&self.prefix));
+            if is_temporary && (!self.on_network || is_old(&path)) {
+                let _ = std::fs::remove_file(path);
             }
         }
     }
 
     fn sync_folder(&self) -> Result<()> {
-        platform::sync_folder(&self.folder)
-            .map_err(|error| cannot_write("sync the folder", &self.folder, error))
+        let folder = self.folder();
+        platform::sync_folder(folder).map_err(|error| cannot_write("sync the folder", folder, error))
     }
 }

@@ -1,11 +1,11 @@
-//! Fallback files on this host: for a record whose folder is not writable, and for a lock if the file system has no
-//! locks.
+//! Fallback files on this host: records whose folder is not writable, and locks whose file system supports no locks.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
+use super::bytes::file_names;
 use super::read::{Found, read};
 use super::sealed::{Envelope, Sealer};
 use crate::platform::{self, runtime_folders};
@@ -15,7 +15,7 @@ use crate::{Env, Loaded, Record, Result};
 pub(super) struct FallbackStore {
     folders: Vec<PathBuf>,
     store: PathBuf,
-    /// A hash of the store's folder, because several stores share the fallback folders.
+    /// A hash of the store's folder, which distinguishes the files of several stores.
     hash: OnceLock<String>,
 }
 
@@ -49,7 +49,7 @@ impl FallbackStore {
     ) -> Result<Option<(Box<Record>, Option<String>)>> {
         let mut newest: Option<(Box<Record>, Option<String>)> = None;
         for path in self.files(provider) {
-            // The read fails, because an encrypted record that cannot be opened now may be the newest.
+            // Fails if an encrypted record cannot be decrypted, because that record may be the newest.
             let found = match read(&path, provider, sealer) {
                 Err(error) if Envelope::of_file(&path).is_some() => return Err(error),
                 found => found,
@@ -65,23 +65,26 @@ impl FallbackStore {
 
     pub(super) fn names(&self) -> Vec<String> {
         let ending = self.name("", "json");
-        let folders = self.folders.iter().filter(|folder| is_private_folder(folder));
-        let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
-        let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let files = self.private_folders().flat_map(|folder| file_names(folder));
         files.filter_map(|name| name.strip_suffix(&ending).map(str::to_owned)).collect()
+    }
+
+    fn private_folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.folders.iter().filter(|folder| is_private_folder(folder))
     }
 
     /// Returns the possible paths of a provider's fallback record, only in private folders.
     pub(super) fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
-        let private = self.folders.iter().filter(|folder| is_private_folder(folder));
-        private.map(move |folder| folder.join(self.name(provider, "json")))
+        let name = self.name(provider, "json");
+        self.private_folders().map(move |folder| folder.join(&name))
     }
 
     pub(super) fn save(&self, provider: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
         let mut last_error = std::io::Error::other("no folder for fallback files is set");
         for folder in &self.folders {
-            match make(folder).and_then(|()| put(folder, &self.name(provider, "json"), bytes)) {
-                Ok(path) => return Ok(path),
+            let path = folder.join(self.name(provider, "json"));
+            match make(folder).and_then(|()| platform::write_private(&path, bytes)) {
+                Ok(()) => return Ok(path),
                 Err(error) => last_error = error,
             }
         }
@@ -98,20 +101,14 @@ impl FallbackStore {
         Ok(())
     }
 
-    /// Returns the path of the lock that all processes of this host share, whatever their environment.
-    /// [`FallbackStore::make_lock_folder`] creates the folder.
+    /// Returns the path of the lock that all processes of this host share, whatever their environment variables.
     pub(super) fn lock_path(&self, provider: &str) -> PathBuf {
         let [_, lasting] = runtime_folders();
         lasting.join(self.name(provider, "lock"))
     }
-
-    pub(super) fn make_lock_folder() -> std::io::Result<()> {
-        let [_, lasting] = runtime_folders();
-        make(&lasting)
-    }
 }
 
-/// Returns the same path for every spelling of a folder, even if the folder is unreachable now.
+/// Returns the same path for every spelling of a folder, even if the folder cannot be read now.
 fn canonical(folder: &Path) -> PathBuf {
     let plain: PathBuf =
         std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).components().collect();
@@ -123,9 +120,8 @@ fn canonical(folder: &Path) -> PathBuf {
     })
 }
 
-/// Creates a folder and checks that the folder is private, because other users may create folders in `/tmp`
-/// too.
-fn make(folder: &Path) -> std::io::Result<()> {
+/// Creates a folder and checks that the folder is private, because every user may create folders in `/tmp`.
+pub(super) fn make(folder: &Path) -> std::io::Result<()> {
     platform::make_folder(folder)?;
     if is_private_folder(folder) {
         return Ok(());
@@ -135,10 +131,4 @@ fn make(folder: &Path) -> std::io::Result<()> {
 
 fn is_private_folder(folder: &Path) -> bool {
     folder.symlink_metadata().is_ok_and(|meta| meta.is_dir() && platform::is_private(&meta))
-}
-
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<PathBuf> {
-    let path = folder.join(name);
-    platform::write_private(&path, bytes)?;
-    Ok(path)
 }

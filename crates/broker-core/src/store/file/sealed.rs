@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::bytes::read_bytes;
+use super::bytes::{file_names, read_bytes};
 use crate::{Error, ErrorCode, Result};
 
-/// The version number of encrypted record files. Versions without encryption then report that a newer version wrote
-/// the file.
+/// The version number of encrypted record files. Broker versions without encryption then report a newer format.
 pub(crate) const SEALED_FORMAT: u64 = 2;
 
 /// Encrypts and decrypts the records of a file store.
@@ -19,8 +18,8 @@ pub trait Sealer: Send + Sync + Debug {
     /// Returns the encryption method for new logins; `None` for plain text.
     fn configured(&self) -> Option<&str>;
 
-    /// Checks that a record can be encrypted with the method `with`, and that the key can be read again. The broker
-    /// calls this before every exchange and login, under the record's lock.
+    /// Checks, before every exchange and login, that a record can be encrypted with the method `with`, and that the
+    /// key can be read again.
     fn probe(&self, with: &str, provider: &str) -> Result<()>;
 
     /// Encrypts a record with the key from [`Sealer::probe`], because a save must not ask the user for a passphrase.
@@ -69,7 +68,7 @@ impl Envelope {
         }
     }
 
-    /// Returns the unencrypted fields as associated data: authenticating them prevents swapped files.
+    /// Returns the unencrypted fields as associated data, which the encryption authenticates to prevent swapped files.
     #[must_use]
     pub fn bound(&self) -> Vec<u8> {
         let kdf = self.kdf.as_ref().map(Value::to_string).unwrap_or_default();
@@ -96,36 +95,23 @@ impl Envelope {
         Ok(Zeroizing::new(bytes))
     }
 
-    /// Iterates over the encrypted records in a folder by file name, including quarantined ones. Reads each file when
-    /// needed.
+    /// Iterates over the encrypted records in a folder, including quarantined ones. Reads each file when needed.
     pub fn all_in(folder: &Path) -> impl Iterator<Item = Self> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-        names.retain(|name| {
+        let is_record = |name: &String| {
             Path::new(name).extension() == Some("json".as_ref()) || name.contains(".json.aside-")
-        });
-        names.sort();
-        names.into_iter().filter_map(|name| Self::of_file(&folder.join(name)))
-    }
-}
-
-/// Decrypts a record; `None` if the file is damaged.
-pub(super) fn open(envelope: &Envelope, sealer: Option<&dyn Sealer>) -> Result<Option<Zeroizing<Vec<u8>>>> {
-    match sealer {
-        Some(sealer) => sealer.open(envelope),
-        None => Err(no_sealer(&envelope.with)),
+        };
+        let names = file_names(folder).into_iter().filter(is_record);
+        names.filter_map(|name| Self::of_file(&folder.join(name)))
     }
 }
 
 /// Returns the error for an encrypted record in a program without encryption support.
 pub(super) fn no_sealer(with: &str) -> Error {
-    Error::new(
-        ErrorCode::StoreSealed,
-        format!(
-            "the record is sealed ({with}), and this program was built without support for sealed records"
-        ),
-    )
-    .with_hint("build the program with the feature `sealed` or `keyring`")
+    let message = format!(
+        "the record is sealed ({with}), and this program was built without support for sealed records"
+    );
+    Error::new(ErrorCode::StoreSealed, message)
+        .with_hint("build the program with the feature `sealed` or `keyring`")
 }
 
 pub(super) fn not_json(error: serde_json::Error) -> Error {

@@ -34,17 +34,18 @@ impl StoreLayout {
         self.sealer.as_deref()
     }
 
-    /// Returns the stored record, or the fallback record if that is newer.
+    /// Returns the configured encryption method; `None` for plain text.
+    pub(super) fn configured(&self) -> Option<String> {
+        self.sealer()?.configured().map(str::to_owned)
+    }
+
+    /// Returns the newer of the stored record and the fallback record.
     pub(super) fn newest(&self, provider: &str) -> Result<Found> {
         let own = read(&self.record_path(provider), provider, self.sealer());
-        match (own, self.fallback.read(provider, self.sealer())?) {
-            (own, None) => own,
-            (Ok(Found { loaded: Loaded::Record(own), sealed_with }), Some((other, _)))
-                if own.age() > other.age() =>
-            {
-                Ok(Found { loaded: Loaded::Record(own), sealed_with })
-            }
-            (_, Some((other, sealed_with))) => Ok(Found { loaded: Loaded::FromFallback(other), sealed_with }),
+        let Some((other, sealed_with)) = self.fallback.read(provider, self.sealer())? else { return own };
+        match own {
+            Ok(Found { loaded: Loaded::Record(ref record), .. }) if record.age() > other.age() => own,
+            _ => Ok(Found { loaded: Loaded::FromFallback(other), sealed_with }),
         }
     }
 }
