@@ -12,19 +12,21 @@ use zeroize::Zeroizing;
 
 use crate::program::Program;
 
-/// The limits of one line and of all output of a plugin.
+/// The limits of one line and of all output of a plugin, in bytes.
 const MAX_LINE: usize = 1 << 20;
 const MAX_OUTPUT: usize = 4 << 20;
 
-/// The limit of stored stderr. Further output is read and discarded, so that the plugin does not block.
+/// The limit of stored stderr. Further output is discarded.
 const MAX_STDERR: usize = 64 * 1024;
 
-/// How long a plugin may take to exit after its last response, and then after SIGTERM.
+/// How long a plugin may take to exit after its last response.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a plugin may take to exit after SIGTERM.
 const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long to read remaining output after the plugin has exited.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long to read remaining output after a plugin or another program has exited.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long to read remaining output of a killed plugin, whose result is not saved yet.
 const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
@@ -42,14 +44,7 @@ pub(crate) enum Shutdown {
     Wait,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReadError {
-    /// The process has exited or closed stdout.
-    Ended,
-    TooLong,
-}
-
-/// A running plugin in its own process group: Ctrl-C does not reach the plugin, and its child processes end with it.
+/// A running plugin. The plugin's process group is not the broker's, so Ctrl-C reaches only the broker.
 pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -105,28 +100,27 @@ impl Process {
         }
     }
 
-    /// Reads the next line. This function is cancel safe.
-    pub(crate) async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    /// Reads the next line. This function is cancel safe. The error says what is wrong with the output.
+    pub(crate) async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, &'static str> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let rest = Zeroizing::new(self.buffer.split_off(end + 1));
                 return Ok(std::mem::replace(&mut self.buffer, rest));
             }
             if self.buffer.len() > MAX_LINE || self.bytes_read > MAX_OUTPUT {
-                return Err(ReadError::TooLong);
+                return Err("the output exceeds 1 MiB in a line or 4 MiB in total");
             }
             if self.stdout_closed {
                 // The last line may lack the line end.
-                return match std::mem::take(&mut self.buffer) {
-                    line if line.trim_ascii().is_empty() => Err(ReadError::Ended),
-                    line => Ok(line),
-                };
+                let line = std::mem::take(&mut self.buffer);
+                let ended = "the process exited or closed stdout without a response";
+                return if line.trim_ascii().is_empty() { Err(ended) } else { Ok(line) };
             }
             self.fill().await;
         }
     }
 
-    /// Whether the plugin sent output that was not requested.
+    /// Whether the plugin sent output that the broker did not request.
     pub(crate) fn has_unread_output(&self) -> bool {
         !self.buffer.trim_ascii().is_empty()
     }
@@ -135,13 +129,12 @@ impl Process {
         let mut chunk = Zeroizing::new(vec![0; 16 * 1024]);
         let read = tokio::select! {
             biased;
-            read = self.stdout.read(&mut chunk) => Some(read),
-            () = ended(&self.child) => None,
-        };
-        // A child process of the plugin may keep the pipe open.
-        let read = match read {
-            Some(read) => read,
-            None => tokio::time::timeout(DRAIN_TIMEOUT, self.stdout.read(&mut chunk)).await.unwrap_or(Ok(0)),
+            read = self.stdout.read(&mut chunk) => read,
+            () = ended(&self.child) => {
+                // A child process of the plugin may keep the pipe open.
+                let rest = self.stdout.read(&mut chunk);
+                tokio::time::timeout(DRAIN_TIMEOUT, rest).await.unwrap_or(Ok(0))
+            }
         };
         match read {
             Ok(0) | Err(_) => self.stdout_closed = true,
@@ -174,7 +167,7 @@ impl Process {
         let drain = if shutdown == Shutdown::Kill { KILL_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         let status = tokio::time::timeout(drain, self.child.wait()).await;
         let status = status.ok().and_then(std::io::Result::ok).filter(|_| exited);
-        // A child process that has left the group may keep the pipe open.
+        // A child process that has left the process group may keep stderr open.
         if tokio::time::timeout(drain, &mut self.stderr_task).await.is_err() {
             self.stderr_task.abort();
         }

@@ -30,8 +30,7 @@ pub(crate) struct Request<'a> {
     secrets: Option<BTreeMap<&'a str, &'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<RecordView<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "request")]
+    #[serde(rename = "request", skip_serializing_if = "Option::is_none")]
     requested: Option<RequestedToken<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     login: Option<LoginMethod<'a>>,
@@ -99,7 +98,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record, and the metadata at `key`. Omits a `sent_at` that the current operation has set.
+    /// Adds the record, with the metadata at `key`. Omits `sent_at` if the current operation set that time.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),
@@ -150,16 +149,11 @@ fn method(login: &Login) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-pub(crate) struct Answer<'a> {
-    pub(crate) answer: &'a str,
-}
-
 /// Serializes a message as one line of JSON.
 pub(crate) fn line(message: &impl Serialize) -> Zeroizing<Vec<u8>> {
     // A reallocation would leave copies of secrets in memory.
     let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    // Serialization cannot fail, because all map keys are text.
+    // The serialization cannot fail, because all map keys are text.
     let _ = serde_json::to_writer(&mut *line, message);
     line.push(b'\n');
     line
@@ -176,7 +170,7 @@ pub(crate) enum Message<T> {
     Tell(Tell),
 }
 
-/// A plugin's message as JSON: an object with exactly one of these fields.
+/// A plugin's message: a JSON object with exactly one of these fields.
 #[derive(Deserialize)]
 struct RawMessage<T> {
     ok: Option<T>,
