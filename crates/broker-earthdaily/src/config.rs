@@ -41,7 +41,7 @@ pub(crate) struct Account {
     pub(crate) secret: Option<SecretSource>,
     pub(crate) client_auth: Authentication,
     pub(crate) api: ServiceUrl,
-    /// Where the settings come from, for messages.
+    /// Where the secret comes from, for messages.
     pub(crate) sources: Vec<String>,
 }
 
@@ -60,15 +60,15 @@ impl Config {
         let set = match &self.client_secret {
             Some(source) if in_env(source) => Credentials::in_environment(env),
             Some(_) => None,
-            None => sources::find(env).map_err(source_error)?,
+            None => sources::find(env).map_err(|message| SettingsError::new("", message))?,
         };
         let url = |own: Option<ServiceUrl>, variable, of: fn(&Credentials) -> Option<&String>| {
             let found = set.as_ref().and_then(|set| Some((of(set)?, &set.place)));
             match found.filter(|_| has_file || own.is_none()) {
                 Some((text, place)) => ServiceUrl::parse(text).map(Some).map_err(|why| {
-                    source_error(format!(
-                        "invalid {variable}, which belongs to the secret from {place}: {why}"
-                    ))
+                    let message =
+                        format!("invalid {variable}, which belongs to the secret from {place}: {why}");
+                    SettingsError::new("", message)
                 }),
                 None => Ok(own),
             }
@@ -93,14 +93,8 @@ impl Config {
     }
 }
 
-/// Creates an error in the settings of EarthDaily's own tools.
-fn source_error(message: String) -> SettingsError {
-    SettingsError::new("", message)
-}
-
-/// Returns the root URL of the host. Clients before version 1.0 set the URL of the STAC root instead.
+/// Returns the root URL of the host. EarthDaily's clients before version 1.0 set the URL of the STAC root.
 fn host_root(url: &ServiceUrl) -> Result<ServiceUrl, SettingsError> {
-    let root = url.as_str().split("/platform/v1").next().unwrap_or_default();
-    let root = root.split('?').next().unwrap_or_default();
-    ServiceUrl::parse(root).map_err(|message| SettingsError::new("api_url", message))
+    let root = url.as_str().split("/platform/v1").next().and_then(|root| root.split('?').next());
+    ServiceUrl::parse(root.unwrap_or_default()).map_err(|message| SettingsError::new("api_url", message))
 }

@@ -31,8 +31,8 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
     Ok(requested.max(minimum))
 }
 
-/// Requests the cookie. If the service refuses the access token, drops that token so that the next exchange gets
-/// another.
+/// Requests the cookie. If the service refuses the access token, drops that token, and the next exchange gets a new
+/// one.
 pub(crate) async fn request_cookie(
     context: &Context,
     api: &ServiceUrl,
@@ -87,8 +87,8 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Re
     });
     let now = response.date().unwrap_or(response.sent_at);
     let lifetime = cookie.max_age.or_else(|| cookie.expires.map(|at| at - now)).unwrap_or(requested);
-    Ok(Token::from_response(response, Secret::new(object.to_string()), Some(lifetime), requested)
-        .with_type(Derived::COOKIE))
+    let secret = Secret::new(object.to_string());
+    Ok(Token::from_response(response, secret, Some(lifetime), requested).with_type(Derived::COOKIE))
 }
 
 #[derive(Default)]
@@ -104,7 +104,7 @@ struct Cookie<'a> {
 }
 
 impl<'a> Cookie<'a> {
-    /// Parses a `Set-Cookie` header. Returns `None` if a cookie file cannot contain the cookie.
+    /// Parses a `Set-Cookie` header. Returns `None` if the cookie is not valid in a cookie file.
     fn read(line: &'a str) -> Option<Self> {
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next()?.split_once('=')?;
@@ -132,8 +132,8 @@ impl<'a> Cookie<'a> {
         Some(cookie)
     }
 
-    /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if `host` must
-    /// not set the domain.
+    /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if the host must not
+    /// set a cookie for the domain.
     fn domain_for(&self, host: &str) -> Option<String> {
         let Some(own) = self.domain.map(str::to_ascii_lowercase) else { return Some(host.to_owned()) };
         if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
@@ -146,7 +146,7 @@ impl<'a> Cookie<'a> {
 
 /// Parses `Wed, 21 Oct 2026 07:28:00 GMT`, or the older format with dashes.
 fn date(text: &str) -> Option<DateTime<Utc>> {
-    // A valid date has 29 characters. A longer year would exceed the calendar.
+    // A valid date has 29 characters. In a longer text, the year exceeds chrono's calendar.
     let text = Some(text.replace('-', " ")).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(&text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -181,10 +181,9 @@ mod tests {
         for line in ["", "a", "=b", "a=", "a=b\tc", "a b=c", "a=\u{e9}", "a=b c"] {
             assert!(Cookie::read(line).is_none(), "{line:?}");
         }
-        let path = |line| Cookie::read(line).and_then(|cookie| cookie.path);
-        assert_eq!(
-            (path("a=b; Path=/x"), path("a=b; Path=x"), path("a=b; Path=/x\ty")),
-            (Some("/x"), None, None)
-        );
+        for (path, expected) in [("/x", Some("/x")), ("x", None), ("/x\ty", None)] {
+            let line = format!("a=b; Path={path}");
+            assert_eq!(Cookie::read(&line).and_then(|cookie| cookie.path), expected, "{path:?}");
+        }
     }
 }

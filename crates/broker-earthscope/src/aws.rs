@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::EarthScope;
 
-/// How long before expiry stored keys are no longer used.
+/// The broker does not use stored AWS keys that expire within this time.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 const ROLES: &str = "name a role of EarthScope: s3-miniseed, s3-miniseed-v2 or s3-dropoff";
@@ -31,7 +31,7 @@ pub(crate) fn check(request: &TokenRequest) -> Result<()> {
     Ok(())
 }
 
-/// Returns the requested AWS keys and the access token for the request, if the record has one.
+/// Returns the requested AWS keys and the access token to request them with, if the record has an access token.
 pub(crate) fn derives_with<'a>(
     record: &'a Record,
     request: &'a TokenRequest,
@@ -63,7 +63,7 @@ impl EarthScope {
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // EarthScope refused the access token. Unless that token is new, the broker drops it and repeats the exchange.
+            // EarthScope refused the access token. The broker drops an old access token and repeats the exchange.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {
@@ -74,11 +74,10 @@ impl EarthScope {
                 return Err(problem.error(&what));
             }
         };
-        let keys = keys(&object).ok_or_else(|| {
-            Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"))
-        })?;
+        let no_keys = || Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"));
+        let keys = keys(&object).ok_or_else(no_keys)?;
         let expiration = object.get("expiration").and_then(Value::as_str);
-        // The service computes the expiration by its own clock, which may differ from the local one.
+        // The service computes the expiration by the service's clock, which may differ from the local clock.
         let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
         let left = expiration.and_then(time).map(|at| at - date.unwrap_or(response.sent_at));
         let token = Token::from_response(&response, keys, left, DEFAULT_LIFETIME)
