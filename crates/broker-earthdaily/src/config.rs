@@ -8,7 +8,7 @@ use crate::sources::{self, Credentials};
 /// The token URL for API tokens (the service's default since 2025-03-10).
 const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authentication/api_tokens/exchange";
 
-/// The client ID for API tokens, which are sent as the client secret.
+/// The client ID for an API token, which the broker sends as the client secret.
 const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
 const API_URL: &str = "https://api.earthdaily.com";
@@ -46,15 +46,14 @@ pub(crate) struct Account {
 }
 
 impl Config {
-    /// Merges the settings. A file of environment variables named for this call wins, then configuration keys, then
-    /// other sources.
+    /// Merges the settings. A `.env` file wins, then configuration keys, then other sources.
     pub(crate) fn account(mut self, env: &dyn Env) -> Result<Account, SettingsError> {
         let has_file = env.file_of(sources::SECRET).is_some();
         let in_env =
             |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
         let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if has_file && configured {
-            // Configured URLs must not receive the secret of the file.
+            // Configured URLs must not receive the secret of the `.env` file.
             self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {

@@ -31,8 +31,7 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
     Ok(requested.max(minimum))
 }
 
-/// Requests the cookie. If the service refuses the access token, drops that token, and the next exchange gets a new
-/// one.
+/// Requests the cookie. If the service refuses the access token, drops that token from the record.
 pub(crate) async fn request_cookie(
     context: &Context,
     api: &ServiceUrl,
@@ -132,8 +131,8 @@ impl<'a> Cookie<'a> {
         Some(cookie)
     }
 
-    /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if the host must not
-    /// set a cookie for the domain.
+    /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if the host must
+    /// not set a cookie for the domain.
     fn domain_for(&self, host: &str) -> Option<String> {
         let Some(own) = self.domain.map(str::to_ascii_lowercase) else { return Some(host.to_owned()) };
         if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
@@ -162,18 +161,20 @@ mod tests {
             Cookie::read(&line).and_then(|cookie| cookie.domain_for(host))
         };
         let host = "api.earthdaily.com";
-        for (attribute, expected) in [
-            ("Domain=.earthdaily.com", Some(".earthdaily.com")),
-            ("domain=API.EarthDaily.com", Some(".api.earthdaily.com")),
-            ("Secure", Some(host)),
-            ("Domain=", Some(host)),
-            ("Domain=.com", None),
-            ("Domain=daily.com", None),
-            ("Domain=x.api.earthdaily.com", None),
+        for (host, attribute, expected) in [
+            (host, "Domain=.earthdaily.com", Some(".earthdaily.com")),
+            (host, "domain=API.EarthDaily.com", Some(".api.earthdaily.com")),
+            (host, "Secure", Some(host)),
+            (host, "Domain=", Some(host)),
+            (host, "Domain=.com", None),
+            (host, "Domain=daily.com", None),
+            (host, "Domain=x.api.earthdaily.com", None),
+            ("[::1]", "Domain=[::1]", Some("[::1]")),
+            ("127.0.0.1", "Domain=1", None),
+            ("127.0.0.1", "Domain=.0.1", None),
         ] {
             assert_eq!(domain(attribute, host).as_deref(), expected, "{attribute}");
         }
-        assert_eq!(domain("Domain=[::1]", "[::1]").as_deref(), Some("[::1]"));
     }
 
     #[test]

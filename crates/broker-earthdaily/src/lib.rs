@@ -88,7 +88,7 @@ impl Provider for EarthDaily {
         true
     }
 
-    /// Requests the cookie with the stored access token. Without an access token, requests that token first.
+    /// Requests the cookie with the stored access token. Without a stored access token, requests an access token.
     async fn exchange(
         &self,
         context: &Context,
@@ -105,7 +105,7 @@ impl Provider for EarthDaily {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
-            // A login checks the client secret by a request for a token.
+            // The login requests a token, which proves that the client secret is valid.
             Login::Usual => self.request_token(context, &ScopeKey::default()).await,
             _ => Err(Error::new(
                 ErrorCode::LoginUnsupported,

@@ -1,5 +1,5 @@
-//! The credentials of EarthDaily's own tools. The broker sends a secret only to URLs of the same source. The writer of
-//! another source cannot redirect the secret.
+//! The credentials of EarthDaily's own tools. The broker sends a secret only to URLs of the same source, because the
+//! writer of another source could redirect the secret.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -1,10 +1,10 @@
 //! AWS keys for EarthScope's data on S3: `GET beta/user/credentials/aws/ROLE` with the access token.
 
 use broker_core::{
-    Context, Derived, Error, ErrorCode, HttpRequest, Method, Problem, Record, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
+    Context, Derived, Error, ErrorCode, ExpiresAs, HttpRequest, Method, Problem, Record, RecordUpdate,
+    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
 };
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::EarthScope;
@@ -41,7 +41,7 @@ pub(crate) fn derives_with<'a>(
 }
 
 impl EarthScope {
-    /// Requests AWS keys. Failed requests can be repeated, because unused keys simply expire.
+    /// Requests AWS keys. The broker may repeat a failed request, because unused keys expire.
     pub(crate) async fn derive(
         &self,
         context: &Context,
@@ -76,10 +76,11 @@ impl EarthScope {
         };
         let no_keys = || Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"));
         let keys = keys(&object).ok_or_else(no_keys)?;
-        let expiration = object.get("expiration").and_then(Value::as_str);
         // The service computes the expiration by the service's clock, which may differ from the local clock.
         let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
-        let left = expiration.and_then(time).map(|at| at - date.unwrap_or(response.sent_at));
+        let expiration = object.get("expiration");
+        let expiration = expiration.and_then(|at| ExpiresAs::Rfc3339.read(at, response.sent_at));
+        let left = expiration.map(|at| at - date.unwrap_or(response.sent_at));
         let token = Token::from_response(&response, keys, left, DEFAULT_LIFETIME)
             .with_type(Derived::AWS)
             .with_margin(MARGIN);
@@ -96,10 +97,4 @@ fn keys(object: &Map<String, Value>) -> Option<Secret> {
         "SessionToken": text("aws_session_token")?,
     });
     Some(Secret::new(keys.to_string()))
-}
-
-/// Parses an ISO 8601 time. A time without a zone is in UTC.
-fn time(text: &str) -> Option<DateTime<Utc>> {
-    let with_zone = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    with_zone.ok().or_else(|| text.parse::<NaiveDateTime>().ok().map(|time| time.and_utc()))
 }

@@ -143,19 +143,19 @@ impl Provider for EarthScope {
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
+        let unsupported = |message: &str| Error::new(ErrorCode::LoginUnsupported, message);
         match (login, &self.client_secret) {
-            // An issued token proves that the client secret is valid.
+            // The login requests a token, which proves that the client secret is valid.
             (Login::Usual, Some(secret)) => {
                 self.client_credentials(context, secret, &ScopeKey::default()).await
             }
             (Login::Usual, None) => self.log_in(context).await,
-            (Login::RefreshToken(_), Some(_)) => Err(Error::new(
-                ErrorCode::LoginUnsupported,
-                "this provider uses `client_secret`, not a refresh token",
-            )
-            .with_hint("for a user's login, add another provider with `kind = \"earthscope\"`")),
+            (Login::RefreshToken(_), Some(_)) => {
+                Err(unsupported("this provider uses `client_secret`, not a refresh token")
+                    .with_hint("for a user's login, add another provider with `kind = \"earthscope\"`"))
+            }
             (Login::RefreshToken(token), None) => self.begin_with(context, token).await,
-            _ => Err(Error::new(ErrorCode::LoginUnsupported, "EarthScope does not support password login")
+            _ => Err(unsupported("EarthScope does not support password login")
                 .with_hint(Hint::LeaveOut(RequestPart::Password))),
         }
     }
@@ -184,12 +184,8 @@ impl EarthScope {
         self.settings_logins.iter().find(|login| refused.is_none_or(|refused| differs(login, refused)))
     }
 
-    fn endpoint<'a>(&'a self, client: ClientAuth<'a>) -> TokenEndpoint<'a> {
-        TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFETIME)
-    }
-
     fn public_client(&self) -> TokenEndpoint<'_> {
-        self.endpoint(ClientAuth::Public(&self.client_id))
+        TokenEndpoint::new(&self.token_url, ClientAuth::Public(&self.client_id), DEFAULT_LIFETIME)
     }
 
     /// Requests a token by client credentials. The request contains `audience`, but no `scope`.
@@ -200,7 +196,8 @@ impl EarthScope {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let secret = secret.resolve(context, "client_secret").await?;
-        let endpoint = self.endpoint(ClientAuth::Body(&self.client_id, &secret));
+        let client = ClientAuth::Body(&self.client_id, &secret);
+        let endpoint = TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFETIME);
         let response = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
         Ok(response.into_update(scopes))
     }

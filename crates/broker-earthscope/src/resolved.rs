@@ -15,7 +15,7 @@ const API_URL: &str = "https://api.earthscope.org";
 /// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
 
-/// The flow name in the issuer of a login by device code.
+/// The name of the device flow in [`Issuer`].
 const DEVICE_CODE: &str = "device_code";
 
 pub(crate) struct ResolvedSettings {
@@ -64,7 +64,7 @@ impl ResolvedSettings {
         Ok(resolved)
     }
 
-    /// Finds the client secret or login. The provider's own setting wins, then any client secret, then any login.
+    /// Finds the client secret or login: first the provider's setting, then any client secret, then any login.
     fn find_secret(&mut self) {
         if self.client_secret.is_some() {
             self.layers.clear();
@@ -80,7 +80,7 @@ impl ResolvedSettings {
         }
     }
 
-    /// Returns a setting from the first layer that contains the setting and is not ignored.
+    /// Returns a setting from the layer of the secret or login, or else from the first layer with the setting.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
         let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
         self.layers.iter().enumerate().filter_map(used).find_map(read)
@@ -93,7 +93,7 @@ impl ResolvedSettings {
 
     fn url(&self, own: Option<&ServiceUrl>, key: &str, usual: &str) -> Result<ServiceUrl, SettingsError> {
         let found = self.setting(|layer| {
-            let text = if key == "api_url" { layer.api_url() } else { layer.text(key) };
+            let text = if key == "api_url" { layer.api_url.as_deref() } else { layer.text(key) };
             Some((layer.origin.clone(), text?.to_owned()))
         });
         match (own, found) {

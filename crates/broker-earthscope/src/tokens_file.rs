@@ -12,7 +12,7 @@ use serde::Serializer;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// Decodes JWT payloads as the SDK does: with the standard alphabet, although JWTs use the URL-safe one.
+/// Decodes JWT payloads as the SDK does: with the standard base64 alphabet instead of the URL-safe alphabet.
 const SDK_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -26,9 +26,9 @@ const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
 /// The issuer that the access token in the login file names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileIssuer {
-    /// The issuer that the provider is configured for.
+    /// The issuer in the provider's settings.
     Configured,
-    /// Another issuer. The provider is configured for a test server on this machine.
+    /// Another issuer, while the provider's settings name a test server on this machine.
     Other,
     /// The access token names no issuer.
     Unknown,
@@ -37,7 +37,7 @@ enum FileIssuer {
 /// The login file of one EarthScope profile, shared with EarthScope's SDK and `es`.
 pub(crate) struct TokensFile {
     pub(crate) path: PathBuf,
-    /// The issuer that the provider is configured for.
+    /// The issuer in the provider's settings.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
     /// Whether the user chose the domain. A domain from the environment gets no login of an unknown issuer.
@@ -128,25 +128,16 @@ fn sdk_reads(token: &Secret) -> bool {
     let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };
     let Ok(bytes) = SDK_BASE64.decode(payload) else { return false };
     let Ok(claims) = serde_json::from_slice::<Map<String, Value>>(&bytes) else { return false };
-    let is_text = |name: &str| claims.get(name).is_some_and(Value::is_string);
-    let is_time = |name: &str| claims.get(name).is_some_and(Value::is_number);
-    let audience = match claims.get("aud") {
-        Some(Value::String(_)) => true,
-        Some(Value::Array(all)) => all.iter().all(Value::is_string),
-        _ => false,
-    };
-    let optional = |name: &str, null: bool| {
-        claims.get(name).is_none_or(|value| value.is_string() || (null && value.is_null()))
-    };
-    audience
-        && is_text("iss")
-        && is_text("sub")
-        && (is_text("client_id") || is_text("azp"))
-        && is_time("iat")
-        && is_time("exp")
-        && optional("scope", false)
-        && optional("gty", true)
-        && optional("jti", true)
+    let is_text = |name: &&str| claims.get(*name).is_some_and(Value::is_string);
+    let is_time = |name: &&str| claims.get(*name).is_some_and(Value::is_number);
+    let is_list = |list: &Vec<Value>| list.iter().all(Value::is_string);
+    let is_absent_or_null = |name: &&str| claims.get(*name).is_none_or(Value::is_null);
+    (is_text(&"aud") || claims.get("aud").and_then(Value::as_array).is_some_and(is_list))
+        && ["iss", "sub"].iter().all(is_text)
+        && ["client_id", "azp"].iter().any(is_text)
+        && ["iat", "exp"].iter().all(is_time)
+        && claims.get("scope").is_none_or(Value::is_string)
+        && ["gty", "jti"].iter().all(|name| is_text(name) || is_absent_or_null(name))
 }
 
 /// Returns the entries of the login file that are not part of the login. The broker keeps these entries.

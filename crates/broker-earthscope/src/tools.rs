@@ -13,7 +13,7 @@ pub(crate) struct Layer {
     /// The name of the source, for messages.
     pub(crate) origin: String,
     oauth2: Map<String, Value>,
-    resources: Map<String, Value>,
+    pub(crate) api_url: Option<String>,
     /// Whether a login in this source overrides the login in `tokens.json`.
     pub(crate) first: bool,
     /// Whether the source is a file in `~/.earthscope`, which belongs to the user.
@@ -24,10 +24,6 @@ impl Layer {
     /// Returns a text that is not empty from the table `oauth2`.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         text(&self.oauth2, key)
-    }
-
-    pub(crate) fn api_url(&self) -> Option<&str> {
-        text(&self.resources, "api_url")
     }
 
     /// Returns the scope, which may be a text or a list.
@@ -50,8 +46,9 @@ impl Layer {
     }
 
     fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Self {
-        let table = |key: &str| tree.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
-        Self { origin, oauth2: table("oauth2"), resources: table("resources"), first, in_home: false }
+        let table = |key: &str| tree.get(key).and_then(Value::as_object);
+        let api_url = table("resources").and_then(|table| text(table, "api_url")).map(str::to_owned);
+        Self { origin, oauth2: table("oauth2").cloned().unwrap_or_default(), api_url, first, in_home: false }
     }
 }
 
@@ -103,7 +100,7 @@ pub(crate) struct Tools<'a> {
     /// The folder `~/.earthscope`.
     pub(crate) home: Option<PathBuf>,
     pub(crate) profile: String,
-    /// Whether to also read the environment, and the files of no EarthScope profile.
+    /// Whether to read the environment and old files too, not only the files of the EarthScope profile.
     pub(crate) all: bool,
 }
 
@@ -189,7 +186,7 @@ impl Tools<'_> {
         let path = path.join("sso_tokens.json");
         let oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
         let origin = path.display().to_string();
-        Some(Layer { origin, oauth2, resources: Map::new(), first: false, in_home: false })
+        Some(Layer { origin, oauth2, api_url: None, first: false, in_home: false })
     }
 
     fn bootstrap(&self) -> Option<Layer> {

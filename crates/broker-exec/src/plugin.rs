@@ -40,7 +40,7 @@ impl Plugin {
         });
         let program = Program::new(config.command.0, variables.collect())?;
         let secrets: Vec<_> = config.secrets.into_iter().collect();
-        // `None` if one of the secrets cannot be read now.
+        // `None` if the broker cannot read one of the secrets.
         let fingerprints: Option<Vec<_>> = secrets
             .iter()
             .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)))
@@ -75,7 +75,7 @@ impl Plugin {
         Request::new(action, &self.name, now, &self.settings)
     }
 
-    /// Starts the plugin and requests its description. Secrets are sent only after the check of the plugin's issuer.
+    /// Starts the plugin and checks the plugin's description. The broker sends secrets only after this check.
     async fn begin<'a>(
         &'a self,
         context: &'a Context,
@@ -116,7 +116,7 @@ impl Plugin {
         Ok(description)
     }
 
-    /// Converts a response to a record update. A new grant is saved even if the response is malformed.
+    /// Converts a plugin's response to a record update. Salvages a new grant from a malformed response.
     fn update(
         &self,
         session: &mut Session<'_>,
@@ -160,17 +160,16 @@ impl Plugin {
         requested: &ScopeKey,
         sent_at: DateTime<Utc>,
     ) -> RecordUpdate {
-        let mut update =
-            if response.grant_refused { RecordUpdate::grant_refused() } else { RecordUpdate::default() };
-        if let Some(grant) = response.grant {
-            update = update.and_grant(grant, sent_at);
-        }
+        let mut update = match response.grant {
+            Some(grant) => RecordUpdate::grant(grant, sent_at),
+            None if response.grant_refused => RecordUpdate::grant_refused(),
+            None => RecordUpdate::default(),
+        };
         for scopes in &response.dropped {
             update = update.and_dropped(&scope_key(scopes));
         }
         for token in response.tokens {
-            let scopes = token.scopes(requested);
-            update = update.and_token(&scopes, self.token(token, sent_at));
+            update = update.and_token(&token.scopes(requested), self.token(token, sent_at));
         }
         if let Some(metadata) = response.metadata {
             update = update.and_metadata(PLUGIN_DATA, Value::Object(metadata));
@@ -263,7 +262,7 @@ impl Plugin {
         }
         let request = self.request("login", context.now()).with_secrets(secrets).for_login(login);
         let response = session.log_in(&request).await;
-        // A signal may cancel the login before the plugin's response. After the response, the broker first saves the login.
+        // After the plugin's response, a signal cannot cancel the login until the broker has saved the login.
         let received_at = context.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
             let code = match login {

@@ -28,7 +28,7 @@ const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to read remaining output after a plugin or another program has exited.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long to read remaining output of a killed plugin, whose result is not saved yet.
+/// How long to read remaining output of a killed plugin. The broker has not saved the plugin's tokens yet.
 const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -36,7 +36,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How to end a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
-    /// Kills the plugin immediately, because its result must be saved now.
+    /// Kills the plugin at once, because the broker must save the tokens in the plugin's response.
     Kill,
     /// Sends SIGTERM, because the plugin violated the protocol.
     Terminate,
@@ -50,17 +50,12 @@ pub(crate) struct Process {
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     stderr_task: JoinHandle<()>,
-    stderr: Arc<Mutex<Stderr>>,
+    /// The collected stderr. More than [`MAX_STDERR`] bytes mean that the rest was discarded.
+    stderr: Arc<Mutex<Zeroizing<Vec<u8>>>>,
     buffer: Zeroizing<Vec<u8>>,
     bytes_read: usize,
     stdout_closed: bool,
     killed: bool,
-}
-
-#[derive(Default)]
-pub(crate) struct Stderr {
-    bytes: Zeroizing<Vec<u8>>,
-    truncated: bool,
 }
 
 impl Process {
@@ -74,7 +69,7 @@ impl Process {
         let (Some(stdin), Some(stdout), Some(stderr_pipe)) = pipes else {
             return Err(program.cannot_start(std::io::Error::other("no pipes")));
         };
-        let stderr = Arc::<Mutex<Stderr>>::default();
+        let stderr = Arc::<Mutex<Zeroizing<Vec<u8>>>>::default();
         let stderr_task = tokio::spawn(collect(stderr_pipe, stderr.clone()));
         Ok(Self {
             child,
@@ -111,7 +106,7 @@ impl Process {
                 return Err("the output exceeds 1 MiB in a line or 4 MiB in total");
             }
             if self.stdout_closed {
-                // The last line may lack the line end.
+                // The plugin's last line may have no line end.
                 let line = std::mem::take(&mut self.buffer);
                 let ended = "the process exited or closed stdout without a response";
                 return if line.trim_ascii().is_empty() { Err(ended) } else { Ok(line) };
@@ -145,8 +140,8 @@ impl Process {
         }
     }
 
-    /// Ends the process group. Returns the exit status and stderr. A killed plugin has no exit status.
-    pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Stderr) {
+    /// Ends the process group. Returns the exit status and the lines of stderr. A killed plugin has no exit status.
+    pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Vec<Zeroizing<String>>) {
         self.stdin = None;
         let timeout = match shutdown {
             Shutdown::Kill => None,
@@ -158,11 +153,11 @@ impl Process {
             None => false,
         };
         if !exited && shutdown != Shutdown::Kill {
-            signal(&mut self.child, GroupSignal::Term);
+            signal(&mut self.child, Shutdown::Terminate);
             let _ = tokio::time::timeout(TERM_TIMEOUT, ended(&self.child)).await;
         }
-        // The process ID is reserved until `wait`, so the signal cannot reach another process.
-        signal(&mut self.child, GroupSignal::Kill);
+        // The system does not reuse the process ID before `wait`, so the signal reaches only the plugin.
+        signal(&mut self.child, Shutdown::Kill);
         self.killed = true;
         let drain = if shutdown == Shutdown::Kill { KILL_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         let status = tokio::time::timeout(drain, self.child.wait()).await;
@@ -171,50 +166,40 @@ impl Process {
         if tokio::time::timeout(drain, &mut self.stderr_task).await.is_err() {
             self.stderr_task.abort();
         }
-        let stderr = std::mem::take(&mut *self.stderr.lock().unwrap_or_else(PoisonError::into_inner));
-        (status, stderr)
+        (status, lines(&self.stderr.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.killed {
-            signal(&mut self.child, GroupSignal::Kill);
+            signal(&mut self.child, Shutdown::Kill);
             self.stderr_task.abort();
         }
     }
 }
 
-impl Stderr {
-    /// Returns the lines. A truncated last line is dropped, because a partial secret cannot be redacted.
-    pub(crate) fn lines(&self) -> Vec<Zeroizing<String>> {
-        let text = Zeroizing::new(String::from_utf8_lossy(&self.bytes).into_owned());
-        let mut lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
-        if self.truncated {
-            lines.pop();
-        }
-        lines.retain(|line| !line.trim().is_empty());
-        lines
+/// Returns the lines of stderr. Drops a truncated last line, because a part of a secret cannot be redacted.
+fn lines(stderr: &[u8]) -> Vec<Zeroizing<String>> {
+    let text = Zeroizing::new(String::from_utf8_lossy(stderr).into_owned());
+    let mut lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
+    if stderr.len() > MAX_STDERR {
+        lines.pop();
     }
+    lines.retain(|line| !line.trim().is_empty());
+    lines
 }
 
-async fn collect(mut pipe: ChildStderr, stderr: Arc<Mutex<Stderr>>) {
+async fn collect(mut pipe: ChildStderr, stderr: Arc<Mutex<Zeroizing<Vec<u8>>>>) {
     let mut chunk = Zeroizing::new(vec![0; 16 * 1024]);
     while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
         let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_STDERR - stderr.bytes.len();
-        stderr.bytes.extend_from_slice(&chunk[..count.min(room)]);
-        stderr.truncated |= count > room;
+        let room = MAX_STDERR + 1 - stderr.len();
+        stderr.extend_from_slice(&chunk[..count.min(room)]);
     }
 }
 
-#[derive(Clone, Copy)]
-enum GroupSignal {
-    Term,
-    Kill,
-}
-
-/// Waits until the process has exited, but does not reap it, so that the process ID stays reserved.
+/// Waits until the process has exited. Does not reap the process, because the system could then reuse the process ID.
 #[cfg(unix)]
 async fn ended(child: &Child) {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -227,13 +212,11 @@ async fn ended(child: &Child) {
     }
 }
 
+/// Sends SIGKILL or SIGTERM to the process group of the plugin.
 #[cfg(unix)]
-fn signal(child: &mut Child, signal: GroupSignal) {
+fn signal(child: &mut Child, shutdown: Shutdown) {
     use rustix::process::{Pid, Signal, kill_process_group};
-    let signal = match signal {
-        GroupSignal::Term => Signal::TERM,
-        GroupSignal::Kill => Signal::KILL,
-    };
+    let signal = if shutdown == Shutdown::Kill { Signal::KILL } else { Signal::TERM };
     if let Some(id) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
         let _ = kill_process_group(id, signal);
     }
@@ -241,13 +224,13 @@ fn signal(child: &mut Child, signal: GroupSignal) {
 
 #[cfg(not(unix))]
 async fn ended(_child: &Child) {
-    // On this system, only the end of the output shows that the plugin has exited.
+    // On systems other than Unix, only the end of the output shows that the plugin has exited.
     std::future::pending().await
 }
 
 #[cfg(not(unix))]
-fn signal(child: &mut Child, signal: GroupSignal) {
-    if let GroupSignal::Kill = signal {
+fn signal(child: &mut Child, shutdown: Shutdown) {
+    if shutdown == Shutdown::Kill {
         let _ = child.start_kill();
     }
 }

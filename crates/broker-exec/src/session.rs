@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::process::{Process, Shutdown, Stderr};
+use crate::process::{Process, Shutdown};
 use crate::program::Program;
 use crate::wire::{self, Hello, Message, Request, ShowCode, VERSION, line};
 
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
         self.send(&line(request)).await?;
         loop {
             let (started, limit) = (Instant::now(), silence.min(left));
-            let line = self.line_unless_cancelled(started + limit, limit).await?;
+            let line = self.line_unless_cancelled(limit).await?;
             left = left.saturating_sub(started.elapsed());
             match self.parse(&line) {
                 Ok(Message::Ok(response)) => return Ok(response),
@@ -225,27 +225,25 @@ impl<'a> Session<'a> {
 
     async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>> {
         let line = tokio::time::timeout_at(self.deadline, self.process.line()).await;
-        let line = line.map_err(|_| self.timed_out(self.context.timeout()))?;
-        line.map_err(|problem| self.broken(problem))
+        line.map_err(|_| self.timed_out(self.context.timeout()))?.map_err(|problem| self.broken(problem))
     }
 
-    async fn line_unless_cancelled(
-        &mut self,
-        deadline: Instant,
-        limit: Duration,
-    ) -> Result<Zeroizing<Vec<u8>>> {
-        loop {
-            if self.context.is_cancelled() {
+    async fn line_unless_cancelled(&mut self, limit: Duration) -> Result<Zeroizing<Vec<u8>>> {
+        let context = self.context;
+        let cancelled = async {
+            while !context.is_cancelled() {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        };
+        let line = tokio::select! {
+            biased;
+            () = cancelled => {
                 self.is_abandoned = true;
                 return Err(Error::new(ErrorCode::Cancelled, "the caller cancelled the login"));
             }
-            let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
-            match tokio::time::timeout_at(next_poll, self.process.line()).await {
-                Ok(line) => return line.map_err(|problem| self.broken(problem)),
-                Err(_) if Instant::now() >= deadline => return Err(self.timed_out(limit)),
-                Err(_) => {}
-            }
-        }
+            line = tokio::time::timeout(limit, self.process.line()) => line,
+        };
+        line.map_err(|_| self.timed_out(limit))?.map_err(|problem| self.broken(problem))
     }
 
     fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
@@ -292,13 +290,13 @@ impl<'a> Session<'a> {
 }
 
 /// Logs stderr with redacted secrets. Returns the lines, and whether any line contained a secret.
-fn log(program: &Program, stderr: &Stderr, secrets: &[&Secret]) -> (Vec<String>, bool) {
+fn log(program: &Program, stderr: &[Zeroizing<String>], secrets: &[&Secret]) -> (Vec<String>, bool) {
     let mut leaked = false;
     let mut lines = Vec::new();
-    for line in stderr.lines() {
-        let redacted = redact(&line, secrets);
+    for line in stderr {
+        let redacted = redact(line, secrets);
         leaked |=
-            redacted != redact(&line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
+            redacted != redact(line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
         tracing::info!(target: "broker_exec", plugin = program.name(), "{redacted}");
         lines.push(redacted);
     }

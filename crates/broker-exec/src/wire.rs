@@ -36,7 +36,7 @@ pub(crate) struct Request<'a> {
     login: Option<LoginMethod<'a>>,
 }
 
-/// The part of the record that a plugin receives.
+/// The part of the provider's record that a plugin receives.
 #[derive(Serialize)]
 struct RecordView<'a> {
     account: Option<&'a str>,
@@ -49,7 +49,7 @@ struct RecordView<'a> {
 #[derive(Serialize)]
 struct GrantView<'a> {
     secret: &'a str,
-    /// When an earlier request sent this grant and got no response. The service may have invalidated the grant.
+    /// When an earlier request sent the grant and got no response. The service may have replaced the grant.
     sent_at: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl<'a> Request<'a> {
             issued_at: rfc3339(token.issued_at()),
             expires_at: token.expires_at().map(rfc3339),
         };
-        // A grant that the service refused is not sent.
+        // The plugin does not get a grant that the service has refused.
         let grant = record.usable_grant().map(|grant| GrantView {
             secret: grant.secret().expose(),
             sent_at: grant.sent_at().filter(|at| *at < began_at).map(rfc3339),
@@ -131,21 +131,18 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn for_login(mut self, login: &'a Login) -> Self {
-        let secret = match login {
-            Login::RefreshToken(secret) | Login::Password(secret) => Some(secret.expose()),
-            _ => None,
-        };
-        self.login = Some(LoginMethod { method: method(login), secret });
+        let (method, secret) = method(login);
+        self.login = Some(LoginMethod { method, secret: secret.map(Secret::expose) });
         self
     }
 }
 
-/// Returns the protocol's name for the way to log in.
-fn method(login: &Login) -> &'static str {
+/// Returns the login method's name in the protocol, and the secret that the caller provides.
+fn method(login: &Login) -> (&'static str, Option<&Secret>) {
     match login {
-        Login::RefreshToken(_) => "refresh_token",
-        Login::Password(_) => "password",
-        _ => "usual",
+        Login::RefreshToken(secret) => ("refresh_token", Some(secret)),
+        Login::Password(secret) => ("password", Some(secret)),
+        _ => ("usual", None),
     }
 }
 
@@ -253,9 +250,9 @@ impl Description {
         self.actions.iter().any(|supported| supported == action)
     }
 
-    /// Whether the plugin supports this way to log in. `login_with` lists all ways except [`Login::Usual`].
+    /// Whether the plugin supports this login method. `login_with` lists all methods except [`Login::Usual`].
     pub(crate) fn supports_login(&self, login: &Login) -> bool {
-        let method = method(login);
+        let (method, _) = method(login);
         self.supports("login")
             && (method == "usual" || self.login_with.iter().any(|supported| supported == method))
     }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// The length of a sealing key in bytes.
 pub(crate) const LENGTH: usize = 32;
 
-/// A sealing key. A drop zeroizes the key in memory.
+/// A sealing key, which `Zeroizing` erases from memory on drop.
 #[derive(Clone)]
 pub(crate) struct DataKey {
     pub(crate) bytes: Zeroizing<[u8; LENGTH]>,

@@ -18,8 +18,10 @@ use crate::{KEYRING_TIMEOUT, Keyring};
 
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "/org/freedesktop/secrets";
+const ITEM: &str = "org.freedesktop.Secret.Item";
+const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 
-/// The attribute that marks the broker's items.
+/// The attribute of all items that the broker creates in the keyring.
 const OURS: (&str, &str) = ("service", "broker");
 
 /// Why a call to the keyring failed.
@@ -91,7 +93,7 @@ pub(crate) fn delete(folder: &Path) -> Result<bool> {
     let delete = async |bus: Bus| {
         let (open, locked) = bus.search(&[OURS, ("username", &folder)]).await?;
         for item in &open {
-            let _: OwnedObjectPath = bus.call(item, "Item", "Delete", &()).await?;
+            let _: OwnedObjectPath = bus.call(item, ITEM, "Delete", &()).await?;
         }
         match (open.is_empty(), locked.is_empty()) {
             (true, false) => Err(Fault::Locked),
@@ -150,11 +152,7 @@ impl Bus {
         B: Serialize + Type,
         T: DeserializeOwned + Type,
     {
-        let interface = match interface.split_once('.') {
-            Some(_) => interface.to_owned(),
-            None => format!("org.freedesktop.Secret.{interface}"),
-        };
-        let reply = self.0.call_method(Some(NAME), path, Some(interface.as_str()), method, body).await?;
+        let reply = self.0.call_method(Some(NAME), path, Some(interface), method, body).await?;
         Ok(reply.body().deserialize()?)
     }
 
@@ -163,7 +161,7 @@ impl Bus {
         B: Serialize + Type,
         T: DeserializeOwned + Type,
     {
-        self.call(&ObjectPath::try_from(SERVICE)?, "Service", method, body).await
+        self.call(&ObjectPath::try_from(SERVICE)?, "org.freedesktop.Secret.Service", method, body).await
     }
 
     /// Finds the unlocked and the locked items with these attributes.
@@ -175,7 +173,7 @@ impl Bus {
         self.service("SearchItems", &attributes).await
     }
 
-    /// Opens a session without encryption. Only processes that may request the secrets can read the traffic of the bus.
+    /// Opens a session without encryption. Only a process that may request the secrets can read the bus traffic.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;
@@ -184,7 +182,7 @@ impl Bus {
 
     async fn secret(&self, item: &ObjectPath<'_>) -> BusResult<Zeroizing<Vec<u8>>> {
         let session = self.session().await?;
-        let ((_, _, value, _),): (BusSecret,) = self.call(item, "Item", "GetSecret", &(session,)).await?;
+        let ((_, _, value, _),): (BusSecret,) = self.call(item, ITEM, "GetSecret", &(session,)).await?;
         Ok(Zeroizing::new(value))
     }
 
@@ -194,7 +192,7 @@ impl Bus {
         if collection.as_str() == "/" {
             return Err(Fault::Absent("the keyring has no default collection".to_owned()));
         }
-        let property = ("org.freedesktop.Secret.Collection", "Locked");
+        let property = (COLLECTION, "Locked");
         let locked: OwnedVariant =
             self.call(&collection, "org.freedesktop.DBus.Properties", "Get", &property).await?;
         match bool::try_from(locked) {
@@ -212,8 +210,8 @@ impl Bus {
         ]);
         let secret = (session, Vec::<u8>::new(), secret, "text/plain");
         let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
-            self.call(&collection, "Collection", "CreateItem", &(properties, secret, true)).await?;
-        // The path `/` means that the keyring needs no prompt. Any other prompt is an error, because the user may be absent.
+            self.call(&collection, COLLECTION, "CreateItem", &(properties, secret, true)).await?;
+        // The path `/` means that no prompt is needed. The broker shows no prompt, because the user may be absent.
         if prompt.as_str() == "/" { Ok(()) } else { Err(Fault::Locked) }
     }
 }

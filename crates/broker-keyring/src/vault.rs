@@ -1,4 +1,4 @@
-//! The vault, which seals and opens the records in a state folder.
+//! The vault, which encrypts (seals) and decrypts the records in a state folder.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -74,7 +74,7 @@ pub struct Vault {
 #[derive(Default)]
 struct KeyCache {
     keys: Vec<SealingKey>,
-    /// The key that seals the provider's record.
+    /// The key that seals each provider's record.
     selected: HashMap<(String, KeySource), SealingKey>,
     /// When a call to the keyring timed out, and the error of that call.
     keyring_timeout: Option<(Instant, Error)>,
@@ -128,26 +128,19 @@ impl SealingKey {
 
 impl Vault {
     /// Creates a vault for the records in `folder`. Without a `configured` key source, new records are plain text.
+    /// `sources` are the sources of the passphrase and of the user's key.
     #[must_use]
-    pub fn new(folder: PathBuf, configured: Option<KeySource>, env: Arc<dyn Env>) -> Self {
-        Self { folder, configured, passphrase: None, key: None, env, keys: Mutex::default() }
+    pub fn new(
+        folder: PathBuf,
+        configured: Option<KeySource>,
+        sources: [Option<SecretSource>; 2],
+        env: Arc<dyn Env>,
+    ) -> Self {
+        let [passphrase, key] = sources;
+        Self { folder, configured, passphrase, key, env, keys: Mutex::default() }
     }
 
-    /// Sets the source of the passphrase.
-    #[must_use]
-    pub fn with_passphrase(mut self, source: Option<SecretSource>) -> Self {
-        self.passphrase = source;
-        self
-    }
-
-    /// Sets the source of the user's own key.
-    #[must_use]
-    pub fn with_key(mut self, source: Option<SecretSource>) -> Self {
-        self.key = source;
-        self
-    }
-
-    /// Whether the keyring may have a key for this folder. Does not call the keyring.
+    /// Whether the keyring may have a key for the state folder. Does not call the keyring.
     #[must_use]
     pub fn may_have_key(&self) -> bool {
         self.lock_path().metadata().is_ok_and(|meta| meta.len() > 0)
@@ -241,20 +234,16 @@ impl Vault {
         platform::make_folder(&self.folder).map_err(|error| self.cannot_lock(error))?;
         let lock = platform::open_lock(&self.lock_path()).map_err(|error| self.cannot_lock(error))?;
         let started = Instant::now();
-        loop {
-            match lock.try_lock() {
-                // On a file system without locks, the broker continues: two processes rarely create the key at once.
-                Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
-                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let message = format!("another process has locked {}", self.lock_path().display());
-                    return Err(Error::new(ErrorCode::LockTimeout, message)
-                        .with_hint("end the other process, or try again"));
-                }
+        // On a file system without locks, the broker continues, because two processes rarely create a key at once.
+        while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            if started.elapsed() >= LOCK_TIMEOUT {
+                let message = format!("another process has locked {}", self.lock_path().display());
+                return Err(Error::new(ErrorCode::LockTimeout, message)
+                    .with_hint("end the other process, or try again"));
             }
+            std::thread::sleep(Duration::from_millis(5));
         }
+        Ok(lock)
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -359,11 +348,6 @@ fn not_configured(source: KeySource) -> Error {
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault")
-            .field("folder", &self.folder)
-            .field("configured", &self.configured)
-            .field("passphrase", &self.passphrase)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        write!(f, "Vault({}, {:?})", self.folder.display(), self.configured)
     }
 }

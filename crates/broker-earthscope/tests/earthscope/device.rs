@@ -136,7 +136,7 @@ async fn cancelled_login_stores_nothing() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(call.await.is_err(), "not approved");
+    assert!(call.await.is_err(), "the caller aborted the login");
     drop(hold);
     broker.wait_idle().await;
     assert!(subject.world.record().is_none());

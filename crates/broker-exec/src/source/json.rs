@@ -7,15 +7,14 @@ use serde_json::Value;
 use super::PrintedToken;
 use crate::config::Config;
 
-/// The paths where programs usually print a token. The first existing path is used.
+/// The JSON paths where programs usually print a token, in order of precedence.
 const TOKENS: [&str; 6] =
     ["access_token", "accessToken", "token", "credential.access_token", "auth.client_token", "id_token"];
 
-/// The paths where programs usually print a lifetime in seconds.
+/// The JSON paths where programs usually print a lifetime in seconds.
 const LIFETIMES: [&str; 3] = ["expires_in", "expiresIn", "auth.lease_duration"];
 
-/// The paths where programs usually print an expiry. `az` prints two; `expires_on` comes first because `expiresOn` is
-/// in local time.
+/// The JSON paths where programs usually print an expiry, in order of precedence. `az` prints `expiresOn` in local time.
 const EXPIRIES: [&str; 9] = [
     "expires_on",
     "expires_at",
