@@ -276,7 +276,9 @@ impl Plugin {
 }
 
 fn hide(session: &mut Session<'_>, record: &Record, secrets: &[(String, Secret)]) {
-    secrets.iter().for_each(|(_, secret)| session.hide(secret));
+    for (_, secret) in secrets {
+        session.hide(secret);
+    }
     record.usable_grant().iter().for_each(|grant| session.hide(grant.secret()));
     record.tokens().for_each(|(_, token)| session.hide(token.secret()));
 }

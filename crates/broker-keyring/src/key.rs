@@ -40,7 +40,8 @@ impl DataKey {
 
     /// Returns the key's fingerprint, which identifies the key in sealed records.
     pub(crate) fn id(&self) -> String {
-        let hash = Sha256::new().chain_update("broker data key\0").chain_update(&*self.bytes).finalize();
+        let hash =
+            Sha256::new().chain_update("broker data key\0").chain_update(self.bytes.as_slice()).finalize();
         format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|at| hash[at])))
     }
 }

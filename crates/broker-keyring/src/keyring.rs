@@ -81,7 +81,7 @@ pub(crate) fn key_of_folder(folder: &Path) -> Result<Option<DataKey>> {
 /// Saves the key of a state folder.
 pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
     let (folder, id) = (canonical(folder), key.id());
-    let text = Zeroizing::new(STANDARD.encode(&*key.bytes));
+    let text = Zeroizing::new(STANDARD.encode(key.bytes.as_slice()));
     let attributes = HashMap::from([OURS, ("username", &folder), ("key", &id)]);
     let label = format!("broker: the key of the records in {folder}");
     Ok(call(async |bus: Bus| bus.create(&label, attributes.clone(), text.as_bytes()).await)?)
