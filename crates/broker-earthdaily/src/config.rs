@@ -8,7 +8,7 @@ use crate::sources::{self, Credentials};
 /// The token URL for API tokens (the service's default since 2025-03-10).
 const AUTH_URL: &str = "https://api.earthdaily.com/account_management/v1/authentication/api_tokens/exchange";
 
-/// The client ID for API tokens, which are sent as the client secret.
+/// The client ID for an API token, which the broker sends as the client secret.
 const CLIENT_ID: &str = "EARTHDAILY_API_TOKEN";
 
 const API_URL: &str = "https://api.earthdaily.com";
@@ -41,34 +41,33 @@ pub(crate) struct Account {
     pub(crate) secret: Option<SecretSource>,
     pub(crate) client_auth: Authentication,
     pub(crate) api: ServiceUrl,
-    /// Where the settings come from, for messages.
+    /// Where the secret comes from, for messages.
     pub(crate) sources: Vec<String>,
 }
 
 impl Config {
-    /// Merges the settings. A file of environment variables named for this call wins, then configuration keys, then
-    /// other sources.
+    /// Merges the settings. A `.env` file wins, then configuration keys, then other sources.
     pub(crate) fn account(mut self, env: &dyn Env) -> Result<Account, SettingsError> {
         let has_file = env.file_of(sources::SECRET).is_some();
         let in_env =
             |source: &SecretSource| matches!(source, SecretSource::Env(name) if name == sources::SECRET);
         let configured = self.client_secret.as_ref().is_some_and(|source| !in_env(source));
         if has_file && configured {
-            // Configured URLs must not receive the secret of the file.
+            // Configured URLs must not receive the secret of the `.env` file.
             self = Self { client_auth: self.client_auth, ..Self::default() };
         }
         let set = match &self.client_secret {
             Some(source) if in_env(source) => Credentials::in_environment(env),
             Some(_) => None,
-            None => sources::find(env).map_err(source_error)?,
+            None => sources::find(env).map_err(|message| SettingsError::new("", message))?,
         };
         let url = |own: Option<ServiceUrl>, variable, of: fn(&Credentials) -> Option<&String>| {
             let found = set.as_ref().and_then(|set| Some((of(set)?, &set.place)));
             match found.filter(|_| has_file || own.is_none()) {
                 Some((text, place)) => ServiceUrl::parse(text).map(Some).map_err(|why| {
-                    source_error(format!(
-                        "invalid {variable}, which belongs to the secret from {place}: {why}"
-                    ))
+                    let message =
+                        format!("invalid {variable}, which belongs to the secret from {place}: {why}");
+                    SettingsError::new("", message)
                 }),
                 None => Ok(own),
             }
@@ -93,14 +92,8 @@ impl Config {
     }
 }
 
-/// Creates an error in the settings of EarthDaily's own tools.
-fn source_error(message: String) -> SettingsError {
-    SettingsError::new("", message)
-}
-
-/// Returns the root URL of the host. Clients before version 1.0 set the URL of the STAC root instead.
+/// Returns the root URL of the host. EarthDaily's clients before version 1.0 set the URL of the STAC root.
 fn host_root(url: &ServiceUrl) -> Result<ServiceUrl, SettingsError> {
-    let root = url.as_str().split("/platform/v1").next().unwrap_or_default();
-    let root = root.split('?').next().unwrap_or_default();
-    ServiceUrl::parse(root).map_err(|message| SettingsError::new("api_url", message))
+    let root = url.as_str().split("/platform/v1").next().and_then(|root| root.split('?').next());
+    ServiceUrl::parse(root.unwrap_or_default()).map_err(|message| SettingsError::new("api_url", message))
 }

@@ -31,8 +31,7 @@ pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<Tim
     Ok(requested.max(minimum))
 }
 
-/// Requests the cookie. If the service refuses the access token, drops that token so that the next exchange gets
-/// another.
+/// Requests the cookie. If the service refuses the access token, drops that token from the record.
 pub(crate) async fn request_cookie(
     context: &Context,
     api: &ServiceUrl,
@@ -87,8 +86,8 @@ fn cookie(response: &HttpResponse, url: &ServiceUrl, requested: TimeDelta) -> Re
     });
     let now = response.date().unwrap_or(response.sent_at);
     let lifetime = cookie.max_age.or_else(|| cookie.expires.map(|at| at - now)).unwrap_or(requested);
-    Ok(Token::from_response(response, Secret::new(object.to_string()), Some(lifetime), requested)
-        .with_type(Derived::COOKIE))
+    let secret = Secret::new(object.to_string());
+    Ok(Token::from_response(response, secret, Some(lifetime), requested).with_type(Derived::COOKIE))
 }
 
 #[derive(Default)]
@@ -104,7 +103,7 @@ struct Cookie<'a> {
 }
 
 impl<'a> Cookie<'a> {
-    /// Parses a `Set-Cookie` header. Returns `None` if a cookie file cannot contain the cookie.
+    /// Parses a `Set-Cookie` header. Returns `None` if the cookie is not valid in a cookie file.
     fn read(line: &'a str) -> Option<Self> {
         let mut parts = line.split(';').map(str::trim);
         let (name, value) = parts.next()?.split_once('=')?;
@@ -132,8 +131,8 @@ impl<'a> Cookie<'a> {
         Some(cookie)
     }
 
-    /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if `host` must
-    /// not set the domain.
+    /// Returns the domain for a cookie file, where a leading dot includes subdomains. Returns `None` if the host must
+    /// not set a cookie for the domain.
     fn domain_for(&self, host: &str) -> Option<String> {
         let Some(own) = self.domain.map(str::to_ascii_lowercase) else { return Some(host.to_owned()) };
         if host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok() {
@@ -146,7 +145,7 @@ impl<'a> Cookie<'a> {
 
 /// Parses `Wed, 21 Oct 2026 07:28:00 GMT`, or the older format with dashes.
 fn date(text: &str) -> Option<DateTime<Utc>> {
-    // A valid date has 29 characters. A longer year would exceed the calendar.
+    // A valid date has 29 characters. In a longer text, the year exceeds chrono's calendar.
     let text = Some(text.replace('-', " ")).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(&text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -162,18 +161,20 @@ mod tests {
             Cookie::read(&line).and_then(|cookie| cookie.domain_for(host))
         };
         let host = "api.earthdaily.com";
-        for (attribute, expected) in [
-            ("Domain=.earthdaily.com", Some(".earthdaily.com")),
-            ("domain=API.EarthDaily.com", Some(".api.earthdaily.com")),
-            ("Secure", Some(host)),
-            ("Domain=", Some(host)),
-            ("Domain=.com", None),
-            ("Domain=daily.com", None),
-            ("Domain=x.api.earthdaily.com", None),
+        for (host, attribute, expected) in [
+            (host, "Domain=.earthdaily.com", Some(".earthdaily.com")),
+            (host, "domain=API.EarthDaily.com", Some(".api.earthdaily.com")),
+            (host, "Secure", Some(host)),
+            (host, "Domain=", Some(host)),
+            (host, "Domain=.com", None),
+            (host, "Domain=daily.com", None),
+            (host, "Domain=x.api.earthdaily.com", None),
+            ("[::1]", "Domain=[::1]", Some("[::1]")),
+            ("127.0.0.1", "Domain=1", None),
+            ("127.0.0.1", "Domain=.0.1", None),
         ] {
             assert_eq!(domain(attribute, host).as_deref(), expected, "{attribute}");
         }
-        assert_eq!(domain("Domain=[::1]", "[::1]").as_deref(), Some("[::1]"));
     }
 
     #[test]
@@ -181,10 +182,9 @@ mod tests {
         for line in ["", "a", "=b", "a=", "a=b\tc", "a b=c", "a=\u{e9}", "a=b c"] {
             assert!(Cookie::read(line).is_none(), "{line:?}");
         }
-        let path = |line| Cookie::read(line).and_then(|cookie| cookie.path);
-        assert_eq!(
-            (path("a=b; Path=/x"), path("a=b; Path=x"), path("a=b; Path=/x\ty")),
-            (Some("/x"), None, None)
-        );
+        for (path, expected) in [("/x", Some("/x")), ("x", None), ("/x\ty", None)] {
+            let line = format!("a=b; Path={path}");
+            assert_eq!(Cookie::read(&line).and_then(|cookie| cookie.path), expected, "{path:?}");
+        }
     }
 }

@@ -40,29 +40,20 @@ fn unquoted(value: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn values(text: &str) -> Vec<(String, String, String)> {
-        let sections = read(text).unwrap_or_else(|line| panic!("line {line}"));
-        let of = |section: Section| {
-            let name = section.name;
-            section.values.into_iter().map(move |(key, value)| (name.clone(), key, value))
-        };
-        sections.into_iter().flat_map(of).collect()
-    }
-
     #[test]
     fn ini_parser_reads_sections_comments_and_quotes() {
         let text = "\u{feff}# words\r\n[default]\r\n a = \"x # y\"\r\nB: 'p=q'\n; more\n\n[ work ]\nempty =\nhalf = \"z\n";
-        let expected = [
-            ("default", "a", "x # y"),
-            ("default", "B", "p=q"),
-            ("work", "empty", ""),
-            ("work", "half", "\"z"),
-        ];
-        assert_eq!(values(text), expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())));
+        let [default, work] = &read(text).unwrap_or_else(|line| panic!("line {line}"))[..] else {
+            panic!("two sections")
+        };
+        let values = |pairs: [(&str, &str); 2]| pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!((default.name.as_str(), work.name.as_str()), ("default", "work"));
+        assert_eq!(default.values, values([("a", "x # y"), ("B", "p=q")]));
+        assert_eq!(work.values, values([("empty", ""), ("half", "\"z")]));
     }
 
     #[test]
-    fn invalid_ini_error_is_the_line_number() {
+    fn invalid_ini_file_returns_its_first_invalid_line() {
         for (text, line) in
             [("a = b", 1), ("[x]\njust words", 2), ("[x\n", 1), ("[x]\n= y", 2), ("[x]\n{\"a\": 1}", 2)]
         {

@@ -44,17 +44,14 @@ struct EarthDaily {
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let account = settings.parse::<Config>()?.account(settings.env())?;
-    let endpoint = account.auth_url.as_str();
+    let (endpoint, secret) = (account.auth_url.as_str(), account.secret.as_ref());
     let issuer = Issuer {
         kind: KIND.name.to_owned(),
         flow: "client_credentials".to_owned(),
         endpoint: endpoint.to_owned(),
         client_id: Some(account.client_id.clone()),
         audience: None,
-        secret_fingerprint: account
-            .secret
-            .as_ref()
-            .and_then(|secret| secret.fingerprint(endpoint, settings.env())),
+        secret_fingerprint: secret.and_then(|secret| secret.fingerprint(endpoint, settings.env())),
     };
     Ok(Arc::new(EarthDaily { account, issuer }))
 }
@@ -84,14 +81,14 @@ impl Provider for EarthDaily {
     }
 
     fn check_secret(&self) -> Result<()> {
-        self.account.secret.as_ref().map(|_| ()).ok_or_else(secret_missing)
+        self.account.secret.as_ref().map(drop).ok_or_else(secret_missing)
     }
 
     fn can_renew(&self, _record: &Record) -> bool {
         true
     }
 
-    /// Requests the cookie with the stored access token. Without an access token, requests that token first.
+    /// Requests the cookie with the stored access token. Without a stored access token, requests an access token.
     async fn exchange(
         &self,
         context: &Context,
@@ -108,7 +105,7 @@ impl Provider for EarthDaily {
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
         match login {
-            // An issued token proves that the client secret is valid.
+            // The login requests a token, which proves that the client secret is valid.
             Login::Usual => self.request_token(context, &ScopeKey::default()).await,
             _ => Err(Error::new(
                 ErrorCode::LoginUnsupported,

@@ -1,5 +1,5 @@
-//! The credentials of EarthDaily's own tools. A secret is only used with URLs of the same source, so whoever writes
-//! another source cannot redirect the secret.
+//! The credentials of EarthDaily's own tools. The broker sends a secret only to URLs of the same source, because the
+//! writer of another source could redirect the secret.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -23,9 +23,9 @@ pub struct Credentials {
     pub secret: Secret,
     /// The client ID of a legacy client.
     pub client_id: Option<String>,
-    /// The token URL, not yet checked.
+    /// The token URL, which may be invalid.
     pub auth_url: Option<String>,
-    /// The API URL, not yet checked.
+    /// The API URL, which may be invalid.
     pub api_url: Option<String>,
 }
 
@@ -53,20 +53,19 @@ impl Credentials {
         form.sets(text, &path.display().to_string(), "")
     }
 
-    /// Returns all credentials on this machine in order of precedence, and the errors of files without a secret.
+    /// Returns all credentials on this machine in order of precedence, and the errors of unusable files.
     #[must_use]
     pub fn everywhere(env: &dyn Env) -> Vec<Result<Self, String>> {
+        let files = FILES.iter().filter_map(|(variable, form)| {
+            let path = env.var(variable)?;
+            Some(form.file(env, variable, &path))
+        });
         let mut found: Vec<_> = Self::in_environment(env).into_iter().map(Ok).collect();
-        for (variable, form) in FILES {
-            let Some(path) = env.var(variable) else { continue };
-            match form.file(env, variable, &path) {
+        for sets in files.chain([in_home(env)]) {
+            match sets {
                 Ok(sets) => found.extend(sets.into_iter().map(Ok)),
                 Err(why) => found.push(Err(why)),
             }
-        }
-        match in_home(env) {
-            Ok(sets) => found.extend(sets.into_iter().map(Ok)),
-            Err(why) => found.push(Err(why)),
         }
         found
     }
@@ -81,10 +80,9 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     for (variable, form) in FILES {
         let Some(path) = env.var(variable) else { continue };
         let mut sets = form.file(env, variable, &path)?.into_iter();
-        return match sets.find(|set| set.section.as_ref().is_none_or(|name| *name == section)) {
-            Some(set) => Ok(Some(set)),
-            None => Err(format!("{path} ({variable}) has no {SECRET} in its section [{section}]")),
-        };
+        let set = sets.find(|set| set.section.as_ref().is_none_or(|name| *name == section));
+        let missing = || format!("{path} ({variable}) has no {SECRET} in its section [{section}]");
+        return set.map(Some).ok_or_else(missing);
     }
     if let Some(file) = env.file_of(SECRET) {
         return Err(format!("{} sets variables of EarthDaily, but not {SECRET}", file.display()));
@@ -92,7 +90,7 @@ pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     Ok(in_home(env)?.into_iter().find(|set| set.section.as_ref() == Some(&section)))
 }
 
-/// Describes the searched sources, for the error that no secret was found.
+/// Describes the searched sources, for the error of a missing secret.
 pub(crate) fn searched(env: &dyn Env) -> Vec<String> {
     let file = home_file(env).map(|path| format!("{} [{}] (no secret)", path.display(), profile(env)));
     [Some(format!("{SECRET} (not set)")), file].into_iter().flatten().collect()
@@ -116,9 +114,7 @@ fn in_home(env: &dyn Env) -> Result<Vec<Credentials>, String> {
     let place = path.display().to_string();
     match env.read_secret(&path) {
         Ok(text) => Form::Ini.sets(&text, &place, ""),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(vec![]),
         Err(error) => Err(format!("{place}: {error}")),
     }
 }

@@ -1,15 +1,15 @@
 //! AWS keys for EarthScope's data on S3: `GET beta/user/credentials/aws/ROLE` with the access token.
 
 use broker_core::{
-    Context, Derived, Error, ErrorCode, HttpRequest, Method, Problem, Record, RecordUpdate, Repeat, Result,
-    ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
+    Context, Derived, Error, ErrorCode, ExpiresAs, HttpRequest, Method, Problem, Record, RecordUpdate,
+    Repeat, Result, ScopeKey, Secret, Token, TokenRequest, host_matches, read_object, refuse_derived,
 };
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::EarthScope;
 
-/// How long before expiry stored keys are no longer used.
+/// The broker does not use stored AWS keys that expire within this time.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 const ROLES: &str = "name a role of EarthScope: s3-miniseed, s3-miniseed-v2 or s3-dropoff";
@@ -31,7 +31,7 @@ pub(crate) fn check(request: &TokenRequest) -> Result<()> {
     Ok(())
 }
 
-/// Returns the requested AWS keys and the access token for the request, if the record has one.
+/// Returns the requested AWS keys and the access token to request them with, if the record has an access token.
 pub(crate) fn derives_with<'a>(
     record: &'a Record,
     request: &'a TokenRequest,
@@ -41,7 +41,7 @@ pub(crate) fn derives_with<'a>(
 }
 
 impl EarthScope {
-    /// Requests AWS keys. Failed requests can be repeated, because unused keys simply expire.
+    /// Requests AWS keys. The broker may repeat a failed request, because unused keys expire.
     pub(crate) async fn derive(
         &self,
         context: &Context,
@@ -63,7 +63,7 @@ impl EarthScope {
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // EarthScope refused the access token. Unless that token is new, the broker drops it and repeats the exchange.
+            // EarthScope refused the access token. The broker drops an old access token and repeats the exchange.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {
@@ -74,13 +74,13 @@ impl EarthScope {
                 return Err(problem.error(&what));
             }
         };
-        let keys = keys(&object).ok_or_else(|| {
-            Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"))
-        })?;
-        let expiration = object.get("expiration").and_then(Value::as_str);
-        // The service computes the expiration by its own clock, which may differ from the local one.
+        let no_keys = || Error::new(ErrorCode::BadResponse, format!("the response of {url} has no AWS keys"));
+        let keys = keys(&object).ok_or_else(no_keys)?;
+        // The service computes the expiration by the service's clock, which may differ from the local clock.
         let date = response.date().filter(|date| (*date - response.sent_at).abs() > TimeDelta::seconds(5));
-        let left = expiration.and_then(time).map(|at| at - date.unwrap_or(response.sent_at));
+        let expiration = object.get("expiration");
+        let expiration = expiration.and_then(|at| ExpiresAs::Rfc3339.read(at, response.sent_at));
+        let left = expiration.map(|at| at - date.unwrap_or(response.sent_at));
         let token = Token::from_response(&response, keys, left, DEFAULT_LIFETIME)
             .with_type(Derived::AWS)
             .with_margin(MARGIN);
@@ -97,10 +97,4 @@ fn keys(object: &Map<String, Value>) -> Option<Secret> {
         "SessionToken": text("aws_session_token")?,
     });
     Some(Secret::new(keys.to_string()))
-}
-
-/// Parses an ISO 8601 time. A time without a zone is in UTC.
-fn time(text: &str) -> Option<DateTime<Utc>> {
-    let with_zone = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    with_zone.ok().or_else(|| text.parse::<NaiveDateTime>().ok().map(|time| time.and_utc()))
 }

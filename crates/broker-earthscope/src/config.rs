@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use broker_core::{SecretSource, ServiceUrl};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
 /// The settings of a provider: see `providers.toml`.
 #[derive(Deserialize)]
@@ -21,21 +22,15 @@ pub(crate) struct Config {
     pub(crate) share: Option<bool>,
 }
 
-/// Reads a boolean, which is a text if an environment variable sets it.
+/// Reads a boolean. The value of an environment variable is a text, such as `"true"`.
 fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "true or false")]
-    enum Switch {
-        Bool(bool),
-        Text(String),
-    }
-    match Switch::deserialize(deserializer)? {
-        Switch::Bool(on) => Ok(Some(on)),
-        Switch::Text(text) => {
-            let wrong = serde::de::Unexpected::Other("text");
-            text.parse().map(Some).map_err(|_| serde::de::Error::invalid_value(wrong, &"true or false"))
-        }
-    }
+    let switch = match Value::deserialize(deserializer)? {
+        Value::Bool(on) => Some(on),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let wrong = de::Unexpected::Other("value");
+    switch.map(Some).ok_or_else(|| de::Error::invalid_value(wrong, &"true or false"))
 }
 
 pub(crate) const AUDIENCE: &str = "https://api.earthscope.org";

@@ -57,7 +57,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 
 struct EarthScope {
     domain: ServiceUrl,
-    /// Whether the user chose the domain. Only then may the broker send a login of unknown issuer to that domain.
+    /// Whether the user chose the domain. Another domain gets no login of an unknown issuer.
     domain_is_own: bool,
     token_url: ServiceUrl,
     api_url: ServiceUrl,
@@ -138,26 +138,24 @@ impl Provider for EarthScope {
         if let Some(grant) = record.usable_grant() {
             return self.refresh(context, record, grant.secret(), scopes).await;
         }
-        if let Some(login) = self.next_settings_login(record) {
-            return login.begin(context, scopes);
-        }
-        Err(record.login_missing())
+        let login = self.next_settings_login(record).ok_or_else(|| record.login_missing())?;
+        login.begin(context, scopes)
     }
 
     async fn login(&self, context: &Context, login: &Login) -> Result<RecordUpdate> {
+        let unsupported = |message: &str| Error::new(ErrorCode::LoginUnsupported, message);
         match (login, &self.client_secret) {
-            // An issued token proves that the client secret is valid.
+            // The login requests a token, which proves that the client secret is valid.
             (Login::Usual, Some(secret)) => {
                 self.client_credentials(context, secret, &ScopeKey::default()).await
             }
             (Login::Usual, None) => self.log_in(context).await,
-            (Login::RefreshToken(_), Some(_)) => Err(Error::new(
-                ErrorCode::LoginUnsupported,
-                "this provider uses `client_secret`, not a refresh token",
-            )
-            .with_hint("for a user's login, add another provider with `kind = \"earthscope\"`")),
+            (Login::RefreshToken(_), Some(_)) => {
+                Err(unsupported("this provider uses `client_secret`, not a refresh token")
+                    .with_hint("for a user's login, add another provider with `kind = \"earthscope\"`"))
+            }
             (Login::RefreshToken(token), None) => self.begin_with(context, token).await,
-            _ => Err(Error::new(ErrorCode::LoginUnsupported, "EarthScope does not support password login")
+            _ => Err(unsupported("EarthScope does not support password login")
                 .with_hint(Hint::LeaveOut(RequestPart::Password))),
         }
     }
@@ -177,26 +175,20 @@ impl Provider for EarthScope {
 }
 
 impl EarthScope {
-    /// Returns the login in the settings to use if the record has none. A login that the service refused is skipped.
+    /// Returns the login in the settings of EarthScope's tools that the broker uses next. Skips a refused login.
     fn next_settings_login(&self, record: &Record) -> Option<&SettingsLogin> {
         let refused = record.grant().map(broker_core::Grant::secret);
-        let not_refused = |login: &&SettingsLogin| match (&login.refresh_token, refused) {
-            (Some(token), Some(refused)) => !token.same_as(refused),
-            (None, Some(_)) => false,
-            _ => true,
+        let differs = |login: &SettingsLogin, refused| {
+            login.refresh_token.as_ref().is_some_and(|token| !token.same_as(refused))
         };
-        self.settings_logins.iter().find(not_refused)
-    }
-
-    fn endpoint<'a>(&'a self, client: ClientAuth<'a>) -> TokenEndpoint<'a> {
-        TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFETIME)
+        self.settings_logins.iter().find(|login| refused.is_none_or(|refused| differs(login, refused)))
     }
 
     fn public_client(&self) -> TokenEndpoint<'_> {
-        self.endpoint(ClientAuth::Public(&self.client_id))
+        TokenEndpoint::new(&self.token_url, ClientAuth::Public(&self.client_id), DEFAULT_LIFETIME)
     }
 
-    /// Requests a token by client credentials, with `audience` and without `scope`.
+    /// Requests a token by client credentials. The request contains `audience`, but no `scope`.
     async fn client_credentials(
         &self,
         context: &Context,
@@ -204,12 +196,13 @@ impl EarthScope {
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
         let secret = secret.resolve(context, "client_secret").await?;
-        let endpoint = self.endpoint(ClientAuth::Body(&self.client_id, &secret));
+        let client = ClientAuth::Body(&self.client_id, &secret);
+        let endpoint = TokenEndpoint::new(&self.token_url, client, DEFAULT_LIFETIME);
         let response = endpoint.client_credentials(context, &[("audience", &self.audience)]).await?;
         Ok(response.into_update(scopes))
     }
 
-    /// Returns a function that makes the broker refresh a token of the shared login file before EarthScope's tools do.
+    /// Returns a function that marks a token for refresh before EarthScope's tools refresh that token.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
         let shared = self.file.is_some();
         move |token, scopes| {
@@ -224,7 +217,7 @@ impl EarthScope {
         refresh_token: &Secret,
         scopes: &ScopeKey,
     ) -> Result<RecordUpdate> {
-        // The SDK sends the login's scope as `scopes`. The standard field `scope` contains the caller's scopes.
+        // EarthScope's SDK also sends the login's scope as `scopes`. The field `scope` contains the caller's scopes.
         let mut fields = vec![("scopes", self.scope.as_str())];
         if !scopes.is_empty() {
             fields.push(("scope", scopes.as_str()));

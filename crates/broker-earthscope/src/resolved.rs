@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use broker_core::{Issuer, SecretSource, ServiceUrl, Settings, SettingsError, fingerprint, platform};
+use broker_core::{Issuer, Secret, SecretSource, ServiceUrl, Settings, SettingsError, fingerprint, platform};
 
 use crate::config::{AUDIENCE, CLIENT_ID, Config, SCOPE};
 use crate::tokens_file::TokensFile;
@@ -15,14 +15,14 @@ const API_URL: &str = "https://api.earthscope.org";
 /// The hosts to which programs may send the access token.
 const HOSTS: [&str; 3] = ["earthscope.org", "api.earthscope.org", "*.earthscope.org"];
 
-/// The flow name in the issuer of a login by device code.
+/// The name of the device flow in [`Issuer`].
 const DEVICE_CODE: &str = "device_code";
 
 pub(crate) struct ResolvedSettings {
     config: Config,
     layers: Vec<Layer>,
-    /// The index of the layer with the client secret or login, unless the provider sets the client secret. All other
-    /// layers are ignored, because their URLs must not receive this secret.
+    /// The index of the layer with the client secret or login. All other layers are then ignored, because their URLs
+    /// must not receive this secret.
     secret_layer: Option<usize>,
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
@@ -34,15 +34,16 @@ impl ResolvedSettings {
         let env = settings.env();
         // The environment contains the login of one user, so only the provider named `earthscope` uses it.
         let named = settings.name() == KIND.name;
-        let variable = || env.vars("").into_iter().find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
-        let env_profile =
-            if named { variable().map(|(_, value)| value).filter(|value| !value.is_empty()) } else { None };
-        let profile = config.profile.clone().or(env_profile);
+        let profile = config.profile.clone().or_else(|| {
+            let mut variables = env.vars("").into_iter().filter(|_| named);
+            let variable = variables.find(|(name, _)| name.eq_ignore_ascii_case("ES_PROFILE"));
+            variable.map(|(_, value)| value).filter(|value| !value.is_empty())
+        });
         let home = match &config.sdk_home {
             Some(path) => Some(platform::expand(path, env)),
             None => env.home().map(|home| home.join(".earthscope")),
         };
-        // A provider of another name reads the files of EarthScope's tools only if its key `profile` is set.
+        // A provider of another name reads the files of EarthScope's tools only if the key `profile` is set.
         let tools = (named || profile.is_some()).then(|| Tools {
             env,
             home: home.filter(|home| home.is_absolute()),
@@ -63,30 +64,23 @@ impl ResolvedSettings {
         Ok(resolved)
     }
 
-    /// Finds the client secret or login. The provider's own setting wins, then any client secret, then any login.
+    /// Finds the client secret or login: first the provider's setting, then any client secret, then any login.
     fn find_secret(&mut self) {
         if self.client_secret.is_some() {
             self.layers.clear();
             return;
         }
-        let secret = |layer: &Layer| layer.text("client_secret").map(str::to_owned);
-        if let Some((index, secret)) =
-            self.layers.iter().enumerate().find_map(|(index, layer)| Some((index, secret(layer)?)))
-        {
-            self.client_secret = Some(SecretSource::Literal(broker_core::Secret::new(secret)));
-            self.secret_layer = Some(index);
-            return;
-        }
-        let login = |layer: &Layer| layer.login().filter(|_| layer.first);
-        if let Some((index, found)) =
-            self.layers.iter().enumerate().find_map(|(index, layer)| Some((index, login(layer)?)))
-        {
-            self.settings_login = Some(found);
-            self.secret_layer = Some(index);
+        let secret = |layer: &Layer| layer.text("client_secret").map(Secret::new);
+        self.client_secret = self.layers.iter().find_map(secret).map(SecretSource::Literal);
+        self.secret_layer = self.layers.iter().position(|layer| secret(layer).is_some());
+        if self.client_secret.is_none() {
+            let login = |layer: &Layer| layer.login().filter(|_| layer.first);
+            self.settings_login = self.layers.iter().find_map(login);
+            self.secret_layer = self.layers.iter().position(|layer| login(layer).is_some());
         }
     }
 
-    /// Returns a setting from the first layer that contains the setting and is not ignored.
+    /// Returns a setting from the layer of the secret or login, or else from the first layer with the setting.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
         let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
         self.layers.iter().enumerate().filter_map(used).find_map(read)
@@ -99,7 +93,7 @@ impl ResolvedSettings {
 
     fn url(&self, own: Option<&ServiceUrl>, key: &str, usual: &str) -> Result<ServiceUrl, SettingsError> {
         let found = self.setting(|layer| {
-            let text = if key == "api_url" { layer.api_url() } else { layer.text(key) };
+            let text = if key == "api_url" { layer.api_url.as_deref() } else { layer.text(key) };
             Some((layer.origin.clone(), text?.to_owned()))
         });
         match (own, found) {
@@ -117,7 +111,21 @@ impl ResolvedSettings {
         let api_url = self.url(self.config.api_url.as_ref(), "api_url", API_URL)?;
         let token_url = domain.join("oauth/token");
         let scope = self.config.scope.clone().or_else(|| self.setting(Layer::scope));
-        let issuer = self.issuer(&token_url, settings);
+        let client_id = self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID);
+        let audience = self.text(self.config.audience.as_ref(), "audience", AUDIENCE);
+        let flow = match (&self.client_secret, &self.settings_login) {
+            (Some(_), _) => "client_credentials",
+            (None, Some(_)) => "refresh_token",
+            (None, None) => DEVICE_CODE,
+        };
+        let issuer = Issuer {
+            kind: KIND.name.to_owned(),
+            flow: flow.to_owned(),
+            endpoint: token_url.as_str().to_owned(),
+            client_id: Some(client_id.clone()),
+            audience: Some(audience.clone()),
+            secret_fingerprint: self.secret_fingerprint(&token_url, settings),
+        };
         let domain_is_own = self.domain_is_own();
         let shares = self.config.share.unwrap_or(true) && issuer.flow == DEVICE_CODE;
         let file = self.tokens_file.clone().filter(|_| shares).map(|path| {
@@ -129,8 +137,8 @@ impl ResolvedSettings {
         let settings_logins = self.settings_logins(issuer.flow == DEVICE_CODE);
         Ok(EarthScope {
             sources: self.sources(file.as_deref(), &settings_logins),
-            client_id: self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID),
-            audience: self.text(self.config.audience.as_ref(), "audience", AUDIENCE),
+            client_id,
+            audience,
             scope: scope.unwrap_or_else(|| SCOPE.to_owned()),
             client_secret: self.client_secret,
             domain,
@@ -144,43 +152,26 @@ impl ResolvedSettings {
         })
     }
 
-    fn issuer(&self, token_url: &ServiceUrl, settings: &Settings<'_>) -> Issuer {
-        let flow = match (&self.client_secret, &self.settings_login) {
-            (Some(_), _) => "client_credentials",
-            (None, Some(_)) => "refresh_token",
-            (None, None) => DEVICE_CODE,
-        };
-        Issuer {
-            kind: KIND.name.to_owned(),
-            flow: flow.to_owned(),
-            endpoint: token_url.as_str().to_owned(),
-            client_id: Some(self.text(self.config.client_id.as_ref(), "client_id", CLIENT_ID)),
-            audience: Some(self.text(self.config.audience.as_ref(), "audience", AUDIENCE)),
-            secret_fingerprint: self.secret_fingerprint(token_url, settings),
-        }
-    }
-
-    /// Whether the user's own files set the domain, or no setting does. Other people may control the environment.
+    /// Whether the user's files set the domain, or no source does. Other people may control the environment.
     fn domain_is_own(&self) -> bool {
         self.config.domain.is_some()
             || self.setting(|layer| layer.text("domain").map(|_| layer.in_home)).unwrap_or(true)
     }
 
-    /// Refuses a secret without a domain if another layer sets a domain, because the secret may be for either domain.
+    /// Fails if one layer sets a secret and only another layer sets a domain, because the secret may be for another
+    /// domain.
     fn check_domain(&self) -> Result<(), SettingsError> {
         let secret = self.secret_layer.and_then(|index| self.layers.get(index));
-        let Some(secret) =
-            secret.filter(|layer| self.config.domain.is_none() && layer.text("domain").is_none())
-        else {
-            return Ok(());
-        };
-        match self.layers.iter().find(|layer| layer.text("domain").is_some()) {
-            Some(other) => Err(tools_error(format!(
+        if self.config.domain.is_none()
+            && let Some(secret) = secret.filter(|layer| layer.text("domain").is_none())
+            && let Some(other) = self.layers.iter().find(|layer| layer.text("domain").is_some())
+        {
+            return Err(tools_error(format!(
                 "{} sets a secret, but {} sets the domain: set `domain` of this provider in the configuration",
                 secret.origin, other.origin
-            ))),
-            None => Ok(()),
+            )));
         }
+        Ok(())
     }
 
     /// Returns the logins in the settings, in order of precedence.
@@ -188,8 +179,7 @@ impl ResolvedSettings {
         if let Some(login) = &self.settings_login {
             return vec![login.clone()];
         }
-        // A login is only sent to the domain in the same layer, the provider's own domain, or EarthScope's default
-        // domain.
+        // A login is sent only to the domain of the same layer, the configured domain, or EarthScope's default domain.
         let domain = self.layers.iter().position(|layer| layer.text("domain").is_some());
         let used = |index| {
             by_device_code && (self.config.domain.is_some() || domain.is_none_or(|domain| domain == index))

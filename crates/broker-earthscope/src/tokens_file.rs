@@ -8,11 +8,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use broker_core::{Claims, FileLogin, InvalidLoginFile, Issuer, LoginFile, Secret, ServiceUrl, Token};
 use broker_oauth2::account;
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::Serializer;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// Decodes JWT payloads as the SDK does: with the standard alphabet, although JWTs use the URL-safe one.
+/// Decodes JWT payloads as the SDK does: with the standard base64 alphabet instead of the URL-safe alphabet.
 const SDK_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -23,24 +23,24 @@ pub(crate) const TOOLS_RENEW_AT: TimeDelta = TimeDelta::seconds(600);
 
 const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
 
-/// Which issuer the access token in the login file names.
+/// The issuer that the access token in the login file names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FileIssuer {
-    /// The issuer that the provider is configured for.
+    /// The issuer in the provider's settings.
     Configured,
-    /// Another issuer, because the provider is configured for a test server on this machine.
+    /// Another issuer, while the provider's settings name a test server on this machine.
     Other,
+    /// The access token names no issuer.
     Unknown,
 }
 
 /// The login file of one EarthScope profile, shared with EarthScope's SDK and `es`.
 pub(crate) struct TokensFile {
     pub(crate) path: PathBuf,
-    /// The issuer that the provider is configured for.
+    /// The issuer in the provider's settings.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
-    /// Whether the user chose the domain. Otherwise the environment did, and logins of unknown issuer are not sent
-    /// there.
+    /// Whether the user chose the domain. A domain from the environment gets no login of an unknown issuer.
     pub(crate) domain_is_own: bool,
 }
 
@@ -60,7 +60,7 @@ impl LoginFile for TokensFile {
         let issuer = self.file_issuer(claims.as_ref()).map_err(InvalidLoginFile::Other)?;
         let account = access.as_ref().and_then(|access| account(access, id_token.as_ref()));
         let access_token = access.zip(claims).and_then(|(access, claims)| {
-            // A token without an expiry may be invalid already.
+            // An access token without an expiry is ignored, because the token may be invalid.
             let expires_at = claims.expires_at()?;
             let issued_at = claims.issued_at().unwrap_or(expires_at - crate::DEFAULT_LIFETIME);
             Some(Token::new(access, issued_at, Some(expires_at)).ahead_of(TOOLS_RENEW_AT))
@@ -82,12 +82,12 @@ impl LoginFile for TokensFile {
         let known =
             |(key, secret): (&str, Option<&Secret>)| Some((key.to_owned(), Value::from(secret?.expose())));
         let entries = KEYS.into_iter().zip(login).filter_map(known);
-        Some(pretty(&entries.chain(before.into_iter().flat_map(other_entries)).collect()))
+        Some(pretty(entries.chain(before.into_iter().flat_map(other_entries))))
     }
 
     fn without_login(&self, before: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let rest: Ordered = other_entries(before).collect();
-        (!rest.0.is_empty()).then(|| pretty(&rest))
+        let mut rest = other_entries(before).peekable();
+        rest.peek().is_some().then(|| pretty(rest))
     }
 }
 
@@ -128,50 +128,28 @@ fn sdk_reads(token: &Secret) -> bool {
     let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };
     let Ok(bytes) = SDK_BASE64.decode(payload) else { return false };
     let Ok(claims) = serde_json::from_slice::<Map<String, Value>>(&bytes) else { return false };
-    let is_text = |name: &str| claims.get(name).is_some_and(Value::is_string);
-    let is_time = |name: &str| claims.get(name).is_some_and(Value::is_number);
-    let audience = match claims.get("aud") {
-        Some(Value::String(_)) => true,
-        Some(Value::Array(all)) => all.iter().all(Value::is_string),
-        _ => false,
-    };
-    let optional = |name: &str, null: bool| {
-        claims.get(name).is_none_or(|value| value.is_string() || (null && value.is_null()))
-    };
-    audience
-        && is_text("iss")
-        && is_text("sub")
-        && (is_text("client_id") || is_text("azp"))
-        && is_time("iat")
-        && is_time("exp")
-        && optional("scope", false)
-        && optional("gty", true)
-        && optional("jti", true)
+    let is_text = |name: &&str| claims.get(*name).is_some_and(Value::is_string);
+    let is_time = |name: &&str| claims.get(*name).is_some_and(Value::is_number);
+    let is_list = |list: &Vec<Value>| list.iter().all(Value::is_string);
+    let is_absent_or_null = |name: &&str| claims.get(*name).is_none_or(Value::is_null);
+    (is_text(&"aud") || claims.get("aud").and_then(Value::as_array).is_some_and(is_list))
+        && ["iss", "sub"].iter().all(is_text)
+        && ["client_id", "azp"].iter().any(is_text)
+        && ["iat", "exp"].iter().all(is_time)
+        && claims.get("scope").is_none_or(Value::is_string)
+        && ["gty", "jti"].iter().all(|name| is_text(name) || is_absent_or_null(name))
 }
 
-/// Returns the entries of the login file that are not part of the login. A save keeps these entries.
+/// Returns the entries of the login file that are not part of the login. The broker keeps these entries.
 fn other_entries(before: &[u8]) -> impl Iterator<Item = (String, Value)> + use<> {
     let object: Map<String, Value> = serde_json::from_slice(before).unwrap_or_default();
     object.into_iter().filter(|(key, _)| !KEYS.contains(&key.as_str()))
 }
 
-/// A JSON object that keeps the order of the keys.
-struct Ordered(Vec<(String, Value)>);
-
-impl FromIterator<(String, Value)> for Ordered {
-    fn from_iter<I: IntoIterator<Item = (String, Value)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
-    }
-}
-
-impl Serialize for Ordered {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
-    }
-}
-
-/// Formats JSON as the SDK does: indented by 2 spaces, without a final newline.
-fn pretty(object: &Ordered) -> Zeroizing<Vec<u8>> {
-    // Serialization cannot fail, because the values are strings and JSON values.
-    Zeroizing::new(serde_json::to_vec_pretty(object).unwrap_or_default())
+/// Formats a JSON object as the SDK does: indented by 2 spaces, without a final newline. Keeps the order of the keys.
+fn pretty(entries: impl IntoIterator<Item = (String, Value)>) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    // The serialization cannot fail, because the keys are strings and the writer is in memory.
+    let _ = serde_json::Serializer::pretty(&mut *bytes).collect_map(entries);
+    bytes
 }

@@ -13,21 +13,17 @@ pub(crate) struct Layer {
     /// The name of the source, for messages.
     pub(crate) origin: String,
     oauth2: Map<String, Value>,
-    resources: Map<String, Value>,
+    pub(crate) api_url: Option<String>,
     /// Whether a login in this source overrides the login in `tokens.json`.
     pub(crate) first: bool,
-    /// Whether the source is a file in `~/.earthscope`, which only the user writes.
+    /// Whether the source is a file in `~/.earthscope`, which belongs to the user.
     pub(crate) in_home: bool,
 }
 
 impl Layer {
-    /// Returns a text of the table `oauth2`, unless the text is empty.
+    /// Returns a text that is not empty from the table `oauth2`.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         text(&self.oauth2, key)
-    }
-
-    pub(crate) fn api_url(&self) -> Option<&str> {
-        text(&self.resources, "api_url")
     }
 
     /// Returns the scope, which may be a text or a list.
@@ -50,8 +46,9 @@ impl Layer {
     }
 
     fn from_tree(origin: String, tree: &Map<String, Value>, first: bool) -> Self {
-        let table = |key: &str| tree.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
-        Self { origin, oauth2: table("oauth2"), resources: table("resources"), first, in_home: false }
+        let table = |key: &str| tree.get(key).and_then(Value::as_object);
+        let api_url = table("resources").and_then(|table| text(table, "api_url")).map(str::to_owned);
+        Self { origin, oauth2: table("oauth2").cloned().unwrap_or_default(), api_url, first, in_home: false }
     }
 }
 
@@ -83,17 +80,17 @@ impl SettingsLogin {
         };
         let token = self.access_token.as_ref().and_then(valid).filter(|_| scopes.is_empty());
         tracing::info!("the broker uses the login in {}", self.origin);
-        match (token, &self.refresh_token) {
-            (Some(token), None) => Ok(RecordUpdate::token(scopes, token)),
-            (Some(token), Some(refresh_token)) => {
-                Ok(RecordUpdate::token(scopes, token).and_grant(refresh_token.clone(), now))
-            }
-            (None, Some(refresh_token)) => Ok(RecordUpdate::grant(refresh_token.clone(), now)),
-            (None, None) => Err(Error::login_required(format!(
+        if token.is_none() && self.refresh_token.is_none() {
+            return Err(Error::login_required(format!(
                 "the access token in {} has expired, has no expiry or has other scopes, and no refresh token is set",
                 self.origin
-            ))),
+            )));
         }
+        let update = token.map_or_else(RecordUpdate::default, |token| RecordUpdate::token(scopes, token));
+        Ok(match &self.refresh_token {
+            Some(refresh_token) => update.and_grant(refresh_token.clone(), now),
+            None => update,
+        })
     }
 }
 
@@ -103,7 +100,7 @@ pub(crate) struct Tools<'a> {
     /// The folder `~/.earthscope`.
     pub(crate) home: Option<PathBuf>,
     pub(crate) profile: String,
-    /// Whether to read the environment and the files that do not belong to an EarthScope profile.
+    /// Whether to read the environment and old files too, not only the files of the EarthScope profile.
     pub(crate) all: bool,
 }
 
@@ -126,8 +123,8 @@ impl Tools<'_> {
     pub(crate) fn tokens_file(&self) -> Option<PathBuf> {
         let words: Vec<_> = self.profile.split_whitespace().collect();
         let folder = words.join("-").to_lowercase();
-        // An EarthScope profile named `..` would name a file in another folder.
-        let plain = !folder.is_empty() && folder != "." && folder != ".." && !folder.contains('/');
+        // A profile with the name `..` or with a slash would select a file outside `~/.earthscope`.
+        let plain = !["", ".", ".."].contains(&folder.as_str()) && !folder.contains('/');
         self.home.as_ref().filter(|_| plain).map(|home| home.join(folder).join("tokens.json"))
     }
 
@@ -183,15 +180,13 @@ impl Tools<'_> {
 
     /// Reads `sso_tokens.json`, which the first version of `es` wrote.
     fn legacy_file(&self) -> Option<Layer> {
-        let set = self.env.var("APP_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = || {
-            let set = self.env.var("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-            set.or_else(|| Some(self.env.home()?.join(".config"))).map(|base| base.join("earthscope-cli"))
-        };
-        let path = set.or_else(base)?.join("sso_tokens.json");
+        let folder = |name| self.env.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = || folder("XDG_CONFIG_HOME").or_else(|| Some(self.env.home()?.join(".config")));
+        let path = folder("APP_DIRECTORY").or_else(|| Some(base()?.join("earthscope-cli")))?;
+        let path = path.join("sso_tokens.json");
         let oauth2: Map<String, Value> = serde_json::from_str(self.read(&path)?.expose()).ok()?;
         let origin = path.display().to_string();
-        Some(Layer { origin, oauth2, resources: Map::new(), first: false, in_home: false })
+        Some(Layer { origin, oauth2, api_url: None, first: false, in_home: false })
     }
 
     fn bootstrap(&self) -> Option<Layer> {

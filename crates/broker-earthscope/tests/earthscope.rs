@@ -15,17 +15,18 @@ use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation, Server, World};
 use serde_json::{Value, json};
 
-/// A provider for a user's login at the fake server.
+/// A provider at the fake server, for a user's login or with a client secret.
 pub(crate) struct Seismic {
     pub(crate) world: World,
     pub(crate) service: EarthScope,
+    client_secret: Option<String>,
 }
 
 impl Seismic {
     pub(crate) fn new(options: EarthScopeOptions) -> Self {
-        let world = World::new();
+        let (world, client_secret) = (World::new(), options.client_secret.clone());
         let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
-        Self { world, service }
+        Self { world, service, client_secret }
     }
 
     pub(crate) fn build(&self, mut table: Value) -> Arc<dyn Provider> {
@@ -40,7 +41,7 @@ impl Subject for Seismic {
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
-        self.build(json!({}))
+        self.build(json!({ "client_secret": self.client_secret }))
     }
 
     fn elsewhere(&self) -> Arc<dyn Provider> {
@@ -57,76 +58,47 @@ impl Subject for Seismic {
 
     fn end_grant(&self) -> bool {
         self.service.revoke_everything();
-        true
+        self.client_secret.is_none()
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        self.client_secret.iter().cloned().collect()
     }
 
     fn scopes(&self) -> Option<&'static [&'static str]> {
-        Some(&["profile", "offline_access"])
+        self.client_secret.is_none().then_some(&["profile", "offline_access"])
     }
 }
 
-fn approved(rotation: Rotation) -> Seismic {
-    let subject = Seismic::new(EarthScopeOptions { rotation, ..EarthScopeOptions::default() });
+/// Returns a provider whose device logins the fake server approves at once.
+pub(crate) fn approved(options: EarthScopeOptions) -> Seismic {
+    let subject = Seismic::new(options);
     subject.service.approve_all();
     subject
 }
 
+async fn run_conformance(rotation: Rotation) {
+    conformance::run(|| approved(EarthScopeOptions { rotation, ..Default::default() })).await;
+}
+
 #[tokio::test]
 async fn conformance_suite_passes_if_refresh_token_is_unchanged() {
-    conformance::run(|| approved(Rotation::Keep)).await;
+    run_conformance(Rotation::Keep).await;
 }
 
 #[tokio::test]
 async fn conformance_suite_passes_if_refresh_token_is_omitted() {
-    conformance::run(|| approved(Rotation::Omit)).await;
+    run_conformance(Rotation::Omit).await;
 }
 
 #[tokio::test]
 async fn conformance_suite_passes_with_token_reuse_detection() {
-    conformance::run(|| approved(Rotation::RotateDetectReuse)).await;
-}
-
-/// A provider with a client secret at the fake server.
-struct Machine(Seismic);
-
-impl Machine {
-    fn new() -> Self {
-        let client_secret = Some("the client's secret".to_owned());
-        Self(Seismic::new(EarthScopeOptions { client_secret, ..EarthScopeOptions::default() }))
-    }
-}
-
-impl Subject for Machine {
-    fn world(&self) -> &World {
-        &self.0.world
-    }
-
-    fn provider(&self) -> Arc<dyn Provider> {
-        self.0.build(json!({ "client_secret": "the client's secret" }))
-    }
-
-    fn elsewhere(&self) -> Arc<dyn Provider> {
-        self.0.build(json!({}))
-    }
-
-    fn service(&self) -> &Server {
-        &self.0.service
-    }
-
-    fn renewal_route(&self) -> &'static str {
-        "token"
-    }
-
-    fn end_grant(&self) -> bool {
-        false
-    }
-
-    fn secrets(&self) -> Vec<String> {
-        vec!["the client's secret".to_owned()]
-    }
+    run_conformance(Rotation::RotateDetectReuse).await;
 }
 
 #[tokio::test]
 async fn client_credentials_pass_the_conformance_suite() {
-    conformance::run(Machine::new).await;
+    let client_secret = Some("the client's secret".to_owned());
+    let options = EarthScopeOptions { client_secret, ..Default::default() };
+    conformance::run(|| Seismic::new(options.clone())).await;
 }

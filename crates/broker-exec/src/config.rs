@@ -35,7 +35,7 @@ pub(crate) enum Protocol {
     Aws,
     /// The format `ExecCredential` of kubectl.
     Kubectl,
-    /// The token is the first line.
+    /// The token is the first line of the output.
     Text,
     /// The token is a field of a JSON object.
     Json,
@@ -44,15 +44,9 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Broker => "broker",
-            Self::Aws => "aws",
-            Self::Kubectl => "kubectl",
-            Self::Text => "text",
-            Self::Json => "json",
-            Self::Cargo => "cargo",
-        }
+    /// Returns the name of the protocol in the configuration.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
@@ -72,7 +66,7 @@ impl Config {
         let unused =
             keys.iter().find(|(_, is_set, protocols)| *is_set && !protocols.contains(&self.protocol));
         if let Some((key, _, protocols)) = unused {
-            let names: Vec<_> = protocols.iter().map(|it| format!("\"{}\"", it.name())).collect();
+            let names: Vec<_> = protocols.iter().map(|protocol| format!("\"{}\"", protocol.name())).collect();
             let message = format!("this key is only used with `speaks = {}`", names.join(" or "));
             return Err(SettingsError::new(*key, message));
         }

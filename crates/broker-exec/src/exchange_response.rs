@@ -23,7 +23,6 @@ pub(crate) struct ExchangeResponse {
 
 #[derive(Deserialize)]
 pub(crate) struct IssuedToken {
-    /// The scopes of the token. If absent, the token has the requested scopes.
     scopes: Option<Vec<String>>,
     pub(crate) secret: Secret,
     #[serde(rename = "type")]

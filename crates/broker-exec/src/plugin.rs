@@ -15,8 +15,7 @@ use crate::program::Program;
 use crate::session::{Malformed, Session};
 use crate::wire::{Description, Request, RevokeResponse};
 
-/// Keys of the record's metadata: the plugin's own data, the plugin's issuer, and whether the plugin supports a
-/// login.
+/// Keys of the record's metadata: the plugin's data, the plugin's issuer, and whether the plugin supports a login.
 const PLUGIN_DATA: &str = "plugin";
 const ISSUER: &str = "issuer";
 const HAS_LOGIN: &str = "login";
@@ -39,14 +38,14 @@ impl Plugin {
             SecretSource::Env(name) => Some(name.clone()),
             _ => None,
         });
-        let program = Program::new(config.command.0)?.without_variables(variables.collect());
+        let program = Program::new(config.command.0, variables.collect())?;
         let secrets: Vec<_> = config.secrets.into_iter().collect();
-        // `None` if one of the secrets cannot be read now.
+        // `None` if the broker cannot read one of the secrets.
         let fingerprints: Option<Vec<_>> = secrets
             .iter()
             .map(|(name, source)| Some(format!("{name} {}", source.fingerprint(name, settings.env())?)))
             .collect();
-        // Other settings may select another service, which must not receive stored tokens of this one.
+        // With other settings, the plugin may use another service, which must not receive stored tokens.
         let settings_text = Secret::new(Value::Object(config.settings.0.clone()).to_string());
         let issuer = Issuer {
             kind: "exec".to_owned(),
@@ -76,7 +75,7 @@ impl Plugin {
         Request::new(action, &self.name, now, &self.settings)
     }
 
-    /// Starts the plugin and requests its description. Secrets are sent only after the check of the plugin's issuer.
+    /// Starts the plugin and checks the plugin's description. The broker sends secrets only after this check.
     async fn begin<'a>(
         &'a self,
         context: &'a Context,
@@ -106,20 +105,18 @@ impl Plugin {
         let stored =
             record.filter(|record| record.usable_grant().is_some() || record.tokens().next().is_some());
         let before = stored.map(|record| record.metadata(ISSUER).and_then(Value::as_str).unwrap_or("(none)"));
-        match before {
-            Some(before) if before != description.issuer => {
-                let (before, now) = (session.redact(before), session.redact(&description.issuer));
-                Err(Error::configuration(format!(
-                    "plugin `{name}` changed its issuer from {before} to {now}: the stored login is not sent there, and a \
-                     new issuer needs a new login"
-                ))
-                .with_hint(Hint::LogIn))
-            }
-            _ => Ok(description),
+        if let Some(before) = before.filter(|before| *before != description.issuer) {
+            let (before, now) = (session.redact(before), session.redact(&description.issuer));
+            return Err(Error::configuration(format!(
+                "plugin `{name}` changed its issuer from {before} to {now}: the stored login is not sent there, and a new \
+                 issuer needs a new login"
+            ))
+            .with_hint(Hint::LogIn));
         }
+        Ok(description)
     }
 
-    /// Converts a response to a record update. A new grant is saved even if the response is malformed.
+    /// Converts a plugin's response to a record update. Salvages a new grant from a malformed response.
     fn update(
         &self,
         session: &mut Session<'_>,
@@ -163,17 +160,16 @@ impl Plugin {
         requested: &ScopeKey,
         sent_at: DateTime<Utc>,
     ) -> RecordUpdate {
-        let mut update =
-            if response.grant_refused { RecordUpdate::grant_refused() } else { RecordUpdate::default() };
-        if let Some(grant) = response.grant {
-            update = update.and_grant(grant, sent_at);
-        }
+        let mut update = match response.grant {
+            Some(grant) => RecordUpdate::grant(grant, sent_at),
+            None if response.grant_refused => RecordUpdate::grant_refused(),
+            None => RecordUpdate::default(),
+        };
         for scopes in &response.dropped {
             update = update.and_dropped(&scope_key(scopes));
         }
         for token in response.tokens {
-            let scopes = token.scopes(requested);
-            update = update.and_token(&scopes, self.token(token, sent_at));
+            update = update.and_token(&token.scopes(requested), self.token(token, sent_at));
         }
         if let Some(metadata) = response.metadata {
             update = update.and_metadata(PLUGIN_DATA, Value::Object(metadata));
@@ -222,20 +218,17 @@ impl Plugin {
     }
 
     fn check_supported(&self, description: &Description, request: &TokenRequest) -> Result<()> {
-        let (code, problem, part) = if !description.scopes && !request.scopes().is_empty() {
-            (ErrorCode::ScopeUnsupported, "the caller cannot choose the token's scopes", RequestPart::Scope)
+        let (code, what, part) = if !description.scopes && !request.scopes().is_empty() {
+            (ErrorCode::ScopeUnsupported, "scopes", RequestPart::Scope)
         } else if !description.expires && request.asked_lifetime().is_some() {
-            (
-                ErrorCode::RequestUnsupported,
-                "the caller cannot choose the token's lifetime",
-                RequestPart::Lifetime,
-            )
+            (ErrorCode::RequestUnsupported, "lifetime", RequestPart::Lifetime)
         } else if !description.names && request.asked_name().is_some() {
-            (ErrorCode::RequestUnsupported, "the caller cannot choose the token's name", RequestPart::Name)
+            (ErrorCode::RequestUnsupported, "name", RequestPart::Name)
         } else {
             return Ok(());
         };
-        let message = format!("plugin `{}`: {problem}", self.program.name());
+        let message =
+            format!("plugin `{}`: the caller cannot choose the token's {what}", self.program.name());
         Err(Error::new(code, message).with_hint(Hint::LeaveOut(part)))
     }
 
@@ -248,7 +241,7 @@ impl Plugin {
         Error::new(ErrorCode::LoginUnsupported, message).with_hint(Hint::LeaveOut(part))
     }
 
-    /// Stores the plugin's issuer, and whether the plugin supports a login, in the record.
+    /// Adds the plugin's issuer, and whether the plugin supports a login, to the record.
     fn with_description(update: RecordUpdate, description: &Description) -> RecordUpdate {
         update
             .and_metadata(ISSUER, Value::from(description.issuer.as_str()))
@@ -262,15 +255,14 @@ impl Plugin {
         login: &Login,
         secrets: &[(String, Secret)],
     ) -> Result<RecordUpdate> {
-        for (_, secret) in secrets {
-            session.hide(secret);
-        }
+        let (record, scopes) = (Record::new(&self.name, self.issuer.clone()), ScopeKey::default());
+        hide(session, &record, secrets);
         if let Login::RefreshToken(secret) | Login::Password(secret) = login {
             session.hide(secret);
         }
         let request = self.request("login", context.now()).with_secrets(secrets).for_login(login);
         let response = session.log_in(&request).await;
-        // Before the plugin's response, a signal may cancel the login. After it, the broker saves the result first.
+        // After the plugin's response, a signal cannot cancel the login until the broker has saved the login.
         let received_at = context.now();
         if response.as_ref().is_ok_and(|response: &ExchangeResponse| response.grant_refused) {
             let code = match login {
@@ -279,7 +271,6 @@ impl Plugin {
             };
             return Err(Error::new(code, "the service refused the login"));
         }
-        let (record, scopes) = (Record::new(&self.name, self.issuer.clone()), ScopeKey::default());
         context.exchange(async { self.update(session, response, &record, &scopes, received_at) }).await
     }
 }
@@ -298,7 +289,7 @@ impl Provider for Plugin {
         &self.issuer
     }
 
-    /// Checks only what needs no running plugin. The exchange checks which features the plugin supports.
+    /// Checks the request without running the plugin. The exchange checks which features the plugin supports.
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
         refuse_derived(request)?;
         if request.scopes().iter().any(Derived::is_key) {

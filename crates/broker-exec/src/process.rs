@@ -12,21 +12,23 @@ use zeroize::Zeroizing;
 
 use crate::program::Program;
 
-/// The limits of one line and of all output of a plugin.
+/// The limits of one line and of all output of a plugin, in bytes.
 const MAX_LINE: usize = 1 << 20;
 const MAX_OUTPUT: usize = 4 << 20;
 
-/// The limit of stored stderr. Further output is read and discarded, so that the plugin does not block.
+/// The limit of stored stderr. Further output is discarded.
 const MAX_STDERR: usize = 64 * 1024;
 
-/// How long a plugin may take to exit after its last response, and then after SIGTERM.
+/// How long a plugin may take to exit after its last response.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a plugin may take to exit after SIGTERM.
 const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long to read remaining output after the plugin has exited.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long to read remaining output after a plugin or another program has exited.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long to read remaining output of a killed plugin, whose result is not saved yet.
+/// How long to read remaining output of a killed plugin. The broker has not saved the plugin's tokens yet.
 const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -34,7 +36,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How to end a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
-    /// Kills the plugin immediately, because its result must be saved now.
+    /// Kills the plugin at once, because the broker must save the tokens in the plugin's response.
     Kill,
     /// Sends SIGTERM, because the plugin violated the protocol.
     Terminate,
@@ -42,30 +44,18 @@ pub(crate) enum Shutdown {
     Wait,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReadError {
-    /// The process has exited or closed stdout.
-    Ended,
-    TooLong,
-}
-
-/// A running plugin in its own process group: Ctrl-C does not reach the plugin, and its child processes end with it.
+/// A running plugin. The plugin's process group is not the broker's, so Ctrl-C reaches only the broker.
 pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     stderr_task: JoinHandle<()>,
-    stderr: Arc<Mutex<Stderr>>,
+    /// The collected stderr. More than [`MAX_STDERR`] bytes mean that the rest was discarded.
+    stderr: Arc<Mutex<Zeroizing<Vec<u8>>>>,
     buffer: Zeroizing<Vec<u8>>,
     bytes_read: usize,
     stdout_closed: bool,
     killed: bool,
-}
-
-#[derive(Default)]
-pub(crate) struct Stderr {
-    bytes: Zeroizing<Vec<u8>>,
-    truncated: bool,
 }
 
 impl Process {
@@ -79,7 +69,7 @@ impl Process {
         let (Some(stdin), Some(stdout), Some(stderr_pipe)) = pipes else {
             return Err(program.cannot_start(std::io::Error::other("no pipes")));
         };
-        let stderr = Arc::<Mutex<Stderr>>::default();
+        let stderr = Arc::<Mutex<Zeroizing<Vec<u8>>>>::default();
         let stderr_task = tokio::spawn(collect(stderr_pipe, stderr.clone()));
         Ok(Self {
             child,
@@ -105,28 +95,27 @@ impl Process {
         }
     }
 
-    /// Reads the next line. This function is cancel safe.
-    pub(crate) async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    /// Reads the next line. This function is cancel safe. The error says what is wrong with the output.
+    pub(crate) async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>, &'static str> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let rest = Zeroizing::new(self.buffer.split_off(end + 1));
                 return Ok(std::mem::replace(&mut self.buffer, rest));
             }
             if self.buffer.len() > MAX_LINE || self.bytes_read > MAX_OUTPUT {
-                return Err(ReadError::TooLong);
+                return Err("the output exceeds 1 MiB in a line or 4 MiB in total");
             }
             if self.stdout_closed {
-                // The last line may lack the line end.
-                return match std::mem::take(&mut self.buffer) {
-                    line if line.trim_ascii().is_empty() => Err(ReadError::Ended),
-                    line => Ok(line),
-                };
+                // The plugin's last line may have no line end.
+                let line = std::mem::take(&mut self.buffer);
+                let ended = "the process exited or closed stdout without a response";
+                return if line.trim_ascii().is_empty() { Err(ended) } else { Ok(line) };
             }
             self.fill().await;
         }
     }
 
-    /// Whether the plugin sent output that was not requested.
+    /// Whether the plugin sent output that the broker did not request.
     pub(crate) fn has_unread_output(&self) -> bool {
         !self.buffer.trim_ascii().is_empty()
     }
@@ -135,13 +124,12 @@ impl Process {
         let mut chunk = Zeroizing::new(vec![0; 16 * 1024]);
         let read = tokio::select! {
             biased;
-            read = self.stdout.read(&mut chunk) => Some(read),
-            () = ended(&self.child) => None,
-        };
-        // A child process of the plugin may keep the pipe open.
-        let read = match read {
-            Some(read) => read,
-            None => tokio::time::timeout(DRAIN_TIMEOUT, self.stdout.read(&mut chunk)).await.unwrap_or(Ok(0)),
+            read = self.stdout.read(&mut chunk) => read,
+            () = ended(&self.child) => {
+                // A child process of the plugin may keep the pipe open.
+                let rest = self.stdout.read(&mut chunk);
+                tokio::time::timeout(DRAIN_TIMEOUT, rest).await.unwrap_or(Ok(0))
+            }
         };
         match read {
             Ok(0) | Err(_) => self.stdout_closed = true,
@@ -152,8 +140,8 @@ impl Process {
         }
     }
 
-    /// Ends the process group. Returns the exit status and stderr. A killed plugin has no exit status.
-    pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Stderr) {
+    /// Ends the process group. Returns the exit status and the lines of stderr. A killed plugin has no exit status.
+    pub(crate) async fn end(mut self, shutdown: Shutdown) -> (Option<ExitStatus>, Vec<Zeroizing<String>>) {
         self.stdin = None;
         let timeout = match shutdown {
             Shutdown::Kill => None,
@@ -165,63 +153,53 @@ impl Process {
             None => false,
         };
         if !exited && shutdown != Shutdown::Kill {
-            signal(&mut self.child, GroupSignal::Term);
+            signal(&mut self.child, Shutdown::Terminate);
             let _ = tokio::time::timeout(TERM_TIMEOUT, ended(&self.child)).await;
         }
-        // The process ID is reserved until `wait`, so the signal cannot reach another process.
-        signal(&mut self.child, GroupSignal::Kill);
+        // The system does not reuse the process ID before `wait`, so the signal reaches only the plugin.
+        signal(&mut self.child, Shutdown::Kill);
         self.killed = true;
         let drain = if shutdown == Shutdown::Kill { KILL_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         let status = tokio::time::timeout(drain, self.child.wait()).await;
         let status = status.ok().and_then(std::io::Result::ok).filter(|_| exited);
-        // A child process that has left the group may keep the pipe open.
+        // A child process that has left the process group may keep stderr open.
         if tokio::time::timeout(drain, &mut self.stderr_task).await.is_err() {
             self.stderr_task.abort();
         }
-        let stderr = std::mem::take(&mut *self.stderr.lock().unwrap_or_else(PoisonError::into_inner));
-        (status, stderr)
+        (status, lines(&self.stderr.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.killed {
-            signal(&mut self.child, GroupSignal::Kill);
+            signal(&mut self.child, Shutdown::Kill);
             self.stderr_task.abort();
         }
     }
 }
 
-impl Stderr {
-    /// Returns the lines. A truncated last line is dropped, because a partial secret cannot be redacted.
-    pub(crate) fn lines(&self) -> Vec<Zeroizing<String>> {
-        let text = Zeroizing::new(String::from_utf8_lossy(&self.bytes).into_owned());
-        let mut lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
-        if self.truncated {
-            lines.pop();
-        }
-        lines.retain(|line| !line.trim().is_empty());
-        lines
+/// Returns the lines of stderr. Drops a truncated last line, because a part of a secret cannot be redacted.
+fn lines(stderr: &[u8]) -> Vec<Zeroizing<String>> {
+    let text = Zeroizing::new(String::from_utf8_lossy(stderr).into_owned());
+    let mut lines: Vec<_> = text.lines().map(|line| Zeroizing::new(line.to_owned())).collect();
+    if stderr.len() > MAX_STDERR {
+        lines.pop();
     }
+    lines.retain(|line| !line.trim().is_empty());
+    lines
 }
 
-async fn collect(mut pipe: ChildStderr, stderr: Arc<Mutex<Stderr>>) {
+async fn collect(mut pipe: ChildStderr, stderr: Arc<Mutex<Zeroizing<Vec<u8>>>>) {
     let mut chunk = Zeroizing::new(vec![0; 16 * 1024]);
     while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
         let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_STDERR - stderr.bytes.len();
-        stderr.bytes.extend_from_slice(&chunk[..count.min(room)]);
-        stderr.truncated |= count > room;
+        let room = MAX_STDERR + 1 - stderr.len();
+        stderr.extend_from_slice(&chunk[..count.min(room)]);
     }
 }
 
-#[derive(Clone, Copy)]
-enum GroupSignal {
-    Term,
-    Kill,
-}
-
-/// Waits until the process has exited, but does not reap it, so that the process ID stays reserved.
+/// Waits until the process has exited. Does not reap the process, because the system could then reuse the process ID.
 #[cfg(unix)]
 async fn ended(child: &Child) {
     use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -234,13 +212,11 @@ async fn ended(child: &Child) {
     }
 }
 
+/// Sends SIGKILL or SIGTERM to the process group of the plugin.
 #[cfg(unix)]
-fn signal(child: &mut Child, signal: GroupSignal) {
+fn signal(child: &mut Child, shutdown: Shutdown) {
     use rustix::process::{Pid, Signal, kill_process_group};
-    let signal = match signal {
-        GroupSignal::Term => Signal::TERM,
-        GroupSignal::Kill => Signal::KILL,
-    };
+    let signal = if shutdown == Shutdown::Kill { Signal::KILL } else { Signal::TERM };
     if let Some(id) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
         let _ = kill_process_group(id, signal);
     }
@@ -248,13 +224,13 @@ fn signal(child: &mut Child, signal: GroupSignal) {
 
 #[cfg(not(unix))]
 async fn ended(_child: &Child) {
-    // On this system, only the end of the output shows that the plugin has exited.
+    // On systems other than Unix, only the end of the output shows that the plugin has exited.
     std::future::pending().await
 }
 
 #[cfg(not(unix))]
-fn signal(child: &mut Child, signal: GroupSignal) {
-    if let GroupSignal::Kill = signal {
+fn signal(child: &mut Child, shutdown: Shutdown) {
+    if shutdown == Shutdown::Kill {
         let _ = child.start_kill();
     }
 }

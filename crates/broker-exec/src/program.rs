@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use broker_core::{Env, Error, ErrorCode, Result, Secret, SettingsError, fingerprint, platform, sanitize};
+use broker_core::platform::expand;
+use broker_core::{Env, Error, ErrorCode, Result, Secret, SettingsError, fingerprint, sanitize};
 use tokio::process::Command;
 
-#[derive(Debug)]
 pub(crate) struct Program {
     words: Vec<String>,
     /// Environment variables that the program must not inherit.
@@ -15,20 +15,16 @@ pub(crate) struct Program {
 impl Program {
     /// Creates a program from the words of `command`. A relative path is an error, because the working directory may
     /// differ.
-    pub(crate) fn new(words: Vec<String>) -> Result<Self, SettingsError> {
-        let path = words.first().map(String::as_str).unwrap_or_default();
+    pub(crate) fn new(words: Vec<String>, without_variables: Vec<String>) -> Result<Self, SettingsError> {
+        let program = Self { words, without_variables };
+        let path = program.first_word();
         if path.contains('/') && !path.starts_with('/') && !path.starts_with("~/") {
             return Err(SettingsError::expected(
                 "command",
                 "a program's full path, ~/PATH, or its name in PATH: the working folder is not searched",
             ));
         }
-        Ok(Self { words, without_variables: Vec::new() })
-    }
-
-    /// Sets which environment variables the program does not inherit.
-    pub(crate) fn without_variables(self, without_variables: Vec<String>) -> Self {
-        Self { without_variables, ..self }
+        Ok(program)
     }
 
     /// Identifies the program in a record. The fingerprint covers all words of `command`, which may contain secrets.
@@ -40,19 +36,19 @@ impl Program {
     /// secrets.
     pub(crate) fn name(&self) -> String {
         let path = self.words.iter().take(2).rev().find(|word| word.starts_with(['/', '~']));
-        let word = path.map_or_else(|| self.program(), String::as_str);
+        let word = path.map_or_else(|| self.first_word(), String::as_str);
         let name = Path::new(word).file_name().map(|name| name.to_string_lossy().into_owned());
         sanitize(&name.unwrap_or_else(|| word.to_owned()))
     }
 
-    fn program(&self) -> &str {
-        self.words.first().map(String::as_str).unwrap_or_default()
+    fn first_word(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
     }
 
     /// Builds the command. The program runs in `/` and does not inherit the broker's settings and secrets.
     pub(crate) fn command(&self, env: &dyn Env) -> Result<Command> {
         let mut command = Command::new(self.find(env)?);
-        command.args(self.words.iter().skip(1).map(|word| expand(word, env))).kill_on_drop(true);
+        command.args(self.words.iter().skip(1).map(|word| expand(Path::new(word), env))).kill_on_drop(true);
         #[cfg(unix)]
         command.current_dir("/");
         let settings = env.vars("BROKER_PROVIDERS__").into_iter().map(|(name, _)| name);
@@ -63,7 +59,7 @@ impl Program {
     }
 
     pub(crate) fn cannot_start(&self, error: std::io::Error) -> Error {
-        let message = format!("cannot start program {}: {error}", sanitize(self.program()));
+        let message = format!("cannot start program {}: {error}", sanitize(self.first_word()));
         Error::new(ErrorCode::ProgramNotFound, message)
             .with_hint(
                 "install the program, make it executable (chmod +x), or correct `command` of this provider",
@@ -72,16 +68,16 @@ impl Program {
     }
 
     fn find(&self, env: &dyn Env) -> Result<PathBuf> {
-        let program = self.program();
+        let program = self.first_word();
         if program.contains('/') {
-            return Ok(expand(program, env));
+            return Ok(expand(Path::new(program), env));
         }
         let Some(path) = env.var("PATH") else { return Ok(PathBuf::from(program)) };
-        // Relative folders in `PATH` depend on the working directory, so they are skipped.
+        // Relative folders in `PATH` are skipped, because they depend on the working directory.
         let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         let mut files: Vec<_> =
             folders.map(|folder| folder.join(program)).filter(|path| path.is_file()).collect();
-        // If no file is executable, starting the first one fails with an error that says why.
+        // If no file is executable, the broker starts the first file, and the error of that start names the cause.
         let first = files.iter().position(|path| is_executable(path)).unwrap_or(0);
         (first < files.len()).then(|| files.swap_remove(first)).ok_or_else(|| {
             let message = format!("program {} is not in PATH", sanitize(program));
@@ -99,8 +95,4 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_executable(_path: &Path) -> bool {
     true
-}
-
-fn expand(word: &str, env: &dyn Env) -> PathBuf {
-    platform::expand(Path::new(word), env)
 }

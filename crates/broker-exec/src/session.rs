@@ -1,5 +1,6 @@
 //! A session with a running plugin: requests, responses and prompts.
 
+use std::collections::BTreeMap;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -10,9 +11,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::process::{Process, ReadError, Shutdown, Stderr};
+use crate::process::{Process, Shutdown};
 use crate::program::Program;
-use crate::wire::{self, Answer, Hello, Message, Request, ShowCode, VERSION, line};
+use crate::wire::{self, Hello, Message, Request, ShowCode, VERSION, line};
 
 /// The time limit of a login, not counting the time that the user takes to answer prompts.
 const MAX_LOGIN: Duration = Duration::from_mins(15);
@@ -20,10 +21,10 @@ const MAX_LOGIN: Duration = Duration::from_mins(15);
 /// How long a plugin may be silent during a login, as a multiple of `timeout`.
 const LOGIN_TIMEOUTS: u32 = 4;
 
-/// How often a login checks whether the caller has cancelled.
+/// How often a login checks whether the caller has cancelled the login.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The shortest line of a multi-line secret that is redacted separately.
+/// A line of a multi-line secret is redacted only if the line has at least this many bytes.
 const MIN_LINE: usize = 8;
 
 pub(crate) struct Session<'a> {
@@ -31,7 +32,7 @@ pub(crate) struct Session<'a> {
     program: &'a Program,
     process: Process,
     deadline: Instant,
-    /// Secrets that were sent or received, to redact them in all output.
+    /// The secrets that the broker sent or received. The broker redacts them in all output of the plugin.
     secrets: Vec<Secret>,
     is_broken: bool,
     /// Whether to end the plugin without waiting until it exits.
@@ -160,7 +161,7 @@ impl<'a> Session<'a> {
         self.send(&line(request)).await?;
         loop {
             let (started, limit) = (Instant::now(), silence.min(left));
-            let line = self.line_unless_cancelled(started + limit, limit).await?;
+            let line = self.line_unless_cancelled(limit).await?;
             left = left.saturating_sub(started.elapsed());
             match self.parse(&line) {
                 Ok(Message::Ok(response)) => return Ok(response),
@@ -186,7 +187,7 @@ impl<'a> Session<'a> {
                     Secret::new(prompt.ask(question).await?)
                 };
                 self.deadline = Instant::now() + self.context.timeout();
-                self.send(&line(&Answer { answer: answer.expose() })).await?;
+                self.send(&line(&BTreeMap::from([("answer", answer.expose())]))).await?;
             }
             Message::ShowCode(code) => prompt.show_code(&self.code(&code)?),
             Message::ShowPage(page) => prompt.show_page(&self.page(&page.url)?),
@@ -200,10 +201,11 @@ impl<'a> Session<'a> {
     fn code(&mut self, code: &ShowCode) -> Result<DeviceCode> {
         Ok(DeviceCode {
             verification_uri: self.page(&code.verification_uri)?,
-            verification_uri_complete: match &code.verification_uri_complete {
-                Some(url) => Some(self.page(url)?),
-                None => None,
-            },
+            verification_uri_complete: code
+                .verification_uri_complete
+                .as_ref()
+                .map(|url| self.page(url))
+                .transpose()?,
             user_code: sanitize(&code.user_code),
             expires_in: Duration::from_secs(code.expires_in.into()),
         })
@@ -211,47 +213,41 @@ impl<'a> Session<'a> {
 
     /// Checks the URL of a page that the user should open.
     fn page(&mut self, url: &str) -> Result<String> {
-        match ServiceUrl::parse(url) {
-            Ok(url) => Ok(url.as_str().to_owned()),
-            Err(_) => Err(self.broken("the URL of the login page is not https")),
-        }
+        let url =
+            ServiceUrl::parse(url).map_err(|_| self.broken("the URL of the login page is not https"))?;
+        Ok(url.as_str().to_owned())
     }
 
     async fn send(&mut self, line: &[u8]) -> Result<()> {
-        match tokio::time::timeout_at(self.deadline, self.process.write(line)).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.timed_out(self.context.timeout())),
-        }
+        let written = tokio::time::timeout_at(self.deadline, self.process.write(line)).await;
+        written.map_err(|_| self.timed_out(self.context.timeout()))
     }
 
     async fn line(&mut self) -> Result<Zeroizing<Vec<u8>>> {
-        match tokio::time::timeout_at(self.deadline, self.process.line()).await {
-            Ok(line) => line.map_err(|error| self.cannot_read(error)),
-            Err(_) => Err(self.timed_out(self.context.timeout())),
-        }
+        let line = tokio::time::timeout_at(self.deadline, self.process.line()).await;
+        line.map_err(|_| self.timed_out(self.context.timeout()))?.map_err(|problem| self.broken(problem))
     }
 
-    async fn line_unless_cancelled(
-        &mut self,
-        deadline: Instant,
-        limit: Duration,
-    ) -> Result<Zeroizing<Vec<u8>>> {
-        loop {
-            if self.context.is_cancelled() {
+    async fn line_unless_cancelled(&mut self, limit: Duration) -> Result<Zeroizing<Vec<u8>>> {
+        let context = self.context;
+        let cancelled = async {
+            while !context.is_cancelled() {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+        };
+        let line = tokio::select! {
+            biased;
+            () = cancelled => {
                 self.is_abandoned = true;
                 return Err(Error::new(ErrorCode::Cancelled, "the caller cancelled the login"));
             }
-            let next_poll = deadline.min(Instant::now() + POLL_INTERVAL);
-            match tokio::time::timeout_at(next_poll, self.process.line()).await {
-                Ok(line) => return line.map_err(|error| self.cannot_read(error)),
-                Err(_) if Instant::now() >= deadline => return Err(self.timed_out(limit)),
-                Err(_) => {}
-            }
-        }
+            line = tokio::time::timeout(limit, self.process.line()) => line,
+        };
+        line.map_err(|_| self.timed_out(limit))?.map_err(|problem| self.broken(problem))
     }
 
     fn parse<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Message<T>> {
-        // The parser's error is not shown, because it may quote secrets.
+        // The parser's error is left out, because that error may quote secrets.
         wire::parse(line).ok_or_else(|| self.broken("a line is not a message of the plugin protocol"))
     }
 
@@ -262,15 +258,8 @@ impl<'a> Session<'a> {
             .with_hint("try again later, or set a longer `timeout` for this provider")
     }
 
-    fn cannot_read(&mut self, error: ReadError) -> Error {
-        self.broken(match error {
-            ReadError::Ended => "the process exited or closed stdout without a response",
-            ReadError::TooLong => "the output exceeds 1 MiB in a line or 4 MiB in total",
-        })
-    }
-
-    /// Returns the error for a violated protocol. After a token request, the error is transient, because the service
-    /// may be fine. [`Session::close`] adds the exit status and stderr.
+    /// Returns the error for a plugin that violates the protocol. After a token request, the error is transient.
+    /// [`Session::close`] adds the exit status and stderr.
     fn broken(&mut self, problem: &str) -> Error {
         (self.is_broken, self.is_abandoned) = (true, true);
         let code =
@@ -301,13 +290,13 @@ impl<'a> Session<'a> {
 }
 
 /// Logs stderr with redacted secrets. Returns the lines, and whether any line contained a secret.
-fn log(program: &Program, stderr: &Stderr, secrets: &[&Secret]) -> (Vec<String>, bool) {
+fn log(program: &Program, stderr: &[Zeroizing<String>], secrets: &[&Secret]) -> (Vec<String>, bool) {
     let mut leaked = false;
     let mut lines = Vec::new();
-    for line in stderr.lines() {
-        let redacted = redact(&line, secrets);
+    for line in stderr {
+        let redacted = redact(line, secrets);
         leaked |=
-            redacted != redact(&line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
+            redacted != redact(line, &[]) || secrets.iter().any(|secret| line.contains(secret.expose()));
         tracing::info!(target: "broker_exec", plugin = program.name(), "{redacted}");
         lines.push(redacted);
     }
@@ -316,12 +305,9 @@ fn log(program: &Program, stderr: &Stderr, secrets: &[&Secret]) -> (Vec<String>,
 
 /// Adds the exit status and the last line of stderr to an error message.
 fn with_details(error: Error, status: Option<ExitStatus>, lines: &[String]) -> Error {
-    let mut message = error.message().to_owned();
-    if let Some(status) = status.filter(|status| !status.success()) {
-        message = format!("{message} ({status})");
-    }
-    if let Some(last) = lines.last() {
-        message = format!("{message}: {}", last.trim());
-    }
+    let failed = status.filter(|status| !status.success());
+    let status = failed.map(|status| format!(" ({status})")).unwrap_or_default();
+    let last = lines.last().map(|line| format!(": {}", line.trim())).unwrap_or_default();
+    let message = format!("{}{status}{last}", error.message());
     error.with_message(message).with_hint(Hint::ReadProgramOutput)
 }

@@ -30,14 +30,13 @@ pub(crate) struct Request<'a> {
     secrets: Option<BTreeMap<&'a str, &'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<RecordView<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "request")]
+    #[serde(rename = "request", skip_serializing_if = "Option::is_none")]
     requested: Option<RequestedToken<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     login: Option<LoginMethod<'a>>,
 }
 
-/// The part of the record that a plugin receives.
+/// The part of the provider's record that a plugin receives.
 #[derive(Serialize)]
 struct RecordView<'a> {
     account: Option<&'a str>,
@@ -50,7 +49,7 @@ struct RecordView<'a> {
 #[derive(Serialize)]
 struct GrantView<'a> {
     secret: &'a str,
-    /// When an earlier request sent this grant and got no response. The service may have invalidated the grant.
+    /// When an earlier request sent the grant and got no response. The service may have replaced the grant.
     sent_at: Option<String>,
 }
 
@@ -99,7 +98,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record, and the metadata at `key`. Omits a `sent_at` that the current operation has set.
+    /// Adds the record, with the metadata at `key`. Omits `sent_at` if the current operation set that time.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),
@@ -109,7 +108,7 @@ impl<'a> Request<'a> {
             issued_at: rfc3339(token.issued_at()),
             expires_at: token.expires_at().map(rfc3339),
         };
-        // A grant that the service refused is not sent.
+        // The plugin does not get a grant that the service has refused.
         let grant = record.usable_grant().map(|grant| GrantView {
             secret: grant.secret().expose(),
             sent_at: grant.sent_at.filter(|at| *at < began_at).map(rfc3339),
@@ -132,34 +131,26 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn for_login(mut self, login: &'a Login) -> Self {
-        let secret = match login {
-            Login::RefreshToken(secret) | Login::Password(secret) => Some(secret.expose()),
-            _ => None,
-        };
-        self.login = Some(LoginMethod { method: method(login), secret });
+        let (method, secret) = method(login);
+        self.login = Some(LoginMethod { method, secret: secret.map(Secret::expose) });
         self
     }
 }
 
-/// Returns the protocol's name for the way to log in.
-fn method(login: &Login) -> &'static str {
+/// Returns the login method's name in the protocol, and the secret that the caller provides.
+fn method(login: &Login) -> (&'static str, Option<&Secret>) {
     match login {
-        Login::RefreshToken(_) => "refresh_token",
-        Login::Password(_) => "password",
-        _ => "usual",
+        Login::RefreshToken(secret) => ("refresh_token", Some(secret)),
+        Login::Password(secret) => ("password", Some(secret)),
+        _ => ("usual", None),
     }
-}
-
-#[derive(Serialize)]
-pub(crate) struct Answer<'a> {
-    pub(crate) answer: &'a str,
 }
 
 /// Serializes a message as one line of JSON.
 pub(crate) fn line(message: &impl Serialize) -> Zeroizing<Vec<u8>> {
     // A reallocation would leave copies of secrets in memory.
     let mut line = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    // Serialization cannot fail, because all map keys are text.
+    // The serialization cannot fail, because all map keys are text.
     let _ = serde_json::to_writer(&mut *line, message);
     line.push(b'\n');
     line
@@ -176,7 +167,7 @@ pub(crate) enum Message<T> {
     Tell(Tell),
 }
 
-/// A plugin's message as JSON: an object with exactly one of these fields.
+/// A plugin's message: a JSON object with exactly one of these fields.
 #[derive(Deserialize)]
 struct RawMessage<T> {
     ok: Option<T>,
@@ -259,9 +250,9 @@ impl Description {
         self.actions.iter().any(|supported| supported == action)
     }
 
-    /// Whether the plugin supports this way to log in. `login_with` lists all ways except [`Login::Usual`].
+    /// Whether the plugin supports this login method. `login_with` lists all methods except [`Login::Usual`].
     pub(crate) fn supports_login(&self, login: &Login) -> bool {
-        let method = method(login);
+        let (method, _) = method(login);
         self.supports("login")
             && (method == "usual" || self.login_with.iter().any(|supported| supported == method))
     }

@@ -20,10 +20,10 @@ pub(crate) fn example(name: &str) -> String {
     path.canonicalize().expect("an example").display().to_string()
 }
 
-/// Serializes the tests, because a child process that another test forks would inherit this test's file locks.
+/// Only one test runs at a time, because a child process that another test starts would inherit this test's file locks.
 pub(crate) static SERIAL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A test world with the real `PATH`, so that plugins can be started.
+/// A test environment with the real `PATH`, which contains the programs of the example plugins.
 pub(crate) fn world() -> World {
     let mut world = World::new();
     // The timeout includes the start of a process.
@@ -40,24 +40,24 @@ pub(crate) fn build(table: Value, world: &World) -> Arc<dyn Provider> {
 struct Refreshing {
     world: World,
     service: EarthScope,
-    client_id: String,
 }
 
+/// The client ID that the fake server accepts.
+const CLIENT_ID: &str = "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0";
+
 impl Refreshing {
-    fn new(options: EarthScopeOptions) -> Self {
+    fn new(rotation: Rotation) -> Self {
         let world = world();
-        let client_id = options.client_id.clone();
-        let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
-        Self { world, service, client_id }
+        let now = world.clock.for_service();
+        let service = EarthScope::start(EarthScopeOptions { rotation, now, ..Default::default() });
+        Self { world, service }
     }
 
     fn of_client(&self, client_id: &str) -> Arc<dyn Provider> {
         let token_url = format!("{}/oauth/token", self.service.url());
         let settings = json!({ "token_url": token_url, "client_id": client_id, "timeout": 1 });
-        build(
-            json!({ "command": ["python3", example("refresh_token.py")], "settings": settings }),
-            &self.world,
-        )
+        let command = ["python3", &example("refresh_token.py")];
+        build(json!({ "command": command, "settings": settings }), &self.world)
     }
 }
 
@@ -67,9 +67,9 @@ impl Subject for Refreshing {
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
-        // The prompt's clones share their answers.
+        // Clones of a test prompt share one list of answers.
         let _ = self.world.person.clone().answering(&self.service.issue_refresh_token());
-        self.of_client(&self.client_id)
+        self.of_client(CLIENT_ID)
     }
 
     fn elsewhere(&self) -> Arc<dyn Provider> {
@@ -94,28 +94,27 @@ impl Subject for Refreshing {
 #[ignore = "needs python3"]
 async fn python_plugin_passes_the_conformance_suite() {
     let _serial = SERIAL.lock().await;
-    conformance::run(|| Refreshing::new(EarthScopeOptions::default())).await;
+    conformance::run(|| Refreshing::new(Rotation::Keep)).await;
 }
 
 #[tokio::test]
 #[ignore = "needs python3"]
 async fn python_plugin_passes_conformance_with_rotation() {
     let _serial = SERIAL.lock().await;
-    let options = EarthScopeOptions { rotation: Rotation::Rotate, ..EarthScopeOptions::default() };
-    conformance::run(|| Refreshing::new(options.clone())).await;
+    conformance::run(|| Refreshing::new(Rotation::Rotate)).await;
 }
 
 #[tokio::test]
 #[ignore = "needs python3"]
 async fn python_plugin_logs_in_with_refresh_token() {
     let _serial = SERIAL.lock().await;
-    let subject = Refreshing::new(EarthScopeOptions::default());
-    let broker = subject.world.broker(subject.of_client(&subject.client_id));
+    let subject = Refreshing::new(Rotation::Keep);
+    let broker = subject.world.broker(subject.of_client(CLIENT_ID));
     let password = broker.login(World::NAME, Login::Password(Secret::new("a-password"))).await;
     assert_eq!(password.expect_err("unsupported").code(), ErrorCode::LoginUnsupported);
     let refresh_token = Secret::new(subject.service.issue_refresh_token());
     let _ = broker.login(World::NAME, Login::RefreshToken(refresh_token)).await.expect("a login");
-    assert!(subject.world.person.told().is_empty(), "no prompt");
+    assert!(subject.world.person.told().is_empty(), "the plugin sends no prompt");
 }
 
 #[tokio::test]

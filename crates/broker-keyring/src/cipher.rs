@@ -33,9 +33,7 @@ pub(crate) fn open(key: &DataKey, envelope: &Envelope) -> Option<Zeroizing<Vec<u
 }
 
 fn cipher(key: &DataKey) -> XChaCha20Poly1305 {
-    // The cipher zeroizes only its own copy of the key, so this copy is zeroized too.
-    let bytes = Zeroizing::new(*key.bytes());
-    XChaCha20Poly1305::new(<&Key>::from(&*bytes))
+    XChaCha20Poly1305::new(<&Key>::from(&*key.bytes))
 }
 
 #[cfg(test)]
@@ -53,19 +51,19 @@ mod tests {
         let envelope = sealed(&key);
         assert_eq!(open(&key, &envelope).expect("opened").as_slice(), b"the record");
         assert!(open(&other, &envelope).is_none());
-        assert_ne!(sealed(&key).sealed, envelope.sealed, "another nonce");
+        assert_ne!(sealed(&key).sealed, envelope.sealed, "each sealed record has a new nonce");
     }
 
     #[test]
     fn changed_sealed_record_is_not_opened() {
         let key = DataKey::new().expect("a key");
         let changes: [fn(&mut Envelope); 6] = [
-            |it| it.provider = "b".to_owned(),
-            |it| it.with = "passphrase".to_owned(),
-            |it| it.key.push('0'),
-            |it| it.kdf = Some(serde_json::json!({})),
-            |it| it.nonce = STANDARD.encode([0; NONCE]),
-            |it| it.sealed = STANDARD.encode([0; 40]),
+            |envelope| envelope.provider = "b".to_owned(),
+            |envelope| envelope.with = "passphrase".to_owned(),
+            |envelope| envelope.key.push('0'),
+            |envelope| envelope.kdf = Some(serde_json::json!({})),
+            |envelope| envelope.nonce = STANDARD.encode([0; NONCE]),
+            |envelope| envelope.sealed = STANDARD.encode([0; 40]),
         ];
         for (at, change) in changes.iter().enumerate() {
             let mut envelope = sealed(&key);

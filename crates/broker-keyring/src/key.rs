@@ -11,19 +11,17 @@ use zeroize::Zeroizing;
 /// The length of a sealing key in bytes.
 pub(crate) const LENGTH: usize = 32;
 
-/// A sealing key, which is zeroized when dropped.
+/// A sealing key, which `Zeroizing` erases from memory on drop.
 #[derive(Clone)]
-pub(crate) struct DataKey(Zeroizing<[u8; LENGTH]>);
+pub(crate) struct DataKey {
+    pub(crate) bytes: Zeroizing<[u8; LENGTH]>,
+}
 
 impl DataKey {
     pub(crate) fn new() -> Result<Self> {
-        let mut key = Zeroizing::new([0; LENGTH]);
-        random(key.as_mut_slice())?;
-        Ok(Self(key))
-    }
-
-    pub(crate) fn of(bytes: Zeroizing<[u8; LENGTH]>) -> Self {
-        Self(bytes)
+        let mut bytes = Zeroizing::new([0; LENGTH]);
+        random(bytes.as_mut_slice())?;
+        Ok(Self { bytes })
     }
 
     /// Parses a key of 32 bytes in base64 or hexadecimal.
@@ -37,22 +35,13 @@ impl DataKey {
             STANDARD.decode(padded.as_bytes()).or_else(|_| URL_SAFE.decode(padded.as_bytes())).ok()?
         });
         let key = <[u8; LENGTH]>::try_from(bytes.as_slice()).ok()?;
-        Some(Self(Zeroizing::new(key)))
-    }
-
-    /// Returns the key in base64, as the keyring stores it.
-    #[cfg(all(feature = "keyring", target_os = "linux"))]
-    pub(crate) fn text(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(self.bytes()))
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8; LENGTH] {
-        &self.0
+        Some(Self { bytes: Zeroizing::new(key) })
     }
 
     /// Returns the key's fingerprint, which identifies the key in sealed records.
     pub(crate) fn id(&self) -> String {
-        let hash = Sha256::new().chain_update("broker data key\0").chain_update(self.bytes()).finalize();
+        let hash =
+            Sha256::new().chain_update("broker data key\0").chain_update(self.bytes.as_slice()).finalize();
         format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|at| hash[at])))
     }
 }
@@ -78,14 +67,14 @@ mod tests {
     fn sealing_key_is_parsed_from_base64_and_hexadecimal() {
         let bytes: [u8; LENGTH] = std::array::from_fn(|at| u8::try_from(at * 8 + 3).expect("a byte"));
         let digits = bytes.map(|byte| format!("{byte:02X}")).concat();
-        let id = DataKey::of(Zeroizing::new(bytes)).id();
+        let key = DataKey { bytes: Zeroizing::new(bytes) };
         let (usual, in_urls) = (STANDARD.encode(bytes), URL_SAFE.encode(bytes));
         let bare = usual.trim_end_matches('=').to_owned();
         for text in [&digits, &usual, &in_urls, &bare, &format!(" {usual}\n")] {
-            assert_eq!(DataKey::parse(text).expect("a key").id(), id, "{text}");
+            assert_eq!(DataKey::parse(text).expect("a key").id(), key.id(), "{text}");
         }
         let wrong = ["", "short", &digits[1..], &format!("{digits}00"), &usual[4..], &"ä".repeat(32)];
         assert!(wrong.iter().all(|text| DataKey::parse(text).is_none()));
-        assert_eq!(format!("{:?}", DataKey::of(Zeroizing::new(bytes))), "[redacted]");
+        assert_eq!(format!("{key:?}"), "[redacted]");
     }
 }

@@ -1,10 +1,11 @@
-//! The desktop session's keyring: the Secret Service of freedesktop.org, called by D-Bus. Each state folder has one
-//! item with its key. A locked keyring is an error; no prompt is shown.
+//! The desktop session's keyring: the Secret Service of freedesktop.org, which the broker calls by D-Bus. The keyring
+//! has one item for each state folder, with the folder's key. A locked keyring is an error: the broker shows no prompt.
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use broker_core::{Error, ErrorCode, Hint, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,26 +14,15 @@ use zbus::{Connection, ObjectPath, OwnedObjectPath, OwnedVariant, Type, Variant}
 use zeroize::Zeroizing;
 
 use crate::key::DataKey;
-
-/// The time limit of a call to the keyring.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+use crate::{KEYRING_TIMEOUT, Keyring};
 
 const NAME: &str = "org.freedesktop.secrets";
 const SERVICE: &str = "/org/freedesktop/secrets";
+const ITEM: &str = "org.freedesktop.Secret.Item";
+const COLLECTION: &str = "org.freedesktop.Secret.Collection";
 
-/// The attribute that marks the broker's items.
+/// The attribute of all items that the broker creates in the keyring.
 const OURS: (&str, &str) = ("service", "broker");
-
-/// The state of the desktop session's keyring.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keyring {
-    /// The keyring is open.
-    Unlocked,
-    /// The keyring is locked.
-    Locked,
-    /// The keyring does not respond.
-    Absent,
-}
 
 /// Why a call to the keyring failed.
 enum Fault {
@@ -70,25 +60,12 @@ impl From<Fault> for Error {
 
 type BusResult<T> = std::result::Result<T, Fault>;
 
-impl Keyring {
-    /// Returns the state of the keyring, without a prompt, within a few seconds.
-    #[must_use]
-    pub fn state() -> Self {
-        match call(async |bus: Bus| bus.collection().await.map(drop)) {
-            Ok(()) => Self::Unlocked,
-            Err(Fault::Locked) => Self::Locked,
-            Err(Fault::Absent(_)) => Self::Absent,
-        }
+pub(crate) fn state() -> Keyring {
+    match call(async |bus: Bus| bus.collection().await) {
+        Ok(_) => Keyring::Unlocked,
+        Err(Fault::Locked) => Keyring::Locked,
+        Err(Fault::Absent(_)) => Keyring::Absent,
     }
-}
-
-fn no_response() -> Fault {
-    Fault::Absent(format!("no response within {} s", TIMEOUT.as_secs()))
-}
-
-/// Returns the error for a keyring that timed out.
-pub(crate) fn timed_out() -> Error {
-    no_response().into()
 }
 
 /// Returns the key with this id, even if its folder was renamed.
@@ -103,7 +80,8 @@ pub(crate) fn key_of_folder(folder: &Path) -> Result<Option<DataKey>> {
 
 /// Saves the key of a state folder.
 pub(crate) fn save(folder: &Path, key: &DataKey) -> Result<()> {
-    let (folder, id, text) = (canonical(folder), key.id(), key.text());
+    let (folder, id) = (canonical(folder), key.id());
+    let text = Zeroizing::new(STANDARD.encode(key.bytes.as_slice()));
     let attributes = HashMap::from([OURS, ("username", &folder), ("key", &id)]);
     let label = format!("broker: the key of the records in {folder}");
     Ok(call(async |bus: Bus| bus.create(&label, attributes.clone(), text.as_bytes()).await)?)
@@ -115,7 +93,7 @@ pub(crate) fn delete(folder: &Path) -> Result<bool> {
     let delete = async |bus: Bus| {
         let (open, locked) = bus.search(&[OURS, ("username", &folder)]).await?;
         for item in &open {
-            let _: OwnedObjectPath = bus.call(item, "Item", "Delete", &()).await?;
+            let _: OwnedObjectPath = bus.call(item, ITEM, "Delete", &()).await?;
         }
         match (open.is_empty(), locked.is_empty()) {
             (true, false) => Err(Fault::Locked),
@@ -155,7 +133,8 @@ fn call<T: Send>(work: impl AsyncFnOnce(Bus) -> BusResult<T> + Send) -> BusResul
         let runtime = runtime.map_err(|error| Fault::Absent(error.to_string()))?;
         runtime.block_on(async {
             let call = async { work(Bus(Builder::session().build().await?)).await };
-            tokio::time::timeout(TIMEOUT, call).await.unwrap_or_else(|_| Err(no_response()))
+            let timed_out = format!("no response within {} s", KEYRING_TIMEOUT.as_secs());
+            tokio::time::timeout(KEYRING_TIMEOUT, call).await.unwrap_or(Err(Fault::Absent(timed_out)))
         })
     };
     std::thread::scope(|scope| scope.spawn(run).join())
@@ -173,11 +152,7 @@ impl Bus {
         B: Serialize + Type,
         T: DeserializeOwned + Type,
     {
-        let interface = match interface.split_once('.') {
-            Some(_) => interface.to_owned(),
-            None => format!("org.freedesktop.Secret.{interface}"),
-        };
-        let reply = self.0.call_method(Some(NAME), path, Some(interface.as_str()), method, body).await?;
+        let reply = self.0.call_method(Some(NAME), path, Some(interface), method, body).await?;
         Ok(reply.body().deserialize()?)
     }
 
@@ -186,7 +161,7 @@ impl Bus {
         B: Serialize + Type,
         T: DeserializeOwned + Type,
     {
-        self.call(&path(SERVICE)?, "Service", method, body).await
+        self.call(&ObjectPath::try_from(SERVICE)?, "org.freedesktop.Secret.Service", method, body).await
     }
 
     /// Finds the unlocked and the locked items with these attributes.
@@ -198,8 +173,7 @@ impl Bus {
         self.service("SearchItems", &attributes).await
     }
 
-    /// Opens a session without encryption. The bus socket belongs to this user: a process that can read the
-    /// traffic of the socket can also request the secrets.
+    /// Opens a session without encryption. Only a process that may request the secrets can read the bus traffic.
     async fn session(&self) -> BusResult<OwnedObjectPath> {
         let (_, session): (OwnedVariant, OwnedObjectPath) =
             self.service("OpenSession", &("plain", Variant::from(""))).await?;
@@ -208,7 +182,7 @@ impl Bus {
 
     async fn secret(&self, item: &ObjectPath<'_>) -> BusResult<Zeroizing<Vec<u8>>> {
         let session = self.session().await?;
-        let ((_, _, value, _),): (BusSecret,) = self.call(item, "Item", "GetSecret", &(session,)).await?;
+        let ((_, _, value, _),): (BusSecret,) = self.call(item, ITEM, "GetSecret", &(session,)).await?;
         Ok(Zeroizing::new(value))
     }
 
@@ -218,7 +192,7 @@ impl Bus {
         if collection.as_str() == "/" {
             return Err(Fault::Absent("the keyring has no default collection".to_owned()));
         }
-        let property = ("org.freedesktop.Secret.Collection", "Locked");
+        let property = (COLLECTION, "Locked");
         let locked: OwnedVariant =
             self.call(&collection, "org.freedesktop.DBus.Properties", "Get", &property).await?;
         match bool::try_from(locked) {
@@ -236,12 +210,8 @@ impl Bus {
         ]);
         let secret = (session, Vec::<u8>::new(), secret, "text/plain");
         let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
-            self.call(&collection, "Collection", "CreateItem", &(properties, secret, true)).await?;
-        // The path `/` means that no prompt is needed. Prompts are not shown, because the user may be absent.
+            self.call(&collection, COLLECTION, "CreateItem", &(properties, secret, true)).await?;
+        // The path `/` means that no prompt is needed. The broker shows no prompt, because the user may be absent.
         if prompt.as_str() == "/" { Ok(()) } else { Err(Fault::Locked) }
     }
-}
-
-fn path(text: &str) -> BusResult<ObjectPath<'_>> {
-    ObjectPath::try_from(text).map_err(Fault::from)
 }

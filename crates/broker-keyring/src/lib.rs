@@ -15,5 +15,28 @@ mod passphrase;
 mod secret;
 mod vault;
 
-pub use keyring::Keyring;
+use std::time::Duration;
+
 pub use vault::{KeySource, Vault};
+
+/// The time limit of a call to the keyring.
+const KEYRING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The state of the desktop session's keyring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyring {
+    /// The keyring is open.
+    Unlocked,
+    /// The keyring is locked.
+    Locked,
+    /// The keyring does not respond.
+    Absent,
+}
+
+impl Keyring {
+    /// Returns the state of the keyring, within a few seconds. The keyring shows no prompt.
+    #[must_use]
+    pub fn state() -> Self {
+        keyring::state()
+    }
+}

@@ -14,7 +14,7 @@ use crate::key::{DataKey, LENGTH, random};
 const MEMORY: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
-/// Limits for the Argon2id parameters in a record, which may be forged: 1 GiB of memory, and 64 passes.
+/// The largest Argon2id parameters that the broker accepts in a record: 1 GiB of memory, and 64 passes.
 const MAX_MEMORY: u32 = 1024 * 1024;
 const MAX_PASSES: u32 = 64;
 
@@ -60,11 +60,11 @@ impl Kdf {
         let error = || Error::new(ErrorCode::StoreSealed, "the record has invalid key derivation parameters");
         let salt = STANDARD.decode(&self.salt).map_err(|_| error())?;
         let params = Params::new(self.memory, self.passes, self.lanes, Some(LENGTH)).map_err(|_| error())?;
-        let mut key = Zeroizing::new([0; LENGTH]);
+        let mut bytes = Zeroizing::new([0; LENGTH]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(passphrase.expose().as_bytes(), &salt, key.as_mut_slice())
+            .hash_password_into(passphrase.expose().as_bytes(), &salt, bytes.as_mut_slice())
             .map_err(|_| error())?;
-        Ok(DataKey::of(key))
+        Ok(DataKey { bytes })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The vault, which seals and opens the records in a state folder.
+//! The vault, which encrypts (seals) and decrypts the records in a state folder.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use broker_core::{
-    Env, Envelope, Error, ErrorCode, Hint, Result, Sealer, Secret, SecretSource, platform, sanitize,
+    Env, Envelope, Error, ErrorCode, Result, Sealer, Secret, SecretSource, platform, sanitize,
 };
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::key::DataKey;
 use crate::passphrase::Kdf;
-use crate::{cipher, keyring, secret};
+use crate::{KEYRING_TIMEOUT, cipher, keyring, secret};
 
 /// How long to wait for another process that creates the folder's key.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ pub enum KeySource {
     Keyring,
     /// A passphrase.
     Passphrase,
-    /// A key from a file, a command or a variable of the user.
+    /// A key that the user stores in a file, a command or an environment variable.
     Key,
 }
 
@@ -66,7 +66,7 @@ pub struct Vault {
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// A caller locks the mutex while reading a key: concurrent callers then read each key once.
+    /// A caller locks this mutex while reading a key, and other callers then find the key in the cache.
     keys: Mutex<KeyCache>,
 }
 
@@ -74,10 +74,10 @@ pub struct Vault {
 #[derive(Default)]
 struct KeyCache {
     keys: Vec<SealingKey>,
-    /// The id of the key that seals the provider's record.
-    selected: HashMap<(String, KeySource), String>,
-    /// When a call to the keyring timed out.
-    keyring_timeout: Option<Instant>,
+    /// The key that seals each provider's record.
+    selected: HashMap<(String, KeySource), SealingKey>,
+    /// When a call to the keyring timed out, and the error of that call.
+    keyring_timeout: Option<(Instant, Error)>,
 }
 
 impl KeyCache {
@@ -93,22 +93,20 @@ impl KeyCache {
 
     /// Selects the key that seals a provider's record.
     fn select(&mut self, provider: &str, key: &SealingKey) {
-        self.selected.insert((provider.to_owned(), key.source), key.id.clone());
-    }
-
-    fn selected(&self, provider: &str, source: KeySource) -> Option<&SealingKey> {
-        self.by_id(source, self.selected.get(&(provider.to_owned(), source))?)
+        self.selected.insert((provider.to_owned(), key.source), key.clone());
     }
 
     /// Calls the keyring, unless an earlier call timed out recently.
     fn call_keyring<T>(&mut self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        if self.keyring_timeout.is_some_and(|since| since.elapsed() < KEYRING_BACKOFF) {
-            return Err(keyring::timed_out());
+        if let Some((since, error)) = &self.keyring_timeout
+            && since.elapsed() < KEYRING_BACKOFF
+        {
+            return Err(error.clone());
         }
         let started = Instant::now();
         let result = call();
-        let timed_out = result.is_err() && started.elapsed() >= keyring::TIMEOUT;
-        self.keyring_timeout = timed_out.then(Instant::now);
+        let timed_out = result.as_ref().err().filter(|_| started.elapsed() >= KEYRING_TIMEOUT);
+        self.keyring_timeout = timed_out.map(|error| (Instant::now(), error.clone()));
         result
     }
 }
@@ -130,26 +128,19 @@ impl SealingKey {
 
 impl Vault {
     /// Creates a vault for the records in `folder`. Without a `configured` key source, new records are plain text.
+    /// `sources` are the sources of the passphrase and of the user's key.
     #[must_use]
-    pub fn new(folder: PathBuf, configured: Option<KeySource>, env: Arc<dyn Env>) -> Self {
-        Self { folder, configured, passphrase: None, key: None, env, keys: Mutex::default() }
+    pub fn new(
+        folder: PathBuf,
+        configured: Option<KeySource>,
+        sources: [Option<SecretSource>; 2],
+        env: Arc<dyn Env>,
+    ) -> Self {
+        let [passphrase, key] = sources;
+        Self { folder, configured, passphrase, key, env, keys: Mutex::default() }
     }
 
-    /// Sets the source of the passphrase.
-    #[must_use]
-    pub fn with_passphrase(mut self, source: Option<SecretSource>) -> Self {
-        self.passphrase = source;
-        self
-    }
-
-    /// Sets the source of the user's own key.
-    #[must_use]
-    pub fn with_key(mut self, source: Option<SecretSource>) -> Self {
-        self.key = source;
-        self
-    }
-
-    /// Whether the keyring may have a key for this folder. Does not call the keyring.
+    /// Whether the keyring may have a key for the state folder. Does not call the keyring.
     #[must_use]
     pub fn may_have_key(&self) -> bool {
         self.lock_path().metadata().is_ok_and(|meta| meta.len() > 0)
@@ -162,7 +153,7 @@ impl Vault {
             return Ok(false);
         }
         let deleted = keyring::delete(&self.folder)?;
-        // If the length cannot be set, a later cleanup calls the keyring once without need.
+        // If `set_len` fails, the only effect is that a later cleanup calls the keyring again.
         let _ = lock.set_len(0);
         Ok(deleted)
     }
@@ -197,11 +188,12 @@ impl Vault {
     }
 
     /// Returns the key for sealing a record: the key of the old record, of another record or of the folder, or a new
-    /// one. A cached key that no record uses is ignored, because its source may have been replaced.
+    /// key. Ignores a cached key that no record uses, because the user may have replaced that key.
     fn key_to_seal(&self, source: KeySource, provider: &str, keys: &mut KeyCache) -> Result<SealingKey> {
         let own = Envelope::of_file(&self.folder.join(format!("{provider}.json")));
         let mut sealed = own.into_iter().chain(Envelope::all_in(&self.folder));
-        if let Some(envelope) = sealed.find(|it| it.with == source.name() && is_strong(it)) {
+        if let Some(envelope) = sealed.find(|envelope| envelope.with == source.name() && is_strong(envelope))
+        {
             return self.key_of(&envelope, keys);
         }
         let key = match source {
@@ -220,7 +212,7 @@ impl Vault {
     /// Returns the folder's key from the keyring. Creates a key if none exists, and verifies that it can be read.
     fn key_in_keyring(&self) -> Result<DataKey> {
         let lock = self.lock()?;
-        // The length is set before the key exists: `forget_unused` then finds the key after a crash.
+        // The length is set before the key exists. After a crash, `forget_unused` then deletes the key.
         lock.set_len(1).map_err(|error| self.cannot_lock(error))?;
         if let Some(key) = keyring::key_of_folder(&self.folder)? {
             return Ok(key);
@@ -228,7 +220,7 @@ impl Vault {
         let key = DataKey::new()?;
         keyring::save(&self.folder, &key)?;
         match keyring::key_of_id(&key.id())? {
-            Some(saved) if saved.bytes() == key.bytes() => Ok(saved),
+            Some(saved) if saved.bytes == key.bytes => Ok(saved),
             _ => {
                 let message = "the OS keyring did not return the key that the broker had just saved";
                 Err(Error::new(ErrorCode::KeyringUnavailable, message)
@@ -242,20 +234,16 @@ impl Vault {
         platform::make_folder(&self.folder).map_err(|error| self.cannot_lock(error))?;
         let lock = platform::open_lock(&self.lock_path()).map_err(|error| self.cannot_lock(error))?;
         let started = Instant::now();
-        loop {
-            match lock.try_lock() {
-                // Some file systems have no locks. Two first logins at once are rare, so none is needed.
-                Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
-                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIMEOUT => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let message = format!("another process has locked {}", self.lock_path().display());
-                    return Err(Error::new(ErrorCode::LockTimeout, message)
-                        .with_hint("end the other process, or try again"));
-                }
+        // On a file system without locks, the broker continues, because two processes rarely create a key at once.
+        while let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            if started.elapsed() >= LOCK_TIMEOUT {
+                let message = format!("another process has locked {}", self.lock_path().display());
+                return Err(Error::new(ErrorCode::LockTimeout, message)
+                    .with_hint("end the other process, or try again"));
             }
+            std::thread::sleep(Duration::from_millis(5));
         }
+        Ok(lock)
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -269,12 +257,12 @@ impl Vault {
 
     fn read_passphrase(&self) -> Result<Secret> {
         let source = self.passphrase.as_ref().ok_or_else(|| not_configured(KeySource::Passphrase))?;
-        secret::read(source, "passphrase", &self.env)
+        secret::read(source, "passphrase", self.env.as_ref())
     }
 
     fn read_key(&self) -> Result<DataKey> {
         let source = self.key.as_ref().ok_or_else(|| not_configured(KeySource::Key))?;
-        DataKey::parse(secret::read(source, "key", &self.env)?.expose()).ok_or_else(|| {
+        DataKey::parse(secret::read(source, "key", self.env.as_ref())?.expose()).ok_or_else(|| {
             let message = "`store.key` is not a key: it must be 32 bytes in base64 or hexadecimal";
             Error::new(ErrorCode::ConfigInvalidValue, message)
                 .with_hint("create one: head -c 32 /dev/urandom | base64")
@@ -301,8 +289,8 @@ impl Sealer for Vault {
     fn seal(&self, with: &str, provider: &str, record: &[u8]) -> Result<Envelope> {
         let source = with.parse()?;
         let keys = &mut *self.keys();
-        // Normally `probe` or `open` has selected the key, and saving a new token then reads no key.
-        let key = match keys.selected(provider, source) {
+        // Usually, `probe` or `open` has already selected the key.
+        let key = match keys.selected.get(&(provider.to_owned(), source)) {
             Some(key) => key.clone(),
             None => self.key_to_seal(source, provider, keys)?,
         };
@@ -355,16 +343,11 @@ fn not_configured(source: KeySource) -> Error {
     let name = source.name();
     let message = format!("the record is sealed with a {name}, but `store.{name}` is not configured");
     let hint = format!("set `store = {{ {name} = {{ file = \"PATH\" }} }}` to open the record");
-    Error::new(ErrorCode::StoreSealed, message).with_hint(Hint::Text(hint))
+    Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault")
-            .field("folder", &self.folder)
-            .field("configured", &self.configured)
-            .field("passphrase", &self.passphrase)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        write!(f, "Vault({}, {:?})", self.folder.display(), self.configured)
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use broker_core::{Envelope, ErrorCode, Sealer, Secret, SecretSource, SystemEnv};
 use broker_keyring::{KeySource, Vault};
 
-fn vault(folder: &Path, source: KeySource) -> Vault {
-    Vault::new(folder.to_owned(), Some(source), Arc::new(SystemEnv))
+fn with_key(folder: &Path, key: SecretSource) -> Vault {
+    Vault::new(folder.to_owned(), Some(KeySource::Key), [None, Some(key)], Arc::new(SystemEnv))
 }
 
 fn with_passphrase(folder: &Path, text: &str) -> Vault {
-    let literal = SecretSource::Literal(Secret::new(text));
-    vault(folder, KeySource::Passphrase).with_passphrase(Some(literal))
+    let sources = [Some(SecretSource::Literal(Secret::new(text))), None];
+    Vault::new(folder.to_owned(), Some(KeySource::Passphrase), sources, Arc::new(SystemEnv))
 }
 
 fn write(folder: &Path, envelope: &Envelope) {
@@ -29,7 +29,11 @@ fn records_of_one_folder_are_sealed_with_one_key() {
     write(folder.path(), &first);
     let other = with_passphrase(folder.path(), "horse");
     let second = other.seal("passphrase", "b", b"two").unwrap();
-    assert_eq!((&first.key, &first.kdf), (&second.key, &second.kdf), "also in another process");
+    assert_eq!(
+        (&first.key, &first.kdf),
+        (&second.key, &second.kdf),
+        "another process seals with the same key"
+    );
     assert_eq!(other.open(&first).unwrap().unwrap().as_slice(), b"one");
     let wrong = with_passphrase(folder.path(), "cow");
     for error in [wrong.open(&first).unwrap_err(), wrong.probe("passphrase", "b").unwrap_err()] {
@@ -54,8 +58,8 @@ fn vault_reads_the_key_once_for_several_records() {
     let count = folder.path().join("count");
     let script = format!("echo x >> '{}'; printf %064d 7", count.display());
     let command = SecretSource::Command(["sh", "-c", &script].map(str::to_owned).to_vec());
-    let vault = vault(folder.path(), KeySource::Key).with_key(Some(command));
-    assert!(!count.exists(), "not before the first record");
+    let vault = with_key(folder.path(), command);
+    assert!(!count.exists(), "the key command does not run before the first record");
     let envelopes = ["a", "b", "c"].map(|name| {
         vault.probe("key", name).unwrap();
         let envelope = vault.seal("key", name, b"it").unwrap();
@@ -73,7 +77,7 @@ fn vault_reads_the_key_once_for_several_records() {
 fn vault_does_not_seal_with_a_replaced_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("the.key");
-    let with_key = || vault(folder.path(), KeySource::Key).with_key(Some(SecretSource::File(file.clone())));
+    let with_key = || with_key(folder.path(), SecretSource::File(file.clone()));
     std::fs::write(&file, "a".repeat(64)).unwrap();
     let long_lived = with_key();
     long_lived.probe("key", "a").unwrap();

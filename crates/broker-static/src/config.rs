@@ -1,6 +1,6 @@
 //! The configuration keys of `kind = "static"`.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use broker_core::{ConfigDuration, SecretSource, Settings, SettingsError};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -12,7 +12,8 @@ pub(crate) struct Config {
     pub(crate) token: Option<SecretSource>,
     pub(crate) username: Option<String>,
     pub(crate) life: Option<ConfigDuration>,
-    pub(crate) expires: Option<Expiry>,
+    #[serde(default, deserialize_with = "expiry")]
+    pub(crate) expires: Option<DateTime<Utc>>,
 }
 
 impl Config {
@@ -29,39 +30,22 @@ impl Config {
     }
 }
 
-/// An expiry: a time, or the start of a date in UTC (`"2027-01-31T12:00:00Z"`, `"2027-01-31"`).
-pub(crate) struct Expiry(pub(crate) DateTime<Utc>);
-
-impl Expiry {
-    fn read(text: &str) -> Option<Self> {
-        let date = || Some(text.parse::<NaiveDate>().ok()?.and_time(chrono::NaiveTime::MIN).and_utc());
-        DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()).or_else(date).map(Self)
+/// Reads a time, or a date that means the start of the day in UTC.
+fn expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Expiry {
+        Text(String),
+        /// The TOML parser passes a date as a map with one text.
+        Date(BTreeMap<String, String>),
     }
-}
-
-impl<'de> Deserialize<'de> for Expiry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Expiry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a date or a time: \"2027-01-31\", \"2027-01-31T12:00:00Z\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Expiry, E> {
-                Expiry::read(text).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(text), &self))
-            }
-
-            /// The TOML parser passes a date as a map with one text.
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Expiry, A::Error> {
-                let entry: Option<(String, String)> = map.next_entry()?;
-                let expiry = entry.and_then(|(_, text)| Expiry::read(&text));
-                expiry.ok_or_else(|| de::Error::invalid_value(de::Unexpected::Map, &self))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
+    let text = match Expiry::deserialize(deserializer) {
+        Ok(Expiry::Text(text)) => text,
+        Ok(Expiry::Date(date)) => date.into_values().collect(),
+        Err(_) => String::new(),
+    };
+    let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(chrono::NaiveTime::MIN).and_utc());
+    let expiry = DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc()).or_else(day);
+    let form = "a date or a time: \"2027-01-31\", \"2027-01-31T12:00:00Z\"";
+    expiry.map(Some).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Other("value"), &form))
 }

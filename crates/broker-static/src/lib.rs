@@ -1,5 +1,5 @@
-//! The provider kind `static`: a fixed key or token, read from a configured source. The record stores the expiry. It
-//! stores the token only if `life` says how long to cache the token.
+//! The provider kind `static`: a fixed key or token, read from a configured source. The record contains the token only
+//! if the configuration key `life` says how long to cache the token.
 
 mod config;
 
@@ -49,7 +49,6 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
         secret_fingerprint: life.and_then(|_| token.fingerprint(settings.name(), settings.env())),
     };
     let name = settings.name().to_owned();
-    let expires = expires.map(|expiry| expiry.0);
     Ok(Arc::new(Static { name, token, source, username, life, expires, issuer }))
 }
 
@@ -78,7 +77,7 @@ impl Provider for Static {
         vec![self.source.clone()]
     }
 
-    /// With `life`, an expired token is read again from its source. Otherwise the user must replace the token.
+    /// With the key `life`, the broker reads an expired token again. Otherwise the user must replace the token.
     fn can_renew(&self, record: &Record) -> bool {
         let stored = record.token(&ScopeKey::default());
         self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
@@ -101,8 +100,13 @@ impl Provider for Static {
         }
         let read_again = self.life.and_then(|life| now.checked_add_signed(life));
         let expires_at = [expiry, read_again].into_iter().flatten().min();
-        let token = Token::new(self.credential(&secret), now, expires_at);
-        let token = if self.username.is_some() { token.with_type("Basic") } else { token };
+        let token = match &self.username {
+            // HTTP Basic credentials (RFC 7617 section 2).
+            Some(username) => {
+                Token::new(HttpRequest::basic_pair(username, &secret), now, expires_at).with_type("Basic")
+            }
+            None => Token::new(secret, now, expires_at),
+        };
         let token = if self.life.is_some() { token } else { token.not_stored() };
         Ok(RecordUpdate::token(request.scopes(), token).and_account(self.username.clone()))
     }
@@ -119,24 +123,16 @@ impl Static {
         let token = text.expose().trim_start_matches('\u{feff}').trim();
         let problem = |what: &str| {
             let message = format!("cannot use {} as a token: {what}", self.source);
-            Err(Error::new(ErrorCode::SecretUnreadable, message))
+            Error::new(ErrorCode::SecretUnreadable, message)
         };
         match token {
-            "" => problem("the text is empty"),
-            token if token.contains(['\n', '\r']) => problem("the text has several lines").map_err(|error| {
-                error.with_hint(
-                    "store only one line, the token; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
-                )
-            }),
-            token if token.contains(char::is_control) => problem("the text contains control characters"),
+            "" => Err(problem("the text is empty")),
+            token if token.contains(['\n', '\r']) => Err(problem("the text has several lines").with_hint(
+                "store only one line, the token; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
+            )),
+            token if token.contains(char::is_control) => Err(problem("the text contains control characters")),
             token => Ok(Secret::new(token)),
         }
-    }
-
-    /// Returns the token, or HTTP Basic credentials if a user name is configured (RFC 7617 section 2).
-    fn credential(&self, secret: &Secret) -> Secret {
-        let Some(username) = &self.username else { return secret.clone() };
-        HttpRequest::basic_pair(username, secret)
     }
 
     /// Fails if the token has expired, and warns the user if the token expires soon.

@@ -35,9 +35,9 @@ impl Records {
     #[cfg(feature = "sealed")]
     pub(crate) fn new(store: FileStore, folder: PathBuf, config: &Config) -> Self {
         let configured = config.store().name();
-        let [passphrase, key] = config.store().sources();
-        let vault = broker_keyring::Vault::new(folder, configured.parse().ok(), config.env.clone());
-        let vault = std::sync::Arc::new(vault.with_passphrase(passphrase).with_key(key));
+        let sources = config.store().sources();
+        let vault = broker_keyring::Vault::new(folder, configured.parse().ok(), sources, config.env.clone());
+        let vault = std::sync::Arc::new(vault);
         Self { store: store.with_sealer(vault.clone()), configured, vault }
     }
 

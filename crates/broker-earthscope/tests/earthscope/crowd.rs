@@ -8,7 +8,7 @@ use broker_core::{Broker, ErrorKind, Login, Result, Token, TokenRequest};
 use broker_testkit::conformance::Subject;
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation, World};
 use chrono::TimeDelta;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::Seismic;
 
@@ -26,7 +26,7 @@ impl Crowd {
         let mut subject = Seismic::new(EarthScopeOptions::default());
         let (gate, clock) = (Arc::<Mutex<()>>::default(), subject.world.clock.clone());
         let service_gate = gate.clone();
-        // Every call advances the clock, so that a response is later than its request.
+        // Each reading of the clock advances the clock, because a response must be later than its request.
         let now = Arc::new(move || {
             drop(service_gate.lock());
             clock.advance(TimeDelta::milliseconds(1));
@@ -40,23 +40,17 @@ impl Crowd {
         Self { subject, broker, gate }
     }
 
-    /// Lets the token expire, and returns the results of all tasks. All tasks request a token before the service
-    /// responds.
+    /// Lets the token expire. Returns the results of all tasks, which request a token before the service responds.
     async fn expiry(&self) -> Vec<Result<Token>> {
         self.subject.world.clock.advance(TimeDelta::days(2));
         self.subject.service.forget_seen();
-        let calls = self.calls();
-        let mut results = Vec::with_capacity(TASKS);
-        for call in calls {
-            results.push(call.await.expect("a task"));
-        }
-        results
+        self.calls().join_all().await
     }
 
-    fn calls(&self) -> Vec<JoinHandle<Result<Token>>> {
+    fn calls(&self) -> JoinSet<Result<Token>> {
         let _waits = self.gate.lock().expect("the gate");
         let (started, starts) = mpsc::channel();
-        let calls = (0..TASKS).map(|_| tokio::spawn(call(self.broker.clone(), started.clone()))).collect();
+        let calls = (0..TASKS).map(|_| call(self.broker.clone(), started.clone())).collect();
         assert_eq!(starts.iter().take(TASKS).count(), TASKS);
         calls
     }
@@ -81,21 +75,15 @@ async fn one_of_1000_tasks_refreshes_at_every_expiry() {
     let crowd = Crowd::new().await;
     let slept = crowd.subject.world.clock.slept().len();
     for expiry in 1..=50 {
-        let tokens: Vec<_> =
-            crowd.expiry().await.into_iter().map(|result| result.expect("a token")).collect();
-        assert!(
-            tokens.iter().all(|token| token.secret().same_as(tokens[0].secret())),
-            "the same token for all"
-        );
+        let tokens: Result<Vec<_>> = crowd.expiry().await.into_iter().collect();
+        let tokens = tokens.expect("a token for each task");
+        assert!(tokens.iter().all(|token| token.secret().same_as(tokens[0].secret())), "one token for all");
         let service = &crowd.subject.service;
         assert!(service.access_is_live(tokens[0].secret().expose()));
         assert_eq!((service.count("token"), service.refreshes(), service.reuse_events()), (1, expiry, 0));
     }
-    assert_eq!(
-        crowd.subject.world.clock.slept().len(),
-        slept,
-        "tasks do not poll a lock of their own process"
-    );
+    let slept_after = crowd.subject.world.clock.slept().len();
+    assert_eq!(slept_after, slept, "no task polls a lock that its own process has locked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -106,12 +94,9 @@ async fn all_1000_tasks_get_the_error_of_one_refresh() {
         service.fault("token", fault.clone());
         let errors: Vec<_> =
             crowd.expiry().await.into_iter().map(|result| result.expect_err("a failure")).collect();
-        assert!(
-            errors.iter().all(|error| error.kind() == ErrorKind::Unavailable),
-            "{fault:?}: {}",
-            errors[0]
-        );
-        assert!(errors.iter().all(|error| error.message() == errors[0].message()), "{fault:?}: one failure");
+        let first = &errors[0];
+        assert_eq!(first.kind(), ErrorKind::Unavailable, "{fault:?}: {first}");
+        assert!(errors.iter().all(|error| error.message() == first.message()), "{fault:?}: one failure");
         assert_eq!((service.count("token"), service.refreshes()), (1, refreshes), "{fault:?}");
         assert!(crowd.expiry().await.iter().all(Result::is_ok), "{fault:?}: the next call works");
         assert_eq!((service.count("token"), service.reuse_events()), (1, 0), "{fault:?}");

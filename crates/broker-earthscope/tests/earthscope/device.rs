@@ -6,7 +6,7 @@ use broker_core::{ErrorKind, LoggedIn, Login, Result};
 use broker_testkit::conformance::Subject;
 use broker_testkit::{EarthScopeOptions, Fault, World};
 
-use crate::Seismic;
+use crate::{Seismic, approved};
 
 async fn log_in(subject: &Seismic) -> Result<LoggedIn> {
     subject.world.broker(subject.provider()).login(World::NAME, Login::Usual).await
@@ -45,8 +45,7 @@ async fn slow_down_permanently_adds_five_seconds_between_polls() {
 
 #[tokio::test]
 async fn device_login_requests_equal_those_of_the_sdk() {
-    let subject = Seismic::new(EarthScopeOptions::default());
-    subject.service.approve_all();
+    let subject = approved(EarthScopeOptions::default());
     log_in(&subject).await.expect("a login");
     let requests = subject.service.seen();
     let (device, poll) = (requests[0].form(), requests.last().expect("a poll").form());
@@ -74,8 +73,7 @@ async fn device_flow_polls_continue_after_transient_errors() {
         Fault::Redirect("https://portal.example".to_owned()),
         answer(200, "{\"access_tok"),
     ];
-    let subject = Seismic::new(EarthScopeOptions::default());
-    subject.service.approve_all();
+    let subject = approved(EarthScopeOptions::default());
     for fault in faults.clone() {
         subject.service.fault("token", fault);
     }
@@ -85,8 +83,7 @@ async fn device_flow_polls_continue_after_transient_errors() {
 
 #[tokio::test]
 async fn device_login_fails_at_code_expiry_if_every_poll_fails() {
-    let subject = Seismic::new(EarthScopeOptions { code_life: 600, ..Default::default() });
-    subject.service.approve_all();
+    let subject = approved(EarthScopeOptions { code_life: 600, ..Default::default() });
     subject.service.fault_always("token", Fault::Status(502));
     let error = log_in(&subject).await.expect_err("expired");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "the code may have been approved: {error}");
@@ -100,8 +97,7 @@ async fn denied_login_and_expired_code_have_different_errors() {
         for (code, kind) in
             [("access_denied", ErrorKind::Refused), ("expired_token", ErrorKind::LoginRequired)]
         {
-            let subject = Seismic::new(EarthScopeOptions::default());
-            subject.service.approve_all();
+            let subject = approved(EarthScopeOptions::default());
             subject.service.fault("token", answer(status, &format!("{{\"error\":\"{code}\"}}")));
             let error = log_in(&subject).await.expect_err(code);
             assert_eq!(error.kind(), kind, "{status} {code}: {error}");
@@ -113,8 +109,7 @@ async fn denied_login_and_expired_code_have_different_errors() {
 #[tokio::test]
 async fn device_flow_accepts_pending_and_slow_down_in_any_status() {
     for status in [400, 401, 403, 428, 429] {
-        let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
-        subject.service.approve_all();
+        let subject = approved(EarthScopeOptions { interval: Some(1), ..Default::default() });
         subject.service.fault("token", answer(status, r#"{"error":"authorization_pending"}"#));
         subject.service.fault("token", answer(status, r#"{"error":"slow_down"}"#));
         log_in(&subject).await.unwrap_or_else(|error| panic!("{status}: {error}"));
@@ -124,8 +119,7 @@ async fn device_flow_accepts_pending_and_slow_down_in_any_status() {
 
 #[tokio::test]
 async fn device_flow_polls_less_often_after_timeouts() {
-    let subject = Seismic::new(EarthScopeOptions { interval: Some(1), ..Default::default() });
-    subject.service.approve_all();
+    let subject = approved(EarthScopeOptions { interval: Some(1), ..Default::default() });
     subject.service.fault("token", Fault::Hang);
     subject.service.fault("token", Fault::Hang);
     log_in(&subject).await.expect("a login");
@@ -142,7 +136,7 @@ async fn cancelled_login_stores_nothing() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(call.await.is_err(), "not approved");
+    assert!(call.await.is_err(), "the caller aborted the login");
     drop(hold);
     broker.wait_idle().await;
     assert!(subject.world.record().is_none());

@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str) -> Result<PrintedToken, &'static str> {
     if credentials.version != 1 {
         return Err("the Version of the printed AWS credentials is not 1");
     }
-    // AWS keys without a session token never expire, so they are rejected.
+    // The broker rejects permanent AWS keys, which have no session token.
     let session_token = credentials
         .session_token
         .filter(|token| !token.expose().is_empty())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::PrintedToken;
 
-/// The lifetime of a token that must not be cached, as the program said.
+/// The lifetime of a token for which the program reports `cache: "never"`.
 const UNCACHED: TimeDelta = TimeDelta::seconds(1);
 
 /// Returns the request for a token that can read from the registry.

@@ -7,15 +7,14 @@ use serde_json::Value;
 use super::PrintedToken;
 use crate::config::Config;
 
-/// The paths where programs usually print a token. The first existing path is used.
+/// The JSON paths where programs usually print a token, in order of precedence.
 const TOKENS: [&str; 6] =
     ["access_token", "accessToken", "token", "credential.access_token", "auth.client_token", "id_token"];
 
-/// The paths where programs usually print a lifetime in seconds.
+/// The JSON paths where programs usually print a lifetime in seconds.
 const LIFETIMES: [&str; 3] = ["expires_in", "expiresIn", "auth.lease_duration"];
 
-/// The paths where programs usually print an expiry. `az` prints two; `expires_on` comes first because `expiresOn` is
-/// in local time.
+/// The JSON paths where programs usually print an expiry, in order of precedence. `az` prints `expiresOn` in local time.
 const EXPIRIES: [&str; 9] = [
     "expires_on",
     "expires_at",
@@ -28,7 +27,7 @@ const EXPIRIES: [&str; 9] = [
     "credential.token_expiry",
 ];
 
-/// A number at least this large is in milliseconds since 1970. A smaller number is in seconds.
+/// A larger number is a time in milliseconds since 1970. A smaller number is in seconds.
 const MIN_MILLIS: f64 = 1e11;
 
 pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<PrintedToken, &'static str> {
@@ -45,14 +44,11 @@ pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<P
     let expires_at = if let Some(path) = &config.expires {
         let value = value_at(&object, path)
             .ok_or("the output has no expiry at the path that the key `expires` sets")?;
-        let expires_at = match &config.expires_as {
-            _ if is_none(value) => None,
-            Some(format) => Some(format.read(value, now)),
-            None => Some(time(value)),
-        };
-        expires_at
-            .map(|at| at.ok_or("the expiry in the output has an unknown format: set the key `expires_as`"))
-            .transpose()?
+        let expires_at = config.expires_as.as_ref().map_or_else(|| time(value), |form| form.read(value, now));
+        if expires_at.is_none() && !is_none(value) {
+            return Err("the expiry in the output has an unknown format: set the key `expires_as`");
+        }
+        expires_at.filter(|_| !is_none(value))
     } else {
         let stated = |path: &str| value_at(&object, path).filter(|value| !is_none(value));
         let by_lifetime = |path: &&str| now.checked_add_signed(seconds(stated(path)?)?);
@@ -62,7 +58,7 @@ pub(super) fn parse(text: &str, config: &Config, now: DateTime<Utc>) -> Result<P
     Ok(PrintedToken { secret: Secret::new(token), expires_at, token_type: None })
 }
 
-/// Whether the value means that the token has no known expiry: null, or zero as for a root token of Vault.
+/// Whether the value means that the token has no known expiry: null, or zero (Vault's root tokens).
 fn is_none(value: &Value) -> bool {
     value.is_null() || seconds(value).is_some_and(|number| number.is_zero())
 }

@@ -21,15 +21,13 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, Protocol};
 use crate::plugin::DEFAULT_LIFETIME;
+use crate::process::DRAIN_TIMEOUT;
 use crate::program::Program;
 
 const MAX_OUTPUT: usize = 1 << 20;
 
 /// The time limit of a program, which may prompt the user for a passphrase.
 const TIMEOUT: Duration = Duration::from_mins(2);
-
-/// How long to read remaining output after the program has exited.
-const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A provider that runs a program which prints tokens.
 pub(crate) struct Source {
@@ -44,7 +42,7 @@ struct PrintedToken {
     token_type: Option<&'static str>,
 }
 
-/// Reads the output until the limit is exceeded.
+/// Reads the program's output until the output ends or exceeds the limit.
 async fn read_output(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> std::io::Result<()> {
     let Some(mut stdout) = stdout else { return Ok(()) };
     while output.len() <= MAX_OUTPUT && stdout.read_buf(output).await? > 0 {}
@@ -57,12 +55,12 @@ impl Source {
         if config.protocol == Protocol::Cargo {
             words.push("--cargo-plugin".to_owned());
         }
-        let program = Program::new(words)?;
+        let program = Program::new(words, Vec::new())?;
         // These settings decide which part of the output is the token, so a change invalidates stored tokens.
-        let settings = [Some(config.protocol.name()), config.token.as_deref(), config.expires.as_deref()];
-        let mut settings: Vec<_> = settings.into_iter().flatten().map(str::to_owned).collect();
-        settings.extend(config.expires_as.as_ref().map(|format| format!("{format:?}")));
-        settings.extend(config.registry.clone());
+        let mut settings = vec![config.protocol.name()];
+        let expires_as = config.expires_as.as_ref().map(|format| format!("{format:?}"));
+        let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];
+        settings.extend(optional.into_iter().flatten());
         let issuer = Issuer {
             kind: "exec".to_owned(),
             flow: "program".to_owned(),
@@ -90,51 +88,50 @@ impl Source {
                 // If this write fails, the program's output or exit status shows the error.
                 let _ = stdin.write_all(&cargo::request(registry)).await;
             }
-            let status = {
+            {
                 let mut reading = pin!(read_output(stdout, &mut output));
                 tokio::select! {
                     biased;
-                    read = &mut reading => read.map(|()| None),
-                    status = child.wait() => {
+                    read = &mut reading => read?,
+                    _ = child.wait() => {
                         // A child process of the program may keep the pipe open.
                         let _ = tokio::time::timeout(DRAIN_TIMEOUT, reading).await;
-                        status.map(Some)
                     }
-                }?
-            };
-            Ok::<_, std::io::Error>(match status {
-                _ if output.len() > MAX_OUTPUT => (output, None),
-                None => (output, Some(child.wait().await?)),
-                status => (output, status),
-            })
-        };
-        let name = self.program.name();
-        let error = |code, problem: &str| Error::new(code, format!("program `{name}`: {problem}"));
-        match tokio::time::timeout(TIMEOUT, run).await {
-            Err(_) => Err(error(ErrorCode::Timeout, "the process did not end within 2 minutes")),
-            Ok(Err(cause)) => {
-                let problem = format!("cannot read the output: {cause}");
-                Err(error(ErrorCode::ProgramFailed, &problem).with_source(cause))
+                }
             }
-            Ok(Ok((_, None))) => Err(error(ErrorCode::ProgramFailed, "the output exceeds 1 MiB")),
+            let status = if output.len() > MAX_OUTPUT { None } else { Some(child.wait().await?) };
+            Ok::<_, std::io::Error>((output, status))
+        };
+        match tokio::time::timeout(TIMEOUT, run).await {
+            Err(_) => Err(self.error(ErrorCode::Timeout, "the process did not end within 2 minutes")),
+            Ok(Err(cause)) => {
+                Err(self.failed(&format!("cannot read the output: {cause}")).with_source(cause))
+            }
+            Ok(Ok((_, None))) => Err(self.failed("the output exceeds 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),
             // Programs of cargo's protocol report errors on stdout.
             Ok(Ok((output, Some(_)))) if is_cargo && cargo::is_error(&output) => Ok(output),
-            Ok(Ok((_, Some(status)))) => {
-                Err(error(ErrorCode::ProgramFailed, &format!("the process failed: {status}"))
-                    .with_hint("run the `command` of this provider in a terminal: it may need its own login"))
-            }
+            Ok(Ok((_, Some(status)))) => Err(self
+                .failed(&format!("the process failed: {status}"))
+                .with_hint("run the `command` of this provider in a terminal: it may need its own login")),
         }
     }
 
+    fn error(&self, code: ErrorCode, problem: &str) -> Error {
+        Error::new(code, format!("program `{}`: {problem}", self.program.name()))
+    }
+
+    fn failed(&self, problem: &str) -> Error {
+        self.error(ErrorCode::ProgramFailed, problem)
+    }
+
     fn parse(&self, output: &[u8], now: DateTime<Utc>) -> Result<PrintedToken> {
-        let name = self.program.name();
         let text = std::str::from_utf8(output).unwrap_or_default().trim_start_matches('\u{feff}');
         let printed = match self.config.protocol {
             Protocol::Json => json::parse(text, &self.config, now),
             Protocol::Aws => aws::parse(text),
             Protocol::Kubectl => kubectl::parse(text),
-            Protocol::Cargo => cargo::parse(text, &name, now)?,
+            Protocol::Cargo => cargo::parse(text, &self.program.name(), now)?,
             Protocol::Text | Protocol::Broker => {
                 let line = text.lines().next().unwrap_or_default().trim();
                 // A token contains no whitespace and is not a web page.
@@ -143,11 +140,9 @@ impl Source {
                 Ok(PrintedToken { secret, expires_at: None, token_type: None })
             }
         };
-        let error = |problem| Error::new(ErrorCode::ProgramFailed, format!("program `{name}`: {problem}"));
         match printed {
-            Ok(printed) if printed.secret.expose().is_empty() => Err(error("the output has no token")),
-            Ok(printed) => Ok(printed),
-            Err(problem) => Err(error(problem)),
+            Ok(printed) if printed.secret.expose().is_empty() => Err(self.failed("the output has no token")),
+            printed => printed.map_err(|problem| self.failed(problem)),
         }
     }
 
@@ -167,20 +162,18 @@ impl Provider for Source {
     }
 
     fn check(&self, request: &TokenRequest, _now: DateTime<Utc>) -> Result<()> {
-        let unsupported = |message: &str| Error::new(ErrorCode::RequestUnsupported, message);
+        let unsupported = |message: &str, hint: Hint| {
+            Err(Error::new(ErrorCode::RequestUnsupported, message).with_hint(hint))
+        };
         match request.asked_derived() {
-            Some(derived) if self.config.protocol == Protocol::Aws && derived.what == Derived::AWS => {
-                if !derived.which.is_empty() || !derived.params.is_empty() {
-                    return Err(unsupported(
-                        "the caller cannot choose the role of this program's AWS credentials",
-                    )
-                    .with_hint(Hint::LeaveOut(RequestPart::AwsRole)));
+            Some(aws) if self.config.protocol == Protocol::Aws && aws.what == Derived::AWS => {
+                if !aws.which.is_empty() || !aws.params.is_empty() {
+                    let message = "the caller cannot choose the role of this program's AWS credentials";
+                    return unsupported(message, Hint::LeaveOut(RequestPart::AwsRole));
                 }
             }
             None if self.config.protocol == Protocol::Aws => {
-                return Err(
-                    unsupported("this program issues AWS credentials only").with_hint(Hint::RequestAwsKeys)
-                );
+                return unsupported("this program issues AWS credentials only", Hint::RequestAwsKeys);
             }
             _ => {
                 refuse_derived(request)?;
@@ -198,10 +191,6 @@ impl Provider for Source {
         true
     }
 
-    fn spends_grant(&self, _record: &Record, _request: &TokenRequest, _now: DateTime<Utc>) -> bool {
-        false
-    }
-
     async fn exchange(
         &self,
         context: &Context,
@@ -209,13 +198,12 @@ impl Provider for Source {
         request: &TokenRequest,
     ) -> Result<RecordUpdate> {
         let sent_at = context.now();
-        // The program may refresh its own login, which a signal must not interrupt.
-        context
-            .exchange(async {
-                let output = self.run(context).await?;
-                let printed = self.parse(&output, sent_at)?;
-                Ok(RecordUpdate::token(request.scopes(), self.token(printed, sent_at)))
-            })
-            .await
+        let exchange = async {
+            let output = self.run(context).await?;
+            let printed = self.parse(&output, sent_at)?;
+            Ok(RecordUpdate::token(request.scopes(), self.token(printed, sent_at)))
+        };
+        // A signal must not interrupt the program, which may refresh the program's own login.
+        context.exchange(exchange).await
     }
 }
