@@ -25,7 +25,10 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// The HTTP client, clock, environment and user prompt of the process. Clones are cheap.
 #[derive(Clone)]
 pub struct Context {
-    world: Arc<World>,
+    http: Arc<dyn Http>,
+    clock: Arc<dyn Clock>,
+    env: Arc<dyn Env>,
+    prompt: Arc<dyn Prompt>,
     timeout: Duration,
     began_at: DateTime<Utc>,
     in_flight: Arc<InFlight>,
@@ -44,13 +47,6 @@ pub(crate) trait OtherProviders: Send + Sync {
 
 type AfterSave = Box<dyn FnOnce() + Send>;
 
-struct World {
-    http: Arc<dyn Http>,
-    clock: Arc<dyn Clock>,
-    env: Arc<dyn Env>,
-    prompt: Arc<dyn Prompt>,
-}
-
 impl Context {
     /// Creates a context from its parts.
     pub fn new(
@@ -59,20 +55,19 @@ impl Context {
         env: Arc<dyn Env>,
         prompt: Arc<dyn Prompt>,
     ) -> Self {
-        let in_flight = Arc::new(InFlightOperations::new().operation());
-        let began_at = clock.now();
-        let world = Arc::new(World { http, clock, env, prompt });
-        let (delivery, notices, after_save) = (Arc::default(), Arc::default(), Arc::default());
         Self {
-            world,
             timeout: DEFAULT_TIMEOUT,
-            began_at,
-            in_flight,
-            delivery,
-            notices,
-            after_save,
+            began_at: clock.now(),
+            in_flight: Arc::new(InFlightOperations::new().operation()),
+            delivery: Arc::default(),
+            notices: Arc::default(),
+            after_save: Arc::default(),
             caller: None,
             others: None,
+            http,
+            clock,
+            env,
+            prompt,
         }
     }
 
@@ -86,15 +81,23 @@ impl Context {
         caller: watch::Receiver<()>,
         others: Arc<dyn OtherProviders>,
     ) -> Self {
-        let (world, began_at, notices) = (self.world.clone(), self.now(), Arc::default());
-        let (caller, others, after_save) = (Some(caller), Some(others), Arc::default());
-        Self { world, timeout, began_at, in_flight, delivery, notices, after_save, caller, others }
+        Self {
+            timeout,
+            began_at: self.now(),
+            in_flight,
+            delivery,
+            notices: Arc::default(),
+            after_save: Arc::default(),
+            caller: Some(caller),
+            others: Some(others),
+            ..self.clone()
+        }
     }
 
     /// Returns the current wall-clock time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        self.world.clock.now()
+        self.clock.now()
     }
 
     /// Returns when the operation began. Tokens issued later are from this operation, or from a caller that this
@@ -107,7 +110,7 @@ impl Context {
     /// Returns the environment variables and files.
     #[must_use]
     pub fn env(&self) -> &dyn Env {
-        self.world.env.as_ref()
+        self.env.as_ref()
     }
 
     /// Returns a token name for the service's token list, which the user can recognise: `broker-HOST-DATE-RANDOM`.
@@ -122,7 +125,7 @@ impl Context {
     /// Returns the user prompt.
     #[must_use]
     pub fn prompt(&self) -> &dyn Prompt {
-        self.world.prompt.as_ref()
+        self.prompt.as_ref()
     }
 
     /// Whether the caller no longer waits for the operation's result.
@@ -151,7 +154,7 @@ impl Context {
     /// Sleeps for `duration`. Fails at once with [`crate::ErrorKind::Cancelled`] when the caller stops waiting.
     pub async fn pause(&self, duration: Duration) -> Result<()> {
         tokio::select! {
-            () = self.world.clock.sleep(duration) => Ok(()),
+            () = self.clock.sleep(duration) => Ok(()),
             error = self.cancelled() => Err(error),
         }
     }
@@ -197,12 +200,12 @@ impl Context {
             })
             .when(|failure| {
                 cuts += usize::from(failure.is_cut());
-                failure.may_repeat(request.repeat(), cuts)
+                failure.may_repeat(request.repeat, cuts)
             })
             .adjust(|failure, wait| match failure.retry_after() {
                 Some(asked) if asked > LONGEST_RETRY_AFTER => None,
                 Some(asked) => wait.map(|wait| wait.max(asked)),
-                None if request.repeat() == Repeat::SpendsGrant && failure.is_cut() => {
+                None if request.repeat == Repeat::SpendsGrant && failure.is_cut() => {
                     wait.map(|_| Duration::ZERO)
                 }
                 None => wait,
@@ -213,7 +216,7 @@ impl Context {
             Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
             Err(AttemptFailure::Fault(fault)) => {
-                let message = format!("cannot reach {}: {fault}", request.url());
+                let message = format!("cannot reach {}: {fault}", request.url);
                 Err(Error::new(fault.code, message).with_hint(network_hint(&fault)).with_source(fault))
             }
         }
@@ -226,7 +229,7 @@ impl Context {
         }
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
-        let mut response = match self.world.http.send(request, self.timeout).await {
+        let mut response = match self.http.send(request, self.timeout).await {
             Ok(response) => response,
             Err(fault) => {
                 tracing::debug!(%fault, "no response");
@@ -240,10 +243,9 @@ impl Context {
         tracing::debug!(status = response.status, "answered");
         match response.status {
             200..300 => self.delivery.answer(),
-            // The service refused to process the request now.
-            429 | 503 => {}
-            // The service may have processed the request before the error.
-            500.. => self.delivery.lose_response(),
+            // With 503, the service refused to process the request. With another 5xx status, the service may have
+            // processed the request before the error.
+            500.. if response.status != 503 => self.delivery.lose_response(),
             _ => {}
         }
         if response.is_transient() { Err(AttemptFailure::Response(response)) } else { Ok(response) }
@@ -316,7 +318,7 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
     let to = to.map_or_else(|| "another page".to_owned(), |to| to.origin().ascii_serialization());
     Error::new(
         ErrorCode::RedirectRefused,
-        format!("{} answered with a redirect to {to}, which is not followed", request.url()),
+        format!("{} answered with a redirect to {to}, which is not followed", request.url),
     )
     .with_hint("if this is a network's sign-in page, sign in there; if the service has moved, correct its URL in the configuration")
 }

@@ -43,59 +43,19 @@ impl ReqwestHttp {
         })?;
         Ok(cell.get_or_init(|| built))
     }
-}
 
-fn build(plain: bool) -> Result<Client, Box<dyn std::error::Error>> {
-    let builder = Client::builder()
-        .user_agent(concat!("earth-token-broker/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .referer(false);
-    if plain {
-        return Ok(builder.no_proxy().tls_backend_preconfigured(tls(false)?).build()?);
-    }
-    Ok(builder.https_only(true).tls_backend_preconfigured(tls(true)?).build()?)
-}
-
-fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()?;
-    if !roots {
-        return Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth());
-    }
-    let verifier = rustls_platform_verifier::Verifier::new(provider)?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
-}
-
-#[async_trait]
-impl Http for ReqwestHttp {
-    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
-        let mut exchange = pin!(self.exchange(request));
-        if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
-            return answered;
-        }
-        // If the process was suspended, the timeout may be over although a response has arrived.
-        tokio::time::timeout(LAST_READ, exchange).await.unwrap_or_else(|_| {
-            let what = format!("no response within {}", humantime::format_duration(timeout));
-            Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
-        })
-    }
-}
-
-impl ReqwestHttp {
     async fn exchange(&self, request: &HttpRequest) -> Result<HttpResponse, HttpFault> {
-        let client = self.client(request.url().is_plain())?;
-        let method = match request.method() {
+        let client = self.client(request.url.is_plain())?;
+        let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut builder = client.request(method, request.url().as_str()).body(request.body().to_vec());
+        let mut builder = client.request(method, request.url.as_str()).body(request.body.to_vec());
         if !request.headers().any(|(name, _)| name == "accept") {
             builder = builder.header("accept", "application/json");
         }
-        if let Some(kind) = request.content_type() {
+        if let Some(kind) = request.content_type {
             builder = builder.header("content-type", kind);
         }
         let authorization = request.authorization().map(|value| ("authorization", value));
@@ -133,6 +93,42 @@ impl ReqwestHttp {
     }
 }
 
+fn build(plain: bool) -> Result<Client, Box<dyn std::error::Error>> {
+    let builder = Client::builder()
+        .user_agent(concat!("earth-token-broker/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .referer(false)
+        .tls_backend_preconfigured(tls(!plain)?);
+    Ok(if plain { builder.no_proxy() } else { builder.https_only(true) }.build()?)
+}
+
+fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?;
+    if !roots {
+        return Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth());
+    }
+    let verifier = rustls_platform_verifier::Verifier::new(provider)?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+#[async_trait]
+impl Http for ReqwestHttp {
+    async fn send(&self, request: &HttpRequest, timeout: Duration) -> Result<HttpResponse, HttpFault> {
+        let mut exchange = pin!(self.exchange(request));
+        if let Ok(answered) = tokio::time::timeout(timeout, &mut exchange).await {
+            return answered;
+        }
+        // If the process was suspended, the timeout may be over although a response has arrived.
+        tokio::time::timeout(LAST_READ, exchange).await.unwrap_or_else(|_| {
+            let what = format!("no response within {}", humantime::format_duration(timeout));
+            Err(HttpFault { sent: RequestSent::Maybe, code: ErrorCode::Timeout, what })
+        })
+    }
+}
+
 fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
     let text = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -149,37 +145,24 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
 /// Describes the innermost error, because reqwest's own message does not contain the cause.
 fn fault(error: &reqwest::Error) -> HttpFault {
     let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
-    let mut root: &dyn std::error::Error = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    let what = match () {
-        () if error.is_timeout() => "no connection before the timeout".to_owned(),
-        () if std::ptr::eq(root, error) => "the request failed".to_owned(),
-        () => root.to_string(),
+    let (code, what) = if error.is_timeout() {
+        (ErrorCode::Timeout, "no connection before the timeout".to_owned())
+    } else {
+        let first = std::error::Error::source(error);
+        let sources: Vec<_> = std::iter::successors(first, |error| error.source()).collect();
+        let code = sources.iter().find_map(|error| code(*error)).unwrap_or(ErrorCode::NetworkUnreachable);
+        (code, sources.last().map_or_else(|| "the request failed".to_owned(), ToString::to_string))
     };
-    HttpFault { sent, code: code(error), what }
+    HttpFault { sent, code, what }
 }
 
-/// Finds the error code for the innermost error.
-fn code(error: &reqwest::Error) -> ErrorCode {
-    if error.is_timeout() {
-        return ErrorCode::Timeout;
+fn code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    if error.is::<rustls::Error>()
+        || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+    {
+        return Some(ErrorCode::TlsUntrusted);
     }
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.is::<rustls::Error>() {
-            return ErrorCode::TlsUntrusted;
-        }
-        // hyper-util's DNS error type is private, so only its text can be compared.
-        if error.to_string() == "dns error" {
-            return ErrorCode::NameNotFound;
-        }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
-            return ErrorCode::TlsUntrusted;
-        }
-        source = error.source();
-    }
-    ErrorCode::NetworkUnreachable
+    // hyper-util's DNS error type is private, so only its text can be compared.
+    (error.to_string() == "dns error").then_some(ErrorCode::NameNotFound)
 }
