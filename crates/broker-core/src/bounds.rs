@@ -1,4 +1,4 @@
-//! Limits numbers and times from records and responses: later calculations then cannot overflow.
+//! Limits numbers and times from records and responses, to prevent overflows in later calculations.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer};
@@ -20,7 +20,7 @@ pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTim
     DateTime::deserialize(deserializer).map(limit)
 }
 
-/// Deserializes a time that may be missing, limited like [`time`].
+/// Deserializes an optional time, limited to years that RFC 3339 can express.
 pub(crate) fn optional_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {

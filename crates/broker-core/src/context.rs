@@ -1,4 +1,4 @@
-//! The context: all input and output of providers, except the record.
+//! The context of a provider: HTTP client, clock, environment and user prompt.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::{
 /// The timeout of an HTTP request, unless the configuration sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// If `Retry-After` is longer, the request fails at once instead of waiting.
+/// If the service asks for a longer pause with `Retry-After`, the request fails at once.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The HTTP client, clock, environment and user prompt of the process. Clones are cheap.
@@ -33,13 +33,12 @@ pub struct Context {
     began_at: DateTime<Utc>,
     in_flight: Arc<InFlight>,
     delivery: Arc<DeliveryStatus>,
-    notices: Arc<Mutex<Vec<String>>>,
     after_save: Arc<Mutex<Vec<AfterSave>>>,
     caller: Option<watch::Receiver<()>>,
     others: Option<Arc<dyn OtherProviders>>,
 }
 
-/// Lets a provider that derives its tokens get another provider's token.
+/// Gets the token of another provider, for a provider that exchanges that token for a new one.
 #[async_trait]
 pub(crate) trait OtherProviders: Send + Sync {
     async fn token(&self, provider: &str, request: &TokenRequest) -> Result<Token>;
@@ -60,7 +59,6 @@ impl Context {
             began_at: clock.now(),
             in_flight: Arc::new(InFlightOperations::new().operation()),
             delivery: Arc::default(),
-            notices: Arc::default(),
             after_save: Arc::default(),
             caller: None,
             others: None,
@@ -86,7 +84,6 @@ impl Context {
             began_at: self.now(),
             in_flight,
             delivery,
-            notices: Arc::default(),
             after_save: Arc::default(),
             caller: Some(caller),
             others: Some(others),
@@ -100,8 +97,8 @@ impl Context {
         self.clock.now()
     }
 
-    /// Returns when the operation began. Tokens issued later are from this operation, or from a caller that this
-    /// operation waited for.
+    /// Returns when the operation began. Tokens issued later are from this operation, or from another
+    /// operation that this operation waited for.
     #[must_use]
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
@@ -113,7 +110,8 @@ impl Context {
         self.env.as_ref()
     }
 
-    /// Returns a token name for the service's token list, which the user can recognise: `broker-HOST-DATE-RANDOM`.
+    /// Returns a name for a new token, which identifies this host in the service's list of tokens:
+    /// `broker-HOST-DATE-RANDOM`.
     #[must_use]
     pub fn token_name(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -140,7 +138,7 @@ impl Context {
             Some(others) => others.token(provider, request).await,
             None => Err(Error::new(
                 ErrorCode::Internal,
-                "cannot get another provider's token: this context belongs to no call of the broker",
+                "cannot get another provider's token: the context was not created by a call of the broker",
             )),
         }
     }
@@ -162,7 +160,7 @@ impl Context {
     /// Completes when the caller stops waiting, and returns the error for the cancelled operation.
     pub(crate) async fn cancelled(&self) -> Error {
         match self.caller.clone() {
-            // The sender only ever closes the channel, when the caller's call is dropped.
+            // The sender sends nothing. Dropping the caller's future also drops the sender, and closes the channel.
             Some(mut caller) => while caller.changed().await.is_ok() {},
             None => std::future::pending().await,
         }
@@ -195,7 +193,7 @@ impl Context {
             .retry(policy)
             .sleep(move |wait| {
                 let context = this.clone();
-                // If the pause is cancelled, the next attempt notices that and sends nothing.
+                // After a cancelled pause, the next attempt fails before it sends the request.
                 async move { drop(context.pause(wait).await) }
             })
             .when(|failure| {
@@ -269,7 +267,8 @@ impl Context {
 
     /// Shows a message to the user after the record is saved, because a blocked terminal must not delay the save.
     pub fn notify_after_save(&self, message: String) {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        let prompt = self.prompt.clone();
+        self.after_save(move || prompt.notify(&message));
     }
 
     /// Runs `work` after the record is saved; `work` must not block. If nothing is saved, `work` does not run.
@@ -277,14 +276,10 @@ impl Context {
         self.after_save.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(work));
     }
 
-    /// Runs the delayed work, then shows the delayed messages.
-    pub(crate) fn flush_notices(&self) {
+    /// Runs the work that was delayed until the save.
+    pub(crate) fn run_after_save(&self) {
         for work in std::mem::take(&mut *self.after_save.lock().unwrap_or_else(PoisonError::into_inner)) {
             work();
-        }
-        let notices = std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner));
-        for message in notices {
-            self.prompt().notify(&message);
         }
     }
 
@@ -336,17 +331,18 @@ impl AttemptFailure {
     fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
             (Repeat::Never, _) | (_, Self::Cancelled) => false,
-            (_, Self::Fault(fault)) if fault.sent == RequestSent::No => !fault.timed_out(),
+            (_, Self::Fault(fault)) if fault.sent == RequestSent::No => fault.code != ErrorCode::Timeout,
             (_, Self::Response(response)) if response.status == 429 => true,
             (Repeat::SpendsGrant, failure) => failure.is_cut() && cuts == 1,
             (Repeat::IfNotActed, _) => false,
-            (Repeat::Safe, Self::Fault(fault)) => !fault.timed_out(),
+            (Repeat::Safe, Self::Fault(fault)) => fault.code != ErrorCode::Timeout,
             (Repeat::Safe, Self::Response(_)) => true,
         }
     }
 
+    /// Whether the connection was lost after the request was sent.
     fn is_cut(&self) -> bool {
-        matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && !fault.timed_out())
+        matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && fault.code != ErrorCode::Timeout)
     }
 
     fn retry_after(&self) -> Option<Duration> {

@@ -87,7 +87,8 @@ impl Env for SystemEnv {
         {
             // The error does not name the command, because the command's arguments may contain secrets.
             let _ = (command, without);
-            Err(std::io::Error::other("this program is built without the feature `command`"))
+            let why = "this program is built without the feature `command`";
+            Err(std::io::Error::new(std::io::ErrorKind::Unsupported, why))
         }
     }
 }

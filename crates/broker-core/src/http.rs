@@ -35,14 +35,6 @@ pub struct HttpFault {
     pub what: String,
 }
 
-impl HttpFault {
-    /// Whether the request failed because no response came in time.
-    #[must_use]
-    pub fn timed_out(&self) -> bool {
-        self.code == ErrorCode::Timeout
-    }
-}
-
 /// Whether a request reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestSent {
@@ -57,8 +49,8 @@ pub enum RequestSent {
 pub enum Repeat {
     /// Only if the service did not act on the request: no connection, or 429. For requests that create a token.
     IfNotActed,
-    /// Like [`Repeat::IfNotActed`], and once, without a pause, after a connection that was lost after
-    /// sending. For refresh tokens: many services still accept a replaced refresh token for a moment.
+    /// Like [`Repeat::IfNotActed`]. If the connection is lost after the request was sent, also repeats the request
+    /// once, at once. For refresh tokens: many services accept a replaced refresh token for a few more seconds.
     SpendsGrant,
     /// After any transient failure except a timeout. For requests that can be repeated without harm, such as client
     /// credentials.
@@ -104,7 +96,7 @@ impl HttpRequest {
     /// Creates a POST request with form fields.
     #[must_use]
     pub fn post_form(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        // URL encoding takes at most three bytes per byte. Reallocation would leave copies of secrets.
+        // URL encoding at most triples the length. A buffer that grows would leave copies of secrets in memory.
         let longest = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(longest));
         let body = form.extend_pairs(fields).finish().into_bytes();
@@ -151,8 +143,8 @@ impl HttpRequest {
         self
     }
 
-    /// Returns the value after `Basic` in the header, without form encoding (RFC 7617 section 2). `username` must not
-    /// contain a colon.
+    /// Returns the base64 text of `username:password` for a Basic header, without form encoding (RFC 7617 section 2).
+    /// `username` must not contain a colon.
     #[must_use]
     pub fn basic_pair(username: &str, password: &Secret) -> Secret {
         let pair = Zeroizing::new([username, ":", password.expose()].concat());
@@ -253,7 +245,7 @@ impl fmt::Debug for HttpResponse {
 
 /// Parses the preferred form of HTTP dates (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    // This length excludes years of more than four digits, which chrono accepts.
+    // HTTP dates have 29 characters. chrono alone would also accept years of more than four digits.
     let text = Some(text).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -273,7 +265,9 @@ impl ServiceUrl {
             _ if !url.0.username().is_empty() || url.0.password().is_some() => {
                 Err("the URL contains a user or password: use configuration keys for them instead".to_owned())
             }
-            _ if url.0.fragment().is_some() => Err(format!("`{shown}` has a fragment (#…): remove it")),
+            _ if url.0.fragment().is_some() => {
+                Err(format!("`{shown}` has a fragment (#…): remove the fragment"))
+            }
             "https" => Ok(url),
             "http" if url.is_loopback() => Ok(url),
             "http" => Err(format!(

@@ -69,7 +69,7 @@ impl ReqwestHttp {
             builder = builder.header(name, value);
         }
         let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        // The buffer rarely grows, because reallocation leaves copies of secrets in memory.
+        // The buffer is large, because a buffer that grows leaves copies of secrets in memory.
         let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
         loop {
             let chunk = match response.chunk().await {

@@ -189,7 +189,7 @@ impl Pending {
 
     /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
-        if fault(error).is_some_and(HttpFault::timed_out) {
+        if fault(error).is_some_and(|fault| fault.code == ErrorCode::Timeout) {
             self.timeouts += 1;
             return (self.interval * 2_u32.saturating_pow(self.timeouts))
                 .min(LONGEST_BACKOFF.max(self.interval));

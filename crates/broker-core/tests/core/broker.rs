@@ -92,7 +92,7 @@ async fn broker_saves_each_exchange_before_the_next() {
         }
         let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
         assert!(saved.contains("a grant"), "the first exchange is saved");
-        assert!(record.usable_grant().is_some(), "and in the record");
+        assert!(record.usable_grant().is_some(), "the grant is in the record");
         issue(context, request, "t", TimeDelta::hours(1))
     });
     assert_eq!(get(&world.broker(provider), &TokenRequest::new()).await, "t");

@@ -14,7 +14,7 @@ fn expiring_in(lifetime: &str) -> TokenRequest {
 }
 
 #[tokio::test]
-async fn each_longer_lifetime_request_replaces_the_token_once() {
+async fn request_for_a_longer_lifetime_replaces_the_token_once() {
     let (world, provider) = (World::new(), Scripted::numbered(TimeDelta::days(7)));
     let plain = TokenRequest::new().scope("stac");
     // Each row: a request, and the total number of exchanges after that request.
@@ -44,7 +44,7 @@ async fn each_longer_lifetime_request_replaces_the_token_once() {
 }
 
 #[tokio::test]
-async fn token_nearly_as_long_as_requested_is_used() {
+async fn token_with_nearly_the_requested_lifetime_is_used() {
     let (day, hour) = (TimeDelta::days(1), TimeDelta::hours(1));
     // Each row: the stored token's lifetime, the requested lifetime, and the total number of exchanges.
     for (stored, requested, exchanges) in [(day * 29, "30d", 1), (day * 29, "31d", 2), (hour, "12h", 2)] {
@@ -80,7 +80,7 @@ async fn token_shorter_than_requested_is_used_on_service_error() {
     assert_ne!(get(&world.broker(provider), &expiring_in("30d")).await, "0");
 }
 
-/// A service that refuses every request with scopes by the given error.
+/// Creates a provider that refuses every request with scopes, and returns `error`.
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
     Scripted::new(move |_, context, _, request| {
         if request.scopes().is_empty() {

@@ -14,7 +14,6 @@ use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-#[path = "record/service.rs"]
 mod service;
 
 use crate::builder;

@@ -12,6 +12,7 @@ use broker_core::{
 use broker_testkit::{TestEnv, TestPrompt, World};
 use tokio::task::AbortHandle;
 
+use crate::broker::Scripted;
 use crate::{builder, files, issuer};
 
 /// An HTTP client whose responses are always lost. If `caller` is set, that task is cancelled first.
@@ -40,30 +41,21 @@ impl Http for LostConnection {
     }
 }
 
-/// A provider that refreshes its token, or whose service asks for a pause.
-struct Refreshing {
-    issuer: Issuer,
-    throttled: bool,
-}
+/// A provider that sends a refresh request in each exchange.
+struct Refreshing(Issuer);
 
 #[async_trait]
 impl Provider for Refreshing {
     fn issuer(&self) -> &Issuer {
-        &self.issuer
+        &self.0
     }
 
     async fn exchange(
         &self,
         context: &Context,
-        record: &Record,
+        _record: &Record,
         _request: &TokenRequest,
     ) -> Result<RecordUpdate> {
-        if record.usable_grant().is_none() {
-            return Err(Error::login_required("not logged in"));
-        }
-        if self.throttled {
-            return Err(Error::unavailable("429").with_retry_after(Some(Duration::from_hours(1))));
-        }
         let url = ServiceUrl::parse("https://example.org/token").expect("a URL");
         context.send(&HttpRequest::post_form(url, &[], Repeat::SpendsGrant)).await?;
         Err(Error::unavailable("no response is possible"))
@@ -74,10 +66,10 @@ impl Provider for Refreshing {
     }
 }
 
-fn broker(world: &World, connection: &LostConnection, throttled: bool) -> Broker {
+fn broker(world: &World, connection: &LostConnection) -> Broker {
     let (clock, http) = (Arc::new(world.clock.clone()), Arc::new(connection.clone()));
     let context = Context::new(http, clock, Arc::<TestEnv>::default(), Arc::<TestPrompt>::default());
-    let provider = Arc::new(Refreshing { issuer: issuer(), throttled });
+    let provider = Arc::new(Refreshing(issuer()));
     builder([(World::NAME, provider)], Arc::new(files(world)), context).build()
 }
 
@@ -85,7 +77,7 @@ fn broker(world: &World, connection: &LostConnection, throttled: bool) -> Broker
 async fn refresh_intent_stays_after_a_lost_response() {
     for cancelled in [false, true] {
         let (world, connection) = (World::new(), LostConnection::default());
-        let broker = broker(&world, &connection, false);
+        let broker = broker(&world, &connection);
         broker.login(World::NAME, Login::Usual).await.expect("a login");
         let call = tokio::spawn({
             let broker = broker.clone();
@@ -103,9 +95,13 @@ async fn refresh_intent_stays_after_a_lost_response() {
 #[tokio::test]
 async fn failure_of_token_request_after_login_is_stored() {
     let world = World::new();
-    let broker = broker(&world, &LostConnection::default(), true);
-    let error =
-        broker.token_or_login(World::NAME, &TokenRequest::new()).await.expect_err("too many requests");
+    let provider = Scripted::new(|number, context, _, _| match number {
+        0 => Err(Error::login_required("not logged in")),
+        1 => Ok(RecordUpdate::grant(Secret::new("grant"), context.now())),
+        _ => Err(Error::unavailable("429").with_retry_after(Some(Duration::from_hours(1)))),
+    });
+    let login = world.broker(provider).token_or_login(World::NAME, &TokenRequest::new()).await;
+    let error = login.expect_err("too many requests");
     assert!(error.is_transient(), "{error}");
     let record = world.record().expect("a record");
     assert!(record["grant"]["sent_at"].is_null(), "no request was sent: {record}");

@@ -35,7 +35,7 @@ const PHASES: [(&str, (i64, i64)); 5] = [
     ("no token", (0, 0)),
 ];
 
-/// A service that returns the response of one table row.
+/// A service that returns the response of one row of the renewal table.
 struct Service {
     issuer: Issuer,
     clock: TestClock,
@@ -86,7 +86,7 @@ impl Provider for Service {
     }
 }
 
-/// The setup for one table row.
+/// The broker and the service for one row of the renewal table.
 struct Scene {
     world: World,
     service: Arc<Service>,
@@ -189,8 +189,8 @@ fn describe(got: &Result<Token>) -> String {
     }
 }
 
-/// Plays one table row: a second caller requests a token while the first waits for the service. Returns the
-/// row's result cells.
+/// Tests one row of the renewal table: a second caller requests a token while the first waits for the service.
+/// Returns the result cells of the row.
 async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> String {
     let scene = Scene::new(phase, at, response).await;
     let broker = scene.broker();

@@ -128,7 +128,7 @@ async fn derived_token_is_unused_after_the_account_changes() {
         for logins in 1..=2 {
             broker.login("source", Login::Usual).await.expect("a login");
             world.clock.advance(TimeDelta::seconds(2));
-            assert!(broker.stored("derived", &usual).expect("a record").is_none(), "of another account");
+            assert!(broker.stored("derived", &usual).expect("a record").is_none(), "no token of the account");
             broker.token("derived", &usual).await.expect("a token");
             broker.token("derived", &usual).await.expect("the same token");
             let exchanges = derived.exchanges.load(Ordering::SeqCst);

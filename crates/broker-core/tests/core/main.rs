@@ -14,29 +14,17 @@ use broker_testkit::World;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-#[path = "core/bounds.rs"]
 mod bounds;
-#[path = "core/broker.rs"]
 mod broker;
-#[path = "core/expiry.rs"]
 mod expiry;
-#[path = "core/hosts.rs"]
 mod hosts;
-#[path = "core/lifetimes.rs"]
 mod lifetimes;
-#[path = "core/record.rs"]
 mod record;
-#[path = "core/refresh_intent.rs"]
 mod refresh_intent;
-#[path = "core/responses.rs"]
 mod responses;
-#[path = "core/scenarios.rs"]
 mod scenarios;
-#[path = "core/threads.rs"]
 mod threads;
-#[path = "core/together.rs"]
 mod together;
-#[path = "core/windows.rs"]
 mod windows;
 
 /// The issuer of the test providers.
