@@ -31,7 +31,9 @@ impl Scripted {
 
     /// Creates a provider whose tokens are named 0, 1, 2, in the order of issue.
     pub(crate) fn numbered(lifetime: TimeDelta) -> Arc<Self> {
-        Self::new(move |number, context, _, request| issue(context, request, &number.to_string(), lifetime))
+        Self::new(move |number, context, _, request| {
+            Ok(issue(context, request, &number.to_string(), lifetime))
+        })
     }
 
     pub(crate) fn exchanges(&self) -> usize {
@@ -67,14 +69,14 @@ pub(crate) fn token(context: &Context, name: &str, lifetime: TimeDelta) -> Token
     Token::new(Secret::new(name), context.now(), context.now().checked_add_signed(lifetime))
 }
 
-/// Returns the result of an exchange that issues a token for the requested scopes.
+/// Returns the update of an exchange that issues a token for the requested scopes.
 pub(crate) fn issue(
     context: &Context,
     request: &TokenRequest,
     name: &str,
     lifetime: TimeDelta,
-) -> Result<RecordUpdate> {
-    Ok(RecordUpdate::token(request.scopes(), token(context, name, lifetime)))
+) -> RecordUpdate {
+    RecordUpdate::token(request.scopes(), token(context, name, lifetime))
 }
 
 /// Gets a token from a broker with one provider, and returns the token's secret.
@@ -93,7 +95,7 @@ async fn broker_saves_each_exchange_before_the_next() {
         let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
         assert!(saved.contains("a grant"), "the first exchange is saved");
         assert!(record.usable_grant().is_some(), "the grant is in the record");
-        issue(context, request, "t", TimeDelta::hours(1))
+        Ok(issue(context, request, "t", TimeDelta::hours(1)))
     });
     assert_eq!(get(&world.broker(provider), &TokenRequest::new()).await, "t");
 }
@@ -112,7 +114,7 @@ async fn panic_of_a_provider_returns_an_error_and_frees_the_lock() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| match number {
         0 => std::panic::resume_unwind(Box::new(())),
-        _ => issue(context, request, "t", TimeDelta::hours(1)),
+        _ => Ok(issue(context, request, "t", TimeDelta::hours(1))),
     });
     let broker = world.broker(provider);
     let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("the provider panicked");
@@ -125,7 +127,7 @@ async fn panic_of_a_provider_returns_an_error_and_frees_the_lock() {
 async fn tokens_of_different_scopes_are_stored_separately() {
     let world = World::new();
     let provider = Scripted::new(|_, context, _, request| {
-        issue(context, request, request.scopes().as_str(), TimeDelta::hours(1))
+        Ok(issue(context, request, request.scopes().as_str(), TimeDelta::hours(1)))
     });
     let broker = world.broker(provider.clone());
     for (asked, key) in [(vec!["b", "a"], "a b"), (vec!["a", "b"], "a b"), (vec!["a"], "a")] {
@@ -180,7 +182,7 @@ async fn token_call_fails_if_the_new_token_cannot_be_saved() {
         let folder = path.parent().expect("a folder");
         std::fs::remove_dir_all(folder).expect("the folder is removed");
         std::fs::write(folder, "").expect("a file instead of the folder");
-        issue(context, request, "t", TimeDelta::hours(1))
+        Ok(issue(context, request, "t", TimeDelta::hours(1)))
     });
     let error = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect_err("no save");
     assert_eq!(error.code(), ErrorCode::StoreUnwritable);

@@ -64,7 +64,7 @@ async fn token_shorter_than_requested_is_used_on_service_error() {
             if down.load(Ordering::SeqCst) {
                 return Err(Error::unavailable("down"));
             }
-            issue(context, request, &number.to_string(), TimeDelta::days(7))
+            Ok(issue(context, request, &number.to_string(), TimeDelta::days(7)))
         }
     });
     get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
@@ -84,7 +84,7 @@ async fn token_shorter_than_requested_is_used_on_service_error() {
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
     Scripted::new(move |_, context, _, request| {
         if request.scopes().is_empty() {
-            return issue(context, request, "t", TimeDelta::hours(1));
+            return Ok(issue(context, request, "t", TimeDelta::hours(1)));
         }
         Err(error())
     })

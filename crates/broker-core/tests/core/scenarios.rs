@@ -69,8 +69,8 @@ impl Provider for Service {
         self.clock.advance(TimeDelta::milliseconds(1));
         let response = *self.response.lock().expect("a response");
         match response {
-            "a new token" => issue(context, request, "new", LIFETIME),
-            "an expired token" => issue(context, request, "new", TimeDelta::seconds(-1)),
+            "a new token" => Ok(issue(context, request, "new", LIFETIME)),
+            "an expired token" => Ok(issue(context, request, "new", TimeDelta::seconds(-1))),
             "no response" => Err(Error::unavailable("no response")),
             "a refusal" => Err(Error::refused("refused")),
             _ => Ok(RecordUpdate::grant_refused()),

@@ -76,7 +76,7 @@ impl Provider for Derived {
             (None, _) => None,
         };
         let source = source.as_ref().map_or("", |token| token.secret().expose());
-        issue(context, request, &format!("{source}+"), TimeDelta::hours(1))
+        Ok(issue(context, request, &format!("{source}+"), TimeDelta::hours(1)))
     }
 
     async fn login(&self, context: &Context, _login: &Login) -> Result<RecordUpdate> {
