@@ -79,32 +79,27 @@ pub fn read_object(
 ) -> Result<Map<String, Value>, Problem> {
     let status = response.status;
     let object = response.json();
-    if !response.is_transient() {
-        match object {
-            Some(object) if (200..300).contains(&status) && error_code(&object).is_none() => {
-                return Ok(object);
-            }
-            Some(object) if !is_trouble(&object) => {
-                return Err(Problem::Refused(refusal(status, &object, secrets)));
-            }
-            None if matches!(status, 401 | 403) && response.body.trim_ascii().is_empty() => {
-                return Err(Problem::Refused(refusal(status, &Map::new(), secrets)));
-            }
-            _ => {}
+    let (is_object, is_empty) = (object.is_some(), response.body.trim_ascii().is_empty());
+    let is_transient = response.is_transient() || object.as_ref().is_some_and(is_trouble);
+    match object {
+        _ if is_transient => {}
+        Some(object) if (200..300).contains(&status) && error_code(&object).is_none() => return Ok(object),
+        Some(object) => return Err(Problem::Refused(refusal(status, &object, secrets))),
+        None if matches!(status, 401 | 403) && is_empty => {
+            return Err(Problem::Refused(refusal(status, &Map::new(), secrets)));
         }
+        None => {}
     }
-    let body = match &response.body {
-        _ if response.is_html() => "a web page".to_owned(),
-        body if body.trim_ascii().is_empty() => "no content".to_owned(),
-        body if response.json().is_none() => format!("{} bytes that are not a JSON object", body.len()),
-        _ => "an error message".to_owned(),
+    let body = match () {
+        () if response.is_html() => "a web page".to_owned(),
+        () if is_empty => "no content".to_owned(),
+        () if is_object => "an error message".to_owned(),
+        () => format!("{} bytes that are not a JSON object", response.body.len()),
     };
     let code = match status {
         429 => ErrorCode::RateLimited,
-        _ if !response.is_transient() && !response.json().as_ref().is_some_and(is_trouble) => {
-            ErrorCode::BadResponse
-        }
-        _ => ErrorCode::ServiceUnavailable,
+        _ if is_transient => ErrorCode::ServiceUnavailable,
+        _ => ErrorCode::BadResponse,
     };
     let error = Error::new(code, format!("{from} answered HTTP {status} with {body}"));
     let retry_after = response.retry_after();
@@ -176,15 +171,13 @@ fn refusal(status: u16, object: &Map<String, Value>, secrets: &[&Secret]) -> Ref
 
 /// Reads an error text, or a list of validation errors: `[{"loc": […], "msg": "…"}]`.
 fn explanation(value: &Value) -> String {
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let complaint = |item: &Value| {
-        let place = item.get("loc").and_then(Value::as_array).map(|loc| {
-            loc.iter()
-                .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
-                .collect::<Vec<_>>()
-        });
-        let words = item.get("msg").unwrap_or(item);
-        let words = words.as_str().map_or_else(|| words.to_string(), str::to_owned);
-        place.map_or_else(|| words.clone(), |place| format!("{}: {words}", place.join(".")))
+        let words = plain(item.get("msg").unwrap_or(item));
+        match item.get("loc").and_then(Value::as_array) {
+            Some(loc) => format!("{}: {words}", loc.iter().map(plain).collect::<Vec<_>>().join(".")),
+            None => words,
+        }
     };
     match value {
         Value::String(text) => text.trim().to_owned(),

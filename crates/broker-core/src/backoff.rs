@@ -38,5 +38,7 @@ impl Backoff {
 pub(crate) fn lock_timeout(holder: &str, limit: Duration) -> Error {
     let limit = humantime::format_duration(limit);
     Error::new(ErrorCode::LockTimeout, format!("{holder} has locked the record for more than {limit}"))
-        .with_hint("that process may be waiting for a login: finish or cancel that login, then try again")
+        .with_hint(
+            "the other process may be waiting for a login: finish or cancel that login, then try again",
+        )
 }

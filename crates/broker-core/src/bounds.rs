@@ -1,9 +1,8 @@
-//! Limits numbers and times from records and responses: later calculations then cannot overflow.
-
-use std::fmt;
+//! Limits numbers and times from records and responses, to prevent overflows in later calculations.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 
 pub(crate) const LONGEST: TimeDelta = TimeDelta::days(36_500);
 
@@ -21,7 +20,7 @@ pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTim
     DateTime::deserialize(deserializer).map(limit)
 }
 
-/// Deserializes a time that may be missing, limited like [`time`].
+/// Deserializes an optional time, limited to years that RFC 3339 can express.
 pub(crate) fn optional_time<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
@@ -38,42 +37,17 @@ pub(crate) fn limit(at: DateTime<Utc>) -> DateTime<Utc> {
 pub(crate) fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let longest = LONGEST.num_seconds();
     let number: Option<Number> = Option::deserialize(deserializer)?;
-    Ok(number.map(|Number(number)| number.clamp(-longest, longest)))
+    Ok(number.map(|number| nearest(&number).clamp(-longest, longest)))
 }
 
 /// Deserializes a count; a negative number becomes 0.
 pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    Ok(u64::try_from(Number::deserialize(deserializer)?.0).unwrap_or(0))
+    Ok(u64::try_from(nearest(&Number::deserialize(deserializer)?)).unwrap_or(0))
 }
 
-/// A JSON number. Values outside the range of `i64` become the nearest `i64`.
-struct Number(i64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Number;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number")
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Number, E> {
-                Ok(Number(number))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Number, E> {
-                Ok(Number(i64::try_from(number).unwrap_or(i64::MAX)))
-            }
-
-            #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-            fn visit_f64<E>(self, number: f64) -> Result<Number, E> {
-                Ok(Number(number as i64))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
+/// Converts a JSON number to the nearest `i64`.
+fn nearest(number: &Number) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    let saturated = || number.as_f64().unwrap_or_default() as i64;
+    number.as_i64().unwrap_or_else(saturated)
 }

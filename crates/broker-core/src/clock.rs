@@ -14,7 +14,7 @@ pub trait Clock: Send + Sync {
     async fn sleep(&self, duration: Duration);
 }
 
-/// The machine's clock. [`Clock::sleep`] needs a tokio runtime with time.
+/// The machine's clock. [`Clock::sleep`] needs a tokio runtime with a time driver.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

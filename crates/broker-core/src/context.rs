@@ -1,4 +1,4 @@
-//! The context: all input and output of providers, except the record.
+//! The context of a provider: HTTP client, clock, environment and user prompt.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,18 +19,20 @@ use crate::{
 /// The timeout of an HTTP request, unless the configuration sets another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// If `Retry-After` is longer, the request fails at once instead of waiting.
+/// If the service asks for a longer pause with `Retry-After`, the request fails at once.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The HTTP client, clock, environment and user prompt of the process. Clones are cheap.
 #[derive(Clone)]
 pub struct Context {
-    world: Arc<World>,
+    http: Arc<dyn Http>,
+    clock: Arc<dyn Clock>,
+    env: Arc<dyn Env>,
+    prompt: Arc<dyn Prompt>,
     timeout: Duration,
     began_at: DateTime<Utc>,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) delivery: Arc<DeliveryStatus>,
-    notices: Arc<Mutex<Vec<String>>>,
     after_save: Arc<Mutex<Vec<AfterSave>>>,
     caller: Option<watch::Receiver<()>>,
     /// The broker that runs the operation, for providers that need another provider's token.
@@ -38,13 +40,6 @@ pub struct Context {
 }
 
 type AfterSave = Box<dyn FnOnce() + Send>;
-
-struct World {
-    http: Arc<dyn Http>,
-    clock: Arc<dyn Clock>,
-    env: Arc<dyn Env>,
-    prompt: Arc<dyn Prompt>,
-}
 
 impl Context {
     /// Creates a context from its parts.
@@ -54,20 +49,18 @@ impl Context {
         env: Arc<dyn Env>,
         prompt: Arc<dyn Prompt>,
     ) -> Self {
-        let in_flight = Arc::new(InFlightOperations::new().operation());
-        let began_at = clock.now();
-        let world = Arc::new(World { http, clock, env, prompt });
-        let (delivery, notices, after_save) = (Arc::default(), Arc::default(), Arc::default());
         Self {
-            world,
             timeout: DEFAULT_TIMEOUT,
-            began_at,
-            in_flight,
-            delivery,
-            notices,
-            after_save,
+            began_at: clock.now(),
+            in_flight: Arc::new(InFlightOperations::new().operation()),
+            delivery: Arc::default(),
+            after_save: Arc::default(),
             caller: None,
             broker: None,
+            http,
+            clock,
+            env,
+            prompt,
         }
     }
 
@@ -80,20 +73,26 @@ impl Context {
         caller: watch::Receiver<()>,
         broker: Broker,
     ) -> Self {
-        let (world, began_at, in_flight) = (self.world.clone(), self.now(), Arc::new(in_flight));
-        let (delivery, notices, after_save) = (Arc::default(), Arc::default(), Arc::default());
-        let (caller, broker) = (Some(caller), Some(broker));
-        Self { world, timeout, began_at, in_flight, delivery, notices, after_save, caller, broker }
+        Self {
+            timeout,
+            began_at: self.now(),
+            in_flight: Arc::new(in_flight),
+            delivery: Arc::default(),
+            after_save: Arc::default(),
+            caller: Some(caller),
+            broker: Some(broker),
+            ..self.clone()
+        }
     }
 
     /// Returns the current wall-clock time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        self.world.clock.now()
+        self.clock.now()
     }
 
-    /// Returns when the operation began. Tokens issued later are from this operation, or from a caller that this
-    /// operation waited for.
+    /// Returns when the operation began. Tokens issued later are from this operation, or from another
+    /// operation that this operation waited for.
     #[must_use]
     pub fn began_at(&self) -> DateTime<Utc> {
         self.began_at
@@ -102,10 +101,11 @@ impl Context {
     /// Returns the environment variables and files.
     #[must_use]
     pub fn env(&self) -> &dyn Env {
-        self.world.env.as_ref()
+        self.env.as_ref()
     }
 
-    /// Returns a token name for the service's token list, which the user can recognise: `broker-HOST-DATE-RANDOM`.
+    /// Returns a name for a new token, which identifies this host in the service's list of tokens:
+    /// `broker-HOST-DATE-RANDOM`.
     #[must_use]
     pub fn token_name(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -117,7 +117,7 @@ impl Context {
     /// Returns the user prompt.
     #[must_use]
     pub fn prompt(&self) -> &dyn Prompt {
-        self.world.prompt.as_ref()
+        self.prompt.as_ref()
     }
 
     /// Whether the caller no longer waits for the operation's result.
@@ -132,7 +132,7 @@ impl Context {
             Some(broker) => broker.token(provider, request).await,
             None => Err(Error::new(
                 ErrorCode::Internal,
-                "cannot get another provider's token: this context belongs to no call of the broker",
+                "cannot get another provider's token: the context was not created by a call of the broker",
             )),
         }
     }
@@ -146,7 +146,7 @@ impl Context {
     /// Sleeps for `duration`. Fails at once with [`crate::ErrorKind::Cancelled`] when the caller stops waiting.
     pub async fn pause(&self, duration: Duration) -> Result<()> {
         tokio::select! {
-            () = self.world.clock.sleep(duration) => Ok(()),
+            () = self.clock.sleep(duration) => Ok(()),
             error = self.cancelled() => Err(error),
         }
     }
@@ -154,7 +154,7 @@ impl Context {
     /// Completes when the caller stops waiting, and returns the error for the cancelled operation.
     pub(crate) async fn cancelled(&self) -> Error {
         match self.caller.clone() {
-            // The sender only ever closes the channel, when the caller's call is dropped.
+            // The sender sends nothing. Dropping the caller's future also drops the sender, and closes the channel.
             Some(mut caller) => while caller.changed().await.is_ok() {},
             None => std::future::pending().await,
         }
@@ -187,17 +187,17 @@ impl Context {
             .retry(policy)
             .sleep(move |wait| {
                 let context = this.clone();
-                // If the pause is cancelled, the next attempt notices that and sends nothing.
+                // After a cancelled pause, the next attempt fails before it sends the request.
                 async move { drop(context.pause(wait).await) }
             })
             .when(|failure| {
                 cuts += usize::from(failure.is_cut());
-                failure.may_repeat(request.repeat(), cuts)
+                failure.may_repeat(request.repeat, cuts)
             })
             .adjust(|failure, wait| match failure.retry_after() {
                 Some(asked) if asked > LONGEST_RETRY_AFTER => None,
                 Some(asked) => wait.map(|wait| wait.max(asked)),
-                None if request.repeat() == Repeat::SpendsGrant && failure.is_cut() => {
+                None if request.repeat == Repeat::SpendsGrant && failure.is_cut() => {
                     wait.map(|_| Duration::ZERO)
                 }
                 None => wait,
@@ -208,7 +208,7 @@ impl Context {
             Ok(response) | Err(AttemptFailure::Response(response)) => Ok(response),
             Err(AttemptFailure::Cancelled) => Err(cancelled()),
             Err(AttemptFailure::Fault(fault)) => {
-                let message = format!("cannot reach {}: {fault}", request.url());
+                let message = format!("cannot reach {}: {fault}", request.url);
                 Err(Error::new(fault.code, message).with_hint(network_hint(&fault)).with_source(fault))
             }
         }
@@ -221,7 +221,7 @@ impl Context {
         }
         let sent_at = self.now();
         tracing::debug!(?request, "sending");
-        let mut response = match self.world.http.send(request, self.timeout).await {
+        let mut response = match self.http.send(request, self.timeout).await {
             Ok(response) => response,
             Err(fault) => {
                 tracing::debug!(%fault, "no response");
@@ -235,10 +235,9 @@ impl Context {
         tracing::debug!(status = response.status, "answered");
         match response.status {
             200..300 => self.delivery.answer(),
-            // The service refused to process the request now.
-            429 | 503 => {}
-            // The service may have processed the request before the error.
-            500.. => self.delivery.lose_response(),
+            // With 503, the service refused to process the request. With another 5xx status, the service may have
+            // processed the request before the error.
+            500.. if response.status != 503 => self.delivery.lose_response(),
             _ => {}
         }
         if response.is_transient() { Err(AttemptFailure::Response(response)) } else { Ok(response) }
@@ -262,7 +261,8 @@ impl Context {
 
     /// Shows a message to the user after the record is saved, because a blocked terminal must not delay the save.
     pub fn notify_after_save(&self, message: String) {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        let prompt = self.prompt.clone();
+        self.after_save(move || prompt.notify(&message));
     }
 
     /// Runs `work` after the record is saved; `work` must not block. If nothing is saved, `work` does not run.
@@ -270,14 +270,10 @@ impl Context {
         self.after_save.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(work));
     }
 
-    /// Runs the delayed work, then shows the delayed messages.
-    pub(crate) fn flush_notices(&self) {
+    /// Runs the work that was delayed until the save.
+    pub(crate) fn run_after_save(&self) {
         for work in std::mem::take(&mut *self.after_save.lock().unwrap_or_else(PoisonError::into_inner)) {
             work();
-        }
-        let notices = std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner));
-        for message in notices {
-            self.prompt().notify(&message);
         }
     }
 
@@ -311,7 +307,7 @@ fn redirected(request: &HttpRequest, response: &HttpResponse) -> Error {
     let to = to.map_or_else(|| "another page".to_owned(), |to| to.origin().ascii_serialization());
     Error::new(
         ErrorCode::RedirectRefused,
-        format!("{} answered with a redirect to {to}, which is not followed", request.url()),
+        format!("{} answered with a redirect to {to}, which is not followed", request.url),
     )
     .with_hint("if this is a network's sign-in page, sign in there; if the service has moved, correct its URL in the configuration")
 }
@@ -329,17 +325,18 @@ impl AttemptFailure {
     fn may_repeat(&self, repeat: Repeat, cuts: usize) -> bool {
         match (repeat, self) {
             (Repeat::Never, _) | (_, Self::Cancelled) => false,
-            (_, Self::Fault(fault)) if fault.sent == RequestSent::No => !fault.timed_out(),
+            (_, Self::Fault(fault)) if fault.sent == RequestSent::No => fault.code != ErrorCode::Timeout,
             (_, Self::Response(response)) if response.status == 429 => true,
             (Repeat::SpendsGrant, failure) => failure.is_cut() && cuts == 1,
             (Repeat::IfNotActed, _) => false,
-            (Repeat::Safe, Self::Fault(fault)) => !fault.timed_out(),
+            (Repeat::Safe, Self::Fault(fault)) => fault.code != ErrorCode::Timeout,
             (Repeat::Safe, Self::Response(_)) => true,
         }
     }
 
+    /// Whether the connection was lost after the request was sent.
     fn is_cut(&self) -> bool {
-        matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && !fault.timed_out())
+        matches!(self, Self::Fault(fault) if fault.sent == RequestSent::Maybe && fault.code != ErrorCode::Timeout)
     }
 
     fn retry_after(&self) -> Option<Duration> {

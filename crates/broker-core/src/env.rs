@@ -2,8 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-#[cfg(not(feature = "command"))]
-use std::io::{Error as IoError, ErrorKind as IoErrorKind};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -86,9 +84,10 @@ impl Env for SystemEnv {
         return crate::secret_command::run(command, without).await;
         #[cfg(not(feature = "command"))]
         {
-            // The command is not named in the error, because its arguments may contain secrets.
+            // The error does not name the command, because the command's arguments may contain secrets.
             let _ = (command, without);
-            Err(IoError::new(IoErrorKind::Unsupported, "this program is built without the feature `command`"))
+            let why = "this program is built without the feature `command`";
+            Err(std::io::Error::new(std::io::ErrorKind::Unsupported, why))
         }
     }
 }

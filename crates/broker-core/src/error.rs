@@ -28,8 +28,8 @@ pub enum ErrorKind {
     Refused,
     /// The caller stopped waiting: dropped the call or pressed Ctrl-C.
     Cancelled,
-    /// Another failure on this machine, such as a failed write. Also replaces kinds that only newer versions
-    /// define.
+    /// Another failure on this machine, such as a failed write. Also stands for kinds that only newer
+    /// versions of the broker define.
     #[serde(other)]
     Failed,
 }

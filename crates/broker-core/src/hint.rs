@@ -62,14 +62,14 @@ impl fmt::Display for Hint {
                 f.write_str("log in to this provider with a refresh token from another host")
             }
             Self::LogInWithoutBrowser => f.write_str(
-                "log in again; if the browser is on another machine, open the page there and paste its final address",
+                "log in again; if the browser is on another machine, open the login page in that browser, and paste the URL of the last page",
             ),
             Self::CorrectPassword => f.write_str("correct the password, then log in again"),
             Self::LogOutLocally => f.write_str("log out locally, without revoking the login at the service"),
             Self::RetryLater => f.write_str("try again later"),
             Self::LeaveOut(part) => write!(f, "leave out {part}"),
             Self::CorrectConfigPath => f.write_str("correct the path of the configuration file"),
-            Self::ChooseStateFolder => f.write_str("choose another folder for records"),
+            Self::ChooseStateFolder => f.write_str("choose another folder for the stored records"),
             Self::ReadProgramOutput => f.write_str("read the error output of the program in the log"),
             Self::RequestAwsKeys => f.write_str("request AWS credentials"),
             Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records"),
@@ -94,14 +94,8 @@ impl fmt::Display for RequestPart {
     }
 }
 
-impl From<String> for Hint {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&str> for Hint {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+impl<T: Into<String>> From<T> for Hint {
+    fn from(text: T) -> Self {
+        Self::Text(text.into())
     }
 }

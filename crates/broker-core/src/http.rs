@@ -35,14 +35,6 @@ pub struct HttpFault {
     pub what: String,
 }
 
-impl HttpFault {
-    /// Whether the request failed because no response came in time.
-    #[must_use]
-    pub fn timed_out(&self) -> bool {
-        self.code == ErrorCode::Timeout
-    }
-}
-
 /// Whether a request reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestSent {
@@ -57,8 +49,8 @@ pub enum RequestSent {
 pub enum Repeat {
     /// Only if the service did not act on the request: no connection, or 429. For requests that create a token.
     IfNotActed,
-    /// Like [`Repeat::IfNotActed`], and once, without a pause, after a connection that was lost after
-    /// sending. For refresh tokens: many services still accept a replaced refresh token for a moment.
+    /// Like [`Repeat::IfNotActed`]. If the connection is lost after the request was sent, also repeats the request
+    /// once, at once. For refresh tokens: many services accept a replaced refresh token for a few more seconds.
     SpendsGrant,
     /// After any transient failure except a timeout. For requests that can be repeated without harm, such as client
     /// credentials.
@@ -79,13 +71,18 @@ pub enum Method {
 /// An HTTP request. `Debug` shows only the method and URL, because the request contains secrets.
 #[derive(Clone)]
 pub struct HttpRequest {
-    method: Method,
-    url: ServiceUrl,
+    /// The HTTP method.
+    pub method: Method,
+    /// The URL.
+    pub url: ServiceUrl,
+    /// The value of the `Content-Type` header.
+    pub content_type: Option<&'static str>,
+    /// The body.
+    pub body: Zeroizing<Vec<u8>>,
+    /// When the broker may repeat the request.
+    pub repeat: Repeat,
     authorization: Option<Zeroizing<String>>,
     headers: Vec<(String, Zeroizing<String>)>,
-    content_type: Option<&'static str>,
-    body: Zeroizing<Vec<u8>>,
-    repeat: Repeat,
 }
 
 impl HttpRequest {
@@ -99,7 +96,7 @@ impl HttpRequest {
     /// Creates a POST request with form fields.
     #[must_use]
     pub fn post_form(url: ServiceUrl, fields: &[(&str, &str)], repeat: Repeat) -> Self {
-        // URL encoding takes at most three bytes per byte. Reallocation would leave copies of secrets.
+        // URL encoding at most triples the length. A buffer that grows would leave copies of secrets in memory.
         let longest = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(longest));
         let body = form.extend_pairs(fields).finish().into_bytes();
@@ -113,12 +110,6 @@ impl HttpRequest {
         Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
     }
 
-    /// Creates a POST request with a JSON object of numbers.
-    #[must_use]
-    pub fn post_numbers(url: ServiceUrl, fields: &[(&str, i64)], repeat: Repeat) -> Self {
-        Self::post_body(url, &fields.iter().copied().collect::<BTreeMap<_, _>>(), repeat)
-    }
-
     /// Creates a POST request with a JSON value.
     #[must_use]
     pub fn post_value(url: ServiceUrl, value: &Value, repeat: Repeat) -> Self {
@@ -126,7 +117,7 @@ impl HttpRequest {
     }
 
     fn post_body(url: ServiceUrl, fields: &impl Serialize, repeat: Repeat) -> Self {
-        // Maps of strings and numbers, and JSON values, always serialize.
+        // Maps of strings and JSON values always serialize.
         let body = zeroizing::json(fields, false).unwrap_or_default();
         let content_type = Some("application/json");
         Self { content_type, body, ..Self::new(Method::Post, url, repeat) }
@@ -152,8 +143,8 @@ impl HttpRequest {
         self
     }
 
-    /// Returns the value after `Basic` in the header, without form encoding (RFC 7617 section 2). `username` must not
-    /// contain a colon.
+    /// Returns the base64 text of `username:password` for a Basic header, without form encoding (RFC 7617 section 2).
+    /// `username` must not contain a colon.
     #[must_use]
     pub fn basic_pair(username: &str, password: &Secret) -> Secret {
         let pair = Zeroizing::new([username, ":", password.expose()].concat());
@@ -172,40 +163,10 @@ impl HttpRequest {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Returns the HTTP method.
-    #[must_use]
-    pub fn method(&self) -> Method {
-        self.method
-    }
-
-    /// Returns the URL.
-    #[must_use]
-    pub fn url(&self) -> &ServiceUrl {
-        &self.url
-    }
-
     /// Returns the value of the `Authorization` header.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_ref().map(|value| value.as_str())
-    }
-
-    /// Returns the value of the `Content-Type` header.
-    #[must_use]
-    pub fn content_type(&self) -> Option<&'static str> {
-        self.content_type
-    }
-
-    /// Returns the body.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// Returns when the request may be repeated.
-    #[must_use]
-    pub fn repeat(&self) -> Repeat {
-        self.repeat
     }
 }
 
@@ -284,7 +245,7 @@ impl fmt::Debug for HttpResponse {
 
 /// Parses the preferred form of HTTP dates (RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    // This length excludes years of more than four digits, which chrono accepts.
+    // HTTP dates have 29 characters. chrono alone would also accept years of more than four digits.
     let text = Some(text).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }
@@ -293,29 +254,22 @@ fn http_date(text: &str) -> Option<DateTime<Utc>> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUrl(Url);
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
 impl ServiceUrl {
     /// Parses a URL, and checks that secrets may be sent to the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, host)| format!("…@{host}"));
         let url = Url::parse(text)
             .map_err(|error| format!("`{shown}` is not a URL ({error}): https://HOST/PATH"))?;
-        let loopback = is_loopback(&url);
-        match url.scheme() {
-            _ if !url.username().is_empty() || url.password().is_some() => {
+        let url = Self(url);
+        match url.0.scheme() {
+            _ if !url.0.username().is_empty() || url.0.password().is_some() => {
                 Err("the URL contains a user or password: use configuration keys for them instead".to_owned())
             }
-            _ if url.fragment().is_some() => Err(format!("`{shown}` has a fragment (#…): remove it")),
-            "https" => Ok(Self(url)),
-            "http" if loopback => Ok(Self(url)),
+            _ if url.0.fragment().is_some() => {
+                Err(format!("`{shown}` has a fragment (#…): remove the fragment"))
+            }
+            "https" => Ok(url),
+            "http" if url.is_loopback() => Ok(url),
             "http" => Err(format!(
                 "`{shown}` would send secrets unencrypted: use https (http only for this machine)"
             )),
@@ -350,7 +304,12 @@ impl ServiceUrl {
     /// Whether the URL's host is this machine (a loopback address).
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        is_loopback(&self.0)
+        match self.0.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
     }
 
     /// Returns the URL as text.

@@ -43,6 +43,54 @@ impl ReqwestHttp {
         })?;
         Ok(cell.get_or_init(|| built))
     }
+
+    async fn exchange(&self, request: &HttpRequest) -> Result<HttpResponse, HttpFault> {
+        let client = self.client(request.url.is_plain())?;
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = client.request(method, request.url.as_str()).body(request.body.to_vec());
+        if !request.headers().any(|(name, _)| name == "accept") {
+            builder = builder.header("accept", "application/json");
+        }
+        if let Some(kind) = request.content_type {
+            builder = builder.header("content-type", kind);
+        }
+        let authorization = request.authorization().map(|value| ("authorization", value));
+        for (name, value) in authorization.into_iter().chain(request.headers()) {
+            let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
+                sent: RequestSent::No,
+                code: ErrorCode::BadResponse,
+                what: "the secret contains characters that a header cannot contain".to_owned(),
+            })?;
+            value.set_sensitive(true);
+            builder = builder.header(name, value);
+        }
+        let mut response = builder.send().await.map_err(|error| fault(&error))?;
+        // The buffer is large, because a buffer that grows leaves copies of secrets in memory.
+        let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                // A complete JSON object is a response, even if `Content-Length` is wrong.
+                Err(_) if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() => break,
+                Err(error) => return Err(fault(&error)),
+            };
+            if body.len() + chunk.len() > HttpResponse::LONGEST_BODY {
+                return Err(HttpFault {
+                    sent: RequestSent::Maybe,
+                    code: ErrorCode::BadResponse,
+                    what: "the response is longer than 1 MiB".to_owned(),
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let (status, headers) = (response.status().as_u16(), headers(response.headers()));
+        Ok(HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH })
+    }
 }
 
 fn build(plain: bool) -> Result<Client, Box<dyn std::error::Error>> {
@@ -50,11 +98,9 @@ fn build(plain: bool) -> Result<Client, Box<dyn std::error::Error>> {
         .user_agent(concat!("earth-token-broker/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .referer(false);
-    if plain {
-        return Ok(builder.no_proxy().tls_backend_preconfigured(tls(false)?).build()?);
-    }
-    Ok(builder.https_only(true).tls_backend_preconfigured(tls(true)?).build()?)
+        .referer(false)
+        .tls_backend_preconfigured(tls(!plain)?);
+    Ok(if plain { builder.no_proxy() } else { builder.https_only(true) }.build()?)
 }
 
 fn tls(roots: bool) -> Result<rustls::ClientConfig, Box<dyn std::error::Error>> {
@@ -83,56 +129,6 @@ impl Http for ReqwestHttp {
     }
 }
 
-impl ReqwestHttp {
-    async fn exchange(&self, request: &HttpRequest) -> Result<HttpResponse, HttpFault> {
-        let client = self.client(request.url().is_plain())?;
-        let method = match request.method() {
-            Method::Get => reqwest::Method::GET,
-            Method::Post => reqwest::Method::POST,
-            Method::Delete => reqwest::Method::DELETE,
-        };
-        let mut builder = client.request(method, request.url().as_str()).body(request.body().to_vec());
-        if !request.headers().any(|(name, _)| name == "accept") {
-            builder = builder.header("accept", "application/json");
-        }
-        if let Some(kind) = request.content_type() {
-            builder = builder.header("content-type", kind);
-        }
-        let authorization = request.authorization().map(|value| ("authorization", value));
-        for (name, value) in authorization.into_iter().chain(request.headers()) {
-            let mut value = reqwest::header::HeaderValue::from_str(value).map_err(|_| HttpFault {
-                sent: RequestSent::No,
-                code: ErrorCode::BadResponse,
-                what: "the secret contains characters that a header cannot contain".to_owned(),
-            })?;
-            value.set_sensitive(true);
-            builder = builder.header(name, value);
-        }
-        let mut response = builder.send().await.map_err(|error| fault(&error))?;
-        // The buffer rarely grows, because reallocation leaves copies of secrets in memory.
-        let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break,
-                // A complete JSON object is a response, even if `Content-Length` is wrong.
-                Err(_) if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() => break,
-                Err(error) => return Err(fault(&error)),
-            };
-            if body.len() + chunk.len() > HttpResponse::LONGEST_BODY {
-                return Err(HttpFault {
-                    sent: RequestSent::Maybe,
-                    code: ErrorCode::BadResponse,
-                    what: "the response is longer than 1 MiB".to_owned(),
-                });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let (status, headers) = (response.status().as_u16(), headers(response.headers()));
-        Ok(HttpResponse { status, headers, body, sent_at: DateTime::UNIX_EPOCH })
-    }
-}
-
 fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
     let text = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
@@ -149,37 +145,24 @@ fn headers(map: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
 /// Describes the innermost error, because reqwest's own message does not contain the cause.
 fn fault(error: &reqwest::Error) -> HttpFault {
     let sent = if error.is_connect() { RequestSent::No } else { RequestSent::Maybe };
-    let mut root: &dyn std::error::Error = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    let what = match () {
-        () if error.is_timeout() => "no connection before the timeout".to_owned(),
-        () if std::ptr::eq(root, error) => "the request failed".to_owned(),
-        () => root.to_string(),
+    let (code, what) = if error.is_timeout() {
+        (ErrorCode::Timeout, "no connection before the timeout".to_owned())
+    } else {
+        let first = std::error::Error::source(error);
+        let sources: Vec<_> = std::iter::successors(first, |error| error.source()).collect();
+        let code = sources.iter().find_map(|error| code(*error)).unwrap_or(ErrorCode::NetworkUnreachable);
+        (code, sources.last().map_or_else(|| "the request failed".to_owned(), ToString::to_string))
     };
-    HttpFault { sent, code: code(error), what }
+    HttpFault { sent, code, what }
 }
 
-/// Finds the error code for the innermost error.
-fn code(error: &reqwest::Error) -> ErrorCode {
-    if error.is_timeout() {
-        return ErrorCode::Timeout;
+fn code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    if error.is::<rustls::Error>()
+        || inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
+    {
+        return Some(ErrorCode::TlsUntrusted);
     }
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.is::<rustls::Error>() {
-            return ErrorCode::TlsUntrusted;
-        }
-        // hyper-util's DNS error type is private, so only its text can be compared.
-        if error.to_string() == "dns error" {
-            return ErrorCode::NameNotFound;
-        }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
-            return ErrorCode::TlsUntrusted;
-        }
-        source = error.source();
-    }
-    ErrorCode::NetworkUnreachable
+    // hyper-util's DNS error type is private, so only its text can be compared.
+    (error.to_string() == "dns error").then_some(ErrorCode::NameNotFound)
 }

@@ -9,7 +9,7 @@ use crate::settings_error::SettingsValue;
 use crate::{Env, Provider, ServiceUrl, SettingsError};
 
 /// A kind of provider, which configuration tables select with `kind = "…"`.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Kind {
     /// The kind's name in `kind = "…"`.
     pub name: &'static str,
@@ -25,12 +25,6 @@ pub struct Kind {
     pub token_variable: &'static str,
     /// Builds a provider from its configuration table.
     pub build: fn(&Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError>,
-}
-
-impl std::fmt::Debug for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Kind({})", self.name)
-    }
 }
 
 /// A provider's configuration table, and the environment.

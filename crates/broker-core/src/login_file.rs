@@ -20,7 +20,7 @@ pub struct FileLogin {
     /// The reason, if the file does not show which issuer the login is from. The broker then uses the login
     /// only if the record already contains the same login.
     pub unproven: Option<String>,
-    /// Whether the login is from the service's former issuer. A new login then quarantines the file.
+    /// Whether the login is from the service's former issuer. The next login then moves the file to quarantine.
     pub of_another: bool,
 }
 

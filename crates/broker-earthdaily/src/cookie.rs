@@ -41,7 +41,8 @@ pub(crate) async fn request_cookie(
     let lifetime = lifetime(request, context.now())?;
     let url = api.join(PATH);
     // The request can be repeated, because an unused cookie simply expires.
-    let post = HttpRequest::post_numbers(url.clone(), &[("max_age", lifetime.num_seconds())], Repeat::Safe);
+    let post =
+        HttpRequest::post_value(url.clone(), &json!({ "max_age": lifetime.num_seconds() }), Repeat::Safe);
     let response = context.send(&post.with_bearer(access.secret())).await?;
     if (200..300).contains(&response.status) && !response.is_html() {
         return Ok(RecordUpdate::token(request.scopes(), cookie(&response, &url, lifetime)?));

@@ -188,7 +188,7 @@ impl Pending {
 
     /// Doubles the pause between polls after each timeout (RFC 8628 section 3.5).
     fn backoff(&mut self, error: &Error) -> Duration {
-        if fault(error).is_some_and(HttpFault::timed_out) {
+        if fault(error).is_some_and(|fault| fault.code == ErrorCode::Timeout) {
             self.timeouts += 1;
             let pause = self.interval * 2_u32.saturating_pow(self.timeouts);
             return pause.min(LONGEST_BACKOFF.max(self.interval));

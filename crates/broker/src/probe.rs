@@ -62,7 +62,7 @@ impl Prober {
         let middle = sent_at + (self.clock.now() - sent_at) / 2;
         Ok(match answered {
             Ok(response) => Probed {
-                obstacle: obstacle_in(request.url(), &response),
+                obstacle: obstacle_in(&request.url, &response),
                 clock_ahead: response.date().map(|date| date - middle),
             },
             Err(fault) => Probed { obstacle: Some((of_fault(&fault), fault.what)), clock_ahead: None },

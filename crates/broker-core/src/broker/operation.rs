@@ -201,7 +201,7 @@ impl Operation {
         }
         self.context.in_flight.end();
         self.inner.cache(&self.slot, locked_record.record.clone(), locked_record.unsaved);
-        self.context.flush_notices();
+        self.context.run_after_save();
         Ok(())
     }
 

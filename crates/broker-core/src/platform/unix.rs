@@ -212,7 +212,7 @@ pub(crate) fn magic(path: &Path) -> Option<u64> {
     rustix::fs::statfs(path).ok().map(|stat| stat.f_type.cast_unsigned() & 0xFFFF_FFFF)
 }
 
-/// Only Linux has these magic numbers.
+/// Only Linux has magic numbers of file systems.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn magic(_path: &Path) -> Option<u64> {
     None

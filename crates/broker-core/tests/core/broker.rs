@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use broker_core::{
-    Context, Error, ErrorCode, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result, Revoked,
+    Broker, Context, Error, ErrorCode, ErrorKind, Issuer, Provider, Record, RecordUpdate, Result, ScopeKey,
     Secret, Token, TokenRequest,
 };
 use broker_testkit::World;
@@ -29,6 +29,13 @@ impl Scripted {
         Arc::new(Self { issuer: issuer(), exchanges: AtomicUsize::new(0), act: Box::new(act) })
     }
 
+    /// Creates a provider whose tokens are named 0, 1, 2, in the order of issue.
+    pub(crate) fn numbered(lifetime: TimeDelta) -> Arc<Self> {
+        Self::new(move |number, context, _, request| {
+            Ok(issue(context, request, &number.to_string(), lifetime))
+        })
+    }
+
     pub(crate) fn exchanges(&self) -> usize {
         self.exchanges.load(Ordering::SeqCst)
     }
@@ -44,6 +51,10 @@ impl Provider for Scripted {
         Ok(())
     }
 
+    fn can_renew(&self, _record: &Record) -> bool {
+        true
+    }
+
     async fn exchange(
         &self,
         context: &Context,
@@ -52,18 +63,25 @@ impl Provider for Scripted {
     ) -> Result<RecordUpdate> {
         (self.act)(self.exchanges.fetch_add(1, Ordering::SeqCst), context, record, request)
     }
-
-    async fn login(&self, _context: &Context, _login: &Login) -> Result<RecordUpdate> {
-        Err(Error::usage("no login"))
-    }
-
-    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        Ok(Revoked::default())
-    }
 }
 
 pub(crate) fn token(context: &Context, name: &str, lifetime: TimeDelta) -> Token {
     Token::new(Secret::new(name), context.now(), context.now().checked_add_signed(lifetime))
+}
+
+/// Returns the update of an exchange that issues a token for the requested scopes.
+pub(crate) fn issue(
+    context: &Context,
+    request: &TokenRequest,
+    name: &str,
+    lifetime: TimeDelta,
+) -> RecordUpdate {
+    RecordUpdate::token(request.scopes(), token(context, name, lifetime))
+}
+
+/// Gets a token from a broker with one provider, and returns the token's secret.
+pub(crate) async fn get(broker: &Broker, request: &TokenRequest) -> String {
+    broker.token(World::NAME, request).await.expect("a token").secret().expose().to_owned()
 }
 
 #[tokio::test]
@@ -76,11 +94,10 @@ async fn broker_saves_each_exchange_before_the_next() {
         }
         let saved = std::fs::read_to_string(&path).expect("the record is on the disk");
         assert!(saved.contains("a grant"), "the first exchange is saved");
-        assert!(record.usable_grant().is_some(), "and in the record");
-        Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1))))
+        assert!(record.usable_grant().is_some(), "the grant is in the record");
+        Ok(issue(context, request, "t", TimeDelta::hours(1)))
     });
-    let token = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect("a token");
-    assert_eq!(token.secret().expose(), "t");
+    assert_eq!(get(&world.broker(provider), &TokenRequest::new()).await, "t");
 }
 
 #[tokio::test]
@@ -97,28 +114,25 @@ async fn panic_of_a_provider_returns_an_error_and_frees_the_lock() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, request| match number {
         0 => std::panic::resume_unwind(Box::new(())),
-        _ => Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1)))),
+        _ => Ok(issue(context, request, "t", TimeDelta::hours(1))),
     });
     let broker = world.broker(provider);
-    let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("it panicked");
+    let error = broker.token(World::NAME, &TokenRequest::new()).await.expect_err("the provider panicked");
     assert_eq!(error.kind(), ErrorKind::Failed);
     broker.wait_idle().await;
-    broker.token(World::NAME, &TokenRequest::new()).await.expect("the next call works");
+    assert_eq!(get(&broker, &TokenRequest::new()).await, "t", "the next call works");
 }
 
 #[tokio::test]
 async fn tokens_of_different_scopes_are_stored_separately() {
     let world = World::new();
     let provider = Scripted::new(|_, context, _, request| {
-        Ok(RecordUpdate::token(
-            request.scopes(),
-            token(context, request.scopes().as_str(), TimeDelta::hours(1)),
-        ))
+        Ok(issue(context, request, request.scopes().as_str(), TimeDelta::hours(1)))
     });
     let broker = world.broker(provider.clone());
     for (asked, key) in [(vec!["b", "a"], "a b"), (vec!["a", "b"], "a b"), (vec!["a"], "a")] {
         let request = asked.into_iter().fold(TokenRequest::new(), TokenRequest::scope);
-        assert_eq!(broker.token(World::NAME, &request).await.expect("a token").secret().expose(), key);
+        assert_eq!(get(&broker, &request).await, key);
     }
     assert_eq!(provider.exchanges(), 2);
     assert_eq!(broker.status(World::NAME).expect("a status").scopes, ["a", "a b"]);
@@ -127,21 +141,10 @@ async fn tokens_of_different_scopes_are_stored_separately() {
 #[tokio::test]
 async fn five_second_token_is_renewed_before_expiry() {
     let world = World::new();
-    let provider = Scripted::new(|number, context, _, request| {
-        Ok(RecordUpdate::token(request.scopes(), token(context, &number.to_string(), TimeDelta::seconds(5))))
-    });
-    let broker = world.broker(provider);
+    let broker = world.broker(Scripted::numbered(TimeDelta::seconds(5)));
     let mut tokens = Vec::new();
     for _ in 0..10 {
-        tokens.push(
-            broker
-                .token(World::NAME, &TokenRequest::new())
-                .await
-                .expect("a token")
-                .secret()
-                .expose()
-                .to_owned(),
-        );
+        tokens.push(get(&broker, &TokenRequest::new()).await);
         world.clock.advance(TimeDelta::seconds(1));
     }
     // Five-second tokens are renewed 1.25 s before expiry, so a call each second renews at 4 s and 8 s.
@@ -149,29 +152,10 @@ async fn five_second_token_is_renewed_before_expiry() {
 }
 
 #[tokio::test]
-async fn cached_record_is_reloaded_after_a_second() {
-    let world = World::new();
-    let provider = Scripted::new(|number, context, _, request| {
-        Ok(RecordUpdate::token(request.scopes(), token(context, &number.to_string(), TimeDelta::hours(1))))
-    });
-    let first = world.broker(provider.clone());
-    let second = world.broker(provider);
-    let get = async |broker: &broker_core::Broker, request: TokenRequest| {
-        broker.token(World::NAME, &request).await.expect("a token").secret().expose().to_owned()
-    };
-    assert_eq!(get(&first, TokenRequest::new()).await, "0");
-    assert_eq!(get(&second, TokenRequest::new().force()).await, "1");
-    world.clock.advance(TimeDelta::seconds(2));
-    assert_eq!(get(&first, TokenRequest::new()).await, "1", "the token of the other process");
-}
-
-#[tokio::test]
 async fn token_call_fails_if_the_new_token_has_expired() {
     let provider = Scripted::new(|_, context, _, _| {
-        Ok(RecordUpdate::token(
-            &broker_core::ScopeKey::default(),
-            token(context, "expired", TimeDelta::seconds(-1)),
-        ))
+        let expired = token(context, "expired", TimeDelta::seconds(-1));
+        Ok(RecordUpdate::token(&ScopeKey::default(), expired))
     });
     let world = World::new();
     let request = TokenRequest::new().scope("stac");
@@ -188,4 +172,19 @@ async fn invalid_provider_names_are_refused() {
         let error = broker.token(name, &TokenRequest::new()).await.expect_err(name);
         assert_eq!(error.code(), ErrorCode::ProviderUnknown, "{name:?}");
     }
+}
+
+#[tokio::test]
+async fn token_call_fails_if_the_new_token_cannot_be_saved() {
+    let world = World::new();
+    let path = world.record_path();
+    let provider = Scripted::new(move |_, context, _, request| {
+        let folder = path.parent().expect("a folder");
+        std::fs::remove_dir_all(folder).expect("the folder is removed");
+        std::fs::write(folder, "").expect("a file instead of the folder");
+        Ok(issue(context, request, "t", TimeDelta::hours(1)))
+    });
+    let error = world.broker(provider).token(World::NAME, &TokenRequest::new()).await.expect_err("no save");
+    assert_eq!(error.code(), ErrorCode::StoreUnwritable);
+    assert!(error.message().contains("cannot save the new token") && error.hint().is_some(), "{error:?}");
 }

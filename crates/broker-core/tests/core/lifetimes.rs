@@ -1,38 +1,21 @@
 //! Tests of requests with a lifetime, and of refused scopes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use broker_core::{Broker, Error, ErrorCode, RecordUpdate, Token, TokenRequest};
+use broker_core::{Error, ErrorCode, TokenRequest};
 use broker_testkit::World;
 use chrono::TimeDelta;
 
-use crate::broker::{Scripted, token};
-
-/// A service whose tokens last at most seven days. If `days` is negative, the service fails.
-fn seven_days(days: &Arc<AtomicI64>) -> Arc<Scripted> {
-    let days = days.clone();
-    Scripted::new(move |number, context, _, request| match days.load(Ordering::SeqCst) {
-        days @ 0.. => {
-            let token = token(context, &number.to_string(), TimeDelta::days(days));
-            Ok(RecordUpdate::token(request.scopes(), token))
-        }
-        _ => Err(Error::unavailable("down")),
-    })
-}
+use crate::broker::{Scripted, get, issue};
 
 fn expiring_in(lifetime: &str) -> TokenRequest {
     TokenRequest::new().scope("stac").expires(lifetime.parse().expect("a lifetime"))
 }
 
-async fn get(broker: &Broker, request: &TokenRequest) -> Token {
-    broker.token(World::NAME, request).await.expect("a token")
-}
-
 #[tokio::test]
-async fn each_longer_lifetime_request_replaces_the_token_once() {
-    let (world, days) = (World::new(), Arc::new(AtomicI64::new(7)));
-    let provider = seven_days(&days);
+async fn request_for_a_longer_lifetime_replaces_the_token_once() {
+    let (world, provider) = (World::new(), Scripted::numbered(TimeDelta::days(7)));
     let plain = TokenRequest::new().scope("stac");
     // Each row: a request, and the total number of exchanges after that request.
     let calls = [
@@ -61,52 +44,47 @@ async fn each_longer_lifetime_request_replaces_the_token_once() {
 }
 
 #[tokio::test]
-async fn token_up_to_a_day_shorter_than_requested_is_used() {
-    let (world, days) = (World::new(), Arc::new(AtomicI64::new(29)));
-    let provider = seven_days(&days);
-    get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
-    get(&world.broker(provider.clone()), &expiring_in("30d")).await;
-    assert_eq!(provider.exchanges(), 1);
-    get(&world.broker(provider.clone()), &expiring_in("31d")).await;
-    assert_eq!(provider.exchanges(), 2);
-}
-
-#[tokio::test]
-async fn one_hour_token_is_not_used_for_a_12_hour_request() {
-    let world = World::new();
-    let provider = Scripted::new(|number, context, _, request| {
-        let token = token(context, &number.to_string(), TimeDelta::hours(1));
-        Ok(RecordUpdate::token(request.scopes(), token))
-    });
-    get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
-    get(&world.broker(provider.clone()), &expiring_in("12h")).await;
-    assert_eq!(provider.exchanges(), 2);
+async fn token_with_nearly_the_requested_lifetime_is_used() {
+    let (day, hour) = (TimeDelta::days(1), TimeDelta::hours(1));
+    // Each row: the stored token's lifetime, the requested lifetime, and the total number of exchanges.
+    for (stored, requested, exchanges) in [(day * 29, "30d", 1), (day * 29, "31d", 2), (hour, "12h", 2)] {
+        let (world, provider) = (World::new(), Scripted::numbered(stored));
+        get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
+        get(&world.broker(provider.clone()), &expiring_in(requested)).await;
+        assert_eq!(provider.exchanges(), exchanges, "{stored} {requested}");
+    }
 }
 
 #[tokio::test]
 async fn token_shorter_than_requested_is_used_on_service_error() {
-    let (world, days) = (World::new(), Arc::new(AtomicI64::new(7)));
-    let provider = seven_days(&days);
-    let old = get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
-    days.store(-1, Ordering::SeqCst);
+    let (world, down) = (World::new(), Arc::new(AtomicBool::new(false)));
+    let provider = Scripted::new({
+        let down = down.clone();
+        move |number, context, _, request| {
+            if down.load(Ordering::SeqCst) {
+                return Err(Error::unavailable("down"));
+            }
+            Ok(issue(context, request, &number.to_string(), TimeDelta::days(7)))
+        }
+    });
+    get(&world.broker(provider.clone()), &TokenRequest::new().scope("stac")).await;
+    down.store(true, Ordering::SeqCst);
     for _ in 0..3 {
-        let token = get(&world.broker(provider.clone()), &expiring_in("30d")).await;
-        assert!(token.secret().same_as(old.secret()));
+        assert_eq!(get(&world.broker(provider.clone()), &expiring_in("30d")).await, "0");
     }
     assert_eq!(provider.exchanges(), 2, "not asked again during the pause");
     let forced = world.broker(provider.clone()).token(World::NAME, &expiring_in("30d").force()).await;
     assert_eq!(forced.expect_err("no new token").code(), ErrorCode::ServiceUnavailable);
     world.clock.advance(TimeDelta::minutes(11));
-    days.store(7, Ordering::SeqCst);
-    let token = get(&world.broker(provider), &expiring_in("30d")).await;
-    assert!(!token.secret().same_as(old.secret()));
+    down.store(false, Ordering::SeqCst);
+    assert_ne!(get(&world.broker(provider), &expiring_in("30d")).await, "0");
 }
 
-/// A service that refuses every request with scopes by the given error.
+/// Creates a provider that refuses every request with scopes, and returns `error`.
 fn no_scopes(error: fn() -> Error) -> Arc<Scripted> {
     Scripted::new(move |_, context, _, request| {
         if request.scopes().is_empty() {
-            return Ok(RecordUpdate::token(request.scopes(), token(context, "t", TimeDelta::hours(1))));
+            return Ok(issue(context, request, "t", TimeDelta::hours(1)));
         }
         Err(error())
     })

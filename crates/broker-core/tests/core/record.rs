@@ -1,12 +1,11 @@
 //! Property tests (proptest): random operations of several processes never violate the invariants of the record.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_core::{
-    Broker, Clock, Context, Entry, ErrorCode, FileStore, Loaded, Login, Result, Store, Token, TokenRequest,
+    Broker, Clock, Context, ErrorCode, FileStore, Loaded, Login, Result, Store, Token, TokenRequest,
 };
 use broker_testkit::{TestClock, TestEnv, TestPrompt};
 use chrono::TimeDelta;
@@ -15,9 +14,9 @@ use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-#[path = "record/service.rs"]
 mod service;
 
+use crate::builder;
 use service::{Fault, ISSUERS, Subject, Wire};
 
 const NAME: &str = "subject";
@@ -134,16 +133,14 @@ impl Machine {
         // Each save is synced, which is faster in memory.
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let folder = root.path().join("state");
-        let (clock, wire) = (TestClock::new(), Wire::new(folder.clone()));
-        let (newest, foreign) = ([0; 2], [None; 2]);
         let mut machine = Self {
             runtime: runtime(),
+            wire: Wire::new(folder.clone()),
             folder,
-            clock,
-            wire,
+            clock: TestClock::new(),
             actors: Vec::new(),
-            newest,
-            foreign,
+            newest: [0; 2],
+            foreign: [None; 2],
             _root: root,
         };
         machine.actors = (0..actors).map(|_| machine.actor(0)).collect();
@@ -152,11 +149,10 @@ impl Machine {
 
     /// Starts a simulated process.
     fn actor(&self, issuer: usize) -> Actor {
-        let http = Arc::new(self.wire.clone());
-        let prompt = Arc::new(TestPrompt::default());
-        let context = Context::new(http, Arc::new(self.clock.clone()), Arc::new(TestEnv::default()), prompt);
-        let registry = BTreeMap::from([(NAME.to_owned(), Entry::new(Arc::new(Subject::new(issuer))))]);
-        let broker = Broker::builder(registry, Arc::new(FileStore::new(&self.folder)), context).build();
+        let (http, clock) = (Arc::new(self.wire.clone()), Arc::new(self.clock.clone()));
+        let context = Context::new(http, clock, Arc::<TestEnv>::default(), Arc::<TestPrompt>::default());
+        let store = Arc::new(FileStore::new(&self.folder));
+        let broker = builder([(NAME, Arc::new(Subject::new(issuer)))], store, context).build();
         Actor { broker, issuer }
     }
 
@@ -294,7 +290,7 @@ impl Machine {
     fn stored(&self) -> Result<Vec<IssuerPart>, TestCaseError> {
         let path = self.record_path();
         let Ok(bytes) = std::fs::read(&path) else { return Ok(Vec::new()) };
-        prop_assert_eq!(mode(&path), 0o600);
+        prop_assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let loaded = FileStore::new(&self.folder).peek(NAME).unwrap();
         prop_assert!(matches!(loaded, Loaded::Record(_)), "{loaded:?}");
         let record: Value = serde_json::from_slice(&bytes).unwrap();
@@ -318,22 +314,17 @@ impl Machine {
         }
         for old in before.iter().filter(|old| old.grant.is_some()) {
             let new = after.iter().find(|part| part.issuer == old.issuer);
-            prop_assert!(
-                new.is_some_and(|part| part.grant.is_some()),
-                "the grant of issuer {} is lost",
-                old.issuer
-            );
+            let has_grant = new.is_some_and(|part| part.grant.is_some());
+            prop_assert!(has_grant, "the grant of issuer {} is lost", old.issuer);
         }
         for part in &after {
-            let expected = self.foreign[part.issuer];
             let logged_in = calls
                 .iter()
                 .any(|(who, call)| matches!(call, Call::Login) && self.actors[*who].issuer == part.issuer);
             if logged_in && part.foreign.is_none() {
                 self.foreign[part.issuer] = None;
-            } else {
-                prop_assert_eq!(part.foreign, expected, "an unknown field");
             }
+            prop_assert_eq!(part.foreign, self.foreign[part.issuer], "an unknown field");
         }
         Ok(())
     }
@@ -342,15 +333,18 @@ impl Machine {
     /// before.
     fn check_grant(&mut self, part: &IssuerPart) -> Result<(), TestCaseError> {
         let Some(grant) = &part.grant else { return Ok(()) };
-        let known = self.wire.service().known(grant);
-        let Some(known) = known else { return Err(TestCaseError::fail(format!("unknown grant {grant}"))) };
-        prop_assert_eq!(known.issuer, part.issuer, "{} is of another issuer", grant);
-        prop_assert!(known.current || known.excused, "{grant} on disk is spent");
-        prop_assert!(part.refused || !known.ended || known.excused, "{grant} on disk has ended");
-        prop_assert!(!part.refused || known.ended, "{grant} is marked as refused but is valid");
+        let service = self.wire.service();
+        let Some((number, index)) = service.find(grant) else {
+            return Err(TestCaseError::fail(format!("unknown grant {grant}")));
+        };
+        let family = &service.families[index];
+        prop_assert_eq!(family.issuer, part.issuer, "{} is of another issuer", grant);
+        prop_assert!(family.current == *grant || family.excused, "{grant} on disk is spent");
+        prop_assert!(part.refused || !family.ended || family.excused, "{grant} on disk has ended");
+        prop_assert!(!part.refused || family.ended, "{grant} is marked as refused but is valid");
         let newest = &mut self.newest[part.issuer];
-        prop_assert!(known.number >= *newest, "{grant} is older than the earlier {newest}");
-        *newest = known.number;
+        prop_assert!(number >= *newest, "{grant} is older than the earlier {newest}");
+        *newest = number;
         Ok(())
     }
 }
@@ -380,10 +374,6 @@ async fn token(broker: &Broker, call: Call) -> Result<Option<Token>> {
 
 fn issuer_of(value: &Value) -> usize {
     ISSUERS.iter().position(|url| value["issuer"]["endpoint"] == **url).unwrap()
-}
-
-fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 fn runtime() -> Runtime {

@@ -5,15 +5,16 @@ use broker_core::{
     ServiceUrl, Token, read_object, seconds,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::jwt;
 
 fn sent_at() -> DateTime<Utc> {
     "2026-11-22T12:00:00Z".parse().expect("a time")
 }
 
 fn response(status: u16, headers: &[(&str, &str)], body: &str) -> HttpResponse {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    HttpResponse { status, headers, body: body.as_bytes().to_vec().into(), sent_at: sent_at() }
+    crate::response(status, headers, body, sent_at())
 }
 
 fn url() -> ServiceUrl {
@@ -91,23 +92,20 @@ fn web_page_or_5xx_response_is_not_a_refusal() {
 
 #[test]
 fn refusal_text_hides_secrets_and_control_characters() {
+    let words = |status, body: Value| match read_object(
+        &response(status, &[], &body.to_string()),
+        &url(),
+        &[&Secret::new("s3cret!")],
+    ) {
+        Err(Problem::Refused(refusal)) => refusal.words,
+        other => panic!("no refusal: {other:?}"),
+    };
     let body =
         json!({ "error": "invalid_client", "error_description": "no \u{1b}[31msuch\r\nthing: s3cret!" });
-    let problem = read_object(&response(401, &[], &body.to_string()), &url(), &[&Secret::new("s3cret!")]);
-    let Err(Problem::Refused(refusal)) = problem else { panic!("refused") };
-    assert_eq!(refusal.words, "no  [31msuch  thing: [redacted] (invalid_client) [HTTP 401]");
+    assert_eq!(words(401, body), "no  [31msuch  thing: [redacted] (invalid_client) [HTTP 401]");
     let fields = json!({ "detail": [{ "type": "x", "loc": ["body", 0, "email"], "msg": "not an email" }] });
-    let Err(Problem::Refused(refusal)) = read_object(&response(422, &[], &fields.to_string()), &url(), &[])
-    else {
-        panic!("refused")
-    };
-    assert_eq!(refusal.words, "body.0.email: not an email [HTTP 422]");
-    let long = json!({ "message": "x".repeat(5000) });
-    let Err(Problem::Refused(refusal)) = read_object(&response(400, &[], &long.to_string()), &url(), &[])
-    else {
-        panic!("refused")
-    };
-    assert!(refusal.words.chars().count() <= 301);
+    assert_eq!(words(422, fields), "body.0.email: not an email [HTTP 422]");
+    assert!(words(400, json!({ "message": "x".repeat(5000) })).chars().count() <= 301);
 }
 
 #[test]
@@ -122,27 +120,23 @@ fn expires_in_is_parsed_from_numbers_and_strings() {
 
 #[test]
 fn expiry_is_from_expires_in_else_jwt_else_default() {
-    let jwt = |exp: i64| {
-        use base64::Engine;
-        let payload =
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json!({ "exp": exp }).to_string());
-        Secret::new(format!("e30.{payload}.c2ln"))
-    };
-    let exp = sent_at() + TimeDelta::minutes(30);
-    let expiry = |response: &HttpResponse, secret: Secret, expires_in| {
-        Token::from_response(response, secret, expires_in, TimeDelta::hours(1))
-            .expires_at()
-            .expect("an expiry")
-            - sent_at()
-    };
+    let exp = (sent_at() + TimeDelta::minutes(30)).timestamp();
+    let (opaque, ten_seconds) = (Secret::new("opaque"), Some(TimeDelta::seconds(10)));
     let plain = response(200, &[], "");
-    assert_eq!(expiry(&plain, jwt(exp.timestamp()), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
-    assert_eq!(expiry(&plain, jwt(exp.timestamp()), None), TimeDelta::minutes(30));
-    assert_eq!(expiry(&plain, Secret::new("opaque"), None), TimeDelta::hours(1));
     // The service's clock is an hour ahead: 13:30 by the service's clock is 12:30 by this machine's clock.
     let ahead = response(200, &[("date", "Sun, 22 Nov 2026 13:00:00 GMT")], "");
-    assert_eq!(expiry(&ahead, jwt((exp + TimeDelta::hours(1)).timestamp()), None), TimeDelta::minutes(30));
-    assert_eq!(expiry(&ahead, Secret::new("opaque"), Some(TimeDelta::seconds(10))), TimeDelta::seconds(10));
+    // Each row: the response, the token, `expires_in`, and the token's lifetime in seconds.
+    for (response, secret, expires_in, lifetime) in [
+        (&plain, jwt(&json!({ "exp": exp })), ten_seconds, 10),
+        (&plain, jwt(&json!({ "exp": exp })), None, 1800),
+        (&plain, opaque.clone(), None, 3600),
+        (&ahead, jwt(&json!({ "exp": exp + 3600 })), None, 1800),
+        (&ahead, opaque, ten_seconds, 10),
+    ] {
+        let token = Token::from_response(response, secret, expires_in, TimeDelta::hours(1));
+        let left = token.expires_at().expect("an expiry") - sent_at();
+        assert_eq!(left.num_seconds(), lifetime, "{:?}, {expires_in:?}", response.header("date"));
+    }
     assert!(Claims::read(&Secret::new("a.b")).is_none() && Claims::read(&Secret::new("a.!.c")).is_none());
 }
 

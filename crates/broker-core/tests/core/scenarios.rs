@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker_core::{
-    Broker, Context, Error, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result, Revoked,
+    Broker, Clock, Context, Error, ErrorKind, Issuer, Login, Provider, Record, RecordUpdate, Result,
     ScopeKey, Secret, Token, TokenRequest,
 };
 use broker_testkit::{TestClock, World};
@@ -15,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::broker::{issue, token};
 use crate::issuer;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dev/renewal.md");
@@ -34,7 +35,7 @@ const PHASES: [(&str, (i64, i64)); 5] = [
     ("no token", (0, 0)),
 ];
 
-/// A service that returns the response of one table row.
+/// A service that returns the response of one row of the renewal table.
 struct Service {
     issuer: Issuer,
     clock: TestClock,
@@ -67,10 +68,9 @@ impl Provider for Service {
         // The clock moves between request and response, because later events must have later times.
         self.clock.advance(TimeDelta::milliseconds(1));
         let response = *self.response.lock().expect("a response");
-        let token = |lifetime| Token::new(Secret::new("new"), context.now(), Some(context.now() + lifetime));
         match response {
-            "a new token" => Ok(RecordUpdate::token(request.scopes(), token(LIFETIME))),
-            "an expired token" => Ok(RecordUpdate::token(request.scopes(), token(TimeDelta::seconds(-1)))),
+            "a new token" => Ok(issue(context, request, "new", LIFETIME)),
+            "an expired token" => Ok(issue(context, request, "new", TimeDelta::seconds(-1))),
             "no response" => Err(Error::unavailable("no response")),
             "a refusal" => Err(Error::refused("refused")),
             _ => Ok(RecordUpdate::grant_refused()),
@@ -82,16 +82,11 @@ impl Provider for Service {
         if *self.response.lock().expect("a response") == "no token" {
             return Ok(update);
         }
-        let token = Token::new(Secret::new("old"), context.now(), Some(context.now() + LIFETIME));
-        Ok(update.and_token(&ScopeKey::default(), token))
-    }
-
-    async fn revoke(&self, _context: &Context, _record: &Record) -> Result<Revoked> {
-        Ok(Revoked::default())
+        Ok(update.and_token(&ScopeKey::default(), token(context, "old", LIFETIME)))
     }
 }
 
-/// The setup for one table row.
+/// The broker and the service for one row of the renewal table.
 struct Scene {
     world: World,
     service: Arc<Service>,
@@ -109,7 +104,7 @@ impl Scene {
             arrived: Notify::new(),
             respond: Notify::new(),
         });
-        let noon = broker_core::Clock::now(&world.clock);
+        let noon = world.clock.now();
         let scene = Self { world, service, noon };
         scene.broker().login(World::NAME, Login::Usual).await.expect("a login");
         scene.world.clock.advance(TimeDelta::minutes(at.0) + TimeDelta::seconds(at.1));
@@ -142,7 +137,7 @@ impl Scene {
 
     /// Returns when a new process would first send a request again.
     async fn next_request(&self) -> String {
-        let now = broker_core::Clock::now(&self.world.clock);
+        let now = self.world.clock.now();
         let file = std::fs::read(self.world.record_path()).expect("a record");
         if self.would_request(&file).await {
             return "the next call".to_owned();
@@ -154,7 +149,7 @@ impl Scene {
             if at < now {
                 continue;
             }
-            self.world.clock.advance(at - broker_core::Clock::now(&self.world.clock));
+            self.world.clock.advance(at - self.world.clock.now());
             // A call that uses the stored token sends no request.
             if self.broker().stored(World::NAME, &TokenRequest::new()).expect("a record").is_some() {
                 continue;
@@ -194,8 +189,8 @@ fn describe(got: &Result<Token>) -> String {
     }
 }
 
-/// Plays one table row: a second caller requests a token while the first waits for the service. Returns the
-/// row's result cells.
+/// Tests one row of the renewal table: a second caller requests a token while the first waits for the service.
+/// Returns the result cells of the row.
 async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> String {
     let scene = Scene::new(phase, at, response).await;
     let broker = scene.broker();

@@ -43,8 +43,8 @@ pub(crate) struct Service {
 #[async_trait]
 impl Http for Service {
     async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
-        let url = request.url().as_str().to_owned();
-        let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let url = request.url.as_str().to_owned();
+        let form = url::form_urlencoded::parse(&request.body).into_owned().collect();
         let authorization = request.authorization().map(str::to_owned);
         let call = Call { url: url.clone(), authorization, form };
         let (status, body) = match self.answers.lock().unwrap().get_mut(&url) {

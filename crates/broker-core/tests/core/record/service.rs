@@ -12,7 +12,7 @@ use broker_core::{
     read_object,
 };
 use chrono::{DateTime, TimeDelta};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 pub(super) const ISSUERS: [&str; 2] = ["https://a.example/token", "https://b.example/token"];
@@ -47,18 +47,18 @@ pub(super) enum Fault {
 }
 
 /// A login at a service: a chain of refresh tokens, of which only the newest is valid.
-struct Family {
-    issuer: usize,
-    current: String,
-    ended: bool,
+pub(super) struct Family {
+    pub(super) issuer: usize,
+    pub(super) current: String,
+    pub(super) ended: bool,
     /// Whether the newest refresh token may have been lost. Then an old token on disk is no violation.
-    excused: bool,
+    pub(super) excused: bool,
 }
 
 /// The state of both services, and the violations that were detected.
 #[derive(Default)]
 pub(super) struct Service {
-    families: Vec<Family>,
+    pub(super) families: Vec<Family>,
     issued: u64,
     in_flight: usize,
     pub(super) fault: Option<Fault>,
@@ -69,22 +69,12 @@ pub(super) struct Service {
     folder: PathBuf,
 }
 
-/// The number of a refresh token, and its state at the service.
-pub(super) struct Known {
-    pub(super) number: u64,
-    pub(super) issuer: usize,
-    pub(super) current: bool,
-    pub(super) ended: bool,
-    pub(super) excused: bool,
-}
-
 impl Service {
-    /// Finds a refresh token; `None` for a token that no service issued.
-    pub(super) fn known(&self, grant: &str) -> Option<Known> {
+    /// Returns a refresh token's number and the index of its family; `None` for a token that no service issued.
+    pub(super) fn find(&self, grant: &str) -> Option<(u64, usize)> {
         let (number, family) = grant.strip_prefix('r')?.split_once(".f")?;
-        let family = self.families.get(family.parse::<usize>().ok()?)?;
-        let Family { issuer, ended, excused, .. } = *family;
-        Some(Known { number: number.parse().ok()?, issuer, current: family.current == grant, ended, excused })
+        let index = family.parse().ok().filter(|index| *index < self.families.len())?;
+        Some((number.parse().ok()?, index))
     }
 
     /// Begins a step; `fault` applies to the step's first request.
@@ -96,8 +86,7 @@ impl Service {
     /// Remembers the access tokens that are in the record file now.
     pub(super) fn read_disk(&mut self) {
         let text = std::fs::read_to_string(self.folder.join("subject.json")).unwrap_or_default();
-        let words = text.split('"').filter(|word| word.starts_with("t-")).map(str::to_owned);
-        self.on_disk.extend(words);
+        self.on_disk.extend(text.split('"').filter(|word| word.starts_with("t-")).map(str::to_owned));
     }
 
     /// Checks a token that a caller of the broker got for an issuer.
@@ -114,20 +103,18 @@ impl Service {
         }
     }
 
-    fn issue(&mut self, family: usize, fault: Option<Fault>) -> Map<String, Value> {
+    fn issue(&mut self, family: usize, fault: Option<Fault>) -> Value {
         self.issued += 1;
         let Family { issuer, current, .. } = &mut self.families[family];
-        let access = json!({ "access_token": format!("t-{}-{issuer}", self.issued) });
-        let refresh = format!("r{}.f{family}", self.issued);
-        let response = match fault {
-            Some(Fault::NotRotated) if !current.is_empty() => access,
-            Some(Fault::OnlyRotated) => json!({ "refresh_token": refresh }),
-            _ => json!({ "access_token": access["access_token"], "refresh_token": refresh }),
-        };
-        if response.get("refresh_token").is_some() {
-            *current = refresh;
+        let mut response = json!({});
+        if fault != Some(Fault::OnlyRotated) {
+            response["access_token"] = format!("t-{}-{issuer}", self.issued).into();
         }
-        response.as_object().cloned().unwrap_or_default()
+        if fault != Some(Fault::NotRotated) || current.is_empty() {
+            *current = format!("r{}.f{family}", self.issued);
+            response["refresh_token"] = current.as_str().into();
+        }
+        response
     }
 
     /// Handles a request to the token endpoint.
@@ -135,26 +122,26 @@ impl Service {
         let refused = (400, json!({ "error": "invalid_grant" }));
         let Some(grant) = form.get("refresh_token") else {
             self.families.push(Family { issuer, current: String::new(), ended: false, excused: false });
-            return (200, Value::Object(self.issue(self.families.len() - 1, fault)));
+            return (200, self.issue(self.families.len() - 1, fault));
         };
-        let Some(known) = self.known(grant) else { return refused };
-        if known.issuer != issuer {
+        let Some((_, index)) = self.find(grant) else { return refused };
+        let family = &mut self.families[index];
+        if family.issuer != issuer {
             self.wrong.push(format!("{grant} was sent to issuer {issuer}"));
             return refused;
         }
-        let index = grant.split_once(".f").and_then(|(_, family)| family.parse().ok()).unwrap_or(0);
-        let family: &mut Family = &mut self.families[index];
-        if !known.current && !known.excused {
+        let is_current = family.current == *grant;
+        if !is_current && !family.excused {
             self.wrong.push(format!("{grant} was spent before"));
         }
         let losing = [Fault::Lost, Fault::Torn, Fault::NoFolder, Fault::DiesAfter];
         family.excused |= fault.is_some_and(|fault| losing.contains(&fault));
-        family.ended |= !known.current || fault == Some(Fault::Ended) || form.contains_key("revoke");
+        family.ended |= !is_current || fault == Some(Fault::Ended) || form.contains_key("revoke");
         match fault {
             _ if form.contains_key("revoke") => (200, json!({})),
             Some(Fault::Denied) => (403, json!({ "error": "access_denied" })),
             _ if family.ended => refused,
-            _ => (200, Value::Object(self.issue(index, fault))),
+            _ => (200, self.issue(index, fault)),
         }
     }
 }
@@ -218,8 +205,8 @@ impl Http for Wire {
     async fn send(&self, request: &HttpRequest, _timeout: Duration) -> Result<HttpResponse, HttpFault> {
         let (_flight, fault) = Flight::begin(self);
         tokio::task::yield_now().await;
-        let issuer = ISSUERS.iter().position(|url| *url == request.url().as_str()).unwrap();
-        let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let issuer = ISSUERS.iter().position(|url| *url == request.url.as_str()).unwrap();
+        let form = url::form_urlencoded::parse(&request.body).into_owned().collect();
         let (status, mut body) = match fault {
             Some(Fault::Unreached) => return Err(Self::fault(RequestSent::No)),
             Some(Fault::DiesBefore) => return self.die().await,
@@ -250,14 +237,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn new(issuer: usize) -> Self {
-        let issuer = Issuer {
-            kind: "test".to_owned(),
-            flow: "password".to_owned(),
-            endpoint: ISSUERS[issuer].to_owned(),
-            client_id: None,
-            audience: None,
-            secret_fingerprint: None,
-        };
+        let issuer = Issuer::new("test", "password", ISSUERS[issuer]);
         let url = ServiceUrl::parse(&issuer.endpoint).unwrap();
         Self { issuer, url }
     }
@@ -279,10 +259,10 @@ impl Subject {
             let token = Token::from_response(response, access, None, LIFETIME);
             update = update.and_token(request.scopes(), token);
         }
-        match text("refresh_token") {
-            Some(grant) => Ok(Some(update.and_grant(grant, response.sent_at))),
-            None => Ok(Some(update)),
+        if let Some(grant) = text("refresh_token") {
+            update = update.and_grant(grant, response.sent_at);
         }
+        Ok(Some(update))
     }
 }
 

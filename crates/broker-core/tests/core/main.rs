@@ -1,0 +1,59 @@
+//! Tests of the crate `broker-core` through its public interface.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use broker_core::{
+    Broker, BrokerBuilder, Context, Entry, FileStore, HttpResponse, Issuer, Provider, Secret, Store,
+};
+use broker_testkit::World;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+mod bounds;
+mod broker;
+mod expiry;
+mod hosts;
+mod lifetimes;
+mod record;
+mod refresh_intent;
+mod responses;
+mod scenarios;
+mod threads;
+mod together;
+mod windows;
+
+/// The issuer of the test providers.
+fn issuer() -> Issuer {
+    Issuer::new("test", "none", "https://example.org")
+}
+
+/// Returns a builder of a broker with these providers.
+fn builder<P: Provider + 'static>(
+    providers: impl IntoIterator<Item = (&'static str, Arc<P>)>,
+    store: Arc<dyn Store>,
+    context: Context,
+) -> BrokerBuilder {
+    let entry = |(name, provider): (&str, Arc<P>)| (name.to_owned(), Entry::new(provider));
+    Broker::builder(providers.into_iter().map(entry).collect::<BTreeMap<_, _>>(), store, context)
+}
+
+/// Returns the store that the brokers of `world` use.
+fn files(world: &World) -> FileStore {
+    FileStore::new(world.record_path().parent().expect("a folder"))
+}
+
+/// Returns an HTTP response that was sent at `sent_at`.
+fn response(status: u16, headers: &[(&str, &str)], body: &str, sent_at: DateTime<Utc>) -> HttpResponse {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    HttpResponse { status, headers, body: body.as_bytes().to_vec().into(), sent_at }
+}
+
+/// Returns an unsigned JSON Web Token with these claims.
+fn jwt(claims: &Value) -> Secret {
+    Secret::new(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string())))
+}
