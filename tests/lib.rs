@@ -106,6 +106,12 @@ impl Sandbox {
         self.own.lock().expect("the list").push(path.to_owned());
     }
 
+    /// Returns the content of the user's configuration file.
+    #[must_use]
+    pub fn config(&self) -> String {
+        std::fs::read_to_string(self.config_path()).expect("a configuration")
+    }
+
     /// Returns the path of the user's configuration file.
     #[must_use]
     pub fn config_path(&self) -> PathBuf {

@@ -9,24 +9,20 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
 use broker_e2e::{Sandbox, broker_binary};
-use broker_testkit::{EarthDaily, EarthDailyOptions};
+use broker_testkit::EarthDaily;
 use serde_json::Value;
 
-use crate::stage::program;
+use crate::stage::{earthdaily, program, with_path};
 
 /// Returns a service whose tokens these hosts accept, and a sandbox with `broker` and its helper links in PATH.
 fn imagery(hosts: &[&str]) -> (EarthDaily, Sandbox) {
-    let service = EarthDaily::start(EarthDailyOptions::default());
-    let config =
-        format!("[providers.earthdaily]\nauth_url = \"{}\"\nhosts = {hosts:?}\n", service.auth_url());
-    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let (service, sandbox) = earthdaily(&format!("hosts = {hosts:?}\n"));
     let programs = sandbox.home().join("bin");
     std::fs::create_dir(&programs).expect("a folder");
     for name in ["broker", "git-credential-broker", "docker-credential-broker", "cargo-credential-broker"] {
         symlink(broker_binary(), programs.join(name)).expect("a link");
     }
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("PATH"));
-    (service, sandbox.with_env("PATH", &path))
+    (service, with_path(sandbox, &programs))
 }
 
 /// Fails if a program is not installed.
@@ -79,11 +75,7 @@ fn docker_helper_gives_tokens_only_to_configured_hosts() {
         "",
     ] {
         let run = docker("get", server).ends(1);
-        assert_eq!(
-            (run.out.as_str(), run.err.as_str()),
-            ("credentials not found in native keychain\n", ""),
-            "{server}"
-        );
+        assert_eq!(run.out + &run.err, "credentials not found in native keychain\n", "{server}");
     }
     let run = docker("get", "http://registry.example.org").ends(1).says("http://registry.example.org");
     assert_eq!(run.out, "credentials not found in native keychain\n");
@@ -126,8 +118,8 @@ fn aws_helper_prints_the_same_as_the_aws_format() {
 #[test]
 fn helper_skips_a_misconfigured_provider() {
     let (_service, sandbox) = imagery(&["127.0.0.1"]);
-    let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
-    sandbox.write_config(&(config + "[providers.cluster]\nkind = \"earthscope\"\ndomian = \"x\"\n"));
+    sandbox
+        .write_config(&(sandbox.config() + "[providers.cluster]\nkind = \"earthscope\"\ndomian = \"x\"\n"));
     let asked = "protocol=https\nhost=127.0.0.1\n\n";
     let run = sandbox.broker_reading(&["helper", "git", "get"], asked).ends(0).says("warning: cluster: ");
     assert!(run.out.contains("password="));

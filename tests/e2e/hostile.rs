@@ -1,46 +1,28 @@
 //! Tests that files, pipes, proxies and programs of other users cannot block the broker or get secrets.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use broker_e2e::{Sandbox, broker_binary, finish, spawn};
-use broker_testkit::{EarthDaily, EarthDailyOptions, Fault, Rotation};
+use broker_e2e::{broker_binary, finish, spawn};
+use broker_testkit::{Fault, Rotation};
 
-use crate::stage::{expired_with, program};
+use crate::stage::{block_state, earthdaily, expired_with, program, set_mode, start_request, write_script};
 use crate::user::User;
-
-fn imagery() -> (EarthDaily, Sandbox, String) {
-    let service = EarthDaily::start(EarthDailyOptions::default());
-    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
-    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
-    (service, sandbox, config)
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
-}
-
-fn make_pipe(path: &Path) {
-    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
-}
 
 #[test]
 fn configuration_file_that_is_an_idle_pipe_is_refused() {
-    let (_service, sandbox, config) = imagery();
-    std::fs::remove_file(sandbox.config_path()).expect("it is there");
-    make_pipe(&sandbox.config_path());
+    let (_service, sandbox) = earthdaily("");
+    let (path, config) = (sandbox.config_path(), sandbox.config());
+    std::fs::remove_file(&path).expect("removed");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
     // No process writes to the pipe, so reading would block.
     let words = ["token", "earthdaily"];
-    let child = spawn(sandbox.command_under(&["timeout", "60"], &words), &words);
-    let _ = finish(child).ends(5).fails_with("config_unreadable");
-    let named =
-        ["--config", sandbox.config_path().to_str().expect("text"), "token", "earthdaily"].map(str::to_owned);
-    let named: Vec<_> = named.iter().map(String::as_str).collect();
-    let child = spawn(sandbox.command_under(&["timeout", "60"], &named), &named);
-    let _ = finish(child).ends(5).fails_with("config_unreadable");
+    let named = ["--config", path.to_str().expect("text"), "token", "earthdaily"];
+    for words in [&words[..], &named] {
+        let child = spawn(sandbox.command_under(&["timeout", "60"], words), words);
+        let _ = finish(child).ends(5).fails_with("config_unreadable");
+    }
     // The broker reads a pipe with a writer like a file.
     let file = sandbox.home().join("piped.toml");
     sandbox.write(&file, &config);
@@ -51,7 +33,7 @@ fn configuration_file_that_is_an_idle_pipe_is_refused() {
 
 #[test]
 fn world_writable_configuration_is_refused() {
-    let (service, sandbox, _) = imagery();
+    let (service, sandbox) = earthdaily("");
     for mode in [0o666, 0o602, 0o1666] {
         set_mode(&sandbox.config_path(), mode);
         let run = sandbox.broker(&["token", "earthdaily"]).ends(5);
@@ -67,7 +49,7 @@ fn world_writable_configuration_is_refused() {
 #[test]
 #[ignore = "needs root"]
 fn record_owned_by_another_user_is_refused() {
-    let (_service, sandbox, _) = imagery();
+    let (_service, sandbox) = earthdaily("");
     std::fs::copy(broker_binary(), sandbox.home().join("broker")).expect("a copy");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let record = sandbox.record_path("earthdaily");
@@ -91,10 +73,8 @@ fn fallback_folder_owned_by_another_user_is_not_used() {
         set_mode(&runtime.join("broker"), mode);
         let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", runtime.to_str().expect("text"));
         service.fault("token", Fault::Delay(Duration::from_millis(300)));
-        let child = sandbox.start(&["token", "earthscope"]);
-        assert!(service.wait_for("token", 1, Duration::from_secs(30)));
-        std::fs::rename(sandbox.state(), sandbox.state().with_extension("away")).expect("moved");
-        std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
+        let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
+        block_state(&sandbox);
         let run = finish(child).ends(0).says("WARNING");
         assert_eq!(std::fs::read_dir(runtime.join("broker")).expect("a folder").count(), 0, "{mode:o}");
         // The broker uses the next possible fallback folder, which must be private.
@@ -106,7 +86,7 @@ fn fallback_folder_owned_by_another_user_is_not_used() {
 
 #[test]
 fn requests_to_loopback_use_no_proxy() {
-    let (service, sandbox, _) = imagery();
+    let (service, sandbox) = earthdaily("");
     let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
     proxy.set_nonblocking(true).expect("non-blocking");
     let address = format!("http://{}", proxy.local_addr().expect("an address"));
@@ -120,17 +100,15 @@ fn requests_to_loopback_use_no_proxy() {
 
 #[test]
 fn relative_path_of_a_secret_command_is_refused() {
-    let (service, sandbox, config) = imagery();
-    std::fs::create_dir(sandbox.home().join("bin")).expect("a folder");
+    let (service, sandbox) = earthdaily("");
+    let config = sandbox.config();
     for name in ["get", "bin/get"] {
-        let program = sandbox.home().join(name);
-        sandbox.write(&program, "#!/bin/sh\ntouch ran\necho standin-api-token\n");
-        set_mode(&program, 0o755);
+        let script = "#!/bin/sh\ntouch ran\necho standin-api-token\n";
+        write_script(&sandbox, &sandbox.home().join(name), script);
     }
     for path in ["./get", "bin/get", "../home/get"] {
         sandbox.write_config(&format!("{config}client_secret = {{ command = [\"{path}\"] }}\n"));
-        let run = sandbox.broker(&["token", "earthdaily"]).ends(5);
-        let _ = run.fails_with("secret_unreadable");
+        let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).fails_with("secret_unreadable");
     }
     assert!(!sandbox.home().join("ran").exists());
     assert_eq!(service.exchanges(), 0);

@@ -1,15 +1,14 @@
 //! Tests `broker import`, which lists and imports logins and secrets of the services' own tools.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use broker_e2e::Sandbox;
-use broker_testkit::{
-    CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
-};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScopeOptions};
 use serde_json::Value;
 
-const SECRET: &str = "standin-api-token";
+use crate::stage::{earthscope, mode, set_mode};
+
+const SECRET: &str = EarthDaily::SECRET;
 
 fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
@@ -28,19 +27,17 @@ fn file(sandbox: &Sandbox, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777
-}
-
-fn config(sandbox: &Sandbox) -> String {
-    std::fs::read_to_string(sandbox.config_path()).expect("a configuration")
+/// Starts a service, and writes an `.env` file for the service. Returns the path of the file.
+fn env_file(sandbox: &Sandbox) -> (EarthDaily, String) {
+    let service = service();
+    let path = file(sandbox, "EDS.env", &env_of(&service));
+    (service, path)
 }
 
 #[test]
 fn token_works_after_the_imported_env_file_is_deleted() {
-    let service = service();
     let sandbox = Sandbox::new();
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let (service, path) = env_file(&sandbox);
     let run = sandbox.broker(&["import", &path]).ends(0).says("broker token earthdaily");
     assert_eq!(run.out, "");
     let _ = run.says(&service.auth_url());
@@ -50,19 +47,18 @@ fn token_works_after_the_imported_env_file_is_deleted() {
     assert_eq!(std::fs::read_to_string(&secret).expect("the secret"), SECRET);
     assert_eq!((mode(&secret), mode(secret.parent().expect("a folder"))), (0o600, 0o700));
     assert_eq!(mode(&sandbox.config_path()), 0o600);
-    assert!(!config(&sandbox).contains(SECRET));
+    assert!(!sandbox.config().contains(SECRET));
     let _ = sandbox.broker(&["config", "check"]).ends(0);
 }
 
 #[test]
 fn import_keeps_the_bytes_and_mode_of_the_configuration() {
-    let service = service();
     let before = "# mine\n[providers.mine]   # odd\nkind='earthdaily'\ntimeout = \"5s\"";
     let sandbox = Sandbox::new().with_config(before);
-    std::fs::set_permissions(sandbox.config_path(), std::fs::Permissions::from_mode(0o640)).expect("a mode");
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    set_mode(&sandbox.config_path(), 0o640);
+    let (service, path) = env_file(&sandbox);
     let _ = sandbox.broker(&["import", &path, "--as", "lab"]).ends(0).says("broker token lab");
-    let after = config(&sandbox);
+    let after = sandbox.config();
     assert!(after.starts_with(&format!("{before}\n\n[providers.lab]\nkind = \"earthdaily\"\n")), "{after}");
     assert_eq!(mode(&sandbox.config_path()), 0o640);
     assert!(service.access_is_live(&sandbox.broker(&["token", "lab"]).token()));
@@ -70,14 +66,10 @@ fn import_keeps_the_bytes_and_mode_of_the_configuration() {
 
 #[test]
 fn concurrent_imports_lose_no_provider() {
-    let service = service();
     let sandbox = Sandbox::new();
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let (_service, path) = env_file(&sandbox);
     let names: Vec<_> = (0..8).map(|number| format!("account-{number}")).collect();
-    let words = |name| ["import", &path, "--as", name].map(str::to_owned);
-    let all: Vec<_> = names.iter().map(|name| words(name.as_str())).collect();
-    let started: Vec<_> =
-        all.iter().map(|words| sandbox.start(&words.each_ref().map(String::as_str))).collect();
+    let started: Vec<_> = names.iter().map(|name| sandbox.start(&["import", &path, "--as", name])).collect();
     for child in started {
         let _ = broker_e2e::finish(child).ends(0);
     }
@@ -89,34 +81,32 @@ fn concurrent_imports_lose_no_provider() {
 
 #[test]
 fn import_adds_missing_keys_to_an_existing_table() {
-    let service = service();
     let (head, tail) = (
         "# mine\n[providers.earthdaily] # [providers.earthdaily]\n",
         "timeout = \"5s\"\r\nhosts = [\"x.example\"]\n\n[providers.mine]\nkind = 'earthdaily'",
     );
     let sandbox = Sandbox::new().with_config(&format!("{head}{tail}"));
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let (service, path) = env_file(&sandbox);
     let _ = sandbox.broker(&["import", &path]).ends(0).says("broker token earthdaily");
-    let after = config(&sandbox);
+    let after = sandbox.config();
     let added =
         after.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail)).expect("the rest is unchanged");
     let keys: Vec<_> = added.lines().filter_map(|line| line.split(" = ").next()).collect();
     assert_eq!(keys, ["auth_url", "client_id", "client_secret"]);
     assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily"]).token()));
     let _ = sandbox.broker(&["import", &path]).ends(0).says("replaced");
-    assert_eq!(config(&sandbox), after);
+    assert_eq!(sandbox.config(), after);
 }
 
 #[test]
 fn import_ignores_a_table_header_inside_a_toml_string() {
-    let service = service();
     let before =
         "[providers.mine]\nkind = \"earthdaily\"\nclient_secret = \"\"\"\n[providers.earthdaily]\n\"\"\"\n";
     for after in ["", "[providers.earthdaily]\ntimeout = \"5s\"\n"] {
         let sandbox = Sandbox::new().with_config(&format!("{before}{after}"));
-        let path = file(&sandbox, "EDS.env", &env_of(&service));
+        let (_service, path) = env_file(&sandbox);
         let _ = sandbox.broker(&["import", &path]).ends(0);
-        let text = config(&sandbox);
+        let text = sandbox.config();
         let added = text.strip_prefix(before).expect("the rest is unchanged").trim_start();
         assert!(added.starts_with("[providers.earthdaily]\nauth_url"), "{added}");
         let _ = sandbox.broker(&["token", "earthdaily"]).token();
@@ -125,16 +115,14 @@ fn import_ignores_a_table_header_inside_a_toml_string() {
 
 #[test]
 fn import_does_not_add_a_secret_to_another_clients_table() {
-    let service = service();
     let before = "[providers.earthdaily]\nclient_id = \"else\"\n";
     let sandbox = Sandbox::new().with_config(before);
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let (service, path) = env_file(&sandbox);
     let run = sandbox.broker(&["import", &path]).ends(1).fails_with("already_exists");
-    let run = run.says("--as earthdaily-2").says("client_secret = { file");
-    let run = run.says(&service.auth_url());
-    let command =
-        run.err.split_once("(umask").and_then(|(_, rest)| rest.split_once(')')).expect("a command").0;
-    assert_eq!(config(&sandbox), before);
+    let run = run.says("--as earthdaily-2").says("client_secret = { file").says(&service.auth_url());
+    let (_, rest) = run.err.split_once("(umask").expect("a command");
+    let (command, _) = rest.split_once(')').expect("the end of the command");
+    assert_eq!(sandbox.config(), before);
     assert!(!sandbox.home().join(".config/broker/secrets").exists());
     let _ = sandbox.broker(&["import", &path, "--as", "earthdaily-2"]).ends(0);
     assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily-2"]).token()));
@@ -146,11 +134,11 @@ fn import_does_not_add_a_secret_to_another_clients_table() {
     let inline = "providers = { earthscope = { timeout = \"5s\" } }\n";
     sandbox.write_config(inline);
     let _ = sandbox.broker(&["import", &path, "--as", "third"]).ends(5).fails_with("config_invalid");
-    assert_eq!(config(&sandbox), inline);
+    assert_eq!(sandbox.config(), inline);
     let dotted = "[providers]\nearthdaily.timeout = \"5s\"\n";
     sandbox.write_config(dotted);
     let _ = sandbox.broker(&["import", &path]).ends(5).fails_with("config_invalid").says("umask 077");
-    assert_eq!(config(&sandbox), dotted);
+    assert_eq!(sandbox.config(), dotted);
 }
 
 #[test]
@@ -158,26 +146,21 @@ fn import_suggests_removing_an_env_file_others_can_read() {
     let service = service();
     let sandbox = Sandbox::new();
     let path = file(&sandbox, "my EDS.env", &env_of(&service));
-    let open = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("a mode");
-    open(0o644);
+    set_mode(Path::new(&path), 0o644);
     let _ = sandbox.broker(&["import", &path]).ends(0).says(&format!("rm '{path}'"));
     assert!(Path::new(&path).is_file());
-    open(0o600);
+    set_mode(Path::new(&path), 0o600);
     let run = sandbox.broker(&["import", &path]).ends(0);
     assert!(!run.err.contains("rm "), "{}", run.err);
 }
 
 #[test]
 fn import_refuses_refresh_token_that_environment_provides() {
-    let service = EarthScope::start(EarthScopeOptions::default());
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let (service, sandbox) = earthscope(EarthScopeOptions::default(), "");
     let token = service.issue_refresh_token();
-    let sandbox = Sandbox::new().with_config(&config).with_env("ES_OAUTH2__REFRESH_TOKEN", &token);
-    let listed = sandbox.broker(&["import", "--json"]).json();
-    assert_eq!(
-        (&listed["found"][0]["used"], &listed["found"][0]["importable"]),
-        (&true.into(), &false.into())
-    );
+    let sandbox = sandbox.with_env("ES_OAUTH2__REFRESH_TOKEN", &token);
+    let listed = &sandbox.broker(&["import", "--json"]).json()["found"][0];
+    assert!(listed["used"] == true && listed["importable"] == false, "{listed}");
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("used automatically"));
     for words in [&["import", "1"][..], &["import", "1", "--as", "lab"]] {
         let _ = sandbox.broker(words).ends(1).fails_with("already_exists");
@@ -191,18 +174,13 @@ fn import_refuses_refresh_token_that_environment_provides() {
 
 #[test]
 fn import_lists_and_uses_the_older_earthscope_clis_login() {
-    let service = EarthScope::start(EarthScopeOptions::default());
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
+    let (service, sandbox) = earthscope(EarthScopeOptions::default(), "");
     let folder = sandbox.home().join("elsewhere");
     let sandbox = sandbox.with_env("APP_DIRECTORY", &folder.display().to_string());
     let tokens = format!("{{\"refresh_token\": \"{}\"}}", service.issue_refresh_token());
     file(&sandbox, "elsewhere/sso_tokens.json", &tokens);
-    let listed = sandbox.broker(&["import", "--json"]).json();
-    assert_eq!(
-        (&listed["found"][0]["used"], &listed["found"][0]["importable"]),
-        (&true.into(), &true.into())
-    );
+    let listed = &sandbox.broker(&["import", "--json"]).json()["found"][0];
+    assert!(listed["used"] == true && listed["importable"] == true, "{listed}");
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
     // The new login file is now the first in the list, and the older tool's file the second.
@@ -211,15 +189,14 @@ fn import_lists_and_uses_the_older_earthscope_clis_login() {
 
 #[test]
 fn import_replaces_a_secret_that_it_imported_before() {
-    let service = service();
     let sandbox = Sandbox::new();
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let (service, path) = env_file(&sandbox);
     let _ = sandbox.broker(&["import", &path]).ends(0);
-    let before = config(&sandbox);
+    let before = sandbox.config();
     service.set_secret("rolled-KANARIE");
     file(&sandbox, "EDS.env", &env_of(&service).replace(SECRET, "rolled-KANARIE"));
     let _ = sandbox.broker(&["import", &path]).ends(0).says("replaced");
-    assert_eq!(config(&sandbox), before);
+    assert_eq!(sandbox.config(), before);
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     // `import` refuses a secret that belongs to another URL.
     file(&sandbox, "EDS.env", &env_of(&self::service()));
@@ -228,15 +205,14 @@ fn import_replaces_a_secret_that_it_imported_before() {
 
 #[test]
 fn import_follows_a_symbolic_link_to_the_configuration() {
-    let service = service();
     let sandbox = Sandbox::new();
     let real = sandbox.home().join("dotfiles/providers.toml");
     sandbox.write(&real, "");
     std::fs::create_dir_all(sandbox.config_path().parent().expect("a folder")).expect("a folder");
     std::os::unix::fs::symlink(&real, sandbox.config_path()).expect("a link");
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let (_service, path) = env_file(&sandbox);
     let _ = sandbox.broker(&["import", &path]).ends(0);
-    assert!(sandbox.config_path().is_symlink() && config(&sandbox).contains("[providers.earthdaily]"));
+    assert!(sandbox.config_path().is_symlink() && sandbox.config().contains("[providers.earthdaily]"));
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
 }
 
@@ -249,15 +225,11 @@ fn import_lists_secret_names_and_files_without_values() {
     file(&sandbox, ".earthdaily/credentials", &(set("default") + &set("work")));
     let json = file(&sandbox, "eds.json", "{\"EDS_AUTH_URL\": \"https://KANARIE.example/\"}");
     file(&sandbox, ".earthscope/default/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
-    file(
-        &sandbox,
-        ".earthscope/lab/tokens.json",
-        "{\"access_token\": \"KANARIE\", \"refresh_token\": \"KANARIE\"}",
-    );
+    let both = "{\"access_token\": \"KANARIE\", \"refresh_token\": \"KANARIE\"}";
+    file(&sandbox, ".earthscope/lab/tokens.json", both);
     file(&sandbox, ".config/earthscope-cli/sso_tokens.json", "{\"refresh_token\": \"KANARIE\"}");
-    let run = sandbox.broker(&["import"]).ends(0);
-    assert!(run.out.contains(" 1  earthdaily") && run.out.contains("credentials [work]"), "{}", run.out);
-    assert!(run.out.contains("used automatically") && run.out.contains("broker import 2"), "{}", run.out);
+    let run = sandbox.broker(&["import"]).ends(0).prints(" 1  earthdaily").prints("credentials [work]");
+    let _ = run.prints("used automatically").prints("broker import 2");
     let sandbox = sandbox
         .with_env("EDS_JSON_PATH", &json)
         .with_env("ES_OAUTH2__REFRESH_TOKEN", "KANARIE")
@@ -272,10 +244,7 @@ fn import_lists_secret_names_and_files_without_values() {
     assert_eq!(column("kind"), kinds.map(Value::from).collect::<Vec<_>>());
     assert!(found[0]["note"].as_str().is_some_and(|note| note.contains("has no EDS_SECRET")), "{listed}");
     assert_eq!(found[1]["has"], serde_json::json!(["EDS_SECRET", "EDS_AUTH_URL"]));
-    assert_eq!(
-        (&found[3]["used"], &found[4]["used"], &found[7]["used"]),
-        (&true.into(), &false.into(), &true.into())
-    );
+    assert_eq!([3, 4, 7].map(|nth| found[nth]["used"] == true), [true, false, true]);
     assert!(service.seen().is_empty());
 }
 
@@ -283,13 +252,12 @@ fn import_lists_secret_names_and_files_without_values() {
 fn import_accepts_the_number_of_a_listed_secret() {
     let service = service();
     let sandbox = Sandbox::new();
-    let text = format!(
-        "[default]\nEDS_SECRET = KANARIE\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {}\n",
-        service.auth_url()
-    );
+    let url = service.auth_url();
+    let text =
+        format!("[default]\nEDS_SECRET = KANARIE\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {url}\n");
     file(&sandbox, ".earthdaily/credentials", &text);
-    let run = sandbox.broker(&["import", "2", "--as", "work", "--json"]).ends(0);
-    assert_eq!(serde_json::from_str::<Value>(&run.out).expect("JSON")["imported"][0]["provider"], "work");
+    let imported = sandbox.broker(&["import", "2", "--as", "work", "--json"]).json();
+    assert_eq!(imported["imported"][0]["provider"], "work");
     assert!(service.access_is_live(&sandbox.broker(&["token", "work"]).token()));
     for number in ["0", "3", "99999999999999999999999"] {
         let run = sandbox.broker(&["import", number]);
@@ -332,9 +300,7 @@ fn import_fails_for_files_without_secrets() {
 
 #[test]
 fn import_logs_in_with_refresh_token_of_older_earthscope_cli() {
-    let service = EarthScope::start(EarthScopeOptions::default());
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
+    let (service, sandbox) = earthscope(EarthScopeOptions::default(), "");
     let tokens = format!(
         "{{\"access_token\": \"KANARIE\", \"refresh_token\": \"{}\"}}",
         service.issue_refresh_token()
@@ -353,7 +319,7 @@ fn import_adds_a_provider_for_an_sdk_profile() {
     let path = file(&sandbox, ".earthscope/field-work/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
     let _ = sandbox.broker(&["import", &path]).ends(0).says("broker token earthscope-field-work");
     assert_eq!(
-        config(&sandbox),
+        sandbox.config(),
         "[providers.earthscope-field-work]\nkind = \"earthscope\"\nprofile = \"field-work\"\n"
     );
     let usual = file(&sandbox, ".earthscope/default/tokens.json", "{\"refresh_token\": \"KANARIE\"}");
@@ -380,8 +346,8 @@ fn import_writes_password_from_environment_to_a_file() {
 #[test]
 #[ignore = "needs root: makes a device"]
 fn import_does_not_write_to_a_device_as_configuration() {
-    let (service, sandbox) = (service(), Sandbox::new());
-    let path = file(&sandbox, "EDS.env", &env_of(&service));
+    let sandbox = Sandbox::new();
+    let (_service, path) = env_file(&sandbox);
     let device = sandbox.home().join("null");
     let made = std::process::Command::new("mknod").arg(&device).args(["c", "1", "3"]).status();
     assert!(made.is_ok_and(|made| made.success()), "only root makes devices");

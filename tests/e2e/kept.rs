@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use broker_e2e::{Sandbox, finish, signal};
-use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
+use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 
-use crate::stage::{expired, logged_in};
+use crate::stage::{earthdaily, expired, logged_in, start_request};
 
 #[test]
 fn refresh_intent_is_saved_before_the_refresh_request() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
-    let child = sandbox.start(&["token", "earthscope"]);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
     let during = sandbox.record("earthscope");
     let sent_at = during["grant"]["sent_at"].as_str().expect("a time")[..19].replace('T', " ");
     let _ = sandbox.broker(&["status", "earthscope"]).ends(0).says(&sent_at);
@@ -26,8 +25,7 @@ fn refresh_intent_is_saved_before_the_refresh_request() {
 /// Kills the broker after the service has replaced the refresh token, and before the service responds.
 fn kill_before_response(service: &EarthScope, sandbox: &Sandbox) {
     service.fault("token", Fault::HangAfter);
-    let child = sandbox.start(&["token", "earthscope"]);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let child = start_request(sandbox, &["token", "earthscope"], service, "token");
     while service.refreshes() == 0 {
         std::thread::yield_now();
     }
@@ -87,13 +85,19 @@ fn refresh_request_is_repeated_if_its_response_is_lost() {
 }
 
 #[test]
-fn refresh_request_is_sent_twice_if_no_response_arrives() {
-    let (service, sandbox) = expired(Rotation::Keep, 0);
-    service.fault_always("token", Fault::CutAfter);
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
-    assert_eq!(service.count("token"), 2);
-    service.clear_faults();
-    let _ = sandbox.broker(&["token", "earthscope"]).token();
+fn refresh_without_usable_response_is_sent_only_twice() {
+    let without_token = Fault::edit(|answer| answer["access_token"] = serde_json::Value::Null);
+    for (rotation, fault, code) in [
+        (Rotation::Keep, Fault::CutAfter, "network_unreachable"),
+        (Rotation::Rotate, without_token, "bad_response"),
+    ] {
+        let (service, sandbox) = expired(rotation, 0);
+        service.fault_always("token", fault);
+        let _ = sandbox.broker(&["token", "earthscope"]).ends(4).fails_with(code);
+        assert_eq!(service.count("token"), 2, "{code}");
+        service.clear_faults();
+        let _ = sandbox.broker(&["token", "earthscope"]).token();
+    }
 }
 
 #[test]
@@ -166,14 +170,10 @@ fn process_stopped_longer_than_its_timeout_reads_response() {
     let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));
     // A broker process for this server waits longer than the `timeout` of the stopped process.
-    let silent = EarthDaily::start(EarthDailyOptions::default());
+    let (silent, other) = earthdaily("timeout = \"800ms\"\n");
     silent.fault_always("token", Fault::Hang);
-    let config =
-        format!("[providers.earthdaily]\nauth_url = \"{}\"\ntimeout = \"800ms\"\n", silent.auth_url());
-    let other = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
     service.fault("token", Fault::Delay(Duration::from_millis(100)));
-    let child = sandbox.start(&["token", "earthscope"]);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+    let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
     signal(&child, "STOP");
     // This call takes 800 ms, longer than the stopped process's `timeout`. Batch systems may stop processes that long.
     let _ = other.broker(&["token", "earthdaily"]).ends(4).fails_with("timeout");
@@ -187,22 +187,11 @@ fn batch_system_signals_wait_until_token_is_saved() {
     for (name, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)] {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         service.fault("token", Fault::Delay(Duration::from_millis(200)));
-        let child = sandbox.start(&["token", "earthscope"]);
-        assert!(service.wait_for("token", 1, Duration::from_secs(30)));
+        let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
         signal(&child, name);
         let _ = finish(child).ends(128 + number);
         let token = sandbox.broker(&["token", "earthscope"]).token();
         assert!(service.access_is_live(&token), "{name}");
         assert_eq!(service.count("token"), 1, "{name}: it was saved");
     }
-}
-
-#[test]
-fn refresh_response_without_token_is_repeated_only_once() {
-    let (service, sandbox) = expired(Rotation::Rotate, 0);
-    service.fault_always("token", Fault::edit(|answer| answer["access_token"] = serde_json::Value::Null));
-    let _ = sandbox.broker(&["token", "earthscope"]).ends(4).fails_with("bad_response");
-    assert_eq!(service.count("token"), 2);
-    service.clear_faults();
-    let _ = sandbox.broker(&["token", "earthscope"]).token();
 }

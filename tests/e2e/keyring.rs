@@ -6,13 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use broker_e2e::{Run, Sandbox, finish, secret_in, spawn};
-use broker_testkit::{EarthDaily, EarthDailyOptions};
+use broker_testkit::EarthDaily;
 use serde_json::Value;
 
-use crate::stage::program;
+use crate::stage::{earthdaily, program, start_request};
 
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
-const TIMEOUT: Duration = Duration::from_secs(30);
 const COLLECTION: &str = "/org/freedesktop/secrets/collection/login";
 
 /// A D-Bus session bus with gnome-keyring.
@@ -38,10 +37,8 @@ fn missing(program: &str) -> String {
 impl Desktop {
     /// Starts a session bus without a keyring.
     fn with_bus() -> Self {
-        let service = EarthDaily::start(EarthDailyOptions::default());
-        let config =
-            format!("store = \"keyring\"\n[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
-        let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+        let (service, sandbox) = earthdaily("");
+        sandbox.write_config(&format!("store = \"keyring\"\n{}", sandbox.config()));
         let runtime = sandbox.home().join("runtime");
         std::fs::create_dir(&runtime).expect("a folder");
         // Disables D-Bus activation, because only the test may start the keyring.
@@ -93,36 +90,27 @@ impl Desktop {
     }
 
     fn status(&self) -> Value {
-        let run = self.sandbox.broker(&["store", "status", "--json"]).ends(0);
-        serde_json::from_str(&run.out).expect("JSON")
+        self.sandbox.broker(&["store", "status", "--json"]).json()
+    }
+
+    /// Calls a method of the Secret Service API. Returns the printed reply.
+    fn call_keyring(&self, method: &str, argument: &str) -> String {
+        let method = format!("org.freedesktop.Secret.Service.{method}");
+        let to = ["--dest=org.freedesktop.secrets", "/org/freedesktop/secrets"];
+        let words = ["--session", "--print-reply", to[0], to[1], &method, argument];
+        let output = program(&self.sandbox, "dbus-send", &words).output().expect("dbus-send runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn lock(&self) {
-        let words = [
-            "--session",
-            "--print-reply",
-            "--dest=org.freedesktop.secrets",
-            "/org/freedesktop/secrets",
-            "org.freedesktop.Secret.Service.Lock",
-            &format!("array:objpath:{COLLECTION}"),
-        ];
-        let output = program(&self.sandbox, "dbus-send", &words).output().expect("dbus-send runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.call_keyring("Lock", &format!("array:objpath:{COLLECTION}"));
         self.wait_until("locked");
     }
 
     /// Counts the broker's keys in the keyring.
     fn items(&self) -> usize {
-        let words = [
-            "--session",
-            "--print-reply",
-            "--dest=org.freedesktop.secrets",
-            "/org/freedesktop/secrets",
-            "org.freedesktop.Secret.Service.SearchItems",
-            "dict:string:string:service,broker",
-        ];
-        let found = program(&self.sandbox, "dbus-send", &words).output().expect("dbus-send runs");
-        String::from_utf8_lossy(&found.stdout).matches(COLLECTION).count()
+        self.call_keyring("SearchItems", "dict:string:string:service,broker").matches(COLLECTION).count()
     }
 
     /// Configures `store = "file"` and runs `broker store migrate`.
@@ -135,11 +123,10 @@ impl Desktop {
 
     /// Adds providers with these names to the configuration, all for the same service.
     fn add(&self, names: &[String]) {
-        let config = std::fs::read_to_string(self.sandbox.config_path()).expect("a file");
         let auth_url = self.service.auth_url();
         let table = |name| format!("[providers.{name}]\nkind = \"earthdaily\"\nauth_url = \"{auth_url}\"\n");
-        let config = config + &names.iter().map(table).collect::<String>();
-        self.sandbox.write_config(&config);
+        let tables: String = names.iter().map(table).collect();
+        self.sandbox.write_config(&(self.sandbox.config() + &tables));
     }
 
     fn stop_keyring(&mut self) {
@@ -162,13 +149,11 @@ fn keyring_stores_the_key_that_seals_records() {
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
     assert!(secret_in(&text).is_none());
     // A migration to unsealed files deletes the key from the keyring.
-    let items = || desktop.items();
-    assert_eq!(items(), 1);
-    let back = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
-    assert!(String::from_utf8_lossy(&back.stdout).contains("earthdaily: keyring -> file"));
-    assert_eq!((items(), sandbox.record("earthdaily")["version"].as_u64()), (0, Some(1)));
+    assert_eq!(desktop.items(), 1);
+    let _ = desktop.migrate_to_file().ends(0).prints("earthdaily: keyring -> file");
+    assert_eq!((desktop.items(), sandbox.record("earthdaily")["version"].as_u64()), (0, Some(1)));
     let _ = sandbox.broker(&["store", "migrate"]).ends(0).prints("earthdaily: file -> keyring");
-    assert_eq!((items(), sandbox.broker(&TOKEN).token() == token), (1, true));
+    assert_eq!((desktop.items(), sandbox.broker(&TOKEN).token() == token), (1, true));
 }
 
 #[test]
@@ -205,8 +190,8 @@ fn unavailable_keyring_is_an_error_before_requests() {
 fn missing_session_bus_is_an_error_before_requests() {
     let desktop = Desktop::with_bus();
     let _ = desktop.sandbox.broker(&TOKEN).ends(1).fails_with("keyring_unavailable");
-    let config = std::fs::read_to_string(desktop.sandbox.config_path()).expect("a file");
-    let alone = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let alone =
+        Sandbox::new().with_config(&desktop.sandbox.config()).with_env("EDS_SECRET", EarthDaily::SECRET);
     let _ = alone.broker(&TOKEN).ends(1).fails_with("keyring_unavailable");
     assert_eq!(desktop.service.exchanges(), 0, "no request was sent");
 }
@@ -219,7 +204,8 @@ fn concurrent_first_logins_create_one_keyring_key() {
     desktop.add(&names);
     let hold = desktop.service.hold("token");
     let all: Vec<_> = names.iter().map(|name| desktop.sandbox.start(&["token", name])).collect();
-    assert!(desktop.service.wait_for("token", 8, TIMEOUT), "all of them have a key");
+    let all_sent = desktop.service.wait_for("token", names.len(), Duration::from_secs(30));
+    assert!(all_sent, "all processes have created or found the key");
     drop(hold);
     let tokens: Vec<_> = all.into_iter().map(|one| finish(one).token()).collect();
     for (name, token) in names.iter().zip(tokens) {
@@ -234,8 +220,7 @@ fn concurrent_first_logins_create_one_keyring_key() {
 fn token_is_saved_if_user_locks_keyring_during_login() {
     let mut desktop = Desktop::new();
     let hold = desktop.service.hold("token");
-    let child = desktop.sandbox.start(&TOKEN);
-    assert!(desktop.service.wait_for("token", 1, TIMEOUT));
+    let child = start_request(&desktop.sandbox, &TOKEN, &desktop.service, "token");
     desktop.lock();
     drop(hold);
     let token = finish(child).token();
@@ -252,8 +237,7 @@ fn store_migration_keeps_keyring_key_of_a_running_login() {
     desktop.add(&["other".to_owned()]);
     let _ = desktop.sandbox.broker(&TOKEN).token();
     let hold = desktop.service.hold("token");
-    let child = desktop.sandbox.start(&["token", "other"]);
-    assert!(desktop.service.wait_for("token", 2, TIMEOUT));
+    let child = start_request(&desktop.sandbox, &["token", "other"], &desktop.service, "token");
     let _ = desktop.migrate_to_file().ends(0).prints("earthdaily: keyring -> file");
     drop(hold);
     let token = finish(child).token();

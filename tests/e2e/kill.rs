@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -19,6 +18,8 @@ use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
 use chrono::TimeDelta;
 use rustix::process::Signal;
 use serde_json::Value;
+
+use crate::stage::{log_in, logged_in, mode};
 
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 const A_MOMENT: Duration = Duration::from_secs(30);
@@ -113,19 +114,9 @@ struct Scene {
 impl Scene {
     fn new(case: Case) -> Self {
         let (rotation, refresh_grace) = (case.rotation, case.grace);
-        let service =
-            EarthScope::start(EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() });
-        let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-        let sandbox = Sandbox::new().with_config(&config);
-        let scene = Self { case, service, sandbox, tally: Tally::default() };
-        scene.log_in();
-        scene
-    }
-
-    fn log_in(&self) {
-        let refresh = self.service.issue_refresh_token();
-        let words = ["login", "earthscope", "--refresh-token-stdin"];
-        let _ = self.sandbox.broker_reading(&words, &refresh).ends(0);
+        let options = EarthScopeOptions { rotation, refresh_grace, ..EarthScopeOptions::default() };
+        let (service, sandbox) = logged_in(options, "");
+        Self { case, service, sandbox, tally: Tally::default() }
     }
 
     /// Makes the stored token expire. The next call will renew the token.
@@ -206,8 +197,7 @@ impl Scene {
         join_shared(&mut record);
         let has_login = record["grant"]["secret"].as_str().is_some_and(|secret| !secret.is_empty());
         assert!(has_login, "{what}: no login in {text}");
-        let mode = std::fs::metadata(&path).expect("a record").permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{what}");
+        assert_eq!(mode(&path), 0o600, "{what}");
         record
     }
 
@@ -226,7 +216,7 @@ impl Scene {
             next.err.contains("error[grant_refused]") && next.err.contains("broker login earthscope");
         assert!(reported, "{what}: the loss is not reported: {}", next.err);
         self.tally.count("lost and reported");
-        self.log_in();
+        log_in(&self.service, &self.sandbox);
     }
 
     /// Checks that the lock is free, and that the next save removes temporary files.
@@ -239,10 +229,8 @@ impl Scene {
         let folders = [self.sandbox.state(), tokens.parent().expect("a folder").to_owned()];
         for entry in folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("a folder")) {
             let name = entry.expect("a file").file_name();
-            let known = ["earthscope.json", "earthscope.lock", "tokens.json", ".broker.lock"]
-                .iter()
-                .any(|known| name == *known);
-            assert!(known, "{what}: {} is left", name.display());
+            let known = ["earthscope.json", "earthscope.lock", "tokens.json", ".broker.lock"];
+            assert!(known.iter().any(|known| name == *known), "{what}: {} is left", name.display());
         }
     }
 

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
 use std::time::Duration;
 
 use broker_e2e::{Sandbox, finish};
 use broker_testkit::Fault;
 
-use crate::sealed::{assert_sealed, imagery, seismic, stored_format, with_key};
+use crate::sealed::{assert_sealed, configure_key, seismic, stored_format};
+use crate::stage::{
+    block_state, earthdaily, log_in, set_mode, start_request, unblock_state, with_runtime_dir,
+};
 use crate::strace::{self, Call};
 
 const MIGRATE: [&str; 2] = ["store", "migrate"];
@@ -58,8 +60,8 @@ fn at_each_call(
 #[ignore = "needs strace"]
 fn migrate_killed_at_any_system_call_loses_no_record() {
     strace::need_strace();
-    let (_service, config, mut sandbox) = seismic();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let (_service, mut sandbox) = seismic();
+    configure_key(&sandbox);
     for (there, back) in [("", "file"), ("file", "")] {
         let [unchanged, moved];
         ([unchanged, moved], sandbox) = at_each_call(sandbox, there, back, "signal=KILL", |_| true);
@@ -71,8 +73,8 @@ fn migrate_killed_at_any_system_call_loses_no_record() {
 #[ignore = "needs strace"]
 fn migrate_without_disk_space_keeps_the_record() {
     strace::need_strace();
-    let (_service, config, mut sandbox) = seismic();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let (_service, mut sandbox) = seismic();
+    configure_key(&sandbox);
     let writes = |call: &Call| {
         ["write", "fsync", "fdatasync", "ftruncate", "rename", "renameat"].contains(&call.name.as_str())
     };
@@ -85,35 +87,24 @@ fn migrate_without_disk_space_keeps_the_record() {
 
 #[test]
 fn migrate_seals_a_record_in_a_fallback_file() {
-    let (service, config, sandbox) = seismic();
-    let runtime = sandbox.home().join("run");
-    std::fs::create_dir(&runtime).expect("a folder");
+    let (service, sandbox) = seismic();
     sandbox.age("earthscope", chrono::TimeDelta::days(2));
-    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
+    let (sandbox, runtime) = with_runtime_dir(sandbox);
     let hold = service.hold("token");
-    let child = sandbox.start(&TOKEN);
-    assert!(service.wait_for("token", 2, Duration::from_secs(30)));
-    let away = sandbox.state().with_extension("away");
-    std::fs::rename(sandbox.state(), &away).expect("moved");
-    std::fs::write(sandbox.state(), "").expect("a file in its place");
+    let child = start_request(&sandbox, &TOKEN, &service, "token");
+    block_state(&sandbox);
     drop(hold);
     let _ = finish(child).says("WARNING").token();
-    std::fs::remove_file(sandbox.state()).expect("removed");
-    std::fs::rename(&away, sandbox.state()).expect("moved back");
-    let fallback = std::fs::read_dir(runtime.join("broker"))
-        .expect("a folder")
-        .flatten()
-        .next()
-        .expect("a record")
-        .path();
+    unblock_state(&sandbox);
+    let mut files = std::fs::read_dir(runtime.join("broker")).expect("a folder").flatten();
+    let fallback = files.next().expect("a record").path();
     let copy = std::fs::read(&fallback).expect("a record");
     let token = sandbox.broker(&["token", "earthscope", "--force"]).token();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthscope: file -> key");
     // Writes the unsealed fallback file again, as if `migrate` had failed to remove the file.
     std::fs::write(&fallback, copy).expect("written");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&fallback, mode).expect("a mode");
+    set_mode(&fallback, 0o600);
     let _ = sandbox.broker(&MIGRATE).ends(0);
     assert!(!fallback.exists(), "the older copy is plain text");
     assert_eq!(stored_format(&sandbox, "earthscope"), "key");
@@ -122,13 +113,12 @@ fn migrate_seals_a_record_in_a_fallback_file() {
 
 #[test]
 fn migrate_warns_of_unsealed_quarantined_files() {
-    let (_service, config, sandbox) = imagery();
-    sandbox.write_config(&config);
+    let (_service, sandbox) = earthdaily("");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let torn = std::fs::read(sandbox.record_path("earthdaily")).expect("a record");
     std::fs::write(sandbox.record_path("earthdaily"), &torn[..torn.len() / 2]).expect("torn");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     for _ in 0..2 {
         let run = sandbox.broker(&MIGRATE).ends(0);
         let _ = run.says("warning: ").says("earthdaily.json.aside-1");
@@ -141,11 +131,10 @@ fn migrate_warns_of_unsealed_quarantined_files() {
 
 #[test]
 fn migrate_continues_with_other_records_after_an_error() {
-    let (_service, config, sandbox) = imagery();
-    sandbox.write_config(&config);
+    let (_service, sandbox) = earthdaily("");
     let token = sandbox.broker(&["token", "earthdaily"]).token();
     symlink(sandbox.home().join("elsewhere"), sandbox.record_path("another")).expect("a link");
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     let run = sandbox.broker(&["store", "status"]).ends(1);
     let _ = run.says("another: ").says("another.json").prints("earthdaily  file");
     let _ = sandbox.broker(&MIGRATE).ends(1).says("another.json").prints("earthdaily: file -> key");
@@ -156,28 +145,24 @@ fn migrate_continues_with_other_records_after_an_error() {
 
 #[test]
 fn migrate_waits_for_the_lock_and_names_its_holder() {
-    let (_service, config, sandbox) = imagery();
-    sandbox.write_config(&config);
+    let (_service, sandbox) = earthdaily("");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     let lock = File::options().write(true).open(sandbox.state().join("earthdaily.lock")).expect("a lock");
     lock.lock().expect("locked");
-    let mut command = sandbox.command(&MIGRATE);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut child = sandbox.start(&MIGRATE);
     let mut line = String::new();
     let mut stderr = BufReader::new(child.stderr.take().expect("its stderr"));
     stderr.read_line(&mut line).expect("a line");
     assert!(line.contains(&std::process::id().to_string()), "{line}");
     assert_eq!(stored_format(&sandbox, "earthdaily"), "file");
     drop(lock);
-    let ended = child.wait_with_output().expect("it ends");
-    assert_eq!(String::from_utf8_lossy(&ended.stdout), "earthdaily: file -> key\n");
+    assert_eq!(finish(child).out, "earthdaily: file -> key\n");
 }
 
 #[test]
 fn migrate_seals_a_large_record() {
-    let (_service, config, sandbox) = imagery();
-    sandbox.write_config(&config);
+    let (_service, sandbox) = earthdaily("");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let mut record = sandbox.record("earthdaily");
     // A sealed record is longer than the plain one, and may exceed the size limit for plain records.
@@ -186,7 +171,7 @@ fn migrate_seals_a_large_record() {
     record["tokens"]["filling"]["secret"] = filling.into();
     sandbox.write(&sandbox.record_path("earthdaily"), &record.to_string());
     let token = sandbox.broker(&["token", "earthdaily"]).token();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthdaily: file -> key");
     assert_eq!(sandbox.broker(&["token", "earthdaily"]).token(), token);
     assert_eq!(stored_format(&sandbox, "earthdaily"), "key");
@@ -194,13 +179,12 @@ fn migrate_seals_a_large_record() {
 
 #[test]
 fn migrate_leaves_a_shared_earthscope_login_in_its_file() {
-    let (service, config, sandbox) = seismic();
-    let sandbox = sandbox.with_config(&config.replace("share = false\n", ""));
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    let (service, sandbox) = seismic();
+    sandbox.write_config(&sandbox.config().replace("share = false\n", ""));
+    log_in(&service, &sandbox);
     let token = sandbox.broker(&TOKEN).token();
     let shared = std::fs::read(sandbox.tokens_path()).expect("a login");
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config.replace("share = false\n", "")));
+    configure_key(&sandbox);
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthscope: file -> key");
     assert_sealed(&sandbox.state());
     assert_eq!(std::fs::read(sandbox.tokens_path()).expect("a login"), shared, "the official tools read it");

@@ -5,60 +5,69 @@ use std::path::Path;
 use std::time::Duration;
 
 use broker_e2e::{Run, Sandbox, finish, secret_in};
-use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
+use broker_testkit::{EarthDaily, EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 use serde_json::Value;
 
-const PASSPHRASE: &str = "store = { passphrase = { env = \"BROKER_PASSPHRASE\" } }\n";
+use crate::stage::{
+    block_state, concurrent_tokens, earthdaily, log_in, logged_in, start_request, unblock_state,
+    with_runtime_dir,
+};
+
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
 
-/// Returns a key of 32 bytes, which is this hexadecimal digit repeated.
-fn key(digit: &str) -> String {
-    digit.repeat(64)
+/// Writes a key file. The key is a hexadecimal digit, repeated to the length of 32 bytes.
+fn write_key(sandbox: &Sandbox, digit: &str) {
+    sandbox.write(&sandbox.home().join("broker.key"), &format!("{}\n", digit.repeat(64)));
 }
 
-pub(crate) fn with_key(sandbox: &Sandbox, digit: &str) -> String {
-    let file = sandbox.home().join("broker.key");
-    sandbox.write(&file, &format!("{}\n", key(digit)));
-    format!("store = {{ key = {{ file = \"{}\" }} }}\n", file.display())
+/// Configures the store to seal records with the key of [`write_key`], which has the digit `a`.
+pub(crate) fn configure_key(sandbox: &Sandbox) {
+    write_key(sandbox, "a");
+    sandbox.write_config(&format!("store = {{ key = {{ file = \"~/broker.key\" }} }}\n{}", sandbox.config()));
 }
 
-pub(crate) fn imagery() -> (EarthDaily, String, Sandbox) {
-    let service = EarthDaily::start(EarthDailyOptions::default());
-    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
-    let sandbox = Sandbox::new()
-        .with_env("EDS_SECRET", "standin-api-token")
-        .with_env("BROKER_PASSPHRASE", "correct horse battery staple");
-    (service, config, sandbox)
+fn configure_passphrase(sandbox: &Sandbox) {
+    let store = "store = { passphrase = { env = \"BROKER_PASSPHRASE\" } }";
+    sandbox.write_config(&format!("{store}\n{}", sandbox.config()));
 }
 
-/// Returns an EarthScope server, the configuration for it, and a sandbox with a login.
-pub(crate) fn seismic() -> (EarthScope, String, Sandbox) {
-    let service =
-        EarthScope::start(EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..Default::default() });
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\nshare = false\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
-    let _ = sandbox.broker(&["token", "earthscope"]).token();
-    (service, config, sandbox)
+/// Starts an EarthDaily fake server, and a sandbox with its secret and a passphrase.
+fn imagery() -> (EarthDaily, Sandbox) {
+    let (service, sandbox) = earthdaily("");
+    (service, sandbox.with_env("BROKER_PASSPHRASE", "correct horse battery staple"))
 }
 
-fn bytes(path: &Path) -> Vec<u8> {
-    std::fs::read(path).expect("a file")
+/// Returns a second provider with the settings of `earthdaily`, which must be the only table of the configuration.
+fn copied_provider(sandbox: &Sandbox, name: &str) -> String {
+    let table = format!("[providers.{name}]\nkind = \"earthdaily\"");
+    sandbox.config().replace("[providers.earthdaily]", &table)
+}
+
+/// Starts an EarthScope fake server, and a sandbox with a login that is stored only in the record.
+pub(crate) fn seismic() -> (EarthScope, Sandbox) {
+    let options = EarthScopeOptions { rotation: Rotation::RotateDetectReuse, ..Default::default() };
+    logged_in(options, "share = false\n")
+}
+
+fn record_bytes(sandbox: &Sandbox) -> Vec<u8> {
+    std::fs::read(sandbox.record_path("earthdaily")).expect("a record")
 }
 
 /// Asserts that no file in the folder contains a secret in plain text.
 pub(crate) fn assert_sealed(folder: &Path) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let text = String::from_utf8_lossy(&bytes(&entry.path())).into_owned();
-        assert!(secret_in(&text).is_none(), "{} contains a secret", entry.path().display());
+        let bytes = std::fs::read(entry.path()).expect("a file");
+        assert!(
+            secret_in(&String::from_utf8_lossy(&bytes)).is_none(),
+            "{} contains a secret",
+            entry.path().display()
+        );
     }
 }
 
 pub(crate) fn stored_format(sandbox: &Sandbox, provider: &str) -> Value {
-    let status = sandbox.broker(&["store", "status", "--json"]).ends(0);
-    let status: Value = serde_json::from_str(&status.out).expect("JSON");
+    let status = sandbox.broker(&["store", "status", "--json"]).json();
     let records = status["records"].as_array().expect("a list").clone();
     records.into_iter().find(|record| record["name"] == provider).expect("a record")["kept"].clone()
 }
@@ -66,9 +75,11 @@ pub(crate) fn stored_format(sandbox: &Sandbox, provider: &str) -> Value {
 #[test]
 fn sealed_record_contains_no_plain_secrets() {
     for source in ["passphrase", "key"] {
-        let (service, config, sandbox) = imagery();
-        let store = if source == "key" { with_key(&sandbox, "a") } else { PASSPHRASE.to_owned() };
-        sandbox.write_config(&(store + &config));
+        let (service, sandbox) = imagery();
+        match source {
+            "key" => configure_key(&sandbox),
+            _ => configure_passphrase(&sandbox),
+        }
         let token = sandbox.broker(&TOKEN).token();
         assert_eq!(sandbox.broker(&TOKEN).token(), token);
         assert_eq!(service.exchanges(), 1, "{source}");
@@ -85,17 +96,19 @@ fn sealed_record_contains_no_plain_secrets() {
 /// Asserts that a run failed with this error, and that the record was neither changed nor quarantined.
 fn assert_unchanged(run: Run, exit: i32, code: &str, sandbox: &Sandbox, before: &[u8]) {
     let _ = run.ends(exit).fails_with(code);
-    assert_eq!(bytes(&sandbox.record_path("earthdaily")), before);
+    assert_eq!(record_bytes(sandbox), before);
     let files = std::fs::read_dir(sandbox.state()).expect("a folder").flatten();
     assert!(!files.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("aside")));
 }
 
 #[test]
 fn wrong_passphrase_fails_and_keeps_the_record() {
-    let (service, config, sandbox) = imagery();
-    sandbox.write_config(&(PASSPHRASE.to_owned() + &config));
+    let (service, sandbox) = imagery();
+    let plain = sandbox.config();
+    let other = copied_provider(&sandbox, "other");
+    configure_passphrase(&sandbox);
     let _ = sandbox.broker(&TOKEN).token();
-    let before = bytes(&sandbox.record_path("earthdaily"));
+    let before = record_bytes(&sandbox);
     let check = |sandbox: &Sandbox, exit, code: &str| {
         for words in [
             &TOKEN[..],
@@ -111,39 +124,40 @@ fn wrong_passphrase_fails_and_keeps_the_record() {
     let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "");
     check(&sandbox, 5, "secret_unreadable");
     let _ = sandbox.broker(&TOKEN).ends(5).says("BROKER_PASSPHRASE");
-    sandbox.write_config(&config);
+    sandbox.write_config(&plain);
     check(&sandbox, 1, "store_sealed");
     assert_eq!(service.exchanges(), 1);
     // If the passphrase cannot open an existing record, the broker seals no new record with this passphrase.
     let sandbox = sandbox.with_env("BROKER_PASSPHRASE", "incorrect horse");
-    let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
-    sandbox.write_config(&(PASSPHRASE.to_owned() + &config + &other));
+    sandbox.write_config(&(plain + &other));
+    configure_passphrase(&sandbox);
     let _ = sandbox.broker(&["token", "other"]).ends(1).fails_with("store_sealed");
     assert_eq!(service.exchanges(), 1, "checked before the exchange");
     // A key of the wrong length is a configuration error.
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other).replace("broker.key", "short.key"));
-    sandbox.write(&sandbox.home().join("short.key"), "abc");
+    sandbox.write_config(&other);
+    configure_key(&sandbox);
+    sandbox.write(&sandbox.home().join("broker.key"), "abc");
     let _ = sandbox.broker(&["token", "other"]).ends(5).fails_with("config_invalid_value").says("store.key");
 }
 
 #[test]
 fn wrong_key_fails_and_keeps_the_record() {
-    let (_service, config, sandbox) = imagery();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let (_service, sandbox) = imagery();
+    configure_key(&sandbox);
     let token = sandbox.broker(&TOKEN).token();
-    let before = bytes(&sandbox.record_path("earthdaily"));
-    let _ = with_key(&sandbox, "b");
+    let before = record_bytes(&sandbox);
+    write_key(&sandbox, "b");
     assert_unchanged(sandbox.broker(&TOKEN), 1, "store_sealed", &sandbox, &before);
-    let _ = with_key(&sandbox, "a");
+    write_key(&sandbox, "a");
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
 }
 
 #[test]
 fn only_store_migrate_changes_the_record_format() {
-    let (service, config, sandbox) = seismic();
+    let (service, sandbox) = seismic();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     let plain = sandbox.record("earthscope");
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
     assert_eq!(stored_format(&sandbox, "earthscope"), "file", "existing records do not change");
     let _ = sandbox.broker(&["store", "migrate"]).ends(0).prints("earthscope: file -> key");
@@ -169,51 +183,44 @@ fn only_store_migrate_changes_the_record_format() {
 
 #[test]
 fn concurrent_processes_renew_a_sealed_record_once() {
-    let (service, config, sandbox) = seismic();
+    let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     let _ = sandbox.broker(&["store", "migrate"]).ends(0);
     let before = service.refreshes();
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
-    let crowd: Vec<_> = (0..16).map(|_| sandbox.start(&["token", "earthscope"])).collect();
-    let tokens: std::collections::BTreeSet<_> = crowd.into_iter().map(|one| finish(one).token()).collect();
+    let mut tokens = concurrent_tokens(&sandbox, &["token", "earthscope"], 16);
+    tokens.dedup();
     assert_eq!((tokens.len(), service.refreshes() - before, service.reuse_events()), (1, 1, 0));
     assert_eq!(stored_format(&sandbox, "earthscope"), "key");
 }
 
 #[test]
 fn fallback_file_of_a_sealed_record_is_sealed() {
-    let (service, config, sandbox) = seismic();
-    let runtime = sandbox.home().join("run");
-    std::fs::create_dir(&runtime).expect("a folder");
+    let (service, sandbox) = seismic();
     sandbox.age("earthscope", TimeDelta::days(2));
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    configure_key(&sandbox);
     let _ = sandbox.broker(&["store", "migrate"]).ends(0);
-    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
-    service.forget_seen();
+    let (sandbox, runtime) = with_runtime_dir(sandbox);
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
-    let child = sandbox.start(&["token", "earthscope"]);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
-    let away = sandbox.state().with_extension("away");
-    std::fs::rename(sandbox.state(), &away).expect("moved");
-    std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
+    let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
+    block_state(&sandbox);
     let token = finish(child).says("WARNING").token();
     assert_sealed(&runtime.join("broker"));
-    std::fs::remove_file(sandbox.state()).expect("the file is removed");
-    std::fs::rename(&away, sandbox.state()).expect("the folder is back");
+    unblock_state(&sandbox);
     // With another key, the broker cannot open the fallback file, and must not use the older record instead.
-    let _ = with_key(&sandbox, "b");
+    write_key(&sandbox, "b");
     let _ = sandbox.broker(&["token", "earthscope"]).ends(1).fails_with("store_sealed");
-    let _ = with_key(&sandbox, "a");
+    write_key(&sandbox, "a");
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
     assert_eq!(service.reuse_events(), 0);
 }
 
 #[test]
 fn renamed_or_newer_version_sealed_file_is_refused() {
-    let (_service, config, sandbox) = imagery();
-    let other = config.replace("[providers.earthdaily]", "[providers.other]\nkind = \"earthdaily\"");
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config + &other));
+    let (_service, sandbox) = imagery();
+    sandbox.write_config(&(sandbox.config() + &copied_provider(&sandbox, "other")));
+    configure_key(&sandbox);
     let _ = sandbox.broker(&TOKEN).token();
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
     std::fs::write(sandbox.record_path("other"), text.replace("\"earthdaily\"", "\"other\""))
@@ -223,23 +230,28 @@ fn renamed_or_newer_version_sealed_file_is_refused() {
     std::fs::write(sandbox.record_path("earthdaily"), &newer).expect("written");
     let _ = sandbox.broker(&["status", "earthdaily"]).ends(0).says("format 3");
     let _ = sandbox.broker(&["store", "migrate"]).ends(0);
-    assert_eq!(bytes(&sandbox.record_path("earthdaily")), newer.as_bytes());
+    assert_eq!(record_bytes(&sandbox), newer.as_bytes());
+}
+
+/// Sets the session bus to a socket that accepts connections and never answers.
+fn with_silent_bus(sandbox: Sandbox) -> (Sandbox, UnixListener) {
+    let path = sandbox.home().join("bus");
+    let bus = UnixListener::bind(&path).expect("a socket");
+    bus.set_nonblocking(true).expect("nonblocking");
+    let address = format!("unix:path={}", path.display());
+    (sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &address), bus)
 }
 
 #[test]
 fn reading_a_plain_record_does_not_open_the_keyring_bus() {
-    let (_service, config, sandbox) = imagery();
-    sandbox.write_config(&config);
+    let (_service, sandbox) = imagery();
     let token = sandbox.broker(&TOKEN).token();
-    let path = sandbox.home().join("bus");
-    let bus = UnixListener::bind(&path).expect("a socket");
-    bus.set_nonblocking(true).expect("nonblocking");
-    let sandbox = sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", path.display()));
+    let (sandbox, bus) = with_silent_bus(sandbox);
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
     let _ = sandbox.broker(&["store", "status"]).ends(0).prints("new logins: file");
     assert!(bus.accept().is_err(), "no connection");
     // With `store = "keyring"`, the login connects to the bus, which does not answer.
-    sandbox.write_config(&format!("store = \"keyring\"\n{config}"));
+    sandbox.write_config(&format!("store = \"keyring\"\n{}", sandbox.config()));
     let _ = sandbox.broker(&["login", "earthdaily"]).ends(1).fails_with("keyring_unavailable").says("5 s");
     assert!(bus.accept().is_ok());
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
@@ -247,14 +259,14 @@ fn reading_a_plain_record_does_not_open_the_keyring_bus() {
 
 #[test]
 fn doctor_names_records_that_are_not_sealed() {
-    let (service, config, sandbox) = imagery();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let (service, sandbox) = imagery();
+    configure_key(&sandbox);
     let token = sandbox.broker(&TOKEN).token();
     let doctor = sandbox.broker(&["doctor", "--offline", "--json"]).ends(0);
     let _ = doctor.prints("all records are sealed (key)");
-    let sealed = bytes(&sandbox.record_path("earthdaily"));
+    let sealed = record_bytes(&sandbox);
     let _ = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
-    assert_ne!(bytes(&sandbox.record_path("earthdaily")), sealed);
+    assert_ne!(record_bytes(&sandbox), sealed);
     assert_eq!((sandbox.broker(&TOKEN).token(), service.exchanges()), (token, 1));
     let says = "`store` is \"key\", but some records have another format: earthdaily (file)";
     let doctor = sandbox.broker(&["doctor", "--offline"]).ends(1);
@@ -265,10 +277,9 @@ fn doctor_names_records_that_are_not_sealed() {
 
 #[test]
 fn all_commands_work_with_a_sealed_record() {
-    let (service, config, sandbox) = seismic();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    let (service, sandbox) = seismic();
+    configure_key(&sandbox);
+    log_in(&service, &sandbox);
     assert_eq!(stored_format(&sandbox, "earthscope"), "key", "a new login is sealed");
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
@@ -278,35 +289,33 @@ fn all_commands_work_with_a_sealed_record() {
     assert!(service.is_live(&refresh));
     assert_sealed(&sandbox.state());
     // With the wrong key, no command may report that the user must log in.
-    let _ = with_key(&sandbox, "b");
+    write_key(&sandbox, "b");
     for words in ["status", "inspect", "logout"] {
         let run = sandbox.broker(&[words, "earthscope"]);
         assert!((run.err.clone() + &run.out).contains("another key"), "{words}: {run:?}");
     }
-    let _ = with_key(&sandbox, "a");
+    write_key(&sandbox, "a");
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
     assert!(!sandbox.record_path("earthscope").exists() && service.is_live(&refresh));
 }
 
 #[test]
 fn keyring_that_times_out_is_called_only_once() {
-    let (_service, config, sandbox) = imagery();
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config));
+    let (_service, sandbox) = imagery();
+    let mut config = sandbox.config();
+    configure_key(&sandbox);
     let _ = sandbox.broker(&TOKEN).token();
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
-    let mut others = String::new();
+    sandbox.write_config(&config);
     for name in ["one", "two", "three"] {
         let record =
             text.replace("\"earthdaily\"", &format!("\"{name}\"")).replace("\"key\",", "\"keyring\",");
         sandbox.write(&sandbox.record_path(name), &record);
-        others +=
-            &config.replace("[providers.earthdaily]", &format!("[providers.{name}]\nkind = \"earthdaily\""));
+        config += &copied_provider(&sandbox, name);
     }
-    sandbox.write_config(&(with_key(&sandbox, "a") + &config + &others));
-    let path = sandbox.home().join("bus");
-    let bus = UnixListener::bind(&path).expect("a socket");
-    bus.set_nonblocking(true).expect("nonblocking");
-    let sandbox = sandbox.with_env("DBUS_SESSION_BUS_ADDRESS", &format!("unix:path={}", path.display()));
+    sandbox.write_config(&config);
+    configure_key(&sandbox);
+    let (sandbox, bus) = with_silent_bus(sandbox);
     let run = sandbox.broker(&["status", "one", "two", "three", "--json"]);
     assert!((run.err.clone() + &run.out).contains("within 5 s"), "{run:?}");
     assert!(bus.accept().is_ok() && bus.accept().is_err(), "one connection");

@@ -1,20 +1,56 @@
 //! Services and sandboxes that many tests share.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use broker_e2e::Sandbox;
-use broker_testkit::{EarthScope, EarthScopeOptions, Rotation};
+use broker_e2e::{Sandbox, Started, finish};
+use broker_testkit::{
+    CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
+    Rotation, Server,
+};
 use chrono::TimeDelta;
+
+/// Starts an EarthScope fake server, and a sandbox configured for the server. `config` adds lines to the configuration.
+pub(crate) fn earthscope(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
+    let service = EarthScope::start(options);
+    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}", service.url());
+    (service, Sandbox::new().with_config(&config))
+}
+
+/// Returns options with which a device login polls the EarthScope fake server once a second.
+pub(crate) fn fast_polling() -> EarthScopeOptions {
+    EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() }
+}
+
+/// Starts an EarthDaily fake server, and a sandbox with its secret. `config` adds lines to the configuration.
+pub(crate) fn earthdaily(config: &str) -> (EarthDaily, Sandbox) {
+    let service = EarthDaily::start(EarthDailyOptions::default());
+    let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n{config}", service.auth_url());
+    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", EarthDaily::SECRET);
+    (service, sandbox)
+}
+
+/// Starts a Carbon Mapper fake server, and a sandbox configured for the server. `config` adds lines to the configuration.
+pub(crate) fn carbonmapper(config: &str) -> (CarbonMapper, Sandbox) {
+    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let config = format!("[providers.carbonmapper]\nbase_url = \"{}\"\n{config}", service.base_url());
+    (service, Sandbox::new().with_config(&config))
+}
 
 /// Starts an EarthScope fake server and logs in with a refresh token. `config` adds lines to the configuration.
 pub(crate) fn logged_in(options: EarthScopeOptions, config: &str) -> (EarthScope, Sandbox) {
-    let service = EarthScope::start(options);
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n{config}", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    let (service, sandbox) = earthscope(options, config);
+    log_in(&service, &sandbox);
     service.forget_seen();
     (service, sandbox)
+}
+
+/// Logs in at EarthScope with a new refresh token.
+pub(crate) fn log_in(service: &EarthScope, sandbox: &Sandbox) {
+    let login = ["login", "earthscope", "--refresh-token-stdin"];
+    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
 }
 
 /// Logs in and makes the access token expire. The service accepts a replaced refresh token `grace` more times.
@@ -30,6 +66,51 @@ pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (E
     (service, sandbox)
 }
 
+/// Starts `broker`, and waits until the fake server has received a request to this route.
+#[track_caller]
+pub(crate) fn start_request(sandbox: &Sandbox, words: &[&str], server: &Server, route: &str) -> Started {
+    let before = server.count(route);
+    let child = sandbox.start(words);
+    assert!(server.wait_for(route, before + 1, Duration::from_secs(30)), "no request to the route {route}");
+    child
+}
+
+/// Runs the same command in several processes at once. Returns the printed tokens.
+#[track_caller]
+pub(crate) fn concurrent_tokens(sandbox: &Sandbox, words: &[&str], processes: usize) -> Vec<String> {
+    let all: Vec<_> = (0..processes).map(|_| sandbox.start(words)).collect();
+    all.into_iter().map(|child| finish(child).token()).collect()
+}
+
+/// Waits until the condition is true. Fails after 30 seconds.
+#[track_caller]
+pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(30), "in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Replaces the state folder by a file, which makes saves fail.
+pub(crate) fn block_state(sandbox: &Sandbox) {
+    std::fs::rename(sandbox.state(), sandbox.state().with_extension("away")).expect("moved");
+    std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
+}
+
+/// Undoes [`block_state`].
+pub(crate) fn unblock_state(sandbox: &Sandbox) {
+    std::fs::remove_file(sandbox.state()).expect("the file is removed");
+    std::fs::rename(sandbox.state().with_extension("away"), sandbox.state()).expect("the folder is back");
+}
+
+/// Creates a folder for fallback files, and sets `XDG_RUNTIME_DIR` to the folder.
+pub(crate) fn with_runtime_dir(sandbox: Sandbox) -> (Sandbox, PathBuf) {
+    let runtime = sandbox.home().join("run");
+    std::fs::create_dir(&runtime).expect("a folder");
+    (sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string()), runtime)
+}
+
 /// Returns a command that runs any program with the sandbox's environment.
 pub(crate) fn program(sandbox: &Sandbox, name: &str, words: &[&str]) -> Command {
     let as_if = sandbox.command(&[]);
@@ -37,4 +118,30 @@ pub(crate) fn program(sandbox: &Sandbox, name: &str, words: &[&str]) -> Command 
     let mut command = Command::new(name);
     command.args(words).env_clear().envs(env).current_dir(sandbox.home()).stdin(Stdio::null());
     command
+}
+
+/// Writes an executable script.
+pub(crate) fn write_script(sandbox: &Sandbox, path: &Path, script: &str) {
+    sandbox.write(path, script);
+    set_mode(path, 0o755);
+}
+
+/// Puts a folder first in `PATH`.
+pub(crate) fn with_path(sandbox: Sandbox, folder: &Path) -> Sandbox {
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    sandbox.with_env("PATH", &path)
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// Returns the permission bits of a file or folder.
+pub(crate) fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("a file or folder").permissions().mode() & 0o7777
+}
+
+/// Returns the root folder of this repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a repository")
 }

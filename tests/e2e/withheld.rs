@@ -1,6 +1,5 @@
 //! Tests that child processes do not inherit environment variables with secrets.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{Env, Secret, Setup};
 use broker_e2e::Sandbox;
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthScope, EarthScopeOptions, Fault};
+use broker_testkit::{CarbonMapper, CarbonMapperOptions, Fault};
 
-use crate::stage::program;
+use crate::stage::{earthscope, fast_polling, program, until, write_script};
 
 /// Configuration variables with a secret: literal, nested, mistyped, and of an unknown provider type.
 const SECRETS: [(&str, &str); 5] = [
@@ -30,8 +29,7 @@ const SETTINGS: [(&str, &str); 3] = [
 fn env_dumper(sandbox: &Sandbox, name: &str, then: &str) -> (PathBuf, PathBuf) {
     let (program, seen) = (sandbox.home().join(name), sandbox.home().join(format!("{name}.env")));
     let script = format!("#!/bin/sh\nenv > '{0}.part'\nmv '{0}.part' '{0}'\n{then}\n", seen.display());
-    sandbox.write(&program, &script);
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    write_script(sandbox, &program, &script);
     (program, seen)
 }
 
@@ -118,14 +116,13 @@ fn plugin_does_not_inherit_the_brokers_secret_variables() {
 
 #[test]
 fn browser_does_not_inherit_the_brokers_secret_variables() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    let sandbox = Sandbox::new();
+    let (service, sandbox) = earthscope(fast_polling(), "");
     let (program, seen) = env_dumper(&sandbox, "browser", "");
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
+    let config = sandbox.config();
     let sandbox = with(sandbox, &config).with_env("DISPLAY", ":99");
     let sandbox = sandbox.with_env("BROWSER", program.to_str().expect("text"));
     let login = sandbox.start(&["login", "earthscope"]);
-    crate::harden::until(|| seen.exists(), "a browser is opened");
+    until(|| seen.exists(), "a browser is opened");
     service.approve_all();
     let _ = broker_e2e::finish(login).ends(0);
     has_no_secret(&seen, true);
@@ -134,10 +131,8 @@ fn browser_does_not_inherit_the_brokers_secret_variables() {
 /// An upgrade during a login may replace the running program's file.
 #[test]
 fn login_opens_browser_after_broker_file_was_removed() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    let sandbox = Sandbox::new();
+    let (service, sandbox) = earthscope(fast_polling(), "");
     let (browser, seen) = env_dumper(&sandbox, "browser", "");
-    let sandbox = sandbox.with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()));
     let sandbox = sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", browser.to_str().expect("text"));
     let copy = sandbox.home().join("broker");
     std::fs::copy(broker_e2e::broker_binary(), &copy).expect("a copy");
@@ -146,7 +141,7 @@ fn login_opens_browser_after_broker_file_was_removed() {
     let login = broker_e2e::spawn(program(&sandbox, copy.to_str().expect("text"), &words), &words);
     assert!(service.wait_for("device", 1, Duration::from_secs(30)), "the login has begun");
     std::fs::remove_file(copy).expect("it is there");
-    crate::harden::until(|| seen.exists(), "a browser is opened");
+    until(|| seen.exists(), "a browser is opened");
     service.approve_all();
     let _ = broker_e2e::finish(login).ends(0);
 }

@@ -25,9 +25,8 @@ fn index() -> Place {
 
 #[test]
 fn cargo_gets_a_token_for_a_private_registry_index() {
-    let provider = "credential-provider = \"broker\"";
     for provider in [
-        provider,
+        "credential-provider = \"broker\"",
         "credential-provider = [\"broker\", \"helper\", \"cargo\"]",
         "credential-provider = \"cargo-credential-broker\"",
     ] {

@@ -76,22 +76,11 @@ server.serve_forever()
 fn kubectl_sends_token_only_to_a_configured_host() {
     ["kubectl", "python3", "openssl"].into_iter().for_each(need);
     let folder = tempfile::tempdir().expect("a folder");
-    let certificate = [
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        "key.pem",
-        "-out",
-        "cert.pem",
-    ];
-    let made = Command::new("openssl").args(certificate).current_dir(&folder).output().expect("openssl runs");
+    let certificate = "req -x509 -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 \
+                       -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem";
+    let mut openssl = Command::new("openssl");
+    let made = openssl.args(certificate.split(' ')).current_dir(&folder).output();
+    let made = made.expect("openssl runs");
     assert!(made.status.success());
     let mut python = Command::new("python3");
     python.args(["-c", SERVER]).current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -13,23 +13,8 @@ use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, Stop, TOKEN, name};
 const MOST_CALLS: usize = 10;
 
 /// System calls with an effect outside the process. To save time, most rotation cases stop only at these calls.
-const EXTERNAL: [&str; 15] = [
-    "close",
-    "connect",
-    "fdatasync",
-    "flock",
-    "fsync",
-    "ftruncate",
-    "openat",
-    "pwrite64",
-    "read",
-    "recvfrom",
-    "renameat",
-    "sendto",
-    "unlink",
-    "write",
-    "writev",
-];
+const EXTERNAL: &str = "close connect fdatasync flock fsync ftruncate openat pwrite64 read recvfrom renameat sendto \
+                        unlink write writev";
 
 /// The system calls of an exchange, from the call that takes the lock.
 struct Path {
@@ -49,7 +34,10 @@ fn path(scene: &Scene) -> Path {
     let unsaved = at(response, " rename").map(|rename| rename - response);
     let every = scene.case.rotation == Rotation::RotateDetectReuse;
     let calls = all.drain(lock..).map(|(call, _)| call);
-    Path { calls: calls.filter(|call| every || EXTERNAL.contains(&call.name.as_str())).collect(), unsaved }
+    Path {
+        calls: calls.filter(|call| every || EXTERNAL.split(' ').any(|name| name == call.name)).collect(),
+        unsaved,
+    }
 }
 
 /// Stops a run at a system call. Returns `false` if the run finished without this call.
@@ -73,11 +61,9 @@ fn kill_at_each_call(case: Case) {
     assert!(missed * 20 < path.calls.len(), "{missed} of {} calls were not reached", path.calls.len());
     // Later runs may have more system calls than the listed run, because a response may arrive in two parts.
     for (name, mut nth) in last {
-        loop {
+        nth += 1;
+        while stop_at(&mut scene, Signal::KILL, &Call { name: name.clone(), nth }) {
             nth += 1;
-            if !stop_at(&mut scene, Signal::KILL, &Call { name: name.clone(), nth }) {
-                break;
-            }
         }
     }
     scene.print("KILL, each call");

@@ -1,6 +1,6 @@
 //! Stops `broker` at random times in many runs.
 
-use std::process::{Child, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use broker_testkit::Fault;
@@ -18,30 +18,21 @@ const FORCED: [&str; 3] = ["token", "earthscope", "--force"];
 
 /// Returns the median time of runs that are not stopped.
 fn median_time(scene: &Scene) -> Duration {
-    let mut times: Vec<_> = (0..5)
-        .map(|_| {
-            let since = Instant::now();
-            let _ = scene.sandbox.broker(&FORCED).ends(0);
-            since.elapsed()
-        })
-        .collect();
+    let mut times = [(); 5].map(|()| {
+        let since = Instant::now();
+        let _ = scene.sandbox.broker(&FORCED).ends(0);
+        since.elapsed()
+    });
     times.sort();
     times[times.len() / 2]
 }
 
-fn started(scene: &Scene) -> Child {
+/// Starts `broker`, and sends the signal after a time that does not depend on any event in the broker.
+fn stop_after(scene: &Scene, wait: Duration, signal: Signal) -> Output {
     let mut command = scene.sandbox.command(&FORCED);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs")
-}
-
-fn stop_after(mut child: Child, wait: Duration, signal: Signal) -> Output {
-    // Sleeps for a random time, because the signal must not depend on an event in the broker.
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
     std::thread::sleep(wait);
-    if signal == Signal::KILL {
-        child.kill().expect("killed");
-    } else {
-        kill_process(Pid::from_child(&child), signal).expect("signalled");
-    }
+    kill_process(Pid::from_child(&child), signal).expect("signalled");
     child.wait_with_output().expect("the broker ends")
 }
 
@@ -61,7 +52,7 @@ fn stop_at_random(case: Case) {
         if rng.bool() {
             scene.service.fault("token", Fault::Delay(delay));
         }
-        let ended = stop_after(started(&scene), wait, signal);
+        let ended = stop_after(&scene, wait, signal);
         scene.service.clear_faults();
         let stop = Stop { signal, at: format!("after {wait:?} of {longest:?} (stop {nth}, seed {seed})") };
         scene.check_after(&before, &stop, &ended);

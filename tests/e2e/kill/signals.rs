@@ -6,7 +6,8 @@ use broker_e2e::finish;
 use broker_testkit::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{A_MOMENT, REUSE, Scene, TOKEN, token};
+use super::{REUSE, Scene, TOKEN, token};
+use crate::stage::start_request;
 
 #[test]
 fn repeated_signals_during_a_renewal_lose_no_login() {
@@ -14,8 +15,7 @@ fn repeated_signals_during_a_renewal_lose_no_login() {
     for signals in [[Signal::INT, Signal::INT, Signal::TERM], [Signal::TERM, Signal::INT, Signal::HUP]] {
         let before = scene.expire();
         scene.service.fault("token", Fault::Delay(Duration::from_millis(300)));
-        let mut child = scene.sandbox.start(&TOKEN);
-        assert!(scene.service.wait_for("token", 1, A_MOMENT));
+        let mut child = start_request(&scene.sandbox, &TOKEN, &scene.service, "token");
         for signal in signals.iter().cycle() {
             kill_process(Pid::from_child(&child), *signal).expect("signalled");
             std::thread::yield_now();
