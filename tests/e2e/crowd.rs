@@ -9,6 +9,8 @@ use broker_e2e::{Run, Sandbox, Started, finish, started};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::{TimeDelta, Utc};
 
+use crate::stage::logged_in;
+
 const PROCESSES: usize = 64;
 const TOKEN: &[&str] = &["token", "earthscope"];
 
@@ -36,12 +38,7 @@ impl Crowd {
             Utc::now()
         });
         let rotation = Rotation::RotateDetectReuse;
-        let service =
-            EarthScope::start(EarthScopeOptions { rotation, interval: Some(1), now, ..Default::default() });
-        let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-        let sandbox = Sandbox::new().with_config(&config);
-        service.approve_all();
-        let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
+        let (service, sandbox) = logged_in(EarthScopeOptions { rotation, now, ..Default::default() }, "");
         Self { service, sandbox, door }
     }
 
@@ -60,7 +57,7 @@ impl Crowd {
         self.asked()
     }
 
-    /// Runs this many `broker` processes at once. The first runs the first command, the next the next, in rotation.
+    /// Runs this many `broker` processes at once. The processes take the commands in turn.
     fn run(&self, processes: usize, commands: &[&[&str]]) -> Vec<Run> {
         let in_turn = commands.iter().cycle().take(processes);
         let all: Vec<_> = in_turn.map(|words| self.sandbox.start(words)).collect();
@@ -112,7 +109,7 @@ pub(crate) fn same(runs: Vec<Run>) -> String {
     tokens.remove(0)
 }
 
-/// Reads stderr until `words` has appeared this many times.
+/// Reads stderr until the text `words` has appeared `times` times.
 pub(crate) fn read_until(stderr: &mut PipeReader, words: &str, times: usize) {
     let (mut text, mut piece) = (String::new(), [0; 4096]);
     while text.matches(words).count() < times {
@@ -122,7 +119,7 @@ pub(crate) fn read_until(stderr: &mut PipeReader, words: &str, times: usize) {
     }
 }
 
-/// The number of rounds to run: all with `BROKER_E2E_FULL` (set in CI), else a few.
+/// Returns the number of rounds to run: all if `BROKER_E2E_FULL` is set (as in CI), else a few.
 fn rounds(all: usize) -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { all } else { all.div_ceil(8).max(5) }
 }
@@ -174,11 +171,8 @@ fn failed_renewal_does_not_prevent_the_next_renewal() {
         }
         // Processes that read the record after the failure share one more request.
         let again = usize::from(!succeeded.is_empty());
-        assert_eq!(
-            crowd.since(before),
-            Asked { requests: 1 + again, refreshes: again, reuses: 0 },
-            "{fault:?}"
-        );
+        let expected = Asked { requests: 1 + again, refreshes: again, reuses: 0 };
+        assert_eq!(crowd.since(before), expected, "{fault:?}");
         if again > 0 {
             let _ = same(succeeded);
         }

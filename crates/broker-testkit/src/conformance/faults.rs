@@ -108,12 +108,9 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     next.unwrap_or_else(|error| panic!("{name}: no token after a new login: {error}"));
 }
 
-/// Returns whether the service accepts each grant only once: the subject's answer, or whether a renewal replaces the
-/// stored grant. The renewed token has expired.
+/// Returns whether the service accepts each grant only once, that is, whether a renewal replaces the stored grant. The
+/// renewed token has expired.
 async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
-    if let Some(configured) = subject.lost_answer_costs_login() {
-        return configured;
-    }
     let grant = || subject.world().record().expect("a record")["grant"]["secret"].clone();
     let before = grant();
     let renewed = token(broker).await.expect("renewed");

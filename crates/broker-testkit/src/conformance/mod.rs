@@ -78,11 +78,6 @@ pub trait Subject: Send + Sync {
     fn scopes(&self) -> Option<&'static [&'static str]> {
         None
     }
-
-    /// Returns whether a lost response can end the login, because each grant works once. `None` if unknown.
-    fn lost_answer_costs_login(&self) -> Option<bool> {
-        None
-    }
 }
 
 /// Runs all conformance tests. Each test calls `subject` for a new provider and fake server.
