@@ -76,8 +76,8 @@ impl Watched {
         strace.arg(&self.trace).arg(broker_binary()).args(words).arg("-vvv");
         strace.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = strace.spawn().expect("strace runs");
-        child.stdin.take().expect("its stdin").write_all(input.as_bytes()).expect("written");
-        let output = child.wait_with_output().expect("it ends");
+        child.stdin.take().expect("the stdin of strace").write_all(input.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("strace exits");
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{words:?}: {err}");
         assert_no_secret("stderr", &err);
@@ -167,7 +167,7 @@ fn check(watched: &Watched) {
     for [path, words, env] in &started {
         programs.extend(path.iter().filter_map(|path| path.rsplit('/').next()));
         assert_no_secret("the arguments of a program", &words.join(" "));
-        assert!(env.iter().any(|value| value.starts_with("HOME=")), "the environment is traced: {env:?}");
+        assert!(env.iter().any(|value| value.starts_with("HOME=")), "the trace has no environment: {env:?}");
         for value in env {
             if watched.env.contains(value) {
                 from_the_test += usize::from(secret_in(value).is_some());
@@ -179,7 +179,7 @@ fn check(watched: &Watched) {
     for program in ["broker", "cat", "browser"] {
         assert!(programs.contains(&program), "{program} was not started: {programs:?}");
     }
-    assert!(from_the_test >= started.len(), "the variables of the test are found: {from_the_test}");
+    assert!(from_the_test >= started.len(), "too few secrets from the test's variables: {from_the_test}");
 }
 
 #[test]

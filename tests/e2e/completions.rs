@@ -72,7 +72,8 @@ fn completion_works_with_an_invalid_configuration() {
     assert_eq!(bash(&sandbox, "broker tok"), ["token"]);
     for words in [&[][..], &["--"], &["--", "broker", "token", ""]] {
         for shell in ["bash", "fish", "none"] {
-            let output = sandbox.command(words).env("_BROKER_COMPLETE", shell).output().expect("it runs");
+            let output =
+                sandbox.command(words).env("_BROKER_COMPLETE", shell).output().expect("the broker runs");
             assert!(output.status.success() && output.stderr.is_empty(), "{shell} {words:?}: {output:?}");
         }
     }

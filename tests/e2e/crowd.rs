@@ -93,7 +93,7 @@ pub(crate) fn start_with_one_stderr(
 ) -> (PipeReader, Vec<Started>) {
     let (reader, stderr) = std::io::pipe().expect("a pipe");
     let start = |_| {
-        let stderr = stderr.try_clone().expect("its other end");
+        let stderr = stderr.try_clone().expect("a copy of the pipe");
         let mut command = sandbox.command(words);
         started(command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the broker runs"), words)
     };
@@ -105,7 +105,7 @@ pub(crate) fn start_with_one_stderr(
 pub(crate) fn same(runs: Vec<Run>) -> String {
     let mut tokens: Vec<_> = runs.into_iter().map(Run::token).collect();
     tokens.dedup();
-    assert_eq!(tokens.len(), 1, "all have the same token");
+    assert_eq!(tokens.len(), 1, "the processes printed different tokens");
     tokens.remove(0)
 }
 
@@ -151,7 +151,7 @@ fn processes_that_wait_for_the_lock_share_token_or_failure() {
     crowd.service.fault("token", Fault::Status(503));
     let (runs, asked) = crowd.all_wait_for_one();
     for run in runs {
-        assert_eq!((run.code, run.out.as_str()), (4, ""), "all get the failure");
+        assert_eq!((run.code, run.out.as_str()), (4, ""), "a waiting process did not fail");
     }
     assert_eq!(asked, Asked { requests: 1, refreshes: 0, reuses: 0 });
     crowd.renews_once();
@@ -165,7 +165,7 @@ fn failed_renewal_does_not_prevent_the_next_renewal() {
         let before = crowd.expire();
         let (succeeded, failed): (Vec<_>, Vec<_>) =
             crowd.run(PROCESSES, &[TOKEN]).into_iter().partition(|run| run.code == 0);
-        assert!(!failed.is_empty(), "{fault:?}: at least one");
+        assert!(!failed.is_empty(), "{fault:?}: no process failed");
         for run in failed {
             let _ = run.ends(4);
         }

@@ -32,7 +32,11 @@ fn key(sandbox: &Sandbox, words: &[&str]) -> String {
 fn aws_keys_are_stored_until_their_last_minute() {
     let (service, sandbox) = seismic();
     let first = key(&sandbox, &AWS);
-    assert_eq!((service.count("token"), service.count("aws")), (1, 1), "the access token first");
+    assert_eq!(
+        (service.count("token"), service.count("aws")),
+        (1, 1),
+        "not one request each for access token and AWS keys"
+    );
     assert_eq!(key(&sandbox, &AWS), first);
     assert_eq!(key(&sandbox, &["helper", "aws", "earthscope", "--role", "s3-miniseed-v2"]), first);
     // AWS keys for other request parameters are requested and stored separately.
@@ -108,6 +112,6 @@ fn asset_cookie_is_stored_and_printed_for_gdal() {
     let fields: Vec<_> = text.lines().last().expect("a line").split('\t').collect();
     assert!(text.starts_with("# Netscape HTTP Cookie File\n") && fields.len() == 7, "{text}");
     assert_eq!((fields[2], fields[5]), ("/platform/v1/asset", "PLATFORM_ASSET"));
-    assert_eq!(sandbox.broker(&COOKIES).ends(0).out, text, "it is stored");
+    assert_eq!(sandbox.broker(&COOKIES).ends(0).out, text, "the cookie was not stored");
     assert_eq!((service.count("token"), service.count("cookie")), (1, 1));
 }

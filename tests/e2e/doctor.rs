@@ -26,9 +26,12 @@ fn findings(run: &Run) -> Findings {
     assert_eq!(run.code, i32::from(!found.is_empty()), "{}", run.out);
     let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
     for finding in found {
-        assert!(!text(finding, "fix").is_empty(), "it has a fix: {finding}");
+        assert!(!text(finding, "fix").is_empty(), "no fix: {finding}");
         let failed = report["checks"].as_array().expect("checks").iter().filter(|check| check["ok"] == false);
-        assert!(failed.into_iter().any(|check| check["id"] == finding["id"]), "a check failed: {finding}");
+        assert!(
+            failed.into_iter().any(|check| check["id"] == finding["id"]),
+            "no failed check has this id: {finding}"
+        );
     }
     let entry = |finding| {
         let key = format!("{} {}", text(finding, "id"), text(finding, "provider"));
@@ -96,7 +99,7 @@ fn doctor_distinguishes_sign_in_pages_from_outages() {
         sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"{domain}\"\n"));
         ids(&sandbox, &["earthscope"])
     };
-    assert_eq!(ask(url), [""; 0], "405 is an answer");
+    assert_eq!(ask(url), [""; 0], "status 405 is a response of the service");
     let faults = [
         (Fault::Redirect("http://portal.invalid/".to_owned()), "network.portal earthscope"),
         (Fault::Html(200), "network.portal earthscope"),
@@ -109,7 +112,7 @@ fn doctor_distinguishes_sign_in_pages_from_outages() {
         assert_eq!(ask(url), [id], "{fault:?}");
     }
     service.fault("token", Fault::Status(500));
-    assert_eq!(ask(url), [""; 0], "the service answers");
+    assert_eq!(ask(url), [""; 0], "status 500 is a response of the service");
     assert_eq!(ask("https://no-such-host.invalid"), ["network.name earthscope"]);
     assert_eq!(ask("http://127.0.0.1:1"), ["network.refused earthscope"]);
     assert_eq!(ask(&url.replace("http:", "https:")), ["network.tls earthscope"]);
@@ -186,7 +189,7 @@ fn doctor_reports_an_expired_login_but_no_expired_token() {
     service.forget_seen();
     let (_, fix) = only(doctor(&sandbox, &["earthscope"]), "login.required earthscope");
     assert_eq!(fix, "run: broker login earthscope");
-    assert_eq!(service.count("token"), 1, "doctor renews nothing");
+    assert_eq!(service.count("token"), 1, "doctor requested a token");
 }
 
 #[test]
@@ -246,7 +249,11 @@ fn doctor_reports_conflicts_with_the_services_own_tools() {
     for broken in ["{\"refresh_", ""] {
         put("default", broken, 0o600);
         let logins = ["login.required earthscope", "login.required lab"];
-        assert_eq!(ask(&sandbox), [&logins[..], &[shared]].concat(), "one finding each: {broken}");
+        assert_eq!(
+            ask(&sandbox),
+            [&logins[..], &[shared]].concat(),
+            "not one finding for each provider: {broken}"
+        );
     }
     std::fs::remove_file(tokens("default")).expect("gone");
     symlink("/etc/passwd", tokens("default")).expect("a link");

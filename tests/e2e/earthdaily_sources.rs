@@ -172,7 +172,11 @@ fn env_file_flag_wins_over_the_configuration() {
     let other = sandbox.broker(&with_file).token();
     assert!(configured.access_is_live(&first) && named.access_is_live(&other));
     assert_eq!((sandbox.broker(&TOKEN).token(), sandbox.broker(&with_file).token()), (first, other));
-    assert_eq!((configured.exchanges(), named.exchanges()), (1, 1), "both tokens are stored");
+    assert_eq!(
+        (configured.exchanges(), named.exchanges()),
+        (1, 1),
+        "the tokens of the two secrets were not stored separately"
+    );
     let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\n"));
     let with_bare = ["token", "earthdaily", "--env-file", &bare];
     let _ = sandbox.broker(&with_bare).ends(4).says("https://api.earthdaily.com/");
@@ -221,7 +225,7 @@ fn secret_file_that_is_a_pipe_is_refused_at_once() {
     };
     let path = pipe(".earthdaily/credentials");
     let _ = sandbox.broker(&TOKEN).ends(5).says(&path).fails_with("config_invalid");
-    std::fs::remove_file(&path).expect("it is there");
+    std::fs::remove_file(&path).expect("the pipe is removed");
     let path = pipe("secret");
     for words in [&["token", "earthdaily", "--env-file", &path][..], &["import", &path]] {
         let _ = sandbox.broker(words).ends(5).says(&path);

@@ -51,14 +51,14 @@ fn device_login_stores_the_token() {
     let end: Vec<_> = lines.collect();
     assert_no_secret("stderr", &end.join("\n"));
     let run = finish(login).ends(0);
-    assert_eq!(run.out, "", "stdout is for answers");
+    assert_eq!(run.out, "", "stdout is only for tokens");
     assert!(end.last().is_some_and(|line| line.starts_with("earthscope: logged in as ")), "{end:?}");
 
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&token));
     let requests = service.seen().len();
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
-    assert_eq!(service.seen().len(), requests, "stored: no request");
+    assert_eq!(service.seen().len(), requests, "a request despite a stored token");
 }
 
 #[test]
@@ -130,11 +130,11 @@ fn token_command_with_client_secret_needs_no_login() {
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&token));
     let seen = service.seen().pop().expect("a request");
-    assert_eq!(seen.header("authorization"), None, "no Basic");
+    assert_eq!(seen.header("authorization"), None, "credentials in the HTTP header");
     let form = seen.form();
     assert_eq!(form["grant_type"], "client_credentials");
     assert_eq!(form["audience"], "https://api.earthscope.org");
-    assert_eq!(form.len(), 4, "no scope");
+    assert_eq!(form.len(), 4, "a field other than client id, secret, grant type and audience");
     let wrong = sandbox.with_env("THE_SECRET", "another KANARIE");
     let _ = wrong.broker(&["token", "earthscope"]).ends(6);
 }
@@ -236,7 +236,7 @@ fn signal_during_renewal_waits_until_token_is_saved() {
         let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
         broker_e2e::signal(&child, signal);
         let run = finish(child);
-        assert!(run.code > 128, "{signal}: the signal ends it: {run:?}");
+        assert!(run.code > 128, "{signal}: the signal does not end the broker: {run:?}");
         let _ = sandbox.broker(&["token", "earthscope"]).token();
         assert_eq!((service.refreshes(), service.reuse_events()), (1, 0), "{signal}");
     }

@@ -19,8 +19,8 @@ fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
 
 fn first_line(child: &mut Started) -> String {
     let (mut line, mut byte) = (Vec::new(), [0]);
-    let stdout = child.stdout.as_mut().expect("its stdout");
-    while stdout.read(&mut byte).expect("its stdout") == 1 && byte != *b"\n" {
+    let stdout = child.stdout.as_mut().expect("the stdout of the broker");
+    while stdout.read(&mut byte).expect("the stdout of the broker") == 1 && byte != *b"\n" {
         line.push(byte[0]);
     }
     String::from_utf8(line).expect("UTF-8")
@@ -65,7 +65,7 @@ fn exec_command_inherits_process_id_signals_and_open_files() {
         assert_eq!(inherited(sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", INHERITED])), without);
     }
     let mut child = sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", "kill -TERM $$"]);
-    assert_eq!(child.wait().expect("it ends").signal(), Some(15));
+    assert_eq!(child.wait().expect("the command exits").signal(), Some(15));
 }
 
 #[test]

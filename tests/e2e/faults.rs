@@ -56,7 +56,7 @@ fn stored_token_is_used_without_network_until_expiry() {
     let (service, sandbox) = seismic();
     let stored = sandbox.broker(&["token", "earthscope"]).token();
     drop(service);
-    // The token is valid for a day. In the last hour, it is due for renewal but still valid.
+    // The token is valid for a day. In the last hour, the token is due for renewal but still valid.
     sandbox.age("earthscope", TimeDelta::minutes(23 * 60 + 30));
     let run = sandbox.broker(&["token", "earthscope"]).says("earthscope");
     assert_eq!(run.token(), stored);
@@ -97,7 +97,7 @@ fn new_token_that_has_already_expired_is_an_error() {
     let service = EarthDaily::start(options);
     let config = format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url());
     let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", EarthDaily::SECRET);
-    // The service's clock is a day behind. The broker reads its `Date` header to correct the expiry.
+    // The service's clock is a day behind. The broker corrects the expiry by the `Date` header of the response.
     service.set_date_skew(-86_400);
     let json = sandbox.broker(&["token", "earthdaily", "--format", "json"]).json();
     assert!((3500..=3605).contains(&json["expires_in"].as_i64().expect("seconds")), "{json}");
@@ -116,7 +116,7 @@ fn login_quarantines_an_unreadable_record() {
         let path = sandbox.record_path("earthscope");
         std::fs::write(&path, content).expect("a record");
         let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
-        assert_eq!(std::fs::read_to_string(&path).expect("still there"), content, "unchanged");
+        assert_eq!(std::fs::read_to_string(&path).expect("a record"), content);
         let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
         assert_eq!(status["providers"][0]["state"], "login_required", "{content:?}");
         let login = ["login", "earthscope", "--refresh-token-stdin"];
@@ -155,10 +155,10 @@ fn record_that_is_a_symbolic_link_is_not_followed() {
     let elsewhere = sandbox.home().join("elsewhere.json");
     std::fs::rename(&path, &elsewhere).expect("moved");
     symlink(&elsewhere, &path).expect("a link");
-    let before = std::fs::read(&elsewhere).expect("there");
+    let before = std::fs::read(&elsewhere).expect("a file");
     let requests = service.seen().len();
     let _ = sandbox.broker(&["token", "earthscope"]).ends(1).fails_with("store_unreadable");
-    assert_eq!(std::fs::read(&elsewhere).expect("there"), before);
+    assert_eq!(std::fs::read(&elsewhere).expect("a file"), before);
     assert_eq!(service.seen().len(), requests);
 }
 

@@ -17,7 +17,7 @@ use crate::stage::earthdaily;
 /// A token with characters that shells, JSON and other formats must quote.
 const HARD: &str = r#"KANARIE it's "two" \ \\n 'x'' $HOME ${HOME} $(id) `id` %41 {x} #é ’q‘ ;&|<>(*?)~!"#;
 
-/// A service that issues a fixed token and also accepts it in requests, with a configured sandbox.
+/// A service that issues and accepts one fixed token, with a configured sandbox.
 struct Stage {
     service: EarthDaily,
     sandbox: Sandbox,
@@ -96,7 +96,7 @@ fn printed(command: &mut Command, input: &str) -> String {
     drop(writer);
     // The user's proxy must not get requests for loopback.
     let command = command.stdin(stdin).env("LC_ALL", "C.UTF-8").env("no_proxy", "*");
-    let output = command.output().expect("it runs");
+    let output = command.output().expect("the program runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     assert!(output.status.success(), "{command:?}: {}", text(output.stderr));
     text(output.stdout)

@@ -42,7 +42,7 @@ fn doctor_reports_a_state_folder_that_cannot_store_records() {
     assert!(message.contains("0777"), "{message}");
     assert_eq!(fix, "run: chmod 700 open");
     set_mode(&open, 0o1777);
-    assert!(ask("open")["state.permissions"].0.contains("1777"), "sticky");
+    assert!(ask("open")["state.permissions"].0.contains("1777"), "a folder with the sticky bit");
     set_mode(&open, 0o700);
     let _ = only(ask("/proc/none"), "state.folder");
     assert!(ask("open/a/b").is_empty() && files(&open).is_empty(), "created folders are removed");
@@ -75,5 +75,5 @@ fn doctor_reports_a_missing_network_only_once() {
     let report: Value = serde_json::from_str(&run.out).expect("JSON");
     let checks = report["checks"].as_array().expect("checks").iter();
     let failed = checks.filter(|check| check["ok"] == false && check["provider"].is_string());
-    assert_eq!(failed.count(), 3, "a check for each");
+    assert_eq!(failed.count(), 3, "not one failed check for each provider");
 }

@@ -64,7 +64,7 @@ fn token_file_is_in_temp_folder_without_xdg_runtime_dir() {
     let sandbox = sandbox.with_env("TMPDIR", temporary.to_str().expect("a path"));
     for session in ["", "relative", "/nowhere"] {
         let words = ["exec", "--file", "earthdaily", "--", "printenv", "EDS_TOKEN_FILE"];
-        let run = sandbox.command(&words).env("XDG_RUNTIME_DIR", session).output().expect("it runs");
+        let run = sandbox.command(&words).env("XDG_RUNTIME_DIR", session).output().expect("the broker runs");
         let path = String::from_utf8(run.stdout).expect("UTF-8");
         assert!(PathBuf::from(path).starts_with(&temporary));
     }
@@ -106,10 +106,10 @@ fn exec_with_file_forwards_signals_and_exit_status() {
     for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
         let mut child = start(&sandbox, "echo ready; exec sleep 600");
         signal(&child, name);
-        assert_eq!(child.wait().expect("it ends").signal(), Some(number));
+        assert_eq!(child.wait().expect("the command exits").signal(), Some(number));
     }
     let mut child = start(&sandbox, "echo ready; kill -KILL $$");
-    assert_eq!(child.wait().expect("it ends").signal(), Some(9));
+    assert_eq!(child.wait().expect("the command exits").signal(), Some(9));
     assert!(folders(&sandbox).is_empty());
 }
 

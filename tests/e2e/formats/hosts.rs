@@ -102,7 +102,7 @@ fn python_curl_and_wget_read_the_netrc_format() {
     let basic = format!("Basic {}", STANDARD.encode(format!("oauth2:{TOKEN}")));
     let _ = printed(Command::new("curl").args(["-sS", "--netrc-file", path, &stage.url()]), "");
     assert_eq!(stage.authorization(), basic);
-    std::fs::rename(&file, stage.sandbox.home().join(".netrc")).expect("its usual place");
+    std::fs::rename(&file, stage.sandbox.home().join(".netrc")).expect("moved to ~/.netrc");
     stage.service.forget_seen();
     let mut wget = Command::new("wget");
     let words = ["-q", "-O", "-", "--no-proxy", "--auth-no-challenge"];

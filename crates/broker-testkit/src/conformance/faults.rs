@@ -108,8 +108,8 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     next.unwrap_or_else(|error| panic!("{name}: no token after a new login: {error}"));
 }
 
-/// Returns whether the service accepts each grant only once, that is, whether a renewal replaces the stored grant. The
-/// renewed token has expired.
+/// Returns whether the service accepts each grant only once, that is, whether a renewal replaces the stored grant.
+/// Moves the clock until the renewed token has expired.
 async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
     let grant = || subject.world().record().expect("a record")["grant"]["secret"].clone();
     let before = grant();

@@ -81,7 +81,7 @@ impl Fault {
             Self::Empty(status) => Reply::empty(*status),
             Self::Huge(len) => Reply::new(200, "application/json", huge(*len)),
             Self::Redirect(to) => Reply::empty(302).with_header("location", to),
-            // The client does not get this response.
+            // The client does not get this response, because the server hangs or closes the connection.
             Self::Hang | Self::CutBefore => Reply::empty(200),
             Self::Delay(_) | Self::HangAfter | Self::CutAfter | Self::Truncated | Self::Edit(_) => {
                 return None;
