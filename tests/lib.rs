@@ -199,7 +199,7 @@ impl Sandbox {
         let mut command = self.command(words);
         command.stdin(Stdio::piped());
         let mut child = spawn(command, words);
-        let written = child.stdin.take().expect("its stdin").write_all(input.as_bytes());
+        let written = child.stdin.take().expect("the broker's stdin").write_all(input.as_bytes());
         drop(written);
         child.finish()
     }
@@ -239,14 +239,14 @@ pub fn age_file(path: &Path, by: TimeDelta) {
     std::fs::write(path, record.to_string()).expect("a record written");
 }
 
-/// Starts a command from [`Sandbox::command`]. `words`, its arguments, decide whether stdout may contain a token.
+/// Starts a command from [`Sandbox::command`]. The command's arguments `words` decide whether stdout may contain a token.
 #[must_use]
 pub fn spawn(mut command: Command, words: &[&str]) -> Started {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the broker runs");
     started(child, words)
 }
 
-/// Wraps a running broker. `words`, its arguments, decide whether stdout may contain a token.
+/// Wraps a running broker. The broker's arguments `words` decide whether stdout may contain a token.
 #[must_use]
 pub fn started(child: Child, words: &[&str]) -> Started {
     Started::new(child, Invocation::of(words))

@@ -30,10 +30,11 @@ impl Run {
         self
     }
 
-    /// Asserts that stderr contains `error[CODE]`.
+    /// Asserts that stderr contains `error[CODE]`, and that stdout is empty.
     #[track_caller]
     #[must_use]
     pub fn fails_with(self, code: &str) -> Self {
+        assert_eq!(self.out, "", "a failed command prints nothing");
         assert!(self.err.contains(&format!("error[{code}]")), "not error[{code}] in stderr: {}", self.err);
         self
     }
@@ -51,6 +52,14 @@ impl Run {
     #[must_use]
     pub fn says(self, words: &str) -> Self {
         assert!(self.err.contains(words), "`{words}` is not in stderr: {}", self.err);
+        self
+    }
+
+    /// Asserts that stderr does not contain this text.
+    #[track_caller]
+    #[must_use]
+    pub fn omits(self, words: &str) -> Self {
+        assert!(!self.err.contains(words), "`{words}` is in stderr: {}", self.err);
         self
     }
 
@@ -152,11 +161,11 @@ impl Invocation {
 #[must_use]
 pub fn louder(words: &[&str]) -> &'static [&'static str] {
     let asked = std::env::var_os("BROKER_E2E_VVV").is_some_and(|value| value == "1");
-    let own = |word: &str| word.starts_with("-v") || word.starts_with("-q") || word == "--quiet";
-    let loud = |word: &str| own(word) || word == "--";
+    let own =
+        |word: &&str| word.starts_with("-v") || word.starts_with("-q") || ["--quiet", "--"].contains(word);
     // `help` accepts no flags, and `exec` without `--` passes flags to the command that it runs.
     let takes_flags = !matches!(words.first(), None | Some(&"help" | &"exec"));
-    if asked && takes_flags && !words.iter().copied().any(loud) { &["-vvv"] } else { &[] }
+    if asked && takes_flags && !words.iter().any(own) { &["-vvv"] } else { &[] }
 }
 
 /// Returns whether a line of stderr is a log line: one that begins with a timestamp or `because: `.

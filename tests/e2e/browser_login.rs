@@ -34,15 +34,8 @@ fn authorization_server(account: Option<&'static str>) -> String {
 
 fn answer(mut stream: &TcpStream, account: Option<&str>) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let mut head = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        head.push(line);
-    }
+    let head: Vec<_> =
+        reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
     let length =
         head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
@@ -50,9 +43,7 @@ fn answer(mut stream: &TcpStream, account: Option<&str>) -> Option<()> {
     let target = head.first()?.split(' ').nth(1)?.to_owned();
     let response = if let Some(query) = target.strip_prefix("/authorize?") {
         let location = redirect(&form_urlencoded::parse(query.as_bytes()).into_owned().collect(), account);
-        format!(
-            "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
+        http("302 Found", &format!("Location: {location}"), "")
     } else {
         let form: BTreeMap<_, _> = form_urlencoded::parse(&body).into_owned().collect();
         assert_eq!((form["code"].as_str(), form["code_verifier"].len()), ("the-code", 43));
@@ -61,13 +52,14 @@ fn answer(mut stream: &TcpStream, account: Option<&str>) -> Option<()> {
         let tokens = json!({
             "access_token": "a", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r", "id_token": id_token,
         });
-        let tokens = tokens.to_string();
-        let length = tokens.len();
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{tokens}"
-        )
+        http("200 OK", "Content-Type: application/json", &tokens.to_string())
     };
     stream.write_all(response.as_bytes()).ok()
+}
+
+fn http(status: &str, header: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }
 
 /// Returns the redirect URI of the broker, with a code or an error.
@@ -144,10 +136,8 @@ fn browser_shows_the_reason_of_a_failed_login() {
     let sandbox = sandbox(&authorization_server(None));
     let login = Login::begin(&sandbox, &["login", "sea"]);
     let text = visit(&sandbox, &login.url);
-    assert!(
-        text.starts_with("Not logged in Login failed: the service denied the login. Go back to "),
-        "{text}"
-    );
+    let expected = "Not logged in Login failed: the service denied the login. Go back to ";
+    assert!(text.starts_with(expected), "{text}");
     let _ = login.end().ends(6).fails_with("access_denied");
     let _ = sandbox.broker(&["token", "sea"]).ends(3).fails_with("login_required");
 }

@@ -2,15 +2,16 @@
 //! [`MARK`] in each secret. Also tests that child processes get no secrets.
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use broker_e2e::{MARK, Sandbox, assert_no_secret, broker_binary, secret_in};
 use broker_testkit::{
     CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Rotation,
 };
 use chrono::TimeDelta;
+
+use crate::stage::{program, set_mode, write_script};
 
 const CLIENT_SECRET: &str = "m2m-KANARIE";
 
@@ -70,19 +71,13 @@ impl Watched {
 
     /// Runs `broker -vvv` under strace, and checks that only the output of `broker token` contains a secret.
     fn run(&self, words: &[&str], input: &str) {
-        let plain = self.sandbox.command(&[]);
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-v", "-A", "-e", "trace=execve", "-s", "100000", "-o"]).arg(&self.trace);
-        strace.arg(broker_binary()).args(words).arg("-vvv").env_clear();
-        strace.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        strace
-            .current_dir(self.sandbox.home())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let options = ["-f", "-qq", "-v", "-A", "-e", "trace=execve", "-s", "100000", "-o"];
+        let mut strace = program(&self.sandbox, "strace", &options);
+        strace.arg(&self.trace).arg(broker_binary()).args(words).arg("-vvv");
+        strace.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = strace.spawn().expect("strace runs");
-        child.stdin.take().expect("its stdin").write_all(input.as_bytes()).expect("written");
-        let output = child.wait_with_output().expect("it ends");
+        child.stdin.take().expect("the stdin of strace").write_all(input.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("strace exits");
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{words:?}: {err}");
         assert_no_secret("stderr", &err);
@@ -96,8 +91,7 @@ impl Watched {
     /// Returns the path, arguments and environment of each program that the broker started.
     fn started(&self) -> Vec<[Vec<String>; 3]> {
         let trace = std::fs::read_to_string(&self.trace).expect("a trace");
-        let calls = trace.lines().filter_map(|line| line.split_once("execve(")).map(|(_, call)| lists(call));
-        calls.collect()
+        trace.lines().filter_map(|line| Some(lists(line.split_once("execve(")?.1))).collect()
     }
 }
 
@@ -128,8 +122,7 @@ fn need_strace() {
 /// Adds a browser that exits at once.
 fn with_browser(watched: Watched) -> Watched {
     let browser = watched.sandbox.home().join("browser");
-    std::fs::write(&browser, "#!/bin/sh\nexit 0\n").expect("a script");
-    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    write_script(&watched.sandbox, &browser, "#!/bin/sh\nexit 0\n");
     let browser = browser.display().to_string();
     watched.with_env("DISPLAY", ":99").with_env("BROWSER", &browser)
 }
@@ -158,10 +151,8 @@ fn no_child_process_gets_secrets_in_arguments_or_env() {
     watched.run(&stac, "");
     watched.sandbox.age("carbonmapper", TimeDelta::minutes(6));
     watched.run(&["token", "carbonmapper", "--format", "env"], "");
-    for words in
-        [&["status"][..], &["status", "--json"], &["list"], &["config", "show"], &["config", "check"]]
-    {
-        watched.run(words, "");
+    for words in ["status", "status --json", "list", "config show", "config check"] {
+        watched.run(&words.split(' ').collect::<Vec<_>>(), "");
     }
     for provider in ["earthscope", "machine", "earthdaily", "from-env", "carbonmapper"] {
         watched.run(&["logout", provider], "");
@@ -176,7 +167,7 @@ fn check(watched: &Watched) {
     for [path, words, env] in &started {
         programs.extend(path.iter().filter_map(|path| path.rsplit('/').next()));
         assert_no_secret("the arguments of a program", &words.join(" "));
-        assert!(env.iter().any(|value| value.starts_with("HOME=")), "the environment is traced: {env:?}");
+        assert!(env.iter().any(|value| value.starts_with("HOME=")), "the trace has no environment: {env:?}");
         for value in env {
             if watched.env.contains(value) {
                 from_the_test += usize::from(secret_in(value).is_some());
@@ -188,7 +179,7 @@ fn check(watched: &Watched) {
     for program in ["broker", "cat", "browser"] {
         assert!(programs.contains(&program), "{program} was not started: {programs:?}");
     }
-    assert!(from_the_test >= started.len(), "the variables of the test are found: {from_the_test}");
+    assert!(from_the_test >= started.len(), "too few secrets from the test's variables: {from_the_test}");
 }
 
 #[test]
@@ -196,10 +187,8 @@ fn every_secret_of_a_fake_server_contains_the_leak_marker() {
     let watched = Watched::new();
     let run = |words: &[&str]| watched.sandbox.broker(words).ends(0);
     let _ = run(&["login", "earthscope"]);
-    let _ = watched
-        .sandbox
-        .broker_reading(&["login", "carbonmapper", "--password-stdin"], "standin-password")
-        .ends(0);
+    let login = ["login", "carbonmapper", "--password-stdin"];
+    let _ = watched.sandbox.broker_reading(&login, "standin-password").ends(0);
     for words in [&["token", "earthdaily"][..], &["token", "carbonmapper", "--scope", "stac"]] {
         assert!(run(words).out.contains(MARK), "{words:?}");
     }
@@ -236,7 +225,7 @@ fn leak_search_finds_a_secret_in_a_world_readable_file() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("copy.json");
     std::fs::write(&file, MARK).expect("a file");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    set_mode(&file, 0o644);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use broker_e2e::{Run, Sandbox, Started, finish, started};
 use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::{TimeDelta, Utc};
 
+use crate::stage::logged_in;
+
 const PROCESSES: usize = 64;
 const TOKEN: &[&str] = &["token", "earthscope"];
 
@@ -36,12 +38,7 @@ impl Crowd {
             Utc::now()
         });
         let rotation = Rotation::RotateDetectReuse;
-        let service =
-            EarthScope::start(EarthScopeOptions { rotation, interval: Some(1), now, ..Default::default() });
-        let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-        let sandbox = Sandbox::new().with_config(&config);
-        service.approve_all();
-        let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
+        let (service, sandbox) = logged_in(EarthScopeOptions { rotation, now, ..Default::default() }, "");
         Self { service, sandbox, door }
     }
 
@@ -60,7 +57,7 @@ impl Crowd {
         self.asked()
     }
 
-    /// Runs this many `broker` processes at once. The first runs the first command, the next the next, in rotation.
+    /// Runs this many `broker` processes at once. The processes take the commands in turn.
     fn run(&self, processes: usize, commands: &[&[&str]]) -> Vec<Run> {
         let in_turn = commands.iter().cycle().take(processes);
         let all: Vec<_> = in_turn.map(|words| self.sandbox.start(words)).collect();
@@ -96,7 +93,7 @@ pub(crate) fn start_with_one_stderr(
 ) -> (PipeReader, Vec<Started>) {
     let (reader, stderr) = std::io::pipe().expect("a pipe");
     let start = |_| {
-        let stderr = stderr.try_clone().expect("its other end");
+        let stderr = stderr.try_clone().expect("a copy of the pipe");
         let mut command = sandbox.command(words);
         started(command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the broker runs"), words)
     };
@@ -108,11 +105,11 @@ pub(crate) fn start_with_one_stderr(
 pub(crate) fn same(runs: Vec<Run>) -> String {
     let mut tokens: Vec<_> = runs.into_iter().map(Run::token).collect();
     tokens.dedup();
-    assert_eq!(tokens.len(), 1, "all have the same token");
+    assert_eq!(tokens.len(), 1, "the processes printed different tokens");
     tokens.remove(0)
 }
 
-/// Reads stderr until `words` has appeared this many times.
+/// Reads stderr until the text `words` has appeared `times` times.
 pub(crate) fn read_until(stderr: &mut PipeReader, words: &str, times: usize) {
     let (mut text, mut piece) = (String::new(), [0; 4096]);
     while text.matches(words).count() < times {
@@ -122,7 +119,7 @@ pub(crate) fn read_until(stderr: &mut PipeReader, words: &str, times: usize) {
     }
 }
 
-/// The number of rounds to run: all with `BROKER_E2E_FULL` (set in CI), else a few.
+/// Returns the number of rounds to run: all if `BROKER_E2E_FULL` is set (as in CI), else a few.
 fn rounds(all: usize) -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { all } else { all.div_ceil(8).max(5) }
 }
@@ -154,7 +151,7 @@ fn processes_that_wait_for_the_lock_share_token_or_failure() {
     crowd.service.fault("token", Fault::Status(503));
     let (runs, asked) = crowd.all_wait_for_one();
     for run in runs {
-        assert_eq!((run.code, run.out.as_str()), (4, ""), "all get the failure");
+        assert_eq!((run.code, run.out.as_str()), (4, ""), "a waiting process did not fail");
     }
     assert_eq!(asked, Asked { requests: 1, refreshes: 0, reuses: 0 });
     crowd.renews_once();
@@ -168,17 +165,14 @@ fn failed_renewal_does_not_prevent_the_next_renewal() {
         let before = crowd.expire();
         let (succeeded, failed): (Vec<_>, Vec<_>) =
             crowd.run(PROCESSES, &[TOKEN]).into_iter().partition(|run| run.code == 0);
-        assert!(!failed.is_empty(), "{fault:?}: at least one");
+        assert!(!failed.is_empty(), "{fault:?}: no process failed");
         for run in failed {
             let _ = run.ends(4);
         }
         // Processes that read the record after the failure share one more request.
         let again = usize::from(!succeeded.is_empty());
-        assert_eq!(
-            crowd.since(before),
-            Asked { requests: 1 + again, refreshes: again, reuses: 0 },
-            "{fault:?}"
-        );
+        let expected = Asked { requests: 1 + again, refreshes: again, reuses: 0 };
+        assert_eq!(crowd.since(before), expected, "{fault:?}");
         if again > 0 {
             let _ = same(succeeded);
         }

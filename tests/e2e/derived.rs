@@ -1,11 +1,11 @@
 //! Tests credentials that a service issues for an access token: AWS keys and EarthDaily's asset cookie.
 
 use broker_e2e::Sandbox;
-use broker_testkit::{EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions, Fault, Rotation};
+use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
+use serde_json::json;
 
-use crate::stage::expired_with;
+use crate::stage::{earthdaily, expired_with};
 
 const AWS: [&str; 6] = ["token", "earthscope", "--format", "aws", "--role", "s3-miniseed-v2"];
 const COOKIES: [&str; 4] = ["token", "earthdaily", "--format", "cookies"];
@@ -13,8 +13,7 @@ const COOKIES: [&str; 4] = ["token", "earthdaily", "--format", "cookies"];
 /// Returns an EarthScope server, and a sandbox with a login whose access token has expired.
 fn seismic() -> (EarthScope, Sandbox) {
     let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "");
-    let config = std::fs::read_to_string(sandbox.config_path()).expect("a file");
-    sandbox.write_config(&format!("{config}api_url = \"{}\"\n", service.url()));
+    sandbox.write_config(&format!("{}api_url = \"{}\"\n", sandbox.config(), service.url()));
     (service, sandbox)
 }
 
@@ -33,7 +32,11 @@ fn key(sandbox: &Sandbox, words: &[&str]) -> String {
 fn aws_keys_are_stored_until_their_last_minute() {
     let (service, sandbox) = seismic();
     let first = key(&sandbox, &AWS);
-    assert_eq!((service.count("token"), service.count("aws")), (1, 1), "the access token first");
+    assert_eq!(
+        (service.count("token"), service.count("aws")),
+        (1, 1),
+        "not one request each for access token and AWS keys"
+    );
     assert_eq!(key(&sandbox, &AWS), first);
     assert_eq!(key(&sandbox, &["helper", "aws", "earthscope", "--role", "s3-miniseed-v2"]), first);
     // AWS keys for other request parameters are requested and stored separately.
@@ -41,23 +44,16 @@ fn aws_keys_are_stored_until_their_last_minute() {
     let of_year = key(&sandbox, &year);
     assert_ne!(of_year, first);
     let request = service.seen().pop().expect("a request");
-    assert_eq!(
-        (request.path.as_str(), request.query.as_str()),
-        ("/beta/user/credentials/aws/s3-miniseed-v2", "network=FDSN%3AUO&year=2024")
-    );
+    assert_eq!(request.path, "/beta/user/credentials/aws/s3-miniseed-v2");
+    assert_eq!(request.query, "network=FDSN%3AUO&year=2024");
     let reordered = [&AWS[..], &["--param", "year=2024", "--param", "network=FDSN:UO"]].concat();
     assert_eq!((key(&sandbox, &reordered), service.count("aws")), (of_year, 2));
     // AWS keys are valid for an hour. In the last minute, the broker gets new keys.
     sandbox.age("earthscope", TimeDelta::seconds(3600 - 50));
     assert_ne!(key(&sandbox, &AWS), first);
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
-    let scopes: Vec<_> = status["providers"][0]["scopes"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
-    assert_eq!(scopes, ["aws:s3-miniseed-v2", "aws:s3-miniseed-v2?network=FDSN%3AUO&year=2024"]);
+    let scopes = json!(["aws:s3-miniseed-v2", "aws:s3-miniseed-v2?network=FDSN%3AUO&year=2024"]);
+    assert_eq!(status["providers"][0]["scopes"], scopes);
 }
 
 #[test]
@@ -66,19 +62,17 @@ fn error_names_the_role_whose_aws_keys_are_refused() {
     service.fault("aws", Fault::Status(503));
     let _ = key(&sandbox, &AWS);
     let forced = [&AWS[..], &["--force"]].concat();
-    service.fault(
-        "aws",
-        Fault::Answer { status: 403, headers: vec![], body: "{\"detail\":\"not your role\"}".to_owned() },
-    );
+    let body = "{\"detail\":\"not your role\"}".to_owned();
+    service.fault("aws", Fault::Answer { status: 403, headers: vec![], body });
     let _ = sandbox.broker(&forced).says("not your role").says("s3-miniseed-v2");
-    let _ = sandbox.broker(&["token", "earthscope", "--role", "../x"]).ends(2).fails_with("usage_invalid");
-    let _ = sandbox.broker(&["token", "earthscope", "--format", "aws"]).ends(2).fails_with("usage_invalid");
-    let _ =
-        sandbox.broker(&["token", "carbonmapper", "--role", "r"]).ends(2).fails_with("request_unsupported");
-    let _ = sandbox
-        .broker(&["token", "earthscope", "--format", "cookies"])
-        .ends(2)
-        .fails_with("request_unsupported");
+    for (words, code) in [
+        (["earthscope", "--role", "../x"], "usage_invalid"),
+        (["earthscope", "--format", "aws"], "usage_invalid"),
+        (["carbonmapper", "--role", "r"], "request_unsupported"),
+        (["earthscope", "--format", "cookies"], "request_unsupported"),
+    ] {
+        let _ = sandbox.broker(&[&["token"], &words[..]].concat()).ends(2).fails_with(code);
+    }
 }
 
 #[test]
@@ -86,8 +80,8 @@ fn access_token_refused_by_aws_endpoint_is_replaced_once() {
     let (service, sandbox) = seismic();
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     let before = service.refreshes();
-    let refused =
-        Fault::Answer { status: 401, headers: vec![], body: "{\"message\":\"expired\"}".to_owned() };
+    let body = "{\"message\":\"expired\"}".to_owned();
+    let refused = Fault::Answer { status: 401, headers: vec![], body };
     service.fault("aws", refused.clone());
     let _ = key(&sandbox, &AWS);
     assert_eq!((service.refreshes() - before, service.count("aws")), (1, 2));
@@ -109,13 +103,8 @@ fn api_url_in_environment_gets_no_access_token_of_a_login() {
 
 #[test]
 fn asset_cookie_is_stored_and_printed_for_gdal() {
-    let service = EarthDaily::start(EarthDailyOptions::default());
-    let config = format!(
-        "[providers.earthdaily]\nauth_url = \"{}\"\napi_url = \"{}\"\n",
-        service.auth_url(),
-        service.url()
-    );
-    let sandbox = Sandbox::new().with_config(&config).with_env("EDS_SECRET", "standin-api-token");
+    let (service, sandbox) = earthdaily("");
+    sandbox.write_config(&format!("{}api_url = \"{}\"\n", sandbox.config(), service.url()));
     let file = sandbox.home().join("cookies.txt");
     let run = sandbox.broker(&[&COOKIES[..], &["--output", &file.display().to_string()]].concat()).ends(0);
     assert_eq!(run.out, "");
@@ -123,6 +112,6 @@ fn asset_cookie_is_stored_and_printed_for_gdal() {
     let fields: Vec<_> = text.lines().last().expect("a line").split('\t').collect();
     assert!(text.starts_with("# Netscape HTTP Cookie File\n") && fields.len() == 7, "{text}");
     assert_eq!((fields[2], fields[5]), ("/platform/v1/asset", "PLATFORM_ASSET"));
-    assert_eq!(sandbox.broker(&COOKIES).ends(0).out, text, "it is stored");
+    assert_eq!(sandbox.broker(&COOKIES).ends(0).out, text, "the cookie was not stored");
     assert_eq!((service.count("token"), service.count("cookie")), (1, 1));
 }

@@ -4,14 +4,15 @@ use broker_e2e::Sandbox;
 use broker_testkit::{Auth, EarthDaily, EarthDailyOptions, ExpiresIn};
 use chrono::TimeDelta;
 
+use crate::stage::earthdaily;
+
 fn with(service: &EarthDaily) -> Sandbox {
     Sandbox::new().with_config(&format!("[providers.earthdaily]\nauth_url = \"{}\"\n", service.auth_url()))
 }
 
 #[test]
 fn client_secret_in_environment_needs_no_configuration() {
-    let service = EarthDaily::start(EarthDailyOptions::default());
-    let sandbox = with(&service).with_env("EDS_SECRET", "standin-api-token");
+    let (service, sandbox) = earthdaily("");
     let token = sandbox.broker(&["token", "earthdaily"]).token();
     assert!(service.access_is_live(&token));
     assert_eq!(sandbox.broker(&["token", "earthdaily"]).token(), token);
@@ -34,25 +35,17 @@ fn env_variables_of_official_python_client_are_used() {
     assert!(service.access_is_live(&sandbox.broker(&["token", "earthdaily"]).token()));
     let seen = service.seen().pop().expect("a request");
     assert_eq!(seen.path, "/oauth2/token");
-    assert!(
-        seen.header("authorization").is_some_and(|value| value.starts_with("Basic ")),
-        "Basic by default"
-    );
-    assert_eq!(
-        seen.form().into_iter().collect::<Vec<_>>(),
-        [("grant_type".into(), "client_credentials".into())]
-    );
+    assert!(seen.header("authorization").expect("HTTP Basic by default").starts_with("Basic "));
+    assert_eq!(seen.body, "grant_type=client_credentials");
 }
 
 #[test]
 fn client_auth_body_setting_sends_credentials_in_body() {
     let service =
         EarthDaily::start(EarthDailyOptions { accept: Auth::BodyOnly, ..EarthDailyOptions::default() });
-    let config = format!(
-        "[providers.earthdaily]\nauth_url = \"{}\"\nclient_auth = \"body\"\nclient_secret = \"standin-api-token\"\n",
-        service.auth_url()
-    );
-    let sandbox = Sandbox::new().with_config(&config);
+    let sandbox = with(&service);
+    let settings = "client_auth = \"body\"\nclient_secret = \"standin-api-token\"\n";
+    sandbox.write_config(&(sandbox.config() + settings));
     let run = sandbox.broker(&["token", "earthdaily"]).says("`client_secret`");
     assert!(service.access_is_live(&run.token()));
     assert_eq!(service.seen()[0].header("authorization"), None);
@@ -74,10 +67,7 @@ fn token_lifetime_is_from_expires_in_else_jwt_else_1h() {
         let left = json["expires_in"].as_i64().expect("seconds");
         assert!((lifetime - 60..=lifetime).contains(&left), "{form:?} jwt {jwt}: {left}");
         sandbox.age("earthdaily", TimeDelta::seconds(lifetime));
-        assert_ne!(
-            sandbox.broker(&["token", "earthdaily"]).token(),
-            json["token"],
-            "an expired token is not used"
-        );
+        let next = sandbox.broker(&["token", "earthdaily"]).token();
+        assert_ne!(next, json["token"], "an expired token is not used");
     }
 }

@@ -1,16 +1,21 @@
 //! Tests from which files and variables the broker reads EarthDaily and Carbon Mapper secrets. The broker never
 //! combines values of two sources.
 
-use std::path::PathBuf;
-
 use broker_e2e::Sandbox;
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions};
+use broker_testkit::{EarthDaily, EarthDailyOptions};
+
+use crate::stage::carbonmapper;
 
 const SECRET: &str = "standin-api-token";
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
 
 fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
+}
+
+/// Returns the values of secret and URL for a file of variables.
+fn variables(secret: &str, service: &EarthDaily) -> String {
+    format!("EDS_SECRET={secret}\nEDS_AUTH_URL={}\n", service.auth_url())
 }
 
 /// Returns a sandbox with an unreachable proxy, which keeps requests from real services.
@@ -24,33 +29,23 @@ fn file(sandbox: &Sandbox, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-fn credentials(sandbox: &Sandbox, text: &str) -> PathBuf {
-    let path = sandbox.home().join(".earthdaily/credentials");
-    sandbox.write(&path, text);
-    path
+fn credentials(sandbox: &Sandbox, text: &str) {
+    file(sandbox, ".earthdaily/credentials", text);
 }
 
 #[test]
 fn each_secret_source_of_official_tools_is_sufficient() {
     let service = service();
     let url = service.auth_url();
+    let json = format!(r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{url}", "n": 1}}"#);
+    let toml = format!("EDS_SECRET = '{SECRET}'\nEDS_AUTH_URL = \"{url}\"\n");
+    let ini = format!("# x\n[default]\neds_secret = {SECRET}\nEDS_AUTH_URL: '{url}'\n");
+    let credentials = format!("[default]\nEDS_SECRET=\"{SECRET}\"\nEDS_AUTH_URL=\"{url}\"\n");
     for (name, variable, text) in [
-        (
-            "eds.json",
-            "EDS_JSON_PATH",
-            format!(r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{url}", "n": 1}}"#),
-        ),
-        ("eds.toml", "EDS_TOML_PATH", format!("EDS_SECRET = '{SECRET}'\nEDS_AUTH_URL = \"{url}\"\n")),
-        (
-            "eds.ini",
-            "EDS_INI_PATH",
-            format!("# x\n[default]\neds_secret = {SECRET}\nEDS_AUTH_URL: '{url}'\n"),
-        ),
-        (
-            ".earthdaily/credentials",
-            "NOTHING",
-            format!("[default]\nEDS_SECRET=\"{SECRET}\"\nEDS_AUTH_URL=\"{url}\"\n"),
-        ),
+        ("eds.json", "EDS_JSON_PATH", json),
+        ("eds.toml", "EDS_TOML_PATH", toml),
+        ("eds.ini", "EDS_INI_PATH", ini),
+        (".earthdaily/credentials", "NOTHING", credentials),
     ] {
         let sandbox = sandbox();
         let path = file(&sandbox, name, &text);
@@ -64,10 +59,8 @@ fn each_secret_source_of_official_tools_is_sufficient() {
 #[test]
 fn eds_ini_profile_variable_selects_an_ini_section() {
     let service = service();
-    let text = format!(
-        "[default]\nEDS_SECRET = wrong-KANARIE\nEDS_AUTH_URL = {0}\n[work]\nEDS_SECRET = {SECRET}\nEDS_AUTH_URL = {0}\n",
-        service.auth_url()
-    );
+    let [default, work] = ["wrong-KANARIE", SECRET].map(|secret| variables(secret, &service));
+    let text = format!("[default]\n{default}[work]\n{work}");
     let sandbox = sandbox();
     let path = file(&sandbox, "eds.ini", &text);
     credentials(&sandbox, &text);
@@ -89,12 +82,9 @@ fn file_named_by_variable_without_a_secret_is_an_error() {
     ] {
         let sandbox = sandbox();
         let path = file(&sandbox, "eds", text);
-        credentials(
-            &sandbox,
-            &format!("[default]\nEDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n", service.auth_url()),
-        );
-        let run = sandbox.with_env(variable, &path).broker(&TOKEN).ends(5).says(variable).says(&path);
-        let _ = run.says(says);
+        credentials(&sandbox, &format!("[default]\n{}", variables(SECRET, &service)));
+        let run = sandbox.with_env(variable, &path).broker(&TOKEN).ends(5);
+        let _ = run.says(variable).says(&path).says(says);
     }
     let _ = sandbox().with_env("EDS_JSON_PATH", "/nowhere.json").broker(&TOKEN).ends(5).says("/nowhere.json");
     assert!(service.seen().is_empty(), "no later source is used");
@@ -104,14 +94,10 @@ fn file_named_by_variable_without_a_secret_is_an_error() {
 fn values_of_two_secret_sources_are_not_combined() {
     let (first, second) = (service(), service());
     let sandbox = sandbox();
-    let path = file(
-        &sandbox,
-        "eds.json",
-        &format!(
-            r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{}", "EDS_CLIENT_ID": "KANARIE"}}"#,
-            second.auth_url()
-        ),
-    );
+    let url = second.auth_url();
+    let json =
+        format!(r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{url}", "EDS_CLIENT_ID": "KANARIE"}}"#);
+    let path = file(&sandbox, "eds.json", &json);
     let sandbox = sandbox
         .with_env("EDS_JSON_PATH", &path)
         .with_env("EDS_SECRET", SECRET)
@@ -124,11 +110,8 @@ fn values_of_two_secret_sources_are_not_combined() {
 fn auth_url_in_environment_gets_no_secret_from_a_file() {
     let (own, evil) = (service(), service());
     let sandbox = sandbox();
-    let text = format!(
-        "[default]\nEDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n[bare]\nEDS_SECRET={SECRET}\n",
-        own.auth_url()
-    );
-    credentials(&sandbox, &text);
+    let default = variables(SECRET, &own);
+    credentials(&sandbox, &format!("[default]\n{default}[bare]\nEDS_SECRET={SECRET}\n"));
     let sandbox = sandbox.with_env("EDS_AUTH_URL", &evil.auth_url()).with_env("EDS_CLIENT_ID", "evil");
     let _ = sandbox.broker(&TOKEN).token();
     assert_eq!(own.exchanges(), 1);
@@ -142,15 +125,15 @@ fn auth_url_in_environment_gets_no_secret_from_a_file() {
 fn secret_files_in_working_folder_are_not_read() {
     let evil = service();
     let sandbox = sandbox();
-    let text = format!("EDS_SECRET=x-KANARIE\nEDS_AUTH_URL={}\n", evil.auth_url());
+    let text = variables("x-KANARIE", &evil);
     for name in ["EDS.env", ".env", "eds.json", "credentials", "theirs/.earthdaily/credentials"] {
         file(&sandbox, name, &text);
     }
     let mut command = sandbox.command(&TOKEN);
     command.current_dir(sandbox.home().join("theirs"));
     for child in [broker_e2e::spawn(command, &TOKEN), sandbox.start(&TOKEN)] {
-        let run = broker_e2e::finish(child).ends(5).fails_with("secret_missing").says("EDS_SECRET");
-        let _ = run.fails_with("secret_missing").says("~/.earthdaily/credentials");
+        let run = broker_e2e::finish(child).ends(5).fails_with("secret_missing");
+        let _ = run.says("EDS_SECRET").says("~/.earthdaily/credentials");
     }
     assert!(evil.seen().is_empty());
 }
@@ -159,25 +142,19 @@ fn secret_files_in_working_folder_are_not_read() {
 fn env_file_is_not_combined_with_other_secret_sources() {
     let (own, other) = (service(), service());
     let sandbox = sandbox();
-    let path = file(
-        &sandbox,
-        "EDS.env",
-        &format!(
-            "# from the console\nexport EDS_SECRET='{SECRET}'\nEDS_AUTH_URL={}  # here\nHTTPS_PROXY=x\n",
-            own.auth_url()
-        ),
-    );
+    let url = own.auth_url();
+    let text =
+        format!("# comment\nexport EDS_SECRET='{SECRET}'\nEDS_AUTH_URL={url}  # comment\nHTTPS_PROXY=x\n");
+    let path = file(&sandbox, "EDS.env", &text);
     let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\nBROKER_STATE_DIR=/nowhere\n"));
-    credentials(&sandbox, &format!("[default]\nEDS_SECRET=KANARIE\nEDS_AUTH_URL={}\n", other.auth_url()));
+    credentials(&sandbox, &format!("[default]\n{}", variables("KANARIE", &other)));
     let sandbox = sandbox
         .with_env("EDS_SECRET", "other-KANARIE")
         .with_env("EDS_AUTH_URL", &other.auth_url())
         .with_env("EDS_CLIENT_ID", "other");
     assert!(own.access_is_live(&sandbox.broker(&["token", "earthdaily", "--env-file", &path]).token()));
-    let _ = sandbox
-        .broker(&["token", "earthdaily", "--env-file", &bare])
-        .ends(4)
-        .says("https://api.earthdaily.com/");
+    let run = sandbox.broker(&["token", "earthdaily", "--env-file", &bare]);
+    let _ = run.ends(4).says("https://api.earthdaily.com/");
     assert!(other.seen().is_empty(), "variables of the environment are ignored");
 }
 
@@ -189,14 +166,17 @@ fn env_file_flag_wins_over_the_configuration() {
         |secret: &str| format!("[providers.earthdaily]\nauth_url = \"{}\"\n{secret}", configured.auth_url());
     let sandbox =
         sandbox().with_config(&config("client_secret = { env = \"OWN\" }\n")).with_env("OWN", SECRET);
-    let path =
-        file(&sandbox, "EDS.env", &format!("EDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n", named.auth_url()));
+    let path = file(&sandbox, "EDS.env", &variables(SECRET, &named));
     let with_file = ["token", "earthdaily", "--env-file", &path];
     let first = sandbox.broker(&TOKEN).token();
     let other = sandbox.broker(&with_file).token();
     assert!(configured.access_is_live(&first) && named.access_is_live(&other));
     assert_eq!((sandbox.broker(&TOKEN).token(), sandbox.broker(&with_file).token()), (first, other));
-    assert_eq!((configured.exchanges(), named.exchanges()), (1, 1), "both tokens are stored");
+    assert_eq!(
+        (configured.exchanges(), named.exchanges()),
+        (1, 1),
+        "the tokens of the two secrets were not stored separately"
+    );
     let bare = file(&sandbox, "bare.env", &format!("EDS_SECRET={SECRET}\n"));
     let with_bare = ["token", "earthdaily", "--env-file", &bare];
     let _ = sandbox.broker(&with_bare).ends(4).says("https://api.earthdaily.com/");
@@ -229,7 +209,7 @@ fn two_providers_can_use_separate_env_files() {
         second.auth_url()
     );
     let sandbox = sandbox().with_config(&config).with_env("OWN", SECRET);
-    credentials(&sandbox, &format!("[default]\nEDS_SECRET={SECRET}\nEDS_AUTH_URL={}\n", first.auth_url()));
+    credentials(&sandbox, &format!("[default]\n{}", variables(SECRET, &first)));
     let _ = (sandbox.broker(&TOKEN).token(), sandbox.broker(&["token", "second"]).token());
     assert_eq!((first.exchanges(), second.exchanges()), (1, 1));
 }
@@ -244,20 +224,19 @@ fn secret_file_that_is_a_pipe_is_refused_at_once() {
         path.display().to_string()
     };
     let path = pipe(".earthdaily/credentials");
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).says(&path).fails_with("config_invalid");
-    std::fs::remove_file(&path).expect("it is there");
+    let _ = sandbox.broker(&TOKEN).ends(5).says(&path).fails_with("config_invalid");
+    std::fs::remove_file(&path).expect("the pipe is removed");
     let path = pipe("secret");
     for words in [&["token", "earthdaily", "--env-file", &path][..], &["import", &path]] {
         let _ = sandbox.broker(words).ends(5).says(&path);
     }
     for variable in ["EDS_JSON_PATH", "EDS_TOML_PATH", "EDS_INI_PATH"] {
-        let words = ["token", "earthdaily"];
-        let mut command = sandbox.command(&words);
+        let mut command = sandbox.command(&TOKEN);
         command.env(variable, &path);
-        let _ = broker_e2e::finish(broker_e2e::spawn(command, &words)).ends(5).says(&path);
+        let _ = broker_e2e::finish(broker_e2e::spawn(command, &TOKEN)).ends(5).says(&path);
     }
     sandbox.write_config(&format!("[providers.earthdaily]\nclient_secret = {{ file = \"{path}\" }}\n"));
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(5).fails_with("secret_unreadable").says(&path);
+    let _ = sandbox.broker(&TOKEN).ends(5).fails_with("secret_unreadable").says(&path);
     // A symbolic link to a regular file is accepted.
     let (file, link) = (sandbox.home().join("real"), sandbox.home().join("link"));
     sandbox.write(&file, "KANARIE");
@@ -265,29 +244,21 @@ fn secret_file_that_is_a_pipe_is_refused_at_once() {
     sandbox.write_config(
         "[providers.earthdaily]\nauth_url = \"http://127.0.0.1:1\"\nclient_secret = { file = \"~/link\" }\n",
     );
-    let _ = sandbox.broker(&["token", "earthdaily"]).ends(4);
-}
-
-fn carbonmapper(service: &CarbonMapper) -> Sandbox {
-    sandbox().with_config(&format!("[providers.carbonmapper]\nbase_url = \"{}\"\n", service.base_url()))
+    let _ = sandbox.broker(&TOKEN).ends(4);
 }
 
 #[test]
 fn token_in_environment_is_used_if_no_login_is_stored() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
+    let (service, sandbox) = carbonmapper("");
     let env_token = "opaque-KANARIE-token";
-    let sandbox = carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", env_token);
+    let sandbox = sandbox.with_env("CARBONMAPPER_TOKEN", env_token);
     assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), env_token);
     assert_eq!(sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token(), env_token);
-    assert!(service.seen().is_empty(), "it is not renewed and mints nothing");
+    assert!(service.seen().is_empty());
     let json = sandbox.broker(&["token", "carbonmapper", "--format", "json"]).json();
     assert!(json["expires_in"].as_i64().is_some_and(|left| left <= 30), "{json}");
     let sandbox = sandbox.with_env("CARBONMAPPER_TOKEN", "another-KANARIE");
-    assert_eq!(
-        sandbox.broker(&["token", "carbonmapper"]).token(),
-        "another-KANARIE",
-        "not the earlier token"
-    );
+    assert_eq!(sandbox.broker(&["token", "carbonmapper"]).token(), "another-KANARIE");
     // A token from the environment is not stored as a grant, and a stored login takes precedence.
     assert!(sandbox.record("carbonmapper").get("grant").is_none());
     let sandbox = sandbox.with_env("CARBONMAPPER_EMAIL", "ada@example.org");
@@ -295,44 +266,30 @@ fn token_in_environment_is_used_if_no_login_is_stored() {
     let _ = sandbox.broker_reading(&login, "standin-password").ends(0);
     assert!(service.access_is_live(&sandbox.broker(&["token", "carbonmapper"]).token()));
     let stac = sandbox.broker(&["token", "carbonmapper", "--scope", "stac"]).token();
-    assert!(stac != env_token && service.mints() == 1, "a login mints");
-    let second = sandbox.broker(&["token", "other"]);
-    assert_eq!(second.code, 2);
+    assert!(stac != env_token && service.mints() == 1, "a scoped token of the stored login");
 }
 
 #[test]
 fn expired_token_in_environment_is_not_used() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
     // The JWT's claims are {"exp":1500000000}, a time in 2017.
-    let sandbox =
-        carbonmapper(&service).with_env("CARBONMAPPER_TOKEN", "e30.eyJleHAiOjE1MDAwMDAwMDB9.KANARIE");
-    let run =
-        sandbox.broker(&["token", "carbonmapper"]).ends(3).says("2017-07-14").says("CARBONMAPPER_TOKEN");
-    let _ = run.fails_with("login_required");
+    let sandbox = sandbox().with_env("CARBONMAPPER_TOKEN", "e30.eyJleHAiOjE1MDAwMDAwMDB9.KANARIE");
+    let run = sandbox.broker(&["token", "carbonmapper"]).ends(3).fails_with("login_required");
+    let _ = run.says("2017-07-14").says("CARBONMAPPER_TOKEN");
 }
 
 #[test]
 fn token_variable_is_not_used_for_a_renamed_provider() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let config =
-        format!("[providers.second]\nkind = \"carbonmapper\"\nbase_url = \"{}\"\n", service.base_url());
-    let sandbox = sandbox().with_config(&config).with_env("CARBONMAPPER_TOKEN", "x-KANARIE");
+    let config = "[providers.second]\nkind = \"carbonmapper\"\n";
+    let sandbox = sandbox().with_config(config).with_env("CARBONMAPPER_TOKEN", "x-KANARIE");
     let _ = sandbox.broker(&["token", "second"]).ends(3);
 }
 
 #[test]
 fn password_in_env_file_wins_over_configured_password() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let config = format!(
-        "[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"else@example.org\"\npassword = {{ env = \"OWN\" }}\n",
-        service.base_url()
-    );
-    let sandbox = sandbox().with_config(&config).with_env("OWN", "wrong-KANARIE");
-    let path = file(
-        &sandbox,
-        "cm.env",
-        "CARBONMAPPER_EMAIL=ada@example.org\nCARBONMAPPER_PASSWORD=\"standin-password\"\n",
-    );
+    let (service, sandbox) = carbonmapper("email = \"else@example.org\"\npassword = { env = \"OWN\" }\n");
+    let sandbox = sandbox.with_env("OWN", "wrong-KANARIE");
+    let text = "CARBONMAPPER_EMAIL=ada@example.org\nCARBONMAPPER_PASSWORD=\"standin-password\"\n";
+    let path = file(&sandbox, "cm.env", text);
     let token = sandbox.broker(&["token", "carbonmapper", "--env-file", &path]).token();
     assert!(service.access_is_live(&token));
     assert_eq!(service.pairs(), 1);

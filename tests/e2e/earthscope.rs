@@ -8,16 +8,28 @@ use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::TimeDelta;
 use serde_json::json;
 
+use crate::stage::{earthscope, fast_polling, start_request};
+
 const CLIENT_SECRET: &str = "m2m-KANARIE";
 
-const A_MOMENT: Duration = Duration::from_secs(30);
+const REFRESH_TOKEN_LOGIN: [&str; 3] = ["login", "earthscope", "--refresh-token-stdin"];
 
-fn service(rotation: Rotation) -> EarthScope {
-    EarthScope::start(EarthScopeOptions { rotation, interval: Some(1), ..EarthScopeOptions::default() })
+/// Starts a fake server, and a sandbox without a login.
+fn logged_out(rotation: Rotation) -> (EarthScope, Sandbox) {
+    earthscope(EarthScopeOptions { rotation, ..fast_polling() }, "")
 }
 
-fn with(service: &EarthScope) -> Sandbox {
-    Sandbox::new().with_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url()))
+fn logged_in(rotation: Rotation) -> (EarthScope, Sandbox) {
+    let (service, sandbox) = logged_out(rotation);
+    let _ = log_in(&service, &sandbox);
+    (service, sandbox)
+}
+
+/// Logs in, and makes the access token expire.
+fn expired(rotation: Rotation) -> (EarthScope, Sandbox) {
+    let (service, sandbox) = logged_in(rotation);
+    sandbox.age("earthscope", TimeDelta::days(2));
+    (service, sandbox)
 }
 
 fn log_in(service: &EarthScope, sandbox: &Sandbox) -> Run {
@@ -27,42 +39,39 @@ fn log_in(service: &EarthScope, sandbox: &Sandbox) -> Run {
 
 #[test]
 fn device_login_stores_the_token() {
-    let service = service(Rotation::RotateDetectReuse);
-    let sandbox = with(&service);
+    let (service, sandbox) = logged_out(Rotation::RotateDetectReuse);
     let mut login = sandbox.start(&["login", "earthscope"]);
     let mut lines = BufReader::new(login.stderr.take().expect("stderr")).lines().map_while(Result::ok);
     // Without a terminal, `login` prints URL and code on stderr.
     let url = lines.find(|line| line.contains("/activate")).expect("the page");
     let code = service.user_codes().pop().expect("a code");
     assert!(url.contains(service.url()) && url.ends_with(&format!(" the code {code}")), "{url}");
-    assert!(service.wait_for("token", 1, A_MOMENT), "it polls");
+    assert!(service.wait_for("token", 1, Duration::from_secs(30)), "the broker does not poll");
     service.approve(&code);
     let end: Vec<_> = lines.collect();
     assert_no_secret("stderr", &end.join("\n"));
     let run = finish(login).ends(0);
-    assert_eq!(run.out, "", "stdout is for answers");
+    assert_eq!(run.out, "", "stdout is only for tokens");
     assert!(end.last().is_some_and(|line| line.starts_with("earthscope: logged in as ")), "{end:?}");
 
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&token));
     let requests = service.seen().len();
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
-    assert_eq!(service.seen().len(), requests, "stored: no request");
+    assert_eq!(service.seen().len(), requests, "a request despite a stored token");
 }
 
 #[test]
 fn token_command_without_login_sends_no_request() {
-    let service = service(Rotation::Keep);
-    let run = with(&service).broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
-    assert_eq!(run.out, "");
+    let (service, sandbox) = logged_out(Rotation::Keep);
+    let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
     assert!(service.seen().is_empty(), "no login starts automatically");
 }
 
 #[test]
 fn token_command_with_login_flag_starts_a_login() {
-    let service = service(Rotation::Keep);
+    let (service, sandbox) = logged_out(Rotation::Keep);
     service.approve_all();
-    let sandbox = with(&service);
     let run = sandbox.broker(&["token", "earthscope", "--login"]);
     assert!(service.access_is_live(&run.token()));
 }
@@ -70,9 +79,7 @@ fn token_command_with_login_flag_starts_a_login() {
 #[test]
 fn tokens_are_renewed_whether_or_not_refresh_tokens_rotate() {
     for rotation in [Rotation::Keep, Rotation::Omit, Rotation::Rotate, Rotation::RotateDetectReuse] {
-        let service = service(rotation);
-        let sandbox = with(&service);
-        let _ = log_in(&service, &sandbox);
+        let (service, sandbox) = logged_in(rotation);
         let mut last = sandbox.broker(&["token", "earthscope"]).token();
         for renewal in 1..=3 {
             sandbox.age("earthscope", TimeDelta::days(2));
@@ -92,11 +99,8 @@ fn tokens_are_renewed_whether_or_not_refresh_tokens_rotate() {
 
 #[test]
 fn refused_refresh_token_is_not_sent_again() {
-    let service = service(Rotation::Keep);
-    let sandbox = with(&service);
-    let _ = log_in(&service, &sandbox);
+    let (service, sandbox) = expired(Rotation::Keep);
     service.revoke_everything();
-    sandbox.age("earthscope", TimeDelta::days(2));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused");
     let requests = service.seen().len();
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("grant_refused");
@@ -109,51 +113,40 @@ fn refused_refresh_token_is_not_sent_again() {
 
 #[test]
 fn denied_and_expired_device_codes_have_distinct_errors() {
-    let denied = service(Rotation::Keep);
-    denied.deny_all();
-    let _ = with(&denied).broker(&["login", "earthscope"]).ends(6).fails_with("access_denied");
-    let expired =
-        EarthScope::start(EarthScopeOptions { code_life: 1, interval: Some(1), ..Default::default() });
-    let _ = with(&expired).broker(&["login", "earthscope"]).ends(3).fails_with("login_timeout");
+    let (service, sandbox) = logged_out(Rotation::Keep);
+    service.deny_all();
+    let _ = sandbox.broker(&["login", "earthscope"]).ends(6).fails_with("access_denied");
+    let (_service, sandbox) = earthscope(EarthScopeOptions { code_life: 1, ..fast_polling() }, "");
+    let _ = sandbox.broker(&["login", "earthscope"]).ends(3).fails_with("login_timeout");
 }
 
 #[test]
 fn token_command_with_client_secret_needs_no_login() {
-    let options =
-        EarthScopeOptions { client_secret: Some(CLIENT_SECRET.into()), ..EarthScopeOptions::default() };
-    let service = EarthScope::start(options);
-    let sandbox = with(&service).with_env("BROKER_PROVIDERS__EARTHSCOPE__CLIENT_SECRET__ENV", "THE_SECRET");
-    let sandbox = sandbox.with_env("THE_SECRET", CLIENT_SECRET);
+    let options = EarthScopeOptions { client_secret: Some(CLIENT_SECRET.into()), ..fast_polling() };
+    let (service, sandbox) = earthscope(options, "");
+    let sandbox = sandbox
+        .with_env("BROKER_PROVIDERS__EARTHSCOPE__CLIENT_SECRET__ENV", "THE_SECRET")
+        .with_env("THE_SECRET", CLIENT_SECRET);
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&token));
     let seen = service.seen().pop().expect("a request");
-    assert_eq!(seen.header("authorization"), None, "no Basic");
+    assert_eq!(seen.header("authorization"), None, "credentials in the HTTP header");
     let form = seen.form();
     assert_eq!(form["grant_type"], "client_credentials");
     assert_eq!(form["audience"], "https://api.earthscope.org");
-    assert_eq!(form.len(), 4, "no scope");
+    assert_eq!(form.len(), 4, "a field other than client id, secret, grant type and audience");
     let wrong = sandbox.with_env("THE_SECRET", "another KANARIE");
     let _ = wrong.broker(&["token", "earthscope"]).ends(6);
 }
 
 #[test]
 fn user_login_and_client_secret_tokens_are_separate() {
-    let options = EarthScopeOptions {
-        client_secret: Some(CLIENT_SECRET.into()),
-        interval: Some(1),
-        rotation: Rotation::RotateDetectReuse,
-        ..EarthScopeOptions::default()
-    };
-    let service = EarthScope::start(options);
-    let sandbox = with(&service);
+    let options = EarthScopeOptions { client_secret: Some(CLIENT_SECRET.into()), ..fast_polling() };
+    let (service, sandbox) = earthscope(options, "");
     let _ = log_in(&service, &sandbox);
     let user_token = sandbox.broker(&["token", "earthscope"]).token();
-    let with_secret = format!(
-        "[providers.earthscope]\ndomain = \"{}\"\nclient_secret = \"{CLIENT_SECRET}\"\n",
-        service.url()
-    );
-    let with_login = std::fs::read_to_string(sandbox.config_path()).expect("a file");
-    sandbox.write_config(&with_secret);
+    let with_login = sandbox.config();
+    sandbox.write_config(&format!("{with_login}client_secret = \"{CLIENT_SECRET}\"\n"));
     let client_token = sandbox.broker(&["token", "earthscope"]).token();
     assert_ne!(user_token, client_token);
     // The record still contains the user's login after the client credentials were used.
@@ -166,17 +159,11 @@ fn user_login_and_client_secret_tokens_are_separate() {
 
 #[test]
 fn stored_login_is_not_sent_to_another_issuer() {
-    let (first, second) = (service(Rotation::Keep), service(Rotation::Keep));
-    let sandbox = with(&first);
-    let _ = log_in(&first, &sandbox);
-    sandbox.age("earthscope", TimeDelta::days(2));
-    sandbox.write_config(&format!("[providers.earthscope]\ndomain = \"{}\"\n", second.url()));
-    let _ = sandbox
-        .broker(&["token", "earthscope"])
-        .ends(3)
-        .fails_with("login_required")
-        .says(first.url())
-        .says(second.url());
+    let (first, sandbox) = expired(Rotation::Keep);
+    let (second, other) = logged_out(Rotation::Keep);
+    sandbox.write_config(&other.config());
+    let run = sandbox.broker(&["token", "earthscope"]).ends(3).fails_with("login_required");
+    let _ = run.says(first.url()).says(second.url());
     assert!(second.seen().is_empty());
     let status = sandbox.broker(&["status", "earthscope", "--json"]).json();
     assert_eq!(status["providers"][0]["state"], "login_required");
@@ -184,26 +171,21 @@ fn stored_login_is_not_sent_to_another_issuer() {
 
 #[test]
 fn login_accepts_a_refresh_token_from_stdin() {
-    let service = service(Rotation::RotateDetectReuse);
-    let sandbox = with(&service);
+    let (service, sandbox) = logged_out(Rotation::RotateDetectReuse);
     let token = service.issue_refresh_token();
-    let _ = sandbox
-        .broker_reading(&["login", "earthscope", "--refresh-token-stdin"], &format!("{token}\n"))
-        .ends(0);
+    let _ = sandbox.broker_reading(&REFRESH_TOKEN_LOGIN, &format!("{token}\n")).ends(0);
     let _ = sandbox.broker(&["token", "earthscope"]).token();
     // A refresh token that the service refuses does not replace the stored login.
-    let _ =
-        sandbox.broker_reading(&["login", "earthscope", "--refresh-token-stdin"], "wrong-KANARIE").ends(6);
+    let _ = sandbox.broker_reading(&REFRESH_TOKEN_LOGIN, "wrong-KANARIE").ends(6);
     sandbox.age("earthscope", TimeDelta::days(2));
     let _ = sandbox.broker(&["token", "earthscope"]).token();
-    let _ = sandbox.broker_reading(&["login", "earthscope", "--refresh-token-stdin"], "\n").ends(2);
+    let _ = sandbox.broker_reading(&REFRESH_TOKEN_LOGIN, "\n").ends(2);
 }
 
 #[test]
 fn refresh_token_in_environment_works_without_a_login() {
-    let service = service(Rotation::RotateDetectReuse);
-    let bootstrap = service.issue_refresh_token();
-    let sandbox = with(&service).with_env("ES_OAUTH2__REFRESH_TOKEN", &bootstrap);
+    let (service, sandbox) = logged_out(Rotation::RotateDetectReuse);
+    let sandbox = sandbox.with_env("ES_OAUTH2__REFRESH_TOKEN", &service.issue_refresh_token());
     for renewal in 1..=3 {
         let _ = sandbox.broker(&["token", "earthscope"]).token();
         assert_eq!(service.refreshes(), renewal, "the rotated refresh token is used");
@@ -220,18 +202,15 @@ fn refresh_token_in_environment_works_without_a_login() {
 
 #[test]
 fn logout_revokes_the_login_and_deletes_the_record() {
-    let service = service(Rotation::Rotate);
-    let sandbox = with(&service);
-    let _ = log_in(&service, &sandbox);
-    let stored =
-        sandbox.record("earthscope")["grant"]["secret"].as_str().expect("a refresh token").to_owned();
+    let (service, sandbox) = logged_in(Rotation::Rotate);
+    let stored = sandbox.record("earthscope")["grant"]["secret"].clone();
     // If the service does not revoke the login, `logout` keeps the record.
     service.fault_always("revoke", Fault::CutBefore);
     let _ = sandbox.broker(&["logout", "earthscope"]).ends(4).fails_with("network_unreachable");
     assert!(sandbox.record_path("earthscope").exists());
     service.clear_faults();
     let _ = sandbox.broker(&["logout", "earthscope"]).ends(0);
-    assert_eq!(service.revoked(), std::slice::from_ref(&stored));
+    assert_eq!(service.revoked(), [stored.as_str().expect("a refresh token")]);
     let seen = service.seen().pop().expect("a request");
     assert_eq!(seen.json(), json!({ "client_id": "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0", "token": stored }));
     assert!(!sandbox.record_path("earthscope").exists());
@@ -241,9 +220,7 @@ fn logout_revokes_the_login_and_deletes_the_record() {
 
 #[test]
 fn logout_with_local_flag_sends_no_request() {
-    let service = service(Rotation::Keep);
-    let sandbox = with(&service);
-    let _ = log_in(&service, &sandbox);
+    let (service, sandbox) = logged_in(Rotation::Keep);
     let requests = service.seen().len();
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
     assert_eq!(service.seen().len(), requests);
@@ -251,33 +228,15 @@ fn logout_with_local_flag_sends_no_request() {
 }
 
 #[test]
-fn sixty_four_processes_refresh_an_expired_token_once() {
-    let service = service(Rotation::RotateDetectReuse);
-    let sandbox = with(&service);
-    let _ = log_in(&service, &sandbox);
-    sandbox.age("earthscope", TimeDelta::days(2));
-    let all: Vec<_> = (0..64).map(|_| sandbox.start(&["token", "earthscope"])).collect();
-    let tokens: Vec<_> = all.into_iter().map(|child| finish(child).token()).collect();
-    assert!(tokens.iter().all(|token| *token == tokens[0]), "all have the same token");
-    assert!(service.access_is_live(&tokens[0]));
-    assert_eq!((service.refreshes(), service.reuse_events()), (1, 0));
-}
-
-#[test]
 fn signal_during_renewal_waits_until_token_is_saved() {
     for signal in ["INT", "TERM", "HUP"] {
-        let service = service(Rotation::RotateDetectReuse);
-        let sandbox = with(&service);
-        let _ = log_in(&service, &sandbox);
-        sandbox.age("earthscope", TimeDelta::days(2));
-        service.forget_seen();
+        let (service, sandbox) = expired(Rotation::RotateDetectReuse);
         // The service delays the response with the new refresh token, so the signal arrives first.
         service.fault("token", Fault::Delay(Duration::from_millis(300)));
-        let child = sandbox.start(&["token", "earthscope"]);
-        assert!(service.wait_for("token", 1, A_MOMENT));
+        let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
         broker_e2e::signal(&child, signal);
         let run = finish(child);
-        assert!(run.code > 128, "{signal}: the signal ends it: {run:?}");
+        assert!(run.code > 128, "{signal}: the signal does not end the broker: {run:?}");
         let _ = sandbox.broker(&["token", "earthscope"]).token();
         assert_eq!((service.refreshes(), service.reuse_events()), (1, 0), "{signal}");
     }
@@ -285,10 +244,8 @@ fn signal_during_renewal_waits_until_token_is_saved() {
 
 #[test]
 fn ctrl_c_during_login_stores_nothing() {
-    let service = service(Rotation::Keep);
-    let sandbox = with(&service);
-    let child = sandbox.start(&["login", "earthscope", "--no-browser"]);
-    assert!(service.wait_for("token", 1, A_MOMENT));
+    let (service, sandbox) = logged_out(Rotation::Keep);
+    let child = start_request(&sandbox, &["login", "earthscope", "--no-browser"], &service, "token");
     broker_e2e::signal(&child, "INT");
     assert_eq!(finish(child).code, 130);
     assert!(!sandbox.record_path("earthscope").exists());
@@ -297,9 +254,7 @@ fn ctrl_c_during_login_stores_nothing() {
 
 #[test]
 fn min_ttl_and_force_flags_get_a_new_token() {
-    let service =
-        EarthScope::start(EarthScopeOptions { token_life: 7200, interval: Some(1), ..Default::default() });
-    let sandbox = with(&service);
+    let (service, sandbox) = earthscope(EarthScopeOptions { token_life: 7200, ..fast_polling() }, "");
     let _ = log_in(&service, &sandbox);
     let first = sandbox.broker(&["token", "earthscope", "--min-ttl", "1h"]).token();
     sandbox.age("earthscope", TimeDelta::minutes(65));
@@ -308,18 +263,15 @@ fn min_ttl_and_force_flags_get_a_new_token() {
     let third = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert_ne!(second, third);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), third);
-    let _ =
-        sandbox.broker(&["token", "earthscope", "--expires", "7d"]).ends(2).fails_with("request_unsupported");
+    let run = sandbox.broker(&["token", "earthscope", "--expires", "7d"]);
+    let _ = run.ends(2).fails_with("request_unsupported");
     let _ = sandbox.broker(&["token", "earthscope", "--min-ttl", "3h"]).ends(0).says("--min-ttl");
 }
 
 #[test]
 fn rotated_refresh_token_of_malformed_response_is_saved() {
     for key in ["access_token", "token_type"] {
-        let service = service(Rotation::RotateDetectReuse);
-        let sandbox = with(&service);
-        let _ = log_in(&service, &sandbox);
-        sandbox.age("earthscope", TimeDelta::days(2));
+        let (service, sandbox) = expired(Rotation::RotateDetectReuse);
         service.fault("token", Fault::edit(move |answer| answer[key] = serde_json::Value::Null));
         let token = sandbox.broker(&["token", "earthscope"]).token();
         assert!(service.access_is_live(&token));
@@ -330,10 +282,7 @@ fn rotated_refresh_token_of_malformed_response_is_saved() {
 #[test]
 fn oauth_server_error_code_with_status_400_is_transient() {
     for code in ["temporarily_unavailable", "server_error"] {
-        let service = service(Rotation::Keep);
-        let sandbox = with(&service);
-        let _ = log_in(&service, &sandbox);
-        sandbox.age("earthscope", TimeDelta::days(2));
+        let (service, sandbox) = expired(Rotation::Keep);
         let body = json!({ "error": code }).to_string();
         service.fault("token", Fault::Answer { status: 400, headers: vec![], body });
         let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
@@ -343,12 +292,8 @@ fn oauth_server_error_code_with_status_400_is_transient() {
 
 #[test]
 fn user_name_from_the_service_is_sanitized_in_messages() {
-    let service = EarthScope::start(EarthScopeOptions {
-        user_subject: "a\u{1b}[31mb\n\u{202e}c".into(),
-        interval: Some(1),
-        ..EarthScopeOptions::default()
-    });
-    let sandbox = with(&service);
+    let user_subject = "a\u{1b}[31mb\n\u{202e}c".into();
+    let (service, sandbox) = earthscope(EarthScopeOptions { user_subject, ..fast_polling() }, "");
     let login = log_in(&service, &sandbox);
     let shown = login.err + &sandbox.broker(&["status"]).ends(0).out;
     assert!(!shown.contains(['\u{1b}', '\u{202e}']) && shown.contains("logged in as a [31mb"), "{shown:?}");
@@ -356,10 +301,7 @@ fn user_name_from_the_service_is_sanitized_in_messages() {
 
 #[test]
 fn refresh_token_in_an_error_response_is_ignored() {
-    let service = service(Rotation::Keep);
-    let sandbox = with(&service);
-    let _ = log_in(&service, &sandbox);
-    sandbox.age("earthscope", TimeDelta::days(2));
+    let (service, sandbox) = expired(Rotation::Keep);
     let stored = sandbox.record("earthscope")["grant"]["secret"].clone();
     for (status, other, code) in
         [(400, stored.clone(), 6), (400, json!("another-KANARIE"), 6), (200, stored.clone(), 4)]
@@ -372,10 +314,7 @@ fn refresh_token_in_an_error_response_is_ignored() {
         service.fault_always("token", Fault::Answer { status, headers: vec![], body: body.to_string() });
         let _ = sandbox.broker(&["token", "earthscope"]).ends(code);
         assert_eq!(service.count("token"), 1, "{status}");
-        assert_eq!(
-            sandbox.record("earthscope")["grant"]["secret"],
-            stored,
-            "{status}: the login is unchanged"
-        );
+        let after = &sandbox.record("earthscope")["grant"]["secret"];
+        assert_eq!(*after, stored, "{status}: the login is unchanged");
     }
 }

@@ -6,31 +6,21 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 
 use broker_e2e::{Sandbox, Started, finish, spawn};
-use broker_testkit::{CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions};
+use broker_testkit::{CarbonMapper, EarthDaily, Fault};
 
-use crate::stage::program;
+use crate::stage::{carbonmapper, earthdaily, program, with_path};
 
-/// Returns two services, and a sandbox with secrets for both.
+/// Starts two fake servers, and a sandbox with the secrets of both servers.
 fn two() -> (EarthDaily, CarbonMapper, Sandbox) {
-    let (imagery, methane) = (
-        EarthDaily::start(EarthDailyOptions::default()),
-        CarbonMapper::start(CarbonMapperOptions::default()),
-    );
-    let config = format!(
-        "[providers.earthdaily]\nauth_url = \"{}\"\n[providers.carbonmapper]\nbase_url = \"{}\"\nemail = \
-         \"ada@example.org\"\npassword = {{ env = \"SECRET\" }}\n",
-        imagery.auth_url(),
-        methane.base_url()
-    );
-    let sandbox = Sandbox::new().with_config(&config);
-    let sandbox = sandbox.with_env("EDS_SECRET", "standin-api-token").with_env("SECRET", "standin-password");
-    (imagery, methane, sandbox)
+    let (methane, sandbox) = carbonmapper("email = \"ada@example.org\"\npassword = { env = \"SECRET\" }\n");
+    let (imagery, sandbox) = earthdaily(&sandbox.config());
+    (imagery, methane, sandbox.with_env("SECRET", "standin-password"))
 }
 
 fn first_line(child: &mut Started) -> String {
     let (mut line, mut byte) = (Vec::new(), [0]);
-    let stdout = child.stdout.as_mut().expect("its stdout");
-    while stdout.read(&mut byte).expect("its stdout") == 1 && byte != *b"\n" {
+    let stdout = child.stdout.as_mut().expect("the stdout of the broker");
+    while stdout.read(&mut byte).expect("the stdout of the broker") == 1 && byte != *b"\n" {
         line.push(byte[0]);
     }
     String::from_utf8(line).expect("UTF-8")
@@ -55,7 +45,8 @@ fn exec_passes_tokens_only_in_environment_variables() {
     assert_eq!(imagery.exchanges(), 1, "stored tokens are used");
 }
 
-/// A script that prints process id, signal masks and open files. Omits real-time signals: the C library uses some.
+/// A script that prints process id, signal masks and open files. The masks omit real-time signals, because the C library
+/// uses some of them.
 const INHERITED: &str = "echo $$; sed -n 's/^Sig\\(Ign\\|Blk\\):.*\\(........\\)$/\\1 \\2/p' /proc/self/status; \
                          ls /proc/self/fd; exit 7";
 
@@ -74,7 +65,7 @@ fn exec_command_inherits_process_id_signals_and_open_files() {
         assert_eq!(inherited(sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", INHERITED])), without);
     }
     let mut child = sandbox.start(&["exec", "earthdaily", "--", "sh", "-c", "kill -TERM $$"]);
-    assert_eq!(child.wait().expect("it ends").signal(), Some(15));
+    assert_eq!(child.wait().expect("the command exits").signal(), Some(15));
 }
 
 #[test]
@@ -95,10 +86,8 @@ fn exec_exits_like_a_shell_if_the_command_cannot_run() {
     let _ = exec(&["--", "no-such-command"]).ends(127).fails_with("program_failed").says("`no-such-command`");
     let _ = exec(&["--", "ls -l"]).ends(127).says("sh -c");
     let _ = exec(&["--", "/dev/null"]).ends(126).says("Permission denied");
-    let _ = exec(&["--file", "--", "no-such-command"])
-        .ends(127)
-        .fails_with("program_failed")
-        .says("`no-such-command`");
+    let run = exec(&["--file", "--", "no-such-command"]).ends(127);
+    let _ = run.fails_with("program_failed").says("`no-such-command`");
     let _ = exec(&["--file", "--", "/dev/null"]).ends(126);
     let _ = exec(&[]).ends(2).says("COMMAND");
     let _ = exec(&["--"]).ends(2);
@@ -110,8 +99,7 @@ fn exec_without_dashes_suggests_the_corrected_command() {
     let bin = sandbox.home().join("bin");
     std::fs::create_dir(&bin).expect("a folder");
     std::os::unix::fs::symlink(broker_e2e::broker_binary(), bin.join("broker")).expect("a link");
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("PATH"));
-    let sandbox = sandbox.with_env("PATH", &path);
+    let sandbox = with_path(sandbox, &bin);
     let script = "test -n \"$EDS_TOKEN\" && echo \"it's $1\"";
     for words in [
         &["exec", "earthdaily", "sh", "-c", script, "sh", "$HOME; a b"][..],
@@ -122,10 +110,11 @@ fn exec_without_dashes_suggests_the_corrected_command() {
         let pasted = program(&sandbox, "sh", &["-c", hint]).output().expect("a shell");
         assert_eq!(String::from_utf8_lossy(&pasted.stdout), "it's $HOME; a b\n", "{hint}");
     }
-    let run = sandbox.broker(&["exec", "earthdaily", "make", "all"]).ends(2);
-    assert_eq!(run.err.lines().last(), Some("  broker exec earthdaily -- make all"));
-    let run = sandbox.broker(&["exec", "earthdaily", "python3", "--version"]).ends(2);
-    assert_eq!(run.err.lines().last(), Some("  broker exec earthdaily -- python3 --version"));
+    for [program, argument] in [["make", "all"], ["python3", "--version"]] {
+        let run = sandbox.broker(&["exec", "earthdaily", program, argument]).ends(2);
+        let hint = format!("  broker exec earthdaily -- {program} {argument}");
+        assert_eq!(run.err.lines().last(), Some(hint.as_str()));
+    }
 }
 
 #[test]
@@ -136,23 +125,18 @@ fn exec_does_not_start_the_command_without_a_token() {
     let _ = start("nothing").ends(2).fails_with("provider_unknown").says("nothing");
     let _ = start("earthdaily,earthdaily").ends(2).fails_with("usage_invalid").says("`earthdaily`");
     let _ = start("earthdaily,").ends(2);
-    methane.fault_always("pair", broker_testkit::Fault::Status(503));
+    methane.fault_always("pair", Fault::Status(503));
     let _ = start("earthdaily,carbonmapper").ends(4).says("carbonmapper: ");
-    let _ = sandbox
-        .broker(&["exec", "--scope", "x", "earthdaily", "--", "touch", "started"])
-        .ends(2)
-        .says("--scope");
+    let words = ["exec", "--scope", "x", "earthdaily", "--", "touch", "started"];
+    let _ = sandbox.broker(&words).ends(2).says("--scope");
     assert!(!sandbox.home().join("started").exists());
 }
 
 #[test]
 fn exec_refuses_two_providers_with_the_same_variable() {
     let (imagery, _methane, sandbox) = two();
-    let config = format!(
-        "[providers.earthdaily]\nauth_url = \"{0}\"\n[providers.second]\nkind = \"earthdaily\"\n\
-         auth_url = \"{0}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n",
-        imagery.auth_url()
-    );
+    let second = "[providers.second]\nkind = \"earthdaily\"\nclient_secret = { env = \"EDS_SECRET\" }\n";
+    let config = format!("{}{second}auth_url = \"{}\"\n", sandbox.config(), imagery.auth_url());
     sandbox.write_config(&config);
     let words = ["exec", "earthdaily,second", "--", "sh", "-c", "test -n $EDS_TOKEN && test -n $SECOND"];
     let _ = sandbox.broker(&words).ends(2).says("EDS_TOKEN").says("env = \"NAME\"");
@@ -163,23 +147,24 @@ fn exec_refuses_two_providers_with_the_same_variable() {
 #[test]
 fn nested_exec_sets_the_token_variables_of_both_providers() {
     let (_imagery, _methane, sandbox) = two();
-    let inner = sandbox.command(&[]).get_program().to_owned();
-    let inner = inner.to_str().expect("a path");
-    let test = "test -n \"$EDS_TOKEN\" && test -n \"$CARBONMAPPER_TOKEN\"";
-    let words = ["exec", "earthdaily", "--", inner, "exec", "carbonmapper", "--", "sh", "-c", test];
-    let _ = sandbox.broker(&words).ends(0);
-    let test = "test -n \"$EDS_TOKEN\" && test -f \"$CARBONMAPPER_TOKEN_FILE\"";
-    let words = ["exec", "earthdaily", "--", inner, "exec", "--file", "carbonmapper", "--", "sh", "-c", test];
-    let _ = sandbox.broker(&words).ends(0);
+    let outer = ["exec", "earthdaily", "--", broker_e2e::broker_binary().to_str().expect("a path")];
+    for (inner, test) in [
+        (&["exec", "carbonmapper", "--"][..], "test -n \"$EDS_TOKEN\" && test -n \"$CARBONMAPPER_TOKEN\""),
+        (
+            &["exec", "--file", "carbonmapper", "--"],
+            "test -n \"$EDS_TOKEN\" && test -f \"$CARBONMAPPER_TOKEN_FILE\"",
+        ),
+    ] {
+        let _ = sandbox.broker(&[&outer, inner, &["sh", "-c", test]].concat()).ends(0);
+    }
 }
 
 #[test]
 fn exec_refuses_a_token_with_two_lines() {
     let (imagery, _methane, sandbox) = two();
-    let two_lines = broker_testkit::Fault::edit(|answer| answer["access_token"] = "a\nb".into());
+    let two_lines = Fault::edit(|answer| answer["access_token"] = "a\nb".into());
     imagery.fault_always("token", two_lines);
-    for words in [&["exec", "earthdaily", "--", "true"][..], &["exec", "--file", "earthdaily", "--", "true"]]
-    {
-        let _ = sandbox.broker(words).ends(4).fails_with("bad_response");
+    for words in [&["exec", "earthdaily"][..], &["exec", "--file", "earthdaily"]] {
+        let _ = sandbox.broker(&[words, &["--", "true"]].concat()).ends(4).fails_with("bad_response");
     }
 }

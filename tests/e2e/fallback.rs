@@ -7,38 +7,27 @@ use broker_e2e::{Run, Sandbox, age_file, finish};
 use broker_testkit::{EarthScope, Fault, Rotation};
 use chrono::TimeDelta;
 
-use crate::stage::expired_with;
+use crate::stage::{block_state, expired_with, log_in, start_request, unblock_state, with_runtime_dir};
 
 /// A renewed token that the broker saved to a fallback file, because the test had replaced the state folder by a file.
 struct FallbackSave {
     service: EarthScope,
     sandbox: Sandbox,
     runtime: PathBuf,
-    away: PathBuf,
     run: Run,
 }
 
 fn fallback_save() -> FallbackSave {
     // With `share = false`, the login is stored only in the record.
     let (service, sandbox) = expired_with(Rotation::RotateDetectReuse, 0, "share = false\n");
-    let runtime = sandbox.home().join("run");
-    std::fs::create_dir(&runtime).expect("a folder");
-    let sandbox = sandbox.with_env("XDG_RUNTIME_DIR", &runtime.display().to_string());
+    let (sandbox, runtime) = with_runtime_dir(sandbox);
     service.fault("token", Fault::Delay(Duration::from_millis(300)));
-    let child = sandbox.start(&["token", "earthscope"]);
-    assert!(service.wait_for("token", 1, Duration::from_secs(30)));
-    let away = sandbox.state().with_extension("away");
-    std::fs::rename(sandbox.state(), &away).expect("moved");
-    std::fs::write(sandbox.state(), "").expect("a file instead of the folder");
-    FallbackSave { run: finish(child), service, sandbox, runtime, away }
+    let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
+    block_state(&sandbox);
+    FallbackSave { run: finish(child), service, sandbox, runtime }
 }
 
 impl FallbackSave {
-    fn restore_folder(&self) {
-        std::fs::remove_file(self.sandbox.state()).expect("the file is removed");
-        std::fs::rename(&self.away, self.sandbox.state()).expect("the folder is back");
-    }
-
     /// Returns the path of the fallback file.
     fn file(&self) -> PathBuf {
         let mut files = std::fs::read_dir(self.runtime.join("broker")).expect("a folder");
@@ -53,15 +42,12 @@ fn record_is_saved_to_fallback_file_and_restored_later() {
     let token = save.run.clone().says(&runtime.join("broker").display().to_string()).token();
     // While the state folder is missing, the broker reads the fallback file.
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token);
-    save.restore_folder();
+    unblock_state(&save.sandbox);
     assert_eq!(sandbox.broker(&["token", "earthscope"]).token(), token, "not the older record");
     sandbox.age("earthscope", TimeDelta::days(2));
     let renewed = sandbox.broker(&["token", "earthscope"]).token();
     assert!(service.access_is_live(&renewed) && renewed != token);
-    assert!(
-        sandbox.record("earthscope")["tokens"][""]["secret"] == renewed.as_str(),
-        "the record is restored"
-    );
+    assert_eq!(sandbox.record("earthscope")["tokens"][""]["secret"], renewed, "the record is restored");
     let left = std::fs::read_dir(runtime.join("broker")).expect("a folder").count();
     assert_eq!(left, 0, "the fallback file is removed");
     assert_eq!((service.refreshes(), service.reuse_events()), (3, 0));
@@ -70,7 +56,7 @@ fn record_is_saved_to_fallback_file_and_restored_later() {
 /// Returns a service, a sandbox with an older record in the state folder, and the path of its fallback file.
 fn fallback_and_older() -> (EarthScope, Sandbox, PathBuf) {
     let save = fallback_save();
-    save.restore_folder();
+    unblock_state(&save.sandbox);
     let fallback = save.file();
     (save.service, save.sandbox, fallback)
 }
@@ -97,9 +83,8 @@ fn newer_login_wins_over_older_fallback_file() {
     let (service, sandbox, fallback) = fallback_and_older();
     let old = std::fs::read(&fallback).expect("a record");
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
-    assert!(!fallback.exists(), "a logout removes it too");
-    let login = ["login", "earthscope", "--refresh-token-stdin"];
-    let _ = sandbox.broker_reading(&login, &service.issue_refresh_token()).ends(0);
+    assert!(!fallback.exists(), "a logout removes the fallback file");
+    log_in(&service, &sandbox);
     let token = sandbox.broker(&["token", "earthscope"]).token();
     // Writes the old fallback file again, as if the logout had not found the file.
     sandbox.write(&fallback, &String::from_utf8(old).expect("text"));
@@ -132,5 +117,5 @@ fn unreadable_fallback_file_is_not_deleted() {
     let (_service, sandbox, fallback) = fallback_and_older();
     edit(&fallback, |record| record["version"] = 99.into());
     let _ = sandbox.broker(&["token", "earthscope"]).ends(3);
-    assert!(fallback.exists(), "a newer version wrote it");
+    assert!(fallback.exists(), "the file of a newer broker version was deleted");
 }

@@ -7,7 +7,7 @@ use broker_core::{ErrorCode, Http, HttpFault, HttpRequest, HttpResponse, Request
 
 use crate::fake::HANG_HEADER;
 
-/// The timeout of a request in real time. It is so long that only a broken test reaches it, even on a busy machine.
+/// The timeout of a request in real time. Even on a busy machine, only a broken test takes this long.
 const LONGEST: Duration = Duration::from_mins(2);
 
 /// An HTTP client that saves tests a wait: if a fake server hangs, the client returns a timeout error at once.

@@ -22,5 +22,5 @@ pub use world::{TestEnv, TestPrompt, World};
 
 pub use fake::{
     Auth, CarbonMapper, CarbonMapperOptions, EarthDaily, EarthDailyOptions, EarthScope, EarthScopeOptions,
-    ExpiresIn, Fault, Now, Rotation, Seen, Server, TokenService, TokenServiceOptions, system_clock,
+    ExpiresIn, Fake, Fault, Now, Rotation, Seen, Server, TokenService, TokenServiceOptions, system_clock,
 };

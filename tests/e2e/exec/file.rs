@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use broker_e2e::{Sandbox, Started, finish, signal};
@@ -30,7 +30,14 @@ fn folders(sandbox: &Sandbox) -> Vec<PathBuf> {
 
 /// Starts a script with a token file, and waits until the script prints its first line.
 fn start(sandbox: &Sandbox, script: &str) -> Started {
-    let mut child = sandbox.start(&["exec", "--file", "earthdaily", "--", "sh", "-c", script]);
+    start_with(sandbox, script, Stdio::null())
+}
+
+fn start_with(sandbox: &Sandbox, script: &str, stdin: Stdio) -> Started {
+    let words = ["exec", "--file", "earthdaily", "--", "sh", "-c", script];
+    let mut command = sandbox.command(&words);
+    command.stdin(stdin);
+    let mut child = broker_e2e::spawn(command, &words);
     assert_eq!(first_line(&mut child), "ready");
     child
 }
@@ -57,7 +64,7 @@ fn token_file_is_in_temp_folder_without_xdg_runtime_dir() {
     let sandbox = sandbox.with_env("TMPDIR", temporary.to_str().expect("a path"));
     for session in ["", "relative", "/nowhere"] {
         let words = ["exec", "--file", "earthdaily", "--", "printenv", "EDS_TOKEN_FILE"];
-        let run = sandbox.command(&words).env("XDG_RUNTIME_DIR", session).output().expect("it runs");
+        let run = sandbox.command(&words).env("XDG_RUNTIME_DIR", session).output().expect("the broker runs");
         let path = String::from_utf8(run.stdout).expect("UTF-8");
         assert!(PathBuf::from(path).starts_with(&temporary));
     }
@@ -99,20 +106,21 @@ fn exec_with_file_forwards_signals_and_exit_status() {
     for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
         let mut child = start(&sandbox, "echo ready; exec sleep 600");
         signal(&child, name);
-        assert_eq!(child.wait().expect("it ends").signal(), Some(number));
+        assert_eq!(child.wait().expect("the command exits").signal(), Some(number));
     }
     let mut child = start(&sandbox, "echo ready; kill -KILL $$");
-    assert_eq!(child.wait().expect("it ends").signal(), Some(9));
+    assert_eq!(child.wait().expect("the command exits").signal(), Some(9));
     assert!(folders(&sandbox).is_empty());
 }
 
 #[test]
 fn next_exec_removes_token_files_of_killed_runs_only() {
     let (_service, sandbox) = imagery(3600);
-    let wait = "echo ready; read _; cat $EDS_TOKEN_FILE > /dev/null";
-    let (mut killed, mut other) = (start_reading(&sandbox, wait), start_reading(&sandbox, wait));
+    // The script ends when its standard input is closed.
+    let script = "echo ready; read _; cat $EDS_TOKEN_FILE > /dev/null";
+    let [mut killed, mut other] = [(); 2].map(|()| start_with(&sandbox, script, Stdio::piped()));
     assert_eq!(folders(&sandbox).len(), 2);
-    killed.kill().expect("it is there");
+    killed.kill().expect("a running broker");
     let _ = killed.wait();
     assert_eq!(folders(&sandbox).len(), 2);
     let _ = sandbox.broker(&["exec", "--file", "earthdaily", "--", "true"]).ends(0);
@@ -120,16 +128,6 @@ fn next_exec_removes_token_files_of_killed_runs_only() {
     drop(other.stdin.take());
     let _ = finish(other).ends(0);
     assert!(folders(&sandbox).is_empty());
-}
-
-/// Starts a script that ends when its standard input is closed.
-fn start_reading(sandbox: &Sandbox, script: &str) -> Started {
-    let words = ["exec", "--file", "earthdaily", "--", "sh", "-c", script];
-    let mut command = sandbox.command(&words);
-    command.stdin(std::process::Stdio::piped());
-    let mut child = broker_e2e::spawn(command, &words);
-    assert_eq!(first_line(&mut child), "ready");
-    child
 }
 
 #[test]

@@ -39,9 +39,7 @@ pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
     }
     let first = home.broker(request.words);
     service.clear_faults();
-    let after = look(&home, request.kind);
-    let mut broken = after.broken;
-    let record = after.record;
+    let Disk { record, mut broken } = look(&home, request.kind);
     broken.extend(broken_by(&first, request, hitch, service));
     let logged_out = request.words[0] == "logout" && first.code == 0;
     let unavoidably_lost = is_unavoidable(request, hitch) && first.code == 3;
@@ -102,8 +100,7 @@ fn broken_after(
     service: &Service,
     home: &Sandbox,
 ) -> Vec<String> {
-    let disk = look(home, request.kind);
-    let mut broken = disk.broken;
+    let Disk { record, mut broken } = look(home, request.kind);
     let lost = is_unavoidable(request, hitch) && run.code == 3 && run.err.contains("broker login");
     if run.code != 0 && !lost {
         broken.push(format!("the next call exits with {}: {}", run.code, run.err));
@@ -111,18 +108,16 @@ fn broken_after(
     if run.code != 0 {
         return broken;
     }
+    if command == "logout" {
+        broken.extend(record.map(|_| "a logout leaves a record".to_owned()));
+        return broken;
+    }
+    broken.extend(lost_login(before, record.as_ref(), service));
     let token = match command {
         "login" => home.broker(&["token", request.kind]).out,
         _ => run.out.clone(),
     };
-    let is_logout = command == "logout";
-    if !is_logout {
-        broken.extend(lost_login(before, disk.record.as_ref(), service));
-    }
-    if is_logout && disk.record.is_some() {
-        broken.push("a logout leaves a record".to_owned());
-    }
-    if !is_logout && !service.is_live(token.trim_end()) {
+    if !service.is_live(token.trim_end()) {
         broken.push("the next token is not valid".to_owned());
     }
     broken

@@ -17,12 +17,12 @@ pub(crate) struct Hitch {
 }
 
 impl Hitch {
-    /// Whether the service processes the request, but its response is lost.
+    /// Returns whether the service processes the request, but the response is lost.
     pub(crate) fn loses_the_response(&self) -> bool {
         matches!(self.fault, Fault::HangAfter | Fault::CutAfter | Fault::Truncated)
     }
 
-    /// Whether the service processes the request.
+    /// Returns whether the service processes the request.
     pub(crate) fn acts(&self) -> bool {
         self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_))
     }
@@ -35,7 +35,7 @@ impl Hitch {
         matches!(self.fault, Fault::Answer { .. }) && !self.once
     }
 
-    /// Whether the fault changes a field of the token response.
+    /// Returns whether the fault changes a field of the token response.
     pub(crate) fn edits(&self) -> bool {
         matches!(self.fault, Fault::Edit(_))
     }
@@ -82,9 +82,9 @@ pub(crate) fn hitches() -> Vec<Hitch> {
 /// Removes all secrets from a token response except the refresh token.
 fn without_secrets(answer: &mut Value) {
     if let Some(answer) = answer.as_object_mut() {
-        for key in ["device_code", "access_token", "access", "token_value"] {
-            answer.remove(key);
-        }
+        answer.retain(|key, _| {
+            !["device_code", "access_token", "access", "token_value"].contains(&key.as_str())
+        });
     }
 }
 

@@ -29,14 +29,10 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Returns whether the table tests this fault with this request. Skips combinations that behave like another one.
+    /// Returns whether the table tests this fault with this request. Combinations that behave like a tested one are skipped.
     pub(crate) fn has(&self, hitch: &Hitch) -> bool {
-        let field = match hitch.name {
-            name if name.starts_with("expires_in") => {
-                self.kind != "carbonmapper" && self.words[0] != "logout"
-            }
-            _ => !hitch.edits() || self.words[0] != "logout",
-        };
+        let has_expires_in = self.kind != "carbonmapper" || !hitch.name.starts_with("expires_in");
+        let field = has_expires_in && (!hitch.edits() || self.words[0] != "logout");
         // A test with `Retry-After: 2` takes 2 s, so only three requests are tested with that fault.
         let waits = hitch.name.contains("Retry-After: 2");
         let is_tested = [FIRST_POLL, "refresh", "client credentials"].contains(&self.name);
@@ -61,8 +57,8 @@ const STAC: &[&str] = &["token", "carbonmapper", "--scope", "stac"];
 
 /// Returns all requests of all providers.
 pub(crate) fn requests() -> Vec<Request> {
-    let request = |kind, name, route, words, stage| Request {
-        kind,
+    let request = |name, route, words: &'static [&str], stage| Request {
+        kind: words[1],
         name,
         route,
         words,
@@ -71,45 +67,31 @@ pub(crate) fn requests() -> Vec<Request> {
         unrepeatable: false,
         spends_the_login: false,
     };
-    let seismic = |name, route, words, stage| request("earthscope", name, route, words, stage);
-    let methane = |name, route, words, stage| request("carbonmapper", name, route, words, stage);
-    let token = &["token", "earthscope"];
+    let spending = |request| Request { spends_the_login: true, ..request };
+    let rotating = |request| Request { unrepeatable: true, ..spending(request) };
+    let (seismic, methane) = (&["token", "earthscope"], &["token", "carbonmapper"]);
+    let methane_logout = &["logout", "carbonmapper"];
     vec![
-        seismic("device code", "device", LOGIN, no_login as fn() -> Stage),
-        Request { once: true, unrepeatable: true, ..seismic(FIRST_POLL, "token", LOGIN, no_login) },
-        seismic(LAST_POLL, "token", LOGIN, no_login_short_code),
-        seismic("refresh", "token", token, || logged_in(Rotation::Keep, 0)),
+        request("device code", "device", LOGIN, no_login as fn() -> Stage),
+        Request { once: true, unrepeatable: true, ..request(FIRST_POLL, "token", LOGIN, no_login) },
+        request(LAST_POLL, "token", LOGIN, no_login_short_code),
+        request("refresh", "token", seismic, || logged_in(Rotation::Keep, 0)),
         Request {
             once: true,
-            spends_the_login: true,
-            ..seismic("refresh, rotating, one grace", "token", token, || logged_in(Rotation::Rotate, 1))
+            ..spending(request("refresh, rotating, one grace", "token", seismic, || {
+                logged_in(Rotation::Rotate, 1)
+            }))
         },
-        Request {
-            unrepeatable: true,
-            spends_the_login: true,
-            ..seismic("refresh, rotating, no grace", "token", token, || logged_in(Rotation::Rotate, 0))
-        },
-        seismic("client credentials", "token", token, machine),
-        Request {
-            spends_the_login: true,
-            ..seismic("revoke", "revoke", &["logout", "earthscope"], || logged_in(Rotation::Keep, 0))
-        },
-        request("earthdaily", "client credentials", "token", &["token", "earthdaily"], imagery),
-        methane("pair", "pair", &["token", "carbonmapper"], password),
-        methane("refresh", "refresh", &["token", "carbonmapper"], || methane_login(false, true)),
-        Request {
-            unrepeatable: true,
-            spends_the_login: true,
-            ..methane("refresh, rotating", "refresh", &["token", "carbonmapper"], || {
-                methane_login(true, true)
-            })
-        },
-        methane("create-stac", "create-stac", STAC, || methane_login(false, false)),
-        Request { spends_the_login: true, ..methane("list", "list", &["logout", "carbonmapper"], minted) },
-        Request {
-            spends_the_login: true,
-            ..methane("delete", "delete", &["logout", "carbonmapper"], minted)
-        },
+        rotating(request("refresh, rotating, no grace", "token", seismic, || logged_in(Rotation::Rotate, 0))),
+        request("client credentials", "token", seismic, machine),
+        spending(request("revoke", "revoke", &["logout", "earthscope"], || logged_in(Rotation::Keep, 0))),
+        request("client credentials", "token", &["token", "earthdaily"], imagery),
+        request("pair", "pair", methane, password),
+        request("refresh", "refresh", methane, || methane_login(false, true)),
+        rotating(request("refresh, rotating", "refresh", methane, || methane_login(true, true))),
+        request("create-stac", "create-stac", STAC, || methane_login(false, false)),
+        spending(request("list", "list", methane_logout, minted)),
+        spending(request("delete", "delete", methane_logout, minted)),
     ]
 }
 
@@ -120,6 +102,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
+    /// Returns whether the service accepts this access token now.
     pub(crate) fn is_live(&self, access: &str) -> bool {
         match self {
             Self::EarthScope(service) => service.access_is_live(access),

@@ -3,11 +3,12 @@
 use std::process::Command;
 
 use broker_e2e::Sandbox;
-use broker_testkit::{EarthScope, EarthScopeOptions};
+use broker_testkit::EarthScopeOptions;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{Stage, need, printed, python};
+use crate::stage::logged_in;
 
 /// The remaining lifetime of the stored credential.
 const LEFT: TimeDelta = TimeDelta::minutes(59);
@@ -65,11 +66,7 @@ const KEYS: &str = r#"ASIAKANARIE|it's/+"KANARIE"|KANARIE=="#;
 #[test]
 #[ignore = "needs python3 with botocore"]
 fn aws_tools_and_shells_read_the_printed_aws_keys() {
-    let service = EarthScope::start(EarthScopeOptions { interval: Some(1), ..EarthScopeOptions::default() });
-    service.approve_all();
-    let config = format!("[providers.earthscope]\ndomain = \"{}\"\n", service.url());
-    let sandbox = Sandbox::new().with_config(&config);
-    let _ = sandbox.broker(&["login", "earthscope"]).ends(0);
+    let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "");
     let keys = json!({
         "AccessKeyId": "ASIAKANARIE", "SecretAccessKey": "it's/+\"KANARIE\"", "SessionToken": "KANARIE==",
     });

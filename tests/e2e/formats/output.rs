@@ -1,10 +1,11 @@
 //! Tests `broker token --output`.
 
 use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::Stage;
+use crate::stage::mode;
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten();
@@ -24,7 +25,7 @@ fn output_flag_replaces_file_atomically_and_privately() {
     let run = stage.token(&["--format", "header", "-o", file.to_str().expect("a path")]).ends(0);
     assert_eq!((run.out.as_str(), run.err.as_str()), ("", ""));
     assert_eq!(std::fs::read_to_string(&file).expect("a file"), "Authorization: Bearer KANARIE\n");
-    assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o7777, 0o600);
+    assert_eq!(mode(&file), 0o600);
     let mut text = String::new();
     let _ = old.read_to_string(&mut text).expect("a file");
     assert_eq!(text, "old content", "an open file keeps its content");
@@ -45,8 +46,7 @@ fn output_flag_refuses_links_folders_and_devices() {
     symlink(home.join("nothing"), home.join("dangling")).expect("a link");
     std::fs::create_dir(home.join("folder")).expect("a folder");
     for name in ["link", "dangling", "folder", "folder/", ".", "..", "/dev/null"] {
-        let run = stage.token(&["--output", name]).ends(1).fails_with("write_failed");
-        assert_eq!(run.out, "", "{name}");
+        let _ = stage.token(&["--output", name]).ends(1).fails_with("write_failed");
     }
     assert_eq!(std::fs::read_to_string(&victim).expect("a file"), "mine");
     assert!(home.join("link").is_symlink() && home.join("dangling").is_symlink());
@@ -64,8 +64,7 @@ fn token_is_stored_if_the_output_file_cannot_be_written() {
         ("new/", "not a directory"),
         ("/proc/token", "cannot write /proc/token: "),
     ] {
-        let run = stage.token(&["--output", path]).ends(1).fails_with("write_failed").says(path).says(why);
-        assert_eq!(run.out, "", "{path}");
+        let _ = stage.token(&["--output", path]).ends(1).fails_with("write_failed").says(path).says(why);
     }
     assert_eq!(stage.sandbox.record("earthdaily")["tokens"][""]["secret"], "KANARIE");
     assert_eq!(stage.token(&[]).token(), "KANARIE");

@@ -5,12 +5,16 @@ use std::time::Duration;
 use broker_core::{Broker, ErrorKind};
 use chrono::TimeDelta;
 
-use super::{Subject, is_final, leave, logged_in, make_due, token, token_of_new_process};
+use super::{
+    Subject, expire, is_final, logged_in, make_due, token, token_of_new_process, with_expired_token,
+    with_token,
+};
 use crate::Fault;
 
 /// Returns faults of requests that the service does not process.
 pub(super) fn before() -> Vec<(&'static str, Fault)> {
     let later = vec![("retry-after".to_owned(), "3600".to_owned())];
+    let answer = |status, body: &str| Fault::Answer { status, headers: vec![], body: body.to_owned() };
     vec![
         ("429", Fault::Answer { status: 429, headers: later, body: String::new() }),
         ("500", Fault::Status(500)),
@@ -24,46 +28,35 @@ pub(super) fn before() -> Vec<(&'static str, Fault)> {
         ("an empty body", Fault::Empty(200)),
         ("10 MB", Fault::Huge(10_000_000)),
         ("a redirect", Fault::Redirect("https://elsewhere.example/token".to_owned())),
-        ("half a response", Fault::Answer { status: 200, headers: vec![], body: "{\"access".to_owned() }),
-        ("an object without a token", Fault::Answer { status: 200, headers: vec![], body: "{}".to_owned() }),
-        (
-            "invalid_grant with 503",
-            Fault::Answer { status: 503, headers: vec![], body: "{\"error\":\"invalid_grant\"}".to_owned() },
-        ),
+        ("half a response", answer(200, "{\"access")),
+        ("an object without a token", answer(200, "{}")),
+        ("invalid_grant with 503", answer(503, "{\"error\":\"invalid_grant\"}")),
     ]
 }
 
 pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, fault: Fault) {
-    let broker = logged_in(subject).await;
-    let old = token(&broker).await.expect("a token");
+    let (_, old) = with_token(subject).await;
     let before = subject.world().record().expect("a record");
-    leave(subject, &old, TimeDelta::seconds(-1));
+    expire(subject, &old);
     subject.service().fault_always(subject.renewal_route(), fault);
     let broker = subject.world().broker(subject.provider());
     let error = token(&broker).await.expect_err(name);
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
     let after = subject.world().record().expect("a record");
     for key in ["secret", "issued_at", "refused_at"] {
-        assert_eq!(
-            before["grant"][key], after["grant"][key],
-            "{name}: the fault changed `{key}` of the stored grant"
-        );
+        assert_eq!(before["grant"][key], after["grant"][key], "{name}: the fault changed `grant.{key}`");
     }
     if name == "hang" && after["grant"].is_object() {
-        assert!(
-            after["grant"]["sent_at"].is_string(),
-            "{name}: the record has no refresh intent (`sent_at`)"
-        );
+        assert!(after["grant"]["sent_at"].is_string(), "{name}: the record has no `sent_at`");
     }
     subject.service().clear_faults();
     if let Some(wait) = error.retry_after() {
         pause_is_respected(subject, name, wait).await;
     }
-    token(&broker)
-        .await
-        .unwrap_or_else(|error| panic!("{name}: the renewal after the fault failed: {error}"));
+    let renewed = token(&broker).await;
+    renewed.unwrap_or_else(|error| panic!("{name}: the renewal after the fault failed: {error}"));
     let after = subject.world().record().expect("a record");
-    assert!(after["grant"]["sent_at"].is_null(), "{name}: the record still has a refresh intent (`sent_at`)");
+    assert!(after["grant"]["sent_at"].is_null(), "{name}: the record still has `sent_at`");
 }
 
 /// Checks that another process sends no request until the service's `Retry-After` has passed. Then advances the clock.
@@ -71,24 +64,19 @@ async fn pause_is_respected<S: Subject>(subject: &S, name: &str, wait: Duration)
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("too early");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
-    assert!(
-        error.retry_after().is_some_and(|left| left <= wait),
-        "{name}: the error has no remaining `Retry-After`"
-    );
+    assert!(error.retry_after().is_some_and(|left| left <= wait), "{name}: no remaining `Retry-After`");
     assert_eq!(subject.service().seen().len(), 0, "{name}: a request before `Retry-After` has passed");
     subject.world().clock.advance(TimeDelta::from_std(wait).expect("a wait"));
 }
 
 pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str, fault: Fault) {
-    let broker = logged_in(subject).await;
-    let stored = token(&broker).await.expect("a token");
+    let (_, stored) = with_token(subject).await;
     make_due(subject, &stored);
     subject.service().forget_seen();
     subject.service().fault_always(subject.renewal_route(), fault);
     for round in 0..3 {
         let got = token_of_new_process(subject).await;
-        let got =
-            got.unwrap_or_else(|error| panic!("{name}: an error instead of the valid stored token: {error}"));
+        let got = got.unwrap_or_else(|error| panic!("{name}: no valid stored token: {error}"));
         assert!(got.secret().same_as(stored.secret()), "{name}: not the stored token");
         let sent = subject.service().count(subject.renewal_route());
         assert!((1..=3).contains(&sent), "{name}: round {round}: {sent} requests, instead of 1 to 3");
@@ -102,60 +90,43 @@ pub(super) fn after() -> Vec<(&'static str, Fault)> {
 
 /// Checks that a lost response ends the login only if the service has invalidated the grant.
 pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fault) {
-    let broker = logged_in(subject).await;
-    let old = token(&broker).await.expect("a token");
-    leave(subject, &old, TimeDelta::seconds(-1));
+    let (broker, old) = with_expired_token(subject).await;
     let may_end = lost_response_ends_login(subject, &broker).await;
     subject.service().fault(subject.renewal_route(), fault);
-    let first = token_of_new_process(subject).await;
-    let again = match &first {
-        Err(error) if is_final(error) => {
-            assert!(may_end, "{name}: final error, although the service still accepts the login: {error}");
-            None
-        }
-        Err(error) => {
+    let mut result = token_of_new_process(subject).await;
+    if !result.as_ref().is_err_and(is_final) {
+        if let Err(error) = result {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
-            Some(token_of_new_process(subject).await)
         }
-        Ok(_) => Some(token_of_new_process(subject).await),
-    };
-    match again {
-        Some(Err(error)) => {
-            assert!(may_end && is_final(&error), "{name}: the renewal after the fault failed: {error}");
-        }
-        Some(Ok(new)) => assert!(!new.secret().same_as(old.secret()), "{name}: the expired token"),
-        None => {}
+        result = token_of_new_process(subject).await;
     }
-    token(&logged_in(subject).await)
-        .await
-        .unwrap_or_else(|error| panic!("{name}: no token after a new login: {error}"));
+    match result {
+        Err(error) => assert!(may_end && is_final(&error), "{name}: the renewal failed: {error}"),
+        Ok(new) => assert!(!new.secret().same_as(old.secret()), "{name}: the expired token"),
+    }
+    let next = token(&logged_in(subject).await).await;
+    next.unwrap_or_else(|error| panic!("{name}: no token after a new login: {error}"));
 }
 
-/// Returns whether the service accepts each grant only once: the subject's answer, or whether a renewal replaces the
-/// stored grant. The renewed token has expired.
+/// Returns whether the service accepts each grant only once, that is, whether a renewal replaces the stored grant.
+/// Moves the clock until the renewed token has expired.
 async fn lost_response_ends_login<S: Subject>(subject: &S, broker: &Broker) -> bool {
-    if let Some(configured) = subject.lost_answer_costs_login() {
-        return configured;
-    }
     let grant = || subject.world().record().expect("a record")["grant"]["secret"].clone();
     let before = grant();
     let renewed = token(broker).await.expect("renewed");
-    leave(subject, &renewed, TimeDelta::seconds(-1));
+    expire(subject, &renewed);
     before != grant()
 }
 
 /// Checks that a new refresh token in a malformed response is stored, because the old one may be invalid.
 pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let old = token(&broker).await.expect("a token");
-    leave(subject, &old, TimeDelta::seconds(-1));
+    let (_, old) = with_expired_token(subject).await;
     let fault = Fault::edit(|answer| answer["error"] = "server_error".into());
     subject.service().fault(subject.renewal_route(), fault);
     if let Err(error) = token_of_new_process(subject).await {
         assert_eq!(error.kind(), ErrorKind::Unavailable, "rotated: {error}");
     }
-    let next = token_of_new_process(subject)
-        .await
-        .unwrap_or_else(|error| panic!("rotated: the new grant was not stored: {error}"));
+    let next = token_of_new_process(subject).await;
+    let next = next.unwrap_or_else(|error| panic!("rotated: the new grant was not stored: {error}"));
     assert!(!next.secret().same_as(old.secret()), "rotated: the expired token");
 }

@@ -1,27 +1,19 @@
 //! Tests that a token of one issuer or scope is not used for another.
 
-use broker_core::{Clock, ErrorKind, TokenRequest};
-use chrono::TimeDelta;
+use broker_core::{Clock, ErrorKind, Token, TokenRequest};
 
-use super::{Subject, leave, logged_in, token, token_of_new_process};
+use super::{Subject, expire, token, token_of_new_process, with_token};
 use crate::World;
 
 pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let stored = token(&broker).await.expect("a token");
+    let (_, stored) = with_token(subject).await;
     subject.service().forget_seen();
     let elsewhere = subject.world().broker(subject.elsewhere());
     if let Ok(got) = token(&elsewhere).await {
-        assert!(
-            !got.secret().same_as(stored.secret()),
-            "issuer: the other issuer's provider returned this token"
-        );
+        assert!(!got.secret().same_as(stored.secret()), "issuer: another issuer returned the token");
     }
     let sent = format!("{:?}", subject.service().seen());
-    assert!(
-        !sent.contains(stored.secret().expose()),
-        "issuer: a request to the other issuer contains the token"
-    );
+    assert!(!sent.contains(stored.secret().expose()), "issuer: another issuer received the token");
     let back = token_of_new_process(subject).await.expect("the stored token");
     assert!(back.secret().same_as(stored.secret()), "issuer: the first issuer's stored token was replaced");
 }
@@ -31,8 +23,7 @@ const UNKNOWN: &str = "conformance-unknown";
 
 /// Checks that a token for a scope is stored separately, and used for this scope only.
 pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let usual = token(&broker).await.expect("a token");
+    let (broker, usual) = with_token(subject).await;
     let mut tokens = vec![usual.clone()];
     for scope in subject.scopes().unwrap_or(&[UNKNOWN]) {
         let request = TokenRequest::new().scope(scope);
@@ -40,18 +31,12 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
         subject.service().forget_seen();
         match (accepted, broker.token(World::NAME, &request).await) {
             (Ok(()), Ok(new)) => {
-                assert!(
-                    tokens.iter().all(|old| !old.secret().same_as(new.secret())),
-                    "scope {scope}: a token that was issued for other scopes"
-                );
+                assert!(!contains(&tokens, &new), "scope {scope}: a token that was issued for other scopes");
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
                 let again = again.unwrap_or_else(|error| panic!("scope {scope}: no stored token: {error}"));
                 assert!(again.secret().same_as(new.secret()), "scope {scope}: not the stored token");
-                assert!(
-                    subject.service().seen().is_empty(),
-                    "scope {scope}: a request despite a stored token"
-                );
+                assert!(subject.service().seen().is_empty(), "scope {scope}: a request despite a token");
                 tokens.push(new);
             }
             (Ok(()), Err(error)) => {
@@ -61,24 +46,20 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 assert!(refused, "scope {scope}: {error}");
             }
             (Err(_), got) => {
-                assert!(
-                    subject.scopes().is_none(),
-                    "scope {scope}: `check` refuses a scope of `Subject::scopes`"
-                );
+                assert!(subject.scopes().is_none(), "scope {scope}: `check` refuses a supported scope");
                 let error = got.expect_err("a token for a scope that `check` refuses");
                 assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
                 assert!(subject.service().seen().is_empty(), "scope {scope}: a request for a refused scope");
             }
         }
     }
-    let still = token_of_new_process(subject)
-        .await
-        .expect("scopes: the store has no token that was requested without scopes");
+    let still = token_of_new_process(subject).await.expect("scopes: no token without scopes is stored");
     assert!(still.secret().same_as(usual.secret()), "scopes: the token without scopes was replaced");
-    leave(subject, &usual, TimeDelta::seconds(-1));
+    expire(subject, &usual);
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
-    assert!(
-        tokens.iter().all(|old| !old.secret().same_as(renewed.secret())),
-        "scopes: a renewal returned an old token"
-    );
+    assert!(!contains(&tokens, &renewed), "scopes: a renewal returned an old token");
+}
+
+fn contains(tokens: &[Token], token: &Token) -> bool {
+    tokens.iter().any(|old| old.secret().same_as(token.secret()))
 }

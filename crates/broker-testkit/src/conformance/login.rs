@@ -2,7 +2,7 @@
 
 use broker_core::{Clock, Error, ErrorKind};
 
-use super::{Subject, is_final, log_in, logged_in, refusal, token, token_of_new_process};
+use super::{Subject, is_final, log_in, logged_in, refusal, token_of_new_process, with_token};
 use crate::Fault;
 
 /// Checks the error of a login that the service or the user denies.
@@ -39,13 +39,11 @@ async fn fails_without_loss<S: Subject>(
     fault: Fault,
     fits: impl Fn(&Error) -> bool,
 ) {
-    let stored = token(&logged_in(subject).await).await.expect("a token");
+    let (_, stored) = with_token(subject).await;
     let before = subject.world().record().expect("a record");
     subject.service().fault_always(route, fault);
     let Err(error) = log_in(subject).await else {
-        panic!(
-            "login {name}: the login succeeded, although route `{route}` failed: set `Subject::login_route`"
-        );
+        panic!("login {name}: no error although route `{route}` failed: set `Subject::login_route`");
     };
     assert!(fits(&error), "login {name}: {:?}: {error}", error.kind());
     let output = format!("{error} {error:?} {:?}", subject.world().person.told());
@@ -53,15 +51,12 @@ async fn fails_without_loss<S: Subject>(
         assert!(!output.contains(&secret), "login {name}: the output contains a secret: {output}");
     }
     let after = subject.world().record().expect("a record");
-    assert_eq!(
-        before["grant"]["secret"], after["grant"]["secret"],
-        "login {name}: the failed login replaced the stored login"
-    );
+    let [before, after] = [before, after].map(|record| record["grant"]["secret"].clone());
+    assert_eq!(before, after, "login {name}: the failed login replaced the stored login");
     subject.service().clear_faults();
     // The broker's wait for the user's approval advances the clock, so the token may be due for renewal.
-    let next = token_of_new_process(subject)
-        .await
-        .unwrap_or_else(|error| panic!("login {name}: no token after the failed login: {error}"));
+    let next = token_of_new_process(subject).await;
+    let next = next.unwrap_or_else(|error| panic!("login {name}: no token after the failed login: {error}"));
     let now = subject.world().clock.now();
     let valid = stored.window().renews_at().is_some_and(|due| now < due);
     assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: not the stored token");

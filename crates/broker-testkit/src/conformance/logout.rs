@@ -1,14 +1,12 @@
 //! Tests that a logout revokes the grant at the service and then deletes the record.
 
 use broker_core::ErrorKind;
-use chrono::TimeDelta;
 
-use super::{Subject, leave, logged_in, token, token_of_new_process};
+use super::{Subject, expire, token, token_of_new_process, with_token};
 use crate::{Fault, World};
 
 pub(super) async fn deletes_record<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let stored = token(&broker).await.expect("a token");
+    let (broker, stored) = with_token(subject).await;
     let path = subject.world().record_path();
     let before = std::fs::read(&path).expect("a record");
     let has_grant = subject.world().record().expect("a record")["grant"].is_object();
@@ -27,14 +25,13 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     }
     // A copy of the deleted record must not work, because its grant is revoked.
     std::fs::write(&path, before).expect("a record");
-    leave(subject, &stored, TimeDelta::seconds(-1));
+    expire(subject, &stored);
     let error = token_of_new_process(subject).await.expect_err("logout: the grant still works");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "logout: {error}");
 }
 
 pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let stored = token(&broker).await.expect("a token");
+    let (broker, stored) = with_token(subject).await;
     subject.service().forget_seen();
     subject.service().fault_always("*", Fault::Status(503));
     let out = broker.logout(World::NAME, false).await;
@@ -45,12 +42,9 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
         return;
     };
     assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
-    let still =
-        token_of_new_process(subject).await.expect("logout: no token, although the grant was not revoked");
+    let still = token_of_new_process(subject).await.expect("logout: no token of the unrevoked grant");
     assert!(still.secret().same_as(stored.secret()), "logout: not the stored token");
-    assert!(
-        broker.logout(World::NAME, true).await.expect("a local logout").had_login,
-        "logout: local: `had_login` is false"
-    );
+    let local = broker.logout(World::NAME, true).await.expect("a local logout");
+    assert!(local.had_login, "logout: local: `had_login` is false");
     assert!(subject.world().record().is_none(), "logout: local: the record still exists");
 }

@@ -31,8 +31,8 @@ mod token_subject;
 
 use std::sync::Arc;
 
-use broker_core::{Broker, Error, ErrorKind, Login, Provider, Result, Token, TokenRequest};
-use chrono::TimeDelta;
+use broker_core::{Broker, Clock, Error, ErrorKind, Login, Provider, Result, Token, TokenRequest};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{Fault, Server, World};
 
@@ -78,11 +78,6 @@ pub trait Subject: Send + Sync {
     fn scopes(&self) -> Option<&'static [&'static str]> {
         None
     }
-
-    /// Returns whether a lost response can end the login, because each grant works once. `None` if unknown.
-    fn lost_answer_costs_login(&self) -> Option<bool> {
-        None
-    }
 }
 
 /// Runs all conformance tests. Each test calls `subject` for a new provider and fake server.
@@ -125,6 +120,21 @@ async fn logged_in<S: Subject>(subject: &S) -> Broker {
     log_in(subject).await.expect("a login")
 }
 
+/// Logs in and gets a token.
+async fn with_token<S: Subject>(subject: &S) -> (Broker, Token) {
+    let broker = logged_in(subject).await;
+    let token = token(&broker).await.expect("a token");
+    (broker, token)
+}
+
+/// Logs in, gets a token, and moves the clock until the token has expired. Clears the recorded requests.
+async fn with_expired_token<S: Subject>(subject: &S) -> (Broker, Token) {
+    let (broker, token) = with_token(subject).await;
+    expire(subject, &token);
+    subject.service().forget_seen();
+    (broker, token)
+}
+
 async fn token(broker: &Broker) -> Result<Token> {
     broker.token(World::NAME, &TokenRequest::new()).await
 }
@@ -134,16 +144,20 @@ async fn token_of_new_process<S: Subject>(subject: &S) -> Result<Token> {
     token(&subject.world().broker(subject.provider())).await
 }
 
-/// Moves the clock until the token is valid for `left` more. If `left` is negative, the token has expired.
-fn leave<S: Subject>(subject: &S, token: &Token, left: TimeDelta) {
-    let expires_at = token.expires_at().expect("a token that expires");
-    subject.world().clock.advance(expires_at - left - broker_core::Clock::now(&subject.world().clock));
+/// Moves the clock until the token has expired.
+fn expire<S: Subject>(subject: &S, token: &Token) {
+    move_past(subject, token.expires_at().expect("a token that expires"));
 }
 
 /// Moves the clock to a time at which the token is due for renewal but still valid.
 fn make_due<S: Subject>(subject: &S, token: &Token) {
-    let advisory = token.window().renews_at().expect("a window") - token.expires_at().expect("an end");
-    leave(subject, token, -advisory - TimeDelta::seconds(1));
+    move_past(subject, token.window().renews_at().expect("a token that is renewed"));
+}
+
+/// Moves the clock to one second after `time`.
+fn move_past<S: Subject>(subject: &S, time: DateTime<Utc>) {
+    let clock = &subject.world().clock;
+    clock.advance(time + TimeDelta::seconds(1) - clock.now());
 }
 
 /// Returns an error response of a token endpoint (RFC 6749 section 5.2).

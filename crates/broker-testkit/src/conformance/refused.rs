@@ -1,14 +1,14 @@
 //! Tests that a JSON error response of the service is final: the broker does not retry.
 
 use broker_core::{ErrorKind, Hint, TokenRequest};
-use chrono::TimeDelta;
 
-use super::{Subject, is_final, leave, logged_in, make_due, refusal, token, token_of_new_process};
+use super::{
+    Subject, expire, is_final, logged_in, make_due, refusal, token, token_of_new_process, with_token,
+};
 use crate::World;
 
 pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let stored = token(&broker).await.expect("a token");
+    let (broker, stored) = with_token(subject).await;
     let grant = subject.world().record().expect("a record")["grant"].is_object();
     if !subject.end_grant() {
         assert!(!grant, "ended: `Subject::end_grant` returned false, but the record has a grant");
@@ -18,31 +18,25 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     assert_eq!(forced.kind(), ErrorKind::LoginRequired, "ended: {forced}");
     let still = token_of_new_process(subject).await.expect("ended: no stored token after a refused renewal");
     assert!(still.secret().same_as(stored.secret()), "ended: not the stored token");
-    leave(subject, &stored, TimeDelta::seconds(-1));
+    expire(subject, &stored);
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("a login is needed");
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "ended: {error}");
     assert_eq!(error.hint(), Some(&Hint::LogIn), "ended: the error has no hint to log in");
-    assert!(
-        subject.service().seen().is_empty(),
-        "ended: a request with a grant that the service had refused"
-    );
-    let broker = logged_in(subject).await;
-    token(&broker).await.expect("ended: no token after a new login");
+    assert!(subject.service().seen().is_empty(), "ended: a request with the refused grant");
+    token(&logged_in(subject).await).await.expect("ended: no token after a new login");
 }
 
 /// Checks that `invalid_client` is final, and that the stored token is still used.
 pub(super) async fn refusal_is_final<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let stored = token(&broker).await.expect("a token");
+    let (broker, stored) = with_token(subject).await;
     make_due(subject, &stored);
     subject.service().fault_always(subject.renewal_route(), refusal(401, "invalid_client", "unknown client"));
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
     assert!(is_final(&forced), "refused: {forced}");
-    let still =
-        token_of_new_process(subject).await.expect("refused: no stored token after a refused renewal");
+    let still = token_of_new_process(subject).await.expect("refused: no token after a refused renewal");
     assert!(still.secret().same_as(stored.secret()), "refused: not the stored token");
-    leave(subject, &stored, TimeDelta::seconds(-1));
+    expire(subject, &stored);
     let error = token_of_new_process(subject).await.expect_err("refused");
     assert!(is_final(&error), "refused: {error}");
     subject.service().clear_faults();

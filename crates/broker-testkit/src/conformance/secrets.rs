@@ -1,14 +1,12 @@
 //! Tests that errors, `Debug` output, status and messages contain no secret.
 
 use broker_core::Secret;
-use chrono::TimeDelta;
 
-use super::{Subject, leave, logged_in, refusal, token};
+use super::{Subject, expire, refusal, token, with_token};
 use crate::World;
 
 pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let stored = token(&broker).await.expect("a token");
+    let (broker, stored) = with_token(subject).await;
     let record = subject.world().record().expect("a record");
     let mut secrets = subject.secrets();
     secrets.extend(record["grant"]["secret"].as_str().map(str::to_owned));
@@ -17,9 +15,8 @@ pub(super) async fn are_not_shown<S: Subject>(subject: &S) {
     secrets.push(stored.secret().expose().to_owned());
     let status = broker.status(World::NAME).expect("a status");
     let before = format!("{stored:?} {status:?} {:?}", Secret::new(stored.secret().expose()));
-    leave(subject, &stored, TimeDelta::seconds(-1));
-    let echo = refusal(400, "invalid_request", &echo);
-    subject.service().fault_always("*", echo);
+    expire(subject, &stored);
+    subject.service().fault_always("*", refusal(400, "invalid_request", &echo));
     let error = token(&broker).await.expect_err("refused");
     let failures = subject.world().record().expect("a record")["failures"].to_string();
     let messages = subject.world().person.told();

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
-
-use super::{Subject, leave, logged_in, token, token_of_new_process};
+use super::{Subject, expire, token, token_of_new_process, with_expired_token, with_token};
 use crate::Fault;
 
 pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let first = token(&broker).await.expect("a token");
+    let (_, first) = with_token(subject).await;
     subject.service().forget_seen();
     // A new process reads the token from the record file.
     let second = token_of_new_process(subject).await.expect("the stored token");
@@ -18,10 +15,9 @@ pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
 }
 
 pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let mut last = token(&broker).await.expect("a token");
+    let (broker, mut last) = with_token(subject).await;
     for round in 0..3 {
-        leave(subject, &last, TimeDelta::seconds(-1));
+        expire(subject, &last);
         let next = token(&broker).await.unwrap_or_else(|error| panic!("renewed, round {round}: {error}"));
         assert!(!next.secret().same_as(last.secret()), "renewed: the expired token");
         last = next;
@@ -29,10 +25,7 @@ pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
 }
 
 pub(super) async fn one_exchange_for_all<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let old = token(&broker).await.expect("a token");
-    leave(subject, &old, TimeDelta::seconds(-1));
-    subject.service().forget_seen();
+    let (broker, old) = with_expired_token(subject).await;
     let calls: Vec<_> = (0..200)
         .map(|_| {
             let broker = broker.clone();
@@ -47,10 +40,7 @@ pub(super) async fn one_exchange_for_all<S: Subject>(subject: &S) {
 }
 
 pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let old = token(&broker).await.expect("a token");
-    leave(subject, &old, TimeDelta::seconds(-1));
-    subject.service().forget_seen();
+    let (broker, old) = with_expired_token(subject).await;
     let route = subject.renewal_route();
     let hold = subject.service().hold(route);
     let caller = broker.clone();
@@ -68,10 +58,7 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
 }
 
 pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
-    let broker = logged_in(subject).await;
-    let old = token(&broker).await.expect("a token");
-    leave(subject, &old, TimeDelta::seconds(-1));
-    subject.service().forget_seen();
+    let (broker, old) = with_expired_token(subject).await;
     let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
     let new = token(&broker).await.expect("slow: no token after a slow response");

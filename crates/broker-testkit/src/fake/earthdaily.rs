@@ -1,17 +1,15 @@
 //! A fake `EarthDaily` server: client credentials with an API token, the asset cookie, and the STAC root.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
-use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::expires_in::ExpiresIn;
 use super::http::{Reply, Seen};
-use super::server::{Route, Server, Service};
+use super::random;
+use super::server::{Fake, Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
-use super::{locked, random};
 
 /// The client authentication that the token endpoint accepts (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,18 +63,7 @@ impl Default for EarthDailyOptions {
 }
 
 /// A running `EarthDaily` fake server. Its routes are `token` (two paths: new and legacy), `cookie` and `stac`.
-pub struct EarthDaily {
-    server: Server,
-    state: Arc<Mutex<State>>,
-}
-
-impl Deref for EarthDaily {
-    type Target = Server;
-
-    fn deref(&self) -> &Server {
-        &self.server
-    }
-}
+pub type EarthDaily = Fake<State>;
 
 impl EarthDaily {
     /// The API token in the default options.
@@ -85,15 +72,13 @@ impl EarthDaily {
     /// Starts the server.
     #[must_use]
     pub fn start(options: EarthDailyOptions) -> Self {
-        let now = options.now.clone();
-        let (server, state) = Server::start(now, |url, clock| State {
+        Server::start(options.now.clone(), |url, clock| State {
             issuer: url.to_owned(),
             options,
             clock,
             tokens: BTreeMap::new(),
             exchanges: 0,
-        });
-        Self { server, state }
+        })
     }
 
     /// Returns the token URL of `EarthDaily`'s new authorization server, which users set as `EDS_AUTH_URL`.
@@ -104,30 +89,31 @@ impl EarthDaily {
 
     /// Changes the API token. Issued access tokens stay valid.
     pub fn set_secret(&self, secret: &str) {
-        secret.clone_into(&mut locked(&self.state).options.secret);
+        secret.clone_into(&mut self.state().options.secret);
     }
 
     /// Counts the issued access tokens.
     #[must_use]
     pub fn exchanges(&self) -> usize {
-        locked(&self.state).exchanges
+        self.state().exchanges
     }
 
     /// Returns whether the STAC endpoint accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
-        locked(&self.state).is_live(token)
+        self.state().is_live(token)
     }
 
     /// Revokes all access tokens issued so far.
     pub fn revoke_access_tokens(&self) {
-        locked(&self.state).tokens.clear();
+        self.state().tokens.clear();
     }
 }
 
 const EXCHANGE: &str = "/account_management/v1/authentication/api_tokens/exchange";
 
-struct State {
+/// The state of the `EarthDaily` fake server.
+pub struct State {
     options: EarthDailyOptions,
     issuer: String,
     clock: Clock,
@@ -200,8 +186,7 @@ impl State {
         self.tokens.insert(token.clone(), expiry);
         self.exchanges += 1;
         let mut answer = json!({"access_token": token, "token_type": "Bearer"});
-        let form = self.options.expires_in_form;
-        form.put(&mut answer, self.options.life);
+        self.options.expires_in_form.put(&mut answer, self.options.life);
         Reply::json(200, &answer)
     }
 
@@ -232,8 +217,7 @@ impl State {
     }
 
     fn is_live(&self, token: &str) -> bool {
-        let expiry = self.tokens.get(token);
-        expiry.is_some_and(|expiry| *expiry > self.clock.now())
+        self.tokens.get(token).is_some_and(|expiry| *expiry > self.clock.now())
     }
 }
 

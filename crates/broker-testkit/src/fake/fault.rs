@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::http::Reply;
 
 /// A fault that the server injects into one request.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Fault {
     /// An error with this status and a plain-text body. The service does not process the request.
     Status(u16),
@@ -47,65 +47,52 @@ pub enum Fault {
     /// A redirect (302) to this URL. The service does not process the request.
     Redirect(String),
     /// The closure changes the JSON response after the service has processed the request.
-    Edit(Arc<dyn Fn(&mut Value) + Send + Sync>),
+    Edit(Edit),
+}
+
+/// A closure that changes a JSON response.
+#[derive(Clone)]
+pub struct Edit(pub(super) Arc<dyn Fn(&mut Value) + Send + Sync>);
+
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("closure")
+    }
 }
 
 impl Fault {
     /// Creates a [`Fault::Edit`] from a closure.
     pub fn edit(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
-        Self::Edit(Arc::new(change))
+        Self::Edit(Edit(Arc::new(change)))
     }
 
-    /// Returns the response that the server sends instead of the service's, if the fault has one.
+    /// Returns the response that the server sends instead of the service's. `None` if the service processes the request.
     pub(super) fn answer(&self) -> Option<Reply> {
         Some(match self {
             Self::Status(status) => Reply::text(*status, status_name(*status)),
             Self::Answer { status, headers, body } => {
                 Reply { status: *status, headers: headers.clone(), body: body.clone().into_bytes() }
             }
-            Self::Garbage => Reply::new(200, "application/json", garbage()),
+            Self::Garbage => {
+                let binary: Vec<u8> = (0..=255).rev().cycle().take(600).collect();
+                Reply::new(200, "application/json", binary)
+            }
             Self::Html(status) => Reply::html(*status, &page(*status)),
             Self::Empty(status) => Reply::empty(*status),
             Self::Huge(len) => Reply::new(200, "application/json", huge(*len)),
             Self::Redirect(to) => Reply::empty(302).with_header("location", to),
-            _ => return None,
+            // The client does not get this response, because the server hangs or closes the connection.
+            Self::Hang | Self::CutBefore => Reply::empty(200),
+            Self::Delay(_) | Self::HangAfter | Self::CutAfter | Self::Truncated | Self::Edit(_) => {
+                return None;
+            }
         })
-    }
-
-    /// Returns whether the service processes the request and then the server loses or changes the response.
-    pub(super) fn acts(&self) -> bool {
-        matches!(self, Self::HangAfter | Self::CutAfter | Self::Truncated | Self::Edit(_))
-    }
-}
-
-impl fmt::Debug for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Delay(time) => write!(f, "Delay({time:?})"),
-            Self::Hang => f.write_str("Hang"),
-            Self::HangAfter => f.write_str("HangAfter"),
-            Self::CutBefore => f.write_str("CutBefore"),
-            Self::CutAfter => f.write_str("CutAfter"),
-            Self::Truncated => f.write_str("Truncated"),
-            Self::Garbage => f.write_str("Garbage"),
-            Self::Edit(_) => f.write_str("Edit"),
-            Self::Status(status) => write!(f, "Status({status})"),
-            Self::Answer { status, .. } => write!(f, "Answer({status})"),
-            Self::Html(status) => write!(f, "Html({status})"),
-            Self::Empty(status) => write!(f, "Empty({status})"),
-            Self::Huge(len) => write!(f, "Huge({len})"),
-            Self::Redirect(to) => write!(f, "Redirect({to:?})"),
-        }
     }
 }
 
 fn status_name(status: u16) -> &'static str {
     let status = StatusCode::from_u16(status).expect("a status is 100 to 999");
     status.canonical_reason().unwrap_or("Unknown")
-}
-
-fn garbage() -> Vec<u8> {
-    (0_u8..=255).rev().cycle().take(600).collect()
 }
 
 fn page(status: u16) -> String {
@@ -124,19 +111,13 @@ fn huge(len: usize) -> Vec<u8> {
 /// The faults to inject into later requests.
 #[derive(Default)]
 pub(super) struct Faults {
-    once: BTreeMap<String, VecDeque<Fault>>,
-    always: BTreeMap<String, Fault>,
+    /// Queued faults by route. Each applies to one request.
+    pub(super) once: BTreeMap<String, VecDeque<Fault>>,
+    /// Permanent faults by route.
+    pub(super) always: BTreeMap<String, Fault>,
 }
 
 impl Faults {
-    pub(super) fn once(&mut self, route: &str, fault: Fault) {
-        self.once.entry(route.to_owned()).or_default().push_back(fault);
-    }
-
-    pub(super) fn always(&mut self, route: &str, fault: Fault) {
-        self.always.insert(route.to_owned(), fault);
-    }
-
     /// Returns the fault for the next request to the route. Queued faults precede permanent faults, and faults of the
     /// route precede faults of `*`.
     pub(super) fn next(&mut self, route: &str) -> Option<Fault> {

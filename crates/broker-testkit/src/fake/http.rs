@@ -8,8 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-/// Test clients send this header to get an immediate response instead of a hang. The server does not record the
-/// header.
+/// Test clients send this header to get an immediate response instead of a hang. The server does not record it.
 pub(crate) const HANG_HEADER: &str = "x-fake-server-hang";
 
 /// A request that a fake server received.
@@ -31,17 +30,15 @@ pub struct Seen {
 
 impl Seen {
     pub(super) fn new(route: &str, head: &Parts, body: &[u8]) -> Self {
-        let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.to_string(), value)
-        };
+        let recorded = head.headers.iter().filter(|(name, _)| *name != HANG_HEADER);
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         Self {
             route: route.to_owned(),
             method: head.method.to_string(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
-            headers: head.headers.iter().filter(|(name, _)| *name != HANG_HEADER).map(header).collect(),
-            body: String::from_utf8_lossy(body).into_owned(),
+            headers: recorded.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
+            body: text(body),
         }
     }
 
@@ -65,6 +62,11 @@ impl Seen {
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
         all.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the path after its last `/`.
+    pub(super) fn last_segment(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
     }
 
     /// Returns the credentials in `Authorization`. The scheme is case-insensitive (RFC 9110 section 11.1).
@@ -97,11 +99,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type".to_owned(), content_type.to_owned())],
-            body: body.into(),
-        }
+        Self { body: body.into(), ..Self::empty(status) }.with_header("content-type", content_type)
     }
 
     pub(super) fn empty(status: u16) -> Self {

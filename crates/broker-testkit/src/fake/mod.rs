@@ -24,7 +24,7 @@ pub use fault::Fault;
 pub(crate) use http::HANG_HEADER;
 pub use http::Seen;
 pub use refresh::Rotation;
-pub use server::{HoldGuard, Server};
+pub use server::{Fake, HoldGuard, Server};
 pub use time::{Now, system_clock};
 pub use token_service::{TokenService, TokenServiceOptions};
 

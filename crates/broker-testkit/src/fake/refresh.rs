@@ -18,20 +18,18 @@ pub enum Rotation {
     RotateDetectReuse,
 }
 
-#[derive(Clone)]
-pub(super) struct Grant {
-    pub(super) scope: String,
-    pub(super) audience: String,
-}
-
 struct StoredToken {
-    grant: Grant,
+    scope: String,
+    /// The number of the login that issued the token.
     family: usize,
+    /// Whether a client has used the token.
     spent: bool,
+    /// How many times the server still accepts the used token.
     grace: usize,
 }
 
 /// All issued refresh tokens, including used and revoked ones.
+#[derive(Default)]
 pub(super) struct RefreshTokens {
     rotation: Rotation,
     grace: usize,
@@ -45,39 +43,26 @@ pub(super) struct RefreshTokens {
 
 impl RefreshTokens {
     pub(super) fn new(rotation: Rotation, grace: usize) -> Self {
-        Self {
-            rotation,
-            grace,
-            tokens: BTreeMap::new(),
-            revoked_families: BTreeSet::new(),
-            families: 0,
-            refreshes: 0,
-            reuses: 0,
-            revoked: Vec::new(),
-        }
+        Self { rotation, grace, ..Self::default() }
     }
 
     /// Issues the first refresh token of a new login.
-    pub(super) fn issue(&mut self, grant: Grant) -> String {
+    pub(super) fn issue(&mut self, scope: &str) -> String {
         self.families += 1;
-        self.add(grant, self.families)
+        self.add(scope.to_owned(), self.families)
     }
 
-    fn add(&mut self, grant: Grant, family: usize) -> String {
+    fn add(&mut self, scope: String, family: usize) -> String {
         let token = random::opaque("v1.");
-        let stored = StoredToken { grant, family, spent: false, grace: self.grace };
+        let stored = StoredToken { scope, family, spent: false, grace: self.grace };
         self.tokens.insert(token.clone(), stored);
         token
     }
 
-    /// Returns a refresh token's scope and audience if the token is valid now.
-    pub(super) fn peek(&self, token: &str) -> Option<Grant> {
-        let stored = self.tokens.get(token).filter(|stored| self.accepts(stored))?;
-        Some(stored.grant.clone())
-    }
-
-    fn accepts(&self, stored: &StoredToken) -> bool {
-        !self.revoked_families.contains(&stored.family) && (!stored.spent || stored.grace > 0)
+    /// Returns a refresh token's scope if the token is valid now.
+    pub(super) fn peek(&self, token: &str) -> Option<String> {
+        let stored = self.tokens.get(token).filter(|stored| !stored.spent || stored.grace > 0)?;
+        (!self.revoked_families.contains(&stored.family)).then(|| stored.scope.clone())
     }
 
     /// Handles the use of a valid refresh token. Returns the refresh token for the response, if any.
@@ -93,8 +78,8 @@ impl RefreshTokens {
             stored.grace -= 1;
         }
         stored.spent = true;
-        let (grant, family) = (stored.grant.clone(), stored.family);
-        Some(self.add(grant, family))
+        let (scope, family) = (stored.scope.clone(), stored.family);
+        Some(self.add(scope, family))
     }
 
     /// Counts a refused refresh token as reuse if a client has used the token before.

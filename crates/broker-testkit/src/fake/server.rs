@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::sync::{Arc, Condvar, Mutex};
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -54,7 +55,27 @@ impl Route {
     }
 }
 
-/// A running fake server. Tests read its recorded requests and inject faults.
+/// A running fake server with the state `S` of its service.
+pub struct Fake<S> {
+    server: Server,
+    state: Arc<Mutex<S>>,
+}
+
+impl<S> Fake<S> {
+    pub(super) fn state(&self) -> MutexGuard<'_, S> {
+        locked(&self.state)
+    }
+}
+
+impl<S> Deref for Fake<S> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// A running HTTP server. Tests read its recorded requests and inject faults.
 pub struct Server {
     url: String,
     shared: Arc<Shared>,
@@ -63,8 +84,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the server for a service. `build` creates the service from the server's address and clock.
-    pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(&str, Clock) -> S) -> (Self, Arc<Mutex<S>>) {
+    /// Starts the server for a service. `build` creates the service from the server's URL and clock.
+    pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(&str, Clock) -> S) -> Fake<S> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime for the fake server");
         let (listener, url) = listen(&runtime);
@@ -91,7 +112,7 @@ impl Server {
             let _ = runtime.block_on(stopped);
         });
         let server = Self { url, shared, stop: Some(stop), thread: Some(thread) };
-        (server, state)
+        Fake { server, state }
     }
 
     /// Returns the server's base URL, `http://127.0.0.1:PORT`.
@@ -119,12 +140,12 @@ impl Server {
 
     /// Queues a fault for the next request to the route (`*`: to any route).
     pub fn fault(&self, route: &str, fault: Fault) {
-        locked(&self.shared.faults).once(route, fault);
+        locked(&self.shared.faults).once.entry(route.to_owned()).or_default().push_back(fault);
     }
 
     /// Applies a fault to every request to the route (`*`: to any route) until [`clear_faults`](Self::clear_faults).
     pub fn fault_always(&self, route: &str, fault: Fault) {
-        locked(&self.shared.faults).always(route, fault);
+        locked(&self.shared.faults).always.insert(route.to_owned(), fault);
     }
 
     /// Delays the route's responses until the returned guard is dropped. The service processes requests without delay.
@@ -159,7 +180,7 @@ impl Server {
     }
 }
 
-/// A guard that delays responses until it is dropped. See [`Server::hold`].
+/// Delays responses until the guard is dropped. See [`Server::hold`].
 pub struct HoldGuard(#[expect(dead_code, reason = "the drop matters")] watch::Sender<()>);
 
 impl Drop for Server {
@@ -219,47 +240,25 @@ impl Shared {
         let (route, refusal) = self.route(head.method.as_str(), head.uri.path());
         let reports_hang = head.headers.contains_key(HANG_HEADER);
         let call = Seen::new(route, &head, &body);
-        let act = move |call: &Seen| refusal.unwrap_or_else(|| (self.act)(call));
+        let act = |call: &Seen| refusal.unwrap_or_else(|| (self.act)(call));
         let fault = locked(&self.faults).next(route);
-        let reply = match fault {
-            None => {
-                let reply = self.record(call, act);
-                self.released(route).await;
-                reply
-            }
-            Some(fault) => self.apply_fault(cut, reports_hang, fault, call, act).await,
-        };
-        self.dated(reply)
-    }
-
-    async fn apply_fault(
-        &self,
-        cut: &CutHandle,
-        reports_hang: bool,
-        fault: Fault,
-        call: Seen,
-        act: impl FnOnce(&Seen) -> Reply,
-    ) -> Reply {
-        if let Fault::Delay(time) = fault {
+        if let Some(Fault::Delay(time)) = fault {
             self.record(call.clone(), |_| Reply::empty(200));
             tokio::time::sleep(time).await;
-            return act(&call);
+            return self.dated(act(&call));
         }
-        let (route, replacement) = (call.route.clone(), fault.answer());
-        let reply = if fault.acts() {
-            self.record(call, act)
-        } else {
-            self.record(call, |_| replacement.unwrap_or_else(|| Reply::empty(200)))
-        };
-        self.released(&route).await;
+        let replacement = fault.as_ref().and_then(Fault::answer);
+        let reply = self.record(call, |call| replacement.unwrap_or_else(|| act(call)));
+        self.released(route).await;
+        let reply = self.dated(reply);
         match fault {
-            Fault::Hang | Fault::HangAfter if reports_hang => {
+            Some(Fault::Hang | Fault::HangAfter) if reports_hang => {
                 return Reply::empty(504).with_header(HANG_HEADER, "yes");
             }
-            Fault::Hang | Fault::HangAfter => pending().await,
-            Fault::CutBefore | Fault::CutAfter => cut.close_after(Vec::new()),
-            Fault::Truncated => cut.close_after(self.dated(reply.clone()).first_half()),
-            Fault::Edit(edit) => return reply.edited(&*edit),
+            Some(Fault::Hang | Fault::HangAfter) => pending().await,
+            Some(Fault::CutBefore | Fault::CutAfter) => cut.close_after(Vec::new()),
+            Some(Fault::Truncated) => cut.close_after(reply.first_half()),
+            Some(Fault::Edit(edit)) => return reply.edited(&*edit.0),
             _ => {}
         }
         reply

@@ -1,17 +1,15 @@
 //! A generic fake token service: password and client credentials grants, refresh, revocation, and a data endpoint.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
-use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::http::{Reply, Seen};
-use super::refresh::{Grant, RefreshTokens, Rotation};
-use super::server::{Route, Server, Service};
+use super::random;
+use super::refresh::{RefreshTokens, Rotation};
+use super::server::{Fake, Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
-use super::{locked, random};
 
 /// Configures the generic token service.
 #[derive(Clone)]
@@ -47,59 +45,47 @@ impl Default for TokenServiceOptions {
 }
 
 /// A running token service. Its routes are `token` (form or JSON), `revoke` and `data`.
-pub struct TokenService {
-    server: Server,
-    state: Arc<Mutex<State>>,
-}
-
-impl Deref for TokenService {
-    type Target = Server;
-
-    fn deref(&self) -> &Server {
-        &self.server
-    }
-}
+pub type TokenService = Fake<State>;
 
 impl TokenService {
     /// Starts the service.
     #[must_use]
     pub fn start(options: TokenServiceOptions) -> Self {
-        let now = options.now.clone();
-        let (server, state) = Server::start(now, |_, clock| State {
+        Server::start(options.now.clone(), |_, clock| State {
             refresh_tokens: RefreshTokens::new(options.rotation, 0),
             options,
             clock,
             access: BTreeMap::new(),
             logins: 0,
-        });
-        Self { server, state }
+        })
     }
 
     /// Counts the successful password logins.
     #[must_use]
     pub fn logins(&self) -> usize {
-        locked(&self.state).logins
+        self.state().logins
     }
 
     /// Counts the successful refreshes.
     #[must_use]
     pub fn refreshes(&self) -> usize {
-        locked(&self.state).refresh_tokens.refreshes
+        self.state().refresh_tokens.refreshes
     }
 
     /// Revokes all refresh tokens issued so far, as an administrator would.
     pub fn revoke_refresh_tokens(&self) {
-        locked(&self.state).refresh_tokens.revoke_all();
+        self.state().refresh_tokens.revoke_all();
     }
 
     /// Returns whether the route `data` accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
-        locked(&self.state).is_live(token)
+        self.state().is_live(token)
     }
 }
 
-struct State {
+/// The state of the token service.
+pub struct State {
     options: TokenServiceOptions,
     clock: Clock,
     refresh_tokens: RefreshTokens,
@@ -166,7 +152,7 @@ impl State {
             return Err(refused(400, "invalid_grant"));
         }
         self.logins += 1;
-        Ok(self.refresh_tokens.issue(Grant { scope: scope.to_owned(), audience: String::new() }))
+        Ok(self.refresh_tokens.issue(scope))
     }
 
     fn refresh(&mut self, token: &str) -> Result<Option<String>, Reply> {

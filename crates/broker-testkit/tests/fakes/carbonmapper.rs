@@ -73,18 +73,15 @@ fn scoped_token_is_valid_after_access_token_expires() {
 
 #[test]
 fn refresh_response_rotates_or_omits_the_refresh_token() {
-    let service =
-        CarbonMapper::start(CarbonMapperOptions { rotate_refresh: true, ..CarbonMapperOptions::default() });
+    let service = CarbonMapper::start(CarbonMapperOptions { rotate_refresh: true, ..Default::default() });
     let (_, old) = login(&service);
     let new = text(&refresh(&service, &old), "refresh");
     assert_ne!(old, new);
     assert_eq!(refresh(&service, &old).status, 401);
     assert_eq!(refresh(&service, &new).status, 200);
 
-    let service = CarbonMapper::start(CarbonMapperOptions {
-        return_refresh_on_refresh: false,
-        ..CarbonMapperOptions::default()
-    });
+    let options = CarbonMapperOptions { return_refresh_on_refresh: false, ..Default::default() };
+    let service = CarbonMapper::start(options);
     let (_, token) = login(&service);
     for _ in 0..2 {
         assert!(refresh(&service, &token).json().get("refresh").is_none());
@@ -96,59 +93,33 @@ fn error_responses_look_like_django_ninja_jwt() {
     let service = CarbonMapper::start(CarbonMapperOptions::default());
     service.set_password("other");
     let wrong = pair(&service, "standin-password");
-    assert_eq!(wrong.status, 401);
-    assert_eq!(
-        wrong.json(),
-        json!({"detail": "No active account found with the given credentials",
-            "code": "authentication_failed"})
-    );
+    assert_eq!((wrong.status, &wrong.json()["code"]), (401, &"authentication_failed".into()));
     assert_eq!(pair(&service, "other").status, 200);
     let url = service.base_url();
     let missing = post_json(&format!("{url}token/pair"), &json!({"password": "x"}));
-    assert_eq!(missing.status, 400);
-    assert_eq!(
-        missing.json(),
-        json!({"detail": "Invalid input.", "code": "invalid", "email": "email is required"})
-    );
+    let expected = json!({"detail": "Invalid input.", "code": "invalid", "email": "email is required"});
+    assert_eq!((missing.status, missing.json()), (400, expected));
     assert_eq!(refresh(&service, "").status, 400);
-    let unparsed = send(&format!("{url}token/pair"), "POST", &[JSON], "{");
-    assert_eq!(unparsed.status, 400);
+    assert_eq!(send(&format!("{url}token/pair"), "POST", &[JSON], "{").status, 400);
     let method = send(&format!("{url}token/pair"), "GET", &[], "");
     assert_eq!((method.status, method.text().as_str()), (405, "Method not allowed"));
     assert_eq!(method.header("allow"), Some("POST"));
     let bearer = get(&format!("{url}stac/"), "bad");
-    assert_eq!(bearer.status, 401);
-    assert_eq!(bearer.json()["messages"][0]["token_class"], "AccessToken");
+    assert_eq!((bearer.status, &bearer.json()["messages"][0]["token_type"]), (401, &"access".into()));
 }
 
 #[test]
-fn verify_route_accepts_access_and_refresh_token() {
-    let service = CarbonMapper::start(CarbonMapperOptions::default());
-    let (access, refresh) = login(&service);
-    let url = service.base_url() + "token/verify";
-    let verify = |token: &str| post_json(&url, &json!({"token": token}));
-    assert_eq!(verify(&access).json(), json!({}));
-    assert_eq!(verify(&refresh).status, 200);
-    assert_eq!(verify("x").status, 401);
-}
-
-#[test]
-fn scoped_token_with_past_expiration_date_is_refused() {
+fn scoped_token_needs_an_expiration_date_within_a_year() {
     let clock = Moved::default();
-    let service =
-        CarbonMapper::start(CarbonMapperOptions { max_days: 30, scoped_is_jwt: true, ..at(&clock) });
+    let service = CarbonMapper::start(CarbonMapperOptions { scoped_is_jwt: true, ..at(&clock) });
     let (access, refresh) = login(&service);
-    let on = |date: &str| {
-        let body = json!({"expiration_date": date, "name": "n"});
-        mint(&service, &access, &body)
-    };
-    let today = on("2030-01-01");
-    assert_eq!(today.status, 422);
-    let where_to = json!(["body", "payload", "expiration_date"]);
-    assert_eq!(today.json()["detail"][0]["loc"], where_to);
-    assert_eq!(on("2030-02-01").status, 422);
-    assert_eq!(on("soon").status, 422);
-    assert_eq!(on("2030-01-31").status, 201);
+    let on = |date: &str| mint(&service, &access, &json!({"expiration_date": date, "name": "n"}));
+    for wrong in ["2030-01-01", "2031-01-02", "soon"] {
+        let refused = on(wrong);
+        let field = json!(["body", "payload", "expiration_date"]);
+        assert_eq!((refused.status, &refused.json()["detail"][0]["loc"]), (422, &field), "{wrong}");
+    }
+    assert_eq!(on("2031-01-01").status, 201);
     let tomorrow = text(&on("2030-01-02"), "token_value");
     assert_eq!(claims(&tomorrow)["exp"], Moved::start().timestamp() + 12 * 3600);
     let nothing = mint(&service, &access, &json!({}));

@@ -9,18 +9,23 @@ use super::{Moved, claims};
 const SECRET: &str = "a+b c%:/ü";
 const ENCODED: &str = "a%2Bb+c%25%3A%2F%C3%BC";
 
-fn with(accept: Auth) -> EarthDaily {
-    EarthDaily::start(EarthDailyOptions { accept, secret: SECRET.to_owned(), ..EarthDailyOptions::default() })
+fn start(options: EarthDailyOptions) -> EarthDaily {
+    EarthDaily::start(EarthDailyOptions { secret: SECRET.to_owned(), ..options })
 }
 
-fn by_basic(service: &EarthDaily, encoded: &str) -> Answer {
-    let pair = STANDARD.encode(format!("EARTHDAILY_API_TOKEN:{encoded}"));
-    let headers = [FORM, ("Authorization", &format!("Basic {pair}"))];
-    send(&service.auth_url(), "POST", &headers, "grant_type=client_credentials")
+fn with(accept: Auth) -> EarthDaily {
+    start(EarthDailyOptions { accept, ..Default::default() })
 }
+
+fn by_basic(service: &EarthDaily, encoded: &str, body: &str) -> Answer {
+    let pair = STANDARD.encode(format!("EARTHDAILY_API_TOKEN:{encoded}"));
+    send(&service.auth_url(), "POST", &[FORM, ("Authorization", &format!("Basic {pair}"))], body)
+}
+
+const GRANT: &str = "grant_type=client_credentials";
 
 fn body(encoded: &str) -> String {
-    format!("grant_type=client_credentials&client_id=EARTHDAILY_API_TOKEN&client_secret={encoded}")
+    format!("{GRANT}&client_id=EARTHDAILY_API_TOKEN&client_secret={encoded}")
 }
 
 fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
@@ -31,16 +36,14 @@ fn by_body(service: &EarthDaily, encoded: &str) -> Answer {
 fn client_credentials_work_in_basic_header_or_body() {
     let status = |accept| {
         let service = with(accept);
-        (by_basic(&service, ENCODED).status, by_body(&service, ENCODED).status)
+        (by_basic(&service, ENCODED, GRANT).status, by_body(&service, ENCODED).status)
     };
     assert_eq!(status(Auth::Either), (200, 200));
     assert_eq!(status(Auth::BasicOnly), (200, 401));
     assert_eq!(status(Auth::BodyOnly), (401, 200));
 
     let service = with(Auth::Either);
-    let pair = STANDARD.encode(format!("EARTHDAILY_API_TOKEN:{ENCODED}"));
-    let headers = [FORM, ("Authorization", &format!("Basic {pair}"))];
-    let both = send(&service.auth_url(), "POST", &headers, &body(ENCODED));
+    let both = by_basic(&service, ENCODED, &body(ENCODED));
     assert_eq!(both.error(), (400, "invalid_request".to_owned()));
     let legacy = format!("{}/oauth2/token", service.url());
     assert_eq!(post_form(&legacy, &body(ENCODED)).status, 200);
@@ -50,11 +53,7 @@ fn client_credentials_work_in_basic_header_or_body() {
 #[test]
 fn stac_route_accepts_an_access_token_until_its_expiry() {
     let clock = Moved::default();
-    let service = EarthDaily::start(EarthDailyOptions {
-        secret: SECRET.to_owned(),
-        now: clock.now(),
-        ..EarthDailyOptions::default()
-    });
+    let service = start(EarthDailyOptions { now: clock.now(), ..Default::default() });
     let answer = by_body(&service, ENCODED).json();
     assert_eq!((&answer["expires_in"], &answer["token_type"]), (&3600.into(), &"Bearer".into()));
     let token = answer["access_token"].as_str().unwrap();
@@ -71,33 +70,28 @@ fn stac_route_accepts_an_access_token_until_its_expiry() {
 fn wrong_client_secret_or_environment_is_refused() {
     let service = with(Auth::Either);
     service.set_secret("new");
-    let refused = by_basic(&service, ENCODED);
+    let refused = by_basic(&service, ENCODED, GRANT);
     assert_eq!(refused.error(), (401, "invalid_client".to_owned()));
     assert!(refused.header("www-authenticate").unwrap().starts_with("Basic"));
-    assert_eq!(by_basic(&service, "new").status, 200);
+    assert_eq!(by_basic(&service, "new", GRANT).status, 200);
     assert_eq!(post_form(&service.auth_url(), "").status, 400);
 
-    let service = EarthDaily::start(EarthDailyOptions {
-        secret: "s".to_owned(),
-        environment_mismatch: true,
-        ..EarthDailyOptions::default()
-    });
-    assert_eq!(by_body(&service, "s").status, 403);
+    let service = start(EarthDailyOptions { environment_mismatch: true, ..Default::default() });
+    assert_eq!(by_body(&service, ENCODED).status, 403);
     assert_eq!(service.exchanges(), 0);
 }
 
 #[test]
 fn jwt_has_the_expiry_if_response_has_no_expires_in() {
     let clock = Moved::default();
-    let service = EarthDaily::start(EarthDailyOptions {
-        secret: "s".to_owned(),
+    let service = start(EarthDailyOptions {
         jwt: true,
         life: 60,
         expires_in_form: ExpiresIn::Missing,
         now: clock.now(),
         ..EarthDailyOptions::default()
     });
-    let answer = by_body(&service, "s").json();
+    let answer = by_body(&service, ENCODED).json();
     assert!(answer.get("expires_in").is_none());
     let claims = claims(answer["access_token"].as_str().unwrap());
     assert_eq!(claims["exp"], Moved::start().timestamp() + 60);

@@ -5,21 +5,17 @@ use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation};
 use chrono::{DateTime, Utc};
 
 use super::client::{Answer, FORM, send_only, try_send};
-use super::earthscope::refresh;
+use super::earthscope::{CLIENT_ID, refresh, with};
 use super::{Moved, claims};
 
 const SOON: Duration = Duration::from_secs(10);
 
 fn rotating() -> EarthScope {
-    EarthScope::start(EarthScopeOptions {
-        rotation: Rotation::RotateDetectReuse,
-        ..EarthScopeOptions::default()
-    })
+    with(Rotation::RotateDetectReuse)
 }
 
 fn refresh_form(token: &str) -> String {
-    let id = EarthScopeOptions::default().client_id;
-    format!("grant_type=refresh_token&client_id={id}&refresh_token={token}")
+    format!("grant_type=refresh_token&client_id={CLIENT_ID}&refresh_token={token}")
 }
 
 fn try_refresh(service: &EarthScope, token: &str) -> std::io::Result<Answer> {

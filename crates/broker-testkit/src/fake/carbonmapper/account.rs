@@ -9,6 +9,9 @@ use super::super::time::Clock;
 use super::CarbonMapperOptions;
 use super::login::{object, text};
 
+/// The longest lifetime of a scoped token.
+const LONGEST: Days = Days::new(365);
+
 struct Scoped {
     id: usize,
     name: String,
@@ -46,18 +49,12 @@ impl Account {
 
     pub(super) fn create(&mut self, options: &CarbonMapperOptions, call: &Seen) -> Result<Reply, Reply> {
         let body = object(call)?;
-        let mut problems = Vec::new();
-        for name in ["expiration_date", "name"] {
-            if !body.contains_key(name) {
-                problems.push(problem("missing", name, "Field required"));
-            } else if text(&body, name).is_none() {
-                problems.push(problem("string_type", name, "Input should be a valid string"));
-            }
-        }
         let (Some(date), Some(name)) = (text(&body, "expiration_date"), text(&body, "name")) else {
+            let missing = ["expiration_date", "name"].into_iter().filter(|name| text(&body, name).is_none());
+            let problems: Vec<_> = missing.map(|name| problem("missing", name, "Field required")).collect();
             return Err(unprocessable(&problems));
         };
-        let date = self.date(options, date)?;
+        let date = self.date(date)?;
         let scoped = Scoped {
             id: self.tokens.len() + 1,
             name: name.to_owned(),
@@ -71,18 +68,17 @@ impl Account {
         Ok(Reply::json(201, &answer))
     }
 
-    fn date(&self, options: &CarbonMapperOptions, date: &str) -> Result<NaiveDate, Reply> {
+    fn date(&self, date: &str) -> Result<NaiveDate, Reply> {
         let refuse = |kind, msg: &str| unprocessable(&[problem(kind, "expiration_date", msg)]);
         let unreadable = "Input should be a valid date in the format YYYY-MM-DD";
         let date = NaiveDate::parse_from_str(date, "%Y-%m-%d")
             .map_err(|_| refuse("date_from_datetime_parsing", unreadable))?;
         let today = self.clock.now().date_naive();
-        if options.require_future_date && date <= today {
-            let why = "Value error, expiration_date must be in the future";
-            return Err(refuse("value_error", why));
+        if date <= today {
+            return Err(refuse("value_error", "Value error, expiration_date must be in the future"));
         }
-        let last = today + Days::new(options.max_days);
-        if options.require_future_date && date > last {
+        let last = today + LONGEST;
+        if date > last {
             let why = format!("Value error, expiration_date must not be after {last}");
             return Err(refuse("value_error", &why));
         }
@@ -109,13 +105,11 @@ impl Account {
 
     pub(super) fn delete(&mut self, id: &str) -> Reply {
         let mut active = self.tokens.iter_mut().filter(|scoped| !scoped.deleted);
-        match active.find(|scoped| scoped.id.to_string() == id) {
-            Some(scoped) => {
-                scoped.deleted = true;
-                Reply::empty(204)
-            }
-            None => Reply::json(404, &json!({"detail": "Not Found"})),
-        }
+        let Some(scoped) = active.find(|scoped| scoped.id.to_string() == id) else {
+            return Reply::json(404, &json!({"detail": "Not Found"}));
+        };
+        scoped.deleted = true;
+        Reply::empty(204)
     }
 
     pub(super) fn is_live(&self, token: &str) -> bool {

@@ -5,19 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::super::random;
-use super::super::refresh::Grant;
 use super::super::time::Clock;
 use super::EarthScopeOptions;
-
-/// What the token endpoint answers to a poll.
-pub(super) enum Poll {
-    Granted(Grant),
-    Pending,
-    SlowDown,
-    Denied,
-    Expired,
-    Unknown,
-}
 
 /// The user's decision for all device logins that a test has not decided individually.
 #[derive(Clone, Copy)]
@@ -33,15 +22,9 @@ pub(super) enum Decision {
     Denied,
 }
 
-/// A new device code and its user code, for the device authorization response.
-pub(super) struct Code {
-    pub(super) device_code: String,
-    pub(super) user_code: String,
-}
-
 struct Device {
     user_code: String,
-    grant: Grant,
+    scope: String,
     expires: DateTime<Utc>,
     interval: TimeDelta,
     polls: usize,
@@ -73,7 +56,8 @@ pub(super) struct Codes {
     policy: Policy,
     /// Device logins by device code. A device code is removed when the client gets tokens for the code.
     devices: BTreeMap<String, Device>,
-    issued: Vec<String>,
+    /// All user codes in order.
+    pub(super) issued: Vec<String>,
 }
 
 impl Codes {
@@ -90,32 +74,32 @@ impl Codes {
         }
     }
 
-    pub(super) fn issue(&mut self, grant: Grant) -> Code {
-        let code = Code { device_code: random::opaque(""), user_code: user_code() };
+    /// Returns a new device code and its user code.
+    pub(super) fn issue(&mut self, scope: String) -> (String, String) {
+        let (device_code, user_code) = (random::opaque(""), user_code());
         let device = Device {
-            user_code: code.user_code.clone(),
-            grant,
+            user_code: user_code.clone(),
+            scope,
             expires: self.clock.after(self.life),
             interval: TimeDelta::seconds(i64::try_from(self.interval).unwrap()),
             polls: 0,
             last_poll: None,
             decision: None,
         };
-        self.devices.insert(code.device_code.clone(), device);
-        self.issued.push(code.user_code.clone());
-        code
+        self.devices.insert(device_code.clone(), device);
+        self.issued.push(user_code.clone());
+        (device_code, user_code)
     }
 
-    pub(super) fn poll(&mut self, device_code: &str) -> Poll {
+    /// Returns the scope of an approved device login, or the error code for the response.
+    pub(super) fn poll(&mut self, device_code: &str) -> Result<String, &'static str> {
         let now = self.clock.now();
-        let Some(device) = self.devices.get_mut(device_code) else {
-            return Poll::Unknown;
-        };
+        let device = self.devices.get_mut(device_code).ok_or("invalid_grant")?;
         if device.expires <= now {
-            return Poll::Expired;
+            return Err("expired_token");
         }
         if device.too_fast(now, self.slow_down_polls, self.strict) {
-            return Poll::SlowDown;
+            return Err("slow_down");
         }
         let by_policy = match self.policy {
             Policy::Wait => None,
@@ -123,12 +107,9 @@ impl Codes {
             Policy::ApproveAfter(polls) => (device.polls > polls).then_some(Decision::Approved),
         };
         match device.decision.or(by_policy) {
-            None => Poll::Pending,
-            Some(Decision::Denied) => Poll::Denied,
-            Some(Decision::Approved) => {
-                let device = self.devices.remove(device_code).unwrap();
-                Poll::Granted(device.grant)
-            }
+            None => Err("authorization_pending"),
+            Some(Decision::Denied) => Err("access_denied"),
+            Some(Decision::Approved) => Ok(self.devices.remove(device_code).unwrap().scope),
         }
     }
 
@@ -146,17 +127,6 @@ impl Codes {
         for device in self.devices.values_mut() {
             device.decision = None;
         }
-    }
-
-    pub(super) fn expire_all(&mut self) {
-        let now = self.clock.now();
-        for device in self.devices.values_mut() {
-            device.expires = now;
-        }
-    }
-
-    pub(super) fn user_codes(&self) -> Vec<String> {
-        self.issued.clone()
     }
 }
 

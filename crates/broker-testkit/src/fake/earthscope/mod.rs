@@ -4,16 +4,12 @@ mod activate;
 mod device;
 mod service;
 
-use std::ops::Deref;
-use std::sync::{Arc, Mutex};
-
-use super::refresh::{Grant, Rotation};
 use device::{Decision, Policy};
 use service::State;
 
 use super::expires_in::ExpiresIn;
-use super::locked;
-use super::server::Server;
+use super::refresh::Rotation;
+use super::server::{Fake, Server};
 use super::time::{Now, system_clock};
 
 /// Configures the `EarthScope` fake server.
@@ -21,8 +17,6 @@ use super::time::{Now, system_clock};
 pub struct EarthScopeOptions {
     /// The only client id that the server accepts.
     pub client_id: String,
-    /// The only audience that the server accepts.
-    pub audience: String,
     /// The secret for the client credentials grant (RFC 6749 section 4.4). `None` disables the grant.
     pub client_secret: Option<String>,
     /// Whether the response to a refresh request contains the same, a new, or no refresh token.
@@ -45,14 +39,8 @@ pub struct EarthScopeOptions {
     pub slow_down_polls: usize,
     /// Whether a poll that comes before the interval has passed gets `slow_down`.
     pub strict_polling: bool,
-    /// HTTP status of errors that answer a poll, except `slow_down` (429). RFC 8628 uses 400, Auth0 uses 403.
-    pub pending_status: u16,
-    /// HTTP status of `invalid_grant`. RFC 6749 uses 400, Auth0 uses 403.
-    pub invalid_grant_status: u16,
     /// `sub` in the user's tokens. `???` in the value becomes `_` in the JWT's base64url, which old SDKs cannot decode.
     pub user_subject: String,
-    /// The user's email address.
-    pub email: String,
     /// The clock that the fake server reads.
     pub now: Now,
 }
@@ -61,7 +49,6 @@ impl Default for EarthScopeOptions {
     fn default() -> Self {
         Self {
             client_id: "b9DtAFBd6QvMg761vI3YhYquNZbJX5G0".to_owned(),
-            audience: "https://api.earthscope.org".to_owned(),
             client_secret: None,
             rotation: Rotation::Keep,
             refresh_grace: 0,
@@ -73,10 +60,7 @@ impl Default for EarthScopeOptions {
             code_life: 900,
             slow_down_polls: 0,
             strict_polling: false,
-            pending_status: 403,
-            invalid_grant_status: 403,
             user_subject: "auth0|5f1e".to_owned(),
-            email: "ada@example.org".to_owned(),
             now: system_clock(),
         }
     }
@@ -84,26 +68,13 @@ impl Default for EarthScopeOptions {
 
 /// A running `EarthScope` fake server: login domain and API.
 /// Its routes are `device`, `token`, `revoke`, `profile`, `aws` and `activate`.
-pub struct EarthScope {
-    server: Server,
-    state: Arc<Mutex<State>>,
-}
-
-impl Deref for EarthScope {
-    type Target = Server;
-
-    fn deref(&self) -> &Server {
-        &self.server
-    }
-}
+pub type EarthScope = Fake<State>;
 
 impl EarthScope {
     /// Starts the server.
     #[must_use]
     pub fn start(options: EarthScopeOptions) -> Self {
-        let now = options.now.clone();
-        let (server, state) = Server::start(now, |url, clock| State::new(options, url, clock));
-        Self { server, state }
+        Server::start(options.now.clone(), |url, clock| State::new(options, url, clock))
     }
 
     /// Approves a device login by its user code, as the user would.
@@ -111,92 +82,69 @@ impl EarthScope {
     /// # Panics
     /// If the code is unknown.
     pub fn approve(&self, user_code: &str) {
-        self.decide(user_code, Decision::Approved);
-    }
-
-    /// Denies a device login by its user code, as the user would.
-    ///
-    /// # Panics
-    /// If the code is unknown.
-    pub fn deny(&self, user_code: &str) {
-        self.decide(user_code, Decision::Denied);
-    }
-
-    fn decide(&self, user_code: &str, decision: Decision) {
-        let known = locked(&self.state).codes.decide(user_code, decision);
+        let known = self.state().codes.decide(user_code, Decision::Approved);
         assert!(known, "unknown user code {user_code}");
     }
 
     /// Approves all device logins, including later ones.
     pub fn approve_all(&self) {
-        self.set_policy(Policy::Decide(Decision::Approved));
+        self.state().codes.set_policy(Policy::Decide(Decision::Approved));
     }
 
     /// Denies all device logins, including later ones.
     pub fn deny_all(&self) {
-        self.set_policy(Policy::Decide(Decision::Denied));
+        self.state().codes.set_policy(Policy::Decide(Decision::Denied));
     }
 
     /// Approves each device login after this number of polls.
     pub fn approve_after(&self, polls: usize) {
-        self.set_policy(Policy::ApproveAfter(polls));
-    }
-
-    fn set_policy(&self, policy: Policy) {
-        locked(&self.state).codes.set_policy(policy);
-    }
-
-    /// Expires all device codes issued so far.
-    pub fn expire_codes(&self) {
-        locked(&self.state).codes.expire_all();
+        self.state().codes.set_policy(Policy::ApproveAfter(polls));
     }
 
     /// Returns all issued user codes in order.
     #[must_use]
     pub fn user_codes(&self) -> Vec<String> {
-        locked(&self.state).codes.user_codes()
+        self.state().codes.issued.clone()
     }
 
     /// Revokes all refresh tokens issued so far, as an administrator would.
     pub fn revoke_everything(&self) {
-        locked(&self.state).refresh_tokens.revoke_all();
+        self.state().refresh_tokens.revoke_all();
     }
 
     /// Counts the successful refreshes.
     #[must_use]
     pub fn refreshes(&self) -> usize {
-        locked(&self.state).refresh_tokens.refreshes
+        self.state().refresh_tokens.refreshes
     }
 
     /// Counts the requests that were refused because their refresh token was already used.
     #[must_use]
     pub fn reuse_events(&self) -> usize {
-        locked(&self.state).refresh_tokens.reuses
+        self.state().refresh_tokens.reuses
     }
 
     /// Returns the refresh tokens that clients sent to the revocation endpoint, in order.
     #[must_use]
     pub fn revoked(&self) -> Vec<String> {
-        locked(&self.state).refresh_tokens.revoked.clone()
+        self.state().refresh_tokens.revoked.clone()
     }
 
     /// Issues a refresh token without a login request, as if the user had logged in on another host.
     #[must_use]
     pub fn issue_refresh_token(&self) -> String {
-        let mut state = locked(&self.state);
-        let grant = Grant { scope: "offline_access".to_owned(), audience: state.options.audience.clone() };
-        state.refresh_tokens.issue(grant)
+        self.state().refresh_tokens.issue("offline_access")
     }
 
     /// Returns whether the server would accept this refresh token now.
     #[must_use]
     pub fn is_live(&self, refresh: &str) -> bool {
-        locked(&self.state).refresh_tokens.peek(refresh).is_some()
+        self.state().refresh_tokens.peek(refresh).is_some()
     }
 
     /// Returns whether the API accepts this access token now.
     #[must_use]
     pub fn access_is_live(&self, token: &str) -> bool {
-        locked(&self.state).is_live(token)
+        self.state().is_live(token)
     }
 }

@@ -7,14 +7,21 @@ use serde_json::{Value, json};
 
 use super::super::http::{Reply, Seen};
 use super::super::random;
-use super::super::refresh::{Grant, RefreshTokens};
+use super::super::refresh::RefreshTokens;
 use super::super::server::{Route, Service};
 use super::super::time::Clock;
 use super::EarthScopeOptions;
 use super::activate::activate;
-use super::device::{Codes, Poll};
+use super::device::Codes;
 
-pub(super) struct State {
+/// The only audience that the server accepts.
+const AUDIENCE: &str = "https://api.earthscope.org";
+
+/// The user's email address.
+const EMAIL: &str = "ada@example.org";
+
+/// The state of the `EarthScope` fake server.
+pub struct State {
     pub(super) options: EarthScopeOptions,
     pub(super) codes: Codes,
     pub(super) refresh_tokens: RefreshTokens,
@@ -65,13 +72,12 @@ impl State {
     /// Handles a device authorization request (RFC 8628 sections 3.1 and 3.2).
     fn device(&mut self, form: &Form) -> Result<Reply, Reply> {
         self.check_client(form.get("client_id").map(String::as_str))?;
-        let grant =
-            Grant { scope: form.get("scope").cloned().unwrap_or_default(), audience: self.audience(form)? };
-        let code = self.codes.issue(grant);
+        check_audience(form)?;
+        let (device_code, user_code) = self.codes.issue(form.get("scope").cloned().unwrap_or_default());
         let page = format!("{}/activate", self.url);
         let mut answer = json!({
-            "device_code": code.device_code,
-            "user_code": code.user_code,
+            "device_code": device_code,
+            "user_code": user_code,
             "verification_uri": page,
             "expires_in": self.options.code_life,
         });
@@ -79,8 +85,7 @@ impl State {
             answer["interval"] = interval.into();
         }
         if self.options.complete_uri {
-            let complete = format!("{page}?user_code={}", code.user_code);
-            answer["verification_uri_complete"] = complete.into();
+            answer["verification_uri_complete"] = format!("{page}?user_code={user_code}").into();
         }
         Ok(Reply::json(200, &answer))
     }
@@ -98,25 +103,20 @@ impl State {
 
     /// Handles a poll for the token of a device login (RFC 8628 sections 3.4 and 3.5).
     fn poll(&mut self, device_code: &str) -> Result<Reply, Reply> {
-        let refused = self.options.pending_status;
-        let (status, code) = match self.codes.poll(device_code) {
-            Poll::Granted(grant) => return Ok(self.login(&grant)),
-            Poll::Pending => (refused, "authorization_pending"),
-            Poll::SlowDown => (429, "slow_down"),
-            Poll::Denied => (refused, "access_denied"),
-            Poll::Expired => (refused, "expired_token"),
-            Poll::Unknown => (self.options.invalid_grant_status, "invalid_grant"),
-        };
-        Err(Reply::oauth_error(status, code, "the device code was polled"))
+        let scope = self.codes.poll(device_code).map_err(|code| {
+            // RFC 8628 uses status 400, Auth0 uses 429 and 403.
+            let status = if code == "slow_down" { 429 } else { 403 };
+            Reply::oauth_error(status, code, "the device code was polled")
+        })?;
+        Ok(self.login(&scope))
     }
 
     /// Issues the tokens of an approved device login. Only this response contains an ID token.
-    fn login(&mut self, grant: &Grant) -> Reply {
-        let requested = |scope: &str| grant.scope.split(' ').any(|one| one == scope);
+    fn login(&mut self, scope: &str) -> Reply {
+        let requested = |name: &str| scope.split(' ').any(|one| one == name);
         let id_token = requested("openid").then(|| self.id_token());
-        let refresh_token = requested("offline_access").then(|| self.refresh_tokens.issue(grant.clone()));
-        let subject = self.options.user_subject.clone();
-        let mut answer = self.access_token(&subject, grant);
+        let refresh_token = requested("offline_access").then(|| self.refresh_tokens.issue(scope));
+        let mut answer = self.access_token(&self.options.user_subject.clone(), scope);
         put(&mut answer, "refresh_token", refresh_token);
         put(&mut answer, "id_token", id_token);
         Reply::json(200, &answer)
@@ -125,23 +125,18 @@ impl State {
     /// Handles a refresh request (RFC 6749 section 6). EarthScope's SDK sends `scopes` instead of `scope`.
     fn refresh(&mut self, form: &Form) -> Result<Reply, Reply> {
         let token = field(form, "refresh_token")?;
-        let Some(mut grant) = self.refresh_tokens.peek(token) else {
+        let Some(granted) = self.refresh_tokens.peek(token) else {
             self.refresh_tokens.refuse(token);
-            let why = "Unknown or invalid refresh token.";
-            let status = self.options.invalid_grant_status;
-            return Err(Reply::oauth_error(status, "invalid_grant", why));
+            // RFC 6749 uses status 400, Auth0 uses 403.
+            return Err(Reply::oauth_error(403, "invalid_grant", "Unknown or invalid refresh token."));
         };
-        if let Some(scope) = form.get("scopes").or_else(|| form.get("scope")) {
-            let granted = |one| grant.scope.split(' ').any(|known| known == one);
-            if !scope.split_whitespace().all(granted) {
-                let why = "the requested scope exceeds the scope of the login";
-                return Err(Reply::oauth_error(400, "invalid_scope", why));
-            }
-            grant.scope.clone_from(scope);
+        let scope = form.get("scopes").or_else(|| form.get("scope")).unwrap_or(&granted);
+        if !scope.split_whitespace().all(|one| granted.split(' ').any(|known| known == one)) {
+            let why = "the requested scope exceeds the scope of the login";
+            return Err(Reply::oauth_error(400, "invalid_scope", why));
         }
         let renewed = self.refresh_tokens.renew(token);
-        let subject = self.options.user_subject.clone();
-        let mut answer = self.access_token(&subject, &grant);
+        let mut answer = self.access_token(&self.options.user_subject.clone(), scope);
         put(&mut answer, "refresh_token", renewed);
         Ok(Reply::json(200, &answer))
     }
@@ -155,10 +150,9 @@ impl State {
         if form.get("client_secret") != Some(secret) {
             return Err(Reply::oauth_error(401, "invalid_client", "wrong secret"));
         }
-        let grant = Grant { scope: String::new(), audience: self.audience(form)? };
+        check_audience(form)?;
         let subject = format!("{}@clients", self.options.client_id);
-        let answer = self.access_token(&subject, &grant);
-        Ok(Reply::json(200, &answer))
+        Ok(Reply::json(200, &self.access_token(&subject, "")))
     }
 
     /// Handles a revocation request (RFC 7009), whose body is JSON as at Auth0.
@@ -183,7 +177,7 @@ impl State {
             "institution": "Fake server University",
             "work_sector": "academic",
             "user_id": self.options.user_subject,
-            "primary_email": self.options.email,
+            "primary_email": EMAIL,
             "created_at": "2026-01-01T00:00:00Z",
             "updated_at": "2026-01-01T00:00:00Z",
         });
@@ -194,7 +188,7 @@ impl State {
     fn aws(&self, call: &Seen) -> Result<Reply, Reply> {
         const ROLES: [&str; 3] = ["s3-miniseed", "s3-miniseed-v2", "s3-dropoff"];
         self.check_bearer(call)?;
-        let role = call.path.rsplit('/').next().unwrap_or_default();
+        let role = call.last_segment();
         if !ROLES.contains(&role) {
             return Err(Reply::json(404, &json!({"detail": format!("Role not found: {role}")})));
         }
@@ -223,31 +217,20 @@ impl State {
         Err(Reply::oauth_error(401, "invalid_client", "Unknown client"))
     }
 
-    fn audience(&self, form: &Form) -> Result<String, Reply> {
-        let audience = field(form, "audience")?;
-        if audience == self.options.audience {
-            return Ok(audience.to_owned());
-        }
-        let why = format!("Service not found: {audience}");
-        Err(Reply::oauth_error(403, "access_denied", &why))
-    }
-
-    fn access_token(&mut self, subject: &str, grant: &Grant) -> Value {
+    fn access_token(&mut self, subject: &str, scope: &str) -> Value {
         let expiry = self.clock.after(self.options.token_life);
         let token = random::jwt(json!({
             "iss": format!("{}/", self.url),
             "sub": subject,
-            "aud": grant.audience,
+            "aud": AUDIENCE,
             "iat": self.clock.now().timestamp(),
             "exp": expiry.timestamp(),
-            "scope": grant.scope,
+            "scope": scope,
             "azp": self.options.client_id,
         }));
         let mut answer = json!({"access_token": token, "token_type": "Bearer"});
-        let form = self.options.expires_in_form;
-        form.put(&mut answer, self.options.token_life);
-        let scope = Some(&grant.scope).filter(|scope| !scope.is_empty());
-        put(&mut answer, "scope", scope.cloned());
+        self.options.expires_in_form.put(&mut answer, self.options.token_life);
+        put(&mut answer, "scope", Some(scope.to_owned()).filter(|scope| !scope.is_empty()));
         self.access.insert(token, expiry);
         answer
     }
@@ -259,14 +242,21 @@ impl State {
             "aud": self.options.client_id,
             "iat": self.clock.now().timestamp(),
             "exp": self.clock.after(self.options.token_life).timestamp(),
-            "email": self.options.email,
+            "email": EMAIL,
         }))
     }
 
     pub(super) fn is_live(&self, access: &str) -> bool {
-        let expiry = self.access.get(access);
-        expiry.is_some_and(|expiry| *expiry > self.clock.now())
+        self.access.get(access).is_some_and(|expiry| *expiry > self.clock.now())
     }
+}
+
+fn check_audience(form: &Form) -> Result<(), Reply> {
+    let audience = field(form, "audience")?;
+    if audience == AUDIENCE {
+        return Ok(());
+    }
+    Err(Reply::oauth_error(403, "access_denied", &format!("Service not found: {audience}")))
 }
 
 fn field<'a>(form: &'a Form, name: &str) -> Result<&'a str, Reply> {
