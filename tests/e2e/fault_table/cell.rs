@@ -30,7 +30,7 @@ struct Disk {
 
 /// Runs the request's command with the fault, and once more without the fault.
 pub(crate) fn run(request: &Request, stage: &Stage, hitch: &Hitch) -> Cell {
-    let (home, service) = (stage.copy(), &stage.service);
+    let (home, service) = (stage.copy(hitch.timeout()), &stage.service);
     let before = look(&home, request.kind).record;
     if request.once || hitch.once {
         service.fault(request.route, hitch.fault.clone());

@@ -27,6 +27,11 @@ impl Hitch {
         self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_))
     }
 
+    /// Returns the broker's request timeout: short if the service does not respond.
+    pub(crate) fn timeout(&self) -> &'static str {
+        if matches!(self.fault, Fault::Hang | Fault::HangAfter) { "1s" } else { "1m" }
+    }
+
     pub(crate) fn is_a_page(&self) -> bool {
         matches!(self.fault, Fault::Html(_))
     }

@@ -134,14 +134,14 @@ pub(crate) struct Stage {
 
 impl Stage {
     fn new(service: Service, config: String, env: &'static [(&'static str, &'static str)]) -> Self {
-        let config = config + "timeout = \"1s\"\n";
         let before = home(&config, env);
         Self { service, config, env, before }
     }
 
-    pub(crate) fn copy(&self) -> Sandbox {
+    /// Returns a copy of the home folder, whose configuration has this request timeout.
+    pub(crate) fn copy(&self, timeout: &str) -> Sandbox {
         use std::os::unix::fs::DirBuilderExt;
-        let copy = home(&self.config, self.env);
+        let copy = home(&format!("{}timeout = \"{timeout}\"\n", self.config), self.env);
         if self.before.state().exists() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(copy.state()).expect("a folder");
         }
