@@ -57,9 +57,9 @@ fn add_warns_if_another_provider_reads_the_same_variable() {
         .ends(0)
         .says("note: `sentinelhub` reads SH_CLIENT_SECRET too")
         .says("`client_secret` of [providers.second]");
-    // Another service has its own variables.
+    // `cdse-sentinelhub` reads a variable that no other provider reads, so no note is printed.
     let _ = sandbox.broker(&["add", "cdse-sentinelhub"]).ends(0).omits("note: ");
-    // The broker asks for the password of each provider.
+    // `cdse` configures no password variable: `broker login` prompts for the password.
     let _ = sandbox.broker(&["add", "cdse"]).ends(0);
     let _ = sandbox.broker(&["add", "cdse", "--as", "cdse-2"]).ends(0).omits("note: ");
     assert!(!sandbox.config().contains("\npassword"), "{}", sandbox.config());
@@ -98,7 +98,7 @@ fn add_does_not_change_an_existing_provider_table() {
 }
 
 #[test]
-fn add_searches_the_gallery_for_an_unknown_name() {
+fn add_suggests_services_similar_to_an_unknown_name() {
     let sandbox = Sandbox::new();
     let services = |word: &str| {
         let run = sandbox.broker(&["add", word]).ends(2).fails_with("provider_unknown");

@@ -164,7 +164,7 @@ fn global_options_end_the_help_of_each_command() {
 }
 
 #[test]
-fn expires_flag_warns_if_the_token_expires_earlier() {
+fn token_with_shorter_lifetime_than_expires_flag_warns() {
     let (service, sandbox) = carbonmapper("email = \"ada@example.org\"\npassword = \"standin-password\"\n");
     let get = |days: &str| {
         let words = ["token", "carbonmapper", "--scope", "stac", "--expires", days, "--force"];

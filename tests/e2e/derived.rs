@@ -91,7 +91,7 @@ fn access_token_refused_by_aws_endpoint_is_replaced_once() {
 }
 
 #[test]
-fn api_url_in_environment_gets_no_access_token_of_a_login() {
+fn earthscope_access_token_is_not_sent_to_env_api_url() {
     let evil = EarthScope::start(EarthScopeOptions::default());
     let (service, sandbox) = expired_with(Rotation::Rotate, 0, "");
     let sandbox = sandbox.with_env("ES_RESOURCES__API_URL", evil.url());

@@ -40,7 +40,7 @@ fn findings(run: &Run) -> Findings {
     found.iter().map(entry).collect()
 }
 
-/// Runs `broker doctor` with more arguments.
+/// Runs `broker doctor` with `words` as arguments, and returns its findings.
 #[track_caller]
 fn doctor(sandbox: &Sandbox, words: &[&str]) -> Findings {
     findings(&sandbox.broker(&[&["doctor", "--json"], words].concat()))
@@ -193,7 +193,7 @@ fn doctor_reports_an_expired_login_but_no_expired_token() {
 }
 
 #[test]
-fn doctor_reports_a_damaged_record_and_a_linked_record() {
+fn doctor_reports_a_damaged_record_and_a_symlinked_record() {
     let (_service, sandbox) = logged_in(EarthScopeOptions::default(), "share = false\n");
     std::fs::write(sandbox.record_path("earthscope"), "half").expect("a file");
     assert_eq!(ids(&sandbox, &["earthscope", "--offline"]), ["login.required earthscope"]);
@@ -323,7 +323,7 @@ fn doctor_distinguishes_untrusted_certificates_from_tls_errors() {
     assert!(found["network.issuer earthscope"].1.contains("SSL_CERT_FILE"), "{found:?}");
     let trusting = sandbox.home().join("ca.pem").display().to_string();
     let sandbox = sandbox.with_env("SSL_CERT_FILE", &trusting);
-    // The finding about a web page shows that TLS succeeded.
+    // openssl returns a web page. `network.portal` reports the page, so the TLS connection succeeded.
     assert_eq!(ids(&sandbox, &["earthscope"]), ["network.portal earthscope"]);
 }
 
@@ -350,7 +350,7 @@ fn doctor_finds_a_configured_provider_without_a_secret() {
 
 /// Some file names imitate the text of a finding. `doctor` must not recognize findings by their text.
 #[test]
-fn doctor_reports_a_readable_secret_file_with_any_name() {
+fn doctor_reports_config_with_secret_that_others_can_read() {
     let sandbox = Sandbox::new();
     for name in [" holds the secret ", "x holds the secret of y: chmod 600", "tokens.json"] {
         let config = sandbox.home().join(name);

@@ -13,7 +13,7 @@ fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
 }
 
-/// Returns the values of secret and URL for a file of variables.
+/// Returns lines that set EDS_SECRET to `secret` and EDS_AUTH_URL to the URL of `service`.
 fn variables(secret: &str, service: &EarthDaily) -> String {
     format!("EDS_SECRET={secret}\nEDS_AUTH_URL={}\n", service.auth_url())
 }
@@ -34,7 +34,7 @@ fn credentials(sandbox: &Sandbox, text: &str) {
 }
 
 #[test]
-fn each_secret_source_of_official_tools_is_sufficient() {
+fn each_earthdaily_secret_file_format_yields_a_token() {
     let service = service();
     let url = service.auth_url();
     let json = format!(r#"{{"EDS_SECRET": "{SECRET}", "EDS_AUTH_URL": "{url}", "n": 1}}"#);
@@ -71,7 +71,7 @@ fn eds_ini_profile_variable_selects_an_ini_section() {
 }
 
 #[test]
-fn file_named_by_variable_without_a_secret_is_an_error() {
+fn invalid_secret_file_named_by_eds_variable_is_an_error() {
     let service = service();
     for (variable, text, says) in [
         ("EDS_JSON_PATH", r#"{"EDS_AUTH_URL": "https://a.example/"}"#, "EDS_SECRET"),

@@ -1,4 +1,4 @@
-//! Tests fallback files: records that could not be saved in the state folder, and their restoration.
+//! Tests fallback files: records in the runtime folder, saved there while the state folder is not writable.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,7 +53,7 @@ fn record_is_saved_to_fallback_file_and_restored_later() {
     assert_eq!((service.refreshes(), service.reuse_events()), (3, 0));
 }
 
-/// Returns a service, a sandbox with an older record in the state folder, and the path of its fallback file.
+/// Returns a service, a sandbox with an older record in the state folder, and the record in the runtime folder.
 fn fallback_and_older() -> (EarthScope, Sandbox, PathBuf) {
     let save = fallback_save();
     unblock_state(&save.sandbox);
@@ -68,7 +68,7 @@ fn edit(path: &Path, change: impl Fn(&mut serde_json::Value)) {
 }
 
 #[test]
-fn record_with_newer_grant_wins_over_the_fallback_file() {
+fn record_in_runtime_folder_wins_if_its_login_is_newer() {
     let (service, sandbox, fallback) = fallback_and_older();
     // Each recorded failure raises the revision of a record, so a higher revision does not mean a newer grant.
     edit(&sandbox.record_path("earthscope"), |record| record["revision"] = 99.into());
@@ -79,7 +79,7 @@ fn record_with_newer_grant_wins_over_the_fallback_file() {
 }
 
 #[test]
-fn newer_login_wins_over_older_fallback_file() {
+fn stored_login_wins_over_older_record_in_runtime_folder() {
     let (service, sandbox, fallback) = fallback_and_older();
     let old = std::fs::read(&fallback).expect("a record");
     let _ = sandbox.broker(&["logout", "earthscope", "--local"]).ends(0);
@@ -101,7 +101,7 @@ fn next_token_call_restores_fallback_file_without_request() {
 }
 
 #[test]
-fn fallback_file_is_found_by_any_path_of_the_state_folder() {
+fn state_dir_path_with_slash_or_symlink_finds_the_record() {
     let (service, sandbox, fallback) = fallback_and_older();
     let slash = format!("{}/", sandbox.state().display());
     let link = sandbox.home().join("link");

@@ -14,16 +14,16 @@ use cell::{Cell, run};
 use hitch::{Hitch, hitches};
 use request::{Request, requests};
 
-/// The number of table rows that are tested at once, each with its own fake server and broker process.
+/// The number of threads that test requests, each with its own fake server and broker process.
 const CONCURRENT: usize = 4;
 
 /// The number of faults tested with one login, if the request does not change the login.
 const FAULTS_PER_LOGIN: usize = 6;
 
-/// `UPDATE=1 cargo test -p broker-e2e fault_table` rewrites the table. Review the difference.
+/// `UPDATE=1 cargo test -p broker-e2e fault_table` rewrites `fault-table.md`. Review the difference.
 #[test]
 #[ignore = "takes a minute"]
-fn every_fault_at_every_request_matches_the_table() {
+fn each_request_with_each_fault_has_the_documented_result() {
     let (requests, hitches) = (requests(), hitches());
     let cells = run_all(&requests, &hitches);
     let rows: Vec<_> = cells.iter().map(|((r, h), cell)| (&requests[*r], &hitches[*h], cell)).collect();
@@ -44,7 +44,7 @@ fn every_fault_at_every_request_matches_the_table() {
     assert!(others.is_empty(), "the results differ from fault-table.md (- table, + result):\n{others}");
 }
 
-/// Formats the results of a row that no fault may cause, such as a lost login.
+/// Formats the results that fail the test even if `fault-table.md` lists them, such as a lost login.
 fn violations(request: &Request, hitch: &Hitch, cell: &Cell) -> Option<String> {
     let place = format!("{} | {} | {}", request.kind, request.name, hitch.name);
     let broken = cell.broken.join("; ");

@@ -17,7 +17,7 @@ use crate::stage::earthdaily;
 /// A token with characters that shells, JSON and other formats must quote.
 const HARD: &str = r#"KANARIE it's "two" \ \\n 'x'' $HOME ${HOME} $(id) `id` %41 {x} #é ’q‘ ;&|<>(*?)~!"#;
 
-/// A service that issues and accepts one fixed token, with a configured sandbox.
+/// An EarthDaily fake server that issues one fixed token, and a sandbox whose configuration names the server.
 struct Stage {
     service: EarthDaily,
     sandbox: Sandbox,
@@ -47,7 +47,7 @@ impl Stage {
             .write_config(&format!("[providers.earthdaily]\nauth_url = \"{url}\"\nhosts = {hosts}\n"));
     }
 
-    /// Runs `broker token earthdaily` with more arguments.
+    /// Runs `broker token earthdaily` followed by `words`.
     #[track_caller]
     fn token(&self, words: &[&str]) -> Run {
         self.sandbox.broker(&[&["token", "earthdaily"], words].concat())

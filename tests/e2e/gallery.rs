@@ -1,5 +1,5 @@
-//! Tests each service of the gallery, the services that `broker add` can configure, with the written configuration. A
-//! fake server accepts exactly the requests in `gallery/NAME.json`, which follow the service's documentation.
+//! Tests each service of `broker add` with the configuration that the command writes. A fake server accepts
+//! exactly the requests in `gallery/NAME.json`, which follow the service's documentation.
 
 mod service;
 
@@ -28,9 +28,9 @@ fn text_of(path: &str) -> String {
 /// Where the user provides the password.
 #[derive(Clone, Copy, PartialEq)]
 enum Password {
-    /// On the standard input of `broker login`.
+    /// The user enters the password on the standard input of `broker login`.
     Stdin,
-    /// In the environment variable that a commented line of the configuration names.
+    /// The password is in an environment variable. A commented line of the configuration names the variable.
     Variable,
 }
 
@@ -196,14 +196,14 @@ fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
 }
 
 #[test]
-fn gallery_services_get_the_documented_requests() {
+fn services_of_broker_add_get_the_documented_requests() {
     for name in names_in("docs/gallery", ".toml") {
         test(&name);
     }
 }
 
 #[test]
-fn every_gallery_service_is_listed_and_has_a_test_case() {
+fn every_broker_add_configuration_is_listed_and_tested() {
     let files = names_in("docs/gallery", ".toml");
     assert!(files.len() >= 15, "{files:?}");
     assert_eq!(names_in("tests/e2e/gallery", ".json"), files, "a case for each file");
@@ -215,7 +215,7 @@ fn every_gallery_service_is_listed_and_has_a_test_case() {
 }
 
 #[test]
-fn every_gallery_file_names_the_service_documentation() {
+fn every_broker_add_configuration_cites_documentation() {
     for name in names_in("docs/gallery", ".toml") {
         let text = text_of(&format!("docs/gallery/{name}.toml"));
         let comments: Vec<_> = text.lines().take_while(|line| line.starts_with('#')).collect();

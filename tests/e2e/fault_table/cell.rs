@@ -10,7 +10,7 @@ use super::hitch::{Hitch, RETRY_AFTER};
 use super::request::{Request, Service, Stage};
 use super::table;
 
-/// The results of one request with one fault: a row of the table.
+/// The results of one request with one fault, as listed in `fault-table.md`.
 pub(crate) struct Cell {
     pub(crate) exit: i32,
     /// The code in the message `error[CODE]`, or an empty string.
@@ -18,7 +18,7 @@ pub(crate) struct Cell {
     pub(crate) stderr: String,
     pub(crate) disk: String,
     pub(crate) next: String,
-    /// Results that fail the test even if the table lists them, such as a lost login.
+    /// Results that fail the test even if `fault-table.md` lists them, such as a lost login.
     pub(crate) broken: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ fn broken_by(run: &Run, request: &Request, hitch: &Hitch, service: &Service) -> 
     broken
 }
 
-/// Returns descriptions of results that the next command, without the fault, may never have.
+/// Returns descriptions of what fails in the next command, although the fault has ended.
 fn broken_after(
     run: &Run,
     command: &str,

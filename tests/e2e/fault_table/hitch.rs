@@ -1,4 +1,4 @@
-//! The faults that the fault table tests, with their names in the table.
+//! The faults that the test `fault_table` injects, with their names in `fault-table.md`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The value of `Retry-After` in seconds. The broker fails instead of waiting this long.
 pub(crate) const RETRY_AFTER: i64 = 120;
 
-/// A fault of a service or connection ("hitch"), with its name in the table.
+/// A fault of a service or connection ("hitch"), with its name in `fault-table.md`.
 pub(crate) struct Hitch {
     pub(crate) name: &'static str,
     pub(crate) fault: Fault,
@@ -22,7 +22,7 @@ impl Hitch {
         matches!(self.fault, Fault::HangAfter | Fault::CutAfter | Fault::Truncated)
     }
 
-    /// Returns whether the service processes the request.
+    /// Returns whether the service processes a request in spite of the fault.
     pub(crate) fn acts(&self) -> bool {
         self.loses_the_response() || matches!(self.fault, Fault::Edit(_) | Fault::Delay(_))
     }

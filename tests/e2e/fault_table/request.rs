@@ -1,4 +1,4 @@
-//! The requests that the fault table tests, each with its command and initial state.
+//! The requests that the test `fault_table` tests, each with its command and initial state.
 
 use std::ops::Deref;
 
@@ -29,7 +29,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Returns whether the table tests this fault with this request. Combinations that behave like a tested one are skipped.
+    /// Returns whether the request is tested with this fault. Combinations like a tested one are skipped.
     pub(crate) fn has(&self, hitch: &Hitch) -> bool {
         let has_expires_in = self.kind != "carbonmapper" || !hitch.name.starts_with("expires_in");
         let field = has_expires_in && (!hitch.edits() || self.words[0] != "logout");
@@ -55,7 +55,7 @@ const LAST_POLL: &str = "polls until the code expires";
 const LOGIN: &[&str] = &["login", "earthscope", "--no-browser"];
 const STAC: &[&str] = &["token", "carbonmapper", "--scope", "stac"];
 
-/// Returns all requests of all providers.
+/// Returns the requests to test: those that built-in providers send to their services.
 pub(crate) fn requests() -> Vec<Request> {
     let request = |name, route, words: &'static [&str], stage| Request {
         kind: words[1],
@@ -148,7 +148,7 @@ impl Stage {
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
             let to = copy.state().join(file.file_name());
             std::fs::copy(file.path(), &to).expect("a copy");
-            // The record contains the absolute path of EarthScope's login file, which differs in each copy.
+            // Replaces the home folder in the path of EarthScope's login file, which the record contains.
             let text = std::fs::read_to_string(&to).expect("text");
             let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
             std::fs::write(&to, text.replace(&from, &home)).expect("a copy");

@@ -1,4 +1,4 @@
-//! Formats and compares `fault-table.md`.
+//! Formats the results of all requests and faults as `fault-table.md`, and compares them with that file.
 
 use super::cell::Cell;
 use super::hitch::Hitch;

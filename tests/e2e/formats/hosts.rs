@@ -75,7 +75,7 @@ except duckdb.Error: pass";
 }
 
 #[test]
-fn unsupported_hosts_are_omitted_with_a_note() {
+fn netrc_format_warns_about_omitted_wildcard_and_port_hosts() {
     let stage = Stage::with("KANARIE");
     for (hosts, says) in [(r#"["*.example.org"]"#, "*.example.org"), ("[]", "earthdaily: ")] {
         stage.hosts(hosts);

@@ -1,4 +1,4 @@
-//! A fake server that accepts exactly the requests listed in a gallery file, in order.
+//! A fake server that accepts exactly the requests listed in a file `gallery/NAME.json`, in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::http::{Request, respond};
 const TRANSPORT: [&str; 7] =
     ["host", "user-agent", "accept", "accept-encoding", "content-length", "content-type", "connection"];
 
-/// A fake server for all hosts in the gallery: `https://HOST/PATH` becomes `http://127.0.0.1:PORT/HOST/PATH`.
+/// A fake server for all hosts: `https://HOST/PATH` becomes `http://127.0.0.1:PORT/HOST/PATH`.
 pub(super) struct Service {
     base: String,
     state: Arc<Mutex<State>>,
@@ -27,7 +27,7 @@ pub(super) struct Service {
 struct State {
     expected: VecDeque<Value>,
     wrong: Vec<String>,
-    /// The received text for each placeholder `<name>` in the listed requests. A repeated name must have the same text.
+    /// The text received for each placeholder `<name>` of `expected`, which must be the same each time.
     known: BTreeMap<String, String>,
     ends: bool,
 }
@@ -83,7 +83,7 @@ impl Service {
         placeholder(wanted).map_or(wanted.to_owned(), |name| state.known[name].clone())
     }
 
-    /// Fails if a listed request was not received, or if a received request differs from the list.
+    /// Fails if an expected request was not received, or if a received request differs from the expected one.
     #[track_caller]
     pub(super) fn verify(&self, name: &str) {
         let (wrong, left) = {
