@@ -13,7 +13,7 @@ pub const MARK: &str = "KANARIE";
 /// Secrets without [`MARK`]: defaults of the fake servers, and secrets in `bad-config`.
 const OTHERS: [&str; 3] = ["standin-api-token", "standin-password", "hunter"];
 
-/// The search texts: [`MARK`] and [`OTHERS`] as plain text, and as they appear in base64 (Basic headers, JWT claims).
+/// The texts to search for: each secret as plain text, and in base64 as in Basic headers and JWT claims.
 static FORMS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut forms = Vec::new();
     for secret in [MARK].into_iter().chain(OTHERS) {

@@ -3,7 +3,7 @@
 mod cargo;
 mod git;
 mod kubectl;
-mod place;
+mod web_server;
 
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
@@ -115,7 +115,7 @@ fn aws_helper_prints_the_same_as_the_aws_format() {
 }
 
 #[test]
-fn helper_skips_a_misconfigured_provider() {
+fn git_helper_skips_a_misconfigured_provider() {
     let (_service, sandbox) = imagery(&["127.0.0.1"]);
     sandbox
         .write_config(&(sandbox.config() + "[providers.cluster]\nkind = \"earthscope\"\ndomian = \"x\"\n"));

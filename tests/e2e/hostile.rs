@@ -16,7 +16,6 @@ fn configuration_file_that_is_an_idle_pipe_is_refused() {
     let (path, config) = (sandbox.config_path(), sandbox.config());
     std::fs::remove_file(&path).expect("removed");
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
-    // No process writes to the pipe, so reading would block.
     let words = ["token", "earthdaily"];
     let named = ["--config", path.to_str().expect("text"), "token", "earthdaily"];
     for words in [&words[..], &named] {

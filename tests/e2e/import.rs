@@ -183,7 +183,7 @@ fn import_lists_and_uses_the_older_earthscope_clis_login() {
     assert!(listed["used"] == true && listed["importable"] == true, "{listed}");
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
-    // `import` now lists the new login file first, and the older tool's file second.
+    // After the import, login 2 in the list of `import` is the file of the older EarthScope CLI.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 
@@ -198,7 +198,7 @@ fn import_replaces_a_secret_that_it_imported_before() {
     let _ = sandbox.broker(&["import", &path]).ends(0).says("replaced");
     assert_eq!(sandbox.config(), before);
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
-    // `import` refuses a secret that belongs to another URL.
+    // If the file's `EDS_AUTH_URL` differs from the configured URL, `import` does not replace the secret.
     file(&sandbox, "EDS.env", &env_of(&self::service()));
     let _ = sandbox.broker(&["import", &path]).ends(1).says("--as");
 }
@@ -345,7 +345,7 @@ fn import_writes_password_from_environment_to_a_file() {
 
 #[test]
 #[ignore = "needs root: makes a device"]
-fn import_does_not_write_to_a_device_as_configuration() {
+fn import_refuses_a_device_as_configuration_file() {
     let sandbox = Sandbox::new();
     let (_service, path) = env_file(&sandbox);
     let device = sandbox.home().join("null");

@@ -62,7 +62,7 @@ fn revoked_login_is_not_reported_as_interrupted() {
 }
 
 #[test]
-fn failed_refresh_request_clears_the_refresh_intent() {
+fn failed_refresh_clears_the_saved_time_of_its_request() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault_always("token", Fault::Status(429));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
@@ -169,13 +169,12 @@ fn process_stopped_longer_than_its_timeout_reads_response() {
     let options = EarthScopeOptions { rotation: Rotation::Rotate, ..Default::default() };
     let (service, sandbox) = logged_in(options, "timeout = \"400ms\"\n");
     sandbox.age("earthscope", TimeDelta::days(2));
-    // A broker process for this server waits longer than the `timeout` of the stopped process.
     let (silent, other) = earthdaily("timeout = \"800ms\"\n");
     silent.fault_always("token", Fault::Hang);
     service.fault("token", Fault::Delay(Duration::from_millis(100)));
     let child = start_request(&sandbox, &["token", "earthscope"], &service, "token");
     signal(&child, "STOP");
-    // Batch systems stop processes for long. This call takes 800 ms, and the stopped process has a `timeout` of 400 ms.
+    // `child` stays stopped for the 800 ms of this call, which is longer than `child`'s `timeout` of 400 ms.
     let _ = other.broker(&["token", "earthdaily"]).ends(4).fails_with("timeout");
     signal(&child, "CONT");
     let token = finish(child).token();

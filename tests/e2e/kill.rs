@@ -1,4 +1,4 @@
-//! Stops `broker` with signals at any point of a token exchange. Then the record must be complete, and the login must
+//! Ends `broker` with signals at any point of a token exchange. Then the record must be complete, and the login must
 //! work. If the signal came before a rotated refresh token was saved, the next call must say that the login is lost.
 
 mod points;
@@ -56,7 +56,7 @@ fn token(record: &Value) -> Value {
     record["tokens"][""]["secret"].clone()
 }
 
-/// The service's counters and the stored token before a stopped run.
+/// The service's counters and the stored token, before a signal ends `broker`.
 struct Before {
     refreshes: usize,
     reuses: usize,
@@ -68,7 +68,7 @@ struct Scene {
     case: Case,
     service: EarthScope,
     sandbox: Sandbox,
-    /// Counts of stopped runs. The key says how far a run had come, such as `saved`.
+    /// Counts of `broker` runs that a signal ended. The key says what the run had done, such as `saved`.
     tally: BTreeMap<&'static str, usize>,
 }
 
@@ -95,7 +95,7 @@ impl Scene {
         *self.tally.entry(what).or_default() += 1;
     }
 
-    /// Runs the command again after a stopped run, and checks record and login. `at` says when the signal was sent.
+    /// Runs the command again after a signal ended it, and checks record and login. `at` says when the signal was sent.
     fn check_after(&mut self, before: &Before, signal: Signal, at: &str, ended: &Output) {
         let what = format!("{}, {} {at}", self.case.name, name(signal));
         self.wait_for_service(before);

@@ -42,7 +42,7 @@ fn output(config: &str, words: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn long_and_short_config_files_give_the_same_provider() {
+fn long_config_file_is_parsed_like_a_short_one() {
     for spelling in SPELLINGS {
         let words = ["token", "lab", "--format", "header"];
         let short = output(spelling, &words);
@@ -67,7 +67,7 @@ fn only_requested_table_of_a_long_config_file_is_checked() {
 }
 
 #[test]
-fn source_provider_in_a_long_config_file_is_read() {
+fn invalid_from_key_in_a_long_config_file_is_refused() {
     let chain = "[providers.a]\nkind = \"oauth2\"\ntoken_url = \"https://example.org/token\"\nclient_id = \"c\"\n\
                  flow = \"token_exchange\"\nfrom = \"b\"\n";
     let of_b = chain.replace("providers.a", "providers.b").replace("\"b\"", "\"c\"");
@@ -95,7 +95,7 @@ fn exec_passes_settings_of_all_providers_but_no_secrets() {
 
 /// If the broker read only part of a provider's table, it could miss the URL and send the secret to the default URL.
 #[test]
-fn stored_token_of_unrequested_provider_is_a_usage_error() {
+fn token_of_provider_left_out_of_setup_is_a_usage_error() {
     let part = "providers.lab.kind = \"static\"\n";
     let config = format!("{part}{}[providers.lab.token]\nenv = \"LAB\"\n", thousand());
     let sandbox = Sandbox::new().with_config(&config).with_env("LAB", "lab-KANARIE");

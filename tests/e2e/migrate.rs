@@ -86,7 +86,7 @@ fn migrate_without_disk_space_keeps_the_record() {
 }
 
 #[test]
-fn migrate_seals_a_record_in_a_fallback_file() {
+fn migrate_leaves_no_plain_record_in_runtime_folder() {
     let (service, sandbox) = seismic();
     sandbox.age("earthscope", chrono::TimeDelta::days(2));
     let (sandbox, runtime) = with_runtime_dir(sandbox);
@@ -102,7 +102,7 @@ fn migrate_seals_a_record_in_a_fallback_file() {
     let token = sandbox.broker(&["token", "earthscope", "--force"]).token();
     configure_key(&sandbox);
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthscope: file -> key");
-    // Writes the unsealed fallback file again, as if `migrate` had failed to remove the file.
+    // Writes the unsealed copy in the runtime folder again, as if `migrate` had failed to remove the copy.
     std::fs::write(&fallback, copy).expect("written");
     set_mode(&fallback, 0o600);
     let _ = sandbox.broker(&MIGRATE).ends(0);
@@ -112,7 +112,7 @@ fn migrate_seals_a_record_in_a_fallback_file() {
 }
 
 #[test]
-fn migrate_warns_of_unsealed_quarantined_files() {
+fn migrate_warns_of_broken_records_kept_in_plain_text() {
     let (_service, sandbox) = earthdaily("");
     let _ = sandbox.broker(&["token", "earthdaily"]).token();
     let torn = std::fs::read(sandbox.record_path("earthdaily")).expect("a record");

@@ -92,7 +92,7 @@ fn reading(sandbox: &Sandbox, broker: &Path, words: &[&str], input: &str) -> Run
 
 #[test]
 #[ignore = "takes minutes: builds a copy of the workspace"]
-fn new_provider_passes_the_suite_after_the_printed_steps() {
+fn generated_provider_crate_passes_its_conformance_test() {
     let scratch = target_folder().join("new-provider/copy");
     copy(&scratch);
     let sandbox = Sandbox::new();

@@ -79,7 +79,7 @@ fn waiting_process_sends_the_current_refresh_token() {
     let config = format!("scope = \"offline_access {}\"", scopes.join(" "));
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), &config);
     log_in(&service, &sandbox);
-    // Each process gets a token for another scope, so each needs the refresh token that the previous process received.
+    // Each process requests a different scope, so each must refresh. The delay makes processes wait for the lock.
     service.fault_always("token", Fault::Delay(Duration::from_millis(50)));
     let start = |scope: &&str| sandbox.start(&["token", "earthscope", "--scope", scope]);
     let all: Vec<_> = scopes.iter().map(start).collect();
@@ -180,7 +180,7 @@ fn concurrent_processes_with_login_flag_start_one_login() {
     }
 }
 
-/// kubelogin#904, for explicit `broker login` commands: the user sees one code after the other.
+/// Checks that bug kubelogin#904 does not occur in `broker login`: each concurrent process asked the user to log in.
 #[test]
 fn explicit_logins_run_one_at_a_time() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
@@ -202,7 +202,7 @@ fn is_reused(service: &EarthScope, sandbox: &Sandbox, lifetime: u64) -> Option<b
     (began.elapsed() < Duration::from_secs(lifetime) / 2).then_some(reused)
 }
 
-/// deadline-cloud#431: the refresh window was as long as the lifetime, so every call got a new token.
+/// Checks that bug deadline-cloud#431 does not occur: every call renewed a token with a short lifetime.
 #[test]
 fn short_lived_token_is_reused_until_renewal_is_due() {
     for lifetime in [5, 20, 60] {
@@ -215,7 +215,7 @@ fn short_lived_token_is_reused_until_renewal_is_due() {
     }
 }
 
-/// gumroad-cli#175: a temporary fault of the service or the network ended the login.
+/// Checks that bug gumroad-cli#175 does not occur: a temporary fault of the service or the network ended the login.
 #[test]
 fn temporary_fault_keeps_the_login() {
     let faults = [

@@ -96,7 +96,7 @@ const NO_LOCKS: &str = "flock:error=ENOLCK";
 
 #[test]
 #[ignore = "needs strace"]
-fn status_reports_network_file_system_and_its_lock_file() {
+fn status_reports_nfs_and_the_substitute_lock_file() {
     let (_service, sandbox) = expired();
     let state = sandbox.state().display().to_string();
     let _ = sandbox.broker(&["status", "-v"]).ends(0).says(&state);

@@ -51,7 +51,7 @@ fn rejected_flag_without_a_token_replaces_stored_token() {
 }
 
 #[test]
-fn concurrent_reports_of_a_token_cause_one_exchange() {
+fn rejected_token_is_renewed_once_by_concurrent_calls() {
     let (service, sandbox, first) = seismic();
     let file = sandbox.home().join("rejected");
     sandbox.write(&file, &first);

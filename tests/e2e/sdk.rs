@@ -173,7 +173,7 @@ fn login_in_the_record_wins_over_an_older_login_file() {
 }
 
 #[test]
-fn unreadable_token_without_refresh_token_stays_in_file() {
+fn login_file_keeps_access_token_without_sub_claim() {
     let (service, sandbox) = seismic(Rotation::Rotate);
     let odd = jwt(service.url(), TimeDelta::days(1), |claims| claims["sub"] = Value::Null);
     write_login(&sandbox, &json!({ "access_token": odd }));

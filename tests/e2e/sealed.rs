@@ -38,7 +38,7 @@ fn imagery() -> (EarthDaily, Sandbox) {
     (service, sandbox.with_env("BROKER_PASSPHRASE", "correct horse battery staple"))
 }
 
-/// Returns a second provider with the settings of `earthdaily`, which must be the only table of the configuration.
+/// Returns the configuration's table `earthdaily` under another name. The configuration must have no other table.
 fn copied_provider(sandbox: &Sandbox, name: &str) -> String {
     let table = format!("[providers.{name}]\nkind = \"earthdaily\"");
     sandbox.config().replace("[providers.earthdaily]", &table)

@@ -58,7 +58,8 @@ pub(crate) fn expired(rotation: Rotation, grace: usize) -> (EarthScope, Sandbox)
     expired_with(rotation, grace, "timeout = \"2s\"\n")
 }
 
-/// Does the same as [`expired`]. `config` adds lines to the provider's table in the configuration.
+/// Logs in and makes the access token expire. The service accepts a replaced refresh token `grace` more times.
+/// `config` adds lines to the provider's table in the configuration.
 pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (EarthScope, Sandbox) {
     let options = EarthScopeOptions { rotation, refresh_grace: grace, ..EarthScopeOptions::default() };
     let (service, sandbox) = logged_in(options, config);

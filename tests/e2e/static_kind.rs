@@ -43,7 +43,7 @@ fn static_token_formats_use_the_configured_header() {
 }
 
 #[test]
-fn formats_that_cannot_contain_the_header_are_refused() {
+fn netrc_duckdb_and_exec_formats_refuse_custom_headers() {
     for keys in ["header = \"X-Auth-Token\"", "prefix = \"api-key\""] {
         let sandbox = with(&format!("{keys}\nhosts = [\"lab.example.org\"]"));
         for format in ["netrc", "duckdb", "exec-credential"] {

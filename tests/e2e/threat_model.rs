@@ -49,7 +49,7 @@ fn tests_named_in_the_threat_model_exist() {
 }
 
 #[test]
-fn threat_model_claims_name_tests_and_limits() {
+fn threat_model_has_tests_for_claims_and_lists_limits() {
     let document = document();
     let claims: Vec<_> =
         document.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| shown by |")).collect();

@@ -42,7 +42,7 @@ impl Stage {
     }
 }
 
-/// Runs the commands that write files.
+/// Runs `login`, `token`, `exec --file`, `add` and `import`, which write tokens, records and configuration files.
 fn use_commands(stage: &Stage, service: &EarthScope, imagery: &EarthDaily) {
     let home = stage.sandbox.home();
     let login = ["login", "earthscope", "--refresh-token-stdin"];

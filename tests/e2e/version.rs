@@ -48,7 +48,7 @@ fn version_prints_commit_and_compiled_provider_types() {
 }
 
 #[test]
-fn docs_and_packages_name_the_same_versions() {
+fn docs_and_changelogs_name_rust_and_broker_versions() {
     let read = |name: &str| std::fs::read_to_string(repository().join(name)).expect(name);
     let promised = env!("CARGO_PKG_RUST_VERSION");
     for page in ["README.md", "CONTRIBUTING.md", "docs/install.md", "crates/broker/README.md"] {

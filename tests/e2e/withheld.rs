@@ -87,7 +87,7 @@ fn exec_passes_the_token_but_not_the_password() {
 }
 
 #[test]
-fn broker_run_by_exec_returns_the_same_stored_token() {
+fn broker_run_by_exec_prints_the_token_passed_by_exec() {
     let (_service, sandbox) = methane("{ env = \"NOT_SET\" }");
     let sandbox = sandbox.with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
     let binary = broker_e2e::broker_binary().to_str().expect("text");
@@ -123,7 +123,7 @@ fn browser_does_not_inherit_the_brokers_secret_variables() {
 
 /// An upgrade during a login may replace the running program's file.
 #[test]
-fn login_opens_browser_after_broker_file_was_removed() {
+fn login_opens_browser_after_broker_executable_is_removed() {
     let (service, sandbox) = earthscope(fast_polling(), "");
     let (browser, seen) = env_dumper(&sandbox, "browser", "");
     let sandbox = sandbox.with_env("DISPLAY", ":99").with_env("BROWSER", browser.to_str().expect("text"));

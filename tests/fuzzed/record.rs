@@ -92,7 +92,6 @@ fn check_broker(record: &Record) {
             Broker::builder(providers, Arc::new(FileStore::new(folder)), world.context.clone()).build()
         });
         let status = broker.status(NAME).expect("a status");
-        // The record keeps a login for another client secret like a login for another issuer.
         assert!(own || !status.grant || has_parked_login(record), "another issuer has the grant");
         let stored = broker.stored(NAME, &TokenRequest::new()).expect("a result");
         assert!(stored.is_none_or(|token| !token.secret().expose().is_empty()), "an empty token");

@@ -74,7 +74,6 @@ pub fn retry_after(input: &[u8]) {
     let Some(wait) = answer.retry_after() else { return };
     assert!(!humantime::format_duration(wait).to_string().is_empty());
     assert!(wait >= Duration::ZERO);
-    // The broker adds the delay to the time of the failure, and the sum must not overflow.
     let wait = TimeDelta::from_std(wait).unwrap_or_default();
     let until: DateTime<Utc> = start().checked_add_signed(wait).unwrap_or(start());
     let written = serde_json::to_string(&until).expect("a time can be written");

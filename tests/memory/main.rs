@@ -31,7 +31,7 @@ const CANARIES: [Canary; 2] =
     [Canary("kanarie-of-the-record-", "q7Zt3mPxW9"), Canary("kanarie-of-the-client-", "Lb4Vn8KsR2")];
 
 impl Canary {
-    /// Replaces a text in a file with the secret. Another process joins the pieces, because the test process must not.
+    /// Replaces a text in a file with the secret. `sh` joins the secret's two pieces, so this process never joins them.
     fn write(&self, file: &Path, instead_of: &str) {
         let script = "sed -i \"s/$1/$2$3/\" \"$0\"";
         let mut sh = Command::new("sh");
@@ -119,7 +119,7 @@ async fn dropped_secrets_leave_no_copies_in_memory() {
     let [record, client] = CANARIES;
     record.write(&home.join("state/earthdaily.json"), TOKEN);
     for style in ["basic", "body"] {
-        // Restores the record's client secret, which the previous round has replaced in the file.
+        // Restores the client secret with which the record was made. The previous round replaced it in this file.
         std::fs::write(home.join("secret"), "standin-api-token").expect("a file");
         let broker = open(home, &service, style, Some(Arc::new(Down::default())));
         let stored = broker.stored("earthdaily", &request).expect("a record").expect("a token");

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::place::{Answer, Place};
+use super::web_server::{Answer, WebServer};
 use super::{documented, imagery, program, texts};
 
 /// Starts a registry index with one crate. The index requires a token.
-fn index() -> Place {
-    Place::start(|path, authorization| {
+fn index() -> WebServer {
+    WebServer::start(|path, authorization| {
         let plain = "Content-Type: text/plain";
         let entry = json!({"name": "demo", "vers": "1.0.0", "deps": [], "features": {}, "yanked": false, "cksum": "0".repeat(64)});
         match path {
@@ -30,10 +30,10 @@ fn cargo_gets_a_token_for_a_private_registry_index() {
         "credential-provider = [\"broker\", \"helper\", \"cargo\"]",
         "credential-provider = \"cargo-credential-broker\"",
     ] {
-        let place = index();
-        let (service, sandbox) = imagery(&[&place.host]);
+        let server = index();
+        let (service, sandbox) = imagery(&[&server.host]);
         let registry = "[registries.lab]\nindex = \"sparse+https://data.example.org/index/\"\n";
-        let registry = documented(&format!("{registry}credential-provider = \"broker\"\n"), &place.host)
+        let registry = documented(&format!("{registry}credential-provider = \"broker\"\n"), &server.host)
             .replace("credential-provider = \"broker\"", provider);
         let home = sandbox.home();
         sandbox.write(&home.join(".cargo/config.toml"), &registry);
@@ -48,7 +48,7 @@ fn cargo_gets_a_token_for_a_private_registry_index() {
         let (_, err) = texts(&output);
         assert!(output.status.success(), "{err}");
         let token = sandbox.broker(&["token", "earthdaily"]).token();
-        assert_eq!(place.authorizations().pop(), Some(format!("Bearer {token}")));
+        assert_eq!(server.authorizations().pop(), Some(format!("Bearer {token}")));
         assert_eq!(service.exchanges(), 1);
     }
 }

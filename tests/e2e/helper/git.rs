@@ -2,12 +2,12 @@
 
 use broker_e2e::Sandbox;
 
-use super::place::{Answer, Place};
+use super::web_server::{Answer, WebServer};
 use super::{documented, imagery, need, program, texts};
 
 /// Starts a server with an empty repository. `accepts` decides whether the server accepts an `Authorization`.
-fn repository(scheme: &'static str, accepts: impl Fn(&str) -> bool + Send + 'static) -> Place {
-    Place::start(move |path, authorization| {
+fn repository(scheme: &'static str, accepts: impl Fn(&str) -> bool + Send + 'static) -> WebServer {
+    WebServer::start(move |path, authorization| {
         if !accepts(authorization) {
             return Answer(401, scheme, String::new());
         }
@@ -45,11 +45,11 @@ fn git_sends_token_by_the_scheme_the_server_accepts() {
     for (scheme, config) in
         [(BEARER, by_command), (BASIC, by_command), (BEARER, "[credential]\n\thelper = broker\n")]
     {
-        let place = repository(scheme, |authorization| !authorization.is_empty());
-        let (_service, sandbox) = imagery(&[&place.host]);
-        let url = format!("http://{}/project.git", place.host);
-        assert_eq!(git(&sandbox, &documented(config, &place.host), &url), (Some(0), String::new()));
-        let sent = place.authorizations().pop().expect("a request");
+        let server = repository(scheme, |authorization| !authorization.is_empty());
+        let (_service, sandbox) = imagery(&[&server.host]);
+        let url = format!("http://{}/project.git", server.host);
+        assert_eq!(git(&sandbox, &documented(config, &server.host), &url), (Some(0), String::new()));
+        let sent = server.authorizations().pop().expect("a request");
         let token = sandbox.broker(&["token", "earthdaily"]).token();
         let pair = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("oauth2:{token}"));
         let bearer = scheme == BEARER && knows_bearer(&sandbox);
@@ -62,13 +62,13 @@ fn git_sends_token_by_the_scheme_the_server_accepts() {
 #[ignore = "needs git"]
 fn git_asks_the_next_helper_if_broker_has_no_token() {
     need("git");
-    let place = repository(BASIC, |authorization| authorization == "Basic eDp5");
+    let server = repository(BASIC, |authorization| authorization == "Basic eDp5");
     let next = "[credential]\n\thelper = broker\n\thelper = \"!echo username=x; echo password=y; :\"\n";
-    let url = format!("http://{}/project.git", place.host);
+    let url = format!("http://{}/project.git", server.host);
     let (service, sandbox) = imagery(&["elsewhere.example.org"]);
     assert_eq!(git(&sandbox, next, &url), (Some(0), String::new()));
     assert_eq!(service.exchanges(), 0);
-    let (service, sandbox) = imagery(&[&place.host]);
+    let (service, sandbox) = imagery(&[&server.host]);
     service.fault_always("token", broker_testkit::Fault::Status(503));
     let (code, err) = git(&sandbox, next, &url);
     assert!(
@@ -83,13 +83,13 @@ fn token_rejected_by_git_server_is_replaced_at_next_request() {
     need("git");
     let good = std::sync::Arc::<std::sync::Mutex<Option<String>>>::default();
     let known = good.clone();
-    let place = repository(BEARER, move |authorization| {
+    let server = repository(BEARER, move |authorization| {
         let mut known = known.lock().expect("a token");
         // The server rejects the first token that git sends, and accepts any other token.
         !authorization.is_empty() && *known.get_or_insert_with(|| authorization.to_owned()) != authorization
     });
-    let (service, sandbox) = imagery(&[&place.host]);
-    let (config, url) = ("[credential]\n\thelper = broker\n", format!("http://{}/project.git", place.host));
+    let (service, sandbox) = imagery(&[&server.host]);
+    let (config, url) = ("[credential]\n\thelper = broker\n", format!("http://{}/project.git", server.host));
     assert_eq!(git(&sandbox, config, &url).0, Some(128));
     assert_eq!(git(&sandbox, config, &url).0, Some(0));
     assert_eq!(service.exchanges(), 2);

@@ -1,4 +1,4 @@
-//! Stops `broker` at each system call of an exchange, with `strace`.
+//! Ends `broker` with a signal at each system call of a token exchange. `strace` sends the signal.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, TOKEN, name};
 /// The maximum number of system calls between the response and the rename that saves the new login.
 const MOST_CALLS: usize = 10;
 
-/// System calls with an effect outside the process. To save time, most tests stop the broker only at these calls.
+/// System calls with an effect outside the process. To save time, most tests send signals only at these calls.
 const EXTERNAL: &str = "close connect fdatasync flock fsync ftruncate openat pwrite64 read recvfrom renameat sendto \
                         unlink write writev";
 
 /// The system calls of a token exchange, beginning with the call that takes the lock.
 struct Path {
     calls: Vec<Call>,
-    /// The number of calls between the response and the rename that saves the new login.
+    /// The number of system calls between the response and the rename that saves the new login.
     unsaved: Option<usize>,
 }
 
@@ -40,7 +40,7 @@ fn path(scene: &Scene) -> Path {
     }
 }
 
-/// Stops a run at a system call. Returns `false` if the run finished without this call.
+/// Runs `broker` and sends a signal at a system call. Returns `false` if the run finished without this call.
 fn stop_at(scene: &mut Scene, signal: Signal, call: &Call) -> bool {
     let before = scene.expire();
     let ended = inject(&scene.sandbox, &TOKEN, call, &format!("signal={}", name(signal)));
@@ -58,7 +58,7 @@ fn kill_at_each_call(case: Case) {
         last.insert(call.name.clone(), call.nth);
     }
     assert!(missed * 20 < path.calls.len(), "{missed} of {} calls were not reached", path.calls.len());
-    // Later runs may have more system calls than the listed run, because a response may arrive in two parts.
+    // A response may arrive in two parts, so a run may have more system calls than `path` lists.
     for (name, mut nth) in last {
         nth += 1;
         while stop_at(&mut scene, Signal::KILL, &Call { name: name.clone(), nth }) {

@@ -1,4 +1,4 @@
-//! Stops `broker` at random times in many runs.
+//! Ends `broker` with signals at random times, in many runs.
 
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Case, GRACE, KEEP, OMIT, REUSE, ROTATE, Scene, TOKEN};
 
-/// The number of stopped runs for each rotation of refresh tokens. CI sets `BROKER_E2E_FULL` for more runs.
+/// The number of `broker` runs that each test [`Case`] ends with a signal. CI sets `BROKER_E2E_FULL` for more runs.
 fn stops() -> usize {
     if std::env::var_os("BROKER_E2E_FULL").is_some() { 600 } else { 40 }
 }
 
 const FORCED: [&str; 3] = ["token", "earthscope", "--force"];
 
-/// Returns the median time of runs that are not stopped.
+/// Returns the median time of `broker` runs without a signal.
 fn median_time(scene: &Scene) -> Duration {
     let mut times = [(); 5].map(|()| {
         let since = Instant::now();

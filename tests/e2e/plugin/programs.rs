@@ -118,7 +118,7 @@ fn error_for_a_failed_program_shows_its_exit_status() {
 }
 
 #[test]
-fn configuration_keys_of_another_format_are_errors() {
+fn invalid_output_keys_of_a_program_are_config_errors() {
     for (keys, code, key) in [
         ("speaks = \"text\"\ntoken = \"a\"", "config_invalid", "`token`"),
         ("speaks = \"cargo\"", "config_missing_key", "`registry`"),
@@ -138,7 +138,7 @@ fn background_process_of_a_program_is_not_awaited() {
 }
 
 #[test]
-fn signal_ends_broker_after_the_program_exits() {
+fn sigterm_during_a_program_run_still_saves_the_token() {
     let waits = ": >\"$0.asked\"; until [ -e \"$0.go\" ]; do sleep 0.02; done; echo KANARIE-t\n";
     let sandbox = running("sh", "script", waits, "speaks = \"text\"");
     let child = sandbox.start(&["token", "other"]);
@@ -151,7 +151,7 @@ fn signal_ends_broker_after_the_program_exits() {
 }
 
 #[test]
-fn changed_token_key_in_configuration_gets_a_new_token() {
+fn selecting_another_json_key_replaces_stored_token() {
     let both = r#"{"id_token":"KANARIE-id","access_token":"KANARIE-access"}"#;
     let sandbox = printing(both, "speaks = \"json\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-access");

@@ -23,7 +23,7 @@ fn login_of_earthscope_tools_during_a_renewal_is_kept() {
 }
 
 #[test]
-fn logout_of_earthscope_tools_during_a_renewal_is_kept() {
+fn renewal_does_not_undo_logout_of_earthscope_tools() {
     let (service, sandbox) = seismic_with_login(Rotation::Rotate);
     let hold = service.hold("token");
     let child = start_request(&sandbox, &TOKEN, &service, "token");

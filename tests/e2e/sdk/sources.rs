@@ -78,7 +78,7 @@ fn sdk_profile_has_its_own_login_file_and_settings() {
 
 /// An attacker may set environment variables. A domain from such a variable must not get a login of unknown issuer.
 #[test]
-fn domain_in_environment_gets_no_login_of_a_login_file() {
+fn login_file_is_not_sent_to_domain_from_environment() {
     let (evil, _) = seismic(Rotation::Rotate);
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
@@ -98,7 +98,7 @@ fn domain_in_environment_gets_no_login_of_a_login_file() {
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // The same rule applies to the login file of older tools, and to a refresh token from stdin.
+        // The domain also gets neither the login file of older tools nor a refresh token from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
         let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");

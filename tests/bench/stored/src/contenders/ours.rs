@@ -1,4 +1,4 @@
-//! Measures the broker with a file store and the system clock.
+//! Measures the time of broker calls that return a stored token from the file store.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ struct Stored(World);
 
 struct Awaited(World);
 
-/// Returns the broker's cache once for each way to call the broker.
+/// Returns one contender for each broker method that returns a stored token: `stored` and `token`.
 pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     vec![Box::new(Stored(filled(runtime))), Box::new(Awaited(filled(runtime)))]
 }

@@ -8,14 +8,14 @@ use crate::http::{Request, respond};
 /// A response: status, one header, body.
 pub(super) struct Answer(pub(super) u64, pub(super) &'static str, pub(super) String);
 
-/// A server that runs until the test process ends.
-pub(super) struct Place {
+/// A running web server. Its thread runs until the test process ends.
+pub(super) struct WebServer {
     /// `127.0.0.1:PORT`.
     pub(super) host: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-impl Place {
+impl WebServer {
     /// Starts the server. `answer` gets the path with the query, and the value of `Authorization` or an empty string.
     pub(super) fn start(answer: impl Fn(&str, &str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
