@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::{Error, ErrorCode, Result};
 
-/// The pauses between attempts to lock start short, because most lock holders finish quickly.
+/// The first pause is short, because most processes release the lock quickly.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// After this time, the user sees a message about the wait.
+/// The user sees a message after the call has waited this long for the lock.
 const TELL_AFTER: Duration = Duration::from_secs(2);
 
 pub(crate) struct Backoff {

@@ -20,7 +20,7 @@ impl DeliveryStatus {
         self.lost.store(true, Ordering::SeqCst);
     }
 
-    /// Records a response with a success status, even if the response is malformed.
+    /// Records that a response with a success status arrived. The response may be malformed.
     pub(crate) fn answer(&self) {
         self.answered.store(true, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Environment variables, and configured files and commands that contain secrets.
+//! Reads environment variables, and secrets from configured files and commands.
 
 use std::ffi::OsString;
 use std::io::Read;

@@ -35,7 +35,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Returns the code for an error of which only the kind is known.
+    /// Returns the general error code of this kind, for an error without a more specific code.
     #[must_use]
     pub fn general_code(self) -> ErrorCode {
         match self {

@@ -12,7 +12,7 @@ pub enum Hint {
     LogInWithRefreshToken,
     /// Log in again without opening a browser on this machine, because the user's browser is on another machine.
     LogInWithoutBrowser,
-    /// Correct the password. A login tries even the same password once more.
+    /// Correct the password, then log in. Only a login sends a refused password again.
     CorrectPassword,
     /// Remove the stored login without contacting the service.
     LogOutLocally,
@@ -24,9 +24,9 @@ pub enum Hint {
     CorrectConfigPath,
     /// Choose another folder for the stored records.
     ChooseStateFolder,
-    /// Set a secret, or import one from a file of the service, as the text says.
+    /// Set a secret, or import one from a file of the service. The variant's text says where to set it.
     SetOrImport(String),
-    /// Set the password in the configuration, as the text says, or pass the password with the login.
+    /// Set the password in the configuration, or pass it with the login. The variant's text says where to set it.
     SetPassword(String),
     /// Read the error output of the failed program.
     ReadProgramOutput,
@@ -34,7 +34,7 @@ pub enum Hint {
     RequestAwsKeys,
     /// Convert the stored records to the configured storage format.
     MigrateRecords(String),
-    /// Change a setting or a file, as the text says.
+    /// Change a setting or a file, as the variant's text says.
     Text(String),
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Hint {
             Self::ChooseStateFolder => f.write_str("choose another folder for the stored records"),
             Self::ReadProgramOutput => f.write_str("read the error output of the program in the log"),
             Self::RequestAwsKeys => f.write_str("request AWS credentials"),
-            Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records"),
+            Self::MigrateRecords(text) => write!(f, "{text}, then convert the stored records to that format"),
             Self::SetOrImport(text) | Self::SetPassword(text) | Self::Text(text) => f.write_str(text),
         }
     }

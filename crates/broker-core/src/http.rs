@@ -47,13 +47,13 @@ pub enum RequestSent {
 /// When the broker may repeat a failed request automatically.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// Only if the service did not act on the request: no connection, or 429. For requests that create a token.
+    /// Repeats a request on which the service did not act: no connection, or 429. For requests that create a token.
     IfNotActed,
     /// Like [`Repeat::IfNotActed`]. If the connection is lost after the request was sent, also repeats the request
     /// once, at once. For refresh tokens: many services accept a replaced refresh token for a few more seconds.
     SpendsGrant,
-    /// After any transient failure except a timeout. For requests that can be repeated without harm, such as client
-    /// credentials.
+    /// Repeats the request after any transient failure except a timeout. For requests that can be repeated without
+    /// harm, such as client credentials.
     Safe,
     /// Never: the caller repeats the request, if necessary.
     Never,

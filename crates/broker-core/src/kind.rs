@@ -15,7 +15,7 @@ pub struct Kind {
     pub name: &'static str,
     /// A short description for users.
     pub about: &'static str,
-    /// The configuration keys of this kind, without the keys that all kinds have.
+    /// The configuration keys of providers of this kind, except the keys of every provider, such as `timeout`.
     pub keys: &'static [&'static str],
     /// The configuration keys whose values are secrets.
     pub secrets: &'static [&'static str],
@@ -35,7 +35,7 @@ pub struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Creates settings from the provider's table, without the keys that all kinds have.
+    /// Creates settings from a provider's configuration table without the keys of every provider, such as `timeout`.
     #[must_use]
     pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
         Self { name, table, env }

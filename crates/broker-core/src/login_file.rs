@@ -17,7 +17,7 @@ pub struct FileLogin {
     pub id_token: Option<Secret>,
     /// The account's name, if the tokens contain it.
     pub account: Option<String>,
-    /// The reason, if the file does not show which issuer the login is from. The broker then uses the login
+    /// Why the issuer of the login is unknown, if the file does not show it. The broker then uses the login
     /// only if the record already contains the same login.
     pub unproven: Option<String>,
     /// Whether the login is from the service's former issuer. The next login then moves the file to quarantine.
@@ -49,8 +49,8 @@ pub trait LoginFile: Send + Sync {
     /// Parses the file's content.
     fn read(&self, bytes: &[u8]) -> Result<FileLogin, InvalidLoginFile>;
 
-    /// Returns the file's new content; other data of `before` stays. Values that the tools cannot read stay in the
-    /// broker's record. Returns `None` if the file would contain no login.
+    /// Returns the file's new content: `login`, and the other data of `before`. Leaves out values that the service's
+    /// own tools cannot read; the broker's record keeps them. Returns `None` if the file would contain no login.
     fn write(&self, login: &FileLogin, before: Option<&[u8]>) -> Option<Zeroizing<Vec<u8>>>;
 
     /// Returns the file's content without the login; `None` if nothing else remains.

@@ -32,7 +32,7 @@ use crate::{
 /// - The provider uses HTTP, time, environment and user only through the [`Context`]. It sleeps with
 ///   [`Context::pause`].
 /// - Only [`Provider::login`] asks the user.
-/// - An exchange sends at most one request that issues something. [`crate::Repeat`] says when the broker may repeat
+/// - An exchange sends at most one request that issues a token. [`crate::Repeat`] says when the broker may repeat
 ///   the request.
 /// - A grant counts as refused only if the service itself says so ([`crate::read_object`]). A missing or partial
 ///   response, 429, 5xx or a web page is [`crate::ErrorKind::Unavailable`].
@@ -112,10 +112,10 @@ pub trait Provider: Send + Sync {
         record.usable_grant().is_some()
     }
 
-    /// Does the next exchange towards the requested token, with at most one request that issues something.
+    /// Gets the requested token, or a token that is needed first. Sends at most one request that issues a token.
     ///
-    /// `record` is loaded under the lock, has no usable token for the request, and is the only input. If the user has
-    /// to log in, fails with [`crate::ErrorKind::LoginRequired`]. For a refused grant, returns
+    /// `record` is loaded under the lock, and has no usable token for the request. If the user has to log in, fails
+    /// with [`crate::ErrorKind::LoginRequired`]. If the service refuses the refresh token or stored login, returns
     /// [`RecordUpdate::grant_refused`].
     async fn exchange(
         &self,
@@ -165,12 +165,12 @@ pub trait Provider: Send + Sync {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Login {
-    /// The provider's default method.
+    /// Logs in with the provider's default method, such as a browser.
     #[default]
     Usual,
-    /// With a refresh token from another host.
+    /// Logs in with a refresh token from a login on another host.
     RefreshToken(Secret),
-    /// With this password instead of a prompt.
+    /// Logs in with this password, without a prompt.
     Password(Secret),
 }
 

@@ -20,7 +20,7 @@ const STRIPES: usize = 16;
 pub(super) struct CachedRecord {
     pub(super) record: Arc<Record>,
     at: DateTime<Utc>,
-    /// Whether only the fallback file has the record. The next call then tries to restore the record.
+    /// Whether the record is in the runtime folder, because the state folder was not writable.
     pub(super) in_fallback: bool,
 }
 
@@ -58,7 +58,7 @@ impl Inner {
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
         let mut tokens = self.tokens.of_thread();
-        // The token cache is locked before the record is read: a later change of the record then removes the entry.
+        // While `tokens` is locked, a thread that caches a newer record waits, and then clears `tokens`.
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
         let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };
         let entry = cached.token_entry(token);
@@ -120,7 +120,7 @@ impl CachedRecord {
         (TimeDelta::zero()..RELOAD_AFTER).contains(&(now - self.at))
     }
 
-    /// Caches a token until the record must be reloaded or the token's advisory window begins.
+    /// Returns a cache entry that is used until the record must be reloaded or the token is due for renewal.
     fn token_entry(&self, token: &Token) -> CachedToken {
         let until = self.at + RELOAD_AFTER;
         let until = token.window().renews_at().map_or(until, |renews_at| renews_at.min(until));

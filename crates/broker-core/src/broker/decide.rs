@@ -15,8 +15,8 @@ pub(super) enum Decision<'r> {
     Need,
 }
 
-/// Decides how to serve a request that was made at `asked_at`. In the advisory window, no caller tries again before
-/// [`crate::Failure::retry_at`].
+/// Decides whether a request made at `asked_at` uses the stored token, renews it, or waits for a new token. If a
+/// renewal in [`Phase::Advisory`] fails, no caller tries again before [`crate::Failure::retry_at`].
 pub(super) fn decide<'r>(
     record: &'r Record,
     request: &TokenRequest,
@@ -51,7 +51,7 @@ pub(super) fn valid_token<'r>(
     let token = record.token(request.scopes()).filter(|token| !token.secret().expose().is_empty())?;
     let is_new = asked_at < token.issued_at() && token.issued_at() <= now;
     let too_old = request.is_forced() && !is_new;
-    // A token issued after the request is accepted, because another new token would not last longer.
+    // A new token is accepted even if it expires too soon: another new token would not last longer.
     let too_short = !is_new
         && request.asked_ttl().is_some_and(|asked| token.window().left(now).is_some_and(|left| left < asked));
     (!too_old && !too_short && token.window().phase(now) != Phase::Expired).then_some(token)

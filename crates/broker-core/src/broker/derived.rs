@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Inner, Slot};
 use crate::{Loaded, Record, RecordUpdate, Secret, fingerprint};
 
-/// The metadata key for a fingerprint of the source token's owner.
+/// The metadata key for a fingerprint of the login whose token was exchanged for the stored tokens.
 const OWNER: &str = "derived_from";
 
 /// The metadata key of a random login ID, which distinguishes logins if the service reports no account.
@@ -16,7 +16,7 @@ pub(super) fn with_login_id(update: RecordUpdate) -> RecordUpdate {
 }
 
 impl Inner {
-    /// Like [`Slot::read`], without tokens that the provider got for another account's source token.
+    /// Reads the record, without tokens that were exchanged for another account's token.
     pub(super) fn read(&self, slot: &Slot, loaded: Loaded) -> (Record, Option<String>) {
         let (mut record, unreadable) = slot.read(loaded, self.context.now());
         if let Some(source) = slot.entry.provider.derives_from()
@@ -27,13 +27,13 @@ impl Inner {
         (record, unreadable)
     }
 
-    /// Returns a fingerprint of the source token's current owner, if this provider has a source token.
+    /// Returns a fingerprint of the login whose token this provider exchanges; `None` if it exchanges none.
     pub(super) fn source_owner(&self, slot: &Slot) -> Option<Value> {
         self.owner(slot.entry.provider.derives_from()?)
     }
 
-    /// Adds the source token's owner to an update with new tokens. If the owner changed during the exchange, adds
-    /// null, which matches no owner: later callers then ignore the tokens.
+    /// Adds a fingerprint of the login whose token was exchanged to an update with new tokens. If that login changed
+    /// during the exchange, adds null, which matches no login: later callers then ignore the new tokens.
     pub(super) fn note_source_owner(
         &self,
         slot: &Slot,

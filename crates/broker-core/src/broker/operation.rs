@@ -170,9 +170,9 @@ impl Operation {
             match self.write(&mut locked_record).await {
                 Ok(()) => {
                     self.inner.cache(&self.slot, locked_record.record.clone(), false);
-                    tracing::info!("restored the record from the fallback file");
+                    tracing::info!("moved the record from the runtime folder to the state folder");
                 }
-                Err(error) => tracing::info!(%error, "cannot restore the record from the fallback file"),
+                Err(error) => tracing::info!(%error, "cannot move the record to the state folder"),
             }
         }
         Ok(locked_record)

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::operation::{LockedRecord, Operation};
 use crate::{ErrorKind, RecordUpdate, Result, TokenRequest};
 
-/// The intent of an exchange that sends the stored refresh token.
+/// The note in the record that an exchange is sending the refresh token.
 pub(super) struct RefreshIntent {
     /// When an earlier exchange sent the same refresh token and got no response.
     before: Option<DateTime<Utc>>,
@@ -24,7 +24,7 @@ impl Operation {
         self.context.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // Without a login, no request is sent, so no disk space is needed for the intent and the response.
+        // A provider that cannot renew sends no request, so no response will be saved.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }
@@ -35,7 +35,7 @@ impl Operation {
         if let Some(at) = before {
             tracing::info!(%at, "an earlier renewal was interrupted; the refresh token is sent once more");
         } else {
-            // Delays termination signals: otherwise the record might have an intent although no request was sent.
+            // Delays termination signals: otherwise the record might say that an unsent refresh token was sent.
             self.context.in_flight.begin();
             locked_record.record.set_sent(Some(now));
             self.write(locked_record).await?;
@@ -43,7 +43,7 @@ impl Operation {
         Ok(Some(RefreshIntent { before }))
     }
 
-    /// Updates the intent in the record after the exchange. The next save writes the change.
+    /// After the exchange, updates the time at which the refresh token was sent. The caller saves the record.
     pub(super) fn close_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,

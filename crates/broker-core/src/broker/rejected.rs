@@ -43,7 +43,6 @@ impl Operation {
         }
         let mut bad = rejected.clone();
         if self.is_rejected(&locked_record.record, request, rejected.as_ref()) {
-            // The service allows no request yet. The old token stays stored, because other hosts may accept it.
             if let Some(error) = self.throttled(&locked_record.record) {
                 return Err(error);
             }
@@ -78,7 +77,7 @@ impl Operation {
             let seconds = REPLACE_AGAIN_AFTER.num_seconds();
             return Err(Error::new(
                 ErrorCode::TokenRejected,
-                format!("the service rejected the token, a replacement that is less than {seconds} s old"),
+                format!("the service also rejected the new token, issued less than {seconds} s ago"),
             )
             .with_hint(format!(
                 "check the permissions of the account, and the status of the service; \
@@ -91,7 +90,7 @@ impl Operation {
     fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
         record.token(request.scopes()).is_some_and(|stored| match rejected {
             Some(rejected) => stored.secret().same_as(rejected),
-            // The caller may mean the token that was replaced last.
+            // The caller names no token. After a recent replacement, it may have used the previous token.
             None => !self.was_replaced_recently(record, request),
         })
     }

@@ -77,7 +77,7 @@ impl Operation {
         }
     }
 
-    /// Exchanges under the lock, unless another caller has just failed or the service asked for a pause.
+    /// Gets a new token, unless another caller's attempt has just failed or the service asked for a pause.
     pub(super) async fn renew_locked(
         &self,
         locked_record: &mut LockedRecord,
@@ -168,7 +168,7 @@ impl Operation {
         let changed = match (record.usable_grant(), locked_record.record.usable_grant()) {
             (Some(now), Some(before)) => !now.secret().same_as(before.secret()),
             (Some(_), None) => true,
-            // Without a refresh token, another program has logged out, unless the login file is unreadable.
+            // The refresh token was removed: another program has logged out, unless the login file is unreadable.
             (None, Some(_)) => record.grant().is_none() && record.login_problem.is_none(),
             (None, None) => false,
         };
@@ -195,7 +195,7 @@ impl Operation {
             service_time.format("%F %T UTC"),
         );
         Some(Error::new(ErrorCode::TokenExpired, message).with_hint(if service_time == now {
-            "both clocks agree: report this to the service"
+            "the clocks of this machine and the service agree: report the expired token to the service"
         } else {
             "set this machine's clock"
         }))

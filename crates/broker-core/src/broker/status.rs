@@ -20,7 +20,7 @@ pub struct Status {
     pub state: State,
     /// The account's name, if the service reports it.
     pub account: Option<String>,
-    /// The latest expiry of the stored tokens; `None` if no token is stored, or that token does not expire.
+    /// The latest expiry of the stored tokens; `None` if no token is stored, or if a token does not expire.
     pub expires_at: Option<DateTime<Utc>>,
     /// The requested scopes of each stored token; a token without scopes is not listed.
     pub scopes: Vec<String>,

@@ -1,5 +1,5 @@
-//! The implementation with `std` alone, for Windows. Files are private because they are in the user's home
-//! folder.
+//! File permissions, locks and folders on Windows, with `std` alone. Files are private because they are in the
+//! user's home folder.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
@@ -89,13 +89,13 @@ pub(crate) fn is_private(_meta: &Metadata) -> bool {
     true
 }
 
-/// Whether other users can read the file. Never true in the user's home folder.
+/// Whether other users can read the file. Always false, because Windows protects the user's home folder.
 #[must_use]
 pub fn others_read(_meta: &Metadata) -> bool {
     false
 }
 
-/// Whether every user can write to the file or folder. Never true in the user's home folder.
+/// Whether every user can write to the file. Always false, because Windows protects the user's home folder.
 #[must_use]
 pub fn everybody_writes(_meta: &Metadata) -> bool {
     false
@@ -129,7 +129,7 @@ pub(crate) fn host_name() -> String {
     named.unwrap_or_default()
 }
 
-/// Folders for lock files and fallback files.
+/// Returns the folders for lock files, and for records while the state folder is not writable.
 pub(crate) fn runtime_folders() -> [PathBuf; 2] {
     let folder = std::env::temp_dir().join("broker");
     [folder.clone(), folder]

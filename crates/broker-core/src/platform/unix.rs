@@ -1,4 +1,4 @@
-//! The implementation for Unix and macOS.
+//! File permissions, locks and folders on Unix and macOS.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
@@ -170,7 +170,7 @@ pub(super) fn temporary_file(
 /// Syncs a folder: renames in the folder then survive a crash.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some network file systems cannot sync a folder, and a sync needs read permission.
+        // Ignored: some network file systems cannot sync folders, and a sync needs read permission.
         Err(error)
             if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::NOTSUP | Errno::ACCESS)) =>
         {
@@ -184,8 +184,8 @@ pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Folders for lock files and fallback files, whatever the environment. `/run/user` exists only during a login
-/// session.
+/// Returns the folders for lock files, and for records while the state folder is not writable. Environment
+/// variables have no effect. `/tmp` is necessary because `/run/user` exists only during a login session.
 pub(crate) fn runtime_folders() -> [PathBuf; 2] {
     let user = rustix::process::geteuid().as_raw();
     [format!("/run/user/{user}/broker").into(), format!("/tmp/broker-{user}").into()]
