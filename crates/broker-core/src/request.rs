@@ -52,7 +52,7 @@ impl TokenRequest {
         self
     }
 
-    /// Requests a credential that the service issues in exchange for the token without scopes.
+    /// Requests AWS keys or a cookie, which the service issues in exchange for the token of [`TokenRequest::new`].
     pub fn derived(mut self, derived: Derived) -> Self {
         self.scopes = derived.key();
         self.derived = Some(derived);
@@ -208,7 +208,7 @@ impl ScopeKey {
         Self(Some(text.into_boxed_str()).filter(|text| !text.is_empty()))
     }
 
-    /// Whether the key contains no scope.
+    /// Whether this is the key of a token without scopes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_none()

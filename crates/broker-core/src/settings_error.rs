@@ -35,7 +35,7 @@ pub enum SettingsProblem {
     MissingKey(String),
     /// The value does not have the form that the text describes.
     Expected(String),
-    /// Another cause, which only the message describes.
+    /// Any other problem: see [`SettingsError::message`].
     Other,
 }
 

@@ -42,10 +42,10 @@ struct Inner {
     /// The seconds by which the service's clock was ahead of this machine's when the token was issued.
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     clock_skew: Option<i64>,
-    /// [`Window::ahead_of`] in seconds.
+    /// How many seconds before expiry other programs renew the token: see [`Window::ahead_of`].
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     ahead_of: Option<i64>,
-    /// [`Window::margin`] in seconds.
+    /// The number of seconds before expiry when the token is renewed: see [`Window::margin`].
     #[serde(default, deserialize_with = "bounds::optional_seconds", skip_serializing_if = "Option::is_none")]
     margin: Option<i64>,
     #[serde(skip)]

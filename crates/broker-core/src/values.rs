@@ -73,7 +73,7 @@ fn dates_as_text(value: &mut Value) {
     }
 }
 
-/// A program and its arguments. A text is a JSON list or a program without arguments.
+/// A configured program with arguments: a list, the text of a JSON list, or the text of a program's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command(pub Vec<String>);
 

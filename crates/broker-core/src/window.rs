@@ -34,9 +34,9 @@ pub enum Phase {
 }
 
 impl Window {
-    /// Returns the phase at `now`. Of a lifetime L, the last min(L/20, 60 s) are blocking. The last min(L/4, 60 min)
-    /// are advisory, or more with [`Window::ahead_of`]. A token issued after `now` counts as expired: the clock was
-    /// set back.
+    /// Returns the phase at `now`. Of a lifetime L, the last min(L/20, 60 s) are [`Phase::Blocking`]. The rest of
+    /// the last min(L/4, 60 min) is [`Phase::Advisory`], which begins earlier with [`Window::ahead_of`]. A token
+    /// issued after `now` counts as expired: the clock was set back.
     #[must_use]
     pub fn phase(&self, now: DateTime<Utc>) -> Phase {
         let Some(expires_at) = self.expires_at else { return Phase::Fresh };
@@ -52,7 +52,7 @@ impl Window {
         }
     }
 
-    /// Returns when the token's advisory window begins.
+    /// Returns when one caller should renew the token: the start of [`Phase::Advisory`].
     #[must_use]
     pub fn renews_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at.map(|at| at.checked_sub_signed(self.advisory()).unwrap_or(DateTime::<Utc>::MIN_UTC))
@@ -64,8 +64,8 @@ impl Window {
         self.expires_at.map(|expires_at| (expires_at - now).to_std().unwrap_or_default())
     }
 
-    /// Returns the pause after a failed renewal in the advisory window: L/20 of the lifetime L, at most 5 to 10
-    /// minutes. `jitter` (0 to 1) keeps a cluster's processes from retrying together.
+    /// Returns the pause after a failed renewal in [`Phase::Advisory`]: 1/20 of the lifetime, at most 5 minutes plus
+    /// `jitter` (0 to 1) times 5 minutes. The jitter keeps a cluster's processes from retrying together.
     #[must_use]
     pub fn retry_pause(&self, jitter: f64) -> TimeDelta {
         #[expect(clippy::cast_possible_truncation, reason = "300 to 600")]

@@ -33,7 +33,7 @@ impl Record {
         let known = self.current.external.take();
         let Some(login) = login else {
             if self.usable_grant().is_some() {
-                // The record's refresh token could not be written to the login file yet.
+                // The refresh token is in the record itself, so the login does not depend on the login file.
                 self.current.external = known;
             } else if known.is_some() {
                 tracing::info!("the service's own tools have removed the login from the login file");
@@ -52,7 +52,7 @@ impl Record {
             self.adopt(login, now);
             return;
         }
-        // A refresh token in the record could not be written to the login file yet, so the record is newer.
+        // A refresh token in the record itself is newer: it could not be written to the login file.
         if self.grant().is_some_and(|grant| !grant.secret().expose().is_empty()) {
             return;
         }
@@ -73,14 +73,14 @@ impl Record {
         }
     }
 
-    /// Stores the path and the grant's fingerprint. Unknown fields of newer broker versions stay.
+    /// Stores the login file's path and the refresh token's fingerprint. Keeps fields of newer broker versions.
     fn set_external(&mut self, path: &str, refresh_token: Option<&Secret>) {
         let unknown = self.current.external.take().map(|before| before.unknown).unwrap_or_default();
         let (path, grant_fingerprint) = (path.to_owned(), grant_fingerprint(refresh_token));
         self.current.external = Some(ExternalLogin { path, grant_fingerprint, unknown });
     }
 
-    /// Whether the file's login belongs to another account, although both refresh tokens are equal or missing.
+    /// Whether the login file's login belongs to another account, although both refresh tokens are equal or missing.
     fn is_of_another(&self, login: &FileLogin) -> bool {
         match (self.token(&ScopeKey::default()), &login.access_token) {
             (Some(ours), Some(theirs)) if !ours.secret().same_as(theirs.secret()) => {
@@ -93,7 +93,7 @@ impl Record {
         }
     }
 
-    /// Replaces the record's login with an unknown login from the file.
+    /// Replaces the record's login with a login that another program wrote to the login file.
     fn adopt(&mut self, login: FileLogin, now: DateTime<Utc>) {
         let ours = self.token(&ScopeKey::default()).and_then(subject);
         let same_account = ours.is_some() && ours == login.access_token.as_ref().and_then(subject);
@@ -135,7 +135,7 @@ impl Record {
         self.current.external.is_some()
     }
 
-    /// Removes a login whose refresh token is in a login file, because the provider shares no login file.
+    /// Removes a login whose refresh token is in a login file that the provider no longer uses (`share = false`).
     pub(crate) fn without_external(mut self) -> Self {
         if let Some(external) = self.current.external.take() {
             self.current = IssuerState::new(self.issuer().clone());

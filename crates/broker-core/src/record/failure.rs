@@ -15,7 +15,7 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 /// The last failed attempt to get a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Failure {
-    /// When the attempt failed.
+    /// When the attempt to get a token failed.
     #[serde(deserialize_with = "bounds::time")]
     pub at: DateTime<Utc>,
     /// The error's kind.
@@ -25,7 +25,7 @@ pub struct Failure {
     pub code: Option<ErrorCode>,
     /// The error's message, without secrets.
     pub message: String,
-    /// While the token is in its advisory window, no caller tries again before this time.
+    /// No caller repeats an early renewal ([`crate::Phase::Advisory`]) before this time.
     #[serde(deserialize_with = "bounds::time")]
     pub retry_at: DateTime<Utc>,
     /// The end of the pause that the service asked for (`Retry-After`). No caller sends a request earlier.
@@ -72,14 +72,14 @@ impl Failure {
         is_refused && self.secret_fingerprint.is_none() && self.resume_at.is_none()
     }
 
-    /// Whether a caller with a valid token should not try again yet.
+    /// Whether the failure is recent: callers then use a valid stored token without another attempt.
     pub(crate) fn is_recent(&self, now: DateTime<Utc>) -> bool {
         self.is_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_PAUSE
     }
 
     /// Returns the end of the pause that the service asked for, if that is later than `now`.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // A pause above the limit can only come from an edited record, and is ignored.
+        // Ignores a pause of more than a day, which only an edited record can contain.
         self.resume_at.filter(|at| self.is_past(now) && now < *at && *at - self.at <= LONGEST_PAUSE)
     }
 

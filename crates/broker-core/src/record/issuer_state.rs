@@ -30,7 +30,7 @@ pub(super) struct IssuerState {
     pub(super) failures: BTreeMap<String, Failure>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) rejections: BTreeMap<String, Rejection>,
-    /// Named tokens that were replaced before they expired, and are still valid at the service.
+    /// Replaced tokens that are still valid at the service, which lists tokens by name.
     #[serde(rename = "replaced", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) superseded: Vec<SupersededToken>,
     #[serde(rename = "kept", default, skip_serializing_if = "Map::is_empty")]

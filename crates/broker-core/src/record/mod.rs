@@ -99,7 +99,7 @@ impl Record {
         self.current.tokens.get(scopes.as_str())
     }
 
-    /// Returns the token for these scopes, unless the token has expired or is in its blocking window.
+    /// Returns the token for these scopes, unless it has expired or is about to expire ([`Phase::Blocking`]).
     #[must_use]
     pub fn usable_token(&self, scopes: &ScopeKey, now: DateTime<Utc>) -> Option<&Token> {
         self.token(scopes).filter(|token| matches!(token.window().phase(now), Phase::Fresh | Phase::Advisory))
@@ -133,7 +133,7 @@ impl Record {
         self.throttle(now).map(|(_, failure)| failure).or_else(|| self.failure(scopes))
     }
 
-    /// Returns when the longest pause that the service asked for ends, with its failure; `None` if no pause is left.
+    /// Returns the end of the longest pause (`Retry-After`) and the failure that caused it; `None` without a pause.
     pub(crate) fn throttle(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, &Failure)> {
         let pauses =
             self.current.failures.values().filter_map(|failure| Some((failure.throttles(now)?, failure)));
@@ -145,8 +145,8 @@ impl Record {
         self.current.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
     }
 
-    /// Returns the newest failure of the login or of a stored token. Excludes failures before the newest token, and
-    /// refused scopes without a token.
+    /// Returns the newest failure. If no token is stored for its scopes, a failure counts only if it is newer than
+    /// all tokens, and not a refusal of the scopes.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failed_request().map(|(_, failure)| failure)
@@ -216,7 +216,7 @@ impl Record {
     pub(crate) fn set_grant(&mut self, mut grant: Grant) {
         // A new refresh token proves that the service accepted the password.
         self.current.failures.values_mut().for_each(|failure| failure.secret_fingerprint = None);
-        // A rotated refresh token belongs to the same login, so unknown fields of newer versions stay.
+        // Keeps unknown fields, which newer broker versions wrote for the same login.
         grant.unknown = self.current.grant.take().map(|before| before.unknown).unwrap_or_default();
         self.current.grant = Some(grant);
     }
@@ -238,7 +238,7 @@ impl Record {
         self.current.tokens.retain(|_, token| keep(token));
     }
 
-    /// Removes a token that the service rejects. The service may still list a named token.
+    /// Removes a rejected token. If the service lists tokens by name, a logout still deletes this token there.
     fn drop_token(&mut self, scopes: &ScopeKey) {
         let before = self.current.tokens.remove(scopes.as_str());
         self.current.supersede(before);
@@ -267,7 +267,7 @@ impl Record {
         failures.insert(scopes.as_str().to_owned(), failure);
     }
 
-    /// Makes the state of this issuer and account current. The state of the previous issuer stays in the record.
+    /// Makes the login of this issuer and account current. The previous issuer's login stays in the record.
     pub(crate) fn of_issuer(mut self, issuer: &Issuer, account: Option<&str>, now: DateTime<Utc>) -> Self {
         if self.current.belongs_to(issuer, account) {
             // A record of an older version may contain no fingerprint of the client secret.
@@ -283,7 +283,7 @@ impl Record {
         self
     }
 
-    /// Returns an empty record for a new login. The state of other issuers stays in the record.
+    /// Returns a copy for a new login, without the current login. The logins of other issuers stay in the copy.
     pub(crate) fn for_new_login(&self, issuer: &Issuer) -> Self {
         let current = IssuerState::new(issuer.clone());
         Self { current, login_problem: None, new_login: true, ..self.clone() }

@@ -38,8 +38,8 @@ impl RecordUpdate {
         Self::default().and_grant(secret, at)
     }
 
-    /// Reports that the service refused the refresh token or stored login (`invalid_grant`). The broker then calls
-    /// the provider again. Unless another process has replaced the grant, the record marks the grant as refused.
+    /// Reports that the service refused the refresh token or stored login (`invalid_grant`). The broker reloads
+    /// a grant that another process has replaced, or marks the grant as refused. Then it calls the provider again.
     pub fn grant_refused() -> Self {
         Self { grant: GrantUpdate::Refused, ..Self::default() }
     }
@@ -80,7 +80,7 @@ impl RecordUpdate {
         self
     }
 
-    /// Adds a grant to the update.
+    /// Adds a grant to the update: a refresh token or a stored login.
     pub fn and_grant(mut self, secret: Secret, at: DateTime<Utc>) -> Self {
         self.grant = GrantUpdate::Set(secret, at);
         self
@@ -115,7 +115,7 @@ impl RecordUpdate {
         matches!(self.grant, GrantUpdate::Refused)
     }
 
-    /// Removes and returns a new token that has expired already, because the stored token may still be valid.
+    /// Removes expired tokens from the update, so that they replace no valid token. Returns one of them.
     pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
         // `Window::phase` would count valid tokens as expired after the clock was set back.
         let expired = |(_, token): &mut (_, Token)| token.expires_at().is_some_and(|at| at <= now);

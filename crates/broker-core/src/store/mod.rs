@@ -43,11 +43,11 @@ pub struct StoreAbout {
 /// The processes that a record's lock excludes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockScope {
-    /// The processes of this host only.
+    /// A lock excludes only processes on this host.
     Host,
-    /// The processes of all hosts that use the records.
+    /// A lock excludes processes on all hosts that use the records.
     Hosts,
-    /// The processes of this host. Whether other hosts are excluded is unknown.
+    /// A lock excludes processes on this host, and perhaps on other hosts.
     Unknown,
 }
 

@@ -35,7 +35,7 @@ pub(super) fn read_bytes(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let path = path.display();
         let message = format!("cannot read {path}: not a regular file, or another user owns the file");
         let error = Error::new(ErrorCode::StoreUnreadable, message);
-        return Err(error.with_hint("move that file to another folder"));
+        return Err(error.with_hint(format!("move {path} to another folder")));
     }
     // The buffer must not grow, because reallocation leaves copies of secrets in memory.
     let size = usize::try_from(meta.len().min(LONGEST_FILE)).unwrap_or(0) + 1;

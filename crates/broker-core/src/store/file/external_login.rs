@@ -60,7 +60,7 @@ impl ExternalLoginStore {
 #[async_trait]
 impl Store for ExternalLoginStore {
     fn peek(&self, provider: &str) -> Result<Loaded> {
-        // A save writes the file before the record, so reading the file last gives the newest login.
+        // The login file is read last, because a save writes it first: the result then has the newest login.
         let record = self.records.peek(provider)?;
         Ok(self.join.join(provider, record, &self.join.read_file().found))
     }
@@ -72,7 +72,7 @@ impl Store for ExternalLoginStore {
         };
         let path = self.join.file.path();
         let folder = path.parent().unwrap_or(path);
-        // Brokers with different state folders may share the login file.
+        // Brokers with different state folders may share the login file, so the login file has its own lock.
         let attempt = folder.is_dir().then(|| lock(&folder.join(LOCK))).transpose().map_err(hinted)?;
         let lock = match attempt {
             Some(Attempt::Busy(holder)) => return Ok(Locking::Busy(holder)),
@@ -221,7 +221,7 @@ impl LockedExternalLogin {
             };
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
-            // The file's format cannot store the record's login. A new login removes the previous login from the file.
+            // The login file cannot contain any part of this login. A new login still removes the file's old login.
             if record.new_login {
                 self.remove_login()?;
                 return self.records.save(&record.with_login_in_record()).await;
@@ -232,7 +232,7 @@ impl LockedExternalLogin {
         if self.content.bytes.as_ref() != Some(&bytes) {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
-            // Without a version, the next save reads the file again and notices changes by other programs.
+            // `version: None` makes the next save read the login file again, because another program may change it.
             self.known.clone_from(&login.refresh_token);
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
@@ -314,7 +314,7 @@ impl Join {
         match found {
             // A missing folder may be an unmounted disk, and is not treated as a logout.
             Found::Nothing if record.is_external() && !self.folder_exists() => {
-                record.set_file_unusable(&path, "is missing, with its folder");
+                record.set_file_unusable(&path, "cannot be read: its folder does not exist");
             }
             Found::Nothing => record.join(&path, None, now),
             Found::Other { why, .. } => record.set_file_unusable(&path, why),

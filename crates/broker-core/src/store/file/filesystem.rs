@@ -112,8 +112,8 @@ mod tests {
         for row in TABLE.lines().filter(|row| row.contains('|')) {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");
-            let other = "22 1 0:7 / /other rw - tmpfs other rw";
-            let mounts = format!("{other}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
+            let other_mount = "22 1 0:7 / /tmp rw - tmpfs tmpfs rw";
+            let mounts = format!("{other_mount}\n21 1 0:42 / /home rw,relatime shared:1 - {}\n", cells[1]);
             let found = describe(magic, mount(&mounts, "0:42").as_ref());
             let reach = match found.reach {
                 LockScope::Host if !found.is_network => "this host",

@@ -39,7 +39,7 @@ impl StoreLayout {
         self.sealer()?.configured().map(str::to_owned)
     }
 
-    /// Returns the newer of the stored record and the fallback record.
+    /// Returns the record from the state folder, or a newer copy from the user's runtime folder.
     pub(super) fn newest(&self, provider: &str) -> Result<Found> {
         let own = read(&self.record_path(provider), provider, self.sealer());
         let Some((other, sealed_with)) = self.fallback.read(provider, self.sealer())? else { return own };

@@ -63,7 +63,7 @@ impl LockedFile {
         };
         let configured = self.layout.configured();
         if self.sealed_with == configured && !in_fallback {
-            // The fallback file may have an older copy in another storage format.
+            // The runtime folder may contain an older copy of the record in another storage format.
             self.clear_fallback()?;
             return Ok(Migrated::Already);
         }
@@ -75,8 +75,11 @@ impl LockedFile {
 
     fn clear_fallback(&self) -> Result<()> {
         self.layout.fallback.clear(&self.provider, self.layout.sealer()).map_err(|error| {
-            Error::new(ErrorCode::StoreUnwritable, format!("cannot remove the fallback file: {error}"))
-                .with_source(error)
+            Error::new(
+                ErrorCode::StoreUnwritable,
+                format!("cannot remove the record in the runtime folder: {error}"),
+            )
+            .with_source(error)
         })
     }
 
@@ -125,7 +128,7 @@ impl Locked for LockedFile {
         self.file.replace(&bytes)?;
         self.sealed_with = with;
         if let Err(error) = self.layout.fallback.clear(&self.provider, self.layout.sealer()) {
-            tracing::warn!(%error, "cannot remove an older record from the fallback file");
+            tracing::warn!(%error, "cannot remove an older copy of the record from the runtime folder");
         }
         Ok(quarantined)
     }
@@ -134,7 +137,7 @@ impl Locked for LockedFile {
         let bytes = self.bytes(record, self.seal_for(record).as_deref())?;
         let saved = self.layout.fallback.save(&self.provider, &bytes);
         saved.map(|path| path.display().to_string()).map_err(|error| {
-            let message = format!("cannot write a fallback file: {error}");
+            let message = format!("cannot save the record in the runtime folder: {error}");
             Error::new(ErrorCode::StoreUnwritable, message).with_source(error)
         })
     }

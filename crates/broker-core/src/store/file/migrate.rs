@@ -32,7 +32,7 @@ pub enum Migrated {
 }
 
 impl FileStore {
-    /// Returns the names of all providers with a record or a fallback record, also of unconfigured providers.
+    /// Returns all providers with a record in the state folder or runtime folder, also unconfigured providers.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = self.with_suffix(".json");

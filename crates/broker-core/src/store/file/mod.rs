@@ -37,7 +37,7 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Creates a store in `folder`, without fallback folders. The first save creates the folder with mode 0700.
+    /// Creates a store in `folder`. The first save creates the folder with mode 0700.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
@@ -45,8 +45,8 @@ impl FileStore {
         Self { layout: StoreLayout::new(folder, fallback) }
     }
 
-    /// Uses the user's runtime folders for fallback files: `$XDG_RUNTIME_DIR/broker`, `/run/user/UID/broker` or
-    /// `/tmp/broker-UID`.
+    /// Saves records in a runtime folder if the state folder is not writable: `$XDG_RUNTIME_DIR/broker`,
+    /// `/run/user/UID/broker` or `/tmp/broker-UID`.
     #[must_use]
     pub fn with_runtime_folder(mut self, env: &dyn Env) -> Self {
         self.layout.fallback = FallbackStore::new(fallback::folders(env), &self.layout.folder);

@@ -56,7 +56,7 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
     Err(match (value.get("version").and_then(Value::as_u64), value.get("provider").and_then(Value::as_str)) {
         (Some(version), _) if version > SEALED_FORMAT => {
             format!(
-                "was written by a newer version (format {version}, this version reads {FORMAT} and {SEALED_FORMAT})"
+                "has the newer record format {version}, but this version reads only {FORMAT} and {SEALED_FORMAT}"
             )
         }
         (Some(FORMAT | SEALED_FORMAT), Some(name)) if name != provider => {

@@ -53,7 +53,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Creates an envelope without an encrypted record.
+    /// Creates the content of an encrypted record file, but without the nonce and the encrypted record.
     #[must_use]
     pub fn new(provider: &str, with: &str, key: &str, kdf: Option<Value>) -> Self {
         Self {
