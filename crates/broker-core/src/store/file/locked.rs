@@ -75,11 +75,8 @@ impl LockedFile {
 
     fn clear_fallback(&self) -> Result<()> {
         self.layout.fallback.clear(&self.provider, self.layout.sealer()).map_err(|error| {
-            Error::new(
-                ErrorCode::StoreUnwritable,
-                format!("cannot remove the record in the runtime folder: {error}"),
-            )
-            .with_source(error)
+            let message = format!("cannot remove the record in the runtime folder: {error}");
+            Error::new(ErrorCode::StoreUnwritable, message).with_source(error)
         })
     }
 

@@ -32,7 +32,7 @@ pub enum Migrated {
 }
 
 impl FileStore {
-    /// Returns all providers with a record in the state folder or runtime folder, also unconfigured providers.
+    /// Returns the names of providers with a record in the state or runtime folder, configured or not.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut names = self.with_suffix(".json");
