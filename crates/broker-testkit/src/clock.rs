@@ -60,7 +60,7 @@ impl Clock for TestClock {
     async fn sleep(&self, duration: Duration) {
         {
             let mut state = self.0.lock().unwrap();
-            state.now += TimeDelta::from_std(duration).expect("the clock stays within the calendar");
+            state.now += TimeDelta::from_std(duration).expect("the duration fits into a TimeDelta");
             state.slept.push(duration);
         }
         tokio::task::yield_now().await;

@@ -21,7 +21,7 @@ use service::{Fault, ISSUERS, Subject, Wire};
 
 const NAME: &str = "subject";
 
-/// A broker call of one actor.
+/// A call of the broker by a simulated process.
 #[derive(Debug, Clone, Copy)]
 enum Call {
     Token { scope: usize, force: bool },
@@ -29,18 +29,18 @@ enum Call {
     Logout { local: bool },
 }
 
-/// One random step. The actor's number is taken modulo the number of actors.
+/// One random step. A process's number is taken modulo the number of processes.
 #[derive(Debug, Clone)]
 enum Step {
     /// Concurrent calls, and a fault of the first request to the service.
     Calls(Vec<(usize, Call)>, Option<Fault>),
     /// A call whose task is cancelled after this number of yields.
     Dropped(usize, Call, u8, Option<Fault>),
-    /// The actor's process is killed during a request.
+    /// The process is killed during a request.
     Dies(usize, Call, Fault),
     /// The clock moves by this number of minutes, possibly back.
     Clock(i64),
-    /// The actor's configuration (first number) changes to another issuer (second number).
+    /// The configuration of a process (first number) changes to another issuer (second number).
     Configured(usize, usize),
     /// A field that this version does not know is added to the record file.
     Edited(u64),
@@ -90,10 +90,10 @@ proptest! {
 
     #[test]
     fn random_operations_never_violate_record_invariants(
-        actors in 2..5_usize,
+        processes in 2..5_usize,
         steps in proptest::collection::vec(step(), 1..40),
     ) {
-        let mut machine = Machine::new(actors);
+        let mut machine = Machine::new(processes);
         machine.run(&Step::Calls(vec![(0, Call::Login)], None))?;
         for step in &steps {
             machine.run(step)?;
@@ -102,7 +102,7 @@ proptest! {
 }
 
 /// A simulated process: a broker and the issuer that its configuration names.
-struct Actor {
+struct Process {
     broker: Broker,
     issuer: usize,
 }
@@ -120,16 +120,16 @@ struct Machine {
     folder: PathBuf,
     clock: TestClock,
     wire: Wire,
-    actors: Vec<Actor>,
-    /// For each issuer, the highest number of a grant that was on disk.
+    processes: Vec<Process>,
+    /// For each of the two [`ISSUERS`], the number of the newest refresh token that was in the record file.
     newest: [u64; 2],
-    /// For each issuer, the unknown field that must stay in the record.
+    /// For each of the two [`ISSUERS`], the value of the field `x_foreign`, which the broker must keep in the record.
     foreign: [Option<u64>; 2],
     _root: tempfile::TempDir,
 }
 
 impl Machine {
-    fn new(actors: usize) -> Self {
+    fn new(processes: usize) -> Self {
         // Each save is synced, which is faster in memory.
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let folder = root.path().join("state");
@@ -138,22 +138,22 @@ impl Machine {
             wire: Wire::new(folder.clone()),
             folder,
             clock: TestClock::new(),
-            actors: Vec::new(),
+            processes: Vec::new(),
             newest: [0; 2],
             foreign: [None; 2],
             _root: root,
         };
-        machine.actors = (0..actors).map(|_| machine.actor(0)).collect();
+        machine.processes = (0..processes).map(|_| machine.process(0)).collect();
         machine
     }
 
     /// Starts a simulated process.
-    fn actor(&self, issuer: usize) -> Actor {
+    fn process(&self, issuer: usize) -> Process {
         let (http, clock) = (Arc::new(self.wire.clone()), Arc::new(self.clock.clone()));
         let context = Context::new(http, clock, Arc::<TestEnv>::default(), Arc::<TestPrompt>::default());
         let store = Arc::new(FileStore::new(&self.folder));
         let broker = builder([(NAME, Arc::new(Subject::new(issuer)))], store, context).build();
-        Actor { broker, issuer }
+        Process { broker, issuer }
     }
 
     fn run(&mut self, step: &Step) -> Result<(), TestCaseError> {
@@ -162,24 +162,24 @@ impl Machine {
         self.wire.service().begin(None);
         match step {
             Step::Calls(together, fault) => {
-                calls.extend(together.iter().map(|(who, call)| (who % self.actors.len(), *call)));
+                calls.extend(together.iter().map(|(who, call)| (who % self.processes.len(), *call)));
                 self.wire.service().begin(*fault);
                 self.together(&calls);
             }
             Step::Dropped(who, call, turns, fault) => {
-                calls.push((who % self.actors.len(), *call));
+                calls.push((who % self.processes.len(), *call));
                 self.wire.service().begin(*fault);
                 self.dropped(calls[0], *turns);
             }
             Step::Dies(who, call, end) => {
-                calls.push((who % self.actors.len(), *call));
+                calls.push((who % self.processes.len(), *call));
                 self.wire.service().begin(Some(*end));
                 self.dies(calls[0]);
             }
             Step::Clock(minutes) => self.clock.advance(TimeDelta::minutes(*minutes)),
             Step::Configured(who, issuer) => {
-                let who = who % self.actors.len();
-                self.actors[who] = self.actor(*issuer);
+                let who = who % self.processes.len();
+                self.processes[who] = self.process(*issuer);
             }
             Step::Edited(number) => self.edit(*number),
         }
@@ -231,12 +231,12 @@ impl Machine {
             }
         });
         self.runtime = runtime();
-        self.actors[who] = self.actor(self.actors[who].issuer);
+        self.processes[who] = self.process(self.processes[who].issuer);
     }
 
     /// Makes a call, and checks the returned token at once.
     fn call(&self, who: usize, call: Call) -> impl Future<Output = ()> + Send + 'static {
-        let Actor { broker, issuer } = &self.actors[who];
+        let Process { broker, issuer } = &self.processes[who];
         let (broker, issuer, wire, clock) = (broker.clone(), *issuer, self.wire.clone(), self.clock.clone());
         async move {
             let token = token(&broker, call).await;
@@ -252,8 +252,8 @@ impl Machine {
     }
 
     async fn wait_idle(&self) {
-        for actor in &self.actors {
-            actor.broker.wait_idle().await;
+        for process in &self.processes {
+            process.broker.wait_idle().await;
         }
         turn(100).await;
     }
@@ -320,7 +320,7 @@ impl Machine {
         for part in &after {
             let logged_in = calls
                 .iter()
-                .any(|(who, call)| matches!(call, Call::Login) && self.actors[*who].issuer == part.issuer);
+                .any(|(who, call)| matches!(call, Call::Login) && self.processes[*who].issuer == part.issuer);
             if logged_in && part.foreign.is_none() {
                 self.foreign[part.issuer] = None;
             }

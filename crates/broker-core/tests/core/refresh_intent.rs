@@ -93,7 +93,7 @@ async fn refresh_intent_stays_after_a_lost_response() {
 }
 
 #[tokio::test]
-async fn failure_of_token_request_after_login_is_stored() {
+async fn record_contains_failure_of_token_request_after_login() {
     let world = World::new();
     let provider = Scripted::new(|number, context, _, _| match number {
         0 => Err(Error::login_required("not logged in")),

@@ -22,7 +22,7 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/dev/renewal.
 
 const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// The service's responses, as the table calls them.
+/// The names of the service's responses in the table of docs/dev/renewal.md.
 const RESPONSES: [&str; 5] =
     ["a new token", "an expired token", "no response", "a refusal", "`invalid_grant`"];
 
@@ -35,7 +35,7 @@ const PHASES: [(&str, (i64, i64)); 5] = [
     ("no token", (0, 0)),
 ];
 
-/// A service that returns the response of one row of the renewal table.
+/// A service that returns the response of one row of the table in docs/dev/renewal.md.
 struct Service {
     issuer: Issuer,
     clock: TestClock,
@@ -86,7 +86,7 @@ impl Provider for Service {
     }
 }
 
-/// The broker and the service for one row of the renewal table.
+/// The broker and the service for one row of the table in docs/dev/renewal.md.
 struct Scene {
     world: World,
     service: Arc<Service>,
@@ -135,7 +135,7 @@ impl Scene {
         if all.is_empty() { "nothing new".to_owned() } else { all.join(", ") }
     }
 
-    /// Returns when a new process would first send a request again.
+    /// Returns the earliest time at which a new process sends the next request to the service.
     async fn next_request(&self) -> String {
         let now = self.world.clock.now();
         let file = std::fs::read(self.world.record_path()).expect("a record");
@@ -144,7 +144,7 @@ impl Scene {
         }
         let mut failed = 0;
         for second in (0..10_800).step_by(15) {
-            // The response moved the clock by a millisecond, so each attempt is slightly later.
+            // Adds 10 ms, because the response moved the clock to 1 ms after a full second.
             let at = self.noon + TimeDelta::seconds(second) + TimeDelta::milliseconds(10);
             if at < now {
                 continue;
@@ -189,7 +189,7 @@ fn describe(got: &Result<Token>) -> String {
     }
 }
 
-/// Tests one row of the renewal table: a second caller requests a token while the first waits for the service.
+/// Tests one row of the table in docs/dev/renewal.md: two callers request a token at the same time.
 /// Returns the result cells of the row.
 async fn play(phase: &'static str, at: (i64, i64), response: &'static str) -> String {
     let scene = Scene::new(phase, at, response).await;

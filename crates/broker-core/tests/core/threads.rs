@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use crate::broker::{Scripted, get};
 use crate::{builder, files};
 
-/// A thread that looks up the stored token for each request of the test.
+/// A thread that returns the stored token to the test. The thread reads the token once for each received message.
 struct Other {
     requests: Sender<()>,
     tokens: Receiver<Option<String>>,
@@ -35,7 +35,7 @@ impl Other {
     }
 }
 
-/// Returns a broker and 20 threads, which are more than the parts of the token cache.
+/// Returns a broker and 20 threads. The token cache has fewer parts, so some threads share a part.
 fn crowd(world: &World, provider: Arc<Scripted>) -> (Broker, Vec<Other>) {
     let broker = world.broker(provider);
     let others = (0..20).map(|_| Other::new(&broker)).collect();

@@ -106,7 +106,6 @@ async fn provider_gets_another_providers_token() {
     for embedded in [true, false] {
         let world = World::new();
         let broker = family(&world, embedded, &[("a", Some("b")), ("b", Some("c")), ("c", None)]);
-        // Both requests need the token of provider `b`.
         let usual = TokenRequest::new();
         let (a, b) = tokio::join!(broker.token("a", &usual), broker.token("b", &usual));
         assert_eq!(a.expect("a token").secret().expose(), "+++");
@@ -115,7 +114,7 @@ async fn provider_gets_another_providers_token() {
 }
 
 #[tokio::test]
-async fn derived_token_is_unused_after_the_account_changes() {
+async fn token_derived_from_an_older_login_is_not_returned() {
     for names_account in [true, false] {
         let (world, derived) = (World::new(), Arc::new(Derived::new(Some("source"))));
         let source = Arc::new(Derived { names_account, ..Derived::with_login() });

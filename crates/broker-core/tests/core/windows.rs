@@ -1,4 +1,4 @@
-//! Tests of the advisory and blocking windows of tokens.
+//! Tests of when the broker renews a token.
 
 use broker_core::{Phase, Window};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,7 +7,8 @@ const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// A token's lifetime, advisory window and blocking window, in milliseconds.
+/// Each row, in milliseconds: a token's lifetime, how long before expiry one caller renews the token, and how long
+/// before expiry all callers wait for the renewal.
 const TABLE: [(i64, i64, i64); 7] = [
     (5_000, 1_250, 250),
     (20 * MINUTE, 5 * MINUTE, MINUTE),
@@ -24,7 +25,7 @@ fn window(lifetime: TimeDelta) -> Window {
     Window { issued_at: ISSUED_AT, expires_at: Some(ISSUED_AT + lifetime), ahead_of: None, margin: None }
 }
 
-/// EarthScope's tool `es` renews 600 s before expiry, so the broker renews earlier if the lifetime is longer.
+/// EarthScope's tool `es` renews 600 s before expiry. The broker renews earlier if the lifetime exceeds 600 s.
 #[test]
 fn broker_renews_before_programs_that_take_no_lock() {
     for (life, left) in [(600, 150), (601, 600), (700, 650), (1800, 900), (3600, 900), (86_400, 3600)] {
@@ -35,7 +36,7 @@ fn broker_renews_before_programs_that_take_no_lock() {
 }
 
 #[test]
-fn advisory_and_blocking_windows_match_the_table() {
+fn token_phases_begin_at_expected_times_before_expiry() {
     for row in TABLE {
         let [lifetime, advisory, blocking] = [row.0, row.1, row.2].map(TimeDelta::milliseconds);
         let (token, end) = (window(lifetime), ISSUED_AT + lifetime);

@@ -1,4 +1,4 @@
-//! A conformance subject for providers with client credentials.
+//! Runs the conformance suite on providers that use client credentials (RFC 6749 section 4.4).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct ClientSubject {
 }
 
 impl ClientSubject {
-    /// Creates a subject from a function that builds the provider.
+    /// Starts the fake server. `build` creates the provider under test.
     #[must_use]
     pub fn new(world: World, options: EarthDailyOptions, build: OfSecret) -> Self {
         let options = EarthDailyOptions { now: world.clock.for_service(), ..options };

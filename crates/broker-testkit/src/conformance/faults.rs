@@ -29,7 +29,7 @@ pub(super) fn before() -> Vec<(&'static str, Fault)> {
         ("10 MB", Fault::Huge(10_000_000)),
         ("a redirect", Fault::Redirect("https://elsewhere.example/token".to_owned())),
         ("half a response", answer(200, "{\"access")),
-        ("an object without a token", answer(200, "{}")),
+        ("a JSON response without a token", answer(200, "{}")),
         ("invalid_grant with 503", answer(503, "{\"error\":\"invalid_grant\"}")),
     ]
 }
@@ -47,7 +47,7 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
         assert_eq!(before["grant"][key], after["grant"][key], "{name}: the fault changed `grant.{key}`");
     }
     if name == "hang" && after["grant"].is_object() {
-        assert!(after["grant"]["sent_at"].is_string(), "{name}: the record has no `sent_at`");
+        assert!(after["grant"]["sent_at"].is_string(), "{name}: `sent_at` of the request is not recorded");
     }
     subject.service().clear_faults();
     if let Some(wait) = error.retry_after() {
@@ -56,7 +56,7 @@ pub(super) async fn fault_is_transient<S: Subject>(subject: &S, name: &str, faul
     let renewed = token(&broker).await;
     renewed.unwrap_or_else(|error| panic!("{name}: the renewal after the fault failed: {error}"));
     let after = subject.world().record().expect("a record");
-    assert!(after["grant"]["sent_at"].is_null(), "{name}: the record still has `sent_at`");
+    assert!(after["grant"]["sent_at"].is_null(), "{name}: the renewal did not remove `grant.sent_at`");
 }
 
 /// Checks that another process sends no request until the service's `Retry-After` has passed. Then advances the clock.
@@ -65,7 +65,7 @@ async fn pause_is_respected<S: Subject>(subject: &S, name: &str, wait: Duration)
     let error = token_of_new_process(subject).await.expect_err("too early");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{name}: {error}");
     assert!(error.retry_after().is_some_and(|left| left <= wait), "{name}: no remaining `Retry-After`");
-    assert_eq!(subject.service().seen().len(), 0, "{name}: a request before `Retry-After` has passed");
+    assert_eq!(subject.service().seen().len(), 0, "{name}: a request was sent before `Retry-After` passed");
     subject.world().clock.advance(TimeDelta::from_std(wait).expect("a wait"));
 }
 
@@ -76,8 +76,8 @@ pub(super) async fn fault_keeps_stored_token<S: Subject>(subject: &S, name: &str
     subject.service().fault_always(subject.renewal_route(), fault);
     for round in 0..3 {
         let got = token_of_new_process(subject).await;
-        let got = got.unwrap_or_else(|error| panic!("{name}: no valid stored token: {error}"));
-        assert!(got.secret().same_as(stored.secret()), "{name}: not the stored token");
+        let got = got.unwrap_or_else(|error| panic!("{name}: the broker returned no stored token: {error}"));
+        assert!(got.secret().same_as(stored.secret()), "{name}: the stored token was not returned");
         let sent = subject.service().count(subject.renewal_route());
         assert!((1..=3).contains(&sent), "{name}: round {round}: {sent} requests, instead of 1 to 3");
     }
@@ -102,10 +102,10 @@ pub(super) async fn lost_response<S: Subject>(subject: &S, name: &str, fault: Fa
     }
     match result {
         Err(error) => assert!(may_end && is_final(&error), "{name}: the renewal failed: {error}"),
-        Ok(new) => assert!(!new.secret().same_as(old.secret()), "{name}: the expired token"),
+        Ok(new) => assert!(!new.secret().same_as(old.secret()), "{name}: the expired token was returned"),
     }
     let next = token(&logged_in(subject).await).await;
-    next.unwrap_or_else(|error| panic!("{name}: no token after a new login: {error}"));
+    next.unwrap_or_else(|error| panic!("{name}: the broker returned no token after a new login: {error}"));
 }
 
 /// Returns whether the service accepts each grant only once, that is, whether a renewal replaces the stored grant.
@@ -124,9 +124,9 @@ pub(super) async fn rotated_grant_is_kept<S: Subject>(subject: &S) {
     let fault = Fault::edit(|answer| answer["error"] = "server_error".into());
     subject.service().fault(subject.renewal_route(), fault);
     if let Err(error) = token_of_new_process(subject).await {
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "rotated: {error}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "rotated grant: {error}");
     }
     let next = token_of_new_process(subject).await;
-    let next = next.unwrap_or_else(|error| panic!("rotated: the new grant was not stored: {error}"));
-    assert!(!next.secret().same_as(old.secret()), "rotated: the expired token");
+    let next = next.unwrap_or_else(|error| panic!("rotated grant: the new grant was not stored: {error}"));
+    assert!(!next.secret().same_as(old.secret()), "rotated grant: the expired token was returned");
 }

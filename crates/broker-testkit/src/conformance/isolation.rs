@@ -10,12 +10,12 @@ pub(super) async fn issuers_are_isolated<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     let elsewhere = subject.world().broker(subject.elsewhere());
     if let Ok(got) = token(&elsewhere).await {
-        assert!(!got.secret().same_as(stored.secret()), "issuer: another issuer returned the token");
+        assert!(!got.secret().same_as(stored.secret()), "issuers: the token of another issuer was returned");
     }
     let sent = format!("{:?}", subject.service().seen());
-    assert!(!sent.contains(stored.secret().expose()), "issuer: another issuer received the token");
+    assert!(!sent.contains(stored.secret().expose()), "issuers: the token was sent to another issuer");
     let back = token_of_new_process(subject).await.expect("the stored token");
-    assert!(back.secret().same_as(stored.secret()), "issuer: the first issuer's stored token was replaced");
+    assert!(back.secret().same_as(stored.secret()), "issuers: the first issuer's token was replaced");
 }
 
 /// A scope that every service rejects.
@@ -31,12 +31,12 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
         subject.service().forget_seen();
         match (accepted, broker.token(World::NAME, &request).await) {
             (Ok(()), Ok(new)) => {
-                assert!(!contains(&tokens, &new), "scope {scope}: a token that was issued for other scopes");
+                assert!(!contains(&tokens, &new), "scope {scope}: a token of other scopes was returned");
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
                 let again = again.unwrap_or_else(|error| panic!("scope {scope}: no stored token: {error}"));
-                assert!(again.secret().same_as(new.secret()), "scope {scope}: not the stored token");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: a request despite a token");
+                assert!(again.secret().same_as(new.secret()), "scope {scope}: another token was returned");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: an unneeded request was sent");
                 tokens.push(new);
             }
             (Ok(()), Err(error)) => {
@@ -47,13 +47,13 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
             }
             (Err(_), got) => {
                 assert!(subject.scopes().is_none(), "scope {scope}: `check` refuses a supported scope");
-                let error = got.expect_err("a token for a scope that `check` refuses");
+                let error = got.expect_err("a token was issued for a scope that `Provider::check` refuses");
                 assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: a request for a refused scope");
+                assert!(subject.service().seen().is_empty(), "scope {scope}: a refused scope was requested");
             }
         }
     }
-    let still = token_of_new_process(subject).await.expect("scopes: no token without scopes is stored");
+    let still = token_of_new_process(subject).await.expect("scopes: the token without scopes was lost");
     assert!(still.secret().same_as(usual.secret()), "scopes: the token without scopes was replaced");
     expire(subject, &usual);
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");

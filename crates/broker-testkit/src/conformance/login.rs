@@ -59,6 +59,6 @@ async fn fails_without_loss<S: Subject>(
     let next = next.unwrap_or_else(|error| panic!("login {name}: no token after the failed login: {error}"));
     let now = subject.world().clock.now();
     let valid = stored.window().renews_at().is_some_and(|due| now < due);
-    assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: not the stored token");
+    assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: the stored token was replaced");
     logged_in(subject).await;
 }

@@ -14,7 +14,7 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     assert!(out.had_login, "logout: `had_login` is false");
     assert!(!path.exists(), "logout: the record still exists");
     if !has_grant {
-        let next = token_of_new_process(subject).await.expect("logout: no token from the configured secret");
+        let next = token_of_new_process(subject).await.expect("logout: the configured secret got no token");
         assert!(!next.secret().same_as(stored.secret()), "logout: the deleted token was returned");
         return;
     }
@@ -38,13 +38,13 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     let requested = !subject.service().seen().is_empty();
     subject.service().clear_faults();
     let Err(error) = out else {
-        assert!(!requested, "logout: no error after a failed revocation");
+        assert!(!requested, "logout: the revocation failed, but the logout succeeded");
         return;
     };
     assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
-    let still = token_of_new_process(subject).await.expect("logout: no token of the unrevoked grant");
-    assert!(still.secret().same_as(stored.secret()), "logout: not the stored token");
+    let still = token_of_new_process(subject).await.expect("failed logout: the stored token was lost");
+    assert!(still.secret().same_as(stored.secret()), "failed logout: the stored token was replaced");
     let local = broker.logout(World::NAME, true).await.expect("a local logout");
-    assert!(local.had_login, "logout: local: `had_login` is false");
-    assert!(subject.world().record().is_none(), "logout: local: the record still exists");
+    assert!(local.had_login, "local logout: `had_login` is false");
+    assert!(subject.world().record().is_none(), "local logout: the record still exists");
 }

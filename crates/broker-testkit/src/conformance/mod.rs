@@ -83,7 +83,7 @@ pub trait Subject: Send + Sync {
 /// Runs all conformance tests. Each test calls `subject` for a new provider and fake server.
 ///
 /// # Panics
-/// If a test fails. The message begins with the case.
+/// If a test fails. The message names the case.
 pub async fn run<S: Subject>(subject: impl Fn() -> S) {
     stored::stored_token_is_used(&subject()).await;
     stored::expired_token_is_renewed(&subject()).await;

@@ -11,20 +11,20 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     let (broker, stored) = with_token(subject).await;
     let grant = subject.world().record().expect("a record")["grant"].is_object();
     if !subject.end_grant() {
-        assert!(!grant, "ended: `Subject::end_grant` returned false, but the record has a grant");
+        assert!(!grant, "refused grant: `Subject::end_grant` returned false, but the record has a grant");
         return;
     }
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
-    assert_eq!(forced.kind(), ErrorKind::LoginRequired, "ended: {forced}");
-    let still = token_of_new_process(subject).await.expect("ended: no stored token after a refused renewal");
-    assert!(still.secret().same_as(stored.secret()), "ended: not the stored token");
+    assert_eq!(forced.kind(), ErrorKind::LoginRequired, "refused grant: {forced}");
+    let still = token_of_new_process(subject).await.expect("refused grant: the broker returned no token");
+    assert!(still.secret().same_as(stored.secret()), "refused grant: the stored token was not returned");
     expire(subject, &stored);
     subject.service().forget_seen();
     let error = token_of_new_process(subject).await.expect_err("a login is needed");
-    assert_eq!(error.kind(), ErrorKind::LoginRequired, "ended: {error}");
-    assert_eq!(error.hint(), Some(&Hint::LogIn), "ended: the error has no hint to log in");
-    assert!(subject.service().seen().is_empty(), "ended: a request with the refused grant");
-    token(&logged_in(subject).await).await.expect("ended: no token after a new login");
+    assert_eq!(error.kind(), ErrorKind::LoginRequired, "refused grant: {error}");
+    assert_eq!(error.hint(), Some(&Hint::LogIn), "refused grant: the error lacks `Hint::LogIn`");
+    assert!(subject.service().seen().is_empty(), "refused grant: the broker sent the grant again");
+    token(&logged_in(subject).await).await.expect("refused grant: a new login got no token");
 }
 
 /// Checks that `invalid_client` is final, and that the stored token is still used.
@@ -33,13 +33,13 @@ pub(super) async fn refusal_is_final<S: Subject>(subject: &S) {
     make_due(subject, &stored);
     subject.service().fault_always(subject.renewal_route(), refusal(401, "invalid_client", "unknown client"));
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
-    assert!(is_final(&forced), "refused: {forced}");
-    let still = token_of_new_process(subject).await.expect("refused: no token after a refused renewal");
-    assert!(still.secret().same_as(stored.secret()), "refused: not the stored token");
+    assert!(is_final(&forced), "refused client: {forced}");
+    let still = token_of_new_process(subject).await.expect("refused client: the broker returned no token");
+    assert!(still.secret().same_as(stored.secret()), "refused client: the stored token was not returned");
     expire(subject, &stored);
     let error = token_of_new_process(subject).await.expect_err("refused");
-    assert!(is_final(&error), "refused: {error}");
+    assert!(is_final(&error), "refused client: {error}");
     subject.service().clear_faults();
-    let renewed = token(&logged_in(subject).await).await.expect("refused: no token after a new login");
-    assert!(!renewed.secret().same_as(stored.secret()), "refused: the expired token");
+    let renewed = token(&logged_in(subject).await).await.expect("refused client: a new login got no token");
+    assert!(!renewed.secret().same_as(stored.secret()), "refused client: the expired token was returned");
 }

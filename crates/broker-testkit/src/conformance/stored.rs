@@ -10,16 +10,16 @@ pub(super) async fn stored_token_is_used<S: Subject>(subject: &S) {
     subject.service().forget_seen();
     // A new process reads the token from the record file.
     let second = token_of_new_process(subject).await.expect("the stored token");
-    assert!(first.secret().same_as(second.secret()), "stored: not the stored token");
-    assert!(subject.service().seen().is_empty(), "stored: a request despite a stored token");
+    assert!(first.secret().same_as(second.secret()), "stored token: the broker returned another token");
+    assert!(subject.service().seen().is_empty(), "stored token: an unneeded request was sent");
 }
 
 pub(super) async fn expired_token_is_renewed<S: Subject>(subject: &S) {
     let (broker, mut last) = with_token(subject).await;
     for round in 0..3 {
         expire(subject, &last);
-        let next = token(&broker).await.unwrap_or_else(|error| panic!("renewed, round {round}: {error}"));
-        assert!(!next.secret().same_as(last.secret()), "renewed: the expired token");
+        let next = token(&broker).await.unwrap_or_else(|error| panic!("renewal {round} failed: {error}"));
+        assert!(!next.secret().same_as(last.secret()), "renewal {round}: the expired token was returned");
         last = next;
     }
 }
@@ -34,9 +34,9 @@ pub(super) async fn one_exchange_for_all<S: Subject>(subject: &S) {
         .collect();
     for call in calls {
         let new = call.await.expect("a task").expect("a token");
-        assert!(!new.secret().same_as(old.secret()), "all: the expired token");
+        assert!(!new.secret().same_as(old.secret()), "200 calls: the expired token was returned");
     }
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "all: not one exchange");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "200 calls: several requests were sent");
 }
 
 pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
@@ -49,19 +49,19 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     call.abort();
-    assert!(call.await.is_err(), "dropped: the call ended before the response");
+    assert!(call.await.is_err(), "cancelled call: the call ended before the response");
     drop(hold);
     broker.wait_idle().await;
     let kept = token_of_new_process(subject).await.expect("a token");
-    assert!(!kept.secret().same_as(old.secret()), "dropped: the new token was not stored");
-    assert_eq!(subject.service().count(route), 1, "dropped: not one request");
+    assert!(!kept.secret().same_as(old.secret()), "cancelled call: the new token was not stored");
+    assert_eq!(subject.service().count(route), 1, "cancelled call: not exactly one request was sent");
 }
 
 pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {
     let (broker, old) = with_expired_token(subject).await;
     let slow = Fault::Delay(Duration::from_millis(100));
     subject.service().fault(subject.renewal_route(), slow);
-    let new = token(&broker).await.expect("slow: no token after a slow response");
-    assert!(!new.secret().same_as(old.secret()), "slow: the expired token");
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow: not one request");
+    let new = token(&broker).await.expect("slow response: the broker returned no token");
+    assert!(!new.secret().same_as(old.secret()), "slow response: the expired token was returned");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "slow response: a retry was sent");
 }

@@ -1,4 +1,4 @@
-//! A conformance subject for providers of services like the generic token service.
+//! Runs the conformance suite on providers that log in to a [`TokenService`].
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const LOGINS: usize = 8;
 pub struct TokenSubject {
     /// The test environment.
     pub world: World,
-    /// The generic token service.
+    /// The fake token service.
     pub service: TokenService,
     kind: Kind,
     table: Value,
@@ -25,8 +25,8 @@ pub struct TokenSubject {
 }
 
 impl TokenSubject {
-    /// Creates a subject from two functions that build the provider's settings from the service's URL. `table` is for
-    /// the service's account, `elsewhere` for another issuer or account.
+    /// Starts the fake token service. `table` and `elsewhere` return provider settings for the service's URL: `table`
+    /// for the account in `options`, `elsewhere` for another account or issuer.
     #[must_use]
     pub fn new(
         kind: Kind,

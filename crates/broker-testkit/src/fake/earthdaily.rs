@@ -14,10 +14,10 @@ use super::time::{Clock, Now, system_clock};
 /// The client authentication that the token endpoint accepts (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// HTTP Basic or the body, but not both in one request.
+    /// The client credentials by HTTP Basic or in the body, but not both in one request.
     #[default]
     Either,
-    /// HTTP Basic only.
+    /// The client credentials by HTTP Basic only.
     BasicOnly,
     /// `client_id` and `client_secret` in the body only.
     BodyOnly,

@@ -5,12 +5,12 @@ use serde_json::Value;
 /// How a token response contains `expires_in`, which RFC 6749 section 5.1 only recommends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExpiresIn {
-    /// A JSON number, as RFC 6749 defines.
+    /// `expires_in` is a JSON number, as RFC 6749 defines.
     #[default]
     Number,
-    /// A JSON string of digits.
+    /// `expires_in` is a JSON string of digits.
     String,
-    /// The field is missing.
+    /// The response has no `expires_in`.
     Missing,
 }
 

@@ -7,12 +7,12 @@ use super::random;
 /// Which refresh token the response to a refresh request contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rotation {
-    /// The same refresh token, which stays valid.
+    /// The response repeats the refresh token of the request, which stays valid.
     #[default]
     Keep,
-    /// No refresh token. The old one stays valid.
+    /// The response has no refresh token. The old refresh token stays valid.
     Omit,
-    /// A new refresh token. The old one becomes invalid.
+    /// The response has a new refresh token. The old refresh token becomes invalid.
     Rotate,
     /// Like `Rotate`, but reuse of an old refresh token revokes the whole login (RFC 9700 section 4.14.2).
     RotateDetectReuse,

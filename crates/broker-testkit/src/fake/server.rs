@@ -264,7 +264,7 @@ impl Shared {
         reply
     }
 
-    /// Waits until no guard delays the responses of the route.
+    /// Waits while a [`HoldGuard`] delays the route's responses.
     async fn released(&self, route: &str) {
         let hold = locked(&self.holds).get(route).cloned();
         if let Some(mut hold) = hold {

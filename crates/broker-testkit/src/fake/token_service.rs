@@ -11,7 +11,7 @@ use super::refresh::{RefreshTokens, Rotation};
 use super::server::{Fake, Route, Server, Service};
 use super::time::{Clock, Now, system_clock};
 
-/// Configures the generic token service.
+/// Configures the fake [`TokenService`].
 #[derive(Clone)]
 pub struct TokenServiceOptions {
     /// The account's user name for the password grant (RFC 6749 section 4.3).
@@ -44,7 +44,7 @@ impl Default for TokenServiceOptions {
     }
 }
 
-/// A running token service. Its routes are `token` (form or JSON), `revoke` and `data`.
+/// A running fake token service. Its routes are `token` (form or JSON), `revoke` and `data`.
 pub type TokenService = Fake<State>;
 
 impl TokenService {

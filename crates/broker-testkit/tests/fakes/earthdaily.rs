@@ -82,7 +82,7 @@ fn wrong_client_secret_or_environment_is_refused() {
 }
 
 #[test]
-fn jwt_has_the_expiry_if_response_has_no_expires_in() {
+fn issued_jwt_has_exp_if_response_lacks_expires_in() {
     let clock = Moved::default();
     let service = start(EarthDailyOptions {
         jwt: true,

@@ -144,7 +144,7 @@ fn user_can_approve_or_deny_on_the_activation_page() {
 }
 
 #[test]
-fn refresh_response_repeats_or_omits_the_refresh_token() {
+fn refresh_token_stays_valid_without_rotation() {
     let service = with(Rotation::Keep);
     let token = service.issue_refresh_token();
     assert_eq!(new_token(&refresh(&service, &token)), token);
@@ -183,7 +183,7 @@ fn refresh_token_reuse_revokes_only_its_own_login() {
 }
 
 #[test]
-fn replaced_refresh_token_works_refresh_grace_times() {
+fn old_refresh_token_works_once_more_if_grace_is_1() {
     let service = EarthScope::start(EarthScopeOptions {
         rotation: Rotation::RotateDetectReuse,
         refresh_grace: 1,

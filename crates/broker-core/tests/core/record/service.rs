@@ -1,4 +1,4 @@
-//! Two fake services that rotate refresh tokens and detect the reuse of old ones, with their provider.
+//! Fake services of two issuers, which rotate refresh tokens and detect reuse, and a provider for these services.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ pub(super) struct Family {
     pub(super) excused: bool,
 }
 
-/// The state of both services, and the violations that were detected.
+/// The state of the fake services of both [`ISSUERS`], and the violations that were detected.
 #[derive(Default)]
 pub(super) struct Service {
     pub(super) families: Vec<Family>,
@@ -146,7 +146,7 @@ impl Service {
     }
 }
 
-/// The HTTP connection to both services. Clones share the services' state.
+/// The HTTP connection to the fake services of both [`ISSUERS`]. Clones share the services' state.
 #[derive(Clone, Default)]
 pub(super) struct Wire {
     service: Arc<Mutex<Service>>,
@@ -229,7 +229,7 @@ impl Http for Wire {
     }
 }
 
-/// The provider for one of the two services.
+/// A provider for the fake service of one of the [`ISSUERS`].
 pub(super) struct Subject {
     issuer: Issuer,
     url: ServiceUrl,

@@ -106,7 +106,7 @@ impl State {
         let scope = self.codes.poll(device_code).map_err(|code| {
             // RFC 8628 uses status 400, Auth0 uses 429 and 403.
             let status = if code == "slow_down" { 429 } else { 403 };
-            Reply::oauth_error(status, code, "the device code was polled")
+            Reply::oauth_error(status, code, "the fake server issued no token")
         })?;
         Ok(self.login(&scope))
     }
