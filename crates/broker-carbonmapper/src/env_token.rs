@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 
 pub(crate) const VARIABLE: &str = "CARBONMAPPER_TOKEN";
 
-/// How long the token is stored before the variable is read again.
+/// How long the token is stored before `CARBONMAPPER_TOKEN` is read again.
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 
-/// The key in a token's details that marks a token from the environment variable.
+/// The key in a token's details that marks a token from `CARBONMAPPER_TOKEN`.
 const FROM: &str = "from";
 
-/// Whether the token comes from the environment variable.
+/// Whether the token comes from the environment variable `CARBONMAPPER_TOKEN`.
 pub(crate) fn is_from_env(token: &Token) -> bool {
     token.details().is_some_and(|details| details.get(FROM).is_some_and(|from| from == VARIABLE))
 }
 
-/// Reads the token from the environment variable.
+/// Reads the token from `CARBONMAPPER_TOKEN`.
 pub(crate) fn token(env: &dyn Env) -> Option<Secret> {
     env.var(VARIABLE).map(|text| Secret::new(text.trim())).filter(|token| !token.expose().is_empty())
 }

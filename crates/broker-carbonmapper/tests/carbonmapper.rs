@@ -35,12 +35,12 @@ impl Account {
         Self { kind, world, service }
     }
 
-    /// Returns one account for each provider kind.
+    /// Returns a test account for a provider of kind `carbonmapper`, and one for kind `login`.
     pub(crate) fn of_each_kind(options: &CarbonMapperOptions) -> [Self; 2] {
         [broker_carbonmapper::KIND, broker_login::KIND].map(|kind| Self::new(kind, options.clone()))
     }
 
-    /// Returns one account for each provider kind, after a login.
+    /// Returns a logged-in test account for kind `carbonmapper`, and one for kind `login`.
     pub(crate) async fn logged_in(options: &CarbonMapperOptions) -> [Self; 2] {
         let accounts = Self::of_each_kind(options);
         for account in &accounts {
@@ -82,7 +82,7 @@ impl Account {
         token.unwrap_or_else(|error| panic!("kind {}: {error}", self.kind.name))
     }
 
-    /// Fails to get a token in a new process, or panics.
+    /// Returns the error of a token request in a new process. Panics if the request succeeds.
     pub(crate) async fn token_error(&self, request: &TokenRequest) -> Error {
         self.broker().token(World::NAME, request).await.expect_err(self.kind.name)
     }
@@ -135,11 +135,11 @@ async fn conforms(kind: Kind) {
 }
 
 #[tokio::test]
-async fn carbonmapper_kind_passes_the_conformance_suite() {
+async fn provider_of_kind_carbonmapper_passes_conformance_suite() {
     conforms(broker_carbonmapper::KIND).await;
 }
 
 #[tokio::test]
-async fn login_kind_passes_the_conformance_suite() {
+async fn provider_of_kind_login_passes_conformance_suite() {
     conforms(broker_login::KIND).await;
 }

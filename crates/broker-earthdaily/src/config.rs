@@ -33,7 +33,7 @@ pub(crate) enum Authentication {
     Body,
 }
 
-/// The merged settings.
+/// The provider's settings, merged from the configuration, environment variables and EarthDaily's own files.
 pub(crate) struct Account {
     pub(crate) auth_url: ServiceUrl,
     pub(crate) client_id: String,
@@ -92,7 +92,7 @@ impl Config {
     }
 }
 
-/// Returns the root URL of the host. EarthDaily's clients before version 1.0 set the URL of the STAC root.
+/// Removes `/platform/v1…` from the API URL. EarthDaily's clients before version 1.0 use a URL with that path.
 fn host_root(url: &ServiceUrl) -> Result<ServiceUrl, SettingsError> {
     let root = url.as_str().split("/platform/v1").next().and_then(|root| root.split('?').next());
     ServiceUrl::parse(root.unwrap_or_default()).map_err(|message| SettingsError::new("api_url", message))

@@ -88,7 +88,7 @@ impl Provider for EarthDaily {
         true
     }
 
-    /// Requests the cookie with the stored access token. Without a stored access token, requests an access token.
+    /// Requests the asset cookie if the caller wants it and an access token is stored, otherwise an access token.
     async fn exchange(
         &self,
         context: &Context,

@@ -31,7 +31,7 @@ pub(crate) fn check(request: &TokenRequest) -> Result<()> {
     Ok(())
 }
 
-/// Returns the requested AWS keys and the access token to request them with, if the record has an access token.
+/// Returns the caller's request for AWS keys and the stored access token; `None` if one of them is missing.
 pub(crate) fn derives_with<'a>(
     record: &'a Record,
     request: &'a TokenRequest,

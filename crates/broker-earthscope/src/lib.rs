@@ -57,7 +57,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
 
 struct EarthScope {
     domain: ServiceUrl,
-    /// Whether the user chose the domain. Another domain gets no login of an unknown issuer.
+    /// False if only an environment variable sets the domain. Imported refresh tokens are not sent there.
     domain_is_own: bool,
     token_url: ServiceUrl,
     api_url: ServiceUrl,

@@ -21,8 +21,8 @@ const DEVICE_CODE: &str = "device_code";
 pub(crate) struct ResolvedSettings {
     config: Config,
     layers: Vec<Layer>,
-    /// The index of the layer with the client secret or login. All other layers are then ignored, because their URLs
-    /// must not receive this secret.
+    /// The index of the source with the client secret or login. All other sources are then ignored, because their
+    /// URLs must not receive this secret.
     secret_layer: Option<usize>,
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
@@ -80,7 +80,7 @@ impl ResolvedSettings {
         }
     }
 
-    /// Returns a setting from the layer of the secret or login, or else from the first layer with the setting.
+    /// Returns a setting. If a source has the client secret or login, reads the setting from that source only.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
         let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
         self.layers.iter().enumerate().filter_map(used).find_map(read)
@@ -158,7 +158,7 @@ impl ResolvedSettings {
             || self.setting(|layer| layer.text("domain").map(|_| layer.in_home)).unwrap_or(true)
     }
 
-    /// Fails if one layer sets a secret and only another layer sets a domain, because the secret may be for another
+    /// Fails if one source sets a secret and only another source sets a domain, because the secret may be for another
     /// domain.
     fn check_domain(&self) -> Result<(), SettingsError> {
         let secret = self.secret_layer.and_then(|index| self.layers.get(index));
@@ -179,7 +179,7 @@ impl ResolvedSettings {
         if let Some(login) = &self.settings_login {
             return vec![login.clone()];
         }
-        // A login is sent only to the domain of the same layer, the configured domain, or EarthScope's default domain.
+        // Use a source's login only if that source or the configuration sets the domain, or if no source does.
         let domain = self.layers.iter().position(|layer| layer.text("domain").is_some());
         let used = |index| {
             by_device_code && (self.config.domain.is_some() || domain.is_none_or(|domain| domain == index))

@@ -28,7 +28,7 @@ const KEYS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
 enum FileIssuer {
     /// The issuer in the provider's settings.
     Configured,
-    /// Another issuer, while the provider's settings name a test server on this machine.
+    /// An issuer on another machine, although the provider's settings name a test server on this machine.
     Other,
     /// The access token names no issuer.
     Unknown,
@@ -40,7 +40,7 @@ pub(crate) struct TokensFile {
     /// The issuer in the provider's settings.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
-    /// Whether the user chose the domain. A domain from the environment gets no login of an unknown issuer.
+    /// False if only an environment variable sets the domain. A new token without an issuer is then not used.
     pub(crate) domain_is_own: bool,
 }
 
@@ -105,7 +105,7 @@ impl TokensFile {
         let ours = self.issuer.audience.as_deref().unwrap_or_default().trim_end_matches('/');
         let audiences: Vec<_> = claims.texts("aud").map(|audience| audience.trim_end_matches('/')).collect();
         if !audiences.is_empty() && !audiences.contains(&ours) {
-            return Err(format!("has a token for another audience than {ours}"));
+            return Err(format!("has an access token for another audience than the configured {ours}"));
         }
         match claims.text("iss").map(ServiceUrl::parse) {
             Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(FileIssuer::Configured),
@@ -122,7 +122,7 @@ impl TokensFile {
     }
 }
 
-/// Whether the SDK can read the access token. If not, every command of the SDK fails.
+/// Whether EarthScope's SDK can read the access token. If not, every command of the SDK fails.
 fn sdk_reads(token: &Secret) -> bool {
     let mut parts = token.expose().splitn(3, '.');
     let (Some(_), Some(payload), Some(_)) = (parts.next(), parts.next(), parts.next()) else { return false };
@@ -146,7 +146,7 @@ fn other_entries(before: &[u8]) -> impl Iterator<Item = (String, Value)> + use<>
     object.into_iter().filter(|(key, _)| !KEYS.contains(&key.as_str()))
 }
 
-/// Formats a JSON object as the SDK does: indented by 2 spaces, without a final newline. Keeps the order of the keys.
+/// Formats a JSON object as EarthScope's SDK does: indent of 2 spaces, no final newline, unchanged key order.
 fn pretty(entries: impl IntoIterator<Item = (String, Value)>) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::new());
     // The serialization cannot fail, because the keys are strings and the writer is in memory.

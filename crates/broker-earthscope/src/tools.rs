@@ -56,12 +56,12 @@ fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     table.get(key)?.as_str().filter(|text| !text.is_empty())
 }
 
-/// Creates an error in the settings of EarthScope's SDK or `es`.
+/// Creates an error about invalid settings of EarthScope's SDK or its command `es`.
 pub(crate) fn tools_error(message: String) -> SettingsError {
     SettingsError::new("", message)
 }
 
-/// A login in the settings of EarthScope's SDK or `es`.
+/// A login in the settings of EarthScope's SDK or its command `es`.
 #[derive(Debug, Clone)]
 pub(crate) struct SettingsLogin {
     pub(crate) origin: String,
@@ -100,7 +100,7 @@ pub(crate) struct Tools<'a> {
     /// The folder `~/.earthscope`.
     pub(crate) home: Option<PathBuf>,
     pub(crate) profile: String,
-    /// Whether to read the environment and old files too, not only the files of the EarthScope profile.
+    /// Whether to read environment variables and `sso_tokens.json` too, not only the EarthScope profile's files.
     pub(crate) all: bool,
 }
 

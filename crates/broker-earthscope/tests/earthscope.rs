@@ -15,14 +15,14 @@ use broker_testkit::conformance::{self, Subject};
 use broker_testkit::{EarthScope, EarthScopeOptions, Rotation, Server, World};
 use serde_json::{Value, json};
 
-/// A provider at the fake server, for a user's login or with a client secret.
-pub(crate) struct Seismic {
+/// A provider that uses a fake EarthScope server. Without a client secret, the provider needs a user's login.
+pub(crate) struct TestProvider {
     pub(crate) world: World,
     pub(crate) service: EarthScope,
     client_secret: Option<String>,
 }
 
-impl Seismic {
+impl TestProvider {
     pub(crate) fn new(options: EarthScopeOptions) -> Self {
         let (world, client_secret) = (World::new(), options.client_secret.clone());
         let service = EarthScope::start(EarthScopeOptions { now: world.clock.for_service(), ..options });
@@ -35,7 +35,7 @@ impl Seismic {
     }
 }
 
-impl Subject for Seismic {
+impl Subject for TestProvider {
     fn world(&self) -> &World {
         &self.world
     }
@@ -71,8 +71,8 @@ impl Subject for Seismic {
 }
 
 /// Returns a provider whose device logins the fake server approves at once.
-pub(crate) fn approved(options: EarthScopeOptions) -> Seismic {
-    let subject = Seismic::new(options);
+pub(crate) fn approved(options: EarthScopeOptions) -> TestProvider {
+    let subject = TestProvider::new(options);
     subject.service.approve_all();
     subject
 }
@@ -100,5 +100,5 @@ async fn conformance_suite_passes_with_token_reuse_detection() {
 async fn client_credentials_pass_the_conformance_suite() {
     let client_secret = Some("the client's secret".to_owned());
     let options = EarthScopeOptions { client_secret, ..Default::default() };
-    conformance::run(|| Seismic::new(options.clone())).await;
+    conformance::run(|| TestProvider::new(options.clone())).await;
 }

@@ -133,7 +133,7 @@ impl Plugin {
                 session.set_issued();
                 tracing::warn!(
                     plugin = self.program.name(),
-                    "the plugin's response is malformed; the broker saves only the grant"
+                    "the plugin's response is malformed; the broker saves only its field `grant`"
                 );
                 return Ok(RecordUpdate::grant(grant, sent_at));
             }

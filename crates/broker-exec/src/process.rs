@@ -36,7 +36,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How to end a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shutdown {
-    /// Kills the plugin at once, because the broker must save the tokens in the plugin's response.
+    /// Kills the plugin at once: its response is complete, and the broker must save the new tokens without delay.
     Kill,
     /// Sends SIGTERM, because the plugin violated the protocol.
     Terminate,

@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Adds the record, with the metadata at `key`. Omits `sent_at` if the current operation set that time.
+    /// Adds the record to the request, with its metadata at `key`. Omits a `sent_at` that the current operation set.
     pub(crate) fn with_record(mut self, record: &'a Record, key: &str, began_at: DateTime<Utc>) -> Self {
         let token = |(scopes, token): (&'a str, &'a broker_core::Token)| TokenView {
             scopes: scopes.split_whitespace().collect(),

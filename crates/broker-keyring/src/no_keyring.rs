@@ -1,4 +1,4 @@
-//! The replacement of the module `keyring` in programs without that feature, and on systems other than Linux.
+//! Replaces the module `keyring` in programs without the feature `keyring`, and on systems other than Linux.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(crate) fn save(_folder: &Path, _key: &DataKey) -> Result<()> {
     Err(unsupported())
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "same signature as with a keyring")]
+#[expect(clippy::unnecessary_wraps, reason = "`delete` of the module `keyring` can fail")]
 pub(crate) fn delete(_folder: &Path) -> Result<bool> {
     Ok(false)
 }
@@ -32,5 +32,5 @@ fn unsupported() -> Error {
     let message = "this program does not support the OS keyring: \
                    the program was built without the feature `keyring`, or not for Linux";
     Error::new(ErrorCode::KeyringUnavailable, message)
-        .with_hint("use a program with that feature, or a key file: store = { key = { file = \"PATH\" } }")
+        .with_hint("use a program with keyring support, or a key file: store = { key = { file = \"PATH\" } }")
 }

@@ -22,7 +22,7 @@ const MAX_PASSES: u32 = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Kdf {
     algorithm: String,
-    /// The memory in KiB.
+    /// The memory that Argon2id uses, in KiB.
     memory: u32,
     passes: u32,
     lanes: u32,
@@ -39,7 +39,7 @@ impl Kdf {
         Ok(Self { algorithm, memory: MEMORY, passes: PASSES, lanes: 1, salt })
     }
 
-    /// Reads the parameters in a record. Returns `None` if this version does not support them.
+    /// Reads the Argon2id parameters in a sealed record. Returns `None` if this version does not support them.
     pub(crate) fn read(value: Option<&Value>) -> Option<Self> {
         let kdf: Self = serde_json::from_value(value?.clone()).ok()?;
         let is_supported =

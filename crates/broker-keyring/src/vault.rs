@@ -36,7 +36,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// Returns the source's name in records and in the configuration.
+    /// Returns the key source's name in records and in the setting `store`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -153,7 +153,7 @@ impl Vault {
             return Ok(false);
         }
         let deleted = keyring::delete(&self.folder)?;
-        // If `set_len` fails, the only effect is that a later cleanup calls the keyring again.
+        // An empty lock file means that the keyring has no key. If `set_len` fails, a later cleanup deletes it again.
         let _ = lock.set_len(0);
         Ok(deleted)
     }
@@ -212,7 +212,7 @@ impl Vault {
     /// Returns the folder's key from the keyring. Creates a key if none exists, and verifies that it can be read.
     fn key_in_keyring(&self) -> Result<DataKey> {
         let lock = self.lock()?;
-        // The length is set before the key exists. After a crash, `forget_unused` then deletes the key.
+        // The lock file must not be empty before the key exists: after a crash, `may_have_key` must return true.
         lock.set_len(1).map_err(|error| self.cannot_lock(error))?;
         if let Some(key) = keyring::key_of_folder(&self.folder)? {
             return Ok(key);
@@ -239,7 +239,7 @@ impl Vault {
             if started.elapsed() >= LOCK_TIMEOUT {
                 let message = format!("another process has locked {}", self.lock_path().display());
                 return Err(Error::new(ErrorCode::LockTimeout, message)
-                    .with_hint("end the other process, or try again"));
+                    .with_hint("end the process that has locked the file, or try again"));
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -330,7 +330,7 @@ fn key_not_in_keyring(envelope: &Envelope) -> Error {
 
 fn other_key(source: KeySource, envelope: &Envelope) -> Error {
     let (name, provider) = (source.name(), sanitize(&envelope.provider));
-    let message = format!("the record of {provider} is sealed with another {name} than `store.{name}`");
+    let message = format!("the {name} in `store.{name}` cannot open the sealed record of {provider}");
     let hint = format!("set `store` to the previous {name}; if that {name} is lost, {}", give_up(envelope));
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }

@@ -74,7 +74,7 @@ fn vault_reads_the_key_once_for_several_records() {
 }
 
 #[test]
-fn vault_does_not_seal_with_a_replaced_key() {
+fn vault_seals_with_new_key_after_key_file_changes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("the.key");
     let with_key = || with_key(folder.path(), SecretSource::File(file.clone()));

@@ -16,7 +16,7 @@ pub struct Prober {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// The result of a probe.
+/// The result of a connection test with [`Prober::probe`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probed {
@@ -38,7 +38,7 @@ pub enum Obstacle {
     Unreachable,
     /// This machine does not trust the authority of the service's certificate.
     UnknownIssuer,
-    /// The TLS handshake fails for another reason.
+    /// The TLS handshake fails for a reason other than an untrusted certificate authority.
     Tls,
     /// The proxy refuses the connection.
     Proxy,

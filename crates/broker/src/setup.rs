@@ -118,7 +118,7 @@ impl Setup {
         self
     }
 
-    /// Replaces the store in files. Needed without the feature `file`.
+    /// Sets the store for records. The default store, in files, needs the feature `file`.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
@@ -208,14 +208,14 @@ impl Setup {
     }
 
     #[cfg(not(feature = "file"))]
-    #[expect(clippy::unused_self, reason = "the feature `file` needs it")]
+    #[expect(clippy::unused_self, reason = "the function for the feature `file` uses `self`")]
     fn default_store(&self, _config: &Config) -> Result<Arc<dyn Store>> {
         Err(Error::failed("the setup has no record store: call `Setup::store`, or enable the feature `file`"))
     }
 }
 
 #[cfg(feature = "reqwest")]
-#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+#[expect(clippy::unnecessary_wraps, reason = "the function without the feature `reqwest` fails")]
 fn default_http() -> Result<Arc<dyn Http>> {
     Ok(Arc::new(broker_core::ReqwestHttp::default()))
 }

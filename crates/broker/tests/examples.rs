@@ -13,7 +13,7 @@ fn embed_example_runs() {
 }
 
 #[test]
-fn own_provider_example_runs() {
+fn custom_provider_example_runs() {
     own_provider::main().expect("the example runs");
 }
 

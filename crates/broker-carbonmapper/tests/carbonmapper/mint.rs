@@ -170,7 +170,7 @@ async fn unsupported_scope_lifetime_or_name_is_an_error() {
 }
 
 #[tokio::test]
-async fn logout_deletes_minted_tokens_by_configured_routes() {
+async fn logout_deletes_scoped_token_at_token_delete_path() {
     for routes in [
         json!({ "token_delete_path": "account/tokens/{id}" }),
         json!({ "token_delete_path": "account/tokens/{id}", "token_list_path": "account/tokens" }),

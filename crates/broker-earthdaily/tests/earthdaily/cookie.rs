@@ -78,7 +78,7 @@ async fn requested_cookie_lifetime_is_sent_to_the_service() {
 }
 
 #[tokio::test]
-async fn refused_access_token_is_replaced_for_the_cookie() {
+async fn asset_cookie_request_replaces_refused_access_token() {
     let subject = imagery();
     get(&subject, &TokenRequest::new()).await.expect("a token");
     subject.service.revoke_access_tokens();
@@ -93,7 +93,7 @@ async fn refused_access_token_is_replaced_for_the_cookie() {
 }
 
 #[tokio::test]
-async fn refused_cookie_and_malformed_response_differ_in_code() {
+async fn asset_cookie_403_and_bad_response_differ_in_error_kind() {
     let subject = imagery();
     let refusal = Fault::Answer {
         status: 403,

@@ -10,12 +10,12 @@ use broker_testkit::{EarthScope, EarthScopeOptions, Fault, Rotation, World};
 use chrono::TimeDelta;
 use tokio::task::JoinSet;
 
-use crate::Seismic;
+use crate::TestProvider;
 
 const TASKS: usize = 1000;
 
 struct Crowd {
-    subject: Seismic,
+    subject: TestProvider,
     broker: Broker,
     /// While this mutex is locked, the service does not respond.
     gate: Arc<Mutex<()>>,
@@ -23,7 +23,7 @@ struct Crowd {
 
 impl Crowd {
     async fn new() -> Self {
-        let mut subject = Seismic::new(EarthScopeOptions::default());
+        let mut subject = TestProvider::new(EarthScopeOptions::default());
         let (gate, clock) = (Arc::<Mutex<()>>::default(), subject.world.clock.clone());
         let service_gate = gate.clone();
         // Each reading of the clock advances the clock, because a response must be later than its request.

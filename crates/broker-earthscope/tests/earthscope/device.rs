@@ -6,14 +6,14 @@ use broker_core::{ErrorKind, LoggedIn, Login, Result};
 use broker_testkit::conformance::Subject;
 use broker_testkit::{EarthScopeOptions, Fault, World};
 
-use crate::{Seismic, approved};
+use crate::{TestProvider, approved};
 
-async fn log_in(subject: &Seismic) -> Result<LoggedIn> {
+async fn log_in(subject: &TestProvider) -> Result<LoggedIn> {
     subject.world.broker(subject.provider()).login(World::NAME, Login::Usual).await
 }
 
 /// Returns the total pause between polls, by the test clock.
-fn slept(subject: &Seismic) -> Duration {
+fn slept(subject: &TestProvider) -> Duration {
     subject.world.clock.slept().iter().sum()
 }
 
@@ -24,7 +24,7 @@ fn answer(status: u16, body: &str) -> Fault {
 #[tokio::test]
 async fn device_flow_polls_every_5_seconds_by_default() {
     let subject =
-        Seismic::new(EarthScopeOptions { interval: None, strict_polling: true, ..Default::default() });
+        TestProvider::new(EarthScopeOptions { interval: None, strict_polling: true, ..Default::default() });
     subject.service.approve_after(3);
     log_in(&subject).await.expect("a login");
     let polls = u32::try_from(subject.service.count("token")).expect("a few");
@@ -35,7 +35,7 @@ async fn device_flow_polls_every_5_seconds_by_default() {
 #[tokio::test]
 async fn slow_down_permanently_adds_five_seconds_between_polls() {
     let subject =
-        Seismic::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
+        TestProvider::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
     subject.service.approve_after(4);
     log_in(&subject).await.expect("a login");
     // The pauses are 2 seconds, 7 seconds, then always 12 seconds.
@@ -44,7 +44,7 @@ async fn slow_down_permanently_adds_five_seconds_between_polls() {
 }
 
 #[tokio::test]
-async fn device_login_requests_equal_those_of_the_sdk() {
+async fn device_login_sends_same_requests_as_earthscope_sdk() {
     let subject = approved(EarthScopeOptions::default());
     log_in(&subject).await.expect("a login");
     let requests = subject.service.seen();
@@ -128,7 +128,7 @@ async fn device_flow_polls_less_often_after_timeouts() {
 
 #[tokio::test]
 async fn cancelled_login_stores_nothing() {
-    let subject = Seismic::new(EarthScopeOptions::default());
+    let subject = TestProvider::new(EarthScopeOptions::default());
     let broker = subject.world.broker(subject.provider());
     let (hold, caller) = (subject.service.hold("token"), broker.clone());
     let call = tokio::spawn(async move { caller.login(World::NAME, Login::Usual).await });

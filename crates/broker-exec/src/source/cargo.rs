@@ -42,7 +42,7 @@ struct ReportedError {
     message: Option<String>,
 }
 
-/// Whether the output contains an error message of the protocol.
+/// Whether the program's output is an error response of cargo's credential provider protocol.
 pub(super) fn is_error(output: &[u8]) -> bool {
     let text = std::str::from_utf8(output).unwrap_or_default();
     text.lines().nth(1).is_some_and(|line| matches!(serde_json::from_str(line), Ok(Response::Err(_))))

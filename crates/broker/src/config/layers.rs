@@ -39,7 +39,7 @@ struct Layer {
     values: Dict,
 }
 
-/// All layers, merged.
+/// The built-in configuration, the configuration files and the environment variables, merged.
 pub(super) struct Merged {
     pub(super) figment: Figment,
     /// The environment variables that set keys of providers.
@@ -166,7 +166,7 @@ pub(super) fn names(texts: &[Text]) -> BTreeSet<String> {
         if let Some(parts) = Parts::of(text) {
             names.extend(parts.names().map(str::to_owned));
         }
-        // An empty `only` parses just the text before the first table, or the whole file if `Parts` cannot cut the file.
+        // Only the TOML parser finds providers without a table header, such as `providers.lab.kind = "exec"`.
         names.extend(tables(&values(text, Some(&BTreeSet::new())).unwrap_or_default()).map(str::to_owned));
         names
     })

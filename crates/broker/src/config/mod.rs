@@ -67,7 +67,7 @@ impl Config {
             config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
-            // Providers in environment variables are read too: only a provider's kind tells which values are secrets.
+            // Read all providers that environment variables configure: only the kind tells which values are secrets.
             only.extend(config.merged.in_env.iter().cloned());
             if only.len() == before {
                 break;

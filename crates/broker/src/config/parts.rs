@@ -1,12 +1,12 @@
-//! Cuts a configuration file into the tables of its providers. Parsing a thousand tables takes longer than returning
+//! Splits a configuration file into the tables of its providers. Parsing a thousand tables takes longer than returning
 //! a stored token.
 
 use std::collections::BTreeSet;
 
-/// The start of a provider's header. A file with another spelling is parsed whole.
+/// The start of the TOML table header of a provider. A file with any other table header is parsed whole.
 const HEADER: &str = "[providers.";
 
-/// A configuration file, cut at the headers of its providers' tables.
+/// A configuration file, split at the headers of its providers' tables.
 pub(super) struct Parts<'a> {
     /// The text before the first table.
     pub(super) head: &'a str,
@@ -15,8 +15,8 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Cuts a file. Returns `None` if only a TOML parser can find the tables: multi-line strings, other tables,
-    /// headers with spaces or quotes.
+    /// Splits a file into its providers' tables. Returns `None` for TOML that only a parser can split, with multi-line
+    /// strings, other tables, or spaces or quotes in headers.
     pub(super) fn of(text: &'a str) -> Option<Self> {
         let has_multiline = |quote: char, quotes| {
             text.match_indices(quote).any(|(index, _)| text[index..].starts_with(quotes))

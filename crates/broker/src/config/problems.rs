@@ -100,7 +100,7 @@ impl Config {
         }
     }
 
-    /// Returns the path of a key as the origin spells the key, which may be an old name.
+    /// Returns the path of a configuration key, with the key's old name if the file `origin` uses the old name.
     fn written_keys<'a>(&self, keys: &[&'a str], origin: &str) -> Vec<&'a str> {
         let mut keys = keys.to_vec();
         if let ["providers", name, key, ..] = keys.as_mut_slice() {

@@ -20,7 +20,7 @@ pub struct Configured {
 /// A configured value, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The key that has this value.
+    /// The name of the configuration key.
     pub key: String,
     /// The value as TOML; a literal secret is `"[redacted]"`.
     pub value: String,

@@ -59,7 +59,7 @@ impl StoreConfig {
         Ok(config)
     }
 
-    /// Reads `store` from a file.
+    /// Reads the key `store` from a configuration file.
     fn read_file(&mut self, Text { path, text }: &Text) -> Result<()> {
         let head = Parts::of(text).map_or(text.as_str(), |parts| parts.head);
         // If the file is not TOML, its syntax error was already returned.
@@ -97,7 +97,7 @@ impl StoreConfig {
         self.check_built_in().map_err(|why| wrong(value.span(), Mark::Secret, &why))
     }
 
-    /// Checks that this program was built with the feature for the format.
+    /// Checks that this program was built with the Cargo feature that the value of `store` needs.
     fn check_built_in(&self) -> Result<(), String> {
         let feature = match self.format {
             Format::File => return Ok(()),
@@ -110,7 +110,7 @@ impl StoreConfig {
             Format::Keyring => "keyring",
             Format::Passphrase | Format::Key => "sealed",
         };
-        Err(format!("this program was built without the feature `{feature}`: use \"file\""))
+        Err(format!("this program was built without the feature `{feature}`: set `store` to \"file\""))
     }
 
     /// Returns how new logins are stored: `file`, `keyring`, `passphrase` or `key`.
@@ -124,8 +124,8 @@ impl StoreConfig {
         }
     }
 
-    /// Returns the sources of passphrase and key. Records in these formats stay readable if `BROKER_STORE` selects
-    /// another format.
+    /// Returns where to read the passphrase and the key of sealed records. With `BROKER_STORE`, too, the broker needs
+    /// them to open existing records.
     #[cfg(feature = "sealed")]
     pub(crate) fn sources(&self) -> [Option<SecretSource>; 2] {
         [self.passphrase.clone(), self.key.clone()]

@@ -19,7 +19,7 @@ pub enum ConfigWarning {
         file: PathBuf,
         /// The provider; none for the key `store`.
         provider: Option<String>,
-        /// The key of the secret.
+        /// The configuration key that contains the secret.
         key: String,
     },
     /// A key is set under its old name, which still works.
@@ -28,9 +28,9 @@ pub enum ConfigWarning {
         origin: String,
         /// The provider.
         provider: String,
-        /// The old name.
+        /// The old name of the configuration key.
         old: &'static str,
-        /// The new name.
+        /// The new name of the configuration key.
         new: &'static str,
     },
 }
