@@ -153,7 +153,7 @@ impl Vault {
             return Ok(false);
         }
         let deleted = keyring::delete(&self.folder)?;
-        // An empty lock file means that the keyring has no key. If `set_len` fails, a later cleanup deletes it again.
+        // An empty lock file says that no key exists. If `set_len` fails, the next cleanup calls the keyring again.
         let _ = lock.set_len(0);
         Ok(deleted)
     }
