@@ -140,7 +140,7 @@ fn migrate_continues_with_other_records_after_an_error() {
     let _ = sandbox.broker(&MIGRATE).ends(1).says("another.json").prints("earthdaily: file -> key");
     assert_eq!(sandbox.broker(&["token", "earthdaily"]).token(), token);
     let doctor = sandbox.broker(&["doctor", "--offline"]).ends(1);
-    assert!(!doctor.out.contains("all records are sealed"), "that is unknown: {}", doctor.out);
+    assert!(!doctor.out.contains("all records are encrypted"), "that is unknown: {}", doctor.out);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn migrate_leaves_a_shared_earthscope_login_in_its_file() {
     assert_eq!(std::fs::read(sandbox.tokens_path()).expect("a login"), shared, "the official tools read it");
     assert_eq!(sandbox.broker(&TOKEN).token(), token);
     let doctor = sandbox.broker(&["doctor", "--offline", "-v"]);
-    let _ = doctor.prints("tokens.json").prints("all records are sealed (key)");
+    let _ = doctor.prints("tokens.json").prints("all records are encrypted (store: key)");
     service.fault("token", Fault::Delay(Duration::from_millis(50)));
     let renewed = sandbox.broker(&["token", "earthscope", "--force"]).token();
     assert_ne!(renewed, token);

@@ -263,14 +263,14 @@ fn doctor_names_records_that_are_not_sealed() {
     configure_key(&sandbox);
     let token = sandbox.broker(&TOKEN).token();
     let doctor = sandbox.broker(&["doctor", "--offline", "--json"]).ends(0);
-    let _ = doctor.prints("all records are sealed (key)");
+    let _ = doctor.prints("all records are encrypted (store: key)");
     let sealed = record_bytes(&sandbox);
     let _ = sandbox.command(&["store", "migrate"]).env("BROKER_STORE", "file").output().expect("it runs");
     assert_ne!(record_bytes(&sandbox), sealed);
     assert_eq!((sandbox.broker(&TOKEN).token(), service.exchanges()), (token, 1));
     let says = "`store` is \"key\", but some records have another format: earthdaily (file)";
     let doctor = sandbox.broker(&["doctor", "--offline"]).ends(1);
-    assert!(!doctor.prints(says).out.contains("all records are sealed"));
+    assert!(!doctor.prints(says).out.contains("all records are encrypted"));
     let _ = sandbox.broker(&["store", "migrate"]).ends(0);
     let _ = sandbox.broker(&["doctor", "--offline"]).ends(0);
 }

@@ -1,12 +1,12 @@
-//! The gallery of services for the generic provider kinds. Each service is a table for the configuration.
+//! The gallery: services that `broker add` can configure. Each service is a table for the configuration.
 
 use broker::suggestion;
 use toml::{Table, Value};
 
 pub(crate) struct Service {
-    /// The name of the gallery file, and of the provider in the file.
+    /// The name of the service's TOML file in the folder `gallery`, and of the provider in that file.
     pub(crate) name: &'static str,
-    /// The gallery file: a description in the first line, more comments, and the provider's tables.
+    /// The content of that file: a description in the first line, more comments, and the provider's tables.
     pub(crate) text: &'static str,
 }
 
@@ -16,7 +16,7 @@ macro_rules! gallery {
     };
 }
 
-/// All services, ordered by name.
+/// All services that `broker add` can configure, ordered by name.
 pub(crate) const GALLERY: &[Service] = gallery![
     "appeears",
     "cds",
@@ -64,7 +64,7 @@ impl Service {
         found.into_iter().map(|(_, service)| service).collect()
     }
 
-    /// Returns the service's line in the gallery's list.
+    /// Returns the service's line in the list that `broker add` prints.
     pub(crate) fn line(&self) -> String {
         format!("{:<22}  {:<6}  {}", self.name, self.get("kind"), self.about())
     }
@@ -112,7 +112,7 @@ impl Service {
     pub(crate) fn has_login(&self) -> bool {
         match self.get("kind").as_str() {
             "oauth2" => ["device", "authorization_code", "password"].contains(&self.get("flow").as_str()),
-            // In such a file, a comment shows the key `username`, because `broker login` asks for the user name.
+            // The service's file has this comment if `broker login` asks for the user name.
             "login" => self.text.contains("\n# username = "),
             _ => false,
         }

@@ -25,7 +25,7 @@ pub(crate) fn with_original_limits<T>(start: impl FnOnce() -> T) -> T {
         let _ = setrlimit(Resource::Core, *before);
     }
     let started = start();
-    // This process still runs if the command is a child process, or if the command did not start.
+    // The broker still runs after `start`, and must not write core dumps.
     harden();
     started
 }

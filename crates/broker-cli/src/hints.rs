@@ -31,23 +31,23 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
         Hint::ReadProgramOutput => "add -v to see the error output of the program".to_owned(),
         Hint::RequestAwsKeys => "add --format aws".to_owned(),
         Hint::MigrateRecords(text) => format!("{text}, then run: broker store migrate"),
-        Hint::LeaveOut(part) => format!("leave out {}", flag(*part)),
+        Hint::LeaveOut(part) => leave_out(*part).to_owned(),
         other => other.to_string(),
     })
 }
 
-/// Returns the flag that sets a part of a token request.
-fn flag(part: RequestPart) -> &'static str {
+/// Returns the hint to leave out the flag for a part of a token request.
+fn leave_out(part: RequestPart) -> &'static str {
     match part {
-        RequestPart::Scope => "--scope",
-        RequestPart::Lifetime => "--expires; to require a remaining lifetime, use --min-ttl",
-        RequestPart::Name => "--name",
-        RequestPart::AwsRole => "--role",
-        RequestPart::AwsKeys => "--format aws and --role",
-        RequestPart::Cookie => "--format cookies",
-        RequestPart::Password => "--password-stdin",
-        RequestPart::RefreshToken => "--refresh-token-stdin",
-        RequestPart::Introspection => "--introspect",
-        _ => "the part that this provider does not support",
+        RequestPart::Scope => "leave out --scope",
+        RequestPart::Lifetime => "leave out --expires; to require a remaining lifetime, use --min-ttl",
+        RequestPart::Name => "leave out --name",
+        RequestPart::AwsRole => "leave out --role",
+        RequestPart::AwsKeys => "leave out --format aws and --role",
+        RequestPart::Cookie => "leave out --format cookies",
+        RequestPart::Password => "leave out --password-stdin",
+        RequestPart::RefreshToken => "leave out --refresh-token-stdin",
+        RequestPart::Introspection => "leave out --introspect",
+        _ => "leave out the flag that this provider does not support",
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
     time.with_timezone(&Local).format("%F %H:%M %:z").to_string()
 }
 
-/// Returns a stored token's scopes, or the name of a derived credential such as AWS keys.
+/// Returns a stored token's scopes, or words for stored AWS keys and cookies.
 pub(crate) fn asked(key: &str) -> String {
     match (key, key.strip_prefix("aws:")) {
         ("", _) => "(no scope)".to_owned(),
@@ -165,7 +165,7 @@ mod tests {
     use super::{asked, bar, cut, table, wrap};
 
     #[test]
-    fn derived_credentials_are_shown_by_name() {
+    fn stored_aws_keys_and_cookies_are_described_in_words() {
         let keys = ["", "stac", "cookie:", "aws:s3-miniseed-v2", "aws:lab?site=a%26b"];
         let words = ["(no scope)", "stac", "the asset cookie", "keys of s3-miniseed-v2", "keys of lab"];
         assert_eq!(keys.map(asked), words);
@@ -175,7 +175,7 @@ mod tests {
     fn long_line_is_wrapped_between_words() {
         assert_eq!(wrap("hint: one two three", 10, 6), "hint: one\n      two\n      three");
         assert_eq!(wrap("short", 10, 6), "short");
-        assert_eq!(wrap("a/path/longer/than/all and", 10, 2), "a/path/longer/than/all\n  and");
+        assert_eq!(wrap("/home/ada/providers.toml exists", 10, 2), "/home/ada/providers.toml\n  exists");
         assert_eq!(wrap("a b\n  | as it is in the file", 10, 2), "a b\n  | as it is in the file");
     }
 

@@ -1,4 +1,4 @@
-//! my-service passes the conformance suite, with and without rotation of refresh tokens.
+//! Runs the conformance suite on the provider kind `my-service`, with and without rotation of refresh tokens.
 
 use broker_my_service::KIND;
 use broker_testkit::conformance::{self, TokenSubject};

@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-#![allow(clippy::doc_markdown, reason = "--help prints these comments")]
+#![allow(clippy::doc_markdown, reason = "--help prints the doc comments as plain text")]
 
 mod programs;
 mod token;
@@ -176,7 +176,7 @@ pub(crate) enum Store {
 pub(crate) struct Completions {
     /// Name of the shell
     pub(crate) shell: Shell,
-    /// Install for bash or fish; for other shells, print the line to add to their startup file
+    /// Install the completions of bash or fish; for other shells, print the line to add to the startup file
     #[arg(long)]
     pub(crate) install: bool,
 }

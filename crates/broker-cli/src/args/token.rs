@@ -3,7 +3,7 @@
 #![allow(
     clippy::struct_excessive_bools,
     clippy::struct_field_names,
-    reason = "fields are named after their flags"
+    reason = "each field has the name of its command-line flag"
 )]
 
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(crate) struct Token {
     /// Request this scope; repeat for more scopes
     #[arg(long, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
-    /// Lifetime of the token: 7d, 36h, 2w, or a date. Gets a new token if the stored one was valid for less
+    /// Requested lifetime: 7d, 36h, 2w, or a date. Replaces a stored token that was requested for a shorter time
     #[arg(long, value_name = "DUR")]
     pub(crate) expires: Option<Lifetime>,
     /// Remaining lifetime of the token: 10m, 2h. Gets a new token if the stored one ends sooner

@@ -52,7 +52,7 @@ fn not_found(wanted: &str) -> Error {
         }
         lines => (
             format!("the gallery has no service `{shown}`; these match:{lines}"),
-            "run: broker add NAME, with one of these names",
+            "run: broker add NAME, with the name of a service",
         ),
     };
     Error::new(ErrorCode::ProviderUnknown, why).with_hint(hint)
@@ -64,7 +64,7 @@ fn refuse_existing(context: &CommandContext<'_>, name: &str, service: &Service) 
     let Some(configured) = configured else { return Ok(()) };
     let why = format!("[providers.{name}] exists already in {}, and was not changed", configured.origin);
     let other = format!("broker add {0} --as {0}-2", service.name);
-    let hint = format!("remove that table first, or add a second one: {other}");
+    let hint = format!("remove [providers.{name}] first, or add a second provider: {other}");
     Err(Error::new(ErrorCode::AlreadyExists, why).with_hint(hint))
 }
 
@@ -79,7 +79,7 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
 }
 
-/// Returns a note for each environment variable that another provider reads too. Another account needs other variables.
+/// Returns a note for each environment variable that another provider reads too, because both then use one account.
 fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
     let file: Table = toml::from_str(before).unwrap_or_default();
     let providers = file.get("providers").and_then(Value::as_table);

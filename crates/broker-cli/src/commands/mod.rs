@@ -115,7 +115,7 @@ impl CommandContext<'_> {
 
 /// Reads a secret from standard input, which must contain a single line.
 fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
-    let invalid = |why: &str| Err(Error::usage(format!("{flag}: standard input {why}")).into());
+    let invalid = |why: &str| Err(Error::usage(format!("{flag}: {why}")).into());
     let mut text = Zeroizing::new(String::new());
     let read = std::io::stdin().lock().take(MAX_SECRET + 1).read_to_string(&mut text);
     read.map_err(|error| {
@@ -123,11 +123,11 @@ fn secret_from_stdin(flag: &str) -> CommandResult<Secret> {
             .with_source(error)
     })?;
     if text.len() as u64 > MAX_SECRET {
-        return invalid("is too long for a secret");
+        return invalid("standard input is too long for a secret");
     }
     match text.trim_end_matches(['\r', '\n']) {
-        "" => invalid("is empty"),
-        text if text.contains(char::is_control) => invalid("has more than one line, or control characters"),
+        "" => invalid("standard input is empty"),
+        text if text.contains(char::is_control) => invalid("the secret has a newline or control character"),
         secret => Ok(Secret::new(secret)),
     }
 }

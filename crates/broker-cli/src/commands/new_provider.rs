@@ -52,7 +52,7 @@ fn check(name: &str) -> Result<(), Error> {
     }
     if Setup::new().kinds().chain(TAKEN).any(|taken| taken == name) {
         let why = format!("a provider kind or crate `{name}` exists already");
-        return Err(Error::usage(why).with_hint("choose another name: my-service"));
+        return Err(Error::usage(why).with_hint("choose another name, for example: my-service"));
     }
     Ok(())
 }
@@ -146,7 +146,7 @@ fn with_default(root: &Path, name: &str) -> Result<String, Error> {
     Ok(names.join(", "))
 }
 
-/// Returns the steps for a crate outside the broker's workspace.
+/// Returns the steps that test and use the new crate outside the broker's workspace.
 fn steps_elsewhere(folder: &Path, name: &str) -> String {
     let word = name.replace('-', "_");
     let folder = folder.display();

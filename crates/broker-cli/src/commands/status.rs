@@ -59,23 +59,23 @@ fn store_object(store: &StoreAbout) -> Value {
     })
 }
 
-/// Describes where records are stored, and which processes their lock reaches.
+/// Describes where records are stored, and for which processes their lock works.
 fn about(store: &StoreAbout) -> String {
     let lock = match &store.lock_elsewhere {
         Some(path) => format!("in {path}, because that file system has no locks"),
         None => "in the same folder".to_owned(),
     };
     let reach = match store.reach {
-        LockScope::Host if !store.shared => "reaches all processes of this host".to_owned(),
-        LockScope::Hosts => "reaches all processes of all hosts".to_owned(),
+        LockScope::Host if !store.shared => "the lock works for all processes on this host".to_owned(),
+        LockScope::Hosts => "the lock works for all processes on all hosts".to_owned(),
         LockScope::Host => {
-            format!("reaches processes of this host only: if several hosts renew one login, {FOLDER_EACH}")
+            format!("the lock works on this host only: if several hosts renew one login, {FOLDER_EACH}")
         }
-        LockScope::Unknown => format!(
-            "reaches processes of this host; whether it reaches other hosts is unknown: to be safe, {FOLDER_EACH}"
-        ),
+        LockScope::Unknown => {
+            format!("the lock works on this host, but perhaps not between hosts: to be safe, {FOLDER_EACH}")
+        }
     };
-    format!("records are in {} on {}; the lock is {lock} and {reach}", store.place, store.on)
+    format!("records are in {} on {}; the lock file is {lock}; {reach}", store.place, store.on)
 }
 
 fn object(status: &Status) -> Value {

@@ -39,7 +39,7 @@ fn list(records: &Records) -> (Vec<(String, StorageFormat)>, Vec<Error>) {
     separate(records.list().into_iter().map(|(name, format)| Ok((name, format?))))
 }
 
-/// Whether the OS keyring has the key of a record. Other commands must not start the keyring.
+/// Whether the setting `store` or a record uses a key in the OS keyring. Otherwise nothing must start the keyring.
 pub(super) fn uses_keyring(records: &Records, list: &[(String, StorageFormat)]) -> bool {
     records.configured() == "keyring" || list.iter().any(|(_, format)| word(format) == "keyring")
 }
@@ -99,7 +99,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
         for path in records.plain_quarantined() {
             let path = path.display();
             context.say(&format!(
-                "warning: {path} is a quarantined file and is not sealed: remove the file if you need nothing in it"
+                "warning: the damaged record {path} is not encrypted: remove the file if you do not need it"
             ));
         }
     }
@@ -113,7 +113,7 @@ fn migrate(context: &CommandContext<'_>, records: &Records) -> CommandResult {
 /// succeeded.
 fn forget(context: &CommandContext<'_>, records: &Records) {
     match records.forget_unused_key() {
-        Ok(true) => context.say("the key of these records was removed from the OS keyring"),
+        Ok(true) => context.say("the unused encryption key was removed from the OS keyring"),
         Ok(false) => {}
         Err(error) => {
             context.say(&format!("the OS keyring may still have a key that no record needs: {error}"));

@@ -31,7 +31,7 @@ fn write(path: &Path, text: &str) -> broker::Result<()> {
     }
     platform::write_private(path, text.as_bytes()).map_err(|error| {
         let why = match error.kind() {
-            std::io::ErrorKind::NotFound => "its folder does not exist".to_owned(),
+            std::io::ErrorKind::NotFound => "the folder of the file does not exist".to_owned(),
             other => other.to_string(),
         };
         Error::new(ErrorCode::WriteFailed, format!("cannot write {shown}: {why}"))
@@ -70,7 +70,7 @@ fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<
     context.say(&format!(
         "warning: with this refresh token anyone can act as you at {provider}, until you run: broker logout {provider}"
     ));
-    context.say(&format!("on the other host, run: broker login {provider} --refresh-token-stdin"));
+    context.say(&format!("to log in on another host, run: broker login {provider} --refresh-token-stdin"));
     context.say(
         "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in",
     );

@@ -37,10 +37,10 @@ pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
         return value(token);
     }
     let sent_as = match (header.name.as_str(), header.prefix_of(token)) {
-        ("Authorization", prefix) => format!("its type is `{prefix}`"),
-        (name, _) => format!("it belongs in the header `{name}`"),
+        ("Authorization", prefix) => format!("the token is sent as `{prefix}`"),
+        (name, _) => format!("the token is sent in the header `{name}`"),
     };
-    let why = format!("this format cannot be used for the token: {sent_as}, not `Bearer`");
+    let why = format!("this format cannot be used: {sent_as}, not as `Bearer`");
     Err(unsuitable(why).with_hint("use: --format header"))
 }
 

@@ -13,7 +13,7 @@ const USER: &str = "oauth2";
 /// `example.org.evil.net`.
 pub(super) fn duckdb(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     let secret = sql(header::bearer(token, info.header)?, '\'');
-    statements(info, "DuckDB has no patterns for hosts", is_exact, |host| {
+    statements(info, "DuckDB does not support host patterns", is_exact, |host| {
         let scheme = if is_loopback(host) { "http" } else { "https" };
         let name = sql(&format!("{}@{host}", info.provider), '"');
         let scope = sql(&format!("{scheme}://{}/", host.to_ascii_lowercase()), '\'');
@@ -35,7 +35,7 @@ pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
         return Err(unsuitable(why).with_hint("use: --format curl, or: --format wget"));
     }
     let supported = |host: &str| is_exact(host) && !host.contains(':');
-    let mut printed = statements(info, "a .netrc file has no patterns and no ports", supported, |host| {
+    let mut printed = statements(info, ".netrc supports no host patterns or ports", supported, |host| {
         format!("machine {host} login {USER} password {secret}\n")
     })?;
     printed.notes.push(format!(
@@ -44,7 +44,7 @@ pub(super) fn netrc(token: &Token, info: &TokenInfo<'_>) -> Result<Output> {
     Ok(printed)
 }
 
-/// Returns an entry for each supported host, and a note about the hosts that are left out.
+/// Returns a .netrc line or SQL statement for each supported host, and a note about the other hosts.
 fn statements(
     info: &TokenInfo<'_>,
     reason: &str,
@@ -57,7 +57,7 @@ fn statements(
     if hosts.is_empty() {
         let message = match left_out.as_str() {
             "" => "the provider has no `hosts` configured, and this format needs a host".to_owned(),
-            all => format!("this format cannot be used for the provider's hosts: {reason}: {all}"),
+            hosts => format!("this format supports none of the provider's hosts ({hosts}), because {reason}"),
         };
         return Err(Error::new(ErrorCode::ConfigMissingKey, message)
             .for_provider(info.provider)

@@ -89,7 +89,7 @@ impl<'a> Style<'a> {
     }
 }
 
-/// Returns the derived credential that a format or a role requests.
+/// Returns the AWS keys or the cookie that `--format` or `--role` requests.
 fn derived(format: Format, args: &Args) -> Result<Option<Derived>> {
     let derived = match (format, &args.role) {
         (Format::Cookies, _) => Derived::cookie(),

@@ -40,7 +40,7 @@ impl<'a> Template<'a> {
         Ok(Self(pieces))
     }
 
-    /// Fills in the fields of a token. A field without a value becomes empty text.
+    /// Replaces each field of the template by its value. A field without a value becomes empty text.
     pub(super) fn fill(&self, token: &Token, info: &TokenInfo<'_>) -> String {
         let mut text = String::new();
         for piece in &self.0 {

@@ -72,7 +72,7 @@ impl DeviceLogin<'_> {
         let spread = || self.code.chars().map(String::from).collect::<Vec<_>>().join(" ");
         let code = if spaced { spread() } else { self.code.to_owned() };
         let bar = "─".repeat(code.chars().count() + 4);
-        let words = if self.complete { "Check that it shows this code:" } else { "Enter this code there:" };
+        let words = if self.complete { "The page must show this code:" } else { "Enter this code there:" };
         let width = words.chars().count().max(bar.chars().count() + 2);
         let code = format!("│  {}  │", paint(colours, 1, &code));
         let lines = vec![words.to_owned(), format!("╭{bar}╮"), code, format!("╰{bar}╯")];

@@ -100,7 +100,7 @@ fn writers(context: &CommandContext<'_>, leaks: &[Leak], report: &mut Report) {
             let fix = format!("run: {chown}chmod {bits} FILE").replace("FILE", &quoted_path(path));
             report.error("configuration.writable", None, &what, &fix);
         }
-        // If other users can change the file, the fix above also hides the file's secrets.
+        // For a file that other users can change, the loop above already suggests `chmod 600`.
         if !open.iter().any(|(path, _)| path == file) {
             for leak in leaks.iter().filter(|leak| leak.file == *file) {
                 let fix = format!("run: chmod 600 {}", quoted_path(file));

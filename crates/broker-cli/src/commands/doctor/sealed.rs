@@ -23,7 +23,7 @@ pub(super) fn check(
             Err(_) if configured_names.contains(&name) => all_known = false,
             Err(error) => {
                 all_known = false;
-                report.error("state.sealed", Some(&name), error.message(), "move the file away");
+                report.error("state.sealed", Some(&name), error.message(), "rename the record's file");
             }
         }
     }
@@ -33,7 +33,7 @@ pub(super) fn check(
         match keyring_word(records.keyring()) {
             "unlocked" => report.ok("state.keyring", None, "the OS keyring responds"),
             state => {
-                let what = format!("the OS keyring is {state}, and has the key of the sealed records");
+                let what = format!("the OS keyring is {state}, and has the key of the encrypted records");
                 let fix = "unlock the keyring; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
                 report.error("state.keyring", None, &what, fix);
             }
@@ -46,13 +46,13 @@ pub(super) fn check(
         let what = format!("`store` is \"{configured}\", but some records have another format: {others}");
         report.warning("state.sealed", None, &what, "run: broker store migrate");
     } else if sealed && all_known && !list.is_empty() {
-        report.ok("state.sealed", None, format!("all records are sealed ({configured})"));
+        report.ok("state.sealed", None, format!("all records are encrypted (store: {configured})"));
     }
     for status in statuses.iter().filter(|_| sealed) {
         if let Some(file) = status.login_file.as_ref().filter(|file| file.exists()) {
             let what = format!(
-                "the login in {} is not sealed, because EarthScope's own tools read it; \
-                 `share = false` moves the login to the sealed record",
+                "the login in {} is not encrypted, because EarthScope's own tools read it; \
+                 `share = false` moves the login to the encrypted record",
                 file.display()
             );
             report.ok("state.shared", Some(&status.name), what);

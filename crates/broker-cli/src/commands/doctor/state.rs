@@ -66,7 +66,7 @@ fn fix_record(folder: &Path, error: &Error) -> String {
     match path.and_then(|path| Some((path.symlink_metadata().ok()?, quoted_path(&path)))) {
         Some((meta, path)) if meta.is_symlink() => format!("run: rm {path}"),
         Some((meta, path)) if !is_own(&meta) => format!("run: sudo chown \"$USER\" {path}"),
-        _ => hints::hint(error).unwrap_or_else(|| "move the file away, then log in again".to_owned()),
+        _ => hints::hint(error).unwrap_or_else(|| "rename the record's file, then log in again".to_owned()),
     }
 }
 

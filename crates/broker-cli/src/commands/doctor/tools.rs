@@ -76,7 +76,7 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
                 let path = quoted_path(file);
                 let fix =
                     format!("run: mv {path} {path}.old, then log in again with the tool that uses the file");
-                report.error("tools.earthscope_file", None, &format!("{} {what}", file.display()), &fix);
+                report.error("tools.earthscope_file", None, &format!("{}: {what}", file.display()), &fix);
             }
         }
         older_writer(file, report);
@@ -90,18 +90,18 @@ fn earthscope(entries: &[&Entry], from_file: bool, statuses: &[Status], report: 
 /// Returns why a token file of EarthScope's SDK is invalid. Returns `None` for a valid file.
 fn wrong_tokens(file: &Path) -> Option<String> {
     if !file.symlink_metadata().ok()?.is_file() {
-        return Some("is not a regular file".to_owned());
+        return Some("the token file is not a regular file".to_owned());
     }
     let text = match std::fs::read(file) {
         Ok(text) => Zeroizing::new(text),
-        Err(error) => return Some(format!("cannot be read: {error}")),
+        Err(error) => return Some(format!("cannot read the token file: {error}")),
     };
     let Ok(object) = serde_json::from_slice::<Map<String, Value>>(&text) else {
-        return Some("is not JSON: it may be incomplete".to_owned());
+        return Some("the token file is not JSON, and may be incomplete".to_owned());
     };
     let has = |key: &str| object.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let empty = !has("access_token") && !has("refresh_token");
-    empty.then(|| "has neither an access nor a refresh token".to_owned())
+    empty.then(|| "the token file has neither an access token nor a refresh token".to_owned())
 }
 
 /// Warns if other users can read a token file. EarthScope's SDK before 1.9.2 writes such files.
@@ -159,7 +159,7 @@ fn earthdaily(entries: &[&Entry], report: &mut Report) {
     let set = |name: &&str| SystemEnv.var(name).is_some();
     let others: Vec<_> = ["EDS_AUTH_URL", "EDS_CLIENT_ID"].into_iter().filter(|name| set(name)).collect();
     if has_secret || others.is_empty() || sources.iter().any(set) {
-        return report.ok("tools.earthdaily_variables", None, "the variables EDS_… are complete");
+        return report.ok("tools.earthdaily_variables", None, "no variable EDS_… is missing");
     }
     let what = format!("{} is set, but not EDS_SECRET", others.join(" and "));
     let fix = format!("set EDS_SECRET too, or run: unset {}", others.join(" "));
@@ -170,7 +170,7 @@ fn carbonmapper(entries: &[&Entry], report: &mut Report) {
     let set = |name: &str| SystemEnv.var(name).is_some();
     let email = set("CARBONMAPPER_EMAIL") || entries.iter().any(|entry| entry.keys.contains_key("email"));
     if !set("CARBONMAPPER_PASSWORD") || email {
-        return report.ok("tools.carbonmapper_variables", None, "the variables CARBONMAPPER_… are complete");
+        return report.ok("tools.carbonmapper_variables", None, "no variable CARBONMAPPER_… is missing");
     }
     let what = "CARBONMAPPER_PASSWORD is set, but not CARBONMAPPER_EMAIL";
     let fix = "set CARBONMAPPER_EMAIL, or `email` in [providers.carbonmapper]";

@@ -8,7 +8,7 @@ use crate::format::word;
 /// The flags of `broker exec` that take a value.
 const WITH_VALUE: [&str; 5] = ["--scope", "--min-ttl", "--config", "--env-file", "--state-dir"];
 
-/// Returns the error for a command without `--`.
+/// Returns the error for `broker exec` without `--` before the command to run.
 pub(super) fn no_command() -> Error {
     let hint = match corrected(std::env::args_os().skip(1).map(|word| word.into_string().ok())) {
         // Only the first line of a hint is wrapped, and users copy the command from the second line.
@@ -18,7 +18,7 @@ pub(super) fn no_command() -> Error {
     Error::usage("no command after `--`").with_hint(hint)
 }
 
-/// Replaces clap's error about an unknown flag if the flag belongs to a command without `--`.
+/// Replaces clap's error about an unknown flag if the flag belongs to the command to run, but `--` is missing.
 pub(crate) fn missing_dashes(error: &clap::Error) -> Option<Error> {
     let about_flag = matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayVersion);
     let words = std::env::args_os().skip(1).map(|word| word.into_string().ok());
@@ -58,7 +58,7 @@ mod tests {
     use super::corrected;
 
     #[test]
-    fn missing_dashes_are_added_before_the_command() {
+    fn exec_without_double_dash_gets_corrected_command_line() {
         for (typed, advice) in [
             (&["exec", "a", "make", "all"][..], Some("broker exec a -- make all")),
             (&["exec", "a", "--min-ttl", "1m", "make"], Some("broker exec a --min-ttl 1m -- make")),

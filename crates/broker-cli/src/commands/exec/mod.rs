@@ -77,7 +77,7 @@ fn variables(broker: &Broker, providers: &[String]) -> CommandResult<Vec<String>
     }
     if let Some(twice) = repeated(&variables) {
         return Err(Error::usage(format!("two providers use the same variable: {twice}"))
-            .with_hint("set another variable for one of them in the configuration: env = \"NAME\"")
+            .with_hint("set another variable for one of the providers in the configuration: env = \"NAME\"")
             .into());
     }
     Ok(variables)

@@ -53,7 +53,7 @@ pub(super) enum What {
     Nothing(String),
 }
 
-/// Returns all logins and secrets on this machine, in a fixed order.
+/// Returns the logins and secrets that other tools keep in files and environment variables, in a fixed order.
 pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
     let unusable = |why: String| {
         Found::new("earthdaily", "a file that cannot be used", Vec::new(), What::Nothing(sanitize(&why)))

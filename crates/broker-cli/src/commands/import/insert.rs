@@ -23,8 +23,8 @@ pub(super) fn insert(before: &str, name: &str, lines: &[(&str, String)]) -> Opti
         let gap = if line.ends_with('\n') { "" } else { "\n" };
         format!("{start}{gap}{lines}{rest}")
     });
-    // The result is parsed, because a line inside a multi-line string may look like a header.
     let new_table = appended(before, &format!("[providers.{name}]\n{lines}"));
+    // Each new text is parsed, because a line inside a multi-line string may look like the table's header.
     after_header.chain([new_table]).find(|new| toml::from_str(new).as_ref() == Ok(&wanted))
 }
 

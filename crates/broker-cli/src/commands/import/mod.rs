@@ -71,9 +71,8 @@ fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     let mut all = found::on_machine(env.as_ref());
     if number == 0 || number > all.len() {
         let error = Error::usage(format!("the list of `broker import` has no number {number}"));
-        return Err(error
-            .with_hint("run: broker import, to see the list; for a file of this name, write ./NAME")
-            .into());
+        let hint = format!("to see all numbers, run: broker import; for a file, run: broker import ./{what}");
+        return Err(error.with_hint(hint).into());
     }
     Ok(vec![all.swap_remove(number - 1)])
 }
@@ -108,7 +107,7 @@ fn list(context: &CommandContext<'_>, env: &dyn Env, as_json: bool) -> CommandRe
             None if how.importable && how.used => {
                 format!("used automatically without a login; to create a login, run: broker import {number}")
             }
-            None if how.importable => format!("to import it, run: broker import {number}"),
+            None if how.importable => format!("to import this login or secret, run: broker import {number}"),
             None => "used automatically".to_owned(),
         };
         let has = Some(found.has.join(", ")).filter(|has| !has.is_empty());

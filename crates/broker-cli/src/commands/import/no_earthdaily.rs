@@ -1,10 +1,10 @@
-//! Replaces the search for EarthDaily's secrets in builds without the kind `earthdaily`, which find none.
+//! The search for EarthDaily's secrets in builds without the kind `earthdaily`: it finds no secrets.
 
 use std::path::Path;
 
 use broker::{Env, Secret};
 
-/// Has the same fields as the type in the kind `earthdaily`, but no value is ever created.
+/// Replaces the type of this name in the kind `earthdaily`, so that callers compile. It is never created.
 pub(super) struct EarthDailyCredentials {
     pub(super) place: String,
     pub(super) section: Option<String>,

@@ -18,9 +18,8 @@ pub(super) struct Table<'a> {
     kind: &'static str,
     secret: Option<(&'static str, &'a Secret)>,
     texts: Vec<(&'static str, &'a str)>,
-    /// The keys of the secret and of the texts, such as a URL. An existing table must not have other values for these
-    /// keys.
-    set: Vec<&'static str>,
+    /// The keys that an import may set. If an existing table has another value for one of them, the import fails.
+    keys: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
@@ -30,10 +29,10 @@ impl<'a> Table<'a> {
         secret: Option<(&'static str, &'a Secret)>,
         texts: &[(&'static str, Option<&'a str>)],
     ) -> Self {
-        let set = secret.iter().map(|(key, _)| *key).chain(texts.iter().map(|(key, _)| *key)).collect();
+        let keys = secret.iter().map(|(key, _)| *key).chain(texts.iter().map(|(key, _)| *key)).collect();
         let kind_text = (name != kind).then_some(("kind", kind));
         let texts = texts.iter().filter_map(|(key, text)| Some((*key, (*text)?)));
-        Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), set }
+        Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), keys }
     }
 
     /// Returns the table's keys and values as TOML.
@@ -81,8 +80,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Returns the lines that the provider's table lacks. Fails if a key in `set` has another value in the table,
-    /// because a secret must not be combined with a URL from elsewhere.
+    /// Returns the lines that the provider's existing table lacks. Fails if the table has another value for a key in
+    /// `keys`, because a secret must not be sent to a URL from elsewhere.
     fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };
@@ -90,7 +89,7 @@ impl<'a> Table<'a> {
         let is_line = |setting: &Setting, (key, value): &Line| setting.key == *key && setting.value == *value;
         let has = |line: &Line| settings.iter().any(|setting| is_line(setting, line));
         let is_other = |setting: &Setting| {
-            self.set.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
+            self.keys.contains(&setting.key.as_str()) && !lines.iter().any(|line| is_line(setting, line))
         };
         if existing.kind != self.kind || settings.iter().any(is_other) {
             let (name, origin) = (self.name, &existing.origin);
@@ -102,9 +101,9 @@ impl<'a> Table<'a> {
     }
 
     /// Returns an error with the lines that the user has to add by hand.
-    fn by_hand(&self, code: ErrorCode, why: &str, other: &str, lines: &[Line], secret_file: &Path) -> Error {
+    fn by_hand(&self, code: ErrorCode, why: &str, option: &str, lines: &[Line], secret_file: &Path) -> Error {
         let lines: Vec<_> = lines.iter().map(|(key, value)| format!("\n  {key} = {value}")).collect();
-        let secret = self.secret.map_or_else(String::new, |_| {
+        let save_secret = self.secret.map_or_else(String::new, |_| {
             let folder = quoted_path(secret_file.parent().unwrap_or(Path::new("/")));
             let file = quoted_path(secret_file);
             format!(
@@ -112,7 +111,7 @@ impl<'a> Table<'a> {
                  Ctrl-D"
             )
         });
-        let hint = format!("{other}add these lines to [providers.{}] yourself{secret}", self.name);
+        let hint = format!("{option}add the lines above to [providers.{}]{save_secret}", self.name);
         Error::new(code, format!("{why}; the lines to add:{}", lines.concat())).with_hint(hint)
     }
 
