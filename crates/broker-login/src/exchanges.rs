@@ -113,7 +113,7 @@ impl LoginProvider {
         let failed = |error| Err(mint_error(error, options, &name));
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // The service refused the login's token. If that token is not new, the broker gets another one and calls again.
+            // The service refused a login's token from an earlier call. The broker drops it and repeats the exchange.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if request.format.rejects_token(&refusal)
                     && login_token.issued_at() <= context.began_at() =>

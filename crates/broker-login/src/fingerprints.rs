@@ -1,4 +1,4 @@
-//! Fingerprints of the configured request tables. After a change of these tables, older tokens are not used.
+//! Fingerprints of the tables `[login]`, `[refresh]` and `[mint]`. If a table changes, older tokens are not used.
 
 use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
 use serde_json::{Map, Value};
@@ -9,14 +9,14 @@ const DETAIL: &str = "tables";
 /// The configuration keys that do not change which token the service returns.
 const IGNORED: [&str; 4] = ["account", "error", "error_final", "refused"];
 
-/// The fingerprints that a record stores with tokens: one with the login's token, one with minted tokens.
+/// The fingerprints of the current request tables. A token's details contain the fingerprint of its tables.
 pub(crate) struct TableFingerprints {
     login: String,
     mint: String,
 }
 
 impl TableFingerprints {
-    /// If `is_first`, the login's token only mints other tokens, and no caller gets the login's token.
+    /// `is_first` is whether the login's token is only used in mint requests and never returned to a caller.
     pub(crate) fn of(settings: &Settings<'_>, is_first: bool) -> Result<Self, SettingsError> {
         let tables: Value = settings.parse()?;
         let of_tables = |keys: &[&str]| {
@@ -27,7 +27,7 @@ impl TableFingerprints {
                 }
                 table.to_string()
             };
-            // A fingerprint of 16 bits is too short to confirm a guessed password in a table.
+            // Only 16 bits, so that a fingerprint cannot confirm a guess of a password in the configuration.
             fingerprint(settings.name(), &Secret::new(keys.iter().map(table).collect::<String>()), 16)
         };
         let suffix = if is_first { "-first" } else { "" };
@@ -35,14 +35,14 @@ impl TableFingerprints {
         Ok(Self { login, mint: of_tables(&["login", "refresh", "mint"]) })
     }
 
-    /// Stores these details and the fingerprint in the token.
+    /// Adds `details` and the fingerprint of the current request tables to the token.
     pub(crate) fn add_to(&self, token: Token, mut details: Map<String, Value>, is_minted: bool) -> Token {
         let fingerprint = if is_minted { &self.mint } else { &self.login };
         details.insert(DETAIL.to_owned(), Value::from(fingerprint.as_str()));
         token.with_details(details)
     }
 
-    /// Whether the token was issued with the current tables.
+    /// Whether the request tables are the same as when the token was issued.
     pub(crate) fn accept(&self, token: &Token) -> bool {
         let fingerprint = token.details().and_then(|details| details.get(DETAIL)?.as_str());
         fingerprint.is_none_or(|value| value == self.login || value == self.mint)

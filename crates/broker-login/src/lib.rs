@@ -48,7 +48,7 @@ fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {
     let others = [&requests.refresh, &requests.mint, &requests.revoke].into_iter().flatten();
     let others: Vec<_> = others.map(Request::path).collect();
     let issuer = Issuer {
-        // The audience contains the other URLs, because a changed URL must not receive the tokens of an earlier login.
+        // A changed URL of a refresh, mint or revoke request must not receive tokens of an earlier login.
         audience: Some(others.join(" ")).filter(|others| !others.is_empty()),
         secret_fingerprint: secret_fingerprint(&config, &requests, settings),
         ..Issuer::new(KIND.name, "login", &requests.login.endpoint())
@@ -153,7 +153,7 @@ impl Provider for LoginProvider {
             && record.usable_grant().is_some()
     }
 
-    /// Mints if the login's token is valid. Otherwise refreshes, or logs in with the configured secrets.
+    /// Mints a token if the login's token is valid. Otherwise refreshes the login's token, or logs in again.
     async fn exchange(
         &self,
         context: &Context,

@@ -103,7 +103,6 @@ impl MintOptions {
         if !self.in_days() {
             return Ok(Some(end.max(min_end)));
         }
-        // The date has no time zone, so the earliest safe expiry is tomorrow. Lifetimes are rounded up to whole days.
         let today = now.date_naive();
         let day = match lifetime {
             Lifetime::Until(day) => Some(day),
@@ -111,6 +110,7 @@ impl MintOptions {
                 today.checked_add_days(Days::new(lifetime.as_secs().div_ceil(DAY.as_secs())))
             }
         };
+        // Today may already be over in the service's time zone, so the earliest date to request is tomorrow.
         let after = if request.asked_ttl().is_some() { min_end.date_naive() } else { today };
         let day = day.ok_or_else(too_late)?.max(after.succ_opt().ok_or_else(too_late)?);
         Ok(Some(day.and_time(NaiveTime::MIN).and_utc()))

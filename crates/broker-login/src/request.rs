@@ -126,7 +126,7 @@ impl Request {
             }
         }
         if self.role == Role::Refresh && !self.needs_refresh_token() {
-            return Err(SettingsError::new(name, "the request must contain {refresh_token}"));
+            return Err(SettingsError::new(name, "the request `refresh` has no placeholder {refresh_token}"));
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Request {
         self.url.source().split('?').next().unwrap_or_default().to_owned()
     }
 
-    /// Inserts the values into the request. Also returns the HTTP Basic credentials, to redact them in errors.
+    /// Fills the placeholders. Also returns the HTTP Basic credentials of `values`, to redact them in errors.
     pub(crate) fn fill(&self, values: &Values<'_>) -> Result<(HttpRequest, Option<Secret>)> {
         let url = self.fill_url(values)?.with_query(&fill_all(&self.query, values)?);
         let repeat = self.role.repeat();
@@ -257,14 +257,14 @@ fn headers(fields: Fields, key: &str, auth: Auth) -> Result<Vec<(String, Templat
     for (name, _) in &headers {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let reserved = ["host", "connection", "content-length", "content-type", "transfer-encoding"];
-        let message = match name.to_ascii_lowercase().as_str() {
-            "" => "the name of a header is empty",
-            lower if !lower.chars().all(is_allowed) => "the name of the header is not valid",
-            lower if reserved.contains(&lower) => "the broker sets this header automatically",
-            "authorization" if auth != Auth::None => "the key `auth` sets this header",
+        let problem = match name.to_ascii_lowercase().as_str() {
+            "" => "has no name",
+            lower if !lower.chars().all(is_allowed) => "has a character that HTTP does not allow in a name",
+            lower if reserved.contains(&lower) => "is set by the broker",
+            "authorization" if auth != Auth::None => "is set by the key `auth`",
             _ => continue,
         };
-        return Err(SettingsError::new(format!("{key}.{name}"), message));
+        return Err(SettingsError::new(format!("{key}.{name}"), format!("the header `{name}` {problem}")));
     }
     Ok(headers)
 }

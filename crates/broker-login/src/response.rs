@@ -32,7 +32,7 @@ impl ResponseFormat {
         let is_login = matches!(role, Role::Login | Role::Refresh);
         let has_token = is_login || role == Role::Mint;
         let unread = |key: &str| {
-            let why = format!("the broker does not read this value from the response to `{name}`");
+            let why = format!("the request `{name}` cannot have the key `{key}`");
             Err(SettingsError::new(format!("{name}.{key}"), why))
         };
         for (key, path, is_read) in [
@@ -82,7 +82,7 @@ impl ResponseFormat {
     ) -> Result<Value, Problem> {
         let succeeded = (200..300).contains(&response.status) && !response.is_html();
         let value = if succeeded { parse(response) } else { None };
-        // A text is only valid if the whole body is the token, and an array if the token's path starts with an index.
+        // The body is a string if the token's path is empty, and an array if the path starts with an index.
         let is_expected = match &value {
             Some(Value::String(_)) => self.token.is_empty(),
             Some(Value::Array(_)) => self.token.starts_with(|c: char| c.is_ascii_digit()),
@@ -205,10 +205,15 @@ impl ResponseFormat {
         if is_known || self.expiry(body, token.issued_at()).is_some() {
             return None;
         }
-        let until = token.expires_at().map(|at| at.format("; using %F %H:%M UTC").to_string());
+        let until = token.expires_at().map(|at| at.format("; the broker uses %F %H:%M UTC").to_string());
         let (name, until) = (self.name, until.unwrap_or_default());
-        let problem = if is_stated { "has another format than" } else { "is missing in the response: check" };
-        Some(format!("the token's expiry {problem} `{name}.expires` and `{name}.expires_as`{until}"))
+        Some(if is_stated {
+            format!(
+                "the expiry at the path `{name}.expires` does not have the format `{name}.expires_as`{until}"
+            )
+        } else {
+            format!("the response has no expiry at the path `{name}.expires`{until}")
+        })
     }
 
     fn expiry(&self, body: &Value, sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {

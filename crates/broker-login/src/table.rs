@@ -77,7 +77,7 @@ pub(crate) enum Auth {
     Basic,
 }
 
-/// The HTTP statuses that mean a permanent refusal. Statuses of transient errors are rejected.
+/// The HTTP statuses that mean a permanent refusal. Parsing fails for a status of transient errors.
 #[derive(Default)]
 pub(crate) struct Statuses(pub(crate) Vec<u16>);
 

@@ -15,7 +15,7 @@ const FRESH: TimeDelta = TimeDelta::hours(24);
 /// How long stored metadata is used after a failed request for new metadata.
 const RETRY_INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
-/// The maximum age of metadata in a forced token request, which first requests new metadata.
+/// A forced token request requests new metadata if the stored metadata is older than this.
 const JUST_READ: TimeDelta = TimeDelta::minutes(1);
 
 /// A configured issuer (RFC 8414 section 2). Issuers are compared character by character.
@@ -101,7 +101,7 @@ impl Metadata {
             let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
             let response = match context.send(&request).await {
                 Ok(response) => response,
-                // Only a refused redirect is a transient error without a source.
+                // A transient error without a source is a redirect. The next URL may still return metadata.
                 Err(error) if error.is_transient() && std::error::Error::source(&error).is_none() => {
                     transient = Some(error);
                     continue;
@@ -176,7 +176,7 @@ impl Metadata {
         issuer.is_some_and(|issuer| issuer.0 == stored.issuer).then_some(stored)
     }
 
-    /// Whether the metadata can be used at `now`. A forced request uses only metadata that was just requested.
+    /// Whether the metadata can be used at `now`. A forced request uses no metadata older than a minute.
     pub(crate) fn is_fresh(&self, now: DateTime<Utc>, forced: bool) -> bool {
         let until = if forced { self.fresh_until.min(self.asked_at + JUST_READ) } else { self.fresh_until };
         // If `asked_at` is in the future, the clock was set back.

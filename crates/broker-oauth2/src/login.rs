@@ -55,7 +55,7 @@ impl UserLogin<'_> {
     /// replace a valid login.
     pub async fn begin_with(&self, context: &Context, refresh_token: &Secret) -> Result<RecordUpdate> {
         let refreshed = self.token.refresh(context, refresh_token, self.fields).await.map_err(|error| {
-            let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the other host";
+            let hint = "the service may have replaced the refresh token: try this token once more; if the service refuses it, get a new one from the host or program that you copied it from";
             if error.is_transient() { error.with_hint(hint) } else { error }
         });
         match refreshed? {
@@ -66,7 +66,7 @@ impl UserLogin<'_> {
             }
             Refreshed::OnlyRotated(rotated, at) => Ok(RecordUpdate::grant(rotated, at)),
             Refreshed::Refused => Err(Error::refused("the service refused this refresh token")
-                .with_hint("get a new refresh token from the other host")),
+                .with_hint("get a new refresh token from the host or program that you copied this one from")),
         }
     }
 

@@ -202,7 +202,7 @@ impl<'a> TokenEndpoint<'a> {
         sent.iter().copied().chain(self.client.secret()).collect()
     }
 
-    /// Converts a problem to an error. The hint names the configuration key that the service refused.
+    /// Converts a refused or failed request to an error. The hint names the configuration key to check.
     pub(crate) fn error(&self, problem: Problem, what: &str) -> Error {
         let hint = match &problem {
             Problem::Refused(refusal) => self.hint(refusal),

@@ -83,7 +83,7 @@ impl Provider for Static {
         self.life.is_some() || stored.is_none_or(|token| token.expires_at().is_none())
     }
 
-    /// Reads the token from its configured source.
+    /// Reads the token from the file, variable, command or text that the key `token` configures.
     async fn exchange(
         &self,
         context: &Context,
@@ -118,7 +118,7 @@ impl Provider for Static {
 }
 
 impl Static {
-    /// Returns the token without byte order mark and surrounding white space. Fails if the text has several lines.
+    /// Returns the token without byte order mark and surrounding white space. Fails if the token has several lines.
     fn read(&self, text: &Secret) -> Result<Secret> {
         let token = text.expose().trim_start_matches('\u{feff}').trim();
         let problem = |what: &str| {
@@ -126,11 +126,11 @@ impl Static {
             Error::new(ErrorCode::SecretUnreadable, message)
         };
         match token {
-            "" => Err(problem("the text is empty")),
-            token if token.contains(['\n', '\r']) => Err(problem("the text has several lines").with_hint(
+            "" => Err(problem("the token is empty")),
+            token if token.contains(['\n', '\r']) => Err(problem("the token has several lines").with_hint(
                 "store only one line, the token; `kind = \"exec\"` with `speaks = \"text\"` uses the first line",
             )),
-            token if token.contains(char::is_control) => Err(problem("the text contains control characters")),
+            token if token.contains(char::is_control) => Err(problem("the token contains control characters")),
             token => Ok(Secret::new(token)),
         }
     }

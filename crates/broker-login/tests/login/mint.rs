@@ -50,11 +50,11 @@ async fn default_token_is_minted_if_no_scopes_are_configured() {
         assert_eq!(request(&usual).await.expect("a token").secret().expose(), "token-1");
     }
     assert_eq!(paths(&server), ["/login", "/token"]);
-    // The login's session is still valid, so the forced request only mints.
+    // The session from `/login` is still valid, so a forced token request only calls `/token`.
     world.clock.advance(TimeDelta::minutes(5));
     let token = request(&usual.clone().force()).await.expect("a token");
     assert_eq!((token.secret().expose(), paths(&server).len()), ("token-2", 3));
-    // The session and the minted token have expired.
+    // The session and the token from `/token` have expired.
     world.clock.advance(TimeDelta::hours(2));
     request(&usual).await.expect("a token");
     assert_eq!(paths(&server)[3..], ["/login", "/token"]);
@@ -103,9 +103,9 @@ async fn mint_request_contains_expiry_in_configured_pattern() {
     assert_eq!(server.requests().pop().expect("a request").query, day);
 }
 
-/// The exchange starts up to a minute after the call of `spends_grant`. The session may expire in that minute.
+/// The exchange starts up to a minute after the call of `spends_grant`. The login's token may expire by then.
 #[tokio::test]
-async fn spends_grant_is_true_shortly_before_session_expiry() {
+async fn refresh_is_expected_a_minute_before_login_token_expiry() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
         "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
         _ => (200, json!({ "access_token": "t" }).to_string()),
@@ -133,13 +133,12 @@ async fn logout_sends_the_configured_revoke_request() {
     assert!(logout().await.at_service.revoked);
     let last = server.requests().pop().expect("a request");
     assert_eq!((last.path.as_str(), last.header("x-session")), ("/logout", Some("session-0")));
-    // The session has expired, so the logout sends no request.
     token(&world, &toml).await.expect("a token");
     world.clock.advance(TimeDelta::hours(2));
     let before = server.requests().len();
     let done = logout().await;
     assert!(!done.at_service.revoked && done.at_service.note.is_some());
-    assert_eq!(server.requests().len(), before);
+    assert_eq!(server.requests().len(), before, "a logout sends no request for an expired session");
 }
 
 /// Starts a server that returns this response to the revoke request. Also returns the provider's configuration.

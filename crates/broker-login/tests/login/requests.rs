@@ -36,7 +36,7 @@ async fn json_body_contains_values_unchanged() {
 }
 
 #[tokio::test]
-async fn forms_and_queries_contain_values_unchanged() {
+async fn special_characters_in_forms_and_queries_are_encoded() {
     let keys = "url = \"HOST/login?v=1\"\nform = { user = \"{username}\", pass = \"{password}\", n = 7, t = true }\n\
                 query = { key = \"{password}\", braces = \"{{}}\" }";
     let request = sent("ada&admin=1", EVIL, keys).await.expect("a login");
@@ -50,7 +50,7 @@ async fn forms_and_queries_contain_values_unchanged() {
 }
 
 #[tokio::test]
-async fn inserted_values_cannot_add_or_remove_path_segments() {
+async fn username_in_url_cannot_add_or_remove_path_segments() {
     let keys = "url = \"HOST/users/{username}/token?user={username}\"";
     for (name, encoded) in [
         ("a/b", "a%2Fb"),
@@ -87,12 +87,12 @@ async fn header_values_with_line_ends_are_rejected() {
 
 #[tokio::test]
 async fn http_basic_contains_credentials_unchanged() {
-    // NASA's Earthdata Login needs this configuration.
     let mut world = World::new();
     world.env = world.env.with("PASSWORD", "pa:ss wörd+KANARIE");
     let answer =
         json!({ "access_token": "KANARIE-1", "token_type": "Bearer", "expiration_date": "05/06/2031" });
     let server = RecordingServer::returning(200, &answer.to_string()).await;
+    // The configuration for NASA's Earthdata Login.
     let toml = format!(
         "username = \"ada\"\npassword = {{ env = \"PASSWORD\" }}\n[login]\n\
          url = \"{}/api/users/find_or_create_token\"\nauth = \"basic\"\n\
@@ -175,7 +175,7 @@ async fn refresh_token_is_not_sent_to_another_host() {
 }
 
 #[tokio::test]
-async fn changed_request_table_gets_a_new_token() {
+async fn change_of_login_or_mint_table_replaces_stored_token() {
     let server = RecordingServer::start(|request| {
         let token = if request.path == "/login" { "login" } else { "minted" };
         (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())

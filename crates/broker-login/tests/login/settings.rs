@@ -56,9 +56,9 @@ fn settings_error_names_the_configuration_key() {
     }
 }
 
-/// Settings in environment variables are texts.
+/// An environment variable contains a list or a table as text.
 #[test]
-fn text_settings_are_parsed_as_lists_and_tables() {
+fn lists_and_tables_in_environment_variables_are_parsed() {
     let toml = format!(
         "{LOGIN}json = '{{\"user\":{{\"name\":\"{{username}}\"}}}}'\nrefused = \"400, 404\"\nheaders = '{{\"A\":\"b\"}}'\n\
          [mint]\nurl = \"https://a.example/m\"\nscopes = \"stac catalog:read\"\n"

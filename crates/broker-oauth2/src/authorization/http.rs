@@ -10,8 +10,8 @@ use super::page::Page;
 /// The limit of a request head, which may contain cookies of other programs on this host.
 const LONGEST_HEAD: usize = 32 * 1024;
 
-/// How many bytes of a longer request are read and discarded, so that the browser can read the page.
-const LONGEST_REST: u64 = 256 * 1024;
+/// How many bytes after a too long request head are discarded, so that the browser can read the error page.
+const MAX_DISCARDED: u64 = 256 * 1024;
 
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
@@ -43,7 +43,7 @@ pub(super) async fn send(page: &Page, stream: &mut TcpStream) -> io::Result<()> 
     stream.shutdown().await?;
     if *page == Page::TooLong {
         // Closing a connection with unread data resets it, and the browser would lose the page.
-        tokio::io::copy(&mut stream.take(LONGEST_REST), &mut tokio::io::sink()).await?;
+        tokio::io::copy(&mut stream.take(MAX_DISCARDED), &mut tokio::io::sink()).await?;
     }
     Ok(())
 }

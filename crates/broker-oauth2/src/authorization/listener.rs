@@ -147,11 +147,12 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
         // A used port is a transient error, because the port may become free.
         ErrorKind::AddrInUse => (
             ErrorCode::ServiceUnavailable,
-            "stop the program that uses this port, or set `redirect_uri` to a free port that the service accepts",
+            "stop the program on this port, or change the port of `redirect_uri` to a free one that the service accepts",
         ),
-        ErrorKind::PermissionDenied => {
-            (ErrorCode::Internal, "set `redirect_uri` to a port above 1023 that the service accepts")
-        }
+        ErrorKind::PermissionDenied => (
+            ErrorCode::Internal,
+            "change the port of `redirect_uri` to one above 1023 that the service accepts",
+        ),
         _ => (ErrorCode::Internal, "check that this machine has a loopback interface (127.0.0.1)"),
     };
     Error::new(code, message).with_source(error).with_hint(hint)

@@ -102,7 +102,7 @@ impl Page {
     }
 }
 
-/// Explains what failed and what to do. The service's own error text is not shown, because it may repeat the request.
+/// Returns the cause and the end of the sentence in [`GO_BACK`]. Omits the service's text, which may repeat secrets.
 fn explain(code: ErrorCode) -> (&'static str, &'static str) {
     const AGAIN: &str = " and log in again";
     const LATER: &str = " and try again later";
@@ -111,10 +111,8 @@ fn explain(code: ErrorCode) -> (&'static str, &'static str) {
         (ErrorCode::AccessDenied, _) => {
             ("the service denied the login", " and log in again if this was a mistake")
         }
-        (ErrorCode::ClientRefused, _) => {
-            ("the service does not accept the settings of this program", SETTINGS)
-        }
-        (_, ErrorKind::Configuration) => ("a setting of the program is wrong", SETTINGS),
+        (ErrorCode::ClientRefused, _) => ("the service does not accept the configured client", SETTINGS),
+        (_, ErrorKind::Configuration) => ("a setting in the configuration is wrong", SETTINGS),
         (_, ErrorKind::LoginRequired) => {
             ("the service no longer accepts this login; perhaps it took too long", AGAIN)
         }
@@ -202,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn result_page_supports_dark_mode_and_small_screens() {
+    fn login_result_page_supports_dark_mode_and_small_screens() {
         let page = Page::LoggedIn(None).response();
         for part in [
             "color-scheme:light dark",
@@ -217,9 +215,8 @@ mod tests {
     fn account_on_the_result_page_is_escaped_and_shortened() {
         let account = format!("<b>&\"'\u{202e}\u{1b}[2J{}", "x".repeat(500));
         let page = Page::LoggedIn(Some(account)).response();
-        let text = between(&page, "<p>", "</p>");
-        assert!(text.starts_with("Logged in as &lt;b&gt;&amp;&quot;&#39;  [2Jxxx"), "{text}");
-        assert!(text.len() < 200 && text.ends_with("x. You can close this tab."), "{text}");
+        let account = between(&page, "<p>Logged in as ", ". You can close this tab.</p>");
+        assert!(account.starts_with("&lt;b&gt;&amp;&quot;&#39;  [2Jxxx") && account.len() < 200, "{account}");
         for (account, text) in [
             (Some("ada@example.org"), "Logged in as ada@example.org. You can close this tab."),
             (Some("\u{1b}"), "Logged in. You can close this tab."),

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn browser_tab_gets_a_page_after_the_timeout() {
+    async fn slow_login_shows_pending_page_in_browser_tab() {
         let (browser, tab) = tab(Duration::from_millis(20)).await;
         assert_eq!(read(browser).await, Page::Pending.response());
         tab.show(&Page::LoggedIn(None));

@@ -178,8 +178,8 @@ impl Config {
             )),
             (None, None) => Err(SettingsError::new(
                 "flow",
-                "set `flow` to one of \"device\", \"authorization_code\", \"client_credentials\", \"refresh_token\", \
-                 \"password\"; or set `from` to another provider",
+                "set `from` to another provider, or `flow` to one of \"device\", \"authorization_code\", \
+                 \"client_credentials\", \"refresh_token\", \"password\"",
             )),
         }
     }
@@ -193,7 +193,7 @@ impl Config {
         let auth = self.client_auth.unwrap_or(default);
         let missing = match auth {
             Auth::None if flow == Flow::ClientCredentials => {
-                Some("`client_secret` or `private_key`: this flow authenticates the client")
+                Some("`client_secret` or `private_key` for the flow `client_credentials`")
             }
             Auth::Basic | Auth::Body if self.client_secret.is_none() => Some("`client_secret`"),
             Auth::PrivateKeyJwt if self.private_key.is_none() => Some("`private_key`"),

@@ -36,7 +36,7 @@ impl Endpoints {
         self.0.as_ref().is_some_and(|found| found.sends_issuer)
     }
 
-    /// Adds the metadata to the record update.
+    /// Adds the issuer's metadata to the record update.
     pub(super) fn add_to(&self, update: RecordUpdate) -> RecordUpdate {
         match &self.0 {
             Some(found) => update.and_metadata(Metadata::KEY, found.to_value()),
@@ -65,7 +65,7 @@ impl OAuth2 {
         Ok(RecordUpdate::default().and_metadata(Metadata::KEY, found.to_value()))
     }
 
-    /// Returns the stored metadata if the URL of the token endpoint is known.
+    /// Returns the stored metadata, unless the token endpoint is neither in this metadata nor configured.
     fn stored(&self, record: &Record) -> Option<Metadata> {
         let stored = Metadata::stored(record, self.config.issuer.as_ref())?;
         let has_token_url =

@@ -78,17 +78,17 @@ impl OAuth2 {
     pub(super) fn check_login(&self, login: &Login) -> Result<()> {
         let (problem, hint) = match login {
             Login::Usual if self.flow == Flow::RefreshToken => {
-                ("needs a refresh token from another program to log in", Hint::LogInWithRefreshToken)
+                ("this flow needs a refresh token from another program", Hint::LogInWithRefreshToken)
             }
             Login::RefreshToken(_) if !self.flow.has_user_login() => {
-                ("does not support a login with a refresh token", Hint::LeaveOut(RequestPart::RefreshToken))
+                ("this flow has no login with a refresh token", Hint::LeaveOut(RequestPart::RefreshToken))
             }
             Login::Password(_) if self.flow != Flow::Password => {
-                ("does not support a login with a password", Hint::LeaveOut(RequestPart::Password))
+                ("this flow has no login with a password", Hint::LeaveOut(RequestPart::Password))
             }
             _ => return Ok(()),
         };
-        let message = format!("`flow = \"{}\"` {problem}", self.flow.name());
+        let message = format!("{problem}: `flow = \"{}\"`", self.flow.name());
         Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(hint))
     }
 

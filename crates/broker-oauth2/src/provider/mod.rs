@@ -221,7 +221,8 @@ impl Provider for OAuth2 {
             }
         }
         let note = (!revoked).then(|| {
-            "the service does not revoke these tokens; they stay valid until they expire".to_owned()
+            "the service does not revoke tokens, so this login's tokens stay valid until they expire"
+                .to_owned()
         });
         Ok(Revoked { revoked, note })
     }

@@ -1,7 +1,7 @@
 //! The password grant (RFC 6749 section 4.3), for services that support no other grant.
 
 use broker_core::{
-    Context, Record, RecordUpdate, Result, ScopeKey, Secret, SecretSource, TokenRequest, fingerprint,
+    Context, Hint, Record, RecordUpdate, Result, ScopeKey, Secret, SecretSource, TokenRequest, fingerprint,
 };
 
 use super::OAuth2;
@@ -37,14 +37,12 @@ impl Session<'_> {
             (Some(password), _) => password.clone(),
             // If the configured environment variable is not set, the user can type the password.
             (None, Some(SecretSource::Env(name))) if context.env().var(name).is_none() => {
-                let hint =
-                    format!("set the environment variable {name}, or pass the password with the login");
-                ask_password(context, &username, &hint).await?
+                ask_password(context, &username, format!("set the environment variable {name}")).await?
             }
             (None, Some(source)) => source.resolve(context, "password").await?,
             (None, None) => {
-                let hint = "pass the password with the login, or set `password` of this provider";
-                ask_password(context, &username, hint).await?
+                let hint = "set `password` of this provider in the configuration";
+                ask_password(context, &username, hint.to_owned()).await?
             }
         };
         self.send_password(&username, &password, &ScopeKey::default()).await
@@ -92,7 +90,7 @@ impl Session<'_> {
     }
 }
 
-async fn ask_password(context: &Context, username: &str, hint: &str) -> Result<Secret> {
+async fn ask_password(context: &Context, username: &str, hint: String) -> Result<Secret> {
     let password = context.prompt().ask_hidden(&format!("Password of {username}")).await;
-    password.map_err(|error| error.with_hint(hint))
+    password.map_err(|error| error.with_hint(Hint::SetPassword(hint)))
 }

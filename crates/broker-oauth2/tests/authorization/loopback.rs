@@ -50,7 +50,7 @@ async fn each_login_has_new_state_challenge_and_port() {
 }
 
 #[tokio::test]
-async fn page_contains_no_request_text_and_loads_nothing() {
+async fn browser_page_repeats_no_query_value_and_loads_nothing() {
     let mut login = start(Plan::default());
     let request = login.request().await;
     let wrong = request.follow("state=%3Cscript%3E&code=abc123").await;
@@ -193,7 +193,7 @@ async fn listener_stops_when_the_login_is_cancelled() {
 
 #[tokio::test]
 async fn login_times_out_after_ten_minutes() {
-    // A pause of the login advances the test clock.
+    // The test clock sleeps without waiting, so the test does not take ten minutes.
     let clock = TestClock::new();
     let mut login = start(Plan { clock: Arc::new(clock.clone()), ..Plan::default() });
     let error = login.end().await.expect_err("the login has timed out");

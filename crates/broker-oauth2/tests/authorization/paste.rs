@@ -87,7 +87,7 @@ async fn too_long_pasted_line_causes_a_notice_with_the_limit() {
 }
 
 #[tokio::test]
-async fn address_prompts_share_one_limit_of_ten_minutes() {
+async fn repeated_url_prompts_share_one_timeout_of_ten_minutes() {
     let clock = TestClock::new();
     let (passing, mut tries) = (clock.clone(), 0);
     let types = move |_: &Request| {

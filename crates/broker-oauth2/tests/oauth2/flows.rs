@@ -50,7 +50,7 @@ async fn client_credentials_request_contains_all_settings() {
 }
 
 #[tokio::test]
-async fn token_exchange_sends_the_other_providers_token() {
+async fn token_exchange_sends_token_of_provider_set_in_from() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "first");
     // `N_A` is the type of an issued token that is not an access token (RFC 8693 section 2.2.1).
@@ -79,7 +79,7 @@ async fn token_exchange_sends_the_other_providers_token() {
 }
 
 #[tokio::test]
-async fn token_exchange_error_names_the_other_provider() {
+async fn token_exchange_error_names_provider_set_in_from() {
     let lab = Lab::new();
     let table = json!({ "from": "base", "token_url": DERIVED });
     let broker = lab.broker_of(vec![("base", refresh_token()), (World::NAME, table)]);
@@ -255,7 +255,7 @@ async fn changed_settings_get_a_new_token_without_a_new_login() {
 }
 
 #[tokio::test]
-async fn error_for_missing_token_names_the_configured_path() {
+async fn missing_token_error_names_the_configured_json_path() {
     let lab = Lab::logged_in(TOKEN, refresh_token()).await;
     lab.answers(TOKEN, |_| (200, json!({ "access_token": "there", "expires_in": 60 })));
     let table = with(refresh_token(), json!({ "fields": { "access_token": "data.token" } }));
@@ -295,7 +295,7 @@ async fn device_code_already_expired_is_a_bad_response() {
 }
 
 #[tokio::test]
-async fn exchanged_token_is_replaced_after_login_at_its_source() {
+async fn new_login_to_source_provider_replaces_exchanged_token() {
     let lab = Lab::new();
     lab.issues_tokens(TOKEN, "first");
     lab.issues_tokens(DERIVED, "derived");
