@@ -208,9 +208,7 @@ impl ResponseFormat {
         let until = token.expires_at().map(|at| at.format("; the broker uses %F %H:%M UTC").to_string());
         let (name, until) = (self.name, until.unwrap_or_default());
         Some(if is_stated {
-            format!(
-                "the expiry at the path `{name}.expires` does not have the format `{name}.expires_as`{until}"
-            )
+            format!("the expiry at `{name}.expires` does not have the format `{name}.expires_as`{until}")
         } else {
             format!("the response has no expiry at the path `{name}.expires`{until}")
         })
