@@ -53,7 +53,7 @@ impl FromStr for KeySource {
     fn from_str(name: &str) -> Result<Self> {
         let all = [Self::Keyring, Self::Passphrase, Self::Key];
         all.into_iter().find(|source| source.name() == name).ok_or_else(|| {
-            let message = format!("the record is sealed with an unknown method: `{}`", sanitize(name));
+            let message = format!("the record is encrypted with an unknown method: `{}`", sanitize(name));
             newer_version(message)
         })
     }
@@ -172,7 +172,7 @@ impl Vault {
             KeySource::Key => SealingKey::new(source, None, self.read_key()?),
             KeySource::Passphrase => {
                 let kdf = Kdf::read(envelope.kdf.as_ref()).ok_or_else(|| {
-                    newer_version("the record is sealed with an unknown key derivation".to_owned())
+                    newer_version("the record is encrypted with an unknown key derivation".to_owned())
                 })?;
                 // The derivation is slow, so a key with the same parameters is reused.
                 let cached = keys.keys.iter().find(|key| key.kdf.as_ref() == Some(&kdf));
@@ -322,7 +322,7 @@ fn newer_version(message: String) -> Error {
 
 fn key_not_in_keyring(envelope: &Envelope) -> Error {
     let id = sanitize(&envelope.key);
-    let message = format!("the record is sealed, and the OS keyring does not contain its key ({id})");
+    let message = format!("the record is encrypted, and the OS keyring does not contain its key ({id})");
     let hint =
         format!("restore the keyring that contains the key; if the key is lost, {}", give_up(envelope));
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
@@ -330,7 +330,7 @@ fn key_not_in_keyring(envelope: &Envelope) -> Error {
 
 fn other_key(source: KeySource, envelope: &Envelope) -> Error {
     let (name, provider) = (source.name(), sanitize(&envelope.provider));
-    let message = format!("the {name} in `store.{name}` cannot open the sealed record of {provider}");
+    let message = format!("the {name} in `store.{name}` cannot decrypt the record of {provider}");
     let hint = format!("set `store` to the previous {name}; if that {name} is lost, {}", give_up(envelope));
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }
@@ -341,7 +341,7 @@ fn give_up(envelope: &Envelope) -> String {
 
 fn not_configured(source: KeySource) -> Error {
     let name = source.name();
-    let message = format!("the record is sealed with a {name}, but `store.{name}` is not configured");
+    let message = format!("the record is encrypted with a {name}, but `store.{name}` is not configured");
     let hint = format!("set `store = {{ {name} = {{ file = \"PATH\" }} }}` to open the record");
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }

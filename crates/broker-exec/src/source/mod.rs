@@ -105,7 +105,8 @@ impl Source {
         match tokio::time::timeout(TIMEOUT, run).await {
             Err(_) => Err(self.error(ErrorCode::Timeout, "the process did not end within 2 minutes")),
             Ok(Err(cause)) => {
-                Err(self.failed(&format!("cannot read the output: {cause}")).with_source(cause))
+                let problem = format!("cannot read the output: {cause}");
+                Err(self.error(ErrorCode::ServiceUnavailable, &problem).with_source(cause))
             }
             Ok(Ok((_, None))) => Err(self.failed("the output exceeds 1 MiB")),
             Ok(Ok((output, Some(status)))) if status.success() => Ok(output),

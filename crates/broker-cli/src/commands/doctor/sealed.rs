@@ -1,6 +1,6 @@
 //! Checks that the key of sealed records is available, and that all records have the configured format.
 
-use broker::{Config, ProviderRegistry, Status};
+use broker::{Config, KeyringState, ProviderRegistry, Status};
 
 use super::report::Report;
 use crate::commands::CommandContext;
@@ -30,11 +30,13 @@ pub(super) fn check(
     let configured = records.configured();
     let sealed = configured != "file" || list.iter().any(|(_, format)| word(format) != "file");
     if uses_keyring(&records, &list) {
-        match keyring_word(records.keyring()) {
-            "unlocked" => report.ok("state.keyring", None, "the OS keyring responds"),
+        match records.keyring() {
+            KeyringState::Unlocked => report.ok("state.keyring", None, "the OS keyring responds"),
             state => {
+                let state = keyring_word(state);
                 let what = format!("the OS keyring is {state}, and has the key of the encrypted records");
-                let fix = "unlock the keyring; on a machine without a desktop, set store = { key = … } and run: broker store migrate";
+                let fix = "unlock the keyring; on a machine without a keyring, \
+                           set store = { key = { file = \"PATH\" } } and run: broker store migrate";
                 report.error("state.keyring", None, &what, fix);
             }
         }

@@ -108,7 +108,7 @@ impl Envelope {
 /// Returns the error for an encrypted record in a program without encryption support.
 pub(super) fn no_sealer(with: &str) -> Error {
     let message = format!(
-        "the record is sealed ({with}), and this program was built without support for sealed records"
+        "the record is encrypted ({with}), and this program was built without support for encrypted records"
     );
     Error::new(ErrorCode::StoreSealed, message)
         .with_hint("build the program with the feature `sealed` or `keyring`")
