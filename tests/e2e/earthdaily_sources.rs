@@ -13,7 +13,7 @@ fn service() -> EarthDaily {
     EarthDaily::start(EarthDailyOptions::default())
 }
 
-/// Returns lines that set EDS_SECRET to `secret` and EDS_AUTH_URL to the URL of `service`.
+/// Returns lines that set `EDS_SECRET` to `secret` and `EDS_AUTH_URL` to the URL of `service`.
 fn variables(secret: &str, service: &EarthDaily) -> String {
     format!("EDS_SECRET={secret}\nEDS_AUTH_URL={}\n", service.auth_url())
 }
