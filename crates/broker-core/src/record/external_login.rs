@@ -80,7 +80,7 @@ impl Record {
         self.current.external = Some(ExternalLogin { path, grant_fingerprint, unknown });
     }
 
-    /// Whether the login file and the record have different accounts, although they have the same refresh token or none.
+    /// Whether the login file and the record have different accounts, but the same refresh token or none.
     fn is_of_another(&self, login: &FileLogin) -> bool {
         match (self.token(&ScopeKey::default()), &login.access_token) {
             (Some(ours), Some(theirs)) if !ours.secret().same_as(theirs.secret()) => {
