@@ -80,7 +80,7 @@ impl Run {
         serde_json::from_str(&self.ends(0).out).expect("JSON on stdout")
     }
 
-    /// Converts the output of a process, and fails the test if a secret leaked.
+    /// Creates a [`Run`] from the output of a process, and fails the test if a secret leaked.
     #[track_caller]
     pub(crate) fn read(output: Output, invocation: Invocation) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");

@@ -34,7 +34,7 @@ fn unwinder() -> Option<PathBuf> {
     }
     let output = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output().ok()?;
     let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim_end());
-    // The compiler prints a bare file name if it has no static unwinder.
+    // If `cc` has no static unwinder, it prints the file name without a folder.
     let folder = path.parent().filter(|folder| folder.is_absolute())?;
     path.exists().then(|| folder.to_owned())
 }

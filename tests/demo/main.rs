@@ -60,7 +60,7 @@ impl Demo {
              [providers.earthdaily]\nauth_url = \"{}\"\nclient_secret = {{ env = \"EDS_SECRET\" }}\n\n\
              [providers.carbonmapper]\nbase_url = \"{}\"\nemail = \"{EMAIL}\"\n",
             earthscope.url(),
-            // The shell uses the user's home folder, and must not change the user's EarthScope login there.
+            // Without `sdk_home`, `broker` in the demo's shell would change the user's real EarthScope login.
             sandbox.home().join(".earthscope").display(),
             earthdaily.auth_url(),
             carbonmapper.base_url(),
@@ -152,7 +152,7 @@ impl Demo {
         let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
         let mut command = Command::new(shell);
         for (name, _) in std::env::vars_os() {
-            // The variable may contain a real account's secret, or change the demo's configuration.
+            // The demo's shell must not get the user's variables: they may contain real secrets or change settings.
             let upper = name.to_string_lossy().to_ascii_uppercase();
             if ["ES_", "EDS_", "CARBONMAPPER_", "BROKER_"].iter().any(|prefix| upper.starts_with(prefix)) {
                 command.env_remove(&name);

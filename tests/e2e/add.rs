@@ -24,7 +24,7 @@ fn add_without_a_name_lists_services_with_descriptions() {
 }
 
 #[test]
-fn add_prints_the_table_and_writes_a_private_file() {
+fn add_prints_provider_and_writes_it_to_a_private_file() {
     let sandbox = Sandbox::new();
     let run = sandbox.broker(&["add", "eumetsat"]).ends(0);
     assert_eq!(run.out, "");

@@ -152,7 +152,7 @@ fn main_help_describes_each_command() {
 }
 
 #[test]
-fn global_options_end_the_help_of_each_command() {
+fn help_of_each_command_lists_global_options_last() {
     let sandbox = Sandbox::new();
     for words in [&["token"][..], &["exec"], &["status"], &["config", "check"], &["helper", "aws"]] {
         let help = sandbox.broker(&[words, &["-h"]].concat()).ends(0).out;

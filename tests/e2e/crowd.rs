@@ -169,7 +169,7 @@ fn failed_renewal_does_not_prevent_the_next_renewal() {
         for run in failed {
             let _ = run.ends(4);
         }
-        // Processes that read the record after the failure share one more request.
+        // The processes that succeeded share one request, which was sent after the failed request.
         let again = usize::from(!succeeded.is_empty());
         let expected = Asked { requests: 1 + again, refreshes: again, reuses: 0 };
         assert_eq!(crowd.since(before), expected, "{fault:?}");

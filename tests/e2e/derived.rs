@@ -29,7 +29,7 @@ fn key(sandbox: &Sandbox, words: &[&str]) -> String {
 }
 
 #[test]
-fn aws_keys_are_stored_until_their_last_minute() {
+fn stored_aws_keys_are_replaced_a_minute_before_expiry() {
     let (service, sandbox) = seismic();
     let first = key(&sandbox, &AWS);
     assert_eq!(

@@ -278,7 +278,7 @@ fn expired_token_in_environment_is_not_used() {
 }
 
 #[test]
-fn token_variable_is_not_used_for_a_renamed_provider() {
+fn second_provider_of_a_type_ignores_the_token_variable() {
     let config = "[providers.second]\nkind = \"carbonmapper\"\n";
     let sandbox = sandbox().with_config(config).with_env("CARBONMAPPER_TOKEN", "x-KANARIE");
     let _ = sandbox.broker(&["token", "second"]).ends(3);

@@ -93,7 +93,7 @@ fn stored_login_wins_over_older_record_in_runtime_folder() {
 }
 
 #[test]
-fn next_token_call_restores_fallback_file_without_request() {
+fn record_is_restored_from_fallback_file_without_request() {
     let (_service, sandbox, fallback) = fallback_and_older();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     assert!(!fallback.exists());

@@ -53,13 +53,13 @@ impl Stage {
         self.sandbox.broker(&[&["token", "earthdaily"], words].concat())
     }
 
-    /// Returns the token in a format.
+    /// Returns what `broker token earthdaily --format` prints for `format`.
     #[track_caller]
     fn format(&self, format: &str) -> String {
         self.token(&["--format", format]).ends(0).out
     }
 
-    /// Writes the token in a format to a file, and returns the path.
+    /// Writes the output of `broker token earthdaily --format` to a file, and returns the path.
     #[track_caller]
     fn file(&self, format: &str) -> PathBuf {
         let path = self.sandbox.home().join(format!("as-{format}"));

@@ -166,7 +166,7 @@ fn test(name: &str) {
         [Password::Stdin, Password::Variable].into_iter().filter(|way| asks || *way == Password::Variable)
     {
         let case = Case::new(name, &spec, way);
-        // With a configured password, the broker logs in automatically, so runs that expect no login are skipped.
+        // Runs with `"known_password": false` expect an error, because no password is configured.
         let fits = |run: &&Value| run["known_password"] != false || way == Password::Stdin;
         for run in case.spec["runs"].as_array().expect("runs").iter().filter(fits) {
             case.run(run);
@@ -196,7 +196,7 @@ fn with_program(sandbox: Sandbox, program: &Value) -> Sandbox {
 }
 
 #[test]
-fn services_of_broker_add_get_the_documented_requests() {
+fn broker_add_configurations_send_the_expected_requests() {
     for name in names_in("docs/gallery", ".toml") {
         test(&name);
     }

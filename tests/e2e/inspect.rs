@@ -86,7 +86,7 @@ fn status_shows_details_of_a_named_provider() {
 }
 
 #[test]
-fn status_suggests_the_command_that_gets_a_token() {
+fn status_of_provider_without_token_suggests_a_command() {
     let sandbox = Sandbox::new().with_env("LANG", "C");
     let row = |sandbox: &Sandbox, name: &str| {
         let out = sandbox.broker(&["status"]).ends(0).out;

@@ -109,7 +109,7 @@ fn error_says_that_a_lost_response_ended_the_login() {
 }
 
 #[test]
-fn records_of_other_broker_versions_work_and_keep_fields() {
+fn refresh_keeps_record_fields_of_a_newer_broker_version() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let mut record = sandbox.record("earthscope");
     // Version 0.1.0 wrote records without `revision`.

@@ -102,7 +102,7 @@ fn migrate_leaves_no_plain_record_in_runtime_folder() {
     let token = sandbox.broker(&["token", "earthscope", "--force"]).token();
     configure_key(&sandbox);
     let _ = sandbox.broker(&MIGRATE).ends(0).prints("earthscope: file -> key");
-    // Writes the unsealed copy in the runtime folder again, as if `migrate` had failed to remove the copy.
+    // Writes the plain-text record to the runtime folder again, as if `migrate` had failed to remove it.
     std::fs::write(&fallback, copy).expect("written");
     set_mode(&fallback, 0o600);
     let _ = sandbox.broker(&MIGRATE).ends(0);

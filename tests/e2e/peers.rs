@@ -40,7 +40,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// aws/aws-cli#10628: a process overwrote the token cache in place, and other processes read half of the file.
+/// Checks that bug aws/aws-cli#10628 does not occur: processes read a token cache that was only half written.
 #[test]
 fn readers_never_see_a_half_written_record() {
     let (service, sandbox) = seismic(rotating(Rotation::RotateDetectReuse), "");
@@ -72,7 +72,7 @@ fn readers_never_see_a_half_written_record() {
     assert_eq!((service.refreshes(), service.reuse_events()), (40, 0));
 }
 
-/// databricks/cli#6759: after waiting for the lock, a process sent the old refresh token that it had read before.
+/// Checks that bug databricks/cli#6759 does not occur: after waiting for the lock, a process sent an old token.
 #[test]
 fn waiting_process_sends_the_current_refresh_token() {
     let scopes = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -89,7 +89,7 @@ fn waiting_process_sends_the_current_refresh_token() {
     assert_eq!((service.refreshes(), service.reuse_events()), (scopes.len(), 0));
 }
 
-/// souz#711: a response without a refresh token deleted the stored refresh token.
+/// Checks that bug souz#711 does not occur: a response without a refresh token deleted the stored one.
 #[test]
 fn response_without_refresh_token_keeps_the_stored_one() {
     for left_out in [None, Some(Value::Null), Some(json!(""))] {
@@ -130,7 +130,7 @@ fn store_login_of_a(service: &EarthScope, sandbox: &Sandbox) -> Vec<String> {
     secrets.into_iter().chain(words).collect()
 }
 
-/// java-questdb-client#52: after a login as another user, tokens of the first user were still used.
+/// Checks that bug java-questdb-client#52 does not occur: another user's login kept the first user's tokens.
 #[test]
 fn login_of_another_user_removes_data_of_the_first_user() {
     type Edit = fn(&mut Value);
@@ -165,7 +165,7 @@ fn login_of_another_user_removes_data_of_the_first_user() {
     }
 }
 
-/// kubelogin#904: each of several concurrent processes without a login opened a browser.
+/// Checks that bug kubelogin#904 does not occur: each of several concurrent processes opened a browser.
 #[test]
 fn concurrent_processes_with_login_flag_start_one_login() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");

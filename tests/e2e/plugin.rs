@@ -181,7 +181,7 @@ fn plugin_response_without_token_or_grant_is_an_error() {
 }
 
 #[test]
-fn request_that_the_plugin_does_not_declare_is_refused() {
+fn options_that_a_plugin_does_not_support_are_refused() {
     let odd = Odd::new();
     odd.set_mode("good");
     let run = odd.sandbox.broker(&["token", "odd", "--name", "n"]).ends(2);

@@ -22,7 +22,7 @@ fn repeated_report_of_a_rejected_token_replaces_it_once() {
     let (service, sandbox, first) = seismic();
     let second = reject(&sandbox, &format!("{first}\n")).token();
     assert_ne!(second, first);
-    // Another report of the same old token returns the new token without a request.
+    // A caller that rejects the old token again gets the new token without a request.
     assert_eq!(reject(&sandbox, &first).token(), second);
     assert_eq!(reject(&sandbox, "a token of long ago").token(), second);
     assert_eq!(service.count("token"), 1);
@@ -45,7 +45,7 @@ fn rejected_flag_without_a_token_replaces_stored_token() {
     let (service, sandbox, first) = seismic();
     let second = sandbox.broker(&["token", "earthscope", "--rejected"]).token();
     assert_ne!(second, first);
-    // A second `--rejected` within 30 seconds reports the first token again, so the new token stays stored.
+    // A second `--rejected` within 30 seconds does not replace the new token.
     assert_eq!(sandbox.broker(&["token", "earthscope", "--rejected"]).token(), second);
     assert_eq!(service.count("token"), 1);
 }

@@ -16,12 +16,12 @@ use crate::stage::{
 
 const TOKEN: [&str; 2] = ["token", "earthdaily"];
 
-/// Writes a key file. The key is a hexadecimal digit, repeated to the length of 32 bytes.
+/// Writes a key file with 64 times the same hexadecimal digit, a key of 32 bytes.
 fn write_key(sandbox: &Sandbox, digit: &str) {
     sandbox.write(&sandbox.home().join("broker.key"), &format!("{}\n", digit.repeat(64)));
 }
 
-/// Configures the store to seal records with the key of [`write_key`], which has the digit `a`.
+/// Writes a key file, and configures the store to encrypt records with this key.
 pub(crate) fn configure_key(sandbox: &Sandbox) {
     write_key(sandbox, "a");
     sandbox.write_config(&format!("store = {{ key = {{ file = \"~/broker.key\" }} }}\n{}", sandbox.config()));
@@ -217,7 +217,7 @@ fn fallback_file_of_a_sealed_record_is_sealed() {
 }
 
 #[test]
-fn renamed_or_newer_version_sealed_file_is_refused() {
+fn sealed_record_of_other_provider_or_version_is_refused() {
     let (_service, sandbox) = imagery();
     sandbox.write_config(&(sandbox.config() + &copied_provider(&sandbox, "other")));
     configure_key(&sandbox);

@@ -120,7 +120,7 @@ fn life_key_limits_how_long_a_static_token_is_cached() {
 }
 
 #[test]
-fn expiry_of_a_static_token_is_read_and_announced() {
+fn static_token_warns_before_expiry_and_fails_after_it() {
     let now = Utc::now();
     let in_days = |days: i64| (now + TimeDelta::days(days)).format("%F").to_string();
     // The key `expires` can be a string or a TOML date.

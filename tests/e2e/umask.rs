@@ -131,7 +131,7 @@ fn files_are_private_whatever_the_umask() {
         for (name, mode) in documented {
             assert!(found.remove(name) == Some(mode), "umask {umask}: {name} does not have mode {mode:o}");
         }
-        // The fallback file and temporary files have random names, so the test finds them by prefix.
+        // The record in the runtime folder and temporary files have random names, so a prefix identifies them.
         let (fallback, rest): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(name, _)| name.starts_with("run/broker/earthdaily-"));
         assert!(matches!(&fallback[..], [(_, 0o600)]), "umask {umask}: {fallback:?}");
@@ -141,7 +141,7 @@ fn files_are_private_whatever_the_umask() {
     }
 }
 
-/// A process with a strict umask can be killed after it creates the lock file and before it sets the mode.
+/// With a strict umask, a killed process can leave a lock file without permissions. The next process repairs it.
 #[test]
 fn lock_file_without_permissions_is_repaired() {
     let (_imagery, sandbox) = earthdaily("");

@@ -79,7 +79,7 @@ fn exec_passes_the_token_but_not_the_password() {
         let env = std::fs::read_to_string(&seen).expect("it has run");
         assert!(env.contains("CARBONMAPPER_TOKEN"), "{env}");
         assert!(!env.contains("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD"), "{env}");
-        // The token contains [`MARK`], but is meant for the child process.
+        // The child process should get the token, so its variable is not checked.
         let rest: Vec<_> = env.lines().filter(|line| !line.starts_with("CARBONMAPPER_TOKEN=")).collect();
         sandbox.write(&seen, &rest.join("\n"));
         has_no_secret(&seen, true);

@@ -67,8 +67,8 @@ impl Case<'_> {
     }
 }
 
-/// Returns whether the input contains [`SECRET`] outside of keys that are secret for every provider type. In invalid
-/// TOML, only lines that start with `client_secret = "` count as secret keys.
+/// Returns whether [`SECRET`] occurs outside the keys `client_secret` and `password`, so that errors may quote it.
+/// In invalid TOML, only lines that start with `client_secret = "` count as such keys.
 fn shows_secret(text: &str, env: &WorldEnv) -> bool {
     let in_env = env.0.iter().any(|(name, value)| name.contains(SECRET) || value.contains(SECRET));
     let Ok(file) = toml::from_str::<toml::Table>(text) else {

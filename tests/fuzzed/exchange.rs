@@ -149,7 +149,7 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Only the providers `machine` and `earthdaily` send the secret in every request.
+        // Only requests of these providers always contain [`SENT`], so only their messages are checked for it.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
         assert_eq!(words, sanitize(words), "control characters in a message");

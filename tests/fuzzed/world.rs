@@ -112,7 +112,7 @@ impl Clock for WorldClock {
     }
 }
 
-/// An environment with these variables. All files have the same content, and all commands the same output.
+/// The broker's environment variables. All files have the same content, and all commands the same output.
 #[derive(Default)]
 pub(super) struct WorldEnv(pub(super) BTreeMap<String, String>);
 

@@ -26,7 +26,7 @@ impl CarbonMapper {
         let object = self.read(&response, &[password]).map_err(|problem| match problem {
             Problem::Refused(refusal) => {
                 let error = refusal.error("Carbon Mapper refused the email or password");
-                // The fingerprint keeps the next call from sending this password again, which could lock the account.
+                // The broker sends no password with this fingerprint again: the service could lock the account.
                 Error::new(ErrorCode::PasswordRefused, error.message())
                     .with_secret_fingerprint(self.fingerprint(email, password))
             }

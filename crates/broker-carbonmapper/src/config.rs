@@ -26,8 +26,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Merges the settings. A file of environment variables named for this call wins, then configuration keys, then
-    /// the environment.
+    /// Chooses the email and password. A `.env` file that contains the password wins, then configuration keys, then
+    /// environment variables.
     pub(crate) fn new(email: Option<String>, password: Option<SecretSource>, env: &dyn Env) -> Self {
         let file = env.file_of(PASSWORD_VARIABLE);
         let own_origin = password.as_ref().map(|source| source.describe("password"));

@@ -47,7 +47,7 @@ impl CarbonMapper {
         let response = context.send(&post).await.map_err(with_hint)?;
         let mut object = match self.read(&response, &[access.secret()]) {
             Ok(object) => object,
-            // If the refused access token is not new, the broker gets a new access token and repeats this request.
+            // If the refused access token is older than this call, the broker gets a new one and mints again.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && access.issued_at() <= context.began_at() =>
             {

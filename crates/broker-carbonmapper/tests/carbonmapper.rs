@@ -35,12 +35,12 @@ impl Account {
         Self { kind, world, service }
     }
 
-    /// Returns a test account for a provider of kind `carbonmapper`, and one for kind `login`.
+    /// Returns an account for each of the two provider kinds, `carbonmapper` and `login`.
     pub(crate) fn of_each_kind(options: &CarbonMapperOptions) -> [Self; 2] {
         [broker_carbonmapper::KIND, broker_login::KIND].map(|kind| Self::new(kind, options.clone()))
     }
 
-    /// Returns a logged-in test account for kind `carbonmapper`, and one for kind `login`.
+    /// Returns a logged-in account for each of the two provider kinds, `carbonmapper` and `login`.
     pub(crate) async fn logged_in(options: &CarbonMapperOptions) -> [Self; 2] {
         let accounts = Self::of_each_kind(options);
         for account in &accounts {
@@ -123,7 +123,7 @@ impl Subject for Account {
     }
 }
 
-/// Runs the conformance suite. The service answers a refresh with the same refresh token, a new one, or none.
+/// Runs a kind's conformance suite three times: a refresh returns the same refresh token, a new one, or none.
 async fn conforms(kind: Kind) {
     let same = CarbonMapperOptions::default();
     let new = CarbonMapperOptions { rotate_refresh: true, ..Default::default() };

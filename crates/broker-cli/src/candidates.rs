@@ -38,13 +38,13 @@ pub(crate) fn gallery() -> Vec<CompletionCandidate> {
 /// Completes a word of `broker exec`: providers before `--`, the command and its arguments after `--`.
 pub(crate) fn in_exec(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words = line();
-    let after = words.iter().skip_while(|word| *word != "--").count();
+    let words_from_dashes = words.iter().skip_while(|word| *word != "--").count();
     let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(typed.as_encoded_bytes());
-    match after {
+    match words_from_dashes {
         0 => providers().into_iter().filter(|name| begins(name.get_value())).collect(),
         // Without a first letter, completion would list all programs of the machine.
         2 if typed.is_empty() => Vec::new(),
-        // `after` counts `--` and the command, which the user is typing.
+        // The two words are `--` and the command, which the user is typing.
         2 if !typed.as_encoded_bytes().contains(&b'/') => programs(begins),
         _ => PathCompleter::any().complete(typed),
     }

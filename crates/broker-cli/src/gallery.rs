@@ -6,7 +6,7 @@ use toml::{Table, Value};
 pub(crate) struct Service {
     /// The name of the service's TOML file in the folder `gallery`, and of the provider in that file.
     pub(crate) name: &'static str,
-    /// The content of that file: a description in the first line, more comments, and the provider's tables.
+    /// The content of the TOML file: a description in the first line, more comments, and the provider's tables.
     pub(crate) text: &'static str,
 }
 

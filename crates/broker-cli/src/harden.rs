@@ -25,7 +25,6 @@ pub(crate) fn with_original_limits<T>(start: impl FnOnce() -> T) -> T {
         let _ = setrlimit(Resource::Core, *before);
     }
     let started = start();
-    // The broker still runs after `start`, and must not write core dumps.
     harden();
     started
 }

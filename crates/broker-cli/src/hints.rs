@@ -36,7 +36,7 @@ pub(crate) fn hint(error: &Error) -> Option<String> {
     })
 }
 
-/// Returns the hint to leave out the flag for a part of a token request.
+/// Returns the hint to leave out a command-line flag that the provider does not support.
 fn leave_out(part: RequestPart) -> &'static str {
     match part {
         RequestPart::Scope => "leave out --scope",

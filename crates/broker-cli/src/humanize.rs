@@ -24,7 +24,7 @@ pub(crate) fn local(time: DateTime<Utc>) -> String {
     time.with_timezone(&Local).format("%F %H:%M %:z").to_string()
 }
 
-/// Returns a stored token's scopes, or words for stored AWS keys and cookies.
+/// Describes a stored token by its key in the record: its scopes, `keys of` an AWS role, or `the asset cookie`.
 pub(crate) fn asked(key: &str) -> String {
     match (key, key.strip_prefix("aws:")) {
         ("", _) => "(no scope)".to_owned(),
@@ -90,10 +90,9 @@ pub(crate) fn table(
         widths[..last].iter().sum::<usize>() + 2 * last + end
     };
     loop {
-        // Only the columns of rows that are too long are cut.
-        let long = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
+        let too_wide = rows.iter().filter(|row| needed(&widths, row) > WIDTH);
         let end =
-            long.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);
+            too_wide.map(|row| if row.len() < columns { row.len() - 1 } else { columns }).max().unwrap_or(0);
         let flexible = widths.iter_mut().take(end).enumerate().filter(|(column, _)| !fixed.contains(column));
         let widest = flexible.max_by_key(|(_, width)| **width).filter(|(_, width)| **width > MIN_WIDTH);
         let Some((_, widest)) = widest else { break };

@@ -20,7 +20,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Installs handlers for the usual signals, and for the signals in `more`.
+    /// Installs handlers for the signals that would end this process, and for the signals in `more`.
     pub(crate) fn listen(more: &[SignalKind]) -> Result<Self> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorCode::Internal, "cannot install signal handlers").with_source(error)

@@ -215,7 +215,7 @@ pub fn redact(text: &str, secrets: &[&Secret]) -> String {
 fn in_base64(secret: &str, before: usize) -> String {
     let bytes = Zeroizing::new([&vec![0; before], secret.as_bytes()].concat());
     let (first, last) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-    // Short base64 text would also match ordinary words.
+    // Redaction of shorter base64 text would also remove ordinary words.
     STANDARD.encode(&*bytes).get(first..last).filter(|part| part.len() > 7).unwrap_or_default().to_owned()
 }
 

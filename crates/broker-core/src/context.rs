@@ -154,7 +154,7 @@ impl Context {
     /// Completes when the caller stops waiting, and returns the error for the cancelled operation.
     pub(crate) async fn cancelled(&self) -> Error {
         match self.caller.clone() {
-            // The sender sends nothing. Dropping the caller's future also drops the sender, and closes the channel.
+            // `changed` fails once the caller's future is dropped, because that also drops the sender.
             Some(mut caller) => while caller.changed().await.is_ok() {},
             None => std::future::pending().await,
         }
@@ -171,8 +171,8 @@ impl Context {
     /// Sends a request and returns the response, whatever its status. Fails on a redirect, because secrets are sent
     /// only to configured URLs.
     ///
-    /// [`Repeat`] says when this method, and no other code, retries. Termination signals are delayed until the broker
-    /// has saved the result, or the provider calls [`Context::nothing_issued`].
+    /// Retries a failed request as its [`Repeat`] allows. Termination signals are delayed until the broker has saved
+    /// the result, or the provider calls [`Context::nothing_issued`].
     pub async fn send(&self, request: &HttpRequest) -> Result<HttpResponse> {
         self.check_not_cancelled().await?;
         self.in_flight.begin();
@@ -187,7 +187,7 @@ impl Context {
             .retry(policy)
             .sleep(move |wait| {
                 let context = this.clone();
-                // After a cancelled pause, the next attempt fails before it sends the request.
+                // If the caller stops waiting during the pause, `attempt` fails before it sends the request.
                 async move { drop(context.pause(wait).await) }
             })
             .when(|failure| {
@@ -270,7 +270,7 @@ impl Context {
         self.after_save.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(work));
     }
 
-    /// Runs the work that was delayed until the save.
+    /// Runs the closures passed to [`Context::after_save`]. Called after the record is saved.
     pub(crate) fn run_after_save(&self) {
         for work in std::mem::take(&mut *self.after_save.lock().unwrap_or_else(PoisonError::into_inner)) {
             work();

@@ -38,7 +38,7 @@ codes! {
     UsageInvalid, "usage_invalid", Usage;
     /// No provider with this name is configured.
     ProviderUnknown, "provider_unknown", Usage;
-    /// The provider does not have the requested scope, or lets callers choose no scopes.
+    /// The provider does not have the requested scope, or does not let callers choose scopes.
     ScopeUnsupported, "scope_unsupported", Usage;
     /// The provider does not support a requested feature: AWS keys, a cookie, a lifetime, a name or introspection.
     RequestUnsupported, "request_unsupported", Usage;

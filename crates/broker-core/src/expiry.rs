@@ -36,7 +36,7 @@ impl Pattern {
         let mut rest = String::new();
         if !text.contains('%') {
             strftime = words.iter().fold(strftime, |text, (word, item)| text.replace(word, item));
-            // A remaining letter is probably a mistyped field such as `YYY`.
+            // Letters of the pattern that belong to no known field are probably a mistyped field such as `YYY`.
             let known = words.iter().map(|(word, _)| *word).chain(["UTC", "GMT", "T", "Z"]);
             rest = known.fold(text.to_owned(), |text, word| text.replace(word, " "));
         }

@@ -49,8 +49,9 @@ pub enum RequestSent {
 pub enum Repeat {
     /// Repeats a request on which the service did not act: no connection, or 429. For requests that create a token.
     IfNotActed,
-    /// Like [`Repeat::IfNotActed`]. If the connection is lost after the request was sent, also repeats the request
-    /// once, at once. For refresh tokens: many services accept a replaced refresh token for a few more seconds.
+    /// Repeats a request on which the service did not act. If the connection is lost after the request was sent,
+    /// repeats the request once, without a pause. For requests with refresh tokens: many services accept a replaced
+    /// refresh token for a few more seconds.
     SpendsGrant,
     /// Repeats the request after any transient failure except a timeout. For requests that can be repeated without
     /// harm, such as client credentials.

@@ -35,7 +35,8 @@ pub struct Settings<'a> {
 }
 
 impl<'a> Settings<'a> {
-    /// Creates settings from a provider's configuration table without the keys of every provider, such as `timeout`.
+    /// Creates settings from a provider's configuration table. `table` excludes the keys that all providers have, such
+    /// as `timeout`.
     #[must_use]
     pub fn new(name: &'a str, table: Value, env: &'a dyn Env) -> Self {
         Self { name, table, env }
@@ -60,7 +61,7 @@ impl<'a> Settings<'a> {
         configured.map_or_else(|| ServiceUrl::parse(own).map_err(|why| SettingsError::new(key, why)), Ok)
     }
 
-    /// Returns the environment, from which some kinds read settings of the service's own tools.
+    /// Returns the environment. Some providers read settings of the service's own tools from it.
     #[must_use]
     pub fn env(&self) -> &'a dyn Env {
         self.env

@@ -15,7 +15,7 @@ pub struct DeviceCode {
     pub verification_uri_complete: Option<String>,
     /// The code that the user enters on the web page.
     pub user_code: String,
-    /// How long the code is valid.
+    /// How long `user_code` is valid.
     pub expires_in: Duration,
 }
 

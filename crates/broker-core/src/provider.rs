@@ -203,7 +203,7 @@ pub fn refuse_scopes(request: &TokenRequest) -> Result<()> {
         .with_hint(Hint::LeaveOut(RequestPart::Scope)))
 }
 
-/// Fails if the request has a lifetime or a name. For use in [`Provider::check`].
+/// Fails if the request specifies a lifetime or a name for the new token. For use in [`Provider::check`].
 pub fn refuse_lifetime(request: &TokenRequest) -> Result<()> {
     match (request.asked_lifetime(), request.asked_name()) {
         (Some(_), _) => Err(unsupported(

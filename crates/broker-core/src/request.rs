@@ -59,13 +59,13 @@ impl TokenRequest {
         self
     }
 
-    /// Returns the requested derived credential.
+    /// Returns which AWS keys or cookie the caller requests; `None` if the caller requests a token.
     #[must_use]
     pub fn asked_derived(&self) -> Option<&Derived> {
         self.derived.as_ref()
     }
 
-    /// Returns the token's key in the record: the scopes, or text that describes the derived credential.
+    /// Returns the token's key in the record: the scopes, or `aws:…` for AWS keys, or `cookie:…` for a cookie.
     #[must_use]
     pub fn scopes(&self) -> &ScopeKey {
         &self.scopes
@@ -77,7 +77,7 @@ impl TokenRequest {
         self.expires
     }
 
-    /// Returns how long the token must still be valid.
+    /// Returns the requested minimum remaining lifetime of the token.
     #[must_use]
     pub fn asked_ttl(&self) -> Option<Duration> {
         self.min_ttl

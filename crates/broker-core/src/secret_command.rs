@@ -68,6 +68,6 @@ async fn printed(child: &mut Child, mut stdout: ChildStdout) -> Result<(Zeroizin
         }
     }
     drop(stdout);
-    // After the command has ended, `wait` returns the same status again.
+    // If the loop has already waited for the command, `wait` returns the same status again.
     Ok((printed, child.wait().await?))
 }

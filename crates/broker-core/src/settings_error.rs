@@ -28,7 +28,7 @@ pub enum SettingsProblem {
     UnknownKey {
         /// The unknown key.
         key: String,
-        /// The keys that exist.
+        /// The keys that the table may have.
         known: &'static [&'static str],
     },
     /// A required key is missing. The text says what value to write, and may be empty.
@@ -61,7 +61,7 @@ impl SettingsError {
         }
     }
 
-    /// Adds the table's path to the key of the error.
+    /// Sets the error's key to the path of the invalid value, or of the missing key in the table at `path`.
     pub(crate) fn within(mut self, path: &str) -> Self {
         self.key = match self.problem {
             SettingsProblem::MissingKey(_) if path == "." => self.key,

@@ -43,7 +43,7 @@ fn split(text: &str) -> Vec<String> {
     text.split(is_separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// A table. A text is parsed as JSON, and TOML dates become text.
+/// A configuration table. Text in place of a table is parsed as JSON. TOML dates become text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields(pub Map<String, Value>);
 

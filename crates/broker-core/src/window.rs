@@ -52,7 +52,7 @@ impl Window {
         }
     }
 
-    /// Returns when one caller should renew the token: the start of [`Phase::Advisory`].
+    /// Returns when [`Phase::Advisory`] begins, in which one caller renews the token while others use it.
     #[must_use]
     pub fn renews_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at.map(|at| at.checked_sub_signed(self.advisory()).unwrap_or(DateTime::<Utc>::MIN_UTC))

@@ -15,7 +15,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::seconds(3600);
 /// Returns the lifetime to request, which is at least the caller's minimum.
 pub(crate) fn lifetime(request: &TokenRequest, now: DateTime<Utc>) -> Result<TimeDelta> {
     if request.asked_name().is_some() {
-        return Err(Error::new(ErrorCode::RequestUnsupported, "a caller cannot choose the name of a cookie")
+        return Err(Error::new(ErrorCode::RequestUnsupported, "EarthDaily's asset cookie has a fixed name")
             .with_hint(Hint::LeaveOut(RequestPart::Name)));
     }
     let until = |lifetime: Lifetime| lifetime.end(now).map(|end| end - now);
@@ -146,7 +146,7 @@ impl<'a> Cookie<'a> {
 
 /// Parses `Wed, 21 Oct 2026 07:28:00 GMT`, or the older format with dashes.
 fn date(text: &str) -> Option<DateTime<Utc>> {
-    // A valid date has 29 characters. In a longer text, the year exceeds chrono's calendar.
+    // A valid date has 29 characters. In a longer text, the year may have more than four digits.
     let text = Some(text.replace('-', " ")).filter(|text| text.len() == 29)?;
     NaiveDateTime::parse_from_str(&text, "%a, %d %b %Y %H:%M:%S GMT").ok().map(|date| date.and_utc())
 }

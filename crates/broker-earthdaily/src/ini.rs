@@ -5,7 +5,7 @@ pub(crate) struct Section {
     pub(crate) values: Vec<(String, String)>,
 }
 
-/// Parses the sections. The error is the number of the first invalid line.
+/// Parses the text of an INI file. The error is the number of the first invalid line.
 pub(crate) fn read(text: &str) -> Result<Vec<Section>, usize> {
     let mut sections: Vec<Section> = Vec::new();
     for (number, line) in (1_usize..).zip(text.trim_start_matches('\u{feff}').lines()) {

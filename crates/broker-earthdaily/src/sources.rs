@@ -71,7 +71,7 @@ impl Credentials {
     }
 }
 
-/// Returns the first credentials. A file that an environment variable names must contain a secret.
+/// Returns the credentials from the environment, a file that a variable names, or `~/.earthdaily/credentials`.
 pub(crate) fn find(env: &dyn Env) -> Result<Option<Credentials>, String> {
     if let Some(set) = Credentials::in_environment(env) {
         return Ok(Some(set));

@@ -63,7 +63,7 @@ impl EarthScope {
         let response = context.send(&get).await?;
         let object = match read_object(&response, &url, &[token.secret()]) {
             Ok(object) => object,
-            // EarthScope refused the access token. The broker drops an old access token and repeats the exchange.
+            // If the refused access token is not new, the broker gets a new access token and repeats this request.
             Err(Problem::Refused(refusal))
                 if refusal.status == 401 && token.issued_at() <= context.began_at() =>
             {

@@ -175,7 +175,7 @@ impl Provider for EarthScope {
 }
 
 impl EarthScope {
-    /// Returns the login in the settings of EarthScope's tools that the broker uses next. Skips a refused login.
+    /// Returns the first login in the settings of EarthScope's tools that EarthScope has not refused.
     fn next_settings_login(&self, record: &Record) -> Option<&SettingsLogin> {
         let refused = record.grant().map(broker_core::Grant::secret);
         let differs = |login: &SettingsLogin, refused| {
@@ -202,7 +202,7 @@ impl EarthScope {
         Ok(response.into_update(scopes))
     }
 
-    /// Returns a function that marks a token for refresh before EarthScope's tools refresh that token.
+    /// Returns a function that makes the broker refresh a token earlier than EarthScope's tools do.
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + use<> {
         let shared = self.file.is_some();
         move |token, scopes| {

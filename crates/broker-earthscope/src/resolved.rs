@@ -21,8 +21,8 @@ const DEVICE_CODE: &str = "device_code";
 pub(crate) struct ResolvedSettings {
     config: Config,
     layers: Vec<Layer>,
-    /// The index of the source with the client secret or login. All other sources are then ignored, because their
-    /// URLs must not receive this secret.
+    /// The index in `layers` of the source that contains the client secret or login. The other sources are then
+    /// ignored, because the secret must not be sent to their URLs.
     secret_layer: Option<usize>,
     client_secret: Option<SecretSource>,
     settings_login: Option<SettingsLogin>,
@@ -43,7 +43,7 @@ impl ResolvedSettings {
             Some(path) => Some(platform::expand(path, env)),
             None => env.home().map(|home| home.join(".earthscope")),
         };
-        // A provider of another name reads the files of EarthScope's tools only if the key `profile` is set.
+        // Only a provider named `earthscope`, or with the key `profile`, reads the files of EarthScope's tools.
         let tools = (named || profile.is_some()).then(|| Tools {
             env,
             home: home.filter(|home| home.is_absolute()),
@@ -80,7 +80,7 @@ impl ResolvedSettings {
         }
     }
 
-    /// Returns a setting. If a source has the client secret or login, reads the setting from that source only.
+    /// Reads a setting from the source in `secret_layer`, or if that is unset, from the first source that has it.
     fn setting<T>(&self, read: impl Fn(&Layer) -> Option<T>) -> Option<T> {
         let used = |(index, layer)| self.secret_layer.is_none_or(|secret| secret == index).then_some(layer);
         self.layers.iter().enumerate().filter_map(used).find_map(read)
@@ -152,7 +152,7 @@ impl ResolvedSettings {
         })
     }
 
-    /// Whether the user's files set the domain, or no source does. Other people may control the environment.
+    /// Whether the domain is the default, or is set in the configuration or in `~/.earthscope/config.toml`.
     fn domain_is_own(&self) -> bool {
         self.config.domain.is_some()
             || self.setting(|layer| layer.text("domain").map(|_| layer.in_home)).unwrap_or(true)
@@ -188,7 +188,7 @@ impl ResolvedSettings {
         layers.filter_map(|(_, layer)| layer.login()).collect()
     }
 
-    /// Fingerprints the client secret or login, because another secret means another account.
+    /// Fingerprints the client secret or the login's token. A new fingerprint may mean another account.
     fn secret_fingerprint(&self, token_url: &ServiceUrl, settings: &Settings<'_>) -> Option<String> {
         if let Some(secret) = &self.client_secret {
             return secret.fingerprint(token_url.as_str(), settings.env());

@@ -12,7 +12,7 @@ use serde::Serializer;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-/// Decodes JWT payloads as the SDK does: with the standard base64 alphabet instead of the URL-safe alphabet.
+/// Decodes JWT payloads like EarthScope's SDK: with the standard base64 alphabet, not the URL-safe alphabet.
 const SDK_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -40,7 +40,7 @@ pub(crate) struct TokensFile {
     /// The issuer in the provider's settings.
     pub(crate) issuer: Issuer,
     pub(crate) domain: ServiceUrl,
-    /// False if only an environment variable sets the domain. A new token without an issuer is then not used.
+    /// False if only the environment sets the domain. New tokens that name no issuer are then not used.
     pub(crate) domain_is_own: bool,
 }
 
@@ -100,12 +100,12 @@ impl TokensFile {
             && theirs != ours
         {
             let theirs = broker_core::sanitize(theirs);
-            return Err(format!("has a login of another client: {theirs} instead of {ours}"));
+            return Err(format!("has a login of client {theirs}, but the configured client is {ours}"));
         }
         let ours = self.issuer.audience.as_deref().unwrap_or_default().trim_end_matches('/');
         let audiences: Vec<_> = claims.texts("aud").map(|audience| audience.trim_end_matches('/')).collect();
         if !audiences.is_empty() && !audiences.contains(&ours) {
-            return Err(format!("has an access token for another audience than the configured {ours}"));
+            return Err(format!("has an access token without the configured audience {ours}"));
         }
         match claims.text("iss").map(ServiceUrl::parse) {
             Some(Ok(issuer)) if issuer.host() == self.domain.host() => Ok(FileIssuer::Configured),

@@ -16,7 +16,7 @@ pub(crate) struct Layer {
     pub(crate) api_url: Option<String>,
     /// Whether a login in this source overrides the login in `tokens.json`.
     pub(crate) first: bool,
-    /// Whether the source is a file in `~/.earthscope`, which belongs to the user.
+    /// Whether the source is a file in the folder `~/.earthscope`.
     pub(crate) in_home: bool,
 }
 

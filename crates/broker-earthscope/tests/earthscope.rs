@@ -87,7 +87,7 @@ async fn conformance_suite_passes_if_refresh_token_is_unchanged() {
 }
 
 #[tokio::test]
-async fn conformance_suite_passes_if_refresh_token_is_omitted() {
+async fn conformance_suite_passes_if_response_omits_refresh_token() {
     run_conformance(Rotation::Omit).await;
 }
 

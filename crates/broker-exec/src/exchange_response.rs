@@ -35,7 +35,7 @@ pub(crate) struct IssuedToken {
 }
 
 impl ExchangeResponse {
-    /// Removes empty secrets, and tokens with invalid scopes.
+    /// Removes an empty grant, empty tokens, and tokens with invalid scopes from the response.
     pub(crate) fn remove_invalid(&mut self) {
         let is_valid = |scope: &String| !scope.chars().any(char::is_control) && !Derived::is_key(scope);
         self.tokens
@@ -73,7 +73,7 @@ pub(crate) fn scope_key(scopes: &[String]) -> ScopeKey {
     ScopeKey::new(scopes.iter().map(String::as_str))
 }
 
-/// Returns the grant of a malformed response.
+/// Returns the new grant, such as a refresh token, from a malformed response.
 pub(crate) fn salvage_grant(line: &[u8]) -> Option<Secret> {
     #[derive(Deserialize)]
     struct GrantOnly {

@@ -28,7 +28,7 @@ const TERM_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long to read remaining output after a plugin or another program has exited.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How long to read remaining output of a killed plugin. The broker has not saved the plugin's tokens yet.
+/// How long to read remaining output of a killed plugin: short, because the new tokens are saved afterwards.
 const KILL_DRAIN_TIMEOUT: Duration = Duration::from_millis(20);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

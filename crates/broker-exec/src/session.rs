@@ -43,7 +43,7 @@ pub(crate) struct Session<'a> {
 /// The progress of an exchange, which decides how an error is reported and how the plugin ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The service cannot have issued a token yet.
+    /// No token request was sent, so the service cannot have issued a token yet.
     Before,
     /// A token request was sent, so the service may have issued a token even if the response is malformed.
     Requested,

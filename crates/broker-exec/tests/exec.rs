@@ -99,7 +99,7 @@ async fn python_plugin_passes_the_conformance_suite() {
 
 #[tokio::test]
 #[ignore = "needs python3"]
-async fn python_plugin_passes_conformance_with_rotation() {
+async fn python_plugin_passes_conformance_if_refresh_token_rotates() {
     let _serial = SERIAL.lock().await;
     conformance::run(|| Refreshing::new(Rotation::Rotate)).await;
 }

@@ -114,7 +114,7 @@ fn find(attributes: &[(&str, &str)]) -> Result<Option<DataKey>> {
         match (open.first(), locked.is_empty()) {
             (Some(item), _) => bus.secret(item).await.map(Some),
             (None, false) => Err(Fault::Locked),
-            // Fails if the default collection is locked, because that collection may contain the key.
+            // Fails if the keyring's default collection is locked, because it may contain the broker's key.
             (None, true) => bus.collection().await.map(|_| None),
         }
     })?;
@@ -211,7 +211,7 @@ impl Bus {
         let secret = (session, Vec::<u8>::new(), secret, "text/plain");
         let (_, prompt): (OwnedObjectPath, OwnedObjectPath) =
             self.call(&collection, COLLECTION, "CreateItem", &(properties, secret, true)).await?;
-        // The path `/` means that no prompt is needed. The broker shows no prompt, because the user may be absent.
+        // The path `/` means that the keyring needs no prompt. A prompt is an error: the user may be absent.
         if prompt.as_str() == "/" { Ok(()) } else { Err(Fault::Locked) }
     }
 }

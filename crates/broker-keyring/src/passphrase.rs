@@ -51,7 +51,7 @@ impl Kdf {
         serde_json::to_value(self).ok()
     }
 
-    /// Whether the parameters are at least as strong as the default parameters.
+    /// Whether the key derivation parameters are at least as strong as the default parameters.
     pub(crate) fn is_strong(&self) -> bool {
         self.memory >= MEMORY && self.passes >= PASSES && self.lanes == 1 && self.salt.len() >= 16
     }

@@ -66,7 +66,7 @@ pub struct Vault {
     passphrase: Option<SecretSource>,
     key: Option<SecretSource>,
     env: Arc<dyn Env>,
-    /// A caller locks this mutex while reading a key, and other callers then find the key in the cache.
+    /// Locked while one caller reads a key from its source. The next caller then finds the key in the cache.
     keys: Mutex<KeyCache>,
 }
 
@@ -265,7 +265,7 @@ impl Vault {
         DataKey::parse(secret::read(source, "key", self.env.as_ref())?.expose()).ok_or_else(|| {
             let message = "`store.key` is not a key: it must be 32 bytes in base64 or hexadecimal";
             Error::new(ErrorCode::ConfigInvalidValue, message)
-                .with_hint("create one: head -c 32 /dev/urandom | base64")
+                .with_hint("create a key: head -c 32 /dev/urandom | base64")
         })
     }
 
@@ -331,7 +331,7 @@ fn key_not_in_keyring(envelope: &Envelope) -> Error {
 fn other_key(source: KeySource, envelope: &Envelope) -> Error {
     let (name, provider) = (source.name(), sanitize(&envelope.provider));
     let message = format!("the {name} in `store.{name}` cannot decrypt the record of {provider}");
-    let hint = format!("set `store` to the previous {name}; if that {name} is lost, {}", give_up(envelope));
+    let hint = format!("set `store.{name}` to the record's {name}; if it is lost, {}", give_up(envelope));
     Error::new(ErrorCode::StoreSealed, message).with_hint(hint)
 }
 

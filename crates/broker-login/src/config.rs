@@ -35,7 +35,7 @@ pub(crate) struct Requests {
 impl Config {
     pub(crate) fn requests(&mut self) -> Result<Requests, SettingsError> {
         let login = self.login.take().ok_or_else(|| {
-            SettingsError::missing("login", "the table of the login request, with `url` and `json` or `form`")
+            SettingsError::missing("login", "the table of the login request: `url`, and `json` or `form`")
         })?;
         let secrets = &self.secrets;
         let optional =

@@ -113,7 +113,7 @@ impl LoginProvider {
         let failed = |error| Err(mint_error(error, options, &name));
         let Parsed { response, body } = match self.send(context, request, &values).await {
             Ok(parsed) => parsed,
-            // The service refused a login's token from an earlier call. The broker drops it and repeats the exchange.
+            // If the refused login token is not new, the broker gets a new login token and repeats this request.
             Err(SendError::Problem(_, Problem::Refused(refusal)))
                 if request.format.rejects_token(&refusal)
                     && login_token.issued_at() <= context.began_at() =>
@@ -141,7 +141,7 @@ impl LoginProvider {
             let until = token
                 .expires_at()
                 .map_or_else(String::new, |at| at.format(", valid until %F %H:%M UTC").to_string());
-            let days = if options.in_days() { " (the service rounds to UTC days)" } else { "" };
+            let days = if options.in_days() { " (the service rounds the expiry to UTC days)" } else { "" };
             context.notify_after_save(format!("created token {}{until}{days}", sanitize(&name)));
         }
         Ok(RecordUpdate::token(requested.scopes(), self.fingerprints.add_to(token, details, true)))

@@ -3,13 +3,13 @@
 use broker_core::{Secret, Settings, SettingsError, Token, fingerprint};
 use serde_json::{Map, Value};
 
-/// The key in a token's details under which the fingerprint is stored.
-const DETAIL: &str = "tables";
+/// [`Token::details`] stores the fingerprint of the configuration tables under this key.
+const FINGERPRINT: &str = "tables";
 
 /// The configuration keys that do not change which token the service returns.
 const IGNORED: [&str; 4] = ["account", "error", "error_final", "refused"];
 
-/// The fingerprints of the current request tables. A token's details contain the fingerprint of its tables.
+/// The fingerprint of the tables `[login]` and `[refresh]`, and the fingerprint of these tables and `[mint]`.
 pub(crate) struct TableFingerprints {
     login: String,
     mint: String,
@@ -35,16 +35,16 @@ impl TableFingerprints {
         Ok(Self { login, mint: of_tables(&["login", "refresh", "mint"]) })
     }
 
-    /// Adds `details` and the fingerprint of the current request tables to the token.
+    /// Stores `details` and the fingerprint of the current configuration tables in the token.
     pub(crate) fn add_to(&self, token: Token, mut details: Map<String, Value>, is_minted: bool) -> Token {
         let fingerprint = if is_minted { &self.mint } else { &self.login };
-        details.insert(DETAIL.to_owned(), Value::from(fingerprint.as_str()));
+        details.insert(FINGERPRINT.to_owned(), Value::from(fingerprint.as_str()));
         token.with_details(details)
     }
 
-    /// Whether the request tables are the same as when the token was issued.
+    /// Whether the configuration tables are unchanged since the token was issued.
     pub(crate) fn accept(&self, token: &Token) -> bool {
-        let fingerprint = token.details().and_then(|details| details.get(DETAIL)?.as_str());
+        let fingerprint = token.details().and_then(|details| details.get(FINGERPRINT)?.as_str());
         fingerprint.is_none_or(|value| value == self.login || value == self.mint)
     }
 }

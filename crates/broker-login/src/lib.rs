@@ -153,7 +153,6 @@ impl Provider for LoginProvider {
             && record.usable_grant().is_some()
     }
 
-    /// Mints a token if the login's token is valid. Otherwise refreshes the login's token, or logs in again.
     async fn exchange(
         &self,
         context: &Context,
@@ -223,8 +222,8 @@ impl Provider for LoginProvider {
 }
 
 impl LoginProvider {
-    /// Returns the mint request and the login's token, if the requested token needs a mint request and the login's
-    /// token is valid.
+    /// Returns the configured `[mint]` request and the login's access token to send in it. Returns `None` if the
+    /// requested token needs no `[mint]` request, or if the login's access token has expired.
     fn mint_inputs<'a>(
         &'a self,
         record: &'a Record,

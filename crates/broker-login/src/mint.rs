@@ -18,7 +18,7 @@ const DEFAULT_LIFETIME: TimeDelta = TimeDelta::days(7);
 
 /// The options that a caller can set for a minted token.
 pub(crate) struct MintOptions {
-    /// The scopes of minted tokens. If empty, every requested token is minted.
+    /// The key `scopes` of the table `[mint]`: the scopes that callers can request.
     pub(crate) scopes: Vec<String>,
     /// The date format of the expiry that the mint request contains, if any.
     expires: Option<Pattern>,

@@ -15,7 +15,7 @@ use crate::table::{Auth, Role, Table};
 use crate::template::{Placeholder, Template, Values};
 
 impl Role {
-    /// Whether the request can contain the placeholder.
+    /// Whether a request of this role, such as login or revoke, can contain the placeholder.
     fn allows(self, placeholder: &Placeholder) -> bool {
         match placeholder {
             Placeholder::Username | Placeholder::Secret(_) => true,
@@ -45,7 +45,7 @@ pub(crate) struct Request {
     headers: Vec<(String, Template)>,
     body: Body,
     auth: Auth,
-    /// The scopes of minted tokens. If empty, every requested token is minted.
+    /// The key `scopes` of the table `[mint]`: the scopes that callers can request.
     pub(crate) scopes: Vec<String>,
     pub(crate) format: ResponseFormat,
 }

@@ -93,7 +93,6 @@ impl ResponseFormat {
         }
         let error = response.json().and_then(|object| self.error_in(&object));
         let result = match error {
-            // `read_object` reads errors in the format of RFC 6749.
             Some(error) if !response.is_html() => {
                 read_object(&with_body(response, error.to_string().into_bytes()), from, secrets)
             }
@@ -136,7 +135,7 @@ impl ResponseFormat {
             || self.error_final.iter().any(|code| refusal.is(code))
     }
 
-    /// Whether the status is a configured refusal and the body is not JSON.
+    /// Whether the setting `refused` lists the HTTP status, and the body is not a JSON object.
     fn is_bare_refusal(&self, response: &HttpResponse) -> bool {
         self.refused.contains(&response.status) && has_no_object(response)
     }
@@ -205,12 +204,13 @@ impl ResponseFormat {
         if is_known || self.expiry(body, token.issued_at()).is_some() {
             return None;
         }
-        let until = token.expires_at().map(|at| at.format("; the broker uses %F %H:%M UTC").to_string());
-        let (name, until) = (self.name, until.unwrap_or_default());
+        let format = "; the broker assumes that the token expires at %F %H:%M UTC";
+        let assumed = token.expires_at().map_or_else(String::new, |at| at.format(format).to_string());
+        let name = self.name;
         Some(if is_stated {
-            format!("the expiry at `{name}.expires` does not have the format `{name}.expires_as`{until}")
+            format!("the expiry in the response does not have the format `{name}.expires_as`{assumed}")
         } else {
-            format!("the response has no expiry at the path `{name}.expires`{until}")
+            format!("the response has no expiry at the path set by `{name}.expires`{assumed}")
         })
     }
 

@@ -72,11 +72,10 @@ impl TokenAnswer {
         let answer = Value::Object(read_object(response, from, secrets)?);
         let secret = |path: &str| text_at(&answer, path).map(Secret::new);
         let Some(access_token) = secret(&fields.access_token) else {
-            let place = match fields.access_token.as_str() {
-                "access_token" => String::new(),
-                path => format!(" at `{path}` (`fields.access_token` of this provider)"),
+            let message = match fields.access_token.as_str() {
+                "access_token" => format!("the response of {from} has no access token"),
+                path => format!("the response of {from} has no token at `{path}` (`fields.access_token`)"),
             };
-            let message = format!("the response of {from} has no access token{place}");
             return Err(Problem::Transient(Error::new(ErrorCode::BadResponse, message)));
         };
         let expires_in = value_at(&answer, &fields.expires_in).and_then(seconds);

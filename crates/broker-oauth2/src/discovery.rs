@@ -101,8 +101,7 @@ impl Metadata {
             let request = HttpRequest::new(Method::Get, url.clone(), Repeat::Safe);
             let response = match context.send(&request).await {
                 Ok(response) => response,
-                // A transient error without a source is a redirect. The next URL may still return metadata.
-                Err(error) if error.is_transient() && std::error::Error::source(&error).is_none() => {
+                Err(error) if error.code() == ErrorCode::RedirectRefused => {
                     transient = Some(error);
                     continue;
                 }
@@ -122,7 +121,7 @@ impl Metadata {
                     causes.push(format!("{url}: HTTP {}", response.status));
                 }
                 Err(Problem::Transient(error)) if response.is_transient() => return Err(error),
-                // Some services answer every URL with a web page. The second URL may still return the metadata.
+                // Some services answer unknown URLs with a web page. The loop tries the next metadata URL.
                 Err(Problem::Transient(error)) => transient = Some(error),
             }
         }

@@ -1,4 +1,4 @@
-//! Record updates for a user's login: at the start and at each refresh.
+//! The record updates after a user's login and after each refresh of its tokens.
 
 use broker_core::{Claims, Context, Error, Record, RecordUpdate, Result, ScopeKey, Secret, Token};
 

@@ -236,7 +236,7 @@ impl<'a> TokenEndpoint<'a> {
 /// The tokens that a login returned.
 #[derive(Debug)]
 pub enum Approved {
-    /// The tokens of a complete response.
+    /// The response contains an access token.
     Granted(Box<TokenAnswer>),
     /// Only the refresh token of a malformed response, and the time of the request.
     OnlyRefreshToken(Secret, DateTime<Utc>),
@@ -245,7 +245,7 @@ pub enum Approved {
 /// The result of a refresh request.
 #[derive(Debug)]
 pub enum Refreshed {
-    /// The tokens of a complete response.
+    /// The response contains an access token.
     Granted(Box<TokenAnswer>),
     /// Only the new refresh token of a malformed response, and the time of the request.
     OnlyRotated(Secret, DateTime<Utc>),

@@ -25,10 +25,10 @@ pub const KIND: Kind = Kind {
     build,
 };
 
-/// How long before the expiry the user gets a warning.
+/// How long before a token's expiry the user gets a warning.
 const WARNING_PERIOD: TimeDelta = TimeDelta::days(7);
 
-/// Tokens with a shorter lifetime expire without a warning.
+/// If `expires` is not configured, only tokens with at least this lifetime cause the expiry warning.
 const LONG_LIFETIME: TimeDelta = TimeDelta::days(30);
 
 fn build(settings: &Settings<'_>) -> Result<Arc<dyn Provider>, SettingsError> {

@@ -138,7 +138,7 @@ pub struct World {
     pub env: TestEnv,
     /// The prompt that answers for the user.
     pub person: TestPrompt,
-    /// The configured timeout of an exchange. If a fake server hangs, the timeout error comes without a wait.
+    /// The broker's timeout for a token exchange. A request to a hanging fake server times out at once.
     pub timeout: Duration,
     folder: TempDir,
 }
@@ -153,7 +153,7 @@ impl World {
     /// The name of the broker's only provider.
     pub const NAME: &str = "subject";
 
-    /// Creates a world without environment variables, prepared answers and records.
+    /// Creates a test setup with no environment variables, no prompt answers and no records.
     #[must_use]
     pub fn new() -> Self {
         Self {

@@ -33,7 +33,7 @@ enum Flaw {
 const FLAWS: [(Flaw, &str); 7] = [
     (Flaw::AnyFaultIsFinal, "429: "),
     (Flaw::NothingIsFinal, "refused client: "),
-    (Flaw::RequestsTwice, "200 calls: several requests were sent"),
+    (Flaw::RequestsTwice, "200 callers caused several requests"),
     (Flaw::LosesRotation, "rotated grant: "),
     (Flaw::ShowsSecrets, "secrets: "),
     (Flaw::FakesRevocation, "logout: the grant still works"),
@@ -144,7 +144,7 @@ async fn conformance_suite_detects_each_provider_bug() {
 }
 
 #[tokio::test]
-async fn suite_fails_if_issuer_is_equal_for_two_accounts() {
+async fn conformance_suite_fails_if_both_issuers_are_the_same() {
     let message = failure(|| subject(Rotation::Keep, "ada")).await;
     assert!(message.contains("issuers: "), "{message}");
 }

@@ -34,8 +34,8 @@ impl EnvFile {
         })?;
         variables.retain(|name, _| family(name).is_some());
         if variables.is_empty() {
-            let all = FAMILIES.map(|family| format!("{family}…")).join(", ");
-            let why = format!("{shown} has no variable of a supported service: {all}");
+            let prefixes = FAMILIES.join(" or ");
+            let why = format!("{shown} sets no variable that starts with {prefixes}");
             return Err(wrong(ErrorCode::ConfigMissingKey, why));
         }
         Ok(Self { path: path.to_owned(), variables, beneath })

@@ -29,7 +29,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Returns whether the request is tested with this fault. Combinations like a tested one are skipped.
+    /// Returns whether the request is tested with this fault.
     pub(crate) fn has(&self, hitch: &Hitch) -> bool {
         let has_expires_in = self.kind != "carbonmapper" || !hitch.name.starts_with("expires_in");
         let field = has_expires_in && (!hitch.edits() || self.words[0] != "logout");
@@ -39,7 +39,7 @@ impl Request {
         field
             && (!waits || is_tested)
             && match self.name {
-                // Skipped, because during a login the broker would wait until `Retry-After` has passed.
+                // The login would wait until `Retry-After` has passed, so such faults are not tested.
                 FIRST_POLL if hitch.asks_for_a_pause() => false,
                 FIRST_POLL => !hitch.once || waits,
                 LAST_POLL => ["429, Retry-After: 120", "503", "no response, not done", "web page, 200"]
@@ -148,7 +148,7 @@ impl Stage {
         for file in std::fs::read_dir(self.before.state()).into_iter().flatten().flatten() {
             let to = copy.state().join(file.file_name());
             std::fs::copy(file.path(), &to).expect("a copy");
-            // Replaces the home folder in the path of EarthScope's login file, which the record contains.
+            // The record may contain the path of EarthScope's login file in the old home folder.
             let text = std::fs::read_to_string(&to).expect("text");
             let (from, home) = (self.before.home().display().to_string(), copy.home().display().to_string());
             std::fs::write(&to, text.replace(&from, &home)).expect("a copy");

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{Stage, need, printed, python};
 use crate::stage::logged_in;
 
-/// The remaining lifetime of the stored credential.
+/// The remaining lifetime of the stored AWS keys or cookies.
 const LEFT: TimeDelta = TimeDelta::minutes(59);
 
-/// Adds a derived credential to the record, as if the service had issued it.
+/// Adds AWS keys or cookies to the record, as if the service had issued them.
 fn store(sandbox: &Sandbox, provider: &str, key: &str, secret: &Value) {
     let mut record = sandbox.record(provider);
     let token_type = key.split(':').next().expect("a type");

@@ -30,7 +30,7 @@ fn curl_and_wget_send_the_token_unchanged() {
 
 #[test]
 #[ignore = "needs curl"]
-fn gdal_header_file_is_one_header() {
+fn gdal_headers_format_prints_the_authorization_header() {
     let stage = Stage::with(HARD);
     let run = stage.token(&["--format", "gdal-headers"]).ends(0).says("warning: GDAL ");
     assert_eq!(run.out, format!("Authorization: Bearer {HARD}\n"));

@@ -77,7 +77,7 @@ impl Service {
         compare(&mut state, what, &texts(wanted), sent);
     }
 
-    /// Returns the text that the server received for a placeholder `<name>`. Returns any other text unchanged.
+    /// For a placeholder `<name>`, returns the value that an earlier request had. Returns other texts unchanged.
     pub(super) fn filled(&self, wanted: &str) -> String {
         let state = self.state.lock().expect("a list");
         placeholder(wanted).map_or(wanted.to_owned(), |name| state.known[name].clone())

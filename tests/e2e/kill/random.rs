@@ -42,7 +42,7 @@ fn stop_at_random(case: Case) {
     let mut scene = Scene::new(case);
     let mut longest = Duration::ZERO;
     for nth in 0..stops() {
-        // The load of the machine changes, so the median is measured again.
+        // The load of the machine changes, so the run time is measured again.
         if nth % 100 == 0 {
             longest = median_time(&scene).mul_f64(1.2);
         }

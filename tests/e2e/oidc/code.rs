@@ -220,7 +220,7 @@ fn login_url_is_not_broken_on_a_narrow_terminal() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn ctrl_c_at_the_address_prompt_ends_the_login() {
+fn ctrl_c_at_the_prompt_for_the_redirect_url_ends_login() {
     let service = Service::start(&Options::default());
     let sandbox = service.sandbox_of(CODE).with_env("TERM", "xterm");
     let mut screen = Screen::run(&sandbox, "login sea --no-browser");

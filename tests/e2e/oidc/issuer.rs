@@ -36,7 +36,7 @@ fn device_login_needs_only_issuer_and_client() {
 
 #[test]
 #[ignore = "needs node and npm"]
-fn concurrent_callers_refresh_a_rotated_login_once() {
+fn concurrent_callers_send_a_rotating_refresh_token_once() {
     let (service, sandbox) = logged_in();
     super::check_rotation(&service, &sandbox, "sea", 8);
 }

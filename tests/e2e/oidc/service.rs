@@ -185,7 +185,7 @@ impl Login {
     }
 }
 
-/// Installs the server if [`FILES`] have changed, and returns its folder. A file lock makes other test processes wait.
+/// Runs `npm ci` if [`FILES`] have changed, and returns the project folder. A lock makes other tests wait.
 fn installed() -> PathBuf {
     let folder = target_folder().join("oidc-provider");
     std::fs::create_dir_all(&folder).expect("a folder");

@@ -118,7 +118,7 @@ fn error_for_a_failed_program_shows_its_exit_status() {
 }
 
 #[test]
-fn invalid_output_keys_of_a_program_are_config_errors() {
+fn invalid_output_settings_of_a_program_are_config_errors() {
     for (keys, code, key) in [
         ("speaks = \"text\"\ntoken = \"a\"", "config_invalid", "`token`"),
         ("speaks = \"cargo\"", "config_missing_key", "`registry`"),

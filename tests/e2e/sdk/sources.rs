@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{CLIENT, Edit, TOKEN, jwt, read_login, seismic, write_login};
 
 #[test]
-fn new_login_quarantines_login_file_of_another_issuer() {
+fn new_login_renames_the_login_file_of_another_issuer() {
     let (service, sandbox) = seismic(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
         ("another client", |claims| claims["azp"] = "another".into()),
@@ -98,7 +98,7 @@ fn login_file_is_not_sent_to_domain_from_environment() {
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // The domain also gets neither the login file of older tools nor a refresh token from stdin.
+        // The domain gets neither the login file of older tools nor a refresh token from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
         let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
@@ -131,7 +131,7 @@ fn client_secret_and_domain_must_be_from_the_same_source() {
 
 /// The `sub` of the access token identifies the account, even if two users' files contain the same refresh token.
 #[test]
-fn access_token_identifies_the_account_of_a_login_file() {
+fn aws_keys_are_not_reused_for_login_file_of_another_user() {
     let (service, sandbox) = seismic(Rotation::Keep);
     let token = |who: &str| {
         let edit = |claims: &mut Value| {

@@ -77,7 +77,7 @@ async fn scoped_token_lifetime_is_rounded_up_to_a_utc_date() {
 }
 
 #[tokio::test]
-async fn minted_token_expires_by_jwt_or_requested_date() {
+async fn scoped_token_expiry_is_jwt_claim_else_requested_date() {
     for scoped_is_jwt in [false, true] {
         let options = CarbonMapperOptions { scoped_is_jwt, ..Default::default() };
         for account in Account::logged_in(&options).await {
@@ -188,7 +188,7 @@ async fn logout_deletes_scoped_token_at_token_delete_path() {
 }
 
 #[tokio::test]
-async fn logout_note_names_replaced_minted_tokens() {
+async fn logout_note_names_all_created_scoped_tokens() {
     for account in accounts().await {
         for _ in 0..3 {
             account.token(&stac().force()).await;
@@ -292,7 +292,7 @@ async fn rotated_refresh_token_in_malformed_response_is_saved() {
 }
 
 #[tokio::test]
-async fn refresh_response_without_any_token_is_transient() {
+async fn refresh_without_any_new_token_fails_as_unavailable() {
     for account in accounts().await {
         account.world.clock.advance(TimeDelta::hours(1));
         account.service.fault_always("refresh", Fault::edit(|answer| answer["access"] = json!(null)));

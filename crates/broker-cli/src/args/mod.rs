@@ -1,6 +1,6 @@
 //! The arguments of the command line.
 
-#![allow(clippy::doc_markdown, reason = "--help prints the doc comments as plain text")]
+#![allow(clippy::doc_markdown, reason = "--help would print the backticks of doc comments")]
 
 mod programs;
 mod token;

@@ -3,7 +3,7 @@
 #![allow(
     clippy::struct_excessive_bools,
     clippy::struct_field_names,
-    reason = "each field has the name of its command-line flag"
+    reason = "clap names the command-line flags after the fields"
 )]
 
 use std::path::PathBuf;

@@ -47,11 +47,9 @@ fn not_found(wanted: &str) -> Error {
     let shown = sanitize(wanted);
     let lines = Service::search(wanted).into_iter().map(|service| format!("\n  {}", service.line()));
     let (why, hint) = match lines.collect::<String>().as_str() {
-        "" => {
-            (format!("no service of the gallery matches `{shown}`"), "run: broker add, to list all services")
-        }
+        "" => (format!("no service matches `{shown}`"), "run: broker add, to list all services"),
         lines => (
-            format!("the gallery has no service `{shown}`; these match:{lines}"),
+            format!("no service is named `{shown}`; these match:{lines}"),
             "run: broker add NAME, with the name of a service",
         ),
     };
@@ -79,7 +77,7 @@ fn steps(service: &Service, name: &str) -> Vec<String> {
     blanks.chain(variables).chain([format!("broker {command} {name}")]).collect()
 }
 
-/// Returns a note for each environment variable that another provider reads too, because both then use one account.
+/// Returns a note for each variable of the new provider that an existing provider reads too: both use one account.
 fn shared(service: &Service, name: &str, before: &str) -> Vec<String> {
     let file: Table = toml::from_str(before).unwrap_or_default();
     let providers = file.get("providers").and_then(Value::as_table);

@@ -25,7 +25,7 @@ pub(super) fn run(args: &NewProvider) -> CommandResult {
     write(&folder, name, &manifest).map_err(|error| not_written(&folder, error))?;
     let steps = match &workspace {
         Some(root) => steps_in_workspace(root, &folder, name)?,
-        None => steps_elsewhere(&folder, name),
+        None => steps_outside_workspace(&folder, name),
     };
     answer(&format!("{}: Cargo.toml, src/lib.rs, tests/{name}.rs\n\n{steps}", folder.display()))
 }
@@ -147,7 +147,7 @@ fn with_default(root: &Path, name: &str) -> Result<String, Error> {
 }
 
 /// Returns the steps that test and use the new crate outside the broker's workspace.
-fn steps_elsewhere(folder: &Path, name: &str) -> String {
+fn steps_outside_workspace(folder: &Path, name: &str) -> String {
     let word = name.replace('-', "_");
     let folder = folder.display();
     format!(

@@ -62,8 +62,8 @@ fn store_object(store: &StoreAbout) -> Value {
 /// Describes where records are stored, and for which processes their lock works.
 fn about(store: &StoreAbout) -> String {
     let lock = match &store.lock_elsewhere {
-        Some(path) => format!("in {path}, because that file system has no locks"),
-        None => "in the same folder".to_owned(),
+        Some(path) => format!("the lock file is in {path}, because the records' file system has no locks"),
+        None => "the lock file is in the same folder".to_owned(),
     };
     let reach = match store.reach {
         LockScope::Host if !store.shared => "the lock works for all processes on this host".to_owned(),
@@ -75,7 +75,7 @@ fn about(store: &StoreAbout) -> String {
             format!("the lock works on this host, but perhaps not between hosts: to be safe, {FOLDER_EACH}")
         }
     };
-    format!("records are in {} on {}; the lock file is {lock}; {reach}", store.place, store.on)
+    format!("records are in {} on {}; {lock}; {reach}", store.place, store.on)
 }
 
 fn object(status: &Status) -> Value {

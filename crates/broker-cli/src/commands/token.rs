@@ -72,7 +72,7 @@ fn refresh_token(context: &CommandContext<'_>, provider: &str) -> CommandResult<
     ));
     context.say(&format!("to log in on another host, run: broker login {provider} --refresh-token-stdin"));
     context.say(
-        "note: if the service replaces refresh tokens at each use, only one of the two hosts stays logged in",
+        "note: if the service replaces refresh tokens at each use, only this host or the other one stays logged in",
     );
     Ok(format!("{}\n", secret.expose()))
 }
@@ -108,7 +108,7 @@ fn get(
     }
 }
 
-/// Returns the stored token, which needs no async runtime, HTTP client or lock. Requests a new token if none is stored.
+/// Returns the stored token, or requests a new one. Only the request needs an async runtime, HTTP client or lock.
 pub(super) fn stored_or_new(
     broker: &Broker,
     provider: &str,

@@ -36,11 +36,8 @@ pub(super) fn bearer<'a>(token: &'a Token, header: &Header) -> Result<&'a str> {
     if header.is_bearer(token) {
         return value(token);
     }
-    let sent_as = match (header.name.as_str(), header.prefix_of(token)) {
-        ("Authorization", prefix) => format!("the token is sent as `{prefix}`"),
-        (name, _) => format!("the token is sent in the header `{name}`"),
-    };
-    let why = format!("this format cannot be used: {sent_as}, not as `Bearer`");
+    let needed = format!("{}: {} TOKEN", header.name, header.prefix_of(token)).replace("  ", " ");
+    let why = format!("this format sends `Authorization: Bearer TOKEN`, but the service needs `{needed}`");
     Err(unsuitable(why).with_hint("use: --format header"))
 }
 

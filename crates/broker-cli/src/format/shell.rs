@@ -7,7 +7,7 @@ use broker::{Header, Result, Secret, Token};
 use super::{Output, unsuitable};
 use crate::args::ShellKind;
 
-/// Returns a shell command for each variable.
+/// Returns one shell command per variable, which sets and exports the variable.
 pub(super) fn lines(shell: ShellKind, variables: &[(&str, Secret)]) -> String {
     variables.iter().map(|(name, value)| line(shell, name, value.expose())).collect()
 }

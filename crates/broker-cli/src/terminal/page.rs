@@ -23,7 +23,7 @@ impl Size {
 pub(super) struct DeviceLogin<'a> {
     pub(super) url: &'a str,
     pub(super) code: &'a str,
-    /// Whether the URL contains the code.
+    /// Whether `url` contains `code`, so that the user need not enter the code.
     pub(super) complete: bool,
 }
 
@@ -115,7 +115,7 @@ struct Block {
 }
 
 impl Block {
-    /// Returns the lines with `other` to their right, centred vertically.
+    /// Returns the lines of both blocks side by side: `other` on the right, centred vertically.
     fn beside(&self, other: &Self) -> Vec<String> {
         let above = self.lines.len().saturating_sub(other.lines.len()) / 2;
         let line = |(number, line): (usize, &String)| {

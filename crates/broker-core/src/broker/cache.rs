@@ -24,12 +24,12 @@ pub(super) struct CachedRecord {
     pub(super) in_fallback: bool,
 }
 
-/// The tokens that each thread used last. A new record in [`Slot::cached`] removes the provider's tokens.
+/// The token cache, in one part per thread. Caching a provider's record removes its tokens from all parts.
 #[derive(Default)]
 pub(super) struct TokenCache([Stripe; STRIPES]);
 
-/// One part of the token cache, for some of the threads. The alignment is two cache lines, because processors
-/// fetch cache lines in pairs.
+/// The cached tokens of one thread, or of several if there are more threads than [`STRIPES`]. The alignment is two
+/// cache lines, because processors fetch cache lines in pairs.
 #[derive(Default)]
 #[repr(align(128))]
 struct Stripe(Mutex<TokensByProvider>);
@@ -57,8 +57,8 @@ impl Inner {
         let slot = self.slot(provider)?;
         slot.entry.provider.check(request, now)?;
         self.read_cached(&slot)?;
+        // Locked before the record is read: caching a newer record then also removes the token inserted below.
         let mut tokens = self.tokens.of_thread();
-        // While `tokens` is locked, a thread that caches a newer record waits, and then clears `tokens`.
         let Some(cached) = slot.cached().filter(|cached| !cached.in_fallback) else { return Ok(None) };
         let Decision::Use(token) = decide(&cached.record, request, now, now) else { return Ok(None) };
         let entry = cached.token_entry(token);

@@ -66,7 +66,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Creates an entry with the default timeout, the provider's own hosts, and the variable `TOKEN`.
+    /// Creates a provider's entry with the default timeout, the provider's own hosts, and the variable `TOKEN`.
     pub fn new(provider: Arc<dyn Provider>) -> Self {
         let (hosts, header) = (provider.hosts(), provider.header());
         Self { provider, timeout: DEFAULT_TIMEOUT, token_variable: "TOKEN".to_owned(), hosts, header }
@@ -268,7 +268,7 @@ impl Slot {
         }
     }
 
-    /// Removes the parts of a record that the provider must not use.
+    /// Selects the configured issuer's login and tokens, and removes those that the configuration no longer allows.
     fn usable(&self, record: Record, now: DateTime<Utc>) -> Record {
         let provider = &self.entry.provider;
         let mut record = record.of_issuer(provider.issuer(), provider.account(), now);

@@ -38,7 +38,8 @@ pub(super) struct LockedRecord {
 pub(super) type ProcessLock = OwnedMutexGuard<()>;
 
 tokio::task_local! {
-    /// The operations that the task is part of. An operation that needs another provider's token starts a second one.
+    /// This task's operation and those that wait for it, each as the broker's address and the provider's name. An
+    /// operation waits for another one if its provider needs the other provider's token.
     static OPERATIONS: Vec<(usize, String)>;
 }
 

@@ -13,8 +13,8 @@ pub(super) struct RefreshIntent {
 }
 
 impl Operation {
-    /// Checks that the response can be saved. If the exchange will send the refresh token, first saves a
-    /// refresh intent.
+    /// Before an exchange, checks that the store can save the response. If the exchange will send the refresh token,
+    /// also saves the current time in the record, as the refresh intent.
     pub(super) async fn open_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,
@@ -24,7 +24,7 @@ impl Operation {
         self.context.delivery.begin();
         let now = self.context.now();
         let spends = self.provider().spends_grant(&locked_record.record, request, now);
-        // A provider that cannot renew sends no request, so no response will be saved.
+        // Otherwise the exchange sends no request, and the store need not be writable.
         if spends || self.provider().can_renew(&locked_record.record) {
             locked_record.locked.probe(1 + usize::from(spends)).await?;
         }
@@ -43,7 +43,8 @@ impl Operation {
         Ok(Some(RefreshIntent { before }))
     }
 
-    /// After the exchange, updates the time at which the refresh token was sent. The caller saves the record.
+    /// Keeps the refresh intent if the exchange may have lost a new refresh token. Otherwise clears the intent, or
+    /// restores the intent of an earlier exchange. The caller saves the record.
     pub(super) fn close_refresh_intent(
         &self,
         locked_record: &mut LockedRecord,

@@ -13,10 +13,10 @@ impl Broker {
     /// Replaces the unexpired token `rejected` after a service rejected it (401, RFC 6750 section 3.1). `None` means
     /// the stored token.
     ///
-    /// If a newer token is stored, returns the newer token. Otherwise gets one new token for all callers, at most
-    /// once in 30 seconds. Earlier, a caller that passes the new token as `rejected` gets
-    /// [`ErrorCode::TokenRejected`], and a caller that passes `None` gets the new token. While `Retry-After` of the
-    /// service forbids requests, the rejected token stays stored.
+    /// If a newer token is already stored, returns that token. Concurrent callers share one new token. The new token
+    /// is not replaced for 30 seconds: a caller that passes it as `rejected` gets [`ErrorCode::TokenRejected`], and a
+    /// caller that passes `None` gets the new token. While the service's `Retry-After` forbids requests, the call
+    /// fails and the rejected token stays stored.
     pub async fn replace_rejected(
         &self,
         provider: &str,
@@ -90,7 +90,7 @@ impl Operation {
     fn is_rejected(&self, record: &Record, request: &TokenRequest, rejected: Option<&Secret>) -> bool {
         record.token(request.scopes()).is_some_and(|stored| match rejected {
             Some(rejected) => stored.secret().same_as(rejected),
-            // The caller names no token. After a recent replacement, it may have used the previous token.
+            // After a recent replacement, the service may have rejected the replaced token, not the stored one.
             None => !self.was_replaced_recently(record, request),
         })
     }

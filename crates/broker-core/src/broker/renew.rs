@@ -90,7 +90,7 @@ impl Operation {
         self.exchange(locked_record, request).await
     }
 
-    /// Repeats exchanges until the record has the token. If that fails, stores the failure.
+    /// Gets a token in at most [`MOST_EXCHANGES`] exchanges. On an error, stores the failure in the record.
     pub(super) async fn exchange(
         &self,
         locked_record: &mut LockedRecord,

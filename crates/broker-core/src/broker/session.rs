@@ -19,7 +19,7 @@ pub struct LoggedIn {
 /// The result of a logout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedOut {
-    /// Whether a login or a token was stored.
+    /// Whether a login or a token was stored before the logout.
     pub had_login: bool,
     /// Whether the service revoked the login, with a note for the user.
     pub at_service: Revoked,
@@ -63,7 +63,7 @@ impl Inner {
         if !slot.entry.provider.takes_refresh_token() {
             let message = "logins of this provider cannot be used on another host";
             return Err(Error::new(ErrorCode::RequestUnsupported, message)
-                .with_hint("configure the secret on the other host, or log in there"));
+                .with_hint("on each host, log in or configure the provider's secret"));
         }
         let record = self.reload(&slot)?.record;
         record.usable_grant().map(|grant| grant.secret().clone()).ok_or_else(|| {

@@ -78,7 +78,7 @@ pub(crate) fn lock_holder(_lock: &File) -> Option<u32> {
     None
 }
 
-/// Whether this user owns the file. Always true, because the user owns the home folder.
+/// Whether this user owns the file. Always true, because on Windows the user owns the home folder.
 #[must_use]
 pub fn is_own(_meta: &Metadata) -> bool {
     true

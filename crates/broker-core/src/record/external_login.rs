@@ -33,7 +33,7 @@ impl Record {
         let known = self.current.external.take();
         let Some(login) = login else {
             if self.usable_grant().is_some() {
-                // The refresh token is in the record itself, so the login does not depend on the login file.
+                // Keeps the login, because the record itself contains the refresh token.
                 self.current.external = known;
             } else if known.is_some() {
                 tracing::info!("the service's own tools have removed the login from the login file");
@@ -80,7 +80,7 @@ impl Record {
         self.current.external = Some(ExternalLogin { path, grant_fingerprint, unknown });
     }
 
-    /// Whether the login file's login belongs to another account, although both refresh tokens are equal or missing.
+    /// Whether the login file and the record have different accounts, but the same refresh token or none.
     fn is_of_another(&self, login: &FileLogin) -> bool {
         match (self.token(&ScopeKey::default()), &login.access_token) {
             (Some(ours), Some(theirs)) if !ours.secret().same_as(theirs.secret()) => {
@@ -115,8 +115,8 @@ impl Record {
         }
     }
 
-    /// Records that the login file at `path` is unusable, and why. Removes the refresh token, which is in the file;
-    /// stored access tokens stay valid.
+    /// Stores why the login file at `path` cannot be used. Removes the record's grant if its refresh token is only in
+    /// that file. The record keeps its access tokens.
     pub(crate) fn set_file_unusable(&mut self, path: &str, why: &str) {
         if self.is_external() {
             self.current.grant.take_if(|grant| grant.secret.expose().is_empty());
@@ -124,7 +124,7 @@ impl Record {
         self.login_problem = Some(format!("{} {why}", sanitize(path)));
     }
 
-    /// Whether the record was last saved with this refresh token in the login file at `path`.
+    /// Whether the record contains this path of a login file, and the fingerprint of this login's refresh token.
     pub(crate) fn knows(&self, path: &str, login: &FileLogin) -> bool {
         let fingerprint = grant_fingerprint(login.refresh_token.as_ref());
         let known = self.current.external.as_ref();
@@ -140,7 +140,7 @@ impl Record {
         if let Some(external) = self.current.external.take() {
             self.current = IssuerState::new(self.issuer().clone());
             self.login_problem = Some(format!(
-                "the login in {} is not used, because this provider shares no login file",
+                "the login in {} is not used, because the provider no longer uses this login file",
                 external.path
             ));
         }
@@ -169,7 +169,7 @@ impl Record {
         record
     }
 
-    /// Returns the record to save if the login file contains no part of the login.
+    /// Returns a copy of the record that refers to no login file, because the record contains the whole login.
     pub(crate) fn with_login_in_record(&self) -> Self {
         let mut record = self.clone();
         record.current.external = None;

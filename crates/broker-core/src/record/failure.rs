@@ -9,7 +9,7 @@ use crate::{Error, ErrorCode, ErrorKind, bounds};
 /// The longest `Retry-After` that the broker obeys: a day, because some services have daily quotas.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(24);
 
-/// A failure farther in the future was stored before the clock was set back.
+/// A failure that is later than now by more than this is ignored: the clock was set back.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
 /// The last failed attempt to get a token.
@@ -77,7 +77,7 @@ impl Failure {
         self.is_past(now) && now < self.retry_at && self.retry_at - self.at <= LONGEST_PAUSE
     }
 
-    /// Returns the end of the pause that the service asked for, if that is later than `now`.
+    /// Returns when the pause that the service asked for (`Retry-After`) ends; `None` without a pause at `now`.
     pub(crate) fn throttles(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // Ignores a pause of more than a day, which only an edited record can contain.
         self.resume_at.filter(|at| self.is_past(now) && now < *at && *at - self.at <= LONGEST_PAUSE)

@@ -145,8 +145,8 @@ impl Record {
         self.current.rejections.get(scopes.as_str()).map(|rejection| rejection.at)
     }
 
-    /// Returns the newest failure. If no token is stored for its scopes, a failure counts only if it is newer than
-    /// all tokens, and not a refusal of the scopes.
+    /// Returns the newest failure of a token request. For scopes without a stored token, ignores refused scopes, and
+    /// failures older than the newest token.
     #[must_use]
     pub fn last_failure(&self) -> Option<&Failure> {
         self.last_failed_request().map(|(_, failure)| failure)
@@ -221,7 +221,7 @@ impl Record {
         self.current.grant = Some(grant);
     }
 
-    /// Sets the refresh intent before the grant is sent, and removes it (`None`) after the response.
+    /// Sets [`Grant::sent_at`], the time when the grant was sent; `None` removes that time.
     pub(crate) fn set_sent(&mut self, at: Option<DateTime<Utc>>) {
         if let Some(grant) = &mut self.current.grant {
             grant.sent_at = at;
@@ -259,8 +259,7 @@ impl Record {
         self.current.superseded.retain(|token| token.expires_at.is_none_or(|at| at > now));
     }
 
-    /// Stores a failure. Of all refusals of scopes without a token, only the newest stays, because users mistype
-    /// scopes.
+    /// Stores a failure. Removes earlier refusals of scopes that have no stored token: users often mistype scopes.
     pub(crate) fn set_failure(&mut self, scopes: &ScopeKey, failure: Failure) {
         let IssuerState { failures, tokens, .. } = &mut self.current;
         failures.retain(|scopes, failure| tokens.contains_key(scopes) || !is_refused_scope(scopes, failure));

@@ -117,7 +117,7 @@ impl RecordUpdate {
 
     /// Removes expired tokens from the update, so that they replace no valid token. Returns one of them.
     pub(crate) fn take_expired(&mut self, now: DateTime<Utc>) -> Option<Token> {
-        // `Window::phase` would count valid tokens as expired after the clock was set back.
+        // Ignores `issued_at`, which may be later than `now` if the clock was set back.
         let expired = |(_, token): &mut (_, Token)| token.expires_at().is_some_and(|at| at <= now);
         self.tokens.extract_if(.., expired).map(|(_, token)| token).last()
     }

@@ -69,7 +69,7 @@ pub(crate) fn token(context: &Context, name: &str, lifetime: TimeDelta) -> Token
     Token::new(Secret::new(name), context.now(), context.now().checked_add_signed(lifetime))
 }
 
-/// Returns the update of an exchange that issues a token for the requested scopes.
+/// Returns a record update with a new token for the requested scopes.
 pub(crate) fn issue(
     context: &Context,
     request: &TokenRequest,

@@ -1,4 +1,4 @@
-//! Tests of requests with a lifetime, and of refused scopes.
+//! Tests of requested token lifetimes, and of refused scopes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ async fn token_with_nearly_the_requested_lifetime_is_used() {
 }
 
 #[tokio::test]
-async fn token_expiring_too_early_is_used_if_service_is_down() {
+async fn token_shorter_than_requested_is_used_if_service_is_down() {
     let (world, down) = (World::new(), Arc::new(AtomicBool::new(false)));
     let provider = Scripted::new({
         let down = down.clone();

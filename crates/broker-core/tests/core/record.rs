@@ -234,7 +234,7 @@ impl Machine {
         self.processes[who] = self.process(self.processes[who].issuer);
     }
 
-    /// Makes a call, and checks the returned token at once.
+    /// Calls the broker of process `who`, and checks the returned token.
     fn call(&self, who: usize, call: Call) -> impl Future<Output = ()> + Send + 'static {
         let Process { broker, issuer } = &self.processes[who];
         let (broker, issuer, wire, clock) = (broker.clone(), *issuer, self.wire.clone(), self.clock.clone());
@@ -276,7 +276,7 @@ impl Machine {
         if !away.exists() {
             return;
         }
-        // A call may have created the removed folder again and saved records there.
+        // After the record folder was renamed, the broker may have created it again and saved records there.
         if self.folder.exists() {
             for file in std::fs::read_dir(&self.folder).unwrap().flatten() {
                 std::fs::rename(file.path(), away.join(file.file_name())).unwrap();

@@ -74,7 +74,7 @@ fn broker(world: &World, connection: &LostConnection) -> Broker {
 }
 
 #[tokio::test]
-async fn refresh_intent_stays_after_a_lost_response() {
+async fn record_keeps_sent_at_after_a_lost_response() {
     for cancelled in [false, true] {
         let (world, connection) = (World::new(), LostConnection::default());
         let broker = broker(&world, &connection);

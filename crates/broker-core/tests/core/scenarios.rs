@@ -144,7 +144,7 @@ impl Scene {
         }
         let mut failed = 0;
         for second in (0..10_800).step_by(15) {
-            // Adds 10 ms, because the response moved the clock to 1 ms after a full second.
+            // Every response moves the clock by 1 ms. The offset of 10 ms exceeds the sum of these moves.
             let at = self.noon + TimeDelta::seconds(second) + TimeDelta::milliseconds(10);
             if at < now {
                 continue;
@@ -168,7 +168,7 @@ impl Scene {
     async fn would_request(&self, file: &[u8]) -> bool {
         self.service.respond.notify_one();
         drop(self.broker().token(World::NAME, &TokenRequest::new()).await);
-        // Restores the record, which this attempt may have changed, for the next attempt.
+        // The call may have changed the record, so the test writes the old record back.
         std::fs::write(self.world.record_path(), file).expect("a record");
         // Removes the unused `Notify` permit if no request waited for a response.
         drop(tokio::time::timeout(Duration::ZERO, self.service.respond.notified()).await);
@@ -236,7 +236,7 @@ async fn renewal_table_in_docs_matches_behaviour() {
     let expected: Vec<_> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     let mut actual = Vec::new();
     for (phase, at) in PHASES {
-        // Consecutive responses with the same results share one table row.
+        // The table has one row for consecutive entries of `RESPONSES` with equal results.
         let mut rows: Vec<(Vec<&str>, String)> = Vec::new();
         for response in RESPONSES {
             let results = play(phase, at, response).await;

@@ -102,7 +102,7 @@ fn family(world: &World, embedded: bool, needs: &[(&'static str, Option<&'static
 }
 
 #[tokio::test]
-async fn provider_gets_another_providers_token() {
+async fn token_is_derived_from_another_providers_token() {
     for embedded in [true, false] {
         let world = World::new();
         let broker = family(&world, embedded, &[("a", Some("b")), ("b", Some("c")), ("c", None)]);

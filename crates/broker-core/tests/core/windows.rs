@@ -27,7 +27,7 @@ fn window(lifetime: TimeDelta) -> Window {
 
 /// EarthScope's tool `es` renews 600 s before expiry. The broker renews earlier if the lifetime exceeds 600 s.
 #[test]
-fn broker_renews_before_programs_that_take_no_lock() {
+fn broker_renews_token_earlier_than_earthscopes_tool() {
     for (life, left) in [(600, 150), (601, 600), (700, 650), (1800, 900), (3600, 900), (86_400, 3600)] {
         let window = Window { ahead_of: Some(TimeDelta::seconds(600)), ..window(TimeDelta::seconds(life)) };
         let begins = window.renews_at().expect("an expiry") - ISSUED_AT;
@@ -36,7 +36,7 @@ fn broker_renews_before_programs_that_take_no_lock() {
 }
 
 #[test]
-fn token_phases_begin_at_expected_times_before_expiry() {
+fn phase_depends_on_lifetime_and_time_before_expiry() {
     for row in TABLE {
         let [lifetime, advisory, blocking] = [row.0, row.1, row.2].map(TimeDelta::milliseconds);
         let (token, end) = (window(lifetime), ISSUED_AT + lifetime);

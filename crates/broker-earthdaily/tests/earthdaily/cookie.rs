@@ -1,4 +1,4 @@
-//! Tests of the asset cookie.
+//! Tests of the asset cookie, with which GDAL and curl download EarthDaily's assets.
 
 use broker_core::{Clock, Derived, Error, ErrorKind, Result, Token, TokenRequest};
 use broker_testkit::conformance::{ClientSubject, Subject};

@@ -40,7 +40,7 @@ impl Crowd {
         Self { subject, broker, gate }
     }
 
-    /// Lets the token expire. Returns the results of all tasks, which request a token before the service responds.
+    /// Lets the token expire, then requests a token in 1000 concurrent tasks. Returns the results.
     async fn expiry(&self) -> Vec<Result<Token>> {
         self.subject.world.clock.advance(TimeDelta::days(2));
         self.subject.service.forget_seen();

@@ -38,7 +38,6 @@ async fn slow_down_permanently_adds_five_seconds_between_polls() {
         TestProvider::new(EarthScopeOptions { interval: Some(2), slow_down_polls: 2, ..Default::default() });
     subject.service.approve_after(4);
     log_in(&subject).await.expect("a login");
-    // The pauses are 2 seconds, 7 seconds, then always 12 seconds.
     let polls = subject.service.count("token") as u64;
     assert_eq!(slept(&subject), Duration::from_secs(2 + 7 + 12 * (polls - 2)));
 }

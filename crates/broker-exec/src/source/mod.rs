@@ -56,7 +56,7 @@ impl Source {
             words.push("--cargo-plugin".to_owned());
         }
         let program = Program::new(words, Vec::new())?;
-        // These settings decide which part of the output is the token, so a change invalidates stored tokens.
+        // A change of the settings that find the token in the program's output invalidates stored tokens.
         let mut settings = vec![config.protocol.name()];
         let expires_as = config.expires_as.as_ref().map(|format| format!("{format:?}"));
         let optional = [config.token.clone(), config.expires.clone(), expires_as, config.registry.clone()];

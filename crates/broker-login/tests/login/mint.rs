@@ -75,7 +75,7 @@ async fn token_call_after_login_returns_the_minted_token() {
 }
 
 #[tokio::test]
-async fn mint_request_with_a_time_format_contains_exact_expiry() {
+async fn mint_request_contains_the_expiry_to_the_second() {
     let (world, server) = (World::new(), service().await);
     let toml = toml(&server, "query = { until = \"{expires:YYYY-MM-DD HH:mm:ss}\" }\nlife = \"3h\"\n");
     let broker = broker(&world, &toml);
@@ -103,9 +103,8 @@ async fn mint_request_contains_expiry_in_configured_pattern() {
     assert_eq!(server.requests().pop().expect("a request").query, day);
 }
 
-/// The exchange starts up to a minute after the call of `spends_grant`. The login's token may expire by then.
 #[tokio::test]
-async fn refresh_is_expected_a_minute_before_login_token_expiry() {
+async fn refresh_token_is_needed_a_minute_before_session_expiry() {
     let server = RecordingServer::start(|request| match request.path.as_str() {
         "/login" => (200, json!({ "session": "s", "ttl": 600, "refresh_token": "KANARIE" }).to_string()),
         _ => (200, json!({ "access_token": "t" }).to_string()),

@@ -136,7 +136,6 @@ async fn error_does_not_show_a_secret_in_the_query() {
     let mut world = World::new();
     world.env = world.env.with("KEY", "KANARIE");
     world.timeout = std::time::Duration::from_millis(500);
-    // No server listens on this port.
     let toml = "secrets = { key = { env = \"KEY\" } }\n[login]\nmethod = \"GET\"\n\
                 url = \"http://127.0.0.1:9/login?key={secrets.key}\"\nquery = { again = \"{secrets.key}\" }\n";
     let error = token(&world, toml).await.expect_err("no server");
@@ -175,7 +174,7 @@ async fn refresh_token_is_not_sent_to_another_host() {
 }
 
 #[tokio::test]
-async fn change_of_login_or_mint_table_replaces_stored_token() {
+async fn changed_request_configuration_replaces_stored_token() {
     let server = RecordingServer::start(|request| {
         let token = if request.path == "/login" { "login" } else { "minted" };
         (200, json!({ "access_token": format!("{token}-1"), "id": format!("{token}-2") }).to_string())

@@ -117,7 +117,7 @@ async fn login_response_without_token_is_a_transient_error() {
 }
 
 #[tokio::test]
-async fn status_200_error_listed_in_error_final_is_not_retried() {
+async fn http_200_error_is_not_retried_if_configured_as_final() {
     let answer = json!({ "errorCode": "AUTH_INVALID", "errorMessage": "KANARIE is wrong\u{1b}[2J", "access_token": "x" });
     let world = World::new();
     let server = RecordingServer::returning(200, &answer.to_string()).await;
@@ -135,7 +135,7 @@ async fn status_200_error_listed_in_error_final_is_not_retried() {
 
 /// A transient error does not count as a refused password, so the next call sends another request.
 #[tokio::test]
-async fn status_200_error_not_listed_in_error_final_is_retried() {
+async fn http_200_error_is_retried_if_not_configured_as_final() {
     for (keys, answer) in [
         (
             "error = \"errorCode\"\nerror_final = \"AUTH_INVALID\"",

@@ -112,7 +112,7 @@ pub(crate) fn loopback(redirect_uri: &ServiceUrl) -> Option<&'static [IpAddr]> {
     match url.host().filter(|_| redirect_uri.is_plain() && url.port() != Some(0))? {
         Host::Ipv4(Ipv4Addr::LOCALHOST) => Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST)]),
         Host::Ipv6(Ipv6Addr::LOCALHOST) => Some(&[IpAddr::V6(Ipv6Addr::LOCALHOST)]),
-        // A browser may resolve `localhost` to either address. Another program must not listen on one of them.
+        // A browser may resolve `localhost` to 127.0.0.1 or to ::1. Another program must not listen on one of them.
         Host::Domain("localhost") => {
             Some(&[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)])
         }
@@ -144,7 +144,7 @@ fn cannot_listen(port: Option<u16>, error: io::Error) -> Error {
         None => format!("cannot listen on any port: {error}"),
     };
     let (code, hint) = match error.kind() {
-        // A used port is a transient error, because the port may become free.
+        // This error is transient, because the port may become free.
         ErrorKind::AddrInUse => (
             ErrorCode::ServiceUnavailable,
             "stop the program on this port, or change the port of `redirect_uri` to a free one that the service accepts",
@@ -180,7 +180,7 @@ async fn serve(mut stream: TcpStream, callback: Arc<Callback>) -> Option<Arrival
         Ok(code) => return Some((code, Tab::new(stream, PAGE_TIMEOUT))),
         Err(page) => page,
     };
-    tracing::debug!(?page, "the login's listener answered the browser");
+    tracing::debug!(?page, "the listener rejected a request that is not the redirect of this login");
     let _ = timeout(CONNECTION_TIMEOUT, send(&page, &mut stream)).await;
     None
 }

@@ -102,14 +102,14 @@ impl Page {
     }
 }
 
-/// Returns the cause and the end of the sentence in [`GO_BACK`]. Omits the service's text, which may repeat secrets.
+/// Returns the cause of the failure and the user's next step. Omits the service's text, which may repeat secrets.
 fn explain(code: ErrorCode) -> (&'static str, &'static str) {
     const AGAIN: &str = " and log in again";
     const LATER: &str = " and try again later";
     const SETTINGS: &str = " to see which setting to correct";
     match (code, code.kind()) {
         (ErrorCode::AccessDenied, _) => {
-            ("the service denied the login", " and log in again if this was a mistake")
+            ("the service denied the login", " and log in again if you denied access by mistake")
         }
         (ErrorCode::ClientRefused, _) => ("the service does not accept the configured client", SETTINGS),
         (_, ErrorKind::Configuration) => ("a setting in the configuration is wrong", SETTINGS),

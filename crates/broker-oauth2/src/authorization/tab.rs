@@ -46,7 +46,7 @@ fn send(connection: &Connection, page: &Page) {
         // One non-blocking write is enough: the page fits in the empty send buffer.
         let sent =
             stream.write_all(page.response().as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
-        tracing::debug!(?page, ?sent, "the login's listener answered the browser");
+        tracing::debug!(?page, ?sent, "the listener sent this page to the browser tab of the login");
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn browser_tab_shows_the_result_once() {
+    async fn browser_tab_shows_the_result_of_the_login() {
         let (browser, tab) = tab(LONG).await;
         tab.show(&Page::LoggedIn(None));
         assert_eq!(read(browser).await, Page::LoggedIn(None).response());

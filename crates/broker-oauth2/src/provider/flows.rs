@@ -12,10 +12,10 @@ use super::session::Session;
 use crate::discovery::Endpoint;
 use crate::{Approved, CodeFlow, DeviceFlow, UserLogin};
 
-/// The key, in a token's details, of the scope that was configured at the time of the token request.
+/// [`Token::details`] stores the configured scope of the token request under this key.
 const DEFAULT_SCOPE: &str = "usual_scope";
 
-/// The key, in a token's details, of a fingerprint of the settings at the time of the token request.
+/// [`Token::details`] stores the fingerprint of the provider settings under this key.
 const FINGERPRINT: &str = "asked_with";
 
 /// The record's metadata key that stores the scope of the login request.
@@ -92,7 +92,7 @@ impl OAuth2 {
         Err(Error::new(ErrorCode::LoginUnsupported, message).with_hint(hint))
     }
 
-    /// Returns the function that adds the current settings to a new token.
+    /// Returns [`Self::annotate`] as a closure, for `finish` of [`UserLogin`].
     fn finish(&self) -> impl Fn(Token, &ScopeKey) -> Token + Send + Sync + '_ {
         |token, scopes| self.annotate(token, scopes)
     }

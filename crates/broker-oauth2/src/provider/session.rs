@@ -55,7 +55,7 @@ impl<'a> Session<'a> {
                 Credential::Key(Box::new(key))
             }
         };
-        // A logout may know the revocation endpoint only.
+        // A logout only needs the revocation endpoint, so the token endpoint may be missing.
         let token_url = endpoints
             .require(provider, Endpoint::Token)
             .or_else(|error| endpoints.find(provider, Endpoint::Revocation)?.ok_or(error))?;

@@ -185,7 +185,7 @@ async fn listener_stops_when_the_login_is_cancelled() {
     TcpStream::connect(request.host()).await.expect("a listener");
     login.result.abort();
     assert!((&mut login.result).await.unwrap_err().is_cancelled());
-    // The listener closes in a separate task, after the abort.
+    // The cancelled login closes the listener asynchronously. The loop ends when a connection is refused.
     while TcpStream::connect(request.host()).await.is_ok() {
         tokio::task::yield_now().await;
     }

@@ -79,7 +79,7 @@ async fn token_exchange_sends_token_of_provider_set_in_from() {
 }
 
 #[tokio::test]
-async fn token_exchange_error_names_provider_set_in_from() {
+async fn token_exchange_error_names_the_source_provider() {
     let lab = Lab::new();
     let table = json!({ "from": "base", "token_url": DERIVED });
     let broker = lab.broker_of(vec![("base", refresh_token()), (World::NAME, table)]);

@@ -60,7 +60,7 @@ impl Http for Service {
     }
 }
 
-/// A test world whose requests go to the fake service.
+/// The fake environment of a test ([`World`]), and the fake service that answers its HTTP requests.
 pub(crate) struct Lab {
     pub(crate) world: World,
     pub(crate) service: Arc<Service>,

@@ -35,7 +35,7 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 subject.service().forget_seen();
                 let again = subject.world().broker(subject.provider()).token(World::NAME, &request).await;
                 let again = again.unwrap_or_else(|error| panic!("scope {scope}: no stored token: {error}"));
-                assert!(again.secret().same_as(new.secret()), "scope {scope}: another token was returned");
+                assert!(again.secret().same_as(new.secret()), "scope {scope}: the stored token is not used");
                 assert!(subject.service().seen().is_empty(), "scope {scope}: an unneeded request was sent");
                 tokens.push(new);
             }
@@ -46,15 +46,16 @@ pub(super) async fn scopes_are_isolated<S: Subject>(subject: &S) {
                 assert!(refused, "scope {scope}: {error}");
             }
             (Err(_), got) => {
-                assert!(subject.scopes().is_none(), "scope {scope}: `check` refuses a supported scope");
+                assert!(subject.scopes().is_none(), "{scope}: `Provider::check` refuses a supported scope");
                 let error = got.expect_err("a token was issued for a scope that `Provider::check` refuses");
                 assert_eq!(error.kind(), ErrorKind::Usage, "scope {scope}: {error}");
-                assert!(subject.service().seen().is_empty(), "scope {scope}: a refused scope was requested");
+                let seen = subject.service().seen();
+                assert!(seen.is_empty(), "scope {scope}: requested although `Provider::check` refuses it");
             }
         }
     }
-    let still = token_of_new_process(subject).await.expect("scopes: the token without scopes was lost");
-    assert!(still.secret().same_as(usual.secret()), "scopes: the token without scopes was replaced");
+    let still = token_of_new_process(subject).await.expect("a request with a scope lost the stored token");
+    assert!(still.secret().same_as(usual.secret()), "a request with a scope replaced the stored token");
     expire(subject, &usual);
     let renewed = token_of_new_process(subject).await.expect("scopes: renewed");
     assert!(!contains(&tokens, &renewed), "scopes: a renewal returned an old token");

@@ -43,22 +43,22 @@ async fn fails_without_loss<S: Subject>(
     let before = subject.world().record().expect("a record");
     subject.service().fault_always(route, fault);
     let Err(error) = log_in(subject).await else {
-        panic!("login {name}: no error although route `{route}` failed: set `Subject::login_route`");
+        panic!("login ({name}): no error although route `{route}` failed: set `Subject::login_route`");
     };
-    assert!(fits(&error), "login {name}: {:?}: {error}", error.kind());
+    assert!(fits(&error), "failed login ({name}): {:?}: {error}", error.kind());
     let output = format!("{error} {error:?} {:?}", subject.world().person.told());
     for secret in subject.login_secrets() {
-        assert!(!output.contains(&secret), "login {name}: the output contains a secret: {output}");
+        assert!(!output.contains(&secret), "failed login ({name}): the output contains a secret: {output}");
     }
     let after = subject.world().record().expect("a record");
     let [before, after] = [before, after].map(|record| record["grant"]["secret"].clone());
-    assert_eq!(before, after, "login {name}: the failed login replaced the stored login");
+    assert_eq!(before, after, "failed login ({name}): the stored login was replaced");
     subject.service().clear_faults();
     // The broker's wait for the user's approval advances the clock, so the token may be due for renewal.
     let next = token_of_new_process(subject).await;
-    let next = next.unwrap_or_else(|error| panic!("login {name}: no token after the failed login: {error}"));
+    let next = next.unwrap_or_else(|error| panic!("failed login ({name}): the old login is lost: {error}"));
     let now = subject.world().clock.now();
     let valid = stored.window().renews_at().is_some_and(|due| now < due);
-    assert!(!valid || next.secret().same_as(stored.secret()), "login {name}: the stored token was replaced");
+    assert!(!valid || next.secret().same_as(stored.secret()), "failed login ({name}): token was replaced");
     logged_in(subject).await;
 }

@@ -11,10 +11,10 @@ pub(super) async fn deletes_record<S: Subject>(subject: &S) {
     let before = std::fs::read(&path).expect("a record");
     let has_grant = subject.world().record().expect("a record")["grant"].is_object();
     let out = broker.logout(World::NAME, false).await.expect("a logout");
-    assert!(out.had_login, "logout: `had_login` is false");
+    assert!(out.had_login, "logout: `LoggedOut::had_login` should be true");
     assert!(!path.exists(), "logout: the record still exists");
     if !has_grant {
-        let next = token_of_new_process(subject).await.expect("logout: the configured secret got no token");
+        let next = token_of_new_process(subject).await.expect("logout: the configured secret should work");
         assert!(!next.secret().same_as(stored.secret()), "logout: the deleted token was returned");
         return;
     }
@@ -44,7 +44,7 @@ pub(super) async fn keeps_unrevoked_grant<S: Subject>(subject: &S) {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "logout: {error}");
     let still = token_of_new_process(subject).await.expect("failed logout: the stored token was lost");
     assert!(still.secret().same_as(stored.secret()), "failed logout: the stored token was replaced");
-    let local = broker.logout(World::NAME, true).await.expect("a local logout");
-    assert!(local.had_login, "local logout: `had_login` is false");
-    assert!(subject.world().record().is_none(), "local logout: the record still exists");
+    let local = broker.logout(World::NAME, true).await.expect("a logout without revocation");
+    assert!(local.had_login, "logout without revocation: `LoggedOut::had_login` should be true");
+    assert!(subject.world().record().is_none(), "logout without revocation: the record still exists");
 }

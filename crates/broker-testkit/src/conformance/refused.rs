@@ -16,7 +16,7 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     }
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
     assert_eq!(forced.kind(), ErrorKind::LoginRequired, "refused grant: {forced}");
-    let still = token_of_new_process(subject).await.expect("refused grant: the broker returned no token");
+    let still = token_of_new_process(subject).await.expect("refused grant: the stored token was lost");
     assert!(still.secret().same_as(stored.secret()), "refused grant: the stored token was not returned");
     expire(subject, &stored);
     subject.service().forget_seen();
@@ -24,7 +24,7 @@ pub(super) async fn ended_grant_needs_a_login<S: Subject>(subject: &S) {
     assert_eq!(error.kind(), ErrorKind::LoginRequired, "refused grant: {error}");
     assert_eq!(error.hint(), Some(&Hint::LogIn), "refused grant: the error lacks `Hint::LogIn`");
     assert!(subject.service().seen().is_empty(), "refused grant: the broker sent the grant again");
-    token(&logged_in(subject).await).await.expect("refused grant: a new login got no token");
+    token(&logged_in(subject).await).await.expect("refused grant: a new login should work");
 }
 
 /// Checks that `invalid_client` is final, and that the stored token is still used.
@@ -34,12 +34,12 @@ pub(super) async fn refusal_is_final<S: Subject>(subject: &S) {
     subject.service().fault_always(subject.renewal_route(), refusal(401, "invalid_client", "unknown client"));
     let forced = broker.token(World::NAME, &TokenRequest::new().force()).await.expect_err("refused");
     assert!(is_final(&forced), "refused client: {forced}");
-    let still = token_of_new_process(subject).await.expect("refused client: the broker returned no token");
+    let still = token_of_new_process(subject).await.expect("refused client: the stored token was lost");
     assert!(still.secret().same_as(stored.secret()), "refused client: the stored token was not returned");
     expire(subject, &stored);
     let error = token_of_new_process(subject).await.expect_err("refused");
     assert!(is_final(&error), "refused client: {error}");
     subject.service().clear_faults();
-    let renewed = token(&logged_in(subject).await).await.expect("refused client: a new login got no token");
+    let renewed = token(&logged_in(subject).await).await.expect("refused client: a new login should work");
     assert!(!renewed.secret().same_as(stored.secret()), "refused client: the expired token was returned");
 }

@@ -34,9 +34,9 @@ pub(super) async fn one_exchange_for_all<S: Subject>(subject: &S) {
         .collect();
     for call in calls {
         let new = call.await.expect("a task").expect("a token");
-        assert!(!new.secret().same_as(old.secret()), "200 calls: the expired token was returned");
+        assert!(!new.secret().same_as(old.secret()), "one of 200 callers got the expired token");
     }
-    assert_eq!(subject.service().count(subject.renewal_route()), 1, "200 calls: several requests were sent");
+    assert_eq!(subject.service().count(subject.renewal_route()), 1, "200 callers caused several requests");
 }
 
 pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
@@ -54,7 +54,7 @@ pub(super) async fn dropped_call_loses_nothing<S: Subject>(subject: &S) {
     broker.wait_idle().await;
     let kept = token_of_new_process(subject).await.expect("a token");
     assert!(!kept.secret().same_as(old.secret()), "cancelled call: the new token was not stored");
-    assert_eq!(subject.service().count(route), 1, "cancelled call: not exactly one request was sent");
+    assert_eq!(subject.service().count(route), 1, "cancelled call: more than one request was sent");
 }
 
 pub(super) async fn slow_response_is_awaited<S: Subject>(subject: &S) {

@@ -14,12 +14,12 @@ use super::time::{Clock, Now, system_clock};
 /// The client authentication that the token endpoint accepts (RFC 6749 section 2.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
-    /// The client credentials by HTTP Basic or in the body, but not both in one request.
+    /// Accepts client credentials by HTTP Basic or in the body, but not both in one request.
     #[default]
     Either,
-    /// The client credentials by HTTP Basic only.
+    /// Accepts client credentials by HTTP Basic only.
     BasicOnly,
-    /// `client_id` and `client_secret` in the body only.
+    /// Accepts `client_id` and `client_secret` in the body only.
     BodyOnly,
 }
 
@@ -162,7 +162,7 @@ impl State {
         let body = form.remove("client_id").zip(form.remove("client_secret"));
         let found = match (self.options.accept, call.basic(), body) {
             (Auth::Either, Some(_), Some(_)) => {
-                return Err(bad_request("two client authentications in one request"));
+                return Err(bad_request("client credentials are in the header and in the body"));
             }
             (Auth::Either, basic, body) => basic.or(body),
             (Auth::BasicOnly, basic, _) => basic,

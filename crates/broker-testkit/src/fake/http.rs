@@ -54,7 +54,7 @@ impl Seen {
     /// If the body is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).expect("the request has a JSON body")
+        serde_json::from_str(&self.body).expect("the request body should be JSON")
     }
 
     /// Returns the first header with this name, ignoring upper and lower case.

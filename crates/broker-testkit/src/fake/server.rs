@@ -87,7 +87,7 @@ impl Server {
     /// Starts the server for a service. `build` creates the service from the server's URL and clock.
     pub(super) fn start<S: Service>(now: Now, build: impl FnOnce(&str, Clock) -> S) -> Fake<S> {
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("a runtime for the fake server");
+        let runtime = runtime.expect("cannot start the fake server's tokio runtime");
         let (listener, url) = listen(&runtime);
         let clock = Clock::new(now);
         let state = Arc::new(Mutex::new(build(&url, clock.clone())));
@@ -268,7 +268,7 @@ impl Shared {
     async fn released(&self, route: &str) {
         let hold = locked(&self.holds).get(route).cloned();
         if let Some(mut hold) = hold {
-            // The guard sends no value. An error means that the guard was dropped.
+            // `changed` fails when the test drops the `HoldGuard`, which ends the delay.
             while hold.changed().await.is_ok() {}
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn read(Files { paths, is_named }: &Files) -> Result<Vec<Text>> {
     Ok(texts)
 }
 
-/// Merges the layers. With `only`, parses just the tables of these providers in long files.
+/// Merges all sources of the configuration. With `only`, other providers' tables in large files are not parsed.
 pub(super) fn merge(
     texts: &[Text],
     env: &dyn Env,

@@ -62,12 +62,11 @@ impl Config {
         let mut config = Self { merged, providers: Dict::new(), texts, kinds, store, env };
         config.providers = config.read_tables()?;
         while let Some(only) = &mut only {
-            // A long file is parsed in part, so other providers' tables may lack keys. A secret without its URL could go
-            // to a wrong host.
+            // Drop other providers: large files are parsed in part, so these tables may be incomplete.
             config.providers.retain(|name, _| only.contains(name));
             let before = only.len();
             only.extend(config.sources());
-            // Read all providers that environment variables configure: only the kind tells which values are secrets.
+            // A file may set the kind of a provider in `in_env`. The kind decides which variables are secrets.
             only.extend(config.merged.in_env.iter().cloned());
             if only.len() == before {
                 break;

@@ -62,7 +62,7 @@ impl Config {
                 (ErrorCode::ConfigMissingKey, mark, format!("`{key}` is missing{form}"))
             }
             SettingsProblem::Expected(_) | SettingsProblem::UnknownKey { .. } if is_secret => {
-                // The error points at the whole secret, because keys in its table may be parts of a mistyped secret.
+                // An inner key may be a secret typed in the wrong place, so the error does not name it.
                 keys.truncate(if keys[2] == "secrets" { 4 } else { 3 });
                 key = keys[2..].join(".");
                 let why = format!("`{key}` must be {SECRET_FORMS}");

@@ -93,7 +93,7 @@ impl Config {
                 (Ok(kind), Some(table)) => {
                     table.iter().any(|(key, value)| display(kind, key, value).1 == Redacted::Yes)
                 }
-                // If the kind is unknown, any value may be a secret.
+                // If the provider's kind is unknown, treat the variable as a secret.
                 _ => true,
             })
         };

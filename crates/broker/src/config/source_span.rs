@@ -11,9 +11,9 @@ use toml::de::{DeTable, DeValue};
 pub(super) enum Mark {
     /// The key is wrong. The value is not shown, because it may be a mistyped secret.
     Key,
-    /// The value is wrong and not a secret.
+    /// The value is wrong. It is not a secret, so the line is shown.
     Value,
-    /// The value is wrong and a secret.
+    /// A secret is wrong. Its value is not shown.
     Secret,
     /// TOML parsing failed at this position.
     Syntax,
@@ -44,7 +44,7 @@ impl SourceSpan {
             // A URL may contain a password.
             Mark::Value if !line.contains('@') => line.to_owned(),
             _ => match line.split_once('=') {
-                // After a syntax error, the text before `=` may be part of a secret.
+                // After a syntax error, text before `=` may be part of a secret, so only a plain key is shown.
                 Some((key, _)) if mark != Mark::Syntax || is_key(key, &text[..line_start]) => {
                     format!("{key}= …")
                 }

@@ -12,7 +12,7 @@ use super::source_span::{Mark, SourceSpan};
 use super::warning::others_can_read;
 use super::{Config, ConfigWarning, Setting};
 
-/// The environment variable that overrides `store` in files.
+/// The environment variable that overrides the key `store` of configuration files.
 const VARIABLE: &str = "BROKER_STORE";
 
 const FORMS: &str =

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::service::{PROVIDERS, World};
 
-/// Returns whether a thousand concurrent tasks cause only one exchange, which takes 50 ms.
+/// Runs a thousand concurrent tasks, and returns whether they cause only one token exchange.
 pub fn exchanges_once(runtime: &Runtime) -> bool {
     let world = World::new(Duration::from_millis(50));
     let start = |_| {

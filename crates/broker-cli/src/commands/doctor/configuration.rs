@@ -11,7 +11,7 @@ use crate::commands::{CommandContext, CommandResult};
 use crate::format::quoted_path;
 use crate::hints;
 
-/// The broker's environment variables without their prefix `BROKER_`, besides `BROKER_PROVIDERS__…`.
+/// `BROKER_CONFIG`, `BROKER_STATE_DIR` and `BROKER_STORE` without their prefix.
 const VARIABLES: [&str; 3] = ["CONFIG", "STATE_DIR", "STORE"];
 
 /// Returns the configuration if it is valid. Fails if the provider `named` is not configured.
@@ -46,7 +46,6 @@ const CORRECT: &str = "correct the file, then run: broker config check";
 
 /// Returns the fix for a configuration that cannot be loaded.
 fn fix_load(context: &CommandContext<'_>, error: &Error) -> String {
-    // The usual files are optional, but a file after --config must exist.
     let missing = context.setup().config_files().iter().all(|(_, exists)| !exists);
     match hints::hint(error) {
         _ if missing && context.global.config.is_some() => "correct the path after --config".to_owned(),

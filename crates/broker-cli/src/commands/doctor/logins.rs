@@ -92,7 +92,7 @@ fn secret(name: &str, key: &str, source: &SecretSource, report: &mut Report) {
     };
     match problem {
         Some((what, fix)) => report.error("login.secret", Some(name), &what, &fix),
-        None => report.ok("login.secret", Some(name), format!("the source of `{key}` exists")),
+        None => report.ok("login.secret", Some(name), format!("the secret `{key}` is configured")),
     }
 }
 

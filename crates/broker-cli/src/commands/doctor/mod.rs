@@ -57,7 +57,7 @@ fn checked(all: Vec<String>, named: Option<&str>) -> impl Iterator<Item = String
     all.into_iter().filter(move |name| named.is_none_or(|named| named == name))
 }
 
-/// Whether other users can change a file: by its mode, or because a user other than root owns the file.
+/// Whether users besides root and the current user can change a file, by its mode or as its owner.
 fn others_can_write(meta: &Metadata) -> bool {
     // In a folder with the sticky bit, other users cannot replace our files.
     let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;

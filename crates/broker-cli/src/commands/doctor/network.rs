@@ -218,7 +218,7 @@ fn words_for(obstacle: Obstacle) -> (&'static str, &'static str, &'static str) {
         Obstacle::Tls => ("network.tls", "the TLS connection failed"),
         Obstacle::Proxy => ("network.proxy_refused", "the proxy refused the connection"),
         Obstacle::Timeout => ("network.timeout", "no answer in time"),
-        Obstacle::Portal => ("network.portal", "a different server answered"),
+        Obstacle::Portal => ("network.portal", "a sign-in page or another server answered"),
         _ => ("network.service", "no route"),
     };
     let fix = match obstacle {

@@ -10,7 +10,7 @@ use crate::terminal::paint;
 enum Outcome {
     Ok,
     Skipped,
-    /// A failed check that is shown as skipped. A different check reports the common cause.
+    /// A failed check that the text omits, because one error names all providers with the same problem.
     Summarized,
     /// A problem that should be fixed, although tokens still work.
     Warning,
@@ -52,7 +52,7 @@ impl Report {
         self.add(Outcome::Skipped, id, provider, message.into(), None);
     }
 
-    /// Adds a failed check that is shown as skipped. A different check reports the common cause.
+    /// Adds a failed check that the text omits, because one error names all providers with the same problem.
     pub(super) fn summarized(&mut self, id: &'static str, provider: &str, message: String) {
         self.add(Outcome::Summarized, id, Some(provider), message, None);
     }

@@ -111,7 +111,7 @@ fn records(folder: &Path, report: &mut Report) {
         let path = folder.join(&name);
         if name.contains(".json.aside-") {
             let what = format!("{} is a damaged record that was quarantined", path.display());
-            let fix = format!("if you do not need it, run: rm {}", quoted_path(&path));
+            let fix = format!("if you do not need the damaged record, run: rm {}", quoted_path(&path));
             report.warning("state.aside", None, &what, &fix);
             continue;
         }

@@ -139,7 +139,7 @@ fn one_profile(entries: &[&Entry], report: &mut Report) {
     }
 }
 
-/// Warns of environment variables that override the SDK's login file. The SDK ignores the case of variable names.
+/// Warns of variables that override the login file of EarthScope's SDK. The SDK ignores the case of their names.
 fn shadows(files: &[PathBuf], report: &mut Report) {
     let names = ["ES_OAUTH2__REFRESH_TOKEN", "ES_OAUTH2__ACCESS_TOKEN"];
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());

@@ -56,7 +56,7 @@ pub(super) enum What {
 /// Returns the logins and secrets that other tools keep in files and environment variables, in a fixed order.
 pub(super) fn on_machine(env: &dyn Env) -> Vec<Found> {
     let unusable = |why: String| {
-        Found::new("earthdaily", "a file that cannot be used", Vec::new(), What::Nothing(sanitize(&why)))
+        Found::new("earthdaily", "unusable credentials file", Vec::new(), What::Nothing(sanitize(&why)))
     };
     let sets = EarthDailyCredentials::everywhere(env).into_iter();
     let found = sets.map(|set| set.map_or_else(unusable, earthdaily)).chain(profiles(env));
@@ -104,7 +104,7 @@ fn one_of(env: &dyn Env, path: &Path, mut sets: Vec<EarthDailyCredentials>) -> R
     if sets.len() > 1 {
         let names: Vec<_> = sets.iter().filter_map(|set| set.section.as_deref()).map(sanitize).collect();
         let several = format!("{} has several accounts: {}", path.display(), names.join(", "));
-        return Err(Error::usage(several).with_hint("choose one: EDS_INI_PROFILE=NAME broker import FILE"));
+        return Err(Error::usage(several).with_hint("run: EDS_INI_PROFILE=ACCOUNT broker import FILE"));
     }
     Ok(sets.into_iter().map(earthdaily).collect())
 }

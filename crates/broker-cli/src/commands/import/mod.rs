@@ -22,7 +22,7 @@ use no_earthdaily::EarthDailyCredentials;
 
 pub(super) fn run(context: &CommandContext<'_>, args: &Import) -> CommandResult {
     if args.name.is_some() && args.what.len() != 1 {
-        return Err(Error::usage("`--as` needs exactly one file or number").into());
+        return Err(Error::usage("`--as` needs exactly one file, or one number from `broker import`").into());
     }
     let env: Arc<dyn Env> = match &context.global.env_file {
         Some(file) => Arc::new(EnvFile::read(file, Arc::new(SystemEnv))?),
@@ -65,13 +65,13 @@ fn number(what: &str) -> Option<usize> {
     what.parse().ok()
 }
 
-/// Returns the entry with this number in the list, or the logins and secrets in this file.
+/// Returns the login or secret with this number in the list of `broker import`, or those in the file `what`.
 fn select(env: &Arc<dyn Env>, what: &str) -> CommandResult<Vec<Found>> {
     let Some(number) = number(what) else { return Ok(found::in_file(env, Path::new(what))?) };
     let mut all = found::on_machine(env.as_ref());
     if number == 0 || number > all.len() {
         let error = Error::usage(format!("the list of `broker import` has no number {number}"));
-        let hint = format!("to see all numbers, run: broker import; for a file, run: broker import ./{what}");
+        let hint = format!("to list logins, run: broker import; for the file, run: broker import ./{what}");
         return Err(error.with_hint(hint).into());
     }
     Ok(vec![all.swap_remove(number - 1)])

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use broker::{Env, Secret};
 
-/// Replaces the type of this name in the kind `earthdaily`, so that callers compile. It is never created.
+/// Replaces `broker::EarthDailyCredentials`, which this build lacks. Nothing creates a value of this type.
 pub(super) struct EarthDailyCredentials {
     pub(super) place: String,
     pub(super) section: Option<String>,

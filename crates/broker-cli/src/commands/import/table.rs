@@ -35,7 +35,7 @@ impl<'a> Table<'a> {
         Self { name, kind, secret, texts: kind_text.into_iter().chain(texts).collect(), keys }
     }
 
-    /// Returns the table's keys and values as TOML.
+    /// Returns the provider's configuration keys, with their values as TOML.
     fn lines(&self, secret_file: &Path) -> Vec<Line> {
         let file = quoted(&secret_file.display().to_string());
         let secret = self.secret.map(|(key, _)| (key, format!("{{ file = {file} }}")));
@@ -57,7 +57,7 @@ impl<'a> Table<'a> {
                     write_secret(&secret_file, secret, true)?;
                     "the new secret replaced the old one"
                 }
-                None => "the configuration already has the same table",
+                None => "the provider is already configured",
             };
             context.say(&format!("{}: imported from {}: {done}", self.name, from));
             return Ok(());
@@ -80,8 +80,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Returns the lines that the provider's existing table lacks. Fails if the table has another value for a key in
-    /// `keys`, because a secret must not be sent to a URL from elsewhere.
+    /// Returns the lines that the provider's existing table lacks. Fails if that table has another value for a key in
+    /// `keys`, because its URL must not receive the imported secret.
     fn missing(&self, config: &Config, lines: &[Line], secret_file: &Path) -> Result<Vec<Line>> {
         let existing = config.configured()?.into_iter().find(|provider| provider.name == self.name);
         let Some(existing) = existing else { return Ok(lines.to_vec()) };
@@ -111,7 +111,8 @@ impl<'a> Table<'a> {
                  Ctrl-D"
             )
         });
-        let hint = format!("{option}add the lines above to [providers.{}]{save_secret}", self.name);
+        let add = format!("add the lines above to [providers.{}]", self.name);
+        let hint = [option, &add, &save_secret].concat();
         Error::new(code, format!("{why}; the lines to add:{}", lines.concat())).with_hint(hint)
     }
 

@@ -1,4 +1,4 @@
-//! Imports a found login or secret: as a table of the configuration, or by a login.
+//! Imports a found login or secret: adds a table to the configuration, or logs in with a refresh token.
 
 use broker::{Config, Error, ErrorCode, Login, ProviderRegistry, Result, Secret, is_provider_name, sanitize};
 
@@ -8,7 +8,7 @@ use crate::commands::login::say_logged_in;
 use crate::commands::{CommandContext, CommandResult};
 use crate::run::run as run_async;
 
-/// What the list says about a login or secret: whether a provider uses it, whether it can be imported, and a note.
+/// The state of a login or secret in the list that `broker import` prints.
 pub(super) struct How {
     pub(super) used: bool,
     pub(super) importable: bool,
@@ -44,7 +44,7 @@ fn other_login(config: &Config, name: &str) -> Option<String> {
     Some(format!("{name} uses {place} and stores no other login"))
 }
 
-/// Whether the built-in provider uses this refresh token of the environment. A service may accept the token only once.
+/// Whether the provider `earthscope` already uses this refresh token, which an environment variable contains.
 fn is_used_while_set(config: &Config, found: &Found) -> bool {
     let provider = config.entry(found.kind).ok().map(|entry| entry.provider);
     found.in_env && provider.is_some_and(|provider| provider.issuer().flow == "refresh_token")
@@ -60,7 +60,7 @@ fn uses_profile(config: &Config, profile: &str) -> bool {
     })
 }
 
-/// Imports a found login or secret, and returns the name of the provider that uses the import.
+/// Imports a found login or secret, and returns the name of the provider that uses it.
 pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&str>) -> CommandResult<String> {
     let (kind, place) = (found.kind, &found.place);
     let name = match (&found.what, name) {
@@ -91,7 +91,7 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
         What::Profile(profile) => add(None, &[("profile", Some(profile))])?,
         What::RefreshToken(token) => {
             let config = context.setup().config()?;
-            refuse_spending(&config, found, &name)?;
+            refuse_unstorable(&config, found, &name)?;
             if !config.names().contains(&name) {
                 // The new provider gets its own profile, because another provider uses the default profile.
                 add(None, &[("profile", Some(&name))])?;
@@ -105,8 +105,8 @@ pub(super) fn take(context: &CommandContext<'_>, found: &Found, name: Option<&st
     Ok(name)
 }
 
-/// Fails if the provider would use up the refresh token without storing the new login.
-fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
+/// Fails if a provider already uses the refresh token, or if the provider `name` cannot store a login.
+fn refuse_unstorable(config: &Config, found: &Found, name: &str) -> Result<()> {
     let place = &found.place;
     if is_used_while_set(config, found) {
         let why =
@@ -116,7 +116,7 @@ fn refuse_spending(config: &Config, found: &Found, name: &str) -> Result<()> {
     }
     let Some(other) = other_login(config, name) else { return Ok(()) };
     let error = Error::new(ErrorCode::AlreadyExists, format!("{place}: {other}"));
-    Err(error.with_hint("remove that login or secret first, or name another provider with --as NAME"))
+    Err(error.with_hint(format!("remove the secret of {name}, or name another provider with --as NAME")))
 }
 
 fn log_in(context: &CommandContext<'_>, name: &str, token: &Secret) -> CommandResult {

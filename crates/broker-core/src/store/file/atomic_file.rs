@@ -62,7 +62,7 @@ impl AtomicFile {
             if !platform::is_gone(&error) {
                 return Err(cannot_write("replace", &self.path, error));
             }
-            // Another host, or a cleaner of temporary files, may have removed the reserved file.
+            // Another host, or a cleanup program, may have removed the reserved temporary files.
             self.reserved.clear();
             self.probe(1)?;
             self.put(bytes).map_err(|error| cannot_write("replace", &self.path, error))?;

@@ -154,10 +154,10 @@ impl Locked for LockedExternalLogin {
         }
         if !record.new_login {
             if self.is_theirs() {
-                tracing::info!("the service's own tools have changed the login file: the change stays");
+                tracing::info!("the login file is not overwritten: the service's own tools have changed it");
                 return self.save_record(record).await;
             }
-            // Only a usable login may replace a login file whose content is not a login of this issuer.
+            // Saves only the record if the file may contain another issuer's login, or if the record has no usable one.
             let other = self.join.is_foreign(&self.content.found, record);
             if other || (!record.is_external() && record.usable_grant().is_none()) {
                 return self.records.save(record).await;
@@ -211,7 +211,7 @@ impl LockedExternalLogin {
 
     /// Writes the login to the login file, then the remaining data to the record.
     async fn put(&mut self, record: &Record, login: FileLogin) -> Result<Option<String>> {
-        // Quarantines a login of another issuer, and a login that was in the file before the broker used the file.
+        // Renames the file instead of overwriting another issuer's login, or a login that the broker never used.
         let found = &self.content.found;
         let displaces = self.join.is_foreign(found, record)
             || if record.new_login {
@@ -221,7 +221,7 @@ impl LockedExternalLogin {
             };
         let before = self.content.bytes.as_ref().filter(|_| !displaces);
         let Some(bytes) = self.join.file.write(&login, before.map(|bytes| bytes.as_slice())) else {
-            // The login file cannot contain any part of this login. A new login still removes the file's old login.
+            // The file format cannot store this login. If this is a new login, removes the old one from the file.
             if record.new_login {
                 self.remove_login()?;
                 return self.records.save(&record.with_login_in_record()).await;
@@ -232,8 +232,8 @@ impl LockedExternalLogin {
         if self.content.bytes.as_ref() != Some(&bytes) {
             quarantined = if displaces { self.login_file.quarantine()? } else { None };
             self.login_file.replace(&bytes).map_err(hinted)?;
-            // `version: None` makes the next save read the login file again, because another program may change it.
             self.known.clone_from(&login.refresh_token);
+            // Without a version, the next save reads the login file again: another program may have changed it.
             self.content = FileContent { found: Found::Login(login), bytes: Some(bytes), version: None };
         }
         Ok(quarantined.or(self.save_record(record).await?))

@@ -49,7 +49,7 @@ impl FallbackStore {
     ) -> Result<Option<(Box<Record>, Option<String>)>> {
         let mut newest: Option<(Box<Record>, Option<String>)> = None;
         for path in self.files(provider) {
-            // Fails if an encrypted record cannot be decrypted, because that record may be the newest.
+            // Fails if a record cannot be decrypted: it may be newer than the records in the other folders.
             let found = match read(&path, provider, sealer) {
                 Err(error) if Envelope::of_file(&path).is_some() => return Err(error),
                 found => found,
@@ -73,7 +73,7 @@ impl FallbackStore {
         self.folders.iter().filter(|folder| is_private_folder(folder))
     }
 
-    /// Returns the possible paths of a provider's fallback record, only in private folders.
+    /// Returns the path of the provider's record file in each private runtime folder. The file may not exist.
     pub(super) fn files(&self, provider: &str) -> impl Iterator<Item = PathBuf> {
         let name = self.name(provider, "json");
         self.private_folders().map(move |folder| folder.join(&name))

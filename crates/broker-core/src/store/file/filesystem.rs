@@ -6,7 +6,7 @@ use crate::{LockScope, platform};
 
 #[derive(Debug, Clone)]
 pub(super) struct Filesystem {
-    /// The file system's name for the user: `ext4`, `nfs4 (server:/home)`.
+    /// The file system's name in messages: `ext4`, `nfs4 (server:/home)`.
     pub(super) name: String,
     /// Whether other hosts may use the same files.
     pub(super) is_network: bool,
@@ -52,7 +52,7 @@ impl Filesystem {
     }
 }
 
-/// The magic number of FUSE, which stands for an unknown file system.
+/// The magic number of FUSE, used if `statfs` fails: whether locks work across hosts is unknown in both cases.
 const UNKNOWN: u64 = 0x6573_5546;
 
 fn mount<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
@@ -108,7 +108,7 @@ mod tests {
     ";
 
     #[test]
-    fn lock_scope_depends_on_file_system_and_mount_options() {
+    fn mount_type_and_options_decide_if_locks_work_across_hosts() {
         for row in TABLE.lines().filter(|row| row.contains('|')) {
             let cells: Vec<_> = row.split('|').map(str::trim).collect();
             let magic = u64::from_str_radix(&cells[0][2..], 16).expect("a number");

@@ -60,7 +60,7 @@ fn parse(bytes: &[u8], provider: &str) -> Result<Record, String> {
             )
         }
         (Some(FORMAT | SEALED_FORMAT), Some(name)) if name != provider => {
-            format!("is the record of another provider (`{name}`)")
+            format!("is the record of provider `{name}`, not of `{provider}`")
         }
         _ => match unreadable {
             Some(error) if error.is_eof() => "is incomplete".to_owned(),

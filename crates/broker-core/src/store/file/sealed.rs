@@ -47,7 +47,7 @@ pub struct Envelope {
     pub nonce: String,
     /// The encrypted record, in base64.
     pub sealed: String,
-    /// The file that the envelope was read from; empty for a new envelope.
+    /// The path of the file that this content was read from; empty for new content.
     #[serde(skip)]
     pub file: PathBuf,
 }

@@ -55,7 +55,7 @@ pub(super) struct Family {
     pub(super) excused: bool,
 }
 
-/// The state of the fake services of both [`ISSUERS`], and the violations that were detected.
+/// The state of the fake services of the two [`ISSUERS`], and the invariants that the broker has violated.
 #[derive(Default)]
 pub(super) struct Service {
     pub(super) families: Vec<Family>,
@@ -77,7 +77,7 @@ impl Service {
         Some((number.parse().ok()?, index))
     }
 
-    /// Begins a step; `fault` applies to the step's first request.
+    /// Begins a test step. `fault` applies to the first request of the step.
     pub(super) fn begin(&mut self, fault: Option<Fault>) {
         self.read_disk();
         self.fault = fault;
@@ -146,7 +146,7 @@ impl Service {
     }
 }
 
-/// The HTTP connection to the fake services of both [`ISSUERS`]. Clones share the services' state.
+/// The HTTP connection to the fake services of the two [`ISSUERS`]. Clones share the services' state.
 #[derive(Clone, Default)]
 pub(super) struct Wire {
     service: Arc<Mutex<Service>>,

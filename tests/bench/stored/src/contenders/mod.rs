@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 pub trait Contender: Sync {
     fn name(&self) -> &'static str;
 
-    /// Gets one of the two tokens `calls` times.
+    /// Gets the stored token with index `token` (0 or 1), `calls` times.
     fn get(&self, token: usize, calls: u32);
 }
 

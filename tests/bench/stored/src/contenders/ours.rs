@@ -12,7 +12,7 @@ struct Stored(World);
 
 struct Awaited(World);
 
-/// Returns one contender for each broker method that returns a stored token: `stored` and `token`.
+/// Returns a benchmark of each broker method that returns a stored token: `stored` and `token`.
 pub fn ours(runtime: &Runtime) -> Vec<Box<dyn Contender>> {
     vec![Box::new(Stored(filled(runtime))), Box::new(Awaited(filled(runtime)))]
 }
