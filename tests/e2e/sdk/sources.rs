@@ -11,8 +11,8 @@ use super::{CLIENT, Edit, TOKEN, jwt, read_login, seismic, write_login};
 fn new_login_renames_the_login_file_of_another_issuer() {
     let (service, sandbox) = seismic(Rotation::Rotate);
     let others: [(&str, Edit); 3] = [
-        ("another client", |claims| claims["azp"] = "another".into()),
-        ("another audience", |claims| claims["aud"] = json!(["https://account.earthscope.org"])),
+        ("client another", |claims| claims["azp"] = "another".into()),
+        ("audience", |claims| claims["aud"] = json!(["https://account.earthscope.org"])),
         ("http://127.0.0.1:1/", |claims| claims["iss"] = "http://127.0.0.1:1/".into()),
     ];
     for (what, edit) in others {

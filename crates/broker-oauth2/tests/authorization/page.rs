@@ -49,7 +49,12 @@ async fn browser_page_omits_the_services_error_text() {
             ErrorCode::LoginRequired,
             "too long",
         ),
-        (response(401, r#"{"error":"invalid_client"}"#), "code=c", ErrorCode::ClientRefused, "settings"),
+        (
+            response(401, r#"{"error":"invalid_client"}"#),
+            "code=c",
+            ErrorCode::ClientRefused,
+            "configured client",
+        ),
         (Fault::Status(500), "code=c", ErrorCode::ServiceUnavailable, "not available"),
         (Fault::CutAfter, "code=c", ErrorCode::NetworkUnreachable, "not reach"),
     ] {
