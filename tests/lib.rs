@@ -42,7 +42,7 @@ pub fn broker_binary() -> &'static Path {
         std::fs::create_dir_all(&folder).expect("a folder in target");
         let link = folder.join("broker");
         if link.read_link().ok().as_ref() != Some(&built) {
-            // Renames a temporary link, because another test process may create the same link.
+            // Another test process may create the same link. A rename replaces that link without an error.
             let temporary = folder.join(std::process::id().to_string());
             symlink(&built, &temporary).expect("a link");
             std::fs::rename(&temporary, &link).expect("the link named `broker`");

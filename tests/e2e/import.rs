@@ -114,7 +114,7 @@ fn import_ignores_a_table_header_inside_a_toml_string() {
 }
 
 #[test]
-fn import_does_not_add_a_secret_to_another_clients_table() {
+fn import_does_not_add_secret_to_table_of_another_client_id() {
     let before = "[providers.earthdaily]\nclient_id = \"else\"\n";
     let sandbox = Sandbox::new().with_config(before);
     let (service, path) = env_file(&sandbox);
@@ -183,7 +183,7 @@ fn import_lists_and_uses_the_older_earthscope_clis_login() {
     assert!(listed["used"] == true && listed["importable"] == true, "{listed}");
     assert!(sandbox.broker(&["import"]).ends(0).out.contains("broker import 1"));
     let _ = sandbox.broker(&["import", "1"]).ends(0).says("logged in");
-    // After the import, login 2 in the list of `import` is the file of the older EarthScope CLI.
+    // The older EarthScope CLI's login file is now number 2 in the list of `import`.
     let _ = sandbox.broker(&["import", "2"]).ends(1).says("broker logout earthscope");
 }
 
@@ -249,7 +249,7 @@ fn import_lists_secret_names_and_files_without_values() {
 }
 
 #[test]
-fn import_accepts_the_number_of_a_listed_secret() {
+fn import_selects_a_listed_secret_by_its_number() {
     let service = service();
     let sandbox = Sandbox::new();
     let url = service.auth_url();

@@ -62,7 +62,7 @@ fn revoked_login_is_not_reported_as_interrupted() {
 }
 
 #[test]
-fn failed_refresh_clears_the_saved_time_of_its_request() {
+fn failed_refresh_removes_the_request_time_from_the_record() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     service.fault_always("token", Fault::Status(429));
     let _ = sandbox.broker(&["token", "earthscope"]).ends(4);
@@ -112,7 +112,7 @@ fn error_says_that_a_lost_response_ended_the_login() {
 fn refresh_keeps_record_fields_of_a_newer_broker_version() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     let mut record = sandbox.record("earthscope");
-    // Version 0.1.0 wrote records without `revision`.
+    // Broker version 0.1.0 wrote records without the field `revision`.
     record.as_object_mut().expect("an object").remove("revision");
     record["failures"] = serde_json::json!({ "stac": {
         "at": "2026-11-22T01:00:00Z", "kind": "unavailable", "message": "m", "retry_at": "2026-11-22T01:00:00Z",
@@ -151,7 +151,7 @@ fn refresh_token_in_a_malformed_response_is_saved() {
 }
 
 #[test]
-fn waiting_processes_say_that_a_kill_ended_the_login() {
+fn processes_waiting_for_lock_report_login_ended_by_a_kill() {
     let (service, sandbox) = expired(Rotation::Rotate, 0);
     kill_before_response(&service, &sandbox);
     service.fault_always("token", Fault::Delay(Duration::from_millis(200)));
@@ -182,7 +182,7 @@ fn process_stopped_longer_than_its_timeout_reads_response() {
 }
 
 #[test]
-fn batch_system_signals_wait_until_token_is_saved() {
+fn batch_system_signals_end_broker_only_after_token_is_saved() {
     for (name, number) in [("USR1", 10), ("USR2", 12), ("ALRM", 14), ("XCPU", 24), ("QUIT", 3)] {
         let (service, sandbox) = expired(Rotation::Rotate, 0);
         service.fault("token", Fault::Delay(Duration::from_millis(500)));

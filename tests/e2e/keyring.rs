@@ -147,7 +147,7 @@ fn keyring_stores_the_key_that_seals_records() {
     assert_eq!(sandbox.record("earthdaily")["with"], "keyring");
     let text = std::fs::read_to_string(sandbox.record_path("earthdaily")).expect("a record");
     assert!(secret_in(&text).is_none());
-    // The keyring's one item is the key, until a migration to unsealed files deletes the key.
+    // The keyring contains one item, the key, until a migration to unsealed files deletes the key.
     assert_eq!(desktop.items(), 1);
     let _ = desktop.migrate_to_file().ends(0).prints("earthdaily: keyring -> file");
     assert_eq!((desktop.items(), sandbox.record("earthdaily")["version"].as_u64()), (0, Some(1)));

@@ -144,7 +144,7 @@ impl Scene {
             self.count("ended before");
             assert!(ended.stdout.ends_with(b"\n"), "{what}: exit 0 without a token: {ended:?}");
         } else if status.signal() == Some(number) {
-            // Before the broker installs its signal handler, a signal may end the process. No request is sent by then.
+            // A signal may end the broker before it installs its signal handler, and before it sends a request.
             let early = signal == Signal::KILL || self.service.count("token") == 0;
             assert!(early, "{what}: the signal was not delayed");
         } else {

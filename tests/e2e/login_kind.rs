@@ -16,7 +16,7 @@ fn service() -> CarbonMapper {
     CarbonMapper::start(CarbonMapperOptions::default())
 }
 
-/// Returns the documented tables, with names that make them part of the provider `methane`.
+/// Returns the configuration tables from the documentation, as tables of the provider `methane`.
 fn methane_tables() -> String {
     TABLES.replace("\n[", "\n[providers.methane.").replacen("[login]", "[providers.methane.login]", 1)
 }
@@ -79,7 +79,7 @@ fn expired_login_is_replaced_if_password_is_configured() {
 }
 
 #[test]
-fn wrong_password_is_sent_once() {
+fn wrong_password_is_sent_only_once() {
     let service = service();
     let sandbox = sandbox(&service);
     let run = sandbox.broker_reading(&LOGIN, GUESS).ends(6);
@@ -148,7 +148,7 @@ fn login_without_terminal_names_the_missing_settings() {
 }
 
 #[test]
-fn documentation_contains_the_tested_configuration() {
+fn documentation_contains_tested_carbon_mapper_config() {
     let docs = include_str!("../../docs/configuration.md");
     let tables = methane_tables();
     assert!(docs.contains(&tables), "docs/configuration.md does not contain:\n{tables}");

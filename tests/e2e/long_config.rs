@@ -26,7 +26,7 @@ const SPELLINGS: [&str; 14] = [
     "providers.lab.kind = \"static\"\nproviders.lab.token = { env = \"NOT_SET\" }\n",
 ];
 
-/// Returns the configuration of a thousand other providers.
+/// Returns a configuration of a thousand providers, `p0` to `p999`.
 fn thousand() -> String {
     use std::fmt::Write;
     (0..1000).fold(String::new(), |mut text, number| {
@@ -95,7 +95,7 @@ fn exec_passes_settings_of_all_providers_but_no_secrets() {
 
 /// If the broker read only part of a provider's table, it could miss the URL and send the secret to the default URL.
 #[test]
-fn token_of_provider_not_named_in_setup_is_a_usage_error() {
+fn library_refuses_provider_not_named_in_setup_providers() {
     let part = "providers.lab.kind = \"static\"\n";
     let config = format!("{part}{}[providers.lab.token]\nenv = \"LAB\"\n", thousand());
     let sandbox = Sandbox::new().with_config(&config).with_env("LAB", "lab-KANARIE");

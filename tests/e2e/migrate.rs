@@ -17,7 +17,7 @@ use crate::strace::{self, Call};
 const MIGRATE: [&str; 2] = ["store", "migrate"];
 const TOKEN: [&str; 2] = ["token", "earthscope"];
 
-/// For each system call of `store migrate`, migrates to the format `there` with a fault at the call, and back.
+/// For each system call of `store migrate`, injects a fault into a migration to format `there`, then migrates back.
 fn at_each_call(
     mut sandbox: Sandbox,
     there: &str,

@@ -144,7 +144,7 @@ fn new_provider_refuses_invalid_names_and_existing_folders() {
 }
 
 #[test]
-fn new_provider_outside_the_workspace_depends_on_published_crates() {
+fn new_provider_crate_outside_workspace_uses_published_crates() {
     let sandbox = Sandbox::new();
     let output = sandbox.broker(&["new-provider", "tide"]).ends(0).out;
     assert!(output.contains("Setup::new().kind(broker_tide::KIND)"), "{output}");
@@ -162,7 +162,7 @@ fn new_provider_outside_the_workspace_depends_on_published_crates() {
     let clone: Vec<_> = clone.lines().take_while(|line| line.starts_with("    broker-")).collect();
     let clone = clone.join("\n").replace("CLONE", repository().to_str().expect("a path"));
     std::fs::write(&path, format!("{text}\n[patch.crates-io]\n{clone}\n")).expect("a manifest");
-    // The versions in the lock file are already downloaded, so the test needs no registry.
+    // The crate versions in `Cargo.lock` are already downloaded, so the test needs no registry.
     std::fs::copy(repository().join("Cargo.lock"), path.with_file_name("Cargo.lock")).expect("a lock");
     let tree = cargo(path.parent().expect("a folder"), &["tree"]);
     let testkit = format!("broker-testkit v{} ({}", env!("CARGO_PKG_VERSION"), repository().display());

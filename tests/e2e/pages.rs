@@ -68,7 +68,7 @@ fn links_of_all_documentation_pages_resolve() {
 }
 
 #[test]
-fn errors_page_lists_each_code_with_its_exit_code() {
+fn errors_page_lists_each_error_code_with_its_exit_code() {
     let page = std::fs::read_to_string(repository().join("docs/errors.md")).expect("the page");
     let mut listed = BTreeMap::new();
     for section in page.split("\n## Exit ").skip(1) {

@@ -182,7 +182,7 @@ fn concurrent_processes_with_login_flag_start_one_login() {
 
 /// Checks that bug kubelogin#904 does not occur in `broker login`: each concurrent process asked the user to log in.
 #[test]
-fn explicit_logins_run_one_at_a_time() {
+fn concurrent_login_commands_run_one_at_a_time() {
     let (service, sandbox) = seismic(EarthScopeOptions::default(), "");
     let (mut told, all) = start_with_one_stderr(&sandbox, &["login", "earthscope"], 3);
     read_until(&mut told, "waiting for process", 2);

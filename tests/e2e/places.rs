@@ -109,7 +109,7 @@ fn status_reports_nfs_and_the_substitute_lock_file() {
 
 #[test]
 #[ignore = "needs strace"]
-fn processes_without_flock_share_a_lock_of_their_host() {
+fn without_flock_processes_share_one_substitute_lock_per_host() {
     let (service, sandbox) = expired();
     let store = [sandbox.state(), sandbox.state().join("earthscope.lock")];
     let words = ["token", "earthscope"];

@@ -66,7 +66,7 @@ impl Odd {
     }
 }
 
-/// Each mode of the plugin with the expected exit code, error code, and text in the message.
+/// Each faulty mode of the test plugin, with the expected exit code, error code, and message text.
 const BAD: [(&str, i32, &str, &str); 21] = [
     ("no-hello", 1, "program_failed", "`odd.sh`"),
     ("versions", 5, "protocol_mismatch", "7, 8"),
@@ -125,7 +125,7 @@ fn valid_stored_token_is_used_if_the_plugin_fails() {
 }
 
 #[test]
-fn stored_token_starts_no_plugin_process() {
+fn valid_stored_token_is_used_without_starting_the_plugin() {
     let odd = Odd::new();
     let first = odd.set_mode("good").token().token();
     assert_eq!(odd.processes().len(), 1);
@@ -219,7 +219,7 @@ fn record_does_not_contain_plugin_arguments() {
 }
 
 #[test]
-fn plugin_gets_the_time_of_a_request_without_response() {
+fn broker_tells_plugin_when_an_unanswered_request_was_sent() {
     let odd = Odd::new();
     let sent_at = || {
         let saved = std::fs::read_to_string(odd.file("saved-request")).expect("a request");
@@ -283,7 +283,7 @@ fn plugin_gets_no_grant_of_another_issuer() {
 }
 
 #[test]
-fn changed_plugin_settings_get_a_separate_token() {
+fn each_plugin_settings_value_has_its_own_stored_token() {
     let odd = Odd::new();
     odd.configure("settings = { url = \"https://a.example\" }");
     let first = odd.set_mode("good").token().token();

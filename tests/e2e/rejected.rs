@@ -79,7 +79,7 @@ fn rejected_token_is_not_printed_while_service_is_down() {
 }
 
 #[test]
-fn rejected_token_stays_stored_until_a_new_login() {
+fn rejected_token_stays_stored_if_its_renewal_is_refused() {
     let (service, sandbox, first) = seismic();
     service.revoke_everything();
     let _ = sandbox.broker(&["token", "earthscope", "--force"]).ends(3);

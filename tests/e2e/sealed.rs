@@ -38,7 +38,7 @@ fn imagery() -> (EarthDaily, Sandbox) {
     (service, sandbox.with_env("BROKER_PASSPHRASE", "correct horse battery staple"))
 }
 
-/// Returns the configuration's table `earthdaily` under another name. The configuration must have no other table.
+/// Returns the configuration with its only table, `[providers.earthdaily]`, renamed to another provider.
 fn copied_provider(sandbox: &Sandbox, name: &str) -> String {
     let table = format!("[providers.{name}]\nkind = \"earthdaily\"");
     sandbox.config().replace("[providers.earthdaily]", &table)
@@ -153,7 +153,7 @@ fn wrong_key_fails_and_keeps_the_record() {
 }
 
 #[test]
-fn only_store_migrate_changes_the_record_format() {
+fn only_store_migrate_changes_format_of_existing_records() {
     let (service, sandbox) = seismic();
     let token = sandbox.broker(&["token", "earthscope"]).token();
     let plain = sandbox.record("earthscope");
@@ -208,7 +208,7 @@ fn fallback_file_of_a_sealed_record_is_sealed() {
     let token = finish(child).says("WARNING").token();
     assert_sealed(&runtime.join("broker"));
     unblock_state(&sandbox);
-    // With another key, the broker cannot open the fallback file, and must not use the older record instead.
+    // With the wrong key, the broker cannot open the newer fallback record. It must not use the older record instead.
     write_key(&sandbox, "b");
     let _ = sandbox.broker(&["token", "earthscope"]).ends(1).fails_with("store_sealed");
     write_key(&sandbox, "a");

@@ -78,7 +78,7 @@ fn config_error_does_not_show_the_value_of_a_params_key() {
 }
 
 #[test]
-fn missing_or_circular_from_provider_is_a_config_error() {
+fn missing_or_circular_provider_in_from_key_is_config_error() {
     let table = |name: &str, from: &str| {
         format!(
             "[providers.{name}]\nkind = \"oauth2\"\nfrom = \"{from}\"\ntoken_url = \"https://lab.example.org/token\"\n"

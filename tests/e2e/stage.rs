@@ -67,7 +67,7 @@ pub(crate) fn expired_with(rotation: Rotation, grace: usize, config: &str) -> (E
     (service, sandbox)
 }
 
-/// Starts `broker`, and waits until the fake server has received a request to this route.
+/// Starts `broker`, and waits until the fake server has received a request to the endpoint `route`, such as `token`.
 #[track_caller]
 pub(crate) fn start_request(sandbox: &Sandbox, words: &[&str], server: &Server, route: &str) -> Started {
     let before = server.count(route);
@@ -83,13 +83,13 @@ pub(crate) fn concurrent_tokens(sandbox: &Sandbox, words: &[&str], processes: us
     all.into_iter().map(|child| finish(child).token()).collect()
 }
 
-/// Waits until a condition is true, which `what` describes. Fails after 30 seconds.
+/// Waits until a condition is true, or fails after 30 seconds with a message that contains `what`.
 #[track_caller]
 pub(crate) fn until(condition: impl Fn() -> bool, what: &str) {
     until_within(Duration::from_secs(30), condition, what);
 }
 
-/// Waits until a condition is true, which `what` describes. Fails after `limit`.
+/// Waits until a condition is true, or fails after `limit` with a message that contains `what`.
 #[track_caller]
 pub(crate) fn until_within(limit: Duration, condition: impl Fn() -> bool, what: &str) {
     let began = Instant::now();

@@ -25,7 +25,7 @@ fn jwt(claims: &Value) -> String {
 }
 
 #[test]
-fn static_token_formats_use_the_configured_header() {
+fn output_formats_print_static_token_in_configured_header() {
     for (keys, line) in [
         ("", "Authorization: Bearer glpat-KANARIE"),
         ("header = \"X-Auth-Token\"", "X-Auth-Token: glpat-KANARIE"),
@@ -47,7 +47,7 @@ fn netrc_duckdb_and_exec_formats_refuse_custom_headers() {
     for keys in ["header = \"X-Auth-Token\"", "prefix = \"api-key\""] {
         let sandbox = with(&format!("{keys}\nhosts = [\"lab.example.org\"]"));
         for format in ["netrc", "duckdb", "exec-credential"] {
-            // A netrc file contains no header, so the key `prefix` does not matter.
+            // A netrc file contains no header, so the format `netrc` accepts the key `prefix`.
             if format == "netrc" && keys.starts_with("prefix") {
                 continue;
             }
@@ -110,7 +110,7 @@ fn life_key_limits_how_long_a_static_token_is_cached() {
     sandbox.age("lab", TimeDelta::hours(9));
     assert_eq!(sandbox.broker(&["token", "lab"]).token(), "another-KANARIE");
     assert_eq!(runs(), 2);
-    // If the source is a variable instead of a command, a changed token is used at once.
+    // A token from an environment variable is not cached, so a changed variable takes effect at once.
     sandbox
         .write_config("[providers.lab]\nkind = \"static\"\ntoken = { env = \"LAB_TOKEN\" }\nlife = \"8h\"\n");
     let sandbox = sandbox.with_env("LAB_TOKEN", TOKEN);

@@ -15,7 +15,7 @@ fn tests_in(text: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(file, _)| Path::new(file).extension().is_some_and(|ending| ending == "rs"))
 }
 
-/// Returns the paths that a file name in the document may stand for.
+/// Returns the paths that a file name in docs/dev/threat-model.md may mean.
 fn paths(file: &str) -> Vec<PathBuf> {
     let tests = repository().join("tests");
     let of_crate = file

@@ -35,7 +35,7 @@ impl User {
         command
     }
 
-    /// Sets the user of a command.
+    /// Makes a command run as this user.
     pub(crate) fn runs(&self, command: &mut Command) {
         if let Some(id) = self.0 {
             command.uid(id).gid(id);

@@ -10,7 +10,7 @@ use broker_testkit::{CarbonMapper, Fault, TestEnv};
 
 use crate::stage::{carbonmapper, earthscope, fast_polling, program, until, write_script};
 
-/// Configuration variables with a secret: literal, nested, mistyped, and of an unknown provider type.
+/// Environment variables with a secret: for plain, nested and mistyped keys, and for a provider without `kind`.
 const SECRETS: [(&str, &str); 5] = [
     ("BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET", "KANARIE-literal"),
     ("BROKER_PROVIDERS__LAB__SECRETS__ONE", "KANARIE-of-several"),
@@ -67,7 +67,7 @@ fn secret_command_does_not_inherit_other_secrets() {
 }
 
 #[test]
-fn exec_passes_the_token_but_not_the_password() {
+fn exec_passes_token_but_not_password_to_its_program() {
     let (_service, sandbox) = methane("{ env = \"SECRET\" }");
     let (program, seen) = env_dumper(&sandbox, "work", "");
     let sandbox = with_variables(sandbox)
@@ -87,7 +87,7 @@ fn exec_passes_the_token_but_not_the_password() {
 }
 
 #[test]
-fn broker_run_by_exec_prints_the_token_passed_by_exec() {
+fn token_command_inside_exec_prints_token_of_exec() {
     let (_service, sandbox) = methane("{ env = \"NOT_SET\" }");
     let sandbox = sandbox.with_env("BROKER_PROVIDERS__CARBONMAPPER__PASSWORD", "standin-password");
     let binary = broker_e2e::broker_binary().to_str().expect("text");
@@ -144,7 +144,7 @@ fn variables_withheld_by_embedding_program_stay_withheld() {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join("EDS.env");
     sandbox.write(&file, "EDS_SECRET=secret\n");
-    // The environment of a program that embeds the broker, and keeps one variable from child processes.
+    // A program that embeds the broker withholds `OWN_SECRET` from child processes, besides the broker's own secrets.
     let variable = "BROKER_PROVIDERS__EARTHDAILY__CLIENT_SECRET";
     let env = Arc::new(TestEnv::default().with(variable, "secret").withholding("OWN_SECRET"));
     for setup in [Setup::new(), Setup::new().env_file(&file)] {

@@ -63,7 +63,7 @@ fn entries() -> BTreeMap<String, Entry> {
     ENTRIES.with(Clone::clone)
 }
 
-/// A broker with one provider, and the commands to run.
+/// A broker with one provider, for which the fuzz target runs commands.
 struct Shell<'a> {
     world: World,
     broker: Broker,
@@ -149,7 +149,7 @@ impl Shell<'_> {
     }
 
     fn check_words(&self, words: &str) {
-        // Only requests of these providers always contain [`SENT`], so only their messages are checked for it.
+        // Only these providers send [`SENT`] in every request, so only their messages are checked for this secret.
         let sent = matches!(self.name, "machine" | "earthdaily");
         assert!(!(sent && words.contains(SENT)), "the sent secret is in a message: {words}");
         assert_eq!(words, sanitize(words), "control characters in a message");

@@ -112,7 +112,7 @@ impl Clock for WorldClock {
     }
 }
 
-/// The broker's environment variables. All files have the same content, and all commands the same output.
+/// The broker's environment in fuzz tests: these variables, files with one content, and commands with one output.
 #[derive(Default)]
 pub(super) struct WorldEnv(pub(super) BTreeMap<String, String>);
 
@@ -136,7 +136,7 @@ impl Env for WorldEnv {
     }
 
     fn read_secret(&self, path: &Path) -> std::io::Result<Secret> {
-        // The login files of EarthScope's and EarthDaily's own tools do not exist.
+        // The fuzz environment has no login files of EarthScope's and EarthDaily's own tools.
         if path.components().any(|part| part.as_os_str().to_string_lossy().contains("earth")) {
             return Err(std::io::ErrorKind::NotFound.into());
         }

@@ -10,7 +10,7 @@ pub(super) struct Answer(pub(super) u64, pub(super) &'static str, pub(super) Str
 
 /// A running web server. Its thread runs until the test process ends.
 pub(super) struct WebServer {
-    /// `127.0.0.1:PORT`.
+    /// The server's address, `127.0.0.1:PORT`.
     pub(super) host: String,
     seen: Arc<Mutex<Vec<String>>>,
 }

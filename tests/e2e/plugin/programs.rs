@@ -6,7 +6,7 @@ use broker_e2e::{Run, Sandbox, finish, signal};
 
 use crate::stage::until;
 
-/// Returns a sandbox whose provider `other` runs `program` with a file of this name and content as argument.
+/// Returns a sandbox whose provider `other` runs `program` on a file, which has this `name` and `content`.
 fn running(program: &str, name: &str, content: &str, keys: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     let file = sandbox.home().join(name);
@@ -24,7 +24,7 @@ fn token(sandbox: &Sandbox, more: &[&str]) -> Run {
     sandbox.broker(&[&["token", "other"], more].concat())
 }
 
-/// Returns the remaining lifetime of the printed token in seconds.
+/// Returns the remaining seconds of the token that the broker reads from a plugin's `output`.
 #[track_caller]
 fn lifetime(output: &str, keys: &str) -> i64 {
     let json = token(&printing(output, keys), &["--format", "json"]).json();
@@ -33,7 +33,7 @@ fn lifetime(output: &str, keys: &str) -> i64 {
 }
 
 #[test]
-fn first_line_of_program_output_is_the_token() {
+fn first_line_of_plugin_text_output_is_the_token() {
     let text = "speaks = \"text\"";
     assert!((290..=300).contains(&lifetime("KANARIE-t\nuser: ada\n", text)), "five minutes by default");
     assert!((3500..=3600).contains(&lifetime("KANARIE-t\n", "speaks = \"text\"\nlife = \"1h\"")));
@@ -65,7 +65,7 @@ fn token_is_read_from_json_of_az_gcloud_and_vault() {
 }
 
 #[test]
-fn credential_process_returns_aws_credentials() {
+fn broker_reads_output_of_an_aws_credential_process() {
     let keys = r#"{"Version":1,"AccessKeyId":"AK","SecretAccessKey":"KANARIE-s","SessionToken":"KANARIE-t","Expiration":"2100-01-01T00:00:00Z"}"#;
     let sandbox = printing(keys, "speaks = \"aws\"");
     let printed = token(&sandbox, &["--format", "aws"]).json();
@@ -102,7 +102,7 @@ fn cargo(response: &str) -> Sandbox {
 }
 
 #[test]
-fn cargo_credential_provider_gets_cargos_request() {
+fn broker_gets_a_token_from_a_cargo_credential_provider() {
     let got = r#"{"Ok":{"kind":"get","token":"KANARIE-t","cache":"expires","expiration":4102444800,"operation_independent":true}}"#;
     assert_eq!(token(&cargo(got), &[]).token(), "KANARIE-t");
     let none = r#"{"Err":{"kind":"not-found"}}"#;
@@ -130,7 +130,7 @@ fn invalid_output_settings_of_a_program_are_config_errors() {
 }
 
 #[test]
-fn background_process_of_a_program_is_not_awaited() {
+fn broker_does_not_wait_for_a_plugins_background_process() {
     let began = Instant::now();
     let sandbox = running("sh", "script", "sleep 30 2>/dev/null & echo KANARIE-t\n", "speaks = \"text\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-t");
@@ -138,7 +138,7 @@ fn background_process_of_a_program_is_not_awaited() {
 }
 
 #[test]
-fn sigterm_during_a_program_run_still_saves_the_token() {
+fn sigterm_to_broker_during_plugin_run_still_saves_the_token() {
     let waits = ": >\"$0.asked\"; until [ -e \"$0.go\" ]; do sleep 0.02; done; echo KANARIE-t\n";
     let sandbox = running("sh", "script", waits, "speaks = \"text\"");
     let child = sandbox.start(&["token", "other"]);
@@ -151,7 +151,7 @@ fn sigterm_during_a_program_run_still_saves_the_token() {
 }
 
 #[test]
-fn selecting_another_json_key_replaces_stored_token() {
+fn stored_token_is_replaced_if_config_selects_other_json_key() {
     let both = r#"{"id_token":"KANARIE-id","access_token":"KANARIE-access"}"#;
     let sandbox = printing(both, "speaks = \"json\"");
     assert_eq!(token(&sandbox, &[]).token(), "KANARIE-access");
@@ -160,7 +160,7 @@ fn selecting_another_json_key_replaces_stored_token() {
 }
 
 #[test]
-fn program_path_with_spaces_works() {
+fn path_of_a_plugin_program_may_contain_spaces() {
     let sandbox = Sandbox::new();
     let folder = sandbox.home().join("My Tools");
     std::fs::create_dir(&folder).expect("a folder");

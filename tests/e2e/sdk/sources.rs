@@ -57,7 +57,7 @@ fn refresh_token_in_env_wins_over_new_and_old_login_file() {
 }
 
 #[test]
-fn sdk_profile_has_its_own_login_file_and_settings() {
+fn earthscope_sdk_profile_has_own_login_file_and_settings() {
     let (service, _) = seismic(Rotation::Rotate);
     let config = format!(
         "[default.oauth2]\ndomain = \"{url}\"\nclient_id = \"unused\"\n[profile.\"My Lab\".oauth2]\nclient_id = \"{CLIENT}\"\n",
@@ -76,9 +76,9 @@ fn sdk_profile_has_its_own_login_file_and_settings() {
     assert_eq!(sources["providers"][0]["sources"][0], path.display().to_string());
 }
 
-/// An attacker may set environment variables. A domain from such a variable must not get a login of unknown issuer.
+/// An attacker may set the domain by an environment variable. The broker must not send an EarthScope login there.
 #[test]
-fn login_file_is_not_sent_to_domain_from_environment() {
+fn earthscope_login_is_not_sent_to_domain_from_environment() {
     let (evil, _) = seismic(Rotation::Rotate);
     let names_no_issuer = |claims: &mut Value| drop(claims.as_object_mut().expect("claims").remove("iss"));
     let expired = |edit: Edit| jwt("https://login.earthscope.org", TimeDelta::hours(-1), edit);
@@ -98,7 +98,7 @@ fn login_file_is_not_sent_to_domain_from_environment() {
             let _ = sandbox.broker(&TOKEN).ends(3).says(why);
         }
         std::fs::remove_file(sandbox.tokens_path()).expect("removed");
-        // The domain gets neither the login file of older tools nor a refresh token from stdin.
+        // The domain from the environment gets neither the older tools' login file nor a refresh token from stdin.
         let old = sandbox.home().join(".config/earthscope-cli/sso_tokens.json");
         sandbox.write(&old, &json!({ "refresh_token": "KANARIE-old" }).to_string());
         let _ = sandbox.broker(&TOKEN).ends(3).fails_with("login_required");
@@ -119,7 +119,7 @@ fn client_secret_and_domain_must_be_from_the_same_source() {
     let path = sandbox.home().join(".earthscope/config.toml");
     sandbox.write(&path, "[default.oauth2]\nclient_secret = \"KANARIE\"\n");
     let _ = sandbox.broker(&TOKEN).ends(5).says("ES_OAUTH2__DOMAIN");
-    // All tables of one file are one source, as in the SDK, so secret and domain may be in different tables.
+    // As in EarthScope's SDK, all tables of one file are one source, so secret and domain may be in different tables.
     let text = format!(
         "[default.oauth2]\ndomain = \"{}\"\n[profile.default.oauth2]\nclient_secret = \"KANARIE\"\n",
         ours.url()
